@@ -1,0 +1,49 @@
+# A machine needs python3 (3.11 or newer, with venv) and make. Nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test check serve lock bench clean
+.DEFAULT_GOAL := test
+
+demo: $(INSTALLED)
+	@$(BIN)/runledger demo
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+serve: $(INSTALLED)
+	@$(BIN)/runledger serve
+
+bench: $(INSTALLED)
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+.venv: $(INSTALLED)
+
+$(INSTALLED): tests/requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys, venv; sys.exit(0 if sys.version_info >= (3, 11) else "Runledger needs Python 3.11 or newer; say which with: make PYTHON=python3.12")'
+	@echo "Setting up .venv (once)..."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Hashes, no addresses: deploy/requirements.txt is what production installs, tests/requirements.txt adds the tools.
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
+lock: $(INSTALLED)
+	$(BIN)/$(LOCK) $(ARGS) pyproject.toml --output-file deploy/requirements.txt
+	$(BIN)/$(LOCK) $(ARGS) pyproject.toml --extra dev --constraints deploy/requirements.txt --output-file tests/requirements.txt
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: docs
+docs: $(INSTALLED)
+	@$(BIN)/python -m tests.laws.documents
