@@ -1,0 +1,1 @@
+"""Everything that speaks SQL. It knows no HTTP."""

@@ -1,0 +1,71 @@
+"""Column types that keep one meaning on SQLite and PostgreSQL, and the names of constraints."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    BindParameter,
+    DateTime,
+    Dialect,
+    Integer,
+    LargeBinary,
+    String,
+    TypeDecorator,
+    literal,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.types import TypeEngine
+
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+#: 64 bits everywhere; on SQLite INTEGER, so that a primary key is the rowid itself.
+Integer64 = BigInteger().with_variant(Integer(), "sqlite")
+
+#: JSON as text on SQLite, jsonb on PostgreSQL; None is NULL, never the JSON word null.
+Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+Bytes = LargeBinary()
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment in UTC: `2026-11-23T12:00:00.000000Z` as text on SQLite, timestamptz on PostgreSQL.
+
+    SQLAlchemy's own DateTime drops the zone on SQLite, which shifts whatever was not UTC. The text is of
+    fixed width, so it sorts as time does.
+    """
+
+    impl = String(27)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        wanted = DateTime(timezone=True) if dialect.name == "postgresql" else String(27)
+        return dialect.type_descriptor(wanted)
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return text(value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None or isinstance(value, datetime):
+            return value
+        return datetime.fromisoformat(value)
+
+
+def text(moment: datetime) -> str:
+    """`moment` (with a zone) as RFC 3339 in UTC with microseconds, always 27 characters."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").zfill(27)
+
+
+def instant(moment: datetime) -> BindParameter[datetime]:
+    """`moment` as a value inside an expression, where SQLAlchemy would take it for its own DateTime."""
+    return literal(moment, Instant())

@@ -1,0 +1,277 @@
+"""The door: synchronous statements behind two asynchronous calls, `read` and `write`.
+
+On SQLite one thread owns the one write connection. It is handed everything that is waiting, runs it in one
+transaction, commits once, wakes the loop once and all are answered: a commit costs the same for one and for
+sixty-four. Functions given to `write` may be run twice (a group that fails is rolled back and replayed one by
+one, so that a failing member is answered alone), so they touch nothing but the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+from sqlalchemy import Connection, exc
+
+from storage import dialect, errors
+
+
+class Keyed(Protocol):
+    """A value that knows the id under which its answer is found, and its weight in bytes."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def weight(self) -> int: ...
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+A = TypeVar("A", bound=Keyed)
+
+
+class Batch(Generic[A, R]):
+    """A list function: it is given all waiting members of a group at once and answers by their ids."""
+
+    def __init__(self, function: Callable[[Connection, Sequence[A]], Mapping[str, R]]) -> None:
+        self._function = function
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+
+    def __call__(self, connection: Connection, members: Sequence[A]) -> Mapping[str, R]:
+        # Sorted, so that two writers lock rows in the same order.
+        return self._function(connection, sorted(members, key=lambda member: member.id))
+
+
+def batch(function: Callable[[Connection, Sequence[A]], Mapping[str, R]]) -> Batch[A, R]:
+    """Marks a list function, whose calls the door joins."""
+    return Batch(function)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the door: members and bytes of one group, and of what waits in front of it.
+
+    `busy_seconds` is how long a statement waits for another program's lock before it is Unavailable.
+    """
+
+    group: int = 64
+    group_bytes: int = 8 << 20
+    waiting: int = 4096
+    waiting_bytes: int = 64 << 20
+    busy_seconds: float = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One transaction, for who observes: `phase` is `before` or `after` its commit, `seconds` since its start.
+
+    `names` and `results` are those of its functions, in order of arrival.
+    """
+
+    phase: str
+    names: tuple[str, ...]
+    seconds: float
+    results: tuple[Any, ...] = ()
+
+
+@dataclass(eq=False, slots=True)
+class _Member:
+    """One waiting call."""
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    keywords: dict[str, Any]
+    answer: asyncio.Future[Any]
+    result: Any = None
+
+    @property
+    def weight(self) -> int:
+        """Bytes that its arguments hold, as far as they tell."""
+        return sum(getattr(argument, "weight", 0) for argument in self.arguments)
+
+
+def _silent(_group: Group) -> None:
+    """Nobody observes."""
+
+
+class Database:
+    """One database, open from `open()` to `close()`. Used from one event loop."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        readers: int = 2,
+        limits: Limits | None = None,
+        observe: Callable[[Group], None] = _silent,
+    ) -> None:
+        self.url = url
+        self._limits = limits or Limits()
+        self._observe = observe
+        self._waiting: deque[_Member] = deque()
+        self._waiting_bytes = 0
+        self._replays: deque[_Member] = deque()
+        self._busy = False
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._commits: asyncio.Future[None] | None = None
+        busy = self._limits.busy_seconds
+        self._write_engine = dialect.engine(url, readonly=False, connections=1, busy_seconds=busy)
+        self._read_engine = dialect.engine(url, readonly=True, connections=readers, busy_seconds=busy)
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
+
+    async def __aenter__(self) -> Database:
+        self._loop = asyncio.get_running_loop()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Commits what is waiting, takes nothing more, and lets go of all connections."""
+        self._closing = True
+        while self._busy:  # each group that ends hands over the next one
+            await self._idle.wait()
+        self._writer.shutdown()
+        self._readers.shutdown()
+        self._write_engine.dispose()
+        self._read_engine.dispose()
+
+    async def read(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
+        """`function(connection, …)` in one snapshot. Raises Unavailable."""
+
+        def run() -> R:
+            with _translated(), self._read_engine.connect() as connection, connection.begin():
+                return function(connection, *args, **kw)
+
+        return await self._loop.run_in_executor(self._readers, run)
+
+    @overload
+    async def write(self, function: Batch[A, R], member: A, /) -> R: ...
+
+    @overload
+    async def write(
+        self, function: Callable[Concatenate[Connection, P], R], /, *args: P.args, **kw: P.kwargs
+    ) -> R: ...
+
+    async def write(self, function: Callable[..., Any], /, *args: Any, **kw: Any) -> Any:
+        """Runs `function` in the next group and answers after its commit.
+
+        Raises Busy where the queue is full, Unavailable where the group was not committed, and whatever the
+        function itself raises.
+        """
+        if self._closing or self._is_full():
+            raise errors.Busy("the queue in front of the database is full")
+        member = _Member(function, args, kw, self._loop.create_future())
+        self._waiting.append(member)
+        self._waiting_bytes += member.weight
+        self._hand_over()
+        return await member.answer
+
+    def _is_full(self) -> bool:
+        return len(self._waiting) >= self._limits.waiting or self._waiting_bytes >= self._limits.waiting_bytes
+
+    def next_commit(self) -> asyncio.Future[None]:
+        """What is done once something is committed through this door from now on.
+
+        Taken before a look at the database, it misses nothing that is committed after the look.
+        """
+        if self._commits is None:
+            self._commits = self._loop.create_future()
+        return self._commits
+
+    async def committed(self, seconds: float) -> None:
+        """Waits until something is committed through this door, `seconds` at most."""
+        await asyncio.wait([self.next_commit()], timeout=seconds)
+
+    def _hand_over(self) -> None:
+        """Gives the writer its next group, unless it still has one."""
+        if self._busy or not (self._replays or self._waiting):
+            return
+        self._busy = True
+        self._idle.clear()
+        group = [self._replays.popleft()] if self._replays else self._take()
+        done = self._writer.submit(self._commit, group)
+        done.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._finish, group, done))
+
+    def _take(self) -> list[_Member]:
+        """The next group, in order of arrival, within the limits but never empty."""
+        group = [self._waiting.popleft()]
+        weight = group[0].weight
+        while self._waiting and len(group) < self._limits.group:
+            weight += self._waiting[0].weight
+            if weight > self._limits.group_bytes:
+                break
+            group.append(self._waiting.popleft())
+        self._waiting_bytes -= sum(member.weight for member in group)
+        return group
+
+    def _commit(self, group: list[_Member]) -> None:
+        """One transaction, in the writer's thread. Trouble at its edges is Unavailable: no replay mends it."""
+        names = tuple(member.function.__name__ for member in group)
+        started = time.perf_counter()
+        with self._write_engine.connect() as connection:
+            with _translated():
+                transaction = connection.begin()
+            with transaction:
+                _run(connection, group)
+                results = tuple(member.result for member in group)
+                self._observe(Group("before", names, time.perf_counter() - started, results))
+                with _translated():
+                    transaction.commit()
+        self._observe(Group("after", names, time.perf_counter() - started, results))
+
+    def _finish(self, group: list[_Member], done: Future[None]) -> None:
+        """Answers a group, or has its members replayed one by one. Back on the loop."""
+        error = done.exception()
+        if error is None or isinstance(error, errors.Unavailable) or len(group) == 1:
+            _answer(group, error)
+        else:
+            self._replays.extend(group)
+        if error is None and self._commits is not None:
+            self._commits.set_result(None)
+            self._commits = None
+        self._busy = False
+        self._idle.set()
+        self._hand_over()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Turns the database's own errors into ours."""
+    try:
+        yield
+    except exc.SQLAlchemyError as error:
+        raise dialect.translate(error) from error
+
+
+def _run(connection: Connection, group: list[_Member]) -> None:
+    """Every member once, the members of a list function together."""
+    batches: dict[int, list[_Member]] = {}
+    for member in group:
+        if isinstance(member.function, Batch):
+            batches.setdefault(id(member.function), []).append(member)
+        else:
+            member.result = member.function(connection, *member.arguments, **member.keywords)
+    for members in batches.values():
+        answers = members[0].function(connection, [member.arguments[0] for member in members])
+        for member in members:
+            member.result = answers[member.arguments[0].id]
+
+
+def _answer(group: list[_Member], error: BaseException | None) -> None:
+    """Wakes the callers; one who has gone away is passed over."""
+    if isinstance(error, exc.SQLAlchemyError):
+        error = dialect.translate(error)
+    for member in group:
+        if member.answer.done():
+            continue
+        if error is None:
+            member.answer.set_result(member.result)
+        else:
+            member.answer.set_exception(error)

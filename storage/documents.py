@@ -1,0 +1,146 @@
+"""Statements about what came back for a run: its steps, its usage, and the document byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Table, delete, func, select
+
+from storage import columns, merkle
+from storage.tables import RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE
+
+#: A run's rows are keyed `seq * ROWS + position`, so that they lie together and need no index of their own.
+ROWS = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the trace. `salt` hides its digest in the ledger."""
+
+    position: int
+    upstream_id: str | None
+    type: str | None
+    content: str | None
+    tool_name: str | None
+    tool_input: Any
+    tool_output: Any
+    duration_ms: int | None
+    timestamp: datetime | None
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """One usage entry. Costs in micro-dollars."""
+
+    position: int
+    upstream_id: str | None
+    kind: str | None
+    service: str | None
+    endpoint: str | None
+    method: str | None
+    status_code: int | None
+    cost_micros: int | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    total_tokens: int | None
+    model: str | None
+    timestamp: datetime | None
+    metadata: Any
+    salt: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The upstream's answer: one zstd frame, and the SHA-256 and size of what it holds."""
+
+    body: bytes
+    body_sha256: str
+    size: int
+    fetched_at: datetime
+    parse_error: str | None = None
+    version: int = 0
+
+
+RowT = TypeVar("RowT", Step, Usage)
+
+
+def row_bytes(row: Step | Usage) -> bytes:
+    """The canonical bytes of a row that its digest covers: all it holds but the salt, absent values left out."""
+    values = {name: value for name, value in asdict(row).items() if value is not None and name != "salt"}
+    if row.timestamp is not None:
+        values["timestamp"] = columns.text(row.timestamp)
+    return merkle.canonical(values)
+
+
+def store(
+    connection: Connection, run_seq: int, run_id: str, rows: Sequence[RowT], table: type[RowT]
+) -> list[RowT]:
+    """Writes the rows of a run in place of those that are there; answers them with the salts that hold.
+
+    A row that is there with the same content keeps its salt, so that digests given before stay provable.
+    """
+    if rows and rows[-1].position >= ROWS:
+        raise ValueError(f"more than {ROWS} rows of one run")  # they would be another run's
+    held = {row.position: row for row in read(connection, run_seq, table)}
+    kept = [_keep_salt(row, held.get(row.position)) for row in rows]
+    if held:
+        target = _TABLES[table]
+        connection.execute(delete(target).where(target.c.id.between(run_seq * ROWS, run_seq * ROWS + ROWS - 1)))
+    if kept:
+        values = [{"id": run_seq * ROWS + row.position, "run_id": run_id, **asdict(row)} for row in kept]
+        connection.execute(_TABLES[table].insert(), values)
+    return kept
+
+
+def _keep_salt(row: RowT, held: RowT | None) -> RowT:
+    return held if held is not None and row_bytes(held) == row_bytes(row) else row
+
+
+def read(
+    connection: Connection, run_seq: int, table: type[RowT], *, after: int = -1, limit: int = ROWS
+) -> list[RowT]:
+    """The rows of a run behind the position `after`, in order."""
+    source = _TABLES[table]
+    span = source.c.id.between(run_seq * ROWS + after + 1, run_seq * ROWS + ROWS - 1)
+    wanted = [source.c[each.name] for each in fields(table)]
+    return [
+        table(*row) for row in connection.execute(select(*wanted).where(span).order_by(source.c.id).limit(limit))
+    ]
+
+
+def add(connection: Connection, run_id: str, document: Document) -> int | None:
+    """Keeps a document as the next version; None where the last version has the same bytes."""
+    last = connection.execute(_LAST.where(RUN_DOCUMENTS.c.run_id == run_id)).first()
+    if last is not None and last.body_sha256 == document.body_sha256:
+        return None
+    values = asdict(document) | {"run_id": run_id, "version": 1 if last is None else last.version + 1}
+    connection.execute(RUN_DOCUMENTS.insert(), values)
+    version: int = values["version"]
+    return version
+
+
+def find(connection: Connection, run_id: str, version: int | None = None) -> Document | None:
+    """A version of a run's document, the last one where none is named."""
+    which = [RUN_DOCUMENTS.c.run_id == run_id]
+    if version is not None:
+        which.append(RUN_DOCUMENTS.c.version == version)
+    newest = select(*_DOCUMENT).where(*which).order_by(RUN_DOCUMENTS.c.version.desc()).limit(1)
+    row = connection.execute(newest).first()
+    return None if row is None else Document(*row)
+
+
+def versions(connection: Connection, run_id: str) -> int:
+    """How many versions of a run's document there are."""
+    counted = select(func.count()).select_from(RUN_DOCUMENTS).where(RUN_DOCUMENTS.c.run_id == run_id)
+    return connection.execute(counted).scalar_one()
+
+
+_TABLES: dict[type[Any], Table] = {Step: RUN_STEPS, Usage: RUN_USAGE}
+_DOCUMENT = [RUN_DOCUMENTS.c[each.name] for each in fields(Document)]
+_LAST = (
+    select(RUN_DOCUMENTS.c.version, RUN_DOCUMENTS.c.body_sha256).order_by(RUN_DOCUMENTS.c.version.desc()).limit(1)
+)

@@ -1,0 +1,50 @@
+"""Every error this package raises, drawn as a tree.
+
+StorageError
+├── Unavailable          the database cannot be used now; the same call may work later
+│   └── Busy             ... because the queue in front of it is full
+├── SchemaMismatch       the database was made by another version
+├── InUse                another server holds this data directory
+├── Fenced               the lease of a job is no longer ours; whatever we were about to write is void
+├── BadCursor            a page cursor that we did not hand out
+└── BadFilter            a filter value that cannot be read; knows its parameter
+"""
+
+from __future__ import annotations
+
+
+class StorageError(Exception):
+    """The root: everything below is expected and has a place where it is handled."""
+
+
+class Unavailable(StorageError):
+    """Locked, full, away, or lost in COMMIT. Nothing is known to have been written."""
+
+
+class Busy(Unavailable):
+    """The bounded queue in front of the writer is full."""
+
+
+class SchemaMismatch(StorageError):
+    """The message says which revision was found, which one is wanted, and what to do."""
+
+
+class InUse(StorageError):
+    """A second server on one embedded database; the message names the lock file."""
+
+
+class Fenced(StorageError):
+    """Another worker claimed the job meanwhile: ours must stop without writing."""
+
+
+class BadCursor(StorageError):
+    """The cursor does not decode, or belongs to another sort order."""
+
+
+class BadFilter(StorageError):
+    """A filter value that cannot be read; `name` is the parameter, the message says what is expected."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+        self.message = message

@@ -1,0 +1,95 @@
+"""Statements about the one row that all workers obey: the shared pause, the rate limit, who was last seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, or_, select, update
+
+from storage import dialect
+from storage.columns import instant
+from storage.tables import HOUSE
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The row as it stands. `pause_streak` is 0 while the upstream answers as it should."""
+
+    paused_until: datetime | None = None
+    pause_reason: str | None = None
+    pause_streak: int = 0
+    rate_limit: Mapping[str, str] | None = None
+    upstream_ok_at: datetime | None = None
+    worker_seen_at: datetime | None = None
+    swept_at: datetime | None = None
+
+    def is_paused(self, now: datetime) -> bool:
+        """Whether nothing may be asked of the upstream at `now`."""
+        return self.paused_until is not None and self.paused_until > now
+
+
+def read(connection: Connection) -> State:
+    """The shared state; the untouched one where nothing was written yet."""
+    row = connection.execute(_READ).first()
+    return State() if row is None else State(*row)
+
+
+def pause(connection: Connection, until: datetime, reason: str, now: datetime) -> None:
+    """Stops all asking until `until`. Within a pause that already holds only the end may move, later."""
+    _ensure(connection)
+    row = HOUSE.c
+    renewed = update(HOUSE).where(or_(row.paused_until.is_(None), row.paused_until <= instant(now)))
+    if connection.execute(
+        renewed.values(paused_until=until, pause_reason=reason, pause_streak=row.pause_streak + 1)
+    ).rowcount:
+        return
+    connection.execute(update(HOUSE).where(row.paused_until < until).values(paused_until=until))
+
+
+def resume(connection: Connection, now: datetime) -> bool:
+    """The upstream answers: the streak of pauses is over; whether there was one.
+
+    A pause that still holds is obeyed to its end: the answer may be to a question from before it.
+    """
+    over = {"paused_until": None, "pause_reason": None, "pause_streak": 0, "upstream_ok_at": now}
+    ended = and_(HOUSE.c.pause_streak > 0, HOUSE.c.paused_until <= instant(now))
+    return connection.execute(update(HOUSE).where(ended).values(over)).rowcount > 0
+
+
+def beat(
+    connection: Connection,
+    now: datetime,
+    upstream_ok_at: datetime | None = None,
+    rate_limit: Mapping[str, str] | None = None,
+) -> None:
+    """A worker is alive; with what it last heard of the upstream, where it heard anything."""
+    _ensure(connection)
+    values: dict[str, object] = {"worker_seen_at": now}
+    if upstream_ok_at is not None:
+        values["upstream_ok_at"] = upstream_ok_at
+    if rate_limit is not None:
+        values["rate_limit"] = dict(rate_limit)
+    connection.execute(update(HOUSE).values(values))
+
+
+def swept(connection: Connection, started: datetime) -> None:
+    """A sweep that began at `started` went through all it had to."""
+    _ensure(connection)
+    connection.execute(update(HOUSE).values(swept_at=started))
+
+
+def _ensure(connection: Connection) -> None:
+    connection.execute(dialect.insert(connection, HOUSE).values(id=1).on_conflict_do_nothing())
+
+
+_READ = select(
+    HOUSE.c.paused_until,
+    HOUSE.c.pause_reason,
+    HOUSE.c.pause_streak,
+    HOUSE.c.rate_limit,
+    HOUSE.c.upstream_ok_at,
+    HOUSE.c.worker_seen_at,
+    HOUSE.c.swept_at,
+)

@@ -1,0 +1,146 @@
+"""The ledger: one entry per fact, appended in the fact's own transaction, numbered later by the sealer.
+
+An entry is canonical JSON of at most 8 KiB, stored and hashed as the same bytes:
+`{"v":1,"kind":…,"at":…,"run":…,"actor":…,"facts":{…},"digests":{name: hex}}`. Contents never stand in it, only
+salted digests of them, so that erasing a value and its salt later keeps every proof valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from storage import ids, merkle
+from storage.columns import text
+from storage.tables import LEDGER_ENTRIES, LEDGER_SALTS
+
+#: Bytes of one entry at most.
+LIMIT = 8192
+
+Fact = str | int | list[Any] | dict[str, Any]
+
+
+class Kind(StrEnum):
+    """The vocabulary. Kinds and fields are only ever added."""
+
+    RUN_ACCEPTED = "run.accepted"
+    RUN_CREATED = "run.created"
+    RUN_STARTED = "run.started"
+    RUN_CANCEL_REQUESTED = "run.cancel_requested"
+    DELIVERY_ACCEPTED = "delivery.accepted"
+    DELIVERY_DUPLICATE = "delivery.duplicate"
+    RUN_COMPLETED = "run.completed"
+    RUN_FAILED = "run.failed"
+    RUN_CANCELLED = "run.cancelled"
+    RUN_REFUSED = "run.refused"
+    RUN_DOCUMENT = "run.document"
+    RUN_CONFLICT = "run.conflict"
+    RUN_LOST = "run.lost"
+    RUN_ORPHAN = "run.orphan"
+    KEY_CREATED = "key.created"
+    KEY_REVOKED = "key.revoked"
+    REJECTIONS_COUNTED = "rejections.counted"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A fact on its way into the ledger. Facts that are None are left out."""
+
+    kind: Kind
+    at: datetime
+    run_id: str | None
+    actor: str
+    facts: Mapping[str, Fact | None] = field(default_factory=dict)
+    digests: Sequence[merkle.Sealed] = ()
+
+
+def body(entry: Entry) -> bytes:
+    """The bytes that are stored and hashed. Raises ValueError where they are over the limit."""
+    facts = {name: value for name, value in entry.facts.items() if value is not None}
+    digests = {sealed.name: sealed.hex for sealed in entry.digests}
+    whole = {
+        "v": 1,
+        "kind": entry.kind.value,
+        "at": text(entry.at),
+        "run": entry.run_id,
+        "actor": entry.actor,
+        "facts": facts,
+        "digests": digests,
+    }
+    made = merkle.canonical(whole)
+    if len(made) > LIMIT:
+        raise ValueError(f"a ledger entry of {len(made)} bytes, more than {LIMIT}")
+    return made
+
+
+def append(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Writes entries in the transaction of the facts they tell."""
+    rows, salts = [], []
+    for entry in entries:
+        made, entry_id = body(entry), ids.new(entry.at)
+        rows.append(_row(entry, entry_id, made))
+        salts += [
+            {"entry_id": entry_id, "name": sealed.name, "salt": sealed.salt}
+            for sealed in entry.digests
+            if sealed.salt is not None
+        ]
+    if rows:
+        connection.execute(_INSERT, rows)
+    if salts:
+        connection.execute(_INSERT_SALTS, salts)
+
+
+def _row(entry: Entry, entry_id: str, made: bytes) -> dict[str, Any]:
+    return {
+        "id": entry_id,
+        "run_id": entry.run_id,
+        "kind": entry.kind.value,
+        "actor": entry.actor,
+        "at": entry.at,
+        "body": made.decode(),
+        "leaf_hash": merkle.leaf_hash(made),
+    }
+
+
+def has_unnumbered(connection: Connection) -> bool:
+    """Whether the sealer has anything to do."""
+    return connection.execute(_UNNUMBERED, {"limit": 1}).first() is not None
+
+
+def last_number(connection: Connection) -> int:
+    """The greatest number that was given, -1 before the first."""
+    found = connection.execute(_LAST).scalar_one()
+    return -1 if found is None else int(found)
+
+
+def number(connection: Connection, limit: int) -> int:
+    """Numbers up to `limit` committed entries without a gap, oldest first; says how many. For the sealer alone.
+
+    A number is given after the entry's commit, so a reader who has seen n will never find a new entry below n.
+    """
+    waiting = connection.execute(_UNNUMBERED, {"limit": limit}).scalars().all()
+    if not waiting:
+        return 0
+    first = last_number(connection) + 1
+    numbered = [{"entry": seq, "number": first + at} for at, seq in enumerate(waiting)]
+    connection.execute(_NUMBER, numbered)
+    return len(numbered)
+
+
+_INSERT = LEDGER_ENTRIES.insert()
+_INSERT_SALTS = LEDGER_SALTS.insert()
+_UNNUMBERED = (
+    select(LEDGER_ENTRIES.c.seq)
+    .where(LEDGER_ENTRIES.c.leaf_index.is_(None))
+    .order_by(LEDGER_ENTRIES.c.seq)
+    .limit(bindparam("limit"))
+)
+_LAST = select(func.max(LEDGER_ENTRIES.c.leaf_index))
+_NUMBER = (
+    update(LEDGER_ENTRIES).where(LEDGER_ENTRIES.c.seq == bindparam("entry")).values(leaf_index=bindparam("number"))
+)

@@ -1,0 +1,318 @@
+"""Statements about runs: the row itself, its tags, and lists of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, update
+
+from storage import columns, cursors, dialect, errors, filters, ids, states
+from storage.columns import instant
+from storage.tables import RUN_TAGS, RUNS, UPSTREAM_LINKS
+
+#: Characters of the prompt in lists, as the upstream cuts it.
+LISTED_PROMPT = 200
+#: How many submissions are looked at for strays at once; with more of them open, strangers wait.
+UNLINKED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A run that a caller hands us. `request_sha256` tells whether a repeated idempotency key means the same."""
+
+    id: str
+    accepted_at: datetime
+    expected_by: datetime
+    submitted_by: str
+    actor: str
+    agent_id: str
+    prompt: str
+    guidance: str | None = None
+    model: str | None = None
+    object_ids: tuple[str, ...] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    request_sha256: str | None = None
+
+    @property
+    def weight(self) -> int:
+        """Bytes, roughly, for the bounds of the door."""
+        return len(self.prompt) + len(self.guidance or "") + 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A row of `runs` with its tags. Instants in UTC, durations in milliseconds, costs in micro-dollars."""
+
+    seq: int
+    id: str
+    upstream_id: str | None
+    origin: states.Origin
+    status: states.Status
+    agent_id: str | None
+    prompt: str | None
+    guidance: str | None
+    model: str | None
+    object_ids: Sequence[str] | None
+    submitted_by: str
+    idempotency_key: str | None
+    request_sha256: str | None
+    accepted_at: datetime
+    created_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    settled_at: datetime | None
+    settled_by: states.Road | None
+    cancel_requested_at: datetime | None
+    refresh_requested_at: datetime | None
+    expected_by: datetime | None
+    asked_at: datetime | None
+    missing_since: datetime | None
+    stray_since: datetime | None
+    watched: bool
+    duration_ms: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    tool_calls: int | None
+    cost_micros: int | None
+    output: str | None
+    summary: str | None
+    failure_reason: str | None
+    failure_source: str | None
+    step_count: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the state will never change again."""
+        return self.status in states.TERMINAL
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether result and usage were there when it was last fetched."""
+        return self.output is not None and self.cost_micros is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A page of runs: which, in what order (a name of SORTS, `-` for descending), how many, after what."""
+
+    wanted: filters.Filter = field(default_factory=filters.Filter)
+    sort: str = "-accepted"
+    limit: int = 50
+    cursor: str | None = None
+
+
+#: What lists can be sorted by; each has an index that ends with the key.
+SORTS = {
+    "accepted": RUNS.c.seq,
+    "created": RUNS.c.created_at,
+    "settled": RUNS.c.settled_at,
+    "cost": RUNS.c.cost_micros,
+    "duration": RUNS.c.duration_ms,
+}
+
+
+def insert(connection: Connection, row: Mapping[str, Any]) -> int | None:
+    """Inserts a run; its seq, or None where a unique constraint knows it already."""
+    statement = dialect.insert(connection, RUNS).values(**row).on_conflict_do_nothing()
+    found: int | None = connection.execute(statement.returning(RUNS.c.seq)).scalar_one_or_none()
+    return found
+
+
+def tag(connection: Connection, seq: int, run_id: str, tags: Mapping[str, str]) -> None:
+    """Writes the tags of a new run."""
+    if tags:
+        rows = [{"run_seq": seq, "run_id": run_id, "key": key, "value": tags[key]} for key in sorted(tags)]
+        connection.execute(RUN_TAGS.insert(), rows)
+
+
+def find(connection: Connection, either_id: str) -> Run | None:
+    """The run of that id, ours or the upstream's; an orphan's id finds the run it strayed from."""
+    row = connection.execute(_BY_ID, {"id": either_id}).first() if ids.is_ours(either_id) else None
+    row = row or connection.execute(_BY_UPSTREAM_ID, {"id": either_id}).first()
+    return None if row is None else _with_tags(connection, [_run(row)])[0]
+
+
+def find_many(connection: Connection, either_ids: Sequence[str]) -> dict[str, Run]:
+    """The runs of those ids, ours or the upstream's, by the id that was asked for; without texts and tags."""
+    found = {row.id: _run(row) for row in connection.execute(_BY_IDS, {"ids": list(either_ids)})}
+    links = UPSTREAM_LINKS.c
+    linked = select(links.upstream_id, links.run_id).where(links.upstream_id.in_(set(either_ids) - found.keys()))
+    named = {row.upstream_id: row.run_id for row in connection.execute(linked)}
+    if named:
+        theirs = {row.id: _run(row) for row in connection.execute(_BY_IDS, {"ids": sorted(set(named.values()))})}
+        found |= {upstream_id: theirs[run_id] for upstream_id, run_id in named.items() if run_id in theirs}
+    return found
+
+
+def find_keyed(connection: Connection, submitted_by: str, key: str) -> Run | None:
+    """The run that was submitted under an idempotency key."""
+    row = connection.execute(_BY_KEY, {"submitted_by": submitted_by, "key": key}).first()
+    return None if row is None else _with_tags(connection, [_run(row)])[0]
+
+
+def status(connection: Connection, run_id: str) -> states.Status | None:
+    """The state of a run of ours alone, for those who wait for it to end."""
+    found = connection.execute(_STATUS, {"id": run_id}).scalar_one_or_none()
+    return None if found is None else states.Status(found)
+
+
+def move(connection: Connection, run_id: str, to: states.Status, values: Mapping[str, Any]) -> bool:
+    """Carries out a legal move; False where the run is in no state that allows it."""
+    allowed = and_(RUNS.c.id == run_id, RUNS.c.status.in_(states.sources(to)))
+    return change(connection, allowed, {"status": to.value, **values})
+
+
+def change(connection: Connection, which: ColumnElement[bool], values: Mapping[str, Any]) -> bool:
+    """Updates the rows that `which` names; whether there were any."""
+    return connection.execute(update(RUNS).where(which).values(**values)).rowcount > 0
+
+
+def page(connection: Connection, query: Query) -> tuple[list[Run], str | None]:
+    """A page without prompts in full, outputs, or guidance; and the cursor of the next one, if there is one."""
+    name, descending = query.sort.lstrip("-"), query.sort.startswith("-")
+    column = SORTS[name]
+    chosen = filters.conditions(query.wanted)
+    if query.cursor is not None:
+        chosen.append(_after(column, descending, cursors.parse(query.cursor, query.sort)))
+    order = [column.desc() if descending else column.asc()]
+    if name != "accepted":
+        order.append(RUNS.c.seq.desc() if descending else RUNS.c.seq.asc())
+    rows = connection.execute(select(*_LISTED).where(*chosen).order_by(*order).limit(query.limit + 1)).all()
+    found = _with_tags(connection, [_run(row) for row in rows[: query.limit]])
+    if len(rows) <= query.limit:
+        return found, None
+    last = rows[query.limit - 1]
+    value = last.seq if name == "accepted" else getattr(last, column.name)
+    value = columns.text(value) if isinstance(value, datetime) else value
+    return found, str(cursors.Cursor(query.sort, value, last.seq))
+
+
+def _after(column: Any, descending: bool, cursor: cursors.Cursor) -> ColumnElement[bool]:
+    """What comes behind the cursor's row. Rows without a value stand last descending, first ascending."""
+    seq = RUNS.c.seq < cursor.seq if descending else RUNS.c.seq > cursor.seq
+    if column is RUNS.c.seq:
+        return seq
+    if cursor.value is None:
+        same = and_(column.is_(None), seq)
+        return same if descending else or_(same, column.is_not(None))
+    value = _value(column, cursor.value)
+    same = and_(column == value, seq)
+    return or_(column < value, same, column.is_(None)) if descending else or_(column > value, same)
+
+
+def _value(column: Any, value: str | int) -> Any:
+    """The value of a sort column as a cursor carries it: instants as text, measures as integers."""
+    try:
+        if isinstance(column.type, columns.Instant):
+            return datetime.fromisoformat(str(value)).astimezone(UTC)
+        if isinstance(value, int):
+            return value
+    except (ValueError, OverflowError):
+        pass
+    raise errors.BadCursor("the cursor is not one of ours")
+
+
+def alike(connection: Connection, agent_id: str, prompt_head: str, latest: datetime) -> list[Run]:
+    """Submissions to an agent accepted up to `latest` whose prompt begins so, newest first, a thousand at most.
+
+    For telling which submission an upstream run may have come from.
+    """
+    which = (
+        RUNS.c.origin == states.Origin.SUBMITTED.value,
+        RUNS.c.agent_id == agent_id,
+        func.substr(RUNS.c.prompt, 1, len(prompt_head)) == prompt_head,
+        RUNS.c.accepted_at <= latest,
+    )
+    return [_run(row) for row in connection.execute(_ALL.where(*which).order_by(RUNS.c.seq.desc()).limit(1000))]
+
+
+def unlinked(connection: Connection) -> list[Run]:
+    """Submissions of which an upstream run may be astray: without an upstream id yet, or after a lost create."""
+    is_ours = RUNS.c.origin == states.Origin.SUBMITTED.value
+    is_open = and_(RUNS.c.status == states.ACCEPTED.value, RUNS.c.upstream_id.is_(None))
+    # Two looks, each along its index: joined by OR they would be one walk through the whole table.
+    looks = [
+        _SUBMITTED.where(is_ours, each).limit(UNLINKED) for each in (is_open, RUNS.c.stray_since.is_not(None))
+    ]
+    found = {row.seq: _run(row) for look in looks for row in connection.execute(look)}
+    return [found[seq] for seq in sorted(found)[:UNLINKED]]
+
+
+def oldest_open(connection: Connection) -> datetime | None:
+    """When the oldest run that may still end was created upstream, or accepted where that is not known."""
+    which = (RUNS.c.settled_at.is_(None), RUNS.c.upstream_id.is_not(None), RUNS.c.status != states.LOST.value)
+    since = func.coalesce(RUNS.c.created_at, RUNS.c.accepted_at)
+    found: datetime | None = connection.execute(
+        select(func.min(since, type_=columns.Instant())).where(*which)
+    ).scalar_one()
+    return found
+
+
+def unasked(connection: Connection, before: datetime, lost_before: datetime, limit: int) -> list[Run]:
+    """Open runs the upstream was not asked about since `before` (lost ones: `lost_before`), longest ago first."""
+    lost = RUNS.c.status == states.LOST.value
+    due = or_(
+        RUNS.c.asked_at.is_(None), RUNS.c.asked_at < case((lost, instant(lost_before)), else_=instant(before))
+    )
+    open_ = (RUNS.c.settled_at.is_(None), RUNS.c.upstream_id.is_not(None), RUNS.c.status != states.ACCEPTED.value)
+    # A missing run is asked about by its own settle, less and less often.
+    theirs = or_(RUNS.c.missing_since.is_(None), lost)
+    oldest = _ALL.where(*open_, theirs, due).order_by(RUNS.c.asked_at.asc().nulls_first()).limit(limit)
+    return [_run(row) for row in connection.execute(oldest)]
+
+
+def another_known(connection: Connection, run_id: str) -> str | None:
+    """The upstream id of some other run that the upstream knew: the one that settled last."""
+    reported = [status.value for status in sorted(states.REPORTED)]
+    which = (RUNS.c.id != run_id, RUNS.c.upstream_id.is_not(None), RUNS.c.status.in_(reported))
+    newest = select(RUNS.c.upstream_id).where(*which).order_by(RUNS.c.settled_at.desc()).limit(1)
+    found: str | None = connection.execute(newest).scalar_one_or_none()
+    return found
+
+
+def overdue(connection: Connection, now: datetime) -> int:
+    """How many runs should have ended by now and have not."""
+    late = select(func.count()).where(RUNS.c.settled_at.is_(None), RUNS.c.expected_by < now)
+    return connection.execute(late).scalar_one()
+
+
+def _run(row: Any) -> Run:
+    values = row._asdict()
+    values["origin"], values["status"] = states.Origin(row.origin), states.Status(row.status)
+    values["settled_by"] = None if row.settled_by is None else states.Road(row.settled_by)
+    return Run(**values)
+
+
+def _with_tags(connection: Connection, found: list[Run]) -> list[Run]:
+    rows = connection.execute(_TAGS, {"seqs": [run.seq for run in found]})
+    tags: dict[int, dict[str, str]] = {}
+    for row in rows:
+        tags.setdefault(row.run_seq, {})[row.key] = row.value
+    return [replace(run, tags=tags[run.seq]) if run.seq in tags else run for run in found]
+
+
+_NAMES = [each.name for each in fields(Run) if each.name != "tags"]
+_ALL = select(*(RUNS.c[name] for name in _NAMES))
+_CUT = {
+    "prompt": func.substr(RUNS.c.prompt, 1, LISTED_PROMPT).label("prompt"),
+    # Whether there is an output is told by a list, what it is by the run itself.
+    "output": func.substr(RUNS.c.output, 1, 0).label("output"),
+    "guidance": func.substr(RUNS.c.guidance, 1, 0).label("guidance"),
+}
+_LISTED = [_CUT.get(name, RUNS.c[name]) for name in _NAMES]
+_BY_ID = _ALL.where(RUNS.c.id == bindparam("id"))
+_STATUS = select(RUNS.c.status).where(RUNS.c.id == bindparam("id"))
+#: Without what came back, which may be large: for comparing submissions.
+_SUBMITTED = select(
+    *({**_CUT, "prompt": RUNS.c.prompt, "guidance": RUNS.c.guidance}.get(n, RUNS.c[n]) for n in _NAMES)
+)
+_BY_IDS = select(*_LISTED).where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
+_LINKED = select(UPSTREAM_LINKS.c.run_id).where(UPSTREAM_LINKS.c.upstream_id == bindparam("id"))
+_BY_UPSTREAM_ID = _ALL.where(RUNS.c.id == _LINKED.scalar_subquery())
+_BY_KEY = _ALL.where(RUNS.c.submitted_by == bindparam("submitted_by"), RUNS.c.idempotency_key == bindparam("key"))
+_TAGS = select(RUN_TAGS).where(RUN_TAGS.c.run_seq.in_(bindparam("seqs", expanding=True))).order_by(RUN_TAGS.c.key)

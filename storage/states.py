@@ -1,0 +1,105 @@
+"""The states of a run and the legal moves between them. Pure.
+
+A move is carried out as a guarded UPDATE (`WHERE status IN sources(to)`), so the table below is what the
+database enforces, whoever comes first.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Where a run stands."""
+
+    ACCEPTED = "accepted"
+    QUEUED = "queued"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+    LOST = "lost"
+
+
+class Origin(StrEnum):
+    """Who created the run upstream."""
+
+    SUBMITTED = "submitted"
+    ADOPTED = "adopted"
+
+
+class Road(StrEnum):
+    """How we came to know that a run has ended, or why we asked."""
+
+    WATCHER = "watcher"
+    PLATFORM = "platform"
+    SWEEP = "sweep"
+    REQUEST = "request"
+
+
+class Verdict(StrEnum):
+    """What became of a delivery."""
+
+    ACCEPTED = "accepted"
+    DUPLICATE = "duplicate"
+    REJECTED = "rejected"
+
+
+class Role(StrEnum):
+    """What an upstream run is to a run of ours."""
+
+    RUN = "run"
+    ORPHAN = "orphan"
+
+
+class Kind(StrEnum):
+    """The kinds of work in `jobs`."""
+
+    START = "start"
+    SETTLE = "settle"
+    CANCEL = "cancel"
+    ORPHAN = "orphan"
+    ADOPT = "adopt"
+    SWEEP = "sweep"
+
+
+#: Claimed in this order: exec and settle go first, the sweep last.
+PRIORITY = {Kind.START: 0, Kind.SETTLE: 0, Kind.CANCEL: 1, Kind.ORPHAN: 1, Kind.ADOPT: 2, Kind.SWEEP: 3}
+
+ACCEPTED, QUEUED, RUNNING, LOST = Status.ACCEPTED, Status.QUEUED, Status.RUNNING, Status.LOST
+COMPLETED, FAILED, CANCELLED, REFUSED = Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.REFUSED
+
+TERMINAL = frozenset({COMPLETED, FAILED, CANCELLED, REFUSED})
+LIVE = frozenset(Status) - TERMINAL
+#: What the upstream itself can report as an end.
+REPORTED = frozenset({COMPLETED, FAILED, CANCELLED})
+
+MOVES: dict[tuple[Status, Status], str] = {
+    (ACCEPTED, QUEUED): "the upstream created it",
+    (ACCEPTED, RUNNING): "it was adopted while it ran",
+    (ACCEPTED, COMPLETED): "it ended before we had written that it was created, or was adopted ended",
+    (ACCEPTED, FAILED): "likewise",
+    (ACCEPTED, CANCELLED): "cancelled here before the upstream knew it, or adopted cancelled",
+    (ACCEPTED, REFUSED): "the upstream would not create it, or does not know the run to adopt",
+    (QUEUED, RUNNING): "exec was answered, or the upstream shows it running",
+    (QUEUED, COMPLETED): "it ended before we had written that it was started",
+    (QUEUED, FAILED): "likewise",
+    (QUEUED, CANCELLED): "cancelled before it started",
+    (QUEUED, REFUSED): "the upstream would not start it",
+    (QUEUED, LOST): "the upstream has not known it for a day",
+    (RUNNING, COMPLETED): "the usual end",
+    (RUNNING, FAILED): "the agent failed",
+    (RUNNING, CANCELLED): "cancelled while it ran",
+    (RUNNING, LOST): "the upstream has not known it for a day",
+    (LOST, QUEUED): "it turned up again",
+    (LOST, RUNNING): "it turned up again",
+    (LOST, COMPLETED): "it turned up ended",
+    (LOST, FAILED): "it turned up ended",
+    (LOST, CANCELLED): "it turned up ended",
+}
+
+
+def sources(to: Status) -> tuple[Status, ...]:
+    """The states from which `to` may be reached, in the order of the enum."""
+    return tuple(status for status in Status if (status, to) in MOVES)

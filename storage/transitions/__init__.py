@@ -1,0 +1,64 @@
+"""The sentences of the business, one transaction each.
+
+Each function is given to the door (`await database.write(transitions.submit, submission)`): it changes the
+rows of a fact, appends the ledger entries that tell it, and wishes the jobs that follow from it, all or
+nothing.
+"""
+
+from storage.transitions.adoption import Acquaintance, Adopted, adopt, introduce, introduce_ended, watching
+from storage.transitions.beating import beat, outlook
+from storage.transitions.intake import Submitted, request_cancel, request_refresh, submit
+from storage.transitions.keys import create_key, revoke_key
+from storage.transitions.receiving import accept_delivery, count_rejections, reject
+from storage.transitions.settling import Measures, Result, missing, record, seen_alive
+from storage.transitions.starting import (
+    Created,
+    Linked,
+    ask_for_end,
+    created,
+    leave_to_cancel,
+    orphan,
+    orphan_cancelled,
+    refuse,
+    started,
+)
+from storage.transitions.sweeping import Seen, Swept, ask_alone, observe, swept
+
+__all__ = [
+    "Acquaintance",
+    "Adopted",
+    "Created",
+    "Linked",
+    "Measures",
+    "Result",
+    "Seen",
+    "Submitted",
+    "Swept",
+    "accept_delivery",
+    "adopt",
+    "ask_alone",
+    "ask_for_end",
+    "beat",
+    "count_rejections",
+    "create_key",
+    "created",
+    "introduce",
+    "introduce_ended",
+    "leave_to_cancel",
+    "missing",
+    "observe",
+    "orphan",
+    "orphan_cancelled",
+    "outlook",
+    "record",
+    "refuse",
+    "reject",
+    "request_cancel",
+    "request_refresh",
+    "revoke_key",
+    "seen_alive",
+    "started",
+    "submit",
+    "swept",
+    "watching",
+]

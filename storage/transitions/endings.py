@@ -1,0 +1,75 @@
+"""How a run ends: the move, and the entry that tells it. Used by the other files of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, func
+
+from storage import columns, ledger, merkle, runs, states
+from storage.tables import RUNS
+
+#: The measures that the terminal entry repeats: facts in the ledger by the columns they come from.
+FACTS = {
+    "createdAt": "created_at",
+    "startedAt": "started_at",
+    "completedAt": "completed_at",
+    "durationMs": "duration_ms",
+    "inputTokens": "input_tokens",
+    "outputTokens": "output_tokens",
+    "toolCalls": "tool_calls",
+    "costMicros": "cost_micros",
+    "stepCount": "step_count",
+    "failureSource": "failure_source",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """A terminal state, by which road we know it, and who says so."""
+
+    status: states.Status
+    at: datetime
+    road: states.Road
+    actor: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    digests: Sequence[merkle.Sealed] = ()
+    document_version: int | None = None
+
+
+def end(connection: Connection, run_id: str, end: End) -> bool:
+    """The guarded move into a terminal state; False where the run is in one already."""
+    return runs.move(connection, run_id, end.status, _values(end))
+
+
+def end_unknown(connection: Connection, run_id: str, end: End) -> bool:
+    """The same for a run that the upstream does not know: only while no upstream id is committed.
+
+    A create may be under way or its answer lost, so what shows up later may be a stray of this run.
+    """
+    unknown = and_(RUNS.c.id == run_id, RUNS.c.status == states.ACCEPTED.value, RUNS.c.upstream_id.is_(None))
+    strays = {"stray_since": func.coalesce(RUNS.c.stray_since, columns.instant(end.at))}
+    return runs.change(connection, unknown, {"status": end.status.value, **_values(end), **strays})
+
+
+def _values(end: End) -> dict[str, Any]:
+    return {**end.values, "settled_at": end.at, "settled_by": end.road.value, "missing_since": None}
+
+
+def append(connection: Connection, run_id: str, end: End, kind: ledger.Kind | None = None) -> None:
+    """The terminal entry of a run; with `kind`, the entry of a further document."""
+    facts: dict[str, Any] = {name: _fact(end.values.get(column)) for name, column in FACTS.items()}
+    facts |= {
+        "settledBy": end.road.value,
+        "settledAt": _fact(end.values.get("settled_at", end.at)),
+        "documentVersion": end.document_version,
+    }
+    told = kind or ledger.Kind(f"run.{end.status}")
+    ledger.append(connection, [ledger.Entry(told, end.at, run_id, end.actor, facts, end.digests)])
+
+
+def _fact(value: Any) -> Any:
+    return columns.text(value) if isinstance(value, datetime) else value

@@ -1,0 +1,89 @@
+"""What every test shares: one event loop, a closed network, a fresh database."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+from sqlalchemy import create_engine
+
+from storage import migrations
+from storage.database import Database
+
+#: Examples of a property. More of them: HYPOTHESIS_EXAMPLES=1000.
+EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "30"))
+
+hypothesis.settings.register_profile(
+    "runledger",
+    max_examples=EXAMPLES,
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("runledger")
+
+
+def _close_the_network(event: str, arguments: tuple[Any, ...]) -> None:
+    """Lets nothing out of this machine, whoever asks. AF_UNIX addresses are no tuples."""
+    if event == "socket.connect" and isinstance(arguments[1], tuple):
+        _demand_loopback(arguments[1][0])
+    elif event == "socket.getaddrinfo":
+        _demand_loopback(arguments[0])
+
+
+def _demand_loopback(host: str | bytes | None) -> None:
+    name = host.decode() if isinstance(host, bytes) else host
+    if name not in (None, "", "localhost", "0.0.0.0", "::") and not _is_loopback(name):
+        raise RuntimeError(f"a test reaches for {name}: the network is closed but for loopback")
+
+
+def _is_loopback(name: str) -> bool:
+    try:
+        return ipaddress.ip_address(name.partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+sys.addaudithook(_close_the_network)
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The server runs on asyncio, and so do the tests."""
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database at the newest schema, made once; tests open copies of it."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        migrations.upgrade(connection)
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA journal_mode=WAL")
+    return path
+
+
+@pytest.fixture(params=["sqlite"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path, template: Path) -> str:
+    """The address of a fresh database at the newest schema, once per kind of database."""
+    assert request.param == "sqlite"
+    return f"sqlite:///{shutil.copy(template, tmp_path / 'runledger.db')}"
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """An open door to a fresh database."""
+    async with Database(database_url) as opened:
+        yield opened

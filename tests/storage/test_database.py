@@ -1,0 +1,324 @@
+"""The door: what is waiting is committed at once, failures are answered alone, nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, exc, func, select
+
+from storage import database, dialect, errors
+from storage.database import Database, Group, Limits
+from storage.tables import API_KEYS
+from tests import life
+
+pytestmark = pytest.mark.anyio
+
+
+@dataclass(frozen=True)
+class Note:
+    """A member of a list function: kept as a row of the simplest table there is."""
+
+    id: str
+    weight: int = 1
+
+
+def keep(connection: Connection, note_id: str) -> str:
+    row = {"id": note_id, "name": "note", "scopes": [], "secret_sha256": "", "created_at": life.NOW}
+    connection.execute(API_KEYS.insert(), row)
+    return f"kept {note_id}"
+
+
+def keep_then_fail(connection: Connection, note_id: str) -> str:
+    keep(connection, note_id)
+    raise LookupError(note_id)
+
+
+def kept(connection: Connection) -> list[str]:
+    return list(connection.execute(select(API_KEYS.c.id).order_by(API_KEYS.c.id)).scalars())
+
+
+CALLS: list[list[str]] = []
+
+
+@database.batch
+def keep_all(connection: Connection, notes: Sequence[Note]) -> Mapping[str, str]:
+    """Answers in an order of its own, and remembers how it was called."""
+    CALLS.append([note.id for note in notes])
+    return {note.id: keep(connection, note.id) for note in reversed(notes)}
+
+
+class Gate:
+    """Holds the writer's thread in one write, so that others gather behind it."""
+
+    def __init__(self) -> None:
+        self._open = threading.Event()
+
+    def hold(self, _connection: Connection) -> None:
+        assert self._open.wait(10)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+async def gathered(opened: Database, *calls: Coroutine[Any, Any, str]) -> list[str | BaseException]:
+    """The answers or errors of writes that were all waiting when the writer came for them."""
+    gate = Gate()
+    first = asyncio.ensure_future(opened.write(gate.hold))
+    await asyncio.sleep(0)
+    waiting = [asyncio.ensure_future(call) for call in calls]
+    await asyncio.sleep(0)
+    gate.open()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    await first
+    return answers
+
+
+async def test_writes_that_wait_share_one_commit(database_url: str) -> None:
+    groups: list[Group] = []
+    async with Database(database_url, observe=groups.append) as opened:
+        await gathered(opened, *(opened.write(keep, f"n{place}") for place in range(10)))
+    assert [(len(group.names), group.phase) for group in groups[2:]] == [(10, "before"), (10, "after")]
+
+
+async def test_each_caller_gets_its_own_answer(database: Database) -> None:
+    answers = await gathered(database, *(database.write(keep, f"n{place}") for place in range(5)))
+    assert answers == [f"kept n{place}" for place in range(5)]
+
+
+async def test_a_failing_member_is_answered_alone(database: Database) -> None:
+    good, bad, also_good = await gathered(
+        database, database.write(keep, "a"), database.write(keep_then_fail, "b"), database.write(keep, "c")
+    )
+    assert (good, also_good, repr(bad)) == ("kept a", "kept c", "LookupError('b')")
+
+
+async def test_what_a_failing_member_wrote_is_gone_and_the_rest_stays(database: Database) -> None:
+    await gathered(
+        database, database.write(keep, "a"), database.write(keep_then_fail, "b"), database.write(keep, "c")
+    )
+    assert await database.read(kept) == ["a", "c"]
+
+
+async def test_a_broken_constraint_is_not_taken_for_trouble(database: Database) -> None:
+    await database.write(keep, "a")
+    with pytest.raises(exc.IntegrityError):
+        await database.write(keep, "a")
+
+
+async def test_a_list_function_gets_its_members_at_once_sorted_by_id(database: Database) -> None:
+    CALLS.clear()
+    await gathered(database, *(database.write(keep_all, Note(note_id)) for note_id in "cab"))
+    assert CALLS == [["a", "b", "c"]]
+
+
+async def test_a_list_function_answers_each_member_by_its_id(database: Database) -> None:
+    answers = await gathered(database, *(database.write(keep_all, Note(note_id)) for note_id in "cab"))
+    assert answers == ["kept c", "kept a", "kept b"]
+
+
+async def test_a_failing_member_of_a_list_function_is_answered_alone(database: Database) -> None:
+    await database.write(keep, "b")
+    answers = await gathered(database, *(database.write(keep_all, Note(note_id)) for note_id in "abc"))
+    assert [isinstance(answer, exc.IntegrityError) for answer in answers] == [False, True, False]
+
+
+@pytest.mark.parametrize(
+    ("limits", "weights", "sizes"),
+    [
+        (Limits(group=2), [1] * 5, [2, 2, 1]),
+        (Limits(group_bytes=10), [4, 4, 4, 4], [2, 2]),
+        (Limits(group_bytes=10), [40, 1, 40], [1, 1, 1]),
+    ],
+)
+async def test_groups_are_bounded(database_url: str, limits: Limits, weights: list[int], sizes: list[int]) -> None:
+    groups: list[Group] = []
+    async with Database(database_url, limits=limits, observe=groups.append) as opened:
+        notes = [Note(f"n{place}", weight) for place, weight in enumerate(weights)]
+        await gathered(opened, *(opened.write(keep_all, note) for note in notes))
+    assert [len(group.names) for group in groups if group.phase == "after"] == [1, *sizes]
+
+
+async def test_a_full_queue_is_busy(database_url: str) -> None:
+    async with Database(database_url, limits=Limits(waiting=2)) as opened:
+        answers = await gathered(opened, *(opened.write(keep, f"n{place}") for place in range(3)))
+        assert [type(answer) for answer in answers] == [str, str, errors.Busy]
+
+
+async def test_a_queue_full_of_bytes_is_busy_too(database_url: str) -> None:
+    async with Database(database_url, limits=Limits(waiting_bytes=10)) as opened:
+        notes = [Note(f"n{place}", 5) for place in range(3)]
+        answers = await gathered(opened, *(opened.write(keep_all, note) for note in notes))
+        assert [type(answer) for answer in answers] == [str, str, errors.Busy]
+        assert await opened.write(keep_all, Note("n3", 500)) == "kept n3"
+
+
+async def test_a_queue_that_was_full_takes_more_once_it_has_drained(database_url: str) -> None:
+    async with Database(database_url, limits=Limits(waiting=1)) as opened:
+        await gathered(opened, opened.write(keep, "a"), opened.write(keep, "b"))
+        assert await opened.write(keep, "c") == "kept c"
+
+
+def _path(database_url: str) -> Path:
+    return Path(dialect.file_of(database_url) or "")
+
+
+async def test_a_locked_database_is_unavailable(database_url: str) -> None:
+    async with Database(database_url, limits=Limits(busy_seconds=0.01)) as opened:
+        with closing(sqlite3.connect(_path(database_url), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(errors.Unavailable, match="locked"):
+                await opened.write(keep, "a")
+
+
+async def test_the_same_write_works_once_the_lock_is_gone(database_url: str) -> None:
+    async with Database(database_url, limits=Limits(busy_seconds=0.01)) as opened:
+        with closing(sqlite3.connect(_path(database_url), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await asyncio.gather(*(opened.write(keep, each) for each in "abc"), return_exceptions=True)
+        await asyncio.gather(*(opened.write(keep, each) for each in "abc"))
+        assert await opened.read(kept) == ["a", "b", "c"]
+
+
+def _pages(connection: Connection, spare: int) -> None:
+    """Lets the file grow by so many pages and no more."""
+    count = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA max_page_count={count + spare}")
+
+
+def _keep_much(connection: Connection, note_id: str) -> str:
+    return keep(connection, note_id + "x" * 100_000)
+
+
+async def test_a_full_disk_is_unavailable(database: Database) -> None:
+    await database.write(_pages, 1)
+    with pytest.raises(errors.Unavailable, match="full"):
+        await database.write(_keep_much, "a")
+
+
+async def test_a_full_disk_is_answered_to_whom_it_concerns_alone(database: Database) -> None:
+    await database.write(_pages, 1)
+    much, little = await gathered(database, database.write(_keep_much, "a"), database.write(keep, "b"))
+    assert (type(much), little) == (errors.Unavailable, "kept b")
+
+
+async def test_the_next_write_works_when_there_is_room_again(database: Database) -> None:
+    await database.write(_pages, 1)
+    await asyncio.gather(database.write(_keep_much, "a"), return_exceptions=True)
+    await database.write(_pages, 1000)
+    assert (await database.write(_keep_much, "a")).startswith("kept a")
+
+
+async def test_closing_commits_what_is_waiting(database_url: str) -> None:
+    async with Database(database_url, limits=Limits(group=2)) as opened:
+        writes = [asyncio.ensure_future(opened.write(keep, f"n{place}")) for place in range(9)]
+        await asyncio.sleep(0)
+    assert [write.result() for write in writes] == [f"kept n{place}" for place in range(9)]
+
+
+async def test_a_closed_door_takes_nothing(database_url: str) -> None:
+    async with Database(database_url) as opened:
+        pass
+    with pytest.raises(errors.Unavailable):
+        await opened.write(keep, "a")
+
+
+async def test_who_goes_away_before_the_answer_stops_nobody(database: Database) -> None:
+    gate = Gate()
+    first = asyncio.ensure_future(database.write(gate.hold))
+    await asyncio.sleep(0)
+    first.cancel()
+    second = asyncio.ensure_future(database.write(keep, "a"))
+    gate.open()
+    assert await second == "kept a"
+
+
+async def test_a_commit_is_answered_after_it_is_durable(database_url: str) -> None:
+    seen: list[tuple[str, list[str]]] = []
+    with closing(sqlite3.connect(_path(database_url), check_same_thread=False)) as other:
+
+        def look(group: Group) -> None:
+            found = other.execute("SELECT id FROM api_keys").fetchall()
+            seen.append((group.phase, [row[0] for row in found]))
+
+        async with Database(database_url, observe=look) as opened:
+            await opened.write(keep, "a")
+    assert seen == [("before", []), ("after", ["a"])]
+
+
+async def test_who_observes_learns_the_names_of_what_is_written(database_url: str) -> None:
+    groups: list[Group] = []
+    async with Database(database_url, observe=groups.append) as opened:
+        await opened.write(keep_all, Note("a"))
+    told = [(group.phase, group.names) for group in groups]
+    assert told == [("before", ("keep_all",)), ("after", ("keep_all",))]
+
+
+async def test_a_read_sees_one_snapshot(database: Database) -> None:
+    gate, begun = Gate(), threading.Event()
+
+    def count_twice(connection: Connection) -> tuple[int, int]:
+        count = select(func.count()).select_from(API_KEYS)
+        first = connection.execute(count).scalar_one()
+        begun.set()
+        gate.hold(connection)
+        return first, connection.execute(count).scalar_one()
+
+    reading = asyncio.ensure_future(database.read(count_twice))
+    await asyncio.to_thread(begun.wait, 10)
+    await database.write(keep, "a")
+    gate.open()
+    assert await reading == (0, 0)
+
+
+async def test_a_read_cannot_write(database: Database) -> None:
+    with pytest.raises(errors.Unavailable, match="readonly"):
+        await database.read(keep, "a")
+
+
+async def test_a_reader_sees_what_was_answered(database: Database) -> None:
+    await database.write(keep, "a")
+    assert await database.read(kept) == ["a"]
+
+
+async def test_who_waits_for_a_commit_is_woken_by_it(database: Database) -> None:
+    woken = database.next_commit()
+    await database.write(keep, "a")
+    assert woken.done()
+
+
+async def test_who_waits_for_a_commit_waits_no_longer_than_said(database: Database) -> None:
+    await asyncio.wait_for(database.committed(0.001), 10)
+
+
+async def test_a_failed_write_wakes_nobody(database: Database) -> None:
+    woken = database.next_commit()
+    await asyncio.gather(database.write(keep_then_fail, "a"), return_exceptions=True)
+    assert not woken.done()
+
+
+async def test_a_database_of_another_kind_is_refused_with_a_reason() -> None:
+    with pytest.raises(errors.Unavailable, match="mysql"):
+        Database("mysql://localhost/runledger")
+
+
+@pytest.mark.parametrize(("name", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
+async def test_both_sides_of_the_door_are_durable(database: Database, name: str, value: object) -> None:
+    def ask(connection: Connection) -> object:
+        return connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+
+    assert (await database.write(ask), await database.read(ask)) == (value, value)
+
+
+async def test_errors_of_the_database_do_not_show_values(database: Database) -> None:
+    await database.write(keep, "secret-note")
+    with pytest.raises(exc.IntegrityError) as caught:
+        await database.write(keep, "secret-note")
+    assert "secret-note" not in str(caught.value)

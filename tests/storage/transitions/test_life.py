@@ -1,0 +1,173 @@
+"""Whatever happens to a run, in whatever order: some things hold at every moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import datetime
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import func, select
+
+from storage import errors, jobs, ledger, runs, states, tables, transitions
+from storage.states import Kind, Road
+from tests import life
+from tests.storage import memory
+
+LIVE = st.sampled_from([states.QUEUED, states.RUNNING])
+ENDED = st.sampled_from(sorted(states.REPORTED))
+UPSTREAM = st.sampled_from(["run_1", "run_2", "run_3"])
+TERMINAL_KINDS = {f"run.{status}" for status in states.TERMINAL}
+
+
+class Life(RuleBasedStateMachine):
+    """One submission, two workers that may both believe to hold a job, and an upstream that says anything."""
+
+    claims = Bundle("claims")
+
+    @initialize()
+    def submit(self) -> None:
+        self.stack = ExitStack()
+        self.connection = self.stack.enter_context(memory.scratch())
+        self.run_id = transitions.submit(self.connection, life.submission()).run.id
+        self.seconds = 0
+        self.ends: list[tuple[states.Status, datetime | None, Road | None]] = []
+
+    def teardown(self) -> None:
+        self.stack.close()
+
+    @property
+    def now(self) -> datetime:
+        return life.at(self.seconds)
+
+    def try_(self, function: Callable[..., Any], *arguments: Any, **more: Any) -> None:
+        """One transaction. Who lost the lease changes nothing."""
+        before = self.connection.begin_nested()
+        try:
+            function(self.connection, *arguments, **more)
+        except errors.Fenced:
+            before.rollback()
+        else:
+            before.commit()
+
+    @rule(seconds=st.integers(1, 90))
+    def time_passes(self, seconds: int) -> None:
+        self.seconds += seconds
+
+    @rule(target=claims, kind=st.sampled_from([Kind.START, Kind.SETTLE]))
+    def claim(self, kind: Kind) -> jobs.Claim | None:
+        taken = jobs.claim(self.connection, now=self.now, until=life.at(self.seconds + 60), owner="w", limit=9)
+        return next((each for each in taken if each.kind is kind), None)
+
+    @rule(claim=claims, upstream_id=UPSTREAM)
+    def created(self, claim: jobs.Claim | None, upstream_id: str) -> None:
+        if claim is not None and claim.kind is Kind.START:
+            self.try_(transitions.created, claim, transitions.Created(upstream_id, self.now, True), self.now)
+
+    @rule(claim=claims)
+    def started(self, claim: jobs.Claim | None) -> None:
+        if claim is not None and claim.kind is Kind.START and self.run.upstream_id is not None:
+            self.try_(transitions.started, claim, "exec", self.now, self.now)
+
+    @rule(claim=claims)
+    def refused(self, claim: jobs.Claim | None) -> None:
+        if claim is not None and claim.kind is Kind.START:
+            self.try_(transitions.refuse, claim, "no", self.now)
+
+    @rule(claim=claims, status=ENDED, body=st.sampled_from([b"1", b"2"]), again=st.booleans())
+    def ended(self, claim: jobs.Claim | None, status: states.Status, body: bytes, again: bool) -> None:
+        if claim is not None and claim.kind is Kind.SETTLE and self.run.upstream_id is not None:
+            due_at = life.at(self.seconds + 60) if again else None
+            self.try_(transitions.record, claim, life.result(status, body), self.now, due_at)
+
+    @rule(claim=claims, status=LIVE)
+    def seen_alive(self, claim: jobs.Claim | None, status: states.Status) -> None:
+        if claim is not None and claim.kind is Kind.SETTLE and self.run.upstream_id is not None:
+            self.try_(transitions.seen_alive, claim, status, None, self.now, life.at(self.seconds + 5))
+
+    @rule(claim=claims, lost=st.booleans())
+    def missing(self, claim: jobs.Claim | None, lost: bool) -> None:
+        if claim is not None and claim.kind is Kind.SETTLE and self.run.upstream_id is not None:
+            self.try_(transitions.missing, claim, self.now, self.now, "404", lost=lost)
+
+    @rule()
+    def cancel(self) -> None:
+        self.try_(transitions.request_cancel, self.run_id, "key:backend", self.now)
+
+    @rule()
+    def refresh(self) -> None:
+        self.try_(transitions.request_refresh, self.run_id, self.now)
+
+    @rule(upstream_id=st.none() | UPSTREAM, status=st.none() | st.sampled_from(states.Status))
+    def call_back(self, upstream_id: str | None, status: states.Status | None) -> None:
+        delivery = life.delivery(run_id=self.run_id, upstream_id=upstream_id, status=status, received_at=self.now)
+        self.try_(transitions.accept_delivery, [delivery])
+
+    @rule(upstream_id=UPSTREAM, status=LIVE | ENDED)
+    def sweep(self, upstream_id: str, status: states.Status) -> None:
+        self.try_(transitions.observe, [transitions.Seen(upstream_id, status)], self.now)
+
+    @rule(upstream_id=UPSTREAM)
+    def stray(self, upstream_id: str) -> None:
+        self.try_(transitions.orphan, self.run_id, upstream_id, self.now)
+
+    @precondition(lambda self: self.seconds > 0)
+    @rule()
+    def number(self) -> None:
+        ledger.number(self.connection, 3)
+
+    @property
+    def run(self) -> runs.Run:
+        found = runs.find(self.connection, self.run_id)
+        assert found is not None
+        return found
+
+    def told(self) -> list[Any]:
+        entries = tables.LEDGER_ENTRIES
+        return list(self.connection.execute(select(entries.c.kind, entries.c.leaf_index).order_by(entries.c.seq)))
+
+    @invariant()
+    def a_terminal_state_never_changes(self) -> None:
+        run = self.run
+        if run.is_terminal:
+            self.ends.append((run.status, run.settled_at, run.settled_by))
+        assert len(set(self.ends)) <= 1
+        assert run.is_terminal or not self.ends
+
+    @invariant()
+    def an_end_is_told_once(self) -> None:
+        ends = [kind for kind, _ in self.told() if kind in TERMINAL_KINDS]
+        assert ends == ([f"run.{self.run.status}"] if self.run.is_terminal else [])
+
+    @invariant()
+    def a_run_has_an_end_or_a_settled_at_or_neither(self) -> None:
+        assert self.run.is_terminal == (self.run.settled_at is not None) == (self.run.settled_by is not None)
+
+    @invariant()
+    def one_upstream_run_at_most_is_executed(self) -> None:
+        links = tables.UPSTREAM_LINKS.c
+        rows: Mapping[str, str] = dict(self.connection.execute(select(links.upstream_id, links.role)).all())
+        executed = [upstream_id for upstream_id, role in rows.items() if role == "run"]
+        assert executed == ([] if self.run.upstream_id is None else [self.run.upstream_id])
+
+    @invariant()
+    def the_step_count_is_the_number_of_rows(self) -> None:
+        rows = self.connection.execute(select(func.count()).select_from(tables.RUN_STEPS)).scalar_one()
+        assert rows == self.run.step_count
+
+    @invariant()
+    def numbers_have_no_gap(self) -> None:
+        numbers = [number for _, number in self.told()]
+        given = [number for number in numbers if number is not None]
+        assert numbers == [*range(len(given))] + [None] * (len(numbers) - len(given))
+
+    @invariant()
+    def what_lives_under_an_upstream_id_is_not_accepted_any_more(self) -> None:
+        assert (self.run.upstream_id is None) or self.run.status is not states.ACCEPTED
+
+
+TestLife = Life.TestCase
+TestLife.settings = settings(max_examples=25, stateful_step_count=40)

@@ -1,0 +1,376 @@
+"""What the upstream says of a run: it lives, it ended, it is not there."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import rfc8785
+
+from storage import columns, documents, errors, jobs, runs, states, transitions
+from storage.database import Database
+from storage.states import Kind, Road
+from tests import life
+from tests.storage import ledgers
+
+pytestmark = pytest.mark.anyio
+
+FACTS = {
+    "settledBy": "watcher",
+    "createdAt": "2026-11-23T12:00:01.000000Z",
+    "startedAt": "2026-11-23T12:00:02.000000Z",
+    "completedAt": "2026-11-23T12:01:02.000000Z",
+    "settledAt": "2026-11-23T12:01:03.000000Z",
+    "durationMs": 60_000,
+    "inputTokens": 90,
+    "outputTokens": 36,
+    "toolCalls": 2,
+    "costMicros": 3000,
+    "stepCount": 3,
+    "documentVersion": 1,
+}
+
+
+async def wish(database: Database, run: runs.Run, second: float, road: Road | None = Road.WATCHER) -> jobs.Claim:
+    """The claimed settle of a run."""
+    await database.write(jobs.wish, [jobs.Wish(Kind.SETTLE, run.id, life.at(second), road)])
+    return await life.claimed(database, Kind.SETTLE, run.id, life.at(second))
+
+
+def canonical(row: documents.Step | documents.Usage) -> bytes:
+    """The bytes of a row, without the writer's code."""
+    values: dict[str, Any] = {name: getattr(row, name) for name in row.__slots__ if name != "salt"}
+    values["timestamp"] = None if row.timestamp is None else columns.text(row.timestamp)
+    return rfc8785.dumps({name: value for name, value in values.items() if value is not None})
+
+
+@pytest.mark.parametrize("status", sorted(states.REPORTED))
+async def test_a_settled_run_shows_all_that_the_upstream_said(status: states.Status, database: Database) -> None:
+    run = await life.settled_run(database, status)
+    told = [getattr(run, name) for name in life.measures().__slots__]
+    assert (run.status, told) == (status, [getattr(life.measures(), name) for name in life.measures().__slots__])
+
+
+async def test_a_settled_run_says_when_and_by_which_road(database: Database) -> None:
+    run = await life.settled_run(database)
+    assert (run.settled_at, run.settled_by, run.step_count) == (life.at(63), Road.WATCHER, 3)
+
+
+async def test_the_ledger_tells_the_end_with_every_measure(database: Database) -> None:
+    run = await life.settled_run(database)
+    entry = await ledgers.last(database, run.id)
+    assert (entry.kind, entry.actor, entry.facts) == ("run.completed", "upstream", FACTS)
+
+
+async def test_the_ledger_tells_where_the_reason_of_a_failure_stood(database: Database) -> None:
+    measures = life.measures(failure_reason="out of budget", failure_source="logs")
+    run = await life.settled_run(database, result=life.result(states.FAILED, measures=measures))
+    entry = await ledgers.last(database, run.id)
+    assert (entry.kind, entry.facts["failureSource"]) == ("run.failed", "logs")
+
+
+async def test_the_ledger_can_prove_what_came_back(database: Database) -> None:
+    run = await life.settled_run(database, result=life.result(body=b'{"really":1}'))
+    entry = await ledgers.last(database, run.id)
+    values = {"output": b"The lease is void.", "summary": b"Void.", "document": b'{"really":1}'}
+    assert all(entry.proves(name, value) for name, value in values.items())
+
+
+@pytest.mark.parametrize(("name", "row"), [("steps", documents.Step), ("usage", documents.Usage)])
+async def test_the_ledger_can_prove_every_row(name: str, row: Any, database: Database) -> None:
+    run = await life.settled_run(database)
+    rows = await database.read(documents.read, run.seq, row)
+    root = ledgers.root(name, [(each.salt, canonical(each)) for each in rows])
+    assert (await ledgers.last(database, run.id)).digests[name] == root
+
+
+async def test_the_step_count_is_the_number_of_rows(database: Database) -> None:
+    run = await life.settled_run(database, result=life.result(steps=life.steps(17)))
+    steps = await database.read(documents.read, run.seq, documents.Step)
+    usage = await database.read(documents.read, run.seq, documents.Usage)
+    assert (len(steps), len(usage), run.step_count) == (17, 2, 17)
+
+
+async def test_the_document_is_kept_as_the_first_version(database: Database) -> None:
+    run = await life.settled_run(database, result=life.result(body=b"bytes"))
+    assert await database.read(documents.find, run.id) == replace(life.document(b"bytes"), version=1)
+
+
+async def test_what_the_answer_lacks_is_kept_from_before(database: Database) -> None:
+    bare = life.measures(created_at=None, started_at=None)
+    run = await life.settled_run(database, result=life.result(measures=bare))
+    facts = (await ledgers.last(database, run.id)).facts
+    assert (run.created_at, run.started_at, facts["startedAt"]) == (life.at(1), life.at(2), FACTS["startedAt"])
+
+
+async def test_what_is_not_known_is_no_fact(database: Database) -> None:
+    bare = transitions.Result(states.COMPLETED, transitions.Measures(), document=life.document())
+    run = await life.settled_run(database, result=bare)
+    wanted = {
+        name: FACTS[name] for name in ("settledBy", "createdAt", "startedAt", "settledAt", "documentVersion")
+    }
+    assert (await ledgers.last(database, run.id)).facts == wanted | {"stepCount": 0}
+
+
+async def test_a_settled_run_has_no_job(database: Database) -> None:
+    run = await life.settled_run(database)
+    assert await life.open_jobs(database, run.id) == []
+
+
+async def test_an_answer_that_lacked_something_is_asked_for_again(database: Database) -> None:
+    run = await life.running(database)
+    claim = await wish(database, run, 63)
+    await database.write(transitions.record, claim, life.result(), life.at(63), life.at(123))
+    assert (await life.claimed(database, Kind.SETTLE, run.id, life.at(123))).attempts == 2
+
+
+async def test_a_callback_during_the_settle_has_the_upstream_asked_again(database: Database) -> None:
+    run = await life.running(database)
+    claim = await wish(database, run, 63)
+    await database.write(jobs.wish, [jobs.Wish(Kind.SETTLE, run.id, life.at(64), Road.PLATFORM)])
+    assert await database.write(transitions.record, claim, life.result(), life.at(65), None)
+    assert await life.open_jobs(database, run.id) == ["settle"]
+
+
+async def test_who_lost_the_lease_records_nothing(database: Database) -> None:
+    run = await life.running(database)
+    stale = await wish(database, run, 63)
+    await life.claimed(database, Kind.SETTLE, run.id, life.at(123))
+    with pytest.raises(errors.Fenced):
+        await database.write(transitions.record, stale, life.result(), life.at(124), None)
+    assert await life.found(database, run.id) == run
+
+
+async def test_two_answers_at_once_settle_once(database: Database) -> None:
+    run = await life.running(database)
+    stale = await wish(database, run, 63)
+    later = await life.claimed(database, Kind.SETTLE, run.id, life.at(123))
+    answers = await asyncio.gather(
+        database.write(transitions.record, stale, life.result(states.FAILED), life.at(124), None),
+        database.write(transitions.record, later, life.result(), life.at(124), None),
+        return_exceptions=True,
+    )
+    assert (isinstance(answers[0], errors.Fenced), answers[1]) == (True, True)
+    assert (await life.told(database, run.id))[3:] == ["run.completed"]
+
+
+async def test_the_road_is_that_of_the_first_wish(database: Database) -> None:
+    run = await life.running(database)
+    await database.write(jobs.wish, [jobs.Wish(Kind.SETTLE, run.id, life.at(60), Road.SWEEP)])
+    await life.settle(database, run, life.result(), road=Road.WATCHER)
+    assert (await life.found(database, run.id)).settled_by is Road.SWEEP
+
+
+async def test_a_timer_of_ours_counts_as_the_sweep(database: Database) -> None:
+    run = await life.running(database)
+    claim = await wish(database, run, 60)
+    await alive(database, claim, states.RUNNING, 60)
+    claim = await life.claimed(database, Kind.SETTLE, run.id, life.at(65))
+    await database.write(transitions.record, claim, life.result(), life.at(65), None)
+    assert (await life.found(database, run.id)).settled_by is Road.SWEEP
+
+
+async def test_a_settle_fulfils_the_wish_to_refresh(database: Database) -> None:
+    run = await life.running(database)
+    await database.write(transitions.request_refresh, run.id, life.at(5))
+    await life.settle(database, run, life.result())
+    assert (await life.found(database, run.id)).refresh_requested_at is None
+
+
+async def test_a_wish_to_refresh_that_comes_during_a_fetch_is_still_to_be_fulfilled(database: Database) -> None:
+    run = await life.settled_run(database)
+    await database.write(transitions.request_refresh, run.id, life.at(70))
+    claim = await life.claimed(database, Kind.SETTLE, run.id, life.at(70))
+    await database.write(transitions.request_refresh, run.id, life.at(72))
+    await database.write(transitions.record, claim, life.result(), life.at(73), None, life.at(71))
+    assert (await life.found(database, run.id)).refresh_requested_at == life.at(72)
+    assert await life.open_jobs(database, run.id) == ["settle"]
+
+
+async def test_a_run_may_end_before_we_wrote_that_it_started(database: Database) -> None:
+    run = await life.queued(database)
+    await life.settle(database, run, life.result())
+    assert (await life.found(database, run.id)).status is states.COMPLETED
+
+
+# -- A run that is settled already.
+
+
+async def amended(database: Database, result: transitions.Result, second: float = 100) -> runs.Run:
+    """A settled run that was fetched once more."""
+    run = await life.settled_run(database)
+    settled = await life.settle(database, run, result, life.at(second), Road.REQUEST)
+    assert not settled
+    return await life.found(database, run.id)
+
+
+async def test_the_same_bytes_again_change_nothing(database: Database) -> None:
+    run = await amended(database, life.result(body=b'{"status":"completed"}'))
+    assert await database.read(documents.versions, run.id) == 1
+    assert (await life.told(database, run.id))[-1] == "run.completed"
+
+
+async def test_other_bytes_are_a_further_version(database: Database) -> None:
+    run = await amended(database, life.result(body=b"more"))
+    entry = await ledgers.last(database, run.id)
+    assert (entry.kind, entry.facts["documentVersion"]) == ("run.document", 2)
+    assert entry.proves("document", b"more")
+
+
+async def test_a_further_version_brings_measures_and_texts(database: Database) -> None:
+    late = life.measures(output="At last.", cost_micros=5000)
+    run = await amended(database, life.result(body=b"more", measures=late))
+    facts = (await ledgers.last(database, run.id)).facts
+    assert (run.output, run.cost_micros, facts["costMicros"]) == ("At last.", 5000, 5000)
+
+
+async def test_a_further_version_takes_nothing_away(database: Database) -> None:
+    bare = transitions.Result(states.COMPLETED, transitions.Measures(), document=life.document(b"less"))
+    run = await amended(database, bare)
+    told = (run.output, run.cost_micros, run.step_count, (await ledgers.last(database, run.id)).facts["stepCount"])
+    assert told == ("The lease is void.", 3000, 3, 3)
+
+
+async def test_a_further_version_keeps_when_and_how_the_run_was_settled(database: Database) -> None:
+    run = await amended(database, life.result(body=b"more"))
+    facts = (await ledgers.last(database, run.id)).facts
+    assert (run.settled_at, run.settled_by) == (life.at(63), Road.WATCHER)
+    assert (facts["settledAt"], facts["settledBy"]) == (FACTS["settledAt"], "watcher")
+
+
+async def test_a_further_version_keeps_the_salts_of_rows_that_did_not_change(database: Database) -> None:
+    run = await life.settled_run(database)
+    before = await database.read(documents.read, run.seq, documents.Step)
+    await life.settle(database, run, life.result(body=b"more", steps=life.steps(5)), life.at(100))
+    after = await database.read(documents.read, run.seq, documents.Step)
+    assert (after[:3], len(after)) == (before, 5)
+
+
+async def test_the_root_of_a_further_version_covers_the_rows_that_are_stored(database: Database) -> None:
+    run = await amended(database, life.result(body=b"more", steps=life.steps(5)))
+    rows = await database.read(documents.read, run.seq, documents.Step)
+    root = ledgers.root("steps", [(each.salt, canonical(each)) for each in rows])
+    assert (await ledgers.last(database, run.id)).digests["steps"] == root
+
+
+async def test_a_report_of_another_end_is_a_conflict_and_nothing_more(database: Database) -> None:
+    run = await amended(database, life.result(states.FAILED, b"other"))
+    *_, conflict, document = await ledgers.entries(database, run.id)
+    facts = {"reported": "failed", "kept": "completed", "road": "request"}
+    assert (run.status, conflict.kind, conflict.facts) == (states.COMPLETED, "run.conflict", facts)
+    assert document.kind == "run.document"
+
+
+async def test_a_conflict_without_a_document_is_told_too(database: Database) -> None:
+    run = await amended(database, life.result(states.CANCELLED, document=None, steps=(), usage=()))
+    assert (await life.told(database, run.id))[-1] == "run.conflict"
+
+
+async def test_a_conflict_is_told_once_for_the_same_bytes(database: Database) -> None:
+    run = await amended(database, life.result(states.FAILED, b"other"))
+    await life.settle(database, run, life.result(states.FAILED, b"other"), life.at(200))
+    assert (await life.told(database, run.id)).count("run.conflict") == 1
+
+
+# -- A run that lives.
+
+
+async def alive(
+    database: Database, claim: jobs.Claim, shown: states.Status, second: float, started: float | None = None
+) -> None:
+    started_at = None if started is None else life.at(started)
+    now, due_at = life.at(second), life.at(second + 5)
+    await database.write(transitions.seen_alive, claim, shown, started_at, now, due_at)
+
+
+async def test_a_run_shown_alive_is_asked_about_again(database: Database) -> None:
+    run = await life.running(database)
+    await alive(database, await wish(database, run, 10), states.RUNNING, 10)
+    assert (await life.claimed(database, Kind.SETTLE, run.id, life.at(15))).road is None
+    assert (await life.found(database, run.id)).asked_at == life.at(10)
+
+
+async def test_a_run_follows_forward(database: Database) -> None:
+    run = await life.queued(database)
+    await alive(database, await wish(database, run, 10), states.RUNNING, 10, started=7)
+    run = await life.found(database, run.id)
+    entry = await ledgers.last(database, run.id)
+    assert (run.status, run.started_at) == (states.RUNNING, life.at(7))
+    assert (entry.kind, entry.facts) == ("run.started", {"via": "status"})
+
+
+async def test_a_run_never_goes_back(database: Database) -> None:
+    run = await life.running(database)
+    await alive(database, await wish(database, run, 10), states.QUEUED, 10)
+    assert (await life.found(database, run.id)).status is states.RUNNING
+
+
+async def test_a_start_is_told_once(database: Database) -> None:
+    run = await life.running(database)
+    await alive(database, await wish(database, run, 10), states.RUNNING, 10)
+    assert (await life.told(database, run.id)).count("run.started") == 1
+
+
+async def test_a_settled_run_does_not_come_back_to_life(database: Database) -> None:
+    run = await life.settled_run(database)
+    await alive(database, await wish(database, run, 70), states.RUNNING, 70)
+    found = await life.found(database, run.id)
+    assert (found.status, found.settled_at) == (run.status, run.settled_at)
+
+
+# -- A run that is not there.
+
+
+async def miss(database: Database, run: runs.Run, second: float, *, lost: bool = False) -> runs.Run:
+    claim = await wish(database, run, second, None)
+    now, due_at = life.at(second), life.at(second + 5)
+    await database.write(transitions.missing, claim, now, due_at, "404 no such run", lost=lost)
+    return await life.found(database, run.id)
+
+
+async def test_a_missing_run_is_missing_since_the_first_time(database: Database) -> None:
+    run = await life.running(database)
+    for second in (10, 20):
+        run = await miss(database, run, second)
+    assert (run.status, run.missing_since, run.asked_at) == (states.RUNNING, life.at(10), life.at(20))
+
+
+async def test_a_missing_run_is_asked_about_again(database: Database) -> None:
+    run = await life.running(database)
+    await miss(database, run, 10)
+    job, _ = await database.read(jobs.page, jobs.Query(run_id=run.id), life.at(10))
+    assert [(each.due_at, each.last_error) for each in job] == [(life.at(15), "404 no such run")]
+
+
+async def test_after_long_enough_it_is_lost_and_the_ledger_says_so(database: Database) -> None:
+    run = await miss(database, await life.running(database), 10, lost=True)
+    assert (run.status, run.settled_at) == (states.LOST, None)
+    assert (await life.told(database, run.id))[-1] == "run.lost"
+
+
+async def test_a_lost_run_is_lost_once(database: Database) -> None:
+    run = await life.running(database)
+    for second in (10, 20):
+        run = await miss(database, run, second, lost=True)
+    assert (await life.told(database, run.id)).count("run.lost") == 1
+
+
+async def test_a_lost_run_that_turns_up_runs_again(database: Database) -> None:
+    run = await miss(database, await life.running(database), 10, lost=True)
+    await alive(database, await wish(database, run, 20), states.RUNNING, 20)
+    run = await life.found(database, run.id)
+    assert (run.status, run.missing_since, run.started_at) == (states.RUNNING, None, life.at(2))
+
+
+async def test_a_lost_run_that_turns_up_ended_is_settled(database: Database) -> None:
+    run = await miss(database, await life.running(database), 10, lost=True)
+    assert await life.settle(database, run, life.result())
+    run = await life.found(database, run.id)
+    assert (run.status, run.missing_since) == (states.COMPLETED, None)
+
+
+async def test_a_settled_run_is_never_missing(database: Database) -> None:
+    run = await miss(database, await life.settled_run(database), 70, lost=True)
+    assert (run.status, run.missing_since) == (states.COMPLETED, None)
