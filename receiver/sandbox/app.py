@@ -1,0 +1,103 @@
+"""The sandbox as an ASGI app: the route table and the lifespan."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from receiver.sandbox import agents, answers, control, endpoints, faults, gate, house, runs
+
+
+class Sandbox(Starlette):
+    """Starlette with the gate around everything, error handling included."""
+
+    parts: house.House
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return gate.Gate(super().build_middleware_stack(), self.parts, self.routes)
+
+
+def create_app(
+    *,
+    seed: int,
+    run_seconds: float,
+    faults: faults.Faults,
+    public_only: bool = False,
+    clock: Callable[[], float] = time.time,
+) -> Starlette:
+    """An empty sandbox. Runs take about `run_seconds` (0.8 to 1.2 times); `clock` gives seconds since 1970.
+
+    Run ids and contents follow from `seed` and the order of the calls, so that two sandboxes of one seed mint
+    the same ids. Needs its lifespan to be run; all timers and deliveries end with it.
+    """
+    parts = house.build(seed, run_seconds, faults, public_only, clock)
+    app = Sandbox(
+        routes=_routes(parts),
+        lifespan=_lifespan(parts),
+        exception_handlers={answers.Refusal: _refused(parts), HTTPException: _refused(parts)},
+    )
+    app.router.redirect_slashes = False
+    app.parts = parts
+    return app
+
+
+def _routes(parts: house.House) -> list[Route]:
+    agent, run = agents.Agents(parts), runs.Runs(parts)
+    endpoint, behind = endpoints.Endpoints(parts), control.Control(parts)
+    return [
+        Route("/agent/v1/agents", agent.create, methods=["POST"], name="agents.create"),
+        Route("/agent/v1/agents", agent.list, methods=["GET"], name="agents.list"),
+        Route("/agent/v1/agents/{id}", agent.get, methods=["GET"], name="agents.get"),
+        Route("/agent/v1/agents/{id}", agent.update, methods=["PATCH"], name="agents.update"),
+        Route("/agent/v1/agents/{id}", agent.delete, methods=["DELETE"], name="agents.delete"),
+        Route("/agent/v1/execute", run.execute, methods=["POST"], name="execute"),
+        Route("/agent/v1/run", run.create, methods=["POST"], name="create"),
+        Route("/agent/v1/run", run.list, methods=["GET"], name="list"),
+        Route("/agent/v1/run/{id}", run.details, methods=["GET"], name="get"),
+        Route("/agent/v1/run/{id}/exec", run.exec, methods=["POST"], name="exec"),
+        Route("/agent/v1/run/{id}/status", run.status, methods=["GET"], name="status"),
+        Route("/agent/v1/run/{id}/details", run.details, methods=["GET"], name="details"),
+        Route("/agent/v1/run/{id}/cancel", run.cancel, methods=["POST"], name="cancel"),
+        Route("/agent/v1/run/{id}/watch", run.watch, methods=["POST"], name="watch"),
+        Route("/webhooks/v1/endpoints", endpoint.create, methods=["POST"], name="endpoints.create"),
+        Route("/webhooks/v1/endpoints", endpoint.list, methods=["GET"], name="endpoints.list"),
+        Route("/sandbox/faults", behind.show_faults, methods=["GET"]),
+        Route("/sandbox/faults", behind.change_faults, methods=["PUT"]),
+        Route("/sandbox/journal", behind.journal, methods=["GET"]),
+        Route("/sandbox/runs", behind.runs, methods=["GET"]),
+        Route("/sandbox/runs/{id}/finish", behind.finish, methods=["POST"]),
+    ]
+
+
+def _lifespan(parts: house.House) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with parts.couriers.open():
+            yield
+            parts.life.close()
+
+    return lifespan
+
+
+def _refused(parts: house.House) -> Callable[[Request, Exception], Response]:
+    """Refusals, and paths and methods that do not exist, in the error shape of the moment."""
+
+    def answer(request: Request, error: Exception) -> Response:
+        # The switches' own routes stay readable whatever the switches say.
+        behind = request.url.path.startswith("/sandbox/")
+        shape = "status" if behind else parts.chaos.faults.error_shape
+        if isinstance(error, HTTPException):
+            return answers.error(error.status_code, error.detail, shape, error.headers)
+        if isinstance(error, answers.Refusal):
+            return answers.error(error.status, error.message, shape)
+        raise error
+
+    return answer

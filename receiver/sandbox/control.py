@@ -1,0 +1,53 @@
+"""The handlers of /sandbox/*: what the real service does not have, for tests and for the curious. No key."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.requests import Request
+
+from receiver.sandbox import answers, checks, faults, house, views, world
+
+
+class Control:
+    """Look at the sandbox from behind, and change how it behaves."""
+
+    def __init__(self, parts: house.House) -> None:
+        self._house = parts
+
+    async def show_faults(self, request: Request) -> answers.Json:
+        return answers.Json(faults.as_json(self._house.chaos.faults))
+
+    async def change_faults(self, request: Request) -> answers.Json:
+        """A partial object of switches; the counts of those that are named begin anew."""
+        changes = checks.parsed(await request.body())
+        if not isinstance(changes, dict):
+            raise answers.Refusal(400, "send a JSON object of switches")
+        try:
+            switches = faults.merged(self._house.chaos.faults, changes)
+        except faults.FaultError as error:
+            raise answers.Refusal(400, str(error)) from error
+        self._house.chaos.change(switches, changes)
+        return answers.Json(faults.as_json(switches))
+
+    async def journal(self, request: Request) -> answers.Json:
+        """Requests and attempts to send whose seq is above `after`, and successful execs by run."""
+        after = request.query_params.get("after", "0")
+        if not re.fullmatch(r"[0-9]{1,15}", after):
+            raise answers.Refusal(400, "after is the seq of an entry")
+        execs = {run.id: run.exec_count for run in self._house.world.runs.values() if run.exec_count}
+        return answers.Json({**self._house.journal.as_json(int(after)), "execs": execs})
+
+    async def runs(self, request: Request) -> answers.Json:
+        """All runs in order of creation, with full prompts."""
+        return answers.Json({"runs": [views.run_in_sandbox(run) for run in self._house.world.runs.values()]})
+
+    async def finish(self, request: Request) -> answers.Json:
+        """End a live run by hand: `{"status": "completed"}`, or as the switches have it where none is given."""
+        run = self._house.world.run(request.path_params["id"])
+        body = await request.body()
+        status = checks.fields(body, {"status": world.ENDED.__contains__}).get("status") if body else None
+        if run.ended:
+            raise answers.Refusal(409, f"Run already {run.status}")
+        self._house.life.finish(run, str(status) if status else None)
+        return answers.Json(views.run_in_sandbox(run))

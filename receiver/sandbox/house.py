@@ -1,0 +1,41 @@
+"""The parts of one sandbox, as the handlers are given them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from receiver.sandbox import chaos, couriers, faults, journal, life, rules, world
+
+
+@dataclasses.dataclass(frozen=True)
+class House:
+    """One sandbox. `public_only` refuses callback URLs on loopback, as the real service does."""
+
+    world: world.World
+    chaos: chaos.Chaos
+    journal: journal.Journal
+    couriers: couriers.Couriers
+    life: life.Life
+    public_only: bool
+
+    def subject(self, route: str, run_id: str | None, body: object) -> rules.Subject:
+        """What the rules may match a call by: the run it names, or the one it is about to create."""
+        run = self.world.runs.get(run_id) if run_id else None
+        if run is not None:
+            return rules.Subject(route, run.id, run.agent_id, run.prompt)
+        given = body if isinstance(body, dict) else {}
+        agent, prompt = given.get("agentId"), given.get("prompt")
+        known_agent = agent if isinstance(agent, str) else None
+        return rules.Subject(route, run_id, known_agent, prompt if isinstance(prompt, str) else "")
+
+
+def build(
+    seed: int, run_seconds: float, switches: faults.Faults, public_only: bool, clock: Callable[[], float]
+) -> House:
+    """An empty sandbox; `clock` gives seconds since 1970."""
+    mischief = chaos.Chaos(switches, seed)
+    record = journal.Journal(clock)
+    place = world.World(seed, run_seconds, clock)
+    post = couriers.Couriers(place, mischief, record, seed)
+    return House(place, mischief, record, post, life.Life(place, post, mischief), public_only)

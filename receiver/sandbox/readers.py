@@ -1,0 +1,121 @@
+"""Reading one switch's value: JSON or command-line text in, the typed value or a FaultError out."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+
+class FaultError(ValueError):
+    """A switch or a rule that cannot be set so; the message is a sentence for the person who set it."""
+
+
+def boolean(value: object) -> bool:
+    """true or false; as text also on/off, yes/no, 1/0."""
+    word = str(value).strip().lower()
+    if word in ("true", "on", "yes", "1"):
+        return True
+    if word in ("false", "off", "no", "0"):
+        return False
+    raise FaultError(f"{value!r} is neither true nor false")
+
+
+def number(low: float, high: float) -> Callable[[object], float]:
+    """A finite number from `low` to `high`."""
+
+    def read(value: object) -> float:
+        found = math.nan
+        if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+            with contextlib.suppress(ValueError, OverflowError):
+                found = float(value)
+        if not low <= found <= high:
+            raise FaultError(f"{value!r} is not a number from {low:g} to {high:g}")
+        return found
+
+    return read
+
+
+def integer(low: int, high: int) -> Callable[[object], int]:
+    """A whole number from `low` to `high`."""
+
+    def read(value: object) -> int:
+        whole = isinstance(value, (int, str)) and not isinstance(value, bool)
+        if not whole or not re.fullmatch(r"[0-9]{1,9}", str(value).strip()) or not low <= int(str(value)) <= high:
+            raise FaultError(f"{value!r} is not a whole number from {low} to {high}")
+        return int(str(value))
+
+    return read
+
+
+def one_of_integers(allowed: Sequence[int]) -> Callable[[object], int]:
+    """One of a few numbers."""
+
+    def read(value: object) -> int:
+        found = integer(0, 999)(value)
+        if found not in allowed:
+            raise FaultError(f"{value!r} is none of {', '.join(map(str, allowed))}")
+        return found
+
+    return read
+
+
+def choice(allowed: Sequence[str]) -> Callable[[object], str]:
+    """One of a few words."""
+
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value not in allowed:
+            near = difflib.get_close_matches(str(value), allowed, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise FaultError(f"{value!r} is none of {', '.join(allowed)}{hint}")
+        return value
+
+    return read
+
+
+def texts(value: object) -> tuple[str, ...]:
+    """A list of non-empty texts; as text separated by commas."""
+    parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
+        raise FaultError(f"{value!r} is not a list of texts")
+    return tuple(part for part in parts if part)
+
+
+def choices(allowed: Sequence[str]) -> Callable[[object], tuple[str, ...]]:
+    """A list of some of a few words; as text separated by commas."""
+    word = choice(allowed)
+    return lambda value: tuple(word(part) for part in texts(value))
+
+
+def mapping(read: Callable[[object], float], keys: Sequence[str]) -> Callable[[object], Mapping[str, float]]:
+    """An object from some of `keys` to what `read` reads; as text in JSON."""
+    key = choice(keys)
+
+    def read_all(value: object) -> Mapping[str, float]:
+        found = from_text(value)
+        if not isinstance(found, Mapping):
+            raise FaultError(f'{value!r} is not an object by route, such as {{"exec": 1}}')
+        return {key(name): read(amount) for name, amount in found.items()}
+
+    return read_all
+
+
+def retry_after(value: object) -> str:
+    """Nothing, seconds, or `date:` and seconds."""
+    found = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else "?"
+    if not re.fullmatch(r"((date:)?[0-9]{1,6})?", found):
+        raise FaultError(f"{value!r} is neither empty, nor seconds, nor date:SECONDS")
+    return found
+
+
+def from_text(value: object) -> object:
+    """`value`, parsed as JSON where it is a text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise FaultError(f"{value[:80]!r} is not JSON") from None

@@ -1,0 +1,150 @@
+"""Scripted faults: rules that say which calls are hit, how often, and what happens to them.
+
+    {"route": "create", "times": 1, "action": "lose_answer"}
+    {"route": "details", "run": "run_x", "action": "status:500"}
+    {"route": "callback", "prompt": "lease", "times": 1, "action": "drop"}
+
+`route` is a name of ROUTES or `*` for every API call (not for what is sent); `run` and `agent` are ids,
+`prompt` a piece of the run's prompt; `times` is how many calls are hit (null for all); `probability` is the
+share of matching calls that are hit. Actions on API calls, with their defaults:
+
+    status:N        answered N, no work done              lose_answer    work done, then the connection is cut
+    html[:502]      an HTML page, no work done            refuse_before  the connection is cut, no work done
+    empty[:500]     an empty body, no work done           hang:SECONDS   work done, the answer held back so long
+    malformed       work done, the answer is not JSON     delay:SECONDS  the work is begun so much later
+    truncated       work done, the answer stops half-way  pass           nothing; shields from later rules
+
+On the routes `callback` and `event`: `drop`, `delay:SECONDS`, `pass`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+
+from receiver.sandbox import readers
+
+API_ROUTES = (
+    "agents.create",
+    "agents.list",
+    "agents.get",
+    "agents.update",
+    "agents.delete",
+    "create",
+    "list",
+    "get",
+    "exec",
+    "status",
+    "details",
+    "cancel",
+    "watch",
+    "execute",
+    "endpoints.create",
+    "endpoints.list",
+)
+RUN_ROUTES = ("get", "exec", "status", "details", "cancel", "watch")
+SENT_ROUTES = ("callback", "event")
+ROUTES = ("*", *API_ROUTES, *SENT_ROUTES)
+
+_AMOUNT = {
+    "status": r"[2-5][0-9]{2}",
+    "html": r"([2-5][0-9]{2})?",
+    "empty": r"([2-5][0-9]{2})?",
+    "hang": r"[0-9]{1,5}(\.[0-9]{1,6})?",
+    "delay": r"[0-9]{1,5}(\.[0-9]{1,6})?",
+    "malformed": "",
+    "truncated": "",
+    "lose_answer": "",
+    "refuse_before": "",
+    "drop": "",
+    "pass": "",
+}
+_SENT_ACTIONS = ("drop", "delay", "pass")
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """What a rule is matched against: the route, and as much as is known of the run."""
+
+    route: str
+    run: str | None = None
+    agent: str | None = None
+    prompt: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Rule:
+    """One scripted fault; the fields are those of its JSON form."""
+
+    action: str
+    route: str = "*"
+    run: str | None = None
+    agent: str | None = None
+    prompt: str | None = None
+    times: int | None = None
+    probability: float = 1.0
+
+    @property
+    def verb(self) -> str:
+        return self.action.partition(":")[0]
+
+    @property
+    def amount(self) -> str:
+        """What stands behind the colon; empty where nothing does."""
+        return self.action.partition(":")[2]
+
+    def matches(self, subject: Subject) -> bool:
+        """Whether the rule speaks of this call; counts and chance are not looked at."""
+        return (
+            (self.route == subject.route or (self.route == "*" and subject.route not in SENT_ROUTES))
+            and self.run in (None, subject.run)
+            and self.agent in (None, subject.agent)
+            and (self.prompt is None or self.prompt in subject.prompt)
+        )
+
+    def as_json(self) -> dict[str, object]:
+        return dataclasses.asdict(self)
+
+
+def script(value: object) -> tuple[Rule, ...]:
+    """Rules from their JSON form, a list of objects; raises FaultError on anything unknown in them."""
+    found = readers.from_text(value)
+    if not isinstance(found, (list, tuple)):
+        raise readers.FaultError("a script is a list of rules")
+    return tuple(_rule(item) for item in found)
+
+
+def _rule(item: object) -> Rule:
+    if not isinstance(item, Mapping) or "action" not in item:
+        raise readers.FaultError(f"{item!r} is not a rule: an object with at least an action")
+    names = [field.name for field in dataclasses.fields(Rule)]
+    for name in item:
+        readers.choice(names)(name)
+    times, probability = item.get("times"), item.get("probability", 1.0)
+    rule = Rule(
+        action=_action(item["action"]),
+        route=readers.choice(ROUTES)(item.get("route", "*")),
+        times=None if times is None else readers.integer(0, 1_000_000)(times),
+        probability=readers.number(0, 1)(probability),
+        **{name: _text_or_none(item.get(name)) for name in ("run", "agent", "prompt")},
+    )
+    if (rule.route in SENT_ROUTES and rule.verb not in _SENT_ACTIONS) or (
+        rule.route not in SENT_ROUTES and rule.verb == "drop"
+    ):
+        raise readers.FaultError(f"{rule.verb} is no action of the route {rule.route}")
+    return rule
+
+
+def _action(value: object) -> str:
+    verb, colon, amount = str(value).partition(":")
+    readers.choice(list(_AMOUNT))(verb)
+    if not re.fullmatch(_AMOUNT[verb], amount) or (colon and not amount):
+        raise readers.FaultError(f"{value!r} lacks its number, or has one that {verb} does not take")
+    return str(value)
+
+
+def _text_or_none(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise readers.FaultError(f"{value!r} is not a text")
+    return value

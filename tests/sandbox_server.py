@@ -1,0 +1,124 @@
+"""A real sandbox on a real socket, in a thread of the test's process.
+
+with sandbox_server.running(seed=1, run_seconds=0.2, faults=faults.Faults(latency=0.05)) as sandbox:
+    with sandbox.client() as api:
+        run = sandbox_server.new_run(api, prompt="Review the lease.")
+    sandbox.faults(down=True)
+    sandbox_server.until(lambda: sandbox.run(run)["status"] == "completed")
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import httpx2 as httpx
+import uvicorn
+
+from receiver.sandbox import app, faults
+
+T = TypeVar("T")
+KEY = "sk_case_test"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sandbox:
+    """A running sandbox: `url` is its origin, the methods are its /sandbox routes."""
+
+    url: str
+
+    def client(self, key: str = KEY, **options: Any) -> httpx.Client:
+        """A client of the API, relative to `url`; close it, or use it with `with`."""
+        headers = {"authorization": f"Bearer {key}"}
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, **options)
+
+    def faults(self, **changes: Any) -> dict[str, Any]:
+        """Change switches (JSON forms) while it runs; all switches come back."""
+        return self._ask("PUT", "/sandbox/faults", json=changes)
+
+    def journal(self, after: int = 0) -> dict[str, Any]:
+        """{"requests": [...], "sent": [...], "execs": {run id: successful execs}}"""
+        return self._ask("GET", f"/sandbox/journal?after={after}")
+
+    def calls(self, route: str) -> list[dict[str, Any]]:
+        """The journal's requests of one route, oldest first."""
+        return [call for call in self.journal()["requests"] if call["route"] == route]
+
+    def sent(self, kind: str) -> list[dict[str, Any]]:
+        """The journal's attempts at one kind (callback or event), oldest first."""
+        return [sent for sent in self.journal()["sent"] if sent["kind"] == kind]
+
+    def runs(self) -> list[dict[str, Any]]:
+        """All runs in order of creation, with full prompt, execCount and watchers."""
+        found: list[dict[str, Any]] = self._ask("GET", "/sandbox/runs")["runs"]
+        return found
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        return next(run for run in self.runs() if run["id"] == run_id)
+
+    def finish(self, run_id: str, status: str | None = None) -> dict[str, Any]:
+        """End a live run by hand; without a status it ends as the switches have it."""
+        return self._ask("POST", f"/sandbox/runs/{run_id}/finish", json={"status": status} if status else {})
+
+    def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        with httpx.Client(base_url=self.url, trust_env=False) as client:
+            response = client.request(method, path, **options)
+        assert response.status_code == 200, response.text
+        found: dict[str, Any] = response.json()
+        return found
+
+
+@contextlib.contextmanager
+def running(
+    *,
+    seed: int = 1,
+    run_seconds: float = 0.1,
+    faults: faults.Faults = faults.Faults(),  # noqa: B008 (frozen)
+    public_only: bool = False,
+    port: int = 0,
+) -> Iterator[Sandbox]:
+    """A sandbox that listens on loopback, on a free port unless `port` says which."""
+    sandbox = app.create_app(seed=seed, run_seconds=run_seconds, faults=faults, public_only=public_only)
+    config = uvicorn.Config(
+        sandbox, port=port, ws="none", log_level="warning", access_log=False, timeout_graceful_shutdown=1
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, name="sandbox", daemon=True)
+    thread.start()
+    until(lambda: server.started or not thread.is_alive())
+    assert server.started, "the sandbox did not start"
+    found = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        yield Sandbox(f"http://127.0.0.1:{found}")
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        assert not thread.is_alive(), "the sandbox did not stop"
+
+
+def until(check: Callable[[], T], seconds: float = 10.0) -> T:
+    """The first true value that `check` gives; an AssertionError when `seconds` have passed."""
+    deadline = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < deadline, "what was waited for did not happen"
+        time.sleep(0.005)
+    return found
+
+
+def new_agent(api: httpx.Client, **fields: Any) -> str:
+    """The id of a new agent."""
+    body = {"name": "Legal Researcher", "instructions": "Research and report.", **fields}
+    agent: str = api.post("/agent/v1/agents", json=body).raise_for_status().json()["id"]
+    return agent
+
+
+def new_run(api: httpx.Client, prompt: str = "Review the lease.", **fields: Any) -> str:
+    """The id of a new queued run, of a new agent unless `agentId` is given."""
+    agent = fields.pop("agentId", None) or new_agent(api)
+    body = {"agentId": agent, "prompt": prompt, **fields}
+    run: str = api.post("/agent/v1/run", json=body).raise_for_status().json()["id"]
+    return run
