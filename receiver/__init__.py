@@ -1,0 +1,1 @@
+"""Everything that hears or speaks HTTP, and the worker."""

@@ -1,0 +1,16 @@
+"""The JSON API, a file per noun; `OPERATIONS` are all of them."""
+
+from receiver.api import changes, deliveries, health, jobs, public, runs, stats, submissions
+
+OPERATIONS = (
+    *submissions.OPERATIONS,
+    *runs.OPERATIONS,
+    *deliveries.OPERATIONS,
+    *jobs.OPERATIONS,
+    *stats.OPERATIONS,
+    *changes.OPERATIONS,
+    *health.OPERATIONS,
+    *public.OPERATIONS,
+)
+
+__all__ = ["OPERATIONS"]

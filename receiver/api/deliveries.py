@@ -1,0 +1,62 @@
+"""What came to the public endpoints."""
+
+from __future__ import annotations
+
+from receiver import access, endpoint, errors, shapes
+from storage import deliveries, runs, states
+
+Listing = endpoint.Call[shapes.DeliveryQuery, None]
+Plain = endpoint.Call[None, None]
+
+
+async def list_deliveries(call: Listing) -> endpoint.Answer:
+    """A page of deliveries without their bodies, newest first."""
+    asked = call.query
+    query = deliveries.Query(await _run_id(call), asked.verdict, _road(asked), asked.limit, asked.cursor)
+    found, cursor = await call.database.read(deliveries.page, query)
+    lines = [shapes.Delivery.model_validate(each) for each in found]
+    page = shapes.Deliveries(deliveries=lines, has_more=cursor is not None, next_cursor=cursor)
+    return endpoint.Answer(200, page, call.link("cursor", cursor))
+
+
+def _road(asked: shapes.DeliveryQuery) -> states.Road | None:
+    return None if asked.road is None else states.Road(asked.road)
+
+
+async def _run_id(call: Listing) -> str | None:
+    """Our id of the run that is asked for; an unknown one stays, and finds nothing."""
+    if call.query.run is None:
+        return None
+    run = await call.database.read(runs.find, call.query.run)
+    return call.query.run if run is None else run.id
+
+
+async def get_delivery(call: Plain) -> endpoint.Answer:
+    """One delivery with its headers and its body."""
+    found = await call.database.read(deliveries.find, call.ids["id"])
+    if found is None:
+        raise errors.NotFound("there is no delivery of that id")
+    return endpoint.Answer(200, shapes.DeliveryWithBody.of(found))
+
+
+OPERATIONS = (
+    endpoint.Operation(
+        "GET",
+        "/v1/deliveries",
+        "List deliveries",
+        list_deliveries,
+        {200: shapes.Deliveries},
+        access.Scope.READ,
+        query=shapes.DeliveryQuery,
+        tag="deliveries",
+    ),
+    endpoint.Operation(
+        "GET",
+        "/v1/deliveries/{id}",
+        "One delivery with its body",
+        get_delivery,
+        {200: shapes.DeliveryWithBody},
+        access.Scope.READ,
+        tag="deliveries",
+    ),
+)

@@ -1,0 +1,98 @@
+"""How the house is: for load balancers, for monitoring, for programs that want to know the interface."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from receiver import access, endpoint, shapes
+from storage import errors, house, jobs, runs
+
+#: A worker that was not seen for so many heartbeats is gone.
+HEARTBEATS = 3
+#: Failing jobs that are named.
+NAMED = 5
+
+Plain = endpoint.Call[None, None]
+
+
+async def get_health(call: Plain) -> endpoint.Answer:
+    """The process answers; nothing else is asked."""
+    return endpoint.Answer(200, shapes.Alive(ok=True, version=call.context.version))
+
+
+async def get_readiness(call: Plain) -> endpoint.Answer:
+    """Whether runs that are submitted now will be carried out. Reasons and details are for those with a key."""
+    try:
+        state = await call.database.read(house.read)
+        reasons = _reasons(call, state)
+        told = await _details(call, state, reasons) if call.caller is not access.NOBODY else None
+    except errors.Unavailable:
+        return endpoint.Answer(503, shapes.Ready(ready=False), {"retry-after": "5"})
+    return endpoint.Answer(503 if reasons else 200, told or shapes.Ready(ready=not reasons))
+
+
+def _reasons(call: Plain, state: house.State) -> list[str]:
+    reasons = []
+    if state.pause_streak > 0:  # between two pauses too, until something was answered
+        reasons.append(f"the upstream is not asked now: {state.pause_reason}")
+    patience = timedelta(seconds=HEARTBEATS * call.timing.heartbeat)
+    if state.worker_seen_at is None or call.now - state.worker_seen_at > patience:
+        reasons.append("no worker was seen lately")
+    return reasons
+
+
+async def _details(call: Plain, state: house.State, reasons: list[str]) -> shapes.Readiness:
+    """Overdue runs and failing jobs concern their runs alone, so they are named and do not count."""
+    seen = state.worker_seen_at
+    failing, _ = await call.database.read(jobs.page, jobs.Query(state=jobs.State.FAILING, limit=NAMED), call.now)
+    return shapes.Readiness(
+        ready=not reasons,
+        reasons=reasons,
+        upstream_ok_at=state.upstream_ok_at,
+        worker_seconds=None if seen is None else (call.now - seen).total_seconds(),
+        overdue_runs=await call.database.read(runs.overdue, call.now),
+        failing_jobs=await call.database.read(jobs.failing),
+        failing=[shapes.Job.of(job) for job in failing],
+    )
+
+
+async def get_metrics(call: Plain) -> endpoint.Answer:
+    """The metrics in Prometheus text form; a key is needed unless the settings open them."""
+    if not call.context.metrics_open:
+        access.demand(call.caller, access.Scope.READ)
+    text, media_type = await call.context.metrics.metrics(call.database, call.now)
+    return endpoint.Answer(200, text, media_type=media_type)
+
+
+async def get_description(call: Plain) -> endpoint.Answer:
+    """The OpenAPI description of this interface."""
+    return endpoint.Answer(200, call.description)
+
+
+OPERATIONS = (
+    endpoint.Operation(
+        "GET", "/healthz", "Whether the process answers", get_health, {200: shapes.Alive}, tag="house"
+    ),
+    endpoint.Operation(
+        "GET",
+        "/readyz",
+        "Whether the house can do its work",
+        get_readiness,
+        {200: shapes.Readiness, 503: shapes.Readiness},
+        asks_who=True,
+        tag="house",
+    ),
+    endpoint.Operation(
+        "GET",
+        "/metrics",
+        "Metrics in Prometheus text form",
+        get_metrics,
+        {200: "text/plain"},
+        asks_who=True,
+        problems=(401, 403),
+        tag="house",
+    ),
+    endpoint.Operation(
+        "GET", "/openapi.json", "This description", get_description, {200: "application/json"}, tag="house"
+    ),
+)

@@ -1,0 +1,59 @@
+"""The work that is under way."""
+
+from __future__ import annotations
+
+from receiver import access, endpoint, errors, shapes
+from storage import jobs, runs
+
+Listing = endpoint.Call[shapes.JobQuery, None]
+Plain = endpoint.Call[None, None]
+
+
+async def list_jobs(call: Listing) -> endpoint.Answer:
+    """A page of jobs, newest first."""
+    asked = call.query
+    query = jobs.Query(asked.kind, await _run_id(call), asked.state, asked.limit, asked.cursor)
+    found, cursor = await call.database.read(jobs.page, query, call.now)
+    lines = [shapes.Job.of(each) for each in found]
+    page = shapes.Jobs(jobs=lines, has_more=cursor is not None, next_cursor=cursor)
+    return endpoint.Answer(200, page, call.link("cursor", cursor))
+
+
+async def _run_id(call: Listing) -> str | None:
+    """Our id of the run that is asked for; an unknown one stays, and finds nothing."""
+    if call.query.run is None:
+        return None
+    run = await call.database.read(runs.find, call.query.run)
+    return call.query.run if run is None else run.id
+
+
+async def retry_job(call: Plain) -> endpoint.Answer:
+    """Makes a job due now, whatever its back-off."""
+    await call.database.write(jobs.retry, call.ids["id"], call.now)
+    found = await call.database.read(jobs.find, call.ids["id"], call.now)
+    if found is None:
+        raise errors.NotFound("there is no job of that id; a job that is done is gone")
+    return endpoint.Answer(202, shapes.Job.of(found))
+
+
+OPERATIONS = (
+    endpoint.Operation(
+        "GET",
+        "/v1/jobs",
+        "List jobs",
+        list_jobs,
+        {200: shapes.Jobs},
+        access.Scope.READ,
+        query=shapes.JobQuery,
+        tag="jobs",
+    ),
+    endpoint.Operation(
+        "POST",
+        "/v1/jobs/{id}/retry",
+        "Try a job again now",
+        retry_job,
+        {202: shapes.Job},
+        access.Scope.ADMIN,
+        tag="jobs",
+    ),
+)

@@ -1,0 +1,220 @@
+"""Assembly: what stands where, and in which order it starts and stops. No decision is taken here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from receiver import (
+    access_log,
+    api,
+    backoff,
+    callbacks,
+    clock,
+    endpoint,
+    problems,
+    rejections,
+    sealer,
+    settings,
+    signatures,
+    tasks,
+    telemetry,
+    tokens,
+    worker,
+)
+from receiver.upstream import client, wire
+from storage import database, dialect, jobs, migrations
+
+Work = Callable[[], Coroutine[Any, Any, None]]
+#: Seconds before background work that broke is begun anew.
+RESTART = 1.0
+
+
+@dataclass(frozen=True)
+class Seams:
+    """Where a test or a host program may stand in: time, waits, the wire to the upstream, a look at commits."""
+
+    timing: backoff.Timing = field(default_factory=backoff.Timing)
+    clock: Callable[[], datetime] = clock.now
+    transport: wire.Transport | None = None
+    observe: Callable[[database.Group], None] | None = None
+
+
+class Application:
+    """The server as one ASGI application: the public endpoints in front, everything else behind them."""
+
+    def __init__(self, public: ASGIApp, private: ASGIApp, stopping: asyncio.Event) -> None:
+        self._public = public
+        self._private = private
+        self._stopping = stopping
+
+    def stop(self) -> None:
+        """Says that the server is about to stop: requests that wait for a result are answered now."""
+        self._stopping.set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_public = scope["type"] == "http" and callbacks.is_public(callbacks.path_of(scope))
+        await (self._public if is_public else self._private)(scope, receive, send)
+
+
+def create_app(given: settings.Settings, *, seams: Seams | None = None, with_worker: bool = True) -> Application:
+    """The server for `given` settings. Raises SettingsError; opening the database may raise at start-up."""
+    seams = seams or Seams()
+    if with_worker:
+        settings.demand_api_key(given)
+    told = telemetry.Telemetry()
+    store = _database(given, seams, told)
+    signer = tokens.Signer(settings.signing_keys(given))
+    secrets = tuple(
+        signatures.decode(secret.get_secret_value(), given.webhook_key_encoding)
+        for secret in given.webhook_secrets
+    )
+    ring = rejections.Ring(store, seams.clock)
+    public = callbacks.Public(
+        store,
+        signer,
+        lambda: secrets,
+        ring,
+        told,
+        seams.timing,
+        seams.clock,
+        given.body_limit,
+        given.trusted_proxies,
+    )
+    context = endpoint.Context(store, seams.timing, seams.clock, told, given.metrics == "open")
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        async with _running(given, seams, store, signer, told, ring, with_worker):
+            yield
+
+    private = Starlette(
+        routes=endpoint.routes(api.OPERATIONS, context),
+        middleware=[Middleware(access_log.AccessLog), Middleware(problems.LastResort)],
+        exception_handlers=problems.HANDLERS,
+        lifespan=lifespan,
+    )
+    private.router.redirect_slashes = False  # a path that is not ours is a 404 problem, not a redirect
+    return Application(problems.LastResort(callbacks.Callbacks(public)), private, context.stopping)
+
+
+def _database(given: settings.Settings, seams: Seams, told: telemetry.Telemetry) -> database.Database:
+    def observe(group: database.Group) -> None:
+        told.committed(group)
+        if seams.observe is not None:
+            seams.observe(group)
+
+    return database.Database(given.url, observe=observe)
+
+
+@asynccontextmanager
+async def _running(
+    given: settings.Settings,
+    seams: Seams,
+    store: database.Database,
+    signer: tokens.Signer,
+    told: telemetry.Telemetry,
+    ring: rejections.Ring,
+    with_worker: bool,
+) -> AsyncIterator[None]:
+    """Everything that lives as long as the server. What was started last stops first."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(dialect.sole_server(given.url))
+        await stack.enter_async_context(store)
+        if given.is_embedded:
+            await store.write(migrations.upgrade)
+            await store.write(jobs.free_all)
+        else:
+            await store.read(migrations.check)
+        await stack.enter_async_context(_in_background(told, lambda: ring.run(seams.timing.ring)))
+        if with_worker:
+            await stack.enter_async_context(
+                _in_background(told, lambda: sealer.run(store, told, seams.timing.poll))
+            )
+            upstream = await stack.enter_async_context(_upstream(given, seams, told))
+            context = tasks.Context(
+                store,
+                upstream,
+                seams.timing,
+                seams.clock,
+                _callback_url(given, signer),
+                told,
+                given.sweep_seconds or _sweep_seconds(given, seams.timing),
+                given.adopt == "all",
+            )
+            await stack.enter_async_context(_working(told, worker.Worker(context, given.jobs)))
+        yield
+
+
+@asynccontextmanager
+async def _upstream(
+    given: settings.Settings, seams: Seams, told: telemetry.Telemetry
+) -> AsyncIterator[client.Client]:
+    made = client.Client(
+        given.casedev_base_url,
+        given.casedev_api_key.get_secret_value(),
+        seams.transport,
+        lambda call: told.called(call.route, call.status, call.seconds, call.limits, seams.clock()),
+        timeout=seams.timing.call,
+        connections=given.jobs * 2,
+    )
+    try:
+        yield made
+    finally:
+        await made.aclose()
+
+
+def _callback_url(given: settings.Settings, signer: tokens.Signer) -> Callable[[str], str | None]:
+    def url(run_id: str) -> str | None:
+        return f"{given.public_url}{callbacks.CALLBACKS}{signer.token(run_id)}" if given.public_url else None
+
+    return url
+
+
+def _sweep_seconds(given: settings.Settings, timing: backoff.Timing) -> float:
+    return timing.sweep if given.public_url else timing.sweep_alone
+
+
+@asynccontextmanager
+async def _in_background(told: telemetry.Telemetry, work: Work) -> AsyncIterator[None]:
+    """`work` for as long as the block, cancelled at its end."""
+    task = asyncio.create_task(_kept_up(told, work))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@asynccontextmanager
+async def _working(told: telemetry.Telemetry, made: worker.Worker) -> AsyncIterator[None]:
+    """A worker for as long as the block; at its end it drains."""
+    task = asyncio.create_task(_kept_up(told, made.run))
+    try:
+        yield
+    finally:
+        made.stop()
+        await task
+
+
+async def _kept_up(told: telemetry.Telemetry, work: Work) -> None:
+    """Runs `work` to its end. One that breaks is told of and begun anew: silence would be the worst of ends."""
+    while True:
+        task = asyncio.create_task(work())
+        try:
+            await asyncio.wait([task])
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+        if task.cancelled() or task.exception() is None:
+            return
+        told.log.error("background_work_broke", exc_info=task.exception())
+        await asyncio.sleep(RESTART)

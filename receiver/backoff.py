@@ -1,0 +1,73 @@
+"""How long to wait. Pure: every wait of the house is a field of one frozen `Timing`, handed down from the top.
+
+Tests run the real server with a compressed one; in production nobody sets it.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, fields
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """All waits, in seconds."""
+
+    #: The first step of a job's back-off, and where doubling ends.
+    backoff: float = 2.0
+    backoff_most: float = 3600.0
+    #: Between two looks at a run that is still alive, growing from the first to the second.
+    alive: float = 2.0
+    alive_most: float = 60.0
+    #: After these ages of a settled run, what it lacked is fetched again.
+    refetch: tuple[float, ...] = (60.0, 600.0)
+    #: The shared pause without a Retry-After: first step and end.
+    pause: float = 2.0
+    pause_most: float = 60.0
+    #: A lease, and how often it is renewed and the worker's heartbeat written.
+    lease: float = 90.0
+    heartbeat: float = 10.0
+    #: The worker and the sealer look for work this often even when nothing told them of any.
+    poll: float = 1.0
+    #: Between two sweeps: with a public URL, and where the sweep is the only road.
+    sweep: float = 60.0
+    sweep_alone: float = 3.0
+    #: A run that the upstream does not know for so long is lost; lost ones are asked about this often.
+    lost: float = 86400.0
+    ask_lost: float = 3600.0
+    #: How long the upstream must keep saying no to exec before the run is refused.
+    refuse: float = 600.0
+    #: How far the upstream's clock may be behind ours.
+    clock_skew: float = 600.0
+    #: How long after a lost create its run may still show up upstream.
+    stray: float = 600.0
+    #: The upstream ends every run by then; what is open later is overdue.
+    hard_limit: float = 1800.0
+    overdue: float = 300.0
+    #: How long a drain waits for jobs under way, and a request for its body.
+    drain: float = 8.0
+    slow_body: float = 10.0
+    #: One call to the upstream.
+    call: float = 30.0
+    #: Between two flushes of the ring of rejected requests.
+    ring: float = 2.0
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            values = getattr(self, each.name)
+            if min(values if isinstance(values, tuple) else (values,)) < 0:
+                raise ValueError(f"{each.name} is negative")
+
+
+def delay(attempt: int, first: float, most: float, chance: float | None = None) -> timedelta:
+    """The wait before the next try after `attempt` tries (1 is the first): doubling, with jitter, up to `most`.
+
+    `chance` in [0, 1) stands for the jitter: the wait lies between half and the whole of the step.
+
+    >>> [delay(attempt, 2, 60, chance=0).total_seconds() for attempt in (1, 2, 3, 10)]
+    [1.0, 2.0, 4.0, 30.0]
+    """
+    step = min(most, first * 2.0 ** min(max(attempt - 1, 0), 40))
+    share = random.random() if chance is None else chance
+    return timedelta(seconds=step * (0.5 + share / 2))

@@ -1,0 +1,88 @@
+"""Figures for people. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+NONE = "–"
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def dollars(micros: int | None) -> str:
+    """Micro-dollars as dollars; with more digits where cents say nothing.
+
+    >>> [dollars(micros) for micros in (430_000, 4_300, 0, 1_234_560_000, None)]
+    ['$0.43', '$0.0043', '$0.00', '$1,234.56', '–']
+    """
+    if micros is None:
+        return NONE
+    return f"${micros / 1_000_000:,.{4 if 0 < abs(micros) < 10_000 else 2}f}"
+
+
+def duration(milliseconds: int | None) -> str:
+    """Milliseconds in the two units that matter.
+
+    >>> [duration(ms) for ms in (850, 9_400, 130_000, 3_900_000, 180_000_000, None)]
+    ['850ms', '9.4s', '2m 10s', '1h 05m', '2d 2h', '–']
+    """
+    if milliseconds is None:
+        return NONE
+    if milliseconds < 1000:
+        return f"{milliseconds}ms"
+    seconds = milliseconds // 1000
+    if seconds < 60:
+        return f"{milliseconds / 1000:.1f}s" if seconds < 10 else f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m {seconds % 60:02}s"
+    hours = seconds // 3600
+    return f"{hours}h {seconds % 3600 // 60:02}m" if hours < 24 else f"{hours // 24}d {hours % 24}h"
+
+
+def age(at: datetime | None, now: datetime) -> str:
+    """How long ago, or in how long.
+
+    >>> at = datetime(2026, 11, 23, tzinfo=UTC)
+    >>> age(at, datetime(2026, 11, 23, 0, 2, 10, tzinfo=UTC)), age(at, at), age(None, at)
+    ('2m 10s ago', 'now', '–')
+    """
+    if at is None:
+        return NONE
+    seconds = round((now - at).total_seconds())
+    if seconds == 0:
+        return "now"
+    spelled = duration(abs(seconds) * 1000).removesuffix(".0s")
+    spelled = spelled if spelled[-1].isalpha() else spelled + "s"
+    return f"{spelled} ago" if seconds > 0 else f"in {spelled}"
+
+
+def instant(at: datetime | None) -> str:
+    """To the second, in UTC."""
+    return NONE if at is None else at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def moment(at: datetime | None) -> str:
+    """The same without the year, for lines that tell one story."""
+    return instant(at)[5:] or NONE
+
+
+def count(number: int | None) -> str:
+    """With separators."""
+    return NONE if number is None else f"{number:,}"
+
+
+def tokens(*parts: int | None) -> str:
+    """The sum of what is known."""
+    known = [part for part in parts if part is not None]
+    return count(sum(known)) if known else NONE
+
+
+def safe(text: str | None) -> str:
+    """`text` without what would steer a terminal: it comes from elsewhere."""
+    return NONE if text is None else _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def line(text: str | None) -> str:
+    """The same in one line."""
+    return NONE if text is None else safe(" ".join(text.split()))

@@ -1,0 +1,248 @@
+"""Many of a kind at once: runs, sums over them, deliveries, jobs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from receiver.cli import loop, options
+
+if TYPE_CHECKING:
+    from receiver.cli import asking
+
+VERBS = typer.Typer()
+JOBS = typer.Typer()
+
+
+@VERBS.command()
+def runs(
+    status: options.Status = None,
+    agent: options.Agent = None,
+    model: options.Model = None,
+    origin: options.Origin = None,
+    settled_by: options.SettledBy = None,
+    tag: options.Tag = None,
+    created: options.Created = None,
+    settled: options.Settled = None,
+    cost: options.Cost = None,
+    duration: options.Duration = None,
+    sort: Annotated[
+        str, typer.Option(help="accepted, created, settled, cost or duration; - in front for the greatest first.")
+    ] = "-accepted",
+    limit: options.Limit = 50,
+    cursor: options.Cursor = None,
+    all_of_them: options.All = False,
+    as_json: options.Json = False,
+) -> None:
+    """List runs, newest first.
+
+    \b
+    Examples:
+      runledger runs --status failed,cancelled --created '>-7d'
+      runledger runs --tag matter=0042 --sort -cost --limit 10
+      runledger runs --cost '>0.50' --duration '>2m' --all --json
+    """
+    from receiver import shapes
+    from receiver.api import runs as handlers
+    from receiver.cli import lines
+
+    given = {
+        "status": status,
+        "agent": agent,
+        "model": model,
+        "origin": origin,
+        "settled_by": settled_by,
+        "tag": options.tags(tag),
+        "created": created,
+        "settled": settled,
+        "cost": cost,
+        "duration": duration,
+        "sort": sort,
+        "limit": limit,
+        "cursor": cursor,
+    }
+    loop.run(_list(handlers.list_runs, shapes.RunQuery, given, "runs", lines.runs, all_of_them, as_json))
+
+
+@VERBS.command()
+def stats(
+    by: Annotated[str, typer.Option(help="agent, model, status, origin, settled_by or day.")] = "status",
+    status: options.Status = None,
+    agent: options.Agent = None,
+    model: options.Model = None,
+    origin: options.Origin = None,
+    settled_by: options.SettledBy = None,
+    tag: options.Tag = None,
+    created: options.Created = None,
+    settled: options.Settled = None,
+    cost: options.Cost = None,
+    duration: options.Duration = None,
+    as_json: options.Json = False,
+) -> None:
+    """Sum up runs: how many, what they cost, how long they took.
+
+    \b
+    Examples:
+      runledger stats --by model --created '>-30d'
+      runledger stats --by day --tag matter=0042 --json
+    """
+    given = {
+        "by": by,
+        "status": status,
+        "agent": agent,
+        "model": model,
+        "origin": origin,
+        "settled_by": settled_by,
+        "tag": options.tags(tag),
+        "created": created,
+        "settled": settled,
+        "cost": cost,
+        "duration": duration,
+    }
+    loop.run(_stats(given, as_json))
+
+
+async def _stats(given: Mapping[str, Any], as_json: bool) -> None:
+    from receiver import shapes
+    from receiver.api import stats as handlers
+    from receiver.cli import asking, lines, opening
+
+    query = asking.parameters(shapes.StatsQuery, given)
+    async with opening.existing() as store:
+        found = await asking.ask(store, handlers.get_stats, shapes.Stats, query=query)
+    if as_json:
+        for row in found.stats:
+            print(row.model_dump_json(by_alias=True))
+    else:
+        lines.stats(found)
+
+
+@VERBS.command()
+def deliveries(
+    delivery: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help="One delivery, with headers and body.", show_default=False),
+    ] = None,
+    run: Annotated[str | None, typer.Option(help="Of one run, by our id or the upstream's.")] = None,
+    verdict: Annotated[str | None, typer.Option(help="accepted, duplicate or rejected.")] = None,
+    road: Annotated[str | None, typer.Option(help="watcher or platform.")] = None,
+    limit: options.Limit = 50,
+    cursor: options.Cursor = None,
+    all_of_them: options.All = False,
+    as_json: options.Json = False,
+) -> None:
+    """List what came to the public endpoints, newest first.
+
+    \b
+    Examples:
+      runledger deliveries --verdict rejected
+      runledger deliveries --run run_01hx --json
+    """
+    from receiver import shapes
+    from receiver.api import deliveries as handlers
+    from receiver.cli import lines
+
+    if delivery is not None:
+        loop.run(_delivery(delivery, as_json))
+        return
+    given = {"run": run, "verdict": verdict, "road": road, "limit": limit, "cursor": cursor}
+    query = shapes.DeliveryQuery
+    loop.run(_list(handlers.list_deliveries, query, given, "deliveries", lines.deliveries, all_of_them, as_json))
+
+
+async def _delivery(delivery_id: str, as_json: bool) -> None:
+    from receiver import shapes
+    from receiver.api import deliveries as handlers
+    from receiver.cli import asking, opening, sheets
+
+    async with opening.existing() as store:
+        found = await asking.ask(store, handlers.get_delivery, shapes.DeliveryWithBody, named=delivery_id)
+    if as_json:
+        print(found.model_dump_json(by_alias=True))
+    else:
+        sheets.delivery(found)
+
+
+@JOBS.callback(invoke_without_command=True)
+def jobs(
+    context: typer.Context,
+    kind: Annotated[str | None, typer.Option(help="start, settle, cancel, orphan, adopt or sweep.")] = None,
+    run: Annotated[str | None, typer.Option(help="Of one run, by our id or the upstream's.")] = None,
+    state: Annotated[str | None, typer.Option(help="waiting, due, failing, leased or dead.")] = None,
+    limit: options.Limit = 50,
+    cursor: options.Cursor = None,
+    all_of_them: options.All = False,
+    as_json: options.Json = False,
+) -> None:
+    """List the work that is under way, or try a job again.
+
+    \b
+    Examples:
+      runledger jobs --state failing
+      runledger jobs retry 019a2f7c-0000-7000-8000-000000000000
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from receiver import shapes
+    from receiver.api import jobs as handlers
+    from receiver.cli import lines
+
+    given = {"kind": kind, "run": run, "state": state, "limit": limit, "cursor": cursor}
+    loop.run(_list(handlers.list_jobs, shapes.JobQuery, given, "jobs", lines.jobs, all_of_them, as_json))
+
+
+@JOBS.command()
+def retry(
+    job: Annotated[str, typer.Argument(metavar="ID", help="A job, as `runledger jobs` lists it.")],
+    as_json: options.Json = False,
+) -> None:
+    """Make a job due now, whatever its back-off.
+
+    \b
+    Example:
+      runledger jobs retry 019a2f7c-0000-7000-8000-000000000000
+    """
+    loop.run(_retry(job, as_json))
+
+
+async def _retry(job_id: str, as_json: bool) -> None:
+    from receiver import shapes
+    from receiver.api import jobs as handlers
+    from receiver.cli import asking, opening
+
+    async with opening.existing() as store:
+        job = await asking.ask(store, handlers.retry_job, shapes.Job, named=job_id)
+        if as_json:
+            print(job.model_dump_json(by_alias=True))
+        else:
+            print(f"The {job.kind} job is due now. {(await asking.who_works(store))[1]}")
+
+
+async def _list(
+    handler: asking.Handler,
+    model: type[Any],
+    given: Mapping[str, Any],
+    noun: str,
+    show: Callable[[list[Any]], None],
+    all_of_them: bool,
+    as_json: bool,
+) -> None:
+    """One page or all: objects for programs as they come, a table for people at the end."""
+    from receiver.cli import asking, opening
+
+    query, found, last = asking.parameters(model, given), [], None
+    async with opening.existing() as store:
+        async for page in asking.pages(store, handler, query, all_of_them=all_of_them):
+            last = page.next_cursor
+            for each in getattr(page, noun):
+                if as_json:
+                    print(each.model_dump_json(by_alias=True))
+                else:
+                    found.append(each)
+    if not as_json:
+        show(found)
+    if last and not all_of_them:
+        print(f"There are more: --all, or --cursor {last}", file=sys.stderr)

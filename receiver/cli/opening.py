@@ -1,0 +1,66 @@
+"""Opening the database beside a server that may be running."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from receiver import settings
+from receiver.cli import sentences
+from storage import database, dialect, migrations
+
+
+@asynccontextmanager
+async def existing(given: settings.Settings | None = None) -> AsyncIterator[database.Database]:
+    """The database as it is. Raises Complaint where there is none, SchemaMismatch for that of another release."""
+    given = given or settings.load()
+    file = dialect.file_of(given.url)
+    if file is not None and not Path(file).exists():  # noqa: ASYNC240 - before anything waits for this loop
+        raise _missing(f"there is no database at {short(file)} yet")
+    async with database.Database(given.url) as store:
+        if await store.read(migrations.current) is None:
+            raise _missing(f"the database at {short(file) if file else given.url} is empty")
+        await store.read(migrations.check)
+        yield store
+
+
+@asynccontextmanager
+async def made(given: settings.Settings | None = None) -> AsyncIterator[database.Database]:
+    """The database, made where there is none. Raises SchemaMismatch where it is of another release."""
+    async with as_it_is(given) as store:
+        # An older one is left to `migrate` and `serve`: another release may be running on it.
+        if await store.read(migrations.current) is None:
+            await store.write(migrations.upgrade)
+        await store.read(migrations.check)
+        yield store
+
+
+@asynccontextmanager
+async def as_it_is(given: settings.Settings | None = None) -> AsyncIterator[database.Database]:
+    """The database of whatever release, or an empty new one."""
+    url = (given or settings.load()).url
+    file = dialect.file_of(url)
+    if file is not None:
+        _make_folder(Path(file).parent)
+    async with database.Database(url) as store:
+        yield store
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise sentences.Complaint(f"the folder {short(folder)} cannot be made: {error.strerror}") from None
+
+
+def _missing(what: str) -> sentences.Complaint:
+    return sentences.Complaint(
+        f"{what}: start `runledger serve`, or set RUNLEDGER_DATA_DIR to the data folder that you mean"
+    )
+
+
+def short(path: str | Path) -> str:
+    """A path as it would be typed here: below the working directory without what leads to it."""
+    whole = Path(path).absolute()
+    return str(whole.relative_to(Path.cwd()) if whole.is_relative_to(Path.cwd()) else whole)

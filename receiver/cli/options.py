@@ -1,0 +1,55 @@
+"""Options that several verbs take, once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from receiver.cli import sentences
+
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run, by our id or the upstream's.", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON object a line, as the API gives it.")]
+
+Status = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="STATE",
+        help="accepted, queued, running, completed, failed, cancelled, refused, lost; several by commas.",
+    ),
+]
+Agent = Annotated[list[str] | None, typer.Option(metavar="ID", help="The upstream's agent.")]
+Model = Annotated[list[str] | None, typer.Option(metavar="NAME", help="The model.")]
+Origin = Annotated[list[str] | None, typer.Option(metavar="ORIGIN", help="submitted or adopted.")]
+SettledBy = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ROAD", help="watcher, platform, sweep or request."),
+]
+Tag = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="Repeat it; all must hold."),
+]
+Created = Annotated[
+    str | None,
+    typer.Option(metavar="WHEN", help="'>-7d', 2026-11-23, '>2026-11-23T12:00:00Z'."),
+]
+Settled = Annotated[str | None, typer.Option(metavar="WHEN", help="'>-12h', 2026-11-01..2026-11-30.")]
+Cost = Annotated[str | None, typer.Option(metavar="DOLLARS", help="'>0.50', 0.10..0.25.")]
+Duration = Annotated[str | None, typer.Option(metavar="TIME", help="'>2m', 90s..1.5h.")]
+
+Limit = Annotated[int, typer.Option(min=1, max=250, help="How many at most.")]
+Cursor = Annotated[str | None, typer.Option(help="The page after the one that named it.", show_default=False)]
+All = Annotated[bool, typer.Option("--all", help="Every page from there on.")]
+
+
+def tags(given: list[str] | None) -> dict[str, str]:
+    """`key=value` texts as an object. Raises Complaint."""
+    found: dict[str, str] = {}
+    for each in given or ():
+        key, equals, value = each.partition("=")
+        if not equals or not key:
+            raise sentences.Complaint(f"--tag {each!r} is not of the form key=value", sentences.USAGE)
+        if key in found:
+            raise sentences.Complaint(f"--tag {key} is given twice", sentences.USAGE)
+        found[key] = value
+    return found

@@ -1,0 +1,82 @@
+"""Expected errors as one line on stderr and an exit code, for all verbs in one place."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import Any
+
+import typer.core
+
+from receiver import errors
+from storage import errors as storage_errors
+
+FAILED, USAGE = 1, 2
+
+#: What was typed is wrong; anything else that is expected went wrong.
+_USAGE = (
+    errors.BadParameter,
+    errors.BadHeader,
+    errors.BadBody,
+    errors.InvalidBody,
+    errors.BodyTooLarge,
+    errors.UnusableKey,
+    storage_errors.BadFilter,
+    storage_errors.BadCursor,
+)
+#: Fields of a submission by the option that gives them, where the two differ.
+_OPTIONS = {"agentId": "--agent", "objectIds": "--object", "tags": "--tag", "runId": "RUN"}
+
+
+class Complaint(Exception):
+    """Something a verb has to say in place of its work. `code` is the exit code."""
+
+    def __init__(self, sentence: str, code: int = FAILED) -> None:
+        super().__init__(sentence)
+        self.code = code
+
+
+class Verbs(typer.core.TyperGroup):
+    """All commands; whichever runs, no expected error comes out as a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the command."""
+        try:
+            return super().invoke(ctx)
+        except Complaint as complaint:
+            code, told = complaint.code, [str(complaint)]
+        except (errors.ReceiverError, storage_errors.StorageError) as error:
+            code, told = USAGE if isinstance(error, _USAGE) else FAILED, list(_told(error))
+        for sentence in told:
+            print(f"runledger: {sentence}", file=sys.stderr)
+        raise typer.Exit(code)
+
+
+def _told(error: Exception) -> Iterable[str]:
+    """The sentences of an error, in the words of the command line: options, not parameters or fields."""
+    match error:
+        case errors.BadParameter() | errors.BadHeader():
+            yield f"{_option(error.name)}: {_small(str(error).removeprefix(error.name + ':').strip())}"
+        case storage_errors.BadFilter():
+            yield f"{_option(error.name)}: {error.message}"
+        case storage_errors.BadCursor():
+            yield f"--cursor: {error}"
+        case errors.InvalidBody():
+            for fault in error.faults:
+                name = fault.pointer.removeprefix("#/").partition("/")[0]
+                yield f"{_OPTIONS.get(name, _option(name))}: {_small(fault.detail)}"
+        case storage_errors.Unavailable():
+            yield f"the database cannot be used now: {error}"
+        case _:
+            yield from str(error).splitlines()
+
+
+def _small(message: str) -> str:
+    """A message that follows a colon."""
+    return message[:1].lower() + message[1:]
+
+
+def _option(name: str) -> str:
+    """`settled_by` as `--settled-by`, `tag.matter` as `--tag matter`."""
+    head, dot, rest = name.partition(".")
+    return f"--{head.replace('_', '-').lower()}" + (f" {rest}" if dot else "")

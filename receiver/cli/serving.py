@@ -1,0 +1,147 @@
+"""What runs until it is told to stop: the server, the sandbox."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from receiver.cli import sentences
+
+if TYPE_CHECKING:
+    from receiver import settings
+    from receiver.sandbox import faults
+
+VERBS = typer.Typer()
+
+Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for all.")]
+
+
+@VERBS.command()
+def serve(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8080,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="Take requests only; runs wait for a server that works.")
+    ] = False,
+) -> None:
+    """Run the server: the API, the public endpoints, the worker.
+
+    Settings come from the environment or .env.
+
+    \b
+    Examples:
+      CASEDEV_API_KEY=sk_case_… runledger serve
+      runledger serve --host 0.0.0.0 --port 8080
+    """
+    from receiver import app, settings, telemetry
+    from receiver.cli import listening
+
+    given = settings.load()
+    for name, meant in settings.unknown_names().items():
+        hint = f"; did you mean {meant}?" if meant else ""
+        print(f"runledger: {name} is no setting{hint}", file=sys.stderr)
+    telemetry.configure(given.log_format, given.log_level)
+    with listening.bind(host, port) as bound:
+        made = app.create_app(given, with_worker=not no_worker)
+        address = listening.url(bound)
+        listening.run(
+            lambda: listening.serve(made, bound, lambda: _announce(given, address, with_worker=not no_worker))
+        )
+
+
+def _announce(given: settings.Settings, address: str, *, with_worker: bool) -> None:
+    """Where it is to be found: lines for people, an event for programs."""
+    import structlog
+
+    from receiver.cli import opening
+
+    folder = opening.short(given.data_dir)
+    roads = f"callbacks come to {given.public_url}" if given.public_url else "no RUNLEDGER_PUBLIC_URL: sweep only"
+    worker = "" if with_worker else "; no worker here, runs wait for one"
+    if given.log_format == "json":
+        log = structlog.get_logger("runledger")
+        log.info("serving", address=address, data_dir=folder, public_url=given.public_url, worker=with_worker)
+        return
+    print(f"Runledger listens on {address}")
+    print(f"  data in {folder}; runs go to {given.casedev_base_url}; {roads}{worker}", flush=True)
+
+
+@VERBS.command()
+def sandbox(
+    host: Host = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 9000,
+    run_seconds: Annotated[float, typer.Option(min=0, help="How long a run takes, more or less.")] = 5.0,
+    seed: Annotated[
+        int | None, typer.Option(help="Ids and contents follow from it; a new one each time.", show_default=False)
+    ] = None,
+    fault: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Something that goes wrong; repeat it.")
+    ] = None,
+    public_only: Annotated[
+        bool, typer.Option("--public-only", help="Take no callback addresses on this machine, as upstream.")
+    ] = False,
+    allow_public: Annotated[
+        bool, typer.Option("--allow-public", help="Listen where other machines can reach it: any key is let in.")
+    ] = False,
+    list_faults: Annotated[bool, typer.Option("--list-faults", help="Tell what can go wrong, and exit.")] = False,
+) -> None:
+    """Imitate Case.dev, bad days included, for trying things out.
+
+    Any key that begins with sk_case_ is let in.
+
+    \b
+    Examples:
+      runledger sandbox --run-seconds 20
+      runledger sandbox --fault callback_duplicates=2 --fault error_rate.exec=0.5
+    """
+    from receiver import addresses
+    from receiver.sandbox import faults
+
+    if list_faults:
+        _list_faults()
+        return
+    if not allow_public and not addresses.is_loopback(f"http://{host}"):
+        raise sentences.Complaint(
+            f"--host {host} can be reached from other machines, and the sandbox lets everyone in: "
+            "add --allow-public if that is meant",
+            sentences.USAGE,
+        )
+    try:
+        switches = faults.parse(fault or ())
+    except faults.FaultError as error:
+        raise sentences.Complaint(f"--fault: {error} (`runledger sandbox --list-faults` tells all)", 2) from None
+    # The ids of an earlier sandbox, minted again, would be those of other runs to a server that knows them.
+    _sandbox(host, port, run_seconds, secrets.randbits(31) if seed is None else seed, switches, public_only)
+
+
+def _sandbox(
+    host: str, port: int, run_seconds: float, seed: int, switches: faults.Faults, public_only: bool
+) -> None:
+    from receiver.cli import listening
+    from receiver.sandbox import app
+
+    with listening.bind(host, port) as bound:
+        made = app.create_app(seed=seed, run_seconds=run_seconds, faults=switches, public_only=public_only)
+        address = listening.url(bound)
+
+        def announce() -> None:
+            print(f"The sandbox (seed {seed}) listens on {address}")
+            print(f"  what it was asked and sent: {address}/sandbox/journal")
+            print(f"  CASEDEV_BASE_URL={address} CASEDEV_API_KEY=sk_case_sandbox runledger serve", flush=True)
+
+        listening.run(lambda: listening.serve(made, bound, announce))
+
+
+def _list_faults() -> None:
+    from receiver.cli import tables
+    from receiver.sandbox import faults
+
+    columns = (
+        tables.Column("switch"),
+        tables.Column("default", 1),
+        tables.Column("imitates", flexible=True),
+    )
+    tables.show(columns, faults.describe())

@@ -1,0 +1,114 @@
+"""Tables that fit the terminal: columns that matter less give way, ids stay whole."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+#: What a table, a pipe, or a file is formatted for where nobody says how wide it is.
+WIDTH = 120
+#: Below this a flexible column is not worth having.
+LEAST = 28
+
+STYLES = {
+    "completed": "green",
+    "accepted": "cyan",
+    "queued": "cyan",
+    "running": "cyan",
+    "duplicate": "dim",
+    "failed": "red",
+    "failing": "red",
+    "dead": "red",
+    "refused": "red",
+    "rejected": "red",
+    "cancelled": "yellow",
+    "lost": "yellow",
+    "revoked": "yellow",
+}
+
+Cell = str | Text
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """`rank` 0 stays; of the others the highest goes first where there is no room. A flexible one is cut."""
+
+    name: str
+    rank: int = 0
+    right: bool = False
+    flexible: bool = False
+
+
+def console(*, to_stderr: bool = False) -> Console:
+    """Where people read. Colours only on a terminal, and not where NO_COLOR is set."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    width = None if stream.isatty() else shutil.get_terminal_size((WIDTH, 25)).columns
+    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+
+
+def state(word: str) -> Text:
+    """A state, a verdict, a kind: coloured by how it is."""
+    return Text(word, STYLES.get(word, ""))
+
+
+def show(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], title: str = "") -> None:
+    """Prints a table."""
+    out = console()
+    if title:
+        out.print(Text(title, "bold"))
+    out.print(made(columns, rows, out.width))
+
+
+def made(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> Table:
+    """The table with the columns that `width` has room for."""
+    natural = [_natural(column, [row[at] for row in rows]) for at, column in enumerate(columns)]
+    kept = _fitting(columns, natural, width)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    spare = width - sum(natural[at] + 2 for at in kept if not columns[at].flexible) + 2
+    flexible = sum(columns[at].flexible for at in kept)
+    for at in kept:
+        column = columns[at]
+        room = min(natural[at], max(LEAST, spare // flexible - 2)) if column.flexible else natural[at]
+        table.add_column(
+            column.name,
+            justify="right" if column.right else "left",
+            no_wrap=True,
+            overflow="ellipsis",
+            width=room,
+        )
+    for row in rows:
+        table.add_row(*(row[at] if isinstance(row[at], Text) else Text(str(row[at])) for at in kept))
+    return table
+
+
+def _natural(column: Column, cells: Sequence[Cell]) -> int:
+    return max(len(column.name), *(len(cell) for cell in cells), 0)
+
+
+def _fitting(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
+    """The places of the columns that stay."""
+    needed = [min(size, LEAST) if column.flexible else size for column, size in zip(columns, natural, strict=True)]
+    kept = list(range(len(columns)))
+    while sum(needed[at] + 2 for at in kept) - 2 > width:
+        going = max(kept, key=lambda at: (columns[at].rank, at))
+        if columns[going].rank == 0:
+            break
+        kept.remove(going)
+    return kept
+
+
+def facts(pairs: Sequence[tuple[str, Cell]]) -> Table:
+    """Names and values, one pair a line."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(name, value if isinstance(value, Text) else Text(value))
+    return table

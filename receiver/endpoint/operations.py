@@ -1,0 +1,132 @@
+"""What an operation is, what its handler is given, and what it answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib import metadata
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import urlencode
+
+from pydantic import BaseModel
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from receiver import access, backoff, shapes
+from storage import database
+
+Q = TypeVar("Q", bound=shapes.Query | None)
+B = TypeVar("B", bound=BaseModel | None)
+
+
+class Metrics(Protocol):
+    """Who tells the metrics: the exposition in Prometheus text form, and its content type."""
+
+    async def metrics(self, store: database.Database, now: datetime, /) -> tuple[bytes, str]: ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all handlers work with. `body_limit` is in bytes; `metrics_open` tells metrics to strangers too."""
+
+    database: database.Database
+    timing: backoff.Timing
+    clock: Callable[[], datetime]
+    metrics: Metrics
+    metrics_open: bool = False
+    body_limit: int = 4 << 20
+    version: str = field(default_factory=lambda: metadata.version("runledger"))
+    #: Set when the server is told to stop: who waits is answered at once.
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes out: a shape, bytes with their `media_type`, or nothing."""
+
+    status: int
+    body: BaseModel | bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Q, B]):
+    """One checked request. `now` is when it came in; `ids` are the parts of the path."""
+
+    context: Context
+    request: Request
+    now: datetime
+    caller: access.Caller
+    ids: Mapping[str, str]
+    query: Q
+    body: B
+    parameters: Sequence[tuple[str, str]]
+    description: bytes
+
+    @property
+    def database(self) -> database.Database:
+        """The door."""
+        return self.context.database
+
+    @property
+    def timing(self) -> backoff.Timing:
+        """The waits of the house."""
+        return self.context.timing
+
+    @property
+    def headers(self) -> Headers:
+        """The headers, without regard to case."""
+        return self.request.headers
+
+    def link(self, name: str, value: str | int | None) -> dict[str, str]:
+        """The Link header (RFC 8288) to the next page, where the parameter `name` has a `value`."""
+        if value is None:
+            return {}
+        kept = [(known, given) for known, given in self.parameters if known != name]
+        target = f"{self.request.scope['path']}?{urlencode([*kept, (name, str(value))])}"
+        return {"link": f'<{target}>; rel="next"'}
+
+
+Handler = Callable[[Call[Any, Any]], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A request header that an operation reads."""
+
+    name: str
+    description: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path.
+
+    `answers` gives the shape of each status, the media type of bytes, or None for no body; problems that any
+    such operation can answer need not be listed, further ones stand in `problems`. Without a `scope` anyone
+    may ask; `asks_who` then still looks at a key that is there. An operation without a handler is described
+    only.
+    """
+
+    method: str
+    path: str
+    summary: str
+    handler: Handler | None
+    answers: Mapping[int, type[BaseModel] | str | None]
+    scope: access.Scope | None = None
+    asks_who: bool = False
+    query: type[shapes.Query] | None = None
+    body: type[BaseModel] | None = None
+    headers: Sequence[Header] = ()
+    problems: Sequence[int] = ()
+    tag: str = "runs"
+    name: str = ""
+
+    @property
+    def id(self) -> str:
+        """A name for programs that are made from the description."""
+        return self.name or getattr(self.handler, "__name__", "receive")

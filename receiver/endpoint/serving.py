@@ -1,0 +1,117 @@
+"""The operations of one path as one ASGI application, so that a wrong method is told the right ones."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from pydantic import BaseModel
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Message, Receive, Scope, Send
+
+from receiver import access, errors
+from receiver.endpoint import description, reading
+from receiver.endpoint.operations import Answer, Call, Context, Operation
+from storage import errors as storage_errors
+
+
+def routes(operations: Sequence[Operation], context: Context) -> list[Route]:
+    """The routes of all operations, one for each path. Those without a handler are described only."""
+    described = json.dumps(description.openapi(operations, context.version), indent=1).encode()
+    served = sorted((each for each in operations if each.handler is not None), key=lambda each: each.path)
+    return [
+        Route(path, Endpoint(list(members), context, described), name=path)
+        for path, members in groupby(served, key=lambda each: each.path)
+    ]
+
+
+class Endpoint:
+    """Answers for one path. Raises what `problems` knows; who logs finds the template as `scope["route"].path`."""
+
+    def __init__(self, operations: Sequence[Operation], context: Context, described: bytes) -> None:
+        self.path = operations[0].path
+        self._operations = {each.method: each for each in operations}
+        if "GET" in self._operations:
+            self._operations["HEAD"] = self._operations["GET"]
+        self._allowed = (*self._operations, "OPTIONS")
+        self._context = context
+        self._described = described
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["route"] = self
+        request = Request(scope, receive)
+        if request.method == "HEAD":
+            send = _without_body(send)
+        # Nobody is left to be answered where the client went away in the middle of its body.
+        with contextlib.suppress(ClientDisconnect):
+            response = await self._respond(request)
+            await response(scope, receive, send)
+
+    async def _respond(self, request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return Response(status_code=204, headers={"allow": ", ".join(self._allowed)})
+        operation = self._operations.get(request.method)
+        if operation is None or operation.handler is None:
+            raise errors.WrongMethod(request.method, self._allowed)
+        return _response(await operation.handler(await self._call(operation, request)))
+
+    async def _call(self, operation: Operation, request: Request) -> Call[Any, Any]:
+        """Who asks comes first, so that strangers learn nothing and cost little; the body comes last."""
+        now = self._context.clock()
+        caller = await self._caller(operation, request)
+        found = reading.parameters(request.scope["query_string"])
+        return Call(
+            context=self._context,
+            request=request,
+            now=now,
+            caller=caller,
+            ids=reading.ids(request.path_params),
+            query=reading.query(operation.query, found),
+            body=await self._body(operation, request),
+            parameters=found,
+            description=self._described,
+        )
+
+    async def _caller(self, operation: Operation, request: Request) -> access.Caller:
+        given = request.headers.getlist("authorization")
+        if operation.scope is None:
+            return await self._guest(given) if operation.asks_who and given else access.NOBODY
+        caller = await access.authenticate(self._context.database, given, self._context.clock())
+        access.demand(caller, operation.scope)
+        return caller
+
+    async def _guest(self, given: Sequence[str]) -> access.Caller:
+        """Where a key is not needed, one that cannot be checked is as good as none."""
+        try:
+            return await access.authenticate(self._context.database, given, self._context.clock())
+        except (errors.NotAuthenticated, storage_errors.Unavailable):
+            return access.NOBODY
+
+    async def _body(self, operation: Operation, request: Request) -> BaseModel | None:
+        if operation.body is None:
+            return None
+        return await reading.body(
+            request, operation.body, self._context.body_limit, self._context.timing.slow_body
+        )
+
+
+def _response(answer: Answer) -> Response:
+    body = answer.body
+    if isinstance(body, BaseModel):
+        body = body.model_dump_json(by_alias=True).encode()
+    headers = {"cache-control": "no-store", **answer.headers}
+    return Response(body, answer.status, headers, None if body is None else answer.media_type)
+
+
+def _without_body(send: Send) -> Send:
+    """HEAD is GET without its body: same status, same headers."""
+
+    async def head(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return head

@@ -1,0 +1,224 @@
+"""Every error this package raises, drawn as a tree.
+
+ReceiverError
+├── SettingsError            the environment does not make a runnable server
+├── BadToken                 a callback address that we did not sign
+├── BadSignature             an event whose signature does not hold, for any reason
+│   └── OutsideTolerance     the signature holds, the timestamp is too far from now
+├── UpstreamError            a call to Case.dev that gave no usable answer
+│   ├── NoAnswer             the transport failed: the request may or may not have been processed
+│   ├── Unreadable           a 2xx whose body is not what it must be (truncated, HTML, junk)
+│   │   ├── TooLarge         ... because it is larger than we take
+│   │   └── TooDeep          ... because it nests deeper than a parser goes
+│   └── Answered             a status other than 2xx
+├── UnusableKey              a name or a scope that no API key can have
+└── RequestError             a request to our API that we turn away; the message is for who sent it
+    ├── NotAuthenticated     no API key, or none that is valid
+    ├── NotPermitted         the key lacks a scope
+    ├── NotFound             there is nothing of that id
+    ├── WrongMethod          the path takes other methods
+    ├── BadParameter         a query parameter that is unknown, repeated, or unreadable
+    ├── BadHeader            a header that we read and cannot use
+    ├── BadBody              a body that is missing or no JSON
+    ├── InvalidBody          JSON that is not what the operation takes; knows each fault
+    ├── BodyTooLarge         a body over the limit
+    ├── BodyTooSlow          a body that did not arrive in time
+    ├── WrongMediaType       a body that is declared as anything but plain JSON
+    └── Conflict             what is asked contradicts what is there
+        ├── KeyReused        an idempotency key that stands for another submission
+        └── NotCreatedYet    the upstream does not know the run yet
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class ReceiverError(Exception):
+    """The root: everything below is expected and has a place where it is handled."""
+
+
+class SettingsError(ReceiverError):
+    """The settings are unusable; the message names the setting and says what to do."""
+
+
+class BadToken(ReceiverError):
+    """The token of a callback address was not signed by any of our keys."""
+
+
+class BadSignature(ReceiverError):
+    """A platform event does not verify; `reason` is a short phrase for the record, never for the sender."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class OutsideTolerance(BadSignature):
+    """The signature holds, but the timestamp is `skew` seconds away from now."""
+
+    def __init__(self, skew: int, secret: str) -> None:
+        super().__init__(f"timestamp is {skew} s away from now")
+        self.skew = skew
+        self.secret = secret
+
+
+class UpstreamError(ReceiverError):
+    """A call to the upstream that gave no usable answer; `route` is its template, as in `POST /agent/v1/run`."""
+
+    def __init__(self, route: str, message: str) -> None:
+        super().__init__(f"{route}: {message}")
+        self.route = route
+        self.message = message
+
+    @property
+    def summary(self) -> str:
+        """The failure without any words of the upstream's, which may repeat a prompt: for logs."""
+        return f"{self.route}: {type(self).__name__}"
+
+
+class NoAnswer(UpstreamError):
+    """Connection refused, reset, timed out, or cut: what the upstream did is unknown."""
+
+
+class Unreadable(UpstreamError):
+    """A 2xx that cannot be used. `body` holds the bytes that did arrive."""
+
+    def __init__(self, route: str, message: str, body: bytes = b"") -> None:
+        super().__init__(route, message)
+        self.body = body
+
+
+class TooLarge(Unreadable):
+    """The answer is larger than the client takes."""
+
+
+class TooDeep(Unreadable):
+    """The answer is valid JSON as far as anyone can tell, nested deeper than a parser goes."""
+
+
+class Answered(UpstreamError):
+    """The upstream answered with a status other than 2xx.
+
+    `retry_after` is in seconds, None where the answer named none.
+    """
+
+    def __init__(self, route: str, status: int, message: str, retry_after: float | None = None) -> None:
+        super().__init__(route, f"{status} {message}")
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def summary(self) -> str:
+        """As above, with the status."""
+        return f"{self.route}: {self.status}"
+
+
+class UnusableKey(ReceiverError):
+    """An API key cannot be made so; the message says what is allowed."""
+
+
+class RequestError(ReceiverError):
+    """Nothing was changed; the message tells the sender what to do about it."""
+
+
+class NotAuthenticated(RequestError):
+    """`was_given` tells a key that is not valid from no key at all."""
+
+    def __init__(self, message: str, *, was_given: bool = False) -> None:
+        super().__init__(message)
+        self.was_given = was_given
+
+
+class NotPermitted(RequestError):
+    """The key is valid, and lacks `scope`."""
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(f"this needs an API key with the scope {scope!r}")
+        self.scope = scope
+
+
+class NotFound(RequestError):
+    """The message says what there is not."""
+
+
+class WrongMethod(RequestError):
+    """`allowed` are the methods that the path takes."""
+
+    def __init__(self, method: str, allowed: Sequence[str]) -> None:
+        super().__init__(f"this path takes {', '.join(allowed)}, not {method[:32]}")
+        self.allowed = tuple(allowed)
+
+
+class BadParameter(RequestError):
+    """`name` is the parameter, `meant` a known one that it resembles."""
+
+    def __init__(self, name: str, message: str, meant: str | None = None) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+        self.meant = meant
+
+
+class BadHeader(RequestError):
+    """`name` is the header."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(f"{name}: {message}")
+        self.name = name
+
+
+class BadBody(RequestError):
+    """Bytes that cannot be read at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong at one place of a body. `pointer` is a JSON pointer in a URI fragment (RFC 6901, 6)."""
+
+    pointer: str
+    detail: str
+
+
+class InvalidBody(RequestError):
+    """The body was read; `faults` say where it is not what it should be."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("the body is not what this operation takes")
+        self.faults = tuple(faults)
+
+
+class BodyTooLarge(RequestError):
+    """More than `limit` bytes."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the body is larger than {limit} bytes")
+        self.limit = limit
+
+
+class BodyTooSlow(RequestError):
+    """The body took longer than the house waits."""
+
+
+class WrongMediaType(RequestError):
+    """The message names the type that is taken."""
+
+
+class Conflict(RequestError):
+    """The request is well-formed; the state of things forbids it."""
+
+
+class KeyReused(Conflict):
+    """`run_id` is the run that was submitted under the idempotency key."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"this idempotency key was used for another submission, run {run_id}")
+        self.run_id = run_id
+
+
+class NotCreatedYet(Conflict):
+    """`run_id` is ours; there is no upstream run yet that could be asked."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"the upstream does not know run {run_id} yet, so there is nothing to fetch")
+        self.run_id = run_id

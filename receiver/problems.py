@@ -1,0 +1,183 @@
+"""One table: what an error means to who asked, as a problem answer (RFC 9457).
+
+An error that is not in the table, or stands there as INTERNAL, is answered without a word about its cause.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
+
+from receiver import errors, shapes
+from storage import errors as storage_errors
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of problem. Without a `name` the status says it all; `tells` whether the error's message is shown.
+
+    `retry_after` is in seconds.
+    """
+
+    status: int
+    name: str | None = None
+    title: str | None = None
+    tells: bool = True
+    retry_after: int | None = None
+
+    @property
+    def type(self) -> str:
+        """The URI that identifies the kind."""
+        return "about:blank" if self.name is None else f"urn:runledger:problem:{self.name}"
+
+
+INTERNAL = Kind(500, tells=False)
+_AWAY = Kind(503, "unavailable", "The database cannot be used now", tells=False, retry_after=5)
+_UPSTREAM = Kind(502, "upstream", "The upstream gave no usable answer", tells=False)
+
+TABLE: Mapping[type[Exception], Kind] = {
+    storage_errors.Unavailable: _AWAY,
+    storage_errors.Busy: Kind(503, "busy", "Too much is being written", tells=False, retry_after=1),
+    storage_errors.SchemaMismatch: _AWAY,
+    storage_errors.InUse: _AWAY,
+    storage_errors.Fenced: INTERNAL,
+    storage_errors.BadCursor: Kind(400, "bad-cursor", "The cursor cannot be used"),
+    storage_errors.BadFilter: Kind(400, "bad-parameter", "A parameter cannot be read"),
+    errors.SettingsError: INTERNAL,
+    errors.BadToken: Kind(404, tells=False),
+    errors.BadSignature: Kind(401, "bad-signature", "The signature does not hold", tells=False),
+    errors.OutsideTolerance: Kind(503, "outside-tolerance", "The timestamp is too far from now", tells=False),
+    errors.UpstreamError: _UPSTREAM,
+    errors.NoAnswer: _UPSTREAM,
+    errors.Unreadable: _UPSTREAM,
+    errors.TooLarge: _UPSTREAM,
+    errors.TooDeep: _UPSTREAM,
+    errors.Answered: _UPSTREAM,
+    errors.UnusableKey: Kind(422, "unusable-key", "The key cannot be made so"),
+    errors.RequestError: Kind(400),
+    errors.NotAuthenticated: Kind(401, "not-authenticated", "An API key is needed"),
+    errors.NotPermitted: Kind(403, "not-permitted", "The API key lacks a scope"),
+    errors.NotFound: Kind(404, "not-found", "There is no such thing"),
+    errors.WrongMethod: Kind(405, "wrong-method", "The path does not take this method"),
+    errors.BadParameter: Kind(400, "bad-parameter", "A parameter cannot be read"),
+    errors.BadHeader: Kind(400, "bad-header", "A header cannot be read"),
+    errors.BadBody: Kind(400, "bad-body", "The body cannot be read"),
+    errors.InvalidBody: Kind(422, "invalid-body", "The body is not what is taken here"),
+    errors.BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
+    errors.BodyTooSlow: Kind(408, "body-too-slow", "The body did not arrive in time"),
+    errors.WrongMediaType: Kind(415, "wrong-media-type", "The body is not plain JSON"),
+    errors.Conflict: Kind(409),
+    errors.KeyReused: Kind(409, "idempotency-key-reused", "The idempotency key stands for another submission"),
+    errors.NotCreatedYet: Kind(409, "not-created-yet", "The upstream does not know the run yet"),
+}
+
+
+def kind(error: Exception) -> Kind:
+    """What the table says of an error, or of the nearest class above it."""
+    return next((TABLE[above] for above in type(error).__mro__ if above in TABLE), INTERNAL)
+
+
+def answer(error: Exception) -> Response:
+    """The problem answer for any error whatever."""
+    if isinstance(error, HTTPException):
+        return _respond(Kind(error.status_code), None, {}, dict(error.headers or {}))
+    found = kind(error)
+    detail = _clean(str(error)) if found.tells else None
+    return _respond(found, detail, _evidence(error), _headers(error, found))
+
+
+def _respond(found: Kind, detail: str | None, evidence: Mapping[str, Any], headers: Mapping[str, str]) -> Response:
+    title = found.title or HTTPStatus(found.status).phrase
+    problem = shapes.Problem(type=found.type, title=title, status=found.status, detail=detail, **evidence)
+    body = problem.model_dump_json(by_alias=True, exclude_none=True)
+    return Response(body, found.status, {"cache-control": "no-store", **headers}, MEDIA_TYPE)
+
+
+def _evidence(error: Exception) -> dict[str, Any]:
+    """What the error knows beyond its message."""
+    match error:
+        case storage_errors.BadCursor():
+            return {"parameter": "cursor"}
+        case storage_errors.BadFilter():
+            return {"parameter": error.name}
+        case errors.BadParameter():
+            return {"parameter": _clean(error.name), "did_you_mean": error.meant}
+        case errors.BadHeader():
+            return {"header": error.name}
+        case errors.NotPermitted():
+            return {"scope": error.scope}
+        case errors.KeyReused() | errors.NotCreatedYet():
+            return {"run_id": error.run_id}
+        case errors.InvalidBody():
+            faults = [{"pointer": _clean(each.pointer), "detail": _clean(each.detail)} for each in error.faults]
+            return {"errors": faults}
+    return {}
+
+
+def _headers(error: Exception, found: Kind) -> dict[str, str]:
+    headers = {} if found.retry_after is None else {"retry-after": str(found.retry_after)}
+    match error:
+        case errors.NotAuthenticated():
+            invalid = ', error="invalid_token"' if error.was_given else ""
+            headers["www-authenticate"] = f'Bearer realm="runledger"{invalid}'
+        case errors.NotPermitted():
+            scope = f'error="insufficient_scope", scope="{error.scope}"'
+            headers["www-authenticate"] = f'Bearer realm="runledger", {scope}'
+        case errors.WrongMethod():
+            headers["allow"] = ", ".join(error.allowed)
+        case errors.BodyTooLarge() | errors.BodyTooSlow():
+            headers["connection"] = "close"  # the rest of the body is not read
+    return headers
+
+
+def _clean(text: str) -> str:
+    """`text` without what JSON cannot carry, and not longer than anyone reads."""
+    return text.encode("utf-8", "replace").decode()[:500]
+
+
+async def handle(_request: Request, error: Exception) -> Response:
+    """Starlette's form of `answer`."""
+    return answer(error)
+
+
+#: For Starlette's `exception_handlers`: everything that is expected, and the router's own 404 and 405.
+HANDLERS: Mapping[Any, ExceptionHandler] = {
+    HTTPException: handle,
+    errors.ReceiverError: handle,
+    storage_errors.StorageError: handle,
+}
+
+
+class LastResort:
+    """Pure ASGI, outermost of ours: what nobody expected is logged here and answered without its cause."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal has_started
+            has_started = has_started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            if scope["type"] != "http" or has_started:
+                raise
+            response = answer(error)
+            if response.status_code == INTERNAL.status:
+                structlog.get_logger("runledger").error("request_failed", method=scope["method"], exc_info=error)
+            await response(scope, receive, send)

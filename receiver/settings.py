@@ -1,0 +1,196 @@
+"""The settings: one frozen value, read once from the environment and `.env`, handed down as plain values.
+
+This file is the sole reader of the environment. Each setting carries its help text, from which the manual and
+`deploy/env.example` are made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from receiver import addresses, errors
+from storage import dialect
+
+PREFIX = "RUNLEDGER_"
+
+Many = Annotated[tuple[SecretStr, ...], NoDecode]
+
+
+def _upstream(name: str) -> Any:
+    return AliasChoices(name, name.lower())
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set. Values separated by commas or spaces where several are taken."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file_encoding="utf-8", env_ignore_empty=True, frozen=True, extra="ignore"
+    )
+
+    casedev_api_key: SecretStr = Field(
+        SecretStr(""),
+        validation_alias=_upstream("CASEDEV_API_KEY"),
+        description="The organisation's key at Case.dev (sk_case_…). Without it nothing is sent.",
+    )
+    casedev_base_url: str = Field(
+        "https://api.case.dev",
+        validation_alias=_upstream("CASEDEV_BASE_URL"),
+        description="Where Case.dev's API is; a sandbox's address for trying things out.",
+    )
+    data_dir: Path = Field(Path("data"), description="Folder of the embedded database and of the keys made here.")
+    database_url: str = Field("", description="Database; empty means runledger.db (SQLite) in the data folder.")
+    public_url: str = Field(
+        "",
+        description="The https address under which Case.dev reaches this server. Empty: no callbacks, sweep only.",
+    )
+    secret_keys: Many = Field(
+        (),
+        description="Keys that sign callback addresses, newest first; an old one stays valid while it is listed. "
+        "Made and kept in the data folder where none is given.",
+    )
+    webhook_secrets: Many = Field((), description="Signing secrets of platform events (whsec_…), newest first.")
+    webhook_key_encoding: Literal["base64", "hex", "raw"] = Field(
+        "base64", description="How the key stands behind whsec_: base64, hex or raw."
+    )
+    adopt: Literal["none", "all"] = Field(
+        "none", description="all: the sweep adopts runs that were created elsewhere."
+    )
+    sweep_seconds: float | None = Field(
+        None, gt=0, le=86400, description="Seconds between two sweeps; 60 with a public address, 3 without one."
+    )
+    jobs: int = Field(8, ge=1, le=256, description="Jobs that are carried out at once.")
+    body_limit: int = Field(
+        1 << 20, ge=1024, le=64 << 20, description="Bytes of a callback or event that are taken at most."
+    )
+    trusted_proxies: Annotated[tuple[addresses.Network, ...], NoDecode] = Field(
+        (), description="Networks whose X-Forwarded-For is believed, as in 10.0.0.0/8."
+    )
+    metrics: Literal["key", "open"] = Field("key", description="Who may read /metrics: key or open.")
+    log_format: Literal["console", "json"] = Field(
+        "console", description="Log lines for people (console) or programs (json)."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged."
+    )
+
+    @field_validator("secret_keys", "webhook_secrets", "trusted_proxies", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+    @field_validator("database_url")
+    @classmethod
+    def _is_database(cls, value: str) -> str:
+        if value and not dialect.is_url(value):
+            raise ValueError("must be a database's address such as sqlite:////var/lib/runledger/runledger.db")
+        return value
+
+    @field_validator("casedev_base_url", "public_url")
+    @classmethod
+    def _is_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        is_bare = not (parts.query or parts.fragment or "@" in parts.netloc)
+        if value and not (parts.scheme in ("http", "https") and parts.hostname and is_bare):
+            raise ValueError("must be an address such as https://runledger.example.com")
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _public_is_https(self) -> Self:
+        if addresses.is_loopback(self.casedev_base_url):
+            return self
+        if self.public_url.startswith("http://"):
+            raise ValueError(f"{PREFIX}PUBLIC_URL must be https: Case.dev calls nothing else")
+        if self.casedev_base_url.startswith("http://"):
+            raise ValueError("CASEDEV_BASE_URL must be https: your key goes there")
+        return self
+
+    @property
+    def url(self) -> str:
+        """The database's address."""
+        return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'runledger.db'}"
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database is a file of ours."""
+        return dialect.file_of(self.url) is not None
+
+
+def load(env_file: str | Path | None = ".env", **given: Any) -> Settings:
+    """Reads the environment and `env_file`; `given` wins over both. Raises SettingsError naming what is wrong."""
+    try:
+        return Settings(_env_file=env_file, **given)
+    except ValidationError as invalid:
+        raise errors.SettingsError("\n".join(_sentence(each) for each in invalid.errors())) from None
+
+
+def _sentence(error: Any) -> str:
+    """One problem in one line, without the value: it may be a secret."""
+    name = str(error["loc"][0]).upper() if error["loc"] else ""
+    shown = name if not name or name.startswith("CASEDEV") else PREFIX + name
+    return f"{shown}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+
+
+def unknown_names(env_file: str | Path = ".env") -> dict[str, str | None]:
+    """Variables, also of `env_file`, that begin with our prefix and mean nothing, with the nearest that would."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields if not name.startswith("casedev")]
+    given = {*os.environ, *dotenv_values(env_file)}  # noqa: TID251
+    strange = sorted(name for name in given if name.startswith(PREFIX) and name not in known)
+    return {name: next(iter(difflib.get_close_matches(name, known, 1)), None) for name in strange}
+
+
+def demand_api_key(settings: Settings) -> None:
+    """Raises SettingsError where there is no key for the upstream: runs would be taken and never sent."""
+    if not settings.casedev_api_key.get_secret_value():
+        raise errors.SettingsError(
+            "CASEDEV_API_KEY is empty: set it to your Case.dev key (sk_case_…). To try Runledger without one, "
+            "run `runledger demo`."
+        )
+
+
+def signing_keys(settings: Settings) -> tuple[str, ...]:
+    """The keys that sign callback addresses, newest first; on an embedded database made once and kept.
+
+    Raises SettingsError on a database server without keys: replicas must share them.
+    """
+    if settings.secret_keys:
+        return tuple(key.get_secret_value() for key in settings.secret_keys)
+    if not settings.is_embedded:
+        raise errors.SettingsError(
+            f"{PREFIX}SECRET_KEYS is empty. Replicas must share it: `openssl rand -hex 32` makes one."
+        )
+    return (_kept(settings.data_dir / "secret.key"),)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise errors.SettingsError(f"{PREFIX}DATA_DIR: {folder} cannot be made: {error.strerror}") from None
+
+
+def _kept(path: Path) -> str:
+    """The key in that file, made at the first call; the file is for its owner alone.
+
+    It appears whole or not at all: it is written aside and linked into place, by whoever is first.
+    """
+    if not path.exists():
+        _make_folder(path.parent)
+        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_hex(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+        aside.unlink()
+    return path.read_text().strip()

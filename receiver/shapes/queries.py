@@ -1,0 +1,155 @@
+"""The parameters of the lists. Values of filters are in the grammar of `storage.filters`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from receiver.shapes.texts import Id, TagKey, TagValue
+from storage import filters, jobs, runs, states, stats
+
+#: The greatest integer that every reader of JSON holds exactly.
+SAFE = (1 << 53) - 1
+
+_AMOUNT = r"\$?\d{1,8}(\.\d{1,6})?"
+_SPAN = r"\d{1,9}(\.\d{1,3})?(ms|s|m|h|d)?"
+_DAY = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])"
+_MOMENT = rf"({_DAY}(T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ)?|-\d{{1,3}}(s|m|h|d))"
+
+
+def _digits(value: Any) -> Any:
+    """Digits alone: a lenient reader takes 1_0 and 5.0 for numbers too."""
+    if isinstance(value, str) and not (
+        value.isascii() and value.removeprefix("-").isdecimal() and len(value) < 20
+    ):
+        raise ValueError("is no whole number")
+    return int(value) if isinstance(value, str) else value
+
+
+def _alternatives(value: Any) -> Any:
+    return tuple(value.split(",")) if isinstance(value, str) else value
+
+
+def _span(one: str, description: str, *examples: str) -> Any:
+    """A text in the filter grammar; the pattern shows a part of what is read, for who generates requests."""
+    pattern = rf"^((>|>=|<|<=)?{one}|{one}\.\.|\.\.{one}|{one}\.\.{one})$"
+    schema = {"type": "string", "pattern": pattern, "description": description, "examples": list(examples)}
+    return WithJsonSchema(schema)
+
+
+Limit = Annotated[int, Field(ge=1, le=250, description="How many at most."), BeforeValidator(_digits)]
+Word = Annotated[str, Field(pattern=r"^[^,\x00]+$", max_length=256)]
+Words = Annotated[tuple[Word, ...], Field(min_length=1, max_length=100), BeforeValidator(_alternatives)]
+Statuses = Annotated[tuple[states.Status, ...], Field(min_length=1), BeforeValidator(_alternatives)]
+Origins = Annotated[tuple[states.Origin, ...], Field(min_length=1), BeforeValidator(_alternatives)]
+Roads = Annotated[tuple[states.Road, ...], Field(min_length=1), BeforeValidator(_alternatives)]
+Cursor = Annotated[str, Field(max_length=1024, description="`nextCursor` of the page before.")]
+Created = Annotated[str, _span(_MOMENT, "When the upstream created it.", ">-7d", "2026-11-23")]
+Settled = Annotated[str, _span(_MOMENT, "When its end became known here.", ">-12h", "2026-11-01..2026-11-30")]
+Cost = Annotated[str, _span(_AMOUNT, "In dollars.", ">0.50", "0.10..0.25")]
+Duration = Annotated[str, _span(_SPAN, "With a unit; a bare number is seconds.", ">2m", "90s..1.5h")]
+Sort = Literal[
+    "accepted", "-accepted", "created", "-created", "settled", "-settled", "cost", "-cost", "duration", "-duration"
+]
+
+
+class Query(BaseModel):
+    """Parameters of one operation. `PREFIXES` tells which fields collect every parameter that begins so."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    PREFIXES: ClassVar[Mapping[str, str]] = {}
+
+
+class RunFilter(Query):
+    """Which runs. Values in one parameter, separated by commas, are alternatives."""
+
+    PREFIXES: ClassVar[Mapping[str, str]] = {"tag.": "tags"}
+
+    status: Statuses | None = None
+    agent: Words | None = None
+    model: Words | None = None
+    origin: Origins | None = None
+    settled_by: Roads | None = None
+    tags: Annotated[dict[TagKey, TagValue], Field(max_length=20, description="`tag.<key>=value`")] = {}
+    created: Created | None = None
+    settled: Settled | None = None
+    cost: Cost | None = None
+    duration: Duration | None = None
+
+    def wanted(self, now: datetime) -> filters.Filter:
+        """The filter that is asked for; ages count from `now`. Raises BadFilter."""
+        return filters.Filter(
+            statuses=self.status or (),
+            agents=self.agent or (),
+            models=self.model or (),
+            origins=self.origin or (),
+            settled_by=self.settled_by or (),
+            tags=self.tags,
+            created=None if self.created is None else filters.instants("created", self.created, now),
+            settled=None if self.settled is None else filters.instants("settled", self.settled, now),
+            cost=None if self.cost is None else filters.micros("cost", self.cost),
+            duration=None if self.duration is None else filters.milliseconds("duration", self.duration),
+        )
+
+
+class RunQuery(RunFilter):
+    """A page of runs."""
+
+    sort: Annotated[Sort, Field(description="`-` for descending.")] = "-accepted"
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+    def page(self, now: datetime) -> runs.Query:
+        """The page that is asked for. Raises BadFilter."""
+        return runs.Query(self.wanted(now), self.sort, self.limit, self.cursor)
+
+
+class StatsQuery(RunFilter):
+    """Sums over runs."""
+
+    by: Annotated[stats.By, Field(description="What they are grouped by.")] = stats.By.STATUS
+
+
+class StepQuery(Query):
+    """A page of steps."""
+
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class DocumentQuery(Query):
+    """A version of the document, the last one where none is named."""
+
+    version: Annotated[int, Field(ge=1, le=SAFE), BeforeValidator(_digits)] | None = None
+
+
+class DeliveryQuery(Query):
+    """A page of deliveries."""
+
+    run: Annotated[Id, Field(description="A run, by our id or the upstream's.")] | None = None
+    verdict: states.Verdict | None = None
+    road: Literal["watcher", "platform"] | None = None
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class JobQuery(Query):
+    """A page of jobs."""
+
+    kind: states.Kind | None = None
+    run: Annotated[Id, Field(description="A run, by our id or the upstream's.")] | None = None
+    state: jobs.State | None = None
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class ChangeQuery(Query):
+    """A page of the feed."""
+
+    after: Annotated[
+        int, Field(ge=-1, le=SAFE, description="`nextAfter` of the page before."), BeforeValidator(_digits)
+    ] = -1
+    limit: Limit = 50

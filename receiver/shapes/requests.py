@@ -1,0 +1,68 @@
+"""What callers send."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+from pydantic.config import JsonDict
+
+from receiver.shapes.texts import Id, TagKey, TagValue, Text
+
+#: Tags of one run at most.
+TAGS = 50
+
+
+def _few(value: Any) -> Any:
+    """Counted before they are looked at, or a million bad tags would make a million faults."""
+    if isinstance(value, dict) and len(value) > TAGS:
+        raise ValueError(f"has {len(value)} entries, more than {TAGS}")
+    return value
+
+
+_CLOSED: JsonDict = {"additionalProperties": False}
+Tags = Annotated[dict[TagKey, TagValue], Field(max_length=TAGS, json_schema_extra=_CLOSED), BeforeValidator(_few)]
+
+# It stops at the first fault, for the same reason.
+ObjectIds = Annotated[
+    list[Annotated[Text, Field(min_length=1, max_length=256)]], Field(max_length=1000, fail_fast=True)
+]
+
+
+class Request(BaseModel):
+    """A body: strict types, no unknown fields."""
+
+    model_config = ConfigDict(
+        alias_generator=AliasGenerator(validation_alias=to_camel),
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        hide_input_in_errors=True,
+    )
+
+
+class Submission(Request):
+    """A run to be carried out. An optional field that is null is as good as absent."""
+
+    agent_id: Id = Field(description="The agent that is to run, as the upstream names it.")
+    prompt: Annotated[Text, Field(min_length=1, max_length=1_000_000, description="What it is asked to do.")]
+    guidance: Annotated[Text, Field(max_length=1_000_000)] | None = Field(
+        None, description="Additional instructions for this run."
+    )
+    model: Annotated[Text, Field(min_length=1, max_length=200)] | None = Field(
+        None, description="The model to use in place of the agent's own."
+    )
+    object_ids: (
+        Annotated[
+            list[Annotated[Text, Field(min_length=1, max_length=256)]], Field(max_length=1000, fail_fast=True)
+        ]
+        | None
+    ) = Field(None, description="Objects of the vault that the run may read.")
+    tags: Tags | None = Field(None, description="Labels of your own, to find runs by.")
+
+
+class WatchRequest(Request):
+    """A run that was created elsewhere and is to be taken care of."""
+
+    run_id: Id = Field(description="The upstream's id of the run.")

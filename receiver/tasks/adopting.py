@@ -1,0 +1,109 @@
+"""Making the acquaintance of a run that was created elsewhere."""
+
+from __future__ import annotations
+
+import anyio
+
+from receiver import errors
+from receiver.tasks import failing, settling
+from receiver.tasks.context import Context
+from receiver.upstream import client, payloads
+from storage import jobs, runs, states, transitions
+
+
+async def adopt(context: Context, claim: jobs.Claim) -> None:
+    """Fetches the details of the run, writes it as ours in the shown state, watches it where it lives."""
+    run = await context.database.read(runs.find, claim.run_id)
+    if run is None or run.upstream_id is None or run.is_terminal:
+        await context.database.write(jobs.done, claim)
+        return
+    if run.status is states.ACCEPTED and not await _introduce(context, claim, run, run.upstream_id):
+        return
+    await _watch(context, claim, run, run.upstream_id)
+
+
+async def _introduce(context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str) -> bool:
+    """Whether the run lives and is introduced; an ended or unknown one is done with here."""
+    try:
+        fetched = await context.upstream.details(upstream_id)
+    except (errors.TooLarge, errors.TooDeep) as failure:
+        return await _introduce_from_status(context, claim, run, upstream_id, failure)
+    except errors.Answered as failure:
+        if failure.status != 404 or not await failing.list_answers(context):
+            raise
+        await context.database.write(transitions.refuse, claim, failure.message, context.clock())
+        return False
+    shown = _shown(run, fetched.details)
+    if fetched.details.status not in states.TERMINAL:
+        await context.database.write(transitions.introduce, claim, shown, fetched.details.status, context.clock())
+        return True
+    await _introduce_ended(context, claim, run, shown, fetched)
+    return False
+
+
+async def _introduce_ended(
+    context: Context, claim: jobs.Claim, run: runs.Run, shown: transitions.Acquaintance, fetched: client.Fetched
+) -> None:
+    result = await anyio.to_thread.run_sync(settling.prepare, fetched, context.clock())
+    await _write_ended(context, claim, run, shown, result)
+
+
+async def _write_ended(
+    context: Context,
+    claim: jobs.Claim,
+    run: runs.Run,
+    shown: transitions.Acquaintance,
+    result: transitions.Result,
+) -> None:
+    now = context.clock()
+    refetch_at = None if result.measures.is_complete else settling.next_fetch(context.timing, now, now)
+    await context.database.write(transitions.introduce_ended, claim, shown, result, now, refetch_at)
+    context.telemetry.settled(run, claim.road or states.Road.SWEEP, now)
+
+
+async def _introduce_from_status(
+    context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str, failure: errors.Unreadable
+) -> bool:
+    """The details cannot be read: the light route says the state, and the rest stays unknown."""
+    status = await context.upstream.status(upstream_id)
+    shown = transitions.Acquaintance(None, None, None, None, None, status.started_at, _actor(run))
+    if status.status not in states.TERMINAL:
+        await context.database.write(transitions.introduce, claim, shown, status.status, context.clock())
+        return True
+    await _write_ended(context, claim, run, shown, settling.from_status(status, failure, context.clock()))
+    return False
+
+
+def _shown(run: runs.Run, details: payloads.Details) -> transitions.Acquaintance:
+    return transitions.Acquaintance(
+        _cut(details.agent_id),
+        details.prompt,
+        details.guidance,
+        _cut(details.model),
+        details.created_at,
+        details.started_at,
+        _actor(run),
+    )
+
+
+def _actor(run: runs.Run) -> str:
+    return "worker" if run.submitted_by == "sweep" else f"key:{run.submitted_by}"
+
+
+def _cut(text: str | None) -> str | None:
+    return None if text is None else text[: settling.NAME_LENGTH]
+
+
+async def _watch(context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str) -> None:
+    """Registers our callback address. Where the upstream will not have it the sweep is the road."""
+    url = context.callback_url(run.id)
+    watched = False
+    if url is not None:
+        try:
+            await context.upstream.watch(upstream_id, url)
+            watched = True
+        except errors.Answered as failure:
+            if failure.status not in failing.REFUSALS:
+                raise
+            context.telemetry.log.warning("callback_refused", run_id=run.id, reason=failure.summary)
+    await context.database.write(transitions.watching, claim, watched)

@@ -1,0 +1,89 @@
+"""What a failed call means: a pause for the whole house, or a back-off for the one job.
+
+Faults of ours or of the network are never the run's fault. What the list route shows too concerns everybody;
+where the list route answers, one bad run must not stop the house.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from receiver import backoff, errors
+from receiver.tasks.context import Context
+from storage import house, jobs
+
+#: Statuses that speak of the key, the bill or the limit, never of one run.
+HOUSE_WIDE = frozenset({401, 402, 429})
+#: What a single bad request gets. It means a refusal only while the list route answers.
+REFUSALS = frozenset({400, 404, 413, 422})
+
+
+async def failed(context: Context, claim: jobs.Claim, failure: errors.UpstreamError) -> None:
+    """Frees the job after `failure`; sets the shared pause where everybody is concerned. Raises Fenced."""
+    trouble = failure if concerns_all(failure) else await trouble_with_list(context)
+    now = context.clock()  # taken after asking, which may have lasted
+    if trouble is None:
+        due_at = now + backoff.delay(claim.failures + 1, context.timing.backoff, context.timing.backoff_most)
+        due_at = max(due_at, now + timedelta(seconds=_retry_after(failure)))
+        await context.database.write(jobs.failed, claim, due_at, error=str(failure), now=now)
+        await answered(context)
+        return
+    until = await _pause(context, trouble, now)
+    await context.database.write(jobs.failed, claim, until, error=str(failure), now=now, counted=False)
+
+
+async def answered(context: Context) -> None:
+    """A job went through. Where the upstream answered since the last pause was over, there is no trouble any more.
+
+    A job that had nothing to ask proves nothing.
+    """
+    state = await context.database.read(house.read)
+    answered_at, _ = context.telemetry.heard
+    if state.paused_until is None or answered_at is None or answered_at < state.paused_until:
+        return
+    if await context.database.write(house.resume, context.clock()):
+        context.telemetry.log.info("upstream_answers_again")
+
+
+def concerns_all(failure: errors.UpstreamError) -> bool:
+    """Whether the answer itself says that it was not meant for one run."""
+    return isinstance(failure, errors.Answered) and failure.status in HOUSE_WIDE
+
+
+def _retry_after(failure: errors.UpstreamError) -> float:
+    return (failure.retry_after or 0.0) if isinstance(failure, errors.Answered) else 0.0
+
+
+async def trouble_with_list(context: Context) -> errors.UpstreamError | None:
+    """What is wrong with the list route, None where it answers 200."""
+    try:
+        await context.upstream.list(limit=1)
+    except errors.UpstreamError as trouble:
+        return trouble
+    return None
+
+
+async def list_answers(context: Context) -> bool:
+    """Whether the list route answers 200: the test of whether a no was meant for one run alone."""
+    return await trouble_with_list(context) is None
+
+
+async def pass_over(context: Context, failure: errors.UpstreamError) -> None:
+    """For work about many runs: raises what concerns everybody, so that one bad run alone does not stop it."""
+    if concerns_all(failure):
+        raise failure
+    # A whole answer shows that the upstream is there; only where none came may it be away altogether.
+    trouble = await trouble_with_list(context) if isinstance(failure, errors.NoAnswer) else None
+    if trouble is not None:
+        raise trouble
+
+
+async def _pause(context: Context, trouble: errors.UpstreamError, now: datetime) -> datetime:
+    """Stops all asking, for as long as the upstream said or a growing while; answers until when."""
+    timing = context.timing
+    state = await context.database.read(house.read)
+    wait = backoff.delay(state.pause_streak + 1, timing.pause, timing.pause_most)
+    until = now + max(wait, timedelta(seconds=_retry_after(trouble)))
+    await context.database.write(house.pause, until, str(trouble), now)
+    context.telemetry.paused(trouble.summary, until)
+    return until

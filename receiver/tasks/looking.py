@@ -1,0 +1,115 @@
+"""Looking first: finding the upstream run of a create whose answer was lost, before creating another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+
+from receiver import errors
+from receiver.tasks.context import Context
+from receiver.upstream import payloads
+from storage import links, runs, states, transitions
+
+#: Pages of 250 that are walked at most; an agent with more runs in the window is not looked through in vain:
+#: the job comes due again rather than creating blindly.
+PAGES = 40
+#: Characters of a listed prompt that are compared before the details are asked for. The upstream cuts at 200
+#: of its own kind of character, which are fewer of ours.
+HEAD = 100
+#: What an upstream run may show that we created and never executed.
+UNSTARTED = frozenset({states.QUEUED, states.CANCELLED})
+
+
+async def look(context: Context, run: runs.Run) -> transitions.Created | None:
+    """The oldest upstream run that only this submission can have created, linked to nothing; None without one."""
+    earliest = run.accepted_at - timedelta(seconds=context.timing.clock_skew)
+    found: list[payloads.Details] = []
+    async for listed in _unlinked(context, run, earliest):
+        details = await _details(context, listed.id)
+        if (
+            details is not None
+            and details.status in UNSTARTED
+            and matches(run, details, context.timing.clock_skew)
+        ):
+            found.append(details)
+    if not found:
+        return None
+    # The oldest that can still be executed; a cancelled one stands for ours only where there is no other.
+    first = min(found, key=_rank)
+    if await _is_ambiguous(context, run, first):
+        return None
+    return transitions.Created(first.id, first.created_at, watched=context.callback_url(run.id) is not None)
+
+
+def _rank(found: payloads.Details) -> tuple[bool, str, str]:
+    return found.status is not states.QUEUED, str(found.created_at), found.id
+
+
+async def _unlinked(context: Context, run: runs.Run, earliest: datetime) -> AsyncIterator[payloads.Listed]:
+    """Listed runs of the agent that may be the one, linked to nothing, as far back as it can have been created."""
+    cursor: str | None = None
+    for _ in range(PAGES):
+        page = await context.upstream.list(agent_id=run.agent_id, cursor=cursor)
+        known = await context.database.read(links.known, [each.id for each in page.runs])
+        for listed in page.runs:
+            if listed.id not in known and listed.status in UNSTARTED and resembles(run, listed):
+                yield listed
+        if not page.has_more or _is_before(page.runs, earliest):
+            return
+        if page.next_cursor is None:
+            raise errors.Unreadable("GET /agent/v1/run", "the list goes on, but has no usable cursor")
+        cursor = page.next_cursor
+    raise errors.Unreadable("GET /agent/v1/run", "the agent has too many runs to look through")
+
+
+def _is_before(page: Sequence[payloads.Listed], earliest: datetime) -> bool:
+    shown = [each.created_at for each in page if each.created_at is not None]
+    return bool(shown) and min(shown) < earliest
+
+
+async def _details(context: Context, upstream_id: str) -> payloads.Details | None:
+    """The details of a candidate, None where it has gone meanwhile."""
+    try:
+        return (await context.upstream.details(upstream_id)).details
+    except errors.Answered as failure:
+        if failure.status != 404:
+            raise
+        return None
+
+
+def resembles(run: runs.Run, listed: payloads.Listed) -> bool:
+    """Whether a line of the list, with its prompt cut or left out, may stand for this submission."""
+    same_agent = listed.agent_id is None or listed.agent_id == run.agent_id
+    return same_agent and (listed.prompt is None or listed.prompt[:HEAD] == (run.prompt or "")[:HEAD])
+
+
+def matches(run: runs.Run, details: payloads.Details, clock_skew: float) -> bool:
+    """Whether an upstream run says all that this submission asked for, and is not older than it can be."""
+    return (
+        details.agent_id == run.agent_id
+        and details.prompt == run.prompt
+        and (details.guidance or None) == (run.guidance or None)
+        and (run.model is None or details.model == run.model)
+        and details.created_at is not None
+        and details.created_at >= run.accepted_at - timedelta(seconds=clock_skew)
+    )
+
+
+async def _is_ambiguous(context: Context, run: runs.Run, found: payloads.Details) -> bool:
+    """Whether another submission of the window differs in nothing but its object ids, which details don't show."""
+    skew = timedelta(seconds=context.timing.clock_skew)
+    latest = (found.created_at or run.accepted_at) + skew
+    alike = await context.database.read(runs.alike, run.agent_id or "", (run.prompt or "")[:HEAD], latest)
+    return any(
+        other.id != run.id
+        and list(other.object_ids or ()) != list(run.object_ids or ())
+        and _may_have_created(other, run.accepted_at - skew)
+        and matches(other, found, context.timing.clock_skew)
+        for other in alike
+    )
+
+
+def _may_have_created(other: runs.Run, window: datetime) -> bool:
+    """Accepted in the window, or with a create that may still be astray."""
+    is_open = other.status is states.ACCEPTED and other.upstream_id is None
+    return is_open or other.stray_since is not None or other.accepted_at >= window

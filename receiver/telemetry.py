@@ -1,0 +1,152 @@
+"""What the house says of itself: one log line per event, and metrics in a registry of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from storage import changes, database, deliveries, house, jobs, runs, states
+
+SETTLE_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
+ENDS = frozenset(f"run.{status}" for status in states.TERMINAL)
+GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+class Telemetry:
+    """The counters of one process and its log. Gauges are asked of the database when they are read."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        registry = CollectorRegistry()
+        self.registry = registry
+        #: When the upstream last answered well, and the last rate limit it told: for the heartbeat.
+        self.heard: tuple[datetime | None, Mapping[str, str] | None] = (None, None)
+        self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger("runledger").bind()
+        names = ("road", "verdict")
+        self._deliveries = Counter("runledger_deliveries", "Deliveries received", names, registry=registry)
+        for road in (states.Road.WATCHER, states.Road.PLATFORM):
+            for verdict in states.Verdict:
+                self._deliveries.labels(road.value, verdict.value)  # from 0, so that rates are seen from the first
+        self._rejections = Counter(
+            "runledger_rejections", "Requests rejected, by cause", ("cause",), registry=registry
+        )
+        self._settled = Counter("runledger_runs_settled", "Runs settled", ("road", "status"), registry=registry)
+        self._to_settle = Histogram(
+            "runledger_time_to_settle_seconds",
+            "From acceptance to settlement",
+            ("road",),
+            buckets=SETTLE_BUCKETS,
+            registry=registry,
+        )
+        self._calls = Counter("runledger_upstream_calls", "Calls upstream", ("route", "status"), registry=registry)
+        self._call_seconds = Histogram("runledger_upstream_seconds", "Durations", ("route",), registry=registry)
+        self._pauses = Counter("runledger_upstream_pauses", "Times the shared pause was set", registry=registry)
+        self._group = Histogram(
+            "runledger_door_group_size", "Writes per commit", buckets=GROUP_BUCKETS, registry=registry
+        )
+        self._commit = Histogram("runledger_door_commit_seconds", "Transaction to commit", registry=registry)
+        self._jobs = Gauge("runledger_jobs_due", "Jobs due now", ("kind",), registry=registry)
+        self._oldest = Gauge("runledger_jobs_oldest_due_seconds", "Age of the oldest due job", registry=registry)
+        self._failing = Gauge("runledger_jobs_failing", "Jobs whose last try failed", registry=registry)
+        self._overdue = Gauge("runledger_expectations_overdue", "Runs that should have ended", registry=registry)
+        self._paused = Gauge("runledger_upstream_paused", "1 while the shared pause holds", registry=registry)
+
+    def received(self, receipt: deliveries.Receipt, delivery: deliveries.Delivery) -> None:
+        """A delivery was committed."""
+        self._deliveries.labels(delivery.road.value, receipt.verdict.value).inc()
+
+    def fact(self, entry: changes.Change) -> None:
+        """A fact went into the ledger: one line, with the ids it is about. Ends are counted by their road."""
+        facts = json.loads(entry.body)["facts"]
+        self.log.info(entry.kind, run_id=entry.run_id, number=entry.number, actor=entry.actor, facts=facts)
+        if entry.kind in ENDS:
+            self._settled.labels(facts["settledBy"], entry.kind.removeprefix("run.")).inc()
+
+    def rejected(self, road: states.Road, cause: str) -> None:
+        """A request to a public endpoint did not verify. Counted, not logged: strangers must not fill a disk."""
+        self._deliveries.labels(road.value, states.Verdict.REJECTED.value).inc()
+        self._rejections.labels(cause).inc()
+
+    def settled(self, run: runs.Run, road: states.Road, now: datetime) -> None:
+        """A run's result was stored here."""
+        self._to_settle.labels(road.value).observe(max(0.0, (now - run.accepted_at).total_seconds()))
+
+    def called(
+        self, route: str, status: int | None, seconds: float, rate_limit: Mapping[str, str], now: datetime
+    ) -> None:
+        """A call to the upstream; `status` is None where no answer came."""
+        self._calls.labels(route, str(status or "none")).inc()
+        self._call_seconds.labels(route).observe(seconds)
+        ok_at, limit = self.heard
+        is_ok = status is not None and status < 300
+        self.heard = (now if is_ok else ok_at, rate_limit or limit)
+
+    def paused(self, reason: str, until: datetime) -> None:
+        """Nobody asks the upstream until then."""
+        self._pauses.inc()
+        self.log.warning("upstream_paused", reason=reason, until=until.isoformat())
+
+    def committed(self, group: database.Group) -> None:
+        """A group passed the door."""
+        if group.phase == "after":
+            self._group.observe(len(group.names))
+            self._commit.observe(group.seconds)
+
+    async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]:
+        """The exposition in Prometheus text form and its content type. Raises Unavailable."""
+        counts, oldest = await store.read(jobs.due_counts, now)
+        for kind in states.Kind:
+            self._jobs.labels(kind.value).set(counts.get(kind.value, 0))
+        self._oldest.set(0 if oldest is None else max(0.0, (now - oldest).total_seconds()))
+        self._overdue.set(await store.read(runs.overdue, now))
+        self._failing.set(await store.read(jobs.failing))
+        self._paused.set((await store.read(house.read)).is_paused(now))
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+
+def configure(log_format: str, level: str) -> None:
+    """Sends our own lines and those of libraries to stderr, in one form: `json` or `console`."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    last: list[Any] = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    if log_format == "console":
+        # The plain form: a rich one prints local variables, and with them prompts and keys.
+        plain = structlog.dev.plain_traceback
+        last = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for chatty in ("httpx2", "httpcore2", "uvicorn.access", "alembic"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)

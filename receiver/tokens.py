@@ -1,0 +1,47 @@
+"""The signed part of a callback address: our run id and an HMAC, so that nobody can guess one."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+
+import itsdangerous
+
+from receiver import errors
+
+_SALT = "runledger.callback"
+_FORM = re.compile(r"[A-Za-z0-9_-]{1,128}\.([A-Za-z0-9_-]{43})")  # 43 characters of base64url hold 32 bytes
+
+
+class Signer:
+    """Makes and reads tokens of the form `<run id>.<base64url HMAC-SHA256>`, the form of itsdangerous.
+
+    `keys` are newest first: the first one signs, each of them verifies. Raises SettingsError for no key or an
+    empty one.
+    """
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        if not keys or not all(keys):
+            raise errors.SettingsError("RUNLEDGER_SECRET_KEYS needs at least one key, and none may be empty")
+        # itsdangerous signs with the last key of its list.
+        self._signer = itsdangerous.Signer(list(reversed(keys)), salt=_SALT, digest_method=hashlib.sha256)
+
+    def token(self, run_id: str) -> str:
+        """The token of a run; safe as a URL path segment, since our ids are UUID text."""
+        return self._signer.sign(run_id).decode("ascii")
+
+    def run_id(self, token: str) -> str:
+        """The run that a token was made for; raises BadToken for every other string."""
+        form = _FORM.fullmatch(token)
+        # The last character of 43 has two spare bits, which a decoder ignores: only one spelling is a token.
+        if form is None or not _is_canonical(form[1]):
+            raise errors.BadToken("the token has not the form of one")
+        try:
+            return self._signer.unsign(token).decode("ascii")
+        except itsdangerous.BadSignature:
+            raise errors.BadToken("the token was signed by none of our keys") from None
+
+
+def _is_canonical(signature: str) -> bool:
+    return itsdangerous.base64_encode(itsdangerous.base64_decode(signature)) == signature.encode("ascii")

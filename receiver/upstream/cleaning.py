@@ -1,0 +1,218 @@
+"""The edge where the upstream's JSON becomes values that every database here can hold.
+
+NUL and lone surrogates become U+FFFD, numbers that are not integers below 2^53 become null, and a field of a
+wrong type counts as missing. What was changed is noted; the document itself keeps its bytes elsewhere.
+"""
+
+from __future__ import annotations
+
+import collections
+import datetime
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from receiver import errors
+
+DEEPEST = 100  # levels of nesting kept in a free-form value
+BOUND = 2**53  # integers from here on are not the same in every JSON reader
+_TEXTS = "texts with NUL or lone surrogates"
+_NUMBERS = "numbers that are not integers below 2^53"
+_DEPTHS = "values nested too deeply"
+_MOST_PATHS = 10
+_LONGEST_NOTE = 1000
+_UNFIT: Final = object()  # stands for a number that cannot be kept
+_UNFIT_TEXT = re.compile("[\x00\ud800-\udfff]")
+_INSTANT = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?:\.([0-9]{1,18}))?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+class Notes:
+    """What had to be changed or left out while one document was read."""
+
+    def __init__(self) -> None:
+        self._counts: collections.Counter[str] = collections.Counter()
+        self._paths: dict[str, None] = {}  # in the order of their reading, each once
+
+    def count(self, what: str, times: int = 1) -> None:
+        """Note something by its number only."""
+        self._counts[what] += times
+
+    def unfit(self, path: str) -> None:
+        """Note a field that was there and could not be used."""
+        self._paths[path] = None
+
+    def text(self) -> str | None:
+        """The note for people, at most 1,000 characters; None where nothing was changed."""
+        parts = [f"{what}: {times}" for what, times in sorted(self._counts.items())]
+        if self._paths:
+            more = len(self._paths) - _MOST_PATHS
+            named = ", ".join(list(self._paths)[:_MOST_PATHS])
+            parts.append(f"unusable fields: {named}" + (f" and {more} more" if more > 0 else ""))
+        return "; ".join(parts)[:_LONGEST_NOTE] or None
+
+
+class Fields:
+    """One JSON object, read field by field; what is missing or does not fit is None, and the latter is noted."""
+
+    def __init__(self, values: Mapping[str, object], notes: Notes, path: str = "") -> None:
+        self._values = values
+        self._notes = notes
+        self._path = path
+
+    def text(self, name: str) -> str | None:
+        """A string without NUL and lone surrogates."""
+        value = self._values.get(name)
+        if isinstance(value, str):
+            return _text(value, self._notes)
+        self._unfit(name, value)
+        return None
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """The strings of a list."""
+        items = self._list(name)
+        if not all(isinstance(item, str) for item in items):
+            self.note(name)
+        return tuple(_text(item, self._notes) for item in items if isinstance(item, str))
+
+    def count(self, name: str) -> int | None:
+        """An integer from 0 to 2^53 - 1."""
+        value = self._values.get(name)
+        if value is _UNFIT:
+            self._notes.count(_NUMBERS)
+            return None
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return value
+        self._unfit(name, value)
+        return None
+
+    def flag(self, name: str) -> bool:
+        """Whether the field is literally true."""
+        return self._values.get(name) is True
+
+    def instant(self, name: str) -> datetime.datetime | None:
+        """An RFC 3339 instant, in UTC, to the microsecond."""
+        value = self._values.get(name)
+        instant = _instant(value) if isinstance(value, str) else None
+        if instant is None:
+            self._unfit(name, value)
+        return instant
+
+    def has(self, name: str) -> bool:
+        """Whether the field holds an object."""
+        return isinstance(self._values.get(name), dict)
+
+    def has_list(self, name: str) -> bool:
+        """Whether the field holds a list."""
+        return isinstance(self._values.get(name), list)
+
+    def within(self, name: str) -> Fields:
+        """The object in a field, an empty one where there is none."""
+        value = self._values.get(name)
+        if not isinstance(value, dict):
+            self._unfit(name, value)
+            value = {}
+        return Fields(value, self._notes, self._at(name))
+
+    def each(self, name: str) -> Iterator[Fields]:
+        """The objects of a list, in order."""
+        for place, item in enumerate(self._list(name)):
+            path = f"{self._at(name)}[{place}]"
+            if isinstance(item, dict):
+                yield Fields(item, self._notes, path)
+            else:
+                self._notes.unfit(path)
+
+    def anything(self, name: str) -> object:
+        """A JSON value of any type, cleaned in all its depth."""
+        return _cleaned(self._values.get(name), self._notes, DEEPEST)
+
+    def note(self, name: str) -> None:
+        """Note that the field, though of the right type, could not be used."""
+        self._notes.unfit(self._at(name))
+
+    def _list(self, name: str) -> list[object]:
+        value = self._values.get(name)
+        if isinstance(value, list):
+            return value
+        self._unfit(name, value)
+        return []
+
+    def _unfit(self, name: str, value: object) -> None:
+        if value is not None:
+            self._notes.unfit(self._at(name))
+
+    def _at(self, name: str) -> str:
+        return f"{self._path}.{name}" if self._path else name
+
+
+def document(route: str, body: bytes) -> dict[str, object]:
+    """The JSON object of an answer, numbers that cannot be kept marked for `Fields`; the last of equal keys wins.
+
+    Raises Unreadable for what is not UTF-8, not JSON, or not an object, and TooDeep for what the parser gives
+    up on.
+    """
+    try:
+        parsed = json.loads(
+            body.decode("utf-8-sig"), parse_int=_integer, parse_float=_no_integer, parse_constant=_no_integer
+        )
+    except RecursionError:
+        raise errors.TooDeep(route, "the answer nests too deeply to be parsed", body) from None
+    except ValueError as error:
+        raise errors.Unreadable(route, f"the answer is not JSON ({type(error).__name__})", body) from None
+    if not isinstance(parsed, dict):
+        raise errors.Unreadable(route, "the answer is not a JSON object", body)
+    return parsed
+
+
+def _integer(digits: str) -> object:
+    # int() itself refuses thousands of digits, so the length is looked at first.
+    if len(digits) > 17:
+        return _UNFIT
+    number = int(digits)
+    return number if abs(number) < BOUND else _UNFIT
+
+
+def _no_integer(_: str) -> object:
+    return _UNFIT
+
+
+def _text(value: str, notes: Notes) -> str:
+    if value.isascii() and "\x00" not in value:
+        return value
+    clean, times = _UNFIT_TEXT.subn("\ufffd", value)
+    if times:
+        notes.count(_TEXTS)
+    return clean
+
+
+def _cleaned(value: object, notes: Notes, levels: int) -> object:
+    if isinstance(value, str):
+        return _text(value, notes)
+    if value is _UNFIT:
+        notes.count(_NUMBERS)
+        return None
+    if isinstance(value, dict | list) and not levels:
+        notes.count(_DEPTHS)
+        return None
+    if isinstance(value, dict):
+        return {_text(key, notes): _cleaned(item, notes, levels - 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(item, notes, levels - 1) for item in value]
+    return value
+
+
+def _instant(text: str) -> datetime.datetime | None:
+    form = _INSTANT.fullmatch(text)
+    if form is None:
+        return None
+    day, time, fraction, zone = form.groups()
+    offset = "+00:00" if zone in "Zz" else zone
+    try:
+        moment = datetime.datetime.fromisoformat(f"{day}T{time}.{(fraction or '')[:6]:0<6}{offset}")
+        return moment.astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,125 @@
+"""The only speaker of Case.dev's HTTP: one method per route, one error tree, no second attempt."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import httpx2 as httpx
+
+from receiver import errors
+from receiver.upstream import payloads, routes, wire
+
+_Shown = TypeVar("_Shown", payloads.Status, payloads.Details)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Fetched:
+    """A run's details, both as the bytes that came and as they were understood."""
+
+    body: bytes
+    details: payloads.Details
+
+
+class Client:
+    """Case.dev's runs behind `base_url`, an http or https origin with an optional path.
+
+    Each method raises UpstreamError: NoAnswer where the transport failed or the time was up, Answered for any
+    status other than 2xx (redirects too), Unreadable for a 2xx that cannot be used, and the bare root for an id
+    that cannot stand in an address, in which case nothing was sent. `observe` hears of every call that was sent.
+    Times are in seconds, `body_limit` in bytes. The constructor raises SettingsError for an address or a key
+    that cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        transport: httpx.AsyncBaseTransport | None = None,
+        observe: Callable[[wire.Call], None] | None = None,
+        *,
+        timeout: float = wire.TIMEOUT,
+        connect_timeout: float = wire.CONNECT_TIMEOUT,
+        body_limit: int = wire.BODY_LIMIT,
+        connections: int = wire.CONNECTIONS,
+    ) -> None:
+        self._wire = wire.Wire(
+            base_url,
+            api_key,
+            transport or wire.transport(connections),
+            observe,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            body_limit=body_limit,
+        )
+
+    async def create(
+        self,
+        *,
+        agent_id: str,
+        prompt: str,
+        guidance: str | None = None,
+        model: str | None = None,
+        object_ids: Sequence[str] | None = None,
+        callback_url: str | None = None,
+    ) -> payloads.Created:
+        """Queue a run, its watcher registered with it. Not idempotent upstream."""
+        wishes = {
+            "agentId": agent_id,
+            "prompt": prompt,
+            "guidance": guidance,
+            "model": model,
+            "objectIds": None if object_ids is None else list(object_ids),
+            "callbackUrl": callback_url,
+        }
+        body = {name: value for name, value in wishes.items() if value is not None}
+        return payloads.created(await self._wire.call(routes.CREATE, body=body))
+
+    async def execute(self, run_id: str) -> None:
+        """Start a queued run; Answered with status 409 where it is no longer queued. Not idempotent upstream."""
+        body = await self._wire.call(routes.EXECUTE, run_id)
+        _check_same(run_id, payloads.status(body, routes.EXECUTE), routes.EXECUTE, body)
+
+    async def status(self, run_id: str) -> payloads.Status:
+        """The run's state."""
+        body = await self._wire.call(routes.STATUS, run_id)
+        return _check_same(run_id, payloads.status(body), routes.STATUS, body)
+
+    async def details(self, run_id: str) -> Fetched:
+        """The run's full audit trail."""
+        body = await self._wire.call(routes.DETAILS, run_id)
+        return Fetched(body, _check_same(run_id, payloads.details(body), routes.DETAILS, body))
+
+    async def list(
+        self,
+        agent_id: str | None = None,
+        status: str | None = None,
+        limit: int = 250,
+        cursor: str | None = None,
+    ) -> payloads.Page:
+        """A page of 1 to 250 runs, newest first; `cursor` is the `next_cursor` of the page before."""
+        wishes = {"agentId": agent_id, "status": status, "limit": str(limit), "cursor": cursor}
+        query = {name: value for name, value in wishes.items() if value is not None}
+        return payloads.page(await self._wire.call(routes.LIST, query=query))
+
+    async def cancel(self, run_id: str) -> str:
+        """Cancel a run and tell the state it is in now, which is another one where it had ended before."""
+        body = await self._wire.call(routes.CANCEL, run_id)
+        return _check_same(run_id, payloads.status(body, routes.CANCEL), routes.CANCEL, body).status
+
+    async def watch(self, run_id: str, callback_url: str) -> None:
+        """Have the end of a run reported to `callback_url`."""
+        payloads.acknowledged(
+            await self._wire.call(routes.WATCH, run_id, body={"callbackUrl": callback_url}), routes.WATCH
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._wire.aclose()
+
+
+def _check_same(asked: str, shown: _Shown, route: str, body: bytes) -> _Shown:
+    if shown.id != asked:
+        raise errors.Unreadable(route, "the answer is about another run", body)
+    return shown

@@ -1,0 +1,42 @@
+"""What the upstream's response headers tell about when to come again."""
+
+from __future__ import annotations
+
+import email.utils
+import re
+from collections.abc import Mapping
+
+LONGEST_WAIT = 3600.0  # seconds; a longer wish is bounded to it
+_MOST_LIMITS = 16
+_LONGEST_NAME = 64
+_LONGEST_VALUE = 128
+_SECONDS = re.compile(r"[0-9]{1,32}(?:\.[0-9]{1,9})?")
+
+
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds from 0 to 3600 that `Retry-After` asks for, given as seconds or as an HTTP date (RFC 9110, 10.2.3).
+
+    A date counts from the answer's own `Date`, else from `now` (Unix seconds). None for a date that has passed,
+    for junk, and where the header is missing.
+    """
+    value = headers.get("retry-after", "").strip()
+    if _SECONDS.fullmatch(value):
+        return min(float(value), LONGEST_WAIT)
+    until, sent = _unix(value), _unix(headers.get("date", ""))
+    if until is None:
+        return None
+    wait = until - (now if sent is None else sent)
+    return min(wait, LONGEST_WAIT) if wait >= 0 else None
+
+
+def rate_limits(headers: Mapping[str, str]) -> dict[str, str]:
+    """The `x-ratelimit-*` headers by their lower-case names, bounded in number and length."""
+    found = [(name.lower(), value) for name, value in headers.items() if name.lower().startswith("x-ratelimit-")]
+    return {name[:_LONGEST_NAME]: value[:_LONGEST_VALUE] for name, value in found[:_MOST_LIMITS]}
+
+
+def _unix(date: str) -> float | None:
+    try:
+        return email.utils.parsedate_to_datetime(date[:_LONGEST_NAME]).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None

@@ -1,0 +1,73 @@
+"""Why a run failed and why a request was refused, told from what the upstream does say.
+
+It has no error field for runs, and three shapes of error bodies for requests (besides HTML and nothing).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+
+LONGEST_FAILURE = 2000  # characters
+LONGEST_MESSAGE = 300  # characters
+_MOST_BYTES = 16_384
+_ERROR = re.compile(r"\b(error|exception|fatal)\b", re.IGNORECASE)
+_MARKUP = re.compile(r"<[^<>]*>")
+_TITLE = re.compile(r"<title>([^<]*)", re.IGNORECASE)
+_UNPRINTABLE = re.compile("[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]+")
+
+
+def failure(
+    issues: Iterable[str], logs: Iterable[str | None], last_words: Iterable[str], runtime_state: str | None
+) -> tuple[str | None, str | None]:
+    """The likeliest reason of a failed run and where it was found: `issues|logs|steps|runtimeState`.
+
+    `last_words` are the texts of the steps, the last one first. Both are None where nothing tells a reason.
+    """
+    found = (
+        ("issues", "; ".join(issue.strip() for issue in issues if issue.strip())),
+        ("logs", next((line for log in logs for line in _last_line(log)), "")),
+        ("steps", next((words.strip() for words in last_words if words.strip()), "")),
+        ("runtimeState", (runtime_state or "").strip()),
+    )
+    return next(((text[:LONGEST_FAILURE], source) for source, text in found if text), (None, None))
+
+
+def _last_line(log: str | None) -> Iterator[str]:
+    """The last line that speaks of an error, else the last one: what follows an error is often its aftermath."""
+    lines = [line.strip() for line in reversed((log or "").splitlines()) if line.strip()]
+    yield from (line for line in lines if _ERROR.search(line))
+    yield from lines
+
+
+def error_message(body: bytes) -> str:
+    """What an error body says, on one line of at most 300 characters; empty where it says nothing. Never raises.
+
+    The shapes are `{statusCode, statusMessage, message}`, `{"error": {message, type, code}}` and
+    `{"error": "text"}`; `error` may also be plain true. Any other text is told without its markup.
+    """
+    text = body[:_MOST_BYTES].decode("utf-8", "replace")
+    try:
+        parsed = json.loads(text, parse_int=str)
+    except (ValueError, RecursionError):
+        return one_line(_without_markup(text))
+    told = _told(parsed) if isinstance(parsed, dict) else (parsed,)
+    return next((line for value in told if isinstance(value, str) and (line := one_line(value))), "")
+
+
+def _told(parsed: Mapping[str, object]) -> tuple[object, ...]:
+    error = parsed.get("error")
+    inner = error if isinstance(error, dict) else {}
+    names = ("message", "type", "code")
+    return (*(inner.get(name) for name in names), parsed.get("message"), error, parsed.get("statusMessage"))
+
+
+def _without_markup(text: str) -> str:
+    title = _TITLE.search(text)
+    return title[1] if title and title[1].strip() else _MARKUP.sub(" ", text)
+
+
+def one_line(text: str) -> str:
+    """The text on one line of at most 300 characters, control characters taken out."""
+    return _UNPRINTABLE.sub(" ", text).strip()[:LONGEST_MESSAGE]

@@ -1,0 +1,242 @@
+"""How a request goes to the upstream and an answer comes back: bounded, timed, mapped to our errors, never twice.
+
+Requests go to the transport itself: nothing above it follows redirects, keeps cookies, reads proxies or .netrc
+from the environment, or writes addresses to a log. Retrying is the business of the jobs, which know what may be
+repeated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import http
+import importlib.metadata
+import json
+import re
+import time
+import urllib.parse
+from collections.abc import Callable, Mapping
+
+import anyio
+import httpx2 as httpx
+
+from receiver import errors, hints
+from receiver.upstream import headers, reasons
+
+BODY_LIMIT = 64 * 1024 * 1024  # bytes of a decoded answer
+TIMEOUT = 30.0  # seconds for a whole call
+CONNECT_TIMEOUT = 10.0
+CONNECTIONS = 32
+_LONGEST_ERROR = 64 * 1024
+_LONGEST_DATE = 64
+_USABLE_KEY = re.compile(r"[\x21-\x7e]{1,1024}")
+
+# The first row that fits an exception says what it becomes; in doubt the request may have been processed.
+FAILURES: tuple[tuple[type[Exception], type[errors.UpstreamError]], ...] = (
+    (httpx.DecodingError, errors.Unreadable),
+    (httpx.HTTPError, errors.NoAnswer),
+    (httpx.StreamError, errors.NoAnswer),
+    (httpx.InvalidURL, errors.NoAnswer),
+    (httpx.CookieConflict, errors.NoAnswer),
+    (TimeoutError, errors.NoAnswer),
+    (OSError, errors.NoAnswer),
+)
+#: What carries a request; tests put a watched one in its place.
+Transport = httpx.AsyncBaseTransport
+
+_FOREIGN = tuple(foreign for foreign, _ in FAILURES)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Call:
+    """One call as telemetry sees it; `status` is None where no whole answer came, `date` is the answer's own."""
+
+    route: str
+    status: int | None
+    seconds: float
+    date: str | None
+    limits: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    headers: httpx.Headers
+    body: bytes
+    whole: bool
+
+
+def transport(connections: int) -> httpx.AsyncHTTPTransport:
+    """The real one, with at most that many connections and no retries of its own."""
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return httpx.AsyncHTTPTransport(limits=limits, retries=0, trust_env=False)
+
+
+class Wire:
+    """The way to `base_url`, an http or https origin with an optional path.
+
+    `timeout` is for a whole call, in seconds, `body_limit` in bytes of the decoded answer. Raises SettingsError
+    for an address or a key that cannot be used.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        api_key: str,
+        transport: httpx.AsyncBaseTransport,
+        observe: Callable[[Call], None] | None,
+        *,
+        timeout: float,
+        connect_timeout: float,
+        body_limit: int,
+    ) -> None:
+        self._origin = _checked(base_url)
+        if _USABLE_KEY.fullmatch(api_key) is None:
+            raise errors.SettingsError("CASEDEV_API_KEY must be printable ASCII without spaces, and not empty")
+        self._key = api_key
+        self._headers = {
+            "Authorization": f"Bearer {api_key}",
+            "User-Agent": f"runledger/{importlib.metadata.version('runledger')}",
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+        }
+        self._transport = transport
+        self._observe = observe
+        self._timeout = timeout
+        self._phases = httpx.Timeout(timeout, connect=min(timeout, connect_timeout)).as_dict()
+        self._body_limit = body_limit
+
+    async def call(
+        self,
+        route: str,
+        run_id: str | None = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> bytes:
+        """The body of a 2xx to `route`, a template of `routes`; every other end raises an UpstreamError."""
+        answer = await self._observed(route, self._request(route, run_id, query, body))
+        if not 200 <= answer.status < 300:
+            message = reasons.error_message(self._without_secrets(answer.body, body)) or _phrase(answer.status)
+            raise errors.Answered(
+                route, answer.status, message, headers.retry_after(answer.headers, now=time.time())
+            )
+        if not answer.whole:
+            raise errors.TooLarge(route, f"the answer is larger than {self._body_limit} bytes")
+        return answer.body
+
+    def _request(
+        self,
+        route: str,
+        run_id: str | None,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, object] | None,
+    ) -> httpx.Request:
+        method, _, path = route.partition(" ")
+        if run_id is not None:
+            if hints.SAFE_ID.fullmatch(run_id) is None:
+                raise errors.UpstreamError(route, "the id cannot stand in an address, so nothing was sent")
+            path = path.replace("{id}", urllib.parse.quote(run_id, safe=""))
+        # Escaped to ASCII, any prompt can be sent, one with a lone surrogate too.
+        content = None if body is None else json.dumps(body).encode("ascii")
+        return httpx.Request(
+            method,
+            self._origin + path,
+            params=query,
+            headers=self._headers if content is None else {**self._headers, "Content-Type": "application/json"},
+            content=content,
+            extensions={"timeout": self._phases},
+        )
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+    async def _observed(self, route: str, request: httpx.Request) -> _Answer:
+        started = time.monotonic()
+        answer = None
+        try:
+            answer = await self._mapped(route, request)
+            return answer
+        finally:
+            if self._observe is not None:
+                self._observe(_call_seen(route, answer, time.monotonic() - started))
+
+    async def _mapped(self, route: str, request: httpx.Request) -> _Answer:
+        try:
+            with anyio.fail_after(self._timeout):
+                return await self._exchange(request)
+        except _FOREIGN as error:
+            became = next(ours for foreign, ours in FAILURES if isinstance(error, foreign))
+            raise became(route, _described(error)) from error
+
+    async def _exchange(self, request: httpx.Request) -> _Answer:
+        response = await self._transport.handle_async_request(request)
+        try:
+            if response.is_success:
+                body, whole = await _read(response, self._body_limit)
+            else:
+                body, whole = await _read_refusal(response), True
+        finally:
+            await response.aclose()
+        return _Answer(response.status_code, response.headers, body, whole)
+
+    def _without_secrets(self, answer: bytes, sent: Mapping[str, object] | None) -> bytes:
+        """An error's body, which may echo them, without our key and the signed part of a callback address."""
+        secrets = [self._key]
+        if sent is not None and "callbackUrl" in sent:
+            secrets.append(str(sent["callbackUrl"]).rpartition("/")[2])
+        for secret in secrets:
+            if secret:
+                answer = answer.replace(secret.encode(), b"[withheld]")
+        return answer
+
+
+def _checked(base_url: str) -> str:
+    try:
+        url = httpx.URL(base_url)
+    except httpx.InvalidURL:
+        url = httpx.URL()
+    usable = url.scheme in ("http", "https") and bool(url.host)
+    if not usable or url.userinfo or url.query or url.fragment:
+        raise errors.SettingsError("CASEDEV_BASE_URL must be an http(s) address without user, query and fragment")
+    return str(url).rstrip("/")
+
+
+async def _read(response: httpx.Response, limit: int) -> tuple[bytes, bool]:
+    """At most `limit` bytes of the decoded body, and whether that is all of it."""
+    body = bytearray()
+    async with contextlib.aclosing(response.aiter_bytes()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > limit:
+                return bytes(body[:limit]), False
+    return bytes(body), True
+
+
+async def _read_refusal(response: httpx.Response) -> bytes:
+    """The body of a refusal, which is read for its message only: the status stands even where it is garbled."""
+    try:
+        body, _ = await _read(response, _LONGEST_ERROR)
+    except httpx.DecodingError:
+        return b""
+    return body
+
+
+def _call_seen(route: str, answer: _Answer | None, seconds: float) -> Call:
+    if answer is None:
+        return Call(route, None, seconds, None, {})
+    date = answer.headers.get("date", "")[:_LONGEST_DATE] or None
+    return Call(route, answer.status, seconds, date, headers.rate_limits(answer.headers))
+
+
+def _described(error: Exception) -> str:
+    told = reasons.one_line(str(error))
+    return f"{type(error).__name__}: {told}" if told else type(error).__name__
+
+
+def _phrase(status: int) -> str:
+    try:
+        return http.HTTPStatus(status).phrase
+    except ValueError:
+        return "no message"

@@ -1,0 +1,182 @@
+"""The worker: claims jobs, runs their tasks, settles what becomes of them; drains when it is told to stop.
+
+This is the one place that knows every failure of a task: what a task cannot decide ends here as a back-off or
+a pause, and the job is never lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from datetime import timedelta
+from typing import Any
+
+from receiver import backoff, errors, tasks
+from storage import errors as storage_errors
+from storage import jobs, states, transitions
+
+#: Seconds between two looks at the jobs, however often something is committed.
+PACE = 0.01
+
+
+class Worker:
+    """Up to `concurrency` jobs at once. `run` goes on until `stop`, then drains."""
+
+    def __init__(self, context: tasks.Context, concurrency: int) -> None:
+        self._context = context
+        self._concurrency = concurrency
+        self._owner = secrets.token_hex(6)
+        self._running: dict[asyncio.Task[None], jobs.Claim] = {}
+        self._stopping = asyncio.Event()
+        self._freed = asyncio.Event()
+
+    def stop(self) -> None:
+        """Claims nothing more; `run` returns once what is under way is done, or the drain time is over."""
+        self._stopping.set()
+        self._freed.set()
+
+    async def run(self) -> None:
+        """Works until told to stop."""
+        await self._ensure_sweep()
+        async with asyncio.TaskGroup() as group:
+            beating = group.create_task(self._beat())
+            while not self._stopping.is_set():
+                await self._turn(group)
+            await self._drain()
+            beating.cancel()
+
+    async def _ensure_sweep(self) -> None:
+        """The sweep is a row like any other job: it is wished once and comes due for ever."""
+        wish = jobs.Wish(states.Kind.SWEEP, "", self._context.clock(), hurry=False)
+        while not self._stopping.is_set():
+            try:
+                await self._context.database.write(jobs.wish, [wish])
+            except storage_errors.Unavailable as trouble:
+                await self._pass_over(trouble)
+            else:
+                return
+
+    async def _turn(self, group: asyncio.TaskGroup) -> None:
+        """Claims what is due and fits, or waits for a reason to look again."""
+        wake = self._context.database.next_commit()
+        self._freed.clear()
+        try:
+            wait = await self._look(group)
+        except storage_errors.Unavailable as trouble:
+            await self._pass_over(trouble)
+            return
+        if wait > 0:
+            freed = asyncio.ensure_future(self._freed.wait())
+            reasons: list[asyncio.Future[Any]] = [wake, freed]
+            await asyncio.wait(reasons, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            freed.cancel()
+            await asyncio.sleep(PACE)
+
+    async def _look(self, group: asyncio.TaskGroup) -> float:
+        """Takes on due jobs; answers the seconds to wait before the next look."""
+        now, timing = self._context.clock(), self._context.timing
+        state, due_at = await self._context.database.read(transitions.outlook, now)
+        # While the upstream is in trouble one job goes ahead and tries.
+        places = self._concurrency if state.pause_streak == 0 else 1
+        free = places - len(self._running)
+        if due_at is None or free <= 0 or self._stopping.is_set():
+            return timing.poll
+        if state.paused_until is not None:
+            due_at = max(due_at, state.paused_until)
+        if due_at > now:
+            return min(timing.poll, (due_at - now).total_seconds())
+        until = now + timedelta(seconds=timing.lease)
+        claims = await self._context.database.write(
+            jobs.claim, now=now, until=until, owner=self._owner, limit=free
+        )
+        for claim in claims:
+            self._take_on(group, claim)
+        return 0
+
+    def _take_on(self, group: asyncio.TaskGroup, claim: jobs.Claim) -> None:
+        task = group.create_task(self._work(claim))
+        self._running[task] = claim
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._freed.set()
+
+    async def _work(self, claim: jobs.Claim) -> None:
+        """The boundary of a task: whatever it raises is written to its job, or was another worker's business."""
+        log = self._context.telemetry.log.bind(kind=claim.kind.value, run_id=claim.run_id or None)
+        try:
+            await tasks.run(self._context, claim)
+            await tasks.answered(self._context)
+        except errors.UpstreamError as failure:
+            log.warning("job_failed", error=failure.summary, failures=claim.failures + 1)
+            await self._release(claim, failure)
+        except storage_errors.Fenced as fenced:
+            log.info("job_fenced", reason=str(fenced))
+        except storage_errors.Unavailable as trouble:
+            log.warning("job_waits_for_database", reason=str(trouble))
+            await self._release(claim, trouble)
+        except Exception as surprise:
+            log.exception("job_broke")
+            await self._release(claim, surprise)
+
+    async def _release(self, claim: jobs.Claim, failure: Exception) -> None:
+        """Frees the job to come due again. Tries on while the database is away: a lease lasts long."""
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                if isinstance(failure, errors.UpstreamError):
+                    await tasks.failed(self._context, claim, failure)
+                else:
+                    await self._fail(claim, failure)
+            except storage_errors.Fenced:
+                return
+            except storage_errors.Unavailable as trouble:
+                if self._stopping.is_set():
+                    return
+                await self._pass_over(trouble, attempt)
+            except Exception as surprise:
+                self._context.telemetry.log.exception("job_release_broke")
+                if failure is surprise or attempt > 3:
+                    return
+                failure = surprise
+            else:
+                return
+
+    async def _fail(self, claim: jobs.Claim, failure: Exception) -> None:
+        now, timing = self._context.clock(), self._context.timing
+        due_at = now + backoff.delay(claim.failures + 1, timing.backoff, timing.backoff_most)
+        error = f"{type(failure).__name__}: {failure}"
+        await self._context.database.write(jobs.failed, claim, due_at, error=error, now=now)
+
+    async def _pass_over(self, trouble: Exception, attempt: int = 1) -> None:
+        """Waits a moment, since the database is away."""
+        self._context.telemetry.log.warning("database_away", reason=str(trouble))
+        await asyncio.sleep(backoff.delay(attempt, 0.2, 5.0).total_seconds())
+
+    async def _beat(self) -> None:
+        """Renews the leases of what is under way and says that a worker is alive."""
+        while True:
+            now, timing = self._context.clock(), self._context.timing
+            until = now + timedelta(seconds=timing.lease)
+            claims = list(self._running.values())
+            ok_at, rate_limit = self._context.telemetry.heard
+            try:
+                await self._context.database.write(transitions.beat, claims, until, now, ok_at, rate_limit)
+            except storage_errors.Unavailable as trouble:
+                self._context.telemetry.log.warning("heartbeat_missed", reason=str(trouble))
+            await asyncio.sleep(timing.heartbeat)
+
+    async def _drain(self) -> None:
+        """Lets jobs under way finish for a while; the others keep their rows and come due again."""
+        if not self._running:
+            return
+        running = dict(self._running)
+        _, late = await asyncio.wait(running, timeout=self._context.timing.drain)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+            claims = [running[task] for task in late]
+            await self._context.database.write(jobs.give_back, claims, self._context.clock())

@@ -1,0 +1,323 @@
+"""Lists of runs, one run, its steps, its timeline, its document."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from storage import cursors, deliveries, runs, states, transitions
+from storage.database import Database
+from tests import life
+from tests.receiver.api.house import House, problem
+
+pytestmark = pytest.mark.anyio
+
+
+async def _mixed(database: Database) -> list[str]:
+    """Twelve runs, half of them without any measure, some with equal ones; their ids in order of acceptance."""
+    made = []
+    for place, (cost, duration) in enumerate([(0, 9), (5, 9), (5, 1), (None, 3), (7, None), (5, 9)]):
+        taken = life.measures(cost_micros=cost, duration_ms=duration, created_at=life.at(place // 2))
+        result = life.result(measures=taken, body=str(place).encode())
+        made.append(await life.settled_run(database, result=result))
+        made.append(await life.accepted(database))
+    return [run.id for run in made]
+
+
+async def _pages(house: House, path: str, noun: str) -> list[dict[str, Any]]:
+    """Every row, page by page, by the Link headers alone."""
+    found: list[dict[str, Any]] = []
+    next_path: str | None = path
+    while next_path is not None:
+        response = await house.get(next_path)
+        page = response.json()
+        found += page[noun]
+        link = response.headers.get("link")
+        assert page["hasMore"] is (link is not None)
+        next_path = None if link is None else link.removeprefix("<").removesuffix('>; rel="next"')
+    return found
+
+
+@pytest.mark.parametrize("sort", [sign + name for name in runs.SORTS for sign in ("", "-")])
+async def test_pages_in_any_order_have_no_gaps_and_no_repeats(house: House, sort: str) -> None:
+    ids = await _mixed(house.database)
+    found = await _pages(house, f"/v1/runs?sort={sort}&limit=2", "runs")
+    assert sorted(run["id"] for run in found) == sorted(ids)
+    column = {"cost": "costMicros", "duration": "durationMs"}.get(sort.lstrip("-"), f"{sort.lstrip('-')}At")
+    _assert_ordered([run[column] for run in found], is_descending=sort.startswith("-"))
+
+
+def _assert_ordered(values: Sequence[Any], *, is_descending: bool) -> None:
+    """Rows without a value stand last descending, first ascending."""
+    ascending = values[::-1] if is_descending else values
+    nulls = list(itertools.takewhile(lambda value: value is None, ascending))
+    rest = ascending[len(nulls) :]
+    assert None not in rest
+    assert list(rest) == sorted(rest)
+
+
+async def test_the_newest_run_comes_first_unless_something_else_is_asked(house: House) -> None:
+    ids = await _mixed(house.database)
+    page = (await house.get("/v1/runs")).json()
+    assert [run["id"] for run in page["runs"]] == ids[::-1]
+    assert (page["hasMore"], page["nextCursor"]) == (False, None)
+
+
+async def test_a_run_that_comes_between_two_pages_disturbs_neither(house: House) -> None:
+    ids = await _mixed(house.database)
+    first = (await house.get("/v1/runs?limit=6")).json()
+    await life.accepted(house.database)
+    second = (await house.get("/v1/runs", params={"limit": 6, "cursor": first["nextCursor"]})).json()
+    assert [run["id"] for run in first["runs"] + second["runs"]] == ids[::-1]
+
+
+async def test_the_link_to_the_next_page_keeps_what_was_asked(house: House) -> None:
+    for _ in range(2):
+        await life.accepted(house.database, tags={"matter": "a&b=c"}, agent_id="a_1")
+    response = await house.get("/v1/runs?limit=1&agent=a_1&tag.matter=a%26b%3Dc")
+    cursor = response.json()["nextCursor"]
+    assert (
+        response.headers["link"]
+        == f'</v1/runs?limit=1&agent=a_1&tag.matter=a%26b%3Dc&cursor={cursor}>; rel="next"'
+    )
+
+
+async def test_a_cursor_belongs_to_its_order(house: House) -> None:
+    await _mixed(house.database)
+    cursor = (await house.get("/v1/runs?limit=1&sort=cost")).json()["nextCursor"]
+    told = problem(await house.get(f"/v1/runs?sort=-cost&cursor={cursor}"), 400)
+    assert told["parameter"] == "cursor"
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "%00", "W10", "bnVsbA", "é", "9" * 1000])
+async def test_a_cursor_that_is_not_ours_is_a_problem_of_that_parameter(house: House, cursor: str) -> None:
+    for path in ("/v1/runs", "/v1/deliveries", "/v1/jobs"):
+        assert problem(await house.get(f"{path}?cursor={cursor}"), 400)["parameter"] == "cursor"
+
+
+async def _chosen(house: House, query: str) -> list[str]:
+    page = (await house.get(f"/v1/runs?{query}&sort=accepted")).json()
+    return [run["prompt"] for run in page["runs"]]
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("status=completed", "a"),
+        ("status=completed,failed", "ab"),
+        ("status=lost", ""),
+        ("agent=agent_2", "b"),
+        ("agent=agent_2,agent_3", "bc"),
+        ("model=m-1", "a"),
+        ("origin=submitted", "abc"),
+        ("origin=adopted", ""),
+        ("settled_by=watcher", "ab"),
+        ("settled_by=sweep,request", ""),
+        ("tag.case=7", "a"),
+        ("tag.case=7&tag.team=x", "a"),
+        ("tag.case=8", "b"),
+        ("created=2026-11-23", "ab"),
+        ("created=%3E-1h", "ab"),
+        ("settled=%3E2026-11-23T12:00:30Z", "ab"),
+        ("settled=..2026-11-23T12:00:30Z", ""),
+        ("cost=%3E0.002", "a"),
+        ("cost=0.001..0.002", "b"),
+        ("cost=%240.003", "a"),
+        ("duration=1m", "a"),
+        ("duration=%3C1m", "b"),
+        ("status=completed&agent=agent_2", ""),
+    ],
+)
+async def test_filters_choose_what_they_say(house: House, query: str, found: str) -> None:
+    tags = {"case": "7", "team": "x"}
+    await life.settled_run(house.database, prompt="a", model="m-1", tags=tags)
+    cheap = life.measures(cost_micros=1000, duration_ms=500)
+    failed = life.result(states.FAILED, measures=cheap)
+    await life.settled_run(house.database, prompt="b", agent_id="agent_2", tags={"case": "8"}, result=failed)
+    await life.accepted(house.database, prompt="c", agent_id="agent_3")
+    house.clock.tick(120)
+    assert await _chosen(house, query) == list(found)
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("status=finished", "status"),
+        ("status=", "status"),
+        ("status=completed,,failed", "status"),
+        ("agent=", "agent"),
+        ("agent=%00", "agent"),
+        ("origin=theirs", "origin"),
+        ("settled_by=me", "settled_by"),
+        ("tag.=x", "tag."),
+        ("tag.a%20b=x", "tag.a b"),
+        ("tag.a=" + "x" * 257, "tag.a"),
+        ("created=yesterday", "created"),
+        ("created=99999-01-01", "created"),
+        ("created=9999-12-31T23:59:59-23:59", "created"),
+        ("created=-99999999999d", "created"),
+        ("settled=", "settled"),
+        ("cost=cheap", "cost"),
+        ("cost=NaN", "cost"),
+        ("cost=1e400", "cost"),
+        ("duration=2weeks", "duration"),
+        ("sort=prompt", "sort"),
+        ("sort=--cost", "sort"),
+        ("limit=0", "limit"),
+        ("limit=251", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=1.5", "limit"),
+        ("limit=1_0", "limit"),
+        ("limit=1e2", "limit"),
+        ("limit=%D9%A1", "limit"),
+        ("limit=" + "9" * 5000, "limit"),
+        ("limit=", "limit"),
+        ("limit=1&limit=2", "limit"),
+        ("agent=%FF", "query"),
+        ("&".join(f"tag.k{n}=v" for n in range(101)), "query"),
+        ("&".join(f"tag.k{n}=v" for n in range(21)), "tag.<key>"),
+    ],
+)
+async def test_a_parameter_that_cannot_be_read_is_named(house: House, query: str, parameter: str) -> None:
+    assert problem(await house.get(f"/v1/runs?{query}"), 400)["parameter"] == parameter
+
+
+@pytest.mark.parametrize(
+    ("query", "meant"),
+    [("stauts=completed", "status"), ("settledBy=watcher", "settled_by"), ("Limit=5", "limit"), ("tag=x", "tag.")],
+)
+async def test_an_unknown_parameter_is_told_what_was_meant(house: House, query: str, meant: str) -> None:
+    told = problem(await house.get(f"/v1/runs?{query}"), 400)
+    assert told["didYouMean"] == meant
+    assert meant in told["detail"]
+
+
+async def test_an_unknown_parameter_like_no_other_is_just_unknown(house: House) -> None:
+    assert "didYouMean" not in problem(await house.get("/v1/runs?zzz=1"), 400)
+
+
+async def test_an_operation_without_parameters_takes_none(house: House) -> None:
+    run = await life.accepted(house.database)
+    assert problem(await house.get(f"/v1/runs/{run.id}?verbose=1"), 400)["parameter"] == "verbose"
+
+
+async def test_a_list_cuts_prompts_and_the_run_itself_does_not(house: House) -> None:
+    run = await life.accepted(house.database, prompt="é" * 500)
+    line = (await house.get("/v1/runs")).json()["runs"][0]
+    assert line["prompt"] == "é" * 200
+    assert "output" not in line
+    assert (await house.get(f"/v1/runs/{run.id}")).json()["prompt"] == "é" * 500
+
+
+async def test_a_run_is_found_by_our_id_and_by_the_upstreams(house: House) -> None:
+    run = await life.settled_run(house.database, upstream_id="run_up")
+    ours, theirs = await house.get(f"/v1/runs/{run.id}"), await house.get("/v1/runs/run_up")
+    assert ours.json() == theirs.json()
+    assert (ours.json()["costMicros"], ours.json()["settledBy"]) == (3000, "watcher")
+
+
+@pytest.mark.parametrize("tail", ["", "/steps", "/timeline", "/document"])
+async def test_what_belongs_to_an_unknown_run_is_not_found(house: House, tail: str) -> None:
+    problem(await house.get(f"/v1/runs/run_nobody{tail}"), 404)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["..", "%2e%2e", "..%2f..%2fetc", "a%00b", "a%0A", "a b", "%C3%A9", "a" * 129, "a;b", "a.b", "%25", "a%2Fb"],
+)
+async def test_a_path_trick_in_an_id_finds_nothing(house: House, path: str) -> None:
+    await life.accepted(house.database)
+    response = await house.get(f"/v1/runs/x{path}/steps")
+    problem(response, 404)
+
+
+async def test_steps_come_in_pages_in_their_order(house: House) -> None:
+    run = await life.settled_run(house.database, result=life.result(steps=life.steps(7)))
+    found = await _pages(house, f"/v1/runs/{run.id}/steps?limit=3", "steps")
+    assert [step["position"] for step in found] == list(range(7))
+    assert (found[0]["toolName"], found[0]["toolInput"]) == ("search", {"q": "lease"})
+    assert "salt" not in found[0]
+
+
+async def test_steps_of_one_run_are_never_those_of_the_next(house: House) -> None:
+    run = await life.settled_run(house.database)
+    await life.settled_run(house.database)
+    for seq in (65535, 65536, 2**62):
+        cursor = cursors.Cursor("position", None, seq)
+        response = await house.get(f"/v1/runs/{run.id}/steps?cursor={cursor}")
+        assert response.status_code == 400 or response.json()["steps"] == []
+
+
+async def test_the_document_comes_byte_for_byte(house: House) -> None:
+    body = b'{"status": "completed",\n "odd": "\\u0000 \xff"}'
+    run = await life.settled_run(house.database, result=life.result(body=body))
+    response = await house.get(f"/v1/runs/{run.id}/document")
+    assert response.content == body
+    assert response.headers["content-type"] == "application/json"
+    assert response.headers["etag"] == f'"{hashlib.sha256(body).hexdigest()}"'
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["content-disposition"] == f'inline; filename="run-{run.id}-v1.json"'
+
+
+@pytest.mark.parametrize(
+    ("condition", "status"), [("{}", 304), ("W/{}", 304), ('"x", {}', 304), ("*", 304), ('"x"', 200)]
+)
+async def test_a_document_that_is_held_is_not_sent_again(house: House, condition: str, status: int) -> None:
+    run = await life.settled_run(house.database)
+    path = f"/v1/runs/{run.id}/document"
+    etag = (await house.get(path)).headers["etag"]
+    response = await house.get(path, headers={"if-none-match": condition.format(etag)})
+    assert response.status_code == status
+    assert (response.content == b"") is (status == 304)
+    assert response.headers["etag"] == etag
+
+
+async def test_each_version_of_a_document_stays(house: House) -> None:
+    run = await life.settled_run(house.database, result=life.result(body=b"1"))
+    await life.settle(house.database, run, life.result(body=b"22"))
+    path = f"/v1/runs/{run.id}/document"
+    assert [(await house.get(path + query)).content for query in ("", "?version=1", "?version=2")] == [
+        b"22",
+        b"1",
+        b"22",
+    ]
+    problem(await house.get(f"{path}?version=3"), 404)
+    problem(await house.get(f"{path}?version=0"), 400)
+
+
+async def test_a_run_that_has_not_ended_has_no_document(house: House) -> None:
+    run = await life.running(house.database)
+    problem(await house.get(f"/v1/runs/{run.id}/document"), 404)
+
+
+async def test_a_timeline_tells_all_that_happened_in_order(house: House) -> None:
+    run = await life.running(house.database, "run_up")
+    callback = life.delivery(run_id=run.id, received_at=life.at(60))
+    for received in (callback, life.delivery(run_id=run.id, received_at=life.at(61))):
+        await house.database.write(transitions.accept_delivery, received)
+    await life.settle(house.database, run, life.result())
+    timeline = (await house.get("/v1/runs/run_up/timeline")).json()["timeline"]
+    assert [entry["kind"] for entry in timeline] == [
+        "run.accepted",
+        "run.created",
+        "run.started",
+        "delivery.accepted",
+        "delivery.duplicate",
+        "run.completed",
+    ]
+    assert timeline[3]["delivery"]["id"] == callback.id
+    assert timeline[0]["actor"] == "key:backend"
+
+
+async def test_a_timeline_shows_what_came_before_the_run_was_known(house: House) -> None:
+    early = life.event("run_up", received_at=life.at(0.5))
+    await house.database.write(transitions.accept_delivery, early)
+    run = await life.running(house.database, "run_up")
+    found, _ = await house.database.read(deliveries.page, deliveries.Query(run_id=run.id))
+    assert [each.id for each in found] == [early.id]
+    timeline = (await house.get(f"/v1/runs/{run.id}/timeline")).json()["timeline"]
+    assert [entry["delivery"]["id"] for entry in timeline if entry["delivery"]] == [early.id]

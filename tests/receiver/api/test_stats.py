@@ -1,0 +1,69 @@
+"""Sums over runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from storage import states, stats
+from tests import life
+from tests.receiver.api.house import House, problem
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_sums_are_counts_costs_tokens_and_durations_of_each_group(house: House) -> None:
+    for cost, duration in ((1000, 100), (3000, 300)):
+        result = life.result(measures=life.measures(cost_micros=cost, duration_ms=duration))
+        await life.settled_run(house.database, agent_id="a_1", result=result)
+    response = await house.get("/v1/stats?by=agent")
+    assert response.json() == {
+        "by": "agent",
+        "stats": [
+            {
+                "key": "a_1",
+                "count": 2,
+                "costMicros": 4000,
+                "inputTokens": 180,
+                "outputTokens": 72,
+                "meanDurationMs": 200,
+                "maxDurationMs": 300,
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("by", "keys"),
+    [
+        ("agent", ["agent_1", "agent_2"]),
+        ("model", ["m-1", None]),
+        ("status", ["completed", "accepted", "failed"]),
+        ("origin", ["submitted"]),
+        ("settled_by", ["watcher", None]),
+        ("day", ["2026-11-23"]),
+    ],
+)
+async def test_runs_can_be_grouped_in_each_way(house: House, by: str, keys: list[str | None]) -> None:
+    await life.settled_run(house.database, model="m-1")
+    await life.settled_run(house.database, model="m-1")
+    await life.settled_run(house.database, states.FAILED, model="m-1")
+    await life.accepted(house.database, agent_id="agent_2")
+    found = (await house.get(f"/v1/stats?by={by}")).json()["stats"]
+    assert sorted(row["key"] or "" for row in found) == sorted(key or "" for key in keys)
+    assert sum(row["count"] for row in found) == 4
+
+
+def test_every_way_to_group_is_tested() -> None:
+    assert {by.value for by in stats.By} == {"agent", "model", "status", "origin", "settled_by", "day"}
+
+
+async def test_sums_are_taken_over_the_runs_that_the_filters_choose(house: House) -> None:
+    await life.settled_run(house.database, tags={"case": "7"})
+    await life.settled_run(house.database, states.FAILED)
+    found = (await house.get("/v1/stats?by=status&tag.case=7&cost=%3E0.001")).json()["stats"]
+    assert [(row["key"], row["count"]) for row in found] == [("completed", 1)]
+
+
+@pytest.mark.parametrize("query", ["by=prompt", "by=", "sort=cost", "limit=5", "cost=x"])
+async def test_a_parameter_of_sums_that_cannot_be_read_is_named(house: House, query: str) -> None:
+    assert problem(await house.get(f"/v1/stats?{query}"), 400)["parameter"] == query.partition("=")[0]

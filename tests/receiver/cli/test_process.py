@@ -1,0 +1,132 @@
+"""The program as a process: exit codes, streams, colours, signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+import httpx2 as httpx
+import pytest
+
+from tests import life, server
+from tests.receiver.cli.desk import ROOT, Desk, process
+
+
+def test_help_and_version_cost_none_of_the_slow_imports(tmp_path: Path) -> None:
+    slow = ("sqlalchemy", "sqlmodel", "pydantic", "starlette", "uvicorn", "httpx2", "structlog", "asyncio")
+    asked = f"import sys, receiver.cli; print([name for name in {slow} if name in sys.modules])"
+    found = subprocess.run(
+        [sys.executable, "-c", asked], capture_output=True, text=True, check=True, cwd=ROOT, timeout=60
+    )
+    assert found.stdout == "[]\n"
+    assert process("--version", folder=tmp_path).stdout.startswith(b"runledger ")
+
+
+def test_exit_codes_tell_done_from_failed_from_wrong_usage(tmp_path: Path) -> None:
+    made = process("keys", "create", "ci", "--scope", "read", "--json", folder=tmp_path)
+    assert (made.returncode, made.stderr) == (0, b"")
+    assert json.loads(made.stdout)["key"].startswith("rl_")
+    failed = process("show", "nowhere", folder=tmp_path)
+    assert (failed.returncode, failed.stderr) == (1, b"runledger: there is no run of that id\n")
+    assert process("runs", "--limit", "0", folder=tmp_path).returncode == 2
+
+
+def test_a_missing_database_is_one_sentence_on_stderr(tmp_path: Path) -> None:
+    shown = process("runs", folder=tmp_path)
+    assert (shown.returncode, shown.stdout) == (1, b"")
+    assert shown.stderr.startswith(b"runledger: there is no database at data/runledger.db yet")
+    assert shown.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_a_terminal_gets_colours_unless_no_color_is_set(
+    desk: Desk, environment: dict[str, str], coloured: bool
+) -> None:
+    desk.behind(life.accepted)
+    assert "\x1b" not in desk.type("runs").out
+    shown = _on_a_terminal("runs", folder=desk.folder.parent, **environment)
+    assert b"accepted" in shown
+    assert (b"\x1b[36m" in shown) is coloured
+
+
+def _on_a_terminal(*words: str, folder: Path, **environment: str) -> bytes:
+    ours, theirs = pty.openpty()
+    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
+    kept |= {"TERM": "xterm-256color", "RUNLEDGER_DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT)}
+    typed = [sys.executable, "-m", "receiver", *words]
+    with subprocess.Popen(typed, cwd=folder, env=kept | environment, stdout=theirs, stderr=theirs) as running:
+        os.close(theirs)
+        shown = b"".join(iter(lambda: _read(ours), b""))
+        running.wait(60)
+    os.close(ours)
+    return shown
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # the other end is closed
+        return b""
+
+
+def test_serve_says_where_it_listens_and_ends_well_on_sigterm(tmp_path: Path) -> None:
+    port = server.free_port()
+    log = tmp_path / "log"
+    with log.open("wb") as out, _served(tmp_path, port, out) as running:
+        server.until(lambda: b"listens on" in log.read_bytes() and _is_healthy(port), 30)
+        second = process("serve", "--port", "0", folder=tmp_path, CASEDEV_API_KEY="sk_case_x")
+        taken = process("serve", "--port", str(port), folder=tmp_path, CASEDEV_API_KEY="sk_case_x")
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) == 0
+    told = log.read_text()
+    assert f"Runledger listens on http://127.0.0.1:{port}" in told
+    assert "sweep only" in told
+    assert "RUNLEDGER_DATADIR is no setting; did you mean RUNLEDGER_DATA_DIR?" in told
+    assert "Traceback" not in told
+    assert second.returncode == taken.returncode == 1
+    assert second.stderr.startswith(b"runledger: another Runledger server is running on")
+    assert second.stderr.count(b"\n") == 1
+    assert taken.stderr.endswith(b"Address already in use; choose another --port\n")
+
+
+def _served(folder: Path, port: int, out: BinaryIO) -> subprocess.Popen[bytes]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RUNLEDGER_")}
+    environment |= {"RUNLEDGER_DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT)}
+    environment["RUNLEDGER_DATADIR"] = "a name that means nothing"
+    # Nothing listens there: the upstream is away, which is no reason not to start.
+    environment |= {"CASEDEV_API_KEY": "sk_case_x", "CASEDEV_BASE_URL": "http://127.0.0.1:9"}
+    words = [sys.executable, "-W", "error", "-m", "receiver", "serve", "--port", str(port)]
+    return subprocess.Popen(words, cwd=folder, env=environment, stdout=out, stderr=out)
+
+
+def _is_healthy(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def test_serve_without_a_key_says_what_to_set(tmp_path: Path) -> None:
+    shown = process("serve", "--port", "0", folder=tmp_path)
+    assert shown.returncode == 1
+    assert shown.stderr.startswith(b"runledger: CASEDEV_API_KEY is empty")
+    assert shown.stderr.count(b"\n") == 1
+
+
+def test_the_sandbox_stays_on_this_machine_unless_told(tmp_path: Path) -> None:
+    shown = process("sandbox", "--host", "0.0.0.0", folder=tmp_path)
+    assert shown.returncode == 2
+    assert b"--allow-public" in shown.stderr
+
+
+def test_the_sandbox_tells_its_switches_and_knows_a_wrong_one(tmp_path: Path) -> None:
+    assert b"callback_duplicates" in process("sandbox", "--list-faults", folder=tmp_path).stdout
+    wrong = process("sandbox", "--fault", "callback_duplicate=2", folder=tmp_path)
+    assert wrong.returncode == 2
+    assert b"did you mean 'callback_duplicates'?" in wrong.stderr

@@ -1,0 +1,60 @@
+"""A server that is told to stop while somebody waits for a result."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx2 as httpx
+
+from receiver import access, clock
+from storage import database, migrations, transitions
+from tests import sandbox_server, server
+
+ROOT = Path(__file__).parent.parent.parent.parent
+
+
+async def _make_key(folder: Path) -> str:
+    async with database.Database(f"sqlite:///{folder / 'runledger.db'}") as store:
+        await store.write(migrations.upgrade)
+        key, text = access.mint("test", ("submit",), clock.now())
+        await store.write(transitions.create_key, key)
+        return text
+
+
+def _serve(folder: Path, port: int, upstream: str) -> subprocess.Popen[bytes]:
+    settings = {"RUNLEDGER_DATA_DIR": str(folder), "CASEDEV_API_KEY": "sk_case_x", "CASEDEV_BASE_URL": upstream}
+    words = [sys.executable, "-W", "error", "-m", "receiver", "serve", "--port", str(port)]
+    environment = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(words, cwd=folder, env=environment, stderr=subprocess.DEVNULL)
+
+
+def _submit_and_wait(port: int, key: str, agent: str, answers: list[httpx.Response]) -> None:
+    headers = {"Authorization": f"Bearer {key}", "Prefer": "wait=60"}
+    wish = {"agentId": agent, "prompt": "Find every force majeure clause."}
+    answers.append(httpx.post(f"http://127.0.0.1:{port}/v1/runs", json=wish, headers=headers, timeout=30))
+
+
+def test_who_waits_is_told_that_the_run_is_accepted_when_the_server_stops(tmp_path: Path) -> None:
+    key, port, answers = asyncio.run(_make_key(tmp_path)), server.free_port(), list[httpx.Response]()
+    with (
+        sandbox_server.running(seed=1, run_seconds=600) as sandbox,
+        sandbox.client() as api,
+        _serve(tmp_path, port, sandbox.url) as running,
+    ):
+        server.until(lambda: server.answers(f"http://127.0.0.1:{port}"), 30)
+        asked = (port, key, sandbox_server.new_agent(api), answers)
+        waiting = threading.Thread(target=_submit_and_wait, args=asked)
+        waiting.start()
+        server.until(lambda: sandbox.calls("exec"), 20)
+        told = time.monotonic()
+        running.terminate()
+        waiting.join(20)
+        assert running.wait(20) == 0
+    assert [answer.status_code for answer in answers] == [202]
+    assert time.monotonic() - told < 10, "nobody had to wait for the end of the wait"

@@ -1,0 +1,100 @@
+"""The ring: bounded, counted, flushed; a full or absent database costs the sender nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from receiver import rejections
+from storage import database, deliveries, ids, ledger, states, tables
+
+NOON = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self) -> None:
+        self.at = NOON
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+def rejected(cause: str) -> deliveries.Rejected:
+    return deliveries.Rejected(ids.new(NOON), states.Road.PLATFORM, NOON, {}, b"x", "0" * 64, 1, cause, None)
+
+
+def rows(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(tables.DELIVERIES)).scalar_one()
+
+
+def counts(connection: Connection) -> dict[str, int]:
+    found = connection.execute(select(tables.REJECTIONS.c.cause, tables.REJECTIONS.c["count"]))
+    return {row.cause: row[1] for row in found}
+
+
+@pytest.mark.anyio
+async def test_of_each_cause_a_bounded_number_is_kept_and_all_are_counted(database: database.Database) -> None:
+    ring = rejections.Ring(database, Clock())
+    for _ in range(rejections.ROWS_PER_CAUSE + 50):
+        ring.add(rejected("bad signature"))
+    ring.add(rejected("unknown token"))
+    await ring.flush()
+    assert await database.read(rows) == rejections.ROWS_PER_CAUSE + 1
+    assert await database.read(counts) == {"bad signature": rejections.ROWS_PER_CAUSE + 50, "unknown token": 1}
+
+
+@pytest.mark.anyio
+async def test_the_ring_never_holds_more_than_its_bound(database: database.Database) -> None:
+    ring = rejections.Ring(database, Clock())
+    for number in range(rejections.WAITING * 3):
+        ring.add(rejected(f"cause {number % 50}"))
+    await ring.flush()
+    assert await database.read(rows) == rejections.WAITING
+
+
+@pytest.mark.anyio
+async def test_an_hour_that_is_over_is_told_to_the_ledger_once(database: database.Database) -> None:
+    clock = Clock()
+    ring = rejections.Ring(database, clock)
+    ring.add(rejected("bad signature"))
+    await ring.flush()
+    clock.at += timedelta(hours=1)
+    await ring.flush()
+    await ring.flush()
+
+    def told(connection: Connection) -> list[str]:
+        which = tables.LEDGER_ENTRIES.c.kind == ledger.Kind.REJECTIONS_COUNTED
+        return list(connection.execute(select(tables.LEDGER_ENTRIES.c.body).where(which)).scalars())
+
+    bodies = [json.loads(body) for body in await database.read(told)]
+    assert [body["facts"]["counts"] for body in bodies] == [{"bad signature": 1}]
+
+
+@pytest.mark.anyio
+async def test_in_a_new_hour_rows_are_kept_again(database: database.Database) -> None:
+    clock = Clock()
+    ring = rejections.Ring(database, clock)
+    for _ in range(2):
+        for _ in range(rejections.ROWS_PER_CAUSE + 10):
+            ring.add(rejected("bad signature"))
+        await ring.flush()
+        clock.at += timedelta(hours=1)
+        await ring.flush()
+    assert await database.read(rows) == rejections.ROWS_PER_CAUSE * 2
+
+
+@pytest.mark.anyio
+async def test_what_is_kept_in_an_hour_is_bounded_in_bytes(database: database.Database) -> None:
+    ring = rejections.Ring(database, Clock())
+    large = replace(rejected("bad signature"), body=bytes(rejections.BYTES // 3))
+    for _ in range(5):
+        ring.add(replace(large, id=ids.new(NOON)))
+    await ring.flush()
+    assert await database.read(rows) == 3
+    assert await database.read(counts) == {"bad signature": 5}

@@ -1,0 +1,109 @@
+"""Settings: read once, checked, frozen; secrets never shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from receiver import errors, settings
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in settings.Settings.model_fields:
+        for prefix in ("", settings.PREFIX):
+            monkeypatch.delenv(prefix + name.upper(), raising=False)
+
+
+def load(**given: object) -> settings.Settings:
+    return settings.load(env_file=None, **given)
+
+
+def test_the_defaults_make_a_server_in_the_data_folder() -> None:
+    made = load()
+    assert made.is_embedded
+    assert made.url.startswith("sqlite:////")
+    assert made.url.endswith("data/runledger.db")
+
+
+def test_the_environment_is_read_and_an_env_file_stands_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / ".env"
+    file.write_text("CASEDEV_API_KEY=sk_case_file\nRUNLEDGER_JOBS=3\n")
+    monkeypatch.setenv("RUNLEDGER_JOBS", "5")
+    made = settings.load(env_file=file)
+    assert (made.casedev_api_key.get_secret_value(), made.jobs) == ("sk_case_file", 5)
+
+
+def test_several_values_are_separated_by_commas_or_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNLEDGER_SECRET_KEYS", "new, old  older")
+    monkeypatch.setenv("RUNLEDGER_TRUSTED_PROXIES", "10.0.0.0/8,::1/128")
+    made = load()
+    assert settings.signing_keys(made) == ("new", "old", "older")
+    assert [str(network) for network in made.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"jobs": 0}, "RUNLEDGER_JOBS"),
+        ({"public_url": "runledger.example.com"}, "RUNLEDGER_PUBLIC_URL"),
+        ({"public_url": "http://runledger.example.com"}, "must be https"),
+        ({"casedev_base_url": "ftp://x"}, "CASEDEV_BASE_URL"),
+        ({"trusted_proxies": "10.0.0.0/99"}, "RUNLEDGER_TRUSTED_PROXIES"),
+        ({"database_url": "no address"}, "RUNLEDGER_DATABASE_URL"),
+        ({"sweep_seconds": "-1"}, "RUNLEDGER_SWEEP_SECONDS"),
+        ({"webhook_key_encoding": "rot13"}, "RUNLEDGER_WEBHOOK_KEY_ENCODING"),
+    ],
+)
+def test_a_bad_value_is_named_in_a_sentence(given: dict[str, object], named: str) -> None:
+    with pytest.raises(errors.SettingsError, match=named):
+        load(**given)
+
+
+def test_plain_http_is_taken_while_the_upstream_is_a_sandbox() -> None:
+    made = load(public_url="http://127.0.0.1:8080/", casedev_base_url="http://127.0.0.1:9000")
+    assert made.public_url == "http://127.0.0.1:8080"
+
+
+def test_a_complaint_shows_no_secret() -> None:
+    with pytest.raises(errors.SettingsError) as caught:
+        load(casedev_api_key=["sk_case_planted"], jobs=0)
+    assert "planted" not in str(caught.value)
+
+
+def test_settings_are_frozen_and_hide_secrets() -> None:
+    made = load(casedev_api_key="sk_case_planted", secret_keys="planted", webhook_secrets="whsec_planted")
+    assert "planted" not in repr(made)
+    with pytest.raises(ValidationError):
+        made.jobs = 3  # type: ignore[misc]
+
+
+def test_an_embedded_server_makes_a_key_once_and_keeps_it_to_its_owner(tmp_path: Path) -> None:
+    made = load(data_dir=tmp_path)
+    assert settings.signing_keys(made) == settings.signing_keys(made)
+    assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+    settings.signing_keys(load(data_dir=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["secret.key"]
+    assert len((tmp_path / "secret.key").read_text().strip()) == 64
+
+
+def test_replicas_must_be_given_their_key() -> None:
+    with pytest.raises(errors.SettingsError, match="SECRET_KEYS"):
+        settings.signing_keys(load(database_url="postgresql+psycopg://x/y"))
+
+
+def test_without_an_upstream_key_the_sentence_says_what_to_do() -> None:
+    with pytest.raises(errors.SettingsError, match="CASEDEV_API_KEY is empty"):
+        settings.demand_api_key(load())
+
+
+def test_a_misspelt_variable_is_found_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNLEDGER_PUBLIC_ULR", "https://x")
+    assert settings.unknown_names()["RUNLEDGER_PUBLIC_ULR"] == "RUNLEDGER_PUBLIC_URL"

@@ -1,0 +1,53 @@
+"""When the upstream asks us to come again."""
+
+from __future__ import annotations
+
+import email.utils
+
+import httpx2 as httpx
+import hypothesis
+import pytest
+from hypothesis import strategies
+
+from receiver.upstream import headers
+
+NOW = 1_795_435_200.0
+DATE = email.utils.formatdate(NOW, usegmt=True)
+SOON = email.utils.formatdate(NOW + 90, usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0), ("120", 120), (" 1.5 ", 1.5), ("3601", 3600), ("9" * 30, 3600),
+        ("-1", None), ("+1", None), ("٣", None), ("1e3", None), ("soon", None), ("", None), ("9" * 5000, None),
+        (SOON, 90), (DATE, 0),
+        (email.utils.formatdate(NOW - 1, usegmt=True), None),
+        (email.utils.formatdate(NOW + 10**6, usegmt=True), 3600),
+        ("Mon, 99 Foo 99999 99:99:99 GMT", None),
+    ],
+)  # fmt: skip
+def test_retry_after_is_seconds_within_an_hour_or_none(value: str, seconds: float | None) -> None:
+    assert headers.retry_after({"retry-after": value}, NOW) == seconds
+
+
+def test_a_date_counts_from_the_clock_that_wrote_it() -> None:
+    assert headers.retry_after({"retry-after": SOON, "date": DATE}, NOW + 10_000) == 90
+
+
+def test_no_header_asks_for_nothing() -> None:
+    assert headers.retry_after({}, NOW) is None
+
+
+@hypothesis.settings(max_examples=100, deadline=None)
+@hypothesis.given(strategies.text(), strategies.text())
+def test_no_header_raises(value: str, date: str) -> None:
+    wait = headers.retry_after({"retry-after": value, "date": date}, NOW)
+    assert wait is None or 0 <= wait <= headers.LONGEST_WAIT
+
+
+def test_rate_limits_are_taken_in_bounds() -> None:
+    many = {f"X-RateLimit-{number}": "9" * 500 for number in range(50)}
+    taken = headers.rate_limits(httpx.Headers({**many, "x-other": "1"}))
+    assert len(taken) == 16
+    assert taken["x-ratelimit-0"] == "9" * 128

@@ -1,0 +1,168 @@
+"""The real server under test: a process of its own, reached over its socket, with its database file at hand."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import socket
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2 as httpx
+
+from receiver import access, clock
+from storage import database, migrations, transitions
+from tests import serving
+
+T = TypeVar("T")
+
+#: Waits that are long in production, compressed; all in seconds.
+TIMING: dict[str, Any] = {
+    "backoff": 0.1,
+    "backoff_most": 1.0,
+    "alive": 0.1,
+    "alive_most": 0.5,
+    "refetch": [0.5, 1.0],
+    "pause": 0.1,
+    "pause_most": 0.5,
+    "lease": 5.0,
+    "heartbeat": 1.0,
+    "poll": 0.2,
+    "sweep": 1.0,
+    "sweep_alone": 0.3,
+    "lost": 3.0,
+    "ask_lost": 0.5,
+    "refuse": 0.6,
+    "stray": 0.5,
+    "call": 3.0,
+    "slow_body": 1.0,
+    "ring": 0.2,
+}
+#: A process that has everything imported and is forked for each server: a start takes a moment, not seconds.
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["tests.serving"])
+
+
+class Server:
+    """One server on one data folder. `start` may be called again after `kill` or `stop`."""
+
+    def __init__(self, folder: Path, upstream: str, timing: dict[str, Any], settings: dict[str, Any]) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.points = folder / "points"
+        self.log = folder / "server.log"
+        self._timing = TIMING | timing
+        self._settings = {
+            "casedev_api_key": "sk_case_test",
+            "casedev_base_url": upstream,
+            "data_dir": str(folder),
+            "public_url": self.url,
+        } | settings
+        self.starts = 0
+        self._process: BaseProcess | None = None
+        self.key = asyncio.run(self._make_key())
+
+    async def _make_key(self) -> str:
+        async with database.Database(f"sqlite:///{self.folder / 'runledger.db'}") as store:
+            await store.write(migrations.upgrade)
+            key, text = access.mint("test", ("admin",), clock.now())
+            await store.write(transitions.create_key, key)
+            return text
+
+    def start(self, kill: str | None = None, **settings: Any) -> None:
+        """Starts the process and waits until it answers; with `kill` it will die at that point."""
+        self.starts += 1
+        wanted = {
+            "port": self.port,
+            "settings": self._settings | settings,
+            "timing": self._timing,
+            "points": str(self.points),
+            "log": str(self.log),
+            "kill": kill,
+        }
+        self._process = CONTEXT.Process(target=serving.serve, args=(wanted,), daemon=True)
+        self._process.start()
+        until(lambda: self.is_dead() or answers(self.url), 20, "the server did not start")
+
+    def is_dead(self) -> bool:
+        """Whether the process has ended."""
+        return self._process is None or self._process.exitcode is not None
+
+    def kill(self) -> None:
+        """SIGKILL: nothing is flushed, nothing is said."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+
+    def stop(self) -> int:
+        """SIGTERM: it drains and ends; its exit code, negative where it ended by the signal itself."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.join(20)
+        assert self._process.exitcode is not None, "it did not drain in time"
+        return self._process.exitcode
+
+    @contextmanager
+    def client(self) -> Iterator[httpx.Client]:
+        """A client with the key of an administrator."""
+        headers = {"Authorization": f"Bearer {self.key}"}
+        with httpx.Client(base_url=self.url, headers=headers, timeout=10) as client:
+            yield client
+
+    def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        """What the database says, read beside the server."""
+        connection = sqlite3.connect(f"file:{self.folder / 'runledger.db'}?mode=ro", uri=True, timeout=5)
+        connection.row_factory = sqlite3.Row
+        try:
+            return [dict(row) for row in connection.execute(statement, values)]
+        finally:
+            connection.close()
+
+
+def answers(url: str) -> bool:
+    """Whether a server at this address says that it lives."""
+    try:
+        return httpx.get(f"{url}/healthz", timeout=1).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def until(look: Callable[[], T], seconds: float = 15.0, why: str = "it did not come true in time") -> T:
+    """Looks until what it sees is true, and answers that. Fails with `why` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        assert time.monotonic() < deadline, why
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(
+    folder: Path, upstream: str, *, timing: dict[str, Any] | None = None, **settings: Any
+) -> Iterator[Server]:
+    """A started server; killed at the end if it is still there, and its log shown where a test failed."""
+    server = Server(folder, upstream, timing or {}, settings)
+    try:
+        server.start()
+        yield server
+    except BaseException:
+        print(server.log.read_text() if server.log.exists() else "")
+        raise
+    finally:
+        server.kill()

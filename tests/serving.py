@@ -1,0 +1,86 @@
+"""Runs the real server in a process of its own, with compressed waits.
+
+What is wanted names the settings, the fields of `Timing` that differ, and where to die: `kill` is a point such
+as `before commit created`. Every point that is passed is written to `points`, one a line.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import warnings
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import uvicorn
+
+from receiver import app, backoff, settings, telemetry
+from receiver.upstream import wire
+from storage import database
+
+
+class Points:
+    """Notes each commit and each request of this process as it passes, and dies at the one it is told."""
+
+    def __init__(self, path: str | None, kill: str | None) -> None:
+        self._file = Path(path).open("a", buffering=1) if path else None  # noqa: SIM115 - open until the process ends
+        self._kill = kill
+
+    def commit(self, group: database.Group) -> None:
+        for name, result in zip(group.names, group.results, strict=True):
+            kinds = {claim.kind.value for claim in result} if name == "claim" else ()
+            for label in [f"{name}[{kind}]" for kind in kinds] or [name]:
+                self.passed(f"{group.phase} commit {label}")
+
+    def passed(self, point: str) -> None:
+        if self._file:
+            self._file.write(point + "\n")
+        if point == self._kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Watched(httpx.AsyncBaseTransport):
+    """The real transport, with a point before each request and one after its answer."""
+
+    def __init__(self, points: Points) -> None:
+        self._points = points
+        self._real = wire.transport(16)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        label = f"{request.method} {_template(request.url.path)}"
+        self._points.passed(f"before request {label}")
+        response = await self._real.handle_async_request(request)
+        self._points.passed(f"after request {label}")
+        return response
+
+    async def aclose(self) -> None:
+        await self._real.aclose()
+
+
+def _template(path: str) -> str:
+    """The path with the run's id taken out."""
+    parts = path.split("/")
+    return "/".join("{id}" if part.startswith("run_") else part for part in parts)
+
+
+def serve(wanted: dict[str, Any]) -> None:
+    """Serves until it is told to stop, or dies where it is told to. What it says goes to the file `log`."""
+    with Path(wanted["log"]).open("a", buffering=1) as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    warnings.simplefilter("error")
+    points = Points(wanted.get("points"), wanted.get("kill"))
+    listening = socket.socket()
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(("127.0.0.1", wanted["port"]))
+    given = settings.load(env_file=None, **wanted["settings"])
+    telemetry.configure("json", given.log_level)
+    timing = backoff.Timing(**{**wanted["timing"], "refetch": tuple(wanted["timing"]["refetch"])})
+    seams = app.Seams(timing=timing, transport=Watched(points), observe=points.commit)
+    served = app.create_app(given, seams=seams)
+    config = uvicorn.Config(
+        served, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=10, proxy_headers=False
+    )
+    uvicorn.Server(config).run([listening])
