@@ -1,0 +1,113 @@
+"""What every journey is judged by, in one place.
+
+One successful exec per nonce over all upstream runs, one settled record per submission, nothing left queued
+upstream, nothing left to do here, one terminal entry in the ledger per run.
+"""
+
+from __future__ import annotations
+
+import json
+
+from tests.journeys.story import House, Row
+from tests.server import until
+
+ENDS = ("run.completed", "run.failed", "run.cancelled", "run.refused")
+LIFE = ("run.accepted", "run.created", "run.started", *ENDS)
+#: How long a journey may take to its end, in seconds.
+PATIENCE = 20.0
+
+
+def judge(
+    house: House,
+    nonce: str,
+    *,
+    status: str | None = "completed",
+    settled_by: str | None = None,
+    execs: int | None = 1,
+    records: int = 1,
+    left_queued: int = 0,
+) -> list[Row]:
+    """Waits for the end of all runs of a nonce and judges them; their records, oldest first.
+
+    `execs` is the number of successful execs over all upstream runs, `records` that of submissions. With None
+    for status or execs any will do that the upstream agrees with.
+    """
+    until(lambda: _are_settled(house, nonce, records), PATIENCE, "not all records of the nonce were settled")
+    found = _records(house, nonce)
+    assert status is None or [run["status"] for run in found] == [status] * records
+    assert settled_by is None or {run["settled_by"] for run in found} == {settled_by}
+    _judge_work(house, found)
+    _judge_upstream(house, nonce, found, execs, left_queued)
+    for run in found:
+        _judge_ledger(house, run)
+        steps = house.server.rows("SELECT count(*) AS stored FROM run_steps WHERE run_id = ?", run["id"])
+        assert run["step_count"] == steps[0]["stored"]
+    return found
+
+
+def _records(house: House, nonce: str) -> list[Row]:
+    return house.server.rows("SELECT * FROM runs WHERE instr(prompt, ?) ORDER BY seq", nonce)
+
+
+def _are_settled(house: House, nonce: str, records: int) -> bool:
+    found = _records(house, nonce)
+    assert len(found) <= records, f"{len(found)} records for {records} submissions"
+    return len(found) == records and all(run["settled_at"] for run in found)
+
+
+def _judge_work(house: House, found: list[Row]) -> None:
+    """Nothing is left to do for these runs, but to fetch again what was not there yet."""
+    marks, ids = ",".join("?" * len(found)), [run["id"] for run in found]
+    left = f"""SELECT * FROM jobs JOIN runs ON runs.id = jobs.run_id WHERE run_id IN ({marks}) AND NOT (
+        kind = 'settle' AND last_error IS NULL AND runs.upstream_id IS NOT NULL
+        AND (runs.output IS NULL OR runs.cost_micros IS NULL))"""
+    until(lambda: not house.server.rows(left, *ids), PATIENCE, "work was left in the jobs table")
+
+
+def _judge_upstream(house: House, nonce: str, found: list[Row], execs: int | None, left_queued: int) -> None:
+    until(lambda: _queued(house, nonce) <= left_queued, PATIENCE, "an upstream run was left queued")
+    assert _queued(house, nonce) == left_queued
+    shown = {run["id"]: run for run in house.named(nonce)}
+    assert execs is None or sum(run["execCount"] for run in shown.values()) == execs
+    assert max((run["execCount"] for run in shown.values()), default=0) <= 1
+    marks = ",".join("?" * len(found))
+    links = house.server.rows(
+        f"SELECT * FROM upstream_links WHERE run_id IN ({marks})", *(run["id"] for run in found)
+    )
+    assert {link["upstream_id"] for link in links if link["role"] == "run"} == {
+        run["upstream_id"] for run in found if run["upstream_id"]
+    }
+    for link in links:
+        stray = shown[link["upstream_id"]]
+        assert link["role"] == "run" or (stray["status"], stray["execCount"]) == ("cancelled", 0)
+    for run in found:
+        if run["upstream_id"]:
+            _judge_same(run, shown[run["upstream_id"]])
+
+
+def _judge_same(run: Row, shown: Row) -> None:
+    """The upstream run is what was asked for, and ended as we say."""
+    asked = None if run["object_ids"] is None else json.loads(run["object_ids"])
+    assert run["origin"] == "adopted" or shown["objectIds"] == asked
+    assert (shown["prompt"], shown["guidance"]) == (run["prompt"], run["guidance"])
+    assert shown["status"] == ("cancelled" if run["status"] == "refused" else run["status"])
+
+
+def _queued(house: House, nonce: str) -> int:
+    return sum(run["status"] == "queued" for run in house.named(nonce))
+
+
+def _judge_ledger(house: House, run: Row) -> None:
+    """Accepted once and first, created and started at most once, ended once, with the end that stands.
+
+    Of an adopted run little is known at first, so a wish or a delivery may come before its acceptance.
+    """
+    told = house.told(run)
+    assert [kind for kind in told if kind in ENDS] == [f"run.{run['status']}"]
+    first = told[0] if run["origin"] == "submitted" else next(kind for kind in told if kind in LIFE)
+    assert first == "run.accepted"
+    assert max(told.count(kind) for kind in ("run.accepted", "run.created", "run.started")) == 1
+    assert (run["upstream_id"] is not None) == ("run.created" in told)
+    end = "SELECT body FROM ledger_entries WHERE run_id = ? AND kind = ?"
+    facts = json.loads(house.server.rows(end, run["id"], f"run.{run['status']}")[0]["body"])["facts"]
+    assert facts["settledBy"] == run["settled_by"]

@@ -1,0 +1,273 @@
+"""What comes to the public endpoints: kept, deduplicated, believed only as a hint."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import httpx2 as httpx
+import pytest
+
+from tests.journeys import posting, story
+from tests.journeys.judging import judge
+from tests.server import until
+
+
+def started(house: story.House, nonce: str) -> story.Row:
+    """A run that goes on until it is ended by hand."""
+    run = house.submit(nonce)
+    return house.until_run(run, "running")
+
+
+def verdicts(house: story.House, run: story.Row) -> dict[str, int]:
+    rows = house.deliveries(run)
+    counts = {verdict: [row["verdict"] for row in rows].count(verdict) for verdict in ("accepted", "duplicate")}
+    return {**counts, "repeats": sum(row["repeats"] for row in rows)}
+
+
+def test_of_fifty_identical_callbacks_one_is_accepted(slow_house: story.House, nonce: str) -> None:
+    run = started(slow_house, nonce)
+    slow_house.sandbox.faults(callback_states=[])
+    slow_house.sandbox.finish(run["upstreamId"])
+    url, body = slow_house.callback(nonce), {"runId": run["upstreamId"]}
+    with ThreadPoolExecutor(10) as pool, httpx.Client() as client:
+        answers = list(pool.map(lambda _: client.post(url, json=body), range(50)))
+    assert {answer.status_code for answer in answers} == {200}
+    assert sorted(answer.json()["verdict"] for answer in answers) == ["accepted", *["duplicate"] * 49]
+    assert verdicts(slow_house, run) == {"accepted": 1, "duplicate": 20, "repeats": 29}
+    stored = {row["id"] for row in slow_house.deliveries(run)}
+    assert {answer.json()["receipt"] for answer in answers} == stored
+    judge(slow_house, nonce, settled_by="watcher")
+
+
+def test_a_callback_that_names_another_run_settles_the_one_of_its_address(
+    slow_house: story.House, nonce: str
+) -> None:
+    ours, other = started(slow_house, f"ours_{nonce}"), started(slow_house, f"other_{nonce}")
+    slow_house.sandbox.faults(callback_states=[])
+    slow_house.sandbox.finish(ours["upstreamId"])
+    slow_house.sandbox.finish(other["upstreamId"])
+    body = {"runId": other["upstreamId"], "status": "failed"}
+    assert httpx.post(slow_house.callback(f"ours_{nonce}"), json=body).status_code == 200
+    judge(slow_house, f"ours_{nonce}", settled_by="watcher")
+    judge(slow_house, f"other_{nonce}", settled_by="watcher")
+    kept = slow_house.deliveries(ours)[0]
+    assert (kept["verdict"], kept["reason"]) == ("accepted", f"the body names another run: {other['upstreamId']}")
+    assert slow_house.deliveries(other) == []
+
+
+def test_callbacks_that_all_name_wrong_runs_settle_everything(house: story.House, nonce: str) -> None:
+    house.sandbox.faults(callback_wrong_run_id=True)
+    house.submit(nonce)
+    house.submit(nonce)
+    judge(house, nonce, settled_by="watcher", records=2, execs=2)
+
+
+@pytest.mark.parametrize("form", ["minimal", "rich", "id", "run.id", "data.runId", "run_id"])
+def test_a_callback_may_name_its_run_in_any_form(house: story.House, nonce: str, form: str) -> None:
+    house.sandbox.faults(callback_body=form)
+    run = house.submit(nonce)
+    judge(house, nonce, settled_by="watcher")
+    assert [each["reason"] for each in house.deliveries(run)] == [None]
+
+
+BODIES = {
+    "nothing": b"",
+    "no JSON": b"{",
+    "no UTF-8": b'{"runId": "\xff\xfe"}',
+    "NaN": b'{"runId": NaN, "id": Infinity, "status": -Infinity}',
+    "huge number": b'{"runId": ' + b"9" * 50_000 + b"}",
+    "nested deeply": b"[" * 200_000 + b"]" * 200_000,
+    "nested objects": b'{"run":' * 100_000,
+    "a list": b'["run_1"]',
+    "a surrogate": b'{"runId": "\\ud800", "status": "\\u0000"}',
+    "a path": b'{"runId": "../../agent/v1/agents", "id": "a/b"}',
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_callback_with_an_odd_body_is_kept_as_it_came(slow_house: story.House, nonce: str, name: str) -> None:
+    run = started(slow_house, nonce)
+    answer = httpx.post(slow_house.callback(nonce), content=BODIES[name])
+    assert answer.status_code == 200
+    shown = slow_house.api.get(f"/v1/deliveries/{answer.json()['receipt']}")
+    assert shown.status_code == 200
+    assert slow_house.deliveries(run)[0]["body"] == BODIES[name]
+    assert slow_house.run(run)["status"] == "running"
+    slow_house.sandbox.finish(run["upstreamId"])
+    judge(slow_house, nonce, settled_by="watcher")
+
+
+def test_an_event_that_is_delivered_again_is_one_delivery(slow_house: story.House, nonce: str) -> None:
+    run = started(slow_house, nonce)
+    body = posting.event(run["upstreamId"], f"evt_{nonce}")
+    answers = [posting.post_event(slow_house, body, posting.signed(slow_house, body)) for _ in range(3)]
+    assert [answer.json()["verdict"] for answer in answers] == ["accepted", "duplicate", "duplicate"]
+    late = posting.post_event(slow_house, body, posting.signed(slow_house, body, at=time.time() - 3600))
+    assert (late.status_code, late.json()["verdict"]) == (200, "duplicate")
+    assert verdicts(slow_house, run) == {"accepted": 1, "duplicate": 3, "repeats": 0}
+    slow_house.sandbox.finish(run["upstreamId"])
+    judge(slow_house, nonce)
+
+
+def test_an_event_from_another_time_is_left_to_be_sent_again(house: story.House, nonce: str) -> None:
+    body = posting.event("run_1", f"evt_{nonce}")
+    for at in (time.time() - 400, time.time() + 400):
+        answer = posting.post_event(house, body, posting.signed(house, body, at=at))
+        assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
+    until(lambda: rejected(house, nonce) == ["outside tolerance"] * 2)
+
+
+def rejected(house: story.House, nonce: str) -> list[str]:
+    """The causes for which bodies with the nonce were rejected."""
+    query = (
+        "SELECT reason FROM deliveries WHERE verdict = 'rejected' AND instr(body, CAST(? AS BLOB)) ORDER BY seq"
+    )
+    return [row["reason"] for row in house.server.rows(query, nonce)]
+
+
+def test_either_secret_of_a_rotation_is_known_and_told_apart(house: story.House, nonce: str) -> None:
+    used: set[str] = set()
+    for secret in (house.secret, story.FORMER_SECRET):
+        body = posting.event("run_nobody_knows", f"evt_{nonce}_{len(used)}")
+        answer = posting.post_event(house, body, posting.signed(house, body, secret=secret))
+        assert answer.status_code == 200
+        kept = house.server.rows("SELECT secret_used FROM deliveries WHERE id = ?", answer.json()["receipt"])
+        used.add(kept[0]["secret_used"])
+    assert len(used) == 2
+
+
+def test_both_signatures_of_a_rotation_at_once_are_taken(house: story.House, nonce: str) -> None:
+    body = posting.event("run_nobody_knows", f"evt_{nonce}")
+    headers = posting.signed(house, body)
+    headers["case-webhook-signature"] = f"v1,{'A' * 44} v2,x {headers['case-webhook-signature']}"
+    assert posting.post_event(house, body, headers).status_code == 200
+
+
+def test_a_forged_event_changes_nothing(slow_house: story.House, nonce: str) -> None:
+    run = started(slow_house, nonce)
+    body = posting.event(run["upstreamId"], f"evt_{nonce}")
+    answer = posting.post_event(slow_house, body, posting.signed(slow_house, body, key=posting.ANY_KEY))
+    assert answer.status_code == 401
+    assert until(lambda: rejected(slow_house, nonce)) == ["bad signature"]
+    assert slow_house.deliveries(run) == []
+    slow_house.sandbox.finish(run["upstreamId"])
+    judge(slow_house, nonce, settled_by="watcher")
+
+
+SIGNATURES: dict[str, bytes] = {
+    "empty": b"",
+    "no comma": b"v1",
+    "bad base64": b"v1,!!!",
+    "not ASCII": b"v1,\xc3\xa9\xff",
+    "many values": b" ".join([b"v1,AAAA"] * 500),
+    "another scheme": b"v2,AAAA",
+    "very long": b"v1," + b"A" * 20_000,
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_an_odd_signature_is_turned_away(house: story.House, nonce: str, name: str) -> None:
+    body = posting.event("run_1", f"evt_{nonce}")
+    answer = posting.post_event(
+        house, body, {**posting.signed(house, body), "case-webhook-signature": SIGNATURES[name]}
+    )
+    assert answer.status_code == 401
+    assert until(lambda: rejected(house, nonce)) == ["bad signature"]
+
+
+@pytest.mark.parametrize("moment", ["", "soon", "1.5", "-1", "9" * 30, "1e9", "٣"])
+def test_an_odd_timestamp_is_turned_away(house: story.House, nonce: str, moment: str) -> None:
+    body = posting.event("run_1", f"evt_{nonce}")
+    answer = posting.post_event(
+        house, body, {**posting.signed(house, body), "case-webhook-timestamp": moment.encode()}
+    )
+    assert answer.status_code == 401
+    assert until(lambda: rejected(house, nonce)) == ["bad signature"]
+
+
+def test_an_unsigned_event_is_turned_away(house: story.House, nonce: str) -> None:
+    assert posting.post_event(house, posting.event("run_1", f"evt_{nonce}"), {}).status_code == 401
+
+
+@pytest.mark.parametrize("name", BODIES)
+def test_a_signed_event_with_an_odd_body_is_kept(house: story.House, name: str) -> None:
+    body = BODIES[name]
+    answer = posting.post_event(house, body, posting.signed(house, body))
+    assert answer.status_code == 200
+    kept = house.server.rows("SELECT * FROM deliveries WHERE id = ?", answer.json()["receipt"])[0]
+    assert (kept["body"], kept["run_id"]) == (body, None)
+
+
+@pytest.mark.parametrize("tail", ["", "x", "%00", "a.b", "../v1/runs", "a" * 5000, "%F0%9F%92%A9", "a/b"])
+def test_a_forged_callback_address_is_not_known(house: story.House, nonce: str, tail: str) -> None:
+    answer = httpx.post(f"{house.server.url}/callbacks/{tail}", json={"runId": nonce})
+    assert answer.status_code in (404, 401)
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_token_that_was_changed_is_not_known(slow_house: story.House, nonce: str) -> None:
+    run = started(slow_house, nonce)
+    path = urlsplit(slow_house.callback(nonce)).path
+    for changed in (
+        path[:-1],
+        path + "A",
+        path[:-1] + ("A" if path[-1] != "A" else "B"),
+        path.replace(".", "", 1),
+    ):
+        assert httpx.post(slow_house.server.url + changed, json={}).status_code == 404
+    until(lambda: slow_house.server.rows("SELECT 1 FROM deliveries WHERE reason = 'unknown token'"))
+    assert slow_house.deliveries(run) == []
+    slow_house.sandbox.finish(run["upstreamId"])
+    judge(slow_house, nonce)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD"])
+def test_only_post_is_taken(house: story.House, method: str) -> None:
+    answer = httpx.request(method, f"{house.server.url}/webhooks/case")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+
+
+def test_a_body_over_the_cap_is_turned_away(slow_house: story.House, nonce: str) -> None:
+    run = started(slow_house, nonce)
+    path = urlsplit(slow_house.callback(nonce)).path
+    declared = posting.speak(slow_house, posting.head(path, "Content-Length: 5000000"), b"x" * 100)
+    assert declared.startswith(b"HTTP/1.1 413")
+    chunks = posting.chunked([b"x" * 100_000] * 11)
+    streamed = posting.speak(slow_house, posting.head(path, "Transfer-Encoding: chunked"), *chunks)
+    assert streamed.startswith(b"HTTP/1.1 413")
+    until(lambda: len(slow_house.server.rows("SELECT 1 FROM deliveries WHERE reason = 'too large'")) == 2)
+    assert slow_house.deliveries(run) == []
+    slow_house.sandbox.finish(run["upstreamId"])
+    judge(slow_house, nonce)
+
+
+def test_a_body_that_drips_is_turned_away(slow_house: story.House, nonce: str) -> None:
+    run = started(slow_house, nonce)
+    path = urlsplit(slow_house.callback(nonce)).path
+    drips = [posting.head(path, "Content-Length: 1000"), *[b"x"] * 30]
+    assert posting.speak(slow_house, *drips, pause=0.05).startswith(b"HTTP/1.1 408")
+    until(lambda: slow_house.server.rows("SELECT 1 FROM deliveries WHERE reason = 'slow body'"))
+    slow_house.sandbox.finish(run["upstreamId"])
+    judge(slow_house, nonce)
+
+
+def test_a_sender_that_leaves_midway_changes_nothing(slow_house: story.House, nonce: str) -> None:
+    run = started(slow_house, nonce)
+    path = urlsplit(slow_house.callback(nonce)).path
+    with posting.connected(slow_house) as connection:
+        connection.sendall(posting.head(path, "Content-Length: 1000") + b"x" * 10)
+    slow_house.sandbox.finish(run["upstreamId"])
+    judge(slow_house, nonce, settled_by="watcher")
+    assert verdicts(slow_house, run) == {"accepted": 1, "duplicate": 0, "repeats": 0}
+
+
+def test_a_late_report_of_another_end_is_kept_as_a_conflict(house: story.House, nonce: str) -> None:
+    run = house.submit(nonce)
+    judge(house, nonce)
+    body = posting.event(house.run(run)["upstreamId"], f"evt_{nonce}", "failed")
+    answer = posting.post_event(house, body, posting.signed(house, body))
+    assert answer.json()["verdict"] == "accepted"
+    assert house.told(run).count("run.conflict") == 1
+    judge(house, nonce)

@@ -1,0 +1,104 @@
+"""Answers that come late or never: create and exec are never repeated blindly, so nothing is executed twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.journeys import story
+from tests.journeys.judging import judge
+from tests.server import until
+
+
+def test_a_callback_before_the_answer_to_exec_settles_the_run(house: story.House, nonce: str) -> None:
+    house.sandbox.faults(callback_before_exec_answer=True)
+    run = house.submit(nonce)
+    judge(house, nonce, settled_by="watcher")
+    assert house.told(run).index("run.completed") > house.told(run).index("run.created")
+
+
+def test_a_lost_answer_to_create_is_found_again(house: story.House, nonce: str) -> None:
+    house.script({"route": "create", "prompt": nonce, "times": 1, "action": "lose_answer"})
+    house.submit(nonce)
+    judge(house, nonce, settled_by="watcher")
+    assert len(house.named(nonce)) == 1
+    assert len(house.calls("create", nonce)) == 1
+
+
+@pytest.mark.parametrize("action", ["lose_answer", "malformed", "truncated", "hang:4"])
+def test_a_lost_answer_to_exec_is_asked_for(house: story.House, nonce: str, action: str) -> None:
+    house.script({"route": "exec", "prompt": nonce, "times": 1, "action": action})
+    house.submit(nonce)
+    judge(house, nonce, settled_by="watcher")
+    assert len(house.calls("exec", nonce)) == 1
+
+
+@pytest.mark.parametrize("action", ["malformed", "truncated", "status:500", "html:502", "empty:503"])
+def test_an_unusable_answer_to_create_doubles_nothing(house: story.House, nonce: str, action: str) -> None:
+    house.script({"route": "create", "prompt": nonce, "times": 1, "action": action})
+    house.submit(nonce)
+    judge(house, nonce, settled_by="watcher")
+    assert len(house.named(nonce)) == 1
+
+
+def test_a_lost_create_of_a_cancelled_run_is_swept_up(swept_house: story.House, nonce: str) -> None:
+    swept_house.script({"route": "create", "prompt": nonce, "times": 1, "action": "hang:20"})
+    run = swept_house.submit(nonce)
+    swept_house.until_named(nonce)
+    assert swept_house.cancel(run, 200)["status"] == "cancelled"
+    judge(swept_house, nonce, status="cancelled", settled_by="request", execs=0)
+    assert "run.orphan" in swept_house.told(run)
+
+
+def test_a_create_that_is_done_long_after_it_was_given_up_is_swept_up(
+    swept_house: story.House, nonce: str
+) -> None:
+    swept_house.script({"route": "create", "prompt": nonce, "times": 1, "action": "delay:4"})
+    run = swept_house.submit(nonce)
+    judge(swept_house, nonce)
+    until(lambda: "run.orphan" in swept_house.told(run))
+    judge(swept_house, nonce)
+    assert sorted(each["status"] for each in swept_house.named(nonce)) == ["cancelled", "completed"]
+
+
+#: Leases that nobody renews, so that a slow job is claimed again.
+HURRIED = {"lease": 0.7, "heartbeat": story.NEVER, "call": 6.0, "sweep": 0.3}
+
+
+@pytest.fixture(scope="module")
+def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
+    """A server that loses its leases."""
+    with story.opened(tmp_path_factory.mktemp("hurried"), timing=HURRIED) as opened:
+        yield opened
+
+
+def test_a_create_that_outlives_its_lease_leaves_an_orphan(hurried: story.House, nonce: str) -> None:
+    hurried.script({"route": "create", "prompt": nonce, "times": 1, "action": "delay:2"})
+    run = hurried.submit(nonce)
+    judge(hurried, nonce)
+    until(lambda: "run.orphan" in hurried.told(run))
+    judge(hurried, nonce)
+    assert sorted(each["status"] for each in hurried.named(nonce)) == ["cancelled", "completed"]
+
+
+def test_a_late_answer_to_a_run_that_was_found_meanwhile_is_no_second_start(
+    hurried: story.House, nonce: str
+) -> None:
+    hurried.script(
+        {"route": "create", "prompt": nonce, "times": 1, "action": "hang:1"},
+        {"route": "exec", "prompt": nonce, "times": 1, "action": "delay:0.5"},
+    )
+    run = hurried.submit(nonce)
+    judge(hurried, nonce)
+    assert hurried.named(nonce)[0]["id"] == hurried.run(run)["upstreamId"]
+    assert len(hurried.calls("exec", nonce)) == 1
+
+
+def test_an_orphan_that_was_about_to_be_found_does_not_end_the_search(hurried: story.House, nonce: str) -> None:
+    hurried.script(
+        {"route": "create", "prompt": nonce, "times": 1, "action": "hang:1"},
+        {"route": "details", "prompt": nonce, "times": 1, "action": "delay:0.5"},
+    )
+    hurried.submit(nonce)
+    judge(hurried, nonce)

@@ -1,0 +1,61 @@
+"""Secrets, tokens, prompts and bodies are planted, and looked for in everything that the server says of itself."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+
+from tests import sandbox_server, server
+
+PLANTED = {
+    name: f"planted{secrets.token_hex(8)}"
+    for name in ("api_key", "signing_key", "prompt", "guidance", "tag", "body")
+}
+WEBHOOK = "whsec_cGxhbnRlZHdlYmhvb2tzZWNyZXQ="
+
+
+def _live(house: server.Server, sandbox: sandbox_server.Sandbox) -> list[str]:
+    """Everything that touches a secret once, well and badly; answers the errors that were told."""
+    with sandbox.client() as api, house.client() as client:
+        wish: dict[str, Any] = {
+            "agentId": sandbox_server.new_agent(api),
+            "prompt": PLANTED["prompt"],
+            "guidance": PLANTED["guidance"],
+        }
+        wish["tags"] = {"client": PLANTED["tag"]}
+        assert client.post("/v1/runs", json=wish, headers={"Prefer": "wait=10"}).status_code == 200
+        sandbox.faults(unauthorized=True)
+        client.post("/v1/runs", json=wish)
+        bad = client.post("/v1/runs", json=wish | {"prompt": [PLANTED["prompt"]], "odd": PLANTED["body"]})
+        server.until(lambda: client.get("/readyz").status_code == 503, why="the pause was not told")
+        forged = [
+            httpx.post(f"{house.url}/callbacks/{PLANTED['body']}", content=PLANTED["body"]),
+            httpx.post(f"{house.url}/webhooks/case", content=PLANTED["body"]),
+            httpx.get(f"{house.url}/v1/runs", headers={"Authorization": f"Bearer rl_x_{PLANTED['body']}"}),
+            client.get("/readyz"),
+            client.get("/v1/jobs"),
+        ]
+        return [bad.text, client.get("/metrics").text, *(answer.text for answer in forged)]
+
+
+def test_no_secret_token_prompt_or_body_is_in_a_log_a_metric_or_an_error(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {
+        "casedev_api_key": f"sk_case_{PLANTED['api_key']}",
+        "secret_keys": PLANTED["signing_key"],
+        "webhook_secrets": WEBHOOK,
+        "log_level": "debug",
+    }
+    with (
+        sandbox_server.running(seed=secrets.randbits(30), run_seconds=0.2) as sandbox,
+        server.running(tmp_path, sandbox.url, **settings) as house,
+    ):
+        told = _live(house, sandbox)
+        token = sandbox.run(sandbox.runs()[0]["id"])["watchers"][0].rsplit("/", 1)[1]
+        house.stop()
+        said = "\n".join([house.log.read_text(), *told])
+    looked_for = [*PLANTED.values(), WEBHOOK, WEBHOOK.removeprefix("whsec_"), token, house.key]
+    assert "run.completed" in said
+    assert not [text for text in looked_for if text in said]

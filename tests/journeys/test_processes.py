@@ -1,0 +1,84 @@
+"""The process itself: told to stop, killed, started twice, and kept from its database."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from tests.journeys import story
+from tests.journeys.judging import judge
+from tests.server import Server, until
+
+
+def test_a_server_that_is_told_to_stop_drains_and_the_next_one_finishes(tmp_path: Path, nonce: str) -> None:
+    with story.opened(tmp_path, run_seconds=1.0, timing={"sweep": 0.5}) as house:
+        house.script({"route": "create", "prompt": nonce, "times": 2, "action": "hang:0.7"})
+        for _ in range(12):
+            house.submit(nonce)
+        until(lambda: house.calls("create", nonce))
+        assert house.server.stop() in (0, -signal.SIGTERM)
+        assert not house.server.rows("SELECT 1 FROM jobs WHERE lease_owner IS NOT NULL")
+        assert len(house.named(nonce)) == len(
+            house.server.rows("SELECT 1 FROM runs WHERE upstream_id IS NOT NULL")
+        )
+        house.restart()
+        judge(house, nonce, records=12, execs=12)
+
+
+def test_a_server_that_was_killed_finishes_after_its_restart(tmp_path: Path, nonce: str) -> None:
+    with story.opened(tmp_path, run_seconds=0.5, timing={"sweep": 0.5, "lease": 60.0}) as house:
+        house.script({"route": "exec", "prompt": nonce, "times": 1, "action": "hang:5"})
+        for _ in range(4):
+            house.submit(nonce)
+        until(lambda: sum(run["execCount"] for run in house.named(nonce)) >= 2)
+        house.server.kill()
+        until(lambda: all(run["status"] != "running" for run in house.named(nonce)))
+        house.restart()
+        judge(house, nonce, records=4, execs=4)
+
+
+def test_a_second_server_on_the_same_data_is_refused(house: story.House) -> None:
+    second = Server(house.server.folder, house.sandbox.url, {}, {})
+    second.start()
+    assert second.is_dead()
+    assert "another Runledger server is running on" in house.server.log.read_text()
+    assert house.api.get("/healthz").status_code == 200
+
+
+@contextmanager
+def locked(house: story.House) -> Iterator[None]:
+    """Another program holds the database's write lock for as long as the block."""
+    with closing(sqlite3.connect(house.server.folder / "runledger.db", timeout=10, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+        other.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("seconds", [1.5, 6.0])
+def test_while_another_program_holds_the_database_nothing_is_promised(
+    slow_house: story.House, nonce: str, seconds: float
+) -> None:
+    run = slow_house.until_run(slow_house.submit(nonce), "running")
+    slow_house.sandbox.faults(callback_states=[])
+    url, answers = slow_house.callback(nonce), list[Future[httpx.Response]]()
+    with ThreadPoolExecutor(4) as pool, httpx.Client(timeout=20) as client:
+        with locked(slow_house):
+            slow_house.sandbox.finish(run["upstreamId"])
+            answers += [pool.submit(client.post, url, json={"runId": run["upstreamId"]}) for _ in range(8)]
+            time.sleep(seconds)
+            assert not slow_house.deliveries(run)
+        answers += [pool.submit(client.post, url, json={"runId": run["upstreamId"]})]
+        answered = [each.result() for each in answers]
+    assert {answer.status_code for answer in answered} <= {200, 503}
+    assert all("retry-after" in answer.headers for answer in answered if answer.status_code == 503)
+    promised = {answer.json()["receipt"] for answer in answered if answer.status_code == 200}
+    assert promised == {each["id"] for each in slow_house.deliveries(run)}
+    judge(slow_house, nonce, settled_by="watcher")

@@ -1,0 +1,79 @@
+"""Details that no client can take: the run is settled from the light route, and the document says why so."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import httpx2 as httpx
+import pytest
+
+from receiver import tasks
+from storage import documents, ids, runs, states, transitions
+from storage.database import Database
+from tests import life
+from tests.journeys import upstreams
+
+pytestmark = pytest.mark.anyio
+
+RUN = "run_1"
+ENDED = {
+    "id": RUN,
+    "status": "completed",
+    "startedAt": "2026-11-23T12:00:01Z",
+    "completedAt": "2026-11-23T12:00:31Z",
+    "durationMs": 30_000,
+}
+ALIVE = {"id": RUN, "status": "running", "startedAt": "2026-11-23T12:00:01Z"}
+LARGE = json.dumps({**ENDED, "result": {"output": "x" * 5000}}).encode()
+DEEP = b'{"id":"run_1","status":"completed","result":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+
+
+async def work(
+    database: Database, kind: states.Kind, run_id: str, details: bytes, status: Mapping[str, object]
+) -> None:
+    """Carries out a job, where the upstream answers with these details and that status."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        body = details if request.url.path.endswith("/details") else json.dumps(status).encode()
+        return httpx.Response(200, content=body)
+
+    limit = 4096 if details is LARGE else 1 << 20
+    async with upstreams.answering(database, answer, limit) as context:
+        await tasks.run(context, await life.claimed(database, kind, run_id))
+
+
+@pytest.mark.parametrize(("details", "why"), [(LARGE, "too large"), (DEEP, "too deep")])
+async def test_a_submitted_run_is_settled_from_its_status(database: Database, details: bytes, why: str) -> None:
+    run = await life.running(database, RUN)
+    await database.write(transitions.request_refresh, run.id, life.NOW)
+    await work(database, states.Kind.SETTLE, run.id, details, ENDED)
+    settled = await life.found(database, run.id)
+    assert (settled.status, settled.duration_ms, settled.cost_micros) == (states.COMPLETED, 30_000, None)
+    document = await database.read(documents.find, run.id, None)
+    assert document is not None
+    assert (document.parse_error or "").startswith(why)
+    assert document.size == (0 if details is LARGE else len(DEEP))
+    assert await life.open_jobs(database, run.id) == ["settle"]
+
+
+@pytest.mark.parametrize("details", [LARGE, DEEP])
+async def test_a_run_that_is_alive_comes_due_again(database: Database, details: bytes) -> None:
+    run = await life.running(database, RUN)
+    await database.write(transitions.request_refresh, run.id, life.NOW)
+    await work(database, states.Kind.SETTLE, run.id, details, ALIVE)
+    assert (await life.found(database, run.id)).status is states.RUNNING
+    assert await life.open_jobs(database, run.id) == ["settle"]
+
+
+@pytest.mark.parametrize(("details", "why"), [(LARGE, "too large"), (DEEP, "too deep")])
+async def test_an_adopted_run_is_settled_from_its_status(database: Database, details: bytes, why: str) -> None:
+    wish = transitions.Adopted(ids.new(life.NOW), RUN, "test", states.Road.REQUEST, life.NOW, life.at(3600))
+    run, _ = await database.write(transitions.adopt, wish)
+    await work(database, states.Kind.ADOPT, run.id, details, ENDED)
+    settled: runs.Run = await life.found(database, run.id)
+    assert (settled.status, settled.settled_by, settled.prompt) == (states.COMPLETED, states.Road.REQUEST, None)
+    assert await life.told(database, run.id) == ["run.accepted", "run.created", "run.completed"]
+    document = await database.read(documents.find, run.id, None)
+    assert document is not None
+    assert (document.parse_error or "").startswith(why)

@@ -1,0 +1,26 @@
+"""What a task works with, where the upstream is a function: for answers that the sandbox cannot give."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx2 as httpx
+
+from receiver import backoff, clock, tasks, telemetry
+from receiver.upstream import client
+from storage.database import Database
+
+
+@asynccontextmanager
+async def answering(
+    database: Database, answer: Callable[[httpx.Request], httpx.Response], body_limit: int = 1 << 20
+) -> AsyncIterator[tasks.Context]:
+    """A context whose upstream answers so, by a client that takes so many bytes."""
+    told = telemetry.Telemetry()
+    transport = httpx.MockTransport(answer)
+    upstream = client.Client("https://upstream.test", "sk_case_1", transport, body_limit=body_limit)
+    try:
+        yield tasks.Context(database, upstream, backoff.Timing(), clock.now, lambda _: None, told, 60.0)
+    finally:
+        await upstream.aclose()
