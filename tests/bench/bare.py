@@ -1,0 +1,40 @@
+"""The peer: a bare Starlette handler that reads, verifies and parses, and stores nothing."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from receiver import hints, signatures
+
+
+def app(secret: signatures.Secret) -> Starlette:
+    """One route."""
+
+    async def receive(request: Request) -> Response:
+        body = await request.body()
+        headers = request.headers
+        signatures.verify(
+            body,
+            headers.get(signatures.ID_HEADER),
+            headers.get(signatures.TIMESTAMP_HEADER),
+            headers.get(signatures.SIGNATURE_HEADER),
+            [secret],
+            time.time(),
+        )
+        hints.event(body)
+        return Response(status_code=204)
+
+    return Starlette(routes=[Route("/webhooks/case", receive, methods=["POST"])])
+
+
+if __name__ == "__main__":
+    uvicorn.run(
+        app(signatures.decode(sys.argv[2])), port=int(sys.argv[1]), log_config=None, access_log=False, ws="none"
+    )

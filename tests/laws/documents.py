@@ -1,0 +1,87 @@
+"""Pages that are made from the code: `python -m tests.laws.documents` writes them, a test compares them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+from sqlalchemy import CheckConstraint, Dialect, Table, UniqueConstraint
+from sqlalchemy.dialects import postgresql, sqlite
+
+from receiver import settings
+from storage import tables
+
+DEPLOY = Path(__file__).parent.parent.parent / "deploy"
+
+DIALECTS: list[Dialect] = [sqlite.dialect(), postgresql.dialect()]  # type: ignore[no-untyped-call]
+
+SCHEMA_HEAD = """# The tables
+
+Made from `storage/tables.py` by `make docs`. You may query them with your own SQL; names are kept, columns may
+be added. Instants are UTC: text of fixed width on SQLite (`2026-11-23T12:00:00.000000Z`), `timestamptz` on
+PostgreSQL. JSON is text or `jsonb`. Costs are micro-dollars, durations milliseconds. `seq` is the order of
+arrival inside one database and joins tables; it is never the cursor of a feed.
+"""
+
+ENV_HEAD = """# Settings of Runledger, made from receiver/settings.py by `make docs`.
+# Copy to .env and uncomment what you need. Several values are separated by commas or spaces.
+"""
+
+
+def schema() -> str:
+    """deploy/SCHEMA.md."""
+    return SCHEMA_HEAD + "".join(_table(table) for table in tables.metadata.sorted_tables)
+
+
+def _table(table: Table) -> str:
+    model = next(each for each in tables.Base.__subclasses__() if each.__tablename__ == table.name)
+    said = " ".join((model.__doc__ or "").split())
+    lines = [f"\n## {table.name}\n\n{said}\n\n| column | SQLite | PostgreSQL | null |\n|---|---|---|---|\n"]
+    for column in table.columns:
+        kinds = [column.type.compile(dialect=each) for each in DIALECTS]
+        lines.append(f"| `{column.name}` | {kinds[0]} | {kinds[1]} | {'yes' if column.nullable else 'no'} |\n")
+    lines += [f"\n{line}\n" for line in _rules(table)]
+    return "".join(lines)
+
+
+def _rules(table: Table) -> list[str]:
+    keyed = ", ".join(f"`{column.name}`" for column in table.primary_key)
+    rules = [f"Primary key: {keyed}."]
+    for constraint in sorted(table.constraints, key=lambda each: str(each.name)):
+        if isinstance(constraint, UniqueConstraint):
+            rules.append("Unique: " + ", ".join(f"`{column.name}`" for column in constraint.columns) + ".")
+        if isinstance(constraint, CheckConstraint):
+            rules.append(f"Check: `{constraint.sqltext}`.")
+    for index in sorted(table.indexes, key=lambda each: str(each.name)):
+        where = index.dialect_options["sqlite"]["where"]
+        rest = f" where `{where}`" if where is not None else ""
+        rules.append("Index: " + ", ".join(f"`{column.name}`" for column in index.columns) + f"{rest}.")
+    return rules
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return name.upper() if name.startswith("casedev") else settings.PREFIX + name.upper()
+
+
+def env_example() -> str:
+    """deploy/env.example."""
+    return ENV_HEAD + "".join(_setting(name, each) for name, each in settings.Settings.model_fields.items())
+
+
+def _setting(name: str, each: FieldInfo) -> str:
+    return f"\n# {each.description}\n#{variable(name)}={_shown(each.default)}\n"
+
+
+def _shown(default: object) -> str:
+    if default is None or default == () or isinstance(default, SecretStr):
+        return ""
+    return str(default)
+
+
+PAGES = {"SCHEMA.md": schema, "env.example": env_example}
+
+if __name__ == "__main__":
+    for page, make in PAGES.items():
+        (DEPLOY / page).write_text(make())
