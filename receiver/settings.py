@@ -62,6 +62,20 @@ class Settings(BaseSettings):
     webhook_key_encoding: Literal["base64", "hex", "raw"] = Field(
         "base64", description="How the key stands behind whsec_: base64, hex or raw."
     )
+    notify_url: str = Field(
+        "", description="Your backend's address that is told of each run's end by a signed POST. Empty: nobody is."
+    )
+    notify_secrets: Many = Field(
+        (),
+        description="Secrets that sign what the backend is told (whsec_…), newest first; each of them signs. "
+        "Needed where RUNLEDGER_NOTIFY_URL is set.",
+    )
+    notify_allow_private: bool = Field(
+        False, description="Whether the backend may be at a private or loopback address."
+    )
+    capture_events: bool = Field(
+        False, description="Whether the events of each run's stream are stored, to be replayed later."
+    )
     adopt: Literal["none", "all"] = Field(
         "none", description="all: the sweep adopts runs that were created elsewhere."
     )
@@ -83,7 +97,7 @@ class Settings(BaseSettings):
         "info", description="The least that is logged."
     )
 
-    @field_validator("secret_keys", "webhook_secrets", "trusted_proxies", mode="before")
+    @field_validator("secret_keys", "webhook_secrets", "notify_secrets", "trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
@@ -95,7 +109,7 @@ class Settings(BaseSettings):
             raise ValueError("must be a database's address such as sqlite:////var/lib/runledger/runledger.db")
         return value
 
-    @field_validator("casedev_base_url", "public_url")
+    @field_validator("casedev_base_url", "public_url", "notify_url")
     @classmethod
     def _is_address(cls, value: str) -> str:
         parts = urlsplit(value)

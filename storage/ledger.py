@@ -45,6 +45,9 @@ class Kind(StrEnum):
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
     REJECTIONS_COUNTED = "rejections.counted"
+    RUN_PRUNED = "run.pruned"
+    WEBHOOK_REGISTERED = "webhook.registered"
+    WEBHOOK_ROTATED = "webhook.rotated"
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,10 +62,23 @@ class Kind(StrEnum):
     ORPHAN = "orphan"
     ADOPT = "adopt"
     SWEEP = "sweep"
+    NOTIFY = "notify"
+    CAPTURE = "capture"
+    CHECK = "check"
 
 
-#: Claimed in this order: exec and settle go first, the sweep last.
-PRIORITY = {Kind.START: 0, Kind.SETTLE: 0, Kind.CANCEL: 1, Kind.ORPHAN: 1, Kind.ADOPT: 2, Kind.SWEEP: 3}
+#: Claimed in this order: exec and settle go first, what looks after the house last.
+PRIORITY = {
+    Kind.START: 0,
+    Kind.SETTLE: 0,
+    Kind.CANCEL: 1,
+    Kind.ORPHAN: 1,
+    Kind.NOTIFY: 1,
+    Kind.ADOPT: 2,
+    Kind.CAPTURE: 3,
+    Kind.SWEEP: 3,
+    Kind.CHECK: 3,
+}
 
 ACCEPTED, QUEUED, RUNNING, LOST = Status.ACCEPTED, Status.QUEUED, Status.RUNNING, Status.LOST
 COMPLETED, FAILED, CANCELLED, REFUSED = Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.REFUSED

@@ -18,7 +18,7 @@ DIALECTS: list[Dialect] = [sqlite.dialect(), postgresql.dialect()]  # type: igno
 
 SCHEMA_HEAD = """# The tables
 
-Made from `storage/tables.py` by `make docs`. You may query them with your own SQL; names are kept, columns may
+Made from `storage/tables` by `make docs`. You may query them with your own SQL; names are kept, columns may
 be added. Instants are UTC: text of fixed width on SQLite (`2026-11-23T12:00:00.000000Z`), `timestamptz` on
 PostgreSQL. JSON is text or `jsonb`. Costs are micro-dollars, durations milliseconds. `seq` is the order of
 arrival inside one database and joins tables; it is never the cursor of a feed.

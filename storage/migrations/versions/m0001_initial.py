@@ -25,6 +25,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_api_keys")),
     )
     op.create_table(
+        "backfills",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("agent_id", sa.Text(), nullable=True),
+        sa.Column("status", sa.Text(), nullable=True),
+        sa.Column("since", columns.Instant(), nullable=True),
+        sa.Column("cursor", sa.Text(), nullable=True),
+        sa.Column("seen", columns.Integer64, server_default="0", nullable=False),
+        sa.Column("taken", columns.Integer64, server_default="0", nullable=False),
+        sa.Column("started_at", columns.Instant(), nullable=False),
+        sa.Column("finished_at", columns.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_backfills")),
+    )
+    op.create_table(
         "deliveries",
         sa.Column("seq", columns.Integer64, nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
@@ -73,6 +86,8 @@ def upgrade() -> None:
         sa.Column("upstream_ok_at", columns.Instant(), nullable=True),
         sa.Column("worker_seen_at", columns.Instant(), nullable=True),
         sa.Column("swept_at", columns.Instant(), nullable=True),
+        sa.Column("notifies", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
+        sa.Column("captures", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.CheckConstraint("id = 1", name=op.f("ck_house_one_row")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_house")),
     )
@@ -99,7 +114,8 @@ def upgrade() -> None:
         sa.Column("last_error_at", columns.Instant(), nullable=True),
         sa.Column("dead_at", columns.Instant(), nullable=True),
         sa.CheckConstraint(
-            "kind IN ('start', 'settle', 'cancel', 'orphan', 'adopt', 'sweep')", name=op.f("ck_jobs_kind")
+            "kind IN ('start', 'settle', 'cancel', 'orphan', 'adopt', 'sweep', 'notify', 'capture', 'check')",
+            name=op.f("ck_jobs_kind"),
         ),
         sa.CheckConstraint("road IN ('watcher', 'platform', 'sweep', 'request')", name=op.f("ck_jobs_road")),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_jobs")),
@@ -136,6 +152,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("entry_id", "name", name=op.f("pk_ledger_salts")),
     )
     op.create_table(
+        "notifications",
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("event_id", sa.Text(), nullable=False),
+        sa.Column("body", columns.Bytes, nullable=False),
+        sa.Column("created_at", columns.Instant(), nullable=False),
+        sa.Column("attempts", columns.Integer64, server_default="0", nullable=False),
+        sa.Column("last_attempt_at", columns.Instant(), nullable=True),
+        sa.Column("last_status", columns.Integer64, nullable=True),
+        sa.Column("last_error", sa.Text(), nullable=True),
+        sa.Column("delivered_at", columns.Instant(), nullable=True),
+        sa.Column("stopped_at", columns.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_notifications")),
+        sa.UniqueConstraint("event_id", name=op.f("uq_notifications_event_id")),
+    )
+    op.create_table(
         "rejections",
         sa.Column("hour", columns.Instant(), nullable=False),
         sa.Column("cause", sa.Text(), nullable=False),
@@ -155,6 +186,17 @@ def upgrade() -> None:
         sa.Column("parse_error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("seq", name=op.f("pk_run_documents")),
         sa.UniqueConstraint("run_id", "version", name=op.f("uq_run_documents_run_id_version")),
+    )
+    op.create_table(
+        "run_events",
+        sa.Column("seq", columns.Integer64, nullable=False),
+        sa.Column("run_id", sa.Text(), nullable=False),
+        sa.Column("event_id", columns.Integer64, nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("received_at", columns.Instant(), nullable=False),
+        sa.Column("data", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("seq", name=op.f("pk_run_events")),
+        sa.UniqueConstraint("run_id", "event_id", name=op.f("uq_run_events_run_id_event_id")),
     )
     op.create_table(
         "run_steps",
@@ -220,6 +262,7 @@ def upgrade() -> None:
         sa.Column("agent_id", sa.Text(), nullable=True),
         sa.Column("prompt", sa.Text(), nullable=True),
         sa.Column("guidance", sa.Text(), nullable=True),
+        sa.Column("instructions", sa.Text(), nullable=True),
         sa.Column("model", sa.Text(), nullable=True),
         sa.Column("object_ids", columns.Json, nullable=True),
         sa.Column("submitted_by", sa.Text(), nullable=False),
@@ -248,6 +291,7 @@ def upgrade() -> None:
         sa.Column("failure_reason", sa.Text(), nullable=True),
         sa.Column("failure_source", sa.Text(), nullable=True),
         sa.Column("step_count", columns.Integer64, server_default="0", nullable=False),
+        sa.Column("pruned_at", columns.Instant(), nullable=True),
         sa.CheckConstraint("origin IN ('submitted', 'adopted')", name=op.f("ck_runs_origin")),
         sa.CheckConstraint(
             "settled_by IN ('watcher', 'platform', 'sweep', 'request')", name=op.f("ck_runs_settled_by")
@@ -290,5 +334,32 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("upstream_links", schema=None) as batch_op:
         batch_op.create_index("ix_upstream_links_run_id", ["run_id"], unique=False)
+
+    op.create_table(
+        "webhook_endpoints",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("upstream_id", sa.Text(), nullable=True),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("requested_at", columns.Instant(), nullable=False),
+        sa.Column("registered_at", columns.Instant(), nullable=True),
+        sa.Column("removed_at", columns.Instant(), nullable=True),
+        sa.Column("status", sa.Text(), nullable=True),
+        sa.Column("failures", columns.Integer64, nullable=True),
+        sa.Column("checked_at", columns.Instant(), nullable=True),
+        sa.Column("check_error", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_endpoints")),
+        sa.UniqueConstraint("upstream_id", name=op.f("uq_webhook_endpoints_upstream_id")),
+    )
+    op.create_table(
+        "webhook_secrets",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("endpoint_id", sa.Text(), nullable=False),
+        sa.Column("sealed", columns.Bytes, nullable=False),
+        sa.Column("created_at", columns.Instant(), nullable=False),
+        sa.Column("expires_at", columns.Instant(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_webhook_secrets")),
+    )
+    with op.batch_alter_table("webhook_secrets", schema=None) as batch_op:
+        batch_op.create_index("ix_webhook_secrets_endpoint_id", ["endpoint_id"], unique=False)
 
     # ### end Alembic commands ###

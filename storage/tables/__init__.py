@@ -1,0 +1,23 @@
+"""Every table, constraint and index. People query these with their own SQL: names are contracts.
+
+The classes define tables and validate nothing; CHECK constraints guard the schema, pydantic guards the edges.
+Statements use the Core tables below.
+"""
+
+from __future__ import annotations
+
+from storage.tables import declare
+from storage.tables.intake import Delivery, Rejection
+from storage.tables.outside import ApiKey, Notification, WebhookEndpoint, WebhookSecret
+from storage.tables.proof import LedgerEntry, LedgerSalt
+from storage.tables.runs import Run, RunDocument, RunEvent, RunStep, RunTag, RunUsage, UpstreamLink
+from storage.tables.work import Backfill, House, Job
+
+Base, metadata, table = declare.Base, declare.metadata, declare.table
+
+RUNS, RUN_TAGS, RUN_STEPS = table(Run), table(RunTag), table(RunStep)
+RUN_USAGE, RUN_DOCUMENTS, UPSTREAM_LINKS = table(RunUsage), table(RunDocument), table(UpstreamLink)
+DELIVERIES, REJECTIONS, JOBS, HOUSE = table(Delivery), table(Rejection), table(Job), table(House)
+LEDGER_ENTRIES, LEDGER_SALTS, API_KEYS = table(LedgerEntry), table(LedgerSalt), table(ApiKey)
+RUN_EVENTS, NOTIFICATIONS, BACKFILLS = table(RunEvent), table(Notification), table(Backfill)
+WEBHOOK_ENDPOINTS, WEBHOOK_SECRETS = table(WebhookEndpoint), table(WebhookSecret)

@@ -1,0 +1,67 @@
+"""How a table and its columns are declared. All tables share one metadata, so that constraints have names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import CheckConstraint, Column, Index, MetaData, Table, Text
+from sqlmodel import Field, SQLModel
+
+from storage.columns import NAMES, Bytes, Instant, Integer64, Json
+
+metadata = MetaData(naming_convention=NAMES)
+
+
+class Base(SQLModel):
+    """All tables of ours share one metadata, so that constraints have names."""
+
+    metadata = metadata
+
+
+def seq() -> Any:
+    return Field(default=None, sa_column=Column("seq", Integer64, primary_key=True))
+
+
+def text(*, null: bool = True, **options: Any) -> Any:
+    return Field(default=None, sa_type=Text, nullable=null, **options)
+
+
+def at(*, null: bool = True) -> Any:
+    return Field(default=None, sa_type=Instant, nullable=null)
+
+
+def integer(*, null: bool = True, default: int | None = None) -> Any:
+    server = {} if default is None else {"server_default": str(default)}
+    return Field(default=default, sa_type=Integer64, nullable=null, sa_column_kwargs=server)
+
+
+def flag() -> Any:
+    return Field(default=False, nullable=False, sa_column_kwargs={"server_default": sqlalchemy.text("false")})
+
+
+def json(*, null: bool = True) -> Any:
+    return Field(default=None, sa_type=Json, nullable=null)
+
+
+def blob(*, null: bool = True) -> Any:
+    return Field(default=None, sa_type=Bytes, nullable=null)
+
+
+def where(name: str, column: str, condition: str) -> Index:
+    """A partial index: small, since it holds the rows in question only."""
+    return Index(
+        name, column, sqlite_where=sqlalchemy.text(condition), postgresql_where=sqlalchemy.text(condition)
+    )
+
+
+def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def table(model: type[Base]) -> Table:
+    """The Core table of a class: what statements use."""
+    return metadata.tables[str(model.__tablename__)]

@@ -1,0 +1,172 @@
+"""The runs and what belongs to each."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Column, Index, Text, UniqueConstraint
+from sqlmodel import Field
+
+from storage import states
+from storage.columns import Integer64, Json
+from storage.tables import declare
+
+
+class Run(declare.Base, table=True):
+    """One run of an agent, from the moment we promised to take care of it."""
+
+    __tablename__ = "runs"
+    __table_args__ = (
+        declare.one_of("status", states.Status),
+        declare.one_of("origin", states.Origin),
+        declare.one_of("settled_by", states.Road),
+        UniqueConstraint("id"),
+        UniqueConstraint("upstream_id"),
+        UniqueConstraint("submitted_by", "idempotency_key"),
+        Index("ix_runs_agent_id_status", "agent_id", "status"),
+        Index("ix_runs_agent_id_created_at", "agent_id", "created_at"),
+        Index("ix_runs_status", "status"),
+        Index("ix_runs_created_at", "created_at"),
+        Index("ix_runs_settled_at", "settled_at"),
+        Index("ix_runs_cost_micros", "cost_micros"),
+        Index("ix_runs_duration_ms", "duration_ms"),
+        Index("ix_runs_model", "model"),
+        declare.where("ix_runs_stray", "stray_since", "stray_since IS NOT NULL"),
+    )
+    seq: int | None = declare.seq()
+    id: str = declare.text(null=False)
+    upstream_id: str | None = declare.text()
+    origin: str = declare.text(null=False)
+    status: str = declare.text(null=False)
+    agent_id: str | None = declare.text()
+    prompt: str | None = declare.text()
+    guidance: str | None = declare.text()
+    #: Instructions of an agent that is made for this run alone; only a run that is created in one call has them.
+    instructions: str | None = declare.text()
+    model: str | None = declare.text()
+    object_ids: Any = declare.json()
+    submitted_by: str = declare.text(null=False)
+    idempotency_key: str | None = declare.text()
+    request_sha256: str | None = declare.text()
+    accepted_at: datetime = declare.at(null=False)
+    created_at: datetime | None = declare.at()
+    started_at: datetime | None = declare.at()
+    completed_at: datetime | None = declare.at()
+    settled_at: datetime | None = declare.at()
+    settled_by: str | None = declare.text()
+    cancel_requested_at: datetime | None = declare.at()
+    refresh_requested_at: datetime | None = declare.at()
+    expected_by: datetime | None = declare.at()
+    asked_at: datetime | None = declare.at()
+    missing_since: datetime | None = declare.at()
+    #: When a create of ours may have been lost whose run still shows up upstream; null = none can.
+    stray_since: datetime | None = declare.at()
+    #: Whether the upstream took a callback address for this run.
+    watched: bool = declare.flag()
+    duration_ms: int | None = declare.integer()
+    input_tokens: int | None = declare.integer()
+    output_tokens: int | None = declare.integer()
+    tool_calls: int | None = declare.integer()
+    cost_micros: int | None = declare.integer()
+    output: str | None = declare.text()
+    summary: str | None = declare.text()
+    failure_reason: str | None = declare.text()
+    failure_source: str | None = declare.text()
+    step_count: int = declare.integer(null=False, default=0)
+    #: When texts, steps and documents were removed; measures and the ledger stay.
+    pruned_at: datetime | None = declare.at()
+
+
+class RunTag(declare.Base, table=True):
+    """A tag given at submission; a table of its own, since a rare tag is found 100 times faster so."""
+
+    __tablename__ = "run_tags"
+    __table_args__ = (Index("ix_run_tags_key_value_run_seq", "key", "value", "run_seq"),)
+    run_seq: int = Field(sa_type=Integer64, primary_key=True)
+    key: str = Field(sa_type=Text, primary_key=True)
+    run_id: str = declare.text(null=False)
+    value: str = declare.text(null=False)
+
+
+class RunStep(declare.Base, table=True):
+    """A step of a run's trace. `id` is the run's seq times 65,536 plus the position."""
+
+    __tablename__ = "run_steps"
+    __table_args__ = (Index("ix_run_steps_run_id", "run_id"),)
+    id: int | None = Field(default=None, sa_type=Integer64, primary_key=True)
+    run_id: str = declare.text(null=False)
+    position: int = declare.integer(null=False)
+    upstream_id: str | None = declare.text()
+    type: str | None = declare.text()
+    content: str | None = declare.text()
+    tool_name: str | None = declare.text()
+    tool_input: Any = declare.json()
+    tool_output: Any = declare.json()
+    duration_ms: int | None = declare.integer()
+    timestamp: datetime | None = declare.at()
+    salt: bytes = declare.blob(null=False)
+
+
+class RunUsage(declare.Base, table=True):
+    """A usage entry of a run. `id` as in `run_steps`."""
+
+    __tablename__ = "run_usage"
+    __table_args__ = (Index("ix_run_usage_run_id", "run_id"),)
+    id: int | None = Field(default=None, sa_type=Integer64, primary_key=True)
+    run_id: str = declare.text(null=False)
+    position: int = declare.integer(null=False)
+    upstream_id: str | None = declare.text()
+    kind: str | None = declare.text()
+    service: str | None = declare.text()
+    endpoint: str | None = declare.text()
+    method: str | None = declare.text()
+    status_code: int | None = declare.integer()
+    cost_micros: int | None = declare.integer()
+    prompt_tokens: int | None = declare.integer()
+    completion_tokens: int | None = declare.integer()
+    total_tokens: int | None = declare.integer()
+    model: str | None = declare.text()
+    timestamp: datetime | None = declare.at()
+    details: Any = Field(default=None, sa_column=Column("metadata", Json))
+    salt: bytes = declare.blob(null=False)
+
+
+class RunDocument(declare.Base, table=True):
+    """The upstream's answer byte for byte, as one zstd frame; a later fetch that differs is a further version."""
+
+    __tablename__ = "run_documents"
+    __table_args__ = (UniqueConstraint("run_id", "version"),)
+    seq: int | None = declare.seq()
+    run_id: str = declare.text(null=False)
+    version: int = declare.integer(null=False)
+    fetched_at: datetime = declare.at(null=False)
+    body: bytes = declare.blob(null=False)
+    body_sha256: str = declare.text(null=False)
+    size: int = declare.integer(null=False)
+    parse_error: str | None = declare.text()
+
+
+class RunEvent(declare.Base, table=True):
+    """An event of a run's stream. `event_id` is the upstream's number within the run: it grows, with gaps."""
+
+    __tablename__ = "run_events"
+    __table_args__ = (UniqueConstraint("run_id", "event_id"),)
+    seq: int | None = declare.seq()
+    run_id: str = declare.text(null=False)
+    event_id: int = declare.integer(null=False)
+    type: str = declare.text(null=False)
+    received_at: datetime = declare.at(null=False)
+    data: str = declare.text(null=False)
+
+
+class UpstreamLink(declare.Base, table=True):
+    """Which upstream runs are ours: the one we execute, and orphans of a create whose answer was lost."""
+
+    __tablename__ = "upstream_links"
+    __table_args__ = (declare.one_of("role", states.Role), Index("ix_upstream_links_run_id", "run_id"))
+    upstream_id: str = Field(sa_type=Text, primary_key=True)
+    run_id: str = declare.text(null=False)
+    role: str = declare.text(null=False)
+    linked_at: datetime = declare.at(null=False)
+    cancelled_at: datetime | None = declare.at()
