@@ -22,31 +22,38 @@ class Base(SQLModel):
 
 
 def seq() -> Any:
+    """The integer key: order of arrival inside this database."""
     return Field(default=None, sa_column=Column("seq", Integer64, primary_key=True))
 
 
 def text(*, null: bool = True, **options: Any) -> Any:
+    """A text; `options` go to Field."""
     return Field(default=None, sa_type=Text, nullable=null, **options)
 
 
 def at(*, null: bool = True) -> Any:
+    """An instant in UTC."""
     return Field(default=None, sa_type=Instant, nullable=null)
 
 
 def integer(*, null: bool = True, default: int | None = None) -> Any:
+    """A number of 64 bits on either database; `default` is also the server's."""
     server = {} if default is None else {"server_default": str(default)}
     return Field(default=default, sa_type=Integer64, nullable=null, sa_column_kwargs=server)
 
 
 def flag() -> Any:
+    """Yes or no, no by default."""
     return Field(default=False, nullable=False, sa_column_kwargs={"server_default": sqlalchemy.text("false")})
 
 
 def json(*, null: bool = True) -> Any:
+    """A JSON value."""
     return Field(default=None, sa_type=Json, nullable=null)
 
 
 def blob(*, null: bool = True) -> Any:
+    """Bytes."""
     return Field(default=None, sa_type=Bytes, nullable=null)
 
 
@@ -58,6 +65,7 @@ def where(name: str, column: str, condition: str) -> Index:
 
 
 def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
+    """A CHECK that the column holds one of an enum's values."""
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=column)
 
