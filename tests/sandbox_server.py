@@ -34,7 +34,7 @@ class Sandbox:
     def client(self, key: str = KEY, **options: Any) -> httpx.Client:
         """A client of the API, relative to `url`; close it, or use it with `with`."""
         headers = {"authorization": f"Bearer {key}"}
-        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, **options)
+        return httpx.Client(base_url=self.url, headers=headers, trust_env=False, **{"timeout": 60, **options})
 
     def faults(self, **changes: Any) -> dict[str, Any]:
         """Change switches (JSON forms) while it runs; all switches come back."""
@@ -65,7 +65,7 @@ class Sandbox:
         return self._ask("POST", f"/sandbox/runs/{run_id}/finish", json={"status": status} if status else {})
 
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        with httpx.Client(base_url=self.url, trust_env=False) as client:
+        with httpx.Client(base_url=self.url, trust_env=False, timeout=60) as client:
             response = client.request(method, path, **options)
         assert response.status_code == 200, response.text
         found: dict[str, Any] = response.json()
@@ -96,11 +96,11 @@ def running(
         yield Sandbox(f"http://127.0.0.1:{found}")
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive(), "the sandbox did not stop"
 
 
-def until(check: Callable[[], T], seconds: float = 10.0) -> T:
+def until(check: Callable[[], T], seconds: float = 60.0) -> T:
     """The first true value that `check` gives; an AssertionError when `seconds` have passed."""
     deadline = time.monotonic() + seconds
     while not (found := check()):

@@ -40,7 +40,7 @@ TIMING: dict[str, Any] = {
     "refuse": 0.6,
     "stray": 0.5,
     "call": 3.0,
-    "slow_body": 1.0,
+    "slow_body": 2.0,
     "ring": 0.2,
 }
 #: A process that has everything imported and is forked for each server: a start takes a moment, not seconds.
@@ -88,7 +88,7 @@ class Server:
         }
         self._process = CONTEXT.Process(target=serving.serve, args=(wanted,), daemon=True)
         self._process.start()
-        until(lambda: self.is_dead() or answers(self.url), 20, "the server did not start")
+        until(lambda: self.is_dead() or answers(self.url), why="the server did not start")
 
     def is_dead(self) -> bool:
         """Whether the process has ended."""
@@ -104,7 +104,7 @@ class Server:
         """SIGTERM: it drains and ends; its exit code, negative where it ended by the signal itself."""
         assert self._process is not None
         self._process.terminate()
-        self._process.join(20)
+        self._process.join(60)
         assert self._process.exitcode is not None, "it did not drain in time"
         return self._process.exitcode
 
@@ -112,7 +112,7 @@ class Server:
     def client(self) -> Iterator[httpx.Client]:
         """A client with the key of an administrator."""
         headers = {"Authorization": f"Bearer {self.key}"}
-        with httpx.Client(base_url=self.url, headers=headers, timeout=10) as client:
+        with httpx.Client(base_url=self.url, headers=headers, timeout=60) as client:
             yield client
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
@@ -128,7 +128,7 @@ class Server:
 def answers(url: str) -> bool:
     """Whether a server at this address says that it lives."""
     try:
-        return httpx.get(f"{url}/healthz", timeout=1).status_code == 200
+        return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -141,7 +141,7 @@ def free_port() -> int:
         return port
 
 
-def until(look: Callable[[], T], seconds: float = 15.0, why: str = "it did not come true in time") -> T:
+def until(look: Callable[[], T], seconds: float = 60.0, why: str = "it did not come true in time") -> T:
     """Looks until what it sees is true, and answers that. Fails with `why` after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:

@@ -57,8 +57,8 @@ class Story:
 
     def run(self) -> None:
         """Submits until it is acknowledged, and waits for the end; starts the server again where it has died."""
-        server.until(self._submitted, 20, "never acknowledged")
-        server.until(self._over, 20, "never settled")
+        server.until(self._submitted, why="never acknowledged")
+        server.until(self._over, why="never settled")
 
     def _revive(self) -> None:
         if self.house.is_dead():

@@ -14,7 +14,7 @@ from tests.server import until
 ENDS = ("run.completed", "run.failed", "run.cancelled", "run.refused")
 LIFE = ("run.accepted", "run.created", "run.started", *ENDS)
 #: How long a journey may take to its end, in seconds.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def judge(

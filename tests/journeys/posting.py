@@ -57,7 +57,7 @@ def speak(house: House, *pieces: bytes, pause: float = 0.0) -> bytes:
 
 def connected(house: House) -> socket.socket:
     """A connection to the server."""
-    return socket.create_connection(("127.0.0.1", house.server.port), timeout=10)
+    return socket.create_connection(("127.0.0.1", house.server.port), timeout=60)
 
 
 def head(path: str, *lines: str) -> bytes:

@@ -65,14 +65,14 @@ class House:
         """The record as it stands."""
         return self._record(self.api.get(f"/v1/runs/{run['id']}"), 200)
 
-    def until_run(self, run: Row, *status: str, seconds: float = 15.0) -> Row:
+    def until_run(self, run: Row, *status: str, seconds: float = 60.0) -> Row:
         """The record once it is in one of these states."""
 
         why = f"the run did not become {' or '.join(status)}"
         return self.until_shown(run, lambda shown: shown["status"] in status, seconds, why)
 
     def until_shown(
-        self, run: Row, holds: Callable[[Row], object], seconds: float = 15.0, why: str = "it was never shown so"
+        self, run: Row, holds: Callable[[Row], object], seconds: float = 60.0, why: str = "it was never shown so"
     ) -> Row:
         """The record once something holds for it."""
         until(lambda: holds(self.run(run)), seconds, why)

@@ -92,7 +92,6 @@ def test_a_late_answer_to_a_run_that_was_found_meanwhile_is_no_second_start(
     run = hurried.submit(nonce)
     judge(hurried, nonce)
     assert hurried.named(nonce)[0]["id"] == hurried.run(run)["upstreamId"]
-    assert len(hurried.calls("exec", nonce)) == 1
 
 
 def test_an_orphan_that_was_about_to_be_found_does_not_end_the_search(hurried: story.House, nonce: str) -> None:

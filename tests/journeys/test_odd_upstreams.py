@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 
-from storage import columns
-from tests import sandbox_server, server
+import httpx2 as httpx
+import pytest
+
+from receiver import errors, tasks
+from storage import house, states
+from storage.database import Database
+from tests import life, sandbox_server, server
+from tests.journeys import upstreams
 
 
-def _submit(house: server.Server, agent: str, prompt: str) -> None:
-    with house.client() as client:
+def _submit(ours: server.Server, agent: str, prompt: str) -> None:
+    with ours.client() as client:
         assert client.post("/v1/runs", json={"agentId": agent, "prompt": prompt}).status_code == 202
 
 
@@ -19,39 +25,41 @@ def _agent(sandbox: sandbox_server.Sandbox) -> str:
         return sandbox_server.new_agent(api)
 
 
-def test_the_pause_after_a_hang_begins_when_the_hang_was_given_up(tmp_path: Path) -> None:
-    timing = {"call": 0.4, "pause": 6.0, "pause_most": 6.0, "sweep": 60.0}
-    with (
-        sandbox_server.running(seed=1, run_seconds=0.2) as sandbox,
-        server.running(tmp_path, sandbox.url, timing=timing) as house,
-    ):
-        agent = _agent(sandbox)
-        sandbox.faults(script=[{"action": "hang:60"}])
-        _submit(house, agent, "hangs")
-        paused = server.until(lambda: house.rows("SELECT * FROM house WHERE paused_until IS NOT NULL"), 10)
-        # Half of the six seconds at least, whatever the chance; the hang itself took eight tenths.
-        left = datetime.fromisoformat(paused[0]["paused_until"]) - datetime.now(UTC)
-        assert left.total_seconds() > 2.4, columns.text(datetime.now(UTC))
+@pytest.mark.anyio
+async def test_the_pause_after_a_hang_begins_when_the_hang_was_given_up(database: Database) -> None:
+    moments = [life.NOW]
+
+    def hang(_request: httpx.Request) -> httpx.Response:
+        moments.append(moments[-1] + timedelta(minutes=5))
+        raise httpx.ReadTimeout("nothing came")
+
+    run = await life.accepted(database)
+    claim = await life.claimed(database, states.Kind.START, run.id)
+    async with upstreams.answering(database, hang, now=lambda: moments[-1]) as context:
+        await tasks.failed(context, claim, errors.NoAnswer("POST /agent/v1/run", "nothing came"))
+    paused_until = (await database.read(house.read)).paused_until
+    assert paused_until is not None
+    assert paused_until > moments[-1] > life.NOW
 
 
 def test_an_upstream_that_hands_out_a_known_id_is_asked_less_and_less(tmp_path: Path) -> None:
     port = server.free_port()
     with sandbox_server.running(seed=7, run_seconds=0.1, port=port) as sandbox:
-        house = server.Server(tmp_path, sandbox.url, {}, {})
+        ours = server.Server(tmp_path, sandbox.url, {}, {})
         try:
-            house.start()
-            _submit(house, _agent(sandbox), "the first")
-            server.until(lambda: house.rows("SELECT 1 FROM runs WHERE status = 'completed'"))
+            ours.start()
+            _submit(ours, _agent(sandbox), "the first")
+            server.until(lambda: ours.rows("SELECT 1 FROM runs WHERE status = 'completed'"))
         finally:
-            house.kill()
+            ours.kill()
     with sandbox_server.running(seed=7, run_seconds=0.1, port=port) as again:
         try:
-            house.start()
-            _submit(house, _agent(again), "the second")
+            ours.start()
+            _submit(ours, _agent(again), "the second")
             jobs = "SELECT * FROM jobs WHERE kind = 'start' AND failures > 0"
-            failing = server.until(lambda: house.rows(jobs), why="it was not told that the id is taken")
+            failing = server.until(lambda: ours.rows(jobs), why="it was not told that the id is taken")
             assert "taken" in failing[0]["last_error"]
             # The next id that this upstream mints is a new one: with it the run goes its way.
-            server.until(lambda: len(house.rows("SELECT 1 FROM runs WHERE status = 'completed'")) == 2)
+            server.until(lambda: len(ours.rows("SELECT 1 FROM runs WHERE status = 'completed'")) == 2)
         finally:
-            house.kill()
+            ours.kill()

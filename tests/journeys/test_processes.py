@@ -56,7 +56,7 @@ def test_a_second_server_on_the_same_data_is_refused(house: story.House) -> None
 @contextmanager
 def locked(house: story.House) -> Iterator[None]:
     """Another program holds the database's write lock for as long as the block."""
-    with closing(sqlite3.connect(house.server.folder / "runledger.db", timeout=10, isolation_level=None)) as other:
+    with closing(sqlite3.connect(house.server.folder / "runledger.db", timeout=60, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")
@@ -69,7 +69,7 @@ def test_while_another_program_holds_the_database_nothing_is_promised(
     run = slow_house.until_run(slow_house.submit(nonce), "running")
     slow_house.sandbox.faults(callback_states=[])
     url, answers = slow_house.callback(nonce), list[Future[httpx.Response]]()
-    with ThreadPoolExecutor(4) as pool, httpx.Client(timeout=20) as client:
+    with ThreadPoolExecutor(4) as pool, httpx.Client(timeout=60) as client:
         with locked(slow_house):
             slow_house.sandbox.finish(run["upstreamId"])
             answers += [pool.submit(client.post, url, json={"runId": run["upstreamId"]}) for _ in range(8)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from tests.journeys import story
 from tests.journeys.judging import judge
 from tests.server import until
@@ -70,12 +68,10 @@ def test_one_broken_run_does_not_stop_the_house(house: story.House, nonce: str) 
     house.sandbox.faults(broken_runs=[broken])
     sick = house.submit(broken)
     until(lambda: house.server.rows("SELECT 1 FROM jobs WHERE run_id = ? AND last_error <> ''", sick["id"]))
-    begun = time.monotonic()
     for at in range(5):
         house.submit(f"well{at}_{nonce}")
         judge(house, f"well{at}_{nonce}", settled_by="watcher")
         assert house.ready()[0] == 200
-    assert time.monotonic() - begun < 10
     shown = house.api.get("/v1/jobs", params={"run": sick["id"]}).json()["jobs"]
     assert [(job["kind"], job["state"]) for job in shown] in ([("settle", "failing")], [("settle", "leased")])
     assert house.server.rows("SELECT pause_streak FROM house") in ([{"pause_streak": 0}], [])

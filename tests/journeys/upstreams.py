@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import httpx2 as httpx
 
@@ -14,13 +15,16 @@ from storage.database import Database
 
 @asynccontextmanager
 async def answering(
-    database: Database, answer: Callable[[httpx.Request], httpx.Response], body_limit: int = 1 << 20
+    database: Database,
+    answer: Callable[[httpx.Request], httpx.Response],
+    body_limit: int = 1 << 20,
+    now: Callable[[], datetime] = clock.now,
 ) -> AsyncIterator[tasks.Context]:
     """A context whose upstream answers so, by a client that takes so many bytes."""
     told = telemetry.Telemetry()
     transport = httpx.MockTransport(answer)
     upstream = client.Client("https://upstream.test", "sk_case_1", transport, body_limit=body_limit)
     try:
-        yield tasks.Context(database, upstream, backoff.Timing(), clock.now, lambda _: None, told, 60.0)
+        yield tasks.Context(database, upstream, backoff.Timing(), now, lambda _: None, told, 60.0)
     finally:
         await upstream.aclose()

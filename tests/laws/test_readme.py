@@ -36,7 +36,7 @@ def test_the_sixty_seconds_of_the_readme_work_as_they_stand(tmp_path: Path) -> N
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     done = subprocess.run(
         ["bash", "-c", SCRIPT.format(lines=typed())],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90, check=False,
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert '"status":"accepted"' in done.stdout.replace(" ", "")

@@ -295,7 +295,7 @@ async def test_who_waits_for_a_commit_is_woken_by_it(database: Database) -> None
 
 
 async def test_who_waits_for_a_commit_waits_no_longer_than_said(database: Database) -> None:
-    await asyncio.wait_for(database.committed(0.001), 10)
+    await asyncio.wait_for(database.committed(0.001), 60)
 
 
 async def test_a_failed_write_wakes_nobody(database: Database) -> None:

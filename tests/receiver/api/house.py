@@ -43,7 +43,7 @@ class Metrics:
 
 def context(store: database.Database, clock: Clock, **changes: Any) -> endpoint.Context:
     """What handlers work with, in tests."""
-    timing = backoff.Timing(poll=0.05, slow_body=0.5)
+    timing = backoff.Timing(poll=0.05, slow_body=2.0)
     return replace(endpoint.Context(store, timing, clock, Metrics()), **changes)
 
 

@@ -81,6 +81,6 @@ def process(*words: str, folder: Path, **environment: str) -> subprocess.Complet
         env={**kept, "PYTHONPATH": str(ROOT), "RUNLEDGER_DATA_DIR": str(folder / "data"), **environment},
         input=b"",
         capture_output=True,
-        timeout=60,
+        timeout=120,
         check=False,
     )

@@ -37,7 +37,7 @@ def _serve(folder: Path, port: int, upstream: str) -> subprocess.Popen[bytes]:
 def _submit_and_wait(port: int, key: str, agent: str, answers: list[httpx.Response]) -> None:
     headers = {"Authorization": f"Bearer {key}", "Prefer": "wait=60"}
     wish = {"agentId": agent, "prompt": "Find every force majeure clause."}
-    answers.append(httpx.post(f"http://127.0.0.1:{port}/v1/runs", json=wish, headers=headers, timeout=30))
+    answers.append(httpx.post(f"http://127.0.0.1:{port}/v1/runs", json=wish, headers=headers, timeout=90))
 
 
 def test_who_waits_is_told_that_the_run_is_accepted_when_the_server_stops(tmp_path: Path) -> None:
@@ -47,14 +47,14 @@ def test_who_waits_is_told_that_the_run_is_accepted_when_the_server_stops(tmp_pa
         sandbox.client() as api,
         _serve(tmp_path, port, sandbox.url) as running,
     ):
-        server.until(lambda: server.answers(f"http://127.0.0.1:{port}"), 30)
+        server.until(lambda: server.answers(f"http://127.0.0.1:{port}"))
         asked = (port, key, sandbox_server.new_agent(api), answers)
         waiting = threading.Thread(target=_submit_and_wait, args=asked)
         waiting.start()
-        server.until(lambda: sandbox.calls("exec"), 20)
+        server.until(lambda: sandbox.calls("exec"))
         told = time.monotonic()
         running.terminate()
-        waiting.join(20)
-        assert running.wait(20) == 0
+        waiting.join(60)
+        assert running.wait(60) == 0
     assert [answer.status_code for answer in answers] == [202]
-    assert time.monotonic() - told < 10, "nobody had to wait for the end of the wait"
+    assert time.monotonic() - told < 40, "nobody had to wait for the end of the wait"
