@@ -39,19 +39,21 @@ def signed(
 
 def post_event(house: House, body: bytes, headers: Mapping[str, str | bytes]) -> httpx.Response:
     """Posts to the events' endpoint as the upstream does, without a key of ours."""
-    return httpx.post(f"{house.server.url}/webhooks/case", content=body, headers=dict(headers))  # type: ignore[arg-type]
+    return httpx.post(f"{house.server.url}/webhooks/case", content=body, headers=dict(headers), timeout=60)  # type: ignore[arg-type]
 
 
 def speak(house: House, *pieces: bytes, pause: float = 0.0) -> bytes:
     """Says raw bytes on a connection, piece by piece until something is answered; all that was answered."""
     heard = b""
-    with connected(house) as connection, contextlib.suppress(ConnectionError):
-        for piece in pieces:
-            connection.sendall(piece)
-            if select.select([connection], [], [], pause)[0]:
-                break
-        while chunk := connection.recv(65536):
-            heard += chunk
+    with connected(house) as connection:
+        with contextlib.suppress(ConnectionError):  # who turns a body away closes before all of it was said
+            for piece in pieces:
+                connection.sendall(piece)
+                if select.select([connection], [], [], pause)[0]:
+                    break
+        with contextlib.suppress(ConnectionError):
+            while chunk := connection.recv(65536):
+                heard += chunk
     return heard
 
 

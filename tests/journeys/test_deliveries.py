@@ -31,7 +31,7 @@ def test_of_fifty_identical_callbacks_one_is_accepted(slow_house: story.House, n
     slow_house.sandbox.faults(callback_states=[])
     slow_house.sandbox.finish(run["upstreamId"])
     url, body = slow_house.callback(nonce), {"runId": run["upstreamId"]}
-    with ThreadPoolExecutor(10) as pool, httpx.Client() as client:
+    with ThreadPoolExecutor(10) as pool, httpx.Client(timeout=60) as client:
         answers = list(pool.map(lambda _: client.post(url, json=body), range(50)))
     assert {answer.status_code for answer in answers} == {200}
     assert sorted(answer.json()["verdict"] for answer in answers) == ["accepted", *["duplicate"] * 49]
@@ -49,7 +49,7 @@ def test_a_callback_that_names_another_run_settles_the_one_of_its_address(
     slow_house.sandbox.finish(ours["upstreamId"])
     slow_house.sandbox.finish(other["upstreamId"])
     body = {"runId": other["upstreamId"], "status": "failed"}
-    assert httpx.post(slow_house.callback(f"ours_{nonce}"), json=body).status_code == 200
+    assert httpx.post(slow_house.callback(f"ours_{nonce}"), json=body, timeout=60).status_code == 200
     judge(slow_house, f"ours_{nonce}", settled_by="watcher")
     judge(slow_house, f"other_{nonce}", settled_by="watcher")
     kept = slow_house.deliveries(ours)[0]
@@ -89,7 +89,7 @@ BODIES = {
 @pytest.mark.parametrize("name", BODIES)
 def test_a_callback_with_an_odd_body_is_kept_as_it_came(slow_house: story.House, nonce: str, name: str) -> None:
     run = started(slow_house, nonce)
-    answer = httpx.post(slow_house.callback(nonce), content=BODIES[name])
+    answer = httpx.post(slow_house.callback(nonce), content=BODIES[name], timeout=60)
     assert answer.status_code == 200
     shown = slow_house.api.get(f"/v1/deliveries/{answer.json()['receipt']}")
     assert shown.status_code == 200
@@ -202,7 +202,7 @@ def test_a_signed_event_with_an_odd_body_is_kept(house: story.House, name: str) 
 
 @pytest.mark.parametrize("tail", ["", "x", "%00", "a.b", "../v1/runs", "a" * 5000, "%F0%9F%92%A9", "a/b"])
 def test_a_forged_callback_address_is_not_known(house: story.House, nonce: str, tail: str) -> None:
-    answer = httpx.post(f"{house.server.url}/callbacks/{tail}", json={"runId": nonce})
+    answer = httpx.post(f"{house.server.url}/callbacks/{tail}", json={"runId": nonce}, timeout=60)
     assert answer.status_code in (404, 401)
     assert answer.headers["content-type"] == "application/problem+json"
 
@@ -216,7 +216,7 @@ def test_a_token_that_was_changed_is_not_known(slow_house: story.House, nonce: s
         path[:-1] + ("A" if path[-1] != "A" else "B"),
         path.replace(".", "", 1),
     ):
-        assert httpx.post(slow_house.server.url + changed, json={}).status_code == 404
+        assert httpx.post(slow_house.server.url + changed, json={}, timeout=60).status_code == 404
     until(lambda: slow_house.server.rows("SELECT 1 FROM deliveries WHERE reason = 'unknown token'"))
     assert slow_house.deliveries(run) == []
     slow_house.sandbox.finish(run["upstreamId"])
@@ -225,7 +225,7 @@ def test_a_token_that_was_changed_is_not_known(slow_house: story.House, nonce: s
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD"])
 def test_only_post_is_taken(house: story.House, method: str) -> None:
-    answer = httpx.request(method, f"{house.server.url}/webhooks/case")
+    answer = httpx.request(method, f"{house.server.url}/webhooks/case", timeout=60)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
