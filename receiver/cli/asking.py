@@ -136,7 +136,6 @@ async def who_works(store: database.Database) -> tuple[bool, str]:
     if now - seen > timedelta(seconds=HEARTBEATS * backoff.Timing().heartbeat):
         ago = figures.age(seen, now)
         return False, f"The worker was last seen {ago}: it waits until `runledger serve` is started."
-    if state.is_paused(now) and state.paused_until is not None:
-        until = figures.instant(state.paused_until)
-        return True, f"The upstream is not asked before {until}: {state.pause_reason}."
+    if state.pause_streak:
+        return True, f"The upstream is in trouble; the worker tries on until it answers: {state.pause_reason}."
     return True, "The running worker does it."

@@ -200,15 +200,15 @@ async def _tell(
     from receiver.cli import asking, tables
     from storage import states
 
+    if waits and run.status not in states.TERMINAL:
+        print("It has not ended yet and goes on; `runledger show` tells how it stands.", file=sys.stderr)
     if as_json:
         print(run.model_dump_json(by_alias=True))
         return
     tables.console().print(tables.state(run.status), run.id)
     if run.status in states.TERMINAL and not always:
         print(_end(run))
-    elif waits:
-        print("It has not ended yet and goes on; `runledger show` tells how it stands.", file=sys.stderr)
-    else:
+    elif not waits:
         print((await asking.who_works(store))[1])
     print(f"  runledger show {run.id}")
 

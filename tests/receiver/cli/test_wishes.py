@@ -41,6 +41,14 @@ def test_a_prompt_comes_from_a_file_or_standard_input_as_it_is(bare: Desk, tmp_p
     assert bare.type("submit", "--agent", "a", "--json", *words, given=given).object["prompt"] == text
 
 
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_wait_that_is_over_says_that_the_run_goes_on(bare: Desk, form: list[str]) -> None:
+    screen = bare.type("submit", "--agent", "a", "--prompt", "x", "--wait", "0.01", *form)
+    assert screen.code == 1
+    assert "It has not ended yet and goes on" in screen.err
+    assert "accepted" in screen.out
+
+
 def test_an_idempotency_key_makes_two_submissions_one(bare: Desk) -> None:
     words = ["submit", "--agent", "a", "--idempotency-key", "k", "--json"]
     first, again = bare.type(*words, "--prompt", "x"), bare.type(*words, "--prompt", "x")
