@@ -31,7 +31,7 @@ from receiver import (
     worker,
 )
 from receiver.upstream import client, wire
-from storage import database, dialect, jobs, migrations
+from storage import database, dialect, house, jobs, migrations
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 #: Seconds before background work that broke is begun anew.
@@ -134,6 +134,7 @@ async def _running(
             await store.write(jobs.free_all)
         else:
             await store.read(migrations.check)
+        await store.write(house.follow, house.Follows(bool(given.notify_url), given.capture_events))
         await stack.enter_async_context(_in_background(told, lambda: ring.run(seams.timing.ring)))
         if with_worker:
             await stack.enter_async_context(

@@ -30,6 +30,14 @@ class State:
         return self.paused_until is not None and self.paused_until > now
 
 
+@dataclass(frozen=True, slots=True)
+class Follows:
+    """What follows the end of a run: the backend is told, the events of its stream are captured."""
+
+    notifies: bool = False
+    captures: bool = False
+
+
 def read(connection: Connection) -> State:
     """The shared state; the untouched one where nothing was written yet."""
     row = connection.execute(_READ).first()
@@ -78,6 +86,18 @@ def swept(connection: Connection, started: datetime) -> None:
     """A sweep that began at `started` went through all it had to."""
     _ensure(connection)
     connection.execute(update(HOUSE).values(swept_at=started))
+
+
+def follow(connection: Connection, wanted: Follows) -> None:
+    """From here on this follows the end of a run: for the server at its start, out of its settings."""
+    _ensure(connection)
+    connection.execute(update(HOUSE).values(notifies=wanted.notifies, captures=wanted.captures))
+
+
+def follows(connection: Connection) -> Follows:
+    """What follows the end of a run now; nothing where no server was ever started."""
+    row = connection.execute(select(HOUSE.c.notifies, HOUSE.c.captures)).first()
+    return Follows() if row is None else Follows(*row)
 
 
 def _ensure(connection: Connection) -> None:

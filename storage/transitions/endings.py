@@ -1,4 +1,4 @@
-"""How a run ends: the move, and the entry that tells it. Used by the other files of this room."""
+"""How a run ends: the move, what follows, the entry that tells it. Used by the other files of this room."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func
 
-from storage import columns, ledger, merkle, runs, states
+from storage import columns, house, jobs, ledger, merkle, runs, states
 from storage.tables import RUNS
 
 #: The measures that the terminal entry repeats: facts in the ledger by the columns they come from.
@@ -27,6 +27,10 @@ FACTS = {
 }
 
 
+#: Who submits runs that are fetched from long ago: the backend has known their ends for long.
+BACKFILL = "backfill"
+
+
 @dataclass(frozen=True, slots=True)
 class End:
     """A terminal state, by which road we know it, and who says so."""
@@ -42,7 +46,10 @@ class End:
 
 def end(connection: Connection, run_id: str, end: End) -> bool:
     """The guarded move into a terminal state; False where the run is in one already."""
-    return runs.move(connection, run_id, end.status, _values(end))
+    ended = runs.move(connection, run_id, end.status, _values(end))
+    if ended:
+        _follow(connection, run_id, end.at)
+    return ended
 
 
 def end_unknown(connection: Connection, run_id: str, end: End) -> bool:
@@ -52,7 +59,25 @@ def end_unknown(connection: Connection, run_id: str, end: End) -> bool:
     """
     unknown = and_(RUNS.c.id == run_id, RUNS.c.status == states.ACCEPTED.value, RUNS.c.upstream_id.is_(None))
     strays = {"stray_since": func.coalesce(RUNS.c.stray_since, columns.instant(end.at))}
-    return runs.change(connection, unknown, {"status": end.status.value, **_values(end), **strays})
+    values = {"status": end.status.value, **_values(end), **strays}
+    ended = runs.change(connection, unknown, values)
+    if ended:
+        _follow(connection, run_id, end.at)
+    return ended
+
+
+def _follow(connection: Connection, run_id: str, at: datetime) -> None:
+    """Wishes what the settings want done after an end: the backend is told, the stream captured."""
+    wanted = house.follows(connection)
+    run = runs.find(connection, run_id) if wanted != house.Follows() else None
+    if run is None:
+        return
+    kinds = []
+    if wanted.notifies and run.submitted_by != BACKFILL:
+        kinds.append(states.Kind.NOTIFY)
+    if wanted.captures and run.upstream_id is not None:
+        kinds.append(states.Kind.CAPTURE)
+    jobs.wish(connection, [jobs.Wish(kind, run_id, at) for kind in kinds])
 
 
 def _values(end: End) -> dict[str, Any]:

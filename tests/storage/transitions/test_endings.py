@@ -1,0 +1,86 @@
+"""What follows the end of a run, in the transaction that ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from storage import house, ids, jobs, runs, states, transitions
+from storage.database import Database
+from storage.states import Kind
+from tests import life
+
+pytestmark = pytest.mark.anyio
+
+BOTH = house.Follows(notifies=True, captures=True)
+SHOWN = transitions.Acquaintance("agent_7", "Review.", None, "m-7", life.at(-100), life.at(-90), "upstream")
+
+
+async def settled(database: Database) -> runs.Run:
+    return await life.settled_run(database)
+
+
+async def refused(database: Database) -> runs.Run:
+    run = await life.queued(database)
+    await database.write(jobs.free_all)
+    start = await life.claimed(database, Kind.START, run.id)
+    assert await database.write(transitions.refuse, start, "no such agent", life.at(3))
+    return run
+
+
+async def cancelled_here(database: Database) -> runs.Run:
+    run = await life.accepted(database)
+    await database.write(transitions.request_cancel, run.id, "key:backend", life.at(3))
+    return run
+
+
+async def adopted_ended(database: Database, by: str = "backend") -> runs.Run:
+    wish = transitions.Adopted(
+        ids.new(life.NOW), life.nonce("run"), by, states.Road.REQUEST, life.NOW, life.at(3600)
+    )
+    run, _ = await database.write(transitions.adopt, wish)
+    claim = await life.claimed(database, Kind.ADOPT, run.id)
+    await database.write(transitions.introduce_ended, claim, SHOWN, life.result(), life.at(3), None)
+    return run
+
+
+async def backfilled(database: Database) -> runs.Run:
+    return await adopted_ended(database, "backfill")
+
+
+async def follows(database: Database, run: runs.Run) -> list[str]:
+    """The jobs that a run has for its end alone."""
+    return [kind for kind in await life.open_jobs(database, run.id) if kind in ("capture", "notify")]
+
+
+@pytest.mark.parametrize(
+    ("end", "wanted"),
+    [
+        (settled, ["capture", "notify"]),
+        (refused, ["capture", "notify"]),
+        (adopted_ended, ["capture", "notify"]),
+        (cancelled_here, ["notify"]),
+        (backfilled, ["capture"]),
+    ],
+)
+async def test_the_end_of_a_run_is_followed_by_what_is_wanted_and_makes_sense(
+    database: Database, end: Callable[[Database], Awaitable[runs.Run]], wanted: list[str]
+) -> None:
+    await database.write(house.follow, BOTH)
+    assert await follows(database, await end(database)) == wanted
+
+
+async def test_nothing_follows_that_was_not_wished(database: Database) -> None:
+    assert await follows(database, await settled(database)) == []
+    await database.write(house.follow, house.Follows(notifies=True))
+    assert await follows(database, await settled(database)) == ["notify"]
+    await database.write(house.follow, house.Follows(captures=True))
+    assert await follows(database, await settled(database)) == ["capture"]
+
+
+async def test_a_further_version_of_the_document_is_no_second_end(database: Database) -> None:
+    run = await settled(database)
+    await database.write(house.follow, BOTH)
+    await life.settle(database, run, life.result(body=b'{"status":"completed","more":1}'), life.at(90))
+    assert await follows(database, run) == []
