@@ -14,7 +14,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import httpx2 as httpx
 import uvicorn
@@ -64,12 +64,30 @@ class Sandbox:
         """End a live run by hand; without a status it ends as the switches have it."""
         return self._ask("POST", f"/sandbox/runs/{run_id}/finish", json={"status": status} if status else {})
 
+    def held(self) -> list[dict[str, Any]]:
+        """What the actions `hold` and `hold_answer` hold now, oldest first: action, route, run, prompt, body."""
+        found: list[dict[str, Any]] = self._ask("GET", "/sandbox/held")["held"]
+        return found
+
+    def release(self, route: str | None = None) -> int:
+        """Let go on what is held now, of one route or all; how many it was. Wait for `held()` before."""
+        released: int = self._ask("POST", "/sandbox/release", json={"route": route} if route else {})["released"]
+        return released
+
     def _ask(self, method: str, path: str, **options: Any) -> dict[str, Any]:
         with httpx.Client(base_url=self.url, trust_env=False, timeout=60) as client:
             response = client.request(method, path, **options)
         assert response.status_code == 200, response.text
         found: dict[str, Any] = response.json()
         return found
+
+
+class _Server(uvicorn.Server):
+    """Tells the sandbox that it stops, as `runledger sandbox` does: held calls are not waited for."""
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        cast(app.Sandbox, self.config.app).stop()
+        await super().shutdown(sockets)
 
 
 @contextlib.contextmanager
@@ -86,7 +104,7 @@ def running(
     config = uvicorn.Config(
         sandbox, port=port, ws="none", log_level="warning", access_log=False, timeout_graceful_shutdown=1
     )
-    server = uvicorn.Server(config)
+    server = _Server(config)
     thread = threading.Thread(target=server.run, name="sandbox", daemon=True)
     thread.start()
     until(lambda: server.started or not thread.is_alive())

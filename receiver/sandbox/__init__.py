@@ -9,6 +9,7 @@ everything that can be made to go wrong, at start or while it runs (`PUT /sandbo
     agents, runs, endpoints, control    the handlers, a file per noun
     life        the timers that end runs              world     the agents, runs and endpoints that exist
     couriers    watcher callbacks and signed events   journal   what was asked and what was sent
+    holds       what waits until it is released
     house       the parts of one sandbox, together
     faults      the switches, described               rules     scripted faults
     readers     a switch's value, read and checked    chaos     which fault strikes the call at hand

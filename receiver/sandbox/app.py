@@ -21,6 +21,10 @@ class Sandbox(Starlette):
 
     parts: house.House
 
+    def stop(self) -> None:
+        """The server is told to stop: calls that are held end now, so that it need not wait for them."""
+        self.parts.holds.close()
+
     def build_middleware_stack(self) -> ASGIApp:
         return gate.Gate(super().build_middleware_stack(), self.parts, self.routes)
 
@@ -72,6 +76,8 @@ def _routes(parts: house.House) -> list[Route]:
         Route("/sandbox/faults", behind.show_faults, methods=["GET"]),
         Route("/sandbox/faults", behind.change_faults, methods=["PUT"]),
         Route("/sandbox/journal", behind.journal, methods=["GET"]),
+        Route("/sandbox/held", behind.held, methods=["GET"]),
+        Route("/sandbox/release", behind.release, methods=["POST"]),
         Route("/sandbox/runs", behind.runs, methods=["GET"]),
         Route("/sandbox/runs/{id}/finish", behind.finish, methods=["POST"]),
     ]

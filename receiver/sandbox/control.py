@@ -6,7 +6,7 @@ import re
 
 from starlette.requests import Request
 
-from receiver.sandbox import answers, checks, faults, house, views, world
+from receiver.sandbox import answers, checks, faults, house, rules, views, world
 
 
 class Control:
@@ -37,6 +37,17 @@ class Control:
             raise answers.Refusal(400, "after is the seq of an entry")
         execs = {run.id: run.exec_count for run in self._house.world.runs.values() if run.exec_count}
         return answers.Json({**self._house.journal.as_json(int(after)), "execs": execs})
+
+    async def held(self, request: Request) -> answers.Json:
+        """What waits to be released, the oldest first."""
+        return answers.Json({"held": self._house.holds.as_json()})
+
+    async def release(self, request: Request) -> answers.Json:
+        """Let everything go on that is held now, or that of one route: `{"route": "exec"}`."""
+        body = await request.body()
+        known = rules.ROUTES[1:]
+        route = checks.fields(body, {"route": known.__contains__}).get("route") if body else None
+        return answers.Json({"released": self._house.holds.release(str(route) if route else None)})
 
     async def runs(self, request: Request) -> answers.Json:
         """All runs in order of creation, with full prompts."""

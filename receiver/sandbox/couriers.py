@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 import httpx2 as httpx
 
-from receiver.sandbox import answers, audit, chaos, journal, rules, views, world
+from receiver.sandbox import answers, audit, chaos, holds, journal, rules, views, world
 
 _PATIENCE = 10.0  # seconds that a receiver has to answer
 _LONGEST_PAUSE = 60.0
@@ -39,15 +39,24 @@ class Parcel:
     headers: Callable[[bytes], dict[str, str]] = lambda _: {}
     event: str | None = None
     delivery: str | None = None
+    held: bool = False
+
+    @property
+    def subject(self) -> rules.Subject:
+        """What the rules may match it by."""
+        return rules.Subject(self.kind, self.run.id, self.run.agent_id, self.run.prompt)
 
 
 class Couriers:
     """Carries callbacks and events in tasks of its own, which live as long as `open`."""
 
-    def __init__(self, house: world.World, mischief: chaos.Chaos, record: journal.Journal, seed: int) -> None:
+    def __init__(
+        self, house: world.World, mischief: chaos.Chaos, record: journal.Journal, waiting: holds.Holds, seed: int
+    ) -> None:
         self._world = house
         self._chaos = mischief
         self._journal = record
+        self._holds = waiting
         self._ids = random.Random(f"{seed}:deliveries")
         self._tasks: set[asyncio.Task[None]] = set()
         self._client: httpx.AsyncClient | None = None
@@ -124,13 +133,13 @@ class Couriers:
 
     def _dispatch(self, copies: list[Parcel], drop_rate: float) -> list[asyncio.Task[None]]:
         """Tasks for the copies of one parcel that are not dropped; one rule strikes them all."""
-        parcel = copies[0]
-        run = parcel.run
-        rule = self._chaos.pick(rules.Subject(parcel.kind, run.id, run.agent_id, run.prompt))
+        rule = self._chaos.pick(copies[0].subject)
         if rule is not None and rule.verb == "drop":
             return self._drop(copies)
         if rule is not None and rule.verb == "delay":
             copies = [dataclasses.replace(copy, delay=float(rule.amount)) for copy in copies]
+        if rule is not None and rule.verb == "hold":
+            copies = [dataclasses.replace(copy, held=True) for copy in copies]
         dropped = [copy for copy in copies if self._chaos.chance(drop_rate)]
         self._drop(dropped)
         return [self._spawn(copy) for copy in copies[len(dropped) :]]
@@ -149,6 +158,8 @@ class Couriers:
         return task
 
     async def _deliver(self, parcel: Parcel) -> None:
+        if parcel.held and not await self._holds.wait(holds.Held("hold", parcel.subject, parcel.body)):
+            return
         await asyncio.sleep(parcel.delay)
         for attempt in range(1, parcel.retries + 2):
             status = await self._attempt(parcel, attempt)

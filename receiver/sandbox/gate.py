@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from receiver.sandbox import answers, checks, house, journal, rules
+from receiver.sandbox import answers, checks, holds, house, journal, rules
 
 _LARGEST_BODY = 16 * 1024 * 1024
 _JOURNALED_BODY = 64 * 1024
@@ -66,11 +66,17 @@ class Gate:
         rule = self._house.chaos.pick(subject)
         call = self._note(scope, route, run, body, rule)
         await asyncio.sleep(self._house.chaos.faults.latency)
-        answer = await self._answer(scope, body, rule)
-        if answer is None or (rule is not None and rule.verb == "lose_answer"):
+        verb = rule.verb if rule is not None else "pass"
+        held = holds.Held(verb, subject, call.body)
+        answer = None
+        if verb != "hold" or await self._house.holds.wait_with_client(held, receive):
+            answer = await self._answer(scope, body, rule)
+        if verb == "hold_answer" and not await self._house.holds.wait_with_client(held, receive):
+            answer = None
+        if answer is None or verb == "lose_answer":
             await cut(receive, send)
             return
-        if rule is not None and rule.verb == "hang":
+        if rule is not None and verb == "hang":
             await _hold(receive, float(rule.amount))
         call.status = answer.status
         await answer.send(send)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from receiver.sandbox import chaos, couriers, faults, journal, life, rules, world
+from receiver.sandbox import chaos, couriers, faults, holds, journal, life, rules, world
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +17,7 @@ class House:
     journal: journal.Journal
     couriers: couriers.Couriers
     life: life.Life
+    holds: holds.Holds
     public_only: bool
 
     def subject(self, route: str, run_id: str | None, body: object) -> rules.Subject:
@@ -37,5 +38,6 @@ def build(
     mischief = chaos.Chaos(switches, seed)
     record = journal.Journal(clock)
     place = world.World(seed, run_seconds, clock)
-    post = couriers.Couriers(place, mischief, record, seed)
-    return House(place, mischief, record, post, life.Life(place, post, mischief), public_only)
+    waiting = holds.Holds(clock)
+    post = couriers.Couriers(place, mischief, record, waiting, seed)
+    return House(place, mischief, record, post, life.Life(place, post, mischief), waiting, public_only)

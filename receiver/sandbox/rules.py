@@ -13,8 +13,12 @@ share of matching calls that are hit. Actions on API calls, with their defaults:
     empty[:500]     an empty body, no work done           hang:SECONDS   work done, the answer held back so long
     malformed       work done, the answer is not JSON     delay:SECONDS  the work is begun so much later
     truncated       work done, the answer stops half-way  pass           nothing; shields from later rules
+    hold            the work is begun once released       hold_answer    work done, the answer waits for a release
 
-On the routes `callback` and `event`: `drop`, `delay:SECONDS`, `pass`.
+On the routes `callback` and `event`: `drop`, `delay:SECONDS`, `hold`, `pass`.
+
+What is held waits for `POST /sandbox/release` (`{"route": "exec"}` frees that of one route), ten minutes at most;
+`GET /sandbox/held` tells what waits. A call that is held by `hold` does its work even if its client has hung up.
 """
 
 from __future__ import annotations
@@ -57,10 +61,12 @@ _AMOUNT = {
     "truncated": "",
     "lose_answer": "",
     "refuse_before": "",
+    "hold": "",
+    "hold_answer": "",
     "drop": "",
     "pass": "",
 }
-_SENT_ACTIONS = ("drop", "delay", "pass")
+_SENT_ACTIONS = ("drop", "delay", "hold", "pass")
 
 
 @dataclasses.dataclass(frozen=True)
