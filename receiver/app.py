@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from receiver import (
     access_log,
+    addresses,
     api,
     backoff,
     callbacks,
@@ -25,6 +26,7 @@ from receiver import (
     sealer,
     settings,
     signatures,
+    stopping,
     tasks,
     telemetry,
     tokens,
@@ -34,6 +36,7 @@ from receiver.upstream import client, wire
 from storage import database, dialect, house, jobs, migrations
 
 Work = Callable[[], Coroutine[Any, Any, None]]
+Life = Callable[[], AbstractAsyncContextManager[None]]
 #: Seconds before background work that broke is begun anew.
 RESTART = 1.0
 
@@ -49,19 +52,48 @@ class Seams:
 
 
 class Application:
-    """The server as one ASGI application: the public endpoints in front, everything else behind them."""
+    """The server as one ASGI application: the public endpoints in front, everything else behind them.
 
-    def __init__(self, public: ASGIApp, private: ASGIApp, stopping: asyncio.Event) -> None:
+    It may be mounted under a path of another application, which then has to run its `lifespan`.
+    """
+
+    def __init__(self, public: ASGIApp, private: Starlette, stop: asyncio.Event, life: Life) -> None:
         self._public = public
         self._private = private
-        self._stopping = stopping
+        self._stopping = stop
+        self._life = life
+        self._lives = False
+        private.router.lifespan_context = self.lifespan
+
+    @asynccontextmanager
+    async def lifespan(self, _host: object = None) -> AsyncIterator[None]:
+        """Everything that lives as long as the server, around the block; once. For a host: its `lifespan=`.
+
+        Starlette does not run the lifespans of what is mounted. The block has to be in the loop of the requests;
+        at its end the worker drains. Raises SettingsError, InUse, SchemaMismatch, Unavailable.
+        """
+        async with self._life():
+            self._lives = True
+            try:
+                with stopping.heard(self.stop):
+                    yield
+            finally:
+                self._lives = False
+                self.stop()
 
     def stop(self) -> None:
         """Says that the server is about to stop: requests that wait for a result are answered now."""
         self._stopping.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_public = scope["type"] == "http" and callbacks.is_public(callbacks.path_of(scope))
+        if scope["type"] == "lifespan":
+            await self._private(scope, receive, send)
+            return
+        if not self._lives:
+            raise RuntimeError("Runledger's lifespan does not run: give `lifespan=ledger.lifespan` to its host")
+        below = addresses.below(scope)
+        scope = {**scope, "path": scope.get("root_path", "") + below}  # whole again where a proxy took a part off
+        is_public = scope["type"] == "http" and callbacks.is_public(below)
         await (self._public if is_public else self._private)(scope, receive, send)
 
 
@@ -91,19 +123,18 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
     )
     context = endpoint.Context(store, seams.timing, seams.clock, told, given.metrics == "open")
 
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with _running(given, seams, store, signer, told, ring, with_worker):
-            yield
-
     private = Starlette(
         routes=endpoint.routes(api.OPERATIONS, context),
         middleware=[Middleware(access_log.AccessLog), Middleware(problems.LastResort)],
         exception_handlers=problems.HANDLERS,
-        lifespan=lifespan,
     )
     private.router.redirect_slashes = False  # a path that is not ours is a 404 problem, not a redirect
-    return Application(problems.LastResort(callbacks.Callbacks(public)), private, context.stopping)
+    return Application(
+        problems.LastResort(callbacks.Callbacks(public)),
+        private,
+        context.stopping,
+        lambda: _running(given, seams, store, signer, told, ring, with_worker),
+    )
 
 
 def _database(given: settings.Settings, seams: Seams, told: telemetry.Telemetry) -> database.Database:

@@ -68,12 +68,6 @@ class Gone(Exception):
     """The sender left before its body was whole: there is nobody to answer."""
 
 
-def path_of(scope: Scope) -> str:
-    """The path below wherever the application is mounted."""
-    path: str = scope["path"]
-    return path.removeprefix(scope.get("root_path", ""))
-
-
 def is_public(path: str) -> bool:
     """Whether a path is for this application."""
     return path == EVENTS or path.startswith(CALLBACKS)
@@ -86,7 +80,7 @@ class Callbacks:
         self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = path_of(scope)
+        path = addresses.below(scope)
         arrival = _Arrival(self._public, scope, receive)
         try:
             if scope["method"] != "POST":

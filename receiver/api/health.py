@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 from receiver import access, endpoint, shapes
@@ -65,8 +66,12 @@ async def get_metrics(call: Plain) -> endpoint.Answer:
 
 
 async def get_description(call: Plain) -> endpoint.Answer:
-    """The OpenAPI description of this interface."""
-    return endpoint.Answer(200, call.description)
+    """The OpenAPI description of this interface, which says where it is mounted."""
+    root = call.address("")
+    if not root:
+        return endpoint.Answer(200, call.description)
+    described = json.loads(call.description) | {"servers": [{"url": root}]}
+    return endpoint.Answer(200, json.dumps(described, indent=1).encode())
 
 
 OPERATIONS = (

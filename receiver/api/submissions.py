@@ -30,9 +30,9 @@ async def submit_run(call: Submit) -> endpoint.Answer:
         raise errors.KeyReused(done.run.id)
     seconds = wait(call.headers.getlist("prefer"))
     if seconds is None:
-        return _answer(done.run, 202 if done.is_new else 200)
+        return _answer(call, done.run, 202 if done.is_new else 200)
     run = await _settled(call, done.run, seconds)
-    return _answer(run, 200 if run.is_terminal else 202, {"preference-applied": f"wait={seconds}"})
+    return _answer(call, run, 200 if run.is_terminal else 202, {"preference-applied": f"wait={seconds}"})
 
 
 def _submission(call: Submit) -> runs.Submission:
@@ -117,9 +117,9 @@ async def watch_run(call: Watch) -> endpoint.Answer:
     """Takes care of a run that was created elsewhere; a known id answers its record."""
     known = await call.database.read(runs.find, call.body.run_id)
     if known is not None:
-        return _answer(known, 200)
+        return _answer(call, known, 200)
     run, is_new = await call.database.write(transitions.adopt, _adopted(call))
-    return _answer(run, 202 if is_new else 200)
+    return _answer(call, run, 202 if is_new else 200)
 
 
 def _adopted(call: Watch) -> transitions.Adopted:
@@ -138,7 +138,7 @@ async def cancel_run(call: Plain) -> endpoint.Answer:
     run = await call.database.write(transitions.request_cancel, call.ids["id"], call.caller.actor, call.now)
     if run is None:
         raise errors.NotFound("there is no run of that id")
-    return _answer(run, 200 if run.is_terminal else 202)
+    return _answer(call, run, 200 if run.is_terminal else 202)
 
 
 async def refresh_run(call: Plain) -> endpoint.Answer:
@@ -148,11 +148,13 @@ async def refresh_run(call: Plain) -> endpoint.Answer:
         raise errors.NotFound("there is no run of that id")
     if run.upstream_id is None:
         raise errors.NotCreatedYet(run.id)
-    return _answer(run, 202)
+    return _answer(call, run, 202)
 
 
-def _answer(run: runs.Run, status: int, headers: dict[str, str] | None = None) -> endpoint.Answer:
-    location = {"location": f"/v1/runs/{run.id}"}
+def _answer(
+    call: Submit | Watch | Plain, run: runs.Run, status: int, headers: dict[str, str] | None = None
+) -> endpoint.Answer:
+    location = {"location": call.address(f"/v1/runs/{run.id}")}
     return endpoint.Answer(status, shapes.Run.model_validate(run), {**location, **(headers or {})})
 
 

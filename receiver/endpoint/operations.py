@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from receiver import access, backoff, shapes
+from receiver import access, addresses, backoff, shapes
 from storage import database
 
 Q = TypeVar("Q", bound=shapes.Query | None)
@@ -81,12 +81,17 @@ class Call(Generic[Q, B]):
         """The headers, without regard to case."""
         return self.request.headers
 
+    def address(self, path: str) -> str:
+        """A path of ours as a client asks for it, wherever we are mounted."""
+        root: str = self.request.scope.get("root_path", "")
+        return root + path
+
     def link(self, name: str, value: str | int | None) -> dict[str, str]:
         """The Link header (RFC 8288) to the next page, where the parameter `name` has a `value`."""
         if value is None:
             return {}
         kept = [(known, given) for known, given in self.parameters if known != name]
-        target = f"{self.request.scope['path']}?{urlencode([*kept, (name, str(value))])}"
+        target = f"{self.address(addresses.below(self.request.scope))}?{urlencode([*kept, (name, str(value))])}"
         return {"link": f'<{target}>; rel="next"'}
 
 

@@ -43,3 +43,19 @@ def test_loopback_is_recognised(url: str) -> None:
 @pytest.mark.parametrize("url", ["https://api.case.dev", "http://10.0.0.1", "http://127.0.0.1.example.com", ""])
 def test_nothing_else_is_taken_for_loopback(url: str) -> None:
     assert not addresses.is_loopback(url)
+
+
+@pytest.mark.parametrize(
+    ("path", "root", "outer", "below"),
+    [
+        ("/v1/runs", "", "", "/v1/runs"),
+        ("/runledger/v1/runs", "/runledger", "", "/v1/runs"),
+        ("/api/runledger/v1/runs", "/api/runledger", "/api", "/v1/runs"),
+        ("/runledger/v1/runs", "/api/runledger", "/api", "/v1/runs"),  # a proxy took /api off
+        ("/runledgers/v1/runs", "/runledger", "", "/runledgers/v1/runs"),
+    ],
+)
+def test_the_path_below_a_mount_is_found_whatever_a_proxy_took_off(
+    path: str, root: str, outer: str, below: str
+) -> None:
+    assert addresses.below({"path": path, "root_path": root, "app_root_path": outer}) == below

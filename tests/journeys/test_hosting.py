@@ -1,0 +1,181 @@
+"""The programs of the manual, run as it says: a backend beside Runledger, and backends that have it mounted."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from tests import sandbox_server, server
+from tests.journeys import story
+
+ROOT = Path(__file__).parent.parent.parent
+PROGRAMS = {
+    name: (program, options.split())
+    for program, name, options in re.findall(
+        r"```python\n(# [^\n]*uvicorn (\w+):app --port 8000([^\n]*)\n.*?)```",
+        (ROOT / "deploy" / "README.md").read_text(),
+        re.DOTALL,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Host:
+    """A backend's process, with Runledger inside or beside it; `ledger` is a client of Runledger's part."""
+
+    process: subprocess.Popen[bytes]
+    backend: httpx.Client
+    ledger: httpx.Client
+    behind: server.Server
+    sandbox: sandbox_server.Sandbox
+    agent: str
+
+    @property
+    def path(self) -> str:
+        """Where Runledger is mounted; empty at the root."""
+        return self.ledger.base_url.path.rstrip("/")
+
+    def ask(self, review: str) -> str:
+        """Asks the backend for a review; our id of the run that it handed in."""
+        wanted = {"id": review, "agent": self.agent, "question": f"Review {review}.", "matter": "0042"}
+        answer = self.backend.post("/reviews", json=wanted)
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["run"])
+
+    def until(self, run: str, status: str) -> story.Row:
+        """The record of a run once it is in that state."""
+
+        def look() -> story.Row | None:
+            shown: story.Row = self.ledger.get(f"/v1/runs/{run}").raise_for_status().json()
+            return shown if shown["status"] == status else None
+
+        return server.until(look, why=f"the run did not become {status}") or {}
+
+
+@contextmanager
+def hosted(name: str, folder: Path) -> Iterator[Host]:
+    """A program of the manual in a process of its own; runs go on until the sandbox is told to end them."""
+    program, options = PROGRAMS[name]
+    (folder / f"{name}.py").write_text(program)
+    port = server.free_port()
+    url = f"http://127.0.0.1:{port}"
+    with sandbox_server.running(run_seconds=story.NEVER) as sandbox, sandbox.client() as upstream:
+        behind = server.Server(folder, sandbox.url, {"sweep": story.NEVER}, {})
+        if name == "beside":
+            behind.start()
+        below = behind.url if name == "beside" else f"{url}/runledger"
+        environment = {each: value for each, value in os.environ.items() if not each.startswith("RUNLEDGER_")} | {
+            "CASEDEV_API_KEY": sandbox_server.KEY,
+            "CASEDEV_BASE_URL": sandbox.url,
+            "RUNLEDGER_DATA_DIR": str(folder),
+            "RUNLEDGER_PUBLIC_URL": below,
+            "LEDGER_URL": behind.url,
+            "LEDGER_KEY": behind.key,
+        }
+        words = [sys.executable, "-m", "uvicorn", f"{name}:app", "--port", str(port), *options]
+        log, key = folder / "host.log", {"Authorization": f"Bearer {behind.key}"}
+        with log.open("wb") as out, httpx.Client(base_url=below, headers=key, timeout=60) as ledger:
+            process = subprocess.Popen(words, cwd=folder, env=environment, stdout=out, stderr=out)
+            try:
+                with httpx.Client(base_url=url, timeout=60) as backend:
+                    server.until(lambda: process.poll() is not None or _answers(backend))
+                    assert process.poll() is None, "the host did not start"
+                    yield Host(process, backend, ledger, behind, sandbox, sandbox_server.new_agent(upstream))
+            finally:
+                process.kill()
+                process.wait()
+                behind.kill()
+                print(log.read_text())
+
+
+def _answers(backend: httpx.Client) -> bool:
+    try:
+        return backend.get("/").status_code == 404
+    except httpx.TransportError:
+        return False
+
+
+@pytest.fixture(scope="module", params=PROGRAMS)
+def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """Each of the manual's backends."""
+    with hosted(request.param, tmp_path_factory.mktemp(request.param)) as running:
+        yield running
+
+
+def test_the_manual_has_an_example_of_each_way() -> None:
+    assert set(PROGRAMS) == {"beside", "mounted", "mounted_fastapi"}
+
+
+def test_a_run_of_the_backend_is_called_back_and_settled(host: Host) -> None:
+    run, again = host.ask("1"), host.ask("1")
+    assert run == again
+    upstream = host.until(run, "running")["upstreamId"]
+    host.sandbox.finish(upstream)
+    assert host.until(run, "completed")["output"]
+    (address,) = host.sandbox.run(upstream)["watchers"]
+    assert httpx.URL(address).path.startswith(f"{host.path}/callbacks/")
+    taken = host.behind.rows("SELECT verdict FROM deliveries WHERE run_id = ? AND road = 'watcher'", run)
+    assert {"verdict": "accepted"} in taken
+
+
+def test_addresses_that_are_answered_hold_wherever_it_is_mounted(host: Host) -> None:
+    ledger, path = host.ledger, host.path
+    wish = {"agentId": host.agent, "prompt": "Find every force majeure clause."}
+    older, newer = (ledger.post("/v1/runs", json=wish) for _ in range(2))
+    assert older.headers["location"] == f"{path}/v1/runs/{older.json()['id']}"
+    link = ledger.get("/v1/runs", params={"limit": 1, "sort": "accepted"}).links["next"]["url"]
+    assert link.startswith(f"{path}/v1/runs?limit=1&sort=accepted&cursor=")
+    for followed in (newer.headers["location"], link):
+        assert ledger.get(ledger.base_url.join(followed)).status_code == 200
+    assert ledger.get("/openapi.json").json().get("servers", [{"url": ""}]) == [{"url": path}]
+    server.until(lambda: ledger.get("/readyz").status_code == 200)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/nothing", 404),
+        ("GET", "/", 404),
+        ("GET", "/healthz/", 404),
+        ("DELETE", "/v1/runs", 405),
+        ("GET", "/callbacks/token", 405),
+        ("POST", "/callbacks/forged", 404),
+        ("GET", "/v1/runs?limt=1", 400),
+    ],
+)
+def test_errors_are_problems_wherever_it_is_mounted(host: Host, method: str, path: str, status: int) -> None:
+    answer = host.ledger.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_a_host_that_stops_answers_who_waits_and_lets_the_worker_drain(tmp_path: Path) -> None:
+    answers: list[httpx.Response] = []
+    with hosted("mounted", tmp_path) as host:
+        wish = {"agentId": host.agent, "prompt": "Find every force majeure clause."}
+
+        def wait() -> None:
+            answers.append(host.ledger.post("/v1/runs", json=wish, headers={"Prefer": "wait=60"}, timeout=90))
+
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        server.until(lambda: host.sandbox.calls("exec"))
+        host.process.send_signal(signal.SIGTERM)
+        waiting.join(60)
+        # uvicorn takes the signal a second time once all has ended well.
+        assert host.process.wait(60) in (0, -signal.SIGTERM)
+        (running,) = host.behind.rows("SELECT status FROM runs")
+        (held,) = host.behind.rows("SELECT count(*) AS held FROM jobs WHERE lease_until IS NOT NULL")
+    assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [(202, "running")]
+    assert (running["status"], held["held"]) == ("running", 0)

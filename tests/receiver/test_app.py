@@ -1,0 +1,49 @@
+"""The server as an application that others mount."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from receiver import settings
+from receiver.app import Application, create_app
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Application:
+    return create_app(
+        settings.load(None, data_dir=tmp_path, casedev_base_url="http://127.0.0.1:9"), with_worker=False
+    )
+
+
+async def _get(host: Starlette, path: str, root: str = "") -> httpx.Response:
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=host, root_path=root), base_url="http://host"
+    ) as client:
+        return await client.get(path)
+
+
+async def test_without_its_lifespan_it_says_what_the_host_forgot(ledger: Application) -> None:
+    with pytest.raises(RuntimeError, match=r"lifespan=ledger\.lifespan"):
+        await _get(Starlette(routes=[Mount("/runledger", ledger)]), "/runledger/healthz")
+
+
+async def test_it_is_found_two_mounts_deep(ledger: Application) -> None:
+    host = Starlette(routes=[Mount("/a", Starlette(routes=[Mount("/b", ledger)]))])
+    async with ledger.lifespan():
+        assert (await _get(host, "/a/b/openapi.json")).json()["servers"] == [{"url": "/a/b"}]
+        assert (await _get(host, "/a/healthz")).status_code == 404
+
+
+async def test_it_is_found_behind_a_proxy_that_takes_a_part_of_the_path_off(ledger: Application) -> None:
+    host = Starlette(routes=[Mount("/runledger", ledger)])
+    async with ledger.lifespan():
+        answer = await _get(host, "/runledger/openapi.json", "/api")
+        assert answer.json()["servers"] == [{"url": "/api/runledger"}]
+        assert (await _get(host, "/runledger/callbacks/forged", "/api")).status_code == 405
