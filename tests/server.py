@@ -39,7 +39,7 @@ TIMING: dict[str, Any] = {
     "ask_lost": 0.5,
     "refuse": 0.6,
     "stray": 0.5,
-    "call": 3.0,
+    "call": 5.0,
     "slow_body": 2.0,
     "ring": 0.2,
 }

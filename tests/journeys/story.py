@@ -87,6 +87,20 @@ class House:
         """Has the sandbox misbehave by these rules, and by no others."""
         self.sandbox.faults(script=list(rules))
 
+    def until_held(self, route: str, nonce: str) -> None:
+        """Waits until a call of this nonce stands at a gate of the sandbox's, `hold` or `hold_answer`."""
+        until(lambda: self._held(route, nonce), why=f"no call of {route} was held")
+
+    def release(self, route: str) -> None:
+        """Opens the gates of a route, and waits until nobody stands there."""
+        self.sandbox.release(route)
+        until(lambda: all(each["route"] != route for each in self.sandbox.held()))
+
+    def _held(self, route: str, nonce: str) -> bool:
+        return any(
+            each["route"] == route and nonce in f"{each['prompt']} {each['body']}" for each in self.sandbox.held()
+        )
+
     def named(self, nonce: str) -> list[Row]:
         """The upstream runs of a nonce, oldest first."""
         return [run for run in self.sandbox.runs() if nonce in run["prompt"]]

@@ -41,7 +41,7 @@ def bad_day(chance: random.Random, doomed: str) -> faults.Faults:
 @pytest.fixture(scope="module")
 def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
     """A server that has seen better days."""
-    timing = {"sweep": 0.3, "stray": 10.0}
+    timing = {"sweep": 0.3, "stray": 60.0}
     with story.opened(tmp_path_factory.mktemp("bad"), timing=timing, run_seconds=0.3) as opened:
         yield opened
 

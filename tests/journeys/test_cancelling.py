@@ -29,10 +29,11 @@ def test_while_the_upstream_is_down_a_cancelled_run_is_never_created(house: stor
 
 
 def test_a_create_that_was_under_way_at_the_cancel_leaves_an_orphan(house: story.House, nonce: str) -> None:
-    house.script({"route": "create", "prompt": nonce, "times": 1, "action": "delay:0.6"})
+    house.script({"route": "create", "prompt": nonce, "times": 1, "action": "hold"})
     run = house.submit(nonce)
-    until(lambda: house.sandbox.journal()["requests"] and house.server.rows("SELECT 1 FROM jobs WHERE fence > 0"))
+    house.until_held("create", nonce)
     assert house.cancel(run, 200)["status"] == "cancelled"
+    house.release("create")
     until(lambda: "run.orphan" in house.told(run))
     judge(house, nonce, status="cancelled", settled_by="request", execs=0)
     assert house.named(nonce)[0]["status"] == "cancelled"
@@ -73,19 +74,22 @@ def test_a_queued_run_whose_exec_fails_can_be_cancelled(house: story.House, nonc
 
 
 def test_a_cancel_that_overtakes_exec_wins(house: story.House, nonce: str) -> None:
-    house.script({"route": "exec", "prompt": nonce, "times": 1, "action": "delay:1"})
+    house.script({"route": "exec", "prompt": nonce, "times": 1, "action": "hold"})
     run = house.submit(nonce)
-    until(lambda: house.calls("exec", nonce))
+    house.until_held("exec", nonce)
     house.cancel(run)
+    house.until_named(nonce, "cancelled")
+    house.release("exec")
     judge(house, nonce, status="cancelled", execs=0)
 
 
 def test_a_cancel_while_exec_is_answered_slowly_ends_a_running_run(house: story.House, nonce: str) -> None:
-    house.script({"route": "exec", "prompt": nonce, "times": 1, "action": "hang:1"})
+    house.script({"route": "exec", "prompt": nonce, "times": 1, "action": "hold_answer"})
     house.sandbox.faults(callback_delay=0.2)
     run = house.submit(nonce)
-    until(lambda: any(each["execCount"] for each in house.named(nonce)))
+    house.until_held("exec", nonce)
     house.cancel(run)
+    house.release("exec")
     ended = until(lambda: house.server.rows("SELECT * FROM runs WHERE id = ? AND settled_at", run["id"]))[0]
     judge(house, nonce, status=ended["status"])
     assert house.named(nonce)[0]["status"] == ended["status"]
@@ -126,9 +130,10 @@ def test_a_refused_run_stays_as_it_is(house: story.House, nonce: str) -> None:
 
 
 def test_a_cancel_while_create_is_being_refused_ends_as_cancelled(house: story.House, nonce: str) -> None:
-    house.script({"route": "create", "prompt": nonce, "action": "delay:0.5"})
+    house.script({"route": "create", "prompt": nonce, "times": 1, "action": "hold"})
     run = house.submit(nonce, agentId="agent_of_nobody")
-    until(lambda: house.server.rows("SELECT 1 FROM jobs WHERE run_id = ? AND fence > 0", run["id"]))
+    house.until_held("create", nonce)
     assert house.cancel(run, 200)["status"] == "cancelled"
+    house.release("create")
     judge(house, nonce, status="cancelled", settled_by="request", execs=0)
     assert house.named(nonce) == []

@@ -26,7 +26,7 @@ def test_a_lost_answer_to_create_is_found_again(house: story.House, nonce: str) 
     assert len(house.calls("create", nonce)) == 1
 
 
-@pytest.mark.parametrize("action", ["lose_answer", "malformed", "truncated", "hang:4"])
+@pytest.mark.parametrize("action", ["lose_answer", "malformed", "truncated", "hold_answer"])
 def test_a_lost_answer_to_exec_is_asked_for(house: story.House, nonce: str, action: str) -> None:
     house.script({"route": "exec", "prompt": nonce, "times": 1, "action": action})
     house.submit(nonce)
@@ -43,7 +43,7 @@ def test_an_unusable_answer_to_create_doubles_nothing(house: story.House, nonce:
 
 
 def test_a_lost_create_of_a_cancelled_run_is_swept_up(swept_house: story.House, nonce: str) -> None:
-    swept_house.script({"route": "create", "prompt": nonce, "times": 1, "action": "hang:20"})
+    swept_house.script({"route": "create", "prompt": nonce, "times": 1, "action": "hold_answer"})
     run = swept_house.submit(nonce)
     swept_house.until_named(nonce)
     assert swept_house.cancel(run, 200)["status"] == "cancelled"
@@ -54,16 +54,17 @@ def test_a_lost_create_of_a_cancelled_run_is_swept_up(swept_house: story.House, 
 def test_a_create_that_is_done_long_after_it_was_given_up_is_swept_up(
     swept_house: story.House, nonce: str
 ) -> None:
-    swept_house.script({"route": "create", "prompt": nonce, "times": 1, "action": "delay:4"})
+    swept_house.script({"route": "create", "prompt": nonce, "times": 1, "action": "hold"})
     run = swept_house.submit(nonce)
     judge(swept_house, nonce)
+    swept_house.release("create")
     until(lambda: "run.orphan" in swept_house.told(run))
     judge(swept_house, nonce)
     assert sorted(each["status"] for each in swept_house.named(nonce)) == ["cancelled", "completed"]
 
 
 #: Leases that nobody renews, so that a slow job is claimed again.
-HURRIED = {"lease": 0.7, "heartbeat": story.NEVER, "call": 6.0, "sweep": 0.3}
+HURRIED = {"lease": 0.7, "heartbeat": story.NEVER, "call": 60.0, "sweep": 0.3, "stray": 60.0}
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +75,10 @@ def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
 
 
 def test_a_create_that_outlives_its_lease_leaves_an_orphan(hurried: story.House, nonce: str) -> None:
-    hurried.script({"route": "create", "prompt": nonce, "times": 1, "action": "delay:2"})
+    hurried.script({"route": "create", "prompt": nonce, "times": 1, "action": "hold"})
     run = hurried.submit(nonce)
     judge(hurried, nonce)
+    hurried.release("create")
     until(lambda: "run.orphan" in hurried.told(run))
     judge(hurried, nonce)
     assert sorted(each["status"] for each in hurried.named(nonce)) == ["cancelled", "completed"]
@@ -86,18 +88,24 @@ def test_a_late_answer_to_a_run_that_was_found_meanwhile_is_no_second_start(
     hurried: story.House, nonce: str
 ) -> None:
     hurried.script(
-        {"route": "create", "prompt": nonce, "times": 1, "action": "hang:1"},
-        {"route": "exec", "prompt": nonce, "times": 1, "action": "delay:0.5"},
+        {"route": "create", "prompt": nonce, "times": 1, "action": "hold_answer"},
+        {"route": "exec", "prompt": nonce, "times": 1, "action": "hold"},
     )
     run = hurried.submit(nonce)
+    hurried.until_held("exec", nonce)
+    hurried.release("create")
+    hurried.release("exec")
     judge(hurried, nonce)
     assert hurried.named(nonce)[0]["id"] == hurried.run(run)["upstreamId"]
 
 
 def test_an_orphan_that_was_about_to_be_found_does_not_end_the_search(hurried: story.House, nonce: str) -> None:
     hurried.script(
-        {"route": "create", "prompt": nonce, "times": 1, "action": "hang:1"},
-        {"route": "details", "prompt": nonce, "times": 1, "action": "delay:0.5"},
+        {"route": "create", "prompt": nonce, "times": 1, "action": "hold_answer"},
+        {"route": "details", "prompt": nonce, "times": 1, "action": "hold"},
     )
     hurried.submit(nonce)
+    hurried.until_held("details", nonce)
+    hurried.release("create")
+    hurried.release("details")
     judge(hurried, nonce)

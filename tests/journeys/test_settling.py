@@ -10,12 +10,13 @@ from tests.server import until
 def test_a_callback_that_arrives_during_a_settle_is_not_swallowed(slow_house: story.House, nonce: str) -> None:
     run = slow_house.submit(nonce)
     slow_house.until_run(run, "running")
-    slow_house.script({"route": "details", "prompt": nonce, "times": 1, "action": "hang:1"})
+    slow_house.script({"route": "details", "prompt": nonce, "times": 1, "action": "hold_answer"})
     slow_house.refresh(run)
-    until(lambda: slow_house.calls("details", nonce))
+    slow_house.until_held("details", nonce)
     slow_house.sandbox.finish(slow_house.named(nonce)[0]["id"])
     until(lambda: slow_house.deliveries(run))
     assert slow_house.run(run)["status"] == "running"
+    slow_house.release("details")
     judge(slow_house, nonce, settled_by="watcher")
     assert len(slow_house.calls("details", nonce)) == 2
 
@@ -24,12 +25,14 @@ def test_a_callback_during_a_settle_that_fails_is_not_swallowed(slow_house: stor
     run = slow_house.submit(nonce)
     slow_house.until_run(run, "running")
     slow_house.script(
-        {"route": "details", "prompt": nonce, "times": 1, "action": "hang:0.5"},
+        {"route": "details", "prompt": nonce, "times": 1, "action": "hold_answer"},
         {"route": "details", "prompt": nonce, "times": 2, "action": "status:500"},
     )
     slow_house.refresh(run)
-    until(lambda: slow_house.calls("details", nonce))
+    slow_house.until_held("details", nonce)
     slow_house.sandbox.finish(slow_house.named(nonce)[0]["id"])
+    until(lambda: slow_house.deliveries(run))
+    slow_house.release("details")
     judge(slow_house, nonce, settled_by="watcher")
 
 

@@ -76,14 +76,15 @@ def test_a_rate_limit_is_obeyed_by_all(house: story.House, nonce: str, retry_aft
 def test_a_success_does_not_end_a_pause_that_was_asked_for(house: story.House, nonce: str) -> None:
     slow, limited, late = f"slow_{nonce}", f"limited_{nonce}", f"late_{nonce}"
     house.script(
-        {"route": "exec", "prompt": slow, "times": 1, "action": "hang:0.5"},
+        {"route": "exec", "prompt": slow, "times": 1, "action": "hold_answer"},
         {"route": "create", "prompt": limited, "times": 1, "action": "status:429"},
     )
     house.sandbox.faults(retry_after="2")
     started = house.submit(slow)
-    until(lambda: house.calls("exec", slow))
+    house.until_held("exec", slow)
     house.submit(limited)
-    until(lambda: house.calls("create", limited))
+    until(lambda: house.server.rows("SELECT 1 FROM house WHERE pause_streak > 0"))
+    house.release("exec")
     house.until_run(started, "running", "completed")
     house.submit(late)
     judge(house, late)

@@ -147,7 +147,7 @@ def test_a_held_answer_outlasts_the_client(sandbox: Sandbox, api: httpx.Client) 
 def test_a_delayed_call_does_its_work_later(sandbox: Sandbox, api: httpx.Client) -> None:
     """The client is gone when the run comes into being."""
     agent = sandbox_server.new_agent(api)
-    _script(sandbox, route="create", times=1, action="delay:0.3")
+    _script(sandbox, route="create", times=1, action="delay:3")
     with pytest.raises(httpx.ReadTimeout), sandbox.client(timeout=0.1) as hasty:
         sandbox_server.new_run(hasty, agentId=agent)
     assert sandbox.runs() == []
