@@ -6,9 +6,12 @@ everything that can be made to go wrong, at start or while it runs (`PUT /sandbo
 
     app         the route table and the lifespan
     gate        what every call passes: the journal, the key, the faults, cut connections
-    agents, runs, endpoints, control    the handlers, a file per noun
-    life        the timers that end runs              world     the agents, runs and endpoints that exist
-    couriers    watcher callbacks and signed events   journal   what was asked and what was sent
+    agents, runs, endpoints, deliveries, control    the handlers, a file per noun
+    life        the timers that end runs              world     the agents and runs that exist
+    callbacks   what watchers are told                events    what endpoints are told, and how it is signed
+    couriers    carry both, with retries and losses   subscriptions  endpoints, secrets, what was delivered
+    turns       the order of events, and disorder     signing   the signature of an event
+    journal     what was asked and what was sent
     holds       what waits until it is released
     house       the parts of one sandbox, together
     faults      the switches, described               rules     scripted faults

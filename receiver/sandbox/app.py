@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from receiver.sandbox import agents, answers, control, endpoints, faults, gate, house, runs
+from receiver.sandbox import agents, answers, control, deliveries, endpoints, faults, gate, house, runs
 
 
 class Sandbox(Starlette):
@@ -55,7 +55,8 @@ def create_app(
 
 def _routes(parts: house.House) -> list[Route]:
     agent, run = agents.Agents(parts), runs.Runs(parts)
-    endpoint, behind = endpoints.Endpoints(parts), control.Control(parts)
+    endpoint, delivery = endpoints.Endpoints(parts), deliveries.Deliveries(parts)
+    behind = control.Control(parts)
     return [
         Route("/agent/v1/agents", agent.create, methods=["POST"], name="agents.create"),
         Route("/agent/v1/agents", agent.list, methods=["GET"], name="agents.list"),
@@ -73,6 +74,20 @@ def _routes(parts: house.House) -> list[Route]:
         Route("/agent/v1/run/{id}/watch", run.watch, methods=["POST"], name="watch"),
         Route("/webhooks/v1/endpoints", endpoint.create, methods=["POST"], name="endpoints.create"),
         Route("/webhooks/v1/endpoints", endpoint.list, methods=["GET"], name="endpoints.list"),
+        Route("/webhooks/v1/endpoints/{id}", endpoint.get, methods=["GET"], name="endpoints.get"),
+        Route("/webhooks/v1/endpoints/{id}", endpoint.update, methods=["PATCH"], name="endpoints.update"),
+        Route("/webhooks/v1/endpoints/{id}", endpoint.delete, methods=["DELETE"], name="endpoints.delete"),
+        Route("/webhooks/v1/endpoints/{id}/test", endpoint.test, methods=["POST"], name="endpoints.test"),
+        Route(
+            "/webhooks/v1/endpoints/{id}/rotate_secret",
+            endpoint.rotate_secret,
+            methods=["POST"],
+            name="endpoints.rotate_secret",
+        ),
+        Route("/webhooks/v1/event_types", endpoint.event_types, methods=["GET"], name="event_types"),
+        Route("/webhooks/v1/deliveries", delivery.list, methods=["GET"], name="deliveries.list"),
+        Route("/webhooks/v1/deliveries/{id}", delivery.get, methods=["GET"], name="deliveries.get"),
+        Route("/webhooks/v1/deliveries/{id}/replay", delivery.replay, methods=["POST"], name="deliveries.replay"),
         Route("/sandbox/faults", behind.show_faults, methods=["GET"]),
         Route("/sandbox/faults", behind.change_faults, methods=["PUT"]),
         Route("/sandbox/journal", behind.journal, methods=["GET"]),

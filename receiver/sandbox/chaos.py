@@ -59,8 +59,7 @@ def _rules(switches: faults.Faults) -> Iterator[tuple[str, rules.Rule]]:
     if switches.unauthorized:
         yield "unauthorized", rules.Rule("status:401")
     if switches.withdrawn:
-        agent_routes = [route for route in rules.API_ROUTES if not route.startswith("endpoints")]
-        for route in agent_routes:
+        for route in rules.AGENT_ROUTES:
             yield "withdrawn", rules.Rule(f"status:{switches.withdrawn}", route)
     if switches.rate_limit:
         yield "rate_limit", rules.Rule("status:429", probability=switches.rate_limit)

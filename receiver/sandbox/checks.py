@@ -48,6 +48,13 @@ def limit(value: str | None, highest: int = 250) -> int:
     return int(value)
 
 
+def one_of(value: str | None, allowed: Sequence[str], name: str) -> str | None:
+    """A query parameter that is one of a few words, or absent."""
+    if value is not None and value not in allowed:
+        raise answers.Refusal(400, f"{name} must be one of {', '.join(allowed)}")
+    return value
+
+
 def text(value: object) -> bool:
     """Whether it is text."""
     return isinstance(value, str)

@@ -68,6 +68,15 @@ class Faults:
     event_drop_rate: float = _switch(0.0, _rate, "share of events that are never sent")
     event_retries: int = _switch(5, _count, "further attempts after no answer, 408, 429 or 5xx; other 4xx lose it")
     event_forged: bool = _switch(False, readers.boolean, "events are signed with a key that is not the endpoint's")
+    event_disorder: float = _switch(
+        0.0, _seconds, "events come in the wrong order: each waits so long for a later one to overtake it"
+    )
+    event_missed_recorded: bool = _switch(
+        True, readers.boolean, "events for an endpoint that is not active are kept as failed deliveries"
+    )
+    auto_disable_after: int = _switch(
+        50, _count, "failed deliveries in a row after which an endpoint is auto_disabled, 0 for never"
+    )
     event_key_encoding: str = _switch(
         "base64", readers.choice(ENCODINGS), "how the secrets of new endpoints hold the key after whsec_"
     )

@@ -42,7 +42,8 @@ class Answer:
             self.body += message.get("body", b"")
 
     async def send(self, send: Send) -> None:
-        headers = [*self.headers, (b"content-length", str(len(self.body)).encode())]
+        length = [] if self.status == 204 else [(b"content-length", str(len(self.body)).encode())]
+        headers = [*self.headers, *length]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
 

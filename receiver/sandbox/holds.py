@@ -10,11 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from collections.abc import Callable
 
 from starlette.types import Receive
 
-from receiver.sandbox import rules
+from receiver.sandbox import rules, world
 
 #: Seconds after which a thing that nobody releases goes on by itself.
 PATIENCE = 600.0
@@ -41,7 +40,7 @@ class Held:
 class Holds:
     """Everything that waits now, the oldest first."""
 
-    def __init__(self, clock: Callable[[], float], patience: float = PATIENCE) -> None:
+    def __init__(self, clock: world.Clock, patience: float = PATIENCE) -> None:
         self._clock = clock
         self._patience = patience
         self._held: list[Held] = []

@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
-from receiver.sandbox import chaos, couriers, faults, holds, journal, life, rules, world
+from receiver.sandbox import (
+    callbacks,
+    chaos,
+    couriers,
+    events,
+    faults,
+    holds,
+    journal,
+    life,
+    rules,
+    subscriptions,
+    world,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,6 +27,8 @@ class House:
     chaos: chaos.Chaos
     journal: journal.Journal
     couriers: couriers.Couriers
+    register: subscriptions.Register
+    events: events.Events
     life: life.Life
     holds: holds.Holds
     public_only: bool
@@ -31,13 +44,14 @@ class House:
         return rules.Subject(route, run_id, known_agent, prompt if isinstance(prompt, str) else "")
 
 
-def build(
-    seed: int, run_seconds: float, switches: faults.Faults, public_only: bool, clock: Callable[[], float]
-) -> House:
-    """An empty sandbox; `clock` gives seconds since 1970."""
+def build(seed: int, run_seconds: float, switches: faults.Faults, public_only: bool, clock: world.Clock) -> House:
+    """An empty sandbox."""
     mischief = chaos.Chaos(switches, seed)
     record = journal.Journal(clock)
     place = world.World(seed, run_seconds, clock)
     waiting = holds.Holds(clock)
-    post = couriers.Couriers(place, mischief, record, waiting, seed)
-    return House(place, mischief, record, post, life.Life(place, post, mischief), waiting, public_only)
+    post = couriers.Couriers(mischief, record, waiting)
+    register = subscriptions.Register(seed, clock)
+    told = events.Events(place, mischief, post, register, seed)
+    course = life.Life(place, callbacks.Callbacks(place, mischief, post, seed), told, mischief)
+    return House(place, mischief, record, post, register, told, course, waiting, public_only)

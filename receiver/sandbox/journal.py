@@ -28,12 +28,12 @@ class Call:
 
 @dataclasses.dataclass
 class Sent:
-    """One attempt at a callback or event; `error` says why there is no status, `dropped` included."""
+    """One attempt at a callback, event or test event; `error` says why there is no status, `dropped` included."""
 
     seq: int
     at: float
     kind: str
-    run: str
+    run: str | None
     url: str
     attempt: int
     body: object
@@ -41,6 +41,11 @@ class Sent:
     delivery: str | None = None
     status: int | None = None
     error: str | None = None
+
+    @property
+    def delivered(self) -> bool:
+        """Whether it was answered with a 2xx."""
+        return self.status is not None and 200 <= self.status < 300
 
 
 class Journal:
@@ -57,7 +62,7 @@ class Journal:
         self._calls.append(call)
         return call
 
-    def sent(self, kind: str, run: str, url: str, attempt: int, body: object) -> Sent:
+    def sent(self, kind: str, run: str | None, url: str, attempt: int, body: object) -> Sent:
         sent = Sent(next(self._seq), self._clock(), kind, run, url, attempt, body)
         self._sent.append(sent)
         return sent

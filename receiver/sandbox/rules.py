@@ -29,7 +29,7 @@ from collections.abc import Mapping
 
 from receiver.sandbox import readers
 
-API_ROUTES = (
+AGENT_ROUTES = (
     "agents.create",
     "agents.list",
     "agents.get",
@@ -44,9 +44,21 @@ API_ROUTES = (
     "cancel",
     "watch",
     "execute",
+)
+WEBHOOK_ROUTES = (
+    "event_types",
     "endpoints.create",
     "endpoints.list",
+    "endpoints.get",
+    "endpoints.update",
+    "endpoints.delete",
+    "endpoints.rotate_secret",
+    "endpoints.test",
+    "deliveries.list",
+    "deliveries.get",
+    "deliveries.replay",
 )
+API_ROUTES = (*AGENT_ROUTES, *WEBHOOK_ROUTES)
 RUN_ROUTES = ("get", "exec", "status", "details", "cancel", "watch")
 SENT_ROUTES = ("callback", "event")
 ROUTES = ("*", *API_ROUTES, *SENT_ROUTES)

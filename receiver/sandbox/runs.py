@@ -43,9 +43,7 @@ class Runs:
     async def list(self, request: Request) -> answers.Json:
         params = request.query_params
         limit = checks.limit(params.get("limit"))
-        agent, status = params.get("agentId"), params.get("status")
-        if status is not None and status not in world.STATES:
-            raise answers.Refusal(400, f"status must be one of {', '.join(world.STATES)}")
+        agent, status = params.get("agentId"), checks.one_of(params.get("status"), world.STATES, "status")
 
         def wanted(run: world.Run) -> bool:
             return agent in (None, run.agent_id) and status in (None, run.status)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 
-from receiver.sandbox import world
+from receiver.sandbox import journal, subscriptions, world
 
 Json = dict[str, object]
 
@@ -75,18 +75,51 @@ def run_in_sandbox(run: world.Run) -> Json:
     return {**run_in_list(run), "prompt": run.prompt, **shown, "watchers": list(run.watchers)}
 
 
-def endpoint(record: world.Endpoint) -> Json:
-    """A webhook endpoint without its secret."""
+def endpoint(record: subscriptions.Endpoint, now: float) -> Json:
+    """A webhook endpoint without its secrets. The interface names no fields: these are those of its requests."""
+    previous = record.secrets(now)[1:]
     return {
         "id": record.id,
         "url": record.url,
         "description": record.description,
         "eventTypeFilters": record.filters,
         "resourceScopes": record.scopes,
-        "status": "active",
+        "status": record.status,
+        "consecutiveFailures": record.failures,
         "createdAt": instant(record.created_at),
-        "updatedAt": instant(record.created_at),
+        "updatedAt": instant(record.updated_at),
+        "lastDeliveryAt": _instant(record.last_delivery_at),
+        "secretRotatedAt": _instant(record.rotated_at),
+        "previousSecretExpiresAt": _instant(previous[0].expires_at) if previous else None,
     }
+
+
+def delivery(record: subscriptions.Delivery) -> Json:
+    """A delivery of the history, in the same spelling."""
+    return {
+        "id": record.id,
+        "endpointId": record.endpoint.id,
+        "eventId": record.event["id"],
+        "eventType": record.event["type"],
+        "status": record.status,
+        "attempts": record.attempts,
+        "responseStatus": record.response_status,
+        "occurredAt": record.event["occurred_at"],
+        "createdAt": instant(record.created_at),
+        "lastAttemptAt": _instant(record.last_attempt_at),
+        "isReplay": record.replay,
+    }
+
+
+def test_result(sent: journal.Sent, seconds: float) -> Json:
+    """What became of a test event; `error` names what kept it from being answered."""
+    took = round(seconds * 1000)
+    return {"delivered": sent.delivered, "responseStatus": sent.status, "durationMs": took, "error": sent.error}
+
+
+def event_type(kind: str, scope: str, about: str) -> Json:
+    """An event type of the catalogue."""
+    return {"type": kind, "scope": scope, "stability": "stable", "description": about}
 
 
 def _agent_times(record: world.Agent) -> Json:

@@ -1,8 +1,7 @@
-"""The agents, runs and webhook endpoints that exist, and the rules by which they change."""
+"""The agents and runs that exist, and the rules by which they change."""
 
 from __future__ import annotations
 
-import base64
 import dataclasses
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,9 @@ from receiver.sandbox import answers, transcript
 DEFAULT_MODEL = "anthropic/claude-sonnet-4.6"
 STATES = ("queued", "running", "completed", "failed", "cancelled")
 ENDED = STATES[2:]
+
+#: Seconds since 1970.
+Clock = Callable[[], float]
 
 
 @dataclasses.dataclass
@@ -54,33 +56,18 @@ class Run:
         return self.status in ENDED
 
 
-@dataclasses.dataclass
-class Endpoint:
-    """A webhook endpoint; `secret` is shown once, at creation, and `encoding` says how it holds the key."""
-
-    id: str
-    url: str
-    description: str | None
-    filters: list[str]
-    scopes: object
-    secret: str
-    encoding: str
-    created_at: float
-
-
-Record = TypeVar("Record", Agent, Run, Endpoint)
+Record = TypeVar("Record", Agent, Run)
 
 
 class World:
     """Everything there is. The same seed and the same calls give the same ids and the same contents."""
 
-    def __init__(self, seed: int, run_seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(self, seed: int, run_seconds: float, clock: Clock) -> None:
         self._seed = seed
         self._run_seconds = run_seconds
         self.clock = clock
         self.agents: dict[str, Agent] = {}
         self.runs: dict[str, Run] = {}
-        self.endpoints: dict[str, Endpoint] = {}
 
     def add_agent(self, fields: Mapping[str, object], *, ephemeral: bool = False) -> Agent:
         agent_id = "agent_" + self._token("agent", len(self.agents))
@@ -151,19 +138,6 @@ class World:
             run.started_at = run.completed_at
         agent = self.agents[run.agent_id]
         agent.active = agent.active and not agent.ephemeral
-
-    def add_endpoint(
-        self, url: str, description: str | None, filters: list[str], scopes: object, encoding: str
-    ) -> Endpoint:
-        ordinal = len(self.endpoints)
-        key = random.Random(f"{self._seed}:secret:{ordinal}").randbytes(32)
-        held = base64.b64encode(key).decode() if encoding == "base64" else key.hex()
-        endpoint_id = "whe_" + self._token("endpoint", ordinal)
-        endpoint = Endpoint(
-            endpoint_id, url, description, filters, scopes, "whsec_" + held, encoding, self.clock()
-        )
-        self.endpoints[endpoint.id] = endpoint
-        return endpoint
 
     def _token(self, kind: str, ordinal: int) -> str:
         return random.Random(f"{self._seed}:{kind}:{ordinal}").randbytes(12).hex()

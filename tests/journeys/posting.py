@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import httpx2 as httpx
 
-from receiver.sandbox import couriers
+from receiver.sandbox import signing
 from tests.journeys.story import House
 
 ANY_KEY = b"not the key of any endpoint"
@@ -29,11 +29,11 @@ def signed(
 ) -> dict[str, str]:
     """The three headers over a body, by the house's secret, another one, or any key whatever."""
     delivery, moment = f"dlv_{secrets.token_hex(8)}", str(int(time.time() if at is None else at))
-    used = couriers.signing_key(secret or house.secret, "base64") if key is None else key
+    used = signing.signing_key(secret or house.secret, "base64") if key is None else key
     return {
         "case-webhook-id": delivery,
         "case-webhook-timestamp": moment,
-        "case-webhook-signature": couriers.signature(used, delivery, moment, body),
+        "case-webhook-signature": signing.signature(used, delivery, moment, body),
     }
 
 

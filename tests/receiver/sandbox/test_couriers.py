@@ -10,7 +10,7 @@ import httpx2 as httpx
 import pytest
 import standardwebhooks
 
-from receiver.sandbox import couriers
+from receiver.sandbox import signing
 from tests import sandbox_server
 from tests.receiver.sandbox.catcher import Catcher, Caught
 from tests.sandbox_server import Sandbox
@@ -181,12 +181,12 @@ def test_events_verify_with_the_standard_library_of_the_scheme(api: httpx.Client
 
 def test_the_signature_agrees_with_a_known_one() -> None:
     """A vector of the scheme that was not made here."""
-    key = couriers.signing_key("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "base64")
+    key = signing.signing_key("whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=", "base64")
     body = (
         b'{"id":"evt_sim_0001","type":"agent.run.completed","occurred_at":"2026-11-23T12:00:00.000Z",'
         b'"data":{"runId":"run_sim_0001","agentId":"agent_sim_0001","status":"completed"}}'
     )
-    found = couriers.signature(key, "dlv_sim_0001", "1795435200", body)
+    found = signing.signature(key, "dlv_sim_0001", "1795435200", body)
     assert found == "v1,vKdPy4I9bv8T2F9qgW85S7ZRBwlXUZlfo0Qo5EwoA7c="
 
 
