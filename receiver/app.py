@@ -21,6 +21,7 @@ from receiver import (
     callbacks,
     clock,
     endpoint,
+    notify,
     problems,
     rejections,
     sealer,
@@ -43,11 +44,12 @@ RESTART = 1.0
 
 @dataclass(frozen=True)
 class Seams:
-    """Where a test or a host program may stand in: time, waits, the wire to the upstream, a look at commits."""
+    """Where a test or a host program may stand in: time, waits, the wires to upstream and backend, the commits."""
 
     timing: backoff.Timing = field(default_factory=backoff.Timing)
     clock: Callable[[], datetime] = clock.now
     transport: wire.Transport | None = None
+    backend: wire.Transport | None = None
     observe: Callable[[database.Group], None] | None = None
 
 
@@ -109,6 +111,7 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
         signatures.decode(secret.get_secret_value(), given.webhook_key_encoding)
         for secret in given.webhook_secrets
     )
+    notifier = _notifier(given, seams)
     ring = rejections.Ring(store, seams.clock)
     public = callbacks.Public(
         store,
@@ -133,7 +136,7 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
         problems.LastResort(callbacks.Callbacks(public)),
         private,
         context.stopping,
-        lambda: _running(given, seams, store, signer, told, ring, with_worker),
+        lambda: _running(given, seams, store, signer, told, ring, notifier, with_worker),
     )
 
 
@@ -154,6 +157,7 @@ async def _running(
     signer: tokens.Signer,
     told: telemetry.Telemetry,
     ring: rejections.Ring,
+    notifier: notify.Notifier | None,
     with_worker: bool,
 ) -> AsyncIterator[None]:
     """Everything that lives as long as the server. What was started last stops first."""
@@ -167,6 +171,8 @@ async def _running(
             await store.read(migrations.check)
         await store.write(house.follow, house.Follows(bool(given.notify_url), given.capture_events))
         await stack.enter_async_context(_in_background(told, lambda: ring.run(seams.timing.ring)))
+        if notifier is not None:
+            stack.push_async_callback(notifier.aclose)
         if with_worker:
             await stack.enter_async_context(
                 _in_background(told, lambda: sealer.run(store, told, seams.timing.poll))
@@ -181,6 +187,8 @@ async def _running(
                 told,
                 given.sweep_seconds or _sweep_seconds(given, seams.timing),
                 given.adopt == "all",
+                given.public_url,
+                notifier,
             )
             await stack.enter_async_context(_working(told, worker.Worker(context, given.jobs)))
         yield
@@ -202,6 +210,20 @@ async def _upstream(
         yield made
     finally:
         await made.aclose()
+
+
+def _notifier(given: settings.Settings, seams: Seams) -> notify.Notifier | None:
+    """The way to the backend; None where nobody is told."""
+    secrets = [signatures.decode_own(secret.get_secret_value()) for secret in given.notify_secrets]
+    if not given.notify_url:
+        return None
+    return notify.Notifier(
+        given.notify_url,
+        secrets,
+        allow_private=given.notify_allow_private,
+        timeout=seams.timing.notify,
+        transport=seams.backend,
+    )
 
 
 def _callback_url(given: settings.Settings, signer: tokens.Signer) -> Callable[[str], str | None]:

@@ -52,6 +52,11 @@ class Timing:
     call: float = 30.0
     #: Between two flushes of the ring of rejected requests.
     ring: float = 2.0
+    #: One call to the backend; the first step of a notification's back-off and its end; when it is given up.
+    notify: float = 15.0
+    notify_backoff: float = 5.0
+    notify_backoff_most: float = 3600.0
+    notify_for: float = 259200.0
 
     def __post_init__(self) -> None:
         for each in fields(self):

@@ -11,6 +11,7 @@ ReceiverError
 │   │   ├── TooLarge         ... because it is larger than we take
 │   │   └── TooDeep          ... because it nests deeper than a parser goes
 │   └── Answered             a status other than 2xx
+├── NotDelivered             the backend did not take a notification
 ├── UnusableKey              a name or a scope that no API key can have
 └── RequestError             a request to our API that we turn away; the message is for who sent it
     ├── NotAuthenticated     no API key, or none that is valid
@@ -113,6 +114,24 @@ class Answered(UpstreamError):
     def summary(self) -> str:
         """As above, with the status."""
         return f"{self.route}: {self.status}"
+
+
+class NotDelivered(ReceiverError):
+    """The backend did not take a notification; `reason` is one line.
+
+    `status` is None where nothing was answered, `retry_after` in seconds where the answer named some.
+    """
+
+    def __init__(self, reason: str, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the backend said that it wants no more of them (410)."""
+        return self.status == 410
 
 
 class UnusableKey(ReceiverError):

@@ -63,6 +63,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     errors.TooLarge: _UPSTREAM,
     errors.TooDeep: _UPSTREAM,
     errors.Answered: _UPSTREAM,
+    errors.NotDelivered: INTERNAL,
     errors.UnusableKey: Kind(422, "unusable-key", "The key cannot be made so"),
     errors.RequestError: Kind(400),
     errors.NotAuthenticated: Kind(401, "not-authenticated", "An API key is needed"),

@@ -12,7 +12,7 @@ import os
 import secrets
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
@@ -109,7 +109,16 @@ class Settings(BaseSettings):
             raise ValueError("must be a database's address such as sqlite:////var/lib/runledger/runledger.db")
         return value
 
-    @field_validator("casedev_base_url", "public_url", "notify_url")
+    @field_validator("notify_url")
+    @classmethod
+    def _is_backend(cls, value: str) -> str:
+        parts = urlsplit(value)
+        is_plain = parts.hostname and not (parts.fragment or "@" in parts.netloc)
+        if value and not (parts.scheme in ("http", "https") and is_plain and _has_port(parts)):
+            raise ValueError("must be an address such as https://backend.example.com/hooks/runs")
+        return value
+
+    @field_validator("casedev_base_url", "public_url")
     @classmethod
     def _is_address(cls, value: str) -> str:
         parts = urlsplit(value)
@@ -117,6 +126,26 @@ class Settings(BaseSettings):
         if value and not (parts.scheme in ("http", "https") and parts.hostname and is_bare):
             raise ValueError("must be an address such as https://runledger.example.com")
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _backend_is_safe(self) -> Self:
+        parts = urlsplit(self.notify_url)
+        if self.notify_url and not self.notify_secrets:
+            raise ValueError(
+                f"{PREFIX}NOTIFY_URL is set, and {PREFIX}NOTIFY_SECRETS is not: what your backend is told must be "
+                'signed. Make a secret for both: echo "whsec_$(openssl rand -base64 32)"'
+            )
+        if not self.notify_url or self.notify_allow_private:
+            return self
+        if parts.scheme != "https":
+            raise ValueError(f"{PREFIX}NOTIFY_URL must be https, unless {PREFIX}NOTIFY_ALLOW_PRIVATE=true is set")
+        host = parts.hostname or ""
+        if host == "localhost" or (addresses.is_literal(host) and not addresses.is_public(host)):
+            raise ValueError(
+                f"{PREFIX}NOTIFY_URL leads to {host}, which is no address of the open internet: "
+                f"set {PREFIX}NOTIFY_ALLOW_PRIVATE=true if that is meant"
+            )
+        return self
 
     @model_validator(mode="after")
     def _public_is_https(self) -> Self:
@@ -137,6 +166,14 @@ class Settings(BaseSettings):
     def is_embedded(self) -> bool:
         """Whether the database is a file of ours."""
         return dialect.file_of(self.url) is not None
+
+
+def _has_port(parts: SplitResult) -> bool:
+    """Whether the port, where there is one, is a port."""
+    try:
+        return parts.port != 0
+    except ValueError:
+        return False
 
 
 def load(env_file: str | Path | None = ".env", **given: Any) -> Settings:

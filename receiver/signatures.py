@@ -1,4 +1,4 @@
-"""Verification of platform events: the scheme of Standard Webhooks under Case.dev's own header names.
+"""Signing and verifying: the scheme of Standard Webhooks, for platform events under Case.dev's own header names.
 
 The signature header holds `v1,<base64 of HMAC-SHA256 over id.timestamp.body>`, several of them separated by a
 space while a secret is being rotated (https://www.standardwebhooks.com).
@@ -50,16 +50,23 @@ def decode(text: str, encoding: str = "base64") -> Secret:
 
     Raises SettingsError where it does not decode; the message never shows the text.
     """
+    remedy = "copy it as shown at its creation, or change RUNLEDGER_WEBHOOK_KEY_ENCODING"
+    return _secret(text, encoding, "RUNLEDGER_WEBHOOK_SECRETS", remedy)
+
+
+def decode_own(text: str) -> Secret:
+    """The secret that `text` of RUNLEDGER_NOTIFY_SECRETS spells: base64 after `whsec_`. Raises SettingsError."""
+    return _secret(text, "base64", "RUNLEDGER_NOTIFY_SECRETS", 'make one: echo "whsec_$(openssl rand -base64 32)"')
+
+
+def _secret(text: str, encoding: str, setting: str, remedy: str) -> Secret:
     held = text.strip().removeprefix(_PREFIX)
     try:
         key = _decoded(held, encoding)
     except ValueError:
-        raise errors.SettingsError(
-            f"RUNLEDGER_WEBHOOK_SECRETS holds a secret that is not {encoding}; "
-            "copy it as shown at its creation, or change RUNLEDGER_WEBHOOK_KEY_ENCODING"
-        ) from None
+        raise errors.SettingsError(f"{setting} holds a secret that is not {encoding}; {remedy}") from None
     if not key:
-        raise errors.SettingsError("RUNLEDGER_WEBHOOK_SECRETS holds an empty secret")
+        raise errors.SettingsError(f"{setting} holds an empty secret; {remedy}")
     return Secret(hashlib.sha256(key).hexdigest()[:8], key)
 
 

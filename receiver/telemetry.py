@@ -24,6 +24,7 @@ from storage import changes, database, deliveries, house, jobs, runs, states
 
 SETTLE_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 ENDS = frozenset(f"run.{status}" for status in states.TERMINAL)
+NOTIFIED = ("delivered", "failed", "stopped")
 GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -55,6 +56,14 @@ class Telemetry:
         )
         self._calls = Counter("runledger_upstream_calls", "Calls upstream", ("route", "status"), registry=registry)
         self._call_seconds = Histogram("runledger_upstream_seconds", "Durations", ("route",), registry=registry)
+        self._notifications = Counter(
+            "runledger_notifications",
+            "Notifications of the backend, by what became of the try",
+            ("result",),
+            registry=registry,
+        )
+        for result in NOTIFIED:
+            self._notifications.labels(result)
         self._pauses = Counter("runledger_upstream_pauses", "Times the shared pause was set", registry=registry)
         self._group = Histogram(
             "runledger_door_group_size", "Writes per commit", buckets=GROUP_BUCKETS, registry=registry
@@ -62,6 +71,7 @@ class Telemetry:
         self._commit = Histogram("runledger_door_commit_seconds", "Transaction to commit", registry=registry)
         self._jobs = Gauge("runledger_jobs_due", "Jobs due now", ("kind",), registry=registry)
         self._oldest = Gauge("runledger_jobs_oldest_due_seconds", "Age of the oldest due job", registry=registry)
+        self._dead = Gauge("runledger_jobs_dead", "Jobs that nobody tries any more", ("kind",), registry=registry)
         self._failing = Gauge("runledger_jobs_failing", "Jobs whose last try failed", registry=registry)
         self._overdue = Gauge("runledger_expectations_overdue", "Runs that should have ended", registry=registry)
         self._paused = Gauge("runledger_upstream_paused", "1 while the shared pause holds", registry=registry)
@@ -96,6 +106,12 @@ class Telemetry:
         is_ok = status is not None and status < 300
         self.heard = (now if is_ok else ok_at, rate_limit or limit)
 
+    def notified(self, result: str, run_id: str, reason: str | None) -> None:
+        """What became of a try to tell the backend; `stopped` was the last one, for somebody to look at."""
+        self._notifications.labels(result).inc()
+        log = {"delivered": self.log.info, "failed": self.log.warning, "stopped": self.log.error}[result]
+        log(f"notification_{result}", run_id=run_id, reason=reason)
+
     def paused(self, reason: str, until: datetime) -> None:
         """Nobody asks the upstream until then."""
         self._pauses.inc()
@@ -110,8 +126,10 @@ class Telemetry:
     async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]:
         """The exposition in Prometheus text form and its content type. Raises Unavailable."""
         counts, oldest = await store.read(jobs.due_counts, now)
+        dead = await store.read(jobs.dead)
         for kind in states.Kind:
             self._jobs.labels(kind.value).set(counts.get(kind.value, 0))
+            self._dead.labels(kind.value).set(dead.get(kind, 0))
         self._oldest.set(0 if oldest is None else max(0.0, (now - oldest).total_seconds()))
         self._overdue.set(await store.read(runs.overdue, now))
         self._failing.set(await store.read(jobs.failing))

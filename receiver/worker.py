@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from receiver import backoff, errors, tasks
@@ -73,21 +74,35 @@ class Worker:
             await asyncio.sleep(PACE)
 
     async def _look(self, group: asyncio.TaskGroup) -> float:
-        """Takes on due jobs; answers the seconds to wait before the next look."""
-        now, timing = self._context.clock(), self._context.timing
-        state, due_at = await self._context.database.read(transitions.outlook, now)
+        """Takes on due jobs; answers the seconds to wait before the next look.
+
+        What asks the backend has places of its own: it neither obeys the upstream's pause nor stands in the way
+        of exec and settle, however slowly the backend answers.
+        """
+        now = self._context.clock()
+        seen = await self._context.database.read(transitions.outlook, now)
+        due_at, paused_until = seen.upstream_due_at, seen.state.paused_until
+        if due_at is not None and paused_until is not None:
+            due_at = max(due_at, paused_until)
         # While the upstream is in trouble one job goes ahead and tries.
-        places = self._concurrency if state.pause_streak == 0 else 1
-        free = places - len(self._running)
+        places = self._concurrency if seen.state.pause_streak == 0 else 1
+        upstream = await self._fill(group, states.UPSTREAM_LANE, places, due_at)
+        places = max(1, self._concurrency // 2)
+        return min(upstream, await self._fill(group, states.BACKEND_LANE, places, seen.backend_due_at))
+
+    async def _fill(
+        self, group: asyncio.TaskGroup, lane: Sequence[int], places: int, due_at: datetime | None
+    ) -> float:
+        """Takes on the due jobs of a lane, the first of which is due at `due_at`; how long to wait as above."""
+        now, timing = self._context.clock(), self._context.timing
+        free = places - sum(states.PRIORITY[claim.kind] in lane for claim in self._running.values())
         if due_at is None or free <= 0 or self._stopping.is_set():
             return timing.poll
-        if state.paused_until is not None:
-            due_at = max(due_at, state.paused_until)
         if due_at > now:
             return min(timing.poll, (due_at - now).total_seconds())
         until = now + timedelta(seconds=timing.lease)
         claims = await self._context.database.write(
-            jobs.claim, now=now, until=until, owner=self._owner, limit=free
+            jobs.claim, now=now, until=until, owner=self._owner, limit=free, lane=lane
         )
         for claim in claims:
             self._take_on(group, claim)

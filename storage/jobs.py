@@ -137,18 +137,26 @@ def _free(now: datetime) -> ColumnElement[bool]:
     return or_(JOBS.c.lease_until.is_(None), JOBS.c.lease_until <= now)
 
 
-def next_due(connection: Connection, now: datetime) -> datetime | None:
-    """When the next job that nobody holds is due; None where there is none."""
-    waiting = select(JOBS.c.due_at).where(_free(now), JOBS.c.dead_at.is_(None))
-    found: datetime | None = connection.execute(waiting.order_by(JOBS.c.due_at).limit(1)).scalar_one_or_none()
-    return found
+def next_due(connection: Connection, now: datetime, lane: Sequence[int] = states.EVERY_LANE) -> datetime | None:
+    """When the next job of these priorities that nobody holds is due; None where there is none."""
+    waiting = select(JOBS.c.due_at).where(_free(now), JOBS.c.dead_at.is_(None)).order_by(JOBS.c.due_at).limit(1)
+    looks = [waiting.where(JOBS.c.priority == priority).scalar_subquery() for priority in lane]
+    return min((due_at for due_at in connection.execute(select(*looks)).one() if due_at is not None), default=None)
 
 
-def claim(connection: Connection, *, now: datetime, until: datetime, owner: str, limit: int) -> list[Claim]:
-    """Leases up to `limit` due jobs until `until`, the most pressing first."""
+def claim(
+    connection: Connection,
+    *,
+    now: datetime,
+    until: datetime,
+    owner: str,
+    limit: int,
+    lane: Sequence[int] = states.EVERY_LANE,
+) -> list[Claim]:
+    """Leases up to `limit` due jobs of these priorities until `until`, the most pressing first."""
     claimed: list[Claim] = []
     # One look per priority, each along the index: together they would walk through all that is not due yet.
-    for priority in sorted(set(states.PRIORITY.values())):
+    for priority in lane:
         if len(claimed) < limit:
             claimed += _claim_of(connection, priority, now, until, owner, limit - len(claimed))
     return claimed
@@ -261,9 +269,7 @@ def failed(
     changes: dict[str, Any] = {
         "due_at": _unless_wished(claim, due_at),
         "road": func.coalesce(JOBS.c.road, JOBS.c.late_road),
-        # Neither half a surrogate pair nor NUL can be stored.
-        "last_error": error[:ERROR_LENGTH].encode("utf-8", "replace").decode().replace("\x00", "?"),
-        "last_error_at": now,
+        **_error(error, now),
     }
     if refused:
         changes["refusals"] = JOBS.c.refusals + 1
@@ -271,6 +277,18 @@ def failed(
     if counted:
         changes["failures"] = JOBS.c.failures + 1
     _release(connection, claim, changes)
+
+
+def die(connection: Connection, claim: Claim, *, error: str, now: datetime) -> None:
+    """Sets the job aside: nobody tries it again until `retry`. Not where that came meanwhile. Raises Fenced."""
+    dead_at = case((JOBS.c.wanted == claim.wanted, instant(now)), else_=None)
+    _release(connection, claim, {"dead_at": dead_at, "failures": JOBS.c.failures + 1, **_error(error, now)})
+
+
+def _error(error: str, now: datetime) -> dict[str, Any]:
+    # Neither half a surrogate pair nor NUL can be stored.
+    text = error[:ERROR_LENGTH].encode("utf-8", "replace").decode().replace("\x00", "?")
+    return {"last_error": text, "last_error_at": now}
 
 
 def _unless_wished(claim: Claim, due_at: datetime) -> Any:
@@ -290,11 +308,13 @@ def give_back(connection: Connection, claims: Sequence[Claim], now: datetime) ->
         connection.execute(update(JOBS).where(_ours(each)).values(freed))
 
 
-def retry(connection: Connection, job_id: str, now: datetime) -> bool:
-    """Makes one job due now and forgets its back-off; False where there is none of that id."""
+def retry(connection: Connection, job_ids: Sequence[str], now: datetime) -> list[tuple[states.Kind, str]]:
+    """Makes these jobs due now and forgets their back-off; the kind and the run of each that is there."""
+    counted = dict.fromkeys(("attempts", "failures", "refusals"), 0)
     # A wish more: were it leased just now, its back-off would win otherwise.
-    changes = {"due_at": now, "wanted": JOBS.c.wanted + 1, "attempts": 0, "failures": 0, "dead_at": None}
-    return connection.execute(update(JOBS).where(JOBS.c.id == job_id).values(changes)).rowcount > 0
+    again = {"due_at": now, "wanted": JOBS.c.wanted + 1, "dead_at": None, "refused_since": None, **counted}
+    which = update(JOBS).where(JOBS.c.id.in_(job_ids)).values(again).returning(JOBS.c.kind, JOBS.c.run_id)
+    return [(states.Kind(kind), run_id) for kind, run_id in connection.execute(which)]
 
 
 def find(connection: Connection, job_id: str, now: datetime) -> Listed | None:
@@ -326,8 +346,15 @@ def due_counts(connection: Connection, now: datetime) -> tuple[dict[str, int], d
 
 
 def failing(connection: Connection) -> int:
-    """How many jobs failed when they were last tried."""
-    return connection.execute(select(func.count()).where(JOBS.c.last_error.is_not(None))).scalar_one()
+    """How many jobs failed when they were last tried, and come due again."""
+    tried_on = and_(JOBS.c.last_error.is_not(None), JOBS.c.dead_at.is_(None))
+    return connection.execute(select(func.count()).where(tried_on)).scalar_one()
+
+
+def dead(connection: Connection) -> dict[states.Kind, int]:
+    """How many jobs of each kind are set aside until somebody has them tried again."""
+    counted = select(JOBS.c.kind, func.count()).where(JOBS.c.dead_at.is_not(None)).group_by(JOBS.c.kind)
+    return {states.Kind(kind): count for kind, count in connection.execute(counted)}
 
 
 def _listed(now: datetime) -> Any:

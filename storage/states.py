@@ -67,18 +67,22 @@ class Kind(StrEnum):
     CHECK = "check"
 
 
-#: Claimed in this order: exec and settle go first, what looks after the house last.
+#: Claimed in this order: exec and settle go first, what looks after the house last. The backend's come in a lane
+#: of their own, so that neither waits for the other.
 PRIORITY = {
     Kind.START: 0,
     Kind.SETTLE: 0,
     Kind.CANCEL: 1,
     Kind.ORPHAN: 1,
-    Kind.NOTIFY: 1,
     Kind.ADOPT: 2,
     Kind.CAPTURE: 3,
     Kind.SWEEP: 3,
     Kind.CHECK: 3,
+    Kind.NOTIFY: 4,
 }
+#: The priorities of what asks the upstream, and obeys its pause; and of what asks the backend.
+UPSTREAM_LANE, BACKEND_LANE = (0, 1, 2, 3), (4,)
+EVERY_LANE = UPSTREAM_LANE + BACKEND_LANE
 
 ACCEPTED, QUEUED, RUNNING, LOST = Status.ACCEPTED, Status.QUEUED, Status.RUNNING, Status.LOST
 COMPLETED, FAILED, CANCELLED, REFUSED = Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.REFUSED

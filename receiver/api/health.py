@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import timedelta
 
 from receiver import access, endpoint, shapes
-from storage import errors, house, jobs, runs
+from storage import errors, house, jobs, runs, states
 
 #: A worker that was not seen for so many heartbeats is gone.
 HEARTBEATS = 3
@@ -54,7 +55,14 @@ async def _details(call: Plain, state: house.State, reasons: list[str]) -> shape
         overdue_runs=await call.database.read(runs.overdue, call.now),
         failing_jobs=await call.database.read(jobs.failing),
         failing=[shapes.Job.of(job) for job in failing],
+        warnings=_warnings(await call.database.read(jobs.dead)),
     )
+
+
+def _warnings(dead: Mapping[states.Kind, int]) -> list[str]:
+    """What no run waits for, and somebody should look at all the same."""
+    look = "`runledger jobs --by cause` tells why, `runledger jobs retry --kind"
+    return [f"{count} {kind} jobs were given up: {look} {kind}` tries them again" for kind, count in dead.items()]
 
 
 async def get_metrics(call: Plain) -> endpoint.Answer:

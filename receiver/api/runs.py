@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import zstandard
 
 from receiver import access, endpoint, errors, shapes
-from storage import changes, cursors, deliveries, documents, runs
+from storage import changes, cursors, deliveries, documents, notifications, runs
 from storage import errors as storage_errors
 
 #: Deliveries of one run that its timeline shows.
@@ -31,7 +31,8 @@ async def list_runs(call: Listing) -> endpoint.Answer:
 
 async def get_run(call: Plain) -> endpoint.Answer:
     """One run with all that was asked and came back."""
-    return endpoint.Answer(200, shapes.Run.model_validate(await _find(call)))
+    run = await _find(call)
+    return endpoint.Answer(200, shapes.FullRun.of(run, await call.database.read(notifications.find, run.id)))
 
 
 async def list_steps(call: Stepping) -> endpoint.Answer:
@@ -63,15 +64,21 @@ async def get_timeline(call: Plain) -> endpoint.Answer:
     run = await _find(call)
     told = await call.database.read(changes.of_run, run.id)
     came, _ = await call.database.read(deliveries.page, deliveries.Query(run_id=run.id, limit=DELIVERIES))
-    page = shapes.Timeline(timeline=_merged(told, came), has_more=False, next_cursor=None)
+    sent = await call.database.read(notifications.find, run.id)
+    page = shapes.Timeline(timeline=_merged(told, came, sent), has_more=False, next_cursor=None)
     return endpoint.Answer(200, page)
 
 
-def _merged(told: Sequence[changes.Change], came: Sequence[deliveries.Stored]) -> list[shapes.TimelineEntry]:
+def _merged(
+    told: Sequence[changes.Change],
+    came: Sequence[deliveries.Stored],
+    sent: notifications.Notification | None,
+) -> list[shapes.TimelineEntry]:
     """Oldest first. A delivery that came before we knew its run stands in the ledger without that run."""
     waiting = {each.id: shapes.Delivery.model_validate(each) for each in came}
     entries = [_told(each, waiting) for each in told]
     entries += [_came(each) for each in waiting.values()]
+    entries += [] if sent is None else [_sent(sent)]
     return sorted(entries, key=lambda entry: entry.at)
 
 
@@ -95,6 +102,20 @@ def _came(delivery: shapes.Delivery) -> shapes.TimelineEntry:
         facts={"deliveryId": delivery.id, "road": delivery.road.value},
         number=None,
         delivery=delivery,
+    )
+
+
+def _sent(sent: notifications.Notification) -> shapes.TimelineEntry:
+    """How telling the backend stands; the ledger does not know of it."""
+    told = shapes.Notification.of(sent)
+    facts = {"webhookId": told.webhook_id, "attempts": told.attempts, "status": told.last_status}
+    return shapes.TimelineEntry(
+        at=sent.delivered_at or sent.stopped_at or sent.last_attempt_at or sent.created_at,
+        kind=f"notification.{told.state}",
+        actor="worker",
+        facts={name: value for name, value in facts.items() if value is not None},
+        number=None,
+        delivery=None,
     )
 
 
@@ -138,7 +159,7 @@ OPERATIONS = (
     endpoint.Operation(
         "GET", "/v1/runs", "List runs", list_runs, {200: shapes.Runs}, access.Scope.READ, query=shapes.RunQuery
     ),
-    endpoint.Operation("GET", "/v1/runs/{id}", "One run", get_run, {200: shapes.Run}, access.Scope.READ),
+    endpoint.Operation("GET", "/v1/runs/{id}", "One run", get_run, {200: shapes.FullRun}, access.Scope.READ),
     endpoint.Operation(
         "GET",
         "/v1/runs/{id}/steps",

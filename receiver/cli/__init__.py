@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from receiver.cli import demo, house, keys, lists, one, sentences, serving, wishes
+from receiver.cli import demo, house, jobs, keys, lists, one, sentences, serving, wishes
 
 app = typer.Typer(
     cls=sentences.Verbs,
@@ -20,7 +20,7 @@ app = typer.Typer(
 )
 for verbs in (serving.VERBS, demo.VERBS, wishes.VERBS, lists.VERBS, one.VERBS, house.VERBS):
     app.add_typer(verbs)
-app.add_typer(lists.JOBS, name="jobs")
+app.add_typer(jobs.VERBS, name="jobs")
 app.add_typer(keys.VERBS, name="keys")
 
 

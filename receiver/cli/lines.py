@@ -134,6 +134,33 @@ def jobs(found: Sequence[shapes.Job]) -> None:
     _table(JOBS, rows, "No jobs: all is done.")
 
 
+CAUSES = (
+    Column("kind"),
+    Column("state"),
+    Column("jobs", right=True),
+    Column("oldest", 2, right=True),
+    Column("next due", 1, right=True),
+    Column("cause", flexible=True),
+)
+
+
+def causes(found: Sequence[shapes.Cause]) -> None:
+    """What stands in the way of jobs, as a table."""
+    now = clock.now()
+    rows = [
+        (
+            each.kind,
+            tables.state(each.state),
+            figures.count(each.count),
+            figures.age(each.oldest_at, now),
+            figures.age(each.due_at, now),
+            figures.line(each.cause),
+        )
+        for each in found
+    ]
+    _table(CAUSES, rows, "No job fails.")
+
+
 STEPS = (
     Column("#", right=True),
     Column("type"),

@@ -1,4 +1,4 @@
-"""Many of a kind at once: runs, sums over them, deliveries, jobs."""
+"""Many of a kind at once: runs, sums over them, deliveries."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from receiver.cli import asking
 
 VERBS = typer.Typer()
-JOBS = typer.Typer()
 
 
 @VERBS.command()
@@ -64,7 +63,7 @@ def runs(
         "limit": limit,
         "cursor": cursor,
     }
-    loop.run(_list(handlers.list_runs, shapes.RunQuery, given, "runs", lines.runs, all_of_them, as_json))
+    loop.run(listed(handlers.list_runs, shapes.RunQuery, given, "runs", lines.runs, all_of_them, as_json))
 
 
 @VERBS.command()
@@ -150,7 +149,7 @@ def deliveries(
         return
     given = {"run": run, "verdict": verdict, "road": road, "limit": limit, "cursor": cursor}
     query = shapes.DeliveryQuery
-    loop.run(_list(handlers.list_deliveries, query, given, "deliveries", lines.deliveries, all_of_them, as_json))
+    loop.run(listed(handlers.list_deliveries, query, given, "deliveries", lines.deliveries, all_of_them, as_json))
 
 
 async def _delivery(delivery_id: str, as_json: bool) -> None:
@@ -166,62 +165,7 @@ async def _delivery(delivery_id: str, as_json: bool) -> None:
         sheets.delivery(found)
 
 
-@JOBS.callback(invoke_without_command=True)
-def jobs(
-    context: typer.Context,
-    kind: Annotated[str | None, typer.Option(help="start, settle, cancel, orphan, adopt or sweep.")] = None,
-    run: Annotated[str | None, typer.Option(help="Of one run, by our id or the upstream's.")] = None,
-    state: Annotated[str | None, typer.Option(help="waiting, due, failing, leased or dead.")] = None,
-    limit: options.Limit = 50,
-    cursor: options.Cursor = None,
-    all_of_them: options.All = False,
-    as_json: options.Json = False,
-) -> None:
-    """List the work that is under way, or try a job again.
-
-    \b
-    Examples:
-      runledger jobs --state failing
-      runledger jobs retry 019a2f7c-0000-7000-8000-000000000000
-    """
-    if context.invoked_subcommand is not None:
-        return
-    from receiver import shapes
-    from receiver.api import jobs as handlers
-    from receiver.cli import lines
-
-    given = {"kind": kind, "run": run, "state": state, "limit": limit, "cursor": cursor}
-    loop.run(_list(handlers.list_jobs, shapes.JobQuery, given, "jobs", lines.jobs, all_of_them, as_json))
-
-
-@JOBS.command()
-def retry(
-    job: Annotated[str, typer.Argument(metavar="ID", help="A job, as `runledger jobs` lists it.")],
-    as_json: options.Json = False,
-) -> None:
-    """Make a job due now, whatever its back-off.
-
-    \b
-    Example:
-      runledger jobs retry 019a2f7c-0000-7000-8000-000000000000
-    """
-    loop.run(_retry(job, as_json))
-
-
-async def _retry(job_id: str, as_json: bool) -> None:
-    from receiver import shapes
-    from receiver.api import jobs as handlers
-    from receiver.cli import asking, opening
-
-    async with opening.existing() as store:
-        job = await asking.ask(store, handlers.retry_job, shapes.Job, named=job_id)
-        if as_json:
-            print(job.model_dump_json(by_alias=True))
-        else:
-            print(f"The {job.kind} job is due now. {(await asking.who_works(store))[1]}")
-
-
-async def _list(
+async def listed(
     handler: asking.Handler,
     model: type[Any],
     given: Mapping[str, Any],

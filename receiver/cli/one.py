@@ -32,7 +32,7 @@ async def _show(run_id: str, as_json: bool) -> None:
     from receiver.cli import asking, opening, sheets
 
     async with opening.existing() as store:
-        found = await asking.ask(store, runs.get_run, shapes.Run, named=run_id)
+        found = await asking.ask(store, runs.get_run, shapes.FullRun, named=run_id)
     if as_json:
         print(found.model_dump_json(by_alias=True))
     else:

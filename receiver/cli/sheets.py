@@ -8,7 +8,7 @@ from receiver import shapes
 from receiver.cli import figures, tables
 
 
-def run(found: shapes.Run) -> None:
+def run(found: shapes.FullRun) -> None:
     """One run with all that was asked and came back."""
     out = tables.console()
     out.print(tables.facts([(name, value) for name, value in _run(found) if str(value) != figures.NONE]))
@@ -23,7 +23,7 @@ def run(found: shapes.Run) -> None:
             out.print(Text(figures.safe(text)), soft_wrap=not out.is_terminal)
 
 
-def _run(found: shapes.Run) -> list[tuple[str, tables.Cell]]:
+def _run(found: shapes.FullRun) -> list[tuple[str, tables.Cell]]:
     tags = " ".join(f"{key}={value}" for key, value in found.tags.items())
     reason = figures.safe(found.failure_reason)
     return [
@@ -52,7 +52,22 @@ def _run(found: shapes.Run) -> list[tuple[str, tables.Cell]]:
         ("steps", figures.count(found.step_count)),
         ("tool calls", figures.count(found.tool_calls)),
         ("watched", "yes" if found.watched else "no"),
+        ("backend", figures.NONE if found.notification is None else _told(found.notification)),
     ]
+
+
+def _told(sent: shapes.Notification) -> str:
+    """How telling the backend stands."""
+    tries = "1 try" if sent.attempts == 1 else f"{sent.attempts:,} tries"
+    match sent.state:
+        case "delivered":
+            how = f"told at {figures.instant(sent.delivered_at)}, answered {sent.last_status}"
+        case "stopped":
+            how = "given up; `runledger jobs retry --kind notify` tries again"
+        case _:
+            how = "not told yet"
+    remark = f": {figures.line(sent.last_error)}" if sent.last_error else ""
+    return f"{how} ({tries}){remark}"
 
 
 def _tokens(found: shapes.RunLine) -> str:

@@ -27,7 +27,10 @@ from receiver.shapes.answers import (
     Timeline,
     TimelineEntry,
 )
+from receiver.shapes.causes import Cause, Causes, Retried
+from receiver.shapes.notification import FullRun, Notification
 from receiver.shapes.queries import (
+    CauseQuery,
     ChangeQuery,
     DeliveryQuery,
     DocumentQuery,
@@ -38,12 +41,15 @@ from receiver.shapes.queries import (
     StatsQuery,
     StepQuery,
 )
-from receiver.shapes.requests import Submission, WatchRequest
+from receiver.shapes.requests import Retry, Submission, WatchRequest
 from receiver.shapes.texts import ID
 
 __all__ = [
     "ID",
     "Alive",
+    "Cause",
+    "CauseQuery",
+    "Causes",
     "Change",
     "ChangeQuery",
     "Changes",
@@ -52,14 +58,18 @@ __all__ = [
     "DeliveryQuery",
     "DeliveryWithBody",
     "DocumentQuery",
+    "FullRun",
     "Job",
     "JobQuery",
     "Jobs",
+    "Notification",
     "Problem",
     "Query",
     "Readiness",
     "Ready",
     "Receipt",
+    "Retried",
+    "Retry",
     "Run",
     "RunFilter",
     "RunLine",

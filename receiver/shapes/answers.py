@@ -309,3 +309,4 @@ class Readiness(Ready):
     overdue_runs: int | None = None
     failing_jobs: int | None = None
     failing: Sequence[Job] | None = Field(None, description="The newest few of them.")
+    warnings: Sequence[str] | None = Field(None, description="What somebody should look at, though work goes on.")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from receiver.shapes.texts import Id, TagKey, TagValue
-from storage import filters, jobs, runs, states, stats
+from storage import causes, filters, jobs, runs, states, stats
 
 #: The greatest integer that every reader of JSON holds exactly.
 SAFE = (1 << 53) - 1
@@ -144,6 +144,14 @@ class JobQuery(Query):
     state: jobs.State | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
+
+
+class CauseQuery(Query):
+    """What stands in the way of jobs."""
+
+    kind: states.Kind | None = None
+    state: causes.State | None = None
+    cause: Annotated[str, Field(min_length=1, max_length=500, description="A part of it.")] | None = None
 
 
 class ChangeQuery(Query):

@@ -9,6 +9,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
 from receiver.shapes.texts import Id, TagKey, TagValue, Text
+from storage import causes, states
 
 #: Tags of one run at most.
 TAGS = 50
@@ -66,3 +67,14 @@ class WatchRequest(Request):
     """A run that was created elsewhere and is to be taken care of."""
 
     run_id: Id = Field(description="The upstream's id of the run.")
+
+
+class Retry(Request):
+    """Which of the failing and dead jobs are to be tried again now; all of them where nothing is named."""
+
+    kind: Annotated[states.Kind, Field(strict=False)] | None = None
+    state: Annotated[causes.State, Field(strict=False)] | None = None
+    cause: Annotated[Text, Field(min_length=1, max_length=500)] | None = Field(
+        None, description="A part of the cause as `/v1/jobs/causes` tells it, in whatever case."
+    )
+    dry_run: bool = Field(False, description="Only tells which jobs are meant.")

@@ -1,4 +1,4 @@
-"""One function per kind of job: ask the upstream, commit what it says.
+"""One function per kind of job: ask the upstream, or the backend, and commit what it says.
 
 A task raises what it cannot decide (an `UpstreamError`, `Fenced`, `Unavailable`); the worker's boundary turns
 that into a back-off or a pause. Nothing here is lost by a kill between two commits: the job is still there.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from receiver.tasks import adopting, settling, starting, stopping, sweeping
+from receiver.tasks import adopting, notifying, settling, starting, stopping, sweeping
 from receiver.tasks.context import Context
 from receiver.tasks.failing import answered, failed
 from storage import jobs, states
@@ -20,6 +20,7 @@ KINDS: Mapping[states.Kind, Callable[[Context, jobs.Claim], Awaitable[None]]] = 
     states.Kind.ORPHAN: stopping.orphan,
     states.Kind.ADOPT: adopting.adopt,
     states.Kind.SWEEP: sweeping.sweep,
+    states.Kind.NOTIFY: notifying.notify,
 }
 
 

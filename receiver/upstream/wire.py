@@ -20,8 +20,8 @@ from collections.abc import Callable, Mapping
 import anyio
 import httpx2 as httpx
 
-from receiver import errors, hints
-from receiver.upstream import headers, reasons
+from receiver import errors, headers, hints
+from receiver.upstream import reasons
 
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a decoded answer
 TIMEOUT = 30.0  # seconds for a whole call

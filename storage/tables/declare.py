@@ -57,11 +57,10 @@ def blob(*, null: bool = True) -> Any:
     return Field(default=None, sa_type=Bytes, nullable=null)
 
 
-def where(name: str, column: str, condition: str) -> Index:
+def where(name: str, columns: str | tuple[str, ...], condition: str) -> Index:
     """A partial index: small, since it holds the rows in question only."""
-    return Index(
-        name, column, sqlite_where=sqlalchemy.text(condition), postgresql_where=sqlalchemy.text(condition)
-    )
+    only, named = sqlalchemy.text(condition), (columns,) if isinstance(columns, str) else columns
+    return Index(name, *named, sqlite_where=only, postgresql_where=only)
 
 
 def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:

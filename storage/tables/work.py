@@ -22,8 +22,9 @@ class Job(declare.Base, table=True):
         declare.one_of("road", states.Road),
         UniqueConstraint("id"),
         UniqueConstraint("kind", "run_id"),
-        Index("ix_jobs_priority_due_at", "priority", "due_at"),
+        declare.where("ix_jobs_priority_due_at", ("priority", "due_at"), "dead_at IS NULL"),
         Index("ix_jobs_due_at", "due_at"),
+        declare.where("ix_jobs_dead_at", "dead_at", "dead_at IS NOT NULL"),
     )
     seq: int | None = declare.seq()
     id: str = declare.text(null=False)

@@ -6,10 +6,12 @@ nothing.
 """
 
 from storage.transitions.adoption import Acquaintance, Adopted, adopt, introduce, introduce_ended, watching
-from storage.transitions.beating import beat, outlook
+from storage.transitions.beating import Outlook, beat, outlook
 from storage.transitions.intake import Submitted, request_cancel, request_refresh, submit
 from storage.transitions.keys import create_key, revoke_key
+from storage.transitions.notifying import not_notified, notified, prepare, stop_notifying
 from storage.transitions.receiving import accept_delivery, count_rejections, reject
+from storage.transitions.retrying import retry, retry_all
 from storage.transitions.settling import Measures, Result, missing, record, seen_alive
 from storage.transitions.starting import (
     Created,
@@ -30,6 +32,7 @@ __all__ = [
     "Created",
     "Linked",
     "Measures",
+    "Outlook",
     "Result",
     "Seen",
     "Submitted",
@@ -46,18 +49,24 @@ __all__ = [
     "introduce_ended",
     "leave_to_cancel",
     "missing",
+    "not_notified",
+    "notified",
     "observe",
     "orphan",
     "orphan_cancelled",
     "outlook",
+    "prepare",
     "record",
     "refuse",
     "reject",
     "request_cancel",
     "request_refresh",
+    "retry",
+    "retry_all",
     "revoke_key",
     "seen_alive",
     "started",
+    "stop_notifying",
     "submit",
     "swept",
     "watching",

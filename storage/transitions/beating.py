@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from storage import house, jobs
+from storage import house, jobs, states
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """The shared state, and when the next job that nobody holds is due: of the upstream's, of the backend's."""
+
+    state: house.State
+    upstream_due_at: datetime | None
+    backend_due_at: datetime | None
 
 
 def beat(
@@ -24,6 +34,7 @@ def beat(
         jobs.renew(connection, claims, until)
 
 
-def outlook(connection: Connection, now: datetime) -> tuple[house.State, datetime | None]:
-    """The shared state, and when the next job that nobody holds is due."""
-    return house.read(connection), jobs.next_due(connection, now)
+def outlook(connection: Connection, now: datetime) -> Outlook:
+    """What there is to do, and whether it may be done."""
+    upstream = jobs.next_due(connection, now, states.UPSTREAM_LANE)
+    return Outlook(house.read(connection), upstream, jobs.next_due(connection, now, states.BACKEND_LANE))

@@ -104,6 +104,37 @@ def test_without_an_upstream_key_the_sentence_says_what_to_do() -> None:
         settings.demand_api_key(load())
 
 
+SECRET = "whsec_c2VjcmV0IG9mIHRoZSBiYWNrZW5k"
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"notify_secrets": ""}, "RUNLEDGER_NOTIFY_URL is set, and RUNLEDGER_NOTIFY_SECRETS is not"),
+        ({"notify_url": "backend.example.com/hooks"}, "RUNLEDGER_NOTIFY_URL: must be an address such as"),
+        ({"notify_url": "https://backend.example.com/#hooks"}, "RUNLEDGER_NOTIFY_URL: must be an address such as"),
+        (
+            {"notify_url": "https://me:word@backend.example.com"},
+            "RUNLEDGER_NOTIFY_URL: must be an address such as",
+        ),
+        ({"notify_url": "https://backend.example.com:99999"}, "RUNLEDGER_NOTIFY_URL: must be an address such as"),
+        ({"notify_url": "http://backend.example.com"}, "RUNLEDGER_NOTIFY_URL must be https, unless"),
+        ({"notify_url": "https://10.0.0.1/hooks"}, "leads to 10.0.0.1, which is no address of the open internet"),
+        ({"notify_url": "https://[::1]/hooks"}, "leads to ::1, which is no address"),
+        ({"notify_url": "https://localhost/hooks"}, "RUNLEDGER_NOTIFY_ALLOW_PRIVATE=true"),
+    ],
+)
+def test_a_backend_that_cannot_be_told_is_named_at_the_start(given: dict[str, object], named: str) -> None:
+    usual = {"notify_url": "https://backend.example.com/hooks", "notify_secrets": SECRET}
+    with pytest.raises(errors.SettingsError, match=named):
+        load(**usual | given)
+
+
+def test_a_backend_has_a_path_and_a_query_and_may_be_private_where_that_is_meant() -> None:
+    url = "http://10.0.0.1:8000/hooks/?tenant=7"
+    assert load(notify_url=url, notify_secrets=SECRET, notify_allow_private=True).notify_url == url
+
+
 def test_a_misspelt_variable_is_found_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNLEDGER_PUBLIC_ULR", "https://x")
     assert settings.unknown_names()["RUNLEDGER_PUBLIC_ULR"] == "RUNLEDGER_PUBLIC_URL"

@@ -315,12 +315,12 @@ async def test_a_retry_makes_a_failing_job_due_now(database: Database) -> None:
     await wished(database, settle())
     held = await claimed(database)
     await database.write(jobs.failed, held, life.at(500), error="boom", now=life.NOW)
-    assert await database.write(jobs.retry, held.id, life.at(2))
+    assert await database.write(jobs.retry, [held.id], life.at(2)) == [(Kind.SETTLE, "a")]
     assert (await claimed(database, life.at(2))).attempts == 1
 
 
 async def test_there_is_nothing_to_retry_without_the_job(database: Database) -> None:
-    assert not await database.write(jobs.retry, "nothing", life.NOW)
+    assert not await database.write(jobs.retry, ["nothing"], life.NOW)
 
 
 async def test_the_next_due_is_that_of_a_job_nobody_holds(database: Database) -> None:
@@ -396,7 +396,7 @@ async def test_two_processes_never_get_the_same_job(database: Database, database
 async def test_a_retry_of_a_leased_job_outlives_its_failure(database: Database) -> None:
     await wished(database, settle())
     held = await claimed(database)
-    assert await database.write(jobs.retry, held.id, life.at(1))
+    assert await database.write(jobs.retry, [held.id], life.at(1))
     await database.write(jobs.failed, held, life.at(3600), error="500", now=life.at(2))
     assert (await claimed(database, life.at(2))).fence == 2
 

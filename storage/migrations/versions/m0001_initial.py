@@ -124,7 +124,20 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("jobs", schema=None) as batch_op:
         batch_op.create_index("ix_jobs_due_at", ["due_at"], unique=False)
-        batch_op.create_index("ix_jobs_priority_due_at", ["priority", "due_at"], unique=False)
+        batch_op.create_index(
+            "ix_jobs_priority_due_at",
+            ["priority", "due_at"],
+            unique=False,
+            sqlite_where=sa.text("dead_at IS NULL"),
+            postgresql_where=sa.text("dead_at IS NULL"),
+        )
+        batch_op.create_index(
+            "ix_jobs_dead_at",
+            ["dead_at"],
+            unique=False,
+            sqlite_where=sa.text("dead_at IS NOT NULL"),
+            postgresql_where=sa.text("dead_at IS NOT NULL"),
+        )
 
     op.create_table(
         "ledger_entries",

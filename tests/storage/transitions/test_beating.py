@@ -22,5 +22,12 @@ async def test_a_heartbeat_holds_on_to_the_jobs(database: Database) -> None:
 
 async def test_a_heartbeat_is_heard_without_jobs(database: Database) -> None:
     await database.write(transitions.beat, [], life.at(60), life.at(5), None, None)
-    state, due = await database.read(transitions.outlook, life.at(5))
-    assert (state.worker_seen_at, due) == (life.at(5), None)
+    seen = await database.read(transitions.outlook, life.at(5))
+    assert (seen.state.worker_seen_at, seen.upstream_due_at, seen.backend_due_at) == (life.at(5), None, None)
+
+
+async def test_the_outlook_tells_the_lanes_apart(database: Database) -> None:
+    told = jobs.Wish(Kind.NOTIFY, "a", life.NOW, due_at=life.at(9))
+    await database.write(jobs.wish, [told, jobs.Wish(Kind.SWEEP, "", life.NOW, due_at=life.at(3))])
+    seen = await database.read(transitions.outlook, life.NOW)
+    assert (seen.upstream_due_at, seen.backend_due_at) == (life.at(3), life.at(9))

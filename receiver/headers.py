@@ -1,4 +1,4 @@
-"""What the upstream's response headers tell about when to come again."""
+"""What response headers tell about when to come again: the upstream's, the backend's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the upstream asks us to come again."""
+"""When somebody asks us to come again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from receiver.upstream import headers
+from receiver import headers
 
 NOW = 1_795_435_200.0
 DATE = email.utils.formatdate(NOW, usegmt=True)

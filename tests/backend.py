@@ -1,0 +1,153 @@
+"""A backend that is told of ends: a real server on loopback that answers as it is told to.
+
+with backend.listening() as told:
+    told.answer(Answer(500), Answer(204))         # the first request of all, then every other one
+    told.answer(Answer(410), to="nonce_1")        # every request whose body holds that word
+    assert told.verified(told.of("nonce_1"))      # by the library of the scheme, with each of our secrets
+"""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import standardwebhooks
+
+#: What signs: the newest, and the one that it replaces.
+SECRETS = ("whsec_" + "bmV3ZXN0IGtleSBvZiB0aGUgdHdvIQ==", "whsec_" + "dGhlIGtleSBiZWZvcmUgdGhlIG5ldw==")
+PATH = "/hooks/runs"
+
+
+@dataclass(frozen=True)
+class Posted:
+    """A request as it came."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def id(self) -> str:
+        """What the backend dedupes by."""
+        return self.headers["webhook-id"]
+
+    @property
+    def told(self) -> dict[str, Any]:
+        """The body, read."""
+        read: dict[str, Any] = json.loads(self.body)
+        return read
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is answered once `gate` is open. `raw` stands in place of a response, `length` of the true one."""
+
+    status: int = 204
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    gate: threading.Event | None = None
+    raw: bytes | None = None
+    length: int | None = None
+
+
+class Backend:
+    """What came in, oldest first, and what is answered."""
+
+    def __init__(self, port: int, scheme: str) -> None:
+        self.url = f"{scheme}://127.0.0.1:{port}{PATH}"
+        self.received: list[Posted] = []
+        self.gates: list[threading.Event] = []
+        self._rules: dict[str, list[Answer]] = {"": [Answer()]}
+        self._lock = threading.Lock()
+
+    def answer(self, *answers: Answer, to: str = "") -> None:
+        """What requests that hold this word are answered in turn, the last for ever."""
+        with self._lock:
+            self._rules = {to: list(answers), **{word: rule for word, rule in self._rules.items() if word != to}}
+
+    def gate(self) -> threading.Event:
+        """A gate that is shut, and opened at the end at the latest."""
+        self.gates.append(threading.Event())
+        return self.gates[-1]
+
+    def of(self, word: str) -> list[Posted]:
+        """What came that holds this word."""
+        return [each for each in list(self.received) if word in each.body.decode()]
+
+    def take(self, posted: Posted) -> Answer:
+        """Notes a request; what it is answered."""
+        with self._lock:
+            self.received.append(posted)
+            text = posted.body.decode()
+            rule = next(self._rules[word] for word in sorted(self._rules, reverse=True) if word in text)
+            return rule.pop(0) if len(rule) > 1 else rule[0]
+
+
+def verified(posted: Posted) -> dict[str, Any]:
+    """The body, which the library of the scheme holds for genuine under each of our secrets."""
+    found = [standardwebhooks.Webhook(secret).verify(posted.body, dict(posted.headers)) for secret in SECRETS]
+    assert found[0] == found[1] == posted.told
+    return posted.told
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", "0")))
+        posted = Posted(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+        answer = self.server.backend.take(posted)  # type: ignore[attr-defined]
+        if answer.gate is not None:
+            answer.gate.wait(120)
+        if answer.raw is not None:
+            self.wfile.write(answer.raw)
+            return
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+        self.send_header("content-length", str(len(answer.body) if answer.length is None else answer.length))
+        self.end_headers()
+        self.wfile.write(answer.body)
+        if answer.length is not None:
+            self.wfile.flush()
+            self.rfile.read(1)  # until the other side hangs up
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Says nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    block_on_close = False
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Binds; the base class would look up our name, too."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
+
+    def handle_error(self, *_: object) -> None:
+        """The other side left: that is its right."""
+
+
+@contextmanager
+def listening(tls: ssl.SSLContext | None = None) -> Iterator[Backend]:
+    """A backend for as long as the block."""
+    with _Server(("127.0.0.1", 0), _Handler) as server:
+        if tls is not None:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
+        made = Backend(server.server_address[1], "http" if tls is None else "https")
+        server.backend = made  # type: ignore[attr-defined]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield made
+        finally:
+            for gate in made.gates:
+                gate.set()
+            server.shutdown()
+            thread.join()

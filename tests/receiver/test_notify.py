@@ -1,0 +1,213 @@
+"""The signed POST to the backend, over real sockets and as the library of the scheme sees it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from receiver import errors, notify, signatures
+from tests import backend, certificates
+from tests.backend import Answer, Backend
+from tests.server import free_port
+
+pytestmark = pytest.mark.anyio
+
+BODY = b'{"type":"run.completed","data":{"tags":{"name":"\\u00e9"}}}'
+KEYS = [signatures.decode_own(secret) for secret in backend.SECRETS]
+MEGABYTE = b"x" * 1_000_000
+
+
+@pytest.fixture
+def told() -> Iterator[Backend]:
+    with backend.listening() as listening:
+        yield listening
+
+
+async def post(url: str, *, timeout: float = 30, allow_private: bool = True, **seams: Any) -> notify.Taken:
+    """Sends once."""
+    notifier = notify.Notifier(url, KEYS, allow_private=allow_private, timeout=timeout, **seams)
+    try:
+        return await notifier.post("msg_1", BODY, datetime.now(UTC))
+    finally:
+        await notifier.aclose()
+
+
+async def refused(url: str, **how: Any) -> errors.NotDelivered:
+    with pytest.raises(errors.NotDelivered) as caught:
+        await post(url, **how)
+    assert "\n" not in caught.value.reason
+    return caught.value
+
+
+def leading(*addresses: str) -> Callable[[str, int], Any]:
+    """A name service that leads everything there."""
+
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        return addresses
+
+    return resolve
+
+
+async def test_each_secret_signs_what_is_sent(told: Backend) -> None:
+    assert await post(told.url) == notify.Taken(204)
+    (posted,) = told.received
+    assert backend.verified(posted)["type"] == "run.completed"
+    assert (posted.id, posted.body, posted.path) == ("msg_1", BODY, backend.PATH)
+
+
+async def test_it_says_what_it_sends_and_who_it_is(told: Backend) -> None:
+    await post(told.url + "?tenant=7")
+    (posted,) = told.received
+    assert posted.path == backend.PATH + "?tenant=7"
+    assert posted.headers["content-type"] == "application/json"
+    assert posted.headers["user-agent"].startswith("runledger/")
+    assert posted.headers["host"] == told.url.split("/")[2]
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 409, 429, 500, 503, 599])
+async def test_every_status_but_2xx_is_named(told: Backend, status: int) -> None:
+    told.answer(Answer(status, {"Retry-After": "7"}, b"no"))
+    failure = await refused(told.url)
+    assert (failure.status, failure.retry_after, failure.is_final) == (status, 7, False)
+    assert failure.reason.startswith(f"the backend answered {status}")
+
+
+async def test_410_is_final(told: Backend) -> None:
+    told.answer(Answer(410))
+    assert (await refused(told.url)).is_final
+
+
+async def test_a_redirect_is_named_and_not_followed(told: Backend) -> None:
+    told.answer(Answer(307, {"Location": told.url + "/elsewhere"}))
+    failure = await refused(told.url)
+    assert "a redirect, which is not followed: RUNLEDGER_NOTIFY_URL must be where it leads" in failure.reason
+    assert [posted.path for posted in told.received] == [backend.PATH]
+
+
+async def test_a_megabyte_is_named_and_not_read(told: Backend) -> None:
+    told.answer(Answer(200, body=MEGABYTE))
+    taken = await post(told.url)
+    assert taken == notify.Taken(200, "the answer was longer than 4096 bytes and was not read to its end")
+
+
+async def test_a_backend_that_never_answers_is_left_in_time(told: Backend) -> None:
+    told.answer(Answer(gate=told.gate()))
+    assert (await refused(told.url, timeout=0.3)).reason == "the backend did not answer in time"
+
+
+async def test_the_status_stands_where_the_rest_does_not_come(told: Backend) -> None:
+    told.answer(Answer(200, body=b"o", length=9))
+    assert await post(told.url) == notify.Taken(200, "the answer did not come to its end in time")
+
+
+async def test_what_is_no_answer_is_named(told: Backend) -> None:
+    told.answer(Answer(raw=b"\x00 what?\r\n\r\n"))
+    assert (await refused(told.url)).reason.startswith("the exchange with the backend broke off: ")
+
+
+async def test_an_address_where_nobody_listens_is_named() -> None:
+    failure = await refused(f"http://127.0.0.1:{free_port()}/")
+    assert (failure.status, failure.reason[:33]) == (None, "the backend cannot be reached: Al")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_nothing_is_sent_to_this_machine_unless_it_is_meant(told: Backend, host: str) -> None:
+    failure = await refused(told.url.replace("127.0.0.1", host), allow_private=False)
+    assert "which is no address of the open internet: set RUNLEDGER_NOTIFY_ALLOW_PRIVATE" in failure.reason
+    assert told.received == []
+
+
+@pytest.mark.parametrize("private", ["10.0.0.1", "169.254.169.254", "::ffff:10.0.0.1", "fe80::1%eth0"])
+async def test_one_private_address_of_a_name_is_enough_to_turn_it_down(private: str) -> None:
+    wire = Wire(200)
+    resolve = leading("93.184.216.34", private)
+    failure = await refused("https://backend.test/", allow_private=False, transport=wire, resolve=resolve)
+    assert failure.reason.startswith(f"backend.test leads to {private}, ")
+    assert wire.asked == []
+
+
+async def test_a_name_without_an_address_is_named() -> None:
+    assert (
+        await refused("https://backend.test/", resolve=leading())
+    ).reason == "the backend's name has no address"
+
+
+async def test_the_connection_goes_to_the_address_that_was_checked() -> None:
+    wire = Wire(200)
+    await post("https://backend.test:8443/a?b=1", allow_private=False, transport=wire, resolve=leading("8.8.8.8"))
+    (asked,) = wire.asked
+    assert (str(asked.url), asked.headers["host"]) == ("https://8.8.8.8:8443/a?b=1", "backend.test:8443")
+    assert asked.extensions["sni_hostname"] == "backend.test"
+
+
+async def test_another_address_of_the_name_is_tried_where_one_cannot_be_reached() -> None:
+    wire = Wire(httpx.ConnectError("refused"), 200)
+    await post("https://backend.test/", transport=wire, resolve=leading("2001:4860::1", "8.8.8.8"))
+    assert [str(asked.url) for asked in wire.asked] == ["https://[2001:4860::1]/", "https://8.8.8.8/"]
+
+
+@pytest.mark.parametrize(("name", "taken"), [("backend.test", True), ("other.test", False)])
+async def test_the_certificate_is_that_of_the_name(tmp_path: Any, name: str, taken: bool) -> None:
+    serving, trusting = certificates.made(tmp_path, "backend.test")
+    with backend.listening(serving) as told:
+        url = told.url.replace("127.0.0.1", name)
+        seams: dict[str, Any] = {
+            "resolve": leading("127.0.0.1"),
+            "transport": httpx.AsyncHTTPTransport(verify=trusting),
+        }
+        if taken:
+            assert await post(url, **seams) == notify.Taken(204)
+        else:
+            assert "certificate" in (await refused(url, **seams)).reason
+            assert told.received == []
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """A transport that answers or raises in turn, and notes what it was asked."""
+
+    def __init__(self, *ends: int | Exception) -> None:
+        self._ends = list(ends)
+        self.asked: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.asked.append(request)
+        end = self._ends.pop(0)
+        if isinstance(end, Exception):
+            raise end
+        return httpx.Response(end, stream=httpx.ByteStream(b""))
+
+
+def leaving() -> list[type[Exception]]:
+    """What the library exports that can be raised."""
+    exported = [getattr(httpx, name) for name in dir(httpx)]
+    return [item for item in exported if inspect.isclass(item) and issubclass(item, Exception)]
+
+
+@pytest.mark.parametrize("foreign", [*leaving(), TimeoutError, ConnectionResetError, OSError])
+async def test_every_exception_of_the_library_becomes_the_one_of_ours(foreign: type[Exception]) -> None:
+    error = foreign.__new__(foreign, "told\nin lines")
+    error.args = ("told\nin lines",)
+    failure = await refused("https://backend.test/", transport=Wire(error), resolve=leading("8.8.8.8"))
+    assert failure.__cause__ is error
+    assert failure.reason.startswith("the ")
+
+
+async def test_a_name_that_cannot_be_resolved_is_named() -> None:
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        raise OSError("Name or service not known")
+
+    failure = await refused("https://backend.test/", resolve=resolve)
+    assert failure.reason == "the backend's name cannot be resolved: Name or service not known"
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_not base64!", "whsec_ümlaut"])
+def test_a_secret_that_cannot_sign_is_named_without_being_shown(secret: str) -> None:
+    with pytest.raises(errors.SettingsError, match="RUNLEDGER_NOTIFY_SECRETS holds a") as caught:
+        signatures.decode_own(secret)
+    assert "openssl rand -base64 32" in str(caught.value)
+    assert "base64!" not in str(caught.value)
