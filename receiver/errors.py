@@ -17,6 +17,7 @@ ReceiverError
     ├── NotAuthenticated     no API key, or none that is valid
     ├── NotPermitted         the key lacks a scope
     ├── NotFound             there is nothing of that id
+    ├── Pruned               there was, but it was removed on purpose
     ├── WrongMethod          the path takes other methods
     ├── BadParameter         a query parameter that is unknown, repeated, or unreadable
     ├── BadHeader            a header that we read and cannot use
@@ -162,6 +163,14 @@ class NotFound(RequestError):
     """The message says what there is not."""
 
 
+class Pruned(RequestError):
+    """The content of the run `run_id` was removed."""
+
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"the content of run {run_id} was removed by `runledger prune`; measures and ledger stay")
+        self.run_id = run_id
+
+
 class WrongMethod(RequestError):
     """`allowed` are the methods that the path takes."""
 
@@ -230,8 +239,9 @@ class Conflict(RequestError):
 class KeyReused(Conflict):
     """`run_id` is the run that was submitted under the idempotency key."""
 
-    def __init__(self, run_id: str) -> None:
-        super().__init__(f"this idempotency key was used for another submission, run {run_id}")
+    def __init__(self, run_id: str, *, pruned: bool = False) -> None:
+        which = "a submission whose content was removed" if pruned else "another submission"
+        super().__init__(f"this idempotency key was used for {which}, run {run_id}")
         self.run_id = run_id
 
 

@@ -69,6 +69,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     errors.NotAuthenticated: Kind(401, "not-authenticated", "An API key is needed"),
     errors.NotPermitted: Kind(403, "not-permitted", "The API key lacks a scope"),
     errors.NotFound: Kind(404, "not-found", "There is no such thing"),
+    errors.Pruned: Kind(410, "pruned", "The content of the run was removed"),
     errors.WrongMethod: Kind(405, "wrong-method", "The path does not take this method"),
     errors.BadParameter: Kind(400, "bad-parameter", "A parameter cannot be read"),
     errors.BadHeader: Kind(400, "bad-header", "A header cannot be read"),
@@ -117,7 +118,7 @@ def _evidence(error: Exception) -> dict[str, Any]:
             return {"header": error.name}
         case errors.NotPermitted():
             return {"scope": error.scope}
-        case errors.KeyReused() | errors.NotCreatedYet():
+        case errors.KeyReused() | errors.NotCreatedYet() | errors.Pruned():
             return {"run_id": error.run_id}
         case errors.InvalidBody():
             faults = [{"pointer": _clean(each.pointer), "detail": _clean(each.detail)} for each in error.faults]

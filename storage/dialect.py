@@ -31,10 +31,15 @@ from sqlalchemy.pool import QueuePool
 
 from storage import errors
 
+#: The number of SQLite's mode in which a file can give back what is free in it.
+INCREMENTAL = 2
+
 PRAGMAS = {
+    "auto_vacuum": "INCREMENTAL",  # holds for a file that is new: it has to come before all else
     "journal_mode": "WAL",
     "synchronous": "FULL",  # an acknowledged callback survives a power cut
     "foreign_keys": "ON",
+    "secure_delete": "ON",  # what is removed is overwritten
     "cache_size": "-65536",
     "temp_store": "MEMORY",
     "journal_size_limit": "67108864",

@@ -83,6 +83,7 @@ class Run:
     failure_reason: str | None
     failure_source: str | None
     step_count: int
+    pruned_at: datetime | None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -37,7 +37,7 @@ async def get_run(call: Plain) -> endpoint.Answer:
 
 async def list_steps(call: Stepping) -> endpoint.Answer:
     """A page of the trace."""
-    run = await _find(call)
+    run = await _unpruned(call)
     after, limit = _position(call.query.cursor), call.query.limit
     found = await call.database.read(documents.read, run.seq, documents.Step, after=after, limit=limit + 1)
     cursor = _step_cursor(found[limit - 1]) if len(found) > limit else None
@@ -121,7 +121,7 @@ def _sent(sent: notifications.Notification) -> shapes.TimelineEntry:
 
 async def get_document(call: Documented) -> endpoint.Answer:
     """The upstream's answer, byte for byte."""
-    run = await _find(call)
+    run = await _unpruned(call)
     document = await call.database.read(documents.find, run.id, call.query.version)
     if document is None:
         raise errors.NotFound("there is no such document of this run")
@@ -155,6 +155,13 @@ async def _find(call: Plain | Stepping | Documented) -> runs.Run:
     return run
 
 
+async def _unpruned(call: Stepping | Documented) -> runs.Run:
+    run = await _find(call)
+    if run.pruned_at is not None:
+        raise errors.Pruned(run.id)
+    return run
+
+
 OPERATIONS = (
     endpoint.Operation(
         "GET", "/v1/runs", "List runs", list_runs, {200: shapes.Runs}, access.Scope.READ, query=shapes.RunQuery
@@ -168,6 +175,7 @@ OPERATIONS = (
         {200: shapes.Steps},
         access.Scope.READ,
         query=shapes.StepQuery,
+        problems=(410,),
     ),
     endpoint.Operation(
         "GET",
@@ -185,6 +193,7 @@ OPERATIONS = (
         {200: "application/json", 304: None},
         access.Scope.READ,
         query=shapes.DocumentQuery,
+        problems=(410,),
         headers=(endpoint.Header("If-None-Match", "An ETag that is held already.", r'^(\*|"[0-9a-f]{64}")$'),),
     ),
 )

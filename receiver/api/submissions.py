@@ -27,7 +27,7 @@ async def submit_run(call: Submit) -> endpoint.Answer:
     """Accepts a run durably, whether or not the upstream can be reached now."""
     done = await call.database.write(transitions.submit, _submission(call))
     if not done.is_same:
-        raise errors.KeyReused(done.run.id)
+        raise errors.KeyReused(done.run.id, pruned=done.run.pruned_at is not None)
     seconds = wait(call.headers.getlist("prefer"))
     if seconds is None:
         return _answer(call, done.run, 202 if done.is_new else 200)
@@ -146,6 +146,8 @@ async def refresh_run(call: Plain) -> endpoint.Answer:
     run = await call.database.write(transitions.request_refresh, call.ids["id"], call.now)
     if run is None:
         raise errors.NotFound("there is no run of that id")
+    if run.pruned_at is not None:
+        raise errors.Pruned(run.id)
     if run.upstream_id is None:
         raise errors.NotCreatedYet(run.id)
     return _answer(call, run, 202)
@@ -195,6 +197,6 @@ OPERATIONS = (
         refresh_run,
         {202: shapes.Run},
         access.Scope.SUBMIT,
-        problems=(409,),
+        problems=(409, 410),
     ),
 )

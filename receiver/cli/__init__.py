@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from receiver.cli import demo, house, jobs, keys, lists, one, sentences, serving, wishes
+from receiver.cli import demo, house, jobs, keys, lists, one, prune, sentences, serving, wishes
 
 app = typer.Typer(
     cls=sentences.Verbs,
@@ -18,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (serving.VERBS, demo.VERBS, wishes.VERBS, lists.VERBS, one.VERBS, house.VERBS):
+for verbs in (serving.VERBS, demo.VERBS, wishes.VERBS, lists.VERBS, one.VERBS, house.VERBS, prune.VERBS):
     app.add_typer(verbs)
 app.add_typer(jobs.VERBS, name="jobs")
 app.add_typer(keys.VERBS, name="keys")

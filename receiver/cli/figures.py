@@ -78,6 +78,20 @@ def tokens(*parts: int | None) -> str:
     return count(sum(known)) if known else NONE
 
 
+def size(octets: int) -> str:
+    """Bytes in the unit that matters.
+
+    >>> [size(octets) for octets in (0, 980, 12_160, 2_028_900, 3_400_000_000)]
+    ['0 bytes', '980 bytes', '12 KB', '2.0 MB', '3.4 GB']
+    """
+    if octets < 1000:
+        return f"{octets} bytes"
+    if octets < 1_000_000:
+        return f"{octets / 1000:.0f} KB"
+    unit, name = (1_000_000, "MB") if octets < 1_000_000_000 else (1_000_000_000, "GB")
+    return f"{octets / unit:.1f} {name}"
+
+
 def safe(text: str | None) -> str:
     """`text` without what would steer a terminal: it comes from elsewhere."""
     return NONE if text is None else _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)

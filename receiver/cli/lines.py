@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
+from rich.text import Text
+
 from receiver import clock, shapes
 from receiver.cli import figures, tables
 from receiver.cli.tables import Column
+
+#: In place of a text that was pruned.
+REMOVED = Text("removed", "dim")
 
 RUNS = (
     Column("run"),
@@ -36,7 +41,7 @@ def runs(found: Sequence[shapes.RunLine], title: str = "") -> None:
             figures.tokens(run.input_tokens, run.output_tokens),
             figures.dollars(run.cost_micros),
             figures.age(run.accepted_at, now),
-            figures.line(run.prompt),
+            REMOVED if run.pruned_at else figures.line(run.prompt),
             run.upstream_id or figures.NONE,
             figures.line(run.agent_id),
             figures.line(run.model),

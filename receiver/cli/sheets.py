@@ -45,6 +45,7 @@ def _run(found: shapes.FullRun) -> list[tuple[str, tables.Cell]]:
         ("settled", figures.instant(found.settled_at)),
         ("expected by", figures.NONE if found.settled_at else figures.instant(found.expected_by)),
         ("cancel wished", figures.instant(found.cancel_requested_at)),
+        ("content", f"removed {figures.instant(found.pruned_at)}" if found.pruned_at else figures.NONE),
         ("missing since", figures.instant(found.missing_since)),
         ("took", figures.duration(found.duration_ms)),
         ("cost", figures.dollars(found.cost_micros)),
@@ -97,4 +98,10 @@ def delivery(found: shapes.DeliveryWithBody) -> None:
     out.print(Text("\nheaders", "bold"))
     out.print(tables.facts([(figures.line(name), figures.line(value)) for name, value in found.headers.items()]))
     out.print(Text("\nbody", "bold"))
-    out.print(Text(f"{found.size:,} bytes, not UTF-8" if found.text is None else figures.safe(found.text)))
+    out.print(Text(_body(found)))
+
+
+def _body(found: shapes.DeliveryWithBody) -> str:
+    if found.text is not None:
+        return figures.safe(found.text)
+    return f"{found.size:,} bytes, {'not UTF-8' if found.body else 'removed'}"

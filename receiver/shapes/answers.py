@@ -102,6 +102,7 @@ class RunLine(Answer):
     failure_reason: str | None
     failure_source: str | None
     step_count: int
+    pruned_at: Instant | None = Field(description="When its content was removed; measures and ledger stay.")
 
 
 class Run(RunLine):
@@ -164,7 +165,10 @@ class Delivery(Answer):
 
 
 class DeliveryWithBody(Delivery):
-    """The same with what was sent. `body` is base64; `text` the same bytes where they are UTF-8."""
+    """The same with what was sent. `body` is base64; `text` the same bytes where they are UTF-8.
+
+    Both are gone, and `size` is not, once the run was pruned.
+    """
 
     headers: Mapping[str, str]
     body: str
@@ -176,7 +180,8 @@ class DeliveryWithBody(Delivery):
         held = stored.body or b""
         line = Delivery.model_validate(stored).model_dump()
         body = base64.b64encode(held).decode("ascii")
-        return cls(**line, headers=stored.headers or {}, body=body, text=_text(held))
+        is_pruned = stored.size > 0 and not held
+        return cls(**line, headers=stored.headers or {}, body=body, text=None if is_pruned else _text(held))
 
 
 def _text(held: bytes) -> str | None:

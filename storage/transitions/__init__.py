@@ -10,6 +10,7 @@ from storage.transitions.beating import Outlook, beat, outlook
 from storage.transitions.intake import Submitted, request_cancel, request_refresh, submit
 from storage.transitions.keys import create_key, revoke_key
 from storage.transitions.notifying import not_notified, notified, prepare, stop_notifying
+from storage.transitions.pruning import Place, Pruned, Survey, prune, survey
 from storage.transitions.receiving import accept_delivery, count_rejections, reject
 from storage.transitions.retrying import retry, retry_all
 from storage.transitions.settling import Measures, Result, missing, record, seen_alive
@@ -33,9 +34,12 @@ __all__ = [
     "Linked",
     "Measures",
     "Outlook",
+    "Place",
+    "Pruned",
     "Result",
     "Seen",
     "Submitted",
+    "Survey",
     "Swept",
     "accept_delivery",
     "adopt",
@@ -56,6 +60,7 @@ __all__ = [
     "orphan_cancelled",
     "outlook",
     "prepare",
+    "prune",
     "record",
     "refuse",
     "reject",
@@ -68,6 +73,7 @@ __all__ = [
     "started",
     "stop_notifying",
     "submit",
+    "survey",
     "swept",
     "watching",
 ]

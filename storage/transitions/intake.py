@@ -126,9 +126,12 @@ def _cancel_here(connection: Connection, run_id: str, by: str, now: datetime) ->
 
 
 def request_refresh(connection: Connection, run_id: str, now: datetime) -> runs.Run | None:
-    """Wishes that the upstream be asked now, also for a run that is settled. None where there is no such run."""
+    """Wishes that the upstream be asked now, also for a run that is settled. None where there is no such run.
+
+    One that was pruned stays so: what was removed does not come back.
+    """
     run = runs.find(connection, run_id)
-    if run is None or run.upstream_id is None:
+    if run is None or run.upstream_id is None or run.pruned_at is not None:
         return run
     runs.change(connection, RUNS.c.id == run.id, {"refresh_requested_at": now})
     jobs.wish(connection, [jobs.Wish(states.Kind.SETTLE, run.id, now, states.Road.REQUEST)])

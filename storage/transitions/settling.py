@@ -78,7 +78,7 @@ def record(
     assert run is not None, "runs are never deleted"
     road, began = claim.road or states.Road.SWEEP, began or now
     settled = settle(connection, run, result, road, now, began)
-    if not settled:
+    if not settled and run.pruned_at is None:  # what was removed does not come back
         _amend(connection, run, result, road, now, began)
     if refetch_at is None:
         jobs.done(connection, claim)

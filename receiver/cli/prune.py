@@ -1,0 +1,199 @@
+"""Removing the content of old runs, and giving its disk space back."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from receiver.cli import loop, options, sentences
+
+if TYPE_CHECKING:
+    from storage import database, filters, space, transitions
+
+VERBS = typer.Typer()
+
+#: The least seconds between two batches, in which a server gets at the database.
+PAUSE = 0.01
+
+_AGE = re.compile(r"\d+(\.\d+)?\s*(ms|s|m|h|d)", re.ASCII)
+
+
+@VERBS.command()
+def prune(
+    settled_before: Annotated[
+        str, typer.Option(metavar="AGE|DATE", help="Settled longer ago than 90d, or before 2026-01-01 (UTC).")
+    ],
+    agent: options.Agent = None,
+    tag: options.Tag = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Tell what would be removed, and remove nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    vacuum: Annotated[
+        bool,
+        typer.Option(
+            "--vacuum", help="Write the file anew, which needs its size twice and keeps writers waiting."
+        ),
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Remove the content of old runs; measures and ledger stay.
+
+    What was asked and what came back goes: prompts, results, steps, documents,
+    events, bodies of deliveries, and the salts by which the ledger's digests
+    of them could be checked. State, times, cost, tokens, agent, model, tags and
+    idempotency key stay, and every proof of the ledger holds. Runs with a job
+    stay whole. It goes on beside a running server and may be stopped and begun
+    again at any time.
+
+    \b
+    Examples:
+      runledger prune --settled-before 90d --dry-run
+      runledger prune --settled-before 2026-01-01 --tag matter=0042 --yes
+    """
+    loop.run(_prune(settled_before, agent, tag, dry_run, yes, vacuum, as_json))
+
+
+async def _prune(
+    before: str,
+    agent: list[str] | None,
+    tag: list[str] | None,
+    dry_run: bool,
+    yes: bool,
+    vacuum: bool,
+    as_json: bool,
+) -> None:
+    import asyncio
+
+    from receiver.cli import opening
+    from storage import space, transitions
+
+    wanted = _wanted(before, agent, tag)
+    tell = _tell_programs if as_json else _tell_people
+    async with opening.existing() as store:
+        found = await store.read(transitions.survey, wanted)
+        if dry_run or not (found.runs or vacuum):
+            tell(found, None, None)
+            return
+        if not yes:
+            _demand_yes(found)
+        removed = await _remove(store, wanted, found.runs)
+        given_back = await asyncio.to_thread(space.give_back, store.url, rewrite=vacuum)
+    tell(found, removed, given_back)
+
+
+def _wanted(before: str, agent: list[str] | None, tag: list[str] | None) -> filters.Filter:
+    """Which runs. Raises BadFilter, BadParameter."""
+    from dataclasses import replace
+
+    from receiver import clock, shapes
+    from receiver.cli import asking
+    from storage import filters
+
+    now, text = clock.now(), before.strip()
+    spelled = f"<-{text}" if _AGE.fullmatch(text) else f"<{text}"
+    chosen = asking.parameters(shapes.RunFilter, {"agent": agent, "tag": options.tags(tag)})
+    return replace(chosen.wanted(now), settled=filters.instants("settled_before", spelled, now))
+
+
+def _demand_yes(found: transitions.Survey) -> None:
+    """Has it confirmed by somebody who was told what it is. Raises Complaint."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise sentences.Complaint(
+            "nobody is here to be asked: add --yes, or --dry-run to see what it would be", sentences.USAGE
+        )
+    print(_found(found), file=sys.stderr)
+    if not typer.confirm("Remove it for good?", err=True):
+        raise sentences.Complaint("nothing was removed")
+
+
+async def _remove(store: database.Database, wanted: filters.Filter, expected: int) -> transitions.Pruned:
+    """Batch by batch. After each one others have as long at the database as it took."""
+    import asyncio
+    import time
+
+    from receiver import clock
+    from storage import transitions
+
+    total, rows, place = 0, dict[str, int](), None
+    with _progress(expected) as advance:
+        while True:
+            began = time.monotonic()
+            batch = await store.write(transitions.prune, wanted, clock.now(), place)
+            total += batch.runs
+            rows = {noun: rows.get(noun, 0) + count for noun, count in batch.rows.items()} or rows
+            advance(batch.runs)
+            place = batch.next_place
+            if place is None:
+                return transitions.Pruned(total, rows)
+            await asyncio.sleep(max(PAUSE, time.monotonic() - began))
+
+
+@contextlib.contextmanager
+def _progress(expected: int) -> Iterator[Callable[[int], None]]:
+    """A bar, where somebody looks."""
+    from rich.progress import Progress
+
+    from receiver.cli import tables
+
+    out = tables.console(to_stderr=True)
+    with Progress(console=out, disable=not out.is_terminal, transient=True) as bar:
+        task = bar.add_task("removing", total=expected)
+        yield lambda count: bar.advance(task, count)
+
+
+def _tell_people(
+    found: transitions.Survey, removed: transitions.Pruned | None, given_back: space.Space | None
+) -> None:
+    from receiver.cli import figures
+
+    if removed is None:
+        print(_found(found))
+        return
+    nouns = ", ".join(f"{figures.count(count)} {noun}" for noun, count in removed.rows.items() if count)
+    print(f"The content of {figures.count(removed.runs)} runs is removed" + (f": {nouns}." if nouns else "."))
+    if given_back is None:
+        return
+    before, after = figures.size(given_back.before), figures.size(given_back.after)
+    print(f"The database had {before} and has {after}.")
+    if given_back.free > given_back.after // 10:
+        print(f"{figures.size(given_back.free)} of it are free and will be used again; --vacuum gives them back.")
+
+
+def _found(found: transitions.Survey) -> str:
+    from receiver.cli import figures
+
+    busy = f" {figures.count(found.busy)} more have open jobs and stay." if found.busy else ""
+    if not found.runs:
+        return f"There is nothing to remove.{busy}"
+    span = f"settled from {figures.instant(found.oldest)} to {figures.instant(found.newest)}"
+    nouns = ", ".join(f"{figures.count(count)} {noun}" for noun, count in found.rows.items() if count)
+    held = f" with {nouns}" if nouns else ""
+    return f"{figures.count(found.runs)} runs{held}, about {figures.size(found.size)}, {span}.{busy}"
+
+
+def _tell_programs(
+    found: transitions.Survey, removed: transitions.Pruned | None, given_back: space.Space | None
+) -> None:
+    """What was removed, or with `dryRun` what would be."""
+    from storage import columns
+
+    told: dict[str, Any] = {
+        "dryRun": removed is None,
+        "runs": found.runs if removed is None else removed.runs,
+        **{noun: (found.rows if removed is None else removed.rows).get(noun, 0) for noun in found.rows},
+        "busyRuns": found.busy,
+        "contentBytes": found.size,
+        "oldest": columns.text(found.oldest) if found.oldest else None,
+        "newest": columns.text(found.newest) if found.newest else None,
+        "fileBytesBefore": given_back.before if given_back else None,
+        "fileBytesAfter": given_back.after if given_back else None,
+        "fileBytesFree": given_back.free if given_back else None,
+    }
+    print(json.dumps(told))

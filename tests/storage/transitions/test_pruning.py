@@ -1,0 +1,146 @@
+"""Removing content: it is gone for good, and everything else stays as it was."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, select
+
+from storage import filters, jobs, runs, states, transitions
+from storage.database import Database
+from storage.tables import DELIVERIES, LEDGER_ENTRIES, NOTIFICATIONS, RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE
+from tests import life
+from tests.storage import ledgers
+
+pytestmark = pytest.mark.anyio
+
+#: Everything that was settled before a time after the story.
+OLD = filters.Filter(settled=filters.Range(high=life.at(1000), below=True))
+LATER = life.at(2000)
+
+
+async def _pruned(database: Database, run: runs.Run) -> runs.Run:
+    assert (await database.write(transitions.prune, OLD, LATER)).runs == 1
+    return await life.found(database, run.id)
+
+
+def _rows(connection: Connection, table: Any, run_id: str) -> list[Any]:
+    return list(connection.execute(select(table).where(table.c.run_id == run_id)).all())
+
+
+async def test_content_goes_and_measures_stay(database: Database) -> None:
+    asked: dict[str, Any] = {"guidance": "Be brief.", "object_ids": ("obj_1",), "request_sha256": "ab", "tags": {"matter": "7"}}
+    run = await life.settled_run(database, idempotency_key="order-1", **asked)
+    gone = dict.fromkeys(("prompt", "guidance", "object_ids", "output", "summary", "request_sha256"))
+    assert all(getattr(run, name) for name in gone)
+    assert await _pruned(database, run) == replace(run, **gone, pruned_at=LATER)  # type: ignore[arg-type]
+
+
+async def test_rows_with_content_go_and_usage_keeps_its_figures(database: Database) -> None:
+    run = await life.settled_run(database)
+    await database.write(transitions.accept_delivery, life.delivery(run_id=run.id))
+    before = (await database.read(_rows, RUN_USAGE, run.id))[0]._mapping
+    await _pruned(database, run)
+    assert [await database.read(_rows, table, run.id) for table in (RUN_STEPS, RUN_DOCUMENTS)] == [[], []]
+    after = (await database.read(_rows, RUN_USAGE, run.id))[0]._mapping
+    assert {name for name in before if before[name] != after[name]} == {"metadata", "salt"}
+    (delivery,) = await database.read(_rows, DELIVERIES, run.id)
+    assert (delivery.body, delivery.headers, delivery.body_sha256) == (b"", None, "")
+    assert delivery.size > 0
+
+
+async def test_the_ledger_keeps_every_byte_and_loses_the_salts(database: Database) -> None:
+    run = await life.settled_run(database, tags={"matter": "7"})
+    await database.write(transitions.accept_delivery, life.delivery(run_id=run.id))
+    before = await database.read(_rows, LEDGER_ENTRIES, run.id)
+    assert len([salt for each in await ledgers.entries(database, run.id) for salt in each.salts]) > 3
+    await _pruned(database, run)
+    assert (await database.read(_rows, LEDGER_ENTRIES, run.id))[:-1] == before
+    *entries, last = await ledgers.entries(database, run.id)
+    assert [name for each in entries for name in each.salts] == ["tags"]
+    assert entries[0].proves("tags", b'{"matter":"7"}')
+    assert (last.kind, last.actor) == ("run.pruned", "operator")
+    assert last.facts == {
+        "removed": ["prompt", "output", "summary"], "steps": 3, "documents": 1, "events": 0, "deliveries": 1
+    }  # fmt: skip
+
+
+async def test_salts_of_a_delivery_that_came_before_its_run_was_known_go_too(database: Database) -> None:
+    early = life.event("run_early", body=b'{"output":"The lease is void."}')
+    await database.write(transitions.accept_delivery, early)
+    await database.write(transitions.accept_delivery, life.event("run_of_others"))
+    run = await life.settled_run(database, upstream_id="run_early")
+    await _pruned(database, run)
+    kept = [set(each.salts) for each in await ledgers.entries(database, None)]
+    assert kept == [set(), {"body"}]
+
+
+async def test_what_is_open_or_recent_or_has_a_job_stays(database: Database) -> None:
+    await life.running(database)
+    waiting = await life.settled_run(database)
+    await database.write(jobs.wish, [jobs.Wish(states.Kind.SETTLE, waiting.id, life.at(70))])
+    recent = await life.running(database)
+    await life.settle(database, recent, life.result(), now=life.at(1500))
+    found = await database.read(transitions.survey, OLD)
+    assert (found.runs, found.busy) == (0, 1)
+    assert (await database.write(transitions.prune, OLD, LATER)).runs == 0
+
+
+async def test_a_dead_job_goes_with_the_content(database: Database) -> None:
+    run = await life.settled_run(database)
+    await database.write(jobs.wish, [jobs.Wish(states.Kind.NOTIFY, run.id, life.at(70))])
+    job = await life.claimed(database, states.Kind.NOTIFY, run.id, life.at(70))
+    told = {"run_id": run.id, "event_id": "msg_1", "body": b'{"failureReason":"x"}', "created_at": life.at(70)}
+    await database.write(lambda connection: connection.execute(NOTIFICATIONS.insert(), told).close())
+    await database.write(jobs.die, job, error="410", now=life.at(71))
+    await _pruned(database, run)
+    assert await life.open_jobs(database, run.id) == []
+    assert (await database.read(_rows, NOTIFICATIONS, run.id))[0].body == b""
+
+
+async def test_batches_walk_through_all_of_them_once(database: Database) -> None:
+    for _ in range(5):
+        await life.settled_run(database)
+    place, counts = None, []
+    while True:
+        batch = await database.write(transitions.prune, OLD, LATER, place, 2)
+        counts.append(batch.runs)
+        place = batch.next_place
+        if place is None:
+            break
+    assert counts == [2, 2, 1]
+    assert (await database.write(transitions.prune, OLD, LATER)).runs == 0
+
+
+async def test_the_survey_tells_what_will_go(database: Database) -> None:
+    runs_ = [await life.settled_run(database) for _ in range(3)]
+    await database.write(transitions.accept_delivery, life.delivery(run_id=runs_[0].id))
+    found = await database.read(transitions.survey, OLD)
+    removed = await database.write(transitions.prune, OLD, LATER)
+    assert (found.runs, found.rows) == (removed.runs, removed.rows)
+    assert (found.oldest, found.newest) == (life.at(63), life.at(63))
+    assert found.size > 500
+    assert asdict(await database.read(transitions.survey, OLD))["size"] == 0
+
+
+async def test_what_was_removed_does_not_come_back(database: Database) -> None:
+    run = await _pruned(database, await life.settled_run(database))
+    assert await database.write(transitions.request_refresh, run.id, LATER) == run
+    assert await life.open_jobs(database, run.id) == []
+    assert await life.settle(database, run, life.result(body=b"{}"), now=LATER) is False
+    assert await life.found(database, run.id) == run
+
+
+async def test_a_pruned_run_still_holds_its_idempotency_key(database: Database) -> None:
+    asked: dict[str, Any] = {"idempotency_key": "order-1", "request_sha256": "ab"}
+    run = await _pruned(database, await life.settled_run(database, **asked))
+    again = await database.write(transitions.submit, life.submission(**asked))
+    assert (again.run.id, again.is_new, again.is_same) == (run.id, False, False)
+
+
+async def test_what_was_promised_of_the_execution_stays(database: Database) -> None:
+    run = await life.settled_run(database, instructions="You review leases.")
+    pruned = await _pruned(database, run)
+    assert (pruned.instructions, pruned.execution) == ("", run.execution)
