@@ -7,6 +7,7 @@ everything that can be made to go wrong, at start or while it runs (`PUT /sandbo
     app         the route table and the lifespan
     gate        what every call passes: the journal, the key, the faults, cut connections
     agents, runs, endpoints, deliveries, control    the handlers, a file per noun
+    streams     the events of runs, live and again     progress  which have happened by now
     life        the timers that end runs              world     the agents and runs that exist
     callbacks   what watchers are told                events    what endpoints are told, and how it is signed
     couriers    carry both, with retries and losses   subscriptions  endpoints, secrets, what was delivered

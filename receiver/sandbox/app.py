@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from receiver.sandbox import agents, answers, control, deliveries, endpoints, faults, gate, house, runs
+from receiver.sandbox import agents, answers, control, deliveries, endpoints, faults, gate, house, runs, streams
 
 
 class Sandbox(Starlette):
@@ -22,8 +22,9 @@ class Sandbox(Starlette):
     parts: house.House
 
     def stop(self) -> None:
-        """The server is told to stop: calls that are held end now, so that it need not wait for them."""
+        """The server is told to stop: streams and calls that are held end now, so that it need not wait."""
         self.parts.holds.close()
+        self.parts.stopped.set()
 
     def build_middleware_stack(self) -> ASGIApp:
         return gate.Gate(super().build_middleware_stack(), self.parts, self.routes)
@@ -54,7 +55,7 @@ def create_app(
 
 
 def _routes(parts: house.House) -> list[Route]:
-    agent, run = agents.Agents(parts), runs.Runs(parts)
+    agent, run, stream = agents.Agents(parts), runs.Runs(parts), streams.Streams(parts)
     endpoint, delivery = endpoints.Endpoints(parts), deliveries.Deliveries(parts)
     behind = control.Control(parts)
     return [
@@ -71,6 +72,7 @@ def _routes(parts: house.House) -> list[Route]:
         Route("/agent/v1/run/{id}/status", run.status, methods=["GET"], name="status"),
         Route("/agent/v1/run/{id}/details", run.details, methods=["GET"], name="details"),
         Route("/agent/v1/run/{id}/cancel", run.cancel, methods=["POST"], name="cancel"),
+        Route("/agent/v1/run/{id}/events", stream.events, methods=["GET"], name="events"),
         Route("/agent/v1/run/{id}/watch", run.watch, methods=["POST"], name="watch"),
         Route("/webhooks/v1/endpoints", endpoint.create, methods=["POST"], name="endpoints.create"),
         Route("/webhooks/v1/endpoints", endpoint.list, methods=["GET"], name="endpoints.list"),

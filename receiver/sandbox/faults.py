@@ -83,6 +83,24 @@ class Faults:
     retry_backoff: float = _switch(
         0.2, _seconds, "seconds before the first retry of a callback or event, then double"
     )
+    stream_heartbeat: float = _switch(0.0, _seconds, "seconds between comments in a stream of events, 0 for none")
+    stream_delay: float = _switch(0.0, _seconds, "seconds before each event of a stream")
+    stream_cut_after: int = _switch(0, _count, "events after which every stream is cut, 0 for never")
+    stream_stall_after: int = _switch(
+        0, _count, "events after which a stream stays open without a byte, 0 for never"
+    )
+    stream_repeats: int = _switch(0, _count, "extra copies of each event of a stream, under the same id")
+    stream_junk: bool = _switch(False, readers.boolean, "events and lines that nobody can read in every stream")
+    stream_padding: int = _switch(
+        0, readers.integer(0, 50_000_000), "bytes that are added to the data of each event of a stream"
+    )
+    stream_kept: int = _switch(10_000, _count, "events of a run, the newest, that are kept for a replay")
+    stream_slow_reader: float = _switch(
+        0.0, _seconds, "seconds after which a reader that does not take an event is cut off, 0 for never"
+    )
+    stream_stays_open: bool = _switch(
+        False, readers.boolean, "streams stay open after their last event, as though more were to come"
+    )
     fail_rate: float = _switch(0.0, _rate, "share of runs that fail; which ones is settled by the seed")
     fail_prompts: tuple[str, ...] = _switch((), readers.texts, "runs whose prompt contains one of these fail")
     incomplete_seconds: float = _switch(

@@ -1,7 +1,8 @@
 """What every API call passes, in and out: the journal, the key, the faults, and connections that are cut.
 
 A pure ASGI layer, outermost, because it must hold the server's own `send` to cut a connection, and must have
-the whole answer in hand to spoil or lose it. Bodies are small here, so both directions are buffered.
+the whole answer in hand to spoil or lose it. Bodies are small here, so both directions are buffered, but for
+streams that nothing is done to.
 """
 
 from __future__ import annotations
@@ -22,22 +23,34 @@ from receiver.sandbox import answers, checks, holds, house, journal, rules
 _LARGEST_BODY = 16 * 1024 * 1024
 _JOURNALED_BODY = 64 * 1024
 _CALLS_PER_MINUTE = 1000
+#: Actions that let a stream flow; others need the whole answer in hand.
+_FLOWING = ("pass", "delay", "hold")
 _KEY = re.compile(rb"(?i:bearer) +sk_case_[!-~]*")
 
 
 @dataclasses.dataclass
 class Answer:
-    """An answer of the app, held back: the start message without its length, and the body."""
+    """An answer of the app, held back: the start message without its length, and the body.
 
+    A stream of events goes `through` at once, where there is a way; `is_whole` once it came to its end.
+    """
+
+    through: Send | None = None
     status: int = 500
     headers: list[tuple[bytes, bytes]] = dataclasses.field(default_factory=list)
     body: bytes = b""
+    is_stream: bool = False
+    is_whole: bool = False
 
     async def receive(self, message: Message) -> None:
         """The `send` that the app is given."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = [(name, value) for name, value in message["headers"] if name != b"content-length"]
+            self.is_stream = b"event-stream" in dict(self.headers).get(b"content-type", b"")
+        if self.is_stream and self.through is not None:
+            self.is_whole = message["type"] == "http.response.body" and not message.get("more_body", False)
+            await self.through(message)
         elif message["type"] == "http.response.body":
             self.body += message.get("body", b"")
 
@@ -71,7 +84,13 @@ class Gate:
         held = holds.Held(verb, subject, call.body)
         answer = None
         if verb != "hold" or await self._house.holds.wait_with_client(held, receive):
-            answer = await self._answer(scope, body, rule)
+            through = self._through(call, send) if verb in _FLOWING else None
+            answer = await self._answer(scope, body, rule, receive, through)
+            if answer is not None and answer.is_stream and through is not None:
+                call.is_over = True
+                if not answer.is_whole:
+                    await cut(receive, send)
+                return
         if verb == "hold_answer" and not await self._house.holds.wait_with_client(held, receive):
             answer = None
         if answer is None or verb == "lose_answer":
@@ -82,19 +101,21 @@ class Gate:
         call.status = answer.status
         await answer.send(send)
 
-    async def _answer(self, scope: Scope, body: bytes | None, rule: rules.Rule | None) -> Answer | None:
+    async def _answer(
+        self, scope: Scope, body: bytes | None, rule: rules.Rule | None, receive: Receive, through: Send | None
+    ) -> Answer | None:
         """The answer to give, spoiled where the rule says so; None to cut the connection with no work done."""
         verb, amount = (rule.verb, rule.amount) if rule is not None else ("pass", "")
         if verb == "refuse_before":
             return None
-        answer = Answer()
+        answer = Answer(through)
         if verb in ("status", "html", "empty"):
             await self._fail(verb, int(amount or {"html": 502, "empty": 500}[verb]))(
                 scope, _nothing, answer.receive
             )
         else:
             await asyncio.sleep(float(amount) if verb == "delay" else 0)
-            await self._work(scope, body, answer)
+            await self._work(scope, body, answer, receive)
         if verb == "malformed":
             answer.body = answer.body.replace(b'"', b"'") or b"{"
         if verb == "truncated":
@@ -102,7 +123,7 @@ class Gate:
         answer.headers += self._limits(answer.status)
         return answer
 
-    async def _work(self, scope: Scope, body: bytes | None, answer: Answer) -> None:
+    async def _work(self, scope: Scope, body: bytes | None, answer: Answer, receive: Receive) -> None:
         """What the service does on a good day: ask for the key, then do what is asked."""
         if body is None:
             refusal = self._error(413, "Request body is too large")
@@ -111,7 +132,18 @@ class Gate:
             refusal = self._error(401, "Invalid API key")
             await refusal(scope, _nothing, answer.receive)
         else:
-            await self._app(scope, _replayed(body), answer.receive)
+            await self._app(scope, _replayed(body, receive), answer.receive)
+
+    def _through(self, call: journal.Call, send: Send) -> Send:
+        """The way of a stream past the buffer."""
+
+        async def through(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                call.status = message["status"]
+                message = {**message, "headers": [*message["headers"], *self._limits(message["status"])]}
+            await send(message)
+
+        return through
 
     def _fail(self, verb: str, status: int) -> Response:
         if verb == "html":
@@ -187,11 +219,16 @@ async def _whole_body(receive: Receive) -> bytes | None:
     return bytes(body) if size <= _LARGEST_BODY else None
 
 
-def _replayed(body: bytes) -> Receive:
-    async def receive() -> Message:
-        return {"type": "http.request", "body": body, "more_body": False}
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """The body that was read, once more, and then what else comes."""
+    message: Message | None = {"type": "http.request", "body": body, "more_body": False}
 
-    return receive
+    async def replay() -> Message:
+        nonlocal message
+        given, message = message, None
+        return given or await receive()
+
+    return replay
 
 
 async def _nothing() -> Message:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 
 from receiver.sandbox import (
@@ -32,6 +33,8 @@ class House:
     life: life.Life
     holds: holds.Holds
     public_only: bool
+    #: Set when the sandbox stops: streams end then.
+    stopped: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
     def subject(self, route: str, run_id: str | None, body: object) -> rules.Subject:
         """What the rules may match a call by: the run it names, or the one it is about to create."""

@@ -12,7 +12,10 @@ _KEPT = 20_000
 
 @dataclasses.dataclass
 class Call:
-    """A request to the API; `status` stays null where the connection was cut or the answer is still to come."""
+    """A request to the API; `status` stays null where the connection was cut or the answer is still to come.
+
+    `is_over` is said of streams, once nothing more comes.
+    """
 
     seq: int
     at: float
@@ -24,6 +27,7 @@ class Call:
     body: object
     status: int | None = None
     fault: str | None = None
+    is_over: bool = False
 
 
 @dataclasses.dataclass

@@ -15,6 +15,9 @@ share of matching calls that are hit. Actions on API calls, with their defaults:
     truncated       work done, the answer stops half-way  pass           nothing; shields from later rules
     hold            the work is begun once released       hold_answer    work done, the answer waits for a release
 
+On the route `events`, a stream: `delay`, `hold` and `pass` let it flow; what spoils an answer or holds it back
+waits for its end first. What happens in the midst of streams is said by the `stream_…` switches.
+
 On the routes `callback` and `event`: `drop`, `delay:SECONDS`, `hold`, `pass`.
 
 What is held waits for `POST /sandbox/release` (`{"route": "exec"}` frees that of one route), ten minutes at most;
@@ -43,6 +46,7 @@ AGENT_ROUTES = (
     "details",
     "cancel",
     "watch",
+    "events",
     "execute",
 )
 WEBHOOK_ROUTES = (
@@ -59,7 +63,7 @@ WEBHOOK_ROUTES = (
     "deliveries.replay",
 )
 API_ROUTES = (*AGENT_ROUTES, *WEBHOOK_ROUTES)
-RUN_ROUTES = ("get", "exec", "status", "details", "cancel", "watch")
+RUN_ROUTES = ("get", "exec", "status", "details", "cancel", "watch", "events")
 SENT_ROUTES = ("callback", "event")
 ROUTES = ("*", *API_ROUTES, *SENT_ROUTES)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -50,10 +51,17 @@ class Run:
     exec_count: int = 0
     fetches_after_end: int = 0
     watchers: list[str] = dataclasses.field(default_factory=list)
+    #: Set and replaced when the run starts and when it ends.
+    changed: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
     @property
     def ended(self) -> bool:
         return self.status in ENDED
+
+    def tell_change(self) -> None:
+        """Wakes who waits for `changed`."""
+        self.changed.set()
+        self.changed = asyncio.Event()
 
 
 Record = TypeVar("Record", Agent, Run)
@@ -126,6 +134,7 @@ class World:
         run.started_at = self.clock()
         run.workflow_id = "wrun_" + self._token("workflow", run.ordinal)
         run.exec_count += 1
+        run.tell_change()
 
     def end(self, run: Run, status: str) -> None:
         """Any live state to a terminal one, a queued run as though it had been started.
@@ -138,6 +147,7 @@ class World:
             run.started_at = run.completed_at
         agent = self.agents[run.agent_id]
         agent.active = agent.active and not agent.ephemeral
+        run.tell_change()
 
     def _token(self, kind: str, ordinal: int) -> str:
         return random.Random(f"{self._seed}:{kind}:{ordinal}").randbytes(12).hex()
