@@ -40,7 +40,7 @@ class Timing:
     refuse: float = 600.0
     #: How far the upstream's clock may be behind ours.
     clock_skew: float = 600.0
-    #: How long after a lost create its run may still show up upstream.
+    #: How long after a lost create its run may still show up upstream; a lost one-call execute is given up then.
     stray: float = 600.0
     #: The upstream ends every run by then; what is open later is overdue.
     hard_limit: float = 1800.0

@@ -7,6 +7,7 @@ ReceiverError
 │   └── OutsideTolerance     the signature holds, the timestamp is too far from now
 ├── UpstreamError            a call to Case.dev that gave no usable answer
 │   ├── NoAnswer             the transport failed: the request may or may not have been processed
+│   │   └── NotSent          ... before there was a connection: nothing was processed
 │   ├── Unreadable           a 2xx whose body is not what it must be (truncated, HTML, junk)
 │   │   ├── TooLarge         ... because it is larger than we take
 │   │   └── TooDeep          ... because it nests deeper than a parser goes
@@ -82,6 +83,10 @@ class UpstreamError(ReceiverError):
 
 class NoAnswer(UpstreamError):
     """Connection refused, reset, timed out, or cut: what the upstream did is unknown."""
+
+
+class NotSent(NoAnswer):
+    """There was no connection, so the upstream saw nothing of the request."""
 
 
 class Unreadable(UpstreamError):

@@ -28,9 +28,10 @@ class Submission:
     expected_by: datetime
     submitted_by: str
     actor: str
-    agent_id: str
+    agent_id: str | None
     prompt: str
     guidance: str | None = None
+    instructions: str | None = None
     model: str | None = None
     object_ids: tuple[str, ...] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -40,7 +41,7 @@ class Submission:
     @property
     def weight(self) -> int:
         """Bytes, roughly, for the bounds of the door."""
-        return len(self.prompt) + len(self.guidance or "") + 1024
+        return len(self.prompt) + len(self.guidance or "") + len(self.instructions or "") + 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ class Run:
     agent_id: str | None
     prompt: str | None
     guidance: str | None
+    instructions: str | None
     model: str | None
     object_ids: Sequence[str] | None
     submitted_by: str
@@ -90,6 +92,13 @@ class Run:
     def is_terminal(self) -> bool:
         """Whether the state will never change again."""
         return self.status in states.TERMINAL
+
+    @property
+    def execution(self) -> states.Execution | None:
+        """What we promise of its execution; None for an adopted run, which we never execute."""
+        if self.origin is states.Origin.ADOPTED:
+            return None
+        return states.Execution.EXACTLY_ONCE if self.instructions is None else states.Execution.AT_MOST_ONCE
 
     @property
     def is_complete(self) -> bool:
@@ -232,9 +241,14 @@ def alike(connection: Connection, agent_id: str, prompt_head: str, latest: datet
     return [_run(row) for row in connection.execute(_ALL.where(*which).order_by(RUNS.c.seq.desc()).limit(1000))]
 
 
-def unlinked(connection: Connection) -> list[Run]:
-    """Submissions of which an upstream run may be astray: without an upstream id yet, or after a lost create."""
+def unlinked(connection: Connection, prompt: str | None = None) -> list[Run]:
+    """Submissions of which an upstream run may be astray: without an upstream id yet, or after a lost create.
+
+    With `prompt` those alone that ask for just that.
+    """
     is_ours = RUNS.c.origin == states.Origin.SUBMITTED.value
+    if prompt is not None:
+        is_ours = and_(is_ours, RUNS.c.prompt == prompt)
     is_open = and_(RUNS.c.status == states.ACCEPTED.value, RUNS.c.upstream_id.is_(None))
     # Two looks, each along its index: joined by OR they would be one walk through the whole table.
     looks = [
@@ -304,13 +318,14 @@ _CUT = {
     # Whether there is an output is told by a list, what it is by the run itself.
     "output": func.substr(RUNS.c.output, 1, 0).label("output"),
     "guidance": func.substr(RUNS.c.guidance, 1, 0).label("guidance"),
+    "instructions": func.substr(RUNS.c.instructions, 1, 0).label("instructions"),
 }
 _LISTED = [_CUT.get(name, RUNS.c[name]) for name in _NAMES]
 _BY_ID = _ALL.where(RUNS.c.id == bindparam("id"))
 _STATUS = select(RUNS.c.status).where(RUNS.c.id == bindparam("id"))
 #: Without what came back, which may be large: for comparing submissions.
 _SUBMITTED = select(
-    *({**_CUT, "prompt": RUNS.c.prompt, "guidance": RUNS.c.guidance}.get(n, RUNS.c[n]) for n in _NAMES)
+    *(RUNS.c[n] if n in ("prompt", "guidance", "instructions") else _CUT.get(n, RUNS.c[n]) for n in _NAMES)
 )
 _BY_IDS = select(*_LISTED).where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
 _LINKED = select(UPSTREAM_LINKS.c.run_id).where(UPSTREAM_LINKS.c.upstream_id == bindparam("id"))

@@ -29,6 +29,13 @@ class Origin(StrEnum):
     ADOPTED = "adopted"
 
 
+class Execution(StrEnum):
+    """What we promise of a submission's execution."""
+
+    EXACTLY_ONCE = "exactlyOnce"
+    AT_MOST_ONCE = "atMostOnce"
+
+
 class Road(StrEnum):
     """How we came to know that a run has ended, or why we asked."""
 
@@ -98,7 +105,8 @@ MOVES: dict[tuple[Status, Status], str] = {
     (ACCEPTED, COMPLETED): "it ended before we had written that it was created, or was adopted ended",
     (ACCEPTED, FAILED): "likewise",
     (ACCEPTED, CANCELLED): "cancelled here before the upstream knew it, or adopted cancelled",
-    (ACCEPTED, REFUSED): "the upstream would not create it, or does not know the run to adopt",
+    (ACCEPTED, REFUSED): "the upstream would not create it, does not know the run to adopt, or the answer to its "
+    "one call was lost and no run of it was found",
     (QUEUED, RUNNING): "exec was answered, or the upstream shows it running",
     (QUEUED, COMPLETED): "it ended before we had written that it was started",
     (QUEUED, FAILED): "likewise",

@@ -46,6 +46,7 @@ def _submission(call: Submit) -> runs.Submission:
         agent_id=body.agent_id,
         prompt=body.prompt,
         guidance=body.guidance,
+        instructions=body.instructions,
         model=body.model,
         object_ids=None if body.object_ids is None else tuple(body.object_ids),
         tags=body.tags or {},

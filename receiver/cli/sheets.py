@@ -6,6 +6,13 @@ from rich.text import Text
 
 from receiver import shapes
 from receiver.cli import figures, tables
+from storage import states
+
+#: What is promised, in words.
+_EXECUTIONS = {
+    states.Execution.EXACTLY_ONCE: "exactly once",
+    states.Execution.AT_MOST_ONCE: "at most once (one call created and started it)",
+}
 
 
 def run(found: shapes.FullRun) -> None:
@@ -15,6 +22,7 @@ def run(found: shapes.FullRun) -> None:
     for name, text in (
         ("prompt", found.prompt),
         ("guidance", found.guidance),
+        ("instructions", found.instructions),
         ("summary", found.summary),
         ("output", found.output),
     ):
@@ -37,6 +45,7 @@ def _run(found: shapes.FullRun) -> list[tuple[str, tables.Cell]]:
         ("objects", figures.line(" ".join(found.object_ids or ()) or None)),
         ("tags", figures.line(tags) if tags else figures.NONE),
         ("origin", f"{found.origin} by {found.submitted_by}"),
+        ("execution", _EXECUTIONS[found.execution] if found.execution else figures.NONE),
         ("idempotency key", figures.line(found.idempotency_key)),
         ("accepted", figures.instant(found.accepted_at)),
         ("created", figures.instant(found.created_at)),

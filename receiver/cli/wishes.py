@@ -19,17 +19,23 @@ if TYPE_CHECKING:
 
 VERBS = typer.Typer()
 
+Instructions = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="In place of --agent: of one that is made for this run alone.")
+]
+
 #: Seconds between two looks at a run that is waited for.
 LOOK = 0.25
 
 
 @VERBS.command()
 def submit(
-    agent: Annotated[str, typer.Option(metavar="ID", help="The agent that is to run.")],
+    agent: Annotated[str | None, typer.Option(metavar="ID", help="The agent that is to run.")] = None,
     source: Annotated[str | None, typer.Argument(metavar="-", help="The prompt from standard input.")] = None,
     prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="What it is asked to do.")] = None,
     prompt_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The same from a file.")] = None,
-    guidance: Annotated[str | None, typer.Option(metavar="TEXT", help="Instructions for this run alone.")] = None,
+    guidance: Annotated[str | None, typer.Option(metavar="TEXT", help="More to go by, for this run.")] = None,
+    instructions: Instructions = None,
+    instructions_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The same from a file.")] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="In place of the agent's own.")] = None,
     object_id: Annotated[
         list[str] | None, typer.Option("--object", metavar="ID", help="The run may read these only; repeat it.")
@@ -45,17 +51,20 @@ def submit(
 ) -> None:
     """Submit a run.
 
-    It is stored before anything is sent; the running server sends it.
+    It is stored before anything is sent; the running server sends it. A run
+    of an agent is executed exactly once, one by --instructions at most once.
 
     \b
     Examples:
       runledger submit --agent agent_1 --prompt "Summarise the lease."
       runledger submit --agent agent_1 --prompt "…" --tag matter=0042
       runledger submit --agent agent_1 --prompt-file task.txt --wait 300
+      runledger submit --instructions "You review leases." --prompt-file task.txt
       cat task.txt | runledger submit --agent agent_1 - --json
     """
     content = {
         "agentId": agent,
+        "instructions": _instructions(agent, instructions, instructions_file),
         "prompt": _prompt(source, prompt, prompt_file),
         "guidance": guidance,
         "model": model,
@@ -63,6 +72,16 @@ def submit(
         "tags": options.tags(tag) or None,
     }
     loop.run(_submit(content, idempotency_key, wait, as_json))
+
+
+def _instructions(agent: str | None, text: str | None, file: Path | None) -> str | None:
+    """The instructions where there is no agent."""
+    if sum(each is not None for each in (agent, text, file)) != 1:
+        raise sentences.Complaint(
+            "give --agent ID, or --instructions TEXT (or --instructions-file FILE) for an agent made for this run",
+            sentences.USAGE,
+        )
+    return text if file is None else _read(file, "instructions")
 
 
 def _prompt(source: str | None, prompt: str | None, file: Path | None) -> str:
@@ -74,20 +93,21 @@ def _prompt(source: str | None, prompt: str | None, file: Path | None) -> str:
             "give the prompt in one way: --prompt TEXT, --prompt-file FILE, or - for standard input",
             sentences.USAGE,
         )
-    text = _read(file) if prompt is None else prompt
+    text = _read(file, "prompt") if prompt is None else prompt
     if not text.strip():
         raise sentences.Complaint("the prompt is empty", sentences.USAGE)
     return text
 
 
-def _read(file: Path | None) -> str:
+def _read(file: Path | None, what: str) -> str:
     """The text of a file, or of standard input."""
     try:
         return (sys.stdin.buffer.read() if file is None else file.read_bytes()).decode()
     except OSError as error:
-        raise sentences.Complaint(f"--prompt-file {file}: {error.strerror}") from None
+        raise sentences.Complaint(f"--{what}-file {file}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise sentences.Complaint("the prompt is not UTF-8 text") from None
+        verb = "are" if what.endswith("s") else "is"
+        raise sentences.Complaint(f"the {what} {verb} not UTF-8 text") from None
 
 
 async def _submit(content: Mapping[str, object], key: str | None, wait: float | None, as_json: bool) -> None:

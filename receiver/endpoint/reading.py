@@ -143,9 +143,17 @@ def _parsed(raw: bytes) -> Any:
 
 
 def _faults(error: ValidationError, model: type[BaseModel]) -> list[errors.Fault]:
-    known = [field.validation_alias or name for name, field in model.model_fields.items()]
+    names = {name: str(field.validation_alias or name) for name, field in model.model_fields.items()}
     faults = error.errors(include_url=False, include_input=False)[:FAULTS]
-    return [errors.Fault(_pointer(each["loc"]), _detail(each, [str(name) for name in known])) for each in faults]
+    return [errors.Fault(_pointer(_place(each, names)), _detail(each, names.values())) for each in faults]
+
+
+def _place(fault: pydantic_core.ErrorDetails, names: Mapping[str, str]) -> Sequence[str | int]:
+    """Where it is, as the body spells it: a field that is not there goes by our own name."""
+    if fault["type"] == "extra_forbidden" or not fault["loc"]:
+        return fault["loc"]
+    first, *rest = fault["loc"]
+    return [names.get(str(first), first), *rest]
 
 
 def _detail(fault: pydantic_core.ErrorDetails, known: Iterable[str]) -> str:

@@ -78,6 +78,9 @@ class RunLine(Answer):
     id: str
     upstream_id: str | None
     origin: states.Origin
+    execution: states.Execution | None = Field(
+        description="What is promised of a submission's execution; null for an adopted run."
+    )
     status: states.Status
     agent_id: str | None
     prompt: str | None = Field(description="In lists its first 200 characters.")
@@ -109,6 +112,7 @@ class Run(RunLine):
     """A run with all that was asked and came back."""
 
     guidance: str | None
+    instructions: str | None = Field(description="Of an agent that was made for this run alone.")
     object_ids: Sequence[str] | None
     output: str | None
     idempotency_key: str | None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
@@ -43,10 +43,28 @@ class Request(BaseModel):
     )
 
 
+#: The same for who reads the description.
+_EITHER: JsonDict = {
+    "oneOf": [
+        {"required": [one], "properties": {one: {"type": "string"}, other: {"type": "null"}}}
+        for one, other in (("agentId", "instructions"), ("instructions", "agentId"))
+    ]
+}
+
+
 class Submission(Request):
     """A run to be carried out. An optional field that is null is as good as absent."""
 
-    agent_id: Id = Field(description="The agent that is to run, as the upstream names it.")
+    model_config = ConfigDict(json_schema_extra=_EITHER)
+
+    instructions: Annotated[Text, Field(min_length=1, max_length=1_000_000)] | None = Field(
+        None,
+        description="In place of an agent: what one is told that is made for this run alone. Such a run is "
+        "created and started by one call, and executed at most once; one of an agent is executed exactly once.",
+    )
+    agent_id: Id | None = Field(
+        None, validate_default=True, description="The agent that is to run, as the upstream names it."
+    )
     prompt: Annotated[Text, Field(min_length=1, max_length=1_000_000, description="What it is asked to do.")]
     guidance: Annotated[Text, Field(max_length=1_000_000)] | None = Field(
         None, description="Additional instructions for this run."
@@ -61,6 +79,14 @@ class Submission(Request):
         | None
     ) = Field(None, description="Objects of the vault that the run may read.")
     tags: Tags | None = Field(None, description="Labels of your own, to find runs by.")
+
+    @field_validator("agent_id")
+    @classmethod
+    def _either(cls, agent_id: str | None, others: ValidationInfo) -> str | None:
+        # Instructions that are not there have a fault of their own.
+        if "instructions" in others.data and (agent_id is None) == (others.data["instructions"] is None):
+            raise ValueError("is needed, or else instructions for an agent that is made for this run; not both")
+        return agent_id
 
 
 class WatchRequest(Request):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 
 from receiver import errors
-from receiver.tasks import failing, settling
+from receiver.tasks import failing, settling, watching
 from receiver.tasks.context import Context
 from receiver.upstream import client, payloads
 from storage import jobs, runs, states, transitions
@@ -19,7 +19,7 @@ async def adopt(context: Context, claim: jobs.Claim) -> None:
         return
     if run.status is states.ACCEPTED and not await _introduce(context, claim, run, run.upstream_id):
         return
-    await _watch(context, claim, run, run.upstream_id)
+    await watching.watch(context, claim, run, run.upstream_id)
 
 
 async def _introduce(context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str) -> bool:
@@ -92,18 +92,3 @@ def _actor(run: runs.Run) -> str:
 
 def _cut(text: str | None) -> str | None:
     return None if text is None else text[: settling.NAME_LENGTH]
-
-
-async def _watch(context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str) -> None:
-    """Registers our callback address. Where the upstream will not have it the sweep is the road."""
-    url = context.callback_url(run.id)
-    watched = False
-    if url is not None:
-        try:
-            await context.upstream.watch(upstream_id, url)
-            watched = True
-        except errors.Answered as failure:
-            if failure.status not in failing.REFUSALS:
-                raise
-            context.telemetry.log.warning("callback_refused", run_id=run.id, reason=failure.summary)
-    await context.database.write(transitions.watching, claim, watched)

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from receiver import backoff, errors
 from receiver.tasks.context import Context
-from storage import house, jobs
+from storage import house, jobs, runs, transitions
 
 #: Statuses that speak of the key, the bill or the limit, never of one run.
 HOUSE_WIDE = frozenset({401, 402, 429})
@@ -30,6 +30,20 @@ async def failed(context: Context, claim: jobs.Claim, failure: errors.UpstreamEr
         return
     until = await _pause(context, trouble, now)
     await context.database.write(jobs.failed, claim, until, error=str(failure), now=now, counted=False)
+
+
+async def not_ours(
+    context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str, linked: transitions.Linked
+) -> None:
+    """It went to an equal submission, or was committed as an orphan: the next claim sees what is left to do.
+
+    An upstream that goes on answering creates with what is linked already is not asked ever faster.
+    """
+    now, timing = context.clock(), context.timing
+    error = f"create answered {upstream_id}: {linked.name.lower()}"
+    context.telemetry.log.warning("create_not_ours", run_id=run.id, upstream_id=upstream_id, linked=linked.name)
+    due_at = now + backoff.delay(claim.failures + 1, timing.backoff, timing.backoff_most)
+    await context.database.write(jobs.failed, claim, due_at, error=error, now=now)
 
 
 async def answered(context: Context) -> None:

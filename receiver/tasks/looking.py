@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from receiver import errors
+from receiver.tasks import failing
 from receiver.tasks.context import Context
 from receiver.upstream import payloads
 from storage import links, runs, states, transitions
@@ -24,7 +26,7 @@ async def look(context: Context, run: runs.Run) -> transitions.Created | None:
     """The oldest upstream run that only this submission can have created, linked to nothing; None without one."""
     earliest = run.accepted_at - timedelta(seconds=context.timing.clock_skew)
     found: list[payloads.Details] = []
-    async for listed in _unlinked(context, run, earliest):
+    async for listed in _unlinked(context, run, earliest, UNSTARTED):
         details = await _details(context, listed.id)
         if (
             details is not None
@@ -45,14 +47,16 @@ def _rank(found: payloads.Details) -> tuple[bool, str, str]:
     return found.status is not states.QUEUED, str(found.created_at), found.id
 
 
-async def _unlinked(context: Context, run: runs.Run, earliest: datetime) -> AsyncIterator[payloads.Listed]:
+async def _unlinked(
+    context: Context, run: runs.Run, earliest: datetime, shown: Collection[states.Status]
+) -> AsyncIterator[payloads.Listed]:
     """Listed runs of the agent that may be the one, linked to nothing, as far back as it can have been created."""
     cursor: str | None = None
     for _ in range(PAGES):
         page = await context.upstream.list(agent_id=run.agent_id, cursor=cursor)
         known = await context.database.read(links.known, [each.id for each in page.runs])
         for listed in page.runs:
-            if listed.id not in known and listed.status in UNSTARTED and resembles(run, listed):
+            if listed.id not in known and listed.status in shown and resembles(run, listed):
                 yield listed
         if not page.has_more or _is_before(page.runs, earliest):
             return
@@ -79,14 +83,14 @@ async def _details(context: Context, upstream_id: str) -> payloads.Details | Non
 
 def resembles(run: runs.Run, listed: payloads.Listed) -> bool:
     """Whether a line of the list, with its prompt cut or left out, may stand for this submission."""
-    same_agent = listed.agent_id is None or listed.agent_id == run.agent_id
+    same_agent = run.agent_id is None or listed.agent_id is None or listed.agent_id == run.agent_id
     return same_agent and (listed.prompt is None or listed.prompt[:HEAD] == (run.prompt or "")[:HEAD])
 
 
 def matches(run: runs.Run, details: payloads.Details, clock_skew: float) -> bool:
     """Whether an upstream run says all that this submission asked for, and is not older than it can be."""
     return (
-        details.agent_id == run.agent_id
+        run.agent_id in (None, details.agent_id)
         and details.prompt == run.prompt
         and (details.guidance or None) == (run.guidance or None)
         and (run.model is None or details.model == run.model)
@@ -113,3 +117,60 @@ def _may_have_created(other: runs.Run, window: datetime) -> bool:
     """Accepted in the window, or with a create that may still be astray."""
     is_open = other.status is states.ACCEPTED and other.upstream_id is None
     return is_open or other.stray_since is not None or other.accepted_at >= window
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An upstream run that one lost call may have made. `instructions` are its agent's, None where it is gone."""
+
+    details: payloads.Details
+    instructions: str | None
+
+    def may_be_of(self, run: runs.Run, clock_skew: float) -> bool:
+        """Whether this submission may have made it."""
+        told = run.instructions is None or self.instructions in (None, run.instructions)
+        return told and matches(run, self.details, clock_skew)
+
+
+async def candidate(context: Context, details: payloads.Details) -> Candidate:
+    """A run with what its agent is told to be, which can be asked for as long as the agent is there."""
+    told = None
+    if details.agent_id is not None:
+        try:
+            told = await context.upstream.instructions(details.agent_id)
+        except errors.Answered as failure:
+            if failing.concerns_all(failure):
+                raise
+    return Candidate(details, told)
+
+
+async def recall(context: Context, run: runs.Run) -> payloads.Details | None:
+    """The upstream run that the lost call of this submission made, in whatever state; None without a certain one.
+
+    Its agent was made for it, so all runs are looked through. Submissions that are equal may have each other's:
+    only where there are no more runs than such submissions, and no other one can have made it, is it certain.
+    """
+    skew = context.timing.clock_skew
+    found: list[Candidate] = []
+    async for listed in _unlinked(context, run, run.accepted_at - timedelta(seconds=skew), tuple(states.Status)):
+        details = await _details(context, listed.id)
+        if details is not None and matches(run, details, skew):
+            found.append(await candidate(context, details))
+    mine = [each for each in found if each.may_be_of(run, skew)]
+    claimants = await _claimants(context, run, mine)
+    if not mine or len(mine) > len(claimants) or not all(_is_equal(each, run) for each in claimants):
+        return None
+    return min(mine, key=lambda each: (str(each.details.created_at), each.details.id)).details
+
+
+async def _claimants(context: Context, run: runs.Run, found: Sequence[Candidate]) -> list[runs.Run]:
+    """The submissions whose lost call may have made one of these runs, this one among them."""
+    alike = await context.database.read(runs.unlinked, run.prompt)
+    sent = [each for each in alike if each.instructions is None or (each.stray_since and not each.upstream_id)]
+    return [each for each in sent if any(one.may_be_of(each, context.timing.clock_skew) for one in found)]
+
+
+def _is_equal(one: runs.Run, other: runs.Run) -> bool:
+    """Whether two submissions that ask for the same prompt ask for the same in all that details don't show."""
+    same_objects = list(one.object_ids or ()) == list(other.object_ids or ())
+    return one.instructions == other.instructions and same_objects

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from receiver import backoff, errors
-from receiver.tasks import failing, looking
+from receiver import errors
+from receiver.tasks import calling, failing, looking
 from receiver.tasks.context import Context
 from receiver.upstream import payloads
 from storage import jobs, runs, states, transitions
@@ -20,7 +20,10 @@ async def start(context: Context, claim: jobs.Claim) -> None:
     if run is None or run.is_terminal:
         await context.database.write(jobs.done, claim)
         return
-    upstream_id = run.upstream_id or await _acquire(context, claim, run)
+    if run.instructions is not None:
+        upstream_id = await calling.call(context, claim, run)
+    else:
+        upstream_id = run.upstream_id or await _acquire(context, claim, run)
     if upstream_id is not None:
         await _execute(context, claim, run.id, upstream_id)
 
@@ -37,22 +40,8 @@ async def _acquire(context: Context, claim: jobs.Claim, run: runs.Run) -> str | 
     linked = await context.database.write(transitions.created, claim, made, context.clock())
     if linked is transitions.Linked.RUN:
         return made.upstream_id
-    await _not_ours(context, claim, run, made.upstream_id, linked)
+    await failing.not_ours(context, claim, run, made.upstream_id, linked)
     return None
-
-
-async def _not_ours(
-    context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str, linked: transitions.Linked
-) -> None:
-    """It went to an equal submission, or was committed as an orphan: the next claim sees what is left to do.
-
-    An upstream that goes on answering creates with what is linked already is not asked ever faster.
-    """
-    now, timing = context.clock(), context.timing
-    error = f"create answered {upstream_id}: {linked.name.lower()}"
-    context.telemetry.log.warning("create_not_ours", run_id=run.id, upstream_id=upstream_id, linked=linked.name)
-    due_at = now + backoff.delay(claim.failures + 1, timing.backoff, timing.backoff_most)
-    await context.database.write(jobs.failed, claim, due_at, error=error, now=now)
 
 
 async def _create(context: Context, claim: jobs.Claim, run: runs.Run) -> transitions.Created | None:

@@ -87,29 +87,45 @@ async def _read_page(context: Context, this: _Pass, page: Sequence[payloads.List
 async def _meet_stranger(context: Context, this: _Pass, listed: payloads.Listed) -> bool:
     """A run we don't know: a stray of ours is cancelled, one that is no longer queued may be adopted.
 
-    What is queued and no stray may be the backend's own and is never touched. False where it could not be told.
+    What is queued and no stray may be the backend's own and is never touched. Only what one call has started can
+    be a stray that is not queued. False where it could not be told.
     """
     alike = [each for each in this.unlinked if looking.resembles(each, listed)]
     if any(each.upstream_id is None and not each.is_terminal for each in alike):
         return True  # its start job looks first
-    if listed.status is states.QUEUED:
-        return not alike or await _orphan(context, alike, listed.id)
+    is_queued = listed.status is states.QUEUED
+    likely = alike if is_queued else [each for each in alike if each.instructions is not None]
+    orphaned = await _orphan(context, likely, listed.id) if likely else False
+    if orphaned is None or orphaned or is_queued:
+        return orphaned is not None
     if context.adopt_all and len(this.unlinked) < runs.UNLINKED:
         await _adopt(context, listed.id)
     return True
 
 
-async def _orphan(context: Context, alike: Sequence[runs.Run], upstream_id: str) -> bool:
-    """Commits a stray as an orphan of the submission that created it, and has it cancelled."""
+async def _orphan(context: Context, alike: Sequence[runs.Run], upstream_id: str) -> bool | None:
+    """Commits a stray as an orphan of the submission that created it, and has it cancelled; whether it is one.
+
+    None where it could not be told.
+    """
     try:
-        details = (await context.upstream.details(upstream_id)).details
+        parent = await _parent(context, alike, upstream_id)
     except errors.UpstreamError as failure:
         await failing.pass_over(context, failure)
-        return False
-    parents = [each for each in alike if looking.matches(each, details, context.timing.clock_skew)]
-    if parents and details.status is states.QUEUED:
-        await context.database.write(transitions.orphan, parents[0].id, upstream_id, context.clock())
-    return True
+        return None
+    if parent is not None:
+        await context.database.write(transitions.orphan, parent.id, upstream_id, context.clock())
+    return parent is not None
+
+
+async def _parent(context: Context, alike: Sequence[runs.Run], upstream_id: str) -> runs.Run | None:
+    details, skew = (await context.upstream.details(upstream_id)).details, context.timing.clock_skew
+    likely = [each for each in alike if looking.matches(each, details, skew)]
+    if not any(each.instructions for each in likely):
+        return likely[0] if likely and details.status is states.QUEUED else None
+    found = await looking.candidate(context, details)
+    certain = [each for each in likely if each.instructions and found.may_be_of(each, skew)]
+    return certain[0] if certain else None
 
 
 async def _adopt(context: Context, upstream_id: str) -> None:

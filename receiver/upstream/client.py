@@ -76,6 +76,30 @@ class Client:
         body = {name: value for name, value in wishes.items() if value is not None}
         return payloads.created(await self._wire.call(routes.CREATE, body=body))
 
+    async def execute_ad_hoc(
+        self,
+        *,
+        instructions: str,
+        prompt: str,
+        guidance: str | None = None,
+        model: str | None = None,
+        object_ids: Sequence[str] | None = None,
+    ) -> payloads.Executed:
+        """Create an agent for one run, and that run, and start it. Not idempotent upstream."""
+        wishes = {
+            "instructions": instructions,
+            "prompt": prompt,
+            "guidance": guidance,
+            "model": model,
+            "objectIds": None if object_ids is None else list(object_ids),
+        }
+        body = {name: value for name, value in wishes.items() if value is not None}
+        return payloads.executed(await self._wire.call(routes.EXECUTE_AD_HOC, body=body))
+
+    async def instructions(self, agent_id: str) -> str | None:
+        """The instructions of an agent that is not deleted."""
+        return payloads.instructions(await self._wire.call(routes.AGENT, agent_id))
+
     async def execute(self, run_id: str) -> None:
         """Start a queued run; Answered with status 409 where it is no longer queued. Not idempotent upstream."""
         body = await self._wire.call(routes.EXECUTE, run_id)

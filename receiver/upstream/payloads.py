@@ -25,6 +25,14 @@ class Created:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Executed:
+    """A run that was created and started by one call, and the agent that was made for it."""
+
+    id: str
+    agent_id: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Status:
     """The short answer about a run's state."""
 
@@ -100,6 +108,17 @@ def created(body: bytes) -> Created:
     """The answer to a create."""
     fields = _fields(body, routes.CREATE)
     return Created(_id(fields, routes.CREATE, body), fields.instant("createdAt"))
+
+
+def executed(body: bytes) -> Executed:
+    """The answer to the one call that creates and starts a run."""
+    fields = _fields(body, routes.EXECUTE_AD_HOC)
+    return Executed(_id(fields, routes.EXECUTE_AD_HOC, body, "runId"), fields.text("agentId"))
+
+
+def instructions(body: bytes) -> str | None:
+    """What an agent is told to be."""
+    return _fields(body, routes.AGENT).text("instructions")
 
 
 def status(body: bytes, route: str = routes.STATUS) -> Status:
@@ -184,8 +203,8 @@ def _fields(body: bytes, route: str) -> cleaning.Fields:
     return cleaning.Fields(cleaning.document(route, body), cleaning.Notes())
 
 
-def _id(fields: cleaning.Fields, route: str, body: bytes) -> str:
-    run_id = fields.text("id")
+def _id(fields: cleaning.Fields, route: str, body: bytes, name: str = "id") -> str:
+    run_id = fields.text(name)
     if run_id is None or hints.SAFE_ID.fullmatch(run_id) is None:
         raise errors.Unreadable(route, "the answer has no usable id", body)
     return run_id

@@ -34,6 +34,9 @@ _USABLE_KEY = re.compile(r"[\x21-\x7e]{1,1024}")
 # The first row that fits an exception says what it becomes; in doubt the request may have been processed.
 FAILURES: tuple[tuple[type[Exception], type[errors.UpstreamError]], ...] = (
     (httpx.DecodingError, errors.Unreadable),
+    (httpx.ConnectError, errors.NotSent),
+    (httpx.ConnectTimeout, errors.NotSent),
+    (httpx.PoolTimeout, errors.NotSent),
     (httpx.HTTPError, errors.NoAnswer),
     (httpx.StreamError, errors.NoAnswer),
     (httpx.InvalidURL, errors.NoAnswer),

@@ -7,6 +7,7 @@ nothing.
 
 from storage.transitions.adoption import Acquaintance, Adopted, adopt, introduce, introduce_ended, watching
 from storage.transitions.beating import Outlook, beat, outlook
+from storage.transitions.calling import called, calling, uncalled
 from storage.transitions.intake import Submitted, request_cancel, request_refresh, submit
 from storage.transitions.keys import create_key, revoke_key
 from storage.transitions.notifying import not_notified, notified, prepare, stop_notifying
@@ -46,6 +47,8 @@ __all__ = [
     "ask_alone",
     "ask_for_end",
     "beat",
+    "called",
+    "calling",
     "count_rejections",
     "create_key",
     "created",
@@ -75,5 +78,6 @@ __all__ = [
     "submit",
     "survey",
     "swept",
+    "uncalled",
     "watching",
 ]

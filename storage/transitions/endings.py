@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func
+from sqlalchemy import Connection, and_, case, func
 
 from storage import columns, house, jobs, ledger, merkle, runs, states
 from storage.tables import RUNS
@@ -55,10 +55,12 @@ def end(connection: Connection, run_id: str, end: End) -> bool:
 def end_unknown(connection: Connection, run_id: str, end: End) -> bool:
     """The same for a run that the upstream does not know: only while no upstream id is committed.
 
-    A create may be under way or its answer lost, so what shows up later may be a stray of this run.
+    A create may be under way or its answer lost, so what shows up later may be a stray of this run. Of one that
+    is created and started by one call this is known: what was never sent cannot be astray.
     """
     unknown = and_(RUNS.c.id == run_id, RUNS.c.status == states.ACCEPTED.value, RUNS.c.upstream_id.is_(None))
-    strays = {"stray_since": func.coalesce(RUNS.c.stray_since, columns.instant(end.at))}
+    since = func.coalesce(RUNS.c.stray_since, columns.instant(end.at))
+    strays = {"stray_since": case((RUNS.c.instructions.is_(None), since), else_=RUNS.c.stray_since)}
     values = {"status": end.status.value, **_values(end), **strays}
     ended = runs.change(connection, unknown, values)
     if ended:

@@ -41,6 +41,7 @@ def _row(submission: runs.Submission) -> dict[str, object]:
         "agent_id": submission.agent_id,
         "prompt": submission.prompt,
         "guidance": submission.guidance,
+        "instructions": submission.instructions,
         "model": submission.model,
         "object_ids": None if ids is None else list(ids),
         "submitted_by": submission.submitted_by,
@@ -56,7 +57,7 @@ def _start(submission: runs.Submission) -> jobs.Wish:
 
 
 def _accepted(submission: runs.Submission) -> ledger.Entry:
-    ids, guidance = submission.object_ids, submission.guidance
+    ids, guidance, instructions = submission.object_ids, submission.guidance, submission.instructions
     return ledger.Entry(
         ledger.Kind.RUN_ACCEPTED,
         submission.accepted_at,
@@ -71,6 +72,7 @@ def _accepted(submission: runs.Submission) -> ledger.Entry:
         (
             *merkle.seal("prompt", submission.prompt.encode()),
             *merkle.seal("guidance", None if guidance is None else guidance.encode()),
+            *merkle.seal("instructions", None if instructions is None else instructions.encode()),
             *merkle.seal("objectIds", None if ids is None else merkle.canonical(list(ids))),
             *merkle.seal("tags", merkle.canonical(dict(submission.tags)) if submission.tags else None),
         ),

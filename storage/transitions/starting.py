@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
+from typing import Any
 
-from sqlalchemy import Connection, and_
+from sqlalchemy import Connection, and_, case
 
 from storage import deliveries, jobs, ledger, links, merkle, runs, states
+from storage.columns import instant
 from storage.tables import RUNS
 from storage.transitions import endings
 
@@ -23,11 +25,15 @@ class Linked(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """An upstream run for a submission. `watched`: it was created with our callback address."""
+    """An upstream run for a submission. `watched`: it was created with our callback address.
+
+    `agent_id` is that of an agent which was made for this run alone.
+    """
 
     upstream_id: str
     created_at: datetime | None
     watched: bool
+    agent_id: str | None = None
 
 
 def created(connection: Connection, claim: jobs.Claim, made: Created, now: datetime) -> Linked:
@@ -43,8 +49,8 @@ def created(connection: Connection, claim: jobs.Claim, made: Created, now: datet
     if link.role is states.Role.ORPHAN:
         return Linked.ORPHAN
     if jobs.is_held(connection, claim) and _queued(connection, claim, made, now):
-        fact = ledger.Entry(ledger.Kind.RUN_CREATED, now, claim.run_id, "worker", {"upstreamId": made.upstream_id})
-        ledger.append(connection, [fact])
+        facts: dict[str, ledger.Fact | None] = {"upstreamId": made.upstream_id, "agentId": made.agent_id}
+        ledger.append(connection, [ledger.Entry(ledger.Kind.RUN_CREATED, now, claim.run_id, "worker", facts)])
         _claim_deliveries(connection, claim.run_id, made.upstream_id, now)
         return Linked.RUN
     if _has(connection, claim.run_id, made.upstream_id):
@@ -59,14 +65,17 @@ def _queued(connection: Connection, claim: jobs.Claim, made: Created, now: datet
     unstarted = and_(
         RUNS.c.id == claim.run_id, RUNS.c.status == states.ACCEPTED.value, RUNS.c.upstream_id.is_(None)
     )
-    values = {
+    values: dict[str, Any] = {
         "status": states.QUEUED.value,
         "upstream_id": made.upstream_id,
         "created_at": made.created_at,
         "watched": made.watched,
     }
-    if claim.fence > 1:  # an earlier create may have been answered into the void
-        values["stray_since"] = now
+    if made.agent_id is not None:
+        values["agent_id"] = made.agent_id
+    # An earlier create may have been answered into the void; of one call that does it all this was the answer.
+    astray = instant(now) if claim.fence > 1 else RUNS.c.stray_since
+    values["stray_since"] = case((RUNS.c.instructions.is_(None), astray), else_=None)
     return runs.change(connection, unstarted, values)
 
 
@@ -102,13 +111,16 @@ def orphan_cancelled(connection: Connection, upstream_id: str, now: datetime) ->
     links.cancelled(connection, upstream_id, now)
 
 
-def refuse(connection: Connection, claim: jobs.Claim, reason: str, now: datetime) -> bool:
+def refuse(
+    connection: Connection, claim: jobs.Claim, reason: str, now: datetime, source: str = "upstream"
+) -> bool:
     """The upstream will not create, start or know this run, while it answers others: that is the end of it.
 
-    Where an upstream run exists a job cancels it there. False where the run ended otherwise meanwhile.
+    `source` is who says so. Where an upstream run exists a job cancels it there. False where the run ended
+    otherwise meanwhile.
     """
     jobs.hold(connection, claim)
-    values = {"failure_reason": reason, "failure_source": "upstream"}
+    values = {"failure_reason": reason, "failure_source": source}
     digests = merkle.seal("failureReason", reason.encode())
     end = endings.End(states.REFUSED, now, claim.road or states.Road.REQUEST, "worker", values, digests)
     ended = endings.end(connection, claim.run_id, end)
@@ -117,10 +129,14 @@ def refuse(connection: Connection, claim: jobs.Claim, reason: str, now: datetime
         run = runs.find(connection, claim.run_id)
         if run is not None and run.upstream_id is not None and run.origin is states.Origin.SUBMITTED:
             jobs.wish(connection, [jobs.Wish(states.Kind.CANCEL, run.id, now)])
-        if run is not None and run.upstream_id is None and claim.fence > 1:
+        if run is not None and run.upstream_id is None and _may_be_astray(run, claim):
             runs.change(connection, RUNS.c.id == claim.run_id, {"stray_since": now})
     jobs.done(connection, claim)
     return ended
+
+
+def _may_be_astray(run: runs.Run, claim: jobs.Claim) -> bool:
+    return claim.fence > 1 if run.instructions is None else run.stray_since is not None
 
 
 def started(connection: Connection, claim: jobs.Claim, via: str, now: datetime, expected_by: datetime) -> None:
@@ -129,15 +145,18 @@ def started(connection: Connection, claim: jobs.Claim, via: str, now: datetime, 
     A wish to cancel that came around exec gets its job here, so that it cannot fall between the two.
     """
     jobs.hold(connection, claim)
+    begin(connection, claim.run_id, via, now, expected_by)
+    jobs.done(connection, claim)
+
+
+def begin(connection: Connection, run_id: str, via: str, now: datetime, expected_by: datetime) -> None:
+    """The same for who still needs the job."""
     values = {"started_at": now, "expected_by": expected_by}
-    if runs.move(connection, claim.run_id, states.RUNNING, values):
-        ledger.append(
-            connection, [ledger.Entry(ledger.Kind.RUN_STARTED, now, claim.run_id, "worker", {"via": via})]
-        )
-    run = runs.find(connection, claim.run_id)
+    if runs.move(connection, run_id, states.RUNNING, values):
+        ledger.append(connection, [ledger.Entry(ledger.Kind.RUN_STARTED, now, run_id, "worker", {"via": via})])
+    run = runs.find(connection, run_id)
     if run is not None and run.cancel_requested_at is not None and not run.is_terminal:
         jobs.wish(connection, [jobs.Wish(states.Kind.CANCEL, run.id, now, states.Road.REQUEST)])
-    jobs.done(connection, claim)
 
 
 def leave_to_cancel(connection: Connection, claim: jobs.Claim, now: datetime) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, and_
 
 from storage import house, jobs, links, runs, states
 from storage.tables import RUNS
@@ -83,5 +83,7 @@ def swept(
     if whole:
         house.swept(connection, started)
     given_up = stray_before if whole else started - timedelta(days=1)
-    runs.change(connection, RUNS.c.stray_since < given_up, {"stray_since": None})
+    # One that is still accepted is looked for by its own start job, which gives up by itself.
+    over = and_(RUNS.c.stray_since < given_up, RUNS.c.status != states.ACCEPTED.value)
+    runs.change(connection, over, {"stray_since": None})
     jobs.again(connection, claim, due_at)

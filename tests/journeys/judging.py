@@ -77,9 +77,12 @@ def _judge_upstream(house: House, nonce: str, found: list[Row], execs: int | Non
     assert {link["upstream_id"] for link in links if link["role"] == "run"} == {
         run["upstream_id"] for run in found if run["upstream_id"]
     }
+    started = {run["id"] for run in found if run["instructions"] is not None}
     for link in links:
         stray = shown[link["upstream_id"]]
-        assert link["role"] == "run" or (stray["status"], stray["execCount"]) == ("cancelled", 0)
+        expected = (stray["status"], 1) if link["run_id"] in started else ("cancelled", 0)
+        assert link["role"] == "run" or (stray["status"], stray["execCount"]) == expected
+        assert stray["status"] not in ("queued", "running")
     for run in found:
         if run["upstream_id"]:
             _judge_same(run, shown[run["upstream_id"]])

@@ -41,6 +41,15 @@ def test_a_prompt_comes_from_a_file_or_standard_input_as_it_is(bare: Desk, tmp_p
     assert bare.type("submit", "--agent", "a", "--json", *words, given=given).object["prompt"] == text
 
 
+def test_instructions_stand_in_the_place_of_an_agent(bare: Desk, tmp_path: Path) -> None:
+    (tmp_path / "who.txt").write_text("You review leases.")
+    run = bare.type("submit", "--instructions-file", "who.txt", "--prompt", "x", "--json").object
+    assert (run["agentId"], run["instructions"]) == (None, "You review leases.")
+    shown = bare.type("show", run["id"]).out
+    assert "at most once" in shown
+    assert "You review leases." in shown
+
+
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_a_wait_that_is_over_says_that_the_run_goes_on(bare: Desk, form: list[str]) -> None:
     screen = bare.type("submit", "--agent", "a", "--prompt", "x", "--wait", "0.01", *form)
@@ -72,7 +81,9 @@ def test_an_idempotency_key_makes_two_submissions_one(bare: Desk) -> None:
         (["--agent", "a", "--prompt", "x", "--model", ""], "--model: "),
         (["--agent", "a", "--prompt", "x", "--tag", "a b=c"], "--tag: "),
         (["--agent", "a", "--prompt", "x", "--object", ""], "--object: "),
-        (["--prompt", "x"], None),
+        (["--prompt", "x"], "give --agent ID, or --instructions TEXT"),
+        (["--agent", "a", "--instructions", "b", "--prompt", "x"], "give --agent ID, or --instructions TEXT"),
+        (["--instructions", "", "--prompt", "x"], "--instructions: is empty"),
     ],
 )
 def test_a_submission_that_cannot_be_is_wrong_usage(bare: Desk, words: list[str], told: str | None) -> None:

@@ -241,13 +241,19 @@ def leaving() -> list[type[Exception]]:
     return [item for item in exported if inspect.isclass(item) and issubclass(item, Exception)]
 
 
+#: What fails before there is a connection.
+UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
 @pytest.mark.parametrize("foreign", [*leaving(), TimeoutError, ConnectionResetError, OSError])
 async def test_every_exception_of_the_library_becomes_one_of_ours(foreign: type[Exception]) -> None:
     error = foreign.__new__(foreign, "told\nin lines")
     error.args = ("told\nin lines",)
     with pytest.raises(errors.UpstreamError) as caught:
         await Upstream(error).client().status(RUN)
-    expected = errors.Unreadable if foreign is httpx.DecodingError else errors.NoAnswer
+    rare: dict[type[Exception], type[errors.UpstreamError]]
+    rare = {httpx.DecodingError: errors.Unreadable} | dict.fromkeys(UNSENT, errors.NotSent)
+    expected = rare.get(foreign, errors.NoAnswer)
     assert type(caught.value) is expected
     assert caught.value.message == f"{foreign.__name__}: told in lines"
     assert caught.value.__cause__ is error

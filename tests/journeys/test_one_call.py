@@ -1,0 +1,156 @@
+"""Runs of an agent that is made for them, by one call: never made twice, and looked up if its answer is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import sandbox_server, server
+from tests.journeys import story
+from tests.journeys.judging import judge
+from tests.journeys.test_twins import both
+from tests.server import until
+
+#: What makes a submission one that one call creates and starts.
+AD_HOC: dict[str, Any] = {"agentId": None, "instructions": "You review leases."}
+
+
+def lost(nonce: str, times: int = 1, action: str = "lose_answer") -> story.Rule:
+    return {"route": "execute", "prompt": nonce, "times": times, "action": action}
+
+
+def test_one_call_creates_and_starts_and_its_watcher_tells_of_the_end(slow_house: story.House, nonce: str) -> None:
+    run = slow_house.submit(nonce, **AD_HOC, guidance="Briefly.", objectIds=["obj_1"])
+    assert (run["execution"], run["instructions"]) == ("atMostOnce", AD_HOC["instructions"])
+    slow_house.until_shown(run, lambda shown: shown["watched"])
+    slow_house.sandbox.finish(slow_house.run(run)["upstreamId"])
+    settled = judge(slow_house, nonce, settled_by="watcher")[0]
+    assert settled["agent_id"] == slow_house.named(nonce)[0]["agentId"] != slow_house.agent
+    assert slow_house.told(run)[:3] == ["run.accepted", "run.created", "run.started"]
+    assert len(slow_house.calls("execute", nonce)) == 1
+    assert not slow_house.calls("exec", nonce)
+
+
+@pytest.mark.parametrize("action", ["lose_answer", "malformed", "truncated", "hold_answer"])
+def test_a_run_whose_answer_was_lost_is_looked_up(swept_house: story.House, nonce: str, action: str) -> None:
+    swept_house.script(lost(nonce, action=action))
+    swept_house.submit(nonce, **AD_HOC)
+    judge(swept_house, nonce)
+    assert len(swept_house.calls("execute", nonce)) == 1
+
+
+def test_one_that_still_runs_is_watched_once_it_is_found(slow_house: story.House, nonce: str) -> None:
+    slow_house.script(lost(nonce))
+    run = slow_house.submit(nonce, **AD_HOC)
+    slow_house.until_shown(run, lambda shown: shown["watched"])
+    slow_house.sandbox.finish(slow_house.run(run)["upstreamId"])
+    judge(slow_house, nonce, settled_by="watcher")
+
+
+@pytest.mark.parametrize("action", ["refuse_before", "status:500", "html:502", "empty:503"])
+def test_a_call_that_may_have_done_its_work_is_not_made_again(house: story.House, nonce: str, action: str) -> None:
+    house.script(lost(nonce, action=action))
+    run = house.submit(nonce, **AD_HOC)
+    refused = house.until_run(run, "refused")
+    assert refused["failureSource"] == "runledger"
+    assert "submit it again" in refused["failureReason"]
+    judge(house, nonce, status="refused", execs=0)
+    assert len(house.calls("execute", nonce)) == 1
+
+
+@pytest.mark.parametrize("action", ["status:429", "status:401", "status:403"])
+def test_a_call_that_was_turned_away_is_made_again(swept_house: story.House, nonce: str, action: str) -> None:
+    swept_house.script(lost(nonce, times=2, action=action))
+    swept_house.submit(nonce, **AD_HOC)
+    judge(swept_house, nonce)
+    assert len(swept_house.calls("execute", nonce)) == 3
+
+
+def test_a_call_that_is_refused_while_others_are_answered_ends_the_run(house: story.House, nonce: str) -> None:
+    house.script(lost(nonce, action="status:400"))
+    refused = house.until_run(house.submit(nonce, **AD_HOC), "refused")
+    assert refused["failureSource"] == "upstream"
+    judge(house, nonce, status="refused", execs=0)
+
+
+def test_while_nobody_listens_upstream_nothing_was_sent(tmp_path: Path, nonce: str) -> None:
+    port = server.free_port()
+    with server.running(tmp_path, f"http://127.0.0.1:{port}", public_url="") as away:
+        body = {"instructions": "You review leases.", "prompt": nonce}
+        with away.client() as api:
+            run = api.post("/v1/runs", json=body).json()
+            until(lambda: away.rows("SELECT 1 FROM house WHERE pause_streak > 0"), why="nobody saw the trouble")
+            with sandbox_server.running(port=port) as sandbox:
+                until(lambda: api.get(f"/v1/runs/{run['id']}").json()["status"] == "completed")
+                assert [each["execCount"] for each in sandbox.runs()] == [1]
+
+
+def test_a_strangers_run_of_the_same_prompt_is_not_taken(slow_house: story.House, nonce: str) -> None:
+    slow_house.script(lost(nonce, action="refuse_before"))
+    stranger = slow_house.elsewhere(nonce)
+    slow_house.execute(stranger)
+    slow_house.until_run(slow_house.submit(nonce, **AD_HOC), "refused")
+    assert slow_house.sandbox.run(stranger)["status"] == "running"
+    assert not slow_house.server.rows("SELECT 1 FROM upstream_links WHERE upstream_id = ?", stranger)
+    slow_house.sandbox.finish(stranger)
+
+
+def test_equal_submissions_whose_answers_are_lost_find_one_run_each(swept_house: story.House, nonce: str) -> None:
+    swept_house.script(lost(nonce, times=2))
+    both(swept_house, nonce, AD_HOC, AD_HOC)
+    judge(swept_house, nonce, records=2, execs=2)
+    assert len(swept_house.calls("execute", nonce)) == 2
+
+
+def test_while_they_run_the_agents_tell_two_submissions_apart(slow_house: story.House, nonce: str) -> None:
+    slow_house.script(lost(nonce, times=2))
+    runs = both(slow_house, nonce, {**AD_HOC, "instructions": "one"}, {**AD_HOC, "instructions": "two"})
+    for run in runs:
+        found = slow_house.until_run(run, "running")
+        agent = slow_house.upstream.get(f"/agent/v1/agents/{found['agentId']}").json()
+        assert agent["instructions"] == run["instructions"]
+    for run in runs:
+        slow_house.until_shown(run, lambda shown: shown["watched"])
+        slow_house.sandbox.finish(slow_house.run(run)["upstreamId"])
+    judge(slow_house, nonce, records=2, execs=2)
+
+
+def test_submissions_that_cannot_be_told_apart_are_given_nobodys_run(house: story.House, nonce: str) -> None:
+    house.script(lost(nonce, times=2))
+    both(house, nonce, {**AD_HOC, "objectIds": ["obj_1"]}, {**AD_HOC, "objectIds": ["obj_2"]})
+    judge(house, nonce, status="refused", records=2, execs=2)
+    assert len(house.calls("execute", nonce)) == 2
+
+
+def test_a_cancel_while_the_call_is_under_way_cancels_what_it_started(slow_house: story.House, nonce: str) -> None:
+    slow_house.script(lost(nonce, action="hold_answer"))
+    run = slow_house.submit(nonce, **AD_HOC)
+    slow_house.until_held("execute", nonce)
+    assert slow_house.cancel(run, 200)["status"] == "cancelled"
+    slow_house.release("execute")
+    until(lambda: "run.orphan" in slow_house.told(run))
+    judge(slow_house, nonce, status="cancelled", settled_by="request")
+    assert slow_house.named(nonce)[0]["status"] == "cancelled"
+
+
+def test_a_lost_call_of_a_cancelled_run_is_swept_up(swept_house: story.House, nonce: str) -> None:
+    swept_house.script(lost(nonce, action="hold_answer"))
+    run = swept_house.submit(nonce, **AD_HOC)
+    swept_house.until_named(nonce)
+    assert swept_house.cancel(run, 200)["status"] == "cancelled"
+    until(lambda: "run.orphan" in swept_house.told(run))
+    judge(swept_house, nonce, status="cancelled", settled_by="request")
+
+
+def test_a_run_that_was_cancelled_before_its_call_has_no_strays(swept_house: story.House, nonce: str) -> None:
+    swept_house.script({"action": "status:429"})
+    run = swept_house.submit(nonce, **AD_HOC)
+    swept_house.until_troubled()
+    assert swept_house.cancel(run, 200)["status"] == "cancelled"
+    swept_house.script()
+    judge(swept_house, nonce, status="cancelled", settled_by="request", execs=0)
+    kept = "SELECT stray_since FROM runs WHERE id = ? AND stray_since IS NOT NULL"
+    assert not swept_house.server.rows(kept, run["id"])
+    assert not swept_house.named(nonce)
