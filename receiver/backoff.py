@@ -65,6 +65,11 @@ class Timing:
                 raise ValueError(f"{each.name} is negative")
 
 
+def after_failure(timing: Timing, failures: int) -> timedelta:
+    """A job's wait after a failure that came after `failures` others in a row."""
+    return delay(failures + 1, timing.backoff, timing.backoff_most)
+
+
 def delay(attempt: int, first: float, most: float, chance: float | None = None) -> timedelta:
     """The wait before the next try after `attempt` tries (1 is the first): doubling, with jitter, up to `most`.
 

@@ -160,8 +160,8 @@ class Worker:
                 return
 
     async def _fail(self, claim: jobs.Claim, failure: Exception) -> None:
-        now, timing = self._context.clock(), self._context.timing
-        due_at = now + backoff.delay(claim.failures + 1, timing.backoff, timing.backoff_most)
+        now = self._context.clock()
+        due_at = now + backoff.after_failure(self._context.timing, claim.failures)
         error = f"{type(failure).__name__}: {failure}"
         await self._context.database.write(jobs.failed, claim, due_at, error=error, now=now)
 

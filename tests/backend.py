@@ -3,7 +3,7 @@
 with backend.listening() as told:
     told.answer(Answer(500), Answer(204))         # the first request of all, then every other one
     told.answer(Answer(410), to="nonce_1")        # every request whose body holds that word
-    assert told.verified(told.of("nonce_1"))      # by the library of the scheme, with each of our secrets
+    backend.verified(told.of("nonce_1")[0])       # by the library of the scheme, under each of our secrets
 """
 
 from __future__ import annotations
@@ -95,6 +95,11 @@ def verified(posted: Posted) -> dict[str, Any]:
     found = [standardwebhooks.Webhook(secret).verify(posted.body, dict(posted.headers)) for secret in SECRETS]
     assert found[0] == found[1] == posted.told
     return posted.told
+
+
+def settings(told: Backend) -> dict[str, Any]:
+    """What a server is to be given that tells this backend."""
+    return {"notify_url": told.url, "notify_secrets": " ".join(SECRETS), "notify_allow_private": True}
 
 
 class _Handler(BaseHTTPRequestHandler):

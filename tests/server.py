@@ -42,6 +42,9 @@ TIMING: dict[str, Any] = {
     "call": 5.0,
     "slow_body": 2.0,
     "ring": 0.2,
+    "notify": 5.0,
+    "notify_backoff": 0.1,
+    "notify_backoff_most": 0.5,
 }
 #: A process that has everything imported and is forked for each server: a start takes a moment, not seconds.
 CONTEXT = multiprocessing.get_context("forkserver")

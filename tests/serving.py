@@ -78,7 +78,7 @@ def serve(wanted: dict[str, Any]) -> None:
     given = settings.load(env_file=None, **wanted["settings"])
     telemetry.configure("json", given.log_level)
     timing = backoff.Timing(**{**wanted["timing"], "refetch": tuple(wanted["timing"]["refetch"])})
-    seams = app.Seams(timing=timing, transport=Watched(points), observe=points.commit)
+    seams = app.Seams(timing=timing, transport=Watched(points), backend=Watched(points), observe=points.commit)
     served = app.create_app(given, seams=seams)
     config = uvicorn.Config(
         served, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=10, proxy_headers=False

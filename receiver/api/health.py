@@ -61,8 +61,11 @@ async def _details(call: Plain, state: house.State, reasons: list[str]) -> shape
 
 def _warnings(dead: Mapping[states.Kind, int]) -> list[str]:
     """What no run waits for, and somebody should look at all the same."""
-    look = "`runledger jobs --by cause` tells why, `runledger jobs retry --kind"
-    return [f"{count} {kind} jobs were given up: {look} {kind}` tries them again" for kind, count in dead.items()]
+    return [
+        f"{count} {kind} {'job was' if count == 1 else 'jobs were'} given up: "
+        f"`runledger jobs --by cause` tells why, `runledger jobs retry --kind {kind}` tries again"
+        for kind, count in dead.items()
+    ]
 
 
 async def get_metrics(call: Plain) -> endpoint.Answer:

@@ -122,6 +122,6 @@ async def _wait(context: Context, claim: jobs.Claim, since: datetime) -> None:
     if now >= until:
         await context.database.write(transitions.refuse, claim, LOST, now, SOURCE)
         return
-    due_at = min(until, now + backoff.delay(claim.failures + 1, timing.backoff, timing.backoff_most))
+    due_at = min(until, now + backoff.after_failure(timing, claim.failures))
     error = "the answer to the call that starts it was lost; its run is looked for"
     await context.database.write(jobs.failed, claim, due_at, error=error, now=now)

@@ -23,7 +23,7 @@ async def failed(context: Context, claim: jobs.Claim, failure: errors.UpstreamEr
     trouble = failure if concerns_all(failure) else await trouble_with_list(context)
     now = context.clock()  # taken after asking, which may have lasted
     if trouble is None:
-        due_at = now + backoff.delay(claim.failures + 1, context.timing.backoff, context.timing.backoff_most)
+        due_at = now + backoff.after_failure(context.timing, claim.failures)
         due_at = max(due_at, now + timedelta(seconds=_retry_after(failure)))
         await context.database.write(jobs.failed, claim, due_at, error=str(failure), now=now)
         await answered(context)
@@ -39,10 +39,10 @@ async def not_ours(
 
     An upstream that goes on answering creates with what is linked already is not asked ever faster.
     """
-    now, timing = context.clock(), context.timing
+    now = context.clock()
     error = f"create answered {upstream_id}: {linked.name.lower()}"
     context.telemetry.log.warning("create_not_ours", run_id=run.id, upstream_id=upstream_id, linked=linked.name)
-    due_at = now + backoff.delay(claim.failures + 1, timing.backoff, timing.backoff_most)
+    due_at = now + backoff.after_failure(context.timing, claim.failures)
     await context.database.write(jobs.failed, claim, due_at, error=error, now=now)
 
 

@@ -106,7 +106,7 @@ async def _missing(context: Context, claim: jobs.Claim, run: runs.Run, failure: 
     now, timing = context.clock(), context.timing
     since = run.missing_since or now
     lost = now - since >= timedelta(seconds=timing.lost) and await _knows_another(context, run)
-    due_at = now + backoff.delay(claim.failures + 1, timing.backoff, timing.backoff_most)
+    due_at = now + backoff.after_failure(timing, claim.failures)
     await context.database.write(transitions.missing, claim, now, due_at, str(failure), lost=lost)
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from tests import sandbox_server, server
+from tests import backend, sandbox_server, server
 
 COMMITS = (
     "upgrade",
     "free_all",
+    "follow",
     "wish",
     "beat",
     "claim[sweep]",
@@ -36,6 +37,8 @@ SOMETIMES = (
     *("request GET /agent/v1/run", "request GET /agent/v1/run/{id}/status"),
 )
 CERTAIN = tuple(f"commit {name}" for name in COMMITS) + tuple(f"request {name}" for name in REQUESTS)
+#: What comes to it where the backend is told.
+TOLD = ("commit claim[notify]", "commit prepare", f"request POST {backend.PATH}", "commit notified")
 SIDES = ("before", "after")
 
 
@@ -128,6 +131,30 @@ def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(story: Story, poi
     assert f"{side} {point}\n" in story.house.points.read_text()
     assert story.house.starts == 2
     story.judge()
+
+
+@pytest.fixture
+def told_story(sandbox: sandbox_server.Sandbox, tmp_path: Path) -> Iterator[tuple[Story, backend.Backend]]:
+    with backend.listening() as told:
+        house = server.Server(tmp_path, sandbox.url, {}, backend.settings(told))
+        try:
+            yield Story(sandbox, house), told
+        finally:
+            house.kill()
+
+
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("point", TOLD)
+def test_a_kill_while_the_backend_is_told_changes_nothing_of_what_it_is_told(
+    told_story: tuple[Story, backend.Backend], point: str, side: str
+) -> None:
+    story, told = told_story
+    story.house.start(kill=f"{side} {point}")
+    story.run()
+    assert f"{side} {point}\n" in story.house.points.read_text()
+    story.judge()
+    assert len({(posted.id, posted.body) for posted in told.received}) == 1
+    assert backend.verified(told.received[0])["type"] == "run.completed"
 
 
 @pytest.mark.parametrize("side", SIDES)

@@ -75,6 +75,20 @@ async def test_one_bad_run_is_named_and_does_not_stop_the_house(house: House) ->
     assert [(job["runId"], job["lastError"]) for job in told["failing"]] == [(run.id, "500")]
 
 
+async def test_what_was_given_up_is_a_warning_with_what_to_do(house: House) -> None:
+    await house.database.write(shared.beat, life.NOW)
+    assert (await _readiness(house, 200))["warnings"] == []
+    await house.database.write(jobs.wish, [jobs.Wish(states.Kind.NOTIFY, "a", life.NOW)])
+    claim = await life.claimed(house.database, states.Kind.NOTIFY, "a")
+    await house.database.write(jobs.die, claim, error="410 Gone", now=life.NOW)
+    told = await _readiness(house, 200)
+    assert told["warnings"] == [
+        "1 notify job was given up: `runledger jobs --by cause` tells why, "
+        "`runledger jobs retry --kind notify` tries again"
+    ]
+    assert told["failingJobs"] == 0
+
+
 @pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer rl_x_y"}, {"authorization": "nonsense"}])
 async def test_strangers_are_told_no_more_than_whether(house: House, headers: dict[str, str]) -> None:
     await house.database.write(shared.pause, life.at(60), "401", life.NOW)

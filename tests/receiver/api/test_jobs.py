@@ -78,6 +78,63 @@ async def test_a_job_that_is_done_cannot_be_tried_again(house: House) -> None:
     problem(await house.post("/v1/jobs/nothing/retry", "admin"), 404)
 
 
+async def _died(house: House, run_id: str, error: str) -> None:
+    await house.database.write(jobs.wish, [jobs.Wish(states.Kind.NOTIFY, run_id, life.NOW)])
+    claim = await life.claimed(house.database, states.Kind.NOTIFY, run_id)
+    await house.database.write(jobs.die, claim, error=error, now=life.NOW)
+
+
+async def test_what_fails_is_told_by_cause_with_how_many_and_since_when(house: House) -> None:
+    for _ in range(2):
+        await _fail(house, (await life.accepted(house.database)).id)
+    await _died(house, "a", "the backend answered 410 Gone")
+    causes = (await house.get("/v1/jobs/causes")).json()["causes"]
+    assert causes == [
+        {
+            "kind": "start",
+            "state": "failing",
+            "cause": "503 from the upstream",
+            "count": 2,
+            "oldestAt": "2026-11-23T12:00:00.000000Z",
+            "dueAt": "2026-11-23T13:00:00.000000Z",
+        },
+        {
+            "kind": "notify",
+            "state": "dead",
+            "cause": "the backend answered 410 Gone",
+            "count": 1,
+            "oldestAt": "2026-11-23T12:00:00.000000Z",
+            "dueAt": None,
+        },
+    ]
+    chosen = (await house.get("/v1/jobs/causes?kind=start&state=failing&cause=FROM")).json()["causes"]
+    assert chosen == causes[:1]
+
+
+async def test_jobs_are_tried_again_by_cause_and_a_dry_run_changes_nothing(house: House) -> None:
+    for run_id in ("a", "b"):
+        await _died(house, run_id, "the backend answered 410 Gone")
+    await _fail(house, (await life.accepted(house.database)).id)
+    body = {"kind": "notify", "state": "dead", "cause": "410"}
+    dry = await house.post("/v1/jobs/retry", "admin", json=body | {"dryRun": True})
+    assert (dry.status_code, dry.json()["count"], dry.json()["dryRun"]) == (200, 2, True)
+    assert len(await _listed(house, "?state=dead")) == 2
+    wet = await house.post("/v1/jobs/retry", "admin", json=body)
+    assert (wet.status_code, wet.json()["count"], wet.json()["causes"]) == (202, 2, dry.json()["causes"])
+    assert await _listed(house, "?state=dead") == []
+    assert (await house.post("/v1/jobs/retry", "admin", json={})).json()["count"] == 3
+
+
+async def test_only_an_administrator_has_jobs_tried_again(house: House) -> None:
+    problem(await house.post("/v1/jobs/retry", "submit", json={}), 403)
+
+
+@pytest.mark.parametrize("body", [{"kind": "notified"}, {"state": "due"}, {"cause": ""}, {"since": "now"}])
+async def test_jobs_that_cannot_be_meant_are_named(house: House, body: dict[str, str]) -> None:
+    (fault,) = problem(await house.post("/v1/jobs/retry", "admin", json=body), 422)["errors"]
+    assert fault["pointer"] == f"#/{next(iter(body))}"
+
+
 @pytest.mark.parametrize("query", ["kind=notified", "state=done", "run=..", "cursor=x", "after=1"])
 async def test_a_parameter_of_jobs_that_cannot_be_read_is_named(house: House, query: str) -> None:
     assert problem(await house.get(f"/v1/jobs?{query}"), 400)["parameter"] == query.partition("=")[0]

@@ -1,0 +1,142 @@
+"""When the backend is told again, and when no more: by a clock that we move."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from receiver import backoff, notify, signatures, tasks, telemetry
+from receiver.upstream import client
+from storage import house, jobs, notifications, runs, states
+from storage.database import Database
+from storage.states import Kind
+from tests import backend, life
+
+pytestmark = pytest.mark.anyio
+
+DAYS = 86400.0
+
+
+class Backend(httpx.AsyncBaseTransport):
+    """What the backend answers, and what it was sent."""
+
+    def __init__(self, status: int = 204, **headers: str) -> None:
+        self.response = (status, headers)
+        self.bodies: list[bytes] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.bodies.append(request.content)
+        status, headers = self.response
+        return httpx.Response(status, headers=headers, stream=httpx.ByteStream(b""))
+
+
+class Story:
+    """A run that ended, and the job that tells of it."""
+
+    def __init__(self, database: Database, run: runs.Run, transport: Backend | None) -> None:
+        self.database, self.run = database, run
+        self._notifier = None if transport is None else _notifier(transport)
+
+    async def tried(self, second: float) -> notifications.Notification:
+        """The job is carried out so many seconds into the story; what then stands."""
+        claim = await life.claimed(self.database, Kind.NOTIFY, self.run.id, life.at(second))
+        await tasks.run(self._context(second), claim)
+        held = await self.database.read(notifications.find, self.run.id)
+        assert held is not None
+        return held
+
+    def _context(self, second: float) -> tasks.Context:
+        upstream = client.Client("https://upstream.test", "sk_case_test", Backend())
+        told = telemetry.Telemetry()
+        return tasks.Context(
+            self.database,
+            upstream,
+            backoff.Timing(),
+            lambda: life.at(second),
+            lambda _: None,
+            told,
+            60.0,
+            public_url="https://runledger.test",
+            notifier=self._notifier,
+        )
+
+    async def due_in(self, second: float) -> float:
+        """Seconds until it is tried again."""
+        (job,), _ = await self.database.read(jobs.page, jobs.Query(Kind.NOTIFY, self.run.id), life.at(second))
+        return (job.due_at - life.at(second)).total_seconds()
+
+
+def _notifier(transport: Backend) -> notify.Notifier:
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        return ["8.8.8.8"]
+
+    secrets = [signatures.decode_own(secret) for secret in backend.SECRETS]
+    return notify.Notifier(
+        "https://backend.test/", secrets, allow_private=False, timeout=30, transport=transport, resolve=resolve
+    )
+
+
+async def ended(database: Database, transport: Backend | None, **changes: Any) -> Story:
+    await database.write(house.follow, house.Follows(notifies=True))
+    return Story(database, await life.settled_run(database, **changes), transport)
+
+
+async def test_what_the_backend_takes_is_told_once(database: Database) -> None:
+    story = await ended(database, Backend())
+    assert (await story.tried(100)).delivered_at == life.at(100)
+    assert await life.open_jobs(database, story.run.id) == []
+
+
+async def test_a_backend_in_trouble_is_told_the_same_again_ever_more_rarely(database: Database) -> None:
+    transport = Backend(500)
+    story = await ended(database, transport)
+    waits = []
+    for second in range(100, 12 * 7200, 7200):
+        await story.tried(second)
+        waits.append(await story.due_in(second))
+    assert 2.5 <= waits[0] <= 5
+    assert max(waits) <= 3600
+    assert waits[-1] >= 1800
+    assert len(set(transport.bodies)) == 1
+
+
+async def test_a_wait_that_the_backend_asks_for_is_kept(database: Database) -> None:
+    story = await ended(database, Backend(429, **{"retry-after": "600"}))
+    await story.tried(100)
+    assert await story.due_in(100) == 600
+
+
+async def test_after_three_days_it_is_given_up(database: Database) -> None:
+    story = await ended(database, Backend(500))
+    await story.tried(100)
+    assert (await story.tried(99 + 3 * DAYS)).stopped_at is None
+    assert (await story.tried(110 + 3 * DAYS)).stopped_at == life.at(110 + 3 * DAYS)
+    assert await database.read(jobs.dead) == {Kind.NOTIFY: 1}
+
+
+async def test_a_backend_that_says_gone_is_left_alone_at_once(database: Database) -> None:
+    story = await ended(database, Backend(410))
+    held = await story.tried(100)
+    assert (held.stopped_at, held.last_status, held.attempts) == (life.at(100), 410, 1)
+
+
+async def test_without_a_backend_what_is_left_waits_for_somebody(database: Database) -> None:
+    story = await ended(database, None)
+    held = await story.tried(100)
+    assert (held.stopped_at, held.last_error) == (life.at(100), "RUNLEDGER_NOTIFY_URL is not set any more")
+
+
+async def test_no_prompt_and_no_output_is_told_and_a_reason_is_short(database: Database) -> None:
+    transport = Backend()
+    failed = life.measures(output="The output.", failure_reason="because " * 100)
+    result = life.result(states.FAILED, measures=failed)
+    story = await ended(database, transport, prompt="The prompt.", result=result, tags={"matter": "É-42"})
+    await story.tried(100)
+    (body,) = transport.bodies
+    assert len(body) < 1000
+    assert b"The prompt." not in body
+    assert b"The output." not in body
+    assert b"\\u00c9-42" in body
