@@ -86,6 +86,8 @@ class Run:
     failure_source: str | None
     step_count: int
     pruned_at: datetime | None
+    captured_at: datetime | None
+    capture_note: str | None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -157,6 +159,13 @@ def find_many(connection: Connection, either_ids: Sequence[str]) -> dict[str, Ru
         theirs = {row.id: _run(row) for row in connection.execute(_BY_IDS, {"ids": sorted(set(named.values()))})}
         found |= {upstream_id: theirs[run_id] for upstream_id, run_id in named.items() if run_id in theirs}
     return found
+
+
+def among(connection: Connection, wanted: filters.Filter, run_ids: Sequence[str]) -> dict[str, Run]:
+    """Those of some runs of ours that are wanted, by their ids, as lists have them."""
+    chosen = select(*_LISTED).where(RUNS.c.id.in_(run_ids), *filters.conditions(wanted))
+    found = [_run(row) for row in connection.execute(chosen)] if run_ids else []
+    return {run.id: run for run in _with_tags(connection, found)}
 
 
 def find_keyed(connection: Connection, submitted_by: str, key: str) -> Run | None:

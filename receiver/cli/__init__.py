@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Annotated
 
@@ -13,7 +14,6 @@ app = typer.Typer(
     cls=sentences.Verbs,
     name="runledger",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # plain help comes twice as fast, and rich comes for tables alone
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,4 +54,7 @@ def runledger(
 
 def main() -> None:
     """Runs one command; exit codes: 0 done, 1 it failed, 2 wrong usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the terminal's encoding lacks is no reason to fail
+            stream.reconfigure(errors="replace")
     sys.exit(app(prog_name="runledger"))

@@ -137,5 +137,6 @@ async def who_works(store: database.Database) -> tuple[bool, str]:
         ago = figures.age(seen, now)
         return False, f"The worker was last seen {ago}: it waits until `runledger serve` is started."
     if state.pause_streak:
-        return True, f"The upstream is in trouble; the worker tries on until it answers: {state.pause_reason}."
+        reason = figures.line(state.pause_reason)
+        return True, f"The upstream is in trouble; the worker tries on until it answers: {reason}."
     return True, "The running worker does it."

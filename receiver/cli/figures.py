@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 
 NONE = "–"
 
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+#: What moves a cursor, changes colours, or turns the direction of a text.
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def dollars(micros: int | None) -> str:
@@ -67,6 +68,11 @@ def moment(at: datetime | None) -> str:
     return instant(at)[5:] or NONE
 
 
+def time(at: datetime) -> str:
+    """The time of the day to the second, in UTC."""
+    return instant(at)[11:-1]
+
+
 def count(number: int | None) -> str:
     """With separators."""
     return NONE if number is None else f"{number:,}"
@@ -90,6 +96,16 @@ def size(octets: int) -> str:
         return f"{octets / 1000:.0f} KB"
     unit, name = (1_000_000, "MB") if octets < 1_000_000_000 else (1_000_000_000, "GB")
     return f"{octets / unit:.1f} {name}"
+
+
+def bar(part: int, whole: int, width: int) -> str:
+    """A share of `whole` as a bar of up to `width` cells, in eighths of a cell; what is not nothing is seen.
+
+    >>> [bar(part, 8, 2) for part in (8, 4, 1, 0)], bar(1, 1000, 2), bar(0, 0, 2)
+    (['██', '█', '▎', ''], '▏', '')
+    """
+    eighths = max(round(part * width * 8 / whole), 1) if part and whole else 0
+    return "█" * (eighths // 8) + " ▏▎▍▌▋▊▉"[eighths % 8].strip()
 
 
 def safe(text: str | None) -> str:

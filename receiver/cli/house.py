@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
+import json
+
 import typer
 
-from receiver.cli import loop
+from receiver.cli import loop, options
 
 VERBS = typer.Typer()
 
 
 @VERBS.command()
-def sweep() -> None:
+def sweep(as_json: options.Json = False) -> None:
     """Ask the upstream about all open runs now.
 
     \b
     Example:
       runledger sweep
     """
-    loop.run(_sweep())
+    loop.run(_sweep(as_json))
 
 
-async def _sweep() -> None:
+async def _sweep(as_json: bool) -> None:
     from receiver import clock
     from receiver.cli import asking, opening
     from storage import jobs, states
 
     async with opening.existing() as store:
         await store.write(jobs.wish, [jobs.Wish(states.Kind.SWEEP, "", clock.now(), hurry=True)])
-        print(f"A sweep is due now. {(await asking.who_works(store))[1]}")
+        works, said = await asking.who_works(store)
+    if as_json:
+        print(json.dumps({"wished": states.Kind.SWEEP.value, "workerSeen": works}))
+    else:
+        print(f"A sweep is due now. {said}")
 
 
 @VERBS.command()
-def migrate() -> None:
+def migrate(as_json: options.Json = False) -> None:
     """Bring the database to the schema of this release.
 
     `serve` does so by itself on an embedded one.
@@ -40,10 +46,10 @@ def migrate() -> None:
     Example:
       runledger migrate
     """
-    loop.run(_migrate())
+    loop.run(_migrate(as_json))
 
 
-async def _migrate() -> None:
+async def _migrate(as_json: bool) -> None:
     from receiver.cli import opening
     from storage import migrations
 
@@ -51,6 +57,9 @@ async def _migrate() -> None:
         before = await store.read(migrations.current)
         await store.write(migrations.upgrade)
         now = await store.read(migrations.current)
+    if as_json:
+        print(json.dumps({"before": before, "now": now}))
+        return
     print(
         f"The database is at schema {now}" + (" already." if before == now else f"; it was at {before or 'none'}.")
     )

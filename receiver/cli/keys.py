@@ -18,7 +18,12 @@ VERBS = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys."
 @VERBS.command()
 def create(
     name: Annotated[str, typer.Argument(help="Who will use it; the ledger calls it so.")],
-    scope: Annotated[list[str], typer.Option(help="submit, read or admin; repeat it.")],
+    scope: Annotated[
+        list[str],
+        typer.Option(
+            help="submit, read or admin; repeat it.", autocompletion=options.words("submit", "read", "admin")
+        ),
+    ],
     as_json: options.Json = False,
 ) -> None:
     """Make a key. It is shown once: only a digest is stored.

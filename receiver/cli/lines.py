@@ -10,6 +10,7 @@ from rich.text import Text
 from receiver import clock, shapes
 from receiver.cli import figures, tables
 from receiver.cli.tables import Column
+from storage import changes
 
 #: In place of a text that was pruned.
 REMOVED = Text("removed", "dim")
@@ -51,20 +52,62 @@ def runs(found: Sequence[shapes.RunLine], title: str = "") -> None:
     _table(RUNS, rows, "No runs.", title)
 
 
+FEED = (
+    Column("at", least=8),
+    Column("run", least=36),
+    Column("state", least=9),
+    Column("took", 1, right=True, least=7),
+    Column("cost", 2, right=True, least=7),
+    Column("what", 3, least=20),
+    Column("prompt", 4, flexible=True, least=tables.LEAST),
+)
+
+
+class Feed:
+    """Runs as a table that goes on; its head stands above the first of them."""
+
+    def __init__(self) -> None:
+        self._out = tables.console()
+        self._has_head = False
+
+    def show(self, run: shapes.RunLine, change: changes.Change) -> None:
+        """A run to which something happened."""
+        row = (
+            figures.time(change.at),
+            run.id,
+            tables.state(run.status),
+            figures.duration(run.duration_ms),
+            figures.dollars(run.cost_micros),
+            change.kind,
+            REMOVED if run.pruned_at else run.prompt or figures.NONE,
+        )
+        table = tables.made(FEED, [row], self._out.width)
+        table.show_header, self._has_head = not self._has_head, True
+        self._out.print(table)
+        self._out.file.flush()
+
+
+#: Cells of the longest bar.
+BAR = 16
+
+
 def stats(found: shapes.Stats, title: str = "") -> None:
     """Sums as a table."""
     columns = (
         Column(found.by.value.replace("_", " ")),
+        Column("", 1),
         Column("runs", right=True),
         Column("cost", right=True),
-        Column("tokens in", 2, right=True),
-        Column("tokens out", 2, right=True),
+        Column("tokens in", 3, right=True),
+        Column("tokens out", 4, right=True),
         Column("mean time", 1, right=True),
-        Column("longest", 1, right=True),
+        Column("longest", 2, right=True),
     )
+    most = max((row.count for row in found.stats), default=0)
     rows = [
         (
-            figures.line(row.key),
+            row.key or figures.NONE,
+            Text(figures.bar(row.count, most, BAR), "cyan"),
             figures.count(row.count),
             figures.dollars(row.cost_micros),
             figures.count(row.input_tokens),

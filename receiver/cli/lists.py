@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from receiver.cli import loop, options
+from receiver.cli import loop, options, sentences
 
 if TYPE_CHECKING:
     from receiver.cli import asking
@@ -18,6 +20,7 @@ VERBS = typer.Typer()
 
 @VERBS.command()
 def runs(
+    context: typer.Context,
     status: options.Status = None,
     agent: options.Agent = None,
     model: options.Model = None,
@@ -34,6 +37,13 @@ def runs(
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
     all_of_them: options.All = False,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            help="Go on: each run as it comes and changes, from now on or behind change number --cursor.",
+        ),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """List runs, newest first.
@@ -43,32 +53,44 @@ def runs(
       runledger runs --status failed,cancelled --created '>-7d'
       runledger runs --tag matter=0042 --sort -cost --limit 10
       runledger runs --cost '>0.50' --duration '>2m' --all --json
+      runledger runs --follow --status failed,refused
+      runledger runs --follow --json --cursor 4711
     """
     from receiver import shapes
     from receiver.api import runs as handlers
     from receiver.cli import lines
 
-    given = {
-        "status": status,
-        "agent": agent,
-        "model": model,
-        "origin": origin,
-        "settled_by": settled_by,
-        "tag": options.tags(tag),
-        "created": created,
-        "settled": settled,
-        "cost": cost,
-        "duration": duration,
-        "sort": sort,
-        "limit": limit,
-        "cursor": cursor,
-    }
+    if follow:
+        _follow(context, cursor, as_json)
+        return
+    given = options.chosen(context) | {"sort": sort, "limit": limit, "cursor": cursor}
     loop.run(listed(handlers.list_runs, shapes.RunQuery, given, "runs", lines.runs, all_of_them, as_json))
+
+
+def _follow(context: typer.Context, cursor: str | None, as_json: bool) -> None:
+    from receiver.cli import follow
+
+    for name in ("sort", "limit", "all_of_them"):
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE":
+            raise sentences.Complaint(
+                f"--follow takes no --{name.partition('_')[0]}: it shows all", sentences.USAGE
+            )
+    if cursor is not None and not re.fullmatch(r"-1|\d{1,15}", cursor, re.ASCII):
+        raise sentences.Complaint("--cursor: with --follow it is the number of a change, or -1", sentences.USAGE)
+    with contextlib.suppress(KeyboardInterrupt):  # that is how it is meant to end
+        loop.run(follow.follow(options.chosen(context), None if cursor is None else int(cursor), as_json))
 
 
 @VERBS.command()
 def stats(
-    by: Annotated[str, typer.Option(help="agent, model, status, origin, settled_by or day.")] = "status",
+    context: typer.Context,
+    by: Annotated[
+        str,
+        typer.Option(
+            help="agent, model, status, origin, settled_by or day.",
+            autocompletion=options.words("agent", "model", "status", "origin", "settled_by", "day"),
+        ),
+    ] = "status",
     status: options.Status = None,
     agent: options.Agent = None,
     model: options.Model = None,
@@ -86,21 +108,10 @@ def stats(
     \b
     Examples:
       runledger stats --by model --created '>-30d'
+      runledger stats --by day --settled '>-14d'
       runledger stats --by day --tag matter=0042 --json
     """
-    given = {
-        "by": by,
-        "status": status,
-        "agent": agent,
-        "model": model,
-        "origin": origin,
-        "settled_by": settled_by,
-        "tag": options.tags(tag),
-        "created": created,
-        "settled": settled,
-        "cost": cost,
-        "duration": duration,
-    }
+    given = options.chosen(context) | {"by": by}
     loop.run(_stats(given, as_json))
 
 
@@ -126,8 +137,16 @@ def deliveries(
         typer.Argument(metavar="ID", help="One delivery, with headers and body.", show_default=False),
     ] = None,
     run: Annotated[str | None, typer.Option(help="Of one run, by our id or the upstream's.")] = None,
-    verdict: Annotated[str | None, typer.Option(help="accepted, duplicate or rejected.")] = None,
-    road: Annotated[str | None, typer.Option(help="watcher or platform.")] = None,
+    verdict: Annotated[
+        str | None,
+        typer.Option(
+            help="accepted, duplicate or rejected.",
+            autocompletion=options.words("accepted", "duplicate", "rejected"),
+        ),
+    ] = None,
+    road: Annotated[
+        str | None, typer.Option(help="watcher or platform.", autocompletion=options.words("watcher", "platform"))
+    ] = None,
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
     all_of_them: options.All = False,

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
 from receiver.cli import sentences
 
+
+def words(*known: str) -> Callable[[str], list[str]]:
+    """Completes what is typed to one of these."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [each for each in known if each.startswith(incomplete)]
+
+    return complete
+
+
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run, by our id or the upstream's.", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON object a line, as the API gives it.")]
 
+STATES = ("accepted", "queued", "running", "completed", "failed", "cancelled", "refused", "lost")
+ROADS = ("watcher", "platform", "sweep", "request")
+
 Status = Annotated[
     list[str] | None,
-    typer.Option(
-        metavar="STATE",
-        help="accepted, queued, running, completed, failed, cancelled, refused, lost; several by commas.",
-    ),
+    typer.Option(metavar="STATE", help=f"{', '.join(STATES)}; several by commas.", autocompletion=words(*STATES)),
 ]
 Agent = Annotated[list[str] | None, typer.Option(metavar="ID", help="The upstream's agent.")]
 Model = Annotated[list[str] | None, typer.Option(metavar="NAME", help="The model.")]
-Origin = Annotated[list[str] | None, typer.Option(metavar="ORIGIN", help="submitted or adopted.")]
+Origin = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ORIGIN", help="submitted or adopted.", autocompletion=words("submitted", "adopted")),
+]
 SettledBy = Annotated[
     list[str] | None,
-    typer.Option(metavar="ROAD", help="watcher, platform, sweep or request."),
+    typer.Option(metavar="ROAD", help="watcher, platform, sweep or request.", autocompletion=words(*ROADS)),
 ]
 Tag = Annotated[
     list[str] | None,
@@ -40,6 +54,18 @@ Duration = Annotated[str | None, typer.Option(metavar="TIME", help="'>2m', 90s..
 Limit = Annotated[int, typer.Option(min=1, max=250, help="How many at most.")]
 Cursor = Annotated[str | None, typer.Option(help="The page after the one that named it.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="Every page from there on.")]
+
+
+#: The options that choose runs.
+FILTERS = frozenset(
+    ("status", "agent", "model", "origin", "settled_by", "tag", "created", "settled", "cost", "duration")
+)
+
+
+def chosen(context: typer.Context) -> dict[str, Any]:
+    """Which runs are meant, as it was typed, by the names of the API's parameters. Raises Complaint."""
+    given = {name: value for name, value in context.params.items() if name in FILTERS}
+    return given | {"tag": tags(given["tag"])}
 
 
 def tags(given: list[str] | None) -> dict[str, str]:

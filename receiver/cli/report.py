@@ -26,6 +26,14 @@ _WHY = {
 }
 
 
+async def tell_programs(stage: staging.Stage) -> None:
+    """Prints the runs alone, an object a line."""
+    async with opening.existing(stage.given) as store:
+        page = await asking.ask(store, runs.list_runs, shapes.Runs, query=shapes.RunQuery(sort="accepted"))
+    for run in page.runs:
+        print(run.model_dump_json(by_alias=True))
+
+
 async def tell(stage: staging.Stage, played: rehearsal.Played, *, serving: bool) -> None:
     """Prints it all."""
     async with opening.existing(stage.given) as store:

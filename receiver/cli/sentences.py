@@ -9,6 +9,7 @@ from typing import Any
 import typer.core
 
 from receiver import errors
+from receiver.cli import figures
 from storage import errors as storage_errors
 
 FAILED, USAGE = 1, 2
@@ -48,7 +49,7 @@ class Verbs(typer.core.TyperGroup):
         except (errors.ReceiverError, storage_errors.StorageError) as error:
             code, told = USAGE if isinstance(error, _USAGE) else FAILED, list(_told(error))
         for sentence in told:
-            print(f"runledger: {sentence}", file=sys.stderr)
+            print(f"runledger: {figures.safe(sentence)}", file=sys.stderr)
         raise typer.Exit(code)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
 
 VERBS = typer.Typer()
 
+Announced = Annotated[
+    bool, typer.Option("--json", help="For programs: where it listens, as one JSON object on standard output.")
+]
 Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for all.")]
 
 
@@ -26,6 +31,7 @@ def serve(
     no_worker: Annotated[
         bool, typer.Option("--no-worker", help="Take requests only; runs wait for a server that works.")
     ] = False,
+    as_json: Announced = False,
 ) -> None:
     """Run the server: the API, the public endpoints, the worker.
 
@@ -48,11 +54,13 @@ def serve(
         made = app.create_app(given, with_worker=not no_worker)
         address = listening.url(bound)
         listening.run(
-            lambda: listening.serve(made, bound, lambda: _announce(given, address, with_worker=not no_worker))
+            lambda: listening.serve(
+                made, bound, lambda: _announce(given, address, with_worker=not no_worker, as_json=as_json)
+            )
         )
 
 
-def _announce(given: settings.Settings, address: str, *, with_worker: bool) -> None:
+def _announce(given: settings.Settings, address: str, *, with_worker: bool, as_json: bool) -> None:
     """Where it is to be found: lines for people, an event for programs."""
     import structlog
 
@@ -61,6 +69,10 @@ def _announce(given: settings.Settings, address: str, *, with_worker: bool) -> N
     folder = opening.short(given.data_dir)
     roads = f"callbacks come to {given.public_url}" if given.public_url else "no RUNLEDGER_PUBLIC_URL: sweep only"
     worker = "" if with_worker else "; no worker here, runs wait for one"
+    if as_json:
+        told = {"address": address, "dataDir": folder, "publicUrl": given.public_url or None, "worker": with_worker}
+        print(json.dumps(told), flush=True)
+        return
     if given.log_format == "json":
         log = structlog.get_logger("runledger")
         log.info("serving", address=address, data_dir=folder, public_url=given.public_url, worker=with_worker)
@@ -87,6 +99,7 @@ def sandbox(
         bool, typer.Option("--allow-public", help="Listen where other machines can reach it: any key is let in.")
     ] = False,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Tell what can go wrong, and exit.")] = False,
+    as_json: Announced = False,
 ) -> None:
     """Imitate Case.dev, bad days included, for trying things out.
 
@@ -98,10 +111,9 @@ def sandbox(
       runledger sandbox --fault callback_duplicates=2 --fault error_rate.exec=0.5
     """
     from receiver import addresses
-    from receiver.sandbox import faults
 
     if list_faults:
-        _list_faults()
+        _list_faults(as_json)
         return
     if not allow_public and not addresses.is_loopback(f"http://{host}"):
         raise sentences.Complaint(
@@ -109,16 +121,23 @@ def sandbox(
             "add --allow-public if that is meant",
             sentences.USAGE,
         )
+    # The ids of an earlier sandbox, minted again, would be those of other runs to a server that knows them.
+    chosen = secrets.randbits(31) if seed is None else seed
+    _sandbox(host, port, run_seconds, chosen, _switches(fault or ()), public_only, as_json)
+
+
+def _switches(given: Sequence[str]) -> faults.Faults:
+    """What goes wrong, as it was typed. Raises Complaint."""
+    from receiver.sandbox import faults
+
     try:
-        switches = faults.parse(fault or ())
+        return faults.parse(given)
     except faults.FaultError as error:
         raise sentences.Complaint(f"--fault: {error} (`runledger sandbox --list-faults` tells all)", 2) from None
-    # The ids of an earlier sandbox, minted again, would be those of other runs to a server that knows them.
-    _sandbox(host, port, run_seconds, secrets.randbits(31) if seed is None else seed, switches, public_only)
 
 
 def _sandbox(
-    host: str, port: int, run_seconds: float, seed: int, switches: faults.Faults, public_only: bool
+    host: str, port: int, run_seconds: float, seed: int, switches: faults.Faults, public_only: bool, as_json: bool
 ) -> None:
     from receiver.cli import listening
     from receiver.sandbox import app
@@ -128,6 +147,10 @@ def _sandbox(
         address = listening.url(bound)
 
         def announce() -> None:
+            if as_json:
+                told = {"address": address, "seed": seed, "journal": f"{address}/sandbox/journal"}
+                print(json.dumps(told), flush=True)
+                return
             print(f"The sandbox (seed {seed}) listens on {address}")
             print(f"  what it was asked and sent: {address}/sandbox/journal")
             print(f"  CASEDEV_BASE_URL={address} CASEDEV_API_KEY=sk_case_sandbox runledger serve", flush=True)
@@ -135,10 +158,14 @@ def _sandbox(
         listening.run(lambda: listening.serve(made, bound, announce))
 
 
-def _list_faults() -> None:
+def _list_faults(as_json: bool) -> None:
     from receiver.cli import tables
     from receiver.sandbox import faults
 
+    if as_json:
+        for name, default, imitates in faults.describe():
+            print(json.dumps({"switch": name, "default": json.loads(default), "imitates": imitates}))
+        return
     columns = (
         tables.Column("switch"),
         tables.Column("default", 1),

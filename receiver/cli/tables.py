@@ -6,11 +6,15 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+from receiver.cli import figures
 
 #: What a table, a pipe, or a file is formatted for where nobody says how wide it is.
 WIDTH = 120
@@ -31,6 +35,9 @@ STYLES = {
     "cancelled": "yellow",
     "lost": "yellow",
     "revoked": "yellow",
+    "ok": "green",
+    "warning": "yellow",
+    "fault": "bold red",
 }
 
 Cell = str | Text
@@ -38,28 +45,35 @@ Cell = str | Text
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`rank` 0 stays; of the others the highest goes first where there is no room. A flexible one is cut."""
+    """`rank` 0 stays; of the others the highest goes first where there is no room. A flexible one is cut.
+
+    `least` is how wide it is at least, so that tables that are made one after the other agree.
+    """
 
     name: str
     rank: int = 0
     right: bool = False
     flexible: bool = False
+    least: int = 0
 
 
 def console(*, to_stderr: bool = False) -> Console:
-    """Where people read. Colours only on a terminal, and not where NO_COLOR is set."""
+    """Where people read. Colours and the like only on a terminal, and not where NO_COLOR is set."""
     stream = sys.stderr if to_stderr else sys.stdout
-    width = None if stream.isatty() else shutil.get_terminal_size((WIDTH, 25)).columns
-    return Console(file=stream, width=width, highlight=False, markup=False, emoji=False, soft_wrap=False)
+    is_terminal = stream.isatty()
+    width = None if is_terminal else shutil.get_terminal_size((WIDTH, 25)).columns
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": False}
+    made = Console(file=stream, width=width, force_terminal=is_terminal, **plain)
+    return Console(file=stream, width=width, color_system=None, **plain) if made.no_color else made
 
 
 def state(word: str) -> Text:
     """A state, a verdict, a kind: coloured by how it is."""
-    return Text(word, STYLES.get(word, ""))
+    return Text(figures.line(word), STYLES.get(word, ""))
 
 
 def show(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], title: str = "") -> None:
-    """Prints a table."""
+    """Prints a table. Whatever a cell says stays in its one line: it may come from elsewhere."""
     out = console()
     if title:
         out.print(Text(title, "bold"))
@@ -68,7 +82,8 @@ def show(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], title: str =
 
 def made(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> Table:
     """The table with the columns that `width` has room for."""
-    natural = [_natural(column, [row[at] for row in rows]) for at, column in enumerate(columns)]
+    cleaned = [[_cleaned(cell) for cell in row] for row in rows]
+    natural = [_natural(column, [row[at] for row in cleaned]) for at, column in enumerate(columns)]
     kept = _fitting(columns, natural, width)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     spare = width - sum(natural[at] + 2 for at in kept if not columns[at].flexible) + 2
@@ -83,13 +98,17 @@ def made(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) 
             overflow="ellipsis",
             width=room,
         )
-    for row in rows:
-        table.add_row(*(row[at] if isinstance(row[at], Text) else Text(str(row[at])) for at in kept))
+    for row in cleaned:
+        table.add_row(*(row[at] for at in kept))
     return table
 
 
-def _natural(column: Column, cells: Sequence[Cell]) -> int:
-    return max(len(column.name), *(len(cell) for cell in cells), 0)
+def _cleaned(cell: Cell) -> Text:
+    return cell if isinstance(cell, Text) else Text(figures.line(cell))
+
+
+def _natural(column: Column, cells: Sequence[Text]) -> int:
+    return max(len(column.name), column.least, *(cell_len(cell.plain) for cell in cells), 0)
 
 
 def _fitting(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
@@ -105,10 +124,10 @@ def _fitting(columns: Sequence[Column], natural: Sequence[int], width: int) -> l
 
 
 def facts(pairs: Sequence[tuple[str, Cell]]) -> Table:
-    """Names and values, one pair a line."""
+    """Names and values, one pair a line. A value may have several lines, and nothing that steers a terminal."""
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in pairs:
-        table.add_row(name, value if isinstance(value, Text) else Text(value))
+        table.add_row(name, value if isinstance(value, Text) else Text(figures.safe(value)))
     return table

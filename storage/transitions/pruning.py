@@ -186,18 +186,18 @@ def _early_entries(connection: Connection, run_id: str) -> set[str]:
     kinds = LEDGER_ENTRIES.c.kind.in_([ledger.Kind.DELIVERY_ACCEPTED.value, ledger.Kind.DELIVERY_DUPLICATE.value])
     entries = select(LEDGER_ENTRIES.c.id, LEDGER_ENTRIES.c.body).where(kinds)
     of_run = connection.execute(entries.where(LEDGER_ENTRIES.c.run_id == run_id))
-    known = {_delivery_of(entry) for entry in of_run}
+    known = {_delivery_of(entry.body) for entry in of_run}
     came = select(DELIVERIES.c.id, DELIVERIES.c.received_at).where(DELIVERIES.c.run_id == run_id)
     early = {each.id: each.received_at for each in connection.execute(came) if each.id not in known}
     if not early:
         return set()
     at = LEDGER_ENTRIES.c.at.in_(sorted(set(early.values())))
     unplaced = connection.execute(entries.where(LEDGER_ENTRIES.c.run_id.is_(None), at))
-    return {entry.id for entry in unplaced if _delivery_of(entry) in early}
+    return {entry.id for entry in unplaced if _delivery_of(entry.body) in early}
 
 
-def _delivery_of(entry: Row[Any]) -> str:
-    told: str = json.loads(entry.body)["facts"]["deliveryId"]
+def _delivery_of(body: str) -> str:
+    told: str = json.loads(body)["facts"]["deliveryId"]
     return told
 
 

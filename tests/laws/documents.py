@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import typer.main
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 from sqlalchemy import CheckConstraint, Dialect, Table, UniqueConstraint
 from sqlalchemy.dialects import postgresql, sqlite
 
-from receiver import settings
+from receiver import cli, settings
 from storage import tables
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
@@ -23,6 +26,11 @@ be added. Instants are UTC: text of fixed width on SQLite (`2026-11-23T12:00:00.
 PostgreSQL. JSON is text or `jsonb`. Costs are micro-dollars, durations milliseconds. `seq` is the order of
 arrival inside one database and joins tables; it is never the cursor of a feed.
 """
+
+#: Between these two the manual is made from the commands themselves.
+COMMANDS_BEGIN = "<!-- made by `make docs` -->\n"
+COMMANDS_END = "<!-- the end of what is made -->\n"
+PROGRAM: Any = typer.main.get_command(cli.app)
 
 ENV_HEAD = """# Settings of Runledger, made from receiver/settings.py by `make docs`.
 # Copy to .env and uncomment what you need. Several values are separated by commas or spaces.
@@ -80,7 +88,37 @@ def _shown(default: object) -> str:
     return str(default)
 
 
-PAGES = {"SCHEMA.md": schema, "env.example": env_example}
+def commands() -> list[tuple[str, Any]]:
+    """Every command by its name in full, sorted: `jobs`, `jobs retry`, and so on."""
+    return sorted(_below("", PROGRAM), key=lambda each: each[0])
+
+
+def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    below = getattr(command, "commands", {})
+    if name and (not below or command.invoke_without_command):
+        yield name, command
+    for word, each in below.items():
+        yield from _below(f"{name} {word}".strip(), each)
+
+
+def manual() -> str:
+    """deploy/README.md, its part about commands made anew."""
+    before, rest = (DEPLOY / "README.md").read_text().split(COMMANDS_BEGIN)
+    made = "\n".join(_command(*each) for each in commands())
+    return f"{before}{COMMANDS_BEGIN}\n{made}\n{COMMANDS_END}{rest.split(COMMANDS_END)[1]}"
+
+
+def _command(name: str, command: Any) -> str:
+    told = command.get_help(
+        command.context_class(
+            command, info_name=f"runledger {name}", terminal_width=80, **PROGRAM.context_settings
+        )
+    )
+    lines = "\n".join(line.rstrip() for line in told.splitlines())
+    return f"### `runledger {name}`\n\n```text\n{lines}\n```\n"
+
+
+PAGES = {"SCHEMA.md": schema, "env.example": env_example, "README.md": manual}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

@@ -162,3 +162,13 @@ async def test_a_run_that_should_have_ended_is_overdue(database: Database) -> No
     await life.settled_run(database)
     counts = [await database.read(runs.overdue, life.at(second)) for second in (3600, 3601)]
     assert counts == [0, 1]
+
+
+async def test_runs_of_some_ids_are_those_that_are_wanted(database: Database) -> None:
+    chosen = await life.accepted(database, tags={"matter": "7"})
+    other = await life.accepted(database)
+    await life.accepted(database, tags={"matter": "7"})
+    wanted = filters.Filter(tags={"matter": "7"})
+    found = await database.read(runs.among, wanted, [chosen.id, other.id])
+    assert [(run.id, run.tags) for run in found.values()] == [(chosen.id, {"matter": "7"})]
+    assert await database.read(runs.among, wanted, []) == {}

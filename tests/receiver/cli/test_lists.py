@@ -155,3 +155,13 @@ def test_jobs_can_be_chosen_by_the_upstreams_id(desk: Desk) -> None:
     desk.behind(two)
     assert desk.type("jobs", "--run", "run_here", "--json").object["kind"] == "settle"
     assert desk.type("jobs", "--run", "run_there", "--json").objects == []
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [(["--limit", "3"], "--limit"), (["--all"], "--all"), (["--cursor", "x"], "number of a change")],
+)
+def test_following_takes_filters_and_a_number_alone(desk: Desk, words: list[str], why: str) -> None:
+    shown = desk.type("runs", "--follow", *words)
+    assert (shown.code, shown.out) == (2, "")
+    assert why in shown.err

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -12,10 +11,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import httpx2 as httpx
-import pytest
 
-from tests import life, server
-from tests.receiver.cli.desk import ROOT, Desk, process
+from tests import server
+from tests.receiver.cli.desk import ROOT, process
 
 
 def test_help_and_version_cost_none_of_the_slow_imports(tmp_path: Path) -> None:
@@ -42,37 +40,6 @@ def test_a_missing_database_is_one_sentence_on_stderr(tmp_path: Path) -> None:
     assert (shown.returncode, shown.stdout) == (1, b"")
     assert shown.stderr.startswith(b"runledger: there is no database at data/runledger.db yet")
     assert shown.stderr.count(b"\n") == 1
-
-
-@pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False)])
-def test_a_terminal_gets_colours_unless_no_color_is_set(
-    desk: Desk, environment: dict[str, str], coloured: bool
-) -> None:
-    desk.behind(life.accepted)
-    assert "\x1b" not in desk.type("runs").out
-    shown = _on_a_terminal("runs", folder=desk.folder.parent, **environment)
-    assert b"accepted" in shown
-    assert (b"\x1b[36m" in shown) is coloured
-
-
-def _on_a_terminal(*words: str, folder: Path, **environment: str) -> bytes:
-    ours, theirs = pty.openpty()
-    kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS")}
-    kept |= {"TERM": "xterm-256color", "RUNLEDGER_DATA_DIR": str(folder / "data"), "PYTHONPATH": str(ROOT)}
-    typed = [sys.executable, "-m", "receiver", *words]
-    with subprocess.Popen(typed, cwd=folder, env=kept | environment, stdout=theirs, stderr=theirs) as running:
-        os.close(theirs)
-        shown = b"".join(iter(lambda: _read(ours), b""))
-        running.wait(60)
-    os.close(ours)
-    return shown
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # the other end is closed
-        return b""
 
 
 def test_serve_says_where_it_listens_and_ends_well_on_sigterm(tmp_path: Path) -> None:
@@ -125,8 +92,26 @@ def test_the_sandbox_stays_on_this_machine_unless_told(tmp_path: Path) -> None:
     assert b"--allow-public" in shown.stderr
 
 
+def test_the_sandbox_tells_programs_where_it_is(tmp_path: Path) -> None:
+    words = [sys.executable, "-W", "error", "-m", "receiver", "sandbox", "--port", "0", "--seed", "7", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, cwd=tmp_path, env=environment, stdout=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        told = json.loads(running.stdout.readline())
+        running.send_signal(signal.SIGINT)
+        assert (running.wait(60), running.stdout.read()) == (0, b"")
+    assert told["seed"] == 7
+    assert told["journal"] == f"{told['address']}/sandbox/journal"
+
+
 def test_the_sandbox_tells_its_switches_and_knows_a_wrong_one(tmp_path: Path) -> None:
     assert b"callback_duplicates" in process("sandbox", "--list-faults", folder=tmp_path).stdout
     wrong = process("sandbox", "--fault", "callback_duplicate=2", folder=tmp_path)
     assert wrong.returncode == 2
     assert b"did you mean 'callback_duplicates'?" in wrong.stderr
+
+
+def test_the_sandbox_says_where_it_cannot_record(tmp_path: Path) -> None:
+    shown = process("sandbox", "--record", "no/such/folder/exchanges.jsonl", folder=tmp_path)
+    assert shown.returncode == 1
+    assert shown.stderr.startswith(b"runledger: --record no/such/folder/exchanges.jsonl cannot be written: ")

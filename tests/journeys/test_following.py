@@ -1,0 +1,44 @@
+"""Runs as they come, on a terminal or for a program."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.journeys import story
+from tests.server import until
+
+
+def _followed(house: story.House, out: Path, *words: str) -> subprocess.Popen[bytes]:
+    typed = [sys.executable, "-W", "error", "-m", "receiver", "runs", "--follow", "--cursor", "-1", *words]
+    environment = {**os.environ, "RUNLEDGER_DATA_DIR": str(house.server.folder)}
+    with out.open("wb") as file:
+        return subprocess.Popen(typed, env=environment, stdout=file, stderr=file)
+
+
+def test_new_and_changed_runs_come_as_they_happen_until_ctrl_c(
+    house: story.House, nonce: str, tmp_path: Path
+) -> None:
+    programs, people = tmp_path / "programs", tmp_path / "people"
+    chosen = ("--tag", f"story={nonce}")
+    with (
+        _followed(house, programs, *chosen, "--json") as for_programs,
+        _followed(house, people, *chosen) as for_people,
+    ):
+        house.submit(f"{nonce}_other")
+        run = house.submit(nonce, tags={"story": nonce})
+        until(lambda: b'"completed"' in programs.read_bytes() and b"completed" in people.read_bytes())
+        for running in (for_programs, for_people):
+            running.send_signal(signal.SIGINT)
+            assert running.wait(60) == 0
+    told = [json.loads(line) for line in programs.read_text().splitlines()]
+    assert {each["id"] for each in told} == {run["id"]}
+    numbers = [each["change"]["number"] for each in told]
+    assert numbers == sorted(set(numbers))
+    shown = people.read_text().splitlines()
+    assert shown[0].split()[:3] == ["at", "run", "state"]
+    assert all(run["id"] in line for line in shown[2:])
