@@ -14,7 +14,7 @@ import dataclasses
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, TextIO, TypeVar, cast
 
 import httpx2 as httpx
 import uvicorn
@@ -98,9 +98,12 @@ def running(
     faults: faults.Faults = faults.Faults(),  # noqa: B008 (frozen)
     public_only: bool = False,
     port: int = 0,
+    record: TextIO | None = None,
 ) -> Iterator[Sandbox]:
     """A sandbox that listens on loopback, on a free port unless `port` says which."""
-    sandbox = app.create_app(seed=seed, run_seconds=run_seconds, faults=faults, public_only=public_only)
+    sandbox = app.create_app(
+        seed=seed, run_seconds=run_seconds, faults=faults, public_only=public_only, record=record
+    )
     config = uvicorn.Config(
         sandbox, port=port, ws="none", log_level="warning", access_log=False, timeout_graceful_shutdown=1
     )

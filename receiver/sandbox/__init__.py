@@ -12,7 +12,7 @@ everything that can be made to go wrong, at start or while it runs (`PUT /sandbo
     callbacks   what watchers are told                events    what endpoints are told, and how it is signed
     couriers    carry both, with retries and losses   subscriptions  endpoints, secrets, what was delivered
     turns       the order of events, and disorder     signing   the signature of an event
-    journal     what was asked and what was sent
+    journal     what was asked and what was sent      recording every exchange, whole, to a file
     holds       what waits until it is released
     house       the parts of one sandbox, together
     faults      the switches, described               rules     scripted faults

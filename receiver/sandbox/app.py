@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
+from typing import TextIO
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,7 +18,7 @@ from receiver.sandbox import agents, answers, control, deliveries, endpoints, fa
 
 
 class Sandbox(Starlette):
-    """Starlette with the gate around everything, error handling included."""
+    """Starlette with the gate around everything, error handling included, and the record around that."""
 
     parts: house.House
 
@@ -27,7 +28,8 @@ class Sandbox(Starlette):
         self.parts.stopped.set()
 
     def build_middleware_stack(self) -> ASGIApp:
-        return gate.Gate(super().build_middleware_stack(), self.parts, self.routes)
+        gated = gate.Gate(super().build_middleware_stack(), self.parts, self.routes)
+        return self.parts.recorder.watching(gated)
 
 
 def create_app(
@@ -36,14 +38,16 @@ def create_app(
     run_seconds: float,
     faults: faults.Faults,
     public_only: bool = False,
+    record: TextIO | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Starlette:
     """An empty sandbox. Runs take about `run_seconds` (0.8 to 1.2 times); `clock` gives seconds since 1970.
 
     Run ids and contents follow from `seed` and the order of the calls, so that two sandboxes of one seed mint
-    the same ids. Needs its lifespan to be run; all timers and deliveries end with it.
+    the same ids. Every exchange is written to `record`, which stays open (`recording` tells the form). Needs its
+    lifespan to be run; all timers and deliveries end with it.
     """
-    parts = house.build(seed, run_seconds, faults, public_only, clock)
+    parts = house.build(seed, run_seconds, faults, public_only, record, clock)
     app = Sandbox(
         routes=_routes(parts),
         lifespan=_lifespan(parts),

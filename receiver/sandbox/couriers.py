@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import httpx2 as httpx
 
-from receiver.sandbox import answers, chaos, holds, journal, rules, world
+from receiver.sandbox import answers, chaos, holds, journal, recording, rules, world
 
 _PATIENCE = 10.0  # seconds that a receiver has to answer
 _LONGEST_PAUSE = 60.0
@@ -65,9 +65,16 @@ P = TypeVar("P", bound=Parcel)
 class Couriers:
     """Carries parcels in tasks of its own, which live as long as `open`."""
 
-    def __init__(self, mischief: chaos.Chaos, record: journal.Journal, waiting: holds.Holds) -> None:
+    def __init__(
+        self,
+        mischief: chaos.Chaos,
+        record: journal.Journal,
+        recorder: recording.Recorder,
+        waiting: holds.Holds,
+    ) -> None:
         self._chaos = mischief
         self._journal = record
+        self._recorder = recorder
         self._holds = waiting
         self._tasks: set[asyncio.Task[None]] = set()
         self._client: httpx.AsyncClient | None = None
@@ -102,16 +109,23 @@ class Couriers:
         sent = self._note(parcel, number)
         body = answers.encoded(parcel.body)
         headers = {"content-type": "application/json", "user-agent": "case-dev-sandbox", **parcel.headers(body)}
-        client = self._client
-        if client is None:
-            raise RuntimeError("the sandbox sends nothing before its lifespan has begun")
+        asked = recording.request("POST", parcel.url, headers.items(), body)
         try:
-            response = await client.post(parcel.url, content=body, headers=headers)
+            response = await self._posting.post(parcel.url, content=body, headers=headers)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             sent.error = type(error).__name__
+            self._recorder.sent(sent, asked, None)
             return sent
         sent.status = response.status_code
+        answer = recording.answer(response.status_code, response.headers.multi_items(), response.content)
+        self._recorder.sent(sent, asked, answer)
         return sent
+
+    @property
+    def _posting(self) -> httpx.AsyncClient:
+        if self._client is None:
+            raise RuntimeError("the sandbox sends nothing before its lifespan has begun")
+        return self._client
 
     def _spawn(self, parcel: Parcel) -> asyncio.Task[None]:
         if self._group is None:

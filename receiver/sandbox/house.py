@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from typing import TextIO
 
 from receiver.sandbox import (
     callbacks,
@@ -14,6 +15,7 @@ from receiver.sandbox import (
     holds,
     journal,
     life,
+    recording,
     rules,
     subscriptions,
     world,
@@ -27,6 +29,7 @@ class House:
     world: world.World
     chaos: chaos.Chaos
     journal: journal.Journal
+    recorder: recording.Recorder
     couriers: couriers.Couriers
     register: subscriptions.Register
     events: events.Events
@@ -47,14 +50,21 @@ class House:
         return rules.Subject(route, run_id, known_agent, prompt if isinstance(prompt, str) else "")
 
 
-def build(seed: int, run_seconds: float, switches: faults.Faults, public_only: bool, clock: world.Clock) -> House:
+def build(
+    seed: int,
+    run_seconds: float,
+    switches: faults.Faults,
+    public_only: bool,
+    record: TextIO | None,
+    clock: world.Clock,
+) -> House:
     """An empty sandbox."""
     mischief = chaos.Chaos(switches, seed)
-    record = journal.Journal(clock)
+    told, recorder = journal.Journal(clock), recording.Recorder(record, clock)
     place = world.World(seed, run_seconds, clock)
     waiting = holds.Holds(clock)
-    post = couriers.Couriers(mischief, record, waiting)
+    post = couriers.Couriers(mischief, told, recorder, waiting)
     register = subscriptions.Register(seed, clock)
-    told = events.Events(place, mischief, post, register, seed)
-    course = life.Life(place, callbacks.Callbacks(place, mischief, post, seed), told, mischief)
-    return House(place, mischief, record, post, register, told, course, waiting, public_only)
+    news = events.Events(place, mischief, post, register, seed)
+    course = life.Life(place, callbacks.Callbacks(place, mischief, post, seed), news, mischief)
+    return House(place, mischief, told, recorder, post, register, news, course, waiting, public_only)
