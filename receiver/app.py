@@ -21,6 +21,7 @@ from receiver import (
     callbacks,
     clock,
     endpoint,
+    keyring,
     notify,
     problems,
     rejections,
@@ -31,6 +32,7 @@ from receiver import (
     tasks,
     telemetry,
     tokens,
+    vault,
     worker,
 )
 from receiver.upstream import client, wire
@@ -106,17 +108,22 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
         settings.demand_api_key(given)
     told = telemetry.Telemetry()
     store = _database(given, seams, told)
-    signer = tokens.Signer(settings.signing_keys(given))
-    secrets = tuple(
-        signatures.decode(secret.get_secret_value(), given.webhook_key_encoding)
-        for secret in given.webhook_secrets
+    keys = settings.signing_keys(given)
+    signer = tokens.Signer(keys)
+    secrets = keyring.Keyring(
+        store,
+        vault.Vault(keys),
+        [secret.get_secret_value() for secret in given.webhook_secrets],
+        given.webhook_key_encoding,
+        seams.timing,
+        lambda trouble: told.log.error("webhook_secret_unusable", reason=trouble),
     )
     notifier = _notifier(given, seams)
     ring = rejections.Ring(store, seams.clock)
     public = callbacks.Public(
         store,
         signer,
-        lambda: secrets,
+        secrets,
         ring,
         told,
         seams.timing,
@@ -124,7 +131,9 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
         given.body_limit,
         given.trusted_proxies,
     )
-    context = endpoint.Context(store, seams.timing, seams.clock, told, given.metrics == "open")
+    context = endpoint.Context(
+        store, seams.timing, seams.clock, told, given.metrics == "open", warnings=secrets.warnings
+    )
 
     private = Starlette(
         routes=endpoint.routes(api.OPERATIONS, context),
@@ -136,7 +145,7 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
         problems.LastResort(callbacks.Callbacks(public)),
         private,
         context.stopping,
-        lambda: _running(given, seams, store, signer, told, ring, notifier, with_worker),
+        lambda: _running(given, seams, store, signer, secrets, told, ring, notifier, with_worker),
     )
 
 
@@ -155,6 +164,7 @@ async def _running(
     seams: Seams,
     store: database.Database,
     signer: tokens.Signer,
+    secrets: keyring.Keyring,
     told: telemetry.Telemetry,
     ring: rejections.Ring,
     notifier: notify.Notifier | None,
@@ -169,8 +179,12 @@ async def _running(
             await store.write(jobs.free_all)
         else:
             await store.read(migrations.check)
+        await secrets.refresh(seams.clock())
         await store.write(house.follow, house.Follows(bool(given.notify_url), given.capture_events))
         await stack.enter_async_context(_in_background(told, lambda: ring.run(seams.timing.ring)))
+        await stack.enter_async_context(
+            _in_background(told, lambda: secrets.run(seams.timing.secrets, seams.clock))
+        )
         if notifier is not None:
             stack.push_async_callback(notifier.aclose)
         if with_worker:

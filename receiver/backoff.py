@@ -52,6 +52,10 @@ class Timing:
     call: float = 30.0
     #: Between two flushes of the ring of rejected requests.
     ring: float = 2.0
+    #: Between two looks at our endpoint upstream, and at its secrets; how long one may be on its way to us.
+    check: float = 300.0
+    secrets: float = 5.0
+    registering: float = 600.0
     #: One call to the backend; the first step of a notification's back-off and its end; when it is given up.
     notify: float = 15.0
     notify_backoff: float = 5.0

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
-from receiver import addresses, backoff, errors, hints, rejections, signatures, telemetry, tokens
+from receiver import addresses, backoff, errors, hints, keyring, rejections, signatures, telemetry, tokens
 from storage import database, deliveries, ids, merkle, states, transitions
 from storage import errors as storage_errors
 
@@ -30,8 +30,9 @@ HEADER_BYTES = 16384
 REJECTED_BYTES = 4096
 #: Characters of an event's id that are kept in its own column and in the ledger.
 ID_LENGTH = 200
-#: Seconds after which a sender may try again what we could not commit.
+#: Seconds after which a sender may try again what we could not commit, and what only an operator can mend.
 RETRY_AFTER = 2
+RETRY_LATER = 60
 #: Bytes of a body up to which it is parsed on the loop.
 PARSED_AT_ONCE = 65536
 
@@ -40,11 +41,11 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Public:
-    """What the endpoints work with. `secrets` answers the live webhook secrets, newest first."""
+    """What the endpoints work with."""
 
     database: database.Database
     signer: tokens.Signer
-    secrets: Callable[[], Sequence[signatures.Secret]]
+    keyring: keyring.Keyring
     ring: rejections.Ring
     telemetry: telemetry.Telemetry
     timing: backoff.Timing
@@ -118,12 +119,8 @@ class Callbacks:
 
     async def _event(self, arrival: _Arrival) -> deliveries.Delivery:
         """A signed event. What only we can mend is 503, so that it is sent again."""
-        secrets = self._public.secrets()
-        if not secrets:
-            self._public.telemetry.log.error("no_webhook_secret", hint="set RUNLEDGER_WEBHOOK_SECRETS")
-            raise Refusal(503, "No signing secret is set here yet", retry_after=60)
         body = await arrival.read()
-        secret, is_late = self._verify(arrival, secrets)  # before anything of a stranger's is parsed
+        secret, is_late = await self._verified(arrival)  # before anything of a stranger's is parsed
         event = await _parsed(hints.event, body)
         key = _event_key(event, arrival.headers)
         if is_late:
@@ -139,15 +136,28 @@ class Callbacks:
             reason=None if event.id else "the envelope has no usable id",
         )
 
-    def _verify(self, arrival: _Arrival, secrets: Sequence[signatures.Secret]) -> tuple[str, bool]:
-        """The name of the secret that signed, and whether the time that was signed is too far from ours."""
+    async def _verified(self, arrival: _Arrival) -> tuple[str, bool]:
+        """The name of the secret that signed, and whether the time that was signed is too far from ours.
+
+        A secret may be newer than what this process knows, so a mismatch is believed after a look only.
+        """
+        try:
+            return self._matched(arrival)
+        except errors.BadSignature:
+            await self._public.keyring.refresh(arrival.at)
+        try:
+            return self._matched(arrival)
+        except errors.BadSignature:
+            raise self._unmatched(arrival.at) from None
+
+    def _matched(self, arrival: _Arrival) -> tuple[str, bool]:
         try:
             verified = signatures.verify(
                 arrival.body,
                 arrival.headers.get(signatures.ID_HEADER),
                 arrival.headers.get(signatures.TIMESTAMP_HEADER),
                 arrival.headers.get(signatures.SIGNATURE_HEADER),
-                secrets,
+                self._public.keyring.live(arrival.at),
                 arrival.at.timestamp(),
             )
         except errors.OutsideTolerance as late:
@@ -156,18 +166,30 @@ class Callbacks:
             raise Refusal(401, "The signature does not verify", cause="bad signature") from None
         return verified.secret, False
 
+    def _unmatched(self, now: datetime) -> Refusal:
+        """A forgery is turned away for good; what may be genuine is to come again: it would be lost."""
+        held = self._public.keyring
+        if held.is_waiting(now):
+            return Refusal(503, "A signing secret is on its way here", "unknown secret", RETRY_AFTER)
+        if held.lacks_any(now):
+            return Refusal(503, "A signing secret cannot be used here", "unknown secret", RETRY_LATER)
+        if not held.live(now):
+            self._public.telemetry.log.error("no_webhook_secret", hint="run `runledger webhooks register`")
+            return Refusal(503, "No signing secret is set here yet", "unknown secret", RETRY_LATER)
+        return Refusal(401, "The signature does not verify", "bad signature")
+
     async def _demand_known(self, key: str) -> None:
         """A late event passes only as a repeat of one that we have; any other is to come again."""
         if not await self._public.database.read(deliveries.holders, [key]):
             self._public.telemetry.log.error("event_outside_tolerance", hint="check this machine's clock")
-            raise Refusal(503, "Signed, but its time is too far from ours", "outside tolerance", 60)
+            raise Refusal(503, "Signed, but its time is too far from ours", "outside tolerance", RETRY_LATER)
 
     def _refused(self, arrival: _Arrival, road: states.Road, refusal: Refusal) -> None:
         """Into the ring, whole where it can be checked again once a secret is added."""
         if refusal.cause is None:
             return
         self._public.telemetry.rejected(road, refusal.cause)
-        whole = refusal.cause in ("bad signature", "outside tolerance")
+        whole = refusal.cause in ("bad signature", "unknown secret", "outside tolerance")
         self._public.ring.add(
             arrival.rejected(road, refusal.cause, len(arrival.body) if whole else REJECTED_BYTES)
         )
@@ -262,7 +284,7 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 def _event_key(event: hints.Event, headers: Mapping[str, str]) -> str:
     """The envelope's id, whatever the delivery's; only an envelope without one is known by its delivery."""
-    return f"event:{event.id}" if event.id else f"delivery:{headers.get(signatures.ID_HEADER, '')}"
+    return deliveries.event_key(event.id) if event.id else f"delivery:{headers.get(signatures.ID_HEADER, '')}"
 
 
 def _short(event_id: str | None) -> str | None:

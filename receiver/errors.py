@@ -5,6 +5,7 @@ ReceiverError
 ├── BadToken                 a callback address that we did not sign
 ├── BadSignature             an event whose signature does not hold, for any reason
 │   └── OutsideTolerance     the signature holds, the timestamp is too far from now
+├── BadSeal                  a stored secret that none of our keys opens
 ├── UpstreamError            a call to Case.dev that gave no usable answer
 │   ├── NoAnswer             the transport failed: the request may or may not have been processed
 │   │   └── NotSent          ... before there was a connection: nothing was processed
@@ -65,6 +66,10 @@ class OutsideTolerance(BadSignature):
         super().__init__(f"timestamp is {skew} s away from now")
         self.skew = skew
         self.secret = secret
+
+
+class BadSeal(ReceiverError):
+    """A stored secret cannot be opened; the message says why, and nothing of it."""
 
 
 class UpstreamError(ReceiverError):

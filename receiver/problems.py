@@ -57,6 +57,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     errors.BadToken: Kind(404, tells=False),
     errors.BadSignature: Kind(401, "bad-signature", "The signature does not hold", tells=False),
     errors.OutsideTolerance: Kind(503, "outside-tolerance", "The timestamp is too far from now", tells=False),
+    errors.BadSeal: INTERNAL,
     errors.UpstreamError: _UPSTREAM,
     errors.NoAnswer: _UPSTREAM,
     errors.Unreadable: _UPSTREAM,

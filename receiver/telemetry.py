@@ -20,7 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from storage import changes, database, deliveries, house, jobs, runs, states
+from storage import changes, database, deliveries, house, jobs, runs, states, webhooks
 
 SETTLE_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 ENDS = frozenset(f"run.{status}" for status in states.TERMINAL)
@@ -74,6 +74,11 @@ class Telemetry:
         self._dead = Gauge("runledger_jobs_dead", "Jobs that nobody tries any more", ("kind",), registry=registry)
         self._failing = Gauge("runledger_jobs_failing", "Jobs whose last try failed", registry=registry)
         self._overdue = Gauge("runledger_expectations_overdue", "Runs that should have ended", registry=registry)
+        self._deaf = Gauge(
+            "runledger_webhook_disabled",
+            "1 while the upstream sends no events to the endpoint that was registered",
+            registry=registry,
+        )
         self._paused = Gauge("runledger_upstream_paused", "1 while the shared pause holds", registry=registry)
 
     def received(self, receipt: deliveries.Receipt, delivery: deliveries.Delivery) -> None:
@@ -133,6 +138,8 @@ class Telemetry:
         self._oldest.set(0 if oldest is None else max(0.0, (now - oldest).total_seconds()))
         self._overdue.set(await store.read(runs.overdue, now))
         self._failing.set(await store.read(jobs.failing))
+        endpoint = await store.read(webhooks.standing)
+        self._deaf.set(endpoint is not None and endpoint.status not in (None, webhooks.ACTIVE))
         self._paused.set((await store.read(house.read)).is_paused(now))
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 

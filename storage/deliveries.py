@@ -117,6 +117,11 @@ class Holder:
     duplicates: int
 
 
+def event_key(event_id: str) -> str:
+    """The dedupe key of a platform event: the id of its envelope."""
+    return f"event:{event_id}"
+
+
 def insert_accepted(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
     """Inserts rows with their dedupe keys; answers the ids of those that were first of their key."""
     statement = dialect.insert(connection, DELIVERIES).on_conflict_do_nothing().returning(DELIVERIES.c.id)
@@ -231,6 +236,18 @@ def page(connection: Connection, query: Query) -> tuple[list[Stored], str | None
     if len(found) <= query.limit:
         return found, None
     return found[: query.limit], str(cursors.Cursor("-received", None, found[query.limit - 1].seq))
+
+
+def last_seq(connection: Connection) -> int:
+    """The newest row of all; 0 before the first."""
+    return connection.execute(select(func.max(DELIVERIES.c.seq))).scalar_one() or 0
+
+
+def verified_of_type(connection: Connection, event_type: str, after: int) -> Stored | None:
+    """The first event of a type that verified, of those that came after the row `after`."""
+    is_one = (DELIVERIES.c.event_type == event_type, DELIVERIES.c.verdict != states.Verdict.REJECTED.value)
+    found = connection.execute(_ROWS.where(DELIVERIES.c.seq > after, *is_one).order_by(DELIVERIES.c.seq)).first()
+    return None if found is None else _stored(found)
 
 
 def verdicts(connection: Connection) -> dict[tuple[str, str], int]:

@@ -55,7 +55,7 @@ async def _details(call: Plain, state: house.State, reasons: list[str]) -> shape
         overdue_runs=await call.database.read(runs.overdue, call.now),
         failing_jobs=await call.database.read(jobs.failing),
         failing=[shapes.Job.of(job) for job in failing],
-        warnings=_warnings(await call.database.read(jobs.dead)),
+        warnings=[*_warnings(await call.database.read(jobs.dead)), *await call.context.warnings(call.now)],
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from receiver.cli import demo, house, jobs, keys, lists, one, prune, sentences, serving, wishes
+from receiver.cli import demo, house, jobs, keys, lists, one, prune, sentences, serving, webhooks, wishes
 
 app = typer.Typer(
     cls=sentences.Verbs,
@@ -22,6 +22,7 @@ for verbs in (serving.VERBS, demo.VERBS, wishes.VERBS, lists.VERBS, one.VERBS, h
     app.add_typer(verbs)
 app.add_typer(jobs.VERBS, name="jobs")
 app.add_typer(keys.VERBS, name="keys")
+app.add_typer(webhooks.VERBS, name="webhooks")
 
 
 def _version(wanted: bool) -> None:

@@ -27,6 +27,11 @@ class Metrics(Protocol):
     async def metrics(self, store: database.Database, now: datetime, /) -> tuple[bytes, str]: ...
 
 
+async def _nothing(_now: datetime) -> Sequence[str]:
+    """Nobody warns."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Context:
     """What all handlers work with. `body_limit` is in bytes; `metrics_open` tells metrics to strangers too."""
@@ -38,6 +43,8 @@ class Context:
     metrics_open: bool = False
     body_limit: int = 4 << 20
     version: str = field(default_factory=lambda: metadata.version("runledger"))
+    #: What keeps platform events from coming or verifying, as sentences; the other roads work all the same.
+    warnings: Callable[[datetime], Awaitable[Sequence[str]]] = _nothing
     #: Set when the server is told to stop: who waits is answered at once.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import httpx2 as httpx
 
 from receiver import errors
-from receiver.upstream import payloads, routes, wire
+from receiver.upstream import payloads, routes, webhooks, wire
 
 _Shown = TypeVar("_Shown", payloads.Status, payloads.Details)
 
@@ -53,6 +53,8 @@ class Client:
             connect_timeout=connect_timeout,
             body_limit=body_limit,
         )
+        #: The routes about webhook endpoints.
+        self.webhooks = webhooks.Webhooks(self._wire)
 
     async def create(
         self,

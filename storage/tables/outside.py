@@ -36,10 +36,12 @@ class WebhookEndpoint(declare.Base, table=True):
     __tablename__ = "webhook_endpoints"
     __table_args__ = (UniqueConstraint("upstream_id"),)
     id: str = Field(sa_type=Text, primary_key=True)
-    #: Null while the answer to its creation is not known: until then an unknown signature may be its own.
+    #: Null while the answer to its creation is not known.
     upstream_id: str | None = declare.text()
     url: str = declare.text(null=False)
     requested_at: datetime = declare.at(null=False)
+    #: Since when a secret was asked for that is not stored yet: an unknown signature may be made with it.
+    awaiting_since: datetime | None = declare.at()
     registered_at: datetime | None = declare.at()
     removed_at: datetime | None = declare.at()
     #: As the upstream calls it: active, disabled, auto_disabled.
@@ -50,7 +52,10 @@ class WebhookEndpoint(declare.Base, table=True):
 
 
 class WebhookSecret(declare.Base, table=True):
-    """A signing secret of an endpoint, encrypted with a key that is derived from the server's secret keys."""
+    """A signing secret of an endpoint, encrypted with a key that is derived from the server's secret keys.
+
+    It is kept as the upstream spells it.
+    """
 
     __tablename__ = "webhook_secrets"
     __table_args__ = (Index("ix_webhook_secrets_endpoint_id", "endpoint_id"),)

@@ -354,6 +354,7 @@ def upgrade() -> None:
         sa.Column("upstream_id", sa.Text(), nullable=True),
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("requested_at", columns.Instant(), nullable=False),
+        sa.Column("awaiting_since", columns.Instant(), nullable=True),
         sa.Column("registered_at", columns.Instant(), nullable=True),
         sa.Column("removed_at", columns.Instant(), nullable=True),
         sa.Column("status", sa.Text(), nullable=True),

@@ -1,0 +1,223 @@
+"""The secrets that a running server goes by."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from datetime import datetime
+
+import pytest
+
+from receiver import backoff, keyring, vault
+from storage import database as door
+from storage import errors as storage_errors
+from storage import ids, transitions, webhooks
+from storage.database import Database
+from tests import life
+
+pytestmark = pytest.mark.anyio
+
+BOX = vault.Vault(["the server's key"])
+URL = "https://ledger.test/webhooks/case"
+
+
+def text(key: bytes) -> str:
+    """A secret as it is spelled."""
+    return "whsec_" + base64.b64encode(key).decode()
+
+
+def ring(store: Database, *given: str, told: list[str] | None = None, encoding: str = "base64") -> keyring.Keyring:
+    """That of a server whose settings hold these secrets; `told` hears what it complains of."""
+    complain = (lambda _: None) if told is None else told.append
+    return keyring.Keyring(store, BOX, given, encoding, backoff.Timing(), complain)
+
+
+async def learn(
+    store: Database,
+    key: bytes,
+    *,
+    row: str = "row",
+    at: datetime = life.NOW,
+    box: vault.Vault = BOX,
+    grace: float = 0,
+) -> None:
+    """The upstream tells a secret; the one before it ends after `grace` seconds."""
+    await store.write(transitions.request_secret, row, URL, at)
+    secret = webhooks.Secret(ids.new(at), row, box.seal(text(key), at), at)
+    ends = datetime.fromtimestamp(at.timestamp() + grace, at.tzinfo)
+    await store.write(
+        transitions.learn_secret, transitions.Learned(secret, f"whe_{row}", None, "active", ends), at
+    )
+
+
+def keys(held: keyring.Keyring, at: datetime = life.NOW) -> list[bytes]:
+    return [secret.key for secret in held.live(at)]
+
+
+async def test_the_secrets_of_the_settings_are_there_at_once(database: Database) -> None:
+    assert keys(ring(database, text(b"one"), text(b"two"))) == [b"one", b"two"]
+
+
+async def test_a_registered_secret_is_seen_at_the_next_look_and_comes_first(database: Database) -> None:
+    held = ring(database, text(b"of the settings"))
+    await learn(database, b"registered")
+    assert keys(held) == [b"of the settings"]
+    await held.refresh(life.NOW)
+    assert keys(held) == [b"registered", b"of the settings"]
+
+
+async def test_a_secret_that_stands_in_both_places_is_one(database: Database) -> None:
+    held = ring(database, text(b"same"))
+    await learn(database, b"same")
+    await held.refresh(life.NOW)
+    assert keys(held) == [b"same"]
+
+
+async def test_a_former_secret_is_believed_five_minutes_longer_than_it_signs(database: Database) -> None:
+    """What was signed at the last moment may still be on its way."""
+    held = ring(database)
+    await learn(database, b"old")
+    await learn(database, b"new", at=life.at(10), grace=60)
+    await held.refresh(life.at(10))
+    assert keys(held, life.at(70 + 300)) == [b"new", b"old"]
+    assert keys(held, life.at(71 + 300)) == [b"new"]
+
+
+async def test_while_a_secret_is_asked_for_a_mismatch_may_be_its_own(database: Database) -> None:
+    held = ring(database, text(b"one"))
+    await database.write(transitions.request_secret, "row", URL, life.NOW)
+    assert not held.is_waiting(life.NOW)
+    await held.refresh(life.NOW)
+    assert held.is_waiting(life.at(599))
+
+
+async def test_a_registration_that_broke_off_turns_no_forgery_into_a_503_for_ever(database: Database) -> None:
+    held = ring(database, text(b"one"))
+    await database.write(transitions.request_secret, "row", URL, life.NOW)
+    await held.refresh(life.at(600))
+    assert not held.is_waiting(life.at(600))
+    (warning,) = await held.warnings(life.at(600))
+    assert "runledger webhooks register" in warning
+
+
+async def test_a_secret_sealed_under_a_lost_key_is_named_and_the_others_work_on(database: Database) -> None:
+    told: list[str] = []
+    held = ring(database, text(b"of the settings"), told=told)
+    await learn(database, b"lost", box=vault.Vault(["another key"]))
+    await held.refresh(life.NOW)
+    assert (keys(held), held.lacks_any(life.NOW)) == ([b"of the settings"], True)
+    (warning,) = await held.warnings(life.NOW)
+    assert "RUNLEDGER_SECRET_KEYS" in warning
+    assert told == [warning]
+
+
+async def test_it_is_told_once_however_often_somebody_looks(database: Database) -> None:
+    told: list[str] = []
+    held = ring(database, told=told)
+    await learn(database, b"lost", box=vault.Vault(["another key"]))
+    for _ in range(3):
+        await held.refresh(life.NOW)
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("spelled", ["whsec_not base64!", "whsec_", "whsec_-_-_"])
+async def test_a_secret_of_the_settings_that_does_not_decode_is_named_without_itself(
+    database: Database, spelled: str
+) -> None:
+    told: list[str] = []
+    held = ring(database, text(b"good"), spelled, told=told)
+    assert (keys(held), held.lacks_any(life.NOW)) == ([b"good"], True)
+    (warning,) = await held.warnings(life.NOW)
+    assert "RUNLEDGER_WEBHOOK_SECRETS" in warning
+    assert "number 2" in warning
+    assert spelled not in warning
+    assert told == [warning]
+
+
+async def test_a_registered_secret_of_another_encoding_is_named(database: Database) -> None:
+    held = ring(database, encoding="hex")
+    await learn(database, b"in base64")
+    (warning,) = await held.warnings(life.NOW)
+    assert "RUNLEDGER_WEBHOOK_KEY_ENCODING" in warning
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [("disabled", "resume"), ("auto_disabled", "resume"), (webhooks.GONE, "register")],
+)
+async def test_an_endpoint_that_is_sent_nothing_is_warned_of(database: Database, status: str, remedy: str) -> None:
+    held = ring(database)
+    await learn(database, b"one")
+    await database.write(transitions.check_endpoint, "row", transitions.Checked(status, 3), life.NOW)
+    (warning,) = await held.warnings(life.NOW)
+    assert "whe_row" in warning
+    assert f"runledger webhooks {remedy}" in warning
+
+
+async def test_nothing_is_warned_of_where_all_is_well(database: Database) -> None:
+    held = ring(database, text(b"one"))
+    await learn(database, b"two")
+    assert await held.warnings(life.NOW) == []
+
+
+class Slow(door.Database):
+    """Counts reads; each waits to be let through."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.reads = 0
+        self.gate = asyncio.Event()
+
+    async def read(self, function: object, *args: object, **kw: object) -> object:  # type: ignore[override]
+        self.reads += 1
+        await self.gate.wait()
+        return await super().read(function, *args, **kw)  # type: ignore[arg-type]
+
+
+async def test_a_flood_of_forgeries_costs_one_read_at_a_time(database_url: str) -> None:
+    store = Slow(database_url)
+    async with store:
+        held = ring(store)
+        first = asyncio.create_task(held.refresh(life.NOW))
+        await asyncio.sleep(0)
+        flood = [asyncio.create_task(held.refresh(life.NOW)) for _ in range(500)]
+        await asyncio.sleep(0)
+        assert store.reads == 1
+        store.gate.set()
+        await asyncio.gather(first, *flood)
+        assert store.reads == 2
+
+
+async def test_who_asks_during_a_read_is_answered_by_one_that_began_later(database_url: str) -> None:
+    store = Slow(database_url)
+    async with store:
+        held = ring(store)
+        first = asyncio.create_task(held.refresh(life.NOW))
+        await asyncio.sleep(0)
+        await learn(store, b"new")
+        later = asyncio.create_task(held.refresh(life.NOW))
+        store.gate.set()
+        await asyncio.gather(first, later)
+        assert (keys(held), store.reads) == ([b"new"], 2)
+
+
+async def test_a_reader_who_gives_up_leaves_the_turn_to_the_next(database_url: str) -> None:
+    store = Slow(database_url)
+    async with store:
+        held = ring(store)
+        first = asyncio.create_task(held.refresh(life.NOW))
+        await asyncio.sleep(0)
+        later = asyncio.create_task(held.refresh(life.NOW))
+        await asyncio.sleep(0)
+        first.cancel()
+        store.gate.set()
+        await later
+        assert store.reads == 2
+
+
+async def test_trouble_with_the_database_is_told_as_that() -> None:
+    async with Database("sqlite:////nowhere/at/all.db") as nothing:
+        held = ring(nothing, text(b"one"))
+        with pytest.raises(storage_errors.Unavailable):
+            await held.refresh(life.NOW)
+        assert keys(held) == [b"one"]

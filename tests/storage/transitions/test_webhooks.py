@@ -1,0 +1,147 @@
+"""An endpoint for platform events: requested, registered, rotated, checked, removed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from storage import ids, jobs, states, transitions, webhooks
+from storage.database import Database
+from tests import life
+from tests.storage import ledgers
+
+pytestmark = pytest.mark.anyio
+
+URL = "https://ledger.test/webhooks/case"
+ROW = "row-1"
+
+
+def learned(name: str = "aaaa", at: float = 1, others_end: float | None = None) -> transitions.Learned:
+    """A secret that the upstream told so many seconds into the story."""
+    secret = webhooks.Secret(ids.new(life.at(at)), ROW, b"sealed " + name.encode(), life.at(at))
+    ends = None if others_end is None else life.at(others_end)
+    return transitions.Learned(secret, "whe_1", name, "active", ends)
+
+
+async def registered(database: Database) -> transitions.Learned:
+    """An endpoint with its first secret."""
+    first = learned()
+    await database.write(transitions.request_secret, ROW, URL, life.NOW)
+    await database.write(transitions.learn_secret, first, life.at(1))
+    return first
+
+
+async def row(database: Database) -> webhooks.Endpoint:
+    found = await database.read(webhooks.find, ROW)
+    assert found is not None
+    return found
+
+
+async def known(database: Database, at: float) -> list[bytes]:
+    """What may have signed what comes in then."""
+    return [each.sealed for each in (await database.read(webhooks.known, life.at(at))).secrets]
+
+
+async def test_a_request_is_seen_by_who_verifies_before_there_is_a_secret(database: Database) -> None:
+    await database.write(transitions.request_secret, ROW, URL, life.NOW)
+    found = await database.read(webhooks.known, life.NOW)
+    assert [(each.upstream_id, each.awaiting_since) for each in found.endpoints] == [(None, life.NOW)]
+
+
+async def test_a_registered_endpoint_waits_for_nothing(database: Database) -> None:
+    await registered(database)
+    found = await row(database)
+    assert (found.upstream_id, found.awaiting_since, found.registered_at) == ("whe_1", None, life.at(1))
+    assert (found.status, await known(database, 1)) == ("active", [b"sealed aaaa"])
+
+
+async def test_the_ledger_tells_of_a_registration_without_the_secret(database: Database) -> None:
+    await registered(database)
+    entry = await ledgers.last(database, None)
+    facts = {"endpointId": "whe_1", "url": URL, "secret": "aaaa"}
+    assert (entry.kind, entry.actor, entry.facts) == ("webhook.registered", "operator", facts)
+
+
+async def test_a_job_looks_after_the_endpoint_from_then_on(database: Database) -> None:
+    await registered(database)
+    found, _ = await database.read(jobs.page, jobs.Query(kind=states.Kind.CHECK), life.at(1))
+    assert [(each.run_id, each.due_at) for each in found] == [("", life.at(1))]
+
+
+async def test_a_secret_that_is_learned_again_by_a_replay_is_one(database: Database) -> None:
+    first = await registered(database)
+    await database.write(transitions.learn_secret, first, life.at(1))
+    assert len(await ledgers.entries(database, None)) == 1
+    assert await known(database, 1) == [b"sealed aaaa"]
+
+
+async def test_after_a_rotation_both_secrets_are_live_until_the_old_one_ends(database: Database) -> None:
+    await registered(database)
+    await database.write(transitions.request_secret, ROW, URL, life.at(10))
+    await database.write(transitions.learn_secret, learned("bbbb", 10, others_end=70), life.at(10))
+    assert await known(database, 70) == [b"sealed bbbb", b"sealed aaaa"]
+    assert await known(database, 70.1) == [b"sealed bbbb"]
+    entry = await ledgers.last(database, None)
+    assert (entry.kind, entry.facts["secret"]) == ("webhook.rotated", "bbbb")
+    assert entry.facts["othersEnd"] == "2026-11-23T12:01:10.000000Z"
+
+
+async def test_a_secret_that_ends_earlier_is_not_prolonged_by_another_rotation(database: Database) -> None:
+    await registered(database)
+    await database.write(transitions.learn_secret, learned("bbbb", 10, others_end=20), life.at(10))
+    await database.write(transitions.learn_secret, learned("cccc", 15, others_end=90), life.at(15))
+    assert await known(database, 21) == [b"sealed cccc", b"sealed bbbb"]
+
+
+async def test_secrets_that_ended_long_ago_are_forgotten(database: Database) -> None:
+    await registered(database)
+    await database.write(transitions.learn_secret, learned("bbbb", 10, others_end=20), life.at(10))
+    late = life.at(21) + timedelta(days=1)
+    await database.write(transitions.learn_secret, learned("cccc", 30, others_end=90), late)
+    assert [each.sealed for each in await database.read(webhooks.secrets, ROW)] == [b"sealed cccc", b"sealed bbbb"]
+
+
+async def test_a_new_endpoint_that_was_refused_does_not_stand(database: Database) -> None:
+    before = await database.write(transitions.request_secret, ROW, URL, life.NOW)
+    await database.write(transitions.withdraw_request, ROW, before, life.at(1))
+    assert await database.read(webhooks.known, life.at(1)) == webhooks.Known()
+
+
+async def test_a_rotation_that_was_refused_leaves_everything_as_it_was(database: Database) -> None:
+    await registered(database)
+    was = await row(database)
+    before = await database.write(transitions.request_secret, ROW, URL, life.at(10))
+    await database.write(transitions.withdraw_request, ROW, before, life.at(11))
+    assert (before, await row(database)) == (was, was)
+
+
+async def test_a_lost_rotation_is_still_waited_for_after_a_refused_one(database: Database) -> None:
+    await registered(database)
+    await database.write(transitions.request_secret, ROW, URL, life.at(10))
+    before = await database.write(transitions.request_secret, ROW, URL, life.at(20))
+    await database.write(transitions.withdraw_request, ROW, before, life.at(21))
+    assert (await row(database)).awaiting_since == life.at(10)
+
+
+async def test_what_the_upstream_shows_is_kept(database: Database) -> None:
+    await registered(database)
+    found = transitions.Checked("auto_disabled", 7)
+    before = await database.write(transitions.check_endpoint, ROW, found, life.at(5))
+    now = await row(database)
+    assert before is not None
+    assert (before.status, now.status, now.failures, now.checked_at) == ("active", "auto_disabled", 7, life.at(5))
+
+
+async def test_a_look_that_failed_leaves_what_was_seen_last(database: Database) -> None:
+    await registered(database)
+    await database.write(transitions.check_endpoint, ROW, transitions.Checked(None, None, "403"), life.at(5))
+    found = await row(database)
+    assert (found.status, found.check_error) == ("active", "403")
+
+
+async def test_a_removed_endpoint_does_not_stand_and_its_secret_ends(database: Database) -> None:
+    await registered(database)
+    await database.write(transitions.remove_endpoint, ROW, life.at(30))
+    assert await database.read(webhooks.standing) is None
+    assert (await known(database, 30), await known(database, 31)) == ([b"sealed aaaa"], [])
