@@ -12,7 +12,7 @@ from receiver.cli import lists, loop, options, sentences
 VERBS = typer.Typer()
 
 KINDS = "start, settle, cancel, orphan, adopt, sweep, notify, capture or check."
-Kind = Annotated[str | None, typer.Option(help=KINDS)]
+Kind = Annotated[str | None, typer.Option(metavar="KIND", help=KINDS)]
 Cause = Annotated[str | None, typer.Option(metavar="TEXT", help="Whose cause contains this, in whatever case.")]
 
 
@@ -20,8 +20,12 @@ Cause = Annotated[str | None, typer.Option(metavar="TEXT", help="Whose cause con
 def jobs(
     context: typer.Context,
     kind: Kind = None,
-    run: Annotated[str | None, typer.Option(help="Of one run, by our id or the upstream's.")] = None,
-    state: Annotated[str | None, typer.Option(help="waiting, due, failing, leased or dead.")] = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Of one run, by our id or the upstream's.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(metavar="STATE", help="waiting, due, failing, leased or dead.")
+    ] = None,
     by: Annotated[str | None, typer.Option(metavar="cause", help="cause: why jobs fail, and how many.")] = None,
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
@@ -72,7 +76,7 @@ def retry(
         str | None, typer.Argument(metavar="ID", help="A job, as `runledger jobs` lists it.", show_default=False)
     ] = None,
     kind: Kind = None,
-    state: Annotated[str | None, typer.Option(help="failing or dead.")] = None,
+    state: Annotated[str | None, typer.Option(metavar="STATE", help="failing or dead.")] = None,
     cause: Cause = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell which jobs are meant.")] = False,
     as_json: options.Json = False,

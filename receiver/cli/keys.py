@@ -21,7 +21,9 @@ def create(
     scope: Annotated[
         list[str],
         typer.Option(
-            help="submit, read or admin; repeat it.", autocompletion=options.words("submit", "read", "admin")
+            metavar="SCOPE",
+            help="submit, read or admin; repeat it.",
+            autocompletion=options.words("submit", "read", "admin"),
         ),
     ],
     as_json: options.Json = False,

@@ -32,7 +32,11 @@ def runs(
     cost: options.Cost = None,
     duration: options.Duration = None,
     sort: Annotated[
-        str, typer.Option(help="accepted, created, settled, cost or duration; - in front for the greatest first.")
+        str,
+        typer.Option(
+            metavar="ORDER",
+            help="accepted, created, settled, cost or duration; - in front for the greatest first.",
+        ),
     ] = "-accepted",
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
@@ -87,6 +91,7 @@ def stats(
     by: Annotated[
         str,
         typer.Option(
+            metavar="WHAT",
             help="agent, model, status, origin, settled_by or day.",
             autocompletion=options.words("agent", "model", "status", "origin", "settled_by", "day"),
         ),
@@ -136,16 +141,22 @@ def deliveries(
         str | None,
         typer.Argument(metavar="ID", help="One delivery, with headers and body.", show_default=False),
     ] = None,
-    run: Annotated[str | None, typer.Option(help="Of one run, by our id or the upstream's.")] = None,
+    run: Annotated[
+        str | None, typer.Option(metavar="RUN", help="Of one run, by our id or the upstream's.")
+    ] = None,
     verdict: Annotated[
         str | None,
         typer.Option(
+            metavar="VERDICT",
             help="accepted, duplicate or rejected.",
             autocompletion=options.words("accepted", "duplicate", "rejected"),
         ),
     ] = None,
     road: Annotated[
-        str | None, typer.Option(help="watcher or platform.", autocompletion=options.words("watcher", "platform"))
+        str | None,
+        typer.Option(
+            metavar="ROAD", help="watcher or platform.", autocompletion=options.words("watcher", "platform")
+        ),
     ] = None,
     limit: options.Limit = 50,
     cursor: options.Cursor = None,

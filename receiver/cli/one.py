@@ -42,7 +42,9 @@ async def _show(run_id: str, as_json: bool) -> None:
 @VERBS.command()
 def steps(
     run: options.Run,
-    limit: Annotated[int | None, typer.Option(min=1, help="The first so many; all of them without it.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The first so many; all of them without it.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """List what the agent thought and did, step by step.
@@ -102,7 +104,9 @@ async def _timeline(run_id: str, as_json: bool) -> None:
 @VERBS.command()
 def document(
     run: options.Run,
-    version: Annotated[int | None, typer.Option(min=1, help="Which; the last one without it.")] = None,
+    version: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Which; the last one without it.")
+    ] = None,
 ) -> None:
     """Print the upstream's answer, byte for byte.
 

@@ -51,8 +51,10 @@ Settled = Annotated[str | None, typer.Option(metavar="WHEN", help="'>-12h', 2026
 Cost = Annotated[str | None, typer.Option(metavar="DOLLARS", help="'>0.50', 0.10..0.25.")]
 Duration = Annotated[str | None, typer.Option(metavar="TIME", help="'>2m', 90s..1.5h.")]
 
-Limit = Annotated[int, typer.Option(min=1, max=250, help="How many at most.")]
-Cursor = Annotated[str | None, typer.Option(help="The page after the one that named it.", show_default=False)]
+Limit = Annotated[int, typer.Option(metavar="N", min=1, max=250, help="How many at most.")]
+Cursor = Annotated[
+    str | None, typer.Option(metavar="CURSOR", help="The page after the one that named it.", show_default=False)
+]
 All = Annotated[bool, typer.Option("--all", help="Every page from there on.")]
 
 

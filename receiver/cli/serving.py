@@ -21,13 +21,19 @@ VERBS = typer.Typer()
 Announced = Annotated[
     bool, typer.Option("--json", help="For programs: where it listens, as one JSON object on standard output.")
 ]
-Host = Annotated[str, typer.Option(help="The address to listen on; 0.0.0.0 for all.")]
+Port = Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0 for any that is free.")]
+Length = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long a run takes, more or less.")]
+Seed = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Ids and contents follow from it; a new one each time.", show_default=False),
+]
+Host = Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on; 0.0.0.0 for all.")]
 
 
 @VERBS.command()
 def serve(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8080,
+    port: Port = 8080,
     no_worker: Annotated[
         bool, typer.Option("--no-worker", help="Take requests only; runs wait for a server that works.")
     ] = False,
@@ -84,11 +90,9 @@ def _announce(given: settings.Settings, address: str, *, with_worker: bool, as_j
 @VERBS.command()
 def sandbox(
     host: Host = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 9000,
-    run_seconds: Annotated[float, typer.Option(min=0, help="How long a run takes, more or less.")] = 5.0,
-    seed: Annotated[
-        int | None, typer.Option(help="Ids and contents follow from it; a new one each time.", show_default=False)
-    ] = None,
+    port: Port = 9000,
+    run_seconds: Length = 5.0,
+    seed: Seed = None,
     fault: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Something that goes wrong; repeat it.")
     ] = None,

@@ -14,7 +14,10 @@ from storage.tables import declare
 
 
 class Run(declare.Base, table=True):
-    """One run of an agent, from the moment we promised to take care of it."""
+    """One run of an agent, from the moment we promised to take care of it.
+
+    `step_count` is the number of its rows in `run_steps`; once `pruned_at` is set, of those that there were.
+    """
 
     __tablename__ = "runs"
     __table_args__ = (
