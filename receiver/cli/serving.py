@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import secrets
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -102,6 +105,9 @@ def sandbox(
     allow_public: Annotated[
         bool, typer.Option("--allow-public", help="Listen where other machines can reach it: any key is let in.")
     ] = False,
+    record: Annotated[
+        Path | None, typer.Option("--record", metavar="FILE", help="Add every exchange to it, a JSON line each.")
+    ] = None,
     list_faults: Annotated[bool, typer.Option("--list-faults", help="Tell what can go wrong, and exit.")] = False,
     as_json: Announced = False,
 ) -> None:
@@ -113,21 +119,35 @@ def sandbox(
     Examples:
       runledger sandbox --run-seconds 20
       runledger sandbox --fault callback_duplicates=2 --fault error_rate.exec=0.5
+      runledger sandbox --record exchanges.jsonl
     """
-    from receiver import addresses
-
     if list_faults:
         _list_faults(as_json)
         return
-    if not allow_public and not addresses.is_loopback(f"http://{host}"):
+    if not allow_public:
+        _refuse_public(host)
+    # The ids of an earlier sandbox, minted again, would be those of other runs to a server that knows them.
+    chosen = secrets.randbits(31) if seed is None else seed
+    with _opened(record) as file:
+        _sandbox(host, port, run_seconds, chosen, _switches(fault or ()), public_only, file, as_json)
+
+
+def _list_faults(as_json: bool) -> None:
+    from receiver.cli import switches
+
+    switches.show(as_json=as_json)
+
+
+def _refuse_public(host: str) -> None:
+    """Raises Complaint where other machines could reach the sandbox."""
+    from receiver import addresses
+
+    if not addresses.is_loopback(f"http://{host}"):
         raise sentences.Complaint(
             f"--host {host} can be reached from other machines, and the sandbox lets everyone in: "
             "add --allow-public if that is meant",
             sentences.USAGE,
         )
-    # The ids of an earlier sandbox, minted again, would be those of other runs to a server that knows them.
-    chosen = secrets.randbits(31) if seed is None else seed
-    _sandbox(host, port, run_seconds, chosen, _switches(fault or ()), public_only, as_json)
 
 
 def _switches(given: Sequence[str]) -> faults.Faults:
@@ -140,14 +160,37 @@ def _switches(given: Sequence[str]) -> faults.Faults:
         raise sentences.Complaint(f"--fault: {error} (`runledger sandbox --list-faults` tells all)", 2) from None
 
 
+@contextlib.contextmanager
+def _opened(path: Path | None) -> Iterator[TextIO | None]:
+    """The file to record in, its owner's alone since it holds prompts; nothing where there is no path."""
+    if path is None:
+        yield None
+        return
+    try:
+        file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8")
+    except OSError as error:
+        raise sentences.Complaint(f"--record {path} cannot be written: {error.strerror}") from None
+    with file:
+        yield file
+
+
 def _sandbox(
-    host: str, port: int, run_seconds: float, seed: int, switches: faults.Faults, public_only: bool, as_json: bool
+    host: str,
+    port: int,
+    run_seconds: float,
+    seed: int,
+    switches: faults.Faults,
+    public_only: bool,
+    record: TextIO | None,
+    as_json: bool,
 ) -> None:
     from receiver.cli import listening
     from receiver.sandbox import app
 
     with listening.bind(host, port) as bound:
-        made = app.create_app(seed=seed, run_seconds=run_seconds, faults=switches, public_only=public_only)
+        made = app.create_app(
+            seed=seed, run_seconds=run_seconds, faults=switches, public_only=public_only, record=record
+        )
         address = listening.url(bound)
 
         def announce() -> None:
@@ -160,19 +203,3 @@ def _sandbox(
             print(f"  CASEDEV_BASE_URL={address} CASEDEV_API_KEY=sk_case_sandbox runledger serve", flush=True)
 
         listening.run(lambda: listening.serve(made, bound, announce))
-
-
-def _list_faults(as_json: bool) -> None:
-    from receiver.cli import tables
-    from receiver.sandbox import faults
-
-    if as_json:
-        for name, default, imitates in faults.describe():
-            print(json.dumps({"switch": name, "default": json.loads(default), "imitates": imitates}))
-        return
-    columns = (
-        tables.Column("switch"),
-        tables.Column("default", 1),
-        tables.Column("imitates", flexible=True),
-    )
-    tables.show(columns, faults.describe())

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from receiver.sandbox import readers, rules
@@ -26,11 +26,21 @@ SHAPES = ("status", "nested", "text", "flag", "html", "empty")
 ENCODINGS = ("base64", "hex", "raw")
 
 
-def _switch(default: T, read: Callable[[object], T], about: str) -> T:
+@dataclasses.dataclass(frozen=True)
+class Switch:
+    """A switch as it is described to people: its default as JSON, what it takes, what it imitates."""
+
+    name: str
+    default: str
+    takes: str
+    about: str
+
+
+def _switch(default: T, read: readers.Reader[T], about: str) -> T:
     return dataclasses.field(default=default, metadata={"read": read, "about": about})
 
 
-def _by_route(read: Callable[[object], float], about: str) -> Mapping[str, float]:
+def _by_route(read: readers.Reader[float], about: str) -> Mapping[str, float]:
     route_map = readers.mapping(read, rules.API_ROUTES)
     return dataclasses.field(default_factory=dict, metadata={"read": route_map, "about": about})
 
@@ -180,10 +190,13 @@ def as_json(faults: Faults) -> dict[str, object]:
     return shown
 
 
-def describe() -> list[tuple[str, str, str]]:
-    """(name, default as JSON, what it imitates) of every switch, in order."""
+def describe() -> list[Switch]:
+    """Every switch, in order."""
     defaults = as_json(Faults())
-    return [(name, json.dumps(defaults[name]), field.metadata["about"]) for name, field in FIELDS.items()]
+    return [
+        Switch(name, json.dumps(defaults[name]), field.metadata["read"].takes, field.metadata["about"])
+        for name, field in FIELDS.items()
+    ]
 
 
 def _unknown(name: str) -> str:

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import difflib
 import json
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 class FaultError(ValueError):
     """A switch or a rule that cannot be set so; the message is a sentence for the person who set it."""
 
 
-def boolean(value: object) -> bool:
-    """true or false; as text also on/off, yes/no, 1/0."""
+@dataclasses.dataclass(frozen=True)
+class Reader(Generic[T_co]):
+    """Reads a value or raises FaultError; `takes` says in words what it can read."""
+
+    read: Callable[[object], T_co]
+    takes: str
+
+    def __call__(self, value: object) -> T_co:
+        return self.read(value)
+
+
+def _boolean(value: object) -> bool:
     word = str(value).strip().lower()
     if word in ("true", "on", "yes", "1"):
         return True
@@ -24,7 +38,11 @@ def boolean(value: object) -> bool:
     raise FaultError(f"{value!r} is neither true nor false")
 
 
-def number(low: float, high: float) -> Callable[[object], float]:
+#: true or false; as text also on/off, yes/no, 1/0.
+boolean = Reader(_boolean, "true or false")
+
+
+def number(low: float, high: float) -> Reader[float]:
     """A finite number from `low` to `high`."""
 
     def read(value: object) -> float:
@@ -36,10 +54,10 @@ def number(low: float, high: float) -> Callable[[object], float]:
             raise FaultError(f"{value!r} is not a number from {low:g} to {high:g}")
         return found
 
-    return read
+    return Reader(read, f"a number from {low:g} to {high:g}")
 
 
-def integer(low: int, high: int) -> Callable[[object], int]:
+def integer(low: int, high: int) -> Reader[int]:
     """A whole number from `low` to `high`."""
 
     def read(value: object) -> int:
@@ -48,10 +66,10 @@ def integer(low: int, high: int) -> Callable[[object], int]:
             raise FaultError(f"{value!r} is not a whole number from {low} to {high}")
         return int(str(value))
 
-    return read
+    return Reader(read, f"a whole number from {low} to {high}")
 
 
-def one_of_integers(allowed: Sequence[int]) -> Callable[[object], int]:
+def one_of_integers(allowed: Sequence[int]) -> Reader[int]:
     """One of a few numbers."""
 
     def read(value: object) -> int:
@@ -60,10 +78,10 @@ def one_of_integers(allowed: Sequence[int]) -> Callable[[object], int]:
             raise FaultError(f"{value!r} is none of {', '.join(map(str, allowed))}")
         return found
 
-    return read
+    return Reader(read, f"one of {', '.join(map(str, allowed))}")
 
 
-def choice(allowed: Sequence[str]) -> Callable[[object], str]:
+def choice(allowed: Sequence[str]) -> Reader[str]:
     """One of a few words."""
 
     def read(value: object) -> str:
@@ -73,24 +91,27 @@ def choice(allowed: Sequence[str]) -> Callable[[object], str]:
             raise FaultError(f"{value!r} is none of {', '.join(allowed)}{hint}")
         return value
 
-    return read
+    return Reader(read, f"one of {', '.join(allowed)}")
 
 
-def texts(value: object) -> tuple[str, ...]:
-    """A list of non-empty texts; as text separated by commas."""
+def _texts(value: object) -> tuple[str, ...]:
     parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
     if not isinstance(parts, (list, tuple)) or not all(isinstance(part, str) for part in parts):
         raise FaultError(f"{value!r} is not a list of texts")
     return tuple(part for part in parts if part)
 
 
-def choices(allowed: Sequence[str]) -> Callable[[object], tuple[str, ...]]:
+#: A list of non-empty texts; as text separated by commas.
+texts = Reader(_texts, "texts, separated by commas")
+
+
+def choices(allowed: Sequence[str]) -> Reader[tuple[str, ...]]:
     """A list of some of a few words; as text separated by commas."""
     word = choice(allowed)
-    return lambda value: tuple(word(part) for part in texts(value))
+    return Reader(lambda value: tuple(word(part) for part in texts(value)), f"some of {', '.join(allowed)}")
 
 
-def mapping(read: Callable[[object], float], keys: Sequence[str]) -> Callable[[object], Mapping[str, float]]:
+def mapping(read: Reader[float], keys: Sequence[str]) -> Reader[Mapping[str, float]]:
     """An object from some of `keys` to what `read` reads; as text in JSON."""
     key = choice(keys)
 
@@ -100,15 +121,18 @@ def mapping(read: Callable[[object], float], keys: Sequence[str]) -> Callable[[o
             raise FaultError(f'{value!r} is not an object by route, such as {{"exec": 1}}')
         return {key(name): read(amount) for name, amount in found.items()}
 
-    return read_all
+    return Reader(read_all, f"by route, as in NAME.exec=VALUE: {read.takes}")
 
 
-def retry_after(value: object) -> str:
-    """Nothing, seconds, or `date:` and seconds."""
+def _retry_after(value: object) -> str:
     found = str(value).strip() if isinstance(value, (str, int)) and not isinstance(value, bool) else "?"
     if not re.fullmatch(r"((date:)?[0-9]{1,6})?", found):
         raise FaultError(f"{value!r} is neither empty, nor seconds, nor date:SECONDS")
     return found
+
+
+#: Nothing, seconds, or `date:` and seconds.
+retry_after = Reader(_retry_after, "nothing, SECONDS, or date:SECONDS")
 
 
 def from_text(value: object) -> object:

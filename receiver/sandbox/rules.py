@@ -6,19 +6,10 @@
 
 `route` is a name of ROUTES or `*` for every API call (not for what is sent); `run` and `agent` are ids,
 `prompt` a piece of the run's prompt; `times` is how many calls are hit (null for all); `probability` is the
-share of matching calls that are hit. Actions on API calls, with their defaults:
-
-    status:N        answered N, no work done              lose_answer    work done, then the connection is cut
-    html[:502]      an HTML page, no work done            refuse_before  the connection is cut, no work done
-    empty[:500]     an empty body, no work done           hang:SECONDS   work done, the answer held back so long
-    malformed       work done, the answer is not JSON     delay:SECONDS  the work is begun so much later
-    truncated       work done, the answer stops half-way  pass           nothing; shields from later rules
-    hold            the work is begun once released       hold_answer    work done, the answer waits for a release
+share of matching calls that are hit. `action` is one of ACTIONS.
 
 On the route `events`, a stream: `delay`, `hold` and `pass` let it flow; what spoils an answer or holds it back
 waits for its end first. What happens in the midst of streams is said by the `stream_…` switches.
-
-On the routes `callback` and `event`: `drop`, `delay:SECONDS`, `hold`, `pass`.
 
 What is held waits for `POST /sandbox/release` (`{"route": "exec"}` frees that of one route), ten minutes at most;
 `GET /sandbox/held` tells what waits. A call that is held by `hold` does its work even if its client has hung up.
@@ -67,22 +58,37 @@ RUN_ROUTES = ("get", "exec", "status", "details", "cancel", "watch", "events")
 SENT_ROUTES = ("callback", "event")
 ROUTES = ("*", *API_ROUTES, *SENT_ROUTES)
 
-_AMOUNT = {
-    "status": r"[2-5][0-9]{2}",
-    "html": r"([2-5][0-9]{2})?",
-    "empty": r"([2-5][0-9]{2})?",
-    "hang": r"[0-9]{1,5}(\.[0-9]{1,6})?",
-    "delay": r"[0-9]{1,5}(\.[0-9]{1,6})?",
-    "malformed": "",
-    "truncated": "",
-    "lose_answer": "",
-    "refuse_before": "",
-    "hold": "",
-    "hold_answer": "",
-    "drop": "",
-    "pass": "",
+_STATUS = r"[2-5][0-9]{2}"
+_STATUS_OR_NONE = rf"({_STATUS})?"
+_SECONDS = r"[0-9]{1,5}(\.[0-9]{1,6})?"
+
+
+@dataclasses.dataclass(frozen=True)
+class Action:
+    """What a rule does: how it is written, the pattern of what follows the colon, on calls, on what is sent."""
+
+    form: str
+    amount: str
+    does: str
+    to_calls: bool = True
+    to_sent: bool = False
+
+
+ACTIONS = {
+    "status": Action("status:N", _STATUS, "answers N; no work is done"),
+    "html": Action("html[:N]", _STATUS_OR_NONE, "answers an HTML page, with status 502 or N; no work is done"),
+    "empty": Action("empty[:N]", _STATUS_OR_NONE, "answers an empty body, with status 500 or N; no work is done"),
+    "malformed": Action("malformed", "", "the work is done, and the answer is not JSON"),
+    "truncated": Action("truncated", "", "the work is done, and the answer stops half-way"),
+    "lose_answer": Action("lose_answer", "", "the work is done, and then the connection is cut"),
+    "refuse_before": Action("refuse_before", "", "the connection is cut; no work is done"),
+    "hang": Action("hang:SECONDS", _SECONDS, "the work is done, and the answer held back so long"),
+    "hold_answer": Action("hold_answer", "", "the work is done, and the answer held back until it is released"),
+    "delay": Action("delay:SECONDS", _SECONDS, "begins the work, or sends, so much later", to_sent=True),
+    "hold": Action("hold", "", "begins the work, or sends, once it is released", to_sent=True),
+    "drop": Action("drop", "", "never sends it", to_calls=False, to_sent=True),
+    "pass": Action("pass", "", "does nothing, and shields from later rules", to_sent=True),
 }
-_SENT_ACTIONS = ("drop", "delay", "hold", "pass")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,14 +135,6 @@ class Rule:
         return dataclasses.asdict(self)
 
 
-def script(value: object) -> tuple[Rule, ...]:
-    """Rules from their JSON form, a list of objects; raises FaultError on anything unknown in them."""
-    found = readers.from_text(value)
-    if not isinstance(found, (list, tuple)):
-        raise readers.FaultError("a script is a list of rules")
-    return tuple(_rule(item) for item in found)
-
-
 def _rule(item: object) -> Rule:
     if not isinstance(item, Mapping) or "action" not in item:
         raise readers.FaultError(f"{item!r} is not a rule: an object with at least an action")
@@ -151,17 +149,27 @@ def _rule(item: object) -> Rule:
         probability=readers.number(0, 1)(probability),
         **{name: _text_or_none(item.get(name)) for name in ("run", "agent", "prompt")},
     )
-    if (rule.route in SENT_ROUTES and rule.verb not in _SENT_ACTIONS) or (
-        rule.route not in SENT_ROUTES and rule.verb == "drop"
-    ):
+    action = ACTIONS[rule.verb]
+    if not (action.to_sent if rule.route in SENT_ROUTES else action.to_calls):
         raise readers.FaultError(f"{rule.verb} is no action of the route {rule.route}")
     return rule
 
 
+def _script(value: object) -> tuple[Rule, ...]:
+    found = readers.from_text(value)
+    if not isinstance(found, (list, tuple)):
+        raise readers.FaultError("a script is a list of rules")
+    return tuple(_rule(item) for item in found)
+
+
+#: Rules from their JSON form, a list of objects.
+script = readers.Reader(_script, "rules: a JSON list of objects")
+
+
 def _action(value: object) -> str:
     verb, colon, amount = str(value).partition(":")
-    readers.choice(list(_AMOUNT))(verb)
-    if not re.fullmatch(_AMOUNT[verb], amount) or (colon and not amount):
+    readers.choice(list(ACTIONS))(verb)
+    if not re.fullmatch(ACTIONS[verb].amount, amount) or (colon and not amount):
         raise readers.FaultError(f"{value!r} lacks its number, or has one that {verb} does not take")
     return str(value)
 
