@@ -79,7 +79,12 @@ def _announce(given: settings.Settings, address: str, *, with_worker: bool, as_j
     roads = f"callbacks come to {given.public_url}" if given.public_url else "no RUNLEDGER_PUBLIC_URL: sweep only"
     worker = "" if with_worker else "; no worker here, runs wait for one"
     if as_json:
-        told = {"address": address, "dataDir": folder, "publicUrl": given.public_url or None, "worker": with_worker}
+        told = {
+            "address": address,
+            "dataDir": folder,
+            "publicUrl": given.public_url or None,
+            "worker": with_worker,
+        }
         print(json.dumps(told), flush=True)
         return
     if given.log_format == "json":
