@@ -22,6 +22,7 @@ from receiver import (
     clock,
     endpoint,
     keyring,
+    live,
     notify,
     problems,
     rejections,
@@ -108,16 +109,8 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
         settings.demand_api_key(given)
     told = telemetry.Telemetry()
     store = _database(given, seams, told)
-    keys = settings.signing_keys(given)
-    signer = tokens.Signer(keys)
-    secrets = keyring.Keyring(
-        store,
-        vault.Vault(keys),
-        [secret.get_secret_value() for secret in given.webhook_secrets],
-        given.webhook_key_encoding,
-        seams.timing,
-        lambda trouble: told.log.error("webhook_secret_unusable", reason=trouble),
-    )
+    signer = tokens.Signer(settings.signing_keys(given))
+    secrets = _keyring(given, seams, store, told)
     notifier = _notifier(given, seams)
     ring = rejections.Ring(store, seams.clock)
     public = callbacks.Public(
@@ -131,8 +124,17 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
         given.body_limit,
         given.trusted_proxies,
     )
+    stop = asyncio.Event()
+    hub = live.Hub(seams.timing, told, stop)
     context = endpoint.Context(
-        store, seams.timing, seams.clock, told, given.metrics == "open", warnings=secrets.warnings
+        store,
+        seams.timing,
+        seams.clock,
+        told,
+        given.metrics == "open",
+        warnings=secrets.warnings,
+        listen=hub.listen if with_worker else None,
+        stopping=stop,
     )
 
     private = Starlette(
@@ -144,8 +146,8 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
     return Application(
         problems.LastResort(callbacks.Callbacks(public)),
         private,
-        context.stopping,
-        lambda: _running(given, seams, store, signer, secrets, told, ring, notifier, with_worker),
+        stop,
+        lambda: _running(given, seams, store, signer, secrets, told, ring, notifier, hub, with_worker),
     )
 
 
@@ -158,6 +160,19 @@ def _database(given: settings.Settings, seams: Seams, told: telemetry.Telemetry)
     return database.Database(given.url, observe=observe)
 
 
+def _keyring(
+    given: settings.Settings, seams: Seams, store: database.Database, told: telemetry.Telemetry
+) -> keyring.Keyring:
+    return keyring.Keyring(
+        store,
+        vault.Vault(settings.signing_keys(given)),
+        [secret.get_secret_value() for secret in given.webhook_secrets],
+        given.webhook_key_encoding,
+        seams.timing,
+        lambda trouble: told.log.error("webhook_secret_unusable", reason=trouble),
+    )
+
+
 @asynccontextmanager
 async def _running(
     given: settings.Settings,
@@ -168,6 +183,7 @@ async def _running(
     told: telemetry.Telemetry,
     ring: rejections.Ring,
     notifier: notify.Notifier | None,
+    hub: live.Hub,
     with_worker: bool,
 ) -> AsyncIterator[None]:
     """Everything that lives as long as the server. What was started last stops first."""
@@ -179,7 +195,6 @@ async def _running(
             await store.write(jobs.free_all)
         else:
             await store.read(migrations.check)
-        await secrets.refresh(seams.clock())
         await store.write(house.follow, house.Follows(bool(given.notify_url), given.capture_events))
         await stack.enter_async_context(_in_background(told, lambda: ring.run(seams.timing.ring)))
         await stack.enter_async_context(
@@ -191,7 +206,10 @@ async def _running(
             await stack.enter_async_context(
                 _in_background(told, lambda: sealer.run(store, told, seams.timing.poll))
             )
-            upstream = await stack.enter_async_context(_upstream(given, seams, told))
+            upstream = await stack.enter_async_context(_upstream(given, seams, told, given.jobs * 2))
+            # Streams last long, so they have connections of their own.
+            streamed = await stack.enter_async_context(_upstream(given, seams, told, hub.bounds.channels))
+            await stack.enter_async_context(_in_background(told, lambda: hub.run(streamed)))
             context = tasks.Context(
                 store,
                 upstream,
@@ -210,7 +228,7 @@ async def _running(
 
 @asynccontextmanager
 async def _upstream(
-    given: settings.Settings, seams: Seams, told: telemetry.Telemetry
+    given: settings.Settings, seams: Seams, told: telemetry.Telemetry, connections: int
 ) -> AsyncIterator[client.Client]:
     made = client.Client(
         given.casedev_base_url,
@@ -218,7 +236,7 @@ async def _upstream(
         seams.transport,
         lambda call: told.called(call.route, call.status, call.seconds, call.limits, seams.clock()),
         timeout=seams.timing.call,
-        connections=given.jobs * 2,
+        connections=connections,
     )
     try:
         yield made

@@ -50,6 +50,17 @@ class Timing:
     slow_body: float = 10.0
     #: One call to the upstream.
     call: float = 30.0
+    #: A stream of the upstream without a byte for so long has broken; how long its first answer is waited for.
+    stream_idle: float = 60.0
+    stream_begin: float = 5.0
+    #: Between two comments to a listener; how long it may take nothing; how long a stream outlives its last one.
+    stream_heartbeat: float = 15.0
+    slow_reader: float = 30.0
+    stream_linger: float = 5.0
+    #: One try at capturing a run's stream, without a byte and in all; how long after the run's end it is given up.
+    capture_idle: float = 15.0
+    capture: float = 120.0
+    capture_for: float = 86400.0
     #: Between two flushes of the ring of rejected requests.
     ring: float = 2.0
     #: Between two looks at our endpoint upstream, and at its secrets; how long one may be on its way to us.

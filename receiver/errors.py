@@ -14,6 +14,7 @@ ReceiverError
 │   │   └── TooDeep          ... because it nests deeper than a parser goes
 │   └── Answered             a status other than 2xx
 ├── NotDelivered             the backend did not take a notification
+├── Interrupted              a stream of events that ends here before it ends upstream
 ├── UnusableKey              a name or a scope that no API key can have
 └── RequestError             a request to our API that we turn away; the message is for who sent it
     ├── NotAuthenticated     no API key, or none that is valid
@@ -28,6 +29,8 @@ ReceiverError
     ├── BodyTooLarge         a body over the limit
     ├── BodyTooSlow          a body that did not arrive in time
     ├── WrongMediaType       a body that is declared as anything but plain JSON
+    ├── NotFollowed          nobody here can open the upstream's streams
+    ├── TooManyStreams       as many streams or listeners as we take
     └── Conflict             what is asked contradicts what is there
         ├── KeyReused        an idempotency key that stands for another submission
         └── NotCreatedYet    the upstream does not know the run yet
@@ -145,6 +148,10 @@ class NotDelivered(ReceiverError):
         return self.status == 410
 
 
+class Interrupted(ReceiverError):
+    """Whoever listens may connect again with the id of the last event; the message says why this is necessary."""
+
+
 class UnusableKey(ReceiverError):
     """An API key cannot be made so; the message says what is allowed."""
 
@@ -240,6 +247,20 @@ class BodyTooSlow(RequestError):
 
 class WrongMediaType(RequestError):
     """The message names the type that is taken."""
+
+
+class NotFollowed(RequestError):
+    """The events are not stored, and whoever is asked does not speak to the upstream."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the events of this run are not stored here, and nobody here asks the upstream for them: "
+            "that takes CASEDEV_API_KEY and a server that is started without --no-worker"
+        )
+
+
+class TooManyStreams(RequestError):
+    """The message says of what there are too many; a slot comes free when somebody stops listening."""
 
 
 class Conflict(RequestError):

@@ -65,6 +65,14 @@ class Telemetry:
         for result in NOTIFIED:
             self._notifications.labels(result)
         self._pauses = Counter("runledger_upstream_pauses", "Times the shared pause was set", registry=registry)
+        self._skipped = Counter(
+            "runledger_stream_events_skipped",
+            "Events of streams that could not be used",
+            ("why",),
+            registry=registry,
+        )
+        self._streams = Gauge("runledger_streams", "Upstream streams that are listened to", registry=registry)
+        self._listeners = Gauge("runledger_stream_listeners", "Listeners to streams of events", registry=registry)
         self._group = Histogram(
             "runledger_door_group_size", "Writes per commit", buckets=GROUP_BUCKETS, registry=registry
         )
@@ -116,6 +124,15 @@ class Telemetry:
         self._notifications.labels(result).inc()
         log = {"delivered": self.log.info, "failed": self.log.warning, "stopped": self.log.error}[result]
         log(f"notification_{result}", run_id=run_id, reason=reason)
+
+    def skipped(self, reason: str) -> None:
+        """An event of an upstream stream could not be used, for its id, its type or its data."""
+        self._skipped.labels(reason).inc()
+
+    def streaming(self, streams: int, listeners: int) -> None:
+        """So many upstream streams are open for so many listeners."""
+        self._streams.set(streams)
+        self._listeners.set(listeners)
 
     def paused(self, reason: str, until: datetime) -> None:
         """Nobody asks the upstream until then."""

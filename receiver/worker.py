@@ -76,19 +76,23 @@ class Worker:
     async def _look(self, group: asyncio.TaskGroup) -> float:
         """Takes on due jobs; answers the seconds to wait before the next look.
 
-        What asks the backend has places of its own: it neither obeys the upstream's pause nor stands in the way
-        of exec and settle, however slowly the backend answers.
+        What asks the backend, and what reads streams, have places of their own: neither stands in the way of
+        exec and settle, however slowly they are answered. The backend's do not obey the upstream's pause.
         """
         now = self._context.clock()
         seen = await self._context.database.read(transitions.outlook, now)
-        due_at, paused_until = seen.upstream_due_at, seen.state.paused_until
-        if due_at is not None and paused_until is not None:
-            due_at = max(due_at, paused_until)
+        paused_until, half = seen.state.paused_until, max(1, self._concurrency // 2)
         # While the upstream is in trouble one job goes ahead and tries.
-        places = self._concurrency if seen.state.pause_streak == 0 else 1
-        upstream = await self._fill(group, states.UPSTREAM_LANE, places, due_at)
-        places = max(1, self._concurrency // 2)
-        return min(upstream, await self._fill(group, states.BACKEND_LANE, places, seen.backend_due_at))
+        is_well = seen.state.pause_streak == 0
+        places = self._concurrency if is_well else 1
+        upstream_at, stream_at = (
+            _after(seen.upstream_due_at, paused_until),
+            _after(seen.stream_due_at, paused_until),
+        )
+        upstream = await self._fill(group, states.UPSTREAM_LANE, places, upstream_at)
+        backend = await self._fill(group, states.BACKEND_LANE, half, seen.backend_due_at)
+        stream = await self._fill(group, states.STREAM_LANE, half if is_well else 0, stream_at)
+        return min(upstream, backend, stream)
 
     async def _fill(
         self, group: asyncio.TaskGroup, lane: Sequence[int], places: int, due_at: datetime | None
@@ -195,3 +199,8 @@ class Worker:
             await asyncio.wait(late)
             claims = [running[task] for task in late]
             await self._context.database.write(jobs.give_back, claims, self._context.clock())
+
+
+def _after(due_at: datetime | None, pause: datetime | None) -> datetime | None:
+    """When what is due may be done at the earliest."""
+    return due_at if due_at is None or pause is None else max(due_at, pause)

@@ -74,22 +74,23 @@ class Kind(StrEnum):
     CHECK = "check"
 
 
-#: Claimed in this order: exec and settle go first, what looks after the house last. The backend's come in a lane
-#: of their own, so that neither waits for the other.
+#: Claimed in this order: exec and settle go first, what looks after the house last. What asks the backend and what
+#: reads streams, which may stall, have lanes of their own, so that nobody waits for them.
 PRIORITY = {
     Kind.START: 0,
     Kind.SETTLE: 0,
     Kind.CANCEL: 1,
     Kind.ORPHAN: 1,
     Kind.ADOPT: 2,
-    Kind.CAPTURE: 3,
     Kind.SWEEP: 3,
     Kind.CHECK: 3,
     Kind.NOTIFY: 4,
+    Kind.CAPTURE: 5,
 }
-#: The priorities of what asks the upstream, and obeys its pause; and of what asks the backend.
-UPSTREAM_LANE, BACKEND_LANE = (0, 1, 2, 3), (4,)
-EVERY_LANE = UPSTREAM_LANE + BACKEND_LANE
+#: The priorities of what asks the upstream, of what asks the backend, and of what reads the upstream's streams.
+#: The first and the last obey the upstream's pause.
+UPSTREAM_LANE, BACKEND_LANE, STREAM_LANE = (0, 1, 2, 3), (4,), (5,)
+EVERY_LANE = UPSTREAM_LANE + BACKEND_LANE + STREAM_LANE
 
 ACCEPTED, QUEUED, RUNNING, LOST = Status.ACCEPTED, Status.QUEUED, Status.RUNNING, Status.LOST
 COMPLETED, FAILED, CANCELLED, REFUSED = Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.REFUSED

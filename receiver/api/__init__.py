@@ -1,10 +1,11 @@
 """The JSON API, a file per noun; `OPERATIONS` are all of them."""
 
-from receiver.api import changes, deliveries, health, jobs, public, runs, stats, submissions
+from receiver.api import changes, deliveries, events, health, jobs, public, runs, stats, submissions
 
 OPERATIONS = (
     *submissions.OPERATIONS,
     *runs.OPERATIONS,
+    *events.OPERATIONS,
     *deliveries.OPERATIONS,
     *jobs.OPERATIONS,
     *stats.OPERATIONS,

@@ -11,12 +11,14 @@
 from receiver.endpoint.description import openapi
 from receiver.endpoint.operations import Answer, Call, Context, Header, Metrics, Operation
 from receiver.endpoint.serving import Endpoint, routes
+from receiver.endpoint.streaming import Events
 
 __all__ = [
     "Answer",
     "Call",
     "Context",
     "Endpoint",
+    "Events",
     "Header",
     "Metrics",
     "Operation",

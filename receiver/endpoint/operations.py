@@ -15,6 +15,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from receiver import access, addresses, backoff, shapes
+from receiver.endpoint import streaming
 from storage import database
 
 Q = TypeVar("Q", bound=shapes.Query | None)
@@ -45,18 +46,21 @@ class Context:
     version: str = field(default_factory=lambda: metadata.version("runledger"))
     #: What keeps platform events from coming or verifying, as sentences; the other roads work all the same.
     warnings: Callable[[datetime], Awaitable[Sequence[str]]] = _nothing
+    #: The events of an upstream run behind an id, as they come; None where nobody here asks the upstream.
+    listen: Callable[[str, int], Awaitable[streaming.Events]] | None = None
     #: Set when the server is told to stop: who waits is answered at once.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes out: a shape, bytes with their `media_type`, or nothing."""
+    """What goes out: a shape, bytes with their `media_type`, a stream of events, or nothing."""
 
     status: int
     body: BaseModel | bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
+    events: streaming.Events | None = None
 
 
 @dataclass(frozen=True, slots=True)

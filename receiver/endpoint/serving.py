@@ -12,10 +12,10 @@ from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver import access, errors
-from receiver.endpoint import description, reading
+from receiver.endpoint import description, reading, streaming
 from receiver.endpoint.operations import Answer, Call, Context, Operation
 from storage import errors as storage_errors
 
@@ -52,13 +52,22 @@ class Endpoint:
             response = await self._respond(request)
             await response(scope, receive, send)
 
-    async def _respond(self, request: Request) -> Response:
+    async def _respond(self, request: Request) -> ASGIApp:
         if request.method == "OPTIONS":
             return Response(status_code=204, headers={"allow": ", ".join(self._allowed)})
         operation = self._operations.get(request.method)
         if operation is None or operation.handler is None:
             raise errors.WrongMethod(request.method, self._allowed)
-        return _response(await operation.handler(await self._call(operation, request)))
+        return self._response(await operation.handler(await self._call(operation, request)))
+
+    def _response(self, answer: Answer) -> ASGIApp:
+        headers = {"cache-control": "no-store", **answer.headers}
+        if answer.events is not None:
+            return streaming.EventStream(answer.events, headers, self._context.timing.slow_reader)
+        body = answer.body
+        if isinstance(body, BaseModel):
+            body = body.model_dump_json(by_alias=True).encode()
+        return Response(body, answer.status, headers, None if body is None else answer.media_type)
 
     async def _call(self, operation: Operation, request: Request) -> Call[Any, Any]:
         """Who asks comes first, so that strangers learn nothing and cost little; the body comes last."""
@@ -98,14 +107,6 @@ class Endpoint:
         return await reading.body(
             request, operation.body, self._context.body_limit, self._context.timing.slow_body
         )
-
-
-def _response(answer: Answer) -> Response:
-    body = answer.body
-    if isinstance(body, BaseModel):
-        body = body.model_dump_json(by_alias=True).encode()
-    headers = {"cache-control": "no-store", **answer.headers}
-    return Response(body, answer.status, headers, None if body is None else answer.media_type)
 
 
 def _without_body(send: Send) -> Send:

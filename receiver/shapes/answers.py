@@ -106,6 +106,8 @@ class RunLine(Answer):
     failure_source: str | None
     step_count: int
     pruned_at: Instant | None = Field(description="When its content was removed; measures and ledger stay.")
+    captured_at: Instant | None = Field(description="When the events of its stream had all been stored.")
+    capture_note: str | None = Field(description="What is missing of them.")
 
 
 class Run(RunLine):

@@ -126,6 +126,15 @@ class DocumentQuery(Query):
     version: Annotated[int, Field(ge=1, le=SAFE), BeforeValidator(_digits)] | None = None
 
 
+class EventQuery(Query):
+    """Where a stream begins: behind an event, or with the first."""
+
+    lastEventId: (
+        Annotated[int, Field(ge=0, lt=10**15, description="The events behind this one."), BeforeValidator(_digits)]
+        | None
+    ) = None
+
+
 class DeliveryQuery(Query):
     """A page of deliveries."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from receiver.tasks import adopting, checking, notifying, settling, starting, stopping, sweeping
+from receiver.tasks import adopting, capturing, checking, notifying, settling, starting, stopping, sweeping
 from receiver.tasks.context import Context
 from receiver.tasks.failing import answered, failed
 from storage import jobs, states
@@ -22,6 +22,7 @@ KINDS: Mapping[states.Kind, Callable[[Context, jobs.Claim], Awaitable[None]]] = 
     states.Kind.SWEEP: sweeping.sweep,
     states.Kind.CHECK: checking.check,
     states.Kind.NOTIFY: notifying.notify,
+    states.Kind.CAPTURE: capturing.capture,
 }
 
 

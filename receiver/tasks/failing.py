@@ -23,13 +23,18 @@ async def failed(context: Context, claim: jobs.Claim, failure: errors.UpstreamEr
     trouble = failure if concerns_all(failure) else await trouble_with_list(context)
     now = context.clock()  # taken after asking, which may have lasted
     if trouble is None:
-        due_at = now + backoff.after_failure(context.timing, claim.failures)
-        due_at = max(due_at, now + timedelta(seconds=_retry_after(failure)))
-        await context.database.write(jobs.failed, claim, due_at, error=str(failure), now=now)
+        await back_off(context, claim, failure, now)
         await answered(context)
         return
     until = await _pause(context, trouble, now)
     await context.database.write(jobs.failed, claim, until, error=str(failure), now=now, counted=False)
+
+
+async def back_off(context: Context, claim: jobs.Claim, failure: errors.UpstreamError, now: datetime) -> None:
+    """Frees the job after a failure that concerns it alone, to come due again later. Raises Fenced."""
+    due_at = now + backoff.after_failure(context.timing, claim.failures)
+    due_at = max(due_at, now + timedelta(seconds=_retry_after(failure)))
+    await context.database.write(jobs.failed, claim, due_at, error=str(failure), now=now)
 
 
 async def not_ours(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import TypeVar
 
 import httpx2 as httpx
 
 from receiver import errors
-from receiver.upstream import payloads, routes, webhooks, wire
+from receiver.upstream import payloads, routes, streams, webhooks, wire
+from storage import events
 
 _Shown = TypeVar("_Shown", payloads.Status, payloads.Details)
 
@@ -139,6 +141,22 @@ class Client:
         payloads.acknowledged(
             await self._wire.call(routes.WATCH, run_id, body={"callbackUrl": callback_url}), routes.WATCH
         )
+
+    @contextlib.asynccontextmanager
+    async def events(
+        self, run_id: str, after: int, *, idle: float, skipped: Callable[[str], None]
+    ) -> AsyncIterator[AsyncGenerator[events.Event, None]]:
+        """A connected stream of the run's events behind the id `after`, from the first for 0, up to its end.
+
+        `idle` is how many seconds may pass without a byte; `skipped` hears why an event could not be used. Ids
+        may repeat. Raises UpstreamError, also while it is read.
+        """
+        query = {"lastEventId": str(after)}
+        async with (
+            self._wire.stream(routes.EVENTS, run_id, query=query, idle=idle) as response,
+            contextlib.aclosing(streams.read(response, skipped)) as found,
+        ):
+            yield found
 
     async def aclose(self) -> None:
         """Close the connections."""

@@ -15,7 +15,7 @@ import json
 import re
 import time
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import anyio
 import httpx2 as httpx
@@ -37,6 +37,7 @@ FAILURES: tuple[tuple[type[Exception], type[errors.UpstreamError]], ...] = (
     (httpx.ConnectError, errors.NotSent),
     (httpx.ConnectTimeout, errors.NotSent),
     (httpx.PoolTimeout, errors.NotSent),
+    (httpx.SSEError, errors.Unreadable),
     (httpx.HTTPError, errors.NoAnswer),
     (httpx.StreamError, errors.NoAnswer),
     (httpx.InvalidURL, errors.NoAnswer),
@@ -120,13 +121,44 @@ class Wire:
         """The body of a 2xx to `route`, a template of `routes`; every other end raises an UpstreamError."""
         answer = await self._observed(route, self._request(route, run_id, query, body))
         if not 200 <= answer.status < 300:
-            message = reasons.error_message(self._without_secrets(answer.body, body)) or _phrase(answer.status)
-            raise errors.Answered(
-                route, answer.status, message, headers.retry_after(answer.headers, now=time.time())
-            )
+            raise self._refusal(route, answer, body)
         if not answer.whole:
             raise errors.TooLarge(route, f"the answer is larger than {self._body_limit} bytes")
         return answer.body
+
+    @contextlib.asynccontextmanager
+    async def stream(
+        self, route: str, run_id: str, *, query: Mapping[str, str], idle: float
+    ) -> AsyncIterator[httpx.Response]:
+        """A 2xx to `route` whose body is still to come, never `idle` seconds without a byte, or it has broken.
+
+        Raises UpstreamError as `call` does, within the block too.
+        """
+        request = self._request(route, run_id, query, None)
+        request.headers.update({"Accept": "text/event-stream", "Accept-Encoding": "identity"})
+        request.extensions["timeout"] = {**self._phases, "read": idle}
+        started = time.monotonic()
+        answer: _Answer | None = None
+        try:
+            with _translated(route):
+                response = await self._transport.handle_async_request(request)
+            answer = _Answer(response.status_code, response.headers, b"", whole=False)
+        finally:
+            self._tell(_call_seen(route, answer, time.monotonic() - started))
+        response.request = request
+        try:
+            with _translated(route):
+                if not response.is_success:
+                    refused = dataclasses.replace(answer, body=await _read_refusal(response))
+                    raise self._refusal(route, refused, None)
+                yield response
+        finally:
+            await response.aclose()
+
+    def _refusal(self, route: str, answer: _Answer, sent: Mapping[str, object] | None) -> errors.Answered:
+        message = reasons.error_message(self._without_secrets(answer.body, sent)) or _phrase(answer.status)
+        wait = headers.retry_after(answer.headers, now=time.time())
+        return errors.Answered(route, answer.status, message, wait)
 
     def _request(
         self,
@@ -159,19 +191,15 @@ class Wire:
         started = time.monotonic()
         answer = None
         try:
-            answer = await self._mapped(route, request)
+            with _translated(route), anyio.fail_after(self._timeout):
+                answer = await self._exchange(request)
             return answer
         finally:
-            if self._observe is not None:
-                self._observe(_call_seen(route, answer, time.monotonic() - started))
+            self._tell(_call_seen(route, answer, time.monotonic() - started))
 
-    async def _mapped(self, route: str, request: httpx.Request) -> _Answer:
-        try:
-            with anyio.fail_after(self._timeout):
-                return await self._exchange(request)
-        except _FOREIGN as error:
-            became = next(ours for foreign, ours in FAILURES if isinstance(error, foreign))
-            raise became(route, _described(error)) from error
+    def _tell(self, call: Call) -> None:
+        if self._observe is not None:
+            self._observe(call)
 
     async def _exchange(self, request: httpx.Request) -> _Answer:
         response = await self._transport.handle_async_request(request)
@@ -193,6 +221,16 @@ class Wire:
             if secret:
                 answer = answer.replace(secret.encode(), b"[withheld]")
         return answer
+
+
+@contextlib.contextmanager
+def _translated(route: str) -> Iterator[None]:
+    """Foreign errors as ours."""
+    try:
+        yield
+    except _FOREIGN as error:
+        became = next(ours for foreign, ours in FAILURES if isinstance(error, foreign))
+        raise became(route, _described(error)) from error
 
 
 def _checked(base_url: str) -> str:

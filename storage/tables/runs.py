@@ -79,6 +79,9 @@ class Run(declare.Base, table=True):
     step_count: int = declare.integer(null=False, default=0)
     #: When texts, steps and documents were removed; measures and the ledger stay.
     pruned_at: datetime | None = declare.at()
+    #: When all of its stream was stored that ever will be, and what is missing; null = not captured.
+    captured_at: datetime | None = declare.at()
+    capture_note: str | None = declare.text()
 
 
 class RunTag(declare.Base, table=True):

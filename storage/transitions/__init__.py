@@ -8,6 +8,7 @@ nothing.
 from storage.transitions.adoption import Acquaintance, Adopted, adopt, introduce, introduce_ended, watching
 from storage.transitions.beating import Outlook, beat, outlook
 from storage.transitions.calling import called, calling, uncalled
+from storage.transitions.capturing import captured, keep
 from storage.transitions.intake import Submitted, request_cancel, request_refresh, submit
 from storage.transitions.keys import create_key, revoke_key
 from storage.transitions.notifying import not_notified, notified, prepare, stop_notifying
@@ -62,6 +63,7 @@ __all__ = [
     "beat",
     "called",
     "calling",
+    "captured",
     "check_endpoint",
     "checked",
     "count_rejections",
@@ -69,6 +71,7 @@ __all__ = [
     "created",
     "introduce",
     "introduce_ended",
+    "keep",
     "learn_secret",
     "leave_to_cancel",
     "missing",

@@ -13,11 +13,12 @@ from storage import house, jobs, states
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The shared state, and when the next job that nobody holds is due: of the upstream's, of the backend's."""
+    """The shared state, and when the next job that nobody holds is due: of each lane of `states`."""
 
     state: house.State
     upstream_due_at: datetime | None
     backend_due_at: datetime | None
+    stream_due_at: datetime | None
 
 
 def beat(
@@ -36,5 +37,5 @@ def beat(
 
 def outlook(connection: Connection, now: datetime) -> Outlook:
     """What there is to do, and whether it may be done."""
-    upstream = jobs.next_due(connection, now, states.UPSTREAM_LANE)
-    return Outlook(house.read(connection), upstream, jobs.next_due(connection, now, states.BACKEND_LANE))
+    lanes = (states.UPSTREAM_LANE, states.BACKEND_LANE, states.STREAM_LANE)
+    return Outlook(house.read(connection), *(jobs.next_due(connection, now, lane) for lane in lanes))

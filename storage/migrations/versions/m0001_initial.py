@@ -305,6 +305,8 @@ def upgrade() -> None:
         sa.Column("failure_source", sa.Text(), nullable=True),
         sa.Column("step_count", columns.Integer64, server_default="0", nullable=False),
         sa.Column("pruned_at", columns.Instant(), nullable=True),
+        sa.Column("captured_at", columns.Instant(), nullable=True),
+        sa.Column("capture_note", sa.Text(), nullable=True),
         sa.CheckConstraint("origin IN ('submitted', 'adopted')", name=op.f("ck_runs_origin")),
         sa.CheckConstraint(
             "settled_by IN ('watcher', 'platform', 'sweep', 'request')", name=op.f("ck_runs_settled_by")

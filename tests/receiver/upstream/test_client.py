@@ -252,7 +252,8 @@ async def test_every_exception_of_the_library_becomes_one_of_ours(foreign: type[
     with pytest.raises(errors.UpstreamError) as caught:
         await Upstream(error).client().status(RUN)
     rare: dict[type[Exception], type[errors.UpstreamError]]
-    rare = {httpx.DecodingError: errors.Unreadable} | dict.fromkeys(UNSENT, errors.NotSent)
+    rare = {httpx.DecodingError: errors.Unreadable, httpx.SSEError: errors.Unreadable}
+    rare |= dict.fromkeys(UNSENT, errors.NotSent)
     expected = rare.get(foreign, errors.NoAnswer)
     assert type(caught.value) is expected
     assert caught.value.message == f"{foreign.__name__}: told in lines"

@@ -1,0 +1,92 @@
+"""A stream of events as an answer: who does not read, hangs up, or is told of the end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver.endpoint import streaming
+from storage import errors as storage_errors
+from storage.events import Event
+
+pytestmark = pytest.mark.anyio
+
+SCOPE: dict[str, Any] = {"type": "http", "method": "GET"}
+EVENT = Event(1, "session.created", "{}")
+
+
+class Source:
+    """Events without end, or up to an error; knows when it was let go."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.error = error
+        self.is_closed = False
+
+    def __aiter__(self) -> Source:
+        return self
+
+    async def __anext__(self) -> Event | str:
+        await asyncio.sleep(0)
+        if self.error is not None:
+            raise self.error
+        return EVENT
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+async def never() -> Any:
+    await asyncio.Event().wait()
+
+
+async def test_who_takes_nothing_is_dropped() -> None:
+    source, sent = Source(), []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if len(sent) > 3:
+            await never()
+
+    await streaming.EventStream(source, {}, 0.01)(SCOPE, never, send)
+    assert len(sent) == 4
+    assert source.is_closed
+
+
+async def test_who_hangs_up_is_forgotten() -> None:
+    source, gone = Source(), asyncio.Event()
+
+    async def send(message: Any) -> None:
+        gone.set()
+
+    async def receive() -> Any:
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    await streaming.EventStream(source, {}, 60)(SCOPE, receive, send)
+    assert source.is_closed
+
+
+async def test_trouble_of_the_database_ends_the_stream_by_name() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    source = Source(storage_errors.Unavailable("disk I/O error"))
+    await streaming.EventStream(source, {}, 60)(SCOPE, never, send)
+    assert sent[1]["body"] == b": the database cannot be used now: connect again\n\n"
+    assert sent[2] == {"type": "http.response.body", "body": b"", "more_body": False}
+
+
+@given(st.text(st.characters(exclude_characters="\r", codec="utf-8")), st.integers(0, 10**15 - 1))
+def test_whatever_the_data_a_parser_reads_what_was_written(data: str, number: int) -> None:
+    sent = streaming.encoded(Event(number, "message.part.updated", data))
+    answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=sent)
+    answer.request = httpx.Request("GET", "http://test/")
+    (event,) = httpx.EventSource(answer)
+    assert (event.id, event.event, event.data) == (str(number), "message.part.updated", data)
