@@ -100,11 +100,11 @@ class Keyring:
             raise storage_errors.Unavailable(self._away)
 
     async def run(self, seconds: float, clock: Callable[[], datetime]) -> None:
-        """Reads the table every so many seconds, so that a secret which was made to end does end."""
+        """Reads the table now and every so many seconds, so that a secret which was made to end does end."""
         while True:
-            await asyncio.sleep(seconds)
             with contextlib.suppress(storage_errors.Unavailable):
                 await self.refresh(clock())
+            await asyncio.sleep(seconds)
 
     async def _read(self, now: datetime) -> None:
         self._begun += 1
@@ -130,7 +130,7 @@ class Keyring:
         try:
             return Held(signatures.decode(self._box.open(row.sealed), self._encoding), row.expires_at)
         except errors.BadSeal as sealed:
-            trouble = f"{what} cannot be opened: {sealed}; list that key again, or `runledger webhooks rotate`"
+            trouble = f"{what} cannot be opened: {sealed}; list that key again, or run `runledger webhooks rotate`"
         except errors.SettingsError:
             trouble = f"{what} is not {self._encoding}: change RUNLEDGER_WEBHOOK_KEY_ENCODING"
         return Held(None, row.expires_at, trouble)
@@ -148,9 +148,12 @@ class Keyring:
                 self._tell(each.trouble)
 
     async def warnings(self, now: datetime) -> list[str]:
-        """What keeps platform events from coming or from verifying, a sentence each. Raises Unavailable."""
+        """What keeps platform events from coming or from verifying, a sentence each. Raises Unavailable.
+
+        A secret that cannot be used and has an end is nobody's task any more: another one signs beside it.
+        """
         await self.refresh(now)
-        found = [each.trouble for each in self.in_force(now) if each.secret is None]
+        found = [each.trouble for each in self.in_force(now) if each.secret is None and each.ends is None]
         for endpoint in self._known.endpoints:
             found += _warnings(endpoint, now - self._bound)
         return found

@@ -20,8 +20,8 @@ from storage import webhooks as stored
 GRACE = 86_400
 LONGEST_GRACE = 2_592_000
 DESCRIPTION = "Runledger"
-#: Stands for each type that we want to hear of.
-_SAMPLE = "agent.run.completed"
+#: What an endpoint has to hear of, at the least.
+_ENDS = ("agent.run.completed", "agent.run.failed", "agent.run.cancelled")
 
 
 class Outcome(StrEnum):
@@ -58,15 +58,13 @@ class Registrar:
         An endpoint that is there and whose secret we lack gets a new one; the one before goes on signing for a
         day, since another deployment may hold it.
         """
-        ours = await self._ours()
+        ours = await self.store.read(stored.standing)
         listed = await self.upstream.list()
         same = [each for each in listed if each.url is not None and each.url.rstrip("/") == url]
         shown = await self._known_as(ours, same)
         others = tuple(each.id for each in same if shown is None or each.id != shown.id)
         if shown is None:
-            pending = ours is not None and ours.upstream_id is None
-            row = ours.id if ours is not None and pending else ids.new(self.clock())
-            return Registered(Outcome.CREATED, await self._create(row, url), others=others)
+            return Registered(Outcome.CREATED, await self._create(self._pending(ours), url), others=others)
         mended = await self._mend(shown, url)
         if ours is not None and ours.upstream_id == shown.id and await self._holds_secret(ours):
             return Registered(Outcome.KNOWN, await self._seen(ours, url), mended, others)
@@ -82,9 +80,7 @@ class Registrar:
         """What the upstream shows of the endpoint, which is kept; None where it knows none of that id."""
         assert endpoint.upstream_id is not None
         shown = await self.upstream.get(endpoint.upstream_id)
-        found = transitions.Checked(stored.GONE, None)
-        if shown is not None:
-            found = transitions.Checked(shown.status or stored.ACTIVE, shown.failures)
+        found = transitions.Checked(*webhooks.state(shown))
         await self.store.write(transitions.check_endpoint, endpoint.id, found, self.clock())
         return shown
 
@@ -128,9 +124,6 @@ class Registrar:
             await self.upstream.delete(endpoint.upstream_id)
         await self.store.write(transitions.remove_endpoint, endpoint.id, self.clock())
 
-    async def _ours(self) -> stored.Endpoint | None:
-        return await self.store.read(stored.standing)
-
     async def _known_as(
         self, ours: stored.Endpoint | None, same: list[webhooks.Endpoint]
     ) -> webhooks.Endpoint | None:
@@ -145,10 +138,11 @@ class Registrar:
     async def _row(self, shown: webhooks.Endpoint, ours: stored.Endpoint | None) -> str:
         """The id of the row for an endpoint that was found: its own, one that waits for it, or a new one."""
         known = await self.store.read(stored.of_upstream, shown.id)
-        if known is not None:
-            return known.id
-        is_waiting = ours is not None and ours.upstream_id is None
-        return ours.id if ours is not None and is_waiting else ids.new(self.clock())
+        return self._pending(ours) if known is None else known.id
+
+    def _pending(self, ours: stored.Endpoint | None) -> str:
+        """The id of the row that still waits for its endpoint, or a new one."""
+        return ours.id if ours is not None and ours.upstream_id is None else ids.new(self.clock())
 
     async def _mend(self, shown: webhooks.Endpoint, url: str) -> tuple[str, ...]:
         """Corrects address and filters upstream; says what was wrong."""
@@ -156,7 +150,7 @@ class Registrar:
         if shown.url is not None and shown.url.rstrip("/") != url:
             await self.upstream.change(shown.id, url=url)
             mended.append(f"it sent to {shown.url}")
-        if not shown.hears(_SAMPLE):
+        if not all(shown.hears(end) for end in _ENDS):
             await self.upstream.change(shown.id, filters=[*shown.filters, webhooks.EVENTS])
             mended.append(f"it was not sent {webhooks.EVENTS}")
         return tuple(mended)

@@ -244,10 +244,11 @@ def last_seq(connection: Connection) -> int:
 
 
 def verified_of_type(connection: Connection, event_type: str, after: int) -> Stored | None:
-    """The first event of a type that verified, of those that came after the row `after`."""
+    """The first event of a type that verified, with its body, of those that came after the row `after`."""
     is_one = (DELIVERIES.c.event_type == event_type, DELIVERIES.c.verdict != states.Verdict.REJECTED.value)
-    found = connection.execute(_ROWS.where(DELIVERIES.c.seq > after, *is_one).order_by(DELIVERIES.c.seq)).first()
-    return None if found is None else _stored(found)
+    newer = select(DELIVERIES.c.id).where(DELIVERIES.c.seq > after, *is_one).order_by(DELIVERIES.c.seq).limit(1)
+    found = connection.execute(newer).scalar()
+    return None if found is None else find(connection, found)
 
 
 def verdicts(connection: Connection) -> dict[tuple[str, str], int]:

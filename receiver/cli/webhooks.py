@@ -163,26 +163,29 @@ async def _test(wait: float, as_json: bool) -> None:
         found = await _until(arrived, wait if tested.delivered else 0.0)
         seconds = time.monotonic() - began
         warnings = await desk.keyring.warnings(clock.now())
-        whole = None if found is None else await desk.store.read(deliveries.find, found.id)
-        signers = [] if whole is None else desk.keyring.signers(whole)
+        signers = [] if found is None else desk.keyring.signers(found)
     if as_json:
-        print(json.dumps(_tested(tested, found, seconds) | {"signedWith": signers, "warnings": warnings}))
+        told = {"signedWith": signers, "seconds": round(seconds, 3), "warnings": warnings}
+        print(json.dumps(_tested(tested, found) | told))
     elif found is not None:
-        names = " and ".join(signers) or "no secret of ours"
-        print(f"The test event came after {seconds:.1f} s, signed with {names}.")
-        print(f"  runledger deliveries {found.id}")
-        for warning in warnings:
-            print(f"! {warning}")
+        _tell_arrived(found.id, signers, seconds, warnings)
     if found is None:
         raise sentences.Complaint("\n".join([_missing(tested, endpoint.url), *warnings]))
 
 
-def _tested(tested: upstream.Tested, found: deliveries.Stored | None, seconds: float) -> dict[str, Any]:
+def _tell_arrived(delivery_id: str, signers: Sequence[str], seconds: float, warnings: Sequence[str]) -> None:
+    names = " and ".join(signers) or "no secret that is in force"
+    print(f"The test event came after {seconds:.1f} s, signed with {names}.")
+    print(f"  runledger deliveries {delivery_id}")
+    for warning in warnings:
+        print(f"! {warning}")
+
+
+def _tested(tested: upstream.Tested, found: deliveries.Stored | None) -> dict[str, Any]:
     return {
         "arrived": found is not None,
         "deliveryId": None if found is None else found.id,
         "secretUsed": None if found is None else found.secret_used,
-        "seconds": round(seconds, 3),
         "upstream": {"delivered": tested.delivered, "responseStatus": tested.status, "error": tested.error},
     }
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from receiver import errors
 from receiver.tasks.context import Context
+from receiver.upstream import webhooks as upstream
 from storage import jobs, transitions, webhooks
 
 
@@ -32,6 +33,4 @@ async def _look(context: Context, upstream_id: str) -> transitions.Checked:
         shown = await context.upstream.webhooks.get(upstream_id)
     except (errors.Answered, errors.Unreadable) as failure:
         return transitions.Checked(None, None, failure.summary)
-    if shown is None:
-        return transitions.Checked(webhooks.GONE, None)
-    return transitions.Checked(shown.status or webhooks.ACTIVE, shown.failures)
+    return transitions.Checked(*upstream.state(shown))

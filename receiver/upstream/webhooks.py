@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from receiver import errors, hints
 from receiver.upstream import cleaning, routes, wire
+from storage import webhooks as stored
 
 #: What we want to hear of, and the type of a test.
 EVENTS = "agent.run.*"
@@ -34,11 +35,6 @@ class Endpoint:
     previous_ends_at: datetime.datetime | None = None
     delivered_at: datetime.datetime | None = None
 
-    @property
-    def is_active(self) -> bool:
-        """Whether events are sent to it, as far as is known."""
-        return self.status in (None, "active")
-
     def hears(self, kind: str) -> bool:
         """Whether it is sent events of such a type, as far as is known."""
         return not self.filters or any(fnmatch.fnmatchcase(kind, pattern) for pattern in self.filters)
@@ -54,11 +50,10 @@ class Made:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event on its way to an endpoint."""
+    """An event that was to be delivered; `event_id` is that of its envelope."""
 
     id: str
     event_id: str | None
-    status: str | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,7 +62,6 @@ class Tested:
 
     delivered: bool
     status: int | None
-    milliseconds: int | None
     error: str | None
 
 
@@ -133,10 +127,7 @@ class Webhooks:
         fields = _inner(body, routes.TEST_ENDPOINT)
         status = _count(fields, "responseStatus", "response_status", "statusCode", "status")
         delivered = any(fields.flag(name) for name in ("delivered", "success", "ok"))
-        milliseconds = _count(fields, "durationMs", "duration_ms")
-        return Tested(
-            delivered or status in range(200, 300), status, milliseconds, _text(fields, "error", "message")
-        )
+        return Tested(delivered or status in range(200, 300), status, _text(fields, "error", "message"))
 
     async def failed(self, endpoint_id: str) -> tuple[Delivery, ...]:
         """The newest deliveries that the upstream gave up, 100 at most, newest first."""
@@ -147,6 +138,11 @@ class Webhooks:
     async def replay(self, delivery_id: str) -> None:
         """Has an event sent again. Answered with 409 where the endpoint is not active."""
         await self._wire.call(routes.REPLAY, delivery_id)
+
+
+def state(shown: Endpoint | None) -> tuple[str, int | None]:
+    """How an endpoint stands, in the upstream's words but for `gone`, and how many deliveries failed in a row."""
+    return (stored.GONE, None) if shown is None else (shown.status or stored.ACTIVE, shown.failures)
 
 
 def _made(body: bytes, route: str) -> Made:
@@ -187,7 +183,7 @@ def _endpoint(fields: cleaning.Fields) -> Iterator[Endpoint]:
 def _delivery(fields: cleaning.Fields) -> Iterator[Delivery]:
     delivery_id = _text(fields, "id", "deliveryId", "delivery_id")
     if delivery_id is not None and hints.SAFE_ID.fullmatch(delivery_id):
-        yield Delivery(delivery_id, _text(fields, "eventId", "event_id"), fields.text("status"))
+        yield Delivery(delivery_id, _text(fields, "eventId", "event_id"))
 
 
 def _each(body: bytes, route: str, name: str) -> Iterator[cleaning.Fields]:

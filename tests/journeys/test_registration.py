@@ -166,7 +166,7 @@ def test_an_endpoint_that_was_made_by_hand_is_taken_over(house: story.House, non
 
 
 def test_an_endpoint_that_hears_of_other_things_is_mended(house: story.House, nonce: str) -> None:
-    wanted = {"url": registering.url(house), "eventTypeFilters": ["ocr.*"]}
+    wanted = {"url": registering.url(house), "eventTypeFilters": ["ocr.*", "agent.run.failed"]}
     house.upstream.post("/webhooks/v1/endpoints", json=wanted).raise_for_status()
     assert registering.register(house).mended == ("it was not sent agent.run.*",)
     ended(house, nonce)

@@ -111,6 +111,14 @@ async def test_a_secret_sealed_under_a_lost_key_is_named_and_the_others_work_on(
     assert told == [warning]
 
 
+async def test_a_lost_secret_that_was_rotated_away_is_no_longer_warned_of(database: Database) -> None:
+    held = ring(database)
+    await learn(database, b"lost", box=vault.Vault(["another key"]))
+    await learn(database, b"new", at=life.at(1), grace=60)
+    assert await held.warnings(life.at(2)) == []
+    assert held.lacks_any(life.at(2))  # what it has signed may still be on its way
+
+
 async def test_it_is_told_once_however_often_somebody_looks(database: Database) -> None:
     told: list[str] = []
     held = ring(database, told=told)

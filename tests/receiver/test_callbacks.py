@@ -1,0 +1,66 @@
+"""The endpoint for events in process: what is answered while its secrets are in trouble."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from receiver import app, settings, signatures
+
+pytestmark = pytest.mark.anyio
+
+KEY = b"the key of the endpoint"
+GOOD = "whsec_" + base64.b64encode(KEY).decode()
+BODY = b'{"id":"evt_1","type":"webhook.test","data":{}}'
+
+
+@asynccontextmanager
+async def served(folder: Path, secrets: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A server with these webhook secrets in its settings, and a client of it."""
+    given = settings.load(env_file=None, data_dir=folder, webhook_secrets=secrets, log_level="error")
+    ledger = app.create_app(given, with_worker=False)
+    transport = httpx.ASGITransport(app=ledger)
+    async with ledger.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://ledger.test") as client:
+        yield client
+
+
+async def post(client: httpx.AsyncClient, key: bytes) -> httpx.Response:
+    """An event that is signed with this key."""
+    at = str(int(time.time()))
+    headers = {
+        signatures.ID_HEADER: "dlv_1",
+        signatures.TIMESTAMP_HEADER: at,
+        signatures.SIGNATURE_HEADER: signatures.sign(key, "dlv_1", at, BODY),
+    }
+    return await client.post("/webhooks/case", content=BODY, headers=headers)
+
+
+async def test_a_forgery_is_turned_away_for_good(tmp_path: Path) -> None:
+    async with served(tmp_path, GOOD) as client:
+        assert [(await post(client, key)).status_code for key in (KEY, b"another")] == [200, 401]
+
+
+async def test_without_any_secret_an_event_is_to_come_again(tmp_path: Path) -> None:
+    async with served(tmp_path, "") as client:
+        answer = await post(client, KEY)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+
+
+async def test_beside_a_secret_that_does_not_decode_the_others_verify_as_ever(tmp_path: Path) -> None:
+    """What none of them has signed may be its own: it is to come again, and nothing else suffers."""
+    async with served(tmp_path, f"whsec_no!base64 {GOOD}") as client:
+        assert (await post(client, KEY)).status_code == 200
+        answer = await post(client, b"another")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+        assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_a_request_without_a_signature_is_turned_away(tmp_path: Path) -> None:
+    async with served(tmp_path, GOOD) as client:
+        assert (await client.post("/webhooks/case", content=BODY)).status_code == 401
