@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from receiver import access, endpoint, errors, shapes
 from storage import errors as storage_errors
-from storage import ids, merkle, runs, states, transitions
+from storage import ids, merkle, notifications, runs, states, transitions
 
 #: Seconds that a request waits at most for its run to end, and the least between two looks at it.
 LONGEST_WAIT = 60
@@ -30,9 +30,9 @@ async def submit_run(call: Submit) -> endpoint.Answer:
         raise errors.KeyReused(done.run.id, pruned=done.run.pruned_at is not None)
     seconds = wait(call.headers.getlist("prefer"))
     if seconds is None:
-        return _answer(call, done.run, 202 if done.is_new else 200)
+        return await _answer(call, done.run, 202 if done.is_new else 200)
     run = await _settled(call, done.run, seconds)
-    return _answer(call, run, 200 if run.is_terminal else 202, {"preference-applied": f"wait={seconds}"})
+    return await _answer(call, run, 200 if run.is_terminal else 202, {"preference-applied": f"wait={seconds}"})
 
 
 def _submission(call: Submit) -> runs.Submission:
@@ -118,9 +118,9 @@ async def watch_run(call: Watch) -> endpoint.Answer:
     """Takes care of a run that was created elsewhere; a known id answers its record."""
     known = await call.database.read(runs.find, call.body.run_id)
     if known is not None:
-        return _answer(call, known, 200)
+        return await _answer(call, known, 200)
     run, is_new = await call.database.write(transitions.adopt, _adopted(call))
-    return _answer(call, run, 202 if is_new else 200)
+    return await _answer(call, run, 202 if is_new else 200)
 
 
 def _adopted(call: Watch) -> transitions.Adopted:
@@ -139,7 +139,7 @@ async def cancel_run(call: Plain) -> endpoint.Answer:
     run = await call.database.write(transitions.request_cancel, call.ids["id"], call.caller.actor, call.now)
     if run is None:
         raise errors.NotFound("there is no run of that id")
-    return _answer(call, run, 200 if run.is_terminal else 202)
+    return await _answer(call, run, 200 if run.is_terminal else 202)
 
 
 async def refresh_run(call: Plain) -> endpoint.Answer:
@@ -151,14 +151,15 @@ async def refresh_run(call: Plain) -> endpoint.Answer:
         raise errors.Pruned(run.id)
     if run.upstream_id is None:
         raise errors.NotCreatedYet(run.id)
-    return _answer(call, run, 202)
+    return await _answer(call, run, 202)
 
 
-def _answer(
+async def _answer(
     call: Submit | Watch | Plain, run: runs.Run, status: int, headers: dict[str, str] | None = None
 ) -> endpoint.Answer:
     location = {"location": call.address(f"/v1/runs/{run.id}")}
-    return endpoint.Answer(status, shapes.Run.model_validate(run), {**location, **(headers or {})})
+    told = await call.database.read(notifications.find, run.id) if run.is_terminal else None
+    return endpoint.Answer(status, shapes.FullRun.of(run, told), {**location, **(headers or {})})
 
 
 _PREFER = endpoint.Header(
@@ -167,7 +168,7 @@ _PREFER = endpoint.Header(
 _ONCE = endpoint.Header(
     "Idempotency-Key", "The same key with the same content is the same run.", r"^[!-~]([ -~]{0,253}[!-~])?$"
 )
-_RUN = {200: shapes.Run, 202: shapes.Run}
+_RUN = {200: shapes.FullRun, 202: shapes.FullRun}
 
 OPERATIONS = (
     endpoint.Operation(
@@ -196,7 +197,7 @@ OPERATIONS = (
         "/v1/runs/{id}/refresh",
         "Fetch a run again",
         refresh_run,
-        {202: shapes.Run},
+        {202: shapes.FullRun},
         access.Scope.SUBMIT,
         problems=(409, 410),
     ),

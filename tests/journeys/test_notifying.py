@@ -97,7 +97,7 @@ def test_a_backend_that_will_not_take_it_is_told_the_same_until_it_does(telling:
     sent = telling.shown(run, "delivered")
     assert (sent["attempts"] >= 4, sent["lastStatus"], sent["lastError"]) == (True, 204, None)
     assert [posted.id for posted in telling.distinct(nonce)] == [sent["webhookId"]]
-    assert telling.house.ready() == (200, [])
+    until(lambda: telling.house.ready() == (200, []))
     kinds = [entry["kind"] for entry in telling.house.api.get(f"/v1/runs/{run['id']}/timeline").json()["timeline"]]
     assert kinds[-1] == "notification.delivered"
 
@@ -129,7 +129,7 @@ def test_a_slow_backend_holds_up_nothing_else(telling: Telling, nonce: str) -> N
     until(lambda: len(telling.told.of(f"slow_{nonce}")) >= 2)
     quick = telling.submit(f"quick_{nonce}")
     telling.house.until_run(quick, "completed")
-    assert telling.house.ready() == (200, [])
+    until(lambda: telling.house.ready() == (200, []))
     assert not gate.is_set()
     gate.set()
     for run in (*slow, quick):
@@ -151,9 +151,7 @@ def test_a_backend_that_wants_no_more_is_left_alone_until_a_command(telling: Tel
     telling.told.answer(Answer(410), to=nonce)
     run = telling.submit(nonce)
     assert telling.shown(run, "stopped")["lastStatus"] == 410
-    ready = telling.house.api.get("/readyz").json()
-    assert ready["ready"]
-    assert "1 notify job was given up" in ready["warnings"][0]
+    assert "1 notify job was given up" in telling.house.api.get("/readyz").json()["warnings"][0]
     metrics = telling.house.api.get("/metrics").text
     assert 'runledger_jobs_dead{kind="notify"} 1.0' in metrics
     assert 'runledger_notifications_total{result="stopped"} 1.0' in metrics
