@@ -64,6 +64,13 @@ def instants(name: str, text: str, now: datetime) -> Range:
     return _range(name, text, lambda value: _moments(name, value.strip(), now))
 
 
+def moment(name: str, text: str, now: datetime) -> datetime:
+    """The one instant that `text` names; a date is its beginning, an age (`30d`) so long ago. Raises BadFilter."""
+    given = text.strip()
+    age = _AMOUNT.fullmatch(given)
+    return _instant(name, f"-{given}" if age is not None and age[2] else given, now)
+
+
 def micros(name: str, text: str) -> Range:
     """A range of costs: dollars in, micro-dollars out. Raises BadFilter."""
     return _range(name, text.replace("$", ""), lambda value: _point(_dollars(name, value)))

@@ -100,6 +100,7 @@ def _routes(parts: house.House) -> list[Route]:
         Route("/sandbox/held", behind.held, methods=["GET"]),
         Route("/sandbox/release", behind.release, methods=["POST"]),
         Route("/sandbox/runs", behind.runs, methods=["GET"]),
+        Route("/sandbox/runs", behind.make_past, methods=["POST"]),
         Route("/sandbox/runs/{id}/finish", behind.finish, methods=["POST"]),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from starlette.requests import Request
 
@@ -53,6 +54,17 @@ class Control:
         """All runs in order of creation, with full prompts."""
         return answers.Json({"runs": [views.run_in_sandbox(run) for run in self._house.world.runs.values()]})
 
+    async def make_past(self, request: Request) -> answers.Json:
+        """Runs that have ended before anyone looked, `count` of them, `ago` seconds ago; their ids."""
+        checked = {"count": _to(10_000), "ago": _to(10**9), "agentId": checks.text, "prompt": checks.text}
+        checked["status"] = world.ENDED.__contains__
+        fields: dict[str, Any] = checks.fields(await request.body(), checked, required=("count",))
+        past, named = self._house.world, fields.get("agentId")
+        agent = past.agent(named) if named else past.add_agent({"name": "Past", "instructions": "Work."})
+        prompt, status = fields.get("prompt", "Review the lease."), fields.get("status", "completed")
+        made = [past.add_past(agent, prompt, status, fields.get("ago", 0)) for _ in range(fields["count"])]
+        return answers.Json({"runs": [run.id for run in made]})
+
     async def finish(self, request: Request) -> answers.Json:
         """End a live run by hand: `{"status": "completed"}`, or as the switches have it where none is given."""
         run = self._house.world.run(request.path_params["id"])
@@ -62,3 +74,7 @@ class Control:
             raise answers.Refusal(409, f"Run already {run.status}")
         self._house.life.finish(run, str(status) if status else None)
         return answers.Json(views.run_in_sandbox(run))
+
+
+def _to(most: int) -> checks.Check:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most

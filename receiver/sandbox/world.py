@@ -119,6 +119,14 @@ class World:
         self.runs[run.id] = run
         return run
 
+    def add_past(self, agent: Agent, prompt: str, status: str, ago: float) -> Run:
+        """A run that has ended so many seconds ago; nobody is told."""
+        run = self.add_run(agent, prompt, None, None, None)
+        run.created_at -= ago + run.seconds
+        run.started_at, run.completed_at, run.status = run.created_at, run.created_at + run.seconds, status
+        run.exec_count = 1
+        return run
+
     def run(self, run_id: str) -> Run:
         """The run of that id, or a Refusal with status 404."""
         if run_id not in self.runs:

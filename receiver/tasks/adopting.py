@@ -10,6 +10,11 @@ from receiver.tasks.context import Context
 from receiver.upstream import client, payloads
 from storage import jobs, runs, states, transitions
 
+#: Who acted, in the ledger's words, where no key did.
+ACTORS = {"sweep": "worker", "backfill": "operator"}
+#: What the upstream answers about a run that it does not have, or no longer.
+GONE = frozenset({404, 410})
+
 
 async def adopt(context: Context, claim: jobs.Claim) -> None:
     """Fetches the details of the run, writes it as ours in the shown state, watches it where it lives."""
@@ -29,7 +34,7 @@ async def _introduce(context: Context, claim: jobs.Claim, run: runs.Run, upstrea
     except (errors.TooLarge, errors.TooDeep) as failure:
         return await _introduce_from_status(context, claim, run, upstream_id, failure)
     except errors.Answered as failure:
-        if failure.status != 404 or not await failing.list_answers(context):
+        if failure.status not in GONE or not await failing.list_answers(context):
             raise
         await context.database.write(transitions.refuse, claim, failure.message, context.clock())
         return False
@@ -87,7 +92,7 @@ def _shown(run: runs.Run, details: payloads.Details) -> transitions.Acquaintance
 
 
 def _actor(run: runs.Run) -> str:
-    return "worker" if run.submitted_by == "sweep" else f"key:{run.submitted_by}"
+    return ACTORS.get(run.submitted_by) or f"key:{run.submitted_by}"
 
 
 def _cut(text: str | None) -> str | None:

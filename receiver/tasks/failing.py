@@ -26,7 +26,7 @@ async def failed(context: Context, claim: jobs.Claim, failure: errors.UpstreamEr
         await back_off(context, claim, failure, now)
         await answered(context)
         return
-    until = await _pause(context, trouble, now)
+    until = await pause(context, trouble, now)
     await context.database.write(jobs.failed, claim, until, error=str(failure), now=now, counted=False)
 
 
@@ -97,7 +97,7 @@ async def pass_over(context: Context, failure: errors.UpstreamError) -> None:
         raise trouble
 
 
-async def _pause(context: Context, trouble: errors.UpstreamError, now: datetime) -> datetime:
+async def pause(context: Context, trouble: errors.UpstreamError, now: datetime) -> datetime:
     """Stops all asking, for as long as the upstream said or a growing while; answers until when."""
     timing = context.timing
     state = await context.database.read(house.read)

@@ -6,6 +6,7 @@ nothing.
 """
 
 from storage.transitions.adoption import Acquaintance, Adopted, adopt, introduce, introduce_ended, watching
+from storage.transitions.backfilling import Turned, turn
 from storage.transitions.beating import Outlook, beat, outlook
 from storage.transitions.calling import called, calling, uncalled
 from storage.transitions.capturing import captured, keep
@@ -56,6 +57,7 @@ __all__ = [
     "Submitted",
     "Survey",
     "Swept",
+    "Turned",
     "accept_delivery",
     "adopt",
     "ask_alone",
@@ -100,6 +102,7 @@ __all__ = [
     "submit",
     "survey",
     "swept",
+    "turn",
     "uncalled",
     "watching",
     "withdraw_request",

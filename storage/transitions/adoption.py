@@ -15,14 +15,17 @@ from storage.transitions import settling
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """The wish to take care of a run that exists upstream. `id` is ours, minted before the door."""
+    """The wish to take care of a run that exists upstream. `id` is ours, minted before the door.
+
+    `expected_by` is None for one that has ended.
+    """
 
     id: str
     upstream_id: str
     submitted_by: str
     road: states.Road
     at: datetime
-    expected_by: datetime
+    expected_by: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

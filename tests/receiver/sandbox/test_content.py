@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import httpx2 as httpx
 import pytest
 
 from receiver.sandbox import audit, transcript, views, vocabulary, world
+from tests import sandbox_server
 
 START = 1_800_000_000.0
 
@@ -135,3 +137,12 @@ def test_a_topic_of_the_prompt_is_taken_up() -> None:
 def test_instants_are_utc_with_milliseconds() -> None:
     """As the service writes them."""
     assert views.instant(1_795_435_200.0) == "2026-11-23T12:00:00.000Z"
+
+
+def test_a_past_is_made_at_once(sandbox: sandbox_server.Sandbox, api: httpx.Client) -> None:
+    old, new = sandbox.past(2, ago=3600, status="failed"), sandbox.past(1, prompt="Yesterday's.")
+    listed = api.get("/agent/v1/run").json()["runs"]
+    assert [run["id"] for run in listed] == [*new, *reversed(old)]
+    assert [run["status"] for run in listed] == ["completed", "failed", "failed"]
+    assert listed[1]["createdAt"] < listed[0]["createdAt"]
+    assert api.get(f"/agent/v1/run/{new[0]}/details").json()["result"]["output"]

@@ -1,0 +1,139 @@
+"""Taking over what the upstream has from before us: walking its list page by page, and fetching what was taken.
+
+Both obey the pause that all workers share. What stands in the list and cannot be fetched is the affair of its own
+adoption, and holds up nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+
+from receiver import errors
+from receiver.tasks import adopting, failing
+from receiver.tasks.context import Context
+from receiver.upstream import payloads
+from storage import backfills, house, ids, jobs, states, transitions
+from storage import errors as storage_errors
+
+#: How often in a row the list may fail, but for the limit, before the walk is given up for now.
+TRIES = 5
+#: Seconds between two looks at a pause, which others may prolong.
+LOOK = 1.0
+#: The one kind of job that is carried out here.
+_LANE = (states.PRIORITY[states.Kind.ADOPT],)
+
+
+async def walk(context: Context, walk: backfills.Walk) -> AsyncIterator[backfills.Walk]:
+    """Goes through the list from where the walk stands, and says after each committed page how far it is.
+
+    Raises UpstreamError where the list cannot be had; the walk stays where it is.
+    """
+    was_left = walk.cursor is not None
+    while walk.finished_at is None:
+        try:
+            page = await _page(context, walk)
+        except errors.Answered as failure:
+            if failure.status != 400 or not was_left:
+                raise
+            # The run that it was left at may be gone, and with it the place.
+            walk = await context.database.write(backfills.from_the_top, walk)
+            page = await _page(context, walk)
+        was_left = False
+        walk = await context.database.write(transitions.turn, walk, _turned(context, walk, page))
+        yield walk
+
+
+async def _page(context: Context, walk: backfills.Walk) -> payloads.Page:
+    """The next page. Waits out the limit for as long as it takes, other trouble a few times."""
+    tries = 0
+    while True:
+        await _wait_for_pause(context)
+        try:
+            only = next(iter(walk.statuses)) if len(walk.statuses) == 1 else None
+            page = await context.upstream.list(agent_id=walk.agent_id, status=only, cursor=walk.cursor)
+        except errors.UpstreamError as failure:
+            tries += not _is_limit(failure)
+            if _is_final(failure) or tries >= TRIES:
+                raise
+            await failing.pause(context, failure, context.clock())
+        else:
+            await failing.answered(context)
+            return page
+
+
+def _is_limit(failure: errors.UpstreamError) -> bool:
+    return isinstance(failure, errors.Answered) and failure.status == 429
+
+
+def _is_final(failure: errors.UpstreamError) -> bool:
+    """Whether asking again will not help."""
+    return isinstance(failure, errors.Answered) and failure.status < 500 and failure.status not in (408, 429)
+
+
+async def _wait_for_pause(context: Context) -> None:
+    while (state := await context.database.read(house.read)).is_paused(context.clock()):
+        assert state.paused_until is not None
+        left = (state.paused_until - context.clock()).total_seconds()
+        await asyncio.sleep(min(LOOK, max(0.0, left)))
+
+
+def _turned(context: Context, walk: backfills.Walk, page: payloads.Page) -> transitions.Turned:
+    now = context.clock()
+    dated = [each.created_at for each in page.runs if each.created_at is not None]
+    is_over = not page.has_more or (walk.since is not None and bool(dated) and min(dated) < walk.since)
+    if not is_over and page.next_cursor in (None, walk.cursor):
+        raise errors.Unreadable("GET /agent/v1/run", "the list goes on, but has no usable cursor")
+    found = [_adopted(each, now) for each in page.runs if _is_asked_for(each, walk)]
+    return transitions.Turned(found, page.next_cursor, now if is_over else None)
+
+
+def _is_asked_for(listed: payloads.Listed, walk: backfills.Walk) -> bool:
+    """Undated runs are taken: better one too many than one lost."""
+    is_young = walk.since is None or listed.created_at is None or listed.created_at >= walk.since
+    return is_young and listed.status in walk.statuses and walk.agent_id in (None, listed.agent_id)
+
+
+def _adopted(listed: payloads.Listed, now: datetime) -> transitions.Adopted:
+    """Nothing is expected of it: it has ended."""
+    return transitions.Adopted(ids.new(now), listed.id, backfills.SUBMITTER, states.Road.SWEEP, now, None)
+
+
+async def fetch(context: Context, owner: str, places: int) -> bool:
+    """Carries out up to `places` adoptions that are due, where no worker does; whether there were any."""
+    now, state = context.clock(), await context.database.read(house.read)
+    if state.is_paused(now):
+        return False
+    claims = await context.database.write(
+        jobs.claim,
+        now=now,
+        until=now + timedelta(seconds=context.timing.lease),
+        owner=owner,
+        limit=places if state.pause_streak == 0 else 1,  # while there is trouble one goes ahead and tries
+        lane=_LANE,
+    )
+    await _adopt(context, claims)
+    return bool(claims)
+
+
+async def _adopt(context: Context, claims: Sequence[jobs.Claim]) -> None:
+    """Who is interrupted gives back what is not done."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for claim in claims:
+                group.create_task(_adopt_one(context, claim))
+    finally:
+        await context.database.write(jobs.give_back, claims, context.clock())
+
+
+async def _adopt_one(context: Context, claim: jobs.Claim) -> None:
+    """As the worker does it: the failure is its job's, or everybody's pause."""
+    try:
+        try:
+            await adopting.adopt(context, claim)
+            await failing.answered(context)
+        except errors.UpstreamError as failure:
+            await failing.failed(context, claim, failure)
+    except (storage_errors.Fenced, storage_errors.Unavailable) as trouble:
+        context.telemetry.log.info("adoption_put_off", run_id=claim.run_id, reason=str(trouble))
