@@ -1,8 +1,9 @@
 """The public endpoints: raw bytes in, a committed delivery, then 2xx.
 
 A bare ASGI application, since this is the door that strangers push at. `POST /callbacks/{token}` takes watcher
-callbacks: unsigned, so the address itself is the proof and the body a hint. `POST /webhooks/case` takes signed
-platform events: there any 4xx loses the event for good, so trouble of ours is 503.
+callbacks: unsigned, so the address itself is the proof and the body a hint; a GET tells whether an address is one
+of ours, and changes nothing. `POST /webhooks/case` takes signed platform events: there any 4xx loses the event for
+good, so trouble of ours is 503.
 """
 
 from __future__ import annotations
@@ -83,6 +84,10 @@ class Callbacks:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = addresses.below(scope)
         arrival = _Arrival(self._public, scope, receive)
+        if scope["method"] == "GET" and self._is_ours(path):
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body"})
+            return
         try:
             if scope["method"] != "POST":
                 raise Refusal(405, "Only POST is taken here")
@@ -99,6 +104,14 @@ class Callbacks:
         else:
             self._public.telemetry.received(receipt, delivery)
             await _answer(send, 200, {"receipt": receipt.id, "verdict": receipt.verdict.value})
+
+    def _is_ours(self, path: str) -> bool:
+        """Whether it is a callback address that we made, as who has moved a server wants to know."""
+        try:
+            self._public.signer.run_id(path.removeprefix(CALLBACKS))
+        except errors.BadToken:
+            return False
+        return True
 
     async def _callback(self, arrival: _Arrival, path: str) -> deliveries.Delivery:
         """A watcher's callback. Its address is checked first: a stranger costs no more than that."""
@@ -162,8 +175,6 @@ class Callbacks:
             )
         except errors.OutsideTolerance as late:
             return late.secret, True
-        except errors.BadSignature:
-            raise Refusal(401, "The signature does not verify", cause="bad signature") from None
         return verified.secret, False
 
     def _unmatched(self, now: datetime) -> Refusal:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 import secrets
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
@@ -184,6 +186,30 @@ def load(env_file: str | Path | None = ".env", **given: Any) -> Settings:
         raise errors.SettingsError("\n".join(_sentence(each) for each in invalid.errors())) from None
 
 
+def load_sound(env_file: str | Path | None = ".env") -> tuple[Settings, Mapping[str, Any], list[str]]:
+    """The settings, the defaults that stand in them for what is wrong, by field, and what is wrong, in sentences.
+
+    For a program that looks into a broken set-up; a server has to refuse it.
+    """
+    standing: dict[str, Any] = {}
+    sentences: list[str] = []
+    while True:
+        try:
+            return Settings(_env_file=env_file, **standing), standing, sentences
+        except ValidationError as invalid:
+            told = [_sentence(each) for each in invalid.errors()]
+        fields = Settings.model_fields.items()
+        wrong = {name: field.default for name, field in fields if name not in standing and _is_named(name, told)}
+        assert wrong, "a sentence names none of the settings that it is about"
+        standing |= wrong
+        sentences += told
+
+
+def _is_named(field: str, sentences: Sequence[str]) -> bool:
+    variable = field.upper() if field.startswith("casedev") else PREFIX + field.upper()
+    return any(re.search(rf"\b{variable}\b", sentence) for sentence in sentences)
+
+
 def _sentence(error: Any) -> str:
     """One problem in one line, without the value: it may be a secret."""
     name = str(error["loc"][0]).upper() if error["loc"] else ""
@@ -219,7 +245,16 @@ def signing_keys(settings: Settings) -> tuple[str, ...]:
         raise errors.SettingsError(
             f"{PREFIX}SECRET_KEYS is empty. Replicas must share it: `openssl rand -hex 32` makes one."
         )
-    return (_kept(settings.data_dir / "secret.key"),)
+    return (_kept(_kept_key(settings)),)
+
+
+def has_signing_keys(settings: Settings) -> bool:
+    """Whether the keys that sign callback addresses are there already, given or kept."""
+    return bool(settings.secret_keys) or (settings.is_embedded and _kept_key(settings).exists())
+
+
+def _kept_key(settings: Settings) -> Path:
+    return settings.data_dir / "secret.key"
 
 
 def _make_folder(folder: Path) -> None:

@@ -16,6 +16,16 @@ OPERATIONS = (
         name="receive_callback",
     ),
     endpoint.Operation(
+        "GET",
+        "/callbacks/{token}",
+        "Whether a callback address is one of this installation; nothing is changed",
+        None,
+        {204: None},
+        problems=(405,),
+        tag="public",
+        name="check_callback",
+    ),
+    endpoint.Operation(
         "POST",
         "/webhooks/case",
         "A signed platform event",

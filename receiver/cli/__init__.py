@@ -8,7 +8,21 @@ from typing import Annotated
 
 import typer
 
-from receiver.cli import backfill, demo, house, jobs, keys, lists, one, prune, sentences, serving, webhooks, wishes
+from receiver.cli import (
+    backfill,
+    demo,
+    doctor,
+    house,
+    jobs,
+    keys,
+    lists,
+    one,
+    prune,
+    sentences,
+    serving,
+    webhooks,
+    wishes,
+)
 
 app = typer.Typer(
     cls=sentences.Verbs,
@@ -18,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (serving, demo, wishes, lists, one, backfill, house, prune):
+for verbs in (serving, demo, doctor, wishes, lists, one, backfill, house, prune):
     app.add_typer(verbs.VERBS)
 app.add_typer(jobs.VERBS, name="jobs")
 app.add_typer(keys.VERBS, name="keys")

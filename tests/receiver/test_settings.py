@@ -138,3 +138,40 @@ def test_a_backend_has_a_path_and_a_query_and_may_be_private_where_that_is_meant
 def test_a_misspelt_variable_is_found_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNLEDGER_PUBLIC_ULR", "https://x")
     assert settings.unknown_names()["RUNLEDGER_PUBLIC_ULR"] == "RUNLEDGER_PUBLIC_URL"
+
+
+def test_what_is_wrong_is_told_and_the_rest_of_the_settings_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNLEDGER_JOBS", "many")
+    monkeypatch.setenv("RUNLEDGER_PUBLIC_URL", "http://runledger.example.com")
+    monkeypatch.setenv("RUNLEDGER_ADOPT", "all")
+    made, standing, sentences = settings.load_sound(env_file=None)
+    assert (made.jobs, made.public_url, made.adopt) == (8, "", "all")
+    assert set(standing) == {"jobs", "public_url"}
+    assert [sentence.split(" ")[0] for sentence in sentences] == ["RUNLEDGER_JOBS:", "RUNLEDGER_PUBLIC_URL"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fields"),
+    [
+        ("CASEDEV_BASE_URL", "http://example.com", {"casedev_base_url"}),
+        ("RUNLEDGER_NOTIFY_URL", "https://example.com", {"notify_url", "notify_secrets"}),
+        ("RUNLEDGER_DATABASE_URL", "no address", {"database_url"}),
+        ("RUNLEDGER_TRUSTED_PROXIES", "10.0.0.0/99", {"trusted_proxies"}),
+        ("RUNLEDGER_WEBHOOK_KEY_ENCODING", "rot13", {"webhook_key_encoding"}),
+    ],
+)
+def test_a_sentence_stands_for_the_settings_that_it_names(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, fields: set[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    _, standing, sentences = settings.load_sound(env_file=None)
+    assert set(standing) == fields
+    assert all(name in sentence for sentence in sentences)
+
+
+def test_looking_for_keys_makes_none(tmp_path: Path) -> None:
+    made = load(data_dir=tmp_path)
+    assert not settings.has_signing_keys(made)
+    assert list(tmp_path.iterdir()) == []
+    settings.signing_keys(made)
+    assert settings.has_signing_keys(made)

@@ -1,0 +1,147 @@
+"""The database, and what it tells of the house: the worker, its pause, what fails, what is overdue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping
+from datetime import datetime, timedelta
+
+from receiver import backoff, clock, keyring, vault
+from receiver.cli import figures, opening
+from receiver.cli.doctor import findings
+from receiver.cli.doctor.findings import Finding
+from receiver.cli.doctor.scene import Scene
+from storage import database as door
+from storage import errors, house, inspection, jobs, migrations, runs, states, webhooks
+
+#: A worker that was not seen for so many heartbeats is gone.
+HEARTBEATS = 3
+
+
+async def database(scene: Scene) -> AsyncIterator[Finding]:
+    """From the file to what stands in it; what cannot be opened is not looked into."""
+    if scene.lacks("data_dir", "database_url"):
+        return
+    if scene.file is not None and scene.is_new:
+        said = f"there is none at {opening.short(scene.file)} yet"
+        yield findings.warning("database", said, "`runledger serve` makes it")
+        return
+    if scene.file is not None:
+        found = await _inspected(scene.file, scene.timeout)
+        yield found
+        if found.level is findings.Level.FAULT:
+            return
+    async with door.Database(scene.given.url) as store:
+        schema = await _schema(store)
+        yield schema
+        if schema.level is not findings.Level.FAULT:
+            async for each in _house(store, scene):
+                yield each
+
+
+async def _inspected(file: str, seconds: float) -> Finding:
+    try:
+        seen = await asyncio.to_thread(inspection.inspect, file, seconds / 2)
+    except errors.Unavailable as error:
+        advice = "set RUNLEDGER_DATA_DIR to the folder that you mean, or put back the last copy of the file"
+        return findings.fault("database", f"{opening.short(file)} cannot be opened: {error}", advice)
+    return file_judged(seen, opening.short(file))
+
+
+def file_judged(seen: inspection.Inspection, file: str) -> Finding:
+    """Whether the file is sound, and is written as it should be."""
+    size = figures.size(seen.size)
+    if seen.damage is not None:
+        advice = "stop the server, keep a copy of the file, and put back your last copy of it"
+        return findings.fault("database", f"{file} is damaged: {seen.damage}", advice)
+    if seen.journal_mode != "wal":
+        said = f"{file} has the journal mode {seen.journal_mode}, not wal"
+        return findings.warning("database", said, "`runledger serve` sets it, on a disk of this machine's own")
+    if not seen.is_whole:
+        advice = "sqlite3 FILE 'PRAGMA quick_check' takes its time"
+        said = f"{file}, {size}: too large to be checked as a whole here"
+        return findings.warning("database", said, advice)
+    return findings.ok("database", f"{file}, {size}, is sound; journal mode wal")
+
+
+async def _schema(store: door.Database) -> Finding:
+    try:
+        found = await store.read(migrations.current)
+        if found is None:
+            return findings.fault(
+                "schema", "the database is empty", "`runledger serve` fills it; or is it another?"
+            )
+        await store.read(migrations.check)
+    except (errors.SchemaMismatch, errors.Unavailable) as error:
+        said, _, advice = str(error).rpartition(": ")
+        return findings.fault("schema", said or advice, advice)
+    return findings.ok("schema", f"{found}, which is that of this release")
+
+
+async def _house(store: door.Database, scene: Scene) -> AsyncIterator[Finding]:
+    now = clock.now()
+    state = await store.read(house.read)
+    yield worker_judged(state, now)
+    if state.pause_streak:
+        yield pause_told(state)
+    yield work_judged(await store.read(jobs.failing), await store.read(jobs.dead))
+    yield expectations_judged(await store.read(runs.overdue, now))
+    for each in await _endpoint(store, scene, now):
+        yield each
+
+
+def worker_judged(state: house.State, now: datetime) -> Finding:
+    """Whether a worker is there."""
+    seen, advice = state.worker_seen_at, "start `runledger serve`: until then runs are taken and not sent"
+    if seen is None:
+        return findings.warning("worker", "none was ever seen on this database", advice)
+    if now - seen > timedelta(seconds=HEARTBEATS * backoff.Timing().heartbeat):
+        return findings.warning("worker", f"last seen {figures.age(seen, now)}", advice)
+    return findings.ok("worker", f"at work, seen {figures.age(seen, now)}")
+
+
+def pause_told(state: house.State) -> Finding:
+    """What keeps the worker from asking the upstream."""
+    said = f"the worker does not ask the upstream now: {state.pause_reason}"
+    return findings.warning("pause", said, "it tries on by itself; what it met is to be found above or below")
+
+
+def work_judged(failing: int, dead: Mapping[states.Kind, int]) -> Finding:
+    """Whether jobs fail."""
+    told = [f"{figures.count(count)} of kind {kind} given up" for kind, count in dead.items()]
+    if failing:
+        told.insert(0, f"{figures.count(failing)} failed when last tried")
+    if told:
+        advice = "`runledger jobs --by cause` tells why; `runledger jobs retry` tries them again"
+        return findings.warning("jobs", ", ".join(told), advice)
+    return findings.ok("jobs", "none fails")
+
+
+def expectations_judged(overdue: int) -> Finding:
+    """Whether runs should have ended long ago."""
+    if overdue:
+        said = f"{figures.count(overdue)} runs should have ended and are not settled"
+        return findings.warning("expectations", said, "`runledger runs --status queued,running,lost`")
+    return findings.ok("expectations", "no run is overdue")
+
+
+async def _endpoint(store: door.Database, scene: Scene, now: datetime) -> list[Finding]:
+    """The endpoint that was registered for platform events, as the server would tell of it."""
+    known = await store.read(webhooks.known, now)
+    if not known.endpoints:
+        return []
+    if not scene.keys:
+        said = "there are registered secrets, and no key that could open them"
+        return [findings.warning("webhook endpoint", said, "give RUNLEDGER_SECRET_KEYS or secret.key back")]
+    encoding, timing = scene.given.webhook_key_encoding, backoff.Timing()
+    # What it would log, it tells us as warnings.
+    ring = keyring.Keyring(store, vault.Vault(scene.keys), (), encoding, timing, lambda _: None)
+    return list(_endpoint_told(await ring.warnings(now), known.endpoints[0]))
+
+
+def _endpoint_told(warnings: list[str], endpoint: webhooks.Endpoint) -> Iterator[Finding]:
+    for sentence in warnings:
+        said, _, advice = sentence.rpartition(": ")
+        yield findings.warning("webhook endpoint", said or advice, advice)
+    if not warnings:
+        yield findings.ok("webhook endpoint", f"{endpoint.upstream_id} is {endpoint.status or 'registered'}")

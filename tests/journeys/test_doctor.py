@@ -1,0 +1,233 @@
+"""The doctor beside a running house: what is sound is said so, and each broken set-up is named rightly."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from receiver import tokens
+from receiver.sandbox import faults
+from tests import sandbox_server, server
+from tests.journeys import story
+from tests.receiver.cli.desk import Desk
+
+Environment = Mapping[str, str]
+#: What is broken about a set-up, for as long as the block: the environment that differs.
+Break = Callable[[Path, Path], AbstractContextManager[Environment]]
+
+
+@pytest.fixture
+def sit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[story.House], Desk]:
+    """Sits down beside a house, with the settings of its server."""
+
+    def sat(house: story.House) -> Desk:
+        monkeypatch.chdir(tmp_path)
+        environment = {
+            "CASEDEV_API_KEY": "sk_case_test",
+            "CASEDEV_BASE_URL": house.sandbox.url,
+            "RUNLEDGER_DATA_DIR": str(house.server.folder),
+            "RUNLEDGER_PUBLIC_URL": house.server.url,
+            "RUNLEDGER_WEBHOOK_SECRETS": story.secrets_of(house.secret),
+        }
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        return Desk(house.server.folder)
+
+    return sat
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
+    """A house of its own, with an upstream that does what is documented otherwise or not at all."""
+    odd = faults.Faults(event_key_encoding="hex", callback_body="data.runId", error_shape="nested")
+    with story.opened(tmp_path_factory.mktemp("odd"), switches=odd) as house:
+        server.until(lambda: house.ready()[0] == 200)
+        yield house
+
+
+def test_a_sound_house_is_all_well(odd: story.House, sit: Callable[[story.House], Desk]) -> None:
+    desk = sit(odd)
+    screen = desk.type("doctor", "--json", "--timeout", "60")
+    # How full the disk is of who runs this is not for us to say.
+    assert {each["level"] for each in screen.objects if each["name"] != "disk space"} == {"ok"}
+    assert screen.code == 0
+
+
+def test_a_callback_address_tells_whether_it_is_ours_and_nothing_is_kept(house: story.House) -> None:
+    key = (house.server.folder / "secret.key").read_text().strip()
+    kept = house.server.rows("SELECT count(*) AS n FROM deliveries")
+    for keys, status in (([key], 204), (["another"], 405)):
+        token = tokens.Signer(keys).token("01a20d3f-8a28-7a92-a297-cf650f2a92d0")
+        assert house.api.get(f"/callbacks/{token}").status_code == status
+    assert house.server.rows("SELECT count(*) AS n FROM deliveries") == kept
+
+
+@contextmanager
+def wrong_key(folder: Path, template: Path) -> Iterator[Environment]:
+    yield {"CASEDEV_API_KEY": "no_key_of_theirs"}
+
+
+@contextmanager
+def withdrawn(folder: Path, template: Path) -> Iterator[Environment]:
+    with sandbox_server.running(faults=faults.Faults(withdrawn=410)) as sandbox:
+        yield {"CASEDEV_BASE_URL": sandbox.url}
+
+
+@contextmanager
+def unreachable(folder: Path, template: Path) -> Iterator[Environment]:
+    yield {"CASEDEV_BASE_URL": f"http://127.0.0.1:{server.free_port()}"}
+
+
+class _Yesterday(BaseHTTPRequestHandler):
+    """An upstream without runs, whose clock stands."""
+
+    def do_GET(self) -> None:
+        body = b'{"runs":[],"hasMore":false,"nextCursor":null}'
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return "Mon, 23 Nov 2020 12:00:00 GMT"
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def skewed(folder: Path, template: Path) -> Iterator[Environment]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Yesterday) as upstream:
+        thread = threading.Thread(target=upstream.serve_forever)
+        thread.start()
+        try:
+            yield {"CASEDEV_BASE_URL": f"http://127.0.0.1:{upstream.server_port}"}
+        finally:
+            upstream.shutdown()
+            thread.join()
+
+
+@contextmanager
+def another_page(folder: Path, template: Path) -> Iterator[Environment]:
+    with sandbox_server.running() as sandbox:
+        yield {"RUNLEDGER_PUBLIC_URL": sandbox.url}
+
+
+@contextmanager
+def another_installation(folder: Path, template: Path) -> Iterator[Environment]:
+    yield {"RUNLEDGER_SECRET_KEYS": "the key of another installation"}
+
+
+@contextmanager
+def undecodable(folder: Path, template: Path) -> Iterator[Environment]:
+    yield {"RUNLEDGER_WEBHOOK_SECRETS": "whsec_%%%"}
+
+
+@contextmanager
+def too_new(folder: Path, template: Path) -> Iterator[Environment]:
+    file = shutil.copy(template, folder / "runledger.db")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        connection.commit()
+    yield {"RUNLEDGER_DATA_DIR": str(folder)}
+
+
+@contextmanager
+def no_database(folder: Path, template: Path) -> Iterator[Environment]:
+    (folder / "runledger.db").write_bytes(b"something else altogether" * 100)
+    yield {"RUNLEDGER_DATA_DIR": str(folder)}
+
+
+@contextmanager
+def unwritable(folder: Path, template: Path) -> Iterator[Environment]:
+    (folder / "file").touch()
+    yield {"RUNLEDGER_DATA_DIR": str(folder / "file" / "data")}
+
+
+@contextmanager
+def unreadable_settings(folder: Path, template: Path) -> Iterator[Environment]:
+    yield {"RUNLEDGER_JOBS": "many"}
+
+
+@contextmanager
+def deaf_backend(folder: Path, template: Path) -> Iterator[Environment]:
+    yield {
+        "RUNLEDGER_NOTIFY_URL": f"http://127.0.0.1:{server.free_port()}/",
+        "RUNLEDGER_NOTIFY_ALLOW_PRIVATE": "true",
+        "RUNLEDGER_NOTIFY_SECRETS": "whsec_AAAA",
+    }
+
+
+@pytest.mark.parametrize(
+    ("broken", "name", "said"),
+    [
+        (wrong_key, "key", "the upstream does not take CASEDEV_API_KEY (401)"),
+        (withdrawn, "agent API", "the agent API is withdrawn: GET /agent/v1/run answers 410"),
+        (unreachable, "upstream", "cannot be reached: the connection is refused"),
+        (skewed, "clock", "ahead of the upstream's"),
+        (another_page, "public address", "answers 401, and not as Runledger does"),
+        (another_installation, "public address", "leads to another Runledger"),
+        (undecodable, "webhook secrets", "a secret that is not base64"),
+        (too_new, "schema", "the database is at schema 9999, newer than this release"),
+        (no_database, "database", "cannot be opened: file is not a database"),
+        (unwritable, "data folder", "cannot be written: Not a directory"),
+        (unreadable_settings, "settings", "RUNLEDGER_JOBS: "),
+        (deaf_backend, "backend", "cannot be reached: the connection is refused"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_broken_set_up_is_named_rightly(
+    house: story.House,
+    sit: Callable[[story.House], Desk],
+    tmp_path: Path,
+    template: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: Break,
+    name: str,
+    said: str,
+) -> None:
+    desk = sit(house)
+    with broken(tmp_path, template) as environment:
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        screen = desk.type("doctor", "--json", "--timeout", "60")
+    faulty = [each for each in screen.objects if each["level"] == "fault"]
+    assert [each["name"] for each in faulty] == [name], screen.out
+    assert said in faulty[0]["said"]
+    assert faulty[0]["advice"]
+    assert screen.code == 1
+
+
+def test_an_upstream_that_never_answers_is_named_in_time(
+    sit: Callable[[story.House], Desk], house: story.House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = faults.merged(faults.Faults(), {"script": [{"route": "list", "action": "hold"}]})
+    with sandbox_server.running(faults=silent) as sandbox:
+        desk = sit(house)
+        monkeypatch.setenv("CASEDEV_BASE_URL", sandbox.url)
+        screen = desk.type("doctor", "--json", "--timeout", "3")
+    (told,) = [each for each in screen.objects if each["name"] == "upstream"]
+    assert told["level"] == "fault"
+    assert "in time" in told["said"]
+
+
+def test_a_live_run_tells_what_the_service_does_and_the_settings_that_follow(
+    odd: story.House, sit: Callable[[story.House], Desk]
+) -> None:
+    words = ["--live", odd.agent, "--yes", "--json", "--linger", "120", "--timeout", "60"]
+    screen = sit(odd).type("doctor", *words)
+    told = {each["name"]: each for each in screen.objects}
+    assert screen.code == 0, screen.err
+    assert told["callback names"]["said"] == "the run as data.runId"
+    assert "user-agent: case-dev-sandbox" in told["callback headers"]["said"]
+    assert told["event"]["setting"] == "RUNLEDGER_WEBHOOK_KEY_ENCODING=hex"
+    assert told["error: unknown run"]["said"].endswith('answers 404, {"error": {message, type, code}}')
+    assert "a close event; then the upstream ends the stream" in told["event stream"]["said"]
+    assert "x-ratelimit-limit: 1000" in told["rate limits"]["said"]
