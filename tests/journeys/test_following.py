@@ -12,10 +12,12 @@ from pathlib import Path
 from tests.journeys import story
 from tests.server import until
 
+ROOT = Path(__file__).parent.parent.parent
+
 
 def _followed(house: story.House, out: Path, *words: str) -> subprocess.Popen[bytes]:
     typed = [sys.executable, "-W", "error", "-m", "receiver", "runs", "--follow", "--cursor", "-1", *words]
-    environment = {**os.environ, "RUNLEDGER_DATA_DIR": str(house.server.folder)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RUNLEDGER_DATA_DIR": str(house.server.folder)}
     with out.open("wb") as file:
         return subprocess.Popen(typed, env=environment, stdout=file, stderr=file)
 

@@ -76,6 +76,7 @@ def hosted(name: str, folder: Path) -> Iterator[Host]:
             behind.start()
         below = behind.url if name == "beside" else f"{url}/runledger"
         environment = {each: value for each, value in os.environ.items() if not each.startswith("RUNLEDGER_")} | {
+            "PYTHONPATH": str(ROOT),
             "CASEDEV_API_KEY": sandbox_server.KEY,
             "CASEDEV_BASE_URL": sandbox.url,
             "RUNLEDGER_DATA_DIR": str(folder),
@@ -150,6 +151,7 @@ def test_addresses_that_are_answered_hold_wherever_it_is_mounted(host: Host) -> 
         ("GET", "/healthz/", 404),
         ("DELETE", "/v1/runs", 405),
         ("GET", "/callbacks/token", 405),
+        ("GET", "/webhooks/case", 405),
         ("POST", "/callbacks/forged", 404),
         ("GET", "/v1/runs?limt=1", 400),
     ],

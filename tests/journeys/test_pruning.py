@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.journeys import story
 from tests.journeys.judging import judge
 from tests.server import until
+
+ROOT = Path(__file__).parent.parent.parent
 
 
 def test_content_is_removed_beside_a_running_server(house: story.House, nonce: str) -> None:
@@ -26,7 +29,7 @@ def test_content_is_removed_beside_a_running_server(house: story.House, nonce: s
         f"story={nonce}",
         "--yes",
     ]
-    environment = {**os.environ, "RUNLEDGER_DATA_DIR": str(house.server.folder)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RUNLEDGER_DATA_DIR": str(house.server.folder)}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("The content of 1 runs is removed")
