@@ -23,7 +23,10 @@ def _scopes(value: object) -> bool:
 
 
 def _grace(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LONGEST_GRACE
+    """Whole seconds; 60.0 is as whole as 60."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return value % 1 == 0 and 0 <= value <= _LONGEST_GRACE
 
 
 _FIELDS: dict[str, checks.Check] = {
