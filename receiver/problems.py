@@ -60,6 +60,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     errors.BadSeal: INTERNAL,
     errors.UpstreamError: _UPSTREAM,
     errors.NoAnswer: _UPSTREAM,
+    errors.NotSent: _UPSTREAM,
     errors.Unreadable: _UPSTREAM,
     errors.TooLarge: _UPSTREAM,
     errors.TooDeep: _UPSTREAM,

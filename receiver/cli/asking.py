@@ -21,6 +21,7 @@ A = TypeVar("A", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
 Q = TypeVar("Q", bound=shapes.Query)
 
+Listen = Callable[[str, int], Awaitable[endpoint.Events]]
 Handler = Callable[[endpoint.Call[Any, Any]], Awaitable[endpoint.Answer]]
 
 #: A worker that was not seen for so many heartbeats is gone.
@@ -61,10 +62,14 @@ async def raw(
     query: shapes.Query | None = None,
     body: BaseModel | None = None,
     headers: Mapping[str, str] | None = None,
+    listen: Listen | None = None,
 ) -> endpoint.Answer:
-    """The whole answer. `named` is the id that stands in the path. Raises Complaint where it is none."""
+    """The whole answer. `named` is the id that stands in the path, `listen` opens the upstream's streams.
+
+    Raises Complaint where the id is none.
+    """
     call: endpoint.Call[Any, Any] = endpoint.Call(
-        context=endpoint.Context(store, backoff.Timing(), clock.now, telemetry.Telemetry()),
+        context=endpoint.Context(store, backoff.Timing(), clock.now, telemetry.Telemetry(), listen=listen),
         request=_request(b"", headers or {}),
         now=clock.now(),
         caller=OPERATOR,

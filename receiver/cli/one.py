@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import Annotated
 
@@ -16,14 +17,30 @@ PAGE = 250
 
 
 @VERBS.command()
-def show(run: options.Run, as_json: options.Json = False) -> None:
+def show(
+    run: options.Run,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Draw the events of its stream until it has ended.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
     """Show one run with all that was asked and came back.
 
+    With --follow its events come from Case.dev with your key, or from the
+    database where they were captured.
+
     \b
-    Example:
+    Examples:
       runledger show run_01hx
+      runledger show run_01hx --follow
     """
-    loop.run(_show(run, as_json))
+    if not follow:
+        loop.run(_show(run, as_json))
+        return
+    from receiver.cli import streaming
+
+    with contextlib.suppress(KeyboardInterrupt):  # the run goes on
+        loop.run(streaming.follow(run, as_json))
 
 
 async def _show(run_id: str, as_json: bool) -> None:

@@ -1,0 +1,9 @@
+"""The streams of runs that are listened to: one upstream, however many listen.
+
+Everything is bounded: channels, listeners, and the events and characters of each ring.
+"""
+
+from receiver.live.channels import HEARTBEAT, Bounds, Listening
+from receiver.live.hub import TRIES, Hub
+
+__all__ = ["HEARTBEAT", "TRIES", "Bounds", "Hub", "Listening"]

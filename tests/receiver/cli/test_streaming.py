@@ -1,0 +1,93 @@
+"""`show --follow`: from the database where the stream was captured, else from the upstream."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from storage import jobs, runs, states, transitions
+from storage.database import Database
+from storage.events import Event
+from tests import life, sandbox_server
+from tests.receiver.cli.desk import Desk, Screen
+from tests.sandbox_server import Sandbox
+
+TOLD = [
+    Event(3, "session.created", '{"type":"session.created","sessionId":"s"}'),
+    Event(
+        9, "tool.started", '{"type":"tool.started","tool":"web_search","input":{"query":"force\\u001b majeure"}}'
+    ),
+    Event(12, "run.completed", '{"type":"run.completed","status":"completed"}'),
+]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox whose runs go on until somebody ends them."""
+    with sandbox_server.running(run_seconds=300.0) as server:
+        yield server
+
+
+async def captured(database: Database) -> runs.Run:
+    run = await life.settled_run(database)
+    await database.write(jobs.wish, [jobs.Wish(states.Kind.CAPTURE, run.id, life.NOW)])
+    claim = await life.claimed(database, states.Kind.CAPTURE, run.id)
+    await database.write(transitions.keep, claim, TOLD, life.NOW)
+    await database.write(transitions.captured, claim, "it is longer than what is kept of one", life.at(9))
+    return run
+
+
+def test_a_captured_stream_is_drawn_without_the_upstream(desk: Desk) -> None:
+    run = desk.behind(captured)
+    shown = desk.type("show", run.id, "--follow")
+    assert shown.code == 0
+    lines = [line.split() for line in shown.out.splitlines()]
+    assert [line[:2] for line in lines[:3]] == [[str(each.id), each.type] for each in TOLD]
+    assert "web_search · force\N{REPLACEMENT CHARACTER} majeure" in shown.out
+    assert lines[3][:2] == ["completed", run.id]
+    assert shown.err == "runledger: not captured whole: it is longer than what is kept of one\n"
+
+
+def test_programs_are_given_an_object_a_line_and_the_run_last(desk: Desk) -> None:
+    run = desk.behind(captured)
+    *events, last = desk.type("show", run.id, "--follow", "--json").objects
+    assert [(each["id"], each["type"]) for each in events] == [(each.id, each.type) for each in TOLD]
+    assert events[2]["data"]["status"] == "completed"
+    assert (last["id"], last["status"]) == (run.id, "completed")
+
+
+def test_a_running_run_is_followed_upstream_to_its_end(
+    desk: Desk, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CASEDEV_API_KEY", sandbox_server.KEY)
+    monkeypatch.setenv("CASEDEV_BASE_URL", sandbox.url)
+    with sandbox.client() as api:
+        upstream_id = sandbox_server.new_run(api)
+        api.post(f"/agent/v1/run/{upstream_id}/exec").raise_for_status()
+    run = desk.behind(lambda database: life.running(database, upstream_id))
+    shown: list[Screen] = []
+    following = threading.Thread(target=lambda: shown.append(desk.type("show", run.id, "--follow")))
+    following.start()
+    sandbox_server.until(lambda: sandbox.calls("events"))
+    sandbox.finish(upstream_id, "completed")
+    desk.behind(lambda database: life.settle(database, run, life.result(states.COMPLETED)))
+    following.join(60)
+    (screen,) = shown
+    kinds = [line.split()[1] for line in screen.out.splitlines()]
+    assert (kinds[0], kinds[-3]) == ("session.created", "run.completed")
+    assert screen.out.splitlines()[-2].startswith(f"completed {run.id}")
+    assert screen.err.startswith("No worker was ever seen")
+
+
+def test_without_a_key_it_is_said_what_is_missing(desk: Desk) -> None:
+    run = desk.behind(life.settled_run)
+    shown = desk.type("show", run.id, "--follow")
+    assert (shown.code, shown.out) == (1, "")
+    assert "CASEDEV_API_KEY" in shown.err
+
+
+def test_a_run_that_is_not_there_is_one_sentence(desk: Desk) -> None:
+    shown = desk.type("show", "nowhere", "--follow")
+    assert (shown.code, shown.err) == (1, "runledger: there is no run of that id\n")
