@@ -77,17 +77,7 @@ class Telemetry:
             "runledger_door_group_size", "Writes per commit", buckets=GROUP_BUCKETS, registry=registry
         )
         self._commit = Histogram("runledger_door_commit_seconds", "Transaction to commit", registry=registry)
-        self._jobs = Gauge("runledger_jobs_due", "Jobs due now", ("kind",), registry=registry)
-        self._oldest = Gauge("runledger_jobs_oldest_due_seconds", "Age of the oldest due job", registry=registry)
-        self._dead = Gauge("runledger_jobs_dead", "Jobs that nobody tries any more", ("kind",), registry=registry)
-        self._failing = Gauge("runledger_jobs_failing", "Jobs whose last try failed", registry=registry)
-        self._overdue = Gauge("runledger_expectations_overdue", "Runs that should have ended", registry=registry)
-        self._deaf = Gauge(
-            "runledger_webhook_disabled",
-            "1 while the upstream sends no events to the endpoint that was registered",
-            registry=registry,
-        )
-        self._paused = Gauge("runledger_upstream_paused", "1 while the shared pause holds", registry=registry)
+        self._gauges = _Gauges(registry)
 
     def received(self, receipt: deliveries.Receipt, delivery: deliveries.Delivery) -> None:
         """A delivery was committed."""
@@ -147,6 +137,28 @@ class Telemetry:
 
     async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]:
         """The exposition in Prometheus text form and its content type. Raises Unavailable."""
+        await self._gauges.read(store, now)
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+
+
+class _Gauges:
+    """What is asked of the database."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._jobs = Gauge("runledger_jobs_due", "Jobs due now", ("kind",), registry=registry)
+        self._oldest = Gauge("runledger_jobs_oldest_due_seconds", "Age of the oldest due job", registry=registry)
+        self._dead = Gauge("runledger_jobs_dead", "Jobs that nobody tries any more", ("kind",), registry=registry)
+        self._failing = Gauge("runledger_jobs_failing", "Jobs whose last try failed", registry=registry)
+        self._overdue = Gauge("runledger_expectations_overdue", "Runs that should have ended", registry=registry)
+        self._deaf = Gauge(
+            "runledger_webhook_disabled",
+            "1 while the upstream sends no events to the endpoint that was registered",
+            registry=registry,
+        )
+        self._paused = Gauge("runledger_upstream_paused", "1 while the shared pause holds", registry=registry)
+
+    async def read(self, store: database.Database, now: datetime) -> None:
+        """Sets them all. Raises Unavailable."""
         counts, oldest = await store.read(jobs.due_counts, now)
         dead = await store.read(jobs.dead)
         for kind in states.Kind:
@@ -158,7 +170,6 @@ class Telemetry:
         endpoint = await store.read(webhooks.standing)
         self._deaf.set(endpoint is not None and endpoint.status not in (None, webhooks.ACTIVE))
         self._paused.set((await store.read(house.read)).is_paused(now))
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
 
 def configure(log_format: str, level: str) -> None:
