@@ -86,6 +86,8 @@ class Run:
     failure_source: str | None
     step_count: int
     pruned_at: datetime | None
+    captured_at: datetime | None
+    capture_note: str | None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
