@@ -55,8 +55,9 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
 def test_a_sound_house_is_all_well(odd: story.House, sit: Callable[[story.House], Desk]) -> None:
     desk = sit(odd)
     screen = desk.type("doctor", "--json", "--timeout", "60")
-    # How full the disk is of who runs this is not for us to say.
-    assert {each["level"] for each in screen.objects if each["name"] != "disk space"} == {"ok"}
+    # How full the disk and how slow the machine is of who runs this is not for us to say.
+    judged = [each for each in screen.objects if each["name"] not in ("disk space", "upstream")]
+    assert [each for each in judged if each["level"] != "ok"] == []
     assert screen.code == 0
 
 

@@ -79,9 +79,8 @@ def agent_api_judged(seen: probing.Seen) -> Finding:
         said = f"{seen.route} answers {seen.status} with what is no list of runs"
         return findings.fault("agent API", said, "CASEDEV_BASE_URL most likely leads to something else")
     if seen.error is not None:
-        return findings.warning(
-            "agent API", f"cannot be told: {seen.route} answers {seen.status}", "ask again later"
-        )
+        advice = "see to the key first" if seen.status in (401, 402, 403) else "ask again later"
+        return findings.warning("agent API", f"cannot be told: {seen.route} answers {seen.status}", advice)
     return findings.ok("agent API", f"alive: {seen.route} answers {seen.status}")
 
 
