@@ -145,6 +145,8 @@ def test_the_backend_is_told_while_the_upstream_is_away(telling: Telling, nonce:
     telling.shown(run, "delivered")
     assert [posted.told["type"] for posted in telling.distinct(nonce)] == ["run.cancelled"]
     assert telling.house.ready()[0] == 503
+    telling.house.sandbox.faults(down=False)
+    telling.shown(telling.submit(f"after_{nonce}"), "delivered")  # nobody else asks: this ends the pause
 
 
 def test_a_backend_that_wants_no_more_is_left_alone_until_a_command(telling: Telling, nonce: str) -> None:
