@@ -55,6 +55,7 @@ def _run(found: shapes.FullRun) -> list[tuple[str, tables.Cell]]:
         ("expected by", figures.NONE if found.settled_at else figures.instant(found.expected_by)),
         ("cancel wished", figures.instant(found.cancel_requested_at)),
         ("content", f"removed {figures.instant(found.pruned_at)}" if found.pruned_at else figures.NONE),
+        ("stream", _stream(found)),
         ("missing since", figures.instant(found.missing_since)),
         ("took", figures.duration(found.duration_ms)),
         ("cost", figures.dollars(found.cost_micros)),
@@ -78,6 +79,14 @@ def _told(sent: shapes.Notification) -> str:
             how = "not told yet"
     remark = f": {figures.line(sent.last_error)}" if sent.last_error else ""
     return f"{how} ({tries}){remark}"
+
+
+def _stream(found: shapes.Run) -> str:
+    """Since when its events are stored, and what is missing of them."""
+    if found.captured_at is None:
+        return figures.NONE
+    note = "" if found.capture_note is None else f", not whole: {found.capture_note}"
+    return f"captured {figures.instant(found.captured_at)}{note}"
 
 
 def _tokens(found: shapes.RunLine) -> str:

@@ -119,7 +119,7 @@ class Hub:
                 before = channel.last
                 failure = await self._read(channel)
                 failures = failures + 1 if channel.last == before else 1
-                if failure is None or not channel.began.is_set() or failures >= TRIES or _is_final(failure):
+                if failure is None or not channel.began.is_set() or failures >= TRIES or self._is_final(failure):
                     channel.finish(failure)
                     return
                 await asyncio.sleep(self._pause(failures, failure))
@@ -142,11 +142,15 @@ class Hub:
         return None
 
     def _pause(self, failures: int, failure: errors.UpstreamError) -> float:
-        wished = failure.retry_after if isinstance(failure, errors.Answered) else None
         wait = backoff.delay(failures, self._timing.backoff, self._timing.pause_most)
-        return max(wait.total_seconds(), wished or 0.0)
+        return max(wait.total_seconds(), _wished(failure))
+
+    def _is_final(self, failure: errors.UpstreamError) -> bool:
+        """Whether asking again is of no use, or not for so long that listeners had better come back."""
+        status = failure.status if isinstance(failure, errors.Answered) else 500
+        return (400 <= status < 500 and status not in _PASSING) or _wished(failure) > self._timing.pause_most
 
 
-def _is_final(failure: errors.UpstreamError) -> bool:
-    """Whether asking again is of no use."""
-    return isinstance(failure, errors.Answered) and 400 <= failure.status < 500 and failure.status not in _PASSING
+def _wished(failure: errors.UpstreamError) -> float:
+    """Seconds that the upstream wants to be left alone."""
+    return (failure.retry_after or 0.0) if isinstance(failure, errors.Answered) else 0.0

@@ -207,6 +207,19 @@ async def test_a_stream_that_breaks_for_good_is_given_up_by_name(sandbox: Sandbo
         assert len(await stage.calls()) == live.TRIES
 
 
+@pytest.mark.parametrize(("rule", "retry_after"), [("status:401", ""), ("status:404", ""), ("status:429", "60")])
+async def test_where_asking_again_is_of_no_use_it_is_left(sandbox: Sandbox, rule: str, retry_after: str) -> None:
+    async with staged(sandbox) as stage:
+        rules = [{"route": "events", "times": 1, "action": "pass"}, {"route": "events", "action": rule}]
+        switches = {"stream_cut_after": 3, "retry_after": retry_after}
+        await asyncio.to_thread(lambda: sandbox.faults(script=rules, **switches))
+        listening = await stage.hub.listen(stage.run, 0)
+        await stage.finish()
+        with pytest.raises(errors.Interrupted, match=rule[-3:]):
+            await rest(listening)
+        assert len(await stage.calls()) == 2
+
+
 async def test_one_stream_that_stalls_stands_in_nobodys_way(sandbox: Sandbox) -> None:
     async with staged(sandbox) as stalled:
         stall = [{"route": "events", "run": stalled.run, "action": "hold"}]

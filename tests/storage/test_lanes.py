@@ -1,4 +1,4 @@
-"""What asks the backend and what asks the upstream are claimed apart; what is dead is claimed by nobody."""
+"""Backend, upstream and streams are claimed apart, each for itself; what is dead is claimed by nobody."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from storage.states import Kind
 from tests import life
 
 pytestmark = pytest.mark.anyio
+
+KINDS = (Kind.CAPTURE, Kind.NOTIFY, Kind.SETTLE, Kind.SWEEP)
 
 
 async def claimed(database: Database, lane: tuple[int, ...], now: float = 0) -> list[Kind]:
@@ -40,8 +42,9 @@ def test_every_kind_has_a_lane() -> None:
 
 
 async def test_each_lane_is_claimed_for_itself(database: Database) -> None:
-    await database.write(jobs.wish, [Wish(kind, "a", life.NOW) for kind in (Kind.NOTIFY, Kind.SETTLE, Kind.SWEEP)])
+    await database.write(jobs.wish, [Wish(kind, "a", life.NOW) for kind in KINDS])
     assert await claimed(database, states.BACKEND_LANE) == [Kind.NOTIFY]
+    assert await claimed(database, states.STREAM_LANE) == [Kind.CAPTURE]
     assert await claimed(database, states.UPSTREAM_LANE) == [Kind.SETTLE, Kind.SWEEP]
 
 

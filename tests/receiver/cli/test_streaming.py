@@ -47,6 +47,7 @@ def test_a_captured_stream_is_drawn_without_the_upstream(desk: Desk) -> None:
     assert [line[:2] for line in lines[:3]] == [[str(each.id), each.type] for each in TOLD]
     assert "web_search · force\N{REPLACEMENT CHARACTER} majeure" in shown.out
     assert lines[3][:2] == ["completed", run.id]
+    assert ", not whole: it is longer" in desk.type("show", run.id).out
     assert shown.err == "runledger: not captured whole: it is longer than what is kept of one\n"
 
 
