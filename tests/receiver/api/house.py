@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -16,6 +16,7 @@ from starlette.middleware import Middleware
 from receiver import access, api, backoff, endpoint, problems
 from storage import database, ledger, transitions
 from storage import house as shared
+from storage.events import Event
 from tests import life
 
 SUBMISSION: Mapping[str, Any] = {"agentId": "agent_1", "prompt": "Review the lease."}
@@ -41,10 +42,21 @@ class Metrics:
         return b"runledger_up 1\n", "text/plain; version=0.0.4; charset=utf-8"
 
 
+async def nothing(upstream_id: str, after: int) -> endpoint.Events:
+    """Stands where live streams come from: there is no event of any run."""
+
+    async def ended() -> AsyncGenerator[Event | str, None]:
+        told: tuple[Event, ...] = ()
+        for each in told:
+            yield each
+
+    return ended()
+
+
 def context(store: database.Database, clock: Clock, **changes: Any) -> endpoint.Context:
     """What handlers work with, in tests."""
     timing = backoff.Timing(poll=0.05, slow_body=2.0)
-    return replace(endpoint.Context(store, timing, clock, Metrics()), **changes)
+    return replace(endpoint.Context(store, timing, clock, Metrics(), listen=nothing), **changes)
 
 
 def app(made: endpoint.Context) -> Starlette:
