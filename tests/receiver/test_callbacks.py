@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from receiver import app, settings, signatures
+from receiver import app, backoff, clock, settings, signatures, vault
+from storage import database, ids, transitions, webhooks
 
 pytestmark = pytest.mark.anyio
 
@@ -24,7 +25,9 @@ BODY = b'{"id":"evt_1","type":"webhook.test","data":{}}'
 async def served(folder: Path, secrets: str) -> AsyncIterator[httpx.AsyncClient]:
     """A server with these webhook secrets in its settings, and a client of it."""
     given = settings.load(env_file=None, data_dir=folder, webhook_secrets=secrets, log_level="error")
-    ledger = app.create_app(given, with_worker=False)
+    # The secrets are looked at once at the start; then a request alone is a reason to.
+    seams = app.Seams(timing=backoff.Timing(secrets=3600))
+    ledger = app.create_app(given, seams=seams, with_worker=False)
     transport = httpx.ASGITransport(app=ledger)
     async with ledger.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://ledger.test") as client:
         yield client
@@ -39,6 +42,17 @@ async def post(client: httpx.AsyncClient, key: bytes) -> httpx.Response:
         signatures.SIGNATURE_HEADER: signatures.sign(key, "dlv_1", at, BODY),
     }
     return await client.post("/webhooks/case", content=BODY, headers=headers)
+
+
+async def registered_elsewhere(folder: Path, key: bytes) -> None:
+    """Another process stores this secret of an endpoint, as `webhooks register` does."""
+    given, now = settings.load(env_file=None, data_dir=folder), clock.now()
+    text = "whsec_" + base64.b64encode(key).decode()
+    sealed = vault.Vault(settings.signing_keys(given)).seal(text, now)
+    learned = transitions.Learned(webhooks.Secret(ids.new(now), "row", sealed, now), "whe_1", None)
+    async with database.Database(given.url) as store:
+        await store.write(transitions.request_secret, "row", "https://ledger.test/webhooks/case", now)
+        await store.write(transitions.learn_secret, learned, now)
 
 
 async def test_a_forgery_is_turned_away_for_good(tmp_path: Path) -> None:
@@ -59,6 +73,15 @@ async def test_beside_a_secret_that_does_not_decode_the_others_verify_as_ever(tm
         answer = await post(client, b"another")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
         assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_what_is_signed_with_a_secret_unknown_to_this_process_is_looked_up_before_it_is_judged(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path, GOOD) as client:
+        assert (await post(client, b"another")).status_code == 401
+        await registered_elsewhere(tmp_path, b"another")
+        assert (await post(client, b"another")).status_code == 200
 
 
 async def test_a_request_without_a_signature_is_turned_away(tmp_path: Path) -> None:
