@@ -149,6 +149,12 @@ def find(connection: Connection, either_id: str) -> Run | None:
     return None if row is None else _with_tags(connection, [_run(row)])[0]
 
 
+def own_id(connection: Connection, named: str) -> str:
+    """Our id of the run that is named by ours or by the upstream's; an unknown one stays, and finds nothing."""
+    found = find(connection, named)
+    return named if found is None else found.id
+
+
 def find_many(connection: Connection, either_ids: Sequence[str]) -> dict[str, Run]:
     """The runs of those ids, ours or the upstream's, by the id that was asked for; without texts and tags."""
     found = {row.id: _run(row) for row in connection.execute(_BY_IDS, {"ids": list(either_ids)})}

@@ -12,7 +12,8 @@ Plain = endpoint.Call[None, None]
 async def list_deliveries(call: Listing) -> endpoint.Answer:
     """A page of deliveries without their bodies, newest first."""
     asked = call.query
-    query = deliveries.Query(await _run_id(call), asked.verdict, _road(asked), asked.limit, asked.cursor)
+    run_id = asked.run and await call.database.read(runs.own_id, asked.run)
+    query = deliveries.Query(run_id, asked.verdict, _road(asked), asked.limit, asked.cursor)
     found, cursor = await call.database.read(deliveries.page, query)
     lines = [shapes.Delivery.model_validate(each) for each in found]
     page = shapes.Deliveries(deliveries=lines, has_more=cursor is not None, next_cursor=cursor)
@@ -21,14 +22,6 @@ async def list_deliveries(call: Listing) -> endpoint.Answer:
 
 def _road(asked: shapes.DeliveryQuery) -> states.Road | None:
     return None if asked.road is None else states.Road(asked.road)
-
-
-async def _run_id(call: Listing) -> str | None:
-    """Our id of the run that is asked for; an unknown one stays, and finds nothing."""
-    if call.query.run is None:
-        return None
-    run = await call.database.read(runs.find, call.query.run)
-    return call.query.run if run is None else run.id
 
 
 async def get_delivery(call: Plain) -> endpoint.Answer:

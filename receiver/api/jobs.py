@@ -14,19 +14,12 @@ Plain = endpoint.Call[None, None]
 async def list_jobs(call: Listing) -> endpoint.Answer:
     """A page of jobs, newest first."""
     asked = call.query
-    query = jobs.Query(asked.kind, await _run_id(call), asked.state, asked.limit, asked.cursor)
+    run_id = asked.run and await call.database.read(runs.own_id, asked.run)
+    query = jobs.Query(asked.kind, run_id, asked.state, asked.limit, asked.cursor)
     found, cursor = await call.database.read(jobs.page, query, call.now)
     lines = [shapes.Job.of(each) for each in found]
     page = shapes.Jobs(jobs=lines, has_more=cursor is not None, next_cursor=cursor)
     return endpoint.Answer(200, page, call.link("cursor", cursor))
-
-
-async def _run_id(call: Listing) -> str | None:
-    """Our id of the run that is asked for; an unknown one stays, and finds nothing."""
-    if call.query.run is None:
-        return None
-    run = await call.database.read(runs.find, call.query.run)
-    return call.query.run if run is None else run.id
 
 
 async def list_causes(call: Grouping) -> endpoint.Answer:
