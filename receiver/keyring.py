@@ -147,14 +147,15 @@ class Keyring:
             if each.secret is None:
                 self._tell(each.trouble)
 
-    async def warnings(self, now: datetime) -> list[str]:
+    async def warnings(self, now: datetime, seen: Sequence[webhooks.Endpoint] | None = None) -> list[str]:
         """What keeps platform events from coming or from verifying, a sentence each. Raises Unavailable.
 
+        `seen` are the endpoints as the upstream shows them now, where it was asked; else the table is believed.
         A secret that cannot be used and has an end is nobody's task any more: another one signs beside it.
         """
         await self.refresh(now)
         found = [each.trouble for each in self.in_force(now) if each.secret is None and each.ends is None]
-        for endpoint in self._known.endpoints:
+        for endpoint in self._known.endpoints if seen is None else seen:
             found += _warnings(endpoint, now - self._bound)
         return found
 

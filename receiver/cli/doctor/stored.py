@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from receiver import backoff, clock, keyring, vault
+from receiver import backoff, clock, errors, keyring, vault
 from receiver.cli import figures, opening
 from receiver.cli.doctor import findings
 from receiver.cli.doctor.findings import Finding
 from receiver.cli.doctor.scene import Scene
+from receiver.upstream import client
+from receiver.upstream import webhooks as upstream
 from storage import database as door
-from storage import errors, house, inspection, jobs, migrations, runs, states, webhooks
+from storage import errors as storage_errors
+from storage import house, inspection, jobs, migrations, runs, states, webhooks
 
 #: A worker that was not seen for so many heartbeats is gone.
 HEARTBEATS = 3
@@ -42,7 +47,7 @@ async def database(scene: Scene) -> AsyncIterator[Finding]:
 async def _inspected(file: str, seconds: float) -> Finding:
     try:
         seen = await asyncio.to_thread(inspection.inspect, file, seconds / 2)
-    except errors.Unavailable as error:
+    except storage_errors.Unavailable as error:
         advice = "set RUNLEDGER_DATA_DIR to the folder that you mean, or put back the last copy of the file"
         return findings.fault("database", f"{opening.short(file)} cannot be opened: {error}", advice)
     return file_judged(seen, opening.short(file))
@@ -72,7 +77,7 @@ async def _schema(store: door.Database) -> Finding:
                 "schema", "the database is empty", "`runledger serve` fills it; or is it another?"
             )
         await store.read(migrations.check)
-    except (errors.SchemaMismatch, errors.Unavailable) as error:
+    except (storage_errors.SchemaMismatch, storage_errors.Unavailable) as error:
         said, _, advice = str(error).rpartition(": ")
         return findings.fault("schema", said or advice, advice)
     return findings.ok("schema", f"{found}, which is that of this release")
@@ -126,7 +131,7 @@ def expectations_judged(overdue: int) -> Finding:
 
 
 async def _endpoint(store: door.Database, scene: Scene, now: datetime) -> list[Finding]:
-    """The endpoint that was registered for platform events, as the server would tell of it."""
+    """The endpoint that was registered for platform events, as it stands upstream now."""
     known = await store.read(webhooks.known, now)
     if not known.endpoints:
         return []
@@ -136,12 +141,28 @@ async def _endpoint(store: door.Database, scene: Scene, now: datetime) -> list[F
     encoding, timing = scene.given.webhook_key_encoding, backoff.Timing()
     # What it would log, it tells us as warnings.
     ring = keyring.Keyring(store, vault.Vault(scene.keys), (), encoding, timing, lambda _: None)
-    return list(_endpoint_told(await ring.warnings(now), known.endpoints[0]))
+    seen = [await _seen(scene, each, now) for each in known.endpoints]
+    return list(_endpoint_told(await ring.warnings(now, seen), seen[0], now))
 
 
-def _endpoint_told(warnings: list[str], endpoint: webhooks.Endpoint) -> Iterator[Finding]:
+async def _seen(scene: Scene, endpoint: webhooks.Endpoint, now: datetime) -> webhooks.Endpoint:
+    """An endpoint with what the upstream shows of it, which is not kept; as it was where it shows nothing."""
+    key = scene.given.casedev_api_key.get_secret_value()
+    if endpoint.upstream_id is None or scene.lacks("casedev_base_url"):
+        return endpoint
+    with contextlib.suppress(errors.UpstreamError, errors.SettingsError):  # told by the check of the upstream
+        async with contextlib.aclosing(
+            client.Client(scene.given.casedev_base_url, key, timeout=scene.timeout, connections=1)
+        ) as asked:
+            status, failures = upstream.state(await asked.webhooks.get(endpoint.upstream_id))
+            return replace(endpoint, status=status, failures=failures, checked_at=now, check_error=None)
+    return endpoint
+
+
+def _endpoint_told(warnings: list[str], endpoint: webhooks.Endpoint, now: datetime) -> Iterator[Finding]:
     for sentence in warnings:
         said, _, advice = sentence.rpartition(": ")
         yield findings.warning("webhook endpoint", said or advice, advice)
     if not warnings:
-        yield findings.ok("webhook endpoint", f"{endpoint.upstream_id} is {endpoint.status or 'registered'}")
+        seen = "" if endpoint.checked_at is None else f", seen {figures.age(endpoint.checked_at, now)}"
+        yield findings.ok("webhook endpoint", f"{endpoint.upstream_id} is {endpoint.status or 'registered'}{seen}")

@@ -132,6 +132,28 @@ def test_a_test_of_an_endpoint_that_is_gone_says_how_to_get_another(
     assert (screen.code, "`runledger webhooks register`" in screen.err) == (1, True)
 
 
+@pytest.mark.parametrize("change", [{"status": "disabled"}, None])
+def test_the_doctor_asks_the_upstream_how_the_endpoint_stands(
+    desk: Desk, sandbox: sandbox_server.Sandbox, address: str, change: dict[str, str] | None
+) -> None:
+    """No server has looked since; and what the doctor sees it does not write down."""
+    path = f"/webhooks/v1/endpoints/{register(desk)['upstreamId']}"
+    with sandbox.client() as upstream:
+        (upstream.patch(path, json=change) if change else upstream.delete(path)).raise_for_status()
+    (told,) = (each for each in desk.type("doctor", "--json").objects if each["name"] == "webhook endpoint")
+    remedy = "resume" if change else "register"
+    assert (told["level"], told["advice"]) == ("warning", f"run `runledger webhooks {remedy}`")
+
+
+def test_the_doctor_goes_by_the_last_look_where_the_upstream_is_away(
+    desk: Desk, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = register(desk)
+    monkeypatch.setenv("CASEDEV_BASE_URL", "http://127.0.0.1:1")
+    (told,) = (each for each in desk.type("doctor", "--json").objects if each["name"] == "webhook endpoint")
+    assert (told["level"], told["said"].startswith(f"{known['upstreamId']} is active, seen ")) == ("ok", True)
+
+
 def test_resuming_enables_the_endpoint_again(desk: Desk, sandbox: sandbox_server.Sandbox, address: str) -> None:
     known = register(desk)
     path = f"/webhooks/v1/endpoints/{known['upstreamId']}"
