@@ -109,7 +109,9 @@ def show(found: Standing, now: datetime) -> None:
     if ours is None:
         print("No webhook endpoint is registered: `runledger webhooks register` does it.")
     else:
-        heads = [tables.Column("")] + [tables.Column(name, flexible=True) for name in ("here", "upstream")]
+        heads = [tables.Column("")] + [
+            tables.Column(name, flexible=True, folds=True) for name in ("here", "upstream")
+        ]
         tables.show(heads, _rows(ours, shown, found, now))
     for warning in found.warnings:
         print(f"! {warning}")
@@ -148,8 +150,12 @@ def _rotation(shown: webhooks.Endpoint, now: datetime) -> str:
 def spelled(held: Sequence[keyring.Held], now: datetime) -> str:
     """Secrets by their names, and until when they sign."""
     names = ["unusable" if each.secret is None else each.secret.name for each in held]
-    ends = ["" if each.ends is None else f" (ends {figures.age(each.ends, now)})" for each in held]
+    ends = ["" if each.ends is None else _end(each.ends, now) for each in held]
     return ", ".join(map("".join, zip(names, ends, strict=True))) or "none"
+
+
+def _end(at: datetime, now: datetime) -> str:
+    return f" ({'ends' if at > now else 'ended'} {figures.age(at, now)})"
 
 
 def as_json(found: Standing) -> dict[str, Any]:

@@ -188,7 +188,7 @@ CAUSES = (
     Column("jobs", right=True),
     Column("oldest", 2, right=True),
     Column("next due", 1, right=True),
-    Column("cause", flexible=True),
+    Column("cause", flexible=True, folds=True),
 )
 
 

@@ -20,6 +20,8 @@ from receiver.cli import figures
 WIDTH = 120
 #: Below this a flexible column is not worth having.
 LEAST = 28
+#: What is left to it where it stays nevertheless, so that ids stay whole.
+SCARCELY = 8
 
 STYLES = {
     "completed": "green",
@@ -45,7 +47,8 @@ Cell = str | Text
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """`rank` 0 stays; of the others the highest goes first where there is no room. A flexible one is cut.
+    """`rank` 0 stays; of the others the highest goes first where there is no room. A flexible one is cut, or
+    goes on in the next line where it `folds`.
 
     `least` is how wide it is at least, so that tables that are made one after the other agree.
     """
@@ -55,6 +58,7 @@ class Column:
     right: bool = False
     flexible: bool = False
     least: int = 0
+    folds: bool = False
 
 
 def console(*, to_stderr: bool = False) -> Console:
@@ -88,14 +92,15 @@ def made(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     spare = width - sum(natural[at] + 2 for at in kept if not columns[at].flexible) + 2
     flexible = sum(columns[at].flexible for at in kept)
+    least = LEAST if _needed(columns, natural, kept) <= width else SCARCELY
     for at in kept:
         column = columns[at]
-        room = min(natural[at], max(LEAST, spare // flexible - 2)) if column.flexible else natural[at]
+        room = min(natural[at], max(least, spare // flexible - 2)) if column.flexible else natural[at]
         table.add_column(
             column.name,
             justify="right" if column.right else "left",
-            no_wrap=True,
-            overflow="ellipsis",
+            no_wrap=not column.folds,
+            overflow="fold" if column.folds else "ellipsis",
             width=room,
         )
     for row in cleaned:
@@ -113,14 +118,19 @@ def _natural(column: Column, cells: Sequence[Text]) -> int:
 
 def _fitting(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
     """The places of the columns that stay."""
-    needed = [min(size, LEAST) if column.flexible else size for column, size in zip(columns, natural, strict=True)]
     kept = list(range(len(columns)))
-    while sum(needed[at] + 2 for at in kept) - 2 > width:
+    while _needed(columns, natural, kept) > width:
         going = max(kept, key=lambda at: (columns[at].rank, at))
         if columns[going].rank == 0:
             break
         kept.remove(going)
     return kept
+
+
+def _needed(columns: Sequence[Column], natural: Sequence[int], kept: Sequence[int]) -> int:
+    """How wide the table with these columns is at least."""
+    sizes = (min(natural[at], LEAST) if columns[at].flexible else natural[at] for at in kept)
+    return sum(size + 2 for size in sizes) - 2
 
 
 def facts(pairs: Sequence[tuple[str, Cell]]) -> Table:

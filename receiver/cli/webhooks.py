@@ -299,7 +299,7 @@ def _tell_resumed(
     if not missed:
         print("No failed delivery is missing here.")
         return
-    print(f"{len(missed)} events were missed; {len(sent)} were sent again, {len(sent) - len(absent)} have come.")
+    print(f"Events missed: {len(missed)}; sent again: {len(sent)}; of these have come: {len(sent) - len(absent)}.")
 
 
 @VERBS.command()

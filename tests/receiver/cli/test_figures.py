@@ -29,10 +29,27 @@ def _heads(columns: tuple[tables.Column, ...], rows: list[tuple[str, str, str]],
 
 def test_a_flexible_column_takes_what_is_left_and_is_cut() -> None:
     columns = (tables.Column("id"), tables.Column("text", 1, flexible=True))
-    table = tables.made(columns, [("x" * 10, "word " * 40)], 60)
-    out = Console(width=60, no_color=True)
-    with out.capture() as captured:
-        out.print(table)
-    lines = captured.get().splitlines()
+    lines = _drawn(columns, ("x" * 10, "word " * 40), 60)
     assert all(len(line) <= 60 for line in lines)
     assert lines[-1].endswith("…")
+
+
+def test_an_id_stays_whole_beside_a_text_that_has_hardly_any_room() -> None:
+    columns = (tables.Column("id"), tables.Column("text", flexible=True))
+    lines = _drawn(columns, ("x" * 36, "word " * 40), 50)
+    assert all(len(line) <= 50 for line in lines)
+    assert "x" * 36 in lines[-1]
+
+
+def test_a_column_that_folds_loses_nothing() -> None:
+    columns = (tables.Column("id"), tables.Column("text", flexible=True, folds=True))
+    lines = _drawn(columns, ("x" * 10, "word " * 40), 60)
+    assert all(len(line) <= 60 for line in lines)
+    assert sum(line.count("word") for line in lines) == 40
+
+
+def _drawn(columns: tuple[tables.Column, ...], row: tuple[str, ...], width: int) -> list[str]:
+    out = Console(width=width, no_color=True)
+    with out.capture() as captured:
+        out.print(tables.made(columns, [row], width))
+    return captured.get().splitlines()
