@@ -8,10 +8,10 @@ from receiver import errors
 from receiver.tasks import failing, settling, watching
 from receiver.tasks.context import Context
 from receiver.upstream import client, payloads
-from storage import jobs, runs, states, transitions
+from storage import backfills, jobs, runs, states, transitions
 
 #: Who acted, in the ledger's words, where no key did.
-ACTORS = {"sweep": "worker", "backfill": "operator"}
+ACTORS = {"sweep": "worker", backfills.SUBMITTER: "operator"}
 #: What the upstream answers about a run that it does not have, or no longer.
 GONE = frozenset({404, 410})
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver import access, errors
-from storage import keys, transitions
+from receiver.tasks import adopting
+from storage import backfills, keys, transitions
 from storage.database import Database
 from tests import life
 
@@ -39,6 +40,12 @@ def test_no_two_keys_are_alike() -> None:
 def test_a_key_has_a_name_that_can_be_printed(name: str) -> None:
     with pytest.raises(errors.UnusableKey, match="1 to 64"):
         access.mint(name, ["read"], life.NOW)
+
+
+@pytest.mark.parametrize("name", [backfills.SUBMITTER, *adopting.ACTORS])
+def test_no_key_has_the_name_of_what_we_submit_ourselves(name: str) -> None:
+    with pytest.raises(errors.UnusableKey, match="choose another"):
+        access.mint(name, ["submit"], life.NOW)
 
 
 @pytest.mark.parametrize("scopes", [[], ["write"], ["read", "everything"], ["READ"]])

@@ -31,8 +31,8 @@ def _rows(connection: Connection, table: Any, run_id: str) -> list[Any]:
 
 
 async def test_content_goes_and_measures_stay(database: Database) -> None:
-    asked: dict[str, Any] = {"guidance": "Be brief.", "object_ids": ("obj_1",), "request_sha256": "ab", "tags": {"matter": "7"}}
-    run = await life.settled_run(database, idempotency_key="order-1", **asked)
+    asked: dict[str, Any] = {"guidance": "Be brief.", "object_ids": ("obj_1",), "tags": {"matter": "7"}}
+    run = await life.settled_run(database, idempotency_key="order-1", request_sha256="ab", **asked)
     gone = dict.fromkeys(("prompt", "guidance", "object_ids", "output", "summary", "request_sha256"))
     assert all(getattr(run, name) for name in gone)
     assert await _pruned(database, run) == replace(run, **gone, pruned_at=LATER)  # type: ignore[arg-type]
