@@ -7,14 +7,18 @@ that was checked, by that address: were the name resolved once more, it could le
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import http
 import importlib.metadata
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent import futures
 from datetime import datetime
+from typing import Any
 
 import anyio
 import httpx2 as httpx
@@ -44,6 +48,7 @@ FAILURES: tuple[tuple[type[Exception], str], ...] = (
 _FOREIGN = tuple(foreign for foreign, _ in FAILURES)
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+LookUp = Callable[..., list[Any]]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -54,10 +59,24 @@ class Taken:
     remark: str | None = None
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """The addresses of a name, in the order in which the system prefers them. Raises OSError."""
-    found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+async def resolve(host: str, port: int, look_up: LookUp = socket.getaddrinfo) -> Sequence[str]:
+    """The addresses of a name, in the order in which the system prefers them. Raises OSError, UnicodeError.
+
+    Where name servers are silent the system takes a minute and cannot be told to stop. Each look-up has a thread
+    of its own, for which nobody waits: in the loop's few it would hold up the upstream's, and the process's end.
+    """
+    answer: futures.Future[list[Any]] = futures.Future()
+    answer.set_running_or_notify_cancel()  # from now on it may be given up, and answered all the same
+    threading.Thread(target=_look_up, args=(look_up, host, port, answer), daemon=True).start()
+    found = await asyncio.wrap_future(answer)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _look_up(look_up: LookUp, host: str, port: int, answer: futures.Future[list[Any]]) -> None:
+    try:
+        answer.set_result(look_up(host, port, type=socket.SOCK_STREAM))
+    except (OSError, UnicodeError) as error:
+        answer.set_exception(error)
 
 
 class Notifier:
@@ -132,7 +151,7 @@ class Notifier:
     async def _addresses(self) -> Sequence[str]:
         """Where the name leads. One address that is not public is enough to turn it down."""
         port = self._url.port or {"https": 443, "http": 80}[self._url.scheme]
-        found = (await self._resolve(self._url.host, port))[:ADDRESSES]
+        found = (await self._resolve(self._url.raw_host.decode("ascii"), port))[:ADDRESSES]
         if not found:
             raise errors.NotDelivered("the backend's name has no address")
         private = next((each for each in found if not addresses.is_public(each)), None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -51,6 +53,25 @@ def leading(*addresses: str) -> Callable[[str, int], Any]:
         return addresses
 
     return resolve
+
+
+async def test_silent_name_servers_hold_up_nobody_elses_look_up() -> None:
+    """The loop has a few threads for that; whoever asks for the upstream's address gets one of them at once."""
+    gate = threading.Event()
+
+    def silent(*_: object, **__: object) -> list[Any]:
+        gate.wait()
+        return []
+
+    stuck = [asyncio.ensure_future(notify.resolve("backend.test", 443, silent)) for _ in range(100)]
+    await asyncio.sleep(0)
+    assert await asyncio.to_thread(threading.active_count) > 100
+    for each in stuck:
+        each.cancel()  # nobody waits for them
+    assert {type(each) for each in await asyncio.gather(*stuck, return_exceptions=True)} == {
+        asyncio.CancelledError
+    }
+    gate.set()
 
 
 async def test_each_secret_signs_what_is_sent(told: Backend) -> None:
