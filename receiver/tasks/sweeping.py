@@ -19,11 +19,10 @@ SINGLES = 50
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """One sweep: when it began, how far back it must go (None: not at all), submissions that may have strays."""
+    """One sweep: when it began, and how far back it must go; None where there is nothing to look for."""
 
     started: datetime
     horizon: datetime | None
-    unlinked: Sequence[runs.Run]
 
 
 async def sweep(context: Context, claim: jobs.Claim) -> None:
@@ -33,7 +32,7 @@ async def sweep(context: Context, claim: jobs.Claim) -> None:
     if this.horizon is not None:
         met = True
         async for page, last in _pages(context, this.horizon):
-            met = await _read_page(context, this, page) and met
+            met = await _read_page(context, page) and met
             whole = last and met
     elif (await context.database.read(house.read)).pause_streak > 0:
         await context.upstream.list(limit=1)  # where nothing else is asked, nobody would learn that it is over
@@ -57,7 +56,7 @@ async def _begin(context: Context) -> _Pass:
     if context.adopt_all:
         swept_at = (await database.read(house.read)).swept_at
         reach.append((swept_at or started) - skew)
-    return _Pass(started, min(reach, default=None), unlinked)
+    return _Pass(started, min(reach, default=None))
 
 
 async def _pages(context: Context, horizon: datetime) -> AsyncIterator[tuple[Sequence[payloads.Listed], bool]]:
@@ -73,24 +72,30 @@ async def _pages(context: Context, horizon: datetime) -> AsyncIterator[tuple[Seq
         cursor = page.next_cursor
 
 
-async def _read_page(context: Context, this: _Pass, page: Sequence[payloads.Listed]) -> bool:
+async def _read_page(context: Context, page: Sequence[payloads.Listed]) -> bool:
     """Whether all that the page shows could be dealt with."""
     seen = [transitions.Seen(each.id, each.status, each.started_at) for each in page]
     told = await context.database.write(transitions.observe, seen, context.clock())
+    if not told.strangers:
+        return True
+    # Read after the page came: whoever made a run on it by a call that is under way stands here.
+    unlinked = await context.database.read(runs.unlinked)
+    if len(unlinked) >= runs.UNLINKED:
+        return False
     met = True
     for listed in page:
         if listed.id in told.strangers:
-            met = await _meet_stranger(context, this, listed) and met
+            met = await _meet_stranger(context, unlinked, listed) and met
     return met
 
 
-async def _meet_stranger(context: Context, this: _Pass, listed: payloads.Listed) -> bool:
+async def _meet_stranger(context: Context, unlinked: Sequence[runs.Run], listed: payloads.Listed) -> bool:
     """A run we don't know: a stray of ours is cancelled, one that is no longer queued may be adopted.
 
     What is queued and no stray may be the backend's own and is never touched. Only what one call has started can
     be a stray that is not queued. False where it could not be told.
     """
-    alike = [each for each in this.unlinked if looking.resembles(each, listed)]
+    alike = [each for each in unlinked if looking.resembles(each, listed)]
     if any(each.upstream_id is None and not each.is_terminal for each in alike):
         return True  # its start job looks first
     is_queued = listed.status is states.QUEUED
@@ -98,7 +103,7 @@ async def _meet_stranger(context: Context, this: _Pass, listed: payloads.Listed)
     orphaned = await _orphan(context, likely, listed.id) if likely else False
     if orphaned is None or orphaned or is_queued:
         return orphaned is not None
-    if context.adopt_all and len(this.unlinked) < runs.UNLINKED:
+    if context.adopt_all:
         await _adopt(context, listed.id)
     return True
 
@@ -124,6 +129,8 @@ async def _parent(context: Context, alike: Sequence[runs.Run], upstream_id: str)
     if not any(each.instructions for each in likely):
         return likely[0] if likely and details.status is states.QUEUED else None
     found = await looking.candidate(context, details)
+    if found.instructions is None and details.status in states.LIVE:
+        return None  # an agent that is made for a run is there as long as it goes on
     certain = [each for each in likely if each.instructions and found.may_be_of(each, skew)]
     return certain[0] if certain else None
 

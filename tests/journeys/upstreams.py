@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -12,11 +12,13 @@ from receiver import backoff, clock, tasks, telemetry
 from receiver.upstream import client
 from storage.database import Database
 
+Later = Coroutine[None, None, httpx.Response]
+
 
 @asynccontextmanager
 async def answering(
     database: Database,
-    answer: Callable[[httpx.Request], httpx.Response],
+    answer: Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], Later],
     body_limit: int = 1 << 20,
     now: Callable[[], datetime] = clock.now,
 ) -> AsyncIterator[tasks.Context]:
