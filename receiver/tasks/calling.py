@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from receiver import backoff, errors
 from receiver.tasks import failing, looking, watching
 from receiver.tasks.context import Context
-from storage import jobs, runs, states, transitions
+from storage import house, jobs, runs, states, transitions
 
 #: What a submission ends with whose call was lost; and who says so.
 LOST = (
@@ -59,7 +59,12 @@ async def _acquire(context: Context, claim: jobs.Claim, run: runs.Run) -> bool:
 
 
 async def _send(context: Context, claim: jobs.Claim, run: runs.Run) -> bool:
-    """Makes the call once, after it is marked as being made."""
+    """Makes the call once, after it is marked as being made.
+
+    While there is trouble the list is asked before: an outage that answers the call might cost the run.
+    """
+    if (await context.database.read(house.read)).pause_streak > 0:
+        await context.upstream.list(limit=1)
     if not await context.database.write(transitions.calling, claim, context.clock()):
         await context.database.write(jobs.again, claim, context.clock())
         return False

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import httpx2 as httpx
 import pytest
 
-from tests import sandbox_server, server
-from tests.journeys import story
+from receiver import errors, tasks
+from storage import house, states
+from storage.database import Database
+from tests import life, sandbox_server, server
+from tests.journeys import story, upstreams
 from tests.journeys.judging import judge
 from tests.journeys.test_twins import both
 from tests.server import until
@@ -85,6 +89,23 @@ def test_while_nobody_listens_upstream_nothing_was_sent(tmp_path: Path, nonce: s
             with sandbox_server.running(port=port) as sandbox:
                 until(lambda: api.get(f"/v1/runs/{run['id']}").json()["status"] == "completed")
                 assert [each["execCount"] for each in sandbox.runs()] == [1]
+
+
+@pytest.mark.anyio
+async def test_while_there_is_trouble_another_call_goes_ahead(database: Database) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return httpx.Response(503)
+
+    run = await life.accepted(database, agent_id=None, instructions="You review leases.")
+    await database.write(house.pause, life.at(1), "503", life.NOW)
+    async with upstreams.answering(database, answer, now=lambda: life.at(2)) as context:
+        with pytest.raises(errors.Answered):
+            await tasks.run(context, await life.claimed(database, states.Kind.START, run.id))
+    assert asked == ["/agent/v1/run"]
+    assert (await life.found(database, run.id)).stray_since is None
 
 
 def test_a_strangers_run_of_the_same_prompt_is_not_taken(slow_house: story.House, nonce: str) -> None:
