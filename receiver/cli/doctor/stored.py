@@ -154,7 +154,10 @@ async def _seen(scene: Scene, endpoint: webhooks.Endpoint, now: datetime) -> web
         async with contextlib.aclosing(
             client.Client(scene.given.casedev_base_url, key, timeout=scene.timeout, connections=1)
         ) as asked:
-            status, failures = upstream.state(await asked.webhooks.get(endpoint.upstream_id))
+            shown = await asked.webhooks.get(endpoint.upstream_id)
+            if shown is None:
+                await asked.webhooks.list()  # where that is not there either, all is, and the endpoint is not gone
+            status, failures = upstream.state(shown)
             return replace(endpoint, status=status, failures=failures, checked_at=now, check_error=None)
     return endpoint
 

@@ -145,11 +145,13 @@ def test_the_doctor_asks_the_upstream_how_the_endpoint_stands(
     assert (told["level"], told["advice"]) == ("warning", f"run `runledger webhooks {remedy}`")
 
 
+@pytest.mark.parametrize("place", ["where nobody listens", "where all is 404"])
 def test_the_doctor_goes_by_the_last_look_where_the_upstream_is_away(
-    desk: Desk, address: str, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, sandbox: sandbox_server.Sandbox, address: str, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     known = register(desk)
-    monkeypatch.setenv("CASEDEV_BASE_URL", "http://127.0.0.1:1")
+    nobody, other = f"http://127.0.0.1:{free_port()}", f"{sandbox.url}/elsewhere"
+    monkeypatch.setenv("CASEDEV_BASE_URL", nobody if place == "where nobody listens" else other)
     (told,) = (each for each in desk.type("doctor", "--json").objects if each["name"] == "webhook endpoint")
     assert (told["level"], told["said"].startswith(f"{known['upstreamId']} is active, seen ")) == ("ok", True)
 
