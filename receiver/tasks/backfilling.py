@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
 from receiver import errors
-from receiver.tasks import adopting, failing
+from receiver.tasks import adopting, failing, looking
 from receiver.tasks.context import Context
 from receiver.upstream import payloads
-from storage import backfills, house, ids, jobs, states, transitions
+from storage import backfills, house, ids, jobs, runs, states, transitions
 from storage import errors as storage_errors
 
 #: How often in a row the list may fail, but for the limit, before the walk is given up for now.
@@ -41,7 +41,9 @@ async def walk(context: Context, walk: backfills.Walk) -> AsyncIterator[backfill
             walk = await context.database.write(backfills.from_the_top, walk)
             page = await _page(context, walk)
         was_left = False
-        walk = await context.database.write(transitions.turn, walk, _turned(context, walk, page))
+        # Read after the page came: a submission whose call made a run on it stands here, or knows it by now.
+        unlinked = await context.database.read(runs.unlinked)
+        walk = await context.database.write(transitions.turn, walk, _turned(context, walk, page, unlinked))
         yield walk
 
 
@@ -79,14 +81,27 @@ async def _wait_for_pause(context: Context) -> None:
         await asyncio.sleep(min(LOOK, max(0.0, left)))
 
 
-def _turned(context: Context, walk: backfills.Walk, page: payloads.Page) -> transitions.Turned:
-    now = context.clock()
+def _turned(
+    context: Context, walk: backfills.Walk, page: payloads.Page, unlinked: Sequence[runs.Run]
+) -> transitions.Turned:
+    now, skew = context.clock(), timedelta(seconds=context.timing.clock_skew)
+    open_ = [each for each in unlinked if each.upstream_id is None and not each.is_terminal]
     dated = [each.created_at for each in page.runs if each.created_at is not None]
     is_over = not page.has_more or (walk.since is not None and bool(dated) and min(dated) < walk.since)
     if not is_over and page.next_cursor in (None, walk.cursor):
         raise errors.Unreadable("GET /agent/v1/run", "the list goes on, but has no usable cursor")
-    found = [_adopted(each, now) for each in page.runs if _is_asked_for(each, walk)]
+    found = [
+        _adopted(each, now)
+        for each in page.runs
+        if _is_asked_for(each, walk) and not any(_may_have_made(run, each, skew) for run in open_)
+    ]
     return transitions.Turned(found, page.next_cursor, now if is_over else None)
+
+
+def _may_have_made(run: runs.Run, listed: payloads.Listed, skew: timedelta) -> bool:
+    """Whether the submission's own job may be about to find this run: then it is not ours to take."""
+    is_late = listed.created_at is None or listed.created_at >= run.accepted_at - skew
+    return is_late and looking.resembles(run, listed)
 
 
 def _is_asked_for(listed: payloads.Listed, walk: backfills.Walk) -> bool:

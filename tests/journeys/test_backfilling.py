@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.journeys import story
+import httpx2 as httpx
+import pytest
+
+from receiver.tasks import backfilling
+from storage import backfills, links, states, transitions
+from storage.database import Database
+from tests import life
+from tests.journeys import story, upstreams
 from tests.journeys.judging import judge
 from tests.receiver.cli import desk
 
@@ -21,3 +28,22 @@ def test_the_server_fetches_what_a_backfill_finds(house: story.House, nonce: str
     found = judge(house, nonce, settled_by="sweep", records=3, execs=3)
     assert {run["upstream_id"] for run in found} == set(past)
     assert len(house.calls("details", nonce)) == 3
+
+
+@pytest.mark.anyio
+async def test_what_a_lost_call_may_have_made_is_left_to_it(database: Database) -> None:
+    line = {"agentId": "agent_x", "prompt": "Review the lease.", "status": "completed"}
+    listed = [
+        {**line, "id": "run_mine", "createdAt": life.at(5).isoformat()},
+        {**line, "id": "run_old", "createdAt": life.at(-9000).isoformat()},
+        {**line, "id": "run_other", "createdAt": life.at(5).isoformat(), "prompt": "Review the will."},
+    ]
+    run = await life.accepted(database, agent_id=None, instructions="x", prompt="Review the lease.")
+    await database.write(transitions.calling, await life.claimed(database, states.Kind.START, run.id), life.at(1))
+    asked = backfills.Walk("w", None, None, None, None, 0, 0, life.at(10), None)
+    page = httpx.Response(200, json={"runs": listed, "hasMore": False})
+    async with upstreams.answering(database, lambda _: page, now=lambda: life.at(10)) as context:
+        begun = await database.write(backfills.begin, asked, anew=False)
+        walked = [each async for each in backfilling.walk(context, begun)]
+    assert [(each.seen, each.taken) for each in walked] == [(2, 2)]
+    assert set(await database.read(links.known, [each["id"] for each in listed])) == {"run_old", "run_other"}
