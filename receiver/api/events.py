@@ -9,8 +9,9 @@ from collections.abc import AsyncGenerator
 from receiver import access, endpoint, errors, shapes
 from storage import events, runs
 
-#: Events that are read from the database at once, and the least seconds between two looks at a run.
-PAGE = 500
+#: Events that are read from the database at once: what each reader of a replay holds in memory.
+PAGE = 32
+#: The least seconds between two looks at a run.
 LOOK = 0.1
 
 Streaming = endpoint.Call[shapes.EventQuery, None]
@@ -67,6 +68,8 @@ async def _source(call: Streaming, run: runs.Run, after: int) -> endpoint.Events
 async def _stored(call: Streaming, run: runs.Run, after: int) -> AsyncGenerator[events.Event | str, None]:
     """What was captured; with a word where that is not all."""
     while page := await call.database.read(events.read, run.id, after, PAGE):
+        if call.context.stopping.is_set():
+            raise errors.Interrupted("the server stops: connect again")
         for event in page:
             yield event
         after = page[-1].id

@@ -63,7 +63,8 @@ class Endpoint:
     def _response(self, answer: Answer) -> ASGIApp:
         headers = {"cache-control": "no-store", **answer.headers}
         if answer.events is not None:
-            return streaming.EventStream(answer.events, headers, self._context.timing.slow_reader)
+            patience, stopping = self._context.timing.slow_reader, self._context.stopping
+            return streaming.EventStream(answer.events, headers, patience, stopping)
         body = answer.body
         if isinstance(body, BaseModel):
             body = body.model_dump_json(by_alias=True).encode()

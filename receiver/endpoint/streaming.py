@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Mapping
 from typing import Protocol
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from receiver import errors
 from storage import errors as storage_errors
@@ -15,6 +15,8 @@ from storage import events
 
 #: The event after the last one: who reads on would only connect again.
 CLOSE = b'event: close\ndata: {"type":"close"}\n\n'
+#: Seconds in which a stream has to end once the server stops.
+GRACE = 1.0
 
 
 class Events(Protocol):
@@ -26,43 +28,76 @@ class Events(Protocol):
 
 
 class EventStream:
-    """Sends what comes until it ends, the client hangs up, or has taken nothing for `patience` seconds."""
+    """Sends what comes until it ends, the client hangs up, or has taken nothing for `patience` seconds.
 
-    def __init__(self, source: Events, headers: Mapping[str, str], patience: float) -> None:
+    Who does not take it is cut off, and at the server's stop everybody soon is: what was written waits in memory
+    for a reader, and the stop waits as well.
+    """
+
+    def __init__(
+        self, source: Events, headers: Mapping[str, str], patience: float, stopping: asyncio.Event
+    ) -> None:
         # Proxies that buffer would hold events back until there are many of them.
         own = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
-        self._headers = [(name.encode(), value.encode()) for name, value in {**headers, **own}.items()]
+        lines = [(name.encode(), value.encode()) for name, value in {**headers, **own}.items()]
+        self._start: Message = {"type": "http.response.start", "status": 200, "headers": lines}
         self._source = source
         self._patience = patience
+        self._stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.aclosing(self._source):
-            await send({"type": "http.response.start", "status": 200, "headers": self._headers})
             if scope["method"] == "HEAD":
+                await send(self._start)
                 await send({"type": "http.response.body", "body": b""})
                 return
             async with asyncio.TaskGroup() as group:
                 telling = group.create_task(self._tell(send))
-                watching = group.create_task(_hung_up(receive))
-                await asyncio.wait([telling, watching], return_when=asyncio.FIRST_COMPLETED)
+                gone = group.create_task(_hung_up(receive))
+                stop = group.create_task(self._stopping.wait())
+                await asyncio.wait([telling, gone, stop], return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait([telling, gone], timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
+                is_told = telling.done() and telling.result()
                 telling.cancel()
-                watching.cancel()
+                stop.cancel()
+                if is_told or gone.done() or not _cut(receive):
+                    gone.cancel()
 
-    async def _tell(self, send: Send) -> None:
-        with contextlib.suppress(TimeoutError):
+    async def _tell(self, send: Send) -> bool:
+        """Whether the client has taken it all."""
+        try:
+            await self._send(send, self._start)
             try:
                 async for each in self._source:
-                    await self._send(send, encoded(each))
-                await self._send(send, CLOSE)
+                    await self._write(send, encoded(each))
+                await self._write(send, CLOSE)
             except errors.Interrupted as interrupted:
-                await self._send(send, encoded(str(interrupted)))
+                await self._write(send, encoded(str(interrupted)))
             except storage_errors.StorageError:
-                await self._send(send, encoded("the database cannot be used now: connect again"))
-            await self._send(send, b"", more=False)
+                await self._write(send, encoded("the database cannot be used now: connect again"))
+            await self._write(send, b"", more=False)
+        except TimeoutError:
+            return False
+        return True
 
-    async def _send(self, send: Send, body: bytes, *, more: bool = True) -> None:
+    async def _write(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        await self._send(send, {"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _send(self, send: Send, message: Message) -> None:
         async with asyncio.timeout(self._patience):
-            await send({"type": "http.response.body", "body": body, "more_body": more})
+            await send(message)
+
+
+def _cut(receive: Receive) -> bool:
+    """Ends the connection, with all that waits to be read there; False where the server does not let us.
+
+    ASGI has no word for it. Of uvicorn's `receive` the transport is known, where nobody has wrapped it.
+    """
+    transport = getattr(getattr(receive, "__self__", None), "transport", None)
+    if transport is None:
+        return False
+    transport.abort()
+    return True
 
 
 async def _hung_up(receive: Receive) -> None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2 as httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.types import Receive, Scope, Send
 
+from receiver.cli import listening
 from receiver.endpoint import streaming
 from storage import errors as storage_errors
 from storage.events import Event
@@ -18,13 +23,16 @@ pytestmark = pytest.mark.anyio
 
 SCOPE: dict[str, Any] = {"type": "http", "method": "GET"}
 EVENT = Event(1, "session.created", "{}")
+LARGE = Event(1, "message.part.updated", "x" * (1 << 18))
 
 
 class Source:
     """Events without end, or up to an error; knows when it was let go."""
 
-    def __init__(self, error: Exception | None = None) -> None:
+    def __init__(self, error: Exception | None = None, event: Event = EVENT) -> None:
         self.error = error
+        self.event = event
+        self.told = 0
         self.is_closed = False
 
     def __aiter__(self) -> Source:
@@ -34,7 +42,8 @@ class Source:
         await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
-        return EVENT
+        self.told += 1
+        return self.event
 
     async def aclose(self) -> None:
         self.is_closed = True
@@ -52,8 +61,59 @@ async def test_who_takes_nothing_is_dropped() -> None:
         if len(sent) > 3:
             await never()
 
-    await streaming.EventStream(source, {}, 0.01)(SCOPE, never, send)
+    await streaming.EventStream(source, {}, 0.01, asyncio.Event())(SCOPE, never, send)
     assert len(sent) == 4
+    assert source.is_closed
+
+
+class App:
+    """Answers everything with a stream; knows whether the client's connection is gone."""
+
+    def __init__(self, stream: streaming.EventStream) -> None:
+        self.stream = stream
+        self.is_cut = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self.stream(scope, receive, send)
+            self.is_cut = (await receive())["type"] == "http.disconnect"
+            return
+        for phase in ("startup", "shutdown"):
+            await receive()
+            await send({"type": f"lifespan.{phase}.complete"})
+
+
+async def eventually(check: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not check():
+            await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def unread(app: App) -> AsyncIterator[None]:
+    """A server, and a client of it who never reads a byte."""
+    bound = listening.bind("127.0.0.1", 0)
+    async with listening.running(app, bound):
+        with socket.create_connection(bound.getsockname()) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            yield
+
+
+async def test_what_was_written_for_who_never_reads_does_not_wait_for_him() -> None:
+    source = Source(event=LARGE)
+    app = App(streaming.EventStream(source, {}, 0.05, asyncio.Event()))
+    async with unread(app):
+        await eventually(lambda: app.is_cut)
+    assert source.is_closed
+
+
+async def test_a_stop_does_not_wait_for_who_never_reads() -> None:
+    source, stop = Source(event=LARGE), asyncio.Event()
+    app = App(streaming.EventStream(source, {}, 1e6, stop))
+    async with unread(app):
+        await eventually(lambda: source.told > 0)
+        stop.set()
+        await eventually(lambda: app.is_cut)
     assert source.is_closed
 
 
@@ -67,7 +127,7 @@ async def test_who_hangs_up_is_forgotten() -> None:
         await gone.wait()
         return {"type": "http.disconnect"}
 
-    await streaming.EventStream(source, {}, 60)(SCOPE, receive, send)
+    await streaming.EventStream(source, {}, 60, asyncio.Event())(SCOPE, receive, send)
     assert source.is_closed
 
 
@@ -78,7 +138,7 @@ async def test_trouble_of_the_database_ends_the_stream_by_name() -> None:
         sent.append(message)
 
     source = Source(storage_errors.Unavailable("disk I/O error"))
-    await streaming.EventStream(source, {}, 60)(SCOPE, never, send)
+    await streaming.EventStream(source, {}, 60, asyncio.Event())(SCOPE, never, send)
     assert sent[1]["body"] == b": the database cannot be used now: connect again\n\n"
     assert sent[2] == {"type": "http.response.body", "body": b"", "more_body": False}
 

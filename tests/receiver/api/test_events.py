@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Any
 
@@ -9,6 +10,8 @@ import httpx2 as httpx
 import pytest
 
 from receiver import backoff, endpoint, errors
+from receiver.api import events as streams
+from receiver.upstream import streams as upstream_streams
 from storage import events, filters, jobs, runs, states, transitions
 from storage.database import Database
 from storage.events import Event
@@ -91,9 +94,22 @@ async def test_it_is_found_by_the_upstreams_id_too(house: House) -> None:
 
 
 async def test_a_long_stream_is_read_in_pages(house: House) -> None:
-    told = [Event(number, "message.part.updated", "{}") for number in range(1, 1201)]
+    told = [Event(number, "message.part.updated", "{}") for number in range(1, 10 * streams.PAGE + 2)]
     run = await captured(house.database, told)
     assert read(await house.get(f"/v1/runs/{run.id}/events")) == sent(told)
+
+
+def test_a_page_of_the_largest_events_is_no_burden() -> None:
+    assert streams.PAGE * upstream_streams.DATA_LIMIT <= 8 << 20
+
+
+async def test_a_replay_does_not_hold_up_a_stop(database: Database) -> None:
+    stop = asyncio.Event()
+    async for house in listening(database, None, stopping=stop):
+        run = await captured(database)
+        stop.set()
+        response = await house.get(f"/v1/runs/{run.id}/events")
+        assert response.text == ": the server stops: connect again\n\n"
 
 
 async def test_it_is_resumed_by_parameter_or_header_and_the_header_wins(house: House) -> None:
