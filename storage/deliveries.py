@@ -14,6 +14,8 @@ from storage.tables import DELIVERIES, REJECTIONS
 
 #: Duplicates of one key that are kept as rows; later ones raise the accepted row's `repeats`.
 ROWS_PER_KEY = 20
+#: The columns that hold content, as they are once it was removed.
+BLANK: Mapping[str, Any] = {"body": b"", "body_sha256": "", "headers": None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from storage import filters, ledger, runs, states
+from storage import deliveries, filters, ledger, runs, states
 from storage.columns import instant
 from storage.tables import (
     DELIVERIES,
@@ -155,8 +155,7 @@ def _erase(connection: Connection, run: Row[Any], now: datetime) -> dict[str, in
         noun: connection.execute(delete(table).where(table.c.run_id == run.id)).rowcount
         for noun, table in _ROWS.items()
     }
-    blank = {"body": b"", "body_sha256": "", "headers": None}
-    came = update(DELIVERIES).where(DELIVERIES.c.run_id == run.id).values(blank)
+    came = update(DELIVERIES).where(DELIVERIES.c.run_id == run.id).values(deliveries.BLANK)
     removed["deliveries"] = connection.execute(came).rowcount
     connection.execute(update(RUN_USAGE).where(RUN_USAGE.c.run_id == run.id).values(metadata=None, salt=b""))
     connection.execute(update(NOTIFICATIONS).where(NOTIFICATIONS.c.run_id == run.id).values(body=b""))

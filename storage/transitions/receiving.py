@@ -25,6 +25,15 @@ class _Placed:
         return None if self.run is None else self.run.id
 
     @property
+    def is_pruned(self) -> bool:
+        """Whether the content of its run was removed: then this one's is not kept either."""
+        return self.run is not None and self.run.pruned_at is not None
+
+    def row(self, **changes: Any) -> dict[str, Any]:
+        blank = deliveries.BLANK if self.is_pruned else {}
+        return deliveries.row(self.delivery, run_id=self.run_id, reason=self.reason, **blank, **changes)
+
+    @property
     def reason(self) -> str | None:
         ours = None if self.run is None else self.run.upstream_id
         named = self.delivery.upstream_id
@@ -45,8 +54,7 @@ def accept_delivery(
     nudges a run that is not settled. Answers the receipt of each by its id.
     """
     placed = _place(connection, group)
-    rows = [deliveries.row(each.delivery, run_id=each.run_id, reason=each.reason) for each in placed]
-    new = deliveries.insert_accepted(connection, rows)
+    new = deliveries.insert_accepted(connection, [each.row() for each in placed])
     holders = deliveries.holders(connection, [delivery.dedupe_key for delivery in group])
     first = [each for each in placed if holders[each.delivery.dedupe_key].id == each.delivery.id]
     again = [each for each in placed if holders[each.delivery.dedupe_key].id != each.delivery.id]
@@ -99,14 +107,7 @@ def _duplicates(
 
 def _duplicate_row(placed: _Placed, holder: deliveries.Holder) -> dict[str, Any]:
     verdict = states.Verdict.DUPLICATE.value
-    return deliveries.row(
-        placed.delivery,
-        run_id=placed.run_id,
-        reason=placed.reason,
-        verdict=verdict,
-        duplicate_of=holder.id,
-        dedupe_key=None,
-    )
+    return placed.row(verdict=verdict, duplicate_of=holder.id, dedupe_key=None)
 
 
 def _receipt(delivery_id: str, verdict: states.Verdict, placed: _Placed) -> deliveries.Receipt:
@@ -129,7 +130,8 @@ def _entry(placed: _Placed, kind: ledger.Kind) -> ledger.Entry:
         "size": len(delivery.body),
         "secretUsed": delivery.secret_used,
     }
-    return ledger.Entry(kind, delivery.received_at, placed.run_id, "upstream", facts, delivery.digests)
+    digests = () if placed.is_pruned else delivery.digests
+    return ledger.Entry(kind, delivery.received_at, placed.run_id, "upstream", facts, digests)
 
 
 def _conflict(placed: _Placed) -> ledger.Entry | None:

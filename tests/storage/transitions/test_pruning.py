@@ -133,6 +133,17 @@ async def test_what_was_removed_does_not_come_back(database: Database) -> None:
     assert await life.found(database, run.id) == run
 
 
+async def test_what_is_delivered_after_that_is_a_row_without_its_content(database: Database) -> None:
+    run = await _pruned(database, await life.settled_run(database, upstream_id="run_1"))
+    event_id = life.nonce("evt")
+    for late in (life.delivery(run_id=run.id), *(life.event("run_1", event_id=event_id) for _ in range(2))):
+        await database.write(transitions.accept_delivery, late)
+    rows = await database.read(_rows, DELIVERIES, run.id)
+    assert [(each.body, each.body_sha256, each.headers) for each in rows] == [(b"", "", None)] * 3
+    assert all(each.size > 0 for each in rows)
+    assert not any(set(each.salts) - {"tags"} for each in await ledgers.entries(database, run.id))
+
+
 async def test_a_pruned_run_still_holds_its_idempotency_key(database: Database) -> None:
     asked: dict[str, Any] = {"idempotency_key": "order-1", "request_sha256": "ab"}
     run = await _pruned(database, await life.settled_run(database, **asked))
