@@ -101,6 +101,7 @@ def orphan(connection: Connection, run_id: str, upstream_id: str, now: datetime)
 
 
 def _strayed(connection: Connection, run_id: str, upstream_id: str, now: datetime) -> None:
+    deliveries.claim_unlinked(connection, upstream_id, run_id)
     jobs.wish(connection, [jobs.Wish(states.Kind.ORPHAN, run_id, now)])
     fact = ledger.Entry(ledger.Kind.RUN_ORPHAN, now, run_id, "worker", {"upstreamId": upstream_id})
     ledger.append(connection, [fact])

@@ -77,6 +77,16 @@ async def test_salts_of_a_delivery_that_came_before_its_run_was_known_go_too(dat
     assert kept == [set(), {"body"}]
 
 
+async def test_what_came_for_an_orphan_before_it_was_known_goes_too(database: Database) -> None:
+    run = await life.settled_run(database)
+    await database.write(transitions.accept_delivery, life.event("run_stray", body=b'{"output":"Void."}'))
+    assert await database.write(transitions.orphan, run.id, "run_stray", life.at(70))
+    orphan = await life.claimed(database, states.Kind.ORPHAN, run.id, life.at(70))
+    await database.write(jobs.done, orphan)
+    await _pruned(database, run)
+    assert [each.body for each in await database.read(_rows, DELIVERIES, run.id)] == [b""]
+
+
 async def test_what_is_open_or_recent_or_has_a_job_stays(database: Database) -> None:
     await life.running(database)
     waiting = await life.settled_run(database)
