@@ -67,7 +67,7 @@ class Application:
         self._private = private
         self._stopping = stop
         self._life = life
-        self._lives = False
+        self._began = self._lives = False
         private.router.lifespan_context = self.lifespan
 
     @asynccontextmanager
@@ -77,6 +77,9 @@ class Application:
         Starlette does not run the lifespans of what is mounted. The block has to be in the loop of the requests;
         at its end the worker drains. Raises SettingsError, InUse, SchemaMismatch, Unavailable.
         """
+        if self._began:
+            raise RuntimeError("an application lives once: make another one with create_app")
+        self._began = True
         async with self._life():
             self._lives = True
             try:

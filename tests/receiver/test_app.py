@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
 
 import httpx2 as httpx
@@ -15,11 +17,15 @@ from receiver.app import Application, create_app
 pytestmark = pytest.mark.anyio
 
 
+def made(folder: Path) -> Application:
+    return create_app(
+        settings.load(None, data_dir=folder, casedev_base_url="http://127.0.0.1:9"), with_worker=False
+    )
+
+
 @pytest.fixture
 def ledger(tmp_path: Path) -> Application:
-    return create_app(
-        settings.load(None, data_dir=tmp_path, casedev_base_url="http://127.0.0.1:9"), with_worker=False
-    )
+    return made(tmp_path)
 
 
 async def _get(host: Starlette, path: str, root: str = "") -> httpx.Response:
@@ -32,6 +38,24 @@ async def _get(host: Starlette, path: str, root: str = "") -> httpx.Response:
 async def test_without_its_lifespan_it_says_what_the_host_forgot(ledger: Application) -> None:
     with pytest.raises(RuntimeError, match=r"lifespan=ledger\.lifespan"):
         await _get(Starlette(routes=[Mount("/runledger", ledger)]), "/runledger/healthz")
+
+
+async def test_a_second_lifespan_says_that_it_needs_a_second_application(ledger: Application) -> None:
+    async with ledger.lifespan():
+        pass
+    with pytest.raises(RuntimeError, match="create_app"):
+        async with ledger.lifespan():
+            pass
+
+
+async def test_a_host_that_breaks_leaves_the_folder_free_for_the_next(ledger: Application, tmp_path: Path) -> None:
+    before = set(threading.enumerate()), asyncio.all_tasks()
+    with pytest.raises(ZeroDivisionError):
+        async with ledger.lifespan():
+            raise ZeroDivisionError
+    assert (set(threading.enumerate()), asyncio.all_tasks()) == before
+    async with made(tmp_path).lifespan():
+        pass
 
 
 async def test_it_is_found_two_mounts_deep(ledger: Application) -> None:
