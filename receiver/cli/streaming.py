@@ -89,7 +89,9 @@ def _show(each: Event | str, as_json: bool, *, is_live: bool) -> None:
         if each != live.HEARTBEAT:
             print(f"runledger: {each}", file=sys.stderr)
     elif as_json:
-        print(json.dumps({"id": each.id, "type": each.type, "data": json.loads(each.data)}), flush=True)
+        # JSON as it came, whose lines end between its parts only.
+        data = each.data.replace("\n", " ")
+        print(f'{{"id": {each.id}, "type": {json.dumps(each.type)}, "data": {data}}}', flush=True)
     else:
         out = tables.console()
         place = figures.time(clock.now()) if is_live else f"{each.id:>8}"
@@ -104,7 +106,11 @@ def gist(event: Event) -> str:
     >>> gist(Event(1, "tool.started", '{"type":"tool.started","tool":"search","input":{"q":"lease"}}'))
     'search · lease'
     """
-    return figures.line(" · ".join(islice(_texts(json.loads(event.data), _DEPTH), _TEXTS)))
+    try:
+        said = json.loads(event.data)
+    except RecursionError:  # deeper than what can be read from here
+        return ""
+    return figures.line(" · ".join(islice(_texts(said, _DEPTH), _TEXTS)))
 
 
 def _texts(value: Any, depth: int) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
-from storage import jobs, runs, states, transitions
+from storage import filters, jobs, runs, states, transitions
 from storage.database import Database
 from storage.events import Event
 from tests import life, sandbox_server
@@ -30,11 +31,11 @@ def sandbox() -> Iterator[Sandbox]:
         yield server
 
 
-async def captured(database: Database) -> runs.Run:
+async def captured(database: Database, told: Sequence[Event] = TOLD) -> runs.Run:
     run = await life.settled_run(database)
     await database.write(jobs.wish, [jobs.Wish(states.Kind.CAPTURE, run.id, life.NOW)])
     claim = await life.claimed(database, states.Kind.CAPTURE, run.id)
-    await database.write(transitions.keep, claim, TOLD, life.NOW)
+    await database.write(transitions.keep, claim, told, life.NOW)
     await database.write(transitions.captured, claim, "it is longer than what is kept of one", life.at(9))
     return run
 
@@ -57,6 +58,26 @@ def test_programs_are_given_an_object_a_line_and_the_run_last(desk: Desk) -> Non
     assert [(each["id"], each["type"]) for each in events] == [(each.id, each.type) for each in TOLD]
     assert events[2]["data"]["status"] == "completed"
     assert (last["id"], last["status"]) == (run.id, "completed")
+
+
+def test_data_that_is_spread_or_nested_however_deep_is_one_line(desk: Desk) -> None:
+    spread = Event(1, "tool.started", '{"tool":\n"search"}')
+    deep = [Event(2 + n, "tool.completed", '{"a":' * n + "1" + "}" * n) for n in range(800, 1000, 10)]
+    run = desk.behind(lambda database: captured(database, [spread, *deep]))
+    lines = desk.type("show", run.id, "--follow", "--json").out.splitlines()
+    assert json.loads(lines[0]) == {"id": 1, "type": "tool.started", "data": {"tool": "search"}}
+    assert len(lines) == 2 + len(deep)
+    drawn = desk.type("show", run.id, "--follow")
+    assert (drawn.code, drawn.out.count("tool.completed")) == (0, len(deep))
+
+
+def test_of_what_was_removed_nothing_is_drawn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CASEDEV_API_KEY", sandbox_server.KEY)
+    run = desk.behind(life.settled_run)
+    desk.behind(lambda database: database.write(transitions.prune, filters.Filter(), life.at(1000)))
+    shown = desk.type("show", run.id, "--follow")
+    assert (shown.code, shown.out) == (1, "")
+    assert "was removed by `runledger prune`" in shown.err
 
 
 def test_a_running_run_is_followed_upstream_to_its_end(
