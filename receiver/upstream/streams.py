@@ -39,23 +39,24 @@ async def read(response: httpx.Response, skipped: Callable[[str], None]) -> Asyn
         async for each in found:
             if each.event == CLOSE:
                 return
-            fault = _fault(each)
+            data = _bounded(each)
+            fault = _fault(each, data)
             if fault is not None:
                 skipped(fault)
                 continue
-            yield events.Event(int(each.id), each.event, _bounded(each))
+            yield events.Event(int(each.id), each.event, data)
             if each.event in ENDS:
                 return
     raise errors.NoAnswer(routes.EVENTS, "the stream ended before its run")
 
 
-def _fault(each: httpx.ServerSentEvent) -> str | None:
-    """Why an event cannot be used, in a word."""
+def _fault(each: httpx.ServerSentEvent, data: str) -> str | None:
+    """Why an event cannot be used, in a word. Data comes bounded: to parse megabytes would hold up the house."""
     if _ID.fullmatch(each.id) is None:
         return "id"
     if _TYPE.fullmatch(each.event) is None:
         return "type"
-    return None if _is_json(each.data) else "data"
+    return None if _is_json(data) else "data"
 
 
 def _is_json(data: str) -> bool:

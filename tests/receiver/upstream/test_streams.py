@@ -142,6 +142,18 @@ async def test_data_that_is_too_large_is_cut_out_and_named(sandbox: Sandbox, rea
     assert told["bytes"] > streams.DATA_LIMIT
 
 
+async def test_data_that_is_too_large_is_not_looked_into() -> None:
+    sent = f"id: 1\nevent: tool.completed\ndata: {'[' * streams.DATA_LIMIT}[\n\nevent: close\ndata: {{}}\n\n"
+    told = {"content-type": "text/event-stream"}
+    upstream = httpx.MockTransport(lambda request: httpx.Response(200, headers=told, content=sent.encode()))
+    skipped: Counter[str] = Counter()
+    made = client.Client("https://upstream.test", KEY, upstream)
+    async with made.events("run_1", 0, idle=60.0, skipped=skipped.update) as stream:
+        (event,) = [each async for each in stream]
+    assert json.loads(event.data) == {"type": "tool.completed", "cutOut": True, "bytes": streams.DATA_LIMIT + 1}
+    assert not skipped
+
+
 async def test_an_event_beyond_all_bounds_breaks_the_stream(sandbox: Sandbox, reader: Reader, run: str) -> None:
     sandbox.faults(stream_padding=streams.EVENT_LIMIT)
     found, failure = await reader.until_broken(run)
