@@ -21,8 +21,8 @@ _ID = re.compile(r"[0-9]{1,15}")
 
 async def stream_events(call: Streaming) -> endpoint.Answer:
     """The events behind an id, up to the end of the run."""
-    run = await _known(call)
     after = _after(call)
+    run = await _known(call)
     return endpoint.Answer(200, events=await _source(call, run, after))
 
 

@@ -55,10 +55,12 @@ async def capture(context: Context, claim: jobs.Claim) -> None:
     failure = await _read(context, run.upstream_id, store)
     await store.flush()
     if store.held.is_full:
-        note = f"it is longer than what is kept of one; the last event is {store.held.last}"
-        await context.database.write(transitions.captured, claim, note, context.clock())
+        full = f"it is longer than what is kept of one; the last event is {store.held.last}"
+        await context.database.write(transitions.captured, claim, full, context.clock())
     elif failure is None:
-        await context.database.write(transitions.captured, claim, None, context.clock())
+        # Every run has at least its end, so an empty stream is one that the upstream keeps no longer.
+        note = None if store.held.count else "the upstream has no event of it any more"
+        await context.database.write(transitions.captured, claim, note, context.clock())
     elif store.has_grown:
         due_at = context.clock() + backoff.delay(1, context.timing.backoff, context.timing.backoff_most)
         await context.database.write(jobs.again, claim, due_at)

@@ -134,6 +134,11 @@ async def test_trouble_that_the_list_shows_too_is_the_houses(stage: Stage, statu
     assert (await life.found(stage.database, stage.run.id)).captured_at is None
 
 
+async def test_a_stream_without_any_event_is_not_called_whole(stage: Stage) -> None:
+    await stage.capture(Upstream(END))
+    assert await stage.note() == "the upstream has no event of it any more"
+
+
 @pytest.mark.parametrize("status", [404, 410])
 async def test_a_stream_that_is_gone_ends_the_job_with_a_note(stage: Stage, status: int) -> None:
     await kept(stage.database, stage.run, told(1)[1])

@@ -199,6 +199,12 @@ async def test_a_run_that_the_upstream_does_not_know_yet_is_waited_for_and_then_
         assert told["type"] == "urn:runledger:problem:not-created-yet"
 
 
+async def test_what_is_wrong_with_a_request_is_told_before_a_run_is_waited_for(database: Database) -> None:
+    async for house in listening(database, Upstream(*TOLD)):
+        run = await life.accepted(database)
+        problem(await house.get(f"/v1/runs/{run.id}/events", headers={"Last-Event-ID": "x"}), 400)
+
+
 async def test_a_run_that_ended_before_the_upstream_knew_it_has_an_empty_stream(database: Database) -> None:
     async for house in listening(database, Upstream(*TOLD)):
         run = await life.accepted(database)
