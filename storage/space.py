@@ -16,6 +16,8 @@ PAGES = 1024
 PAUSE = 0.02
 #: Seconds to wait for another program's lock.
 BUSY = 30.0
+#: Seconds in which readers may be in the way of cutting the file off: the server's writes wait meanwhile.
+BUSY_READERS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ def give_back(url: str, *, rewrite: bool) -> Space | None:
         elif _number(connection, "auto_vacuum") == dialect.INCREMENTAL:
             _shrink(connection)
         # Only what is in the file itself can be cut off; where readers are in the way the server does it later.
+        connection.execute(f"PRAGMA busy_timeout={int(BUSY_READERS * 1000)}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         free = _number(connection, "freelist_count") * _number(connection, "page_size")
     return Space(before, _size(file), free)

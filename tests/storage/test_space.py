@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -68,6 +69,17 @@ async def test_a_file_of_before_shrinks_once_it_is_written_anew(store: Database,
     with closing(sqlite3.connect(file)) as now:
         assert now.execute("PRAGMA auto_vacuum").fetchone() == (2,)
     assert await life.told(store, (await life.accepted(store)).id) == ["run.accepted"]
+
+
+async def test_a_reader_that_stays_does_not_keep_writers_waiting_for_long(store: Database, file: Path) -> None:
+    await _live_and_prune(store)
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM runs").fetchone()
+        await life.accepted(store)
+        began = time.monotonic()
+        assert space.give_back(store.url, rewrite=False) is not None
+        assert time.monotonic() - began < space.BUSY / 2
 
 
 async def test_a_server_is_no_file() -> None:
