@@ -84,24 +84,16 @@ async def _wait_for_pause(context: Context) -> None:
 def _turned(
     context: Context, walk: backfills.Walk, page: payloads.Page, unlinked: Sequence[runs.Run]
 ) -> transitions.Turned:
-    now, skew = context.clock(), timedelta(seconds=context.timing.clock_skew)
+    now, skew = context.clock(), context.timing.clock_skew
     open_ = [each for each in unlinked if each.upstream_id is None and not each.is_terminal]
     dated = [each.created_at for each in page.runs if each.created_at is not None]
     is_over = not page.has_more or (walk.since is not None and bool(dated) and min(dated) < walk.since)
     if not is_over and page.next_cursor in (None, walk.cursor):
         raise errors.Unreadable("GET /agent/v1/run", "the list goes on, but has no usable cursor")
-    found = [
-        _adopted(each, now)
-        for each in page.runs
-        if _is_asked_for(each, walk) and not any(_may_have_made(run, each, skew) for run in open_)
-    ]
-    return transitions.Turned(found, page.next_cursor, now if is_over else None)
-
-
-def _may_have_made(run: runs.Run, listed: payloads.Listed, skew: timedelta) -> bool:
-    """Whether the submission's own job may be about to find this run: then it is not ours to take."""
-    is_late = listed.created_at is None or listed.created_at >= run.accepted_at - skew
-    return is_late and looking.resembles(run, listed)
+    asked_for = [each for each in page.runs if _is_asked_for(each, walk)]
+    # What an open submission's own job may be about to find is left to it.
+    found = [each for each in asked_for if not any(looking.resembles(run, each, skew) for run in open_)]
+    return transitions.Turned([_adopted(each, now) for each in found], page.next_cursor, now if is_over else None)
 
 
 def _is_asked_for(listed: payloads.Listed, walk: backfills.Walk) -> bool:

@@ -52,11 +52,12 @@ async def _unlinked(
 ) -> AsyncIterator[payloads.Listed]:
     """Listed runs of the agent that may be the one, linked to nothing, as far back as it can have been created."""
     cursor: str | None = None
+    skew = context.timing.clock_skew
     for _ in range(PAGES):
         page = await context.upstream.list(agent_id=run.agent_id, cursor=cursor)
         known = await context.database.read(links.known, [each.id for each in page.runs])
         for listed in page.runs:
-            if listed.id not in known and listed.status in shown and resembles(run, listed):
+            if listed.id not in known and listed.status in shown and resembles(run, listed, skew):
                 yield listed
         if not page.has_more or _is_before(page.runs, earliest):
             return
@@ -81,10 +82,18 @@ async def _details(context: Context, upstream_id: str) -> payloads.Details | Non
         return None
 
 
-def resembles(run: runs.Run, listed: payloads.Listed) -> bool:
+def resembles(run: runs.Run, listed: payloads.Listed, clock_skew: float) -> bool:
     """Whether a line of the list, with its prompt cut or left out, may stand for this submission."""
     same_agent = run.agent_id is None or listed.agent_id is None or listed.agent_id == run.agent_id
-    return same_agent and (listed.prompt is None or listed.prompt[:HEAD] == (run.prompt or "")[:HEAD])
+    same_prompt = listed.prompt is None or listed.prompt[:HEAD] == (run.prompt or "")[:HEAD]
+    return (
+        same_agent and same_prompt and (listed.created_at is None or _is_young(run, listed.created_at, clock_skew))
+    )
+
+
+def _is_young(run: runs.Run, created_at: datetime, clock_skew: float) -> bool:
+    """Whether what was created then is not older than the submission."""
+    return created_at >= run.accepted_at - timedelta(seconds=clock_skew)
 
 
 def matches(run: runs.Run, details: payloads.Details, clock_skew: float) -> bool:
@@ -95,7 +104,7 @@ def matches(run: runs.Run, details: payloads.Details, clock_skew: float) -> bool
         and (details.guidance or None) == (run.guidance or None)
         and (run.model is None or details.model == run.model)
         and details.created_at is not None
-        and details.created_at >= run.accepted_at - timedelta(seconds=clock_skew)
+        and _is_young(run, details.created_at, clock_skew)
     )
 
 

@@ -95,7 +95,7 @@ async def _meet_stranger(context: Context, unlinked: Sequence[runs.Run], listed:
     What is queued and no stray may be the backend's own and is never touched. Only what one call has started can
     be a stray that is not queued. False where it could not be told.
     """
-    alike = [each for each in unlinked if looking.resembles(each, listed)]
+    alike = [each for each in unlinked if looking.resembles(each, listed, context.timing.clock_skew)]
     if any(each.upstream_id is None and not each.is_terminal for each in alike):
         return True  # its start job looks first
     is_queued = listed.status is states.QUEUED
