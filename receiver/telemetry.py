@@ -67,7 +67,7 @@ class Telemetry:
         self._pauses = Counter("runledger_upstream_pauses", "Times the shared pause was set", registry=registry)
         self._skipped = Counter(
             "runledger_stream_events_skipped",
-            "Events of streams that could not be used",
+            "Events of streams that were passed over",
             ("why",),
             registry=registry,
         )
@@ -116,7 +116,7 @@ class Telemetry:
         log(f"notification_{result}", run_id=run_id, reason=reason)
 
     def skipped(self, reason: str) -> None:
-        """An event of an upstream stream could not be used, for its id, its type or its data."""
+        """An event of an upstream stream was passed over: for its id, its type or its data, or as a repeat."""
         self._skipped.labels(reason).inc()
 
     def streaming(self, streams: int, listeners: int) -> None:

@@ -59,12 +59,10 @@ class Channel:
         return self.failure is None and self.since <= after
 
     async def add(self, event: events.Event, patience: float) -> None:
-        """The newest event. One that repeats an id is passed over.
+        """The newest event.
 
         Waits for the fastest listener, `patience` seconds at most, before anything that nobody took is given up.
         """
-        if event.id <= self.last:
-            return
         self._ring.append(event)
         self.last, self._size = event.id, self._size + len(event.data)
         self._tell()

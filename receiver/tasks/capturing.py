@@ -29,9 +29,7 @@ class Store:
         self._size = 0
 
     async def take(self, event: events.Event) -> None:
-        """The next event. One that repeats an id is passed over. Raises Fenced."""
-        if event.id <= (self._piece[-1].id if self._piece else self.held.last):
-            return
+        """The next event. Raises Fenced."""
         self._piece.append(event)
         self._size += len(event.data)
         if len(self._piece) >= PIECE or self._size >= PIECE_SIZE:

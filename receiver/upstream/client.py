@@ -148,13 +148,13 @@ class Client:
     ) -> AsyncIterator[AsyncGenerator[events.Event, None]]:
         """A connected stream of the run's events behind the id `after`, from the first for 0, up to its end.
 
-        `idle` is how many seconds may pass without a byte; `skipped` hears why an event could not be used. Ids
-        may repeat. Raises UpstreamError, also while it is read.
+        `idle` is how many seconds may pass without a byte; `skipped` hears why an event was passed over. Ids
+        grow. Raises UpstreamError, also while it is read.
         """
         query = {"lastEventId": str(after)}
         async with (
             self._wire.stream(routes.EVENTS, run_id, query=query, idle=idle) as response,
-            contextlib.aclosing(streams.read(response, skipped)) as found,
+            contextlib.aclosing(streams.read(response, after, skipped)) as found,
         ):
             yield found
 

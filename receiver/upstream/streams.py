@@ -26,9 +26,12 @@ _ID = re.compile(r"[0-9]{1,15}", re.ASCII)
 _TYPE = re.compile(r"[\x21-\x7e]{1,100}")
 
 
-async def read(response: httpx.Response, skipped: Callable[[str], None]) -> AsyncGenerator[events.Event, None]:
-    """The events of an answer up to the run's end; `skipped` hears why one could not be used.
+async def read(
+    response: httpx.Response, after: int, skipped: Callable[[str], None]
+) -> AsyncGenerator[events.Event, None]:
+    """The events of an answer behind the id `after`, up to the run's end; `skipped` hears why one was passed over.
 
+    Their ids grow: one that does not is a "repeat".
     Raises NoAnswer where the stream ends before the run does, and what the client raises where it breaks.
     """
     response.encoding = "utf-8"  # a stream of events is nothing else, whatever its header says
@@ -44,7 +47,11 @@ async def read(response: httpx.Response, skipped: Callable[[str], None]) -> Asyn
             if fault is not None:
                 skipped(fault)
                 continue
-            yield events.Event(int(each.id), each.event, data)
+            if int(each.id) > after:
+                after = int(each.id)
+                yield events.Event(after, each.event, data)
+            else:
+                skipped("repeat")
             if each.event in ENDS:
                 return
     raise errors.NoAnswer(routes.EVENTS, "the stream ended before its run")

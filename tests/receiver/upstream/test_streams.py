@@ -133,6 +133,13 @@ async def test_junk_is_passed_over_and_counted(sandbox: Sandbox, reader: Reader,
     assert reader.skipped.keys() == {"id", "type", "data"}
 
 
+async def test_what_repeats_an_id_is_passed_over_and_counted(sandbox: Sandbox, reader: Reader, run: str) -> None:
+    whole = await reader.read(run)
+    sandbox.faults(stream_repeats=2)
+    assert await reader.read(run) == whole
+    assert reader.skipped == {"repeat": 2 * (len(whole) - 1)}  # nothing is read behind the end
+
+
 async def test_data_that_is_too_large_is_cut_out_and_named(sandbox: Sandbox, reader: Reader, run: str) -> None:
     whole = await reader.read(run)
     sandbox.faults(stream_padding=streams.DATA_LIMIT)
