@@ -42,7 +42,7 @@ def backfill(
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Store every finished run that the upstream has and Runledger does not.
+    """Store the finished runs that Case.dev has from before.
 
     It walks the upstream's list and notes each page as done, so that the same
     command goes on where Ctrl-C left it; runs that are known are passed over.
