@@ -7,8 +7,9 @@ a pause, and the job is never lost.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -122,46 +123,50 @@ class Worker:
         self._freed.set()
 
     async def _work(self, claim: jobs.Claim) -> None:
-        """The boundary of a task: whatever it raises is written to its job, or was another worker's business."""
-        log = self._context.telemetry.log.bind(kind=claim.kind.value, run_id=claim.run_id or None)
-        try:
-            await tasks.run(self._context, claim)
-            await tasks.answered(self._context)
-        except errors.UpstreamError as failure:
-            log.warning("job_failed", error=failure.summary, failures=claim.failures + 1)
+        """Carries a claim out. What it raises is written to its job, or was another worker's business."""
+        failure = await _outcome(self._carry_out(claim))
+        if failure is None:
+            return
+        self._tell(claim, failure)
+        if not isinstance(failure, storage_errors.Fenced):
             await self._release(claim, failure)
-        except storage_errors.Fenced as fenced:
-            log.info("job_fenced", reason=str(fenced))
-        except storage_errors.Unavailable as trouble:
-            log.warning("job_waits_for_database", reason=str(trouble))
-            await self._release(claim, trouble)
-        except Exception as surprise:
-            log.exception("job_broke")
-            await self._release(claim, surprise)
+
+    async def _carry_out(self, claim: jobs.Claim) -> None:
+        await tasks.run(self._context, claim)
+        await tasks.answered(self._context)
+
+    def _tell(self, claim: jobs.Claim, failure: Exception) -> None:
+        log = self._context.telemetry.log.bind(kind=claim.kind.value, run_id=claim.run_id or None)
+        if isinstance(failure, errors.UpstreamError):
+            log.warning("job_failed", error=failure.summary, failures=claim.failures + 1)
+        elif isinstance(failure, storage_errors.Fenced):
+            log.info("job_fenced", reason=str(failure))
+        elif isinstance(failure, storage_errors.Unavailable):
+            log.warning("job_waits_for_database", reason=str(failure))
+        else:
+            log.error("job_broke", exc_info=failure)
 
     async def _release(self, claim: jobs.Claim, failure: Exception) -> None:
         """Frees the job to come due again. Tries on while the database is away: a lease lasts long."""
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                if isinstance(failure, errors.UpstreamError):
-                    await tasks.failed(self._context, claim, failure)
-                else:
-                    await self._fail(claim, failure)
-            except storage_errors.Fenced:
+        for attempt in itertools.count(1):
+            trouble = await _outcome(self._free(claim, failure))
+            if trouble is None or isinstance(trouble, storage_errors.Fenced):
                 return
-            except storage_errors.Unavailable as trouble:
+            if isinstance(trouble, storage_errors.Unavailable):
                 if self._stopping.is_set():
                     return
                 await self._pass_over(trouble, attempt)
-            except Exception as surprise:
-                self._context.telemetry.log.exception("job_release_broke")
-                if failure is surprise or attempt > 3:
-                    return
-                failure = surprise
-            else:
+                continue
+            self._context.telemetry.log.error("job_release_broke", exc_info=trouble)
+            if attempt > 3:
                 return
+            failure = trouble
+
+    async def _free(self, claim: jobs.Claim, failure: Exception) -> None:
+        if isinstance(failure, errors.UpstreamError):
+            await tasks.failed(self._context, claim, failure)
+        else:
+            await self._fail(claim, failure)
 
     async def _fail(self, claim: jobs.Claim, failure: Exception) -> None:
         now = self._context.clock()
@@ -204,3 +209,12 @@ class Worker:
 def _after(due_at: datetime | None, pause: datetime | None) -> datetime | None:
     """When what is due may be done at the earliest."""
     return due_at if due_at is None or pause is None else max(due_at, pause)
+
+
+async def _outcome(work: Awaitable[None]) -> Exception | None:
+    """The boundary of a task: whatever it raises is a value from here on, None where all went well."""
+    try:
+        await work
+    except Exception as failure:  # noqa: BLE001 - handed on whole, as a value
+        return failure
+    return None

@@ -1,0 +1,41 @@
+"""The worker's boundary: whatever a task does, its job is not lost and the worker goes on."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx2 as httpx
+import pytest
+
+from receiver import clock, worker
+from storage import jobs, states
+from storage.database import Database
+from tests import life
+from tests.journeys import upstreams
+
+pytestmark = pytest.mark.anyio
+
+
+def broken(_request: httpx.Request) -> httpx.Response:
+    """A defect where nobody expects one."""
+    raise RuntimeError("a defect")
+
+
+async def failures(database: Database) -> dict[str, str]:
+    """What jobs failed with, by their runs."""
+    listed, _ = await database.read(jobs.page, jobs.Query(kind=states.Kind.SETTLE), clock.now())
+    return {job.run_id: job.last_error for job in listed if job.last_error is not None}
+
+
+async def test_a_defect_in_a_task_is_written_to_its_job_and_the_worker_goes_on(database: Database) -> None:
+    first, second = await life.running(database, "run_1"), await life.running(database, "run_2")
+    wishes = [jobs.Wish(states.Kind.SETTLE, run.id, life.NOW) for run in (first, second)]
+    await database.write(jobs.wish, wishes)
+    async with upstreams.answering(database, broken) as context:
+        working = worker.Worker(context, 1)
+        task = asyncio.create_task(working.run())
+        while not task.done() and len(found := await failures(database)) < 2:
+            await asyncio.sleep(0.01)
+        working.stop()
+        await task
+    assert found == dict.fromkeys((first.id, second.id), "RuntimeError: a defect")
