@@ -56,9 +56,9 @@ class Instant(TypeDecorator[datetime]):
         return text(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if value is None or isinstance(value, datetime):
-            return value
-        return datetime.fromisoformat(value)
+        if isinstance(value, datetime):
+            return value.astimezone(UTC)  # PostgreSQL tells it in the time zone of the session
+        return None if value is None else datetime.fromisoformat(value)
 
 
 def text(moment: datetime) -> str:

@@ -1,9 +1,10 @@
 """The door: synchronous statements behind two asynchronous calls, `read` and `write`.
 
-On SQLite one thread owns the one write connection. It is handed everything that is waiting, runs it in one
-transaction, commits once, wakes the loop once and all are answered: a commit costs the same for one and for
-sixty-four. Functions given to `write` may be run twice (a group that fails is rolled back and replayed one by
-one, so that a failing member is answered alone), so they touch nothing but the connection.
+One thread owns the one write connection. It is handed everything that is waiting, runs it in one transaction,
+commits once, wakes the loop once and all are answered: a commit costs the same for one and for sixty-four.
+Functions given to `write` may be run several times (a transaction that loses a race is begun anew; a group that
+fails is rolled back and replayed one by one, so that a failing member is answered alone), so they touch nothing
+but the connection.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
-from sqlalchemy import Connection, exc
+from sqlalchemy import Connection, RootTransaction, exc
 
 from storage import dialect, errors
 
@@ -30,6 +31,9 @@ class Keyed(Protocol):
     @property
     def weight(self) -> int: ...
 
+
+#: How often a transaction is begun that the database takes back before its commit.
+TRIES = 4
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -111,6 +115,7 @@ class Database:
         readers: int = 2,
         limits: Limits | None = None,
         observe: Callable[[Group], None] = _silent,
+        pooler: bool = False,
     ) -> None:
         self.url = url
         self._limits = limits or Limits()
@@ -123,8 +128,10 @@ class Database:
         self._idle = asyncio.Event()
         self._commits: asyncio.Future[None] | None = None
         busy = self._limits.busy_seconds
-        self._write_engine = dialect.engine(url, readonly=False, connections=1, busy_seconds=busy)
-        self._read_engine = dialect.engine(url, readonly=True, connections=readers, busy_seconds=busy)
+        self._write_engine = dialect.engine(url, readonly=False, connections=1, busy_seconds=busy, pooler=pooler)
+        self._read_engine = dialect.engine(
+            url, readonly=True, connections=readers, busy_seconds=busy, pooler=pooler
+        )
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
 
@@ -185,6 +192,12 @@ class Database:
             self._commits = self._loop.create_future()
         return self._commits
 
+    def heard(self) -> None:
+        """Something was committed, here or by another process: wakes who waits for that."""
+        if self._commits is not None:
+            self._commits.set_result(None)
+            self._commits = None
+
     async def committed(self, seconds: float) -> None:
         """Waits until something is committed through this door, `seconds` at most."""
         await asyncio.wait([self.next_commit()], timeout=seconds)
@@ -212,19 +225,39 @@ class Database:
         return group
 
     def _commit(self, group: list[_Member]) -> None:
-        """One transaction, in the writer's thread. Trouble at its edges is Unavailable: no replay mends it."""
+        """One transaction, in the writer's thread, begun anew where the database takes it back before its end."""
+        for _ in range(TRIES - 1):
+            try:
+                return self._transact(group)
+            except exc.DBAPIError as error:
+                if not dialect.is_taken_back(error):
+                    raise
+        return self._transact(group)
+
+    def _transact(self, group: list[_Member]) -> None:
+        """Trouble at its edges is Unavailable: no replay mends it."""
         names = tuple(member.function.__name__ for member in group)
         started = time.perf_counter()
-        with self._write_engine.connect() as connection:
+        with self._writing() as (connection, transaction):
+            connection.info.pop("news", None)  # of a try that was taken back
+            _run(connection, group)
+            dialect.announce(connection)
+            results = tuple(member.result for member in group)
+            self._observe(Group("before", names, time.perf_counter() - started, results))
+            with _translated():
+                transaction.commit()
+        self._observe(Group("after", names, time.perf_counter() - started, results))
+
+    @contextmanager
+    def _writing(self) -> Iterator[tuple[Connection, RootTransaction]]:
+        """A transaction of the write connection, rolled back unless the block commits it."""
+        with _translated():
+            connection = self._write_engine.connect()
+        with connection:
             with _translated():
                 transaction = connection.begin()
             with transaction:
-                _run(connection, group)
-                results = tuple(member.result for member in group)
-                self._observe(Group("before", names, time.perf_counter() - started, results))
-                with _translated():
-                    transaction.commit()
-        self._observe(Group("after", names, time.perf_counter() - started, results))
+                yield connection, transaction
 
     def _finish(self, group: list[_Member], done: Future[None]) -> None:
         """Answers a group, or has its members replayed one by one. Back on the loop."""
@@ -233,9 +266,8 @@ class Database:
             _answer(group, error)
         else:
             self._replays.extend(group)
-        if error is None and self._commits is not None:
-            self._commits.set_result(None)
-            self._commits = None
+        if error is None:
+            self.heard()
         self._busy = False
         self._idle.set()
         self._hand_over()

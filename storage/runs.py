@@ -204,7 +204,7 @@ def page(connection: Connection, query: Query) -> tuple[list[Run], str | None]:
     chosen = filters.conditions(query.wanted)
     if query.cursor is not None:
         chosen.append(_after(column, descending, cursors.parse(query.cursor, query.sort)))
-    order = [column.desc() if descending else column.asc()]
+    order = [column.desc().nulls_last() if descending else column.asc().nulls_first()]
     if name != "accepted":
         order.append(RUNS.c.seq.desc() if descending else RUNS.c.seq.asc())
     rows = connection.execute(select(*_LISTED).where(*chosen).order_by(*order).limit(query.limit + 1)).all()

@@ -103,7 +103,7 @@ def keep(connection: Connection, secret: Secret) -> bool:
     """A new secret; False where it is there already."""
     row = {each.name: getattr(secret, each.name) for each in fields(secret)}
     kept = dialect.insert(connection, WEBHOOK_SECRETS).values(row).on_conflict_do_nothing()
-    return connection.execute(kept).rowcount > 0
+    return connection.execute(kept.returning(WEBHOOK_SECRETS.c.id)).first() is not None
 
 
 def end_others(connection: Connection, endpoint_id: str, secret_id: str, at: datetime) -> None:

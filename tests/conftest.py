@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from sqlalchemy import create_engine
 
 from storage import migrations
 from storage.database import Database
+from tests import postgres
 
 #: Examples of a property. More of them: HYPOTHESIS_EXAMPLES=1000.
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "30"))
@@ -75,15 +76,60 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture(params=["sqlite"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path, template: Path) -> str:
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[postgres.Cluster]:
+    """The PostgreSQL of this process."""
+    with postgres.running() as started:
+        yield started
+
+
+BOTH = ["sqlite", "postgresql"]
+
+
+@pytest.fixture(params=BOTH)
+def database_url(request: pytest.FixtureRequest) -> str:
     """The address of a fresh database at the newest schema, once per kind of database."""
-    assert request.param == "sqlite"
+    url: str = request.getfixturevalue("file_url" if request.param == "sqlite" else "server_url")
+    return url
+
+
+@pytest.fixture
+def file_url(tmp_path: Path, template: Path) -> str:
+    """The address of a fresh embedded database, for what is said of those alone."""
     return f"sqlite:///{shutil.copy(template, tmp_path / 'runledger.db')}"
+
+
+@pytest.fixture
+def server_url(cluster: postgres.Cluster) -> str:
+    """The address of a fresh database of a server, for what is said of those alone."""
+    return cluster.emptied()
+
+
+@pytest.fixture(params=BOTH)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database in which nothing is, once per kind of database."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    cluster: postgres.Cluster = request.getfixturevalue("cluster")
+    return cluster.fresh("template0")
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """An open door to a fresh database."""
     async with Database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def embedded(file_url: str) -> AsyncIterator[Database]:
+    """An open door to a fresh embedded database."""
+    async with Database(file_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def served(server_url: str) -> AsyncIterator[Database]:
+    """An open door to a fresh database of a server."""
+    async with Database(server_url) as opened:
         yield opened

@@ -6,6 +6,7 @@ Each step is a file under `versions`, named by number; Alembic records it in the
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -13,7 +14,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from storage import errors
+from storage import dialect, errors
+from storage.tables import declare
 
 
 def config(connection: Connection | None = None) -> Config:
@@ -22,6 +24,12 @@ def config(connection: Connection | None = None) -> Config:
     made.set_main_option("script_location", str(Path(__file__).parent))
     made.attributes["connection"] = connection
     return made
+
+
+def is_of(connection: Connection, item: Any, kind: str) -> bool:
+    """Whether this kind of database has that item of the schema: some indexes are one database's alone."""
+    only = item.info.get(declare.ONLY) if kind == "index" else None
+    return only in (None, connection.dialect.name)
 
 
 def current(connection: Connection) -> str | None:
@@ -37,7 +45,11 @@ def newest() -> str:
 
 
 def upgrade(connection: Connection) -> bool:
-    """Brings a database to the newest revision; whether there was anything to do. Raises SchemaMismatch."""
+    """Brings a database to the newest revision; whether there was anything to do. Raises SchemaMismatch.
+
+    Of several at once one does it, and the others find it done.
+    """
+    dialect.one_by_one(connection, ["migrations"])
     found, wanted = current(connection), newest()
     if found == wanted:
         return False

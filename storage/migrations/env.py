@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from alembic import context
 
-from storage import columns
+from storage import columns, migrations
 from storage.tables import metadata
 
 NAMED = {
@@ -27,6 +27,7 @@ context.configure(
     target_metadata=metadata,
     render_as_batch=connection.dialect.name == "sqlite",
     render_item=render,
+    include_object=lambda item, _name, kind, _reflected, _other: migrations.is_of(connection, item, kind),
 )
 with context.begin_transaction():
     context.run_migrations()

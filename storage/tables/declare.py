@@ -14,6 +14,9 @@ from storage.columns import NAMES, Bytes, Instant, Integer64, Json
 
 metadata = MetaData(naming_convention=NAMES)
 
+#: Under this an index says which database alone has it.
+ONLY = "only"
+
 
 class Base(SQLModel):
     """All tables of ours share one metadata, so that constraints have names."""
@@ -61,6 +64,26 @@ def where(name: str, columns: str | tuple[str, ...], condition: str) -> Index:
     """A partial index: small, since it holds the rows in question only."""
     only, named = sqlalchemy.text(condition), (columns,) if isinstance(columns, str) else columns
     return Index(name, *named, sqlite_where=only, postgresql_where=only)
+
+
+def listed(table: Table, *names: str) -> None:
+    """Indexes of a table for what lists choose by: newest first among equals.
+
+    On SQLite an index ends with the rowid by itself, on PostgreSQL the key has to be named.
+    """
+    _each(table, names, [table.c[name] for name in names])
+
+
+def ordered(table: Table, *names: str) -> None:
+    """The same for what lists are ordered by, the last of `names`; where it is null comes last, as on SQLite."""
+    *before, last = (table.c[name] for name in names)
+    _each(table, names, [*before, last.desc().nulls_last()])
+
+
+def _each(table: Table, names: tuple[str, ...], server: list[Any]) -> None:
+    name = f"ix_{table.name}_{'_'.join(names)}"
+    Index(name, *(table.c[each] for each in names), info={ONLY: "sqlite"}).ddl_if(dialect="sqlite")
+    Index(f"{name}_seq", *server, table.c.seq.desc(), info={ONLY: "postgresql"}).ddl_if(dialect="postgresql")
 
 
 def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:

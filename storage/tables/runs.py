@@ -27,14 +27,6 @@ class Run(declare.Base, table=True):
         UniqueConstraint("id"),
         UniqueConstraint("upstream_id"),
         UniqueConstraint("submitted_by", "idempotency_key"),
-        Index("ix_runs_agent_id_status", "agent_id", "status"),
-        Index("ix_runs_agent_id_created_at", "agent_id", "created_at"),
-        Index("ix_runs_status", "status"),
-        Index("ix_runs_created_at", "created_at"),
-        Index("ix_runs_settled_at", "settled_at"),
-        Index("ix_runs_cost_micros", "cost_micros"),
-        Index("ix_runs_duration_ms", "duration_ms"),
-        Index("ix_runs_model", "model"),
         declare.where("ix_runs_stray", "stray_since", "stray_since IS NOT NULL"),
     )
     seq: int | None = declare.seq()
@@ -176,3 +168,9 @@ class UpstreamLink(declare.Base, table=True):
     role: str = declare.text(null=False)
     linked_at: datetime = declare.at(null=False)
     cancelled_at: datetime | None = declare.at()
+
+
+for _names in (("agent_id", "status"), ("status",), ("model",)):
+    declare.listed(declare.table(Run), *_names)
+for _names in (("agent_id", "created_at"), ("created_at",), ("settled_at",), ("cost_micros",), ("duration_ms",)):
+    declare.ordered(declare.table(Run), *_names)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, exc, func, select
 
-from storage import database, dialect, errors
+from storage import database, errors, keys
 from storage.database import Database, Group, Limits
 from storage.tables import API_KEYS
 from tests import life
+from tests.storage import beside
 
 pytestmark = pytest.mark.anyio
 
@@ -166,22 +164,15 @@ async def test_a_queue_that_was_full_takes_more_once_it_has_drained(database_url
         assert await opened.write(keep, "c") == "kept c"
 
 
-def _path(database_url: str) -> Path:
-    return Path(dialect.file_of(database_url) or "")
-
-
 async def test_a_locked_database_is_unavailable(database_url: str) -> None:
     async with Database(database_url, limits=Limits(busy_seconds=0.01)) as opened:
-        with closing(sqlite3.connect(_path(database_url), isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(errors.Unavailable, match="locked"):
-                await opened.write(keep, "a")
+        with beside.locking(database_url), pytest.raises(errors.Unavailable, match="lock"):
+            await opened.write(keep, "a")
 
 
 async def test_the_same_write_works_once_the_lock_is_gone(database_url: str) -> None:
     async with Database(database_url, limits=Limits(busy_seconds=0.01)) as opened:
-        with closing(sqlite3.connect(_path(database_url), isolation_level=None)) as other:
-            other.execute("BEGIN IMMEDIATE")
+        with beside.locking(database_url):
             await asyncio.gather(*(opened.write(keep, each) for each in "abc"), return_exceptions=True)
         await asyncio.gather(*(opened.write(keep, each) for each in "abc"))
         assert await opened.read(kept) == ["a", "b", "c"]
@@ -197,23 +188,23 @@ def _keep_much(connection: Connection, note_id: str) -> str:
     return keep(connection, note_id + "x" * 100_000)
 
 
-async def test_a_full_disk_is_unavailable(database: Database) -> None:
-    await database.write(_pages, 1)
+async def test_a_full_disk_is_unavailable(embedded: Database) -> None:
+    await embedded.write(_pages, 1)
     with pytest.raises(errors.Unavailable, match="full"):
-        await database.write(_keep_much, "a")
+        await embedded.write(_keep_much, "a")
 
 
-async def test_a_full_disk_is_answered_to_whom_it_concerns_alone(database: Database) -> None:
-    await database.write(_pages, 1)
-    much, little = await gathered(database, database.write(_keep_much, "a"), database.write(keep, "b"))
+async def test_a_full_disk_is_answered_to_whom_it_concerns_alone(embedded: Database) -> None:
+    await embedded.write(_pages, 1)
+    much, little = await gathered(embedded, embedded.write(_keep_much, "a"), embedded.write(keep, "b"))
     assert (type(much), little) == (errors.Unavailable, "kept b")
 
 
-async def test_the_next_write_works_when_there_is_room_again(database: Database) -> None:
-    await database.write(_pages, 1)
-    await asyncio.gather(database.write(_keep_much, "a"), return_exceptions=True)
-    await database.write(_pages, 1000)
-    assert (await database.write(_keep_much, "a")).startswith("kept a")
+async def test_the_next_write_works_when_there_is_room_again(embedded: Database) -> None:
+    await embedded.write(_pages, 1)
+    await asyncio.gather(embedded.write(_keep_much, "a"), return_exceptions=True)
+    await embedded.write(_pages, 1000)
+    assert (await embedded.write(_keep_much, "a")).startswith("kept a")
 
 
 async def test_closing_commits_what_is_waiting(database_url: str) -> None:
@@ -242,11 +233,10 @@ async def test_who_goes_away_before_the_answer_stops_nobody(database: Database) 
 
 async def test_a_commit_is_answered_after_it_is_durable(database_url: str) -> None:
     seen: list[tuple[str, list[str]]] = []
-    with closing(sqlite3.connect(_path(database_url), check_same_thread=False)) as other:
+    with beside.looking(database_url) as other:
 
         def look(group: Group) -> None:
-            found = other.execute("SELECT id FROM api_keys").fetchall()
-            seen.append((group.phase, [row[0] for row in found]))
+            seen.append((group.phase, [row[0] for row in other("SELECT id FROM api_keys")]))
 
         async with Database(database_url, observe=look) as opened:
             await opened.write(keep, "a")
@@ -279,7 +269,7 @@ async def test_a_read_sees_one_snapshot(database: Database) -> None:
 
 
 async def test_a_read_cannot_write(database: Database) -> None:
-    with pytest.raises(errors.Unavailable, match="readonly"):
+    with pytest.raises(errors.Unavailable, match=r"read-?only"):
         await database.read(keep, "a")
 
 
@@ -310,11 +300,56 @@ async def test_a_database_of_another_kind_is_refused_with_a_reason() -> None:
 
 
 @pytest.mark.parametrize(("name", "value"), [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)])
-async def test_both_sides_of_the_door_are_durable(database: Database, name: str, value: object) -> None:
+async def test_both_sides_of_the_door_are_durable(embedded: Database, name: str, value: object) -> None:
     def ask(connection: Connection) -> object:
         return connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
 
-    assert (await database.write(ask), await database.read(ask)) == (value, value)
+    assert (await embedded.write(ask), await embedded.read(ask)) == (value, value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("transaction_isolation", "read committed"), ("lock_timeout", "5s")])
+async def test_a_write_sees_what_others_commit_and_waits_for_their_locks_so_long(
+    served: Database, name: str, value: str
+) -> None:
+    def ask(connection: Connection) -> object:
+        return connection.exec_driver_sql(f"SHOW {name}").scalar_one()
+
+    assert await served.write(ask) == value
+
+
+async def test_a_write_that_a_deadlock_took_back_is_begun_anew(server_url: str) -> None:
+    """Two doors change two rows in opposite orders: one of them is taken back by the database."""
+    met = threading.Barrier(2)
+    tries: list[str] = []
+
+    def cross(connection: Connection, first: str, then: str) -> str:
+        tries.append(first)
+        keys.used(connection, first, life.NOW)
+        if len(tries) <= 2:
+            met.wait(10)
+        keys.used(connection, then, life.NOW)
+        return first
+
+    async with Database(server_url) as one, Database(server_url) as other:
+        await asyncio.gather(*(one.write(keep, each) for each in "ab"))
+        await asyncio.gather(one.write(cross, "a", "b"), other.write(cross, "b", "a"))
+    assert len(tries) == 3
+
+
+async def test_a_write_whose_connection_was_lost_before_its_commit_is_begun_anew(server_url: str) -> None:
+    tries: list[str] = []
+
+    def lose(connection: Connection) -> str:
+        tries.append("x")
+        if len(tries) == 1:
+            pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+            with beside.looking(server_url) as other:
+                other(f"SELECT pg_terminate_backend({pid}, 5000)")
+        return keep(connection, "a")
+
+    async with Database(server_url) as opened:
+        assert (await opened.write(lose), await opened.read(kept)) == ("kept a", ["a"])
+    assert len(tries) == 2
 
 
 async def test_errors_of_the_database_do_not_show_values(database: Database) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic import autogenerate
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, CreateTable, create_engine, inspect, text
-from sqlalchemy.dialects import sqlite
+from sqlalchemy import Connection, inspect, text
 
 from storage import dialect, errors, migrations, tables
 from storage.database import Database
@@ -20,9 +19,9 @@ pytestmark = pytest.mark.anyio
 
 
 @contextmanager
-def empty(path: Path) -> Iterator[Connection]:
-    """A connection to a database in which nothing is."""
-    engine = dialect.engine(f"sqlite:///{path / 'empty.db'}", readonly=False, connections=1)
+def opened(url: str) -> Iterator[Connection]:
+    """A connection past the door, whose transaction is committed at the end."""
+    engine = dialect.engine(url, readonly=False, connections=1)
     with engine.begin() as connection:
         yield connection
     engine.dispose()
@@ -30,44 +29,51 @@ def empty(path: Path) -> Iterator[Connection]:
 
 async def test_a_migrated_database_has_the_schema_of_the_tables(database: Database) -> None:
     def differences(connection: Connection) -> object:
-        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
-        return autogenerate.compare_metadata(context, tables.metadata)
+        def is_of(item: Any, _name: object, kind: str, _reflected: bool, _other: object) -> bool:
+            return migrations.is_of(connection, item, kind)
+
+        opts = {"compare_server_default": True, "include_object": is_of}
+        return autogenerate.compare_metadata(MigrationContext.configure(connection, opts=opts), tables.metadata)
 
     assert await database.read(differences) == []
 
 
 async def test_a_migrated_database_has_the_constraints_of_the_tables(database: Database) -> None:
-    found = await database.read(_definitions)
+    found = await database.read(_constraints)
     for table in tables.metadata.sorted_tables:
-        wanted = str(CreateTable(table).compile(dialect=sqlite.dialect()))
-        assert _constraints(found[table.name]) == _constraints(wanted), table.name
+        assert found[table.name] == {str(constraint.name) for constraint in table.constraints}, table.name
 
 
-def _definitions(connection: Connection) -> dict[str, str]:
-    rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
-    return {row.name: row.sql for row in rows}
+def _constraints(connection: Connection) -> dict[str, set[str | None]]:
+    look = inspect(connection)
+    return {
+        name: {
+            look.get_pk_constraint(name)["name"],
+            *(each["name"] for each in look.get_unique_constraints(name)),
+            *(each["name"] for each in look.get_check_constraints(name)),
+        }
+        for name in look.get_table_names()
+    }
 
 
-def _constraints(definition: str) -> set[str]:
-    return {re.sub(r"\s+", " ", found) for found in re.findall(r"CONSTRAINT [^\n]+?(?=,?\s*\n)", definition)}
-
-
-async def test_a_migrated_database_has_the_indexes_of_the_tables(database: Database) -> None:
-    assert await database.read(_indexes) == _indexes_of(tables.metadata.create_all)
-
-
-def _indexes_of(create: Callable[[Connection], None]) -> dict[str, str]:
-    engine = create_engine("sqlite://")
-    with engine.begin() as connection:
-        create(connection)
-        found = _indexes(connection)
-    engine.dispose()
-    return found
+def test_a_migrated_database_has_the_indexes_of_the_tables(empty_url: str) -> None:
+    with opened(empty_url) as connection:
+        tables.metadata.create_all(connection)
+        wanted = _indexes(connection)
+        tables.metadata.drop_all(connection)
+        migrations.upgrade(connection)
+        assert _indexes(connection) == wanted
 
 
 def _indexes(connection: Connection) -> dict[str, str]:
-    rows = connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"))
-    return {row.name: re.sub(r"\s+", " ", row.sql) for row in rows}
+    """The statements that would make them, by their names."""
+    looks = {
+        "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
+        "postgresql": "SELECT indexname, indexdef FROM pg_indexes "
+        "WHERE schemaname = 'public' AND tablename <> 'alembic_version'",
+    }
+    rows = connection.execute(text(looks[connection.dialect.name]))
+    return {name: re.sub(r"\s+", " ", made) for name, made in rows}
 
 
 def test_every_constraint_and_index_has_a_name() -> None:
@@ -76,8 +82,8 @@ def test_every_constraint_and_index_has_a_name() -> None:
         assert all(index.name for index in table.indexes), table.name
 
 
-def test_bringing_an_empty_database_up_does_something(tmp_path: Path) -> None:
-    with empty(tmp_path) as connection:
+def test_bringing_an_empty_database_up_does_something(empty_url: str) -> None:
+    with opened(empty_url) as connection:
         assert migrations.upgrade(connection)
         assert migrations.current(connection) == migrations.newest()
 
@@ -90,8 +96,8 @@ async def test_the_newest_schema_passes_the_check(database: Database) -> None:
     await database.read(migrations.check)
 
 
-def test_an_empty_database_fails_the_check_with_what_to_do(tmp_path: Path) -> None:
-    with empty(tmp_path) as connection, pytest.raises(errors.SchemaMismatch, match="runledger migrate"):
+def test_an_empty_database_fails_the_check_with_what_to_do(empty_url: str) -> None:
+    with opened(empty_url) as connection, pytest.raises(errors.SchemaMismatch, match="runledger migrate"):
         migrations.check(connection)
 
 
@@ -106,9 +112,9 @@ async def test_a_schema_of_a_later_release_is_left_alone(
         await database.write(function)
 
 
-def test_an_upgrade_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
-    with empty(tmp_path) as connection:
+def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
+    with opened(empty_url) as connection:
         migrations.upgrade(connection)
         connection.rollback()
-    with empty(tmp_path) as connection:
+    with opened(empty_url) as connection:
         assert inspect(connection).get_table_names() == []

