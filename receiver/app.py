@@ -37,12 +37,13 @@ from receiver import (
     worker,
 )
 from receiver.upstream import client, wire
-from storage import database, dialect, house, jobs, migrations
+from storage import database, dialect, house, jobs, migrations, news
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 Life = Callable[[], AbstractAsyncContextManager[None]]
-#: Seconds before background work that broke is begun anew.
+#: Seconds before background work that broke is begun anew, and before a database is listened to again.
 RESTART = 1.0
+LISTEN_AGAIN = 5.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Seams:
     """Where a test or a host program may stand in: time, waits, the wires to upstream and backend, the commits."""
 
     timing: backoff.Timing = field(default_factory=backoff.Timing)
-    clock: Callable[[], datetime] = clock.now
+    clock: Callable[[], datetime] = field(default_factory=clock.Shared)
     transport: wire.Transport | None = None
     backend: wire.Transport | None = None
     observe: Callable[[database.Group], None] | None = None
@@ -105,20 +106,27 @@ class Application:
         await (self._public if is_public else self._private)(scope, receive, send)
 
 
+@dataclass(frozen=True)
+class _House:
+    """What a server has, and a worker that has no server."""
+
+    given: settings.Settings
+    seams: Seams
+    told: telemetry.Telemetry
+    store: database.Database
+    signer: tokens.Signer
+    notifier: notify.Notifier | None
+
+
 def create_app(given: settings.Settings, *, seams: Seams | None = None, with_worker: bool = True) -> Application:
     """The server for `given` settings. Raises SettingsError; opening the database may raise at start-up."""
-    seams = seams or Seams()
-    if with_worker:
-        settings.demand_api_key(given)
-    told = telemetry.Telemetry()
-    store = _database(given, seams, told)
-    signer = tokens.Signer(settings.signing_keys(given))
-    secrets = _keyring(given, seams, store, told)
-    notifier = _notifier(given, seams)
+    made = _house(given, seams or Seams(), with_worker)
+    seams, told, store = made.seams, made.told, made.store
+    secrets = _keyring(made)
     ring = rejections.Ring(store, seams.clock)
     public = callbacks.Public(
         store,
-        signer,
+        made.signer,
         secrets,
         ring,
         told,
@@ -150,8 +158,27 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
         problems.LastResort(callbacks.Callbacks(public)),
         private,
         stop,
-        lambda: _running(given, seams, store, signer, secrets, told, ring, notifier, hub, with_worker),
+        lambda: _serving(made, secrets, ring, hub if with_worker else None),
     )
+
+
+@asynccontextmanager
+async def working(given: settings.Settings, *, seams: Seams | None = None) -> AsyncIterator[None]:
+    """A worker and a sealer without a server, around the block; at its end the worker drains.
+
+    Raises SettingsError, InUse, SchemaMismatch, Unavailable.
+    """
+    made = _house(given, seams or Seams(), with_worker=True)
+    async with _opened(made), _employed(made):
+        yield
+
+
+def _house(given: settings.Settings, seams: Seams, with_worker: bool) -> _House:
+    if with_worker:
+        settings.demand_api_key(given)
+    told = telemetry.Telemetry()
+    signer = tokens.Signer(settings.signing_keys(given))
+    return _House(given, seams, told, _database(given, seams, told), signer, _notifier(given, seams))
 
 
 def _database(given: settings.Settings, seams: Seams, told: telemetry.Telemetry) -> database.Database:
@@ -160,36 +187,44 @@ def _database(given: settings.Settings, seams: Seams, told: telemetry.Telemetry)
         if seams.observe is not None:
             seams.observe(group)
 
-    return database.Database(given.url, observe=observe)
+    return database.Database(given.url, observe=observe, pooler=given.database_pooler)
 
 
-def _keyring(
-    given: settings.Settings, seams: Seams, store: database.Database, told: telemetry.Telemetry
-) -> keyring.Keyring:
+def _keyring(made: _House) -> keyring.Keyring:
     return keyring.Keyring(
-        store,
-        vault.Vault(settings.signing_keys(given)),
-        [secret.get_secret_value() for secret in given.webhook_secrets],
-        given.webhook_key_encoding,
-        seams.timing,
-        lambda trouble: told.log.error("webhook_secret_unusable", reason=trouble),
+        made.store,
+        vault.Vault(settings.signing_keys(made.given)),
+        [secret.get_secret_value() for secret in made.given.webhook_secrets],
+        made.given.webhook_key_encoding,
+        made.seams.timing,
+        lambda trouble: made.told.log.error("webhook_secret_unusable", reason=trouble),
     )
 
 
 @asynccontextmanager
-async def _running(
-    given: settings.Settings,
-    seams: Seams,
-    store: database.Database,
-    signer: tokens.Signer,
-    secrets: keyring.Keyring,
-    told: telemetry.Telemetry,
-    ring: rejections.Ring,
-    notifier: notify.Notifier | None,
-    hub: live.Hub,
-    with_worker: bool,
+async def _serving(
+    made: _House, secrets: keyring.Keyring, ring: rejections.Ring, hub: live.Hub | None
 ) -> AsyncIterator[None]:
-    """Everything that lives as long as the server. What was started last stops first."""
+    """Everything that lives as long as the server; with a hub it works as well."""
+    told, timing = made.told, made.seams.timing
+    async with (
+        _opened(made),
+        _in_background(told, lambda: ring.run(timing.ring)),
+        _in_background(told, lambda: secrets.run(timing.secrets, made.seams.clock)),
+        AsyncExitStack() as stack,
+    ):
+        if hub is not None:
+            # Streams last long, so they have connections of their own.
+            streamed = await stack.enter_async_context(_upstream(made, hub.bounds.channels))
+            await stack.enter_async_context(_in_background(told, lambda: hub.run(streamed)))
+            await stack.enter_async_context(_employed(made))
+        yield
+
+
+@asynccontextmanager
+async def _opened(made: _House) -> AsyncIterator[None]:
+    """The database at its schema, told what follows an end. What was started last stops first."""
+    given, store = made.given, made.store
     async with AsyncExitStack() as stack:
         stack.enter_context(dialect.sole_server(given.url))
         await stack.enter_async_context(store)
@@ -198,53 +233,71 @@ async def _running(
             await store.write(jobs.free_all)
         else:
             await store.read(migrations.check)
+            await stack.enter_async_context(_shared(made))
         await store.write(house.follow, house.Follows(bool(given.notify_url), given.capture_events))
-        await stack.enter_async_context(_in_background(told, lambda: ring.run(seams.timing.ring)))
-        await stack.enter_async_context(
-            _in_background(told, lambda: secrets.run(seams.timing.secrets, seams.clock))
-        )
-        if notifier is not None:
-            stack.push_async_callback(notifier.aclose)
-        if with_worker:
-            await stack.enter_async_context(
-                _in_background(told, lambda: sealer.run(store, told, seams.timing.poll))
-            )
-            upstream = await stack.enter_async_context(_upstream(given, seams, told, given.jobs * 2))
-            # Streams last long, so they have connections of their own.
-            streamed = await stack.enter_async_context(_upstream(given, seams, told, hub.bounds.channels))
-            await stack.enter_async_context(_in_background(told, lambda: hub.run(streamed)))
-            context = tasks.Context(
-                store,
-                upstream,
-                seams.timing,
-                seams.clock,
-                _callback_url(given, signer),
-                told,
-                given.sweep_seconds or _sweep_seconds(given, seams.timing),
-                given.adopt == "all",
-                given.public_url,
-                notifier,
-            )
-            await stack.enter_async_context(_working(told, worker.Worker(context, given.jobs)))
         yield
 
 
 @asynccontextmanager
-async def _upstream(
-    given: settings.Settings, seams: Seams, told: telemetry.Telemetry, connections: int
-) -> AsyncIterator[client.Client]:
-    made = client.Client(
+async def _shared(made: _House) -> AsyncIterator[None]:
+    """What a database is shared with: its clock, and the news of other processes."""
+    store, ticking, told = made.store, made.seams.clock, made.told
+
+    async def look() -> datetime | None:
+        return await store.read(dialect.time)
+
+    def missed(reason: str) -> None:
+        told.log.warning("news_not_heard", reason=reason)
+
+    async with AsyncExitStack() as stack:
+        if isinstance(ticking, clock.Shared):
+            await ticking.look(look)
+            await stack.enter_async_context(_in_background(told, lambda: ticking.run(look)))
+        if not made.given.database_pooler:  # a listener needs a connection that stays its own
+            hearing = lambda: news.hear(made.given.url, store.heard, missed, LISTEN_AGAIN)  # noqa: E731
+            await stack.enter_async_context(_in_background(told, hearing))
+        yield
+
+
+@asynccontextmanager
+async def _employed(made: _House) -> AsyncIterator[None]:
+    """The sealer and the worker, with what they need."""
+    given, seams, told, store = made.given, made.seams, made.told, made.store
+    async with AsyncExitStack() as stack:
+        if made.notifier is not None:
+            stack.push_async_callback(made.notifier.aclose)
+        await stack.enter_async_context(_in_background(told, lambda: sealer.run(store, told, seams.timing.poll)))
+        context = tasks.Context(
+            store,
+            await stack.enter_async_context(_upstream(made, given.jobs * 2)),
+            seams.timing,
+            seams.clock,
+            _callback_url(given, made.signer),
+            told,
+            given.sweep_seconds or _sweep_seconds(given, seams.timing),
+            given.adopt == "all",
+            given.public_url,
+            made.notifier,
+        )
+        await stack.enter_async_context(_working(told, worker.Worker(context, given.jobs)))
+        yield
+
+
+@asynccontextmanager
+async def _upstream(made: _House, connections: int) -> AsyncIterator[client.Client]:
+    given, seams = made.given, made.seams
+    opened = client.Client(
         given.casedev_base_url,
         given.casedev_api_key.get_secret_value(),
         seams.transport,
-        lambda call: told.called(call.route, call.status, call.seconds, call.limits, seams.clock()),
+        lambda call: made.told.called(call.route, call.status, call.seconds, call.limits, seams.clock()),
         timeout=seams.timing.call,
         connections=connections,
     )
     try:
-        yield made
+        yield opened
     finally:
-        await made.aclose()
+        await opened.aclose()
 
 
 def _notifier(given: settings.Settings, seams: Seams) -> notify.Notifier | None:

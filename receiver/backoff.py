@@ -25,9 +25,10 @@ class Timing:
     #: The shared pause without a Retry-After: first step and end.
     pause: float = 2.0
     pause_most: float = 60.0
-    #: A lease, and how often it is renewed and the worker's heartbeat written.
-    lease: float = 90.0
-    heartbeat: float = 10.0
+    #: A lease, which is how long the jobs of a worker that died are waited for by the others, and how often it is
+    #: renewed and the worker's heartbeat written.
+    lease: float = 20.0
+    heartbeat: float = 5.0
     #: The worker and the sealer look for work this often even when nothing told them of any.
     poll: float = 1.0
     #: Between two sweeps: with a public URL, and where the sweep is the only road.

@@ -1,6 +1,7 @@
-"""The sealer: gives ledger entries their numbers, without gaps, after they are committed. One at a time.
+"""The sealer: gives ledger entries their numbers, without gaps, after they are committed.
 
-What it numbers it also tells: a log line for each fact, which is safe since facts hold no contents.
+Every server has one; of those that share a database one at a time does the work, and when it is gone the next one
+does. What it numbers it also tells: a log line for each fact, which is safe since facts hold no contents.
 """
 
 from __future__ import annotations
@@ -18,23 +19,21 @@ PACE = 0.05
 
 async def run(store: database.Database, told: telemetry.Telemetry, poll: float) -> None:
     """Numbers what is committed, as soon as it is, until cancelled. `poll`: looked for this often in any case."""
-    last: int | None = None
     while True:
         wake = store.next_commit()
         try:
-            last = await store.read(ledger.last_number) if last is None else last
-            last = await _round(store, told, last)
+            await _round(store, told)
         except errors.Unavailable as trouble:
             told.log.warning("sealer_waits", reason=str(trouble))
         await asyncio.sleep(PACE)
         await asyncio.wait([wake], timeout=poll)
 
 
-async def _round(store: database.Database, told: telemetry.Telemetry, last: int) -> int:
-    """Numbers all that waits and tells it; answers the last number."""
+async def _round(store: database.Database, told: telemetry.Telemetry) -> None:
+    """Numbers all that waits and tells it, unless another sealer does so just now."""
     while await store.read(ledger.has_unnumbered):
-        await store.write(ledger.number, GROUP)
-        for entry in await store.read(changes.after, last, GROUP):
+        numbers = await store.write(ledger.number, GROUP)
+        for entry in await store.read(changes.after, numbers.start - 1, len(numbers)):
             told.fact(entry)
-            last = entry.number if entry.number is not None else last
-    return last
+        if not numbers:
+            return

@@ -50,7 +50,14 @@ class Settings(BaseSettings):
         description="Where Case.dev's API is; a sandbox's address for trying things out.",
     )
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database and of the keys made here.")
-    database_url: str = Field("", description="Database; empty means runledger.db (SQLite) in the data folder.")
+    database_url: str = Field(
+        "",
+        description="Database; empty means runledger.db (SQLite) in the data folder. For replicas PostgreSQL: "
+        "postgresql://user:password@host/name.",
+    )
+    database_pooler: bool = Field(
+        False, description="Whether a pooler in transaction mode, such as PgBouncer, stands before PostgreSQL."
+    )
     public_url: str = Field(
         "",
         description="The https address under which Case.dev reaches this server. Empty: no callbacks, sweep only.",
@@ -108,7 +115,10 @@ class Settings(BaseSettings):
     @classmethod
     def _is_database(cls, value: str) -> str:
         if value and not dialect.is_url(value):
-            raise ValueError("must be a database's address such as sqlite:////var/lib/runledger/runledger.db")
+            raise ValueError(
+                "must be a database's address such as sqlite:////var/lib/runledger/runledger.db "
+                "or postgresql://user:password@host/runledger"
+            )
         return value
 
     @field_validator("notify_url")

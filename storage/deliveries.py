@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -130,6 +130,12 @@ def insert_accepted(connection: Connection, rows: Sequence[Mapping[str, Any]]) -
     return set(connection.execute(statement, list(rows)).scalars())
 
 
+def hold(connection: Connection, keys: Collection[str]) -> None:
+    """Whoever counts duplicates of these keys does so after one another, until their transactions end."""
+    if keys:
+        connection.execute(_HELD, {"keys": list(keys)})
+
+
 def holders(connection: Connection, keys: Sequence[str]) -> dict[str, Holder]:
     """The accepted row of each key that has one."""
     found = connection.execute(_HOLDERS, {"keys": list(keys)})
@@ -204,13 +210,11 @@ def count_rejections(connection: Connection, hour: datetime, counts: Mapping[str
 
 def close_hours(connection: Connection, before: datetime) -> dict[datetime, dict[str, int]]:
     """The counts of finished hours that were not told yet; they are marked as told."""
-    waiting = (REJECTIONS.c.hour < before, REJECTIONS.c.counted.is_(False))
+    waiting = update(REJECTIONS).where(REJECTIONS.c.hour < before, REJECTIONS.c.counted.is_(False))
+    marked = waiting.values(counted=True).returning(REJECTIONS.c.hour, REJECTIONS.c.cause, REJECTIONS.c["count"])
     told: dict[datetime, dict[str, int]] = {}
-    counted = select(REJECTIONS.c.hour, REJECTIONS.c.cause, REJECTIONS.c["count"]).where(*waiting)
-    for hour, cause, count in connection.execute(counted.order_by(REJECTIONS.c.hour)):
+    for hour, cause, count in sorted(tuple(row) for row in connection.execute(marked)):
         told.setdefault(hour, {})[cause] = count
-    if told:
-        connection.execute(update(REJECTIONS).where(*waiting).values(counted=True))
     return told
 
 
@@ -261,7 +265,7 @@ def verdicts(connection: Connection) -> dict[tuple[str, str], int]:
     for road, verdict, lines, repeats in connection.execute(counted):
         counts[road, verdict] = counts.get((road, verdict), 0) + lines
         again = (road, states.Verdict.DUPLICATE.value)
-        counts[again] = counts.get(again, 0) + (repeats or 0)
+        counts[again] = counts.get(again, 0) + int(repeats or 0)
     return counts
 
 
@@ -271,6 +275,12 @@ def _stored(values: Any) -> Stored:
 
 
 _ROWS = select(*(DELIVERIES.c[each.name] for each in fields(Stored) if each.name != "body"))
+_HELD = (
+    select(DELIVERIES.c.id)
+    .where(DELIVERIES.c.dedupe_key.in_(bindparam("keys", expanding=True)))
+    .order_by(DELIVERIES.c.dedupe_key)
+    .with_for_update()
+)
 _COPIES = DELIVERIES.alias()
 _HOLDERS = select(
     DELIVERIES.c.dedupe_key,

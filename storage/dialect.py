@@ -223,8 +223,9 @@ def sole_server(url: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise errors.InUse(
-                f"another Runledger server is running on {file} (it holds {path.name}): "
-                "stop it, or give this one a data folder of its own"
+                f"another Runledger server is running on {file} (it holds {path.name}): stop it, or give this "
+                "one a data folder of its own. An embedded database takes one `runledger serve` or `runledger "
+                "work`; several need PostgreSQL"
             ) from None
         yield
 

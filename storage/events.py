@@ -48,7 +48,7 @@ def held(connection: Connection, run_id: str) -> Held:
     row = RUN_EVENTS.c
     sums = select(func.max(row.event_id), func.count(), func.sum(func.length(row.data)))
     last, count, size = connection.execute(sums.where(row.run_id == run_id)).one()
-    return Held(last or 0, count, size or 0)
+    return Held(last or 0, count, int(size or 0))
 
 
 def add(connection: Connection, run_id: str, found: Sequence[Event], now: datetime) -> None:

@@ -100,10 +100,12 @@ class Query:
 
 def wish(connection: Connection, wishes: Sequence[Wish]) -> None:
     """Inserts jobs, or raises `wanted` of those that are there."""
+    in_order = sorted(wishes, key=lambda each: (each.kind, each.run_id))  # of their locks
     for hurry in (True, False):
-        rows = [_row(each) for each in wishes if each.hurry is hurry]
+        rows = [_row(each) for each in in_order if each.hurry is hurry]
         if rows:
             connection.execute(_upsert(connection, hurry), rows)
+            dialect.tell(connection)
 
 
 def _row(each: Wish) -> dict[str, Any]:
@@ -166,15 +168,16 @@ def _claim_of(
     connection: Connection, priority: int, now: datetime, until: datetime, owner: str, limit: int
 ) -> list[Claim]:
     due = (
-        select(JOBS.c.seq)
+        select(JOBS.c.seq.label("due"))
         .where(JOBS.c.priority == priority, JOBS.c.due_at <= now, _free(now), JOBS.c.dead_at.is_(None))
         .order_by(JOBS.c.due_at, JOBS.c.seq)
         .limit(limit)
         .with_for_update(skip_locked=True)
+        .cte("due")  # looked for once: joined into the update it may be looked for, and locked, again and again
     )
     statement = (
         update(JOBS)
-        .where(JOBS.c.seq.in_(due))
+        .where(JOBS.c.seq.in_(select(due.c.due)))
         .values(
             lease_owner=owner,
             lease_until=until,

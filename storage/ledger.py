@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
-from storage import ids, merkle
+from storage import dialect, ids, merkle
 from storage.columns import text
 from storage.tables import LEDGER_ENTRIES, LEDGER_SALTS
 
@@ -94,6 +94,7 @@ def append(connection: Connection, entries: Sequence[Entry]) -> None:
         ]
     if rows:
         connection.execute(_INSERT, rows)
+        dialect.tell(connection)
     if salts:
         connection.execute(_INSERT_SALTS, salts)
 
@@ -121,18 +122,21 @@ def last_number(connection: Connection) -> int:
     return -1 if found is None else int(found)
 
 
-def number(connection: Connection, limit: int) -> int:
-    """Numbers up to `limit` committed entries without a gap, oldest first; says how many. For the sealer alone.
+def number(connection: Connection, limit: int) -> range:
+    """Numbers up to `limit` committed entries without a gap, oldest first; answers the numbers it gave.
 
     A number is given after the entry's commit, so a reader who has seen n will never find a new entry below n.
+    One transaction does so at a time: where another one is at it this one gives none.
     """
+    if not dialect.is_alone(connection, "sealer"):
+        return range(0)
     waiting = connection.execute(_UNNUMBERED, {"limit": limit}).scalars().all()
     if not waiting:
-        return 0
+        return range(0)
     first = last_number(connection) + 1
     numbered = [{"entry": seq, "number": first + at} for at, seq in enumerate(waiting)]
     connection.execute(_NUMBER, numbered)
-    return len(numbered)
+    return range(first, first + len(numbered))
 
 
 _INSERT = LEDGER_ENTRIES.insert()

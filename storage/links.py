@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,8 +21,14 @@ class Link:
     role: states.Role
 
 
+def one_by_one(connection: Connection, upstream_ids: Iterable[str]) -> None:
+    """Who links these ids and who looks for their links pass one after the other, until their transactions end."""
+    dialect.one_by_one(connection, [f"link {upstream_id}" for upstream_id in upstream_ids])
+
+
 def insert(connection: Connection, link: Link, now: datetime) -> Link:
     """Links an upstream run, unless it is linked already; answers the link that holds."""
+    one_by_one(connection, [link.upstream_id])
     columns = UPSTREAM_LINKS.c
     new = dialect.insert(connection, UPSTREAM_LINKS).on_conflict_do_nothing()
     row = {"upstream_id": link.upstream_id, "run_id": link.run_id, "role": link.role.value, "linked_at": now}

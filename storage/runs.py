@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, update
 
 from storage import columns, cursors, dialect, errors, filters, ids, states
 from storage.columns import instant
@@ -144,9 +144,24 @@ def tag(connection: Connection, seq: int, run_id: str, tags: Mapping[str, str]) 
 
 def find(connection: Connection, either_id: str) -> Run | None:
     """The run of that id, ours or the upstream's; an orphan's id finds the run it strayed from."""
-    row = connection.execute(_BY_ID, {"id": either_id}).first() if ids.is_ours(either_id) else None
-    row = row or connection.execute(_BY_UPSTREAM_ID, {"id": either_id}).first()
+    return _found(connection, either_id, _BY_ID, _BY_UPSTREAM_ID)
+
+
+def hold(connection: Connection, either_id: str) -> Run | None:
+    """The same run for who decides by what it holds: nobody else changes it until the transaction ends."""
+    return _found(connection, either_id, _BY_ID.with_for_update(), _BY_UPSTREAM_ID.with_for_update())
+
+
+def _found(connection: Connection, either_id: str, ours: Select[Any], theirs: Select[Any]) -> Run | None:
+    row = connection.execute(ours, {"id": either_id}).first() if ids.is_ours(either_id) else None
+    row = row or connection.execute(theirs, {"id": either_id}).first()
     return None if row is None else _with_tags(connection, [_run(row)])[0]
+
+
+def pruned(connection: Connection, run_ids: Sequence[str]) -> set[str]:
+    """Which of these runs of ours are pruned; none of the others is until the transaction ends."""
+    rows = connection.execute(_PRUNED, {"ids": list(run_ids)}) if run_ids else ()
+    return {row.id for row in rows if row.pruned_at is not None}
 
 
 def own_id(connection: Connection, named: str) -> str:
@@ -343,6 +358,13 @@ _SUBMITTED = select(
     *(RUNS.c[n] if n in ("prompt", "guidance", "instructions") else _CUT.get(n, RUNS.c[n]) for n in _NAMES)
 )
 _BY_IDS = select(*_LISTED).where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
+#: In the order in which everybody locks them.
+_PRUNED = (
+    select(RUNS.c.id, RUNS.c.pruned_at)
+    .where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(RUNS.c.id)
+    .with_for_update(read=True)
+)
 _LINKED = select(UPSTREAM_LINKS.c.run_id).where(UPSTREAM_LINKS.c.upstream_id == bindparam("id"))
 _BY_UPSTREAM_ID = _ALL.where(RUNS.c.id == _LINKED.scalar_subquery())
 _BY_KEY = _ALL.where(RUNS.c.submitted_by == bindparam("submitted_by"), RUNS.c.idempotency_key == bindparam("key"))

@@ -18,9 +18,9 @@ async def existing(given: settings.Settings | None = None) -> AsyncIterator[data
     file = dialect.file_of(given.url)
     if file is not None and not Path(file).exists():  # noqa: ASYNC240 - before anything waits for this loop
         raise _missing(f"there is no database at {short(file)} yet")
-    async with database.Database(given.url) as store:
+    async with database.Database(given.url, pooler=given.database_pooler) as store:
         if await store.read(migrations.current) is None:
-            raise _missing(f"the database at {short(file) if file else given.url} is empty")
+            raise _missing(f"the database at {short(file) if file else dialect.shown(given.url)} is empty")
         await store.read(migrations.check)
         yield store
 
@@ -39,11 +39,11 @@ async def made(given: settings.Settings | None = None) -> AsyncIterator[database
 @asynccontextmanager
 async def as_it_is(given: settings.Settings | None = None) -> AsyncIterator[database.Database]:
     """The database of whatever release, or an empty new one."""
-    url = (given or settings.load()).url
-    file = dialect.file_of(url)
+    given = given or settings.load()
+    file = dialect.file_of(given.url)
     if file is not None:
         _make_folder(Path(file).parent)
-    async with database.Database(url) as store:
+    async with database.Database(given.url, pooler=given.database_pooler) as store:
         yield store
 
 

@@ -55,9 +55,7 @@ def serve(
     from receiver.cli import listening
 
     given = settings.load()
-    for name, meant in settings.unknown_names().items():
-        hint = f"; did you mean {meant}?" if meant else ""
-        print(f"runledger: {name} is no setting{hint}", file=sys.stderr)
+    _name_unknown()
     telemetry.configure(given.log_format, given.log_level)
     with listening.bind(host, port) as bound:
         made = app.create_app(given, with_worker=not no_worker)
@@ -69,19 +67,57 @@ def serve(
         )
 
 
+@VERBS.command()
+def work() -> None:
+    """Work without a server: start, settle, sweep and seal for those that serve.
+
+    It claims jobs in the database that `runledger serve --no-worker` fills, on
+    this machine or another, and takes no requests. Settings are the same ones.
+    Several work beside each other on PostgreSQL; an embedded database takes one
+    process, which serves as well.
+
+    \b
+    Example:
+      RUNLEDGER_DATABASE_URL=postgresql://… runledger work
+    """
+    import structlog
+
+    from receiver import app, settings, telemetry
+    from receiver.cli import listening
+
+    given = settings.load()
+    _name_unknown()
+    telemetry.configure(given.log_format, given.log_level)
+
+    async def working() -> None:
+        async with app.working(given):
+            log = structlog.get_logger("runledger")
+            log.info("working", data=_place(given), upstream=given.casedev_base_url, jobs=given.jobs)
+            await listening.until_signalled()
+
+    listening.run(working)
+
+
+def _name_unknown() -> None:
+    """Says which variables look like settings and are none."""
+    from receiver import settings
+
+    for name, meant in settings.unknown_names().items():
+        hint = f"; did you mean {meant}?" if meant else ""
+        print(f"runledger: {name} is no setting{hint}", file=sys.stderr)
+
+
 def _announce(given: settings.Settings, address: str, *, with_worker: bool, as_json: bool) -> None:
     """Where it is to be found: lines for people, an event for programs."""
     import structlog
 
-    from receiver.cli import opening
-
-    folder = opening.short(given.data_dir)
+    place = _place(given)
     roads = f"callbacks come to {given.public_url}" if given.public_url else "no RUNLEDGER_PUBLIC_URL: sweep only"
     worker = "" if with_worker else "; no worker here, runs wait for one"
     if as_json:
         told = {
             "address": address,
-            "dataDir": folder,
+            "data": place,
             "publicUrl": given.public_url or None,
             "worker": with_worker,
         }
@@ -89,10 +125,18 @@ def _announce(given: settings.Settings, address: str, *, with_worker: bool, as_j
         return
     if given.log_format == "json":
         log = structlog.get_logger("runledger")
-        log.info("serving", address=address, data_dir=folder, public_url=given.public_url, worker=with_worker)
+        log.info("serving", address=address, data=place, public_url=given.public_url, worker=with_worker)
         return
     print(f"Runledger listens on {address}")
-    print(f"  data in {folder}; runs go to {given.casedev_base_url}; {roads}{worker}", flush=True)
+    print(f"  data in {place}; runs go to {given.casedev_base_url}; {roads}{worker}", flush=True)
+
+
+def _place(given: settings.Settings) -> str:
+    """Where the data is: a folder, or a server's database without its password."""
+    from receiver.cli import opening
+    from storage import dialect
+
+    return opening.short(given.data_dir) if given.is_embedded else dialect.shown(given.url)
 
 
 @VERBS.command()

@@ -98,7 +98,7 @@ def introduce_ended(
 
 def _introduce(connection: Connection, claim: jobs.Claim, shown: Acquaintance, now: datetime) -> runs.Run | None:
     """Fills in what was asked, and writes it into the ledger; None where an earlier claim did so."""
-    run = runs.find(connection, claim.run_id)
+    run = runs.hold(connection, claim.run_id)
     if run is None or run.status is not states.ACCEPTED:
         return None
     values = {

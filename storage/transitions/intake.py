@@ -100,7 +100,7 @@ def request_cancel(connection: Connection, run_id: str, by: str, now: datetime) 
 
     The answer is the run as it then stands; None where there is none. A terminal run stays as it is.
     """
-    run = runs.find(connection, run_id)
+    run = runs.hold(connection, run_id)
     if run is None or run.is_terminal:
         return run
     if runs.change(connection, _unwished(run.id), {"cancel_requested_at": now}):
@@ -132,7 +132,7 @@ def request_refresh(connection: Connection, run_id: str, now: datetime) -> runs.
 
     One that was pruned stays so: what was removed does not come back.
     """
-    run = runs.find(connection, run_id)
+    run = runs.hold(connection, run_id)
     if run is None or run.upstream_id is None or run.pruned_at is not None:
         return run
     runs.change(connection, RUNS.c.id == run.id, {"refresh_requested_at": now})

@@ -7,7 +7,7 @@ says nothing about it any more, and every proof over the entries holds as before
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -114,12 +114,21 @@ def prune(
     """
     found = connection.execute(_batch(wanted, behind, limit)).all()
     rows: dict[str, int] = {}
+    idle = _idle(connection, [run.id for run in found])
     for run in found:
+        if run.id not in idle:
+            continue
         removed = _erase(connection, run, now)
         rows = {noun: rows.get(noun, 0) + count for noun, count in removed.items()}
         ledger.append(connection, [_entry(run, removed, now)])
     last = Place(found[-1].settled_at, found[-1].seq) if len(found) == limit else None
-    return Pruned(len(found), rows, last)
+    return Pruned(len(idle), rows, last)
+
+
+def _idle(connection: Connection, run_ids: Sequence[str]) -> set[str]:
+    """Which of these runs, now that we hold them, are still without a job that somebody will do."""
+    busy = select(JOBS.c.run_id).where(JOBS.c.run_id.in_(run_ids), JOBS.c.dead_at.is_(None))
+    return {*run_ids} - set(connection.execute(busy).scalars())
 
 
 def _which(wanted: filters.Filter) -> list[ColumnElement[bool]]:
@@ -145,7 +154,7 @@ def _batch(wanted: filters.Filter, behind: Place | None, limit: int) -> Select[A
     if behind is not None:
         at, last = RUNS.c.settled_at, instant(behind.settled_at)
         batch = batch.where(or_(at > last, and_(at == last, RUNS.c.seq > behind.seq)))
-    return batch.order_by(RUNS.c.settled_at, RUNS.c.seq).limit(limit)
+    return batch.order_by(RUNS.c.settled_at, RUNS.c.seq).limit(limit).with_for_update(of=RUNS)
 
 
 def _erase(connection: Connection, run: Row[Any], now: datetime) -> dict[str, int]:

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import columns, database, deliveries, jobs, ledger, runs, states
+from storage import columns, database, deliveries, jobs, ledger, links, runs, states
 
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """A delivery with the run of ours that it is about, and another one that its body names."""
+    """A delivery with the run of ours that it is about, and another one that its body names.
+
+    `is_pruned` says whether the content of its run was removed: then this one's is not kept either.
+    """
 
     delivery: deliveries.Delivery
     run: runs.Run | None
     other: runs.Run | None
+    is_pruned: bool = False
 
     @property
     def run_id(self) -> str | None:
         return None if self.run is None else self.run.id
-
-    @property
-    def is_pruned(self) -> bool:
-        """Whether the content of its run was removed: then this one's is not kept either."""
-        return self.run is not None and self.run.pruned_at is not None
 
     def row(self, **changes: Any) -> dict[str, Any]:
         blank = deliveries.BLANK if self.is_pruned else {}
@@ -53,8 +52,9 @@ def accept_delivery(
     The unique dedupe key decides which is the first of its kind; a duplicate is a row too, up to a bound, and
     nudges a run that is not settled. Answers the receipt of each by its id.
     """
-    placed = _place(connection, group)
+    placed = sorted(_place(connection, group), key=lambda each: each.delivery.dedupe_key)  # in order of the locks
     new = deliveries.insert_accepted(connection, [each.row() for each in placed])
+    deliveries.hold(connection, {each.dedupe_key for each in group if each.id not in new})
     holders = deliveries.holders(connection, [delivery.dedupe_key for delivery in group])
     first = [each for each in placed if holders[each.delivery.dedupe_key].id == each.delivery.id]
     again = [each for each in placed if holders[each.delivery.dedupe_key].id != each.delivery.id]
@@ -68,8 +68,7 @@ def accept_delivery(
 
 def _place(connection: Connection, group: Sequence[deliveries.Delivery]) -> list[_Placed]:
     """Finds the run of each by its token, or by the upstream id that a signed event names."""
-    named = {id_ for each in group for id_ in (each.run_id, each.upstream_id, *each.also_named) if id_ is not None}
-    known = runs.find_many(connection, sorted(named))
+    known = _known(connection, group)
     placed = []
     for each in group:
         told = [known[id_] for id_ in (each.upstream_id, *each.also_named) if id_ in known]
@@ -78,7 +77,23 @@ def _place(connection: Connection, group: Sequence[deliveries.Delivery]) -> list
         else:
             other = next((run for run in told if run.id != each.run_id), None)
             placed.append(_Placed(each, known.get(each.run_id), other))
-    return placed
+    ended = {each.run.id for each in placed if each.run is not None and each.run.is_terminal}
+    pruned = runs.pruned(connection, sorted(ended))
+    return [replace(each, is_pruned=each.run_id in pruned) for each in placed]
+
+
+def _known(connection: Connection, group: Sequence[deliveries.Delivery]) -> dict[str, runs.Run]:
+    """The runs that a group names, by the ids in it.
+
+    An id that nobody knows may be committed just now: then either we see it, or who commits it sees our delivery.
+    """
+    named = {id_ for each in group for id_ in (each.run_id, each.upstream_id, *each.also_named) if id_ is not None}
+    known = runs.find_many(connection, sorted(named))
+    unknown = {each.upstream_id for each in group if each.run_id is None and each.upstream_id} - known.keys()
+    if unknown:
+        links.one_by_one(connection, unknown)
+        known |= runs.find_many(connection, sorted(unknown))
+    return known
 
 
 def _duplicates(

@@ -74,7 +74,7 @@ def record(
     for: a wish that came later is still to be fulfilled.
     """
     jobs.hold(connection, claim)
-    run = runs.find(connection, claim.run_id)
+    run = runs.hold(connection, claim.run_id)
     assert run is not None, "runs are never deleted"
     road, began = claim.road or states.Road.SWEEP, began or now
     settled = settle(connection, run, result, road, now, began)
@@ -184,7 +184,7 @@ def alive(
     connection: Connection, run_id: str, shown: states.Status, started_at: datetime | None, now: datetime, via: str
 ) -> None:
     """The upstream shows a live state: the run follows forward, never back, and is not missing."""
-    runs.change(connection, RUNS.c.id == run_id, {"asked_at": now, "missing_since": None})
+    runs.change(connection, RUNS.c.id == run_id, {"asked_at": now, "missing_since": None})  # and holds it
     begun = instant(started_at) if started_at else func.coalesce(RUNS.c.started_at, instant(now))
     values = {"started_at": begun} if shown is states.RUNNING else {}
     was_told = _is_lost_while_running(connection, run_id)

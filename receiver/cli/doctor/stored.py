@@ -36,7 +36,7 @@ async def database(scene: Scene) -> AsyncIterator[Finding]:
         yield found
         if found.level is findings.Level.FAULT:
             return
-    async with door.Database(scene.given.url) as store:
+    async with door.Database(scene.given.url, pooler=scene.given.database_pooler) as store:
         schema = await _schema(store)
         yield schema
         if schema.level is not findings.Level.FAULT:
