@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy import create_engine
 from storage import migrations
 from storage.database import Database
 from tests import postgres
+from tests.server import Site
 
 #: Examples of a property. More of them: HYPOTHESIS_EXAMPLES=1000.
 EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "30"))
@@ -112,6 +113,30 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'empty.db'}"
     cluster: postgres.Cluster = request.getfixturevalue("cluster")
     return cluster.fresh("template0")
+
+
+@pytest.fixture(params=BOTH)
+def kind(request: pytest.FixtureRequest) -> str:
+    """The kind of database behind a server."""
+    found: str = request.param
+    return found
+
+
+@pytest.fixture(scope="session")
+def sites(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Site]:
+    """Makes places for servers, with a fresh database of a kind."""
+
+    def made(kind: str) -> Site:
+        folder = tmp_path_factory.mktemp(kind)
+        return Site(folder) if kind == "sqlite" else Site(folder, request.getfixturevalue("cluster").fresh())
+
+    return made
+
+
+@pytest.fixture
+def site(kind: str, sites: Callable[[str], Site]) -> Site:
+    """A place for a server of one's own, once per kind of database."""
+    return sites(kind)
 
 
 @pytest.fixture

@@ -1,19 +1,23 @@
-"""The real server under test: a process of its own, reached over its socket, with its database file at hand."""
+"""The real server under test: a process of its own, reached over its socket, with its database at hand."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import multiprocessing
+import re
+import secrets
 import socket
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2 as httpx
+from sqlalchemy import NullPool, create_engine, text
 
 from receiver import access, clock
 from storage import database, migrations, transitions
@@ -51,28 +55,54 @@ CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.serving"])
 
 
-class Server:
-    """One server on one data folder. `start` may be called again after `kill` or `stop`."""
+@dataclass(frozen=True)
+class Site:
+    """Where servers keep what they have: a folder, a database (in that folder unless it is a server's), keys."""
 
-    def __init__(self, folder: Path, upstream: str, timing: dict[str, Any], settings: dict[str, Any]) -> None:
-        self.folder = folder
+    folder: Path
+    database_url: str = ""
+    secret_keys: str = field(default_factory=lambda: secrets.token_hex(32))
+
+    @property
+    def url(self) -> str:
+        """The address of the database."""
+        return self.database_url or f"sqlite:///{self.folder / 'runledger.db'}"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What each process on it is told."""
+        places = {"data_dir": str(self.folder), "secret_keys": self.secret_keys}
+        return places | ({"database_url": self.database_url} if self.database_url else {})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same for a command."""
+        return {f"RUNLEDGER_{name.upper()}": value for name, value in self.settings.items()}
+
+
+class Server:
+    """One server on one site. `start` may be called again after `kill` or `stop`."""
+
+    def __init__(self, site: Site, upstream: str, timing: dict[str, Any], settings: dict[str, Any]) -> None:
+        self.site = site
+        self.folder = site.folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.points = folder / "points"
-        self.log = folder / "server.log"
+        self.points = site.folder / "points"
+        self.log = site.folder / "server.log"
         self._timing = TIMING | timing
         self._settings = {
             "casedev_api_key": "sk_case_test",
             "casedev_base_url": upstream,
-            "data_dir": str(folder),
             "public_url": self.url,
+            **site.settings,
         } | settings
         self.starts = 0
         self._process: BaseProcess | None = None
         self.key = asyncio.run(self._make_key())
 
     async def _make_key(self) -> str:
-        async with database.Database(f"sqlite:///{self.folder / 'runledger.db'}") as store:
+        async with database.Database(self.site.url) as store:
             await store.write(migrations.upgrade)
             key, text = access.mint("test", ("admin",), clock.now())
             await store.write(transitions.create_key, key)
@@ -119,13 +149,13 @@ class Server:
             yield client
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
-        """What the database says, read beside the server."""
-        connection = sqlite3.connect(f"file:{self.folder / 'runledger.db'}?mode=ro", uri=True, timeout=5)
-        connection.row_factory = sqlite3.Row
-        try:
-            return [dict(row) for row in connection.execute(statement, values)]
-        finally:
-            connection.close()
+        """What the database says, read beside the server; each `?` stands for one of the values."""
+        places = itertools.count()
+        named = text(re.sub(r"\?", lambda _: f":v{next(places)}", statement))
+        engine = create_engine(self.site.url, poolclass=NullPool)
+        with engine.connect() as connection:
+            found = connection.execute(named, {f"v{place}": value for place, value in enumerate(values)})
+            return [dict(row) for row in found.mappings()]
 
 
 def answers(url: str) -> bool:
@@ -157,10 +187,10 @@ def until(look: Callable[[], T], seconds: float = 60.0, why: str = "it did not c
 
 @contextmanager
 def running(
-    folder: Path, upstream: str, *, timing: dict[str, Any] | None = None, **settings: Any
+    site: Site, upstream: str, *, timing: dict[str, Any] | None = None, **settings: Any
 ) -> Iterator[Server]:
     """A started server; killed at the end if it is still there, and its log shown where a test failed."""
-    server = Server(folder, upstream, timing or {}, settings)
+    server = Server(site, upstream, timing or {}, settings)
     try:
         server.start()
         yield server

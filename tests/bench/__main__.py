@@ -84,7 +84,7 @@ def main() -> int:
         settings = {"webhook_secrets": SECRET, "public_url": "", "log_level": "error"}
         # Nothing listens upstream: what is measured is the door, not the worker.
         quiet = {"pause": 600.0, "pause_most": 600.0}
-        with server.running(Path(folder), "http://127.0.0.1:9", timing=quiet, **settings) as ours:
+        with server.running(server.Site(Path(folder)), "http://127.0.0.1:9", timing=quiet, **settings) as ours:
             peer_port = server.free_port()
             peer = bare(peer_port)
             try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -12,9 +11,9 @@ import pytest
 
 from tests import backend, sandbox_server, server
 
+#: What a server commits at its start on an embedded database alone.
+EMBEDDED = ("upgrade", "free_all")
 COMMITS = (
-    "upgrade",
-    "free_all",
     "follow",
     "wish",
     "beat",
@@ -107,20 +106,31 @@ class Story:
 
 
 @pytest.fixture
-def story(sandbox: sandbox_server.Sandbox, tmp_path: Path) -> Iterator[Story]:
-    house = server.Server(tmp_path, sandbox.url, {}, {})
+def story(sandbox: sandbox_server.Sandbox, site: server.Site) -> Iterator[Story]:
+    house = server.Server(site, sandbox.url, {}, {})
     try:
         yield Story(sandbox, house)
     finally:
         house.kill()
 
 
-def test_the_recording_of_a_life_has_no_point_that_is_not_killed_at(story: Story) -> None:
+def test_the_recording_of_a_life_has_no_point_that_is_not_killed_at(story: Story, kind: str) -> None:
     story.house.start()
     story.run()
     recorded = {line.split(" ", 1)[1] for line in story.house.points.read_text().splitlines()}
-    assert recorded <= {*CERTAIN, *SOMETIMES}
-    assert recorded >= {*CERTAIN}
+    begin = {f"commit {name}" for name in EMBEDDED if kind == "sqlite"}
+    assert recorded <= {*begin, *CERTAIN, *SOMETIMES}
+    assert recorded >= {*begin, *CERTAIN}
+
+
+@pytest.mark.parametrize("kind", ["sqlite"])
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_a_kill_while_an_embedded_database_is_taken_over_loses_nothing(story: Story, name: str, side: str) -> None:
+    story.house.start(kill=f"{side} commit {name}")
+    story.run()
+    assert story.house.starts == 2
+    story.judge()
 
 
 @pytest.mark.parametrize("side", SIDES)
@@ -134,9 +144,9 @@ def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(story: Story, poi
 
 
 @pytest.fixture
-def told_story(sandbox: sandbox_server.Sandbox, tmp_path: Path) -> Iterator[tuple[Story, backend.Backend]]:
+def told_story(sandbox: sandbox_server.Sandbox, site: server.Site) -> Iterator[tuple[Story, backend.Backend]]:
     with backend.listening() as told:
-        house = server.Server(tmp_path, sandbox.url, {}, backend.settings(told))
+        house = server.Server(site, sandbox.url, {}, backend.settings(told))
         try:
             yield Story(sandbox, house), told
         finally:

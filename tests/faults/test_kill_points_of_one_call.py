@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -40,8 +39,8 @@ class Story(test_kill_points.Story):
 
 
 @pytest.fixture
-def story(sandbox: sandbox_server.Sandbox, tmp_path: Path) -> Iterator[Story]:
-    house = server.Server(tmp_path, sandbox.url, {}, {})
+def story(sandbox: sandbox_server.Sandbox, site: server.Site) -> Iterator[Story]:
+    house = server.Server(site, sandbox.url, {}, {})
     try:
         yield Story(sandbox, house)
     finally:

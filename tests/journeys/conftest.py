@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from receiver.sandbox import faults
 from tests.journeys import story
+from tests.server import Site
+
+Houses = Callable[[str], story.House]
+Sites = Callable[[str], Site]
 
 
 @pytest.fixture
@@ -22,43 +26,47 @@ PATIENT = {"alive": story.NEVER, "alive_most": story.NEVER}
 
 
 @pytest.fixture(scope="session")
-def listening(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
+def listening(sites: Sites) -> Iterator[Houses]:
     """A server that hears callbacks and events, and as good as never asks by itself."""
-    with story.opened(tmp_path_factory.mktemp("listening"), timing=PATIENT) as opened:
+    with story.shared(sites, lambda site: story.opened(site, timing=PATIENT)) as opened:
         yield opened
 
 
 @pytest.fixture
-def house(listening: story.House) -> Iterator[story.House]:
+def house(listening: Houses, kind: str) -> Iterator[story.House]:
     """The listening server on a good day."""
-    yield listening
-    listening.sandbox.faults(**faults.as_json(story.GOOD_DAY))
+    opened = listening(kind)
+    yield opened
+    opened.sandbox.faults(**faults.as_json(story.GOOD_DAY))
 
 
 @pytest.fixture(scope="session")
-def slow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
+def slow(sites: Sites) -> Iterator[Houses]:
     """A listening server whose runs go on until somebody ends them."""
-    folder = tmp_path_factory.mktemp("slow")
-    with story.opened(folder, timing=PATIENT, run_seconds=story.NEVER) as opened:
+    make = lambda site: story.opened(site, timing=PATIENT, run_seconds=story.NEVER)  # noqa: E731
+    with story.shared(sites, make) as opened:
         yield opened
 
 
 @pytest.fixture
-def slow_house(slow: story.House) -> Iterator[story.House]:
+def slow_house(slow: Houses, kind: str) -> Iterator[story.House]:
     """The server with long runs on a good day."""
-    yield slow
-    slow.sandbox.faults(**faults.as_json(story.GOOD_DAY))
+    opened = slow(kind)
+    yield opened
+    opened.sandbox.faults(**faults.as_json(story.GOOD_DAY))
 
 
 @pytest.fixture(scope="session")
-def sweeping(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
+def sweeping(sites: Sites) -> Iterator[Houses]:
     """A server that hears callbacks and sweeps all the time."""
-    with story.opened(tmp_path_factory.mktemp("sweeping"), timing={"sweep": 0.2, "stray": 60.0}) as opened:
+    timing = {"sweep": 0.2, "stray": 60.0}
+    with story.shared(sites, lambda site: story.opened(site, timing=timing)) as opened:
         yield opened
 
 
 @pytest.fixture
-def swept_house(sweeping: story.House) -> Iterator[story.House]:
+def swept_house(sweeping: Houses, kind: str) -> Iterator[story.House]:
     """The sweeping server on a good day."""
-    yield sweeping
-    sweeping.sandbox.faults(**faults.as_json(story.GOOD_DAY))
+    opened = sweeping(kind)
+    yield opened
+    opened.sandbox.faults(**faults.as_json(story.GOOD_DAY))

@@ -46,7 +46,8 @@ def judge(
 
 
 def _records(house: House, nonce: str) -> list[Row]:
-    return house.server.rows("SELECT * FROM runs WHERE instr(prompt, ?) ORDER BY seq", nonce)
+    named = "%" + nonce.replace("_", "!_") + "%"
+    return house.server.rows("SELECT * FROM runs WHERE prompt LIKE ? ESCAPE '!' ORDER BY seq", named)
 
 
 def _are_settled(house: House, nonce: str, records: int) -> bool:
@@ -90,7 +91,8 @@ def _judge_upstream(house: House, nonce: str, found: list[Row], execs: int | Non
 
 def _judge_same(run: Row, shown: Row) -> None:
     """The upstream run is what was asked for, and ended as we say."""
-    asked = None if run["object_ids"] is None else json.loads(run["object_ids"])
+    asked = run["object_ids"]
+    asked = json.loads(asked) if isinstance(asked, str) else asked  # as SQLite has it
     assert run["origin"] == "adopted" or shown["objectIds"] == asked
     assert (shown["prompt"], shown["guidance"]) == (run["prompt"], run["guidance"])
     assert shown["status"] == ("cancelled" if run["status"] == "refused" else run["status"])

@@ -1,6 +1,6 @@
 """A server whose endpoint for events is registered by the product itself, and the operator who does it.
 
-with registering.opened(folder) as house:
+with registering.opened(site) as house:
     registering.operate(house, lambda desk: desk.register(registering.url(house)))
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TypeVar
 
 from receiver import clock, registration, settings, vault
@@ -18,7 +17,7 @@ from storage import webhooks
 from storage.database import Database
 from tests import sandbox_server
 from tests.journeys import story
-from tests.server import Server
+from tests.server import Server, Site
 
 T = TypeVar("T")
 
@@ -29,11 +28,11 @@ TIMING = {"sweep": story.NEVER, "alive": story.NEVER, "alive_most": story.NEVER,
 
 
 @contextmanager
-def opened(folder: Path, **settings_: object) -> Iterator[story.House]:
+def opened(site: Site, **settings_: object) -> Iterator[story.House]:
     """A server that knows no secret, with its sandbox. Its runs go on until they are ended by hand."""
     with sandbox_server.running(run_seconds=story.NEVER) as sandbox, sandbox.client() as upstream:
         sandbox.faults(**SWITCHES)
-        server = Server(folder, sandbox.url, TIMING, dict(settings_))
+        server = Server(site, sandbox.url, TIMING, dict(settings_))
         agent = sandbox_server.new_agent(upstream)
         try:
             server.start()
@@ -57,9 +56,9 @@ def operate(
     """Does what a command would do, beside the server; under other `keys` than its own where some are given."""
 
     async def done() -> T:
-        async with Database(f"sqlite:///{house.server.folder / 'runledger.db'}") as store:
+        async with Database(house.server.site.url) as store:
             upstream = client.Client(house.sandbox.url, sandbox_server.KEY)
-            given = settings.load(env_file=None, data_dir=house.server.folder)
+            given = settings.load(env_file=None, **house.server.site.settings)
             box = vault.Vault(keys or settings.signing_keys(given))
             try:
                 return await work(registration.Registrar(store, upstream.webhooks, box, "base64", clock.now))

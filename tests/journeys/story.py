@@ -1,6 +1,6 @@
 """The stage of a journey: the sandbox and the real server beside each other, and the verbs of a backend.
 
-with story.opened(folder, timing={"sweep": 0.3}, public_url="") as house:
+with story.opened(site, timing={"sweep": 0.3}, public_url="") as house:
     run = house.submit(nonce)
     house.until_run(run, "completed")
 """
@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2 as httpx
 
 from receiver.sandbox import faults
 from tests import sandbox_server
-from tests.server import Server, until
+from tests.server import Server, Site, until
 
 Row = dict[str, Any]
 Rule = Mapping[str, object]
@@ -153,7 +152,7 @@ class House:
 
 @contextmanager
 def opened(
-    folder: Path,
+    site: Site,
     *,
     timing: dict[str, Any] | None = None,
     switches: faults.Faults = GOOD_DAY,
@@ -169,7 +168,7 @@ def opened(
         sandbox_server.running(run_seconds=run_seconds, faults=switches, public_only=public_only) as sandbox,
         sandbox.client() as upstream,
     ):
-        server = Server(folder, sandbox.url, {"sweep": NEVER} | (timing or {}), settings)
+        server = Server(site, sandbox.url, {"sweep": NEVER} | (timing or {}), settings)
         secret = "" if public_only else register(upstream, server)
         agent = sandbox_server.new_agent(upstream)
         try:
@@ -181,6 +180,25 @@ def opened(
             raise
         finally:
             server.kill()
+
+
+T = TypeVar("T")
+
+
+@contextmanager
+def shared(
+    sites: Callable[[str], Site], make: Callable[[Site], AbstractContextManager[T]]
+) -> Iterator[Callable[[str], T]]:
+    """What several journeys share, one of each kind of database, made when a journey first asks for it."""
+    with ExitStack() as stack:
+        made: dict[str, T] = {}
+
+        def of(kind: str) -> T:
+            if kind not in made:
+                made[kind] = stack.enter_context(make(sites(kind)))
+            return made[kind]
+
+        yield of
 
 
 def secrets_of(secret: str) -> str:

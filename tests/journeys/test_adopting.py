@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.journeys import story
 from tests.journeys.judging import judge
-from tests.server import until
+from tests.server import Site, until
 
 
 def test_a_queued_run_is_watched_and_left_to_whoever_executes_it(house: story.House, nonce: str) -> None:
@@ -84,8 +82,8 @@ def test_an_event_about_an_unknown_run_waits_for_it_to_become_ours(house: story.
     assert not house.server.rows(waiting, upstream_id)
 
 
-def test_the_sweep_adopts_strangers_that_are_no_longer_queued(tmp_path: Path, nonce: str) -> None:
-    with story.opened(tmp_path, timing={"sweep": 0.2}, adopt="all", switches=story.GOOD_DAY) as house:
+def test_the_sweep_adopts_strangers_that_are_no_longer_queued(site: Site, nonce: str) -> None:
+    with story.opened(site, timing={"sweep": 0.2}, adopt="all", switches=story.GOOD_DAY) as house:
         queued = house.elsewhere(f"queued_{nonce}")
         started = house.elsewhere(f"started_{nonce}")
         house.execute(started)

@@ -20,7 +20,7 @@ from tests.receiver.cli import desk
 def test_the_server_fetches_what_a_backfill_finds(house: story.House, nonce: str, tmp_path: Path) -> None:
     agent = house.upstream.post("/agent/v1/agents", json={"name": "Past", "instructions": "Work."}).json()["id"]
     past = house.sandbox.past(3, agentId=agent, prompt=nonce)
-    ours = {"RUNLEDGER_DATA_DIR": str(house.server.folder)}
+    ours = house.server.site.environment
     theirs = {"CASEDEV_BASE_URL": house.sandbox.url, "CASEDEV_API_KEY": "sk_case_test"}
     shown = desk.process("backfill", "--agent", agent, "--json", folder=tmp_path, **ours, **theirs)
     assert shown.returncode == 0, shown.stderr

@@ -11,6 +11,7 @@ import pytest
 
 from receiver.sandbox import faults
 from tests.journeys import story
+from tests.journeys.conftest import Houses, Sites
 from tests.journeys.judging import judge
 
 ROUTES = ("create", "list", "exec", "status", "details", "cancel", "watch")
@@ -39,11 +40,16 @@ def bad_day(chance: random.Random, doomed: str) -> faults.Faults:
 
 
 @pytest.fixture(scope="module")
-def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
+def houses(sites: Sites) -> Iterator[Houses]:
     """A server that has seen better days."""
     timing = {"sweep": 0.3, "stray": 60.0}
-    with story.opened(tmp_path_factory.mktemp("bad"), timing=timing, run_seconds=0.3) as opened:
+    with story.shared(sites, lambda site: story.opened(site, timing=timing, run_seconds=0.3)) as opened:
         yield opened
+
+
+@pytest.fixture
+def bad(houses: Houses, kind: str) -> story.House:
+    return houses(kind)
 
 
 @pytest.mark.parametrize("day", range(3))

@@ -90,7 +90,8 @@ def test_a_cancel_while_exec_is_answered_slowly_ends_a_running_run(house: story.
     house.until_held("exec", nonce)
     house.cancel(run)
     house.release("exec")
-    ended = until(lambda: house.server.rows("SELECT * FROM runs WHERE id = ? AND settled_at", run["id"]))[0]
+    settled = "SELECT * FROM runs WHERE id = ? AND settled_at IS NOT NULL"
+    ended = until(lambda: house.server.rows(settled, run["id"]))[0]
     judge(house, nonce, status=ended["status"])
     assert house.named(nonce)[0]["status"] == ended["status"]
 

@@ -16,6 +16,7 @@ from receiver import tokens
 from receiver.sandbox import faults
 from tests import sandbox_server, server
 from tests.journeys import story
+from tests.journeys.conftest import Houses, Sites
 from tests.receiver.cli.desk import Desk
 
 Environment = Mapping[str, str]
@@ -32,7 +33,7 @@ def sit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[story.Hous
         environment = {
             "CASEDEV_API_KEY": "sk_case_test",
             "CASEDEV_BASE_URL": house.sandbox.url,
-            "RUNLEDGER_DATA_DIR": str(house.server.folder),
+            **house.server.site.environment,
             "RUNLEDGER_PUBLIC_URL": house.server.url,
             "RUNLEDGER_WEBHOOK_SECRETS": story.secrets_of(house.secret),
         }
@@ -44,12 +45,18 @@ def sit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[story.Hous
 
 
 @pytest.fixture(scope="module")
-def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
+def houses(sites: Sites) -> Iterator[Houses]:
     """A house of its own, with an upstream that does what is documented otherwise or not at all."""
     odd = faults.Faults(event_key_encoding="hex", callback_body="data.runId", error_shape="nested")
-    with story.opened(tmp_path_factory.mktemp("odd"), switches=odd) as house:
-        server.until(lambda: house.ready()[0] == 200)
-        yield house
+    with story.shared(sites, lambda site: story.opened(site, switches=odd)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def odd(houses: Houses, kind: str) -> story.House:
+    house = houses(kind)
+    server.until(lambda: house.ready()[0] == 200)
+    return house
 
 
 def test_a_sound_house_is_all_well(odd: story.House, sit: Callable[[story.House], Desk]) -> None:
@@ -62,7 +69,7 @@ def test_a_sound_house_is_all_well(odd: story.House, sit: Callable[[story.House]
 
 
 def test_a_callback_address_tells_whether_it_is_ours_and_nothing_is_kept(house: story.House) -> None:
-    key = (house.server.folder / "secret.key").read_text().strip()
+    key = house.server.site.secret_keys
     kept = house.server.rows("SELECT count(*) AS n FROM deliveries")
     for keys, status in (([key], 204), (["another"], 405)):
         token = tokens.Signer(keys).token("01a20d3f-8a28-7a92-a297-cf650f2a92d0")

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 def _followed(house: story.House, out: Path, *words: str) -> subprocess.Popen[bytes]:
     typed = [sys.executable, "-W", "error", "-m", "receiver", "runs", "--follow", "--cursor", "-1", *words]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RUNLEDGER_DATA_DIR": str(house.server.folder)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **house.server.site.environment}
     with out.open("wb") as file:
         return subprocess.Popen(typed, env=environment, stdout=file, stderr=file)
 

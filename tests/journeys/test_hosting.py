@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ import pytest
 
 from tests import sandbox_server, server
 from tests.journeys import story
+from tests.journeys.conftest import Sites
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAMS = {
@@ -64,14 +65,15 @@ class Host:
 
 
 @contextmanager
-def hosted(name: str, folder: Path) -> Iterator[Host]:
+def hosted(name: str, site: server.Site) -> Iterator[Host]:
     """A program of the manual in a process of its own; runs go on until the sandbox is told to end them."""
     program, options = PROGRAMS[name]
+    folder = site.folder
     (folder / f"{name}.py").write_text(program)
     port = server.free_port()
     url = f"http://127.0.0.1:{port}"
     with sandbox_server.running(run_seconds=story.NEVER) as sandbox, sandbox.client() as upstream:
-        behind = server.Server(folder, sandbox.url, {"sweep": story.NEVER}, {})
+        behind = server.Server(site, sandbox.url, {"sweep": story.NEVER}, {})
         if name == "beside":
             behind.start()
         below = behind.url if name == "beside" else f"{url}/runledger"
@@ -79,7 +81,7 @@ def hosted(name: str, folder: Path) -> Iterator[Host]:
             "PYTHONPATH": str(ROOT),
             "CASEDEV_API_KEY": sandbox_server.KEY,
             "CASEDEV_BASE_URL": sandbox.url,
-            "RUNLEDGER_DATA_DIR": str(folder),
+            **site.environment,
             "RUNLEDGER_PUBLIC_URL": below,
             "LEDGER_URL": behind.url,
             "LEDGER_KEY": behind.key,
@@ -108,10 +110,15 @@ def _answers(backend: httpx.Client) -> bool:
 
 
 @pytest.fixture(scope="module", params=PROGRAMS)
-def host(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+def hosts(request: pytest.FixtureRequest, sites: Sites) -> Iterator[Callable[[str], Host]]:
     """Each of the manual's backends."""
-    with hosted(request.param, tmp_path_factory.mktemp(request.param)) as running:
+    with story.shared(sites, lambda site: hosted(request.param, site)) as running:
         yield running
+
+
+@pytest.fixture
+def host(hosts: Callable[[str], Host], kind: str) -> Host:
+    return hosts(kind)
 
 
 def test_the_manual_has_an_example_of_each_way() -> None:
@@ -162,9 +169,9 @@ def test_errors_are_problems_wherever_it_is_mounted(host: Host, method: str, pat
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_host_that_stops_answers_who_waits_and_lets_the_worker_drain(tmp_path: Path) -> None:
+def test_a_host_that_stops_answers_who_waits_and_lets_the_worker_drain(site: server.Site) -> None:
     answers: list[httpx.Response] = []
-    with hosted("mounted", tmp_path) as host:
+    with hosted("mounted", site) as host:
         wish = {"agentId": host.agent, "prompt": "Find every force majeure clause."}
 
         def wait() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.journeys import story
+from tests.journeys.conftest import Houses, Sites
 from tests.journeys.judging import judge
 from tests.server import until
 
@@ -68,10 +69,15 @@ HURRIED = {"lease": 0.7, "heartbeat": story.NEVER, "call": 60.0, "sweep": 0.3, "
 
 
 @pytest.fixture(scope="module")
-def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
+def houses(sites: Sites) -> Iterator[Houses]:
     """A server that loses its leases."""
-    with story.opened(tmp_path_factory.mktemp("hurried"), timing=HURRIED) as opened:
+    with story.shared(sites, lambda site: story.opened(site, timing=HURRIED)) as opened:
         yield opened
+
+
+@pytest.fixture
+def hurried(houses: Houses, kind: str) -> story.House:
+    return houses(kind)
 
 
 def test_a_create_that_outlives_its_lease_leaves_an_orphan(hurried: story.House, nonce: str) -> None:

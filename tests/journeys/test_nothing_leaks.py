@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -41,7 +40,7 @@ def _live(house: server.Server, sandbox: sandbox_server.Sandbox) -> list[str]:
         return [bad.text, client.get("/metrics").text, *(answer.text for answer in forged)]
 
 
-def test_no_secret_token_prompt_or_body_is_in_a_log_a_metric_or_an_error(tmp_path: Path) -> None:
+def test_no_secret_token_prompt_or_body_is_in_a_log_a_metric_or_an_error(site: server.Site) -> None:
     settings: dict[str, Any] = {
         "casedev_api_key": f"sk_case_{PLANTED['api_key']}",
         "secret_keys": PLANTED["signing_key"],
@@ -50,7 +49,7 @@ def test_no_secret_token_prompt_or_body_is_in_a_log_a_metric_or_an_error(tmp_pat
     }
     with (
         sandbox_server.running(seed=secrets.randbits(30), run_seconds=0.2) as sandbox,
-        server.running(tmp_path, sandbox.url, **settings) as house,
+        server.running(site, sandbox.url, **settings) as house,
     ):
         told = _live(house, sandbox)
         token = sandbox.run(sandbox.runs()[0]["id"])["watchers"][0].rsplit("/", 1)[1]

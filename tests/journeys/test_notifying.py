@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ from receiver.sandbox import faults
 from tests import backend
 from tests.backend import Answer, Backend
 from tests.journeys import story
+from tests.journeys.conftest import Sites
 from tests.journeys.judging import judge
 from tests.receiver.cli import desk
-from tests.server import until
+from tests.server import Site, until
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -48,17 +49,21 @@ class Telling:
 
 
 @pytest.fixture(scope="session")
-def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Telling]:
-    with (
-        backend.listening() as told,
-        story.opened(tmp_path_factory.mktemp("telling"), jobs=4, **backend.settings(told)) as house,
-    ):
+def tellings(sites: Sites) -> Iterator[Callable[[str], Telling]]:
+    with story.shared(sites, _opened) as opened:
+        yield opened
+
+
+@contextmanager
+def _opened(site: Site) -> Iterator[Telling]:
+    with backend.listening() as told, story.opened(site, jobs=4, **backend.settings(told)) as house:
         yield Telling(house, told)
 
 
 @pytest.fixture
-def telling(opened: Telling) -> Iterator[Telling]:
+def telling(tellings: Callable[[str], Telling], kind: str) -> Iterator[Telling]:
     """The house and its backend on a good day."""
+    opened = tellings(kind)
     until(lambda: opened.house.ready() == (200, []))
     yield opened
     opened.house.sandbox.faults(**faults.as_json(story.GOOD_DAY))
@@ -168,18 +173,18 @@ def test_a_backend_that_wants_no_more_is_left_alone_until_a_command(telling: Tel
 
 def _typed(telling: Telling, *words: str) -> story.Row:
     """What `runledger jobs retry` says to a program."""
-    folder = telling.house.server.folder
-    done = desk.process("jobs", "retry", *words, "--json", folder=folder, RUNLEDGER_DATA_DIR=str(folder))
+    site = telling.house.server.site
+    done = desk.process("jobs", "retry", *words, "--json", folder=site.folder, **site.environment)
     assert done.returncode == 0, done.stderr
     said: story.Row = json.loads(done.stdout)
     return said
 
 
-def test_a_name_that_leads_home_is_never_followed(tmp_path: Path, nonce: str) -> None:
+def test_a_name_that_leads_home_is_never_followed(site: Site, nonce: str) -> None:
     with backend.listening() as told:
         port = told.url.split(":")[2]
         settings = backend.settings(told) | {"notify_url": f"https://127.1:{port}", "notify_allow_private": False}
-        with story.opened(tmp_path, **settings) as house:
+        with story.opened(site, **settings) as house:
             run = house.submit(nonce)
             shown = house.until_shown(run, lambda shown: (shown["notification"] or {}).get("lastError"))
     assert (

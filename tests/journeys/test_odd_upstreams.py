@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 
 import httpx2 as httpx
 import pytest
@@ -42,10 +41,10 @@ async def test_the_pause_after_a_hang_begins_when_the_hang_was_given_up(database
     assert paused_until > moments[-1] > life.NOW
 
 
-def test_an_upstream_that_hands_out_a_known_id_is_asked_less_and_less(tmp_path: Path) -> None:
+def test_an_upstream_that_hands_out_a_known_id_is_asked_less_and_less(site: server.Site) -> None:
     port = server.free_port()
     with sandbox_server.running(seed=7, run_seconds=0.1, port=port) as sandbox:
-        ours = server.Server(tmp_path, sandbox.url, {}, {})
+        ours = server.Server(site, sandbox.url, {}, {})
         try:
             ours.start()
             _submit(ours, _agent(sandbox), "the first")

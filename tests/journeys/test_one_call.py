@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
@@ -15,7 +14,7 @@ from tests import life, sandbox_server, server
 from tests.journeys import story, upstreams
 from tests.journeys.judging import judge
 from tests.journeys.test_twins import both
-from tests.server import until
+from tests.server import Site, until
 
 #: What makes a submission one that one call creates and starts.
 AD_HOC: dict[str, Any] = {"agentId": None, "instructions": "You review leases."}
@@ -79,9 +78,9 @@ def test_a_call_that_is_refused_while_others_are_answered_ends_the_run(house: st
     judge(house, nonce, status="refused", execs=0)
 
 
-def test_while_nobody_listens_upstream_nothing_was_sent(tmp_path: Path, nonce: str) -> None:
+def test_while_nobody_listens_upstream_nothing_was_sent(site: Site, nonce: str) -> None:
     port = server.free_port()
-    with server.running(tmp_path, f"http://127.0.0.1:{port}", public_url="") as away:
+    with server.running(site, f"http://127.0.0.1:{port}", public_url="") as away:
         body = {"instructions": "You review leases.", "prompt": nonce}
         with away.client() as api:
             run = api.post("/v1/runs", json=body).json()

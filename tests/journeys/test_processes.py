@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import signal
-import sqlite3
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 
+from tests import beside
 from tests.journeys import story
 from tests.journeys.judging import judge
-from tests.server import Server, until
+from tests.server import Server, Site, until
 
 
-def test_a_server_that_is_told_to_stop_drains_and_the_next_one_finishes(tmp_path: Path, nonce: str) -> None:
-    with story.opened(tmp_path, run_seconds=1.0, timing={"sweep": 0.5}) as house:
+def test_a_server_that_is_told_to_stop_drains_and_the_next_one_finishes(site: Site, nonce: str) -> None:
+    with story.opened(site, run_seconds=1.0, timing={"sweep": 0.5}) as house:
         house.script({"route": "create", "prompt": nonce, "times": 2, "action": "hang:0.7"})
         for _ in range(12):
             house.submit(nonce)
@@ -33,8 +30,8 @@ def test_a_server_that_is_told_to_stop_drains_and_the_next_one_finishes(tmp_path
         judge(house, nonce, records=12, execs=12)
 
 
-def test_a_server_that_was_killed_finishes_after_its_restart(tmp_path: Path, nonce: str) -> None:
-    with story.opened(tmp_path, run_seconds=0.5, timing={"sweep": 0.5, "lease": 60.0}) as house:
+def test_a_server_that_was_killed_finishes_after_its_restart(site: Site, nonce: str) -> None:
+    with story.opened(site, run_seconds=0.5, timing={"sweep": 0.5, "lease": 60.0}) as house:
         house.script({"route": "exec", "prompt": nonce, "times": 1, "action": "hang:5"})
         for _ in range(4):
             house.submit(nonce)
@@ -45,21 +42,13 @@ def test_a_server_that_was_killed_finishes_after_its_restart(tmp_path: Path, non
         judge(house, nonce, records=4, execs=4)
 
 
-def test_a_second_server_on_the_same_data_is_refused(house: story.House) -> None:
-    second = Server(house.server.folder, house.sandbox.url, {}, {})
+@pytest.mark.parametrize("kind", ["sqlite"])
+def test_a_second_server_on_the_same_file_is_refused(house: story.House) -> None:
+    second = Server(house.server.site, house.sandbox.url, {}, {})
     second.start()
     assert second.is_dead()
     assert "another Runledger server is running on" in house.server.log.read_text()
     assert house.api.get("/healthz").status_code == 200
-
-
-@contextmanager
-def locked(house: story.House) -> Iterator[None]:
-    """Another program holds the database's write lock for as long as the block."""
-    with closing(sqlite3.connect(house.server.folder / "runledger.db", timeout=60, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        yield
-        other.execute("ROLLBACK")
 
 
 @pytest.mark.parametrize("seconds", [1.5, 6.0])
@@ -70,7 +59,7 @@ def test_while_another_program_holds_the_database_nothing_is_promised(
     slow_house.sandbox.faults(callback_states=[])
     url, answers = slow_house.callback(nonce), list[Future[httpx.Response]]()
     with ThreadPoolExecutor(4) as pool, httpx.Client(timeout=60) as client:
-        with locked(slow_house):
+        with beside.locking(slow_house.server.site.url, "deliveries"):
             slow_house.sandbox.finish(run["upstreamId"])
             answers += [pool.submit(client.post, url, json={"runId": run["upstreamId"]}) for _ in range(8)]
             time.sleep(seconds)

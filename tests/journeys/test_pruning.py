@@ -29,7 +29,7 @@ def test_content_is_removed_beside_a_running_server(house: story.House, nonce: s
         f"story={nonce}",
         "--yes",
     ]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RUNLEDGER_DATA_DIR": str(house.server.folder)}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **house.server.site.environment}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("The content of 1 runs is removed")

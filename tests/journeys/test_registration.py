@@ -11,6 +11,7 @@ import pytest
 
 from receiver import errors
 from tests.journeys import posting, registering, story
+from tests.journeys.conftest import Houses, Sites
 from tests.journeys.judging import judge
 from tests.receiver.cli import desk
 from tests.server import until
@@ -19,18 +20,19 @@ T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
-def standing_house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
+def standing_houses(sites: Sites) -> Iterator[Houses]:
     """One server for these journeys; it was started without any secret and is not started again."""
-    with registering.opened(tmp_path_factory.mktemp("registering")) as opened:
+    with story.shared(sites, registering.opened) as opened:
         yield opened
 
 
 @pytest.fixture
-def house(standing_house: story.House) -> Iterator[story.House]:
+def house(standing_houses: Houses, kind: str) -> Iterator[story.House]:
     """The server with nothing registered."""
-    yield standing_house
-    standing_house.sandbox.faults(script=[], auto_disable_after=50, **registering.SWITCHES)
-    registering.forget(standing_house)
+    opened = standing_houses(kind)
+    yield opened
+    opened.sandbox.faults(script=[], auto_disable_after=50, **registering.SWITCHES)
+    registering.forget(opened)
 
 
 @pytest.fixture
@@ -248,7 +250,7 @@ def test_the_command_proves_the_way_into_the_database(house: story.House) -> Non
     environment = {
         "CASEDEV_API_KEY": "sk_case_test",
         "CASEDEV_BASE_URL": house.sandbox.url,
-        "RUNLEDGER_DATA_DIR": str(house.server.folder),
+        **house.server.site.environment,
     }
     done = desk.process("webhooks", "test", "--json", folder=house.server.folder, **environment)
     assert (done.returncode, done.stderr) == (0, b"")

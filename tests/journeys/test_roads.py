@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tests.journeys import story
 from tests.journeys.judging import judge
-from tests.server import until
+from tests.server import Site, until
 
 ENDED = ["completed", "failed", "cancelled"]
 
@@ -58,8 +56,8 @@ def test_a_failed_run_is_settled_with_a_reason(house: story.House, nonce: str) -
     assert settled["failure_source"]
 
 
-def test_without_a_public_address_the_sweep_settles_everything(tmp_path: Path, nonce: str) -> None:
-    with story.opened(tmp_path, timing={"sweep_alone": 0.2}, public_url="") as house:
+def test_without_a_public_address_the_sweep_settles_everything(site: Site, nonce: str) -> None:
+    with story.opened(site, timing={"sweep_alone": 0.2}, public_url="") as house:
         runs = [house.submit(nonce) for _ in range(5)]
         judge(house, nonce, settled_by="sweep", records=5, execs=5)
         assert not any(run["watchers"] for run in house.named(nonce))

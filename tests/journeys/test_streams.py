@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import AbstractContextManager
 from typing import Any
 
 import httpx2 as httpx
@@ -15,7 +15,8 @@ import pytest
 from receiver.sandbox import faults
 from tests import sandbox_server
 from tests.journeys import story
-from tests.server import Server, until
+from tests.journeys.conftest import Houses, Sites
+from tests.server import Server, Site, until
 
 #: What the journal calls the upstream's stream.
 EVENTS = "events"
@@ -112,18 +113,22 @@ def test_an_upstream_without_a_stream_is_told_and_nothing_else_suffers(
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
+def captured(sites: Sites) -> Iterator[Houses]:
     """A server that captures every stream, and does one job at a time."""
-    folder = tmp_path_factory.mktemp("capturing")
-    with story.opened(folder, timing={"capture_idle": story.NEVER}, capture_events=True, jobs=1) as made:
+
+    def make(site: Site) -> AbstractContextManager[story.House]:
+        return story.opened(site, timing={"capture_idle": story.NEVER}, capture_events=True, jobs=1)
+
+    with story.shared(sites, make) as made:
         yield made
 
 
 @pytest.fixture
-def capturing(shared: story.House) -> Iterator[story.House]:
+def capturing(captured: Houses, kind: str) -> Iterator[story.House]:
     """The capturing server on a good day."""
-    yield shared
-    shared.sandbox.faults(**faults.as_json(story.GOOD_DAY))
+    opened = captured(kind)
+    yield opened
+    opened.sandbox.faults(**faults.as_json(story.GOOD_DAY))
 
 
 def until_captured(house: story.House, run: story.Row) -> story.Row:
@@ -187,11 +192,9 @@ def test_what_one_run_is_denied_is_no_reason_to_pause_the_house(capturing: story
 
 
 @pytest.mark.parametrize("point", ["before commit keep", "after commit keep", "after commit captured"])
-def test_a_kill_in_the_middle_of_a_capture_loses_and_doubles_nothing(
-    tmp_path: Path, nonce: str, point: str
-) -> None:
+def test_a_kill_in_the_middle_of_a_capture_loses_and_doubles_nothing(site: Site, nonce: str, point: str) -> None:
     with sandbox_server.running(faults=faults.Faults(stream_cut_after=9)) as sandbox, sandbox.client() as api:
-        server = Server(tmp_path, sandbox.url, {}, {"capture_events": True})
+        server = Server(site, sandbox.url, {}, {"capture_events": True})
         try:
             server.start(kill=point)
             agent = sandbox_server.new_agent(api)
@@ -211,8 +214,8 @@ def test_a_kill_in_the_middle_of_a_capture_loses_and_doubles_nothing(
     assert [json.loads(row["data"]) for row in stored] == [each.json() for each in told]
 
 
-def test_listeners_of_a_server_that_stops_are_told_to_come_back(tmp_path: Path, nonce: str) -> None:
-    with story.opened(tmp_path, run_seconds=story.NEVER) as house:
+def test_listeners_of_a_server_that_stops_are_told_to_come_back(site: Site, nonce: str) -> None:
+    with story.opened(site, run_seconds=story.NEVER) as house:
         run = house.submit(nonce)
         house.until_named(nonce, "running")
         with house.api.stream("GET", f"/v1/runs/{run['id']}/events") as response:

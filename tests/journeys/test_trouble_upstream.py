@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.journeys import story
+from tests.journeys.conftest import Houses, Sites
 from tests.journeys.judging import judge
 from tests.server import until
 
@@ -172,11 +173,17 @@ def test_a_no_to_exec_that_ends_in_time_refuses_nothing(house: story.House, nonc
 
 
 @pytest.fixture(scope="module")
-def losing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[story.House]:
+def houses(sites: Sites) -> Iterator[Houses]:
     """A server that gives a run up for lost within a second."""
     timing = {"lost": 0.8, "ask_lost": 0.2, "backoff_most": 0.3}
-    with story.opened(tmp_path_factory.mktemp("losing"), timing=timing, run_seconds=story.NEVER) as opened:
+    make = lambda site: story.opened(site, timing=timing, run_seconds=story.NEVER)  # noqa: E731
+    with story.shared(sites, make) as opened:
         yield opened
+
+
+@pytest.fixture
+def losing(houses: Houses, kind: str) -> story.House:
+    return houses(kind)
 
 
 def test_a_run_that_is_long_unknown_is_lost_until_it_turns_up(losing: story.House, nonce: str) -> None:

@@ -14,8 +14,7 @@ from sqlalchemy import Connection, exc, func, select
 from storage import database, errors, keys
 from storage.database import Database, Group, Limits
 from storage.tables import API_KEYS
-from tests import life
-from tests.storage import beside
+from tests import beside, life
 
 pytestmark = pytest.mark.anyio
 

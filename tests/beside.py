@@ -33,4 +33,5 @@ def locking(url: str, table: str = "api_keys") -> Iterator[None]:
     with engine.connect() as connection:
         connection.exec_driver_sql(taken)
         yield
+        connection.rollback()
     engine.dispose()
