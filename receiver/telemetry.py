@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
 from collections.abc import Mapping
 from datetime import datetime
+from importlib import metadata
 from typing import Any
 
 import structlog
@@ -15,16 +17,30 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Info,
+    ProcessCollector,
     disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from storage import changes, database, deliveries, house, jobs, runs, states, webhooks
+from storage import changes, database, deliveries, errors, house, jobs, ledger, runs, states, webhooks
 
 SETTLE_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 ENDS = frozenset(f"run.{status}" for status in states.TERMINAL)
 NOTIFIED = ("delivered", "failed", "stopped")
+#: What is logged as an error. Each is counted, since somebody has to look at it.
+ERRORS = (
+    "background_work_broke",
+    "delivery_not_committed",
+    "event_outside_tolerance",
+    "job_broke",
+    "job_release_broke",
+    "no_webhook_secret",
+    "notification_stopped",
+    "webhook_endpoint_disabled",
+    "webhook_secret_unusable",
+)
 GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
@@ -37,7 +53,11 @@ class Telemetry:
         self.registry = registry
         #: When the upstream last answered well, and the last rate limit it told: for the heartbeat.
         self.heard: tuple[datetime | None, Mapping[str, str] | None] = (None, None)
-        self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger("runledger").bind()
+        self.log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+            None,
+            processors=[self._logged, *structlog.get_config()["processors"]],
+            logger_factory_args=("runledger",),
+        ).bind()
         names = ("road", "verdict")
         self._deliveries = Counter("runledger_deliveries", "Deliveries received", names, registry=registry)
         for road in (states.Road.WATCHER, states.Road.PLATFORM):
@@ -77,7 +97,23 @@ class Telemetry:
             "runledger_door_group_size", "Writes per commit", buckets=GROUP_BUCKETS, registry=registry
         )
         self._commit = Histogram("runledger_door_commit_seconds", "Transaction to commit", registry=registry)
-        self._gauges = _Gauges(registry)
+        self._errors = Counter("runledger_errors", "Lines logged as errors", ("event",), registry=registry)
+        for event in ERRORS:
+            self._errors.labels(event)
+        self._database_up = Gauge(
+            "runledger_database_up",
+            "1 where the database answered just now; without it what is asked of it is missing here",
+            registry=registry,
+        )
+        Info("runledger_build", "What runs here", registry=registry).info({"version": metadata.version("runledger")})
+        ProcessCollector(registry=registry)
+        self._gauges = _Gauges()
+
+    def _logged(self, _logger: object, method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        """Counts errors on their way into the log."""
+        if method == "error":
+            self._errors.labels(line["event"]).inc()
+        return line
 
     def received(self, receipt: deliveries.Receipt, delivery: deliveries.Delivery) -> None:
         """A delivery was committed."""
@@ -136,15 +172,22 @@ class Telemetry:
             self._commit.observe(group.seconds)
 
     async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]:
-        """The exposition in Prometheus text form and its content type. Raises Unavailable."""
-        await self._gauges.read(store, now)
-        return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        """The exposition in Prometheus text form and its content type; what can be told while the database is away."""
+        try:
+            await self._gauges.read(store, now)
+        except errors.Unavailable:
+            self._database_up.set(0)
+            return generate_latest(self.registry), CONTENT_TYPE_LATEST
+        self._database_up.set(1)
+        return generate_latest(self.registry) + generate_latest(self._gauges.registry), CONTENT_TYPE_LATEST
 
 
 class _Gauges:
-    """What is asked of the database."""
+    """What is asked of the database, so that it is the same in every replica."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self) -> None:
+        registry = CollectorRegistry()
+        self.registry = registry
         self._jobs = Gauge("runledger_jobs_due", "Jobs due now", ("kind",), registry=registry)
         self._oldest = Gauge("runledger_jobs_oldest_due_seconds", "Age of the oldest due job", registry=registry)
         self._dead = Gauge("runledger_jobs_dead", "Jobs that nobody tries any more", ("kind",), registry=registry)
@@ -156,6 +199,18 @@ class _Gauges:
             registry=registry,
         )
         self._paused = Gauge("runledger_upstream_paused", "1 while the shared pause holds", registry=registry)
+        self._streak = Gauge(
+            "runledger_upstream_pause_streak", "Pauses in a row; 0 while the upstream answers", registry=registry
+        )
+        self._worker = Gauge(
+            "runledger_worker_seen_seconds", "Age of the last heartbeat of any worker", registry=registry
+        )
+        self._swept = Gauge("runledger_swept_seconds", "Age of the last whole sweep", registry=registry)
+        self._unnumbered = Gauge(
+            "runledger_ledger_oldest_unnumbered_seconds",
+            "Age of the oldest ledger entry without a number",
+            registry=registry,
+        )
 
     async def read(self, store: database.Database, now: datetime) -> None:
         """Sets them all. Raises Unavailable."""
@@ -164,12 +219,22 @@ class _Gauges:
         for kind in states.Kind:
             self._jobs.labels(kind.value).set(counts.get(kind.value, 0))
             self._dead.labels(kind.value).set(dead.get(kind, 0))
-        self._oldest.set(0 if oldest is None else max(0.0, (now - oldest).total_seconds()))
+        self._oldest.set(_age(oldest, now, 0))
         self._overdue.set(await store.read(runs.overdue, now))
         self._failing.set(await store.read(jobs.failing))
         endpoint = await store.read(webhooks.standing)
         self._deaf.set(endpoint is not None and endpoint.status not in (None, webhooks.ACTIVE))
-        self._paused.set((await store.read(house.read)).is_paused(now))
+        state = await store.read(house.read)
+        self._paused.set(state.is_paused(now))
+        self._streak.set(state.pause_streak)
+        self._worker.set(_age(state.worker_seen_at, now, math.inf))
+        self._swept.set(_age(state.swept_at, now, math.inf))
+        self._unnumbered.set(_age(await store.read(ledger.oldest_unnumbered), now, 0))
+
+
+def _age(at: datetime | None, now: datetime, never: float) -> float:
+    """Seconds since then."""
+    return never if at is None else max(0.0, (now - at).total_seconds())
 
 
 def configure(log_format: str, level: str) -> None:

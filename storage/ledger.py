@@ -116,6 +116,12 @@ def has_unnumbered(connection: Connection) -> bool:
     return connection.execute(_UNNUMBERED, {"limit": 1}).first() is not None
 
 
+def oldest_unnumbered(connection: Connection) -> datetime | None:
+    """When the oldest entry that has no number yet was written; None where all have one."""
+    found: datetime | None = connection.execute(_OLDEST_UNNUMBERED).scalar()
+    return found
+
+
 def last_number(connection: Connection) -> int:
     """The greatest number that was given, -1 before the first."""
     found = connection.execute(_LAST).scalar_one()
@@ -146,6 +152,12 @@ _UNNUMBERED = (
     .where(LEDGER_ENTRIES.c.leaf_index.is_(None))
     .order_by(LEDGER_ENTRIES.c.seq)
     .limit(bindparam("limit"))
+)
+_OLDEST_UNNUMBERED = (
+    select(LEDGER_ENTRIES.c.at)
+    .where(LEDGER_ENTRIES.c.leaf_index.is_(None))
+    .order_by(LEDGER_ENTRIES.c.seq)
+    .limit(1)
 )
 _LAST = select(func.max(LEDGER_ENTRIES.c.leaf_index))
 _NUMBER = (
