@@ -34,12 +34,14 @@ $(INSTALLED): tests/requirements.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Hashes, no addresses: deploy/requirements.txt is what production installs, tests/requirements.txt adds the tools.
+# Hashes, no addresses: deploy/requirements.txt is what production installs, deploy/requirements-build.txt what makes
+# the package of it, tests/requirements.txt adds the tools.
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate
 lock: $(INSTALLED)
 	$(BIN)/$(LOCK) $(ARGS) pyproject.toml --output-file deploy/requirements.txt
 	$(BIN)/$(LOCK) $(ARGS) pyproject.toml --extra dev --constraints deploy/requirements.txt --output-file tests/requirements.txt
+	echo setuptools | $(BIN)/$(LOCK) $(ARGS) - --constraints tests/requirements.txt --output-file deploy/requirements-build.txt
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

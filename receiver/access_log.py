@@ -7,6 +7,9 @@ import time
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+#: What load balancers and monitoring ask every few seconds: told only where it is not answered well.
+PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+
 
 class AccessLog:
     """Pure ASGI: passes everything through, notes the status and the time."""
@@ -32,4 +35,5 @@ class AccessLog:
         finally:
             route = getattr(scope.get("route"), "path", "(none)")
             milliseconds = round((time.perf_counter() - started) * 1000, 1)
-            self._log.info("request", method=scope["method"], route=route, status=status, ms=milliseconds)
+            log = self._log.debug if route in PROBES and status == 200 else self._log.info
+            log("request", method=scope["method"], route=route, status=status, ms=milliseconds)

@@ -1,0 +1,16 @@
+"""Compose: the file is what its schema says. The schema comes with check-jsonschema."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.deploy import files
+from tests.deploy.check import tools
+
+
+def schema(_folder: Path) -> str:
+    """The compose file is valid."""
+    tools.run(
+        [tools.BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", files.DEPLOY / "compose.yaml"]
+    )
+    return f"{len(files.services())} services"

@@ -1,0 +1,38 @@
+"""A server under a check: the command as it is installed here, on a port and a data folder of its own."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests import server
+from tests.deploy.check import tools
+
+
+@dataclass(frozen=True)
+class House:
+    """A running server."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@contextmanager
+def running(folder: Path, **settings: str) -> Iterator[House]:
+    """A server whose upstream is nowhere, for as long as the block."""
+    folder.mkdir()
+    port, log = server.free_port(), folder / "server.log"
+    given = tools.environment(
+        CASEDEV_API_KEY="sk_case_check",
+        CASEDEV_BASE_URL="http://127.0.0.1:9",
+        RUNLEDGER_DATA_DIR=str(folder),
+        RUNLEDGER_LOG_FORMAT="json",
+        **settings,
+    )
+    with tools.started([tools.BIN / "runledger", "serve", "--port", str(port)], log, given, folder) as process:
+        server.until(lambda: server.answers(f"http://127.0.0.1:{port}"), why="the server did not start")
+        yield House(port, process, log)

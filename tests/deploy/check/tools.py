@@ -1,0 +1,77 @@
+"""The programs that the checks run, and running them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+#: Debian's packages, by a program of each.
+PACKAGES = {"promtool": "prometheus", "prometheus": "prometheus", "caddy": "caddy", "systemd-analyze": "systemd"}
+BIN = Path(sys.executable).parent
+ROOT = Path(__file__).parent.parent.parent.parent
+
+
+class Failed(Exception):
+    """A check that did not hold, with what was seen."""
+
+
+def demand() -> None:
+    """Has all programs there, from Debian where this is root on Debian. Raises Failed naming what is missing."""
+    missing = sorted({package for program, package in PACKAGES.items() if shutil.which(program) is None})
+    if not missing:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise Failed(f"not installed: {', '.join(missing)}. On Debian: apt-get install {' '.join(missing)}")
+    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
+    run(["apt-get", "update", "--quiet"], **quiet)
+    run(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing], **quiet)
+
+
+def run(command: Sequence[str | Path], *, cwd: Path = ROOT, **environment: str) -> str:
+    """What the command prints. Raises Failed where it does not end well."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    told = (done.stdout + done.stderr).strip()
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(str(word) for word in command)} ended with {done.returncode}\n{told}")
+    return told
+
+
+def environment(**given: str) -> dict[str, str]:
+    """A process's environment with none of Runledger's own settings but those given."""
+    ours = ("RUNLEDGER_", "CASEDEV_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | given
+
+
+@contextmanager
+def started(
+    command: Sequence[str | Path], log: Path, environment: Mapping[str, str], cwd: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A program for as long as the block; what it says goes to `log`, and into what fails meanwhile."""
+    with log.open("ab") as file:
+        process = subprocess.Popen(
+            [str(word) for word in command], stdout=file, stderr=file, env=dict(environment), cwd=cwd
+        )
+    try:
+        yield process
+    except (Failed, AssertionError, OSError) as failure:
+        raise Failed(f"{failure}\n{log.read_text()[-3000:]}") from failure
+    finally:
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,33 @@
+"""systemd: it understands the units, and says how much of the machine they leave to the service."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.deploy import files
+from tests.deploy.check import tools
+
+#: The exposure that is taken, of ten, times ten.
+THRESHOLD = 20
+INSTALLED = "/opt/runledger/bin/runledger"
+
+
+def verified(folder: Path) -> str:
+    """The units are valid, with the command where it is installed here."""
+    paths = [folder / name for name in files.UNITS]
+    for path in paths:
+        path.write_text(files.text(path.name).replace(INSTALLED, str(tools.BIN / "runledger")))
+    told = tools.run(["systemd-analyze", "verify", *paths])
+    if told:
+        raise tools.Failed(told)
+    scores = [_exposure(path) for path in paths]
+    return f"exposure {', '.join(scores)} of 10"
+
+
+def _exposure(path: Path) -> str:
+    told = tools.run(["systemd-analyze", "security", "--offline=true", f"--threshold={THRESHOLD}", path])
+    found = re.search(r"exposure level for \S+: ([\d.]+)", told)
+    if found is None:
+        raise tools.Failed(told)
+    return found[1]

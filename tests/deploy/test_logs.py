@@ -1,0 +1,56 @@
+"""What the pages say of log lines is what the product logs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from receiver import telemetry
+from storage import ledger
+from tests.deploy import files
+
+LEVELS = ("info", "warning", "error")
+#: Those whose names are put together, in telemetry.
+NOTIFIED = {f"notification_{result}" for result in telemetry.NOTIFIED}
+
+
+def _logged() -> Iterator[tuple[str, str]]:
+    """Level and event of every line that the source logs under a name."""
+    for path in sorted((files.DEPLOY.parent / "receiver").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+                first = node.args[0]
+                is_line = node.func.attr in LEVELS and "log" in ast.unparse(node.func.value)
+                if is_line and isinstance(first, ast.Constant):
+                    yield node.func.attr, first.value
+
+
+EVENTS = {event for _, event in _logged()} | {kind.value for kind in ledger.Kind} | NOTIFIED
+SAMPLES = [line for page in ("README.md", "RUNBOOK.md") for block in files.blocks(page, "jsonl") for line in block.splitlines()]
+
+
+def test_every_error_that_is_logged_is_counted_by_its_name() -> None:
+    # request_failed is the last resort of a request, where nobody counts.
+    errors = {event for level, event in _logged() if level == "error"} | {"notification_stopped"}
+    assert errors - {"request_failed"} == set(telemetry.ERRORS)
+
+
+@pytest.mark.parametrize("line", SAMPLES)
+def test_a_sample_of_the_log_is_a_line_as_the_product_writes_it(line: str) -> None:
+    told = json.loads(line)
+    assert told["event"] in EVENTS
+    assert told["level"] in LEVELS
+    assert told["logger"] in ("runledger", "runledger.access")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", told["timestamp"])
+
+
+@pytest.mark.parametrize("page", ["README.md", "RUNBOOK.md"])
+def test_log_events_that_a_page_names_exist(page: str) -> None:
+    named = re.findall(r"[Ll]og(?: has|:| line| lines)? ((?:`[a-z_]+`(?:, | and )?)+)", files.text(page))
+    events = {event for found in named for event in re.findall(r"`([a-z_]+)`", found)}
+    assert events
+    assert events <= EVENTS
