@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check serve lock bench clean
+.PHONY: demo test check deploy-check serve lock bench clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -17,6 +17,10 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# What is in deploy/, in the hands of Prometheus, Caddy and systemd: root on Debian has them installed.
+deploy-check: $(INSTALLED)
+	@$(BIN)/python -m tests.deploy.check $(ARGS)
 
 serve: $(INSTALLED)
 	@$(BIN)/runledger serve

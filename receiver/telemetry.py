@@ -105,11 +105,15 @@ class Telemetry:
             "1 where the database answered just now; without it what is asked of it is missing here",
             registry=registry,
         )
-        Info("runledger_build", "What runs here", registry=registry).info({"version": metadata.version("runledger")})
+        Info("runledger_build", "What runs here", registry=registry).info(
+            {"version": metadata.version("runledger")}
+        )
         ProcessCollector(registry=registry)
         self._gauges = _Gauges()
 
-    def _logged(self, _logger: object, method: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    def _logged(
+        self, _logger: object, method: str, line: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
         """Counts errors on their way into the log."""
         if method == "error":
             self._errors.labels(line["event"]).inc()
@@ -172,7 +176,7 @@ class Telemetry:
             self._commit.observe(group.seconds)
 
     async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]:
-        """The exposition in Prometheus text form and its content type; what can be told while the database is away."""
+        """The exposition in Prometheus text form and its content type; only our own while the database is away."""
         try:
             await self._gauges.read(store, now)
         except errors.Unavailable:

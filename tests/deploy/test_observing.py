@@ -70,10 +70,20 @@ async def test_the_tests_of_the_alerts_use_series_that_are_exposed(exposed: Mapp
 
 
 async def test_every_metric_of_ours_is_on_the_dashboard(exposed: Mapping[str, set[str]]) -> None:
-    shown = {name for panel in files.panels() for each in panel["targets"] for name, _ in _SELECTOR.findall(each["expr"])}
-    parts = ("_bucket", "_sum", "_count")
-    families = {re.sub(rf"({'|'.join(parts)})$", "", name) for name in exposed if name.startswith("runledger_")}
-    assert not families - {re.sub(rf"({'|'.join(parts)})$", "", name) for name in shown}
+    asked = [target["expr"] for panel in files.panels() for target in panel["targets"]]
+    shown = {_family(name) for expression in asked for name, _ in _SELECTOR.findall(expression)}
+    assert not {_family(name) for name in exposed if name.startswith("runledger_")} - shown
+
+
+@pytest.mark.parametrize("page", ["README.md", "RUNBOOK.md"])
+async def test_metrics_that_a_page_names_are_exposed(page: str, exposed: Mapping[str, set[str]]) -> None:
+    named = {_family(name) for name in re.findall(r"`(runledger_\w+)", files.text(page))}
+    assert named <= {_family(name) for name in exposed}
+
+
+def _family(name: str) -> str:
+    """The metric behind a sample's name."""
+    return re.sub(r"_(bucket|sum|count|total)$", "", name)
 
 
 def test_alerts_ask_for_events_that_are_counted() -> None:

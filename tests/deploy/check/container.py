@@ -1,5 +1,6 @@
-"""The image, without Docker: the steps of the Dockerfile that concern Python are run in a folder that stands for the
-image's root, and the command of the image is started there as its user, with everything else read-only.
+"""The image, without Docker: the Dockerfile's steps for Python are run in a folder that stands for its root.
+
+Its command is started there as its user, with everything else read-only.
 """
 
 from __future__ import annotations
@@ -30,7 +31,15 @@ mount -t tmpfs none /tmp
 exec "$@"
 """
 _SEAL = ["unshare", "--mount", "sh", "-c", _SEALED, "sealed"]
-_USER = ["setpriv", "--reuid=10001", "--regid=10001", "--clear-groups", "--no-new-privs", "--bounding-set=-all", "--"]
+_USER = [
+    "setpriv",
+    "--reuid=10001",
+    "--regid=10001",
+    "--clear-groups",
+    "--no-new-privs",
+    "--bounding-set=-all",
+    "--",
+]
 
 
 def built(_folder: Path) -> str:
@@ -46,7 +55,9 @@ def built(_folder: Path) -> str:
         shutil.rmtree(root / "opt" / "build")
         shutil.rmtree(root / "opt" / "wheels")
         _serve(root, final)
-        size = sum(path.stat().st_size for path in (root / "opt").rglob("*") if path.is_file() and not path.is_symlink())
+        size = sum(
+            path.stat().st_size for path in (root / "opt").rglob("*") if path.is_file() and not path.is_symlink()
+        )
     left = sum(rest.startswith(_SYSTEM) for rest in final.all("RUN"))
     return f"{sum(ran)} steps run, {left} for the system not run; {size >> 20} MiB above the base"
 
@@ -105,7 +116,9 @@ def _serve(root: Path, final: image.Stage) -> None:
 
 def _is_well(health: list[str], given: dict[str, str], data: Path) -> bool:
     command = [*_SEAL, *_USER, *health]
-    return subprocess.run(command, env=given, cwd=data, capture_output=True, check=False, timeout=10).returncode == 0
+    return (
+        subprocess.run(command, env=given, cwd=data, capture_output=True, check=False, timeout=10).returncode == 0
+    )
 
 
 def _demand_read_only(root: Path, given: dict[str, str]) -> None:

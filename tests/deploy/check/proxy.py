@@ -76,7 +76,7 @@ def _caddy(folder: Path, **given: str) -> Iterator[httpx.Client]:
     path = folder / "Caddyfile"
     path.write_text(files.text("Caddyfile").replace("skip_install_trust\n", ALONE))
     own = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "SITE_ADDRESS": f"localhost:{port}"}
-    command = ["caddy", "run", "--adapter", "caddyfile", "--config", path]
+    command: list[str | Path] = ["caddy", "run", "--adapter", "caddyfile", "--config", path]
     authority = folder / "caddy" / "pki" / "authorities" / "local" / "root.crt"
     with tools.started(command, folder / "caddy.log", tools.environment(**own, **given), folder):
         server.until(authority.exists, why="Caddy made no certificate")

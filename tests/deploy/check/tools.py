@@ -27,9 +27,9 @@ def demand() -> None:
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise Failed(f"not installed: {', '.join(missing)}. On Debian: apt-get install {' '.join(missing)}")
-    quiet = {"DEBIAN_FRONTEND": "noninteractive"}
-    run(["apt-get", "update", "--quiet"], **quiet)
-    run(["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing], **quiet)
+    run(["apt-get", "update", "--quiet"])
+    install = ["apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *missing]
+    run(install, DEBIAN_FRONTEND="noninteractive")
 
 
 def run(command: Sequence[str | Path], *, cwd: Path = ROOT, **environment: str) -> str:

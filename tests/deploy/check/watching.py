@@ -1,4 +1,4 @@
-"""Prometheus: rules, their tests, the configuration, the dashboard's questions; and a real one that asks a server."""
+"""Prometheus: rules, their tests, configuration, the dashboard's questions; and a real one that asks a server."""
 
 from __future__ import annotations
 
