@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from importlib import metadata
 from typing import Any
@@ -53,6 +54,8 @@ class Telemetry:
         self.registry = registry
         #: When the upstream last answered well, and the last rate limit it told: for the heartbeat.
         self.heard: tuple[datetime | None, Mapping[str, str] | None] = (None, None)
+        self._errors = Counter("runledger_errors", "Lines logged as errors", ("event",), registry=registry)
+        _from_zero(self._errors, ERRORS)
         self.log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
             None,
             processors=[self._logged, *structlog.get_config()["processors"]],
@@ -60,9 +63,7 @@ class Telemetry:
         ).bind()
         names = ("road", "verdict")
         self._deliveries = Counter("runledger_deliveries", "Deliveries received", names, registry=registry)
-        for road in (states.Road.WATCHER, states.Road.PLATFORM):
-            for verdict in states.Verdict:
-                self._deliveries.labels(road.value, verdict.value)  # from 0, so that rates are seen from the first
+        _from_zero(self._deliveries, (states.Road.WATCHER, states.Road.PLATFORM), states.Verdict)
         self._rejections = Counter(
             "runledger_rejections", "Requests rejected, by cause", ("cause",), registry=registry
         )
@@ -77,19 +78,12 @@ class Telemetry:
         self._calls = Counter("runledger_upstream_calls", "Calls upstream", ("route", "status"), registry=registry)
         self._call_seconds = Histogram("runledger_upstream_seconds", "Durations", ("route",), registry=registry)
         self._notifications = Counter(
-            "runledger_notifications",
-            "Notifications of the backend, by what became of the try",
-            ("result",),
-            registry=registry,
+            "runledger_notifications", "Tries to tell the backend, by result", ("result",), registry=registry
         )
-        for result in NOTIFIED:
-            self._notifications.labels(result)
+        _from_zero(self._notifications, NOTIFIED)
         self._pauses = Counter("runledger_upstream_pauses", "Times the shared pause was set", registry=registry)
         self._skipped = Counter(
-            "runledger_stream_events_skipped",
-            "Events of streams that were passed over",
-            ("why",),
-            registry=registry,
+            "runledger_stream_events_skipped", "Events of streams passed over", ("why",), registry=registry
         )
         self._streams = Gauge("runledger_streams", "Upstream streams that are listened to", registry=registry)
         self._listeners = Gauge("runledger_stream_listeners", "Listeners to streams of events", registry=registry)
@@ -97,18 +91,7 @@ class Telemetry:
             "runledger_door_group_size", "Writes per commit", buckets=GROUP_BUCKETS, registry=registry
         )
         self._commit = Histogram("runledger_door_commit_seconds", "Transaction to commit", registry=registry)
-        self._errors = Counter("runledger_errors", "Lines logged as errors", ("event",), registry=registry)
-        for event in ERRORS:
-            self._errors.labels(event)
-        self._database_up = Gauge(
-            "runledger_database_up",
-            "1 where the database answered just now; without it what is asked of it is missing here",
-            registry=registry,
-        )
-        Info("runledger_build", "What runs here", registry=registry).info(
-            {"version": metadata.version("runledger")}
-        )
-        ProcessCollector(registry=registry)
+        self._database_up = _about_process(registry)
         self._gauges = _Gauges()
 
     def _logged(
@@ -184,6 +167,23 @@ class Telemetry:
             return generate_latest(self.registry), CONTENT_TYPE_LATEST
         self._database_up.set(1)
         return generate_latest(self.registry) + generate_latest(self._gauges.registry), CONTENT_TYPE_LATEST
+
+
+def _from_zero(counter: Counter, *values: Iterable[str]) -> None:
+    """Has it tell of all these labels before anything happened, so that rates are seen from the first."""
+    for labels in itertools.product(*values):
+        counter.labels(*labels)
+
+
+def _about_process(registry: CollectorRegistry) -> Gauge:
+    """What there is to tell of any program; answers the gauge of whether it has its database."""
+    ProcessCollector(registry=registry)
+    Info("runledger_build", "What runs here", registry=registry).info({"version": metadata.version("runledger")})
+    return Gauge(
+        "runledger_database_up",
+        "1 where the database answered just now; without it what is asked of it is missing here",
+        registry=registry,
+    )
 
 
 class _Gauges:
