@@ -19,14 +19,13 @@ NOTIFIED = {f"notification_{result}" for result in telemetry.NOTIFIED}
 
 
 def _logged() -> Iterator[tuple[str, str]]:
-    """Level and event of every line that the source logs under a name."""
+    """Level and event of every line that the source logs under a name; a level that is chosen there is empty."""
     for path in sorted((files.DEPLOY.parent / "receiver").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
-                first = node.args[0]
-                is_line = node.func.attr in LEVELS and "log" in ast.unparse(node.func.value)
-                if is_line and isinstance(first, ast.Constant):
-                    yield node.func.attr, str(first.value)
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                logger, _, level = ast.unparse(node.func).rpartition(".")
+                if level == "log" or ("log" in logger and level in LEVELS):
+                    yield level.replace("log", ""), str(node.args[0].value)
 
 
 EVENTS = {event for _, event in _logged()} | {kind.value for kind in ledger.Kind} | NOTIFIED

@@ -20,7 +20,7 @@ OURS = ("migrate", "runledger-1", "runledger-2", "worker")
 REPLICAS = ("runledger-1", "runledger-2")
 #: A word behind a secret's name that is no secret: nothing, a place of the environment, or a sample.
 _SECRET = re.compile(
-    r"sk_case_[A-Za-z0-9]{8}|whsec_[A-Za-z0-9+/]{8}|\b[0-9a-f]{32}\b|://[^@\s/:]+:(?!PASSWORD|\$)[^@\s]+@"
+    r"sk_case_[A-Za-z0-9]{8}|whsec_[A-Za-z0-9+/]{8}|\b[0-9a-f]{32}\b|://[^@\s/:]+:(?!password|\$)[^@\s]+@"
 )
 
 

@@ -1,0 +1,117 @@
+"""The lines that manual and runbook give to be typed: run where they can be, else held against what there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from receiver import settings
+from tests.deploy import files
+from tests.laws import documents
+
+PAGES = ("README.md", "RUNBOOK.md")
+COMMANDS = dict(documents.commands())
+BLOCKS = [block for page in PAGES for block in files.blocks(page, "sh")]
+#: Behind these words of `docker compose` stand options and services.
+_COMPOSE = ("build", "up", "run", "exec", "logs", "ps")
+
+
+def _typed() -> Iterator[list[str]]:
+    """Each line to be typed, in words; what goes into files is none."""
+    for block in BLOCKS:
+        for line in re.sub(r"<<'?(\w+)'?\n.*?^\1$", "", block, flags=re.MULTILINE | re.DOTALL).splitlines():
+            yield from (shlex.split(part, comments=True) for part in line.split(" && ") if part)
+
+
+LINES = [words for words in _typed() if words]
+
+
+def _runledger() -> Iterator[list[str]]:
+    """The words behind `runledger` wherever it is typed, in blocks and in the text."""
+    for words in LINES:
+        for at, word in enumerate(words):
+            is_user = words[at - 1] in ("-u", "-g") or words[0] in ("useradd", "systemctl")
+            if word.rpartition("/")[2] == "runledger" and not is_user:
+                yield words[at + 1 :]
+    for page in PAGES:
+        for typed in re.findall(r"`runledger ([^`]+)`", files.text(page).partition("## Commands in full")[0]):
+            yield re.split(r"\s+", typed.strip())
+
+
+@pytest.mark.parametrize("words", [words for words in _runledger() if words], ids=" ".join)
+def test_a_command_that_is_given_to_be_typed_exists_with_its_options(words: list[str]) -> None:
+    if words[0].startswith("-"):
+        return
+    name = next(name for length in (2, 1, 0) if (name := " ".join(words[:length])) in COMMANDS or length == 0)
+    assert name or any(known.startswith(f"{words[0]} ") for known in COMMANDS), f"no command: {words}"
+    if name:
+        known = {option for parameter in COMMANDS[name].params for option in parameter.opts}
+        assert {word for word in words if re.fullmatch(r"--[a-z-]+", word)} <= known
+
+
+def test_lines_for_docker_compose_name_services_that_there_are() -> None:
+    lines = [words[2:] for words in LINES if words[:2] == ["docker", "compose"]]
+    assert lines
+    for words in lines:
+        verb = next(word for word in words if word in _COMPOSE)
+        rest = words[words.index(verb) + 1 :]
+        named = [word for word in rest if not word.startswith("-")]
+        named = named[:1] if verb in ("exec", "run") else named
+        assert set(named) <= set(files.services()), words
+
+
+def test_lines_for_systemd_name_units_that_there_are() -> None:
+    named = {word for words in LINES if words[0] == "systemctl" for word in words[2:] if not word.startswith("-")}
+    assert {f"{name}.service" for name in named} == set(files.UNITS)
+
+
+def test_files_that_are_copied_are_there() -> None:
+    named = {word for words in LINES for word in words if word.startswith("deploy/")}
+    assert named
+    assert all((files.DEPLOY.parent / name).is_file() for name in named)
+
+
+def test_the_settings_for_docker_are_made_as_the_manual_says(tmp_path: Path) -> None:
+    (block,) = [block for block in BLOCKS if "postgres.env" in block]
+    subprocess.run(["bash", "-euc", block], cwd=tmp_path, check=True, timeout=60)
+    given = settings.load(env_file=tmp_path / "runledger.env")
+    (password,) = dotenv_values(tmp_path / "postgres.env").values()
+    assert password
+    assert password in given.url
+    assert not given.is_embedded
+    assert len(settings.signing_keys(given)) == 1
+    assert (tmp_path / "runledger.env").stat().st_mode & 0o077 == 0
+    known = set(re.findall(r"\{\$(\w+)", files.text("Caddyfile")))
+    assert set(dotenv_values(tmp_path / "caddy.env")) < known
+
+
+def test_the_settings_for_systemd_are_made_as_the_manual_says(tmp_path: Path) -> None:
+    (block,) = [block for block in BLOCKS if "useradd" in block]
+    (added,) = re.findall(r"<<'SETTINGS'\n(.*?)^SETTINGS$", block, re.MULTILINE | re.DOTALL)
+    (tmp_path / ".env").write_text(files.text("env.example") + added)
+    given = settings.load(env_file=tmp_path / ".env")
+    assert str(given.data_dir) == f"/var/lib/{files.unit('runledger.service')['StateDirectory'][0]}"
+    assert files.unit("runledger.service")["WorkingDirectory"] == ["/etc/runledger"]
+    assert settings.unknown_names(tmp_path / ".env") == {}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_headings_and_files_that_there_are(page: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", files.text(page)):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        assert (files.DEPLOY / (name or page)).exists(), target
+        assert not anchor or anchor in _anchors(name or page), target
+
+
+def _anchors(page: str) -> set[str]:
+    """The headings of a page as links to them are spelled."""
+    headings = re.findall(r"^#+ (.+)$", files.text(page), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
