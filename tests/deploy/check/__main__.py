@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.deploy.check import composition, container, proxy, tools, units, watching
+from tests.deploy.check import composition, container, proxy, rolling, tools, units, watching
 
 CHECKS: dict[str, Callable[[Path], str]] = {
     "promtool: alerts, their tests, configuration": watching.rules,
@@ -16,6 +16,7 @@ CHECKS: dict[str, Callable[[Path], str]] = {
     "Prometheus takes the metrics of a server": watching.scraping,
     "caddy validate, caddy fmt": proxy.written,
     "Caddy in front of two replicas": proxy.standing,
+    "replicas on PostgreSQL, restarted in turn": rolling.upgraded,
     "systemd-analyze verify, security": units.verified,
     "compose file by its schema": composition.schema,
     "the Dockerfile's steps, its command": container.built,

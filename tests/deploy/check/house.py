@@ -21,18 +21,26 @@ class House:
     log: Path
 
 
-@contextmanager
-def running(folder: Path, **settings: str) -> Iterator[House]:
-    """A server whose upstream is nowhere, for as long as the block."""
-    folder.mkdir()
-    port, log = server.free_port(), folder / "server.log"
-    given = tools.environment(
+def migrate(folder: Path, **settings: str) -> None:
+    """What has to be run before the servers of a database that is shared."""
+    tools.run([tools.BIN / "runledger", "migrate"], cwd=folder, **settings)
+
+
+def _settings(folder: Path) -> dict[str, str]:
+    return tools.environment(
         CASEDEV_API_KEY="sk_case_check",
         CASEDEV_BASE_URL="http://127.0.0.1:9",
         RUNLEDGER_DATA_DIR=str(folder),
         RUNLEDGER_LOG_FORMAT="json",
-        **settings,
     )
+
+
+@contextmanager
+def running(folder: Path, port: int = 0, **settings: str) -> Iterator[House]:
+    """A server whose upstream is nowhere, for as long as the block."""
+    folder.mkdir(exist_ok=True)
+    port, log = port or server.free_port(), folder / "server.log"
+    given = _settings(folder) | settings
     with tools.started([tools.BIN / "runledger", "serve", "--port", str(port)], log, given, folder) as process:
         server.until(lambda: server.answers(f"http://127.0.0.1:{port}"), why="the server did not start")
         yield House(port, process, log)

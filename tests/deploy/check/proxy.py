@@ -36,9 +36,9 @@ def standing(folder: Path) -> str:
         house.running(folder / "two", **proxies) as two,
     ):
         replicas = f"127.0.0.1:{one.port} 127.0.0.1:{two.port}"
-        with _caddy(folder, REPLICAS=replicas, ALLOWED_NETWORKS="192.0.2.0/24") as client:
+        with running(folder, REPLICAS=replicas, ALLOWED_NETWORKS="192.0.2.0/24") as client:
             _strangers(client)
-        with _caddy(folder, REPLICAS=replicas) as client:
+        with running(folder, REPLICAS=replicas) as client:
             _demand(client.get("/v1/runs").status_code == 401, "who is allowed reaches the API")
             _demand(client.get("/metrics").status_code == 404, "nobody reaches /metrics through the proxy")
             one.process.send_signal(signal.SIGTERM)
@@ -70,7 +70,7 @@ def _strangers(client: httpx.Client) -> None:
 
 
 @contextmanager
-def _caddy(folder: Path, **given: str) -> Iterator[httpx.Client]:
+def running(folder: Path, **given: str) -> Iterator[httpx.Client]:
     """A client of a Caddy that has our file."""
     port = server.free_port()
     path = folder / "Caddyfile"
