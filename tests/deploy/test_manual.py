@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from receiver import settings
+from receiver import backoff, live, settings
 from tests.deploy import files
 from tests.laws import documents
 
@@ -99,6 +99,22 @@ def test_the_settings_for_systemd_are_made_as_the_manual_says(tmp_path: Path) ->
     assert str(given.data_dir) == f"/var/lib/{files.unit('runledger.service')['StateDirectory'][0]}"
     assert files.unit("runledger.service")["WorkingDirectory"] == ["/etc/runledger"]
     assert settings.unknown_names(tmp_path / ".env") == {}
+
+
+TIMING, BOUNDS = backoff.Timing(), live.Bounds()
+
+
+@pytest.mark.parametrize(
+    ("page", "told"),
+    [
+        ("README.md", f"jobs within {TIMING.lease:.0f} s"),
+        ("RUNBOOK.md", f"{TIMING.lease:.0f} seconds"),
+        ("README.md", f"Listeners** to live events: {BOUNDS.listeners} a server, {BOUNDS.channels} streams"),
+        ("RUNBOOK.md", f"({(TIMING.hard_limit + TIMING.overdue) / 60:.0f} minutes after they began)"),
+    ],
+)
+def test_figures_that_a_page_gives_are_those_of_the_code(page: str, told: str) -> None:
+    assert told in files.text(page)
 
 
 @pytest.mark.parametrize("page", PAGES)

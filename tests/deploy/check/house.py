@@ -36,7 +36,7 @@ def _settings(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def running(folder: Path, port: int = 0, **settings: str) -> Iterator[House]:
+def running(folder: Path, port: int | None = None, /, **settings: str) -> Iterator[House]:
     """A server whose upstream is nowhere, for as long as the block."""
     folder.mkdir(exist_ok=True)
     port, log = port or server.free_port(), folder / "server.log"
