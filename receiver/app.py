@@ -37,7 +37,7 @@ from receiver import (
     worker,
 )
 from receiver.upstream import client, wire
-from storage import database, dialect, house, jobs, migrations, news
+from storage import database, dialect, house, inspection, jobs, migrations, news
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 Life = Callable[[], AbstractAsyncContextManager[None]]
@@ -232,6 +232,7 @@ async def _opened(made: _House) -> AsyncIterator[None]:
             await store.write(migrations.upgrade)
             await store.write(jobs.free_all)
         else:
+            await store.write(inspection.demand_durable)
             await store.read(migrations.check)
             await stack.enter_async_context(_shared(made))
         await store.write(house.follow, house.Follows(bool(given.notify_url), given.capture_events))

@@ -74,6 +74,11 @@ class Timing:
     notify_backoff_most: float = 3600.0
     notify_for: float = 259200.0
 
+    @property
+    def absent(self) -> float:
+        """A worker that was not seen for so long is gone: it missed several heartbeats."""
+        return self.heartbeat * 3
+
     def __post_init__(self) -> None:
         for each in fields(self):
             values = getattr(self, each.name)

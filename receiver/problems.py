@@ -50,6 +50,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     storage_errors.Busy: Kind(503, "busy", "Too much is being written", tells=False, retry_after=1),
     storage_errors.SchemaMismatch: _AWAY,
     storage_errors.InUse: _AWAY,
+    storage_errors.NotDurable: _AWAY,
     storage_errors.Fenced: INTERNAL,
     storage_errors.BadCursor: Kind(400, "bad-cursor", "The cursor cannot be used"),
     storage_errors.BadFilter: Kind(400, "bad-parameter", "A parameter cannot be read"),

@@ -5,6 +5,7 @@ StorageError
 │   └── Busy             ... because the queue in front of it is full
 ├── SchemaMismatch       the database was made by another version
 ├── InUse                another server holds this data directory
+├── NotDurable           a database server that may lose what it has committed
 ├── Fenced               the lease of a job is no longer ours; whatever we were about to write is void
 ├── BadCursor            a page cursor that we did not hand out
 └── BadFilter            a filter value that cannot be read; knows its parameter
@@ -31,6 +32,10 @@ class SchemaMismatch(StorageError):
 
 class InUse(StorageError):
     """A second server on one embedded database; the message names the lock file."""
+
+
+class NotDurable(StorageError):
+    """What is acknowledged could be lost, so nothing is; the message says what to set."""
 
 
 class Fenced(StorageError):

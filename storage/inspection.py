@@ -1,4 +1,5 @@
-"""Looking at the file of an embedded database, read-only and as it is: also at one that the door cannot open."""
+"""Looking at a database as it is: at the file of an embedded one, which the door may not be able to open, and at
+what a server says of itself."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy import Connection, func, select
 
 from storage import errors
 
@@ -25,6 +28,31 @@ class Inspection:
     journal_mode: str
     damage: str | None
     is_whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """`is_durable` says whether what it has committed outlives its end; a standby takes no writes."""
+
+    version: str
+    is_durable: bool
+    is_standby: bool
+
+
+def server(connection: Connection) -> Server:
+    """What a database server says of itself, for this connection."""
+    said = (func.current_setting("server_version"), func.current_setting("synchronous_commit"))
+    version, commit, is_standby = connection.execute(select(*said, func.pg_is_in_recovery())).one()
+    return Server(version.split()[0], commit != "off", is_standby)
+
+
+def demand_durable(connection: Connection) -> None:
+    """Raises NotDurable for a server that acknowledges a commit before it is on disk."""
+    if not server(connection).is_durable:
+        raise errors.NotDurable(
+            "the database may lose what it has committed, since synchronous_commit is off: "
+            "`ALTER DATABASE … SET synchronous_commit = on`, then start again"
+        )
 
 
 def inspect(file: str, seconds: float) -> Inspection:

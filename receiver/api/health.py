@@ -9,8 +9,6 @@ from datetime import timedelta
 from receiver import access, endpoint, shapes
 from storage import errors, house, jobs, runs, states
 
-#: A worker that was not seen for so many heartbeats is gone.
-HEARTBEATS = 3
 #: Failing jobs that are named.
 NAMED = 5
 
@@ -37,7 +35,7 @@ def _reasons(call: Plain, state: house.State) -> list[str]:
     reasons = []
     if state.pause_streak > 0:  # between two pauses too, until something was answered
         reasons.append(f"the upstream is not asked now: {state.pause_reason}")
-    patience = timedelta(seconds=HEARTBEATS * call.timing.heartbeat)
+    patience = timedelta(seconds=call.timing.absent)
     if state.worker_seen_at is None or call.now - state.worker_seen_at > patience:
         reasons.append("no worker was seen lately")
     return reasons

@@ -24,9 +24,6 @@ Q = TypeVar("Q", bound=shapes.Query)
 Listen = Callable[[str, int], Awaitable[endpoint.Events]]
 Handler = Callable[[endpoint.Call[Any, Any]], Awaitable[endpoint.Answer]]
 
-#: A worker that was not seen for so many heartbeats is gone.
-HEARTBEATS = 3
-
 
 @dataclass(frozen=True, slots=True)
 class Operator(access.Caller):
@@ -138,7 +135,7 @@ async def who_works(store: database.Database) -> tuple[bool, str]:
     seen = state.worker_seen_at
     if seen is None:
         return False, "No worker was ever seen on this database: it waits until `runledger serve` is started."
-    if now - seen > timedelta(seconds=HEARTBEATS * backoff.Timing().heartbeat):
+    if now - seen > timedelta(seconds=backoff.Timing().absent):
         ago = figures.age(seen, now)
         return False, f"The worker was last seen {ago}: it waits until `runledger serve` is started."
     if state.pause_streak:

@@ -24,6 +24,9 @@ VERBS = typer.Typer()
 Announced = Annotated[
     bool, typer.Option("--json", help="For programs: where it listens, as one JSON object on standard output.")
 ]
+Told = Annotated[
+    bool, typer.Option("--json", help="For programs: once it works, where, as one JSON object on standard output.")
+]
 Port = Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0 for any that is free.")]
 Length = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long a run takes, more or less.")]
 Seed = Annotated[
@@ -68,7 +71,7 @@ def serve(
 
 
 @VERBS.command()
-def work() -> None:
+def work(as_json: Told = False) -> None:
     """Work without a server: start, settle, sweep and seal for those that serve.
 
     It claims jobs in the database that `runledger serve --no-worker` fills, on
@@ -91,8 +94,10 @@ def work() -> None:
 
     async def working() -> None:
         async with app.working(given):
-            log = structlog.get_logger("runledger")
-            log.info("working", data=_place(given), upstream=given.casedev_base_url, jobs=given.jobs)
+            told = {"data": _place(given), "upstream": given.casedev_base_url, "jobs": given.jobs}
+            if as_json:
+                print(json.dumps(told), flush=True)
+            structlog.get_logger("runledger").info("working", **told)
             await listening.until_signalled()
 
     listening.run(working)

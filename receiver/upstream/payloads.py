@@ -15,6 +15,9 @@ from receiver import errors, hints
 from receiver.upstream import cleaning, reasons, routes, trail
 from storage import states
 
+#: Characters of an agent's id that are kept.
+AGENT_LENGTH = 200
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Created:
@@ -113,7 +116,7 @@ def created(body: bytes) -> Created:
 def executed(body: bytes) -> Executed:
     """The answer to the one call that creates and starts a run."""
     fields = _fields(body, routes.EXECUTE_AD_HOC)
-    return Executed(_id(fields, routes.EXECUTE_AD_HOC, body, "runId"), fields.text("agentId"))
+    return Executed(_id(fields, routes.EXECUTE_AD_HOC, body, "runId"), _agent(fields))
 
 
 def instructions(body: bytes) -> str | None:
@@ -150,7 +153,7 @@ def _listed(fields: cleaning.Fields) -> Iterator[Listed]:
         return
     yield Listed(
         id=run_id,
-        agent_id=fields.text("agentId"),
+        agent_id=_agent(fields),
         status=states.Status(state),
         prompt=fields.text("prompt"),
         model=fields.text("model"),
@@ -174,7 +177,7 @@ def details(body: bytes) -> Details:
     return Details(
         id=run_id,
         status=state,
-        agent_id=fields.text("agentId"),
+        agent_id=_agent(fields),
         prompt=fields.text("prompt"),
         guidance=fields.text("guidance"),
         model=fields.text("model"),
@@ -208,6 +211,12 @@ def _id(fields: cleaning.Fields, route: str, body: bytes, name: str = "id") -> s
     if run_id is None or hints.SAFE_ID.fullmatch(run_id) is None:
         raise errors.Unreadable(route, "the answer has no usable id", body)
     return run_id
+
+
+def _agent(fields: cleaning.Fields) -> str | None:
+    """The agent's id, cut to what an index takes: it is opaque, but nothing that is ours to judge."""
+    named = fields.text("agentId")
+    return None if named is None else named[:AGENT_LENGTH]
 
 
 def _status(fields: cleaning.Fields, route: str, body: bytes) -> states.Status:

@@ -173,6 +173,35 @@ def deaf_backend(folder: Path, template: Path) -> Iterator[Environment]:
     }
 
 
+@contextmanager
+def no_server(folder: Path, template: Path) -> Iterator[Environment]:
+    yield {"RUNLEDGER_DATABASE_URL": f"postgresql://somebody:secret@127.0.0.1:{server.free_port()}/runledger"}
+
+
+SQLITE = pytest.mark.parametrize("kind", ["sqlite"])
+
+
+def _named_rightly(
+    desk: Desk,
+    folder: Path,
+    template: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: Break,
+    name: str,
+    said: str,
+) -> None:
+    """Of all that is looked at this one thing is a fault, and the command fails."""
+    with broken(folder, template) as environment:
+        for variable, value in environment.items():
+            monkeypatch.setenv(variable, value)
+        screen = desk.type("doctor", "--json", "--timeout", "60")
+    faulty = [each for each in screen.objects if each["level"] == "fault"]
+    assert [each["name"] for each in faulty] == [name], screen.out
+    assert said in faulty[0]["said"]
+    assert faulty[0]["advice"]
+    assert screen.code == 1
+
+
 @pytest.mark.parametrize(
     ("broken", "name", "said"),
     [
@@ -183,8 +212,7 @@ def deaf_backend(folder: Path, template: Path) -> Iterator[Environment]:
         (another_page, "public address", "answers 401, and not as Runledger does"),
         (another_installation, "public address", "leads to another Runledger"),
         (undecodable, "webhook secrets", "a secret that is not base64"),
-        (too_new, "schema", "the database is at schema 9999, newer than this release"),
-        (no_database, "database", "cannot be opened: file is not a database"),
+        (no_server, "database", "postgresql://somebody:***@127.0.0.1:"),
         (unwritable, "data folder", "cannot be written: Not a directory"),
         (unreadable_settings, "settings", "RUNLEDGER_JOBS: "),
         (deaf_backend, "backend", "cannot be reached: the connection is refused"),
@@ -201,16 +229,28 @@ def test_a_broken_set_up_is_named_rightly(
     name: str,
     said: str,
 ) -> None:
-    desk = sit(house)
-    with broken(tmp_path, template) as environment:
-        for variable, value in environment.items():
-            monkeypatch.setenv(variable, value)
-        screen = desk.type("doctor", "--json", "--timeout", "60")
-    faulty = [each for each in screen.objects if each["level"] == "fault"]
-    assert [each["name"] for each in faulty] == [name], screen.out
-    assert said in faulty[0]["said"]
-    assert faulty[0]["advice"]
-    assert screen.code == 1
+    _named_rightly(sit(house), tmp_path, template, monkeypatch, broken, name, said)
+
+
+@SQLITE
+@pytest.mark.parametrize(
+    ("broken", "name", "said"),
+    [
+        (too_new, "schema", "the database is at schema 9999, newer than this release"),
+        (no_database, "database", "cannot be opened: file is not a database"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_named_rightly(
+    house: story.House,
+    sit: Callable[[story.House], Desk],
+    tmp_path: Path,
+    template: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    broken: Break,
+    name: str,
+    said: str,
+) -> None:
+    _named_rightly(sit(house), tmp_path, template, monkeypatch, broken, name, said)
 
 
 def test_an_upstream_that_never_answers_is_named_in_time(

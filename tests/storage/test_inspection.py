@@ -8,8 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
 
 from storage import errors, inspection
+from storage.database import Database
 
 
 @pytest.fixture
@@ -50,3 +52,19 @@ def test_what_is_no_database_is_unavailable(tmp_path: Path, content: bytes | Non
     with pytest.raises(errors.Unavailable):
         inspection.inspect(str(odd), 60)
     assert odd.exists() is (content is not None)
+
+
+@pytest.mark.anyio
+async def test_a_server_says_what_it_is(served: Database) -> None:
+    seen = await served.read(inspection.server)
+    assert (seen.version.split(".")[0], seen.is_durable, seen.is_standby) == ("18", True, False)
+
+
+@pytest.mark.anyio
+async def test_a_server_that_may_lose_what_it_has_committed_is_refused(served: Database) -> None:
+    def ask(connection: Connection) -> None:
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+        inspection.demand_durable(connection)
+
+    with pytest.raises(errors.NotDurable, match="synchronous_commit"):
+        await served.write(ask)

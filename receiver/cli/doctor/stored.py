@@ -16,11 +16,8 @@ from receiver.cli.doctor.scene import Scene
 from receiver.upstream import client
 from receiver.upstream import webhooks as upstream
 from storage import database as door
+from storage import dialect, house, inspection, jobs, migrations, runs, states, webhooks
 from storage import errors as storage_errors
-from storage import house, inspection, jobs, migrations, runs, states, webhooks
-
-#: A worker that was not seen for so many heartbeats is gone.
-HEARTBEATS = 3
 
 
 async def database(scene: Scene) -> AsyncIterator[Finding]:
@@ -37,6 +34,11 @@ async def database(scene: Scene) -> AsyncIterator[Finding]:
         if found.level is findings.Level.FAULT:
             return
     async with door.Database(scene.given.url, pooler=scene.given.database_pooler) as store:
+        if scene.file is None:
+            reached = await _reached(store, scene)
+            yield reached
+            if reached.level is findings.Level.FAULT:
+                return
         schema = await _schema(store)
         yield schema
         if schema.level is not findings.Level.FAULT:
@@ -51,6 +53,31 @@ async def _inspected(file: str, seconds: float) -> Finding:
         advice = "set RUNLEDGER_DATA_DIR to the folder that you mean, or put back the last copy of the file"
         return findings.fault("database", f"{opening.short(file)} cannot be opened: {error}", advice)
     return file_judged(seen, opening.short(file))
+
+
+async def _reached(store: door.Database, scene: Scene) -> Finding:
+    place = dialect.shown(scene.given.url)
+    try:
+        async with asyncio.timeout(scene.timeout):
+            return server_judged(await store.read(inspection.server), place)
+    except TimeoutError:
+        said = f"{place} does not answer in time"
+    except storage_errors.Unavailable as error:
+        said = f"{place} cannot be used: {' '.join(str(error).split())}"
+    return findings.fault("database", said, "see that the server runs and RUNLEDGER_DATABASE_URL leads to it")
+
+
+def server_judged(seen: inspection.Server, place: str) -> Finding:
+    """Whether a database server keeps what it has committed, and takes writes."""
+    if not seen.is_durable:
+        advice = "ALTER DATABASE … SET synchronous_commit = on, and restart the servers"
+        return findings.fault(
+            "database", f"{place} may lose what it has committed: synchronous_commit is off", advice
+        )
+    if seen.is_standby:
+        advice = "let RUNLEDGER_DATABASE_URL lead to the primary"
+        return findings.fault("database", f"{place} is a standby, which takes no writes", advice)
+    return findings.ok("database", f"PostgreSQL {seen.version} at {place}; commits are durable")
 
 
 def file_judged(seen: inspection.Inspection, file: str) -> Finding:
@@ -100,7 +127,7 @@ def worker_judged(state: house.State, now: datetime) -> Finding:
     seen, advice = state.worker_seen_at, "start `runledger serve`: until then runs are taken and not sent"
     if seen is None:
         return findings.warning("worker", "none was ever seen on this database", advice)
-    if now - seen > timedelta(seconds=HEARTBEATS * backoff.Timing().heartbeat):
+    if now - seen > timedelta(seconds=backoff.Timing().absent):
         return findings.warning("worker", f"last seen {figures.age(seen, now)}", advice)
     return findings.ok("worker", f"at work, seen {figures.age(seen, now)}")
 

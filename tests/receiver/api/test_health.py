@@ -9,6 +9,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from receiver import backoff
 from storage import house as shared
 from storage import jobs, states
 from storage.database import Database
@@ -52,7 +53,7 @@ async def test_a_house_with_a_worker_is_ready(house: House) -> None:
 async def test_a_house_without_a_worker_is_not_ready(house: House) -> None:
     assert (await _readiness(house, 503))["reasons"] == ["no worker was seen lately"]
     await house.database.write(shared.beat, life.NOW)
-    house.clock.tick(30)
+    house.clock.tick(backoff.Timing().absent)
     await _readiness(house, 200)
     house.clock.tick(1)
     await _readiness(house, 503)

@@ -68,7 +68,7 @@ def test_the_file_is_judged_by_what_sqlite_found(seen: inspection.Inspection, le
 def test_a_worker_that_was_not_seen_lately_is_worth_a_look() -> None:
     levels = [
         stored.worker_judged(house.State(worker_seen_at=seen), life.NOW).level
-        for seen in (None, life.NOW - timedelta(seconds=31), life.NOW - timedelta(seconds=30))
+        for seen in (None, life.NOW - timedelta(seconds=16), life.NOW - timedelta(seconds=15))
     ]
     assert levels == [Level.WARNING, Level.WARNING, Level.OK]
 
