@@ -1,0 +1,184 @@
+"""Several servers on one PostgreSQL: they come and go, and together they are one house."""
+
+from __future__ import annotations
+
+import itertools
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+
+from tests.journeys import story
+from tests.journeys.conftest import Sites
+from tests.journeys.judging import judge
+from tests.server import Server, until
+
+#: Leases that lapse soon after their worker.
+TIMING: dict[str, Any] = {"lease": 1.0, "heartbeat": 0.2, "sweep": 0.5}
+
+
+@dataclass(frozen=True)
+class Replicas:
+    """Servers of one house; the first one is the house's own."""
+
+    house: story.House
+    servers: tuple[Server, ...]
+
+    def start(self, server: Server) -> None:
+        """Starts one as it was."""
+        server.start(webhook_secrets=story.secrets_of(self.house.secret))
+
+    @contextmanager
+    def through(self, server: Server) -> Iterator[story.House]:
+        """The house as it is seen through one of its servers."""
+        with server.client() as api:
+            yield replace(self.house, server=server, api=api)
+
+
+@contextmanager
+def opened(sites: Sites, count: int, **options: Any) -> Iterator[Replicas]:
+    """So many servers on a fresh database."""
+    site, timing = sites("postgresql"), TIMING | options.pop("timing", {})
+    with story.opened(site, timing=timing, **options) as house:
+        others = tuple(Server(site, house.sandbox.url, timing, {}) for _ in range(count - 1))
+        replicas = Replicas(house, (house.server, *others))
+        try:
+            for each in others:
+                replicas.start(each)
+            yield replicas
+        finally:
+            for each in others:
+                each.kill()
+
+
+@pytest.fixture(scope="module")
+def shared(sites: Sites) -> Iterator[Replicas]:
+    with opened(sites, 3) as found:
+        yield found
+
+
+@pytest.fixture
+def three(shared: Replicas) -> Iterator[Replicas]:
+    """Three replicas on a good day."""
+    yield shared
+    shared.house.script()
+
+
+def test_of_fifty_identical_callbacks_to_three_replicas_one_is_accepted(three: Replicas, nonce: str) -> None:
+    house = three.house
+    house.script({"route": "details", "prompt": nonce, "action": "status:503"})
+    run = house.until_run(house.submit(nonce), "running", "queued")
+    token = house.callback(nonce).rpartition("/callbacks/")[2]
+    urls = itertools.islice(itertools.cycle(each.url for each in three.servers), 50)
+    with ThreadPoolExecutor(16) as pool, httpx.Client(timeout=60) as client:
+        body = {"runId": house.until_named(nonce)["id"]}
+        answers = list(pool.map(lambda url: client.post(f"{url}/callbacks/{token}", json=body), urls))
+    assert [answer.status_code for answer in answers] == [200] * 50
+    told = house.server.rows(
+        "SELECT verdict, count(*) AS n, sum(repeats) AS repeats FROM deliveries"
+        " WHERE run_id = ? AND road = 'watcher' GROUP BY verdict ORDER BY verdict",
+        run["id"],
+    )
+    kept = {row["verdict"]: (row["n"], int(row["repeats"])) for row in told}
+    assert kept["accepted"][0] == 1
+    assert kept["duplicate"][0] == 20
+    assert sum(n + repeats for n, repeats in kept.values()) >= 50
+    receipts = {answer.json()["receipt"] for answer in answers}
+    held = house.server.rows("SELECT id FROM deliveries WHERE run_id = ?", run["id"])
+    assert receipts <= {row["id"] for row in held}
+    house.script()
+    judge(house, nonce)
+
+
+def test_runs_that_are_submitted_everywhere_are_executed_once_each(three: Replicas, nonce: str) -> None:
+    for server in three.servers:
+        with three.through(server) as house:
+            for at in range(10):
+                house.submit(nonce, key=f"{nonce}_{at}")  # the same ten, told to each
+    judge(three.house, nonce, records=10, execs=10)
+
+
+def test_what_one_replica_numbers_the_others_leave_alone(three: Replicas, nonce: str) -> None:
+    for server in three.servers:
+        with three.through(server) as house:
+            house.submit(nonce)
+    judge(three.house, nonce, records=3, execs=3)
+    until(lambda: not three.house.server.rows("SELECT 1 FROM ledger_entries WHERE leaf_index IS NULL"))
+    numbers = three.house.server.rows("SELECT leaf_index FROM ledger_entries ORDER BY leaf_index")
+    assert [row["leaf_index"] for row in numbers] == list(range(len(numbers)))
+
+
+def test_a_rate_limit_that_one_meets_is_obeyed_by_all(three: Replicas, nonce: str) -> None:
+    three.house.sandbox.faults(script=[{"route": each, "action": "status:429"} for each in ("create", "list")])
+    three.house.submit(nonce)
+    for server in three.servers:
+        with three.through(server) as house:
+            assert any("429" in reason for reason in house.until_troubled())
+    three.house.script()
+    judge(three.house, nonce)
+    for server in three.servers:
+        with three.through(server) as house:
+            until(partial(_is_well, house), why="it stayed troubled")
+
+
+def _is_well(house: story.House) -> bool:
+    return house.ready() == (200, [])
+
+
+def test_a_killed_replica_leaves_its_jobs_its_sweep_and_the_ledger_to_the_other(sites: Sites, nonce: str) -> None:
+    with opened(sites, 2, switches=story.GOOD_DAY) as pair:
+        house, (first, second) = pair.house, pair.servers
+        second.kill()
+        house.sandbox.faults(callback_states=[])
+        house.script({"route": "exec", "prompt": nonce, "times": 1, "action": "hold_answer"})
+        house.submit(nonce)
+        house.until_held("exec", nonce)
+        first.kill()
+        pair.start(second)
+        house.sandbox.release("exec")
+        with pair.through(second) as seen:
+            judge(seen, nonce, settled_by="sweep")
+            until(lambda: not second.rows("SELECT 1 FROM ledger_entries WHERE leaf_index IS NULL"))
+
+
+def test_a_rolling_restart_under_load_costs_retries_and_nothing_else(sites: Sites, nonce: str) -> None:
+    with opened(sites, 3, run_seconds=0.2) as replicas, ThreadPoolExecutor(1) as aside:
+        restarting = aside.submit(_restart_each, replicas)
+        submitted, odd = 0, list[str]()
+        while not restarting.done() or submitted < 30:
+            odd += _insist(replicas, f"{nonce}_{submitted}")
+            submitted += 1
+        assert set(restarting.result()) <= {0, -signal.SIGTERM}  # uvicorn takes it again once all has ended well
+        assert set(odd) <= {"503", "ConnectError"}
+        judge(replicas.house, nonce, records=submitted, execs=submitted)
+
+
+def _restart_each(replicas: Replicas) -> list[int]:
+    """One after the other, as an upgrade does; their exit codes."""
+    codes = []
+    for server in replicas.servers:
+        codes.append(server.stop())
+        replicas.start(server)
+    return codes
+
+
+def _insist(replicas: Replicas, name: str) -> list[str]:
+    """Submits a run as a careful backend does, behind a balancer that goes on to the next; what went wrong."""
+    odd: list[str] = []
+    for server in itertools.cycle(replicas.servers):
+        try:
+            with replicas.through(server) as house:
+                wish = {"agentId": house.agent, "prompt": f"Review the lease. {name}"}
+                answer = house.api.post("/v1/runs", json=wish, headers={"Idempotency-Key": name})
+                if answer.status_code in (200, 202):
+                    return odd
+                odd.append(str(answer.status_code))
+        except httpx.TransportError as error:
+            odd.append(type(error).__name__)
+    raise AssertionError("cycles do not end")
