@@ -61,6 +61,7 @@ class Site:
 
     folder: Path
     database_url: str = ""
+    pooler: bool = False
     secret_keys: str = field(default_factory=lambda: secrets.token_hex(32))
 
     @property
@@ -72,7 +73,9 @@ class Site:
     def settings(self) -> dict[str, str]:
         """What each process on it is told."""
         places = {"data_dir": str(self.folder), "secret_keys": self.secret_keys}
-        return places | ({"database_url": self.database_url} if self.database_url else {})
+        if self.database_url:
+            places |= {"database_url": self.database_url, "database_pooler": str(self.pooler).lower()}
+        return places
 
     @property
     def environment(self) -> dict[str, str]:
@@ -102,7 +105,7 @@ class Server:
         self.key = asyncio.run(self._make_key())
 
     async def _make_key(self) -> str:
-        async with database.Database(self.site.url) as store:
+        async with database.Database(self.site.url, pooler=self.site.pooler) as store:
             await store.write(migrations.upgrade)
             key, text = access.mint("test", ("admin",), clock.now())
             await store.write(transitions.create_key, key)
@@ -164,6 +167,12 @@ def answers(url: str) -> bool:
         return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
     except httpx.TransportError:
         return False
+
+
+def listens(port: int) -> bool:
+    """Whether somebody listens on that loopback port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.deploy.check import composition, container, proxy, rolling, tools, units, watching
+from tests.deploy.check import composition, container, pooling, proxy, rolling, tools, units, watching
 
 CHECKS: dict[str, Callable[[Path], str]] = {
     "promtool: alerts, their tests, configuration": watching.rules,
@@ -17,6 +17,7 @@ CHECKS: dict[str, Callable[[Path], str]] = {
     "caddy validate, caddy fmt": proxy.written,
     "Caddy in front of two replicas": proxy.standing,
     "replicas on PostgreSQL, restarted in turn": rolling.upgraded,
+    "PostgreSQL behind PgBouncer": pooling.settled,
     "systemd-analyze verify, security": units.verified,
     "compose file by its schema": composition.schema,
     "the Dockerfile's steps, its command": container.built,

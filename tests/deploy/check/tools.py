@@ -11,7 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 #: Debian's packages, by a program of each.
-PACKAGES = {"promtool": "prometheus", "prometheus": "prometheus", "caddy": "caddy", "systemd-analyze": "systemd"}
+PACKAGES = {
+    "promtool": "prometheus",
+    "prometheus": "prometheus",
+    "caddy": "caddy",
+    "systemd-analyze": "systemd",
+    "pgbouncer": "pgbouncer",
+}
 BIN = Path(sys.executable).parent
 ROOT = Path(__file__).parent.parent.parent.parent
 
