@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 
 LONGEST_WAIT = 3600.0  # seconds; a longer wish is bounded to it
+_LONGEST_WINDOW = 300.0
+_LONGEST_AGO = 1e9
 _MOST_LIMITS = 16
 _LONGEST_NAME = 64
 _LONGEST_VALUE = 128
@@ -33,6 +35,19 @@ def rate_limits(headers: Mapping[str, str]) -> dict[str, str]:
     """The `x-ratelimit-*` headers by their lower-case names, bounded in number and length."""
     found = [(name.lower(), value) for name, value in headers.items() if name.lower().startswith("x-ratelimit-")]
     return {name[:_LONGEST_NAME]: value[:_LONGEST_VALUE] for name, value in found[:_MOST_LIMITS]}
+
+
+def spent_until(limits: Mapping[str, str], now: float) -> float | None:
+    """Until when (Unix seconds) no call is left in the upstream's window; None while there are some, or for junk.
+
+    `x-ratelimit-reset` is undocumented: a small number is taken for seconds from `now`, a large one for a moment.
+    The wait is bounded to five minutes.
+    """
+    left, reset = limits.get("x-ratelimit-remaining", ""), limits.get("x-ratelimit-reset", "")
+    if not (_SECONDS.fullmatch(left) and float(left) < 1 and _SECONDS.fullmatch(reset)):
+        return None
+    until = float(reset) if float(reset) > _LONGEST_AGO else now + float(reset)
+    return min(until, now + _LONGEST_WINDOW) if until > now else None
 
 
 def _unix(date: str) -> float | None:

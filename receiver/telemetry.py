@@ -8,7 +8,7 @@ import logging
 import math
 import sys
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
@@ -25,6 +25,7 @@ from prometheus_client import (
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from receiver import headers
 from storage import changes, database, deliveries, errors, house, jobs, ledger, runs, states, webhooks
 
 SETTLE_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
@@ -54,6 +55,8 @@ class Telemetry:
         self.registry = registry
         #: When the upstream last answered well, and the last rate limit it told: for the heartbeat.
         self.heard: tuple[datetime | None, Mapping[str, str] | None] = (None, None)
+        #: Until when no call is left, as an answer that went well said.
+        self.spent_until: datetime | None = None
         self._errors = Counter("runledger_errors", "Lines logged as errors", ("event",), registry=registry)
         _from_zero(self._errors, ERRORS)
         self.log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
@@ -131,6 +134,9 @@ class Telemetry:
         ok_at, limit = self.heard
         is_ok = status is not None and status < 300
         self.heard = (now if is_ok else ok_at, rate_limit or limit)
+        if is_ok and rate_limit:
+            until = headers.spent_until(rate_limit, now.timestamp())
+            self.spent_until = None if until is None else datetime.fromtimestamp(until, UTC)
 
     def notified(self, result: str, run_id: str, reason: str | None) -> None:
         """What became of a try to tell the backend; `stopped` was the last one, for somebody to look at."""

@@ -14,6 +14,7 @@ from storage import house, jobs, runs, transitions
 
 #: Statuses that speak of the key, the bill or the limit, never of one run.
 HOUSE_WIDE = frozenset({401, 402, 429})
+SPENT = "the rate limit is spent"
 #: What a single bad request gets. It means a refusal only while the list route answers.
 REFUSALS = frozenset({400, 404, 413, 422})
 
@@ -54,8 +55,14 @@ async def not_ours(
 async def answered(context: Context) -> None:
     """A job went through. Where the upstream answered since the last pause was over, there is no trouble any more.
 
-    A job that had nothing to ask proves nothing.
+    A job that had nothing to ask proves nothing. Where it took the last call of the upstream's window, all wait
+    for the next one.
     """
+    spent_until, now = context.telemetry.spent_until, context.clock()
+    if spent_until is not None and spent_until > now:
+        context.telemetry.paused(SPENT, spent_until)
+        await context.database.write(house.pause, spent_until, SPENT, now)
+        return
     state = await context.database.read(house.read)
     answered_at, _ = context.telemetry.heard
     if state.paused_until is None or answered_at is None or answered_at < state.paused_until:

@@ -41,6 +41,16 @@ async def test_the_pause_after_a_hang_begins_when_the_hang_was_given_up(database
     assert paused_until > moments[-1] > life.NOW
 
 
+@pytest.mark.anyio
+async def test_the_last_call_of_the_upstreams_window_holds_everybody_until_the_next(database: Database) -> None:
+    async with upstreams.answering(database, lambda _: httpx.Response(500), now=lambda: life.NOW) as context:
+        for left, paused_until in (("1", None), ("0", life.at(30))):
+            limits = {"x-ratelimit-remaining": left, "x-ratelimit-reset": "30"}
+            context.telemetry.called("list", 200, 0.1, limits, life.NOW)
+            await tasks.answered(context)
+            assert (await database.read(house.read)).paused_until == paused_until
+
+
 def test_an_upstream_that_hands_out_a_known_id_is_asked_less_and_less(site: server.Site) -> None:
     port = server.free_port()
     with sandbox_server.running(seed=7, run_seconds=0.1, port=port) as sandbox:

@@ -51,3 +51,23 @@ def test_rate_limits_are_taken_in_bounds() -> None:
     taken = headers.rate_limits(httpx.Headers({**many, "x-other": "1"}))
     assert len(taken) == 16
     assert taken["x-ratelimit-0"] == "9" * 128
+
+
+@pytest.mark.parametrize(
+    ("left", "reset", "wait"),
+    [
+        ("0", "30", 30),
+        ("0", str(int(NOW) + 45), 45),
+        ("0", str(int(NOW) + 10**6), 300),
+        ("0", "100000", 300),
+        ("1", "30", None),
+        ("0", "1600000000", None),
+        ("0", "", None),
+        ("", "30", None),
+        ("-1", "30", None),
+        ("none", "soon", None),
+    ],
+)
+def test_a_spent_window_is_waited_for_within_bounds(left: str, reset: str, wait: float | None) -> None:
+    until = headers.spent_until({"x-ratelimit-remaining": left, "x-ratelimit-reset": reset}, NOW)
+    assert (None if until is None else until - NOW) == wait

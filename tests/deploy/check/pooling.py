@@ -1,4 +1,4 @@
-"""Two replicas on a real PostgreSQL behind a real PgBouncer, which gives each transaction any connection it has."""
+"""Two replicas on a real PostgreSQL behind a real PgBouncer, which deals connections out by transaction."""
 
 from __future__ import annotations
 
