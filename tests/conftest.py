@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import shutil
 import sqlite3
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -85,6 +87,20 @@ def cluster() -> Iterator[postgres.Cluster]:
 
 
 BOTH = ["sqlite", "postgresql"]
+_KIND = re.compile(r"[\[-](sqlite|postgresql)[\]-]")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Counts the tests of each kind of database, so that none is left out unseen."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(outcome, ()):
+            found = _KIND.search(report.nodeid)
+            counts[outcome, found[1] if found else "neither"] += 1
+    kinds = sorted({kind for _, kind in counts})
+    for kind in kinds:
+        told = ", ".join(f"{counts[each]} {each[0]}" for each in counts if each[1] == kind)
+        terminalreporter.write_line(f"tests on {kind}: {told}")
 
 
 @pytest.fixture(params=BOTH)

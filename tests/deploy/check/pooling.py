@@ -73,7 +73,7 @@ def _pooling(folder: Path, url: str) -> Iterator[str]:
     host = direct.query["host"]
     file.write_text(CONFIGURATION.format(host=host, port=port, folder=below, connections=CONNECTIONS))
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin") or "pgbouncer"
-    command = [program, *user, file]
+    command: list[str | Path] = [program, *user, file]
     with tools.started(command, below / "said.log", tools.environment(), below):
         server.until(lambda: server.listens(port), why="PgBouncer does not listen")
         yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/{direct.database}"
