@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from sqlalchemy import (
     ColumnElement,
@@ -197,7 +198,7 @@ def is_url(text: str) -> bool:
 
 def shown(url: str) -> str:
     """The address without its password."""
-    return make_url(url).render_as_string(hide_password=True)
+    return unquote(make_url(url).render_as_string(hide_password=True))
 
 
 def file_of(url: str) -> str | None:
@@ -304,5 +305,5 @@ def _sqlstate(error: exc.SQLAlchemyError) -> str:
 
 
 def _cause(error: exc.SQLAlchemyError) -> str:
-    """The driver's own sentence, without the statement."""
-    return str(getattr(error, "orig", None) or type(error).__name__)
+    """The driver's own sentence in one line, without the statement."""
+    return " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())

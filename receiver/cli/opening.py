@@ -20,7 +20,7 @@ async def existing(given: settings.Settings | None = None) -> AsyncIterator[data
         raise _missing(f"there is no database at {short(file)} yet")
     async with database.Database(given.url, pooler=given.database_pooler) as store:
         if await store.read(migrations.current) is None:
-            raise _missing(f"the database at {short(file) if file else dialect.shown(given.url)} is empty")
+            raise _missing(f"the database at {short(file)} is empty") if file else _unmigrated(given)
         await store.read(migrations.check)
         yield store
 
@@ -57,6 +57,13 @@ def _make_folder(folder: Path) -> None:
 def _missing(what: str) -> sentences.Complaint:
     return sentences.Complaint(
         f"{what}: start `runledger serve`, or set RUNLEDGER_DATA_DIR to the data folder that you mean"
+    )
+
+
+def _unmigrated(given: settings.Settings) -> sentences.Complaint:
+    place = dialect.shown(given.url)
+    return sentences.Complaint(
+        f"the database {place} is empty: run `runledger migrate`, or set RUNLEDGER_DATABASE_URL to another one"
     )
 
 

@@ -213,7 +213,6 @@ def _named_rightly(
         (another_installation, "public address", "leads to another Runledger"),
         (undecodable, "webhook secrets", "a secret that is not base64"),
         (no_server, "database", "postgresql://somebody:***@127.0.0.1:"),
-        (unwritable, "data folder", "cannot be written: Not a directory"),
         (unreadable_settings, "settings", "RUNLEDGER_JOBS: "),
         (deaf_backend, "backend", "cannot be reached: the connection is refused"),
     ],
@@ -238,6 +237,7 @@ def test_a_broken_set_up_is_named_rightly(
     [
         (too_new, "schema", "the database is at schema 9999, newer than this release"),
         (no_database, "database", "cannot be opened: file is not a database"),
+        (unwritable, "data folder", "cannot be written: Not a directory"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_rightly(

@@ -37,7 +37,9 @@ class Scene:
     @property
     def folders(self) -> list[Path]:
         """Those of our data: of the keys, and of the database where it is a file elsewhere."""
-        found = [self.given.data_dir] if self.file is None else [self.given.data_dir, Path(self.file).parent]
+        if self.file is None:
+            return []  # a database server's, and its keys come from the settings
+        found = [self.given.data_dir, Path(self.file).parent]
         return list(dict.fromkeys(each.absolute() for each in found))
 
     @property

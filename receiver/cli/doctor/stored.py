@@ -39,7 +39,7 @@ async def database(scene: Scene) -> AsyncIterator[Finding]:
             yield reached
             if reached.level is findings.Level.FAULT:
                 return
-        schema = await _schema(store)
+        schema = await _schema(store, scene)
         yield schema
         if schema.level is not findings.Level.FAULT:
             async for each in _house(store, scene):
@@ -96,13 +96,12 @@ def file_judged(seen: inspection.Inspection, file: str) -> Finding:
     return findings.ok("database", f"{file}, {size}, is sound; journal mode wal")
 
 
-async def _schema(store: door.Database) -> Finding:
+async def _schema(store: door.Database, scene: Scene) -> Finding:
     try:
         found = await store.read(migrations.current)
         if found is None:
-            return findings.fault(
-                "schema", "the database is empty", "`runledger serve` fills it; or is it another?"
-            )
+            makes = "runledger migrate" if scene.file is None else "runledger serve"
+            return findings.fault("schema", "the database is empty", f"`{makes}` fills it; or is it another?")
         await store.read(migrations.check)
     except (storage_errors.SchemaMismatch, storage_errors.Unavailable) as error:
         said, _, advice = str(error).rpartition(": ")
