@@ -21,10 +21,12 @@ from sqlalchemy import (
     Engine,
     String,
     Table,
+    Text,
     create_engine,
     event,
     exc,
     func,
+    literal,
     select,
     type_coerce,
 )
@@ -246,19 +248,19 @@ def day(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any
 def one_by_one(connection: Connection, names: Iterable[str]) -> None:
     """Transactions that name the same thing pass here one after the other. On SQLite all of them do anyway."""
     if connection.dialect.name == "postgresql":
-        for name in sorted(names):
-            connection.execute(select(func.pg_advisory_xact_lock(_key(name))))
+        each = func.unnest(literal(sorted(names), postgresql.ARRAY(Text))).column_valued("name")
+        connection.execute(select(func.pg_advisory_xact_lock(_key(each))))
 
 
 def is_alone(connection: Connection, name: str) -> bool:
     """Whether no other transaction does what is called `name` at this moment; until the end of ours none will."""
     if connection.dialect.name != "postgresql":
         return True
-    return bool(connection.execute(select(func.pg_try_advisory_xact_lock(_key(name)))).scalar_one())
+    return bool(connection.execute(select(func.pg_try_advisory_xact_lock(_key(literal(name))))).scalar_one())
 
 
-def _key(name: str) -> ColumnElement[int]:
-    return func.hashtextextended(f"runledger {name}", 0)
+def _key(name: ColumnElement[str]) -> ColumnElement[int]:
+    return func.hashtextextended(literal("runledger ") + name, 0)
 
 
 def time(connection: Connection) -> datetime | None:

@@ -27,12 +27,12 @@ NOT_DURABLE = ("fsync", "full_page_writes")
 class Cluster:
     """A server of its own with databases made from one template."""
 
-    def __init__(self, server: pgserver.PostgresServer) -> None:
+    def __init__(self, server: pgserver.PostgresServer, durable: bool) -> None:
         self._server = server
         self._numbers = itertools.count(1)
         self._standing: str | None = None
         with self.admin() as connection:
-            for name in NOT_DURABLE:
+            for name in () if durable else NOT_DURABLE:
                 connection.execute(f"ALTER SYSTEM SET {name} = off".encode())
             connection.execute("SELECT pg_reload_conf()")
         self._make(TEMPLATE, "template1")
@@ -84,11 +84,11 @@ _EMPTY = f"""
 
 
 @contextmanager
-def running() -> Iterator[Cluster]:
-    """A server for as long as the block."""
+def running(*, durable: bool = False) -> Iterator[Cluster]:
+    """A server for as long as the block; with `durable` what it commits is on the disk."""
     with tempfile.TemporaryDirectory(prefix="runledger-pg-", ignore_cleanup_errors=True) as folder:
         server = pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
-            yield Cluster(server)
+            yield Cluster(server, durable)
         finally:
             server.cleanup()

@@ -1,7 +1,7 @@
 """`make bench`: callbacks a second with every 2xx found in the database, beside a peer that stores nothing.
 
 Both are real servers in processes of their own, asked in turn over loopback by the same client. ARGS may say
-`--events N --rounds N --connections N`.
+`--events N --rounds N --connections N --database postgresql`, which is a real one here and as durable as SQLite.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import uvloop
 
 from receiver import signatures
-from tests import server
+from tests import postgres, server
 from tests.bench import load
 
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -79,19 +82,33 @@ def main() -> int:
     wanted.add_argument("--events", type=int, default=10_000)
     wanted.add_argument("--rounds", type=int, default=5)
     wanted.add_argument("--connections", type=int, default=32)
+    wanted.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     args = wanted.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        settings = {"webhook_secrets": SECRET, "public_url": "", "log_level": "error"}
-        # Nothing listens upstream: what is measured is the door, not the worker.
-        quiet = {"pause": 600.0, "pause_most": 600.0}
-        with server.running(server.Site(Path(folder)), "http://127.0.0.1:9", timing=quiet, **settings) as ours:
-            peer_port = server.free_port()
-            peer = bare(peer_port)
-            try:
-                return compare(ours, peer_port, args)
-            finally:
-                peer.terminate()
-                peer.wait()
+    settings: dict[str, Any] = {"webhook_secrets": SECRET, "public_url": "", "log_level": "error"}
+    # Nothing listens upstream: what is measured is the door, not the worker.
+    quiet = {"pause": 600.0, "pause_most": 600.0}
+    with (
+        site(args.database) as place,
+        server.running(place, "http://127.0.0.1:9", timing=quiet, **settings) as ours,
+    ):
+        peer_port = server.free_port()
+        peer = bare(peer_port)
+        try:
+            return compare(ours, peer_port, args)
+        finally:
+            peer.terminate()
+            peer.wait()
+
+
+@contextmanager
+def site(database: str) -> Iterator[server.Site]:
+    """A place for the server, with a fresh database of that kind."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        if database == "sqlite":
+            yield server.Site(Path(folder))
+            return
+        cluster = stack.enter_context(postgres.running(durable=True))
+        yield server.Site(Path(folder), cluster.fresh())
 
 
 def compare(ours: server.Server, peer_port: int, args: argparse.Namespace) -> int:
