@@ -232,7 +232,7 @@ async def _opened(made: _House) -> AsyncIterator[None]:
             await store.write(migrations.upgrade)
             await store.write(jobs.free_all)
         else:
-            await store.write(inspection.demand_durable)
+            await store.read(inspection.demand_durable)
             await store.read(migrations.check)
             await stack.enter_async_context(_shared(made))
         await store.write(house.follow, house.Follows(bool(given.notify_url), given.capture_events))

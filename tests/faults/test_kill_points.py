@@ -11,6 +11,8 @@ import pytest
 
 from tests import backend, sandbox_server, server
 
+#: On a database server nobody can free the leases of who was killed: they lapse.
+HURRIED = {"lease": 1.0, "heartbeat": 0.2}
 #: What a server commits at its start on an embedded database alone.
 EMBEDDED = ("upgrade", "free_all")
 COMMITS = (
@@ -107,7 +109,7 @@ class Story:
 
 @pytest.fixture
 def story(sandbox: sandbox_server.Sandbox, site: server.Site) -> Iterator[Story]:
-    house = server.Server(site, sandbox.url, {}, {})
+    house = server.Server(site, sandbox.url, HURRIED, {})
     try:
         yield Story(sandbox, house)
     finally:
@@ -146,7 +148,7 @@ def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(story: Story, poi
 @pytest.fixture
 def told_story(sandbox: sandbox_server.Sandbox, site: server.Site) -> Iterator[tuple[Story, backend.Backend]]:
     with backend.listening() as told:
-        house = server.Server(site, sandbox.url, {}, backend.settings(told))
+        house = server.Server(site, sandbox.url, HURRIED, backend.settings(told))
         try:
             yield Story(sandbox, house), told
         finally:

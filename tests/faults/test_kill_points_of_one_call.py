@@ -8,7 +8,7 @@ import pytest
 
 from tests import sandbox_server, server
 from tests.faults import test_kill_points
-from tests.faults.test_kill_points import sandbox
+from tests.faults.test_kill_points import HURRIED, sandbox
 
 __all__ = ["sandbox"]
 
@@ -40,7 +40,7 @@ class Story(test_kill_points.Story):
 
 @pytest.fixture
 def story(sandbox: sandbox_server.Sandbox, site: server.Site) -> Iterator[Story]:
-    house = server.Server(site, sandbox.url, {}, {})
+    house = server.Server(site, sandbox.url, HURRIED, {})
     try:
         yield Story(sandbox, house)
     finally:

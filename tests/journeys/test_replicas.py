@@ -143,7 +143,9 @@ def test_a_killed_replica_leaves_its_jobs_its_sweep_and_the_ledger_to_the_other(
         pair.start(second)
         house.sandbox.release("exec")
         with pair.through(second) as seen:
-            judge(seen, nonce, settled_by="sweep")
+            before = second.rows("SELECT swept_at FROM house")
+            judge(seen, nonce)
+            until(lambda: second.rows("SELECT swept_at FROM house") != before, why="nobody sweeps")
             until(lambda: not second.rows("SELECT 1 FROM ledger_entries WHERE leaf_index IS NULL"))
 
 
