@@ -23,6 +23,15 @@ def client_address(peer: str | None, forwarded: str | None, trusted: Sequence[Ne
     return found
 
 
+def origin(text: str | None) -> str:
+    """Who is behind an address, likely: of IPv6 a whole /64, which is the least that anybody is given."""
+    address = _parsed(text or "")
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped
+        return str(inner or ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
+    return str(address)
+
+
 def _is_in(text: str | None, networks: Sequence[Network]) -> bool:
     address = _parsed(text or "")
     return address is not None and any(address in network for network in networks)

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from receiver import (
     access_log,
     addresses,
+    admission,
     api,
     backoff,
     callbacks,
@@ -48,13 +49,15 @@ LISTEN_AGAIN = 5.0
 
 @dataclass(frozen=True)
 class Seams:
-    """Where a test or a host program may stand in: time, waits, the wires to upstream and backend, the commits."""
+    """Where a test or a host program may stand in: time, waits, wires to upstream and backend, commits, bounds."""
 
     timing: backoff.Timing = field(default_factory=backoff.Timing)
     clock: Callable[[], datetime] = field(default_factory=clock.Shared)
     transport: wire.Transport | None = None
     backend: wire.Transport | None = None
     observe: Callable[[database.Group], None] | None = None
+    queue: database.Limits | None = None
+    bounds: admission.Bounds = field(default_factory=admission.Bounds)
 
 
 class Application:
@@ -133,7 +136,7 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
         seams.timing,
         seams.clock,
         given.body_limit,
-        given.trusted_proxies,
+        _admission(given, seams),
     )
     stop = asyncio.Event()
     hub = live.Hub(seams.timing, told, stop)
@@ -146,6 +149,7 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
         warnings=secrets.warnings,
         listen=hub.listen if with_worker else None,
         stopping=stop,
+        admission=public.admission,
     )
 
     private = Starlette(
@@ -181,13 +185,18 @@ def _house(given: settings.Settings, seams: Seams, with_worker: bool) -> _House:
     return _House(given, seams, told, _database(given, seams, told), signer, _notifier(given, seams))
 
 
+def _admission(given: settings.Settings, seams: Seams) -> admission.Admission:
+    room = max(seams.bounds.room, 4 * given.body_limit)  # a few of the largest bodies have to fit in
+    return admission.Admission(admission.Room(room), admission.Buckets(seams.bounds), given.trusted_proxies)
+
+
 def _database(given: settings.Settings, seams: Seams, told: telemetry.Telemetry) -> database.Database:
     def observe(group: database.Group) -> None:
         told.committed(group)
         if seams.observe is not None:
             seams.observe(group)
 
-    return database.Database(given.url, observe=observe, pooler=given.database_pooler)
+    return database.Database(given.url, limits=seams.queue, observe=observe, pooler=given.database_pooler)
 
 
 def _keyring(made: _House) -> keyring.Keyring:

@@ -9,35 +9,44 @@ good, so trouble of ours is 503.
 from __future__ import annotations
 
 import asyncio
-import hashlib
+import functools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from starlette.types import Receive, Scope, Send
 
-from receiver import addresses, backoff, errors, hints, keyring, rejections, signatures, telemetry, tokens
-from storage import database, deliveries, ids, merkle, states, transitions
+from receiver import (
+    addresses,
+    admission,
+    arrivals,
+    backoff,
+    errors,
+    hints,
+    keyring,
+    rejections,
+    signatures,
+    telemetry,
+    tokens,
+)
+from storage import database, deliveries, states, transitions
 from storage import errors as storage_errors
 
 CALLBACKS = "/callbacks/"
 EVENTS = "/webhooks/case"
-#: Headers that are never kept.
-UNKEPT = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
-#: Bytes of headers that are kept of one request, and of a rejected body that cannot be checked again.
-HEADER_BYTES = 16384
-REJECTED_BYTES = 4096
 #: Characters of an event's id that are kept in its own column and in the ledger.
 ID_LENGTH = 200
-#: Seconds after which a sender may try again what we could not commit, and what only an operator can mend.
-RETRY_AFTER = 2
+#: Seconds after which a sender may try again what did not verify once too often (our secrets are looked at
+#: meanwhile), and what only an operator can mend.
+RETRY_SLOWLY = 10
 RETRY_LATER = 60
 #: Bytes of a body up to which it is parsed on the loop.
 PARSED_AT_ONCE = 65536
 
 R = TypeVar("R")
+Read = Callable[[], Awaitable[bytes]]
 
 
 @dataclass(frozen=True)
@@ -52,22 +61,15 @@ class Public:
     timing: backoff.Timing
     clock: Callable[[], datetime]
     body_limit: int
-    trusted_proxies: Sequence[addresses.Network] = ()
+    admission: admission.Admission
 
 
-class Refusal(Exception):
-    """An answer other than 2xx, on its way out. `cause` is what rejections are counted by, None for our own."""
-
-    def __init__(self, status: int, title: str, cause: str | None = None, retry_after: int | None = None) -> None:
-        super().__init__(title)
-        self.status = status
-        self.title = title
-        self.cause = cause
-        self.retry_after = retry_after
+def _forgery() -> arrivals.Refusal:
+    return arrivals.Refusal(401, "The signature does not verify", "bad signature")
 
 
-class Gone(Exception):
-    """The sender left before its body was whole: there is nobody to answer."""
+def _uncommitted() -> arrivals.Refusal:
+    return arrivals.Refusal(503, "Not committed; send it again", retry_after=arrivals.RETRY_AFTER)
 
 
 def is_public(path: str) -> bool:
@@ -83,27 +85,33 @@ class Callbacks:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = addresses.below(scope)
-        arrival = _Arrival(self._public, scope, receive)
+        arrival = arrivals.Arrival(scope, receive, self._public.clock(), self._public.admission.trusted)
         if scope["method"] == "GET" and self._is_ours(path):
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body"})
             return
         try:
             if scope["method"] != "POST":
-                raise Refusal(405, "Only POST is taken here")
-            delivery = await (self._event(arrival) if path == EVENTS else self._callback(arrival, path))
+                raise arrivals.Refusal(405, "Only POST is taken here")
+            with self._public.admission.room.place() as place:
+                delivery = await self._delivery(arrival, path, place)
             receipt = await self._public.database.write(transitions.accept_delivery, delivery)
-        except Refusal as refusal:
+        except arrivals.Refusal as refusal:
             self._refused(arrival, states.Road.PLATFORM if path == EVENTS else states.Road.WATCHER, refusal)
-            await _refuse(send, refusal)
+            await _refuse(send, refusal, close=not arrival.is_whole)
         except storage_errors.Unavailable as trouble:
             self._public.telemetry.log.error("delivery_not_committed", reason=str(trouble))
-            await _refuse(send, Refusal(503, "Not committed; send it again", retry_after=RETRY_AFTER))
-        except Gone:
+            await _refuse(send, _uncommitted(), close=not arrival.is_whole)
+        except arrivals.Gone:
             return
         else:
             self._public.telemetry.received(receipt, delivery)
             await _answer(send, 200, {"receipt": receipt.id, "verdict": receipt.verdict.value})
+
+    async def _delivery(self, arrival: arrivals.Arrival, path: str, place: admission.Place) -> deliveries.Delivery:
+        """What came, verified. Raises Refusal, Gone, Unavailable."""
+        read = functools.partial(arrival.read, self._public.body_limit, self._public.timing.slow_body, place)
+        return await (self._event(arrival, read) if path == EVENTS else self._callback(arrival, path, read))
 
     def _is_ours(self, path: str) -> bool:
         """Whether it is a callback address that we made, as who has moved a server wants to know."""
@@ -113,13 +121,14 @@ class Callbacks:
             return False
         return True
 
-    async def _callback(self, arrival: _Arrival, path: str) -> deliveries.Delivery:
+    async def _callback(self, arrival: arrivals.Arrival, path: str, read: Read) -> deliveries.Delivery:
         """A watcher's callback. Its address is checked first: a stranger costs no more than that."""
         try:
             run_id = self._public.signer.run_id(path.removeprefix(CALLBACKS))
         except errors.BadToken:
-            raise Refusal(404, "No such callback address", cause="unknown token") from None
-        claimed = await _parsed(hints.callback, await arrival.read())
+            stranger = arrivals.Refusal(404, "No such callback address", cause="unknown token")
+            raise self._charged(arrival, stranger) from None
+        claimed = await _parsed(hints.callback, await read())
         named = claimed.run_ids
         return arrival.delivery(
             states.Road.WATCHER,
@@ -130,9 +139,13 @@ class Callbacks:
             status=claimed.status,
         )
 
-    async def _event(self, arrival: _Arrival) -> deliveries.Delivery:
+    async def _event(self, arrival: arrivals.Arrival, read: Read) -> deliveries.Delivery:
         """A signed event. What only we can mend is 503, so that it is sent again."""
-        body = await arrival.read()
+        if signatures.SIGNATURE_HEADER not in arrival.headers and self._public.admission.is_spent(
+            arrival.remote_addr
+        ):
+            raise self._charged(arrival, _forgery())
+        body = await read()
         secret, is_late = await self._verified(arrival)  # before anything of a stranger's is parsed
         event = await _parsed(hints.event, body)
         key = _event_key(event, arrival.headers)
@@ -149,21 +162,34 @@ class Callbacks:
             reason=None if event.id else "the envelope has no usable id",
         )
 
-    async def _verified(self, arrival: _Arrival) -> tuple[str, bool]:
+    async def _verified(self, arrival: arrivals.Arrival) -> tuple[str, bool]:
         """The name of the secret that signed, and whether the time that was signed is too far from ours.
 
-        A secret may be newer than what this process knows, so a mismatch is believed after a look only.
+        A secret may be newer than what this process knows, so a mismatch is believed after a look only. From where
+        too many did not verify it is neither looked nor believed: whatever it is may come again.
         """
         try:
             return self._matched(arrival)
         except errors.BadSignature:
+            if self._public.admission.is_spent(arrival.remote_addr):
+                raise self._charged(arrival, _forgery()) from None
             await self._public.keyring.refresh(arrival.at)
         try:
             return self._matched(arrival)
         except errors.BadSignature:
-            raise self._unmatched(arrival.at) from None
+            raise self._charged(arrival, self._unmatched(arrival.at)) from None
 
-    def _matched(self, arrival: _Arrival) -> tuple[str, bool]:
+    def _charged(self, arrival: arrivals.Arrival, refusal: arrivals.Refusal) -> arrivals.Refusal:
+        """What a failure to verify is answered, at the expense of where it came from.
+
+        Where that has nothing left it is 429: cheaper for us, and a sender tries again what is genuine after all.
+        """
+        if self._public.admission.charge(arrival.remote_addr):
+            return refusal
+        title = "Too many requests from here did not verify"
+        return arrivals.Refusal(429, title, refusal.cause, RETRY_SLOWLY, kept=False)
+
+    def _matched(self, arrival: arrivals.Arrival) -> tuple[str, bool]:
         try:
             verified = signatures.verify(
                 arrival.body,
@@ -177,120 +203,45 @@ class Callbacks:
             return late.secret, True
         return verified.secret, False
 
-    def _unmatched(self, now: datetime) -> Refusal:
+    def _unmatched(self, now: datetime) -> arrivals.Refusal:
         """A forgery is turned away for good; what may be genuine is to come again: it would be lost."""
         held = self._public.keyring
         if held.is_waiting(now):
-            return Refusal(503, "A signing secret is on its way here", "unknown secret", RETRY_AFTER)
+            return arrivals.Refusal(
+                503, "A signing secret is on its way here", "unknown secret", arrivals.RETRY_AFTER
+            )
         if held.lacks_any(now):
-            return Refusal(503, "A signing secret cannot be used here", "unknown secret", RETRY_LATER)
+            return arrivals.Refusal(503, "A signing secret cannot be used here", "unknown secret", RETRY_LATER)
         if not held.live(now):
             self._public.telemetry.log.error("no_webhook_secret", hint="run `runledger webhooks register`")
-            return Refusal(503, "No signing secret is set here yet", "unknown secret", RETRY_LATER)
-        return Refusal(401, "The signature does not verify", "bad signature")
+            return arrivals.Refusal(503, "No signing secret is set here yet", "unknown secret", RETRY_LATER)
+        return _forgery()
 
     async def _demand_known(self, key: str) -> None:
         """A late event passes only as a repeat of one that we have; any other is to come again."""
         if not await self._public.database.read(deliveries.holders, [key]):
             self._public.telemetry.log.error("event_outside_tolerance", hint="check this machine's clock")
-            raise Refusal(503, "Signed, but its time is too far from ours", "outside tolerance", RETRY_LATER)
+            raise arrivals.Refusal(
+                503, "Signed, but its time is too far from ours", "outside tolerance", RETRY_LATER
+            )
 
-    def _refused(self, arrival: _Arrival, road: states.Road, refusal: Refusal) -> None:
+    def _refused(self, arrival: arrivals.Arrival, road: states.Road, refusal: arrivals.Refusal) -> None:
         """Into the ring, whole where it can be checked again once a secret is added."""
         if refusal.cause is None:
             return
         self._public.telemetry.rejected(road, refusal.cause)
+        if not refusal.kept:
+            self._public.ring.count(refusal.cause)
+            return
         whole = refusal.cause in ("bad signature", "unknown secret", "outside tolerance")
         self._public.ring.add(
-            arrival.rejected(road, refusal.cause, len(arrival.body) if whole else REJECTED_BYTES)
-        )
-
-
-class _Arrival:
-    """A request on its way in: its headers, and its body once it was read."""
-
-    def __init__(self, public: Public, scope: Scope, receive: Receive) -> None:
-        self._public = public
-        self._receive = receive
-        self.at = public.clock()
-        self.headers = _headers(scope["headers"])
-        peer = scope.get("client")
-        forwarded = self.headers.get("x-forwarded-for")
-        self.remote_addr = addresses.client_address(peer[0] if peer else None, forwarded, public.trusted_proxies)
-        self.body = b""
-
-    async def read(self) -> bytes:
-        """The body, bounded in bytes and in time. Raises Refusal, or Gone where the sender has left."""
-        declared = self.headers.get("content-length", "")
-        if declared.isascii() and declared.isdigit() and int(declared[:20]) > self._public.body_limit:
-            raise self._too_large()
-        try:
-            async with asyncio.timeout(self._public.timing.slow_body):
-                return await self._read()
-        except TimeoutError:
-            raise Refusal(408, "The body came too slowly", cause="slow body") from None
-
-    async def _read(self) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        while True:
-            message = await self._receive()
-            if message["type"] == "http.disconnect":
-                raise Gone
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self._public.body_limit:
-                self.body = b"".join(chunks)[:REJECTED_BYTES]
-                raise self._too_large()
-            if not message.get("more_body", False):
-                self.body = b"".join(chunks)
-                return self.body
-
-    def _too_large(self) -> Refusal:
-        return Refusal(413, f"A body may have {self._public.body_limit} bytes at most", cause="too large")
-
-    def delivery(self, road: states.Road, key: str, **known: Any) -> deliveries.Delivery:
-        """The delivery that this request is, with its digests."""
-        digests = (*merkle.seal("headers", merkle.canonical(self.headers)), *merkle.seal("body", self.body))
-        return deliveries.Delivery(
-            ids.new(self.at),
-            road,
-            key,
-            self.at,
-            self.headers,
-            self.body,
-            hashlib.sha256(self.body).hexdigest(),
-            remote_addr=self.remote_addr,
-            digests=digests,
-            **known,
-        )
-
-    def rejected(self, road: states.Road, cause: str, kept: int) -> deliveries.Rejected:
-        """What is kept of a request that did not verify."""
-        whole = hashlib.sha256(self.body).hexdigest()
-        body, size = self.body[:kept], len(self.body)
-        return deliveries.Rejected(
-            ids.new(self.at), road, self.at, self.headers, body, whole, size, cause, self.remote_addr
+            arrival.rejected(road, refusal.cause, len(arrival.body) if whole else arrivals.REJECTED_BYTES)
         )
 
 
 async def _parsed(read: Callable[[bytes], R], body: bytes) -> R:
     """What a body claims. A large one is read in a thread, so that nobody else waits for it."""
     return read(body) if len(body) <= PARSED_AT_ONCE else await asyncio.to_thread(read, body)
-
-
-def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Header lines as text, several of one name joined, secrets of the sender left out, bounded as a whole."""
-    found: dict[str, str] = {}
-    room = HEADER_BYTES
-    for name, value in raw:
-        room -= len(name) + len(value)
-        key = name.decode("latin-1").lower()
-        if key in UNKEPT or room < 0:
-            continue
-        text = value.decode("latin-1")
-        found[key] = f"{found[key]}, {text}" if key in found else text
-    return found
 
 
 def _event_key(event: hints.Event, headers: Mapping[str, str]) -> str:
@@ -302,9 +253,9 @@ def _short(event_id: str | None) -> str | None:
     return None if event_id is None else event_id[:ID_LENGTH]
 
 
-async def _refuse(send: Send, refusal: Refusal) -> None:
+async def _refuse(send: Send, refusal: arrivals.Refusal, *, close: bool) -> None:
     # A body that was not read must not keep the connection.
-    extra = [(b"connection", b"close")] if refusal.status in (404, 405, 408, 413) else []
+    extra = [(b"connection", b"close")] if close else []
     if refusal.status == 405:
         extra.append((b"allow", b"POST"))
     if refusal.retry_after is not None:

@@ -28,6 +28,8 @@ ReceiverError
     ├── InvalidBody          JSON that is not what the operation takes; knows each fault
     ├── BodyTooLarge         a body over the limit
     ├── BodyTooSlow          a body that did not arrive in time
+    ├── NoRoom               a body that had to make room for others
+    ├── TooManyFailures      a request that does not verify, from where too many did not
     ├── WrongMediaType       a body that is declared as anything but plain JSON
     ├── NotFollowed          nobody here can open the upstream's streams
     ├── TooManyStreams       as many streams or listeners as we take
@@ -243,6 +245,14 @@ class BodyTooLarge(RequestError):
 
 class BodyTooSlow(RequestError):
     """The body took longer than the house waits."""
+
+
+class NoRoom(RequestError):
+    """More bytes of bodies arrive at once than are held; this one had been arriving for the longest."""
+
+
+class TooManyFailures(RequestError):
+    """The request did not verify, like too many before it from the same address."""
 
 
 class WrongMediaType(RequestError):

@@ -81,6 +81,10 @@ TABLE: Mapping[type[Exception], Kind] = {
     errors.InvalidBody: Kind(422, "invalid-body", "The body is not what is taken here"),
     errors.BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     errors.BodyTooSlow: Kind(408, "body-too-slow", "The body did not arrive in time"),
+    errors.NoRoom: Kind(503, "busy", "Too much is being sent", tells=False, retry_after=1),
+    errors.TooManyFailures: Kind(
+        429, "too-many-failures", "Too many requests from here did not verify", retry_after=10
+    ),
     errors.WrongMediaType: Kind(415, "wrong-media-type", "The body is not plain JSON"),
     errors.NotFollowed: Kind(503, "not-followed", "The events cannot be streamed here"),
     errors.TooManyStreams: Kind(503, "too-many-streams", "Too many streams are open", retry_after=5),
@@ -143,7 +147,7 @@ def _headers(error: Exception, found: Kind) -> dict[str, str]:
             headers["www-authenticate"] = f'Bearer realm="runledger", {scope}'
         case errors.WrongMethod():
             headers["allow"] = ", ".join(error.allowed)
-        case errors.BodyTooLarge() | errors.BodyTooSlow():
+        case errors.BodyTooLarge() | errors.BodyTooSlow() | errors.NoRoom():
             headers["connection"] = "close"  # the rest of the body is not read
     return headers
 

@@ -42,6 +42,10 @@ class Ring:
             self._bytes += len(rejected.body)
             self._waiting.append(rejected)
 
+    def count(self, cause: str) -> None:
+        """Counts a rejected request of which nothing is kept."""
+        self._counts[cause] += 1
+
     async def flush(self) -> None:
         """Writes what waits. Where the database is away it waits on, within its bounds."""
         try:

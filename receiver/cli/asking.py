@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.types import Message
 
-from receiver import access, backoff, clock, endpoint, errors, shapes, telemetry
+from receiver import access, admission, backoff, clock, endpoint, errors, shapes, telemetry
 from receiver.cli import figures, sentences
 from receiver.endpoint import reading
 from storage import database, house
@@ -118,7 +118,8 @@ async def body(model: type[B], content: Mapping[str, Any]) -> B:
     """A body, checked as one that came in. Raises InvalidBody, BadBody, BodyTooLarge."""
     sent = json.dumps({name: value for name, value in content.items() if value is not None}).encode()
     request = _request(sent, {"content-type": "application/json"})
-    return await reading.body(request, model, endpoint.Context.body_limit, backoff.Timing().slow_body)
+    with admission.Room().place() as place:
+        return await reading.body(request, model, endpoint.Context.body_limit, backoff.Timing().slow_body, place)
 
 
 def _request(sent: bytes, headers: Mapping[str, str]) -> Request:

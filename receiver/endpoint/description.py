@@ -97,7 +97,7 @@ def _problems(each: Operation) -> list[int]:
     """The statuses of the problems that an operation can answer."""
     found = {400, 503, *each.problems}
     if each.scope:
-        found |= {401, 403}
+        found |= {401, 403, 429}
     if _PART.search(each.path):
         found.add(404)
     if each.body:

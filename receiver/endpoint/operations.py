@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from receiver import access, addresses, backoff, shapes
+from receiver import access, addresses, admission, backoff, shapes
 from receiver.endpoint import streaming
 from storage import database
 
@@ -50,6 +50,8 @@ class Context:
     listen: Callable[[str, int], Awaitable[streaming.Events]] | None = None
     #: Set when the server is told to stop: who waits is answered at once.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    #: What strangers may cost, shared with the public endpoints.
+    admission: admission.Admission = field(default_factory=admission.Admission)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ import pydantic_core
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from receiver import errors, shapes
+from receiver import admission, errors, shapes
 
 M = TypeVar("M", bound=BaseModel)
 Q = TypeVar("Q", bound=shapes.Query)
@@ -94,9 +93,9 @@ def _bad_parameter(error: ValidationError, model: type[shapes.Query]) -> errors.
     return errors.BadParameter(name[:80], _said(fault))
 
 
-async def body(request: Request, model: type[M], limit: int, seconds: float) -> M:
+async def body(request: Request, model: type[M], limit: int, seconds: float, place: admission.Place) -> M:
     """The body as the operation takes it. Raises the RequestError that says what is wrong with it."""
-    raw = await _read(request, limit, seconds)
+    raw = await _read(request, limit, seconds, place)
     if not raw:
         raise errors.BadBody("the body is missing")
     _demand_json(request)
@@ -106,15 +105,16 @@ async def body(request: Request, model: type[M], limit: int, seconds: float) -> 
         raise errors.InvalidBody(_faults(error, model)) from None
 
 
-async def _read(request: Request, limit: int, seconds: float) -> bytes:
+async def _read(request: Request, limit: int, seconds: float, place: admission.Place) -> bytes:
     """All of it, as long as it keeps to the limits; what is declared is not trusted, but saves the reading."""
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and (len(declared) > 18 or int(declared) > limit):
         raise errors.BodyTooLarge(limit)
     read = bytearray()
     try:
-        async with asyncio.timeout(seconds):
+        async with place.reading(seconds):
             async for chunk in request.stream():
+                place.take(len(chunk))
                 read += chunk
                 if len(read) > limit:
                     raise errors.BodyTooLarge(limit)

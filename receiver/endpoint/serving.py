@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from receiver import access, errors
+from receiver import access, addresses, errors
 from receiver.endpoint import description, reading, streaming
 from receiver.endpoint.operations import Answer, Call, Context, Operation
 from storage import errors as storage_errors
@@ -91,9 +91,21 @@ class Endpoint:
         given = request.headers.getlist("authorization")
         if operation.scope is None:
             return await self._guest(given) if operation.asks_who and given else access.NOBODY
-        caller = await access.authenticate(self._context.database, given, self._context.clock())
+        try:
+            caller = await access.authenticate(self._context.database, given, self._context.clock())
+        except errors.NotAuthenticated as failure:
+            raise self._charged(request, failure) from None
         access.demand(caller, operation.scope)
         return caller
+
+    def _charged(self, request: Request, failure: errors.NotAuthenticated) -> errors.RequestError:
+        """What a key that is not valid is answered, at the expense of where it came from."""
+        peer = request.client.host if request.client else None
+        forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
+        address = addresses.client_address(peer, forwarded, self._context.admission.trusted)
+        if not failure.was_given or self._context.admission.charge(address):
+            return failure
+        return errors.TooManyFailures(str(failure))
 
     async def _guest(self, given: Sequence[str]) -> access.Caller:
         """Where a key is not needed, one that cannot be checked is as good as none."""
@@ -105,9 +117,9 @@ class Endpoint:
     async def _body(self, operation: Operation, request: Request) -> BaseModel | None:
         if operation.body is None:
             return None
-        return await reading.body(
-            request, operation.body, self._context.body_limit, self._context.timing.slow_body
-        )
+        context = self._context
+        with context.admission.room.place() as place:
+            return await reading.body(request, operation.body, context.body_limit, context.timing.slow_body, place)
 
 
 def _without_body(send: Send) -> Send:

@@ -1,0 +1,106 @@
+"""What strangers may cost at once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver import addresses, admission, errors
+
+SMALL = admission.Bounds(failures=3, seconds=10.0, origins=4)
+
+
+def test_a_bucket_holds_so_many_and_then_one_more_every_so_often() -> None:
+    buckets = admission.Buckets(SMALL)
+    assert [buckets.charge("192.0.2.1", 100.0) for _ in range(4)] == [True, True, True, False]
+    assert [buckets.charge("192.0.2.1", now) for now in (109.9, 110.0, 110.0, 120.0)] == [False, True, False, True]
+    assert buckets.charge("192.0.2.2", 100.0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.floats(0, 30)), max_size=50))
+def test_nobody_is_charged_more_than_the_bucket_and_what_came_in_since(steps: list[tuple[int, float]]) -> None:
+    buckets, now, charged = admission.Buckets(SMALL), 0.0, 0
+    for tries, pause in steps:
+        now += pause
+        charged += sum(buckets.charge("192.0.2.1", now) for _ in range(tries))
+        assert charged <= SMALL.failures + now / SMALL.seconds + 1e-6
+
+
+def test_however_many_origins_fail_few_are_remembered() -> None:
+    buckets = admission.Buckets(SMALL)
+    for number in range(1000):
+        buckets.charge(f"192.0.2.{number % 250}", 100.0 + number)
+    assert len(buckets) == SMALL.origins
+
+
+def test_a_network_of_ipv6_is_one_origin_and_an_address_of_ipv4_is_one_however_it_is_spelled() -> None:
+    same = [addresses.origin(each) for each in ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", "2001:DB8:1:2::")]
+    assert same == ["2001:db8:1:2::/64"] * 3
+    assert addresses.origin("2001:db8:1:3::1") != same[0]
+    assert addresses.origin("::ffff:192.0.2.1") == addresses.origin("192.0.2.1") == "192.0.2.1"
+    assert addresses.origin(None) == addresses.origin("a socket of this machine")
+
+
+@pytest.mark.anyio
+async def test_who_has_been_reading_for_the_longest_makes_room_and_hears_of_it_at_once() -> None:
+    room, began = admission.Room(100), asyncio.Event()
+
+    async def slow() -> None:
+        with room.place() as place:
+            async with place.reading(3600):
+                place.take(90)
+                began.set()
+                await asyncio.Event().wait()
+
+    reading = asyncio.create_task(slow())
+    await began.wait()
+    with room.place() as place:
+        async with place.reading(3600):
+            place.take(20)
+        assert room.held == 20
+        with pytest.raises(errors.NoRoom):
+            await reading
+    assert room.held == 0
+
+
+@pytest.mark.anyio
+async def test_what_was_read_keeps_its_place_until_it_is_let_go() -> None:
+    room = admission.Room(100)
+    with room.place() as first, room.place() as second:
+        async with first.reading(3600):
+            first.take(90)
+        with pytest.raises(errors.NoRoom):
+            async with second.reading(3600):
+                second.take(20)
+        assert room.held == 90
+    assert room.held == 0
+
+
+@pytest.mark.anyio
+async def test_a_body_that_is_slow_is_no_body_that_made_room() -> None:
+    with admission.Room(100).place() as place, pytest.raises(TimeoutError):
+        async with place.reading(0):
+            await asyncio.Event().wait()
+
+
+@given(st.lists(st.lists(st.integers(0, 60), max_size=6), max_size=12))
+def test_never_more_is_held_than_there_is_room(bodies: list[list[int]]) -> None:
+    room = admission.Room(100)
+
+    async def reader(sizes: list[int]) -> None:
+        with room.place() as place, contextlib.suppress(errors.NoRoom):
+            async with place.reading(3600):
+                for size in sizes:
+                    place.take(size)
+                    assert room.held <= 100
+                    await asyncio.sleep(0)
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(reader(sizes) for sizes in bodies))
+
+    asyncio.run(all_of_them())
+    assert room.held == 0
