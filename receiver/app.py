@@ -119,6 +119,8 @@ class _House:
     store: database.Database
     signer: tokens.Signer
     notifier: notify.Notifier | None
+    #: Set when the server is told to stop.
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 def create_app(given: settings.Settings, *, seams: Seams | None = None, with_worker: bool = True) -> Application:
@@ -138,8 +140,7 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
         given.body_limit,
         _admission(given, seams),
     )
-    stop = asyncio.Event()
-    hub = live.Hub(seams.timing, told, stop)
+    hub = live.Hub(seams.timing, told, made.stop)
     context = endpoint.Context(
         store,
         seams.timing,
@@ -148,7 +149,7 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
         given.metrics == "open",
         warnings=secrets.warnings,
         listen=hub.listen if with_worker else None,
-        stopping=stop,
+        stopping=made.stop,
         admission=public.admission,
     )
 
@@ -161,7 +162,7 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
     return Application(
         problems.LastResort(callbacks.Callbacks(public)),
         private,
-        stop,
+        made.stop,
         lambda: _serving(made, secrets, ring, hub if with_worker else None),
     )
 
@@ -289,7 +290,7 @@ async def _employed(made: _House) -> AsyncIterator[None]:
             given.public_url,
             made.notifier,
         )
-        await stack.enter_async_context(_working(told, worker.Worker(context, given.jobs)))
+        await stack.enter_async_context(_working(told, worker.Worker(context, given.jobs), made.stop))
         yield
 
 
@@ -347,13 +348,15 @@ async def _in_background(told: telemetry.Telemetry, work: Work) -> AsyncIterator
 
 
 @asynccontextmanager
-async def _working(told: telemetry.Telemetry, made: worker.Worker) -> AsyncIterator[None]:
-    """A worker for as long as the block; at its end it drains."""
+async def _working(told: telemetry.Telemetry, made: worker.Worker, stop: asyncio.Event) -> AsyncIterator[None]:
+    """A worker for as long as the block; it drains at its end, or already while requests under way do."""
     task = asyncio.create_task(_kept_up(told, made.run))
+    heard = asyncio.create_task(stop.wait())
+    heard.add_done_callback(lambda _: made.stop())
     try:
         yield
     finally:
-        made.stop()
+        heard.cancel()
         await task
 
 

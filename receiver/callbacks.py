@@ -68,10 +68,6 @@ def _forgery() -> arrivals.Refusal:
     return arrivals.Refusal(401, "The signature does not verify", "bad signature")
 
 
-def _uncommitted() -> arrivals.Refusal:
-    return arrivals.Refusal(503, "Not committed; send it again", retry_after=arrivals.RETRY_AFTER)
-
-
 def is_public(path: str) -> bool:
     """Whether a path is for this application."""
     return path == EVENTS or path.startswith(CALLBACKS)
@@ -97,11 +93,9 @@ class Callbacks:
                 delivery = await self._delivery(arrival, path, place)
             receipt = await self._public.database.write(transitions.accept_delivery, delivery)
         except arrivals.Refusal as refusal:
-            self._refused(arrival, states.Road.PLATFORM if path == EVENTS else states.Road.WATCHER, refusal)
-            await _refuse(send, refusal, close=not arrival.is_whole)
+            await self._refuse(arrival, path, refusal, send)
         except storage_errors.Unavailable as trouble:
-            self._public.telemetry.log.error("delivery_not_committed", reason=str(trouble))
-            await _refuse(send, _uncommitted(), close=not arrival.is_whole)
+            await self._refuse(arrival, path, self._uncommitted(trouble), send)
         except arrivals.Gone:
             return
         else:
@@ -225,7 +219,19 @@ class Callbacks:
                 503, "Signed, but its time is too far from ours", "outside tolerance", RETRY_LATER
             )
 
-    def _refused(self, arrival: arrivals.Arrival, road: states.Road, refusal: arrivals.Refusal) -> None:
+    def _uncommitted(self, trouble: storage_errors.Unavailable) -> arrivals.Refusal:
+        """A full queue is counted, not logged: how often it is met is up to those who send."""
+        title = "Not committed; send it again"
+        if isinstance(trouble, storage_errors.Busy):
+            return arrivals.Refusal(503, title, "queue full", arrivals.RETRY_AFTER, kept=False)
+        self._public.telemetry.log.error("delivery_not_committed", reason=str(trouble))
+        return arrivals.Refusal(503, title, retry_after=arrivals.RETRY_AFTER)
+
+    async def _refuse(self, arrival: arrivals.Arrival, path: str, refusal: arrivals.Refusal, send: Send) -> None:
+        self._note(arrival, states.Road.PLATFORM if path == EVENTS else states.Road.WATCHER, refusal)
+        await _refuse(send, refusal, close=not arrival.is_whole)
+
+    def _note(self, arrival: arrivals.Arrival, road: states.Road, refusal: arrivals.Refusal) -> None:
         """Into the ring, whole where it can be checked again once a secret is added."""
         if refusal.cause is None:
             return

@@ -24,6 +24,8 @@ from storage import database, migrations, transitions
 from tests import serving
 
 T = TypeVar("T")
+#: What differs of the bounds of the `queue`, of `bounds` for strangers, and of the `connections`.
+Bounds = dict[str, dict[str, Any]]
 
 #: Waits that are long in production, compressed; all in seconds.
 TIMING: dict[str, Any] = {
@@ -86,7 +88,14 @@ class Site:
 class Server:
     """One server on one site. `start` may be called again after `kill` or `stop`."""
 
-    def __init__(self, site: Site, upstream: str, timing: dict[str, Any], settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        site: Site,
+        upstream: str,
+        timing: dict[str, Any],
+        settings: dict[str, Any],
+        bounds: Bounds | None = None,
+    ) -> None:
         self.site = site
         self.folder = site.folder
         self.port = free_port()
@@ -94,6 +103,7 @@ class Server:
         self.points = site.folder / "points"
         self.log = site.folder / "server.log"
         self._timing = TIMING | timing
+        self._bounds = bounds or {}
         self._settings = {
             "casedev_api_key": "sk_case_test",
             "casedev_base_url": upstream,
@@ -121,10 +131,18 @@ class Server:
             "points": str(self.points),
             "log": str(self.log),
             "kill": kill,
+            **self._bounds,
         }
         self._process = CONTEXT.Process(target=serving.serve, args=(wanted,), daemon=True)
         self._process.start()
         until(lambda: self.is_dead() or answers(self.url), why="the server did not start")
+
+    @property
+    def pid(self) -> int:
+        """The process that was started last."""
+        assert self._process is not None
+        assert self._process.pid is not None
+        return self._process.pid
 
     def is_dead(self) -> bool:
         """Whether the process has ended."""
@@ -196,10 +214,15 @@ def until(look: Callable[[], T], seconds: float = 60.0, why: str = "it did not c
 
 @contextmanager
 def running(
-    site: Site, upstream: str, *, timing: dict[str, Any] | None = None, **settings: Any
+    site: Site,
+    upstream: str,
+    *,
+    timing: dict[str, Any] | None = None,
+    bounds: Bounds | None = None,
+    **settings: Any,
 ) -> Iterator[Server]:
     """A started server; killed at the end if it is still there, and its log shown where a test failed."""
-    server = Server(site, upstream, timing or {}, settings)
+    server = Server(site, upstream, timing or {}, settings, bounds)
     try:
         server.start()
         yield server

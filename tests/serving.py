@@ -1,22 +1,22 @@
 """Runs the real server in a process of its own, with compressed waits.
 
-What is wanted names the settings, the fields of `Timing` that differ, and where to die: `kill` is a point such
-as `before commit created`. Every point that is passed is written to `points`, one a line.
+What is wanted names the settings, the fields of `Timing` that differ, bounds of the queue, of strangers and of
+connections, and where to die: `kill` is a point such as `before commit created`. Every point that is passed is
+written to `points`, one a line.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import socket
 import warnings
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
-import uvicorn
 
-from receiver import app, backoff, settings, telemetry
+from receiver import admission, app, backoff, settings, telemetry
+from receiver.cli import connections, listening
 from receiver.upstream import wire
 from storage import database
 
@@ -72,15 +72,18 @@ def serve(wanted: dict[str, Any]) -> None:
         os.dup2(log.fileno(), 2)
     warnings.simplefilter("error")
     points = Points(wanted.get("points"), wanted.get("kill"))
-    listening = socket.socket()
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind(("127.0.0.1", wanted["port"]))
+    bound = listening.bind("127.0.0.1", wanted["port"])
     given = settings.load(env_file=None, **wanted["settings"])
     telemetry.configure("json", given.log_level)
     timing = backoff.Timing(**{**wanted["timing"], "refetch": tuple(wanted["timing"]["refetch"])})
-    seams = app.Seams(timing=timing, transport=Watched(points), backend=Watched(points), observe=points.commit)
-    served = app.create_app(given, seams=seams)
-    config = uvicorn.Config(
-        served, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=10, proxy_headers=False
+    seams = app.Seams(
+        timing=timing,
+        transport=Watched(points),
+        backend=Watched(points),
+        observe=points.commit,
+        queue=database.Limits(**wanted.get("queue", {})),
+        bounds=admission.Bounds(**wanted.get("bounds", {})),
     )
-    uvicorn.Server(config).run([listening])
+    served = app.create_app(given, seams=seams)
+    limits = connections.Limits(**wanted.get("connections", {}))
+    listening.run(lambda: listening.serve(served, bound, limits=limits))

@@ -8,21 +8,25 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp, Message, Scope
 
-from receiver.cli import sentences
+from receiver.cli import connections, sentences
 
-#: Seconds that an idle connection is kept, longer than proxies keep theirs: it is theirs to close.
-KEEP_ALIVE = 75
+#: Seconds that requests under way have once the server stops.
+DRAIN = 7
 #: Between two looks at whether a server listens yet, which it does not say.
 TICK = 0.01
 
 
 class Server(uvicorn.Server):
     """A server that leaves signals to its owner: being told to stop is no failure, and two share one process."""
+
+    def __init__(self, config: uvicorn.Config, crowd: connections.Crowd) -> None:
+        super().__init__(config)
+        self.crowd = crowd
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -53,12 +57,13 @@ def url(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def server(app: Any) -> Server:
+def server(app: Any, limits: connections.Limits | None = None) -> Server:
     """A server for an application whose lifespan is run by `living`."""
+    crowd = connections.Crowd(connections.fitting(limits or connections.Limits()))
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http="httptools",
+        http=cast(type[asyncio.Protocol], crowd.protocol),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -66,10 +71,12 @@ def server(app: Any) -> Server:
         proxy_headers=False,  # whose X-Forwarded-For is believed is a setting of ours
         server_header=False,
         date_header=True,
-        timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=10,
+        # Longer than proxies keep theirs, so that it is theirs to close.
+        timeout_keep_alive=int(crowd.limits.idle),
+        timeout_graceful_shutdown=DRAIN,
+        backlog=connections.BACKLOG,
     )
-    return Server(config)
+    return Server(config, crowd)
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:
@@ -82,20 +89,25 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
         runner.run(whole())
 
 
-async def serve(app: Any, bound: socket.socket, ready: Callable[[], None] = lambda: None) -> None:
+async def serve(
+    app: Any,
+    bound: socket.socket,
+    ready: Callable[[], None] = lambda: None,
+    limits: connections.Limits | None = None,
+) -> None:
     """Serves until SIGINT or SIGTERM, then drains. What the application's start-up raises comes out."""
-    made = server(app)
+    made = server(app, limits)
     with signalled(lambda: _stop(made, app)):
-        async with living(app):
+        async with living(app), _watched(made.crowd):
             ready()
             await made.serve([bound])
 
 
 @asynccontextmanager
-async def running(app: Any, bound: socket.socket) -> AsyncIterator[None]:
+async def running(app: Any, bound: socket.socket, limits: connections.Limits | None = None) -> AsyncIterator[None]:
     """Serves for as long as the block."""
-    made = server(app)
-    async with living(app):
+    made = server(app, limits)
+    async with living(app), _watched(made.crowd):
         serving = asyncio.ensure_future(made.serve([bound]))
         try:
             while not (made.started or serving.done()):  # noqa: ASYNC110
@@ -110,8 +122,20 @@ def _stop(made: Server, app: Any) -> None:
     """The first signal drains, a further one ends it at once."""
     if hasattr(app, "stop"):
         app.stop()
+    made.crowd.stop()
     made.force_exit = made.should_exit
     made.should_exit = True
+
+
+@asynccontextmanager
+async def _watched(crowd: connections.Crowd) -> AsyncIterator[None]:
+    """Connections are looked after for as long as the block."""
+    watching = asyncio.ensure_future(crowd.watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
 
 
 async def until_signalled() -> None:
