@@ -1,0 +1,160 @@
+"""The house under pressure: a full queue, bodies that do not fit, a flood, a stop in the midst of everything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from typing import Any
+
+import httpx2 as httpx
+
+from receiver import settings, signatures, tokens
+from tests import beside, server
+from tests.bench import storm
+from tests.journeys import posting, story
+
+SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#: Nobody listens there: what comes in is kept all the same.
+NOBODY = "http://127.0.0.1:9"
+SUBMISSION = {"agentId": "agent_1", "prompt": "Review the lease."}
+
+
+@contextmanager
+def running(site: server.Site, **given: Any) -> Iterator[tuple[server.Server, storm.Flood]]:
+    """A server without an upstream, and what to flood it with."""
+    with server.running(site, NOBODY, webhook_secrets=SECRET, public_url="", **given) as ours:
+        signer = tokens.Signer(settings.signing_keys(settings.load(env_file=None, **site.settings)))
+        yield ours, storm.Flood(ours.port, signatures.decode(SECRET), signer)
+
+
+def kept(ours: server.Server) -> int:
+    """Requests that the database knows: rows and repeats."""
+    counted = "SELECT count(*) + sum(repeats) AS n FROM deliveries WHERE verdict <> 'rejected'"
+    return int(ours.rows(counted)[0]["n"] or 0)
+
+
+def event(client: httpx.Client, number: int) -> httpx.Response:
+    body, at = posting.event(f"run_{number}", f"evt_{number}"), str(int(time.time()))
+    signature = signatures.sign(signatures.decode(SECRET).key, f"dlv_{number}", at, body)
+    named = {signatures.ID_HEADER: f"dlv_{number}", signatures.TIMESTAMP_HEADER: at}
+    return client.post("/webhooks/case", content=body, headers={**named, signatures.SIGNATURE_HEADER: signature})
+
+
+def test_a_full_queue_is_answered_at_once_and_what_was_promised_is_kept(site: server.Site) -> None:
+    queue = {"queue": {"waiting": 4, "busy_seconds": 60.0}}
+    with running(site, bounds=queue) as (ours, _), ours.client() as client, ThreadPoolExecutor(24) as pool:
+        run = client.post("/v1/runs", json=SUBMISSION).raise_for_status().json()["id"]
+        with beside.locking(site.url, "deliveries"):
+            asked: list[Future[httpx.Response]] = [pool.submit(event, client, number) for number in range(24)]
+            wait(asked, return_when=FIRST_COMPLETED)
+            others = [
+                client.post("/v1/runs", json=SUBMISSION),
+                client.post(f"/v1/runs/{run}/cancel"),
+                client.post("/v1/watch", json={"runId": "run_1"}),
+            ]
+        answers = [each.result() for each in asked]
+    turned_away = [answer for answer in (*answers, *others) if answer.status_code == 503]
+    assert {answer.status_code for answer in others} == {503}
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert all(int(answer.headers["retry-after"]) <= 2 for answer in turned_away)
+    promised = {answer.json()["receipt"] for answer in answers if answer.status_code == 200}
+    assert promised == {row["id"] for row in ours.rows("SELECT id FROM deliveries")}
+
+
+def test_a_body_that_dwells_makes_room_for_those_that_are_sent(site: server.Site) -> None:
+    with running(site, bounds={"bounds": {"room": 4096}}, body_limit=1024) as (ours, _):
+        head = f"POST /webhooks/case HTTP/1.1\r\nhost: h\r\n{signatures.SIGNATURE_HEADER}: v1,A\r\n"
+        dwelling = [socket.create_connection(("127.0.0.1", ours.port), timeout=60) for _ in range(4)]
+        for each in dwelling:
+            each.sendall(f"{head}content-length: 1001\r\n\r\n".encode() + bytes(1000))
+        with ours.client() as client:
+            server.until(lambda: event(client, 1).status_code == 200 and _is_answered(dwelling[0]))
+            assert dwelling[0].recv(4096).startswith(b"HTTP/1.1 503 ")
+            assert event(client, 2).status_code == 200
+        for each in dwelling:
+            each.close()
+
+
+def _is_answered(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return bool(connection.recv(1, socket.MSG_PEEK))
+    except BlockingIOError:
+        return False
+    finally:
+        connection.setblocking(True)
+
+
+def test_in_a_flood_what_is_good_is_taken_and_kept_and_nothing_else_is(site: server.Site) -> None:
+    """Bounds that are reached within moments stand for those of production."""
+    bounds = {
+        "queue": {"waiting": 8},
+        "bounds": {"room": 4 << 20, "failures": 5},
+        "connections": {"open": 60, "spare": 4, "unread": 1.0, "look": 0.1},
+    }
+    sorts = {"silent": 40, "heavy": 8, "slow": 4, "deaf": 2, **dict.fromkeys(GENTLE, 2)}
+    with running(site, bounds=bounds) as (ours, flood):
+        asyncio.run(flood.run(4, sorts))
+        with ours.client() as client:
+            assert event(client, 1).status_code == 200
+        answers = flood.answers
+        good = {status: sum(answers[sort, status] for sort in storm.GOOD) for status in ("200", "503", "cut")}
+        assert sum(count for (sort, _), count in answers.items() if sort in storm.GOOD) == sum(good.values())
+        under_way = 2 * len(storm.GOOD)
+        assert 0 < good["200"] <= kept(ours) - 1 <= good["200"] + good["cut"] + under_way
+        assert {status for sort, status in answers if sort in ("forged", "bad key")} <= {"401", "429", "cut"}
+        assert {status for sort, status in answers if sort == "stranger"} <= {"404", "429", "cut"}
+        assert answers["health", "200"]
+
+
+GENTLE = ("event", "callback", "health", "forged", "stranger", "bad key", "oversize")
+
+
+def test_a_stop_amid_callers_of_every_sort_loses_nothing_that_was_promised(site: server.Site, nonce: str) -> None:
+    with story.opened(site, run_seconds=story.NEVER) as house, contextlib.ExitStack() as stack:
+        run = house.submit(nonce)
+        house.until_named(nonce, "running")
+        pool = stack.enter_context(ThreadPoolExecutor(8))
+        for said in (b"", b"GET /x HT", posting.head("/webhooks/case", "Content-Length: 9") + b"half", _much()):
+            stack.enter_context(posting.connected(house)).sendall(said)
+        listening = stack.enter_context(house.api.stream("GET", f"/v1/runs/{run['id']}/events"))
+        assert next(listening.iter_lines()).startswith("id: ")
+        waiting = pool.submit(_submit_and_wait, house)
+        sending = [pool.submit(_send_on, house, number) for number in range(4)]
+        server.until(lambda: len(house.server.rows("SELECT 1 FROM deliveries")) > 20)
+        server.until(lambda: len(house.server.rows("SELECT 1 FROM runs")) == 2)
+        told = time.monotonic()
+        assert house.server.stop() == 0
+        assert time.monotonic() - told < 30, "it takes ten seconds at most, and here many other things go on"
+        promised = {receipt for each in sending for receipt in each.result()}
+        assert waiting.result().status_code == 202
+        assert promised <= {row["id"] for row in house.server.rows("SELECT id FROM deliveries")}
+
+
+def _much() -> bytes:
+    """Requests for a megabyte, whose answers nobody will read."""
+    return b"GET /openapi.json HTTP/1.1\r\nhost: h\r\n\r\n" * 16
+
+
+def _submit_and_wait(house: story.House) -> httpx.Response:
+    wanted = {"agentId": house.agent, "prompt": "Review the lease."}
+    return house.api.post("/v1/runs", json=wanted, headers={"Prefer": "wait=60"})
+
+
+def _send_on(house: story.House, sender: int) -> list[str]:
+    """Sends events until the server is gone; the receipts of those that it took."""
+    receipts: list[str] = []
+    with httpx.Client(timeout=60) as client, contextlib.suppress(httpx.TransportError):
+        for number in range(1_000_000):
+            body = posting.event(f"run_{sender}", f"evt_{sender}_{number}")
+            answer = client.post(
+                f"{house.server.url}/webhooks/case", content=body, headers=posting.signed(house, body)
+            )
+            if answer.status_code == 200:
+                receipts.append(answer.json()["receipt"])
+    return receipts
