@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -238,6 +238,7 @@ async def _opened(made: _House) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         stack.enter_context(dialect.sole_server(given.url))
         await stack.enter_async_context(store)
+        stack.enter_context(_heard(made.stop, store.hurry))
         if given.is_embedded:
             await store.write(migrations.upgrade)
             await store.write(jobs.free_all)
@@ -351,13 +352,23 @@ async def _in_background(told: telemetry.Telemetry, work: Work) -> AsyncIterator
 async def _working(told: telemetry.Telemetry, made: worker.Worker, stop: asyncio.Event) -> AsyncIterator[None]:
     """A worker for as long as the block; it drains at its end, or already while requests under way do."""
     task = asyncio.create_task(_kept_up(told, made.run))
-    heard = asyncio.create_task(stop.wait())
-    heard.add_done_callback(lambda _: made.stop())
+    try:
+        with _heard(stop, made.stop):
+            yield
+    finally:
+        made.stop()
+        await task
+
+
+@contextmanager
+def _heard(stop: asyncio.Event, then: Callable[[], None]) -> Iterator[None]:
+    """Calls `then` once the server is told to stop, or the block is over."""
+    hearing = asyncio.create_task(stop.wait())
+    hearing.add_done_callback(lambda _: then())
     try:
         yield
     finally:
-        heard.cancel()
-        await task
+        hearing.cancel()
 
 
 async def _kept_up(told: telemetry.Telemetry, work: Work) -> None:

@@ -124,7 +124,7 @@ class Database:
         self._waiting_bytes = 0
         self._replays: deque[_Member] = deque()
         self._busy = False
-        self._closing = False
+        self._closing = self._hurrying = False
         self._idle = asyncio.Event()
         self._commits: asyncio.Future[None] | None = None
         busy = self._limits.busy_seconds
@@ -148,6 +148,10 @@ class Database:
         self._readers.shutdown()
         self._write_engine.dispose()
         self._read_engine.dispose()
+
+    def hurry(self) -> None:
+        """The process is about to end: once the database takes no writes, nobody waits for his own time-out."""
+        self._hurrying = True
 
     async def read(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
         """`function(connection, …)` in one snapshot. Raises Unavailable."""
@@ -262,7 +266,9 @@ class Database:
     def _finish(self, group: list[_Member], done: Future[None]) -> None:
         """Answers a group, or has its members replayed one by one. Back on the loop."""
         error = done.exception()
-        if error is None or isinstance(error, errors.Unavailable) or len(group) == 1:
+        if self._hurrying and isinstance(_ours(error), errors.Unavailable):
+            self._give_up([*group, *self._replays, *self._waiting], error)
+        elif error is None or isinstance(error, errors.Unavailable) or len(group) == 1:
             _answer(group, error)
         else:
             self._replays.extend(group)
@@ -271,6 +277,13 @@ class Database:
         self._busy = False
         self._idle.set()
         self._hand_over()
+
+    def _give_up(self, members: list[_Member], error: BaseException | None) -> None:
+        """Takes nothing more, and says so to all who wait."""
+        self._closing = True
+        self._replays.clear()
+        self._waiting.clear()
+        _answer(members, error)
 
 
 @contextmanager
@@ -296,10 +309,13 @@ def _run(connection: Connection, group: list[_Member]) -> None:
             member.result = answers[member.arguments[0].id]
 
 
+def _ours(error: BaseException | None) -> BaseException | None:
+    return dialect.translate(error) if isinstance(error, exc.SQLAlchemyError) else error
+
+
 def _answer(group: list[_Member], error: BaseException | None) -> None:
     """Wakes the callers; one who has gone away is passed over."""
-    if isinstance(error, exc.SQLAlchemyError):
-        error = dialect.translate(error)
+    error = _ours(error)
     for member in group:
         if member.answer.done():
             continue

@@ -136,6 +136,22 @@ def test_a_stop_amid_callers_of_every_sort_loses_nothing_that_was_promised(site:
         assert promised <= {row["id"] for row in house.server.rows("SELECT id FROM deliveries")}
 
 
+def test_a_stop_while_the_database_takes_no_writes_promises_nothing_and_waits_once(site: server.Site) -> None:
+    with running(site, bounds={"queue": {"busy_seconds": 1.0, "group": 1}}) as (ours, _):
+        with (
+            beside.locking(site.url, "deliveries"),
+            ours.client() as client,
+            ThreadPoolExecutor(60) as pool,
+        ):
+            asked = [pool.submit(event, client, number) for number in range(60)]
+            wait(asked, return_when=FIRST_COMPLETED)
+            assert ours.stop() == 0
+            # Who came when nobody listened any more was told nothing, which comes again as well.
+            answers = [each.result() for each in asked if not isinstance(each.exception(), httpx.TransportError)]
+        assert {(answer.status_code, "retry-after" in answer.headers) for answer in answers} == {(503, True)}
+        assert kept(ours) == 0
+
+
 def _much() -> bytes:
     """Requests for a megabyte, whose answers nobody will read."""
     return b"GET /openapi.json HTTP/1.1\r\nhost: h\r\n\r\n" * 16

@@ -206,6 +206,25 @@ async def test_the_next_write_works_when_there_is_room_again(embedded: Database)
     assert (await embedded.write(_keep_much, "a")).startswith("kept a")
 
 
+async def test_who_hurries_waits_once_for_a_database_that_takes_no_writes(database_url: str) -> None:
+    async with Database(database_url, limits=Limits(group=1, busy_seconds=0.5)) as opened:
+        with beside.locking(database_url):
+            writes = [asyncio.ensure_future(opened.write(keep, f"n{place}")) for place in range(100)]
+            await asyncio.sleep(0)
+            opened.hurry()
+            answers = await asyncio.gather(*writes, return_exceptions=True)
+            assert {type(answer) for answer in answers} == {errors.Unavailable}
+            with pytest.raises(errors.Busy):
+                await opened.write(keep, "a")
+
+
+async def test_who_hurries_is_answered_where_the_database_takes_writes(database_url: str) -> None:
+    async with Database(database_url, limits=Limits(group=1)) as opened:
+        writes = [opened.write(keep, f"n{place}") for place in range(9)]
+        opened.hurry()
+        assert await asyncio.gather(*writes) == [f"kept n{place}" for place in range(9)]
+
+
 async def test_closing_commits_what_is_waiting(database_url: str) -> None:
     async with Database(database_url, limits=Limits(group=2)) as opened:
         writes = [asyncio.ensure_future(opened.write(keep, f"n{place}")) for place in range(9)]
