@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check deploy-check serve lock bench clean
+.PHONY: demo test check deploy-check serve lock bench bench-flood clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -27,6 +27,9 @@ serve: $(INSTALLED)
 
 bench: $(INSTALLED)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+bench-flood: $(INSTALLED)
+	@$(BIN)/python -m tests.bench.flood $(ARGS)
 
 .venv: $(INSTALLED)
 

@@ -44,7 +44,7 @@ class Limits:
     #: For any of these once the server stops.
     stop: float = 2.0
     #: Bytes and fields of a head; requests that are sent before the one in front is answered.
-    head_bytes: int = 32768
+    head_bytes: int = 65536
     fields: int = 128
     ahead: int = 16
     #: Between two looks at all connections.

@@ -1,7 +1,9 @@
 """`make bench-flood`: a flood of every sort for a minute, and what the server holds meanwhile.
 
 The server is a process of its own on loopback. Told are its memory every ten seconds, the answers by sort, whether
-every 2xx is in the database, and how long it took to stop with everybody connected. ARGS may say `--seconds N`.
+every 2xx is in the database, and how long it took to stop with everybody connected. ARGS may say `--seconds N`,
+`--database postgresql`, and `--before N`: so many good ones come before the flood, until SQLite keeps as much of
+its file in memory as it ever will.
 """
 
 from __future__ import annotations
@@ -10,7 +12,6 @@ import argparse
 import asyncio
 import resource
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,8 +21,8 @@ import uvloop
 
 from receiver import settings, signatures, tokens
 from tests import server
-from tests.bench import storm
-from tests.bench.__main__ import SECRET, found
+from tests.bench import load, storm
+from tests.bench.__main__ import SECRET, found, site
 
 #: Seconds between two looks at the server's memory.
 LOOK = 10
@@ -33,44 +34,46 @@ def memory(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
-async def flooded(
-    flood: storm.Flood, seconds: float, look: Callable[[int], None], stop: Callable[[], int]
-) -> float:
-    """Runs the flood, looking at the server meanwhile; seconds that it took to stop in the midst of it."""
+async def flooded(flood: storm.Flood, seconds: float, look: Callable[[int], None], stop: Callable[[], int]) -> int:
+    """Runs the flood, looking at the server meanwhile; its exit code when it is stopped in the midst of it."""
     running = asyncio.ensure_future(flood.run(seconds + 60))
     for passed in range(0, int(seconds) + 1, LOOK):
         look(passed)
         await asyncio.wait([running], timeout=min(LOOK, seconds))
     flood.is_stopping, told = True, time.monotonic()
     code = await asyncio.to_thread(stop)
-    taken = time.monotonic() - told
+    print(f"stopped with code {code} in {time.monotonic() - told:.1f} s")
     running.cancel()
     await asyncio.wait([running])
-    print(f"stopped with code {code} in {taken:.1f} s")
-    return taken
+    return code
 
 
 def main() -> int:
     """Floods and reports; 1 where a good one was turned away for good, or is not in the database."""
     wanted = argparse.ArgumentParser(prog="make bench-flood")
     wanted.add_argument("--seconds", type=int, default=60)
-    seconds: int = wanted.parse_args().seconds
+    wanted.add_argument("--before", type=int, default=50_000)
+    wanted.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    args = wanted.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
-    with tempfile.TemporaryDirectory() as folder:
-        given: dict[str, Any] = {"webhook_secrets": SECRET, "public_url": "", "log_level": "error"}
-        quiet = {"pause": 600.0, "pause_most": 600.0, "slow_body": 10.0}
-        with server.running(server.Site(Path(folder)), "http://127.0.0.1:9", timing=quiet, **given) as ours:
-            signer = tokens.Signer(settings.signing_keys(settings.load(env_file=None, **ours.site.settings)))
-            flood = storm.Flood(ours.port, signatures.decode(SECRET), signer)
-            looks: list[float] = []
+    given: dict[str, Any] = {"webhook_secrets": SECRET, "public_url": "", "log_level": "error"}
+    quiet = {"pause": 600.0, "pause_most": 600.0, "slow_body": 10.0}
+    with (
+        site(args.database) as place,
+        server.running(place, "http://127.0.0.1:9", timing=quiet, **given) as ours,
+    ):
+        signer = tokens.Signer(settings.signing_keys(settings.load(env_file=None, **place.settings)))
+        flood = storm.Flood(ours.port, signatures.decode(SECRET), signer)
 
-            def look(passed: int) -> None:
-                looks.append(memory(ours.pid))
-                print(f"after {passed:3} s: {looks[-1]:6.1f} MB", flush=True)
+        def look(passed: int) -> None:
+            print(f"after {passed:3} s: {memory(ours.pid):6.1f} MB", flush=True)
 
-            uvloop.run(flooded(flood, seconds, look, ours.stop))
-            return report(flood, found(ours))
+        print(f"at the start: {memory(ours.pid):6.1f} MB", flush=True)
+        before = load.events(flood.secret, args.before, "before", "h")
+        tally, _ = uvloop.run(load.run(ours.port, before, 32))
+        code = uvloop.run(flooded(flood, args.seconds, look, ours.stop))
+        return code or report(flood, found(ours) - len(tally.seconds))
 
 
 def report(flood: storm.Flood, known: int) -> int:

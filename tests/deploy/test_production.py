@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from receiver import settings
-from receiver.cli import listening
+from receiver.cli import connections
 from tests.deploy import files, image
 
 BUILD, FINAL = image.stages()
@@ -115,7 +115,7 @@ def test_prometheus_and_caddy_ask_the_replicas_that_there_are() -> None:
 
 def test_the_proxy_lets_go_of_connections_before_the_server_does() -> None:
     (kept,) = re.findall(r"keepalive (\d+)s", files.text("Caddyfile"))
-    assert int(kept) < listening.KEEP_ALIVE
+    assert int(kept) < connections.Limits().idle
 
 
 def test_the_proxy_asks_replicas_whether_they_live_not_whether_case_dev_does() -> None:
