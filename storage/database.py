@@ -268,6 +268,9 @@ class Database:
         error = done.exception()
         if self._hurrying and isinstance(_ours(error), errors.Unavailable):
             self._give_up([*group, *self._replays, *self._waiting], error)
+        elif len(group) == 1 and dialect.is_locked(error):
+            _answer([*group, *self._replays], error)  # or each of them would wait as long for the same lock
+            self._replays.clear()
         elif error is None or isinstance(error, errors.Unavailable) or len(group) == 1:
             _answer(group, error)
         else:

@@ -65,6 +65,7 @@ CHANNEL = "runledger"
 #: SQLSTATEs, or their classes, that tell of trouble rather than of a bug: connections, a standby, logins, an
 #: unknown database, what was rolled back, missing rights, resources, locks, shutdowns, the system, the server.
 TROUBLE = ("08", "25006", "28", "3D", "40", "42501", "53", "55", "57", "58", "F0", "XX")
+LOCKED = "55P03"
 #: What a transaction lost against another one, and wins when it is begun anew.
 TAKEN_BACK = ("40001", "40P01")
 
@@ -295,6 +296,11 @@ def is_taken_back(error: exc.SQLAlchemyError) -> bool:
     """Whether nothing of the transaction holds and it may well pass when it is begun anew: it lost a race, or its
     connection before the commit was asked for."""
     return _is_lost(error) or _sqlstate(error) in TAKEN_BACK
+
+
+def is_locked(error: BaseException | None) -> bool:
+    """Whether a statement waited in vain for somebody else's lock; SQLite's stands before the first one."""
+    return isinstance(error, exc.SQLAlchemyError) and _sqlstate(error) == LOCKED
 
 
 def _is_lost(error: exc.SQLAlchemyError) -> bool:

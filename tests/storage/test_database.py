@@ -354,6 +354,21 @@ async def test_a_write_that_a_deadlock_took_back_is_begun_anew(server_url: str) 
     assert len(tries) == 3
 
 
+async def test_a_lock_that_is_held_is_waited_for_by_a_group_and_one_of_it_alone(server_url: str) -> None:
+    tries: list[str] = []
+
+    def held_up(connection: Connection, note_id: str) -> str:
+        tries.append(note_id)
+        return keep(connection, note_id)
+
+    async with Database(server_url, limits=Limits(busy_seconds=0.05)) as opened:
+        with beside.locking(server_url):
+            answers = await gathered(opened, *(opened.write(held_up, each) for each in "abcdef"))
+        assert {type(answer) for answer in answers} == {errors.Unavailable}
+        assert tries == ["a", "a"]
+        assert await opened.write(held_up, "a") == "kept a"
+
+
 async def test_a_write_whose_connection_was_lost_before_its_commit_is_begun_anew(server_url: str) -> None:
     tries: list[str] = []
 
