@@ -16,8 +16,9 @@ Plain = endpoint.Call[None, None]
 
 
 async def get_health(call: Plain) -> endpoint.Answer:
-    """The process answers; nothing else is asked."""
-    return endpoint.Answer(200, shapes.Alive(ok=True, version=call.context.version))
+    """The process answers, and goes on to; nothing else is asked."""
+    stops = call.context.stopping.is_set()
+    return endpoint.Answer(503 if stops else 200, shapes.Alive(ok=not stops, version=call.context.version))
 
 
 async def get_readiness(call: Plain) -> endpoint.Answer:
@@ -32,7 +33,7 @@ async def get_readiness(call: Plain) -> endpoint.Answer:
 
 
 def _reasons(call: Plain, state: house.State) -> list[str]:
-    reasons = []
+    reasons = ["the server stops"] if call.context.stopping.is_set() else []
     if state.pause_streak > 0:  # between two pauses too, until something was answered
         reasons.append(f"the upstream is not asked now: {state.pause_reason}")
     patience = timedelta(seconds=call.timing.absent)
@@ -85,7 +86,12 @@ async def get_description(call: Plain) -> endpoint.Answer:
 
 OPERATIONS = (
     endpoint.Operation(
-        "GET", "/healthz", "Whether the process answers", get_health, {200: shapes.Alive}, tag="house"
+        "GET",
+        "/healthz",
+        "Whether the process answers, and goes on to",
+        get_health,
+        {200: shapes.Alive, 503: shapes.Alive},
+        tag="house",
     ),
     endpoint.Operation(
         "GET",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http import flow_control, httptools_impl
 
 from receiver import problems
@@ -71,6 +71,8 @@ class Crowd:
         #: Those whose client is to speak; who has been waited for the longest stands first.
         self.waited_for: dict[Connection, None] = {}
         self._made_room = 0
+        #: Whether the server is about to stop: then each answer is the last one on its connection.
+        self.parts = False
 
     def protocol(self, **given: Any) -> asyncio.Protocol:
         """A new connection, as uvicorn asks for it."""
@@ -82,10 +84,16 @@ class Crowd:
         if len(self.all) > self.limits.open:
             self._make_room(connection)
         if len(self.all) <= self.limits.open:
-            return app
+            return self._parting(app)
         if len(self.all) > self.limits.open + self.limits.spare:
             connection.cut()
         return _crowded(app)
+
+    def _parting(self, app: ASGIApp) -> ASGIApp:
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            await app(scope, receive, _last(send) if self.parts else send)
+
+        return answer
 
     def _make_room(self, newest: Connection) -> None:
         longest = next(iter(self.waited_for), newest)
@@ -97,6 +105,10 @@ class Crowd:
         """It is no more."""
         self.all.discard(connection)
         self.waited_for.pop(connection, None)
+
+    def part(self) -> None:
+        """The server stops soon: who keeps connections is told not to use his again."""
+        self.parts = True
 
     def stop(self) -> None:
         """The server is told to stop: from now on nobody is waited for in earnest."""
@@ -208,6 +220,15 @@ class Connection(httptools_impl.HttpToolsProtocol):
         """Ends it at once, with all that waits to be read."""
         self._crowd.leave(self)
         self.transport.abort()
+
+
+def _last(send: Send) -> Send:
+    async def said(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return said
 
 
 def _crowded(app: ASGIApp) -> ASGIApp:

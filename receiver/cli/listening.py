@@ -17,6 +17,9 @@ from receiver.cli import connections, sentences
 
 #: Seconds that requests under way have once the server stops.
 DRAIN = 7
+#: Seconds in which a server that is told to stop says so to who asks for its health, before it takes no more
+#: connections: a balancer then goes on to another one, and nobody is refused.
+NOTICE = 2.0
 #: Between two looks at whether a server listens yet, which it does not say.
 TICK = 0.01
 
@@ -27,6 +30,7 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, crowd: connections.Crowd) -> None:
         super().__init__(config)
         self.crowd = crowd
+        self.noticed = False
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -94,10 +98,26 @@ async def serve(
     bound: socket.socket,
     ready: Callable[[], None] = lambda: None,
     limits: connections.Limits | None = None,
+    notice: float = 0.0,
 ) -> None:
-    """Serves until SIGINT or SIGTERM, then drains. What the application's start-up raises comes out."""
+    """Serves until SIGINT or SIGTERM, then drains. What the application's start-up raises comes out.
+
+    SIGTERM, by which supervisors end a server, gives `notice` seconds of warning; a further signal ends it.
+    """
     made = server(app, limits)
-    with signalled(lambda: _stop(made, app)):
+
+    def stop(told: signal.Signals) -> None:
+        is_first = told is signal.SIGTERM and not made.noticed
+        made.noticed = True
+        if hasattr(app, "stop"):
+            app.stop()
+        made.crowd.part()
+        if is_first and notice:
+            asyncio.get_running_loop().call_later(notice, _stop, made, app)
+        else:
+            _stop(made, app)
+
+    with signalled(stop):
         async with living(app), _watched(made.crowd):
             ready()
             await made.serve([bound])
@@ -141,16 +161,16 @@ async def _watched(crowd: connections.Crowd) -> AsyncIterator[None]:
 async def until_signalled() -> None:
     """Waits for SIGINT or SIGTERM."""
     told = asyncio.Event()
-    with signalled(told.set):
+    with signalled(lambda _: told.set()):
         await told.wait()
 
 
 @contextlib.contextmanager
-def signalled(stop: Callable[[], None]) -> Iterator[None]:
+def signalled(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
     """Calls `stop` at each SIGINT or SIGTERM within the block."""
     loop = asyncio.get_running_loop()
     for each in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(each, stop)
+        loop.add_signal_handler(each, stop, each)
     try:
         yield
     finally:

@@ -65,7 +65,10 @@ def serve(
         address = listening.url(bound)
         listening.run(
             lambda: listening.serve(
-                made, bound, lambda: _announce(given, address, with_worker=not no_worker, as_json=as_json)
+                made,
+                bound,
+                lambda: _announce(given, address, with_worker=not no_worker, as_json=as_json),
+                notice=listening.NOTICE,
             )
         )
 

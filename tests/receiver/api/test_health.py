@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -48,6 +49,16 @@ async def test_a_house_with_a_worker_is_ready(house: House) -> None:
     told = await _readiness(house, 200)
     assert told["reasons"] == []
     assert (told["workerSeconds"], told["upstreamOkAt"]) == (0, "2026-11-23T11:59:55.000000Z")
+
+
+async def test_a_server_that_is_told_to_stop_says_so_before_it_does(database: Database) -> None:
+    stopping = asyncio.Event()
+    async for house in houses.opened(database, stopping=stopping):
+        assert (await house.client.get("/healthz")).status_code == 200
+        stopping.set()
+        answer = await house.client.get("/healthz")
+        assert (answer.status_code, answer.json()["ok"]) == (503, False)
+        assert "the server stops" in (await _readiness(house, 503))["reasons"]
 
 
 async def test_a_house_without_a_worker_is_not_ready(house: House) -> None:
