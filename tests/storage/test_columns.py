@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Column, Connection, MetaData, Table, select, text
 
 from storage import columns
-from tests.storage import memory
+from tests.storage import scratch
 
 MOMENTS = Table("moments", MetaData(), Column("at", columns.Instant()), Column("json", columns.Json))
 ZONES = st.integers(-14 * 60, 14 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))
@@ -27,8 +27,8 @@ def _stored(connection: Connection, **values: Any) -> Any:
 
 @given(INSTANTS)
 @example(datetime(999, 2, 3, 4, 5, 6, 7, tzinfo=UTC))
-def test_an_instant_comes_back_as_the_same_moment_in_utc(moment: datetime) -> None:
-    with memory.scratch() as connection:
+def test_an_instant_comes_back_as_the_same_moment_in_utc(scratch_url: str, moment: datetime) -> None:
+    with scratch.connected(scratch_url) as connection:
         found = _stored(connection, at=moment).at
     assert (found, found.utcoffset()) == (moment, timedelta(0))
 
@@ -45,23 +45,23 @@ def test_the_text_of_an_instant_is_of_fixed_width(moment: datetime) -> None:
 
 def test_an_instant_is_stored_as_utc_text_with_microseconds() -> None:
     moment = datetime(2026, 11, 23, 13, 0, 0, 5, tzinfo=timezone(timedelta(hours=1)))
-    with memory.scratch() as connection:
+    with scratch.connected() as connection:
         _stored(connection, at=moment)
         assert connection.execute(text("SELECT at FROM moments")).scalar() == "2026-11-23T12:00:00.000005Z"
 
 
-def test_no_instant_is_null() -> None:
-    with memory.scratch() as connection:
+def test_no_instant_is_null(scratch_url: str) -> None:
+    with scratch.connected(scratch_url) as connection:
         assert _stored(connection, at=None).at is None
 
 
-def test_no_json_is_null_and_not_the_word() -> None:
-    with memory.scratch() as connection:
+def test_no_json_is_null_and_not_the_word(scratch_url: str) -> None:
+    with scratch.connected(scratch_url) as connection:
         _stored(connection, json=None)
         assert connection.execute(text("SELECT json IS NULL FROM moments")).scalar() == 1
 
 
 @pytest.mark.parametrize("value", [0, "", False, [], {}, [None], {"é": "\U0001f600"}])
-def test_json_comes_back_as_it_went(value: Any) -> None:
-    with memory.scratch() as connection:
+def test_json_comes_back_as_it_went(scratch_url: str, value: Any) -> None:
+    with scratch.connected(scratch_url) as connection:
         assert _stored(connection, json=value).json == value

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage import cursors, errors, filters, runs
-from tests.storage import memory
+from tests.storage import scratch
 
 SEQ = st.integers(0, 2**63 - 1)
 VALUE = st.none() | st.integers(-(2**63) + 1, 2**63 - 1) | st.text(st.characters(exclude_categories=["Cs"]))
@@ -61,7 +61,7 @@ def test_a_cursor_that_we_never_made_is_refused(packed: list[Any]) -> None:
 @pytest.mark.parametrize(
     "value", ["0001-01-01T00:00:00+14:00", "9" * 40, "nonsense", -1, 20261123, True, "2026-11-23", None, "\ud800"]
 )
-def test_a_list_takes_a_forged_cursor_or_refuses_it(sort: str, value: Any) -> None:
+def test_a_list_takes_a_forged_cursor_or_refuses_it(scratch_url: str, sort: str, value: Any) -> None:
     query = runs.Query(filters.Filter(), sort, 5, _pack([sort, value, 7]))
-    with memory.scratch() as connection, contextlib.suppress(errors.BadCursor):
+    with scratch.connected(scratch_url) as connection, contextlib.suppress(errors.BadCursor):
         assert runs.page(connection, query) == ([], None)

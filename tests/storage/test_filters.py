@@ -15,7 +15,7 @@ from storage import errors, filters, states
 from storage.filters import Filter, Range
 from storage.tables import RUN_TAGS, RUNS
 from tests import life
-from tests.storage import memory
+from tests.storage import scratch
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
 END_OF_DAY = datetime(2026, 11, 20, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -172,8 +172,8 @@ def _scaled(span: Range | None, scale: Callable[[int], Any]) -> Range | None:
 
 
 @given(FILTERS)
-def test_the_conditions_choose_what_plain_python_chooses(wanted: Filter) -> None:
-    with memory.scratch() as connection:
+def test_the_conditions_choose_what_plain_python_chooses(scratch_url: str, wanted: Filter) -> None:
+    with scratch.connected(scratch_url) as connection:
         _insert(connection)
         found = connection.execute(select(RUNS.c.seq).where(*filters.conditions(wanted))).scalars()
         assert set(found) == {number + 1 for number, row in enumerate(ROWS) if _chosen(wanted, number, row)}

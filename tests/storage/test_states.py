@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Table, exc, select, update
 from storage import runs, states, tables, transitions
 from storage.database import Database
 from tests import life
-from tests.storage import memory
+from tests.storage import scratch
 
 PAIRS = list(itertools.product(states.Status, repeat=2))
 ENUMS = [
@@ -33,8 +33,10 @@ def _run_in(connection: Connection, status: states.Status) -> str:
 
 
 @pytest.mark.parametrize(("source", "to"), PAIRS)
-def test_a_run_moves_along_the_table_and_nowhere_else(source: states.Status, to: states.Status) -> None:
-    with memory.scratch() as connection:
+def test_a_run_moves_along_the_table_and_nowhere_else(
+    scratch_url: str, source: states.Status, to: states.Status
+) -> None:
+    with scratch.connected(scratch_url) as connection:
         run_id = _run_in(connection, source)
         assert runs.move(connection, run_id, to, {}) is ((source, to) in states.MOVES)
         found = connection.execute(select(tables.RUNS.c.status)).scalar_one()

@@ -9,13 +9,21 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import func, select
 
 from storage import errors, jobs, ledger, runs, states, tables, transitions
 from storage.states import Kind, Road
 from tests import life
-from tests.storage import memory
+from tests.storage import scratch
 
 LIVE = st.sampled_from([states.QUEUED, states.RUNNING])
 ENDED = st.sampled_from(sorted(states.REPORTED))
@@ -27,11 +35,12 @@ class Life(RuleBasedStateMachine):
     """One submission, two workers that may both believe to hold a job, and an upstream that says anything."""
 
     claims = Bundle("claims")
+    url = scratch.MEMORY
 
     @initialize()
     def submit(self) -> None:
         self.stack = ExitStack()
-        self.connection = self.stack.enter_context(memory.scratch())
+        self.connection = self.stack.enter_context(scratch.connected(self.url))
         self.run_id = transitions.submit(self.connection, life.submission()).run.id
         self.seconds = 0
         self.ends: list[tuple[states.Status, datetime | None, Road | None]] = []
@@ -169,5 +178,8 @@ class Life(RuleBasedStateMachine):
         assert (self.run.upstream_id is None) or self.run.status is not states.ACCEPTED
 
 
-TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=25, stateful_step_count=40)
+def test_whatever_happens_some_things_hold(scratch_url: str) -> None:
+    class Here(Life):
+        url = scratch_url
+
+    run_state_machine_as_test(Here, settings=settings(max_examples=25, stateful_step_count=40))
