@@ -86,4 +86,4 @@ def serve(wanted: dict[str, Any]) -> None:
     )
     served = app.create_app(given, seams=seams)
     limits = connections.Limits(**wanted.get("connections", {}))
-    listening.run(lambda: listening.serve(served, bound, limits=limits))
+    listening.run(lambda: listening.serve(served, bound, limits=limits, notice=wanted.get("notice", 0.0)))

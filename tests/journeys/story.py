@@ -17,7 +17,7 @@ import httpx2 as httpx
 
 from receiver.sandbox import faults
 from tests import sandbox_server
-from tests.server import Server, Site, until
+from tests.server import Bounds, Server, Site, until
 
 Row = dict[str, Any]
 Rule = Mapping[str, object]
@@ -158,6 +158,7 @@ def opened(
     switches: faults.Faults = GOOD_DAY,
     run_seconds: float = 0.1,
     public_only: bool = False,
+    bounds: Bounds | None = None,
     **settings: Any,
 ) -> Iterator[House]:
     """A started server with its sandbox; events are signed for it, with the secret that it is given.
@@ -168,7 +169,7 @@ def opened(
         sandbox_server.running(run_seconds=run_seconds, faults=switches, public_only=public_only) as sandbox,
         sandbox.client() as upstream,
     ):
-        server = Server(site, sandbox.url, {"sweep": NEVER} | (timing or {}), settings)
+        server = Server(site, sandbox.url, {"sweep": NEVER} | (timing or {}), settings, bounds)
         secret = "" if public_only else register(upstream, server)
         agent = sandbox_server.new_agent(upstream)
         try:
