@@ -119,6 +119,7 @@ async def serve(
 
     with signalled(stop):
         async with living(app), _watched(made.crowd):
+            bound.listen(made.config.backlog)  # who reads that it is ready may connect at once
             ready()
             await made.serve([bound])
 
