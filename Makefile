@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check deploy-check serve lock bench bench-flood clean
+.PHONY: demo test check deploy-check serve lock bench bench-flood faults clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -30,6 +30,11 @@ bench: $(INSTALLED)
 
 bench-flood: $(INSTALLED)
 	@$(BIN)/python -m tests.bench.flood $(ARGS)
+
+# KILLS=200 takes about ten minutes on two cores; ARGS may say --seed, --database, --report.
+KILLS ?= 200
+faults: $(INSTALLED)
+	@$(BIN)/python -m tests.faults --kills $(KILLS) $(ARGS)
 
 .venv: $(INSTALLED)
 

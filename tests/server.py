@@ -123,6 +123,11 @@ class Server:
 
     def start(self, kill: str | None = None, **settings: Any) -> None:
         """Starts the process and waits until it answers; with `kill` it will die at that point."""
+        self.begin(kill, **settings)
+        until(lambda: self.is_dead() or answers(self.url), why="the server did not start")
+
+    def begin(self, kill: str | None = None, **settings: Any) -> None:
+        """Starts the process, whatever becomes of it."""
         self.starts += 1
         wanted = {
             "port": self.port,
@@ -135,7 +140,6 @@ class Server:
         }
         self._process = CONTEXT.Process(target=serving.serve, args=(wanted,), daemon=True)
         self._process.start()
-        until(lambda: self.is_dead() or answers(self.url), why="the server did not start")
 
     @property
     def pid(self) -> int:

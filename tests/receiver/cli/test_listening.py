@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_server_that_says_it_is_ready_can_be_connected_to_at_once() -> None:
-    connected = []
+    connected: list[object] = []
 
     def ready() -> None:
         with socket.create_connection(bound.getsockname(), timeout=5) as connection:

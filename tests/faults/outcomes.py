@@ -1,0 +1,157 @@
+"""What came of one database: the figures and counts that are told, read while the database is there."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from tests.faults import judge, killing, scene
+
+ROADS = ("watcher", "platform", "sweep", "request")
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one database: lines of the summary, counts by table, findings."""
+
+    kind: str
+    replicas: int
+    facts: Mapping[str, str]
+    roads: Mapping[str, tuple[int, int]]
+    counts: Mapping[str, Mapping[str, int]]
+    kills: Sequence[killing.Kill]
+    findings: judge.Findings
+    is_quiet: bool
+
+
+def read(played: scene.Scene, findings: judge.Findings) -> Outcome:
+    """Everything of a scene that is told, read while its database is there."""
+    kills, runs = played.killer.kills, [_times(row) for row in played.rows(_RUNS)]
+    return Outcome(
+        played.kind,
+        len(played.replicas),
+        _facts(played, kills, runs),
+        {road: (_by(runs, road), _by(_struck(runs, kills), road)) for road in ROADS},
+        _counts(played),
+        kills,
+        findings,
+        played.quiet_after is not None,
+    )
+
+
+_RUNS = "SELECT status, settled_by, accepted_at, settled_at FROM runs"
+
+
+_VERSION = {
+    "sqlite": "SELECT sqlite_version() AS n",
+    "postgresql": "SELECT current_setting('server_version') AS n",
+}
+
+
+def _times(row: Row) -> Row:
+    return row | {name: _instant(row[name]) for name in ("accepted_at", "settled_at")}
+
+
+def _instant(value: object) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value  # type: ignore[return-value]
+
+
+def _by(runs: Iterable[Row], road: str) -> int:
+    return sum(run["settled_by"] == road for run in runs)
+
+
+def _struck(runs: Iterable[Row], kills: Sequence[killing.Kill]) -> list[Row]:
+    """Runs that were under way when some process was killed."""
+    return [
+        run
+        for run in runs
+        if run["settled_at"] and any(run["accepted_at"] < kill.at < run["settled_at"] for kill in kills)
+    ]
+
+
+def _facts(played: scene.Scene, kills: Sequence[killing.Kill], runs: Sequence[Row]) -> dict[str, str]:
+    tally, journal = played.tally, played.journal
+    lasted = [(run["settled_at"] - run["accepted_at"]).total_seconds() for run in runs if run["settled_at"]]
+    moved = [kill.moved for kill in kills if kill.leased and kill.moved is not None]
+    starts = [kill.start for kill in kills if kill.start is not None]
+    sent = sum(count for what, count in journal.sent.items() if not what.endswith("dropped"))
+    return {
+        "database, processes": f"{played.rows(_VERSION[played.kind])[0]['n']}, {len(played.replicas)}",
+        "kills": _kills(kills),
+        "seconds of load": f"{played.seconds:,.0f}",
+        "requests": f"{tally.requests.total() + sent:,}",
+        "answered 2xx": f"{tally.acknowledged.total() + journal.acknowledged.total():,}",
+        "not answered or 503, and sent again": f"{tally.unanswered.total() + tally.busy.total():,}",
+        "submissions acknowledged, stored": f"{_known(played):,}, {len(runs):,}",
+        "deliveries acknowledged": f"{len(played.receipts) + journal.acknowledged.total():,}",
+        "recovery: jobs leased at a kill are taken over": _seconds(moved),
+        "a process that starts again answers": _seconds(starts),
+        "from acceptance to the stored result": _seconds(lasted),
+        "longest time in which nobody was answered 2xx": f"{tally.longest_silence:.1f} s",
+        "everything done after the last kill": _after(played.quiet_after),
+    }
+
+
+def _kills(kills: Sequence[killing.Kill]) -> str:
+    starting = sum(kill.while_starting for kill in kills)
+    others = sum(kill.others_down > 0 for kill in kills)
+    return f"{len(kills)}, {starting} of them while it started, {others} while another one was down"
+
+
+def _known(played: scene.Scene) -> int:
+    return sum(each.run_id is not None for each in played.submissions)
+
+
+def _after(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.0f} s"
+
+
+def _seconds(values: Sequence[float]) -> str:
+    """The middle, the 95th of a hundred, the slowest."""
+    if not values:
+        return "none"
+    ordered = sorted(values)
+    late = ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))]
+    return f"{statistics.median(ordered):.1f} s, {late:.1f} s, {ordered[-1]:.1f} s"
+
+
+def _counts(played: scene.Scene) -> dict[str, dict[str, int]]:
+    """Raw counts, by what they are counts of."""
+    rows, tally, journal = played.rows, played.tally, played.journal
+
+    def grouped(statement: str) -> dict[str, int]:
+        return {str(row["name"]): int(row["n"] or 0) for row in rows(statement)}
+
+    given_up = sum(each.run_id is None for each in played.submissions)
+    return {
+        "requests of our own senders": dict(tally.requests),
+        "… answered 2xx": dict(tally.acknowledged),
+        "… answered 503": dict(tally.busy),
+        "… not answered": dict(tally.unanswered),
+        "submissions given up before any answer": {"all": given_up},
+        "sent by the sandbox, by answer": dict(journal.sent),
+        "calls to the sandbox": dict(journal.calls),
+        "what befell them there": dict(journal.befell),
+        "runs": grouped("SELECT status AS name, count(*) AS n FROM runs GROUP BY status"),
+        "upstream runs": grouped("SELECT role AS name, count(*) AS n FROM upstream_links GROUP BY role"),
+        "seen started": _via(rows),
+        "deliveries": grouped("SELECT road || ' ' || verdict AS name, count(*) AS n FROM deliveries GROUP BY 1"),
+        "… counted on a row": grouped("SELECT 'repeats' AS name, sum(repeats) AS n FROM deliveries"),
+        "ledger": grouped("SELECT kind AS name, count(*) AS n FROM ledger_entries GROUP BY kind"),
+        "complaints in the log": dict(played.complaints()),
+        "kills by process": dict(Counter(f"process {kill.replica}" for kill in played.killer.kills)),
+        "leased jobs at the kills": {"all": sum(kill.leased for kill in played.killer.kills)},
+    }
+
+
+def _via(rows: judge.Rows) -> dict[str, int]:
+    """How it was learned that a run had started: `status` is after a lost answer, a 409 or a kill."""
+    told = Counter[str]()
+    for entry in rows("SELECT body FROM ledger_entries WHERE kind = 'run.started'"):
+        told["by the answer to exec" if '"via":"exec"' in entry["body"] else "by asking for the status"] += 1
+    return dict(told)

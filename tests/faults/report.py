@@ -1,0 +1,146 @@
+"""The report: what was done, what was found, and the raw counts, as Markdown."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.faults import judge, killing, outcomes, scene, sending, submitting, upstream
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass
+class Told:
+    """What was asked for, and what came of it."""
+
+    seed: int
+    kills: int
+    database: str
+    outcomes: list[outcomes.Outcome] = field(default_factory=list)
+
+    @property
+    def findings(self) -> list[str]:
+        """Everything that was found, on whatever database."""
+        return [f"{each.kind}: {found}" for each in self.outcomes for found in each.findings.all]
+
+
+def written(told: Told) -> str:
+    """The whole report."""
+    return "\n".join(
+        [_opening(told), summary(told), "", _wrapped(_READING), "", _roads(told), _findings(told), _raw(told)]
+    )
+
+
+def summary(told: Told) -> str:
+    """The table that matters, a column per database."""
+    lines = [["", *(_name(each) for each in told.outcomes)]]
+    for name, count in _FOUND.items():
+        lines.append([f"**{name}**", *(f"**{count(each.findings)}**" for each in told.outcomes)])
+    lines += [[name, *(each.facts[name] for each in told.outcomes)] for name in told.outcomes[0].facts]
+    return _table(lines)
+
+
+_FOUND: dict[str, Callable[[judge.Findings], int]] = {
+    "lost": lambda found: len(found.lost),
+    "doubled": lambda found: len(found.doubled),
+    "leftovers upstream, not linked and cancelled": lambda found: len(found.loose),
+    "contradictions": lambda found: len(found.wrong),
+}
+
+
+def _opening(told: Told) -> str:
+    chosen = "" if told.database == "both" else f" --database {told.database}"
+    return f"""# Killed at random, under load
+
+{
+        _wrapped(f'''
+    Written by `make faults`. To repeat it: `make faults KILLS={told.kills} ARGS="--seed {told.seed}{chosen}"`.
+    The seed draws every choice of senders, killer and sandbox; what the machine makes of them differs from run
+    to run.
+''')
+    }
+
+- commit {commit()}, seed {told.seed}, {told.kills} kills asked for
+- {os.cpu_count()} cores of {platform.machine()}, {platform.system()}, Python {platform.python_version()}
+{_item(_LOAD)}
+{_item(f"the sandbox: {upstream.DAY}")}
+{_item(_WAITS)}
+"""
+
+
+_LOAD = f"""
+    load: {scene.BACKENDS} backends that submit with idempotency keys and insist until they are answered, but
+    for the {submitting.GIVES_UP:.0%} that give up at the first trouble; {submitting.CANCELLED:.0%} are
+    cancelled. Callbacks and events come from the sandbox, {sending.COPIED:.0%} of them again and some thirty
+    times from {scene.SENDERS} senders, beside events about runs that nobody knows. All go through one address,
+    as through a load balancer.
+"""
+_WAITS = f"""
+    waits are compressed: a lease lasts {scene.LEASE:.0f} s (20 s in production), the sweep comes every
+    {scene.SWEEP:.0f} s (60 s). A killed process stays down for {killing.DOWN[0]} to {killing.DOWN[1]} s.
+    PostgreSQL runs without fsync: it is our processes that die here, not the machine.
+"""
+_READING = """
+    How to read it. *Lost*: acknowledged and not found, a record that was never settled, or a genuine delivery
+    that was refused. *Doubled*: a submission with two records, more than one successful exec over all upstream
+    runs that carry its nonce, more than one end in the ledger, an event that was accepted twice. *Recovery*:
+    from the SIGKILL until the last of the jobs that were leased at that moment, by whomever, was done, given
+    back or claimed anew; a surviving process claims them when the lease is over, an embedded server frees all
+    leases at its start. Three figures are the middle, the 95th of a hundred, and the slowest.
+"""
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), 113)
+
+
+def _item(text: str) -> str:
+    return textwrap.indent(_wrapped(text), "  ").replace("  ", "- ", 1)
+
+
+def commit() -> str:
+    """What was tried: the commit, and whether tracked files differ from it."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=12", "--dirty= with changes"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return told.stdout.strip() or "unknown"
+
+
+def _roads(told: Told) -> str:
+    """By which road runs were recovered."""
+    heads = [head for each in told.outcomes for head in (f"{_name(each)}, all", "under way at a kill")]
+    lines: list[list[object]] = [["road", *heads]]
+    lines += [
+        [road, *(f"{count:,}" for each in told.outcomes for count in each.roads[road])] for road in outcomes.ROADS
+    ]
+    return f"## By which road runs were settled\n\n{_table(lines)}\n"
+
+
+def _findings(told: Told) -> str:
+    found = [f"- {each}" for each in told.findings] or ["Nothing."]
+    return "\n".join(["## Findings", "", *found, ""])
+
+
+def _raw(told: Told) -> str:
+    """All counts there are."""
+    lines: list[list[object]] = [["of", "what", *(_name(each) for each in told.outcomes)]]
+    for of in told.outcomes[0].counts:
+        names = sorted({name for each in told.outcomes for name in each.counts[of]})
+        lines += [[of, name, *(f"{each.counts[of].get(name, 0):,}" for each in told.outcomes)] for name in names]
+    return f"## Raw counts\n\n{_table(lines)}\n"
+
+
+def _name(each: outcomes.Outcome) -> str:
+    return {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[each.kind]
+
+
+def _table(lines: Sequence[Sequence[object]]) -> str:
+    head, *body = ["| " + " | ".join(str(cell) for cell in line) + " |" for line in lines]
+    return "\n".join([head, "|" + "---|" * len(lines[0]), *body])

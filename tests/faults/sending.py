@@ -1,0 +1,100 @@
+"""Those who send callbacks and signed events beside the sandbox, and keep the receipt of each 2xx."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2 as httpx
+
+from tests.faults import insisting
+
+#: Shares of what the sandbox sends that is sent again here, and that is sent so often that not each one is a row.
+COPIED, FLOODED = 0.3, 0.005
+FLOOD = 30
+#: Seconds between two events of one sender about runs that nobody knows.
+BETWEEN = (0.02, 0.2)
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A delivery that was acknowledged. `key` is our run's id on the road `watcher`, else the event's id."""
+
+    road: str
+    key: str
+    id: str
+    verdict: str
+    body_sha256: str
+
+
+class Sender:
+    """Sends what it is told to, and insists."""
+
+    def __init__(self, caller: insisting.Caller, secret: str) -> None:
+        self._caller = caller
+        self._key = base64.b64decode(secret.removeprefix("whsec_"))
+        self.receipts: list[Receipt] = []
+
+    async def send_strangers(self, until: asyncio.Event) -> None:
+        """Genuine events about runs that somebody else submitted, one after the other."""
+        while not until.is_set():
+            number = self._caller.chance.getrandbits(64)
+            run = {"runId": f"run_{number:016x}", "agentId": "agent_elsewhere", "status": "completed"}
+            await self.event({"id": f"evt_{number:016x}", "type": "agent.run.completed", "data": run})
+            await self._caller.rest(*BETWEEN)
+
+    async def repeat(self, sent: Json) -> None:
+        """Sends some of what the sandbox has sent, or lost, once more or far too often."""
+        drawn = self._caller.chance.random()
+        copies = FLOOD if drawn < FLOODED else int(drawn < COPIED)
+        if copies:
+            await self._caller.rest(0.0, 2.0)
+            await asyncio.gather(*(self._again(sent) for _ in range(copies)))
+
+    async def _again(self, sent: Json) -> None:
+        if sent["kind"] == "callback":
+            await self.callback(sent["url"], sent["body"])
+        else:
+            await self.event(sent["body"])
+
+    async def callback(self, url: str, body: Json) -> None:
+        """A watcher's callback to the address that was given."""
+        raw = json.dumps(body).encode()
+        await self._send("callback", url, raw, {}, "watcher", run_of(url))
+
+    async def event(self, body: Json) -> None:
+        """A platform event under a delivery id of its own, signed anew for each."""
+        raw = json.dumps(body).encode()
+        delivery, moment = f"dlv_{self._caller.chance.getrandbits(64):016x}", str(int(time.time()))
+        mac = hmac.new(self._key, f"{delivery}.{moment}.".encode() + raw, hashlib.sha256)
+        headers = {
+            "case-webhook-id": delivery,
+            "case-webhook-timestamp": moment,
+            "case-webhook-signature": "v1," + base64.b64encode(mac.digest()).decode(),
+        }
+        await self._send("event", "/webhooks/case", raw, headers, "platform", str(body["id"]))
+
+    async def _send(
+        self, what: str, url: str, raw: bytes, headers: Mapping[str, str], road: str, key: str
+    ) -> None:
+        answer = await self._caller.insist(what, "POST", url, content=raw, headers=headers)
+        if answer is not None and answer.is_success:
+            self._keep(answer, road, key, raw)
+
+    def _keep(self, answer: httpx.Response, road: str, key: str, raw: bytes) -> None:
+        told = answer.json()
+        self.receipts.append(Receipt(road, key, told["receipt"], told["verdict"], hashlib.sha256(raw).hexdigest()))
+
+
+def run_of(url: str) -> str:
+    """Our id of the run that a callback address was made for: what stands before the signature."""
+    return url.rpartition("/")[2].partition(".")[0]

@@ -1,0 +1,85 @@
+"""`make faults KILLS=n`: random SIGKILLs under load on either database, a judgement, and a report.
+
+Real servers in processes of their own, three replicas on PostgreSQL and one process on SQLite, behind one
+address; the sandbox as a process on a moderately bad day. The seed drives every choice. Exit code 1 where anything
+was lost, doubled, left behind or wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvloop
+
+from tests import postgres, server
+from tests.faults import judge, outcomes, report, scene
+
+#: How many servers share a database.
+REPLICAS = {"sqlite": 1, "postgresql": 3}
+REPORT = Path(__file__).parent / "REPORT.md"
+
+
+def main() -> int:
+    """Plays, judges, writes the report; its exit code."""
+    args = _asked()
+    kinds = list(REPLICAS) if args.database == "both" else [args.database]
+    told = report.Told(args.seed, args.kills, args.database)
+    for number, kind in enumerate(kinds):
+        kills = (args.kills + number) // len(kinds)
+        with _site(kind) as site:
+            told.outcomes.append(uvloop.run(_played(kind, site, kills, args.seed)))
+    args.report.parent.mkdir(parents=True, exist_ok=True)
+    args.report.write_text(report.written(told))
+    print(report.summary(told))
+    print(f"The report is {args.report}")
+    for each in told.findings:
+        print(each, file=sys.stderr)
+    return 1 if told.findings else 0
+
+
+def _asked() -> argparse.Namespace:
+    wanted = argparse.ArgumentParser(prog="python -m tests.faults", description="Kill at random, and judge.")
+    wanted.add_argument("--kills", type=int, default=200, help="in all, shared out among the databases")
+    wanted.add_argument("--seed", type=int, default=secrets.randbits(31))
+    wanted.add_argument("--database", choices=(*REPLICAS, "both"), default="both")
+    wanted.add_argument("--report", type=Path, default=REPORT)
+    return wanted.parse_args()
+
+
+@contextmanager
+def _site(kind: str) -> Iterator[server.Site]:
+    """A folder with a fresh database. The log of the servers stays where something was found."""
+    with tempfile.TemporaryDirectory(prefix=f"runledger-faults-{kind}-") as folder:
+        if kind == "sqlite":
+            yield server.Site(Path(folder))
+            return
+        with postgres.running() as cluster:
+            yield server.Site(Path(folder), cluster.fresh())
+
+
+async def _played(kind: str, site: server.Site, kills: int, seed: int) -> outcomes.Outcome:
+    async with scene.staged(kind, site, REPLICAS[kind], seed) as played:
+        await played.play(kills)
+        promised = judge.Promised(
+            played.submissions,
+            played.receipts,
+            played.journal.acknowledged,
+            played.sandbox.runs(),
+            [*played.tally.odd, *played.journal.odd],
+            [
+                *played.killer.odd,
+                *(f"in the log: {each}" for each in sorted(played.complaints()) if _is_bug(each)),
+            ],
+        )
+        return outcomes.read(played, judge.judge(played.rows, promised))
+
+
+def _is_bug(complaint: str) -> bool:
+    """Whether a process says that something went wrong in it which nobody has foreseen."""
+    return complaint.startswith(("error", "critical")) and complaint != "error delivery_not_committed"

@@ -1,0 +1,141 @@
+"""The sandbox as a process of its own on a moderately bad day, and what its journal tells."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2 as httpx
+
+from tests import sandbox_server
+from tests.faults import sending
+
+#: Seconds that a run takes, about; and after which a create is done that was held up on its way.
+RUN_SECONDS, LATE = 1.0, 7.0
+#: Answers that are lost, come late, or are of no use; a create that is done after everybody has given it up.
+SCRIPT = [
+    {"route": "create", "probability": 0.04, "action": "lose_answer"},
+    {"route": "create", "probability": 0.02, "action": f"delay:{LATE}"},
+    {"route": "create", "probability": 0.03, "action": "hang:0.7"},
+    {"route": "create", "probability": 0.01, "action": "truncated"},
+    {"route": "exec", "probability": 0.04, "action": "lose_answer"},
+    {"route": "exec", "probability": 0.03, "action": "hang:0.7"},
+    {"route": "details", "probability": 0.02, "action": "status:503"},
+    {"route": "list", "probability": 0.01, "action": "html:502"},
+]
+SWITCHES: Mapping[str, object] = {
+    "callback_duplicates": 1,
+    "callback_drop_rate": 0.35,
+    "event_drop_rate": 0.35,
+    "retry_backoff": 0.3,
+    "fail_rate": 0.1,
+    "rate_limit": 0.002,
+    "latency": 0.01,
+    "script": SCRIPT,
+}
+#: The same in words.
+DAY = (
+    "a third of callbacks and of events is never sent, callbacks come twice, a tenth of the runs fails; 4% of the "
+    "answers to create and to exec are lost, others come late, are cut in half or useless; 2% of the creates are "
+    f"done only after {LATE:.0f} s, when everybody has given them up."
+)
+#: Seconds between two looks into the journal.
+LOOK = 0.5
+
+Json = dict[str, Any]
+
+
+@contextmanager
+def running(seed: int) -> Iterator[sandbox_server.Sandbox]:
+    """`runledger sandbox` for as long as the block."""
+    command = [sys.executable, "-m", "receiver", "sandbox", "--port", "0", "--json", "--seed", str(seed)]
+    command += ["--run-seconds", str(RUN_SECONDS)]
+    for name, value in SWITCHES.items():
+        command += ["--fault", f"{name}={value if isinstance(value, str) else json.dumps(value)}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield sandbox_server.Sandbox(json.loads(process.stdout.readline())["address"])
+        finally:
+            process.terminate()
+
+
+@dataclass
+class Journal:
+    """What the sandbox was asked, what befell its answers, and which of its own sends were acknowledged."""
+
+    calls: Counter[str] = field(default_factory=Counter)
+    befell: Counter[str] = field(default_factory=Counter)
+    sent: Counter[str] = field(default_factory=Counter)
+    #: Attempts that were answered 2xx, by road and by run or event.
+    acknowledged: Counter[tuple[str, str]] = field(default_factory=Counter)
+    #: Attempts that were answered as no genuine one may be.
+    odd: list[str] = field(default_factory=list)
+    _noted: set[int] = field(default_factory=set)
+    _told: set[tuple[str, str]] = field(default_factory=set)
+
+    async def follow(self, url: str, until: asyncio.Event, told: Callable[[Json], None]) -> None:
+        """Reads on `until` then, once more after that, and tells of each thing that is sent for the first time."""
+        seen = 0
+        async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+            is_last = False
+            while not is_last:
+                is_last = until.is_set()
+                seen = await self._read(client, seen, told)
+                await asyncio.sleep(0 if is_last else LOOK)
+
+    async def _read(self, client: httpx.AsyncClient, seen: int, told: Callable[[Json], None]) -> int:
+        """Notes what is new since `seen`; answers up to where all that was sent has come to its end."""
+        answer = await client.get("/sandbox/journal", params={"after": seen})
+        page = answer.raise_for_status().json()
+        for call in page["requests"]:
+            self._note_call(call)
+        for sent in page["sent"]:
+            if sent["status"] is not None or sent["error"] is not None:
+                self._note_sent(sent, told)
+        under_way = [each["seq"] for each in page["sent"] if each["status"] is None and each["error"] is None]
+        newest = max((each["seq"] for each in (*page["requests"], *page["sent"])), default=seen)
+        return min(under_way, default=newest + 1) - 1
+
+    def _note_call(self, call: Json) -> None:
+        if self._is_new(call) and call["route"] is not None:
+            self.calls[call["route"]] += 1
+            if call["fault"] is not None:
+                self.befell[f"{call['route']} {call['fault']}"] += 1
+
+    def _note_sent(self, sent: Json, told: Callable[[Json], None]) -> None:
+        if not self._is_new(sent):
+            return
+        status = sent["status"] or 0
+        key = key_of(sent)
+        self.sent[f"{sent['kind']} {_outcome(sent)}"] += 1
+        if 200 <= status < 300:
+            self.acknowledged[key] += 1
+        elif status not in (0, 502, 503):
+            self.odd.append(f"{sent['kind']} of the sandbox: {status}")
+        if key not in self._told:
+            self._told.add(key)
+            told(sent)
+
+    def _is_new(self, entry: Json) -> bool:
+        is_new = entry["seq"] not in self._noted
+        self._noted.add(entry["seq"])
+        return is_new
+
+
+def key_of(sent: Json) -> tuple[str, str]:
+    """The road of a callback or event, and by what its deliveries are told apart from others."""
+    return ("watcher", sending.run_of(sent["url"])) if sent["kind"] == "callback" else ("platform", sent["event"])
+
+
+def _outcome(sent: Json) -> str:
+    if sent["status"] is None:
+        return "dropped" if sent["error"] == "dropped" else "unanswered"
+    return str(sent["status"])
