@@ -1,0 +1,163 @@
+"""The proxy itself: each of its switches does what it says, to connections that are open already too."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults import proxy
+from tests.server import until
+
+
+def _echo(listening: socket.socket) -> None:
+    """Answers each connection with what it says, until nobody listens any more."""
+    while True:
+        try:
+            connection, _ = listening.accept()
+        except OSError:
+            return
+        threading.Thread(target=_answer, args=(connection,), daemon=True).start()
+
+
+def _answer(connection: socket.socket) -> None:
+    with connection:
+        try:
+            while said := connection.recv(65536):
+                connection.sendall(said)
+        except OSError:
+            return
+
+
+@pytest.fixture
+def between() -> Iterator[proxy.Proxy]:
+    """A proxy in front of somebody who repeats what is said."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=_echo, args=(listening,), daemon=True).start()
+        with proxy.running(listening.getsockname()) as made:
+            yield made
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def line(between: proxy.Proxy) -> Iterator[socket.socket]:
+    """A connection through the proxy that is open and in use."""
+    with socket.create_connection(("127.0.0.1", between.port), timeout=60) as opened:
+        assert _asked(opened, b"hello") == b"hello"
+        yield opened
+
+
+def _asked(line: socket.socket, words: bytes) -> bytes:
+    line.sendall(words)
+    heard = b""
+    while len(heard) < len(words) and (piece := line.recv(65536)):
+        heard += piece
+    return heard
+
+
+def test_on_a_good_day_it_hands_on_everything(line: socket.socket) -> None:
+    words = bytes(range(256)) * 4000
+    threading.Thread(target=line.sendall, args=(words,), daemon=True).start()
+    heard = b""
+    while len(heard) < len(words):
+        heard += line.recv(65536)
+    assert heard == words
+
+
+def test_who_stops_speaking_may_still_listen(line: socket.socket) -> None:
+    line.sendall(b"the last word")
+    line.shutdown(socket.SHUT_WR)
+    heard = b""
+    while piece := line.recv(65536):
+        heard += piece
+    assert heard == b"the last word"
+
+
+def test_what_it_delays_comes_later(between: proxy.Proxy, line: socket.socket) -> None:
+    between.delay = 0.1
+    began = time.monotonic()
+    assert _asked(line, b"slowly") == b"slowly"
+    assert time.monotonic() - began >= 0.2
+
+
+def test_what_it_throttles_takes_its_time(between: proxy.Proxy, line: socket.socket) -> None:
+    between.rate = 10_000
+    began = time.monotonic()
+    assert _asked(line, b"x" * 1000) == b"x" * 1000
+    assert time.monotonic() - began >= 0.2
+
+
+def test_a_hole_holds_everything_and_lets_go_of_it_again(between: proxy.Proxy, line: socket.socket) -> None:
+    between.hole = True
+    line.sendall(b"lost?")
+    line.settimeout(0.2)
+    with pytest.raises(TimeoutError):
+        line.recv(1)
+    between.hole = False
+    line.settimeout(60)
+    assert line.recv(5) == b"lost?"
+
+
+def test_who_comes_to_a_hole_is_not_turned_away(between: proxy.Proxy) -> None:
+    between.hole = True
+    with socket.create_connection(("127.0.0.1", between.port), timeout=60) as opened:
+        opened.sendall(b"anybody?")
+        until(lambda: between.accepted)
+        between.calm()
+        assert opened.recv(8) == b"anybody?"
+
+
+def test_a_cut_ends_what_is_open_in_good_order(between: proxy.Proxy, line: socket.socket) -> None:
+    between.cut()
+    assert line.recv(1) == b""
+    until(lambda: between.open == 0)
+
+
+def test_a_reset_ends_it_as_a_crash_would(between: proxy.Proxy, line: socket.socket) -> None:
+    between.reset()
+    with pytest.raises(ConnectionResetError):
+        line.recv(1)
+
+
+def test_who_comes_while_it_refuses_is_reset_and_the_others_stay(
+    between: proxy.Proxy, line: socket.socket
+) -> None:
+    between.refusing = True
+    with (
+        socket.create_connection(("127.0.0.1", between.port), timeout=60) as late,
+        pytest.raises(ConnectionResetError),
+    ):
+        late.recv(1)
+    assert _asked(line, b"still here") == b"still here"
+
+
+def test_half_an_answer_is_all_that_comes(between: proxy.Proxy, line: socket.socket) -> None:
+    between.half = len(b"hello") + 4
+    line.sendall(b"one two three")
+    heard = b""
+    with pytest.raises(ConnectionResetError):
+        while True:
+            heard += line.recv(65536)
+    assert heard == b"one "
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_trap_springs_on_the_last_of_its_words_alone(
+    between: proxy.Proxy, line: socket.socket, after: bool
+) -> None:
+    trap = between.trap([b"INSERT", b"COMMIT"], after=after)
+    assert _asked(line, b"COMMIT") == b"COMMIT"
+    assert _asked(line, b"INSERT 1") == b"INSERT 1"
+    line.sendall(b"COM")
+    time.sleep(0.05)  # so that it comes in two pieces
+    assert not trap.sprung.is_set()
+    line.sendall(b"MIT")
+    assert trap.sprung.wait(60)
+    with pytest.raises(ConnectionResetError):
+        while line.recv(65536):
+            pass
+    with socket.create_connection(("127.0.0.1", between.port), timeout=60) as again:
+        assert _asked(again, b"INSERT COMMIT") == b"INSERT COMMIT"
