@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -197,7 +197,8 @@ def _database(given: settings.Settings, seams: Seams, told: telemetry.Telemetry)
         if seams.observe is not None:
             seams.observe(group)
 
-    return database.Database(given.url, limits=seams.queue, observe=observe, pooler=given.database_pooler)
+    limits = replace(seams.queue or database.Limits(), silence_seconds=seams.timing.silence)
+    return database.Database(given.url, limits=limits, observe=observe, pooler=given.database_pooler)
 
 
 def _keyring(made: _House) -> keyring.Keyring:

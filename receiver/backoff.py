@@ -51,6 +51,9 @@ class Timing:
     slow_body: float = 10.0
     #: One call to the upstream.
     call: float = 30.0
+    #: A database server that leaves a statement unanswered for so long hangs; how long readiness waits for it.
+    silence: float = 30.0
+    readiness: float = 4.0
     #: A stream of the upstream without a byte for so long has broken; how long its first answer is waited for.
     stream_idle: float = 60.0
     stream_begin: float = 5.0

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
 from sqlalchemy import Connection, RootTransaction, exc
@@ -62,7 +63,8 @@ def batch(function: Callable[[Connection, Sequence[A]], Mapping[str, R]]) -> Bat
 class Limits:
     """Bounds of the door: members and bytes of one group, and of what waits in front of it.
 
-    `busy_seconds` is how long a statement waits for another program's lock before it is Unavailable.
+    `busy_seconds` is how long a statement waits for another program's lock before it is Unavailable, and
+    `silence_seconds` for a database server that says nothing at all; None where it may take all the time it needs.
     """
 
     group: int = 64
@@ -70,6 +72,7 @@ class Limits:
     waiting: int = 4096
     waiting_bytes: int = 64 << 20
     busy_seconds: float = 5.0
+    silence_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +130,15 @@ class Database:
         self._closing = self._hurrying = False
         self._idle = asyncio.Event()
         self._commits: asyncio.Future[None] | None = None
-        busy = self._limits.busy_seconds
-        self._write_engine = dialect.engine(url, readonly=False, connections=1, busy_seconds=busy, pooler=pooler)
-        self._read_engine = dialect.engine(
-            url, readonly=True, connections=readers, busy_seconds=busy, pooler=pooler
+        engine = partial(
+            dialect.engine,
+            url,
+            busy_seconds=self._limits.busy_seconds,
+            silence_seconds=self._limits.silence_seconds,
+            pooler=pooler,
         )
+        self._write_engine = engine(readonly=False, connections=1)
+        self._read_engine = engine(readonly=True, connections=readers)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
 

@@ -71,20 +71,29 @@ TAKEN_BACK = ("40001", "40P01")
 
 
 def engine(
-    url: str, *, readonly: bool, connections: int, busy_seconds: float = 5.0, pooler: bool = False
+    url: str,
+    *,
+    readonly: bool,
+    connections: int,
+    busy_seconds: float = 5.0,
+    silence_seconds: float | None = None,
+    pooler: bool = False,
 ) -> Engine:
     """An engine with `connections` connections at most; a read-only one cannot write even by mistake.
 
-    A statement waits `busy_seconds` for somebody else's lock before it is Unavailable. `pooler` says that a
-    transaction-mode pooler stands in between, where nothing outlasts a transaction. Raises Unavailable where the
-    URL names a database that this build cannot speak to.
+    A statement waits `busy_seconds` for somebody else's lock before it is Unavailable, and `silence_seconds` for
+    the answer of a server that hangs (None: for ever). `pooler` says that a transaction-mode pooler stands in
+    between, where nothing outlasts a transaction. Raises Unavailable where the URL names a database that this
+    build cannot speak to.
     """
     parsed = _parsed(url)
     match parsed.get_backend_name():
         case "sqlite":
             return _sqlite(parsed, readonly, connections, busy_seconds)
         case "postgresql":
-            return _postgresql(parsed, readonly, connections, busy_seconds, pooler)
+            made = _postgresql(parsed, readonly, connections, busy_seconds, pooler)
+            _be_impatient(made, silence_seconds)
+            return made
     raise errors.Unavailable(f"this release speaks SQLite and PostgreSQL, not {parsed.get_backend_name()}")
 
 
@@ -141,6 +150,17 @@ def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: flo
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(busy_seconds * 1000)}")
 
     return made
+
+
+def _be_impatient(made: Engine, seconds: float | None) -> None:
+    """Has a server that hangs given up after so many seconds."""
+    from storage import patience  # the driver is slow to import, and an embedded database does without
+
+    @event.listens_for(made, "do_connect")
+    def connect(_dialect: object, _record: object, given: Any, named: Any) -> patience.Connection:
+        opened = patience.Connection.connect(*given, **named)
+        opened.seconds = seconds
+        return opened
 
 
 def _leave_out_values(context: ExceptionContext) -> None:
@@ -294,8 +314,11 @@ def translate(error: exc.SQLAlchemyError) -> Exception:
 
 def is_taken_back(error: exc.SQLAlchemyError) -> bool:
     """Whether nothing of the transaction holds and it may well pass when it is begun anew: it lost a race, or its
-    connection before the commit was asked for."""
-    return _is_lost(error) or _sqlstate(error) in TAKEN_BACK
+    connection before the commit was asked for.
+
+    One that was not answered would most likely not be answered again.
+    """
+    return (_is_lost(error) and not _was_silent(error)) or _sqlstate(error) in TAKEN_BACK
 
 
 def is_locked(error: BaseException | None) -> bool:
@@ -305,6 +328,12 @@ def is_locked(error: BaseException | None) -> bool:
 
 def _is_lost(error: exc.SQLAlchemyError) -> bool:
     return isinstance(error, exc.DBAPIError) and error.connection_invalidated
+
+
+def _was_silent(error: exc.SQLAlchemyError) -> bool:
+    from storage import patience
+
+    return isinstance(getattr(error, "orig", None), patience.Silence)
 
 
 def _sqlstate(error: exc.SQLAlchemyError) -> str:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, make_url
 
 from storage import migrations
 from storage.tables import metadata
@@ -92,3 +92,14 @@ def running(*, durable: bool = False) -> Iterator[Cluster]:
             yield Cluster(server, durable)
         finally:
             server.cleanup()
+
+
+def socket_of(url: str) -> Path:
+    """The socket on which the server of a database listens."""
+    return Path(str(make_url(url).query["host"])) / ".s.PGSQL.5432"
+
+
+def through(url: str, port: int, connect_timeout: int = 1) -> str:
+    """The address of the same database behind a loopback port. Who connects waits so many seconds."""
+    query = {"connect_timeout": str(connect_timeout)}
+    return make_url(url).set(host="127.0.0.1", port=port, query=query).render_as_string(hide_password=False)

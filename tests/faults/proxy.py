@@ -8,7 +8,7 @@ with proxy.running(("127.0.0.1", 5432)) as between:
     between.half = 100             # bytes of answers after which a connection is reset, and so are the others
     between.cut()                  # ends all connections in good order
     between.reset()                # ends them as a crash would
-    trap = between.trap([b"run_17", b"COMMIT"], after=True)   # the next connection that says these in turn is reset
+    between.trap([b"run_17", b"COMMIT"], after=True)  # the next connection that says these in turn is reset
 """
 
 from __future__ import annotations

@@ -351,7 +351,7 @@ async def test_a_write_that_a_deadlock_took_back_is_begun_anew(server_url: str) 
     async with Database(server_url) as one, Database(server_url) as other:
         await asyncio.gather(*(one.write(keep, each) for each in "ab"))
         await asyncio.gather(one.write(cross, "a", "b"), other.write(cross, "b", "a"))
-    assert len(tries) == 3
+    assert len(tries) >= 3  # who was taken back may run into the other one again
 
 
 async def test_a_lock_that_is_held_is_waited_for_by_a_group_and_one_of_it_alone(server_url: str) -> None:
