@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Mapping
 from datetime import timedelta
@@ -22,12 +23,16 @@ async def get_health(call: Plain) -> endpoint.Answer:
 
 
 async def get_readiness(call: Plain) -> endpoint.Answer:
-    """Whether runs that are submitted now will be carried out. Reasons and details are for those with a key."""
+    """Whether runs that are submitted now will be carried out. Reasons and details are for those with a key.
+
+    A database that hangs is as good as away: who asks has not much time.
+    """
     try:
-        state = await call.database.read(house.read)
-        reasons = _reasons(call, state)
-        told = await _details(call, state, reasons) if call.caller is not access.NOBODY else None
-    except errors.Unavailable:
+        async with asyncio.timeout(call.timing.readiness):
+            state = await call.database.read(house.read)
+            reasons = _reasons(call, state)
+            told = await _details(call, state, reasons) if call.caller is not access.NOBODY else None
+    except (errors.Unavailable, TimeoutError):
         return endpoint.Answer(503, shapes.Ready(ready=False), {"retry-after": "5"})
     return endpoint.Answer(503 if reasons else 200, told or shapes.Ready(ready=not reasons))
 

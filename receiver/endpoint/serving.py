@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from collections.abc import Sequence
@@ -110,8 +111,9 @@ class Endpoint:
     async def _guest(self, given: Sequence[str]) -> access.Caller:
         """Where a key is not needed, one that cannot be checked is as good as none."""
         try:
-            return await access.authenticate(self._context.database, given, self._context.clock())
-        except (errors.NotAuthenticated, storage_errors.Unavailable):
+            async with asyncio.timeout(self._context.timing.readiness):
+                return await access.authenticate(self._context.database, given, self._context.clock())
+        except (errors.NotAuthenticated, storage_errors.Unavailable, TimeoutError):
             return access.NOBODY
 
     async def _body(self, operation: Operation, request: Request) -> BaseModel | None:

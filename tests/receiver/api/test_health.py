@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -114,6 +115,16 @@ async def test_a_house_without_its_database_is_not_ready() -> None:
         assert (response.status_code, response.json()) == (503, {"ready": False})
 
 
+async def test_a_house_whose_database_hangs_is_not_ready(database: Database) -> None:
+    answered = threading.Event()
+    reads = [asyncio.ensure_future(database.read(lambda _: answered.wait(60))) for _ in range(2)]
+    await asyncio.sleep(0)
+    response = await _asked(database, "/readyz", timing=backoff.Timing(readiness=0.05))
+    assert (response.status_code, response.json()) == (503, {"ready": False})
+    answered.set()
+    await asyncio.gather(*reads)
+
+
 async def test_a_list_without_a_database_may_be_asked_for_again() -> None:
     async with Database("sqlite:////nowhere/at/all.db") as nothing:
         response = await _asked(nothing, "/v1/runs")
@@ -121,9 +132,9 @@ async def test_a_list_without_a_database_may_be_asked_for_again() -> None:
         assert response.headers["retry-after"] == "5"
 
 
-async def _asked(database: Database, path: str) -> httpx.Response:
+async def _asked(database: Database, path: str, **changes: Any) -> httpx.Response:
     """The answer of a house over a database that may not be there, to someone whose key has the right form."""
-    transport = httpx.ASGITransport(houses.app(houses.context(database, houses.Clock())))
+    transport = httpx.ASGITransport(houses.app(houses.context(database, houses.Clock(), **changes)))
     key = {"authorization": f"Bearer rl_0_{'x' * 43}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://runledger.test", headers=key) as client:
         return await client.get(path)
