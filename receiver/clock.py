@@ -23,15 +23,16 @@ class Shared:
     """The time of the database, which all who share it share too, whatever their machines say.
 
     Between two looks it goes on by a clock of this machine that nobody sets. Where the database tells no time,
-    since it is embedded, and before the first look it is the machine's own.
+    since it is embedded, and before the first look it is the machine's own, which `machine` tells.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, machine: Callable[[], datetime] = now) -> None:
+        self._machine = machine
         self._seen: tuple[datetime, float] | None = None
 
     def __call__(self) -> datetime:
         if self._seen is None:
-            return now()
+            return self._machine()
         at, since = self._seen
         return at + timedelta(seconds=time.monotonic() - since)
 

@@ -186,10 +186,13 @@ class Worker:
             until = now + timedelta(seconds=timing.lease)
             claims = list(self._running.values())
             ok_at, rate_limit = self._context.telemetry.heard
+            log = self._context.telemetry.log
             try:
-                await self._context.database.write(transitions.beat, claims, until, now, ok_at, rate_limit)
+                beaten = self._context.database.write(transitions.beat, claims, until, now, ok_at, rate_limit)
+                if gone_back := await beaten:
+                    log.warning("clock_went_back", seconds=gone_back.total_seconds())
             except storage_errors.Unavailable as trouble:
-                self._context.telemetry.log.warning("heartbeat_missed", reason=str(trouble))
+                log.warning("heartbeat_missed", reason=str(trouble))
             await asyncio.sleep(timing.heartbeat)
 
     async def _drain(self) -> None:

@@ -82,6 +82,11 @@ def beat(
     connection.execute(update(HOUSE).values(values))
 
 
+def set_back(connection: Connection, now: datetime) -> None:
+    """No pause ends after `now`."""
+    connection.execute(update(HOUSE).where(HOUSE.c.paused_until > instant(now)).values(paused_until=now))
+
+
 def swept(connection: Connection, started: datetime) -> None:
     """A sweep that began at `started` went through all it had to."""
     _ensure(connection)

@@ -212,10 +212,15 @@ def _claim(row: Any) -> Claim:
 
 def renew(connection: Connection, claims: Sequence[Claim], until: datetime) -> None:
     """Prolongs the leases that are still ours."""
-    if not claims:
-        return
-    held = or_(*(_ours(each) for each in claims))
-    connection.execute(update(JOBS).where(held).values(lease_until=until))
+    if claims:
+        held = or_(*(_ours(each) for each in claims))
+        connection.execute(update(JOBS).where(held).values(lease_until=until))
+
+
+def set_back(connection: Connection, now: datetime, until: datetime) -> None:
+    """What waits is due now, no lease ends after `until`, and nothing was refused after `now`."""
+    for name, at in {"due_at": now, "lease_until": until, "refused_since": now}.items():
+        connection.execute(update(JOBS).where(JOBS.c[name] > at).values({name: at}))
 
 
 def free_all(connection: Connection) -> int:
@@ -342,8 +347,8 @@ def page(connection: Connection, query: Query, now: datetime) -> tuple[list[List
 def due_counts(connection: Connection, now: datetime) -> tuple[dict[str, int], datetime | None]:
     """How many jobs of each kind wait for a worker although they are due, and since when the first of them is."""
     waiting = (JOBS.c.due_at <= now, _free(now), JOBS.c.dead_at.is_(None))
-    counted = select(JOBS.c.kind, func.count(), func.min(JOBS.c.due_at)).where(*waiting).group_by(JOBS.c.kind)
-    rows = connection.execute(counted).all()
+    counted = select(JOBS.c.kind, func.count(), func.min(JOBS.c.due_at)).where(*waiting)
+    rows = connection.execute(counted.group_by(JOBS.c.kind)).all()
     oldest = min((since for _, _, since in rows), default=None)
     return {kind: count for kind, count, _ in rows}, oldest
 
@@ -382,16 +387,4 @@ def _made(row: Any) -> Listed:
 
 _LISTED = tuple(each.name for each in fields(Listed))
 _NO_ERROR = {"failures": 0, "last_error": None, "last_error_at": None, "refusals": 0, "refused_since": None}
-_CLAIMED = (
-    JOBS.c.seq,
-    JOBS.c.id,
-    JOBS.c.kind,
-    JOBS.c.run_id,
-    JOBS.c.fence,
-    JOBS.c.wanted,
-    JOBS.c.road,
-    JOBS.c.attempts,
-    JOBS.c.failures,
-    JOBS.c.refusals,
-    JOBS.c.refused_since,
-)
+_CLAIMED = tuple(JOBS.c[each.name] for each in fields(Claim))

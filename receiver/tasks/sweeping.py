@@ -55,7 +55,7 @@ async def _begin(context: Context) -> _Pass:
         reach.append(oldest)
     if context.adopt_all:
         swept_at = (await database.read(house.read)).swept_at
-        reach.append((swept_at or started) - skew)
+        reach.append(min(swept_at or started, started) - skew)  # a clock that went back has swept in the future
     return _Pass(started, min(reach, default=None))
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from storage import house, jobs, states
+from storage import house, jobs, runs, states
+from storage.tables import RUNS
+
+#: A heartbeat of a moment so far ahead of now was made by a clock that has gone back since.
+ASTRAY = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,25 @@ def beat(
     now: datetime,
     upstream_ok_at: datetime | None,
     rate_limit: Mapping[str, str] | None,
-) -> None:
-    """A worker is alive, holds its jobs until `until`, and last heard this of the upstream."""
+) -> timedelta | None:
+    """A worker is alive, holds its jobs until `until`, and last heard this of the upstream.
+
+    Answers how far the clock went back since the heartbeat before, None where it did not.
+    """
+    seen = house.read(connection).worker_seen_at
+    gone_back = None if seen is None or seen - now <= ASTRAY else seen - now
+    if gone_back is not None:
+        _set_back(connection, now, until)
     house.beat(connection, now, upstream_ok_at, rate_limit)
-    if claims:
-        jobs.renew(connection, claims, until)
+    jobs.renew(connection, claims, until)
+    return gone_back
+
+
+def _set_back(connection: Connection, now: datetime, until: datetime) -> None:
+    """Nothing waits for what the clock said before it was set right: nobody can tell how long it has waited."""
+    jobs.set_back(connection, now, until)
+    house.set_back(connection, now)
+    runs.change(connection, RUNS.c.asked_at > now, {"asked_at": now})
 
 
 def outlook(connection: Connection, now: datetime) -> Outlook:

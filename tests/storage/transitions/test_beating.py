@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
-from storage import jobs, transitions
+from storage import house, jobs, runs, states, transitions
 from storage.database import Database
 from storage.states import Kind
 from tests import life
@@ -31,3 +33,55 @@ async def test_the_outlook_tells_the_lanes_apart(database: Database) -> None:
     await database.write(jobs.wish, [told, jobs.Wish(Kind.SWEEP, "", life.NOW, due_at=life.at(3))])
     seen = await database.read(transitions.outlook, life.NOW)
     assert (seen.upstream_due_at, seen.backend_due_at) == (life.at(3), life.at(9))
+
+
+async def beat(database: Database, seconds: float) -> timedelta | None:
+    return await database.write(transitions.beat, [], life.at(seconds + 20), life.at(seconds), None, None)
+
+
+async def test_a_heartbeat_tells_how_far_the_clock_went_back(database: Database) -> None:
+    told = [await beat(database, seconds) for seconds in (0, 5, 3605, 10, 15)]
+    assert told == [None, None, None, timedelta(seconds=3595), None]
+
+
+async def test_a_small_step_back_is_none(database: Database) -> None:
+    await beat(database, 5)
+    assert await beat(database, 0) is None
+
+
+async def test_after_the_clock_went_back_what_waits_is_due(database: Database) -> None:
+    await beat(database, 3600)
+    await database.write(jobs.wish, [jobs.Wish(Kind.SWEEP, "", life.NOW, due_at=life.at(3660))])
+    await database.write(house.pause, life.at(3700), "429", life.at(3600))
+    await beat(database, 0)
+    seen = await database.read(transitions.outlook, life.NOW)
+    assert (seen.upstream_due_at, seen.state.paused_until) == (life.NOW, life.NOW)
+
+
+async def test_after_the_clock_went_back_no_lease_outlasts_another_one(database: Database) -> None:
+    run = await life.accepted(database, accepted_at=life.at(3600))
+    await database.write(jobs.claim, now=life.at(3600), until=life.at(3620), owner="dead", limit=9)
+    await beat(database, 3600)
+    await beat(database, 0)
+    claims = await database.write(jobs.claim, now=life.at(20), until=life.at(40), owner="other", limit=9)
+    assert [claim.run_id for claim in claims] == [run.id]
+
+
+async def test_after_the_clock_went_back_runs_are_asked_about_again(database: Database) -> None:
+    run = await life.running(database)
+    await database.write(
+        transitions.observe, [transitions.Seen(run.upstream_id or "", states.RUNNING)], life.at(3600)
+    )
+    await beat(database, 3600)
+    await beat(database, 0)
+    assert [each.id for each in await database.read(runs.unasked, life.at(1), life.NOW, 9)] == [run.id]
+
+
+async def test_what_was_given_up_stays_so_whatever_the_clock_does(database: Database) -> None:
+    await database.write(jobs.wish, [jobs.Wish(Kind.NOTIFY, "a", life.NOW)])
+    claim = await life.claimed(database, Kind.NOTIFY, "a")
+    await database.write(jobs.die, claim, error="410 Gone", now=life.NOW)
+    await beat(database, 3600)
+    await beat(database, 0)
+    assert await database.read(jobs.dead) == {Kind.NOTIFY: 1}
+    assert await database.write(jobs.claim, now=life.at(9), until=life.at(40), owner="other", limit=9) == []
