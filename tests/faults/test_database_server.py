@@ -1,0 +1,140 @@
+"""The database server ends under load, takes no more connections, or is hindered by a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import httpx2 as httpx
+import psycopg
+import pytest
+
+from tests import postgres
+from tests.faults import houses
+from tests.faults.conftest import Sites
+from tests.journeys import story
+from tests.journeys.judging import judge
+from tests.server import Site, until
+
+TIMING = {"sweep": 0.2, "stray": 60.0}
+#: A callback that is too large for what is left, and of which nothing can be saved by compressing it.
+LARGE = 900_000
+#: Bytes up to which a file may grow on PostgreSQL: as many as its log of changes needs for itself.
+FULL = 16 << 20
+
+
+@pytest.fixture(scope="module")
+def shaken(sites: Sites, request: pytest.FixtureRequest) -> Iterator[Callable[[str], story.House]]:
+    """A house each on a database that may be harmed."""
+
+    def make(site: Site) -> AbstractContextManager[story.House]:
+        if site.database_url:
+            victim: postgres.Cluster = request.getfixturevalue("victim")
+            site = Site(site.folder, victim.fresh())
+        return story.opened(site, timing=TIMING, switches=houses.SWITCHES)
+
+    with story.shared(sites, make) as opened:
+        yield opened
+
+
+@pytest.fixture
+def house(shaken: Callable[[str], story.House], kind: str) -> story.House:
+    return shaken(kind)
+
+
+def until_ready(house: story.House) -> None:
+    until(lambda: houses.readiness(house) == 200, why="it did not become ready again by itself")
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+@pytest.mark.parametrize("mode", ["immediate", "fast"])
+def test_a_database_that_is_restarted_under_load_loses_nothing(
+    house: story.House, victim: postgres.Cluster, nonce: str, mode: str
+) -> None:
+    with houses.flowing(house, nonce) as load:
+        for _ in range(2):
+            victim.restart(mode)
+            taken = load.submitted
+            until(lambda taken=taken: load.submitted > taken + 2)  # type: ignore[misc]
+    load.judge()
+    until_ready(house)
+
+
+@contextmanager
+def crowded(victim: postgres.Cluster, name: str) -> Iterator[None]:
+    """Ends the connections to a database, and takes all that there are before anybody can come back."""
+    with contextlib.ExitStack() as stack:
+        admin = stack.enter_context(victim.admin())
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+
+        def take() -> bool:
+            admin.execute(end, [name])
+            try:
+                while True:
+                    stack.enter_context(victim.admin())
+            except psycopg.OperationalError:
+                held = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [name]).fetchone()
+                return held == (0,)
+
+        until(take, why="not all connections were taken")
+        yield
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+def test_while_the_database_takes_no_more_connections_nothing_is_promised(
+    house: story.House, victim: postgres.Cluster, nonce: str
+) -> None:
+    run = house.submit(nonce)
+    judge(house, nonce)
+    callback = house.callback(nonce)
+    with crowded(victim, houses.name_of(house.server.site.url)):
+        houses.until_not_ready(house)
+        refused = (
+            httpx.post(callback, json={"runId": run["upstreamId"]}, timeout=60),
+            house.api.post("/v1/runs", json={"agentId": house.agent, "prompt": nonce}),
+        )
+        assert [(each.status_code, "retry-after" in each.headers) for each in refused] == [(503, True)] * 2
+        assert "too many clients" in house.server.log.read_text()
+    until_ready(house)
+    assert httpx.post(callback, json={"runId": run["upstreamId"]}, timeout=60).status_code == 200
+
+
+@contextmanager
+def full(house: story.House, request: pytest.FixtureRequest) -> Iterator[None]:
+    """No room is left on the disk of the database."""
+    site = house.server.site
+    if not site.database_url:
+        file = site.folder / "full"
+        file.touch()
+        yield
+        file.unlink()
+        return
+    victim: postgres.Cluster = request.getfixturevalue("victim")
+    victim.bound_files(FULL)
+    try:
+        yield
+    finally:
+        victim.bound_files(None)
+
+
+def test_on_a_full_disk_what_finds_no_room_is_not_promised(
+    house: story.House, request: pytest.FixtureRequest, nonce: str
+) -> None:
+    house.sandbox.faults(callback_states=[])
+    run = house.submit(nonce)
+    house.until_named(nonce, "completed")
+    callback, large = house.callback(nonce), secrets.token_bytes(LARGE)
+    for _ in range(FULL // LARGE + 1):  # on a disk that is full the files are large
+        assert httpx.post(callback, content=large, timeout=60).status_code == 200
+    with full(house, request):
+        kept = len(house.deliveries(run))
+        refused = [httpx.post(callback, content=large, timeout=60) for _ in range(3)]
+        assert {(each.status_code, "retry-after" in each.headers) for each in refused} == {(503, True)}
+        assert len(house.deliveries(run)) == kept
+        assert house.run(run)["id"] == run["id"]  # reading goes on
+        assert houses.readiness(house) == 200  # and so does what needs no room
+    assert httpx.post(callback, content=large, timeout=60).status_code == 200
+    judge(house, nonce)
+    until_ready(house)
