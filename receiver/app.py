@@ -38,7 +38,7 @@ from receiver import (
     worker,
 )
 from receiver.upstream import client, wire
-from storage import database, dialect, house, inspection, jobs, migrations, news
+from storage import database, dialect, house, inspection, jobs, migrations, news, transitions
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 Life = Callable[[], AbstractAsyncContextManager[None]]
@@ -247,8 +247,16 @@ async def _opened(made: _House) -> AsyncIterator[None]:
             await store.read(inspection.demand_durable)
             await store.read(migrations.check)
             await stack.enter_async_context(_shared(made))
+        await _take_over(made)
         await store.write(house.follow, house.Follows(bool(given.notify_url), given.capture_events))
         yield
+
+
+async def _take_over(made: _House) -> None:
+    """A copy is marked as restored before anything works on it; what was moved elsewhere is left alone."""
+    if await made.store.read(transitions.demand_own):
+        marked = await made.store.write(transitions.restored, made.seams.clock())
+        made.told.log.warning("copy_taken_over", accepted=marked.accepted, queued=marked.queued)
 
 
 @asynccontextmanager

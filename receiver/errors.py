@@ -35,6 +35,7 @@ ReceiverError
     ├── TooManyStreams       as many streams or listeners as we take
     └── Conflict             what is asked contradicts what is there
         ├── KeyReused        an idempotency key that stands for another submission
+        ├── BeyondTheEnd     a place in the feed that the feed has not reached: it was begun anew since
         └── NotCreatedYet    the upstream does not know the run yet
 """
 
@@ -284,6 +285,17 @@ class KeyReused(Conflict):
         which = "a submission whose content was removed" if pruned else "another submission"
         super().__init__(f"this idempotency key was used for {which}, run {run_id}")
         self.run_id = run_id
+
+
+class BeyondTheEnd(Conflict):
+    """`last` is the last number of the feed, -1 where it has none."""
+
+    def __init__(self, after: int, last: int) -> None:
+        super().__init__(
+            f"the feed ends with number {last}, before {after}: the store was restored from an older copy, and "
+            "the numbers behind it are given anew; read on from one that you know to be older still, or from -1"
+        )
+        self.last = last
 
 
 class NotCreatedYet(Conflict):

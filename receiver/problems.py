@@ -51,6 +51,10 @@ TABLE: Mapping[type[Exception], Kind] = {
     storage_errors.SchemaMismatch: _AWAY,
     storage_errors.InUse: _AWAY,
     storage_errors.NotDurable: _AWAY,
+    storage_errors.Moved: _AWAY,
+    storage_errors.Occupied: INTERNAL,
+    storage_errors.Damaged: INTERNAL,
+    storage_errors.Unequal: INTERNAL,
     storage_errors.Fenced: INTERNAL,
     storage_errors.BadCursor: Kind(400, "bad-cursor", "The cursor cannot be used"),
     storage_errors.BadFilter: Kind(400, "bad-parameter", "A parameter cannot be read"),
@@ -90,6 +94,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     errors.TooManyStreams: Kind(503, "too-many-streams", "Too many streams are open", retry_after=5),
     errors.Conflict: Kind(409),
     errors.KeyReused: Kind(409, "idempotency-key-reused", "The idempotency key stands for another submission"),
+    errors.BeyondTheEnd: Kind(409, "beyond-the-end", "The feed ends before that"),
     errors.NotCreatedYet: Kind(409, "not-created-yet", "The upstream does not know the run yet"),
 }
 

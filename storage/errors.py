@@ -6,6 +6,10 @@ StorageError
 ├── SchemaMismatch       the database was made by another version
 ├── InUse                another server holds this data directory
 ├── NotDurable           a database server that may lose what it has committed
+├── Moved                another database took over from this one
+├── Occupied             there is something already where a copy is to go
+├── Damaged              a file that is no whole store, so no copy of one either
+├── Unequal              two stores that should hold the same and do not
 ├── Fenced               the lease of a job is no longer ours; whatever we were about to write is void
 ├── BadCursor            a page cursor that we did not hand out
 └── BadFilter            a filter value that cannot be read; knows its parameter
@@ -36,6 +40,22 @@ class InUse(StorageError):
 
 class NotDurable(StorageError):
     """What is acknowledged could be lost, so nothing is; the message says what to set."""
+
+
+class Moved(StorageError):
+    """The message says where to."""
+
+
+class Occupied(StorageError):
+    """Nothing was written; the message says over what, and what allows it."""
+
+
+class Damaged(StorageError):
+    """The message says what is wrong with which file."""
+
+
+class Unequal(StorageError):
+    """The message names the first table and row in which they differ."""
 
 
 class Fenced(StorageError):

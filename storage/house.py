@@ -38,6 +38,15 @@ class Follows:
     captures: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whether this is the store itself: when it was restored from a copy, made as one, or where it went."""
+
+    restored_at: datetime | None = None
+    copied_at: datetime | None = None
+    moved_to: str | None = None
+
+
 def read(connection: Connection) -> State:
     """The shared state; the untouched one where nothing was written yet."""
     row = connection.execute(_READ).first()
@@ -103,6 +112,25 @@ def follows(connection: Connection) -> Follows:
     """What follows the end of a run now; nothing where no server was ever started."""
     row = connection.execute(select(HOUSE.c.notifies, HOUSE.c.captures)).first()
     return Follows() if row is None else Follows(*row)
+
+
+def origin(connection: Connection) -> Origin:
+    """What the store knows of copies of it; nothing where there never was one."""
+    row = connection.execute(select(HOUSE.c.restored_at, HOUSE.c.copied_at, HOUSE.c.moved_to)).first()
+    return Origin() if row is None else Origin(*row)
+
+
+def restored(connection: Connection, now: datetime) -> None:
+    """From here on this is the store itself, whatever it was before; a pause that held then is over."""
+    _ensure(connection)
+    over = {"paused_until": None, "pause_reason": None, "pause_streak": 0}
+    connection.execute(update(HOUSE).values(restored_at=now, copied_at=None, moved_to=None, **over))
+
+
+def moved(connection: Connection, to: str) -> None:
+    """Another database took over, called `to`."""
+    _ensure(connection)
+    connection.execute(update(HOUSE).values(moved_to=to))
 
 
 def _ensure(connection: Connection) -> None:

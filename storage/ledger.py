@@ -48,6 +48,7 @@ class Kind(StrEnum):
     RUN_PRUNED = "run.pruned"
     WEBHOOK_REGISTERED = "webhook.registered"
     WEBHOOK_ROTATED = "webhook.rotated"
+    STORE_RESTORED = "store.restored"
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,6 +88,7 @@ class Run:
     pruned_at: datetime | None
     captured_at: datetime | None
     capture_note: str | None
+    restored_at: datetime | None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property

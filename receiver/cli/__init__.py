@@ -10,6 +10,7 @@ import typer
 
 from receiver.cli import (
     backfill,
+    copies,
     demo,
     doctor,
     house,
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (serving, demo, doctor, wishes, lists, one, backfill, house, prune):
+for verbs in (serving, demo, doctor, wishes, lists, one, backfill, house, prune, copies):
     app.add_typer(verbs.VERBS)
 app.add_typer(jobs.VERBS, name="jobs")
 app.add_typer(keys.VERBS, name="keys")

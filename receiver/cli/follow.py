@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from receiver import clock, shapes
+from receiver import clock, errors, shapes
 from receiver.cli import asking, lines, opening
 from storage import changes, ledger, runs
 
@@ -30,8 +30,10 @@ async def follow(given: Mapping[str, Any], number: int | None, as_json: bool) ->
         works, said = await asking.who_works(store)
         if not works:
             print(said, file=sys.stderr)
-        if number is None:
-            number = await store.read(ledger.last_number)
+        last = await store.read(ledger.last_number)
+        number = last if number is None else number
+        if number > last:
+            raise errors.BeyondTheEnd(number, last)
         while True:
             news = await store.read(changes.after, number, PAGE)
             latest = {each.run_id: each for each in news if each.run_id is not None}

@@ -8,12 +8,17 @@ from pathlib import Path
 
 from receiver import settings
 from receiver.cli import sentences
-from storage import database, dialect, migrations
+from storage import database, dialect, migrations, transitions
 
 
 @asynccontextmanager
-async def existing(given: settings.Settings | None = None) -> AsyncIterator[database.Database]:
-    """The database as it is. Raises Complaint where there is none, SchemaMismatch for that of another release."""
+async def existing(
+    given: settings.Settings | None = None, *, own: bool = True
+) -> AsyncIterator[database.Database]:
+    """The database as it is. Raises Complaint where there is none, SchemaMismatch for that of another release.
+
+    Raises Moved for one that another took over from, unless not `own` ones are wanted too.
+    """
     given = given or settings.load()
     file = dialect.file_of(given.url)
     if file is not None and not Path(file).exists():  # noqa: ASYNC240 - before anything waits for this loop
@@ -22,17 +27,20 @@ async def existing(given: settings.Settings | None = None) -> AsyncIterator[data
         if await store.read(migrations.current) is None:
             raise _missing(f"the database at {short(file)} is empty") if file else _unmigrated(given)
         await store.read(migrations.check)
+        if own:
+            await store.read(transitions.demand_own)
         yield store
 
 
 @asynccontextmanager
 async def made(given: settings.Settings | None = None) -> AsyncIterator[database.Database]:
-    """The database, made where there is none. Raises SchemaMismatch where it is of another release."""
+    """The database, made where there is none. Raises SchemaMismatch where it is of another release, Moved."""
     async with as_it_is(given) as store:
         # An older one is left to `migrate` and `serve`: another release may be running on it.
         if await store.read(migrations.current) is None:
             await store.write(migrations.upgrade)
         await store.read(migrations.check)
+        await store.read(transitions.demand_own)
         yield store
 
 

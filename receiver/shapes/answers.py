@@ -296,6 +296,11 @@ class Changes(Answer):
     changes: Sequence[Change]
     has_more: bool
     next_after: int
+    restored_at: Instant | None = Field(
+        None,
+        description="When the store was last restored from an older copy of itself: what was read before that may "
+        "have other numbers now.",
+    )
 
 
 class Alive(Answer):

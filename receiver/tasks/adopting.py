@@ -11,7 +11,7 @@ from receiver.upstream import client, payloads
 from storage import backfills, jobs, runs, states, transitions
 
 #: Who acted, in the ledger's words, where no key did.
-ACTORS = {"sweep": "worker", backfills.SUBMITTER: "operator"}
+ACTORS = {"sweep": "worker", transitions.RESTORED: "worker", backfills.SUBMITTER: "operator"}
 #: What the upstream answers about a run that it does not have, or no longer.
 GONE = frozenset({404, 410})
 

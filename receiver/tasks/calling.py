@@ -9,16 +9,15 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from receiver import backoff, errors
-from receiver.tasks import failing, looking, watching
+from receiver.tasks import failing, looking, reclaiming, watching
 from receiver.tasks.context import Context
 from storage import house, jobs, runs, states, transitions
 
-#: What a submission ends with whose call was lost; and who says so.
+#: What a submission ends with whose call was lost.
 LOST = (
     "the answer to the call that starts it was lost, and no upstream run was found that is certainly its own; "
     "it may have been executed once, or not at all: submit it again if that is harmless"
 )
-SOURCE = "runledger"
 #: Statuses of the 4xx that may come after the work was done.
 _UNCERTAIN = frozenset({408, 409})
 
@@ -50,6 +49,8 @@ async def _acquire(context: Context, claim: jobs.Claim, run: runs.Run) -> bool:
         return await _send(context, claim, run)
     found = await looking.recall(context, run)
     if found is None:
+        if await reclaiming.given_up(context, claim, run):
+            return False
         await _wait(context, claim, run.stray_since)
         return False
     made = transitions.Created(found.id, found.created_at, watched=False, agent_id=found.agent_id)
@@ -125,7 +126,7 @@ async def _wait(context: Context, claim: jobs.Claim, since: datetime) -> None:
     now, timing = context.clock(), context.timing
     until = since + timedelta(seconds=timing.stray)
     if now >= until:
-        await context.database.write(transitions.refuse, claim, LOST, now, SOURCE)
+        await context.database.write(transitions.refuse, claim, LOST, now, failing.OURSELVES)
         return
     due_at = min(until, now + backoff.after_failure(timing, claim.failures))
     error = "the answer to the call that starts it was lost; its run is looked for"

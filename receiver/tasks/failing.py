@@ -15,6 +15,8 @@ from storage import house, jobs, runs, transitions
 #: Statuses that speak of the key, the bill or the limit, never of one run.
 HOUSE_WIDE = frozenset({401, 402, 429})
 SPENT = "the rate limit is spent"
+#: Who says it, where a submission is ended by us.
+OURSELVES = "runledger"
 #: What a single bad request gets. It means a refusal only while the list route answers.
 REFUSALS = frozenset({400, 404, 413, 422})
 

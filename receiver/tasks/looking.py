@@ -15,6 +15,8 @@ from storage import links, runs, states, transitions
 #: Pages of 250 that are walked at most; an agent with more runs in the window is not looked through in vain:
 #: the job comes due again rather than creating blindly.
 PAGES = 40
+#: The same after a restore, when all is looked for that came since the copy was made.
+PAGES_BACK = 400
 #: Characters of a listed prompt that are compared before the details are asked for. The upstream cuts at 200
 #: of its own kind of character, which are fewer of ours.
 HEAD = 100
@@ -24,23 +26,38 @@ UNSTARTED = frozenset({states.QUEUED, states.CANCELLED})
 
 async def look(context: Context, run: runs.Run) -> transitions.Created | None:
     """The oldest upstream run that only this submission can have created, linked to nothing; None without one."""
-    earliest = run.accepted_at - timedelta(seconds=context.timing.clock_skew)
+    return await unstarted(context, run, await candidates(context, run, UNSTARTED))
+
+
+async def candidates(
+    context: Context, run: runs.Run, shown: Collection[states.Status], pages: int = PAGES
+) -> list[payloads.Details]:
+    """The upstream runs in these states that say all that this submission asked for, linked to nothing."""
+    skew = context.timing.clock_skew
     found: list[payloads.Details] = []
-    async for listed in _unlinked(context, run, earliest, UNSTARTED):
+    async for listed in _unlinked(context, run, run.accepted_at - timedelta(seconds=skew), shown, pages):
         details = await _details(context, listed.id)
-        if (
-            details is not None
-            and details.status in UNSTARTED
-            and matches(run, details, context.timing.clock_skew)
-        ):
+        if details is not None and details.status in shown and matches(run, details, skew):
             found.append(details)
+    return found
+
+
+async def unstarted(
+    context: Context, run: runs.Run, found: Sequence[payloads.Details]
+) -> transitions.Created | None:
+    """Of candidates that were never executed the one that this submission goes on with; None without one."""
     if not found:
         return None
     # The oldest that can still be executed; a cancelled one stands for ours only where there is no other.
     first = min(found, key=_rank)
     if await _is_ambiguous(context, run, first):
         return None
-    return transitions.Created(first.id, first.created_at, watched=context.callback_url(run.id) is not None)
+    return taken(context, run, first)
+
+
+def taken(context: Context, run: runs.Run, found: payloads.Details) -> transitions.Created:
+    """What was found stands for what a create would have answered."""
+    return transitions.Created(found.id, found.created_at, watched=context.callback_url(run.id) is not None)
 
 
 def _rank(found: payloads.Details) -> tuple[bool, str, str]:
@@ -48,12 +65,12 @@ def _rank(found: payloads.Details) -> tuple[bool, str, str]:
 
 
 async def _unlinked(
-    context: Context, run: runs.Run, earliest: datetime, shown: Collection[states.Status]
+    context: Context, run: runs.Run, earliest: datetime, shown: Collection[states.Status], pages: int
 ) -> AsyncIterator[payloads.Listed]:
     """Listed runs of the agent that may be the one, linked to nothing, as far back as it can have been created."""
     cursor: str | None = None
     skew = context.timing.clock_skew
-    for _ in range(PAGES):
+    for _ in range(pages):
         page = await context.upstream.list(agent_id=run.agent_id, cursor=cursor)
         known = await context.database.read(links.known, [each.id for each in page.runs])
         for listed in page.runs:
@@ -158,16 +175,16 @@ async def recall(context: Context, run: runs.Run) -> payloads.Details | None:
 
     Its agent was made for it, so all runs are looked through. Submissions that are equal may have each other's:
     only where there are no more runs than such submissions, and no other one can have made it, is it certain.
+    After a restore there may have been more of them, which are forgotten: any run of theirs is as good.
     """
-    skew = context.timing.clock_skew
-    found: list[Candidate] = []
-    async for listed in _unlinked(context, run, run.accepted_at - timedelta(seconds=skew), tuple(states.Status)):
-        details = await _details(context, listed.id)
-        if details is not None and matches(run, details, skew):
-            found.append(await candidate(context, details))
+    skew, is_restored = context.timing.clock_skew, run.restored_at is not None
+    shown = await candidates(context, run, tuple(states.Status), PAGES_BACK if is_restored else PAGES)
+    found = [await candidate(context, each) for each in shown]
     mine = [each for each in found if each.may_be_of(run, skew)]
     claimants = await _claimants(context, run, mine)
-    if not mine or len(mine) > len(claimants) or not all(_is_equal(each, run) for each in claimants):
+    if not mine or not all(is_equal(each, run) for each in claimants):
+        return None
+    if len(mine) > len(claimants) and not is_restored:
         return None
     return min(mine, key=lambda each: (str(each.details.created_at), each.details.id)).details
 
@@ -179,7 +196,7 @@ async def _claimants(context: Context, run: runs.Run, found: Sequence[Candidate]
     return [each for each in sent if any(one.may_be_of(each, context.timing.clock_skew) for one in found)]
 
 
-def _is_equal(one: runs.Run, other: runs.Run) -> bool:
+def is_equal(one: runs.Run, other: runs.Run) -> bool:
     """Whether two submissions that ask for the same prompt ask for the same in all that details don't show."""
     same_objects = list(one.object_ids or ()) == list(other.object_ids or ())
     return one.instructions == other.instructions and same_objects

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from receiver import errors
-from receiver.tasks import calling, failing, looking
+from receiver.tasks import calling, failing, looking, reclaiming
 from receiver.tasks.context import Context
 from receiver.upstream import payloads
 from storage import jobs, runs, states, transitions
@@ -29,12 +29,9 @@ async def start(context: Context, claim: jobs.Claim) -> None:
 
 
 async def _acquire(context: Context, claim: jobs.Claim, run: runs.Run) -> str | None:
-    """An upstream run for the submission, committed; None where the job is over or comes due again.
-
-    The first claim creates. Any later one may follow a create whose answer was lost, so it looks first.
-    """
-    made = await looking.look(context, run) if claim.fence > 1 else None
-    made = made or await _create(context, claim, run)
+    """An upstream run for the submission, committed; None where the job is over or comes due again."""
+    known = await _known(context, claim, run)
+    made = known.made if known.made or known.is_over else await _create(context, claim, run)
     if made is None:
         return None
     linked = await context.database.write(transitions.created, claim, made, context.clock())
@@ -42,6 +39,17 @@ async def _acquire(context: Context, claim: jobs.Claim, run: runs.Run) -> str | 
         return made.upstream_id
     await failing.not_ours(context, claim, run, made.upstream_id, linked)
     return None
+
+
+async def _known(context: Context, claim: jobs.Claim, run: runs.Run) -> reclaiming.Trace:
+    """What the upstream has of it before it is asked for one.
+
+    The first claim creates. Any later one may follow a create whose answer was lost, so it looks first; and so
+    does each where the store was restored.
+    """
+    if run.restored_at is not None:
+        return await reclaiming.trace(context, claim, run)
+    return reclaiming.Trace(await looking.look(context, run) if claim.fence > 1 else None)
 
 
 async def _create(context: Context, claim: jobs.Claim, run: runs.Run) -> transitions.Created | None:
@@ -89,7 +97,8 @@ async def _execute(context: Context, claim: jobs.Claim, run_id: str, upstream_id
     if run is None or run.cancel_requested_at is not None or run.is_terminal:
         await context.database.write(transitions.leave_to_cancel, claim, context.clock())
         return
-    if claim.fence > 1 and not await _is_queued(context, claim, upstream_id):
+    is_first = claim.fence == 1 and run.restored_at is None
+    if not is_first and not await _is_queued(context, claim, upstream_id):
         return
     try:
         await context.upstream.execute(upstream_id)

@@ -74,6 +74,8 @@ class Run(declare.Base, table=True):
     #: When all of its stream was stored that ever will be, and what is missing; null = not captured.
     captured_at: datetime | None = declare.at()
     capture_note: str | None = declare.text()
+    #: When a copy of the store was restored in which it was not started yet; null = it never was.
+    restored_at: datetime | None = declare.at()
 
 
 class RunTag(declare.Base, table=True):

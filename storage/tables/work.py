@@ -70,6 +70,12 @@ class House(declare.Base, table=True):
     #: What follows the end of a run, as the server was last told by its settings.
     notifies: bool = declare.flag()
     captures: bool = declare.flag()
+    #: When the store was last marked as restored from a copy of itself.
+    restored_at: datetime | None = declare.at()
+    #: When this was made as a copy of a store; null once it is marked as restored.
+    copied_at: datetime | None = declare.at()
+    #: The database that took over from this one, which is not to be worked on any more.
+    moved_to: str | None = declare.text()
 
 
 class Backfill(declare.Base, table=True):

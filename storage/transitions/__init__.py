@@ -5,7 +5,15 @@ rows of a fact, appends the ledger entries that tell it, and wishes the jobs tha
 nothing.
 """
 
-from storage.transitions.adoption import Acquaintance, Adopted, adopt, introduce, introduce_ended, watching
+from storage.transitions.adoption import (
+    RESTORED,
+    Acquaintance,
+    Adopted,
+    adopt,
+    introduce,
+    introduce_ended,
+    watching,
+)
 from storage.transitions.backfilling import Turned, turn
 from storage.transitions.beating import Outlook, beat, outlook
 from storage.transitions.calling import called, calling, uncalled
@@ -15,6 +23,7 @@ from storage.transitions.keys import create_key, revoke_key
 from storage.transitions.notifying import not_notified, notified, prepare, stop_notifying
 from storage.transitions.pruning import Place, Pruned, Survey, prune, survey
 from storage.transitions.receiving import accept_delivery, count_rejections, reject
+from storage.transitions.restoring import Restored, demand_own, give_up, restored
 from storage.transitions.retrying import retry, retry_all
 from storage.transitions.settling import Measures, Result, missing, record, seen_alive
 from storage.transitions.starting import (
@@ -42,6 +51,7 @@ from storage.transitions.webhooks import (
 )
 
 __all__ = [
+    "RESTORED",
     "Acquaintance",
     "Adopted",
     "Checked",
@@ -52,6 +62,7 @@ __all__ = [
     "Outlook",
     "Place",
     "Pruned",
+    "Restored",
     "Result",
     "Seen",
     "Submitted",
@@ -71,6 +82,8 @@ __all__ = [
     "count_rejections",
     "create_key",
     "created",
+    "demand_own",
+    "give_up",
     "introduce",
     "introduce_ended",
     "keep",
@@ -93,6 +106,7 @@ __all__ = [
     "request_cancel",
     "request_refresh",
     "request_secret",
+    "restored",
     "retry",
     "retry_all",
     "revoke_key",

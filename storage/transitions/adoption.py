@@ -12,6 +12,9 @@ from storage import deliveries, jobs, ledger, links, merkle, runs, states
 from storage.tables import RUNS
 from storage.transitions import settling
 
+#: Who submits what is taken back after a restore: that was forgotten.
+RESTORED = "restored"
+
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
@@ -54,6 +57,24 @@ def adopt(connection: Connection, adopted: Adopted) -> tuple[runs.Run, bool]:
     run = runs.find(connection, link.run_id)
     assert run is not None, "a link names a run that is there"
     return run, is_new
+
+
+def take_back(connection: Connection, run_id: str, upstream_id: str, at: datetime) -> runs.Run | None:
+    """A run that was submitted after the copy was made from which this store was restored is ours again.
+
+    What it was submitted as is gone, so it is adopted, under the id that it had. None where one of the ids belongs
+    to another run.
+    """
+    links.one_by_one(connection, [upstream_id])
+    if upstream_id in links.known(connection, [upstream_id]):
+        return None
+    wish = Adopted(run_id, upstream_id, RESTORED, states.Road.WATCHER, at, expected_by=None)
+    if runs.insert(connection, _row(wish)) is None:
+        return None
+    links.insert(connection, links.Link(upstream_id, run_id, states.Role.RUN), at)
+    jobs.wish(connection, [jobs.Wish(states.Kind.ADOPT, run_id, at, wish.road)])
+    deliveries.claim_unlinked(connection, upstream_id, run_id)
+    return runs.find(connection, run_id)
 
 
 def _row(adopted: Adopted) -> dict[str, Any]:

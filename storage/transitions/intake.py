@@ -98,6 +98,8 @@ def _found(connection: Connection, run_id: str) -> runs.Run:
 def request_cancel(connection: Connection, run_id: str, by: str, now: datetime) -> runs.Run | None:
     """Notes the wish. A run that the upstream does not know yet ends here and now; for any other a job asks.
 
+    Nor does one here that is marked as restored: whether the upstream knows it is not known.
+
     The answer is the run as it then stands; None where there is none. A terminal run stays as it is.
     """
     run = runs.hold(connection, run_id)
@@ -106,7 +108,10 @@ def request_cancel(connection: Connection, run_id: str, by: str, now: datetime) 
     if runs.change(connection, _unwished(run.id), {"cancel_requested_at": now}):
         wished = ledger.Entry(ledger.Kind.RUN_CANCEL_REQUESTED, now, run.id, by, {"by": by})
         ledger.append(connection, [wished])
-    if run.upstream_id is not None or not _cancel_here(connection, run.id, by, now):
+    if run.upstream_id is None and run.restored_at is not None:
+        # It may be running: its start job looks for it, and then cancels it there or here.
+        jobs.wish(connection, [jobs.Wish(states.Kind.START, run.id, now, states.Road.REQUEST)])
+    elif run.upstream_id is not None or not _cancel_here(connection, run.id, by, now):
         jobs.wish(connection, [jobs.Wish(states.Kind.CANCEL, run.id, now, states.Road.REQUEST)])
     return runs.find(connection, run.id)
 

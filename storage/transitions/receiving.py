@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import columns, database, deliveries, jobs, ledger, links, runs, states
+from storage import columns, database, deliveries, house, jobs, ledger, links, runs, states
+from storage.transitions import adoption
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class _Placed:
     def reason(self) -> str | None:
         ours = None if self.run is None else self.run.upstream_id
         named = self.delivery.upstream_id
+        if self.run is None and self.delivery.run_id is not None:
+            return f"the run of its address is not known here: {self.delivery.run_id}"
         is_about_it = named is None or ours in (named, *self.delivery.also_named)
         # A run whose upstream id is not committed yet is contradicted only by the id of another one.
         if is_about_it or (ours is None and self.other is None):
@@ -69,6 +72,7 @@ def accept_delivery(
 def _place(connection: Connection, group: Sequence[deliveries.Delivery]) -> list[_Placed]:
     """Finds the run of each by its token, or by the upstream id that a signed event names."""
     known = _known(connection, group)
+    known |= _taken_back(connection, [each for each in group if each.run_id is not None], known)
     placed = []
     for each in group:
         told = [known[id_] for id_ in (each.upstream_id, *each.also_named) if id_ in known]
@@ -94,6 +98,23 @@ def _known(connection: Connection, group: Sequence[deliveries.Delivery]) -> dict
         links.one_by_one(connection, unknown)
         known |= runs.find_many(connection, sorted(unknown))
     return known
+
+
+def _taken_back(
+    connection: Connection, group: Sequence[deliveries.Delivery], known: Mapping[str, runs.Run]
+) -> dict[str, runs.Run]:
+    """Runs whose address we once gave out and do not know, since we were restored from a copy that is older."""
+    strange = {each.run_id: each for each in reversed(group) if each.run_id not in known}
+    if not strange or house.origin(connection).restored_at is None:
+        return {}
+    found: dict[str, runs.Run] = {}
+    for run_id, each in sorted(strange.items(), key=lambda item: item[1].upstream_id or ""):
+        if run_id is None or each.upstream_id is None or each.upstream_id in known:
+            continue
+        run = adoption.take_back(connection, run_id, each.upstream_id, each.received_at)
+        if run is not None:
+            found |= {run_id: run, each.upstream_id: run}
+    return found
 
 
 def _duplicates(

@@ -7,7 +7,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
-from sqlalchemy import Connection, and_, case
+from sqlalchemy import Connection, and_, case, literal, or_
 
 from storage import deliveries, jobs, ledger, links, merkle, runs, states
 from storage.columns import instant
@@ -74,7 +74,8 @@ def _queued(connection: Connection, claim: jobs.Claim, made: Created, now: datet
     if made.agent_id is not None:
         values["agent_id"] = made.agent_id
     # An earlier create may have been answered into the void; of one call that does it all this was the answer.
-    astray = instant(now) if claim.fence > 1 else RUNS.c.stray_since
+    is_later = or_(literal(claim.fence > 1), RUNS.c.restored_at.is_not(None))
+    astray = case((is_later, instant(now)), else_=RUNS.c.stray_since)
     values["stray_since"] = case((RUNS.c.instructions.is_(None), astray), else_=None)
     return runs.change(connection, unstarted, values)
 
@@ -137,7 +138,9 @@ def refuse(
 
 
 def _may_be_astray(run: runs.Run, claim: jobs.Claim) -> bool:
-    return claim.fence > 1 if run.instructions is None else run.stray_since is not None
+    if run.instructions is not None:
+        return run.stray_since is not None
+    return claim.fence > 1 or run.restored_at is not None
 
 
 def started(connection: Connection, claim: jobs.Claim, via: str, now: datetime, expected_by: datetime) -> None:

@@ -1,0 +1,177 @@
+"""An older copy of a store takes its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from storage import errors, house, jobs, ledger, runs, states, transitions, webhooks
+from storage.database import Database
+from storage.tables import HOUSE
+from tests import life
+from tests.storage import ledgers
+
+pytestmark = pytest.mark.anyio
+
+#: When the copy takes over.
+LATER = life.at(600)
+
+
+async def restored(database: Database) -> transitions.Restored:
+    return await database.write(transitions.restored, LATER)
+
+
+async def test_what_is_submitted_and_not_started_is_marked_and_due(database: Database) -> None:
+    accepted, queued = await life.accepted(database), await life.queued(database)
+    marked = await restored(database)
+    assert (marked.accepted, marked.queued, marked.one_call, marked.is_new) == (1, 1, 0, True)
+    for run in (accepted, queued):
+        assert (await life.found(database, run.id)).restored_at == LATER
+        assert (await life.claimed(database, states.Kind.START, run.id, LATER)).run_id == run.id
+
+
+async def test_what_is_started_or_over_or_was_created_elsewhere_is_not(database: Database) -> None:
+    known = [await life.running(database), await life.settled_run(database)]
+    wish = transitions.Adopted(life.submission().id, "run_1", "backend", states.Road.REQUEST, life.NOW, None)
+    known.append((await database.write(transitions.adopt, wish))[0])
+    await restored(database)
+    assert [(await life.found(database, run.id)).restored_at for run in known] == [None] * 3
+
+
+async def test_a_call_that_may_have_been_made_counts_as_made(database: Database) -> None:
+    run = await life.accepted(database, agent_id=None, instructions="You review leases.")
+    assert (await restored(database)).one_call == 1
+    assert (await life.found(database, run.id)).stray_since == LATER
+    start = await life.claimed(database, states.Kind.START, run.id, LATER)
+    assert not await database.write(transitions.calling, start, life.at(601))
+
+
+async def test_a_lease_that_was_held_when_the_copy_was_made_holds_nobody_up(database: Database) -> None:
+    run = await life.accepted(database)
+    before = await life.claimed(database, states.Kind.START, run.id)
+    await database.write(transitions.restored, life.at(1))
+    after = await life.claimed(database, states.Kind.START, run.id, life.at(1))
+    assert after.fence == before.fence + 1
+
+
+async def test_marking_again_changes_nothing(database: Database) -> None:
+    await life.accepted(database)
+    await restored(database)
+    again = await database.write(transitions.restored, life.at(700))
+    assert (again.accepted, again.queued, again.at, again.is_new) == (0, 0, LATER, False)
+    assert [entry.kind for entry in await ledgers.entries(database, None)] == ["store.restored"]
+
+
+async def test_a_copy_of_what_was_restored_and_worked_on_is_marked_anew(database: Database) -> None:
+    await restored(database)
+    await database.write(house.beat, life.at(650))
+    assert (await database.write(transitions.restored, life.at(700))).is_new
+
+
+async def test_what_came_in_since_is_marked_as_well(database: Database) -> None:
+    await restored(database)
+    run = await life.accepted(database)
+    assert (await database.write(transitions.restored, life.at(700))).accepted == 1
+    assert (await life.found(database, run.id)).restored_at == life.at(700)
+
+
+async def test_the_ledger_tells_how_far_it_was_the_same(database: Database) -> None:
+    await life.running(database)
+    await database.write(ledger.number, 100)
+    last = await database.read(ledger.last_number)
+    assert (await restored(database)).last_number == last
+    entry = await ledgers.last(database, None)
+    assert (entry.kind, entry.actor) == ("store.restored", "operator")
+    assert entry.facts == {"accepted": 0, "queued": 0, "lastNumber": last}
+
+
+async def test_a_secret_may_have_changed_since_so_nothing_is_turned_away_for_good(database: Database) -> None:
+    await database.write(transitions.request_secret, "endpoint", "https://example.com/webhooks/case", life.NOW)
+    secret = webhooks.Secret("secret", "endpoint", b"sealed", life.NOW)
+    await database.write(transitions.learn_secret, transitions.Learned(secret, "ep_1", None), life.NOW)
+    assert (await restored(database)).awaits_secret
+    standing = await database.read(webhooks.standing)
+    assert standing is not None
+    assert standing.awaiting_since == LATER
+
+
+async def test_a_wish_to_cancel_what_may_be_running_waits_until_it_was_looked_for(database: Database) -> None:
+    run = await life.accepted(database)
+    await restored(database)
+    left = await database.write(transitions.request_cancel, run.id, "key:backend", life.at(601))
+    assert left is not None
+    assert left.status is states.ACCEPTED
+    assert await life.open_jobs(database, run.id) == ["start"]
+    start = await life.claimed(database, states.Kind.START, run.id, life.at(601))
+    await database.write(transitions.give_up, start, life.at(602))
+    assert (await life.found(database, run.id)).status is states.CANCELLED
+    assert await life.open_jobs(database, run.id) == []
+
+
+async def test_strays_of_creates_that_are_forgotten_are_looked_out_for(database: Database) -> None:
+    run = await life.accepted(database)
+    await restored(database)
+    start = await life.claimed(database, states.Kind.START, run.id, LATER)
+    assert start.fence == 1
+    await database.write(transitions.created, start, transitions.Created("run_1", LATER, watched=True), LATER)
+    assert (await life.found(database, run.id)).stray_since == LATER
+
+
+async def test_a_copy_knows_that_it_is_one_until_it_is_marked(database: Database) -> None:
+    await database.write(house.beat, life.NOW)
+    assert not await database.read(transitions.demand_own)
+    await database.write(lambda connection: connection.execute(HOUSE.update().values(copied_at=life.NOW)))
+    assert await database.read(transitions.demand_own)
+    await restored(database)
+    assert not await database.read(transitions.demand_own)
+
+
+async def test_what_was_moved_elsewhere_is_not_to_be_worked_on(database: Database) -> None:
+    await database.write(house.moved, "postgresql://db/runledger")
+    with pytest.raises(errors.Moved, match="moved to postgresql://db/runledger"):
+        await database.read(transitions.demand_own)
+    await restored(database)
+    assert not await database.read(transitions.demand_own)
+
+
+async def called_back(database: Database, run_id: str, upstream_id: str | None, key: str = "a") -> runs.Run | None:
+    delivery = life.delivery(run_id=run_id, upstream_id=upstream_id, dedupe_key=key, received_at=LATER)
+    await database.write(transitions.accept_delivery, delivery)
+    return await database.read(runs.find, run_id)
+
+
+async def test_a_callback_for_a_run_that_is_forgotten_brings_it_back_under_its_id(database: Database) -> None:
+    await restored(database)
+    lost = life.submission().id
+    run = await called_back(database, lost, "run_1")
+    assert run is not None
+    assert (run.upstream_id, run.origin, run.submitted_by) == ("run_1", states.Origin.ADOPTED, "restored")
+    assert await life.open_jobs(database, lost) == ["adopt", "settle"]
+
+
+async def test_without_a_restore_it_is_a_row_and_no_more(database: Database) -> None:
+    assert await called_back(database, life.submission().id, "run_1") is None
+
+
+@pytest.mark.parametrize("upstream_id", [None, "known"])
+async def test_it_brings_back_nothing_that_it_does_not_name_or_that_is_another_run(
+    database: Database, upstream_id: str | None
+) -> None:
+    other = await life.running(database, "known")
+    await restored(database)
+    assert await called_back(database, life.submission().id, upstream_id) is None
+    assert (await life.found(database, other.id)).upstream_id == "known"
+
+
+async def test_two_callbacks_for_one_forgotten_run_bring_back_one(database: Database) -> None:
+    await restored(database)
+    lost = life.submission().id
+    assert (await called_back(database, lost, "run_1", "a")) == (await called_back(database, lost, "run_2", "b"))
+    assert await database.read(runs.find, "run_2") is None
+
+
+async def test_the_jobs_of_a_restored_store_are_free(database: Database) -> None:
+    run = await life.accepted(database)
+    await life.claimed(database, states.Kind.START, run.id)
+    await restored(database)
+    page, _ = await database.read(jobs.page, jobs.Query(run_id=run.id), LATER)
+    assert [job.lease_owner for job in page] == [None]
