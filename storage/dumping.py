@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from psycopg import conninfo
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from storage import dialect
 
@@ -17,8 +17,9 @@ def address(url: str) -> tuple[str, str | None]:
 
 def typed(url: str) -> str:
     """The address as somebody would type it for such a tool, without the password."""
-    plain = make_url(url).set(drivername="postgresql", password=None)
-    return plain.render_as_string(hide_password=False)
+    found = make_url(url).difference_update_query(["password"])
+    plain = URL.create("postgresql", found.username, None, found.host, found.port, found.database, found.query)
+    return plain.render_as_string()
 
 
 def passfile(password: str) -> str:
