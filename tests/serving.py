@@ -3,7 +3,7 @@
 What is wanted names the settings, the fields of `Timing` that differ, bounds of the queue, of strangers and of
 connections, and where to die: `kill` is a point such as `before commit created`. Every point that is passed is
 written to `points`, one a line. Beside the log two files may come and go while it runs: `clock` holds the seconds
-by which this machine's clock is wrong, and while `full` is there an embedded database finds no more room.
+by which this machine's clock is wrong, and while `full` is there an embedded database finds no room on its disk.
 """
 
 from __future__ import annotations

@@ -10,7 +10,8 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, fields
 from functools import partial
@@ -35,7 +36,7 @@ TIMING = {
     "sweep": 0.2,
     "stray": 60.0,
     "call": 1.0,
-    "silence": 1.0,
+    "silence": 1.5,
     "readiness": 0.5,
 }
 #: Callbacks that are not taken are sent again, and are the first to tell.
@@ -166,6 +167,12 @@ def flowing(house: story.House, nonce: str, pace: float = 0.05) -> Iterator[Load
     finally:
         load.stop()
         thread.join(120)
+
+
+def at_once(*asked: Callable[[], httpx.Response]) -> list[httpx.Response]:
+    """What is answered to those who ask at the same time, in their order."""
+    with ThreadPoolExecutor(len(asked)) as pool:
+        return [each.result() for each in [pool.submit(ask) for ask in asked]]
 
 
 def name_of(url: str) -> str:

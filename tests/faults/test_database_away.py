@@ -43,10 +43,10 @@ def test_while_the_database_hangs_or_is_gone_nothing_is_promised(
         way.reset()
     houses.until_not_ready(far)
     assert httpx.get(f"{far.server.url}/healthz", timeout=60).status_code == 200
-    refused = (
-        httpx.post(callback, json={"runId": run["upstreamId"]}, timeout=60),
-        far.api.post("/v1/runs", json={"agentId": far.agent, "prompt": nonce}),
-        far.api.get(f"/v1/runs/{run['id']}"),
+    refused = houses.at_once(
+        lambda: httpx.post(callback, json={"runId": run["upstreamId"]}, timeout=60),
+        lambda: far.api.post("/v1/runs", json={"agentId": far.agent, "prompt": nonce}),
+        lambda: far.api.get(f"/v1/runs/{run['id']}"),
     )
     assert [(each.status_code, "retry-after" in each.headers) for each in refused] == [(503, True)] * 3
     way.calm()
