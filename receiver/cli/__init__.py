@@ -17,6 +17,7 @@ from receiver.cli import (
     jobs,
     keys,
     lists,
+    moving,
     one,
     prune,
     sentences,
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (serving, demo, doctor, wishes, lists, one, backfill, house, prune, copies):
+for verbs in (serving, demo, doctor, wishes, lists, one, backfill, house, prune, copies, moving):
     app.add_typer(verbs.VERBS)
 app.add_typer(jobs.VERBS, name="jobs")
 app.add_typer(keys.VERBS, name="keys")
