@@ -64,19 +64,21 @@ def test_a_database_that_is_restarted_under_load_loses_nothing(
 
 @contextmanager
 def crowded(victim: postgres.Cluster, name: str) -> Iterator[None]:
-    """Ends the connections to a database, and takes all that there are before anybody can come back."""
+    """Ends the connections to a database, and takes all that a server has before anybody can come back."""
     with contextlib.ExitStack() as stack:
         admin = stack.enter_context(victim.admin())
-        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        taken = 1
+        most: int
+        (most,) = admin.execute("SELECT current_setting('max_connections')::int").fetchone() or (0,)
 
         def take() -> bool:
-            admin.execute(end, [name])
-            try:
-                while True:
+            nonlocal taken
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            with contextlib.suppress(psycopg.OperationalError):
+                while taken < most:
                     stack.enter_context(victim.admin())
-            except psycopg.OperationalError:
-                held = admin.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [name]).fetchone()
-                return held == (0,)
+                    taken += 1
+            return taken == most
 
         until(take, why="not all connections were taken")
         yield
