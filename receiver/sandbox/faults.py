@@ -128,6 +128,9 @@ class Faults:
     error_status: int = _switch(500, readers.integer(400, 599), "the status of error_rate")
     error_shape: str = _switch("status", readers.choice(SHAPES), "the form of every error body")
     rate_limit: float = _switch(0.0, _rate, "share of API calls answered 429")
+    calls_per_minute: int = _switch(
+        1000, readers.integer(1, 1_000_000), "what x-ratelimit-limit tells and x-ratelimit-remaining counts down"
+    )
     retry_after: str = _switch(
         "", readers.retry_after, "Retry-After on 429 and 503: empty for none, N for seconds, date:N for a date"
     )

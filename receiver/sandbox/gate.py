@@ -22,7 +22,6 @@ from receiver.sandbox import answers, checks, holds, house, journal, rules
 
 _LARGEST_BODY = 16 * 1024 * 1024
 _JOURNALED_BODY = 64 * 1024
-_CALLS_PER_MINUTE = 1000
 #: Actions that let a stream flow; others need the whole answer in hand.
 _FLOWING = ("pass", "delay", "hold")
 _KEY = re.compile(rb"(?i:bearer) +sk_case_[!-~]*")
@@ -165,12 +164,13 @@ class Gate:
         return {"retry-after": wanted}
 
     def _limits(self, status: int) -> list[tuple[bytes, bytes]]:
-        """The rate-limit headers: a thousand calls a minute, counted but not enforced."""
+        """The rate-limit headers: so many calls a minute as the switch says, counted but not enforced."""
         minute = int(self._house.world.clock() // 60)
         used = self._minute[1] + 1 if self._minute[0] == minute else 1
         self._minute = (minute, used)
-        left = 0 if status == 429 else max(0, _CALLS_PER_MINUTE - used)
-        values = {"limit": _CALLS_PER_MINUTE, "remaining": left, "reset": (minute + 1) * 60}
+        most = self._house.chaos.faults.calls_per_minute
+        left = 0 if status == 429 else max(0, most - used)
+        values = {"limit": most, "remaining": left, "reset": (minute + 1) * 60}
         return [(f"x-ratelimit-{name}".encode(), str(value).encode()) for name, value in values.items()]
 
     def _named(self, scope: Scope) -> tuple[str | None, str | None]:

@@ -115,6 +115,14 @@ def test_the_rate_limit_tells_when_to_return_or_not(sandbox: Sandbox, api: httpx
     assert 50 < at.timestamp() - time.time() < 70
 
 
+def test_how_many_calls_a_minute_are_told_is_a_switch(sandbox: Sandbox, api: httpx.Client) -> None:
+    """The count goes down to none and stays there; nothing is refused."""
+    sandbox.faults(calls_per_minute=1)
+    response = api.get("/agent/v1/run")
+    assert (response.status_code, response.headers["x-ratelimit-limit"]) == (200, "1")
+    assert response.headers["x-ratelimit-remaining"] == "0"
+
+
 @pytest.mark.parametrize("switch", ["malformed", "truncated"])
 def test_a_spoiled_answer_is_a_200_that_is_not_json(sandbox: Sandbox, api: httpx.Client, switch: str) -> None:
     """The work is done, the body cannot be read."""
