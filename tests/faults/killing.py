@@ -18,17 +18,18 @@ PAIRED, NIPPED = 0.15, 0.12
 NIPPED_AFTER = (0.0, 0.8)
 #: How often a process that ends at its start is started again.
 STARTS = 5
-#: Seconds between two looks at the leases.
-LOOK = 0.2
+#: Seconds between two looks at the leases; for which they are looked at after the last kill.
+LOOK, LONGEST = 0.2, 120.0
 
-Lease = tuple[int, int]
+#: Whose work a job is: of a run, or of the house, which comes after it; its key, and its fence.
+Lease = tuple[str, int, int]
 
 
 @dataclass
 class Kill:
     """A SIGKILL. Seconds, after it: `moved` is when the last of the jobs that were leased at that moment, by
-    whomever, was done, given back or claimed anew. `down` is how long the replica was left dead, `start` how long
-    it then took until it answered; None where it was killed before.
+    whomever, was done, given back or claimed anew, by whose work it is. `down` is how long the replica was left
+    dead, `start` how long it then took until it answered; None where it was killed before.
     """
 
     replica: int
@@ -37,7 +38,7 @@ class Kill:
     others_down: int = 0
     leased: int = 0
     down: float = 0.0
-    moved: float | None = None
+    moved: dict[str, float] = field(default_factory=dict)
     start: float | None = None
     left: frozenset[Lease] = frozenset()
     began: float = field(default_factory=time.monotonic)
@@ -93,7 +94,6 @@ class Killer:
         await asyncio.to_thread(victim.process.kill)
         kill.left = await asyncio.to_thread(leases, victim.process)
         kill.leased = len(kill.left)
-        kill.moved = None if kill.left else 0.0
         await asyncio.sleep(kill.down)
         if self._chance.random() < NIPPED and not self._is_over:
             await asyncio.to_thread(victim.process.begin)
@@ -120,8 +120,8 @@ class Killer:
         await asyncio.gather(*(asyncio.to_thread(each.process.stop) for each in self._replicas))
 
     async def watch(self, until: asyncio.Event) -> None:
-        """Looks at the leases until then, and on until all that were held at a kill have moved on."""
-        while not until.is_set() or self._waiting():
+        """Looks at the leases until then, and a while longer where some that were held at a kill still are."""
+        while not until.is_set() or (self._waiting() and self.kills[-1].since < LONGEST):
             await asyncio.sleep(LOOK)
             waiting = self._waiting()
             if waiting:
@@ -134,13 +134,11 @@ class Killer:
 
 def _move_on(waiting: Sequence[Kill], now: frozenset[Lease]) -> None:
     for kill in waiting:
+        kill.moved |= dict.fromkeys((of for of, _, _ in kill.left - now), kill.since)
         kill.left &= now
-        if not kill.left:
-            kill.moved = kill.since
 
 
 def leases(at: server.Server) -> frozenset[Lease]:
     """The jobs that are leased just now, each with its fence: that grows with every claim."""
-    return frozenset(
-        (row["seq"], row["fence"]) for row in at.rows("SELECT seq, fence FROM jobs WHERE lease_owner IS NOT NULL")
-    )
+    held = at.rows("SELECT run_id, seq, fence FROM jobs WHERE lease_owner IS NOT NULL")
+    return frozenset(("a run" if row["run_id"] else "the house", row["seq"], row["fence"]) for row in held)

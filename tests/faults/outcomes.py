@@ -77,7 +77,7 @@ def _struck(runs: Iterable[Row], kills: Sequence[killing.Kill]) -> list[Row]:
 def _facts(played: scene.Scene, kills: Sequence[killing.Kill], runs: Sequence[Row]) -> dict[str, str]:
     tally, journal = played.tally, played.journal
     lasted = [(run["settled_at"] - run["accepted_at"]).total_seconds() for run in runs if run["settled_at"]]
-    moved = [kill.moved for kill in kills if kill.leased and kill.moved is not None]
+    moved = {of: [kill.moved[of] for kill in kills if of in kill.moved] for of in ("a run", "the house")}
     starts = [kill.start for kill in kills if kill.start is not None]
     sent = sum(count for what, count in journal.sent.items() if not what.endswith("dropped"))
     return {
@@ -89,7 +89,8 @@ def _facts(played: scene.Scene, kills: Sequence[killing.Kill], runs: Sequence[Ro
         "not answered or 503, and sent again": f"{tally.unanswered.total() + tally.busy.total():,}",
         "submissions acknowledged, stored": f"{_known(played):,}, {len(runs):,}",
         "deliveries acknowledged": f"{len(played.receipts) + journal.acknowledged.total():,}",
-        "recovery: jobs leased at a kill are taken over": _seconds(moved),
+        "recovery: what was leased of runs is taken over": _seconds(moved["a run"]),
+        "recovery: the sweep, where it was leased": _seconds(moved["the house"]),
         "a process that starts again answers": _seconds(starts),
         "from acceptance to the stored result": _seconds(lasted),
         "longest time in which nobody was answered 2xx": f"{tally.longest_silence:.1f} s",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from tests.faults import judge, outcomes, report, scene
 #: How many servers share a database.
 REPLICAS = {"sqlite": 1, "postgresql": 3}
 REPORT = Path(__file__).parent / "REPORT.md"
+#: Where logs, and the file of an embedded database, are kept if something was found.
+KEPT = report.ROOT / ".faults"
 
 
 def main() -> int:
@@ -54,7 +57,7 @@ def _asked() -> argparse.Namespace:
 
 @contextmanager
 def _site(kind: str) -> Iterator[server.Site]:
-    """A folder with a fresh database. The log of the servers stays where something was found."""
+    """A folder with a fresh database."""
     with tempfile.TemporaryDirectory(prefix=f"runledger-faults-{kind}-") as folder:
         if kind == "sqlite":
             yield server.Site(Path(folder))
@@ -77,7 +80,10 @@ async def _played(kind: str, site: server.Site, kills: int, seed: int) -> outcom
                 *(f"in the log: {each}" for each in sorted(played.complaints()) if _is_bug(each)),
             ],
         )
-        return outcomes.read(played, judge.judge(played.rows, promised))
+        findings = judge.judge(played.rows, promised)
+        if findings.all:
+            shutil.copytree(site.folder, KEPT / kind, dirs_exist_ok=True)
+        return outcomes.read(played, findings)
 
 
 def _is_bug(complaint: str) -> bool:

@@ -37,6 +37,7 @@ SWITCHES: Mapping[str, object] = {
     "retry_backoff": 0.3,
     "fail_rate": 0.1,
     "rate_limit": 0.002,
+    "calls_per_minute": 100_000,  # a window that is spent would stop all work until the next minute
     "latency": 0.01,
     "script": SCRIPT,
 }
