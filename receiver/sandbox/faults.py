@@ -129,7 +129,7 @@ class Faults:
     error_shape: str = _switch("status", readers.choice(SHAPES), "the form of every error body")
     rate_limit: float = _switch(0.0, _rate, "share of API calls answered 429")
     calls_per_minute: int = _switch(
-        1000, readers.integer(1, 1_000_000), "what x-ratelimit-limit tells and x-ratelimit-remaining counts down"
+        100_000, readers.integer(1, 1_000_000), "calls that x-ratelimit-limit tells of and that are counted down"
     )
     retry_after: str = _switch(
         "", readers.retry_after, "Retry-After on 429 and 503: empty for none, N for seconds, date:N for a date"
