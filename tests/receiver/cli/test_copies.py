@@ -158,7 +158,7 @@ def test_a_password_is_in_no_line(bare: Desk, monkeypatch: pytest.MonkeyPatch) -
 @contextmanager
 def beating(url: str) -> Iterator[None]:
     """A worker's heart, all the while."""
-    ended = threading.Event()
+    begun, ended = threading.Event(), threading.Event()
 
     async def beat() -> None:
         async with Database(url) as database:
@@ -166,9 +166,11 @@ def beating(url: str) -> Iterator[None]:
                 now = await database.read(dialect.time)
                 assert now is not None
                 await database.write(house.beat, now)
+                begun.set()
 
     thread = threading.Thread(target=lambda: asyncio.run(beat()))
     thread.start()
+    begun.wait()
     try:
         yield
     finally:
