@@ -67,7 +67,10 @@ def _opening(told: Told) -> str:
     }
 
 - commit {commit()}, seed {told.seed}, {told.kills} kills asked for
-- {os.cpu_count()} cores of {platform.machine()}, {platform.system()}, Python {platform.python_version()}
+- {os.cpu_count()} cores of {platform.machine()}, {platform.system()}, Python {
+        platform.python_version()
+    }; a load of \
+{os.getloadavg()[2]:.1f} over the last fifteen minutes: where it is above the number of cores, all times are longer
 {_item(_LOAD)}
 {_item(f"the sandbox: {upstream.DAY}")}
 {_item(_WAITS)}
