@@ -67,10 +67,7 @@ def _opening(told: Told) -> str:
     }
 
 - commit {commit()}, seed {told.seed}, {told.kills} kills asked for
-- {os.cpu_count()} cores of {platform.machine()}, {platform.system()}, Python {
-        platform.python_version()
-    }; a load of \
-{os.getloadavg()[2]:.1f} over the last fifteen minutes: where it is above the number of cores, all times are longer
+{_item(_machine())}
 {_item(_LOAD)}
 {_item(f"the sandbox: {upstream.DAY}")}
 {_item(_WAITS)}
@@ -113,6 +110,14 @@ def commit() -> str:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return told.stdout.strip() or "unknown"
+
+
+def _machine() -> str:
+    machine = (
+        f"{os.cpu_count()} cores of {platform.machine()}, {platform.system()}, Python {platform.python_version()}"
+    )
+    busy = "where it is above the number of cores, all times are longer"
+    return f"{machine}; a load of {os.getloadavg()[2]:.1f} over the last fifteen minutes: {busy}"
 
 
 def _roads(told: Told) -> str:
