@@ -78,7 +78,8 @@ class Worker:
         """Takes on due jobs; answers the seconds to wait before the next look.
 
         What asks the backend, and what reads streams, have places of their own: neither stands in the way of
-        exec and settle, however slowly they are answered. The backend's do not obey the upstream's pause.
+        exec and settle, however slowly they are answered. The backend's do not obey the upstream's pause. Nor do
+        exec and settle stand in the way of the sweep and of cancels for ever: these have one place beside them.
         """
         now = self._context.clock()
         seen = await self._context.database.read(transitions.outlook, now)
@@ -86,14 +87,14 @@ class Worker:
         # While the upstream is in trouble one job goes ahead and tries.
         is_well = seen.state.pause_streak == 0
         places = self._concurrency if is_well else 1
-        upstream_at, stream_at = (
-            _after(seen.upstream_due_at, paused_until),
-            _after(seen.stream_due_at, paused_until),
-        )
+        upstream_at = _after(seen.upstream_due_at, paused_until)
+        unhurried_at = _after(seen.unhurried_due_at, paused_until)
+        stream_at = _after(seen.stream_due_at, paused_until)
         upstream = await self._fill(group, states.UPSTREAM_LANE, places, upstream_at)
+        unhurried = await self._fill(group, states.UNHURRIED_LANE, 1 if is_well else 0, unhurried_at)
         backend = await self._fill(group, states.BACKEND_LANE, half, seen.backend_due_at)
         stream = await self._fill(group, states.STREAM_LANE, half if is_well else 0, stream_at)
-        return min(upstream, backend, stream)
+        return min(upstream, unhurried, backend, stream)
 
     async def _fill(
         self, group: asyncio.TaskGroup, lane: Sequence[int], places: int, due_at: datetime | None

@@ -91,6 +91,9 @@ PRIORITY = {
 #: The first and the last obey the upstream's pause.
 UPSTREAM_LANE, BACKEND_LANE, STREAM_LANE = (0, 1, 2, 3), (4,), (5,)
 EVERY_LANE = UPSTREAM_LANE + BACKEND_LANE + STREAM_LANE
+#: What has one place of its own beside exec and settle, so that it goes on however many of those there are. The
+#: sweep comes first here: it is due but now and then.
+UNHURRIED_LANE = (3, 1, 2)
 
 ACCEPTED, QUEUED, RUNNING, LOST = Status.ACCEPTED, Status.QUEUED, Status.RUNNING, Status.LOST
 COMPLETED, FAILED, CANCELLED, REFUSED = Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.REFUSED

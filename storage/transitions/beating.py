@@ -21,6 +21,7 @@ class Outlook:
 
     state: house.State
     upstream_due_at: datetime | None
+    unhurried_due_at: datetime | None
     backend_due_at: datetime | None
     stream_due_at: datetime | None
 
@@ -55,5 +56,5 @@ def _set_back(connection: Connection, now: datetime, until: datetime) -> None:
 
 def outlook(connection: Connection, now: datetime) -> Outlook:
     """What there is to do, and whether it may be done."""
-    lanes = (states.UPSTREAM_LANE, states.BACKEND_LANE, states.STREAM_LANE)
+    lanes = (states.UPSTREAM_LANE, states.UNHURRIED_LANE, states.BACKEND_LANE, states.STREAM_LANE)
     return Outlook(house.read(connection), *(jobs.next_due(connection, now, lane) for lane in lanes))

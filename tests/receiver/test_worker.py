@@ -39,3 +39,26 @@ async def test_a_defect_in_a_task_is_written_to_its_job_and_the_worker_goes_on(d
         working.stop()
         await task
     assert found == dict.fromkeys((first.id, second.id), "RuntimeError: a defect")
+
+
+async def test_the_sweep_goes_on_while_runs_take_every_place(database: Database) -> None:
+    """However many runs wait: nobody else finds what no callback told of."""
+    runs = [await life.running(database, f"run_{number}") for number in range(3)]
+    await database.write(jobs.wish, [jobs.Wish(states.Kind.SETTLE, run.id, life.NOW) for run in runs])
+    swept, asked = asyncio.Event(), []
+
+    async def slow(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/details"):
+            asked.append(request.url.path)
+            await swept.wait()
+        elif request.url.path == "/agent/v1/run":
+            swept.set()
+        return httpx.Response(503)
+
+    async with upstreams.answering(database, slow) as context, asyncio.timeout(30):
+        working = worker.Worker(context, 1)
+        task = asyncio.create_task(working.run())
+        await swept.wait()
+        assert len(asked) <= 1  # each of the others waits for its place
+        working.stop()
+        await task

@@ -48,6 +48,13 @@ async def test_each_lane_is_claimed_for_itself(database: Database) -> None:
     assert await claimed(database, states.UPSTREAM_LANE) == [Kind.SETTLE, Kind.SWEEP]
 
 
+async def test_of_what_is_not_hurried_the_sweep_goes_first(database: Database) -> None:
+    """Cancels and adoptions may be many; a sweep is due but now and then."""
+    kinds = (Kind.START, Kind.CANCEL, Kind.ADOPT, Kind.SWEEP)
+    await database.write(jobs.wish, [Wish(kind, "a", life.NOW) for kind in kinds])
+    assert await claimed(database, states.UNHURRIED_LANE) == [Kind.SWEEP, Kind.CANCEL, Kind.ADOPT]
+
+
 async def test_a_dead_job_is_never_due(database: Database) -> None:
     held = await died(database)
     assert await claimed(database, states.EVERY_LANE, 10**6) == []

@@ -30,9 +30,11 @@ async def test_a_heartbeat_is_heard_without_jobs(database: Database) -> None:
 
 async def test_the_outlook_tells_the_lanes_apart(database: Database) -> None:
     told = jobs.Wish(Kind.NOTIFY, "a", life.NOW, due_at=life.at(9))
-    await database.write(jobs.wish, [told, jobs.Wish(Kind.SWEEP, "", life.NOW, due_at=life.at(3))])
+    settled = jobs.Wish(Kind.SETTLE, "a", life.NOW, due_at=life.at(2))
+    await database.write(jobs.wish, [told, settled, jobs.Wish(Kind.SWEEP, "", life.NOW, due_at=life.at(3))])
     seen = await database.read(transitions.outlook, life.NOW)
-    assert (seen.upstream_due_at, seen.backend_due_at) == (life.at(3), life.at(9))
+    lanes = (seen.upstream_due_at, seen.unhurried_due_at, seen.backend_due_at)
+    assert lanes == (life.at(2), life.at(3), life.at(9))
 
 
 async def beat(database: Database, seconds: float) -> timedelta | None:
