@@ -36,8 +36,8 @@ TIMING = {
     "sweep": 0.2,
     "stray": 60.0,
     "call": 1.0,
-    "silence": 1.5,
-    "readiness": 0.5,
+    "silence": 3.0,
+    "readiness": 2.0,
 }
 #: Callbacks that are not taken are sent again, and are the first to tell.
 SWITCHES = faults.Faults(event_states=(), callback_retries=1000, retry_backoff=0.05)

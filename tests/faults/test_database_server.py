@@ -90,6 +90,7 @@ def test_while_the_database_takes_no_more_connections_nothing_is_promised(
 ) -> None:
     run = house.submit(nonce)
     judge(house, nonce)
+    until(lambda: house.deliveries(run))  # the sweep may have been first
     callback = house.callback(nonce)
     with crowded(victim, houses.name_of(house.server.site.url)):
         houses.until_not_ready(house)

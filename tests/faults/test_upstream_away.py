@@ -23,7 +23,7 @@ def test_a_slow_way_to_the_upstream_is_no_trouble(far: houses.Far, nonce: str) -
     for _ in range(3):
         assert far.submit(nonce)["status"] == "accepted"
     judge(far, nonce, records=3, execs=3)
-    assert far.ready() == (200, [])
+    far.until_ready()
 
 
 @pytest.mark.parametrize("how", ROUGH)
@@ -34,7 +34,7 @@ def test_while_the_way_to_the_upstream_is_broken_runs_are_accepted_and_wait(
         for name, value in ROUGH[how].items():
             setattr(far.upstream_way, name, value)
         far.upstream_way.reset()
-        assert "the upstream is not asked now" in " ".join(far.until_troubled())
+        until(lambda: "the upstream is not asked now" in " ".join(far.ready()[1]), why="the trouble was not told")
         accepted = load.submitted
         until(lambda: load.submitted > accepted + 2)
         far.calm()
