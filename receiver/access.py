@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from receiver import errors
-from storage import database, keys
+from storage import database, keys, states
 from storage import errors as storage_errors
 
 #: `last_used_at` is raised at most this often.
@@ -26,8 +26,6 @@ USED_EVERY = timedelta(minutes=1)
 _TEXT = re.compile(r"rl_([a-z0-9]{1,32})_([A-Za-z0-9_-]{43})")  # 43 characters of base64url hold 256 bits
 _BEARER = re.compile(r"bearer +([!-~]+) *", re.IGNORECASE | re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9 _.@-]{1,64}")
-#: What we submit by ourselves stands under these names; the backend is not told of every run of theirs.
-_OUR_OWN = frozenset({"sweep", "backfill"})
 _NO_SECRET = hashlib.sha256(b"").hexdigest()
 
 
@@ -65,7 +63,7 @@ def mint(name: str, scopes: Iterable[str], now: datetime) -> tuple[keys.Key, str
     """A new key to be stored, and its text, which is shown once. Raises UnusableKey."""
     if _NAME.fullmatch(name) is None or not name.strip():
         raise errors.UnusableKey("a key's name is 1 to 64 characters of A-Z a-z 0-9 space _ . @ -")
-    if name in _OUR_OWN:
+    if name in frozenset(states.Submitter):  # the backend is not told of every run of ours
         raise errors.UnusableKey(f"runs of our own stand under the name {name!r}: choose another one")
     wanted = tuple(dict.fromkeys(scopes))
     if not wanted or not set(wanted) <= set(Scope):

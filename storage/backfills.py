@@ -11,8 +11,6 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, up
 from storage import dialect, states
 from storage.tables import BACKFILLS, JOBS, RUNS
 
-#: By whom the runs of a backfill are submitted.
-SUBMITTER = "backfill"
 #: A run whose fetch failed so often by itself is not waited for any more.
 TRIES = 3
 #: Ids that are told by name.
@@ -98,7 +96,7 @@ def from_the_top(connection: Connection, walk: Walk) -> Walk:
 
 def left(connection: Connection) -> Left:
     """What the backfills have taken and nobody has fetched yet."""
-    waiting = and_(RUNS.c.submitted_by == SUBMITTER, RUNS.c.status == states.ACCEPTED.value)
+    waiting = and_(RUNS.c.submitted_by == states.Submitter.BACKFILL.value, RUNS.c.status == states.ACCEPTED.value)
     failed = select(RUNS.c.upstream_id).where(waiting, _keeps_failing()).order_by(RUNS.c.seq)
     return Left(_count(connection, waiting), list(connection.execute(failed).scalars()))
 
@@ -110,7 +108,7 @@ def _keeps_failing() -> ColumnElement[bool]:
 
 def outcome(connection: Connection, since: datetime) -> Outcome:
     """How the runs ended that backfills have taken since then."""
-    taken = and_(RUNS.c.submitted_by == SUBMITTER, RUNS.c.accepted_at >= since)
+    taken = and_(RUNS.c.submitted_by == states.Submitter.BACKFILL.value, RUNS.c.accepted_at >= since)
     reported = RUNS.c.status.in_([status.value for status in sorted(states.REPORTED)])
     refused = and_(taken, RUNS.c.status == states.REFUSED.value)
     stored, gone = _count(connection, and_(taken, reported)), _count(connection, refused)

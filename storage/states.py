@@ -60,6 +60,14 @@ class Role(StrEnum):
     ORPHAN = "orphan"
 
 
+class Submitter(StrEnum):
+    """By whom a run is submitted that no API key submitted. No key has such a name."""
+
+    SWEEP = "sweep"
+    BACKFILL = "backfill"
+    RESTORED = "restored"
+
+
 class Kind(StrEnum):
     """The kinds of work in `jobs`."""
 

@@ -8,10 +8,14 @@ from receiver import errors
 from receiver.tasks import failing, settling, watching
 from receiver.tasks.context import Context
 from receiver.upstream import client, payloads
-from storage import backfills, jobs, runs, states, transitions
+from storage import jobs, runs, states, transitions
 
 #: Who acted, in the ledger's words, where no key did.
-ACTORS = {"sweep": "worker", transitions.RESTORED: "worker", backfills.SUBMITTER: "operator"}
+ACTORS: dict[str, str] = {
+    states.Submitter.SWEEP: "worker",
+    states.Submitter.RESTORED: "worker",
+    states.Submitter.BACKFILL: "operator",
+}
 #: What the upstream answers about a run that it does not have, or no longer.
 GONE = frozenset({404, 410})
 

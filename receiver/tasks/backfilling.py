@@ -104,7 +104,7 @@ def _is_asked_for(listed: payloads.Listed, walk: backfills.Walk) -> bool:
 
 def _adopted(listed: payloads.Listed, now: datetime) -> transitions.Adopted:
     """Nothing is expected of it: it has ended."""
-    return transitions.Adopted(ids.new(now), listed.id, backfills.SUBMITTER, states.Road.SWEEP, now, None)
+    return transitions.Adopted(ids.new(now), listed.id, states.Submitter.BACKFILL, states.Road.SWEEP, now, None)
 
 
 async def fetch(context: Context, owner: str, places: int) -> bool:

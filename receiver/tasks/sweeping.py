@@ -138,7 +138,9 @@ async def _parent(context: Context, alike: Sequence[runs.Run], upstream_id: str)
 async def _adopt(context: Context, upstream_id: str) -> None:
     now = context.clock()
     expected_by = now + timedelta(seconds=context.timing.hard_limit + context.timing.overdue)
-    wish = transitions.Adopted(ids.new(now), upstream_id, "sweep", states.Road.SWEEP, now, expected_by)
+    wish = transitions.Adopted(
+        ids.new(now), upstream_id, states.Submitter.SWEEP, states.Road.SWEEP, now, expected_by
+    )
     await context.database.write(transitions.adopt, wish)
 
 

@@ -6,7 +6,6 @@ nothing.
 """
 
 from storage.transitions.adoption import (
-    RESTORED,
     Acquaintance,
     Adopted,
     adopt,
@@ -51,7 +50,6 @@ from storage.transitions.webhooks import (
 )
 
 __all__ = [
-    "RESTORED",
     "Acquaintance",
     "Adopted",
     "Checked",

@@ -12,9 +12,6 @@ from storage import deliveries, jobs, ledger, links, merkle, runs, states
 from storage.tables import RUNS
 from storage.transitions import settling
 
-#: Who submits what is taken back after a restore: that was forgotten.
-RESTORED = "restored"
-
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
@@ -68,7 +65,7 @@ def take_back(connection: Connection, run_id: str, upstream_id: str, at: datetim
     links.one_by_one(connection, [upstream_id])
     if upstream_id in links.known(connection, [upstream_id]):
         return None
-    wish = Adopted(run_id, upstream_id, RESTORED, states.Road.WATCHER, at, expected_by=None)
+    wish = Adopted(run_id, upstream_id, states.Submitter.RESTORED, states.Road.WATCHER, at, expected_by=None)
     if runs.insert(connection, _row(wish)) is None:
         return None
     links.insert(connection, links.Link(upstream_id, run_id, states.Role.RUN), at)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, func
 
-from storage import backfills, columns, house, jobs, ledger, merkle, runs, states
+from storage import columns, house, jobs, ledger, merkle, runs, states
 from storage.tables import RUNS
 
 #: The measures that the terminal entry repeats: facts in the ledger by the columns they come from.
@@ -71,7 +71,7 @@ def _follow(connection: Connection, run_id: str, at: datetime) -> None:
     if run is None:
         return
     kinds = []
-    if wanted.notifies and run.submitted_by != backfills.SUBMITTER:  # those have been over for long
+    if wanted.notifies and run.submitted_by != states.Submitter.BACKFILL:  # those have been over for long
         kinds.append(states.Kind.NOTIFY)
     if wanted.captures and run.upstream_id is not None:
         kinds.append(states.Kind.CAPTURE)

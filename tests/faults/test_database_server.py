@@ -11,6 +11,7 @@ import httpx2 as httpx
 import psycopg
 import pytest
 
+from receiver.sandbox import faults
 from tests import postgres
 from tests.faults import houses
 from tests.faults.conftest import Sites
@@ -40,8 +41,11 @@ def shaken(sites: Sites, request: pytest.FixtureRequest) -> Iterator[Callable[[s
 
 
 @pytest.fixture
-def house(shaken: Callable[[str], story.House], kind: str) -> story.House:
-    return shaken(kind)
+def house(shaken: Callable[[str], story.House], kind: str) -> Iterator[story.House]:
+    """One of them, on a good day."""
+    opened = shaken(kind)
+    yield opened
+    opened.sandbox.faults(**faults.as_json(houses.SWITCHES))
 
 
 def until_ready(house: story.House) -> None:

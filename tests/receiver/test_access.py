@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver import access, errors
-from receiver.tasks import adopting
-from storage import backfills, keys, transitions
+from storage import keys, states, transitions
 from storage.database import Database
 from tests import life
 
@@ -42,7 +41,7 @@ def test_a_key_has_a_name_that_can_be_printed(name: str) -> None:
         access.mint(name, ["read"], life.NOW)
 
 
-@pytest.mark.parametrize("name", [backfills.SUBMITTER, *adopting.ACTORS])
+@pytest.mark.parametrize("name", list(states.Submitter))
 def test_no_key_has_the_name_of_what_we_submit_ourselves(name: str) -> None:
     with pytest.raises(errors.UnusableKey, match="choose another"):
         access.mint(name, ["submit"], life.NOW)
