@@ -1,7 +1,8 @@
 """The door: synchronous statements behind two asynchronous calls, `read` and `write`.
 
 One thread owns the one write connection. It is handed everything that is waiting, runs it in one transaction,
-commits once, wakes the loop once and all are answered: a commit costs the same for one and for sixty-four.
+commits once, wakes the loop once and all are answered: a commit costs the same for one and for sixty-four. Where
+other processes write as well, as on PostgreSQL, only the calls of a list function are joined like that.
 Functions given to `write` may be run several times (a transaction that loses a race is begun anew; a group that
 fails is rolled back and replayed one by one, so that a failing member is answered alone), so they touch nothing
 but the connection.
@@ -126,8 +127,10 @@ class Database:
         self._waiting: deque[_Member] = deque()
         self._waiting_bytes = 0
         self._replays: deque[_Member] = deque()
+        self._behind = 0
         self._busy = False
         self._closing = self._hurrying = False
+        self._is_sole_writer = dialect.file_of(url) is not None
         self._idle = asyncio.Event()
         self._commits: asyncio.Future[None] | None = None
         engine = partial(
@@ -220,19 +223,28 @@ class Database:
         self._busy = True
         self._idle.clear()
         group = [self._replays.popleft()] if self._replays else self._take()
+        self._behind = len(self._waiting)
         done = self._writer.submit(self._commit, group)
         done.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._finish, group, done))
 
     def _take(self) -> list[_Member]:
-        """The next group, in order of arrival, within the limits but never empty."""
-        group = [self._waiting.popleft()]
-        weight = group[0].weight
-        while self._waiting and len(group) < self._limits.group:
-            weight += self._waiting[0].weight
-            if weight > self._limits.group_bytes:
+        """The next group, in order of arrival, within the limits but never empty.
+
+        Calls that lock rows wait for those of other processes, and each does so in an order of its own: where
+        there are other writers a list function's calls go together, and any other one alone.
+        """
+        first = self._waiting[0].function
+        most = self._limits.group if self._is_sole_writer or isinstance(first, Batch) else 1
+        group, weight, passed = list[_Member](), 0, list[_Member]()
+        while self._waiting and len(group) < most:
+            member = self._waiting[0]
+            joins = self._is_sole_writer or member.function is first
+            if group and joins and weight + member.weight > self._limits.group_bytes:
                 break
-            group.append(self._waiting.popleft())
-        self._waiting_bytes -= sum(member.weight for member in group)
+            weight += member.weight if joins else 0
+            (group if joins else passed).append(self._waiting.popleft())
+        self._waiting.extendleft(reversed(passed))
+        self._waiting_bytes -= weight
         return group
 
     def _commit(self, group: list[_Member]) -> None:
@@ -276,7 +288,7 @@ class Database:
         if self._hurrying and isinstance(_ours(error), errors.Unavailable):
             self._give_up([*group, *self._replays, *self._waiting], error)
         elif len(group) == 1 and dialect.is_locked(error):
-            _answer([*group, *self._replays], error)  # or each of them would wait as long for the same lock
+            _answer([*group, *self._replays, *self._who_waited()], error)  # or each would wait as long again
             self._replays.clear()
         elif error is None or isinstance(error, errors.Unavailable) or len(group) == 1:
             _answer(group, error)
@@ -287,6 +299,12 @@ class Database:
         self._busy = False
         self._idle.set()
         self._hand_over()
+
+    def _who_waited(self) -> list[_Member]:
+        """Lets go of those who waited for as long as the last group took."""
+        waited = [self._waiting.popleft() for _ in range(self._behind)]
+        self._waiting_bytes -= sum(member.weight for member in waited)
+        return waited
 
     def _give_up(self, members: list[_Member], error: BaseException | None) -> None:
         """Takes nothing more, and says so to all who wait."""

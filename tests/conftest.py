@@ -88,6 +88,15 @@ def cluster() -> Iterator[postgres.Cluster]:
 
 BOTH = ["sqlite", "postgresql"]
 _KIND = re.compile(r"[\[-](sqlite|postgresql)[\]-]")
+#: What a test asks for that is said of one kind alone.
+_ALONE = {"file_url": "sqlite", "cluster": "postgresql", "victim": "postgresql"}
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Notes on which kind of database a test runs."""
+    found = _KIND.search(item.nodeid)
+    asked = [_ALONE[name] for name in getattr(item, "fixturenames", ()) if name in _ALONE]
+    item.user_properties.append(("database", found[1] if found else next(iter(asked), "neither")))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -95,8 +104,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     counts: Counter[tuple[str, str]] = Counter()
     for outcome in ("passed", "failed", "error", "skipped"):
         for report in terminalreporter.stats.get(outcome, ()):
-            found = _KIND.search(report.nodeid)
-            counts[outcome, found[1] if found else "neither"] += 1
+            counts[outcome, dict(report.user_properties).get("database", "neither")] += 1
     kinds = sorted({kind for _, kind in counts})
     for kind in kinds:
         told = ", ".join(f"{counts[each]} {each[0]}" for each in counts if each[1] == kind)

@@ -19,6 +19,7 @@ from tests.journeys.conftest import Sites
 from tests.journeys.judging import judge
 from tests.server import Server, answers, until
 
+pytestmark = pytest.mark.usefixtures("cluster")
 #: Leases that lapse soon after their worker.
 TIMING: dict[str, Any] = {"lease": 1.0, "heartbeat": 0.2, "sweep": 0.5}
 
