@@ -19,6 +19,19 @@ def now() -> datetime:
     return datetime.now(UTC)  # noqa: TID251 - the edge itself
 
 
+class Watched:
+    """A clock that knows the latest moment it told: what was written by it may lie ahead of what it tells now."""
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self.latest: datetime | None = None
+
+    def __call__(self) -> datetime:
+        told = self._clock()
+        self.latest = told if self.latest is None else max(self.latest, told)
+        return told
+
+
 class Shared:
     """The time of the database, which all who share it share too, whatever their machines say.
 

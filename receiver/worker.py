@@ -10,10 +10,11 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from receiver import backoff, errors, tasks
+from receiver import backoff, clock, errors, tasks
 from storage import errors as storage_errors
 from storage import jobs, states, transitions
 
@@ -25,7 +26,8 @@ class Worker:
     """Up to `concurrency` jobs at once. `run` goes on until `stop`, then drains."""
 
     def __init__(self, context: tasks.Context, concurrency: int) -> None:
-        self._context = context
+        self._clock = clock.Watched(context.clock)
+        self._context = replace(context, clock=self._clock)
         self._concurrency = concurrency
         self._owner = secrets.token_hex(6)
         self._running: dict[asyncio.Task[None], jobs.Claim] = {}
@@ -183,14 +185,18 @@ class Worker:
     async def _beat(self) -> None:
         """Renews the leases of what is under way and says that a worker is alive."""
         while True:
+            latest = self._clock.latest
             now, timing = self._context.clock(), self._context.timing
             until = now + timedelta(seconds=timing.lease)
             claims = list(self._running.values())
             ok_at, rate_limit = self._context.telemetry.heard
             log = self._context.telemetry.log
             try:
-                beaten = self._context.database.write(transitions.beat, claims, until, now, ok_at, rate_limit)
+                beaten = self._context.database.write(
+                    transitions.beat, claims, until, now, latest, ok_at, rate_limit
+                )
                 if gone_back := await beaten:
+                    self._clock.latest = now
                     log.warning("clock_went_back", seconds=gone_back.total_seconds())
             except storage_errors.Unavailable as trouble:
                 log.warning("heartbeat_missed", reason=str(trouble))

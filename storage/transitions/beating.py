@@ -31,14 +31,17 @@ def beat(
     claims: Sequence[jobs.Claim],
     until: datetime,
     now: datetime,
+    latest: datetime | None,
     upstream_ok_at: datetime | None,
     rate_limit: Mapping[str, str] | None,
 ) -> timedelta | None:
     """A worker is alive, holds its jobs until `until`, and last heard this of the upstream.
 
-    Answers how far the clock went back since the heartbeat before, None where it did not.
+    Answers how far the clock went back since the heartbeat before, or since `latest`, which it told in between;
+    None where it did not.
     """
-    seen = house.read(connection).worker_seen_at
+    told = [each for each in (house.read(connection).worker_seen_at, latest) if each is not None]
+    seen = max(told, default=None)
     gone_back = None if seen is None or seen - now <= ASTRAY else seen - now
     if gone_back is not None:
         _set_back(connection, now, until)

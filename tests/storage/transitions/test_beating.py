@@ -17,13 +17,13 @@ pytestmark = pytest.mark.anyio
 async def test_a_heartbeat_holds_on_to_the_jobs(database: Database) -> None:
     run = await life.accepted(database)
     claim = await life.claimed(database, Kind.START, run.id)
-    await database.write(transitions.beat, [claim], life.at(120), life.at(50), None, None)
+    await database.write(transitions.beat, [claim], life.at(120), life.at(50), None, None, None)
     held = await database.write(jobs.claim, now=life.at(119), until=life.at(300), owner="other", limit=9)
     assert held == []
 
 
 async def test_a_heartbeat_is_heard_without_jobs(database: Database) -> None:
-    await database.write(transitions.beat, [], life.at(60), life.at(5), None, None)
+    await database.write(transitions.beat, [], life.at(60), life.at(5), None, None, None)
     seen = await database.read(transitions.outlook, life.at(5))
     assert (seen.state.worker_seen_at, seen.upstream_due_at, seen.backend_due_at) == (life.at(5), None, None)
 
@@ -37,13 +37,19 @@ async def test_the_outlook_tells_the_lanes_apart(database: Database) -> None:
     assert lanes == (life.at(2), life.at(3), life.at(9))
 
 
-async def beat(database: Database, seconds: float) -> timedelta | None:
-    return await database.write(transitions.beat, [], life.at(seconds + 20), life.at(seconds), None, None)
+async def beat(database: Database, seconds: float, latest: float | None = None) -> timedelta | None:
+    told = None if latest is None else life.at(latest)
+    return await database.write(transitions.beat, [], life.at(seconds + 20), life.at(seconds), told, None, None)
 
 
 async def test_a_heartbeat_tells_how_far_the_clock_went_back(database: Database) -> None:
     told = [await beat(database, seconds) for seconds in (0, 5, 3605, 10, 15)]
     assert told == [None, None, None, timedelta(seconds=3595), None]
+
+
+async def test_a_clock_that_went_ahead_and_back_between_two_heartbeats_is_noticed(database: Database) -> None:
+    await beat(database, 0, latest=0)
+    assert await beat(database, 5, latest=3605) == timedelta(seconds=3600)
 
 
 async def test_a_small_step_back_is_none(database: Database) -> None:
