@@ -186,5 +186,7 @@ def test_a_host_that_stops_answers_who_waits_and_lets_the_worker_drain(site: ser
         assert host.process.wait(60) in (0, -signal.SIGTERM)
         (running,) = host.behind.rows("SELECT status FROM runs")
         (held,) = host.behind.rows("SELECT count(*) AS held FROM jobs WHERE lease_until IS NOT NULL")
-    assert [(answer.status_code, answer.json()["status"]) for answer in answers] == [(202, "running")]
+    (answer,) = answers
+    # Who waits is answered at once, exec perhaps a moment later.
+    assert (answer.status_code, answer.json()["status"] in ("queued", "running")) == (202, True)
     assert (running["status"], held["held"]) == ("running", 0)
