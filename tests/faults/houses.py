@@ -33,7 +33,7 @@ TIMING = {
     "pause": 0.02,
     "pause_most": 0.05,
     "backoff_most": HOUR,
-    "sweep": 0.2,
+    "sweep": 0.5,
     "stray": 60.0,
     "call": 1.0,
     "silence": 3.0,

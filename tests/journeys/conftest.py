@@ -59,7 +59,7 @@ def slow_house(slow: Houses, kind: str) -> Iterator[story.House]:
 @pytest.fixture(scope="session")
 def sweeping(sites: Sites) -> Iterator[Houses]:
     """A server that hears callbacks and sweeps all the time."""
-    timing = {"sweep": 0.2, "stray": 60.0}
+    timing = {"sweep": 0.5, "stray": 60.0}
     with story.shared(sites, lambda site: story.opened(site, timing=timing)) as opened:
         yield opened
 
