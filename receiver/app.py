@@ -22,6 +22,7 @@ from receiver import (
     callbacks,
     clock,
     endpoint,
+    indexer,
     keyring,
     live,
     notify,
@@ -288,6 +289,7 @@ async def _employed(made: _House) -> AsyncIterator[None]:
         if made.notifier is not None:
             stack.push_async_callback(made.notifier.aclose)
         await stack.enter_async_context(_in_background(told, lambda: sealer.run(store, told, seams.timing.poll)))
+        await stack.enter_async_context(_in_background(told, lambda: indexer.run(store, told, seams.timing.poll)))
         context = tasks.Context(
             store,
             await stack.enter_async_context(_upstream(made, given.jobs * 2)),

@@ -58,6 +58,8 @@ TABLE: Mapping[type[Exception], Kind] = {
     storage_errors.Fenced: INTERNAL,
     storage_errors.BadCursor: Kind(400, "bad-cursor", "The cursor cannot be used"),
     storage_errors.BadFilter: Kind(400, "bad-parameter", "A parameter cannot be read"),
+    storage_errors.BadQuestion: Kind(400, "bad-question", "The question cannot be read"),
+    storage_errors.TooSlow: Kind(503, "too-slow", "The question takes too long", retry_after=60),
     errors.SettingsError: INTERNAL,
     errors.BadToken: Kind(404, tells=False),
     errors.BadSignature: Kind(401, "bad-signature", "The signature does not hold", tells=False),
@@ -126,7 +128,9 @@ def _evidence(error: Exception) -> dict[str, Any]:
         case storage_errors.BadCursor():
             return {"parameter": "cursor"}
         case storage_errors.BadFilter():
-            return {"parameter": error.name}
+            return {"parameter": error.name, "did_you_mean": error.meant}
+        case storage_errors.BadQuestion():
+            return {"parameter": "q", "position": error.position, "did_you_mean": error.meant}
         case errors.BadParameter():
             return {"parameter": _clean(error.name), "did_you_mean": error.meant}
         case errors.BadHeader():

@@ -26,7 +26,7 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from receiver import headers
-from storage import changes, database, deliveries, errors, house, jobs, ledger, runs, states, webhooks
+from storage import changes, database, deliveries, errors, house, jobs, ledger, runs, search, states, webhooks
 
 SETTLE_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 ENDS = frozenset(f"run.{status}" for status in states.TERMINAL)
@@ -221,6 +221,12 @@ class _Gauges:
             "Age of the oldest ledger entry without a number",
             registry=registry,
         )
+        self._unindexed = Gauge(
+            "runledger_search_queue_runs", "Runs whose words are not to be found yet", registry=registry
+        )
+        self._index_lag = Gauge(
+            "runledger_search_lag_seconds", "How long the first of these has waited", registry=registry
+        )
 
     async def read(self, store: database.Database, now: datetime) -> None:
         """Sets them all. Raises Unavailable."""
@@ -240,6 +246,9 @@ class _Gauges:
         self._worker.set(_age(state.worker_seen_at, now, math.inf))
         self._swept.set(_age(state.swept_at, now, math.inf))
         self._unnumbered.set(_age(await store.read(ledger.oldest_unnumbered), now, 0))
+        behind = await store.read(search.lag)
+        self._unindexed.set(behind.runs)
+        self._index_lag.set(_age(behind.since, now, 0))
 
 
 def _age(at: datetime | None, now: datetime, never: float) -> float:

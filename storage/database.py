@@ -66,6 +66,7 @@ class Limits:
 
     `busy_seconds` is how long a statement waits for another program's lock before it is Unavailable, and
     `silence_seconds` for a database server that says nothing at all; None where it may take all the time it needs.
+    `ask_seconds` is what a statement may take that answers a question of anybody's.
     """
 
     group: int = 64
@@ -74,6 +75,7 @@ class Limits:
     waiting_bytes: int = 64 << 20
     busy_seconds: float = 5.0
     silence_seconds: float | None = None
+    ask_seconds: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ class Database:
         url: str,
         *,
         readers: int = 2,
+        askers: int = 2,
         limits: Limits | None = None,
         observe: Callable[[Group], None] = _silent,
         pooler: bool = False,
@@ -141,8 +144,9 @@ class Database:
             pooler=pooler,
         )
         self._write_engine = engine(readonly=False, connections=1)
-        self._read_engine = engine(readonly=True, connections=readers)
+        self._read_engine = engine(readonly=True, connections=readers + askers)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
+        self._askers = ThreadPoolExecutor(askers, thread_name_prefix="asker")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="writer")
 
     async def __aenter__(self) -> Database:
@@ -156,6 +160,7 @@ class Database:
             await self._idle.wait()
         self._writer.shutdown()
         self._readers.shutdown()
+        self._askers.shutdown()
         self._write_engine.dispose()
         self._read_engine.dispose()
 
@@ -165,12 +170,22 @@ class Database:
 
     async def read(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
         """`function(connection, …)` in one snapshot. Raises Unavailable."""
+        return await self._loop.run_in_executor(self._readers, partial(self._look, None, function, *args, **kw))
 
-        def run() -> R:
-            with _translated(), self._read_engine.connect() as connection, connection.begin():
+    async def ask(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
+        """The same for a question that may be a hard one: it keeps nobody else waiting, nor its caller for ever.
+
+        Raises TooSlow as well.
+        """
+        seconds = self._limits.ask_seconds
+        return await self._loop.run_in_executor(self._askers, partial(self._look, seconds, function, *args, **kw))
+
+    def _look(self, seconds: float | None, function: Callable[..., R], /, *args: Any, **kw: Any) -> R:
+        with _translated(), self._read_engine.connect() as connection, connection.begin():
+            if seconds is None:
                 return function(connection, *args, **kw)
-
-        return await self._loop.run_in_executor(self._readers, run)
+            with dialect.deadline(connection, seconds):
+                return function(connection, *args, **kw)
 
     @overload
     async def write(self, function: Batch[A, R], member: A, /) -> R: ...

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Table, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, func, select
 
 from storage import columns, merkle
-from storage.tables import RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE
+from storage.tables import RUN_DOCUMENTS, RUN_STEPS, RUN_TOOLS, RUN_USAGE
 
 #: A run's rows are keyed `seq * ROWS + position`, so that they lie together and need no index of their own.
 ROWS = 65536
@@ -76,6 +76,34 @@ def row_bytes(row: Step | Usage) -> bytes:
     return merkle.canonical(values)
 
 
+def store_steps(connection: Connection, run_seq: int, run_id: str, steps: Sequence[Step]) -> list[Step]:
+    """`store` for steps, and the names of the tools that they used."""
+    held = set(connection.execute(_TOOLS.where(_rows(RUN_STEPS, run_seq))).scalars())
+    stored = store(connection, run_seq, run_id, steps, Step)
+    named = {step.tool_name for step in steps if step.tool_name is not None}
+    _forget_tools(connection, run_seq, held - named)
+    if new := sorted(named - held):
+        connection.execute(
+            RUN_TOOLS.insert(), [{"name": name, "run_seq": run_seq, "run_id": run_id} for name in new]
+        )
+    return stored
+
+
+def forget_tools(connection: Connection, run_seq: int) -> None:
+    """Removes the names of a run's tools, while its steps are still there."""
+    _forget_tools(connection, run_seq, set(connection.execute(_TOOLS.where(_rows(RUN_STEPS, run_seq))).scalars()))
+
+
+def _forget_tools(connection: Connection, run_seq: int, names: Iterable[str]) -> None:
+    which = and_(RUN_TOOLS.c.name == bindparam("gone"), RUN_TOOLS.c.run_seq == run_seq)
+    if gone := [{"gone": name} for name in sorted(names)]:
+        connection.execute(delete(RUN_TOOLS).where(which), gone)
+
+
+def _rows(table: Table, run_seq: int) -> ColumnElement[bool]:
+    return table.c.id.between(run_seq * ROWS, run_seq * ROWS + ROWS - 1)
+
+
 def store(
     connection: Connection, run_seq: int, run_id: str, rows: Sequence[RowT], table: type[RowT]
 ) -> list[RowT]:
@@ -89,7 +117,7 @@ def store(
     kept = [_keep_salt(row, held.get(row.position)) for row in rows]
     if held:
         target = _TABLES[table]
-        connection.execute(delete(target).where(target.c.id.between(run_seq * ROWS, run_seq * ROWS + ROWS - 1)))
+        connection.execute(delete(target).where(_rows(target, run_seq)))
     if kept:
         values = [{"id": run_seq * ROWS + row.position, "run_id": run_id, **asdict(row)} for row in kept]
         connection.execute(_TABLES[table].insert(), values)
@@ -141,6 +169,7 @@ def versions(connection: Connection, run_id: str) -> int:
 
 _TABLES: dict[type[Any], Table] = {Step: RUN_STEPS, Usage: RUN_USAGE}
 _DOCUMENT = [RUN_DOCUMENTS.c[each.name] for each in fields(Document)]
+_TOOLS = select(RUN_STEPS.c.tool_name).where(RUN_STEPS.c.tool_name.is_not(None)).distinct()
 _LAST = (
     select(RUN_DOCUMENTS.c.version, RUN_DOCUMENTS.c.body_sha256).order_by(RUN_DOCUMENTS.c.version.desc()).limit(1)
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +29,8 @@ KINDS = {
     "bytea": "bytes",
     "boolean": "flag",
 }
+#: How the names of tables begin that are made of others.
+DERIVED = ("passage", "search_", "rollup_")
 #: Rows that are fetched at once.
 ROWS = 64
 #: Integers below are the same to all readers of JSON; from the other one on they are no floats any more.
@@ -67,10 +69,15 @@ def compare(file: str, server: psycopg.Connection, advance: Advance) -> Iterator
     with closing(sqlite3.connect(file)) as embedded:
         named = {row[0] for row in embedded.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         found = _tables(server)
-        for name in sorted(named - found.keys() - {"sqlite_sequence"}):
+        for name in sorted(named - found.keys() - {"sqlite_sequence"} - _derived(named)):
             yield Compared(name, (1, 0), ("", "-"), "all of it")
         for table in found.values():
             yield _compare(table, _embedded(embedded, table), _served(server, table), advance)
+
+
+def _derived(names: Iterable[str]) -> set[str]:
+    """Those of tables that are made of others: they are as good when they are made anew."""
+    return {name for name in names if name.startswith(DERIVED)}
 
 
 def _tables(server: psycopg.Connection) -> dict[str, Table]:
@@ -84,14 +91,14 @@ def _tables(server: psycopg.Connection) -> dict[str, Table]:
         "WHERE c.constraint_type = 'PRIMARY KEY' AND c.table_schema = current_schema() "
         "ORDER BY k.table_name, k.ordinal_position"
     ).fetchall()
-    names = sorted({name for name, _, _ in described})
+    names = {name for name, _, _ in described}
     return {
         name: Table(
             name,
             {column: KINDS[kind] for each, column, kind in described if each == name},
             tuple(column for each, column in keys if each == name),
         )
-        for name in names
+        for name in sorted(names - _derived(names))
     }
 
 

@@ -69,7 +69,25 @@ class BadCursor(StorageError):
 class BadFilter(StorageError):
     """A filter value that cannot be read; `name` is the parameter, the message says what is expected."""
 
-    def __init__(self, name: str, message: str) -> None:
+    def __init__(self, name: str, message: str, meant: str | None = None) -> None:
         super().__init__(f"{name}: {message}")
         self.name = name
         self.message = message
+        self.meant = meant
+
+
+class BadQuestion(StorageError):
+    """A `question` in the filter language that cannot be read, and the character from which it is wrong.
+
+    `meant` is what was likely meant there.
+    """
+
+    def __init__(self, question: str, position: int, message: str, meant: str | None = None) -> None:
+        super().__init__(message)
+        self.question = question
+        self.position = position
+        self.meant = meant
+
+
+class TooSlow(StorageError):
+    """A statement did not come to its end within its time."""

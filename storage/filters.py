@@ -1,182 +1,328 @@
-"""What a list of runs can be asked for: reading filter values, and their conditions in SQL.
+"""The filter language: one grammar for the API, the command line and whatever asks later. Pure.
 
-Values: `v`, `>v`, `>=v`, `<v`, `<=v`, `a..b`. Costs are dollars, durations carry a unit (`90s`, `2m`, `1.5h`,
-`250ms`; a bare number is seconds), instants are RFC 3339, a date, or an age (`-7d`, `-12h`).
+    status:failed,cancelled cost:>0.50 created:>-7d tag.client:acme (tool:webfetch OR has:failure_reason)
+    -model:anthropic/* "force majeure"
+
+What stands side by side must all hold, `OR` joins alternatives as commas do within a name, `-` is not. A word
+without a name is looked for in the texts of a run, words in quotes beside each other; `*` at the end of a word or
+value stands for whatever follows.
 """
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import NoReturn
 
-from sqlalchemy import ColumnElement, select
+from storage import errors, spans, states, words
 
-from storage import errors, states
-from storage.tables import RUN_TAGS, RUNS
+#: Characters of a question; parts of one, and how deep they may stand within each other.
+LENGTH, PARTS, DEPTH = 4000, 100, 20
+#: Words of a phrase.
+PHRASE = 16
 
-_RANGE = re.compile(r"(>=|<=|>|<)?\s*(.+)", re.DOTALL)
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
-_DAY = timedelta(days=1) - timedelta.resolution
-_SECONDS = {
-    "ms": Decimal("0.001"),
-    "s": Decimal(1),
-    "m": Decimal(60),
-    "h": Decimal(3600),
-    "d": Decimal(86400),
+
+@dataclass(frozen=True, slots=True)
+class All:
+    """Every part holds; without parts that is so for every run."""
+
+    parts: tuple[Expression, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One of the parts holds, or more."""
+
+    parts: tuple[Expression, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Not:
+    """The part does not hold, or what it asks for is not known."""
+
+    part: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A text that is asked for, or the beginning of it."""
+
+    text: str
+    open_ended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Is:
+    """What is called `name` is one of these: a column's word, a tag (`tag.<key>`), a tool that was used."""
+
+    name: str
+    values: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """A measure or an instant lies within one of these."""
+
+    name: str
+    ranges: tuple[spans.Range, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Has:
+    """What is called `name` is there at all."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Says:
+    """A text of the run says so."""
+
+    phrase: words.Phrase
+
+
+Expression = All | Either | Not | Is | Within | Has | Says
+#: What every run answers to.
+EVERYTHING = All()
+
+#: Names of which the values are known.
+CHOICES: dict[str, type[StrEnum]] = {
+    "status": states.Status,
+    "origin": states.Origin,
+    "settled_by": states.Road,
 }
-_AMOUNT = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ms|s|m|h|d)?", re.ASCII)
+#: Names with any value; those of tags begin with TAG.
+WORDS = ("agent", "model", "submitted_by", "tool")
+TAG = "tag."
+_READERS: dict[str, Callable[[str, str, datetime], spans.Range]] = {
+    "created": spans.instants,
+    "settled": spans.instants,
+    "cost": lambda name, text, _now: spans.micros(name, text),
+    "duration": lambda name, text, _now: spans.milliseconds(name, text),
+    "tokens": lambda name, text, _now: spans.counts(name, text),
+}
+#: What may be there or not, beside tags.
+PRESENT = (
+    "agent",
+    "model",
+    "guidance",
+    "created",
+    "settled",
+    "cost",
+    "duration",
+    "tokens",
+    "output",
+    "summary",
+    "failure_reason",
+    "steps",
+)
+HAS = "has"
+NAMES = (*CHOICES, *WORDS, TAG, *_READERS, HAS)
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """Bounds of a value; None is open. `low` is inclusive unless `above`, `high` inclusive unless `below`."""
-
-    low: Any = None
-    high: Any = None
-    above: bool = False
-    below: bool = False
+def every(*parts: Expression | None) -> Expression:
+    """All of the parts that there are."""
+    there = tuple(each for each in parts if each is not None and each != EVERYTHING)
+    return there[0] if len(there) == 1 else All(there)
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which runs. Empty collections and None ask for nothing; all that is asked must hold."""
-
-    statuses: tuple[states.Status, ...] = ()
-    agents: tuple[str, ...] = ()
-    models: tuple[str, ...] = ()
-    origins: tuple[states.Origin, ...] = ()
-    settled_by: tuple[states.Road, ...] = ()
-    tags: Mapping[str, str] = field(default_factory=dict)
-    created: Range | None = None
-    settled: Range | None = None
-    cost: Range | None = None
-    duration: Range | None = None
+def value(text: str) -> Value:
+    """What a bare text asks for; a `*` alone is anything that is known."""
+    return Value(text.removesuffix("*"), text.endswith("*"))
 
 
-def instants(name: str, text: str, now: datetime) -> Range:
-    """A range of instants; a bare date means that whole day, a bare age all since then. Raises BadFilter."""
-    if text.strip().startswith("-") and ".." not in text:
-        return Range(low=_instant(name, text.strip(), now))
-    return _range(name, text, lambda value: _moments(name, value.strip(), now))
+def term(name: str, given: Sequence[Value], now: datetime) -> Expression:
+    """What one name asks for by its values, any of which will do. Raises BadFilter."""
+    if name in CHOICES:
+        return Is(name, tuple(_choice(name, each) for each in given))
+    if name in WORDS or (name.startswith(TAG) and len(name) > len(TAG)):
+        return Is(name, tuple(given))
+    if name in _READERS:
+        return Within(name, tuple(_READERS[name](name, _whole(each), now) for each in given))
+    if name == HAS:
+        looked = tuple(Has(_present(_whole(each))) for each in given)
+        return looked[0] if len(looked) == 1 else Either(looked)
+    meant = _nearest(name, NAMES)
+    hint = f"; did you mean {meant}?" if meant else ""
+    raise errors.BadFilter(name[:80], f"is no name that runs can be asked by{hint}", meant)
 
 
-def moment(name: str, text: str, now: datetime) -> datetime:
-    """The one instant that `text` names; a date is its beginning, an age (`30d`) so long ago. Raises BadFilter."""
-    given = text.strip()
-    age = _AMOUNT.fullmatch(given)
-    return _instant(name, f"-{given}" if age is not None and age[2] else given, now)
+def _choice(name: str, asked: Value) -> Value:
+    known = [each.value for each in CHOICES[name]]
+    text = _whole(asked)
+    if text in known:
+        return asked
+    meant = _nearest(text, known)
+    hint = f"did you mean {meant}?" if meant else f"it is one of {', '.join(known)}"
+    raise errors.BadFilter(name, f"{text[:40]!r} is unknown; {hint}", meant)
 
 
-def micros(name: str, text: str) -> Range:
-    """A range of costs: dollars in, micro-dollars out. Raises BadFilter."""
-    return _range(name, text.replace("$", ""), lambda value: _point(_dollars(name, value)))
+def _present(text: str) -> str:
+    if text in PRESENT or (text.startswith(TAG) and len(text) > len(TAG)):
+        return text
+    known = (*PRESENT, f"{TAG}<key>")
+    meant = _nearest(text, known)
+    hint = f"did you mean {meant}?" if meant else f"it is one of {', '.join(known)}"
+    raise errors.BadFilter(HAS, f"{text[:40]!r} is unknown; {hint}", meant)
 
 
-def milliseconds(name: str, text: str) -> Range:
-    """A range of durations in milliseconds. Raises BadFilter."""
-    return _range(name, text, lambda value: _point(int(_seconds(name, value) * 1000)))
+def _whole(asked: Value) -> str:
+    return asked.text + ("*" if asked.open_ended else "")
 
 
-def _range(name: str, text: str, read: Callable[[str], Range]) -> Range:
-    """What `text` spans, where `read` says what each value in it spans: a day has a beginning and an end."""
-    if ".." in text:
-        low, _, high = text.partition("..")
-        return Range(read(low).low if low.strip() else None, read(high).high if high.strip() else None)
-    found = _RANGE.fullmatch(text.strip())
-    if found is None:
-        raise errors.BadFilter(name, "is empty; write v, >v, >=v, <v, <=v or a..b")
-    value = read(found[2])
-    match found[1]:
-        case ">":
-            return Range(low=value.high, above=True)
-        case ">=":
-            return Range(low=value.low)
-        case "<":
-            return Range(high=value.low, below=True)
-        case "<=":
-            return Range(high=value.high)
-    return value
+def _nearest(text: str, known: Sequence[str]) -> str | None:
+    close = difflib.get_close_matches(text[:80].lower(), known, n=1, cutoff=0.6)
+    return next(iter(close), None)
 
 
-def _point(value: int) -> Range:
-    return Range(value, value)
+def parse(text: str, now: datetime) -> Expression:
+    """What a question asks for; ages count from `now`. Raises BadQuestion, which knows the character."""
+    if len(text) > LENGTH:
+        raise errors.BadQuestion(text, LENGTH, f"it is longer than {LENGTH} characters")
+    return _Parser(text, now).whole()
 
 
-def _moments(name: str, text: str, now: datetime) -> Range:
-    """The instant that `text` names, or all of the day."""
-    first = _instant(name, text, now)
-    return Range(first, first + _DAY if _DATE.fullmatch(text) else first)
+_NAME = re.compile(r"([A-Za-z_]+(?:\.[A-Za-z0-9_.-]*)?):")
+_BARE = re.compile(r"[^\s()\",]+")
+_BARE_WORD = re.compile(r"[^\s()\"]+")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+_SPACE = re.compile(r"\s*")
 
 
-def _instant(name: str, text: str, now: datetime) -> datetime:
-    if text.startswith("-"):
-        seconds = float(_seconds(name, text[1:]))
+class _Parser:
+    """Reads one question from its beginning to its end."""
+
+    def __init__(self, text: str, now: datetime) -> None:
+        self._text = text
+        self._now = now
+        self._at = 0
+        self._parts = 0
+
+    def whole(self) -> Expression:
+        found = self._alternatives(0)
+        if self._at < len(self._text):
+            self._refuse("there is no ( that it would close")
+        return found
+
+    def _alternatives(self, depth: int) -> Expression:
+        """Up to the closing parenthesis, or the end."""
+        if depth > DEPTH:
+            self._refuse(f"parentheses stand more than {DEPTH} deep")
+        found = [self._sequence(depth)]
+        while self._takes_or():
+            found.append(self._sequence(depth))
+        if len(found) > 1 and EVERYTHING in found:
+            self._refuse("OR stands between two things that are asked for")
+        return found[0] if len(found) == 1 else Either(tuple(found))
+
+    def _sequence(self, depth: int) -> Expression:
+        found: list[Expression] = []
+        while not self._is_over() and not self._sees_or():
+            found.append(self._part(depth))
+        return every(*found)
+
+    def _part(self, depth: int) -> Expression:
+        self._parts += 1
+        if self._parts > PARTS:
+            self._refuse(f"more than {PARTS} things are asked for")
+        match self._text[self._at]:
+            case "-":
+                self._at += 1
+                if self._at == len(self._text) or self._text[self._at] in " \t\r\n)":
+                    self._at -= 1
+                    self._refuse("- stands right before what is not to be")
+                if depth >= DEPTH:
+                    self._refuse(f"- and parentheses stand more than {DEPTH} deep")
+                return Not(self._part(depth + 1))
+            case "(":
+                return self._group(depth)
+        named = _NAME.match(self._text, self._at)
+        return self._named(named) if named else self._said()
+
+    def _group(self, depth: int) -> Expression:
+        opened = self._at
+        self._at += 1
+        found = self._alternatives(depth + 1)
+        if not self._text.startswith(")", self._at):
+            self._at = opened
+            self._refuse("this ( is never closed")
+        if found == EVERYTHING:
+            self._at = opened
+            self._refuse("nothing stands in these parentheses")
+        self._at += 1
+        return found
+
+    def _named(self, named: re.Match[str]) -> Expression:
+        begun, name = self._at, named[1]
+        self._at = named.end()
+        value_at = self._at
+        given = [self._value()]
+        while self._text.startswith(",", self._at):
+            self._at += 1
+            given.append(self._value())
         try:
-            return now - timedelta(seconds=seconds)
-        except OverflowError:
-            raise errors.BadFilter(name, "is out of the calendar's range") from None
-    try:
-        # A plus sign that was not escaped in a query string arrives as a space.
-        read = datetime.fromisoformat(text.strip().replace(" ", "+"))
-        return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise errors.BadFilter(
-            name, f"{text[:40]!r} is no instant; write 2026-11-23, 2026-11-23T12:00:00Z or -7d"
-        ) from None
+            return term(name, given, self._now)
+        except errors.BadFilter as error:
+            is_known = name in NAMES or name.startswith(TAG)
+            hint = "" if is_known else '; put it in "quotes" to look for it in the texts'
+            at = value_at if is_known else begun
+            raise errors.BadQuestion(self._text, at, f"{error}{hint}", error.meant) from None
 
+    def _value(self) -> Value:
+        if self._text.startswith('"', self._at):
+            return Value(self._quoted())
+        found = _BARE.match(self._text, self._at)
+        if found is None:
+            self._refuse("a value is missing here")
+        self._at = found.end()
+        return value(found[0])
 
-def _seconds(name: str, text: str) -> Decimal:
-    found = _AMOUNT.fullmatch(text.strip())
-    if found is None or Decimal(found[1]) > 10**9:
-        raise errors.BadFilter(name, f"{text[:40]!r} is no duration; write 90s, 2m, 1.5h or 250ms")
-    return Decimal(found[1]) * _SECONDS[found[2] or "s"]
+    def _said(self) -> Expression:
+        begun = self._at
+        if self._text.startswith('"', self._at):
+            given = self._quoted()
+            open_ended = self._text.startswith("*", self._at)
+            self._at += open_ended
+        else:
+            found = _BARE_WORD.match(self._text, self._at)
+            assert found is not None, "neither a space nor a parenthesis nor a quote stands here"
+            self._at = found.end()
+            given, open_ended = found[0], found[0].endswith("*")
+        told = tuple(words.words(given))
+        if not told or len(told) > PHRASE:
+            self._at = begun
+            self._refuse("no word stands here" if not told else f"a phrase has {PHRASE} words at most")
+        return Says(words.Phrase(told, open_ended))
 
+    def _quoted(self) -> str:
+        found = _QUOTED.match(self._text, self._at)
+        if found is None:
+            self._refuse("this quote is never closed")
+        self._at = found.end()
+        return re.sub(r"\\(.)", r"\1", found[1], flags=re.DOTALL)
 
-def _dollars(name: str, text: str) -> int:
-    try:
-        amount = Decimal(text.strip())
-        if amount.is_finite() and abs(amount) < 10**9:
-            return int(amount * 1_000_000)
-    except ArithmeticError:  # no number, or one beyond what a decimal holds
-        pass
-    raise errors.BadFilter(name, f"{text[:40]!r} is no amount of dollars; write 0.50")
+    def _skip(self) -> None:
+        found = _SPACE.match(self._text, self._at)
+        self._at = self._at if found is None else found.end()
 
+    def _is_over(self) -> bool:
+        self._skip()
+        return self._at == len(self._text) or self._text[self._at] == ")"
 
-def conditions(wanted: Filter) -> list[ColumnElement[bool]]:
-    """The conditions on `runs` that `wanted` stands for."""
-    runs = RUNS.c
-    listed = (
-        (runs.status, wanted.statuses),
-        (runs.agent_id, wanted.agents),
-        (runs.model, wanted.models),
-        (runs.origin, wanted.origins),
-        (runs.settled_by, wanted.settled_by),
-    )
-    bounded = (
-        (runs.created_at, wanted.created),
-        (runs.settled_at, wanted.settled),
-        (runs.cost_micros, wanted.cost),
-        (runs.duration_ms, wanted.duration),
-    )
-    found = [column.in_(values) if len(values) > 1 else column == values[0] for column, values in listed if values]
-    found += [bound for column, span in bounded if span for bound in _bounds(column, span)]
-    found += [_tagged(key, value) for key, value in sorted(wanted.tags.items())]
-    return found
+    def _sees_or(self) -> bool:
+        rest = self._text[self._at : self._at + 3]
+        return rest[:2] == "OR" and (len(rest) == 2 or rest[2] in " \t\r\n()")
 
+    def _takes_or(self) -> bool:
+        self._skip()
+        if not self._sees_or():
+            return False
+        self._at += 2
+        return True
 
-def _bounds(column: ColumnElement[Any], span: Range) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if span.low is not None:
-        found.append(column > span.low if span.above else column >= span.low)
-    if span.high is not None:
-        found.append(column < span.high if span.below else column <= span.high)
-    return found
-
-
-def _tagged(key: str, value: str) -> ColumnElement[bool]:
-    tagged = select(RUN_TAGS.c.run_seq).where(RUN_TAGS.c.key == key, RUN_TAGS.c.value == value)
-    return RUNS.c.seq.in_(tagged)
+    def _refuse(self, detail: str) -> NoReturn:
+        raise errors.BadQuestion(self._text, self._at, detail)

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Row, Table, exc, func, inspect, select, text
 
-from storage import dialect, equality, errors, house, migrations, transitions
+from storage import dialect, equality, errors, house, migrations, search, transitions
 from storage.columns import Bytes, Integer64
-from storage.tables import metadata
+from storage.tables import declare, metadata
 
 #: Rows of one statement; fewer where they may hold documents or bodies.
 ROWS, LARGE_ROWS = 500, 16
@@ -30,12 +31,14 @@ def counted(url: str) -> int:
     """How many rows there are to move. Raises SchemaMismatch, Unavailable."""
     with _begun(url) as source:
         migrations.check(source)
-        counts = (select(func.count()).select_from(table) for table in metadata.sorted_tables)
+        counts = (select(func.count()).select_from(table) for table in _tables())
         return sum(source.execute(count).scalar_one() for count in counts)
 
 
-def move(url: str, to: str, advance: Advance) -> list[equality.Compared]:
+def move(url: str, to: str, now: datetime, advance: Advance) -> list[equality.Compared]:
     """Copies all of the store at `url`, a file, into the empty database at `to`, and compares both.
+
+    What is made of other tables is made anew there: texts are found by their words once a server has indexed them.
 
     Nobody else writes to either meanwhile. From then on the file says where it was moved to. Raises Occupied where
     the database is not empty, Unequal where the two would not be the same, SchemaMismatch, Moved, Unavailable;
@@ -48,11 +51,17 @@ def move(url: str, to: str, advance: Advance) -> list[equality.Compared]:
         transitions.demand_own(source)
         with _begun(to) as target:
             _prepare(target)
-            for table in metadata.sorted_tables:
+            for table in _tables():
                 _copy(source, target, table, advance)
+            search.rebuild(target, now)
             found = _compared(file, target, advance)
         house.moved(source, dialect.shown(to))
     return found
+
+
+def _tables() -> list[Table]:
+    """What is copied, in an order in which it can be."""
+    return [table for table in metadata.sorted_tables if not declare.is_derived(table)]
 
 
 @contextmanager
@@ -72,7 +81,7 @@ def _begun(url: str) -> Iterator[Connection]:
 
 def _prepare(target: Connection) -> None:
     """Brings an empty database to the schema, and keeps everybody else out of it. Raises Occupied."""
-    ours = {table.name for table in metadata.sorted_tables}
+    ours = {table.name for table in metadata.sorted_tables} | dialect.MADE
     strange = sorted({*inspect(target).get_table_names()} - ours - {"alembic_version"})
     if strange:
         raise _occupied(strange[0])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, update
 
-from storage import columns, cursors, dialect, errors, filters, ids, states
+from storage import columns, conditions, dialect, filters, ids, states
 from storage.columns import instant
 from storage.tables import RUN_TAGS, RUNS, UPSTREAM_LINKS
 
@@ -109,26 +109,6 @@ class Run:
         return self.output is not None and self.cost_micros is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A page of runs: which, in what order (a name of SORTS, `-` for descending), how many, after what."""
-
-    wanted: filters.Filter = field(default_factory=filters.Filter)
-    sort: str = "-accepted"
-    limit: int = 50
-    cursor: str | None = None
-
-
-#: What lists can be sorted by; each has an index that ends with the key.
-SORTS = {
-    "accepted": RUNS.c.seq,
-    "created": RUNS.c.created_at,
-    "settled": RUNS.c.settled_at,
-    "cost": RUNS.c.cost_micros,
-    "duration": RUNS.c.duration_ms,
-}
-
-
 def insert(connection: Connection, row: Mapping[str, Any]) -> int | None:
     """Inserts a run; its seq, or None where a unique constraint knows it already."""
     statement = dialect.insert(connection, RUNS).values(**row).on_conflict_do_nothing()
@@ -183,11 +163,16 @@ def find_many(connection: Connection, either_ids: Sequence[str]) -> dict[str, Ru
     return found
 
 
-def among(connection: Connection, wanted: filters.Filter, run_ids: Sequence[str]) -> dict[str, Run]:
+def among(connection: Connection, wanted: filters.Expression, run_ids: Sequence[str]) -> dict[str, Run]:
     """Those of some runs of ours that are wanted, by their ids, as lists have them."""
-    chosen = select(*_LISTED).where(RUNS.c.id.in_(run_ids), *filters.conditions(wanted))
+    chosen = select(*LISTED).where(RUNS.c.id.in_(run_ids), *conditions.where(connection, wanted))
     found = [_run(row) for row in connection.execute(chosen)] if run_ids else []
     return {run.id: run for run in _with_tags(connection, found)}
+
+
+def listed(connection: Connection, rows: Iterable[Any]) -> list[Run]:
+    """Rows of LISTED as runs."""
+    return _with_tags(connection, [_run(row) for row in rows])
 
 
 def find_keyed(connection: Connection, submitted_by: str, key: str) -> Run | None:
@@ -211,51 +196,6 @@ def move(connection: Connection, run_id: str, to: states.Status, values: Mapping
 def change(connection: Connection, which: ColumnElement[bool], values: Mapping[str, Any]) -> bool:
     """Updates the rows that `which` names; whether there were any."""
     return connection.execute(update(RUNS).where(which).values(**values)).rowcount > 0
-
-
-def page(connection: Connection, query: Query) -> tuple[list[Run], str | None]:
-    """A page without prompts in full, outputs, or guidance; and the cursor of the next one, if there is one."""
-    name, descending = query.sort.lstrip("-"), query.sort.startswith("-")
-    column = SORTS[name]
-    chosen = filters.conditions(query.wanted)
-    if query.cursor is not None:
-        chosen.append(_after(column, descending, cursors.parse(query.cursor, query.sort)))
-    order = [column.desc().nulls_last() if descending else column.asc().nulls_first()]
-    if name != "accepted":
-        order.append(RUNS.c.seq.desc() if descending else RUNS.c.seq.asc())
-    rows = connection.execute(select(*_LISTED).where(*chosen).order_by(*order).limit(query.limit + 1)).all()
-    found = _with_tags(connection, [_run(row) for row in rows[: query.limit]])
-    if len(rows) <= query.limit:
-        return found, None
-    last = rows[query.limit - 1]
-    value = last.seq if name == "accepted" else getattr(last, column.name)
-    value = columns.text(value) if isinstance(value, datetime) else value
-    return found, str(cursors.Cursor(query.sort, value, last.seq))
-
-
-def _after(column: Any, descending: bool, cursor: cursors.Cursor) -> ColumnElement[bool]:
-    """What comes behind the cursor's row. Rows without a value stand last descending, first ascending."""
-    seq = RUNS.c.seq < cursor.seq if descending else RUNS.c.seq > cursor.seq
-    if column is RUNS.c.seq:
-        return seq
-    if cursor.value is None:
-        same = and_(column.is_(None), seq)
-        return same if descending else or_(same, column.is_not(None))
-    value = _value(column, cursor.value)
-    same = and_(column == value, seq)
-    return or_(column < value, same, column.is_(None)) if descending else or_(column > value, same)
-
-
-def _value(column: Any, value: str | int) -> Any:
-    """The value of a sort column as a cursor carries it: instants as text, measures as integers."""
-    try:
-        if isinstance(column.type, columns.Instant):
-            return datetime.fromisoformat(str(value)).astimezone(UTC)
-        if isinstance(value, int):
-            return value
-    except (ValueError, OverflowError):
-        pass
-    raise errors.BadCursor("the cursor is not one of ours")
 
 
 def alike(connection: Connection, agent_id: str, prompt_head: str, latest: datetime) -> list[Run]:
@@ -328,7 +268,7 @@ def overdue(connection: Connection, now: datetime) -> int:
 
 
 def _run(row: Any) -> Run:
-    values = row._asdict()
+    values = {name: row._mapping[name] for name in _NAMES}
     values["origin"], values["status"] = states.Origin(row.origin), states.Status(row.status)
     values["settled_by"] = None if row.settled_by is None else states.Road(row.settled_by)
     return Run(**values)
@@ -351,14 +291,15 @@ _CUT = {
     "guidance": func.substr(RUNS.c.guidance, 1, 0).label("guidance"),
     "instructions": func.substr(RUNS.c.instructions, 1, 0).label("instructions"),
 }
-_LISTED = [_CUT.get(name, RUNS.c[name]) for name in _NAMES]
+#: The columns of a run as lists show it.
+LISTED = [_CUT.get(name, RUNS.c[name]) for name in _NAMES]
 _BY_ID = _ALL.where(RUNS.c.id == bindparam("id"))
 _STATUS = select(RUNS.c.status).where(RUNS.c.id == bindparam("id"))
 #: Without what came back, which may be large: for comparing submissions.
 _SUBMITTED = select(
     *(RUNS.c[n] if n in ("prompt", "guidance", "instructions") else _CUT.get(n, RUNS.c[n]) for n in _NAMES)
 )
-_BY_IDS = select(*_LISTED).where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
+_BY_IDS = select(*LISTED).where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
 #: In the order in which everybody locks them.
 _PRUNED = (
     select(RUNS.c.id, RUNS.c.pruned_at)

@@ -60,6 +60,19 @@ class Role(StrEnum):
     ORPHAN = "orphan"
 
 
+class Part(StrEnum):
+    """The texts of a run that are searched, those of its steps last."""
+
+    PROMPT = "prompt"
+    GUIDANCE = "guidance"
+    OUTPUT = "output"
+    SUMMARY = "summary"
+    FAILURE_REASON = "failure_reason"
+    STEP = "step"
+    TOOL_INPUT = "tool_input"
+    TOOL_OUTPUT = "tool_output"
+
+
 class Submitter(StrEnum):
     """By whom a run is submitted that no API key submitted. No key has such a name."""
 

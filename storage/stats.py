@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from storage import dialect, filters
+from storage import conditions, dialect, filters
 from storage.tables import RUNS
 
 #: Rows of one answer at most, the most frequent first.
@@ -39,7 +39,7 @@ class Row:
     max_duration_ms: int | None
 
 
-def by(connection: Connection, what: By, wanted: filters.Filter) -> list[Row]:
+def by(connection: Connection, what: By, wanted: filters.Expression) -> list[Row]:
     """The sums of the runs that `wanted` chooses, by what `what` says; days newest first, others by count."""
     key = _key(connection, what).label("key")
     count = func.count().label("count")
@@ -54,7 +54,7 @@ def by(connection: Connection, what: By, wanted: filters.Filter) -> list[Row]:
             func.avg(RUNS.c.duration_ms),
             func.max(RUNS.c.duration_ms),
         )
-        .where(*filters.conditions(wanted))
+        .where(*conditions.where(connection, wanted))
         .group_by(key)
         .order_by(*order)
         .limit(LIMIT)

@@ -18,7 +18,7 @@ from typing import Any
 import zstandard
 from sqlalchemy import Connection, or_, update
 
-from storage import changes, deliveries, documents, ids, jobs, merkle, runs, states, transitions
+from storage import changes, deliveries, documents, ids, jobs, merkle, runs, search, states, transitions
 from storage.database import Database
 from storage.tables import JOBS
 
@@ -225,6 +225,12 @@ async def found(database: Database, run_id: str) -> runs.Run:
     run = await database.read(runs.find, run_id)
     assert run is not None
     return run
+
+
+async def indexed(database: Database) -> None:
+    """Everything that waits for it can be found by its words."""
+    while batch := await database.read(search.waiting, 50):
+        await database.write(search.index, batch)
 
 
 async def told(database: Database, run_id: str) -> list[str]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import zstandard
 
 from receiver import access, endpoint, errors, shapes
-from storage import changes, cursors, deliveries, documents, notifications, runs
+from storage import changes, cursors, deliveries, documents, lists, notifications, runs, search
 from storage import errors as storage_errors
 
 #: Deliveries of one run that its timeline shows.
@@ -23,10 +23,21 @@ Plain = endpoint.Call[None, None]
 
 async def list_runs(call: Listing) -> endpoint.Answer:
     """A page of runs, and the way to the next one."""
-    found, cursor = await call.database.read(runs.page, call.query.page(call.now))
-    lines = [shapes.RunLine.model_validate(run) for run in found]
-    page = shapes.Runs(runs=lines, has_more=cursor is not None, next_cursor=cursor)
-    return endpoint.Answer(200, page, call.link("cursor", cursor))
+    found = await call.database.ask(lists.find, call.query.page(call.now), counted=call.query.count)
+    page = shapes.Runs(
+        runs=[_line(run, found.snippets) for run in found.runs],
+        has_more=found.cursor is not None,
+        next_cursor=found.cursor,
+        total=None if found.total is None else shapes.Total.model_validate(found.total),
+        unindexed=found.unindexed,
+    )
+    return endpoint.Answer(200, page, call.link("cursor", found.cursor))
+
+
+def _line(run: runs.Run, snippets: Mapping[int, Sequence[search.Snippet]]) -> shapes.FoundRun:
+    line = shapes.RunLine.model_validate(run)
+    told = [shapes.Snippet.model_validate(each) for each in snippets.get(run.seq, ())]
+    return shapes.FoundRun(**dict(line), snippets=told)
 
 
 async def get_run(call: Plain) -> endpoint.Answer:

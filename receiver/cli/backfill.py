@@ -77,11 +77,11 @@ async def _backfill(
 ) -> None:
     from receiver import clock, settings
     from receiver.cli import opening
-    from storage import backfills, filters
+    from storage import backfills, spans
 
     given, now = settings.load(), clock.now()
     settings.demand_api_key(given)
-    earliest = None if since is None else filters.moment("since", since, now)
+    earliest = None if since is None else spans.moment("since", since, now)
     asked = backfills.Walk(_question(agent, since, status), agent, status, earliest, None, 0, 0, now, None)
     async with opening.made(given) as store, _hands(given, store) as context:
         walk = await store.write(backfills.begin, asked, anew=restart)

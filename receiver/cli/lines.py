@@ -42,7 +42,7 @@ def runs(found: Sequence[shapes.RunLine], title: str = "") -> None:
             figures.tokens(run.input_tokens, run.output_tokens),
             figures.dollars(run.cost_micros),
             figures.age(run.accepted_at, now),
-            REMOVED if run.pruned_at else figures.line(run.prompt),
+            _text(run),
             run.upstream_id or figures.NONE,
             figures.line(run.agent_id),
             figures.line(run.model),
@@ -50,6 +50,23 @@ def runs(found: Sequence[shapes.RunLine], title: str = "") -> None:
         for run in found
     ]
     _table(RUNS, rows, "No runs.", title)
+
+
+def _text(run: shapes.RunLine) -> Text | str:
+    """Where it says what was asked for, or else what it was asked."""
+    if isinstance(run, shapes.FoundRun) and run.snippets:
+        return _hit(run.snippets[0])
+    return REMOVED if run.pruned_at else figures.line(run.prompt)
+
+
+def _hit(snippet: shapes.Snippet) -> Text:
+    """`step 4 tool_output: … force majeure …`, with the hits in bold."""
+    place = snippet.part.value if snippet.step is None else f"step {snippet.step} {snippet.part.value}"
+    told = Text(f"{place}: ", "dim")
+    body = Text(figures.safe(snippet.text), style="not dim")
+    for low, high in snippet.marks:
+        body.stylize("bold", low, high)
+    return told + body
 
 
 FEED = (

@@ -21,6 +21,7 @@ VERBS = typer.Typer()
 @VERBS.command()
 def runs(
     context: typer.Context,
+    q: options.Question = None,
     status: options.Status = None,
     agent: options.Agent = None,
     model: options.Model = None,
@@ -31,23 +32,15 @@ def runs(
     settled: options.Settled = None,
     cost: options.Cost = None,
     duration: options.Duration = None,
-    sort: Annotated[
-        str,
-        typer.Option(
-            metavar="ORDER",
-            help="accepted, created, settled, cost or duration; - in front for the greatest first.",
-        ),
-    ] = "-accepted",
+    tokens: options.Tokens = None,
+    tool: options.Tool = None,
+    has: options.Has = None,
+    sort: options.Sort = "-accepted",
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
     all_of_them: options.All = False,
-    follow: Annotated[
-        bool,
-        typer.Option(
-            "--follow",
-            help="Go on: each run as it comes and changes, from now on or behind change number --cursor.",
-        ),
-    ] = False,
+    count: options.Count = False,
+    follow: options.Follow = False,
     as_json: options.Json = False,
 ) -> None:
     """List runs, newest first.
@@ -55,6 +48,7 @@ def runs(
     \b
     Examples:
       runledger runs --status failed,cancelled --created '>-7d'
+      runledger runs 'status:failed cost:>0.50 created:>-7d "force majeure"'
       runledger runs --tag matter=0042 --sort -cost --limit 10
       runledger runs --cost '>0.50' --duration '>2m' --all --json
       runledger runs --follow --status failed,refused
@@ -67,7 +61,7 @@ def runs(
     if follow:
         _follow(context, cursor, as_json)
         return
-    given = options.chosen(context) | {"sort": sort, "limit": limit, "cursor": cursor}
+    given = options.chosen(context) | {"sort": sort, "limit": limit, "cursor": cursor, "count": count}
     loop.run(listed(handlers.list_runs, shapes.RunQuery, given, "runs", lines.runs, all_of_them, as_json))
 
 
@@ -88,6 +82,7 @@ def _follow(context: typer.Context, cursor: str | None, as_json: bool) -> None:
 @VERBS.command()
 def stats(
     context: typer.Context,
+    q: options.Question = None,
     by: Annotated[
         str,
         typer.Option(
@@ -106,6 +101,9 @@ def stats(
     settled: options.Settled = None,
     cost: options.Cost = None,
     duration: options.Duration = None,
+    tokens: options.Tokens = None,
+    tool: options.Tool = None,
+    has: options.Has = None,
     as_json: options.Json = False,
 ) -> None:
     """Sum up runs: how many, what they cost, how long they took.
@@ -207,7 +205,7 @@ async def listed(
     """One page or all: objects for programs as they come, a table for people at the end."""
     from receiver.cli import asking, opening
 
-    query, found, last = asking.parameters(model, given), [], None
+    query, found, last, page = asking.parameters(model, given), list[Any](), None, None
     async with opening.existing() as store:
         async for page in asking.pages(store, handler, query, all_of_them=all_of_them):
             last = page.next_cursor
@@ -218,5 +216,16 @@ async def listed(
                     found.append(each)
     if not as_json:
         show(found)
+        _tell_beside(page)
     if last and not all_of_them:
         print(f"There are more: --all, or --cursor {last}", file=sys.stderr)
+
+
+def _tell_beside(page: Any) -> None:
+    """How many there are in all, and how many cannot be found yet, where a page tells that."""
+    from receiver.cli import figures
+
+    if total := getattr(page, "total", None):
+        print(f"{figures.count(total.count)}{'' if total.exact else '+'} in all.")
+    if unindexed := getattr(page, "unindexed", None):
+        print(f"{figures.count(unindexed)} runs are not indexed yet: their words are not found.", file=sys.stderr)

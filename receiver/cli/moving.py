@@ -36,13 +36,13 @@ def move(
     Example:
       runledger move --to postgresql://runledger@db.internal/runledger
     """
-    from receiver import settings
+    from receiver import clock, settings
     from storage import dialect, moving
 
     given = settings.load()
     _demand_way(given, to)
     with dialect.sole_server(given.url), _progress(2 * moving.counted(given.url)) as advance:
-        found = moving.move(given.url, to, advance)
+        found = moving.move(given.url, to, clock.now(), advance)
     _tell_programs(found) if as_json else _tell_people(given, found)
 
 

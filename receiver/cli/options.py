@@ -50,7 +50,33 @@ Created = Annotated[
 Settled = Annotated[str | None, typer.Option(metavar="WHEN", help="'>-12h', 2026-11-01..2026-11-30.")]
 Cost = Annotated[str | None, typer.Option(metavar="DOLLARS", help="'>0.50', 0.10..0.25.")]
 Duration = Annotated[str | None, typer.Option(metavar="TIME", help="'>2m', 90s..1.5h.")]
+Tokens = Annotated[str | None, typer.Option(metavar="NUMBER", help="Input and output: '>=10k'.")]
+Tool = Annotated[list[str] | None, typer.Option(metavar="NAME", help="A tool that was used.")]
+Has = Annotated[list[str] | None, typer.Option(metavar="WHAT", help="failure_reason, output, summary, …")]
+Question = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="QUESTION",
+        help="In the filter language, all of it in '…'; beside it the options hold.",
+        show_default=False,
+    ),
+]
 
+Sort = Annotated[
+    str,
+    typer.Option(
+        metavar="ORDER",
+        help="accepted, created, settled, cost, duration, tokens; - for the greatest first; -relevance.",
+    ),
+]
+Count = Annotated[bool, typer.Option("--count", help="Say how many there are in all.")]
+Follow = Annotated[
+    bool,
+    typer.Option(
+        "--follow",
+        help="Go on: each run as it comes and changes, from now on or behind change number --cursor.",
+    ),
+]
 Limit = Annotated[int, typer.Option(metavar="N", min=1, max=250, help="How many at most.")]
 Cursor = Annotated[
     str | None, typer.Option(metavar="CURSOR", help="The page after the one that named it.", show_default=False)
@@ -60,7 +86,22 @@ All = Annotated[bool, typer.Option("--all", help="Every page from there on.")]
 
 #: The options that choose runs.
 FILTERS = frozenset(
-    ("status", "agent", "model", "origin", "settled_by", "tag", "created", "settled", "cost", "duration")
+    (
+        "q",
+        "status",
+        "agent",
+        "model",
+        "origin",
+        "settled_by",
+        "tag",
+        "created",
+        "settled",
+        "cost",
+        "duration",
+        "tokens",
+        "tool",
+        "has",
+    )
 )
 
 

@@ -88,18 +88,17 @@ async def _prune(
     tell(found, removed, given_back)
 
 
-def _wanted(before: str, agent: list[str] | None, tag: list[str] | None) -> filters.Filter:
+def _wanted(before: str, agent: list[str] | None, tag: list[str] | None) -> filters.Expression:
     """Which runs. Raises BadFilter, BadParameter."""
-    from dataclasses import replace
-
     from receiver import clock, shapes
     from receiver.cli import asking
-    from storage import filters
+    from storage import filters, spans
 
     now, text = clock.now(), before.strip()
     spelled = f"<-{text}" if _AGE.fullmatch(text) else f"<{text}"
     chosen = asking.parameters(shapes.RunFilter, {"agent": agent, "tag": options.tags(tag)})
-    return replace(chosen.wanted(now), settled=filters.instants("settled_before", spelled, now))
+    ended = spans.instants("settled_before", spelled, now)
+    return filters.every(chosen.wanted(now), filters.Within("settled", (ended,)))
 
 
 def _demand_yes(found: transitions.Survey) -> None:
@@ -113,7 +112,7 @@ def _demand_yes(found: transitions.Survey) -> None:
         raise sentences.Complaint("nothing was removed")
 
 
-async def _remove(store: database.Database, wanted: filters.Filter, expected: int) -> transitions.Pruned:
+async def _remove(store: database.Database, wanted: filters.Expression, expected: int) -> transitions.Pruned:
     """Batch by batch. After each one others have as long at the database as it took."""
     import asyncio
     import time

@@ -23,6 +23,7 @@ _USAGE = (
     errors.BodyTooLarge,
     errors.UnusableKey,
     storage_errors.BadFilter,
+    storage_errors.BadQuestion,
     storage_errors.BadCursor,
 )
 #: Fields of a submission by the option that gives them, where the two differ.
@@ -60,6 +61,9 @@ def _told(error: Exception) -> Iterable[str]:
             yield f"{_option(error.name)}: {_small(str(error).removeprefix(error.name + ':').strip())}"
         case storage_errors.BadFilter():
             yield f"{_option(error.name)}: {error.message}"
+        case storage_errors.BadQuestion():
+            yield str(error)
+            yield from _shown(error)
         case storage_errors.BadCursor():
             yield f"--cursor: {error}"
         case errors.InvalidBody():
@@ -70,6 +74,13 @@ def _told(error: Exception) -> Iterable[str]:
             yield f"the database cannot be used now: {error}"
         case _:
             yield from str(error).splitlines()
+
+
+def _shown(error: storage_errors.BadQuestion) -> Iterable[str]:
+    """The question with a mark below the character from which it is wrong."""
+    begins = max(0, error.position - 40)
+    yield f"  {''.join(' ' if each.isspace() else each for each in error.question[begins : begins + 76])}"
+    yield f"  {' ' * (error.position - begins)}^"
 
 
 def _small(message: str) -> str:

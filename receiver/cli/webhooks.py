@@ -120,9 +120,9 @@ def _seconds(grace: str) -> int:
     import math
 
     from receiver import registration
-    from storage import filters
+    from storage import spans
 
-    span = filters.milliseconds("grace", grace)
+    span = spans.milliseconds("grace", grace)
     milliseconds = span.low
     if milliseconds is None or span.high != milliseconds or milliseconds > registration.LONGEST_GRACE * 1000:
         raise sentences.Complaint("--grace: write one duration, 30d at most, as in 24h or 0s", sentences.USAGE)

@@ -11,6 +11,7 @@ from receiver.shapes.answers import (
     Deliveries,
     Delivery,
     DeliveryWithBody,
+    FoundRun,
     Job,
     Jobs,
     Problem,
@@ -20,12 +21,14 @@ from receiver.shapes.answers import (
     Run,
     RunLine,
     Runs,
+    Snippet,
     Stats,
     StatsRow,
     Step,
     Steps,
     Timeline,
     TimelineEntry,
+    Total,
 )
 from receiver.shapes.causes import Cause, Causes, Retried
 from receiver.shapes.notification import FullRun, Notification
@@ -60,6 +63,7 @@ __all__ = [
     "DeliveryWithBody",
     "DocumentQuery",
     "EventQuery",
+    "FoundRun",
     "FullRun",
     "Job",
     "JobQuery",
@@ -77,6 +81,7 @@ __all__ = [
     "RunLine",
     "RunQuery",
     "Runs",
+    "Snippet",
     "Stats",
     "StatsQuery",
     "StatsRow",
@@ -86,5 +91,6 @@ __all__ = [
     "Submission",
     "Timeline",
     "TimelineEntry",
+    "Total",
     "WatchRequest",
 ]

@@ -46,6 +46,7 @@ class Problem(Answer):
     status: int
     detail: str | None = None
     parameter: str | None = Field(None, description="The query parameter that is at fault.")
+    position: int | None = Field(None, description="The character of the parameter from which it is wrong.")
     header: str | None = Field(None, description="The header that is at fault.")
     did_you_mean: str | None = Field(None, description="A known name that resembles the one given.")
     scope: str | None = Field(None, description="The scope that the API key lacks.")
@@ -127,7 +128,34 @@ class Run(RunLine):
 class Runs(Page):
     """A page of runs."""
 
-    runs: Sequence[RunLine]
+    runs: Sequence[FoundRun]
+    total: Total | None = Field(description="How many there are in all; null unless it is asked for.")
+    unindexed: int | None = Field(
+        description="Runs whose words are not to be found yet; null unless words are asked for."
+    )
+
+
+class FoundRun(RunLine):
+    """A run of a list."""
+
+    snippets: Sequence[Snippet] = Field(description="Where it says what was asked for.")
+
+
+class Snippet(Answer):
+    """A place in a run's texts."""
+
+    part: states.Part
+    step: int | None = Field(description="The position of the step, where it is a text of one.")
+    text: str = Field(description="What stands there, in one line.")
+    marks: Sequence[tuple[int, int]] = Field(description="The hits: characters of the text, from and to.")
+    html: str = Field(description="The same, escaped, with each hit in a mark element.")
+
+
+class Total(Answer):
+    """How many there are."""
+
+    count: int
+    exact: bool = Field(description="False where there are more than could be counted.")
 
 
 class Step(Answer):

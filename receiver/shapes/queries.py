@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from receiver.shapes.texts import Id, TagKey, TagValue
-from storage import causes, filters, jobs, runs, states, stats
+from storage import causes, filters, jobs, lists, states, stats
 
 #: The greatest integer that every reader of JSON holds exactly.
 SAFE = (1 << 53) - 1
 
 _AMOUNT = r"\$?\d{1,8}(\.\d{1,6})?"
 _SPAN = r"\d{1,9}(\.\d{1,3})?(ms|s|m|h|d)?"
+_NUMBER = r"\d{1,12}(\.\d{1,6})?[kKmM]?"
 _DAY = r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])"
 _MOMENT = rf"({_DAY}(T([01]\d|2[0-3]):[0-5]\d:[0-5]\dZ)?|-\d{{1,3}}(s|m|h|d))"
 
@@ -51,8 +52,35 @@ Created = Annotated[str, _span(_MOMENT, "When the upstream created it.", ">-7d",
 Settled = Annotated[str, _span(_MOMENT, "When its end became known here.", ">-12h", "2026-11-01..2026-11-30")]
 Cost = Annotated[str, _span(_AMOUNT, "In dollars.", ">0.50", "0.10..0.25")]
 Duration = Annotated[str, _span(_SPAN, "With a unit; a bare number is seconds.", ">2m", "90s..1.5h")]
+Tokens = Annotated[str, _span(_NUMBER, "Input and output together.", ">=10000", "10k..20k")]
+Question = Annotated[
+    str,
+    Field(
+        max_length=filters.LENGTH,
+        description="The filter language; what stands in it and the other parameters must all hold.",
+        examples=['status:failed cost:>0.50 "force majeure"'],
+    ),
+]
+Present = Annotated[
+    tuple[str, ...],
+    Field(min_length=1, max_length=100, description="What is there at all; several by commas are alternatives."),
+    BeforeValidator(_alternatives),
+    WithJsonSchema({"type": "array", "items": {"type": "string", "enum": [*filters.PRESENT]}, "minItems": 1}),
+]
 Sort = Literal[
-    "accepted", "-accepted", "created", "-created", "settled", "-settled", "cost", "-cost", "duration", "-duration"
+    "accepted",
+    "-accepted",
+    "created",
+    "-created",
+    "settled",
+    "-settled",
+    "cost",
+    "-cost",
+    "duration",
+    "-duration",
+    "tokens",
+    "-tokens",
+    "-relevance",
 ]
 
 
@@ -78,21 +106,28 @@ class RunFilter(Query):
     settled: Settled | None = None
     cost: Cost | None = None
     duration: Duration | None = None
+    tokens: Tokens | None = None
+    tool: Words | None = None
+    has: Present | None = None
+    q: Question | None = None
 
-    def wanted(self, now: datetime) -> filters.Filter:
-        """The filter that is asked for; ages count from `now`. Raises BadFilter."""
-        return filters.Filter(
-            statuses=self.status or (),
-            agents=self.agent or (),
-            models=self.model or (),
-            origins=self.origin or (),
-            settled_by=self.settled_by or (),
-            tags=self.tags,
-            created=None if self.created is None else filters.instants("created", self.created, now),
-            settled=None if self.settled is None else filters.instants("settled", self.settled, now),
-            cost=None if self.cost is None else filters.micros("cost", self.cost),
-            duration=None if self.duration is None else filters.milliseconds("duration", self.duration),
-        )
+    def wanted(self, now: datetime) -> filters.Expression:
+        """What is asked for, all of it at once; ages count from `now`. Raises BadFilter, BadQuestion."""
+        named = {name: getattr(self, name) for name in _NAMES} | {
+            f"tag.{key}": self.tags[key] for key in self.tags
+        }
+        terms = [_term(name, given, now) for name, given in named.items() if given is not None]
+        return filters.every(*terms, None if self.q is None else filters.parse(self.q, now))
+
+
+_NAMES = [name for name in RunFilter.model_fields if name not in ("tags", "q")]
+
+
+def _term(name: str, given: str | Sequence[str], now: datetime) -> filters.Expression:
+    """What a parameter asks for. In those of words a * at the end stands for whatever follows."""
+    if isinstance(given, str):
+        return filters.term(name, [filters.Value(given)], now)
+    return filters.term(name, [filters.value(str(each)) for each in given], now)
 
 
 class RunQuery(RunFilter):
@@ -101,10 +136,11 @@ class RunQuery(RunFilter):
     sort: Annotated[Sort, Field(description="`-` for descending.")] = "-accepted"
     limit: Limit = 50
     cursor: Cursor | None = None
+    count: Annotated[bool, Field(description="Whether to count them all, exactly up to a bound.")] = False
 
-    def page(self, now: datetime) -> runs.Query:
-        """The page that is asked for. Raises BadFilter."""
-        return runs.Query(self.wanted(now), self.sort, self.limit, self.cursor)
+    def page(self, now: datetime) -> lists.Query:
+        """The page that is asked for. Raises BadFilter, BadQuestion."""
+        return lists.Query(self.wanted(now), self.sort, self.limit, self.cursor)
 
 
 class StatsQuery(RunFilter):

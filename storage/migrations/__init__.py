@@ -27,7 +27,12 @@ def config(connection: Connection | None = None) -> Config:
 
 
 def is_of(connection: Connection, item: Any, kind: str) -> bool:
-    """Whether this kind of database has that item of the schema: some indexes are one database's alone."""
+    """Whether this kind of database has that item of the schema: some indexes are one database's alone.
+
+    What words are kept in is made by `dialect`, and no metadata tell of it.
+    """
+    if kind in ("table", "index") and "passage_words" in item.name:
+        return False
     only = item.info.get(declare.ONLY) if kind == "index" else None
     return only in (None, connection.dialect.name)
 

@@ -16,12 +16,19 @@ metadata = MetaData(naming_convention=NAMES)
 
 #: Under this an index says which database alone has it.
 ONLY = "only"
+#: Options of a table that is made of what stands in others.
+DERIVED = {"info": {"derived": True}}
 
 
 class Base(SQLModel):
     """All tables of ours share one metadata, so that constraints have names."""
 
     metadata = metadata
+
+
+def is_derived(table: Table) -> bool:
+    """Whether it is made of what stands in others, and can be made anew."""
+    return bool(table.info.get("derived"))
 
 
 def seq() -> Any:
@@ -80,10 +87,20 @@ def ordered(table: Table, *names: str) -> None:
     _each(table, names, [*before, last.desc().nulls_last()])
 
 
+def ordered_by(table: Table, name: str, sql: str) -> None:
+    """The same for an expression."""
+    made = sqlalchemy.text(f"({sql})")
+    _index(table, f"ix_{table.name}_{name}", [made], [sqlalchemy.text(f"({sql}) DESC NULLS LAST")])
+
+
 def _each(table: Table, names: tuple[str, ...], server: list[Any]) -> None:
-    name = f"ix_{table.name}_{'_'.join(names)}"
-    Index(name, *(table.c[each] for each in names), info={ONLY: "sqlite"}).ddl_if(dialect="sqlite")
-    Index(f"{name}_seq", *server, table.c.seq.desc(), info={ONLY: "postgresql"}).ddl_if(dialect="postgresql")
+    _index(table, f"ix_{table.name}_{'_'.join(names)}", [table.c[each] for each in names], server)
+
+
+def _index(table: Table, name: str, embedded: list[Any], server: list[Any]) -> None:
+    Index(name, *embedded, info={ONLY: "sqlite"}, _table=table).ddl_if(dialect="sqlite")
+    served = Index(f"{name}_seq", *server, table.c.seq.desc(), info={ONLY: "postgresql"}, _table=table)
+    served.ddl_if(dialect="postgresql")
 
 
 def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:

@@ -89,6 +89,15 @@ class RunTag(declare.Base, table=True):
     value: str = declare.text(null=False)
 
 
+class RunTool(declare.Base, table=True):
+    """A tool that was used in a run, once however often it was."""
+
+    __tablename__ = "run_tools"
+    name: str = Field(sa_type=Text, primary_key=True)
+    run_seq: int = Field(sa_type=Integer64, primary_key=True)
+    run_id: str = declare.text(null=False)
+
+
 class RunStep(declare.Base, table=True):
     """A step of a run's trace. `id` is the run's seq times 65,536 plus the position."""
 
@@ -176,3 +185,4 @@ for _names in (("agent_id", "status"), ("status",), ("model",)):
     declare.listed(declare.table(Run), *_names)
 for _names in (("agent_id", "created_at"), ("created_at",), ("settled_at",), ("cost_micros",), ("duration_ms",)):
     declare.ordered(declare.table(Run), *_names)
+declare.ordered_by(declare.table(Run), "tokens", "input_tokens + output_tokens")

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import deliveries, jobs, ledger, links, merkle, runs, states
+from storage import deliveries, jobs, ledger, links, merkle, runs, search, states
 from storage.tables import RUNS
 from storage.transitions import settling
 
@@ -127,6 +127,7 @@ def _introduce(connection: Connection, claim: jobs.Claim, shown: Acquaintance, n
         "created_at": shown.created_at,
         "started_at": shown.started_at,
     }
+    search.touch(connection, run.seq, now)
     runs.change(connection, RUNS.c.id == run.id, values)
     ledger.append(connection, _entries(run, shown, now))
     return runs.find(connection, run.id)

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, func
 
-from storage import columns, house, jobs, ledger, merkle, runs, states
+from storage import columns, house, jobs, ledger, merkle, runs, search, states
 from storage.tables import RUNS
 
 #: The measures that the terminal entry repeats: facts in the ledger by the columns they come from.
@@ -42,6 +42,7 @@ class End:
 
 def end(connection: Connection, run_id: str, end: End) -> bool:
     """The guarded move into a terminal state; False where the run is in one already."""
+    _touch(connection, run_id, end)
     ended = runs.move(connection, run_id, end.status, _values(end))
     if ended:
         _follow(connection, run_id, end.at)
@@ -62,6 +63,14 @@ def end_unknown(connection: Connection, run_id: str, end: End) -> bool:
     if ended:
         _follow(connection, run_id, end.at)
     return ended
+
+
+def _touch(connection: Connection, run_id: str, end: End) -> None:
+    """Where the end brings texts, and will hold."""
+    brings = any(end.values.get(part.value) is not None for part in states.Part)
+    run = runs.hold(connection, run_id) if brings else None
+    if run is not None and not run.is_terminal:
+        search.touch(connection, run.seq, end.at)
 
 
 def _follow(connection: Connection, run_id: str, at: datetime) -> None:

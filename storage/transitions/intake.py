@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_
 
-from storage import jobs, ledger, merkle, runs, states
+from storage import jobs, ledger, merkle, runs, search, states
 from storage.tables import RUNS
 from storage.transitions import endings
 
@@ -27,6 +27,7 @@ def submit(connection: Connection, submission: runs.Submission) -> Submitted:
     if seq is None:
         return _known(connection, submission)
     runs.tag(connection, seq, submission.id, submission.tags)
+    search.enqueue(connection, seq, submission.accepted_at)
     jobs.wish(connection, [_start(submission)])
     ledger.append(connection, [_accepted(submission)])
     return Submitted(_found(connection, submission.id), is_new=True, is_same=True)

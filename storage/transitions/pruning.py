@@ -28,7 +28,7 @@ from sqlalchemy import (
     update,
 )
 
-from storage import deliveries, filters, ledger, runs, states
+from storage import conditions, deliveries, documents, filters, ledger, runs, search, states
 from storage.columns import instant
 from storage.tables import (
     DELIVERIES,
@@ -88,13 +88,13 @@ class Survey:
     size: int
 
 
-def survey(connection: Connection, wanted: filters.Filter) -> Survey:
+def survey(connection: Connection, wanted: filters.Expression) -> Survey:
     """What `prune` would remove now."""
-    which = [*_which(wanted), ~_is_busy()]
+    which = [*_which(connection, wanted), ~_is_busy()]
     span = (func.min(RUNS.c.settled_at), func.max(RUNS.c.settled_at))
     summed = select(func.count(), *span, _size(RUNS, CONTENT)).where(*which)
     count, oldest, newest, size = connection.execute(summed).one()
-    waiting = select(func.count()).select_from(RUNS).where(*_which(wanted), _is_busy())
+    waiting = select(func.count()).select_from(RUNS).where(*_which(connection, wanted), _is_busy())
     busy = connection.execute(waiting).scalar_one()
     ids = select(RUNS.c.id).where(*which)
     rows: dict[str, int] = {}
@@ -106,13 +106,13 @@ def survey(connection: Connection, wanted: filters.Filter) -> Survey:
 
 
 def prune(
-    connection: Connection, wanted: filters.Filter, now: datetime, behind: Place | None = None, limit: int = 25
+    connection: Connection, wanted: filters.Expression, now: datetime, behind: Place | None = None, limit: int = 25
 ) -> Pruned:
     """Removes the content of up to `limit` runs that have ended and have no job left, the oldest first.
 
     A job that is dead does not count: it goes as well. Each run has an entry in the ledger.
     """
-    found = connection.execute(_batch(wanted, behind, limit)).all()
+    found = connection.execute(_batch(connection, wanted, behind, limit)).all()
     rows: dict[str, int] = {}
     idle = _idle(connection, [run.id for run in found])
     for run in found:
@@ -131,11 +131,11 @@ def _idle(connection: Connection, run_ids: Sequence[str]) -> set[str]:
     return {*run_ids} - set(connection.execute(busy).scalars())
 
 
-def _which(wanted: filters.Filter) -> list[ColumnElement[bool]]:
+def _which(connection: Connection, wanted: filters.Expression) -> list[ColumnElement[bool]]:
     """Ended, settled, not pruned yet, and nothing of it astray upstream that its content would recognise."""
     ended = RUNS.c.status.in_(sorted(states.TERMINAL))
     return [
-        *filters.conditions(wanted),
+        *conditions.where(connection, wanted),
         ended,
         RUNS.c.settled_at.is_not(None),
         RUNS.c.pruned_at.is_(None),
@@ -148,9 +148,9 @@ def _is_busy() -> ColumnElement[bool]:
     return select(JOBS.c.seq).where(JOBS.c.run_id == RUNS.c.id, JOBS.c.dead_at.is_(None)).exists()
 
 
-def _batch(wanted: filters.Filter, behind: Place | None, limit: int) -> Select[Any]:
+def _batch(connection: Connection, wanted: filters.Expression, behind: Place | None, limit: int) -> Select[Any]:
     held = [RUNS.c[name].is_not(None).label(name) for name in CONTENT]
-    batch = select(RUNS.c.id, RUNS.c.seq, RUNS.c.settled_at, *held).where(*_which(wanted), ~_is_busy())
+    batch = select(RUNS.c.id, RUNS.c.seq, RUNS.c.settled_at, *held).where(*_which(connection, wanted), ~_is_busy())
     if behind is not None:
         at, last = RUNS.c.settled_at, instant(behind.settled_at)
         batch = batch.where(or_(at > last, and_(at == last, RUNS.c.seq > behind.seq)))
@@ -160,6 +160,8 @@ def _batch(wanted: filters.Filter, behind: Place | None, limit: int) -> Select[A
 def _erase(connection: Connection, run: Row[Any], now: datetime) -> dict[str, int]:
     """Everything of one run that holds content; how many rows of each noun."""
     _forget_salts(connection, run.id)
+    search.leave(connection, run.seq)
+    documents.forget_tools(connection, run.seq)
     removed = {
         noun: connection.execute(delete(table).where(table.c.run_id == run.id)).rowcount
         for noun, table in _ROWS.items()

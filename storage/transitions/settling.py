@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func
 
-from storage import documents, jobs, ledger, merkle, runs, states
+from storage import documents, jobs, ledger, merkle, runs, search, states
 from storage.columns import instant
 from storage.tables import RUNS
 from storage.transitions import endings
@@ -147,9 +147,10 @@ def _store(connection: Connection, run: runs.Run, result: Result) -> _Stored | N
     version = documents.add(connection, run.id, result.document)
     if version is None:
         return None
+    search.touch(connection, run.seq, result.document.fetched_at)
     digests = list(result.digests)
     if result.steps:
-        steps = documents.store(connection, run.seq, run.id, result.steps, documents.Step)
+        steps = documents.store_steps(connection, run.seq, run.id, result.steps)
         digests += _root("steps", steps)
     if result.usage:
         usage = documents.store(connection, run.seq, run.id, result.usage, documents.Usage)

@@ -19,6 +19,7 @@ def _in_memory() -> Engine:
     engine = dialect.engine(MEMORY, readonly=False, connections=1)
     with engine.begin() as connection:
         metadata.create_all(connection)
+        dialect.make_words(connection)
     return engine
 
 

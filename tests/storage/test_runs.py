@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from storage import filters, runs, states, transitions
+from storage import filters, lists, runs, states, transitions
 from storage.database import Database
-from storage.runs import Query
+from storage.lists import Query
 from tests import life
 
 pytestmark = pytest.mark.anyio
@@ -19,7 +19,7 @@ async def ids_of(database: Database, **query: Any) -> list[str]:
     found: list[str] = []
     cursor: str | None = None
     while True:
-        page, cursor = await database.read(runs.page, Query(cursor=cursor, **query))
+        page, cursor = await database.read(lists.page, Query(cursor=cursor, **query))
         found += [run.id for run in page]
         assert len(found) < 100, "pages go round in circles"
         if cursor is None:
@@ -59,7 +59,7 @@ async def test_lists_can_be_oldest_first(database: Database) -> None:
 async def test_a_page_that_is_just_full_is_the_last(database: Database) -> None:
     for _ in range(2):
         await life.accepted(database)
-    assert (await database.read(runs.page, Query(limit=2)))[1] is None
+    assert (await database.read(lists.page, Query(limit=2)))[1] is None
 
 
 @pytest.mark.parametrize("name", ["created", "settled", "cost", "duration"])
@@ -80,25 +80,25 @@ async def test_runs_without_a_value_come_last_descending(database: Database) -> 
 
 async def test_lists_cut_the_prompt_and_leave_out_what_is_long(database: Database) -> None:
     await life.settled_run(database, prompt="x" * 500, guidance="y" * 500)
-    ((listed,), _) = await database.read(runs.page, Query())
+    ((listed,), _) = await database.read(lists.page, Query())
     assert (listed.prompt, listed.guidance, listed.output) == ("x" * runs.LISTED_PROMPT, "", "")
 
 
 async def test_a_listed_run_is_as_complete_as_the_run_itself(database: Database) -> None:
     await life.settled_run(database)
-    ((listed,), _) = await database.read(runs.page, Query())
+    ((listed,), _) = await database.read(lists.page, Query())
     assert listed.is_complete
 
 
 async def test_lists_show_tags(database: Database) -> None:
     await life.accepted(database, tags={"matter": "7"})
-    ((listed,), _) = await database.read(runs.page, Query())
+    ((listed,), _) = await database.read(lists.page, Query())
     assert listed.tags == {"matter": "7"}
 
 
 async def test_a_page_goes_on_within_its_filter(database: Database) -> None:
     made = [(await life.accepted(database, agent_id=f"a{number % 2}")).id for number in range(6)]
-    wanted = filters.Filter(agents=("a1",))
+    wanted = filters.parse("agent:a1", life.NOW)
     assert await ids_of(database, wanted=wanted, limit=1) == made[5::-2]
 
 
@@ -168,7 +168,7 @@ async def test_runs_of_some_ids_are_those_that_are_wanted(database: Database) ->
     chosen = await life.accepted(database, tags={"matter": "7"})
     other = await life.accepted(database)
     await life.accepted(database, tags={"matter": "7"})
-    wanted = filters.Filter(tags={"matter": "7"})
+    wanted = filters.parse("tag.matter:7", life.NOW)
     found = await database.read(runs.among, wanted, [chosen.id, other.id])
     assert [(run.id, run.tags) for run in found.values()] == [(chosen.id, {"matter": "7"})]
     assert await database.read(runs.among, wanted, []) == {}

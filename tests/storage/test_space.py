@@ -36,7 +36,7 @@ async def _live_and_prune(store: Database) -> None:
     await store.write(migrations.upgrade)
     for _ in range(8):
         await life.settled_run(store, result=result, prompt=f"{WORD} {life.nonce('prompt')}")
-    await store.write(transitions.prune, filters.Filter(), life.at(1000))
+    await store.write(transitions.prune, filters.EVERYTHING, life.at(1000))
 
 
 async def test_a_file_shrinks_by_what_was_removed(store: Database) -> None:

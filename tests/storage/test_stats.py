@@ -10,7 +10,7 @@ from tests import life
 
 pytestmark = pytest.mark.anyio
 
-EVERYTHING = filters.Filter()
+EVERYTHING = filters.EVERYTHING
 
 
 async def test_runs_are_summed_by_agent(database: Database) -> None:
@@ -47,7 +47,7 @@ async def test_days_are_those_of_creation_or_acceptance_newest_first(database: D
 async def test_the_filter_chooses_what_is_summed(database: Database) -> None:
     await life.settled_run(database)
     await life.settled_run(database, states.FAILED)
-    failed = filters.Filter(statuses=(states.FAILED,))
+    failed = filters.parse("status:failed", life.NOW)
     rows = await database.read(stats.by, stats.By.STATUS, failed)
     assert [(row.key, row.count) for row in rows] == [("failed", 1)]
 

@@ -143,7 +143,7 @@ async def test_what_is_missing_of_a_captured_stream_is_said(house: House) -> Non
 
 async def test_what_was_removed_is_gone(house: House) -> None:
     run = await captured(house.database)
-    await house.database.write(transitions.prune, filters.Filter(), life.at(1000))
+    await house.database.write(transitions.prune, filters.EVERYTHING, life.at(1000))
     problem(await house.get(f"/v1/runs/{run.id}/events"), 410)
     assert (await house.database.read(events.held, run.id)).count == 0
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 async def _pruned(house: House) -> runs.Run:
     run = await life.settled_run(house.database)
     await house.database.write(transitions.accept_delivery, life.delivery(run_id=run.id))
-    await house.database.write(transitions.prune, filters.Filter(), life.at(1000))
+    await house.database.write(transitions.prune, filters.EVERYTHING, life.at(1000))
     return run
 
 
@@ -58,6 +58,6 @@ async def test_a_delivery_of_it_has_no_body_any_more(house: House) -> None:
 
 async def test_its_idempotency_key_is_taken(house: House) -> None:
     await life.settled_run(house.database, submitted_by="backend-submit", idempotency_key="order-1")
-    await house.database.write(transitions.prune, filters.Filter(), life.at(1000))
+    await house.database.write(transitions.prune, filters.EVERYTHING, life.at(1000))
     told = problem(await house.submit({"Idempotency-Key": "order-1"}), 409)
     assert "content was removed" in told["detail"]

@@ -165,3 +165,37 @@ def test_following_takes_filters_and_a_number_alone(desk: Desk, words: list[str]
     shown = desk.type("runs", "--follow", *words)
     assert (shown.code, shown.out) == (2, "")
     assert why in shown.err
+
+
+def test_a_question_is_asked_beside_options(desk: Desk) -> None:
+    desk.behind(three)
+    found = desk.type("runs", "status:failed,accepted -agent:agent_a", "--agent", "agent_b", "--count")
+    assert ["Read the will." in found.out, "Read the deed." in found.out] == [True, True]
+    assert "2 in all." in found.out
+
+
+def test_a_question_that_cannot_be_read_is_shown_with_its_place(desk: Desk) -> None:
+    desk.behind(three)
+    said = desk.type("runs", "lease stauts:failed")
+    assert said.code == 2
+    told, question, mark = said.err.splitlines()
+    assert "did you mean status" in told
+    assert mark.index("^") == question.index("stauts")
+
+
+def test_words_show_where_they_stand(desk: Desk) -> None:
+    desk.behind(three)
+    assert "3 runs are not indexed yet" in desk.type("runs", "void").err
+    desk.behind(life.indexed)
+    found = desk.type("runs", "'lease is void' OR \"is void\"", width=200)
+    assert "output: The lease is void." in found.out
+    assert desk.type("runs", '"is void"', "--json").objects[0]["snippets"][0]["marks"] == [[10, 17]]
+
+
+def test_the_index_is_told_of_and_made_anew(desk: Desk) -> None:
+    desk.behind(three)
+    assert desk.type("search", "status").out.startswith("3 runs wait")
+    assert desk.type("search", "rebuild", "--later", "--json").object == {"runs": 3, "waiting": 3}
+    assert desk.type("search", "rebuild").out == "3 runs are indexed anew.\n"
+    assert desk.type("search", "status").out == "All runs are indexed.\n"
+    assert len(desk.type("runs", "void", "--json").objects) == 2

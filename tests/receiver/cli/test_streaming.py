@@ -74,7 +74,7 @@ def test_data_that_is_spread_or_nested_however_deep_is_one_line(desk: Desk) -> N
 def test_of_what_was_removed_nothing_is_drawn(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CASEDEV_API_KEY", sandbox_server.KEY)
     run = desk.behind(life.settled_run)
-    desk.behind(lambda database: database.write(transitions.prune, filters.Filter(), life.at(1000)))
+    desk.behind(lambda database: database.write(transitions.prune, filters.EVERYTHING, life.at(1000)))
     shown = desk.type("show", run.id, "--follow")
     assert (shown.code, shown.out) == (1, "")
     assert "was removed by `runledger prune`" in shown.err

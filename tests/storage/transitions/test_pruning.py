@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from storage import filters, jobs, runs, states, transitions
+from storage import filters, jobs, runs, spans, states, transitions
 from storage.database import Database
 from storage.tables import DELIVERIES, LEDGER_ENTRIES, NOTIFICATIONS, RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE
 from tests import life
@@ -17,7 +17,7 @@ from tests.storage import ledgers
 pytestmark = pytest.mark.anyio
 
 #: Everything that was settled before a time after the story.
-OLD = filters.Filter(settled=filters.Range(high=life.at(1000), below=True))
+OLD = filters.Within("settled", (spans.Range(high=life.at(1000), below=True),))
 LATER = life.at(2000)
 
 

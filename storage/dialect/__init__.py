@@ -1,0 +1,39 @@
+"""The complete list of what differs between SQLite and PostgreSQL; everything above is written once.
+
+Column types that differ stand in `columns`.
+"""
+
+from storage.dialect.addresses import file_of, is_url, shown, sole_server
+from storage.dialect.deadlines import deadline
+from storage.dialect.engines import INCREMENTAL, engine, libpq
+from storage.dialect.faults import is_locked, is_taken_back, translate
+from storage.dialect.searching import MADE, forget_all_words, forget_words, holders_of, keep_words, make_words
+from storage.dialect.statements import CHANNEL, announce, day, insert, is_alone, one_by_one, tell, time
+
+__all__ = [
+    "CHANNEL",
+    "INCREMENTAL",
+    "MADE",
+    "announce",
+    "day",
+    "deadline",
+    "engine",
+    "file_of",
+    "forget_all_words",
+    "forget_words",
+    "holders_of",
+    "insert",
+    "is_alone",
+    "is_locked",
+    "is_taken_back",
+    "is_url",
+    "keep_words",
+    "libpq",
+    "make_words",
+    "one_by_one",
+    "shown",
+    "sole_server",
+    "tell",
+    "time",
+    "translate",
+]

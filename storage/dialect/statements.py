@@ -1,0 +1,64 @@
+"""Expressions, locks and hints that are spelled differently."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, String, Table, Text, func, literal, select, type_coerce
+from sqlalchemy.dialects import postgresql, sqlite
+
+from storage import columns
+
+#: The channel on which PostgreSQL tells other processes that there is news.
+CHANNEL = "runledger"
+
+
+def insert(connection: Connection, table: Table) -> Any:
+    """An INSERT that knows ON CONFLICT, in the dialect of the connection."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def day(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The UTC day of an instant, as text: 2026-11-23."""
+    if connection.dialect.name == "postgresql":
+        return func.to_char(func.timezone("UTC", column), "YYYY-MM-DD")
+    return func.substr(type_coerce(column, String), 1, 10)
+
+
+def one_by_one(connection: Connection, names: Iterable[str]) -> None:
+    """Transactions that name the same thing pass here one after the other. On SQLite all of them do anyway."""
+    if connection.dialect.name == "postgresql":
+        each = func.unnest(literal(sorted(names), postgresql.ARRAY(Text))).column_valued("name")
+        connection.execute(select(func.pg_advisory_xact_lock(_key(each))))
+
+
+def is_alone(connection: Connection, name: str) -> bool:
+    """Whether no other transaction does what is called `name` at this moment; until the end of ours none will."""
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool(connection.execute(select(func.pg_try_advisory_xact_lock(_key(literal(name))))).scalar_one())
+
+
+def _key(name: ColumnElement[str]) -> ColumnElement[int]:
+    return func.hashtextextended(literal("runledger ") + name, 0)
+
+
+def time(connection: Connection) -> datetime | None:
+    """What time it is for all who share the database; None for an embedded one, where we are alone."""
+    if connection.dialect.name != "postgresql":
+        return None
+    found: datetime = connection.execute(select(func.clock_timestamp(type_=columns.Instant()))).scalar_one()
+    return found
+
+
+def tell(connection: Connection) -> None:
+    """There will be news once this transaction is committed."""
+    connection.info["news"] = True
+
+
+def announce(connection: Connection) -> None:
+    """Has other processes told of the news at the commit. A hint: who was not told looks from time to time."""
+    if connection.info.pop("news", False) and connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_notify(CHANNEL, "")))

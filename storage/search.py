@@ -1,0 +1,332 @@
+"""Statements about the texts of runs: what is in them by words, and where.
+
+A text is cut into passages, short enough for either database to hold each word's place in them, which overlap by
+less than a phrase can span. A run is indexed some time after it was stored; until then it stands in the queue. So
+its words are forgotten in the transaction that changes its texts, while it is still known what they were.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, literal, select
+
+from storage import dialect, filters, states, words
+from storage.columns import instant
+from storage.tables import PASSAGES, RUN_STEPS, RUNS, SEARCH_QUEUE
+
+#: A run's passages are keyed `seq * ROWS + number`, as its steps are; what would come behind is left out.
+ROWS = 65536
+#: Words of a passage, and after how many the next one begins: a phrase stands in one of them as a whole.
+SPAN = 255
+STRIDE = SPAN - filters.PHRASE + 1
+#: Characters around a hit.
+AROUND = 60
+
+_OWN = (
+    states.Part.PROMPT,
+    states.Part.GUIDANCE,
+    states.Part.OUTPUT,
+    states.Part.SUMMARY,
+    states.Part.FAILURE_REASON,
+)
+_OF_STEPS = {
+    states.Part.STEP: RUN_STEPS.c.content,
+    states.Part.TOOL_INPUT: RUN_STEPS.c.tool_input,
+    states.Part.TOOL_OUTPUT: RUN_STEPS.c.tool_output,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Runs by their keys, from `low` up to below `high`."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Words of one text in a row. `step` is the position of the step, `start` and `stop` count characters."""
+
+    part: states.Part
+    step: int | None
+    start: int
+    stop: int
+    words: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A run in the queue as it was read; `version` grows with each change of its texts."""
+
+    run_seq: int
+    version: int
+    passages: Sequence[Passage]
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How many runs are not to be found yet, and since when the first of them."""
+
+    runs: int
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """Where something was found: `marks` are characters of `text` from and to."""
+
+    part: states.Part
+    step: int | None
+    text: str
+    marks: tuple[tuple[int, int], ...]
+
+    @property
+    def html(self) -> str:
+        """The text, safe in any page, with each hit in `<mark>`."""
+        edges = [0, *(edge for mark in self.marks for edge in mark), len(self.text)]
+        parts = [html.escape(self.text[low:high]) for low, high in pairwise(edges)]
+        return "".join(f"<mark>{part}</mark>" if at % 2 else part for at, part in enumerate(parts))
+
+
+def enqueue(connection: Connection, run_seq: int, now: datetime) -> bool:
+    """Has a run indexed; whether it was waiting for that already."""
+    version = connection.execute(_upsert(connection), {"run_seq": run_seq, "wished_at": now}).scalar_one()
+    return bool(version > 1)
+
+
+def touch(connection: Connection, run_seq: int, now: datetime) -> None:
+    """The texts of a run are about to change: what was indexed is forgotten, and the run waits anew."""
+    if not enqueue(connection, run_seq, now):
+        forget(connection, run_seq)
+
+
+def forget(connection: Connection, run_seq: int) -> None:
+    """Takes the words of a run out of the index, by its texts as they still are."""
+    known = connection.execute(_PASSAGES, _span(run_seq)).all()
+    if not known:
+        return
+    told = passages(texts(connection, run_seq))
+    dialect.forget_words(connection, [(run_seq * ROWS + at, each.words) for at, each in enumerate(told)])
+    connection.execute(_DELETE, _span(run_seq))
+
+
+def leave(connection: Connection, run_seq: int) -> None:
+    """The run has no texts any more: neither is it indexed, nor does it wait for it."""
+    forget(connection, run_seq)
+    connection.execute(delete(SEARCH_QUEUE).where(SEARCH_QUEUE.c.run_seq == run_seq))
+
+
+def waiting(connection: Connection, limit: int) -> list[Waiting]:
+    """Runs to be indexed, newest first, until they have `limit` passages or more."""
+    found: list[Waiting] = []
+    size = 0
+    for row in connection.execute(_WAITING, {"limit": limit}).all():
+        found.append(Waiting(row.run_seq, row.version, tuple(passages(texts(connection, row.run_seq)))))
+        size += len(found[-1].passages)
+        if size >= limit:
+            break
+    return found
+
+
+def index(connection: Connection, batch: Sequence[Waiting]) -> int:
+    """Indexes runs whose texts have not changed since they were read; how many that were."""
+    done = [each for each in sorted(batch, key=lambda each: each.run_seq) if _takes(connection, each)]
+    rows = [(each.run_seq * ROWS + at, each, told) for each in done for at, told in enumerate(each.passages)]
+    if rows:
+        connection.execute(PASSAGES.insert(), [_row(id_, told) for id_, _, told in rows])
+        dialect.keep_words(connection, [(id_, told.words) for id_, _, told in rows])
+    return len(done)
+
+
+def _takes(connection: Connection, each: Waiting) -> bool:
+    taken = {"run_seq": each.run_seq, "version": each.version}
+    return connection.execute(_TAKE, taken).rowcount > 0
+
+
+def _row(id_: int, told: Passage) -> dict[str, Any]:
+    return {"id": id_, "part": told.part.value, "step": told.step, "start": told.start, "stop": told.stop}
+
+
+def lag(connection: Connection) -> Lag:
+    """How far the index is behind."""
+    row = connection.execute(_LAG).one()
+    return Lag(row.runs, row.since)
+
+
+def rebuild(connection: Connection, now: datetime) -> int:
+    """Forgets the whole index, and has all that was ever in it wait to be indexed anew; how many runs that are."""
+    dialect.forget_all_words(connection)
+    connection.execute(delete(PASSAGES))
+    wished = select(RUNS.c.seq, literal(1), instant(now)).where(RUNS.c.pruned_at.is_(None))
+    columns = ["run_seq", "version", "wished_at"]
+    missing = dialect.insert(connection, SEARCH_QUEUE).from_select(columns, wished).on_conflict_do_nothing()
+    connection.execute(missing)
+    return lag(connection).runs
+
+
+def saying(connection: Connection, phrase: words.Phrase, window: Window | None) -> Select[Any]:
+    """The keys of the runs that say so."""
+    low, high = (0, 1 << 63 - 1) if window is None else (window.low * ROWS, window.high * ROWS)
+    held = dialect.holders_of(connection, phrase.words, phrase.open_ended, low, high).subquery()
+    return select(held.c[0] // ROWS)
+
+
+def hits(connection: Connection, seqs: Sequence[int], phrases: Iterable[words.Phrase]) -> dict[int, int]:
+    """In how many passages of some runs a phrase stands, by the seq of the run; each phrase counts by itself."""
+    if not seqs:
+        return {}
+    found: Counter[int] = Counter()
+    low, high = min(seqs) * ROWS, (max(seqs) + 1) * ROWS
+    for phrase in phrases:
+        held = dialect.holders_of(connection, phrase.words, phrase.open_ended, low, high).subquery()
+        run_seq = (held.c[0] // ROWS).label("run_seq")
+        for row in connection.execute(select(run_seq, func.count()).group_by(run_seq)):
+            found[row[0]] += row[1]
+    return dict(found)
+
+
+def snippets(connection: Connection, run_seq: int, phrases: Iterable[words.Phrase]) -> list[Snippet]:
+    """Where a run says each of them first."""
+    found = (_snippet(connection, run_seq, phrase) for phrase in phrases)
+    return [each for each in found if each is not None]
+
+
+def _snippet(connection: Connection, run_seq: int, phrase: words.Phrase) -> Snippet | None:
+    span = _span(run_seq)
+    held = dialect.holders_of(
+        connection, phrase.words, phrase.open_ended, span["low"], span["high"] + 1
+    ).subquery()
+    first = connection.execute(select(func.min(held.c[0]))).scalar_one()
+    if first is None:
+        return None
+    row = connection.execute(_PASSAGE, {"id": first}).one()
+    part = states.Part(row.part)
+    text = _text(connection, run_seq, part, row.step) or ""
+    return _cut(part, row.step, text, row.start, row.stop, phrase)
+
+
+def _cut(
+    part: states.Part, step: int | None, text: str, start: int, stop: int, phrase: words.Phrase
+) -> Snippet | None:
+    """The first hit in a passage with what stands around it, in one line."""
+    hits = [(low + start, high + start) for low, high in phrase.spans(text[start:stop])]
+    if not hits:
+        return None  # the text has changed since
+    low, high = max(0, hits[0][0] - AROUND), min(len(text), hits[0][1] + AROUND)
+    before, after = "…" * (low > 0), "…" * (high < len(text))
+    line = before + "".join(" " if each.isspace() else each for each in text[low:high]) + after
+    shift = len(before) - low
+    marks = tuple((begin + shift, end + shift) for begin, end in hits if end <= high)
+    return Snippet(part, step, line, _apart(marks))
+
+
+def _apart(marks: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Without those that overlap one before them."""
+    kept: list[tuple[int, int]] = []
+    for mark in marks:
+        if not kept or mark[0] >= kept[-1][1]:
+            kept.append(mark)
+    return tuple(kept)
+
+
+def texts(connection: Connection, run_seq: int) -> Iterator[tuple[states.Part, int | None, str]]:
+    """All that is said in a run, in a fixed order: its own texts, then those of each step."""
+    row = connection.execute(_TEXTS, {"seq": run_seq}).one()
+    for part, text in zip(_OWN, row, strict=True):
+        if text:
+            yield part, None, text
+    for step in connection.execute(_STEPS, _span(run_seq)):
+        for part, column in _OF_STEPS.items():
+            if text := _flat(step._mapping[column.name]):
+                yield part, step.position, text
+
+
+def _text(connection: Connection, run_seq: int, part: states.Part, step: int | None) -> str | None:
+    if step is None:
+        chosen = select(RUNS.c[part.value]).where(RUNS.c.seq == run_seq)
+    else:
+        chosen = select(_OF_STEPS[part]).where(RUN_STEPS.c.id == run_seq * ROWS + step)
+    return _flat(connection.execute(chosen).scalar())
+
+
+def _flat(value: Any) -> str | None:
+    """A text, or all that stands in a JSON value, a line each."""
+    return value if isinstance(value, str) or value is None else "\n".join(_lines(value))
+
+
+def _lines(value: Any) -> Iterator[str]:
+    match value:
+        case dict():
+            for name in sorted(value):  # databases keep keys in orders of their own
+                yield name
+                yield from _lines(value[name])
+        case list():
+            for each in value:
+                yield from _lines(each)
+        case None:
+            return
+        case _:
+            yield str(value)
+
+
+def passages(said: Iterable[tuple[states.Part, int | None, str]]) -> list[Passage]:
+    """The passages of texts, numbered by their place in the list."""
+    found = [each for part, step, text in said for each in _passages(part, step, text)]
+    return found[:ROWS]
+
+
+def _passages(part: states.Part, step: int | None, text: str) -> Iterator[Passage]:
+    told = words.words(text)
+    if len(told) <= SPAN:
+        if told:
+            yield Passage(part, step, 0, len(text), told)
+        return
+    places = list(words.located(text))
+    for at in range(0, len(places) - SPAN + STRIDE, STRIDE):
+        cut = places[at : at + SPAN]
+        yield Passage(part, step, cut[0][1], cut[-1][2], [word for word, _, _ in cut])
+
+
+def _span(run_seq: int) -> Mapping[str, int]:
+    return {"low": run_seq * ROWS, "high": run_seq * ROWS + ROWS - 1}
+
+
+def _upsert(connection: Connection) -> Any:
+    new = dialect.insert(connection, SEARCH_QUEUE).values(
+        run_seq=bindparam("run_seq"), version=1, wished_at=bindparam("wished_at")
+    )
+    again = {"version": SEARCH_QUEUE.c.version + 1}
+    return new.on_conflict_do_update(index_elements=["run_seq"], set_=again).returning(SEARCH_QUEUE.c.version)
+
+
+def _between(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    return column.between(bindparam("low"), bindparam("high"))
+
+
+_PASSAGES = select(PASSAGES.c.id).where(_between(PASSAGES.c.id)).limit(1)
+_PASSAGE = select(PASSAGES.c.part, PASSAGES.c.step, PASSAGES.c.start, PASSAGES.c.stop).where(
+    PASSAGES.c.id == bindparam("id")
+)
+_DELETE = delete(PASSAGES).where(_between(PASSAGES.c.id))
+_TEXTS = select(*(RUNS.c[part.value] for part in _OWN)).where(RUNS.c.seq == bindparam("seq"))
+_STEPS = select(RUN_STEPS.c.position, *_OF_STEPS.values()).where(_between(RUN_STEPS.c.id)).order_by(RUN_STEPS.c.id)
+_WAITING = (
+    select(SEARCH_QUEUE.c.run_seq, SEARCH_QUEUE.c.version)
+    .order_by(SEARCH_QUEUE.c.run_seq.desc())
+    .limit(bindparam("limit"))
+)
+_TAKE = delete(SEARCH_QUEUE).where(
+    SEARCH_QUEUE.c.run_seq == bindparam("run_seq"), SEARCH_QUEUE.c.version == bindparam("version")
+)
+_LAG = select(
+    func.count().label("runs"),
+    func.min(SEARCH_QUEUE.c.wished_at, type_=SEARCH_QUEUE.c.wished_at.type).label("since"),
+)

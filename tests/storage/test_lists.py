@@ -1,0 +1,130 @@
+"""Pages and counts of many runs."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import Connection
+
+from storage import dialect, errors, filters, lists
+from storage.database import Database, Limits
+from storage.tables import RUN_TAGS, RUNS
+from tests import life
+from tests.storage import scratch
+
+#: More than the first three windows hold.
+MANY = lists.WINDOW * (1 + lists.GROWTH) + 1000
+
+
+def _fill(connection: Connection) -> None:
+    """Many runs; one in a hundred is tagged as odd, the very first one as rare."""
+    row = {"origin": "submitted", "status": "accepted", "submitted_by": "backend", "accepted_at": life.NOW}
+    connection.execute(RUNS.insert(), [{**row, "seq": n, "id": f"id{n}"} for n in range(1, MANY + 1)])
+    tags = [{"run_seq": n, "run_id": f"id{n}", "key": "odd", "value": "yes"} for n in range(100, MANY, 100)]
+    connection.execute(RUN_TAGS.insert(), [*tags, {"run_seq": 1, "run_id": "id1", "key": "rare", "value": "yes"}])
+
+
+async def _seqs(database: Database, question: str, **query: Any) -> list[int]:
+    asked = lists.Query(filters.parse(question, life.NOW), **query)
+    return [run.seq for run in (await database.ask(lists.page, asked))[0]]
+
+
+@pytest.mark.anyio
+async def test_what_stands_in_no_index_is_found_window_by_window(database: Database) -> None:
+    await database.write(_fill)
+    newest = MANY // 100 * 100
+    assert await _seqs(database, "tag.odd:yes", limit=2) == [newest, newest - 100]
+    assert await _seqs(database, "tag.odd:yes", limit=2, sort="accepted") == [100, 200]
+    assert await _seqs(database, "tag.rare:yes") == [1]
+    assert await _seqs(database, "tag.rare:yes", sort="accepted") == [1]
+    found, cursor = list[int](), None
+    while True:
+        asked = lists.Query(filters.parse("tag.odd:yes", life.NOW), limit=100, cursor=cursor)
+        page, cursor = await database.ask(lists.page, asked)
+        found += [run.seq for run in page]
+        if cursor is None:
+            break
+    assert found == list(range(newest, 0, -100))
+
+
+@pytest.mark.parametrize(
+    ("question", "count", "exact"),
+    [
+        ("", 10_000, False),
+        ("tag.odd:yes", MANY // 100, True),
+        ("tag.rare:yes", 1, True),
+        ("status:failed", 0, True),
+    ],
+)
+@pytest.mark.anyio
+async def test_counts_are_exact_up_to_a_bound(database: Database, question: str, count: int, exact: bool) -> None:
+    await database.write(_fill)
+    found = await database.ask(lists.count, filters.parse(question, life.NOW))
+    assert found == lists.Count(count, exact)
+
+
+@pytest.mark.anyio
+async def test_pages_stay_as_they_are_while_runs_come_in(database: Database) -> None:
+    made = [(await life.accepted(database)).id for _ in range(4)]
+    page, cursor = await database.ask(lists.page, lists.Query(limit=2))
+    await life.accepted(database)
+    rest, _ = await database.ask(lists.page, lists.Query(limit=2, cursor=cursor))
+    assert [run.id for run in (*page, *rest)] == made[::-1]
+
+
+@pytest.mark.anyio
+async def test_without_words_the_newest_are_most_relevant(database: Database) -> None:
+    made = [(await life.accepted(database)).id for _ in range(3)]
+    first, cursor = await database.ask(lists.page, lists.Query(sort="-relevance", limit=2))
+    rest, _ = await database.ask(lists.page, lists.Query(sort="-relevance", limit=2, cursor=cursor))
+    assert [run.id for run in (*first, *rest)] == made[::-1]
+
+
+PARTS = st.sampled_from(
+    [
+        *(
+            "status:failed",
+            "-model:m*",
+            "cost:>1..",
+            "created:-7d",
+            "has:tag.x",
+            "tag.a:b",
+            "tool:x",
+            "OR",
+            "lease",
+        ),
+        *('"a b"*', "(", ")", "-", '"', "tokens:1k..2k", "duration:0", "settled:2026-11-20", "settled_by:sweep"),
+    ]
+)
+ORDERS = [f"{sign}{name}" for name in lists.SORTS for sign in ("", "-")] + [lists.RELEVANCE]
+
+
+@given(
+    question=st.lists(PARTS, max_size=12).map(" ".join) | st.text(st.characters(exclude_categories=["Cs"])),
+    sort=st.sampled_from(ORDERS),
+)
+def test_whatever_is_asked_is_answered_or_refused(scratch_url: str, question: str, sort: str) -> None:
+    with scratch.connected(scratch_url) as connection, contextlib.suppress(errors.BadQuestion):
+        asked = lists.Query(filters.parse(question, life.NOW), sort)
+        assert lists.find(connection, asked, counted=True).total == lists.Count(0, exact=True)
+
+
+def _endless(connection: Connection) -> None:
+    forms = {
+        "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n",
+        "postgresql": "SELECT pg_sleep(60)",
+    }
+    connection.exec_driver_sql(forms[connection.dialect.name])
+
+
+@pytest.mark.anyio
+async def test_what_takes_too_long_is_ended_and_nobody_else_waits(database_url: str) -> None:
+    async with Database(database_url, limits=Limits(ask_seconds=0.2)) as opened:
+        with pytest.raises(errors.TooSlow, match=r"within 0.2 s"):
+            await opened.ask(_endless)
+        assert await opened.read(dialect.time) is None or database_url.startswith("postgresql")
+        assert await opened.ask(lists.count, filters.EVERYTHING) == lists.Count(0, exact=True)

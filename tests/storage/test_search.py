@@ -1,0 +1,191 @@
+"""Full text: what is stored is found by its words once it is indexed, and never after it is gone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from storage import filters, lists, runs, search, states, transitions
+from storage.database import Database
+from storage.tables import PASSAGES
+from storage.words import Phrase
+from tests import life
+
+pytestmark = pytest.mark.anyio
+
+
+async def saying(database: Database, question: str, **query: Any) -> list[str]:
+    """The ids of the runs that a question finds, in order."""
+    asked = lists.Query(filters.parse(question, life.NOW), **query)
+    found, _ = await database.ask(lists.page, asked)
+    return [run.id for run in found]
+
+
+async def settled(database: Database, steps: Any = (), prompt: str = "Review it.", **measures: Any) -> runs.Run:
+    told = life.measures(**{"output": None, "summary": None, **measures})
+    result = replace(life.result(measures=told), steps=steps)
+    return await life.settled_run(database, result=result, prompt=prompt)
+
+
+def step(position: int = 0, **changes: Any) -> Any:
+    plain = {"content": None, "tool_input": None, "tool_output": None}
+    return replace(life.steps(1)[0], position=position, **{**plain, **changes})
+
+
+async def test_every_text_of_a_run_is_searched(database: Database) -> None:
+    steps = [
+        step(0, content="The STEPS were thorough."),
+        step(1, tool_input={"query": ["inputs", 42]}),
+        step(2, tool_output={"a": {"b": "outputs"}, "ratio": 0.5}),
+    ]
+    run = await settled(
+        database, steps, "Prompted.", output="Result: void.", summary="Brief.", failure_reason="None known."
+    )
+    await life.indexed(database)
+    for word in ("prompted", "void", "brief", "known", "steps", "inputs", "42", "query", "outputs", "ratio"):
+        assert await saying(database, word) == [run.id], word
+    assert await saying(database, "absent") == []
+
+
+@pytest.mark.parametrize(
+    ("question", "is_found"),
+    [
+        ('"force majeure"', True),
+        ("majeure force", True),
+        ('"majeure force"', False),
+        ('"force of majeure"', False),
+        ("FORCE-MAJEURE", True),
+        ("maj*", True),
+        ('"force maj"*', True),
+        ("maj", False),
+        ("force -majeure", False),
+        ("-absent", True),
+        ("(absent OR majeure) status:completed", True),
+        ("force status:failed", False),
+    ],
+)
+async def test_words_phrases_and_beginnings_are_found(database: Database, question: str, is_found: bool) -> None:
+    run = await settled(database, output="No Force Majeure applies.")
+    await life.indexed(database)
+    assert await saying(database, question) == [run.id] * is_found
+
+
+async def test_words_that_stand_in_different_texts_of_a_run_are_found_together(database: Database) -> None:
+    run = await settled(database, [step(tool_output="rent")], "lease")
+    await life.indexed(database)
+    assert await saying(database, "lease rent") == [run.id]
+    assert await saying(database, '"lease rent"') == []
+
+
+async def test_a_phrase_is_found_wherever_it_stands_in_a_long_text(database: Database) -> None:
+    told = [f"w{number}" for number in range(1000)]
+    run = await settled(database, output=" ".join(told))
+    await life.indexed(database)
+    for begin in range(0, 984, 7):
+        phrase = " ".join(told[begin : begin + filters.PHRASE])
+        assert await saying(database, f'"{phrase}"') == [run.id]
+
+
+async def test_a_phrase_of_words_that_stand_hundreds_of_times_is_found(database: Database) -> None:
+    run = await settled(database, output="the " * 3000 + "the end of the matter")
+    await life.indexed(database)
+    assert await saying(database, '"the end of the matter"') == [run.id]
+
+
+async def test_a_run_is_found_while_it_lives_and_by_its_end(database: Database) -> None:
+    run = await life.running(database, prompt="Review the tenancy.")
+    await life.indexed(database)
+    assert await saying(database, "tenancy") == [run.id]
+    await life.settle(database, run, life.result())
+    assert await saying(database, "tenancy") == []  # it waits
+    await life.indexed(database)
+    assert await saying(database, "tenancy void") == [run.id]
+
+
+async def test_a_later_document_is_what_is_found(database: Database) -> None:
+    run = await settled(database, [step(content="former")], output="early")
+    await life.indexed(database)
+    later = life.result(measures=life.measures(output="late", summary=None), body=b'{"status":"completed","v":2}')
+    await life.settle(database, run, replace(later, steps=[step(content="latter")]), life.at(100))
+    await life.indexed(database)
+    assert await saying(database, "late latter") == [run.id]
+    assert await saying(database, "early OR former") == []
+
+
+async def test_what_is_pruned_is_found_no_more(database: Database) -> None:
+    await settled(database, [step(content="secret")], output="void")
+    await settled(database, output="void")
+    await life.indexed(database)
+    waiting = await settled(database, output="void")
+    await database.write(transitions.prune, filters.EVERYTHING, life.at(1000))
+    await life.indexed(database)
+    assert await saying(database, "secret OR void OR review") == []
+    assert await database.read(_passages) == 0
+    assert (await life.found(database, waiting.id)).pruned_at is not None
+
+
+def _passages(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(PASSAGES)).scalar_one()
+
+
+async def test_what_changed_while_it_was_read_is_indexed_as_it_is_now(database: Database) -> None:
+    run = await life.running(database, prompt="Review the tenancy.")
+    (read,) = await database.read(search.waiting, 50)
+    await life.settle(database, run, life.result())
+    assert await database.write(search.index, [read]) == 0
+    await life.indexed(database)
+    assert await saying(database, "tenancy void") == [run.id]
+
+
+async def test_of_two_who_index_the_same_one_does_it(database: Database) -> None:
+    await settled(database)
+    batch = await database.read(search.waiting, 50)
+    assert [await database.write(search.index, batch) for _ in range(2)] == [1, 0]
+
+
+async def test_a_rebuilt_index_finds_the_same(database: Database) -> None:
+    made = [await settled(database, output=f"void {number}") for number in range(3)]
+    await life.indexed(database)
+    await life.running(database)
+    assert await database.write(search.rebuild, life.at(100)) == 4
+    assert await saying(database, "void") == []
+    await life.indexed(database)
+    assert await saying(database, "void") == [run.id for run in reversed(made)]
+
+
+async def test_the_lag_is_told_beside_what_is_found(database: Database) -> None:
+    await settled(database)
+    assert await database.read(search.lag) == search.Lag(1, life.NOW)
+    question = lists.Query(filters.parse("void", life.NOW))
+    assert (await database.ask(lists.find, question)).unindexed == 1
+    await life.indexed(database)
+    assert (await database.ask(lists.find, question)).unindexed == 0
+    assert await database.read(search.lag) == search.Lag(0, None)
+
+
+async def test_a_snippet_names_the_step_and_marks_the_hits(database: Database) -> None:
+    around = "word " * 40
+    steps = [step(4, tool_output={"text": f"{around}no <Force>\nmajeure here{around}"})]
+    run = await settled(database, steps)
+    await life.indexed(database)
+    (told,) = await database.ask(search.snippets, run.seq, [Phrase(("force", "majeure")), Phrase(("absent",))])
+    assert (told.part, told.step) == (states.Part.TOOL_OUTPUT, 4)
+    assert [told.text[low:high] for low, high in told.marks] == ["Force> majeure"]
+    assert told.text.startswith("…")
+    assert "no &lt;<mark>Force&gt; majeure</mark> here" in told.html
+
+
+async def test_the_most_relevant_come_first_and_page_by_page(database: Database) -> None:
+    made = []
+    for count in (1, 3, 2, 3):
+        steps = [step(place, content="rent") for place in range(count)]
+        made.append((count, (await settled(database, steps)).id))
+    await life.indexed(database)
+    wanted, found, cursor = filters.parse("rent", life.NOW), list[str](), None
+    while not found or cursor:
+        page, cursor = await database.ask(lists.page, lists.Query(wanted, "-relevance", 1, cursor))
+        found += [run.id for run in page]
+    assert found == [made[3][1], made[1][1], made[2][1], made[0][1]]
