@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Row, Table, exc, func, inspect, select, text
 
-from storage import dialect, equality, errors, house, migrations, search, transitions
+from storage import dialect, equality, errors, house, migrations, rollups, search, transitions
 from storage.columns import Bytes, Integer64
 from storage.tables import declare, metadata
 
@@ -54,6 +54,7 @@ def move(url: str, to: str, now: datetime, advance: Advance) -> list[equality.Co
             for table in _tables():
                 _copy(source, target, table, advance)
             search.rebuild(target, now)
+            rollups.rebuild(target)
             found = _compared(file, target, advance)
         house.moved(source, dialect.shown(to))
     return found

@@ -8,7 +8,20 @@ from storage.dialect.deadlines import deadline
 from storage.dialect.engines import INCREMENTAL, engine, libpq
 from storage.dialect.faults import is_locked, is_taken_back, translate
 from storage.dialect.searching import MADE, forget_all_words, forget_words, holders_of, keep_words, make_words
-from storage.dialect.statements import CHANNEL, announce, day, insert, is_alone, one_by_one, tell, time
+from storage.dialect.statements import (
+    CHANNEL,
+    announce,
+    day,
+    hold_tables,
+    hour,
+    insert,
+    is_alone,
+    milliseconds,
+    month,
+    one_by_one,
+    tell,
+    time,
+)
 
 __all__ = [
     "CHANNEL",
@@ -21,7 +34,9 @@ __all__ = [
     "file_of",
     "forget_all_words",
     "forget_words",
+    "hold_tables",
     "holders_of",
+    "hour",
     "insert",
     "is_alone",
     "is_locked",
@@ -30,6 +45,8 @@ __all__ = [
     "keep_words",
     "libpq",
     "make_words",
+    "milliseconds",
+    "month",
     "one_by_one",
     "shown",
     "sole_server",

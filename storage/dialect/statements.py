@@ -6,7 +6,21 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, String, Table, Text, func, literal, select, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    String,
+    Table,
+    Text,
+    cast,
+    extract,
+    func,
+    literal,
+    select,
+    type_coerce,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from storage import columns
@@ -25,6 +39,35 @@ def day(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any
     if connection.dialect.name == "postgresql":
         return func.to_char(func.timezone("UTC", column), "YYYY-MM-DD")
     return func.substr(type_coerce(column, String), 1, 10)
+
+
+def month(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The same of a month: 2026-11."""
+    if connection.dialect.name == "postgresql":
+        return func.to_char(func.timezone("UTC", column), "YYYY-MM")
+    return func.substr(type_coerce(column, String), 1, 7)
+
+
+def hour(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The same of an hour, by its beginning: 2026-11-23T14:00Z."""
+    if connection.dialect.name == "postgresql":
+        return func.to_char(func.timezone("UTC", column), 'YYYY-MM-DD"T"HH24:00"Z"')
+    return func.substr(type_coerce(column, String), 1, 13).op("||")(":00Z")
+
+
+def milliseconds(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """An instant as milliseconds since 1970, rounded down."""
+    if connection.dialect.name == "postgresql":
+        return cast(func.floor(extract("epoch", column) * 1000), BigInteger)
+    told = type_coerce(column, String)
+    return cast(func.strftime("%s", told), Integer) * 1000 + cast(func.substr(told, 21, 3), Integer)
+
+
+def hold_tables(connection: Connection, tables: Iterable[Table]) -> None:
+    """Nobody else writes to these tables until the transaction ends. On SQLite nobody does anyway."""
+    if connection.dialect.name == "postgresql":
+        for table in tables:
+            connection.exec_driver_sql(f"LOCK TABLE {table.name} IN EXCLUSIVE MODE")
 
 
 def one_by_one(connection: Connection, names: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, func
 
-from storage import columns, house, jobs, ledger, merkle, runs, search, states
+from storage import columns, house, jobs, ledger, merkle, rollups, runs, search, states
 from storage.tables import RUNS
 
 #: The measures that the terminal entry repeats: facts in the ledger by the columns they come from.
@@ -45,6 +45,7 @@ def end(connection: Connection, run_id: str, end: End) -> bool:
     _touch(connection, run_id, end)
     ended = runs.move(connection, run_id, end.status, _values(end))
     if ended:
+        rollups.count(connection, run_id)
         _follow(connection, run_id, end.at)
     return ended
 
@@ -61,6 +62,7 @@ def end_unknown(connection: Connection, run_id: str, end: End) -> bool:
     values = {"status": end.status.value, **_values(end), **strays}
     ended = runs.change(connection, unknown, values)
     if ended:
+        rollups.count(connection, run_id)
         _follow(connection, run_id, end.at)
     return ended
 

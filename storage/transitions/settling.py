@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func
 
-from storage import documents, jobs, ledger, merkle, runs, search, states
+from storage import documents, jobs, ledger, merkle, rollups, runs, search, states
 from storage.columns import instant
 from storage.tables import RUNS
 from storage.transitions import endings
@@ -128,7 +128,9 @@ def _amend(
     values = {name: value for name, value in asdict(result.measures).items() if value is not None}
     values["step_count"] = len(result.steps) or run.step_count
     values["model"] = run.model or result.measures.model
+    counted = rollups.look(connection, run.id)
     runs.change(connection, RUNS.c.id == run.id, values)
+    rollups.recount(connection, run.id, counted)
     held = {name: getattr(run, name) for name in (*endings.FACTS.values(), "settled_at")}
     end = endings.End(run.status, now, run.settled_by or road, "upstream", held | values)
     endings.append(connection, run.id, _told(end, stored), ledger.Kind.RUN_DOCUMENT)

@@ -1,0 +1,372 @@
+"""Statements about rollups: sums over the runs that have ended, kept in the transaction that ends a run.
+
+There are two small tables of sums (a day by models, a day by agents) and one of durations by buckets. Which rows a
+transaction changes it changes in one order, so that two of them never wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    true,
+    union_all,
+    update,
+)
+
+from storage import buckets, columns, dialect, states
+from storage.columns import instant
+from storage.tables import ROLLUP_AGENTS, ROLLUP_DURATIONS, ROLLUP_MODELS, RUNS
+
+#: In the order in which everybody locks them.
+TABLES = (ROLLUP_MODELS, ROLLUP_AGENTS, ROLLUP_DURATIONS)
+_TERMINAL = sorted(states.TERMINAL)
+_LONGEST = "max_duration_ms"
+
+
+class Dimension(StrEnum):
+    """By what durations are kept: an agent or a model in a month, or all runs of a day."""
+
+    AGENT = "agent"
+    MODEL = "model"
+    DAY = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is counted of a run that has ended. `day` is that of its creation, or of its acceptance."""
+
+    day: str
+    created: bool
+    status: str
+    agent_id: str
+    model: str
+    cost_micros: int
+    input_tokens: int
+    output_tokens: int
+    duration_ms: int | None
+
+
+def look(connection: Connection, run_id: str) -> Measured | None:
+    """What is to be counted of a run as it stands; None while it lives."""
+    row = connection.execute(_ONE, {"id": run_id}).first()
+    if row is None or row.status not in states.TERMINAL:
+        return None
+    return Measured(
+        columns.text(row.created_at or row.accepted_at)[:10],
+        row.created_at is not None,
+        row.status,
+        row.agent_id or "",
+        row.model or "",
+        row.cost_micros or 0,
+        row.input_tokens or 0,
+        row.output_tokens or 0,
+        row.duration_ms,
+    )
+
+
+def count(connection: Connection, run_id: str) -> None:
+    """A run has just ended: it is counted from now on."""
+    recount(connection, run_id, None)
+
+
+def recount(connection: Connection, run_id: str, before: Measured | None) -> None:
+    """The measures of a run that has ended were changed: counted so far was `before`."""
+    after = look(connection, run_id)
+    if after == before:
+        return
+    changes = _merged([*_parts(before, -1), *_parts(after, 1)])
+    for table in TABLES:
+        rows = [row for each, row in changes if each is table]
+        if rows:
+            connection.execute(_upsert(connection, table), rows)
+    if before is not None:
+        _take_back(connection, before)
+
+
+def _parts(run: Measured | None, sign: int) -> Iterator[tuple[Table, dict[str, Any]]]:
+    """The rows of a run alone; with a negative sign what takes them back."""
+    if run is None:
+        return
+    key = {"status": run.status, "created": run.created}
+    longest = max(run.duration_ms or 0, 0) if sign > 0 else 0
+    sums = {
+        "runs": sign,
+        "cost_micros": sign * run.cost_micros,
+        "input_tokens": sign * run.input_tokens,
+        "output_tokens": sign * run.output_tokens,
+        "timed": 0 if run.duration_ms is None else sign,
+        "duration_ms": sign * (run.duration_ms or 0),
+        _LONGEST: longest,
+    }
+    yield ROLLUP_MODELS, {"day": run.day, "model": run.model, **key, **sums}
+    yield ROLLUP_AGENTS, {"day": run.day, "agent_id": run.agent_id, **key, **sums}
+    if run.duration_ms is not None:
+        told = {"month": run.day[:7], **key, "bucket": buckets.of(run.duration_ms), "runs": sign}
+        for dimension, value in zip(Dimension, (run.agent_id, run.model, run.day), strict=True):
+            yield ROLLUP_DURATIONS, {"dimension": dimension.value, "key": value, **told}
+
+
+def _merged(parts: Iterable[tuple[Table, dict[str, Any]]]) -> list[tuple[Table, dict[str, Any]]]:
+    """One row a key, in the order of keys, without those that change nothing."""
+    found: dict[tuple[Any, ...], tuple[Table, dict[str, Any]]] = {}
+    for table, row in parts:
+        key = (table.name, *(row[name] for name in _keys(table)))
+        if key in found:
+            held = found[key][1]
+            held |= {name: held[name] + row[name] for name in _sums(table)}
+            held |= {_LONGEST: max(held[_LONGEST], row[_LONGEST])} if _LONGEST in row else {}
+        else:
+            found[key] = (table, row)
+    return [(table, row) for _, (table, row) in sorted(found.items(), key=_key) if _matters(table, row)]
+
+
+def _key(item: tuple[tuple[Any, ...], object]) -> tuple[Any, ...]:
+    return item[0]
+
+
+def _matters(table: Table, row: Mapping[str, Any]) -> bool:
+    return any(row[name] for name in _sums(table))
+
+
+def _keys(table: Table) -> list[str]:
+    return [column.name for column in table.primary_key.columns]
+
+
+def _sums(table: Table) -> list[str]:
+    return [column.name for column in table.columns if not column.primary_key and column.name != _LONGEST]
+
+
+def _upsert(connection: Connection, table: Table) -> Any:
+    """Adds to a row, which is made where there is none yet."""
+    named = (connection.dialect.name, table.name)
+    if named not in _UPSERTS:
+        new = dialect.insert(connection, table)
+        sums = {name: table.c[name] + new.excluded[name] for name in _sums(table)}
+        if _LONGEST in table.c:
+            ours, theirs = table.c[_LONGEST], new.excluded[_LONGEST]
+            sums[_LONGEST] = case((theirs > ours, theirs), else_=ours)
+        _UPSERTS[named] = new.on_conflict_do_update(index_elements=_keys(table), set_=sums)
+    return _UPSERTS[named]
+
+
+_UPSERTS: dict[tuple[str, str], Any] = {}
+
+
+def _take_back(connection: Connection, run: Measured) -> None:
+    """What a run leaves behind: rows of nothing, and a longest duration that may have been its own."""
+    for table, row in _parts(run, 1):
+        which = and_(*(table.c[name] == row[name] for name in _keys(table)))
+        connection.execute(delete(table).where(which, table.c.runs == 0))
+        if _LONGEST in row and run.duration_ms:
+            longest = _longest_of(run, agent="agent_id" in row)
+            mine = table.c[_LONGEST] <= run.duration_ms
+            connection.execute(update(table).where(which, mine).values({_LONGEST: longest}))
+
+
+def _longest_of(run: Measured, agent: bool) -> Any:
+    """The longest duration of a row, from the runs of that day."""
+    name, value = ("agent_id", run.agent_id) if agent else ("model", run.model)
+    begins = datetime.fromisoformat(f"{run.day}T00:00:00+00:00")
+    ends = datetime.fromisoformat(f"{run.day}T23:59:59.999999+00:00")
+    at = RUNS.c.created_at if run.created else RUNS.c.accepted_at
+    same = [] if run.created else [RUNS.c.created_at.is_(None)]
+    chosen = select(func.coalesce(func.max(_clean(RUNS.c.duration_ms)), 0)).where(
+        *same,
+        at >= instant(begins),
+        at <= instant(ends),
+        RUNS.c.status == run.status,
+        func.coalesce(RUNS.c[name], "") == value,
+    )
+    return chosen.scalar_subquery()
+
+
+def _clean(duration: ColumnElement[Any]) -> ColumnElement[Any]:
+    return case((duration < 0, 0), else_=duration)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A row that is not what the runs add up to: its key, what it holds, what it should hold; None: no row."""
+
+    table: str
+    key: Mapping[str, Any]
+    stored: Mapping[str, int] | None
+    counted: Mapping[str, int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What was compared: how many rows the runs make, and where the rollups differ from them."""
+
+    rows: int
+    differences: Sequence[Difference]
+
+
+def verify(connection: Connection) -> Verified:
+    """Counts all runs that have ended, and compares."""
+    rows, found = 0, list[Difference]()
+    for table in TABLES:
+        counted, stored = _read(connection, table, _counted(connection, table)), _read(connection, table, None)
+        rows += len(counted)
+        for key in sorted(counted.keys() | stored.keys()):
+            if counted.get(key) != stored.get(key):
+                named = dict(zip(_keys(table), key, strict=True))
+                found.append(Difference(table.name, named, stored.get(key), counted.get(key)))
+    return Verified(rows, found)
+
+
+def _read(connection: Connection, table: Table, chosen: Select[Any] | None) -> dict[tuple[Any, ...], Any]:
+    names, keyed = [column.name for column in table.columns], len(_keys(table))
+    found: dict[tuple[Any, ...], Any] = {}
+    for row in connection.execute(select(table) if chosen is None else chosen):
+        key = tuple(
+            bool(each) if name == "created" else each for name, each in zip(names, row[:keyed], strict=False)
+        )
+        found[key] = {name: int(each) for name, each in zip(names[keyed:], row[keyed:], strict=True)}
+    return found
+
+
+def rebuild(connection: Connection) -> int:
+    """Counts all runs that have ended anew; how many rows there are then. Nobody ends a run meanwhile."""
+    dialect.hold_tables(connection, TABLES)
+    for table in TABLES:
+        connection.execute(delete(table))
+        names = [column.name for column in table.columns]
+        connection.execute(table.insert().from_select(names, _counted(connection, table)))
+    return sum(connection.execute(select(func.count()).select_from(table)).scalar_one() for table in TABLES)
+
+
+def _counted(connection: Connection, table: Table) -> Any:
+    """The rows as the runs add up to them, in the order of the table's columns."""
+    ended = _ended(connection)
+    if table is ROLLUP_DURATIONS:
+        values = (ended.agent_id, ended.model, ended.day)
+        return union_all(*(_buckets(ended, *each) for each in zip(Dimension, values, strict=True)))
+    keys = [ended[name] for name in _keys(table)]
+    summed = [func.coalesce(func.sum(ended[name]), 0) for name in ("cost_micros", "input_tokens", "output_tokens")]
+    duration = ended.duration_ms
+    timed = [
+        func.count(duration),
+        func.coalesce(func.sum(duration), 0),
+        func.coalesce(func.max(_clean(duration)), 0),
+    ]
+    return select(*keys, func.count(), *summed, *timed).group_by(*keys)
+
+
+def _buckets(ended: Any, dimension: Dimension, value: ColumnElement[Any]) -> Select[Any]:
+    keys = [value, ended.month, ended.status, ended.created, ended.bucket]
+    return select(literal(dimension.value), *keys, func.count()).where(ended.bucket.is_not(None)).group_by(*keys)
+
+
+def _ended(connection: Connection) -> Any:
+    at = func.coalesce(RUNS.c.created_at, RUNS.c.accepted_at)
+    chosen = select(
+        dialect.day(connection, at).label("day"),
+        dialect.month(connection, at).label("month"),
+        RUNS.c.created_at.is_not(None).label("created"),
+        func.coalesce(RUNS.c.agent_id, "").label("agent_id"),
+        func.coalesce(RUNS.c.model, "").label("model"),
+        buckets.sql(RUNS.c.duration_ms).label("bucket"),
+        *(RUNS.c[name] for name in ("status", "cost_micros", "input_tokens", "output_tokens", "duration_ms")),
+    )
+    return chosen.where(RUNS.c.status.in_(_TERMINAL)).subquery().c
+
+
+_ONE = select(
+    *(
+        RUNS.c[name]
+        for name in (
+            "status",
+            "agent_id",
+            "model",
+            "accepted_at",
+            "created_at",
+            "cost_micros",
+            "input_tokens",
+            "output_tokens",
+            "duration_ms",
+        )
+    )
+).where(RUNS.c.id == bindparam("id"))
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Which of the sums: those of some states, agents or models (as `dimension` says), days from and up to before.
+
+    None is any. With days those runs alone whose creation is known.
+    """
+
+    dimension: Dimension
+    by: str
+    statuses: Sequence[str] | None = None
+    keys: Sequence[str] | None = None
+    days: Sequence[tuple[str | None, str | None]] | None = None
+
+    @property
+    def has_durations(self) -> bool:
+        """Whether durations are kept for it: of agents and models by months alone."""
+        edges = [edge for span in self.days or () for edge in span if edge is not None]
+        if self.dimension is Dimension.DAY:
+            return True
+        return self.by != "day" and all(edge.endswith("-01") for edge in edges)
+
+
+def sums(connection: Connection, chosen: Slice) -> Sequence[Any]:
+    """Rows of key, runs, cost_micros, input_tokens, output_tokens, timed, duration_ms, max_duration_ms."""
+    table = ROLLUP_AGENTS if chosen.dimension is Dimension.AGENT else ROLLUP_MODELS
+    named = {"agent": table.c.get("agent_id"), "model": table.c.get("model"), "status": table.c.status}
+    key = named.get(chosen.by, table.c.day if chosen.by == "day" else func.substr(table.c.day, 1, 7)).label("key")
+    value = named[chosen.dimension] if chosen.dimension is not Dimension.DAY else None
+    inner = select(key, *(table.c[name] for name in (*_sums(table), _LONGEST)))
+    rows = inner.where(*_which(table, chosen, value, table.c.day, 10)).subquery().c
+    summed = [func.sum(rows[name]) for name in _sums(table)]
+    return connection.execute(select(rows.key, *summed, func.max(rows[_LONGEST])).group_by(rows.key)).all()
+
+
+def durations(connection: Connection, chosen: Slice) -> Sequence[Any]:
+    """Rows of key, bucket, runs. Only where the slice has durations."""
+    table = ROLLUP_DURATIONS
+    key = {"status": table.c.status, "month": table.c.month}.get(chosen.by, table.c.key)
+    at, size = (table.c.key, 10) if chosen.dimension is Dimension.DAY else (table.c.month, 7)
+    rows = select(key, table.c.bucket, func.sum(table.c.runs)).where(
+        table.c.dimension == chosen.dimension.value, *_which(table, chosen, table.c.key, at, size)
+    )
+    return connection.execute(rows.group_by(key, table.c.bucket)).all()
+
+
+def _which(
+    table: Table, chosen: Slice, value: ColumnElement[Any] | None, at: ColumnElement[Any], size: int
+) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if chosen.statuses is not None:
+        found.append(table.c.status.in_(chosen.statuses))
+    if chosen.keys is not None and value is not None:
+        found.append(value.in_(chosen.keys))
+    if chosen.days is not None:
+        found += [table.c.created, or_(*(_between(at, span, size) for span in chosen.days))]
+    return found
+
+
+def _between(at: ColumnElement[Any], span: tuple[str | None, str | None], size: int) -> ColumnElement[bool]:
+    low, high = span
+    since = [] if low is None else [at >= low[:size]]
+    until = [] if high is None else [at < high[:size]]
+    return and_(true(), *since, *until)
