@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, literal_column, null
+from sqlalchemy import BigInteger, ColumnElement, case, literal_column, null
 
 #: Buckets of a doubling.
 STEPS = 16
@@ -52,7 +52,7 @@ def sql(milliseconds: ColumnElement[Any]) -> ColumnElement[Any]:
 
 def _number(value: int) -> ColumnElement[int]:
     """Spelled out: it is a part of the expression, and the same wherever that stands."""
-    return literal_column(str(value))
+    return literal_column(str(value), BigInteger)
 
 
 def percentile(counts: Mapping[int, int], percent: int) -> int | None:

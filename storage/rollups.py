@@ -332,9 +332,9 @@ class Slice:
 def sums(connection: Connection, chosen: Slice) -> Sequence[Any]:
     """Rows of key, runs, cost_micros, input_tokens, output_tokens, timed, duration_ms, max_duration_ms."""
     table = ROLLUP_AGENTS if chosen.dimension is Dimension.AGENT else ROLLUP_MODELS
-    named = {"agent": table.c.get("agent_id"), "model": table.c.get("model"), "status": table.c.status}
-    key = named.get(chosen.by, table.c.day if chosen.by == "day" else func.substr(table.c.day, 1, 7)).label("key")
-    value = named[chosen.dimension] if chosen.dimension is not Dimension.DAY else None
+    named = {"agent": "agent_id", "model": "model", "status": "status", "day": "day"}
+    key = (table.c[named[chosen.by]] if chosen.by in named else func.substr(table.c.day, 1, 7)).label("key")
+    value = None if chosen.dimension is Dimension.DAY else table.c[named[chosen.dimension]]
     inner = select(key, *(table.c[name] for name in (*_sums(table), _LONGEST)))
     rows = inner.where(*_which(table, chosen, value, table.c.day, 10)).subquery().c
     summed = [func.sum(rows[name]) for name in _sums(table)]

@@ -10,9 +10,8 @@ Summing = endpoint.Call[shapes.StatsQuery, None]
 
 async def get_stats(call: Summing) -> endpoint.Answer:
     """Counts, costs, tokens and durations of the runs that the filters choose."""
-    rows = await call.database.ask(stats.by, call.query.by, call.query.wanted(call.now))
-    lines = [shapes.StatsRow.model_validate(row) for row in rows]
-    return endpoint.Answer(200, shapes.Stats(by=call.query.by, stats=lines))
+    found = await call.database.ask(stats.find, call.query.grouping, call.query.wanted(call.now))
+    return endpoint.Answer(200, shapes.Stats.model_validate(found))
 
 
 OPERATIONS = (

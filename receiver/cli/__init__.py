@@ -20,6 +20,7 @@ from receiver.cli import (
     moving,
     one,
     prune,
+    rollups,
     search,
     sentences,
     serving,
@@ -39,6 +40,7 @@ for verbs in (serving, demo, doctor, wishes, lists, one, backfill, house, prune,
     app.add_typer(verbs.VERBS)
 app.add_typer(jobs.VERBS, name="jobs")
 app.add_typer(keys.VERBS, name="keys")
+app.add_typer(rollups.VERBS, name="rollups")
 app.add_typer(search.VERBS, name="search")
 app.add_typer(webhooks.VERBS, name="webhooks")
 

@@ -11,6 +11,7 @@ from receiver import clock, shapes
 from receiver.cli import figures, tables
 from receiver.cli.tables import Column
 from storage import changes
+from storage import stats as sums
 
 #: In place of a text that was pruned.
 REMOVED = Text("removed", "dim")
@@ -111,17 +112,16 @@ BAR = 16
 def stats(found: shapes.Stats, title: str = "") -> None:
     """Sums as a table."""
     columns = (
-        Column(found.by.value.replace("_", " ")),
+        Column(found.by.replace("_", " "), flexible=found.by == "failure_reason"),
         Column("", 1),
         Column("runs", right=True),
         Column("cost", right=True),
-        Column("tokens in", 3, right=True),
-        Column("tokens out", 4, right=True),
-        Column("mean time", 1, right=True),
-        Column("longest", 2, right=True),
+        Column("tokens in", 7, right=True),
+        Column("tokens out", 8, right=True),
+        *(Column(name, rank, right=True) for name, rank in _times(found)),
     )
     most = max((row.count for row in found.stats), default=0)
-    rows = [
+    rows: list[tuple[tables.Cell, ...]] = [
         (
             row.key or figures.NONE,
             Text(figures.bar(row.count, most, BAR), "cyan"),
@@ -130,11 +130,18 @@ def stats(found: shapes.Stats, title: str = "") -> None:
             figures.count(row.input_tokens),
             figures.count(row.output_tokens),
             figures.duration(row.mean_duration_ms),
+            *(figures.duration(each) for each in (row.p50_ms, row.p90_ms, row.p95_ms, row.p99_ms)),
             figures.duration(row.max_duration_ms),
         )
         for row in found.stats
     ]
     _table(columns, rows, "No runs.", title)
+
+
+def _times(found: shapes.Stats) -> Iterable[tuple[str, int]]:
+    """Columns of what is timed, by their rank."""
+    mean = "mean time" if found.measure is sums.Measure.DURATION else "settled after"
+    return ((mean, 4), ("p50", 1), ("p90", 6), ("p95", 2), ("p99", 5), ("longest", 3))
 
 
 DELIVERIES = (

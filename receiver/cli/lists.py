@@ -87,8 +87,8 @@ def stats(
         str,
         typer.Option(
             metavar="WHAT",
-            help="agent, model, status, origin, settled_by or day.",
-            autocompletion=options.words("agent", "model", "status", "origin", "settled_by", "day"),
+            help=f"{', '.join(options.GROUPINGS)}, or tag.<key>.",
+            autocompletion=options.words(*options.GROUPINGS),
         ),
     ] = "status",
     status: options.Status = None,
@@ -108,10 +108,14 @@ def stats(
 ) -> None:
     """Sum up runs: how many, what they cost, how long they took.
 
+    By road it is told after how long their ends were known here.
+
     \b
     Examples:
       runledger stats --by model --created '>-30d'
-      runledger stats --by day --settled '>-14d'
+      runledger stats --by hour --created 2026-11-23
+      runledger stats --by tag.client 'status:completed created:>=2026-11-01'
+      runledger stats --by failure_reason --created '>-7d'
       runledger stats --by day --tag matter=0042 --json
     """
     given = options.chosen(context) | {"by": by}
@@ -121,7 +125,7 @@ def stats(
 async def _stats(given: Mapping[str, Any], as_json: bool) -> None:
     from receiver import shapes
     from receiver.api import stats as handlers
-    from receiver.cli import asking, lines, opening
+    from receiver.cli import asking, figures, lines, opening
 
     query = asking.parameters(shapes.StatsQuery, given)
     async with opening.existing() as store:
@@ -131,6 +135,10 @@ async def _stats(given: Mapping[str, Any], as_json: bool) -> None:
             print(row.model_dump_json(by_alias=True))
     else:
         lines.stats(found)
+    if found.window is not None:
+        since = figures.instant(found.window.since)
+        told = f"Of the newest {figures.count(found.window.runs)} runs alone, since {since}"
+        print(f"{told}: narrow it down by --created to be told of all.", file=sys.stderr)
 
 
 @VERBS.command()

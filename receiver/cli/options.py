@@ -23,6 +23,18 @@ Run = Annotated[str, typer.Argument(metavar="RUN", help="A run, by our id or the
 Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON object a line, as the API gives it.")]
 
 STATES = ("accepted", "queued", "running", "completed", "failed", "cancelled", "refused", "lost")
+GROUPINGS = (
+    "agent",
+    "model",
+    "status",
+    "origin",
+    "settled_by",
+    "hour",
+    "day",
+    "month",
+    "road",
+    "failure_reason",
+)
 ROADS = ("watcher", "platform", "sweep", "request")
 
 Status = Annotated[

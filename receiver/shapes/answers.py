@@ -280,7 +280,7 @@ class Timeline(Page):
 
 
 class StatsRow(Answer):
-    """The sums of one group; `key` is null for runs without a value."""
+    """The sums of one group; `key` is null for runs without a value. Percentiles are 3.2 % off at most."""
 
     key: str | None
     count: int
@@ -289,12 +289,29 @@ class StatsRow(Answer):
     output_tokens: int
     mean_duration_ms: int | None
     max_duration_ms: int | None
+    p50_ms: int | None
+    p90_ms: int | None
+    p95_ms: int | None
+    p99_ms: int | None
+
+
+class StatsWindow(Answer):
+    """The runs that were looked at."""
+
+    runs: int = Field(description="The newest so many.")
+    since: Instant = Field(description="When the first of them was accepted.")
 
 
 class Stats(Answer):
-    """Sums over runs: days newest first, others by count. At most 1,000 groups."""
+    """Sums over runs: hours, days, months newest first, others by count. At most 1,000 groups, 50 of reasons."""
 
-    by: stats.By
+    by: str
+    measure: stats.Measure = Field(
+        description="What is timed: how long runs took, or by `road` after how long their end was known here."
+    )
+    source: stats.Source
+    bounded: bool = Field(description="Whether older runs were left out, see `window`.")
+    window: StatsWindow | None = Field(description="Null where all runs were looked at.")
     stats: Sequence[StatsRow]
 
 

@@ -84,6 +84,19 @@ Sort = Literal[
 ]
 
 
+Grouping = Annotated[
+    str,
+    Field(max_length=128, description="What they are grouped by; `tag.<key>` by the values of a tag."),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "pattern": f"^({'|'.join(stats.By)}|tag\\.[A-Za-z0-9_-]{{1,64}})$",
+            "examples": ["agent"],
+        }
+    ),
+]
+
+
 class Query(BaseModel):
     """Parameters of one operation. `PREFIXES` tells which fields collect every parameter that begins so."""
 
@@ -146,7 +159,12 @@ class RunQuery(RunFilter):
 class StatsQuery(RunFilter):
     """Sums over runs."""
 
-    by: Annotated[stats.By, Field(description="What they are grouped by.")] = stats.By.STATUS
+    by: Grouping = stats.By.STATUS.value
+
+    @property
+    def grouping(self) -> str:
+        """What they are grouped by. Raises BadFilter."""
+        return stats.known(self.by)
 
 
 class StepQuery(Query):

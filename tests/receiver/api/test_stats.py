@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage import states, stats
+from storage import states
 from tests import life
 from tests.receiver.api.house import House, problem
 
@@ -18,6 +18,10 @@ async def test_sums_are_counts_costs_tokens_and_durations_of_each_group(house: H
     response = await house.get("/v1/stats?by=agent")
     assert response.json() == {
         "by": "agent",
+        "measure": "duration",
+        "source": "rollup",
+        "bounded": False,
+        "window": None,
         "stats": [
             {
                 "key": "a_1",
@@ -27,6 +31,10 @@ async def test_sums_are_counts_costs_tokens_and_durations_of_each_group(house: H
                 "outputTokens": 72,
                 "meanDurationMs": 200,
                 "maxDurationMs": 300,
+                "p50Ms": 101,
+                "p90Ms": 295,
+                "p95Ms": 295,
+                "p99Ms": 295,
             }
         ],
     }
@@ -41,6 +49,9 @@ async def test_sums_are_counts_costs_tokens_and_durations_of_each_group(house: H
         ("origin", ["submitted"]),
         ("settled_by", ["watcher", None]),
         ("day", ["2026-11-23"]),
+        ("hour", ["2026-11-23T12:00Z"]),
+        ("month", ["2026-11"]),
+        ("tag.matter", [None]),
     ],
 )
 async def test_runs_can_be_grouped_in_each_way(house: House, by: str, keys: list[str | None]) -> None:
@@ -53,8 +64,27 @@ async def test_runs_can_be_grouped_in_each_way(house: House, by: str, keys: list
     assert sum(row["count"] for row in found) == 4
 
 
-def test_every_way_to_group_is_tested() -> None:
-    assert {by.value for by in stats.By} == {"agent", "model", "status", "origin", "settled_by", "day"}
+async def test_by_road_it_is_told_how_late_ends_were_known_and_by_reason_why_runs_failed(house: House) -> None:
+    failed = life.result(states.FAILED, measures=life.measures(failure_reason="No room 101."))
+    await life.settled_run(house.database, states.FAILED, result=failed)
+    by_road = (await house.get("/v1/stats?by=road")).json()
+    assert (by_road["measure"], by_road["stats"][0]["key"], by_road["stats"][0]["maxDurationMs"]) == (
+        "settling",
+        "watcher",
+        1000,
+    )
+    by_reason = (await house.get("/v1/stats?by=failure_reason")).json()
+    assert [row["key"] for row in by_reason["stats"]] == ["No room #."]
+
+
+async def test_a_grouping_that_resembles_a_known_one_is_answered_with_it(house: House) -> None:
+    told = problem(await house.get("/v1/stats?by=modle"), 400)
+    assert (told["parameter"], told["didYouMean"]) == ("by", "model")
+
+
+async def test_an_answer_from_rows_says_so(house: House) -> None:
+    found = (await house.get("/v1/stats?by=hour&q=cost%3A%3E0.001")).json()
+    assert (found["source"], found["bounded"], found["window"]) == ("rows", False, None)
 
 
 async def test_sums_are_taken_over_the_runs_that_the_filters_choose(house: House) -> None:

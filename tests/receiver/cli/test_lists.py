@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage import jobs, states, transitions
+from storage import jobs, states, tables, transitions
 from storage.database import Database
 from tests import life
 from tests.receiver.cli.desk import Desk
@@ -105,6 +105,43 @@ def test_sums_are_those_of_the_chosen_runs(desk: Desk) -> None:
     rows = desk.type("stats", "--by", "agent", "--status", "completed,failed", "--json").objects
     assert {row["key"]: row["costMicros"] for row in rows} == {"agent_a": 3000, "agent_b": 3000}
     assert "agent_a" in desk.type("stats", "--by", "agent").out
+
+
+def test_a_grouping_that_is_unknown_is_told_with_what_was_meant(desk: Desk) -> None:
+    screen = desk.type("stats", "--by", "agnet")
+    assert (screen.code, screen.err) == (2, "runledger: --by: 'agnet' is unknown; did you mean agent?\n")
+
+
+def test_sums_are_asked_for_by_a_tag_with_percentiles(desk: Desk) -> None:
+    desk.behind(three)
+    rows = desk.type("stats", "--by", "tag.matter", "--json").objects
+    assert [(row["key"], row["count"], row["p95Ms"]) for row in rows] == [(None, 2, 60_000), ("42", 1, 60_000)]
+    assert "p95" in desk.type("stats", "--by", "tag.matter").out
+    assert "settled after" in desk.type("stats", "--by", "road", width=160).out
+
+
+def test_rollups_are_verified_and_made_anew(desk: Desk) -> None:
+    desk.behind(three)
+    assert desk.type("rollups", "verify").out.startswith("All 10 rows are what")
+    desk.behind(_tamper)
+    assert desk.type("rollups", "verify", "--json").object["stored"]["cost_micros"] == 1
+    wrong = desk.type("rollups", "verify")
+    assert (wrong.code, wrong.out.splitlines()) == (
+        1,
+        [
+            "rollup_agents (day 2026-11-23, agent_id agent_b, status failed, created True): "
+            "cost_micros 1 is kept, cost_micros 3000 is right",
+            "1 rows are wrong: runledger rollups rebuild",
+        ],
+    )
+    assert desk.type("rollups", "rebuild", "--json").object == {"rows": 10}
+    assert desk.type("rollups", "verify").code == 0
+
+
+async def _tamper(database: Database) -> None:
+    kept = tables.ROLLUP_AGENTS
+    wrong = kept.update().where(kept.c.agent_id == "agent_b").values(cost_micros=1)
+    await database.write(lambda connection: connection.execute(wrong))
 
 
 def test_deliveries_are_listed_and_shown_with_what_was_sent(desk: Desk) -> None:
