@@ -26,6 +26,8 @@ LIMIT, REASONS = 1000, 50
 BOUND = 200_000
 _PERCENTILES = (50, 90, 95, 99)
 _LIVE = sorted(states.LIVE)
+#: A limit that cuts nothing off.
+_EVERY = 1 << 62
 _RESOLUTION = timedelta.resolution
 
 
@@ -188,7 +190,10 @@ class _Groups:
             self._at(key).buckets[bucket] += int(count)
 
     def _at(self, key: str | None) -> _Group:
-        return self._held.setdefault(key or None, _Group())
+        key = key or None
+        if key not in self._held:
+            self._held[key] = _Group()
+        return self._held[key]
 
     def rows(self, what: str) -> list[Row]:
         """All of them in order, as many as are told."""
@@ -213,18 +218,20 @@ class _Groups:
 
 def _summed(connection: Connection, what: str, which: Sequence[ColumnElement[bool]]) -> Iterable[Any]:
     """Rows of key, bucket, runs, cost, tokens in and out, timed, time, longest."""
-    rows = _rows(connection, what).where(*which).subquery().c
-    names = (rows.cost_micros, rows.input_tokens, rows.output_tokens)
-    summed = [func.count(), *map(func.sum, names), func.count(rows.took), func.sum(rows.took), func.max(rows.took)]
-    return connection.execute(select(rows.key, rows.bucket, *summed).group_by(rows.key, rows.bucket))
+    # With a limit SQLite works out what it calls `took` once a row, and not wherever that is used.
+    rows = _rows(connection, what).where(*which).limit(_EVERY).subquery().c
+    took = case((rows.took < 0, 0), else_=rows.took)
+    bucketed = select(*rows, took.label("clean"), buckets.sql(rows.took).label("bucket")).subquery().c
+    sums = map(func.sum, (bucketed.cost_micros, bucketed.input_tokens, bucketed.output_tokens))
+    times = (func.count(bucketed.clean), func.sum(bucketed.clean), func.max(bucketed.clean))
+    keys = (bucketed.key, bucketed.bucket)
+    return connection.execute(select(*keys, func.count(), *sums, *times).group_by(*keys))
 
 
 def _rows(connection: Connection, what: str) -> Select[Any]:
     """A row a run, with the key of its group."""
     took = _settling(connection) if what == By.ROAD else RUNS.c.duration_ms
-    measured = (RUNS.c.cost_micros, RUNS.c.input_tokens, RUNS.c.output_tokens)
-    clean = case((took < 0, 0), else_=took).label("took")
-    rest = (buckets.sql(took).label("bucket"), *measured, clean)
+    rest = (took.label("took"), RUNS.c.cost_micros, RUNS.c.input_tokens, RUNS.c.output_tokens)
     if what.startswith(filters.TAG):
         is_it = and_(RUN_TAGS.c.run_seq == RUNS.c.seq, RUN_TAGS.c.key == what.removeprefix(filters.TAG))
         tagged = RUNS.outerjoin(RUN_TAGS, is_it)
@@ -306,10 +313,11 @@ def _slice(what: str, wanted: filters.Expression) -> rollups.Slice | None:
     dimensions = {each for each in (By(what), *map(_named, given)) if each in _BY}
     if len(dimensions) > 1:
         return None
-    dimension = _BY[dimensions.pop()] if dimensions else rollups.Dimension.DAY
     keys = given.get("agent") or given.get("model")
-    chosen = rollups.Slice(dimension, what, given.get("status"), keys, given.get("created"))
-    return chosen if chosen.has_durations else None
+    # Of models there are the fewest rows.
+    tried = [_BY[each] for each in dimensions] or [rollups.Dimension.MODEL, rollups.Dimension.DAY]
+    slices = (rollups.Slice(each, what, given.get("status"), keys, given.get("created")) for each in tried)
+    return next((each for each in slices if each.has_durations), None)
 
 
 def _named(name: str) -> By | None:
