@@ -97,7 +97,7 @@ def recount(connection: Connection, run_id: str, before: Measured | None) -> Non
         if rows:
             connection.execute(_upsert(connection, table), rows)
     if before is not None:
-        _take_back(connection, before)
+        _take_back(connection, before, changes)
 
 
 def _parts(run: Measured | None, sign: int) -> Iterator[tuple[Table, dict[str, Any]]]:
@@ -169,14 +169,17 @@ def _upsert(connection: Connection, table: Table) -> Any:
 _UPSERTS: dict[tuple[str, str], Any] = {}
 
 
-def _take_back(connection: Connection, run: Measured) -> None:
-    """What a run leaves behind: rows of nothing, and a longest duration that may have been its own."""
-    for table, row in _parts(run, 1):
+def _take_back(
+    connection: Connection, before: Measured, changes: Iterable[tuple[Table, Mapping[str, Any]]]
+) -> None:
+    """What a run leaves behind in rows that were changed: sums of nothing, and a longest duration of its own."""
+    for table, row in changes:
         which = and_(*(table.c[name] == row[name] for name in _keys(table)))
-        connection.execute(delete(table).where(which, table.c.runs == 0))
-        if _LONGEST in row and run.duration_ms:
-            longest = _longest_of(run, agent="agent_id" in row)
-            mine = table.c[_LONGEST] <= run.duration_ms
+        if row["runs"] < 0:
+            connection.execute(delete(table).where(which, table.c.runs == 0))
+        if row.get("duration_ms", 0) < 0:
+            longest = _longest_of(before, agent="agent_id" in row)
+            mine = table.c[_LONGEST] <= before.duration_ms
             connection.execute(update(table).where(which, mine).values({_LONGEST: longest}))
 
 

@@ -10,11 +10,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from alembic import command
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, select, update
 
-from storage import buckets, columns, filters, jobs, rollups, runs, states, transitions
+from storage import buckets, columns, dialect, filters, jobs, migrations, rollups, runs, states, transitions
 from storage.database import Database
 from storage.tables import ROLLUP_AGENTS, ROLLUP_MODELS, RUNS
 from tests import life
@@ -167,7 +168,36 @@ async def test_a_row_that_was_tampered_with_is_named_and_mended(database: Databa
     await demand_right(database)
 
 
-async def test_ends_of_several_writers_lose_no_count(served: Database) -> None:
+async def test_what_a_store_of_before_holds_is_counted_by_its_migration(empty_url: str) -> None:
+    engine = dialect.engine(empty_url, readonly=False, connections=1)
+    with engine.begin() as connection:
+        command.upgrade(migrations.config(connection), "0004")
+    with engine.begin() as connection:
+        for number, status in enumerate(states.Status):
+            for took in (None, 0, 31, 32, 60_000, 2**43):
+                connection.execute(RUNS.insert().values(_old(f"{number}{took}", status, took)))
+        migrations.upgrade(connection)
+    engine.dispose()
+    async with Database(empty_url) as database:
+        await demand_right(database)
+
+
+def _old(id_: str, status: states.Status, took: int | None) -> dict[str, Any]:
+    created = life.at((took or 0) % 10**6) if status is not states.REFUSED else None
+    return {
+        "id": id_,
+        "origin": "submitted",
+        "status": status.value,
+        "submitted_by": "b",
+        "accepted_at": life.NOW,
+        "created_at": created,
+        "duration_ms": took,
+        "cost_micros": took,
+        "agent_id": "a" if took else None,
+    }
+
+
+async def test_ends_of_several_writers_beside_a_rebuild_lose_no_count(served: Database) -> None:
     made = [await life.running(served, agent_id=agent) for agent in "abab" for _ in range(5)]
     await served.write(jobs.wish, [jobs.Wish(states.Kind.SETTLE, run.id, life.at(63)) for run in made])
     claims = await served.write(_claims, len(made))
@@ -178,7 +208,8 @@ async def test_ends_of_several_writers_lose_no_count(served: Database) -> None:
         *(
             writers[number % 3].write(transitions.record, claim, life.result(), life.at(63), None)
             for number, claim in enumerate(claims)
-        )
+        ),
+        *(writer.write(rollups.rebuild) for writer in writers),
     )
     for writer in writers:
         await writer.__aexit__()
