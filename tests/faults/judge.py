@@ -63,6 +63,7 @@ def judge(rows: Rows, promised: Promised) -> Findings:
     _judge_leftovers(rows, runs, promised.upstream, found)
     _judge_receipts(rows, promised, found)
     _judge_contents(rows, found)
+    _judge_sums(rows, found)
     _judge_order(rows, found)
     return found
 
@@ -169,6 +170,35 @@ def _judge_contents(rows: Rows, found: Findings) -> None:
     twice = """SELECT event_id, count(*) AS n FROM deliveries WHERE verdict = 'accepted' AND road = 'platform'
         GROUP BY event_id HAVING count(*) > 1"""
     found.doubled += [f"event {row['event_id']} was accepted {row['n']} times" for row in rows(twice)]
+
+
+def _judge_sums(rows: Rows, found: Findings) -> None:
+    """Each end was counted once, with what it measured, by its model and its agent, and thrice by its duration."""
+    of_ended = f"FROM runs WHERE status IN {ENDS}"
+    for table, name in (("rollup_models", "model"), ("rollup_agents", "agent_id")):
+        keys = f"coalesce({name}, '') AS name, status"
+        sums = "coalesce(sum(cost_micros), 0) AS cost, coalesce(sum(duration_ms), 0) AS took"
+        kept = rows(f"SELECT {keys}, sum(runs) AS n, {sums} FROM {table} GROUP BY 1, 2")
+        _compare(table, kept, rows(f"SELECT {keys}, count(*) AS n, {sums} {of_ended} GROUP BY 1, 2"), found)
+    keys = "'' AS name, status"
+    timed = rows(f"SELECT {keys}, count(duration_ms) AS n {of_ended} AND duration_ms IS NOT NULL GROUP BY 1, 2")
+    for dimension in ("agent", "model", "day"):
+        of_it = f"FROM rollup_durations WHERE dimension = '{dimension}'"
+        kept = rows(f"SELECT {keys}, sum(runs) AS n {of_it} GROUP BY 1, 2")
+        _compare(f"durations by {dimension}", kept, timed, found)
+
+
+def _compare(what: str, kept: Sequence[Row], counted: Sequence[Row], found: Findings) -> None:
+    """What is kept of each name and state beside what the runs add up to."""
+    left, right = (
+        {(row["name"], row["status"]): [int(row.get(name, 0)) for name in ("n", "cost", "took")] for row in each}
+        for each in (kept, counted)
+    )
+    for key in sorted(left.keys() | right.keys()):
+        ours, theirs = left.get(key, [0]), right.get(key, [0])
+        if ours != theirs:
+            kind = found.wrong if ours[0] == theirs[0] else found.lost if ours[0] < theirs[0] else found.doubled
+            kind.append(f"{what} of {key}: {ours} are kept, the runs add up to {theirs}")
 
 
 def _judge_order(rows: Rows, found: Findings) -> None:

@@ -16,7 +16,14 @@ NONCE, OTHER = "nonce_a1", "nonce_b2"
 #: Two submissions as they are when all went well: one after a lost create that left an orphan, one cancelled.
 SOUND: dict[str, list[dict[str, Any]]] = {
     "runs": [
-        {"id": "r1", "upstream_id": "u1", "status": "completed", "prompt": f"Look. {NONCE}", "step_count": 1},
+        {
+            "id": "r1",
+            "upstream_id": "u1",
+            "status": "completed",
+            "prompt": f"Look. {NONCE}",
+            "step_count": 1,
+            "duration_ms": 0,
+        },
         {
             "id": "r2",
             "upstream_id": "u2",
@@ -44,14 +51,26 @@ SOUND: dict[str, list[dict[str, Any]]] = {
         {"id": "d1", "road": "watcher", "run_id": "r1", "verdict": "accepted", "repeats": 2},
         {"id": "d2", "road": "platform", "event_id": "e1", "verdict": "accepted"},
     ],
+    "rollup_models": [{"model": "", "status": "completed"}, {"model": "", "status": "cancelled"}],
+    "rollup_agents": [{"agent_id": "", "status": "completed"}, {"agent_id": "", "status": "cancelled"}],
+    "rollup_durations": [
+        {"dimension": dimension, "key": "", "month": AT[:7], "status": "completed", "bucket": 0, "runs": 1}
+        for dimension in ("agent", "model", "day")
+    ],
     "jobs": [{"id": "j1", "kind": "sweep", "run_id": "", "priority": 3, "created_at": AT, "due_at": AT}],
 }
+SUMS = dict.fromkeys(
+    ("cost_micros", "input_tokens", "output_tokens", "timed", "duration_ms", "max_duration_ms"), 0
+) | {"day": AT[:10], "created": False, "runs": 1}
 #: What a row of a table needs beside that.
 NEEDED: dict[str, dict[str, Any]] = {
     "runs": {"origin": "submitted", "submitted_by": "backend", "accepted_at": AT, "settled_at": AT},
     "upstream_links": {"linked_at": AT},
     "ledger_entries": {"actor": "worker", "at": AT, "body": "{}", "leaf_hash": b""},
     "deliveries": {"received_at": AT, "body": b"", "body_sha256": "sha", "size": 0},
+    "rollup_models": SUMS,
+    "rollup_agents": SUMS,
+    "rollup_durations": {"created": False},
 }
 UPSTREAM = [
     {"id": "u1", "prompt": f"Look. {NONCE}", "status": "completed", "execCount": 1},
@@ -122,6 +141,8 @@ LOST = {
     "a step": "DELETE FROM run_steps",
     "the document": "DELETE FROM run_documents",
     "a wish to cancel that was acknowledged": "UPDATE runs SET cancel_requested_at = NULL WHERE id = 'r2'",
+    "an end that was not counted": "DELETE FROM rollup_models WHERE status = 'completed'",
+    "a duration that was not counted": "DELETE FROM rollup_durations WHERE dimension = 'day'",
     "work that nobody does": "UPDATE jobs SET kind = 'settle', run_id = 'r1'",
 }
 
@@ -143,6 +164,7 @@ def test_a_genuine_delivery_that_was_turned_away_is_found(engine: Engine) -> Non
 DOUBLED = {
     "two records of one submission": "UPDATE runs SET prompt = (SELECT prompt FROM runs WHERE id = 'r1')",
     "two ends in the ledger": "UPDATE ledger_entries SET kind = 'run.failed', run_id = 'r1' WHERE id = 'l1'",
+    "an end that was counted twice": "UPDATE rollup_agents SET runs = 2 WHERE status = 'cancelled'",
     "an event that was accepted twice": "UPDATE deliveries SET road = 'platform', event_id = 'e1'",
 }
 
@@ -188,6 +210,7 @@ WRONG = {
     "another end in the ledger": "UPDATE ledger_entries SET kind = 'run.failed' WHERE kind = 'run.completed'",
     "another end upstream": "UPDATE runs SET status = 'failed' WHERE id = 'r1'",
     "an entry without a number": "UPDATE ledger_entries SET leaf_index = NULL WHERE id = 'l1'",
+    "a sum that is not that of the runs": "UPDATE rollup_models SET cost_micros = 1",
     "a gap in the numbers": "UPDATE ledger_entries SET leaf_index = 9 WHERE id = 'l1'",
 }
 
