@@ -19,6 +19,7 @@ from storage import (
     jobs,
     ledger,
     moving,
+    rollups,
     runs,
     search,
     states,
@@ -117,6 +118,8 @@ async def test_a_store_that_was_moved_is_the_same(embedded: Database, to: str) -
     assert {each.table for each in found} == {table.name for table in COPIED} | {"alembic_version"}
     async with Database(to) as served:
         assert (await served.read(search.lag)).runs == 4
+        counted = await served.read(rollups.verify)
+        assert (counted.rows > 0, counted.differences) == (True, [])
         assert await life.found(served, run.id) == run
         assert await served.read(ledger.last_number) == 9
 
