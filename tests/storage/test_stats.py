@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import buckets, errors, filters, reasons, states, stats
+from storage import buckets, errors, filters, reasons, states, stats, transitions
 from storage.database import Database
 from tests import life
 
@@ -45,7 +45,7 @@ async def mixed(database: Database) -> None:
     await life.accepted(database, agent_id="a", model="m-1")
     await life.running(database, agent_id="b")
     cancelled = await life.accepted(database, agent_id="b")
-    await database.write(life.transitions.request_cancel, cancelled.id, "key:backend", life.at(1))
+    await database.write(transitions.request_cancel, cancelled.id, "key:backend", life.at(1))
 
 
 #: What rollups answer, by what they are asked.
@@ -137,7 +137,7 @@ async def test_days_are_those_of_creation_or_acceptance_newest_first(database: D
 
 async def test_a_created_day_leaves_out_what_was_never_created(database: Database) -> None:
     cancelled = await life.accepted(database)
-    await database.write(life.transitions.request_cancel, cancelled.id, "key:backend", life.at(1))
+    await database.write(transitions.request_cancel, cancelled.id, "key:backend", life.at(1))
     assert await counts(database, "status") == {"cancelled": 1}
     assert await counts(database, "status", "created:2026-11-23") == {}
 
