@@ -1,10 +1,10 @@
-"""What response headers tell about when to come again: the upstream's, the backend's."""
+"""What headers tell: of answers, when to come again; of a request, which form of an answer it prefers."""
 
 from __future__ import annotations
 
 import email.utils
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 LONGEST_WAIT = 3600.0  # seconds; a longer wish is bounded to it
 _LONGEST_WINDOW = 300.0
@@ -12,6 +12,7 @@ _LONGEST_AGO = 1e9
 _MOST_LIMITS = 16
 _LONGEST_NAME = 64
 _LONGEST_VALUE = 128
+_WEIGHT = re.compile(r"(?:^|;)\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)", re.IGNORECASE)
 _SECONDS = re.compile(r"[0-9]{1,32}(?:\.[0-9]{1,9})?")
 
 
@@ -48,6 +49,25 @@ def spent_until(limits: Mapping[str, str], now: float) -> float | None:
         return None
     until = float(reset) if float(reset) > _LONGEST_AGO else now + float(reset)
     return min(until, now + _LONGEST_WINDOW) if until > now else None
+
+
+def prefers(accept: Sequence[str], one: str, other: str) -> bool:
+    """Whether `Accept` (RFC 9110, 12.5.1) names the media type `one`, and `other` with no higher weight.
+
+    >>> prefers(["text/event-stream"], "text/event-stream", "application/json")
+    True
+    >>> prefers(["text/event-stream;q=0.5, application/json"], "text/event-stream", "application/json")
+    False
+    >>> prefers(["*/*"], "text/event-stream", "application/json")
+    False
+    """
+    weights = {one: 0.0, other: 0.0}
+    for item in ",".join(accept).split(","):
+        name, _, parameters = item.partition(";")
+        if (name := name.strip().lower()) in weights:
+            found = _WEIGHT.search(parameters)
+            weights[name] = float(found[1]) if found else 1.0
+    return weights[one] > 0 and weights[one] >= weights[other]
 
 
 def _unix(date: str) -> float | None:

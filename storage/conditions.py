@@ -66,6 +66,20 @@ def phrases(wanted: filters.Expression) -> Iterator[words.Phrase]:
                 yield from phrases(part)
 
 
+def at_most(wanted: filters.Expression, *, is_not: bool = False) -> filters.Expression:
+    """The same without regard to words: what every run answers to that may be wanted, whatever its texts say."""
+    match wanted:
+        case filters.Says():
+            return filters.Either(()) if is_not else filters.EVERYTHING
+        case filters.Not(part):
+            return filters.Not(at_most(part, is_not=not is_not))
+        case filters.All(parts):
+            return filters.All(tuple(at_most(part, is_not=is_not) for part in parts))
+        case filters.Either(parts):
+            return filters.Either(tuple(at_most(part, is_not=is_not) for part in parts))
+    return wanted
+
+
 def _condition(
     connection: Connection, wanted: filters.Expression, window: search.Window | None
 ) -> ColumnElement[bool]:

@@ -43,6 +43,11 @@ class Held:
         return self.count >= MOST or self.size >= MOST_DATA
 
 
+def place(number: int) -> Event:
+    """No event at all, but an id for who connects again."""
+    return Event(number, "", "")
+
+
 def held(connection: Connection, run_id: str) -> Held:
     """How far the stream of a run is stored."""
     row = RUN_EVENTS.c

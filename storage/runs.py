@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, update
 
-from storage import columns, conditions, dialect, filters, ids, states
+from storage import columns, conditions, dialect, filters, ids, search, states
 from storage.columns import instant
 from storage.tables import RUN_TAGS, RUNS, UPSTREAM_LINKS
 
@@ -17,6 +17,8 @@ from storage.tables import RUN_TAGS, RUNS, UPSTREAM_LINKS
 LISTED_PROMPT = 200
 #: How many submissions are looked at for strays at once; with more of them open, strangers wait.
 UNLINKED = 1000
+#: Runs whose keys are no further apart are looked at together.
+NEAR = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,9 +167,23 @@ def find_many(connection: Connection, either_ids: Sequence[str]) -> dict[str, Ru
 
 def among(connection: Connection, wanted: filters.Expression, run_ids: Sequence[str]) -> dict[str, Run]:
     """Those of some runs of ours that are wanted, by their ids, as lists have them."""
-    chosen = select(*LISTED).where(RUNS.c.id.in_(run_ids), *conditions.where(connection, wanted))
-    found = [_run(row) for row in connection.execute(chosen)] if run_ids else []
-    return {run.id: run for run in _with_tags(connection, found)}
+    known = connection.execute(_SEQS, {"ids": list(run_ids)}).scalars().all() if run_ids else ()
+    rows: list[Any] = []
+    for part in _near(known):
+        window = search.Window(part[0], part[-1] + 1)
+        chosen = select(*LISTED).where(RUNS.c.seq.in_(part), *conditions.where(connection, wanted, window))
+        rows += connection.execute(chosen).all()
+    return {run.id: run for run in listed(connection, rows)}
+
+
+def _near(seqs: Iterable[int]) -> list[list[int]]:
+    """Keys in order, those together that lie near each other: between them there is not much to look through."""
+    parts: list[list[int]] = []
+    for seq in sorted(seqs):
+        if not parts or seq - parts[-1][-1] > NEAR:
+            parts.append([])
+        parts[-1].append(seq)
+    return parts
 
 
 def listed(connection: Connection, rows: Iterable[Any]) -> list[Run]:
@@ -300,6 +316,7 @@ _SUBMITTED = select(
     *(RUNS.c[n] if n in ("prompt", "guidance", "instructions") else _CUT.get(n, RUNS.c[n]) for n in _NAMES)
 )
 _BY_IDS = select(*LISTED).where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
+_SEQS = select(RUNS.c.seq).where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
 #: In the order in which everybody locks them.
 _PRUNED = (
     select(RUNS.c.id, RUNS.c.pruned_at)

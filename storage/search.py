@@ -136,6 +136,11 @@ def waiting(connection: Connection, limit: int) -> list[Waiting]:
     return found
 
 
+def unindexed(connection: Connection, run_ids: Sequence[str]) -> list[str]:
+    """Those of some runs of ours whose words are not to be found yet."""
+    return list(connection.execute(_UNINDEXED, {"ids": list(run_ids)}).scalars()) if run_ids else []
+
+
 def index(connection: Connection, batch: Sequence[Waiting]) -> int:
     """Indexes runs whose texts have not changed since they were read; how many that were."""
     done = [each for each in sorted(batch, key=lambda each: each.run_seq) if _takes(connection, each)]
@@ -322,6 +327,11 @@ _WAITING = (
     select(SEARCH_QUEUE.c.run_seq, SEARCH_QUEUE.c.version)
     .order_by(SEARCH_QUEUE.c.run_seq.desc())
     .limit(bindparam("limit"))
+)
+_UNINDEXED = (
+    select(RUNS.c.id)
+    .join(SEARCH_QUEUE, SEARCH_QUEUE.c.run_seq == RUNS.c.seq)
+    .where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
 )
 _TAKE = delete(SEARCH_QUEUE).where(
     SEARCH_QUEUE.c.run_seq == bindparam("run_seq"), SEARCH_QUEUE.c.version == bindparam("version")

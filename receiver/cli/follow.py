@@ -10,7 +10,7 @@ from typing import Any
 
 from receiver import clock, errors, shapes
 from receiver.cli import asking, lines, opening
-from storage import changes, ledger, runs
+from storage import changes, following, ledger
 
 #: Changes that are read at once, and seconds between two looks: the server commits in a process of its own.
 PAGE = 500
@@ -35,14 +35,13 @@ async def follow(given: Mapping[str, Any], number: int | None, as_json: bool) ->
         if number > last:
             raise errors.BeyondTheEnd(number, last)
         while True:
-            news = await store.read(changes.after, number, PAGE)
-            latest = {each.run_id: each for each in news if each.run_id is not None}
-            found = await store.read(runs.among, query.wanted(clock.now()), list(latest))
+            wish = following.Wish(query.wanted(clock.now()), of_runs=True)
+            news = await store.ask(following.look, number, wish, PAGE)
+            latest = {each.run_id: each for each in news.shown if each.run_id is not None}
             for run_id, change in sorted(latest.items(), key=lambda item: item[1].number or 0):
-                if run_id in found:
-                    show(shapes.RunLine.model_validate(found[run_id]), change)
-            number = max([number, *(each.number for each in news if each.number is not None)])
-            if len(news) < PAGE:
+                show(shapes.RunLine.model_validate(news.runs[run_id]), change)
+            number = news.number
+            if not news.has_more:
                 await asyncio.sleep(LOOK)
 
 

@@ -11,9 +11,11 @@
 from receiver.endpoint.description import openapi
 from receiver.endpoint.operations import Answer, Call, Context, Header, Metrics, Operation
 from receiver.endpoint.serving import Endpoint, routes
+from receiver.endpoint.streaming import TYPE as STREAM
 from receiver.endpoint.streaming import Events
 
 __all__ = [
+    "STREAM",
     "Answer",
     "Call",
     "Context",

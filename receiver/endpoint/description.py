@@ -13,6 +13,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json
 
 from receiver import shapes
 from receiver.endpoint.operations import Operation
+from receiver.endpoint.streaming import TYPE as STREAM
 
 _REF = "#/components/schemas/{model}"
 _PART = re.compile(r"\{(\w+)\}")
@@ -80,7 +81,7 @@ def _operation(each: Operation, parameters: dict[type[shapes.Query], list[dict[s
             *(_header(header.name, header.description, header.pattern) for header in each.headers),
         ],
         "responses": {
-            **{str(status): _answer(status, shape) for status, shape in each.answers.items()},
+            **{str(status): _answer(status, shape, each) for status, shape in each.answers.items()},
             **{str(status): _problem(status) for status in _problems(each)},
         },
     }
@@ -105,12 +106,12 @@ def _problems(each: Operation) -> list[int]:
     return sorted(found - set(each.answers))
 
 
-def _answer(status: int, shape: type[BaseModel] | str | None) -> dict[str, Any]:
+def _answer(status: int, shape: type[BaseModel] | str | None, operation: Operation) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
     if isinstance(shape, str):
         answer["content"] = {shape: {"schema": {}}}
     elif shape is not None:
-        answer["content"] = _json(shape)
+        answer["content"] = _json(shape) | ({STREAM: {"schema": {}}} if operation.is_streamed else {})
     return answer
 
 

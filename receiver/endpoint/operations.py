@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from receiver import access, addresses, admission, backoff, shapes
+from receiver import access, addresses, admission, backoff, following, shapes
 from receiver.endpoint import streaming
 from storage import database
 
@@ -50,6 +50,8 @@ class Context:
     listen: Callable[[str, int], Awaitable[streaming.Events]] | None = None
     #: Set when the server is told to stop: who waits is answered at once.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Who follows the feed of changes.
+    feed: following.Feed = field(default_factory=following.Feed)
     #: What strangers may cost, shared with the public endpoints.
     admission: admission.Admission = field(default_factory=admission.Admission)
 
@@ -127,7 +129,7 @@ class Operation:
     `answers` gives the shape of each status, the media type of bytes, or None for no body; problems that any
     such operation can answer need not be listed, further ones stand in `problems`. Without a `scope` anyone
     may ask; `asks_who` then still looks at a key that is there. An operation without a handler is described
-    only.
+    only. `is_streamed`: whoever accepts a stream of events is given one in place of the shape.
     """
 
     method: str
@@ -143,6 +145,7 @@ class Operation:
     problems: Sequence[int] = ()
     tag: str = "runs"
     name: str = ""
+    is_streamed: bool = False
 
     @property
     def id(self) -> str:

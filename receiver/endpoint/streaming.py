@@ -13,6 +13,7 @@ from receiver import errors
 from storage import errors as storage_errors
 from storage import events
 
+TYPE = "text/event-stream"
 #: The event after the last one: who reads on would only connect again.
 CLOSE = b'event: close\ndata: {"type":"close"}\n\n'
 #: Seconds in which a stream has to end once the server stops.
@@ -38,7 +39,7 @@ class EventStream:
         self, source: Events, headers: Mapping[str, str], patience: float, stopping: asyncio.Event
     ) -> None:
         # Proxies that buffer would hold events back until there are many of them.
-        own = {"content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no"}
+        own = {"content-type": f"{TYPE}; charset=utf-8", "x-accel-buffering": "no"}
         lines = [(name.encode(), value.encode()) for name, value in {**headers, **own}.items()]
         self._start: Message = {"type": "http.response.start", "status": 200, "headers": lines}
         self._source = source
@@ -109,5 +110,7 @@ def encoded(each: events.Event | str) -> bytes:
     """An event or a comment as it is sent."""
     if isinstance(each, str):
         return f": {each}\n\n".encode()
+    if not each.type:  # a mere place: readers keep its id, and tell nobody
+        return f"id: {each.id}\n\n".encode()
     data = "".join(f"data: {line}\n" for line in each.data.split("\n"))
     return f"id: {each.id}\nevent: {each.type}\n{data}\n".encode()

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from receiver.shapes.texts import Id, TagKey, TagValue
-from storage import causes, filters, jobs, lists, states, stats
+from storage import causes, filters, following, jobs, ledger, lists, states, stats
 
 #: The greatest integer that every reader of JSON holds exactly.
 SAFE = (1 << 53) - 1
@@ -47,6 +47,7 @@ Words = Annotated[tuple[Word, ...], Field(min_length=1, max_length=100), BeforeV
 Statuses = Annotated[tuple[states.Status, ...], Field(min_length=1), BeforeValidator(_alternatives)]
 Origins = Annotated[tuple[states.Origin, ...], Field(min_length=1), BeforeValidator(_alternatives)]
 Roads = Annotated[tuple[states.Road, ...], Field(min_length=1), BeforeValidator(_alternatives)]
+Kinds = Annotated[tuple[ledger.Kind, ...], Field(min_length=1), BeforeValidator(_alternatives)]
 Cursor = Annotated[str, Field(max_length=1024, description="`nextCursor` of the page before.")]
 Created = Annotated[str, _span(_MOMENT, "When the upstream created it.", ">-7d", "2026-11-23")]
 Settled = Annotated[str, _span(_MOMENT, "When its end became known here.", ">-12h", "2026-11-01..2026-11-30")]
@@ -217,10 +218,26 @@ class CauseQuery(Query):
     cause: Annotated[str, Field(min_length=1, max_length=500, description="A part of it.")] | None = None
 
 
-class ChangeQuery(Query):
-    """A page of the feed."""
+class ChangeQuery(RunFilter):
+    """A page of the feed, or where a stream of it begins; with a filter of what happened to those runs alone."""
 
     after: Annotated[
-        int, Field(ge=-1, le=SAFE, description="`nextAfter` of the page before."), BeforeValidator(_digits)
+        int,
+        Field(
+            ge=-1,
+            le=SAFE,
+            description="`nextAfter` of the page before. A stream begins with what is new unless this is given.",
+        ),
+        BeforeValidator(_digits),
     ] = -1
-    limit: Limit = 50
+    limit: Annotated[Limit, Field(description="How many at most; of a page.")] = 50
+    kind: Kinds | None = None
+
+    def wish(self, now: datetime) -> following.Wish:
+        """Which changes are asked for; ages count from `now`. Raises BadFilter, BadQuestion."""
+        return following.Wish(self.wanted(now), frozenset(self.kind or ()))
+
+    @property
+    def asked(self) -> str:
+        """What is the same for all who ask the same."""
+        return self.model_dump_json(exclude={"after", "limit"})
