@@ -1,0 +1,280 @@
+"""The feed as a stream: where it begins, what it tells, how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx2 as httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver import backoff, following, shapes
+from receiver.cli import listening
+from storage import ledger
+from storage.database import Database
+from tests import life
+from tests.receiver.api import house as houses
+from tests.receiver.api.house import House, problem
+
+pytestmark = pytest.mark.anyio
+
+STREAM = {"accept": "text/event-stream"}
+QUICK = backoff.Timing(poll=0.05)
+
+
+class Reader:
+    """Reads a stream block by block, as it was sent."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self._lines = response.aiter_lines()
+
+    async def block(self) -> dict[str, str]:
+        """The next block's fields; a comment has no name."""
+        found: dict[str, str] = {}
+        async for line in self._lines:
+            if not line:
+                return found
+            name, _, value = line.partition(":")
+            found[name] = value.strip()
+        raise EOFError
+
+    async def change(self) -> dict[str, Any]:
+        """The next change; what is none is passed over."""
+        while "data" not in (block := await self.block()):
+            pass
+        told: dict[str, Any] = json.loads(block["data"])
+        assert (block["id"], block["event"]) == (str(told["number"]), "change")
+        return told
+
+
+@asynccontextmanager
+async def served(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the house behind a real socket."""
+    bound = listening.bind("127.0.0.1", 0)
+    host, port = bound.getsockname()
+    async with (
+        listening.running(house.app, bound),
+        httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=60) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+async def stopping() -> asyncio.Event:
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def house(database: Database, stopping: asyncio.Event) -> AsyncIterator[House]:
+    """A house with waits of its own."""
+    async for made in houses.opened(database, timing=QUICK, stopping=stopping):
+        await numbered(made)
+        yield made
+
+
+@pytest.fixture
+async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(house) as made:
+        yield made
+
+
+async def numbered(house: House) -> int:
+    """Everything has its number; the last one."""
+    while await house.database.write(ledger.number, 1000):
+        pass
+    return await house.database.read(ledger.last_number)
+
+
+@asynccontextmanager
+async def followed(
+    house: House, client: httpx.AsyncClient, query: str = "", after: int | None = None
+) -> AsyncIterator[Reader]:
+    headers = {**STREAM, **house.bearer("read")} | ({} if after is None else {"Last-Event-ID": str(after)})
+    async with client.stream("GET", f"/v1/changes{query}", headers=headers) as response:
+        assert response.status_code == 200, await response.aread()
+        yield Reader(response)
+
+
+async def test_a_stream_tells_the_entries_of_the_pages(house: House, client: httpx.AsyncClient) -> None:
+    await life.running(house.database)
+    last = await numbered(house)
+    page = (await house.get("/v1/changes?limit=250")).json()["changes"]
+    async with followed(house, client, "?after=-1") as reader:
+        assert reader.response.headers["content-type"] == "text/event-stream; charset=utf-8"
+        assert reader.response.headers["vary"] == "accept"
+        assert [await reader.change() for _ in range(last + 1)] == page
+
+
+async def test_without_a_place_it_begins_with_what_is_new(house: House, client: httpx.AsyncClient) -> None:
+    before = await life.accepted(house.database)
+    last = await numbered(house)
+    async with followed(house, client) as reader:
+        assert await reader.block() == {"id": str(last)}
+        run = await life.accepted(house.database)
+        await numbered(house)
+        told = await reader.change()
+    assert (told["run"], told["number"]) == (run.id, last + 1)
+    assert run.id != before.id
+
+
+async def test_who_was_cut_off_goes_on_behind_the_last_event(house: House, client: httpx.AsyncClient) -> None:
+    await life.running(house.database)
+    last = await numbered(house)
+    async with followed(house, client, "?after=-1") as reader:
+        numbers = [(await reader.change())["number"] for _ in range(2)]
+    async with followed(house, client, "?after=-1", after=numbers[-1]) as reader:
+        numbers += [(await reader.change())["number"] for _ in range(last + 1 - len(numbers))]
+    assert numbers == list(range(last + 1))
+
+
+async def test_more_than_a_page_comes_whole_and_in_order(house: House, client: httpx.AsyncClient) -> None:
+    entry = ledger.Entry(ledger.Kind.REJECTIONS_COUNTED, life.NOW, None, "worker")
+    await house.database.write(ledger.append, [entry] * (2 * following.PAGE + 7))
+    last = await numbered(house)
+    async with followed(house, client, after=-1) as reader:
+        assert [(await reader.change())["number"] for _ in range(last + 1)] == list(range(last + 1))
+
+
+async def test_a_filter_leaves_out_other_runs_and_the_house(house: House, client: httpx.AsyncClient) -> None:
+    await life.accepted(house.database)
+    run = await life.settled_run(house.database, tags={"matter": "7"})
+    await numbered(house)
+    chosen = "?after=-1&tag.matter=7&q=status:completed&kind=run.accepted,run.completed"
+    async with followed(house, client, chosen) as reader:
+        told = [await reader.change() for _ in range(2)]
+    assert [(each["run"], each["kind"]) for each in told] == [(run.id, "run.accepted"), (run.id, "run.completed")]
+    page = (await house.get(f"/v1/changes{chosen}")).json()
+    assert page["changes"] == told
+    assert page["hasMore"] is False
+
+
+async def test_who_asks_for_words_hears_a_run_once_it_is_indexed(house: House, client: httpx.AsyncClient) -> None:
+    async with followed(house, client, "?q=lease") as reader:
+        begun = await reader.block()
+        silent = await life.accepted(house.database, prompt="Nothing of it.")
+        run = await life.accepted(house.database, prompt="A lease.")
+        last = await numbered(house)
+        assert (await house.get(f"/v1/changes?q=lease&after={begun['id']}")).json()["changes"] == []
+        await life.indexed(house.database)
+        told = await reader.change()
+    assert (told["run"], told["number"]) == (run.id, last)
+    assert silent.id != run.id
+
+
+async def test_where_nothing_is_wanted_the_place_is_told_all_the_same(database: Database) -> None:
+    async for house in houses.opened(database, timing=replace(QUICK, stream_heartbeat=0.0)):
+        async with served(house) as client, followed(house, client, "?after=-1&agent=nobody") as reader:
+            assert await reader.block() == {"id": "-1"}
+            last = await numbered(house)
+            while (block := await reader.block()) == {"": "heartbeat"}:
+                pass
+            assert block == {"id": str(last)}
+            assert await reader.block() == {"": "heartbeat"}
+
+
+async def test_a_stop_ends_every_stream_with_a_word(
+    house: House, client: httpx.AsyncClient, stopping: asyncio.Event
+) -> None:
+    async with followed(house, client) as first, followed(house, client, "?q=lease") as second:
+        for reader in (first, second):
+            await reader.block()
+        stopping.set()
+        for reader in (first, second):
+            assert await reader.block() == {"": "the server stops: connect again"}
+            with pytest.raises(EOFError):
+                await reader.block()
+
+
+async def test_only_so_many_follow_at_once_and_a_place_comes_free(database: Database) -> None:
+    feed = following.Feed(1)
+    async for house in houses.opened(database, timing=QUICK, feed=feed):
+        async with served(house) as client:
+            async with followed(house, client) as reader:
+                await reader.block()
+                told = problem(await house.get("/v1/changes", headers=STREAM), 503)
+                assert told["type"] == "urn:runledger:problem:too-many-streams"
+                assert (await house.get("/v1/changes")).status_code == 200
+            async with asyncio.timeout(60):
+                while feed.followers:
+                    await asyncio.sleep(0.005)
+            async with followed(house, client) as reader:
+                assert "id" in await reader.block()
+
+
+async def test_a_place_that_the_feed_has_not_reached_is_a_conflict_and_no_stream(house: House) -> None:
+    last = await numbered(house)
+    for query, headers in ((f"?after={last + 1}", {}), ("", {"Last-Event-ID": f"{last + 1}"})):
+        told = problem(await house.get(f"/v1/changes{query}", headers={**STREAM, **headers}), 409)
+        assert told["type"] == "urn:runledger:problem:beyond-the-end"
+
+
+@pytest.mark.parametrize("given", ["", "x", "-2", "1.5", "1" * 16, "٣", " 1 2"])
+async def test_a_last_event_id_that_is_none_is_named(house: House, given: str) -> None:
+    response = await house.get("/v1/changes", headers={**STREAM, "last-event-id": given.encode()})
+    assert problem(response, 400)["header"] == "Last-Event-ID"
+
+
+@pytest.mark.parametrize(
+    ("accept", "is_stream"),
+    [
+        ("text/event-stream", True),
+        ("TEXT/Event-Stream ; q=0.9, */*", True),
+        ("application/json;q=0.5, text/event-stream", True),
+        ("application/json, text/event-stream;q=0.5", False),
+        ("text/event-stream;q=0", False),
+        ("*/*", False),
+        ("text/html", False),
+        ("text/event-streams", False),
+        ("", False),
+    ],
+)
+async def test_what_is_accepted_decides_the_form(house: House, accept: str, is_stream: bool) -> None:
+    response = await house.ask("HEAD", "/v1/changes", "read", headers={"accept": accept})
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/event-stream" if is_stream else "application/json")
+    assert response.headers["vary"] == "accept"
+
+
+async def test_a_key_without_the_scope_follows_nothing(house: House) -> None:
+    problem(await house.get("/v1/changes", "submit", headers=STREAM), 403)
+
+
+ANY = st.text(st.characters(codec="utf-8"), max_size=30)
+
+
+@pytest.fixture(scope="module")
+async def any_house(template: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+    path = tmp_path_factory.mktemp("any") / "any.db"
+    path.write_bytes(template.read_bytes())
+    async with houses.inhabited(f"sqlite:///{path}") as made:
+        yield made
+
+
+@given(
+    st.none() | st.integers(-3, 2**70).map(str) | ANY,
+    st.none() | st.integers(-3, 2**70).map(str) | ANY,
+    st.none() | ANY | st.sampled_from(["lease", "-lease", "status:failed", "tag.a:b OR has:output", '"a b"*']),
+    st.none() | ANY | st.sampled_from([*ledger.Kind]),
+    st.sampled_from(["text/event-stream", "application/json", "text/event-stream;q=x,,;"]),
+)
+async def test_whatever_is_asked_for_is_answered_or_refused(
+    any_house: House, last: str | None, after: str | None, q: str | None, kind: str | None, accept: str
+) -> None:
+    asked = {"after": after, "q": q, "kind": kind}
+    query = {name: value for name, value in asked.items() if value is not None}
+    headers = {"accept": accept} if last is None else {"accept": accept, "last-event-id": last.encode()}
+    response = await any_house.ask("HEAD", "/v1/changes", "read", params=query, headers=headers)
+    assert response.status_code in (200, 400, 409), response.text
+
+
+def test_who_asks_the_same_shares_a_look() -> None:
+    first = shapes.ChangeQuery(after=1, limit=3, q="lease", tags={"a": "b"})
+    assert first.asked == shapes.ChangeQuery(after=2, q="lease", tags={"a": "b"}).asked
+    assert first.asked != shapes.ChangeQuery(q="lease").asked
