@@ -44,3 +44,17 @@ def test_new_and_changed_runs_come_as_they_happen_until_ctrl_c(
     shown = people.read_text().splitlines()
     assert shown[0].split()[:3] == ["at", "run", "state"]
     assert all(run["id"] in line for line in shown[2:])
+
+
+def test_a_question_with_words_is_followed_too(house: story.House, nonce: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    with _followed(house, out, f"{nonce} -status:failed", "--json") as running:
+        runs = [house.submit(nonce) for _ in range(3)]
+        house.submit(nonce[::-1])
+        until(lambda: out.read_bytes().count(b'"completed"') >= 3)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(60) == 0
+    told = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {each["id"] for each in told} == {run["id"] for run in runs}
+    numbers = [each["change"]["number"] for each in told]
+    assert numbers == sorted(set(numbers))
