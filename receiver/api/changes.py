@@ -15,8 +15,9 @@ _NUMBER = re.compile(r"-1|[0-9]{1,15}")
 
 async def follow_changes(call: Following) -> endpoint.Answer:
     """A page for who asks now and then, a stream for who accepts one: the same entries in either."""
+    place = _place(call)
     if headers.prefers(call.headers.getlist("accept"), endpoint.STREAM, "application/json"):
-        return await _stream(call)
+        return await _stream(call, place)
     return await list_changes(call)
 
 
@@ -40,9 +41,9 @@ async def list_changes(call: Following) -> endpoint.Answer:
     return endpoint.Answer(200, page, {**link, **_VARY})
 
 
-async def _stream(call: Following) -> endpoint.Answer:
-    """What comes from now on, unless it is said behind which number to begin."""
-    number, context = _place(call), call.context
+async def _stream(call: Following, number: int | None) -> endpoint.Answer:
+    """What comes behind a number, from now on where there is none."""
+    context = call.context
     question = following.Question(call.query.asked, lambda: call.query.wish(context.clock()))
     question.wish()  # what cannot be read is told before the stream begins
     if number is None:
