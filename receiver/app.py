@@ -39,7 +39,7 @@ from receiver import (
     worker,
 )
 from receiver.upstream import client, wire
-from storage import database, dialect, house, inspection, jobs, migrations, news, transitions
+from storage import database, dialect, house, inspection, jobs, migrations, news, sql, transitions
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 Life = Callable[[], AbstractAsyncContextManager[None]]
@@ -152,6 +152,7 @@ def create_app(given: settings.Settings, *, seams: Seams | None = None, with_wor
         listen=hub.listen if with_worker else None,
         stopping=made.stop,
         admission=public.admission,
+        ask_sql=sql.Desk(given.sql_url).ask if given.sql == "on" and given.sql_url else None,
     )
 
     private = Starlette(

@@ -31,6 +31,7 @@ ReceiverError
     ├── NoRoom               a body that had to make room for others
     ├── TooManyFailures      a request that does not verify, from where too many did not
     ├── WrongMediaType       a body that is declared as anything but plain JSON
+    ├── NoSql                statements are not taken here
     ├── NotFollowed          nobody here can open the upstream's streams
     ├── TooManyStreams       as many streams or listeners as we take
     └── Conflict             what is asked contradicts what is there
@@ -258,6 +259,10 @@ class TooManyFailures(RequestError):
 
 class WrongMediaType(RequestError):
     """The message names the type that is taken."""
+
+
+class NoSql(RequestError):
+    """The message says which setting is missing."""
 
 
 class NotFollowed(RequestError):

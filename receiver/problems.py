@@ -60,6 +60,9 @@ TABLE: Mapping[type[Exception], Kind] = {
     storage_errors.BadFilter: Kind(400, "bad-parameter", "A parameter cannot be read"),
     storage_errors.BadQuestion: Kind(400, "bad-question", "The question cannot be read"),
     storage_errors.TooSlow: Kind(503, "too-slow", "The question takes too long", retry_after=60),
+    storage_errors.BadStatement: Kind(400, "bad-statement", "The statement cannot be carried out"),
+    storage_errors.NotReadable: Kind(403, "not-readable", "That cannot be read here"),
+    storage_errors.Unconfined: Kind(503, "unconfined", "The role for SQL cannot be used"),
     errors.SettingsError: INTERNAL,
     errors.BadToken: Kind(404, tells=False),
     errors.BadSignature: Kind(401, "bad-signature", "The signature does not hold", tells=False),
@@ -92,6 +95,7 @@ TABLE: Mapping[type[Exception], Kind] = {
         429, "too-many-failures", "Too many requests from here did not verify", retry_after=10
     ),
     errors.WrongMediaType: Kind(415, "wrong-media-type", "The body is not plain JSON"),
+    errors.NoSql: Kind(403, "no-sql", "Statements are not taken here"),
     errors.NotFollowed: Kind(503, "not-followed", "The events cannot be streamed here"),
     errors.TooManyStreams: Kind(503, "too-many-streams", "Too many streams are open", retry_after=5),
     errors.Conflict: Kind(409),
@@ -131,6 +135,8 @@ def _evidence(error: Exception) -> dict[str, Any]:
             return {"parameter": error.name, "did_you_mean": error.meant}
         case storage_errors.BadQuestion():
             return {"parameter": "q", "position": error.position, "did_you_mean": error.meant}
+        case storage_errors.BadStatement():
+            return {"position": error.position}
         case errors.BadParameter():
             return {"parameter": _clean(error.name), "did_you_mean": error.meant}
         case errors.BadHeader():

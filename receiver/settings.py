@@ -98,6 +98,14 @@ class Settings(BaseSettings):
     trusted_proxies: Annotated[tuple[addresses.Network, ...], NoDecode] = Field(
         (), description="Networks whose X-Forwarded-For is believed, as in 10.0.0.0/8."
     )
+    sql: Literal["off", "on"] = Field(
+        "off", description="Whether POST /v1/sql takes statements that read, from keys of scope admin: off or on."
+    )
+    sql_database_url: str = Field(
+        "",
+        description="On PostgreSQL the address of the database for such statements, with a role that can read the "
+        "listed views and nothing else (deploy/sql-role.sql makes it). Empty: there are none.",
+    )
     metrics: Literal["key", "open"] = Field("key", description="Who may read /metrics: key or open.")
     log_format: Literal["console", "json"] = Field(
         "console", description="Log lines for people (console) or programs (json)."
@@ -119,6 +127,13 @@ class Settings(BaseSettings):
                 "must be a database's address such as sqlite:////var/lib/runledger/runledger.db "
                 "or postgresql://user:password@host/runledger"
             )
+        return value
+
+    @field_validator("sql_database_url")
+    @classmethod
+    def _is_server(cls, value: str) -> str:
+        if value and not (dialect.is_url(value) and dialect.file_of(value) is None):
+            raise ValueError("must be an address such as postgresql://runledger_sql:password@host/runledger")
         return value
 
     @field_validator("notify_url")
@@ -173,6 +188,11 @@ class Settings(BaseSettings):
     def url(self) -> str:
         """The database's address."""
         return self.database_url or f"sqlite:///{self.data_dir.absolute() / 'runledger.db'}"
+
+    @property
+    def sql_url(self) -> str:
+        """The address for statements of anybody's; empty where a server has no role for them."""
+        return self.sql_database_url or (self.url if self.is_embedded else "")
 
     @property
     def is_embedded(self) -> bool:

@@ -12,7 +12,10 @@ StorageError
 ├── Unequal              two stores that should hold the same and do not
 ├── Fenced               the lease of a job is no longer ours; whatever we were about to write is void
 ├── BadCursor            a page cursor that we did not hand out
-└── BadFilter            a filter value that cannot be read; knows its parameter
+├── BadFilter            a filter value that cannot be read; knows its parameter
+├── BadStatement         SQL of somebody's that cannot be carried out; knows the place, where that is known
+├── NotReadable          SQL of somebody's that reaches for what is not to be read or done
+└── Unconfined           a role for such SQL that may do more than that
 """
 
 from __future__ import annotations
@@ -91,3 +94,23 @@ class BadQuestion(StorageError):
 
 class TooSlow(StorageError):
     """A statement did not come to its end within its time."""
+
+
+class BadStatement(StorageError):
+    """A `statement` that the database does not take, in the database's own words.
+
+    `position` is the character from which it is wrong, None where that is not known.
+    """
+
+    def __init__(self, statement: str, message: str, position: int | None = None) -> None:
+        super().__init__(message)
+        self.statement = statement
+        self.position = position
+
+
+class NotReadable(StorageError):
+    """What was asked for is not readable here; the message names it."""
+
+
+class Unconfined(StorageError):
+    """The role for SQL can do more than read what is listed, or cannot do even that; the message says what."""

@@ -26,7 +26,8 @@ class Connection(psycopg.Connection[Any]):
         try:
             return super().wait(gen, *given, **{"timeout": self.seconds, **named})
         except psycopg.OperationalError as error:
-            if self.closed or self.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
+            is_answer = error.sqlstate is not None
+            if is_answer or self.closed or self.pgconn.transaction_status != pq.TransactionStatus.ACTIVE:
                 raise
             self.pgconn.finish()
             raise Silence(f"the database did not answer within {self.seconds} seconds") from error

@@ -1,6 +1,6 @@
 """The JSON API, a file per noun; `OPERATIONS` are all of them."""
 
-from receiver.api import changes, deliveries, events, health, jobs, public, runs, stats, submissions
+from receiver.api import changes, deliveries, events, health, jobs, public, runs, sql, stats, submissions
 
 OPERATIONS = (
     *submissions.OPERATIONS,
@@ -9,6 +9,7 @@ OPERATIONS = (
     *deliveries.OPERATIONS,
     *jobs.OPERATIONS,
     *stats.OPERATIONS,
+    *sql.OPERATIONS,
     *changes.OPERATIONS,
     *health.OPERATIONS,
     *public.OPERATIONS,

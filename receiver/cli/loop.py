@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+R = TypeVar("R")
 
 
-def run(work: Coroutine[Any, Any, None]) -> None:
-    """Runs the asynchronous part of a verb to its end."""
+def run(work: Coroutine[Any, Any, R]) -> R:
+    """What the asynchronous part of a verb comes to."""
     import asyncio
 
-    asyncio.run(work)
+    return asyncio.run(work)

@@ -25,6 +25,8 @@ _USAGE = (
     storage_errors.BadFilter,
     storage_errors.BadQuestion,
     storage_errors.BadCursor,
+    storage_errors.BadStatement,
+    storage_errors.NotReadable,
 )
 #: Fields of a submission by the option that gives them, where the two differ.
 _OPTIONS = {"agentId": "--agent", "objectIds": "--object", "tags": "--tag", "runId": "RUN"}
@@ -63,7 +65,10 @@ def _told(error: Exception) -> Iterable[str]:
             yield f"{_option(error.name)}: {error.message}"
         case storage_errors.BadQuestion():
             yield str(error)
-            yield from _shown(error)
+            yield from _shown(error.question, error.position)
+        case storage_errors.BadStatement(position=int(position)):
+            yield str(error)
+            yield from _shown(error.statement, position)
         case storage_errors.BadCursor():
             yield f"--cursor: {error}"
         case errors.InvalidBody():
@@ -76,11 +81,11 @@ def _told(error: Exception) -> Iterable[str]:
             yield from str(error).splitlines()
 
 
-def _shown(error: storage_errors.BadQuestion) -> Iterable[str]:
-    """The question with a mark below the character from which it is wrong."""
-    begins = max(0, error.position - 40)
-    yield f"  {''.join(' ' if each.isspace() else each for each in error.question[begins : begins + 76])}"
-    yield f"  {' ' * (error.position - begins)}^"
+def _shown(text: str, position: int) -> Iterable[str]:
+    """The text with a mark below the character from which it is wrong."""
+    begins = max(0, position - 40)
+    yield f"  {''.join(' ' if each.isspace() else each for each in text[begins : begins + 76])}"
+    yield f"  {' ' * (position - begins)}^"
 
 
 def _small(message: str) -> str:

@@ -16,7 +16,7 @@ from starlette.requests import Request
 
 from receiver import access, addresses, admission, backoff, following, shapes
 from receiver.endpoint import streaming
-from storage import database
+from storage import database, sql
 
 Q = TypeVar("Q", bound=shapes.Query | None)
 B = TypeVar("B", bound=BaseModel | None)
@@ -48,6 +48,8 @@ class Context:
     warnings: Callable[[datetime], Awaitable[Sequence[str]]] = _nothing
     #: The events of an upstream run behind an id, as they come; None where nobody here asks the upstream.
     listen: Callable[[str, int], Awaitable[streaming.Events]] | None = None
+    #: Carries out statements that only read; None where none are taken.
+    ask_sql: Callable[[sql.Statement], Awaitable[sql.Answer]] | None = None
     #: Set when the server is told to stop: who waits is answered at once.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     #: Who follows the feed of changes.

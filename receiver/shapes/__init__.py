@@ -46,7 +46,8 @@ from receiver.shapes.queries import (
     StatsQuery,
     StepQuery,
 )
-from receiver.shapes.requests import Retry, Submission, WatchRequest
+from receiver.shapes.requests import Question, Retry, Submission, WatchRequest
+from receiver.shapes.rows import Rows
 from receiver.shapes.texts import ID
 
 __all__ = [
@@ -72,11 +73,13 @@ __all__ = [
     "Notification",
     "Problem",
     "Query",
+    "Question",
     "Readiness",
     "Ready",
     "Receipt",
     "Retried",
     "Retry",
+    "Rows",
     "Run",
     "RunFilter",
     "RunLine",

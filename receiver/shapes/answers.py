@@ -46,7 +46,9 @@ class Problem(Answer):
     status: int
     detail: str | None = None
     parameter: str | None = Field(None, description="The query parameter that is at fault.")
-    position: int | None = Field(None, description="The character of the parameter from which it is wrong.")
+    position: int | None = Field(
+        None, description="The character from which the parameter, or the statement, is wrong."
+    )
     header: str | None = Field(None, description="The header that is at fault.")
     did_you_mean: str | None = Field(None, description="A known name that resembles the one given.")
     scope: str | None = Field(None, description="The scope that the API key lacks.")

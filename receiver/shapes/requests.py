@@ -10,6 +10,7 @@ from pydantic.config import JsonDict
 
 from receiver.shapes.texts import Id, TagKey, TagValue, Text
 from storage import causes, states
+from storage import sql as statements
 
 #: Tags of one run at most.
 TAGS = 50
@@ -104,3 +105,22 @@ class Retry(Request):
         None, description="A part of the cause as `/v1/jobs/causes` tells it, in whatever case."
     )
     dry_run: bool = Field(False, description="Only tells which jobs are meant.")
+
+
+class Question(Request):
+    """One statement that reads: SELECT, WITH or VALUES."""
+
+    sql: Annotated[Text, Field(min_length=1, max_length=statements.CHARACTERS)] = Field(
+        description="It is carried out as it stands; `$1`, `$2` and so on are its parameters."
+    )
+    parameters: Annotated[
+        list[
+            Annotated[Text, Field(max_length=1_000_000)]
+            | bool
+            | Annotated[int, Field(ge=-(2**63), lt=2**63)]
+            | float
+            | None
+        ],
+        Field(max_length=100, fail_fast=True),
+    ] = Field([], description="What stands for `$1` and so on, in order.")
+    limit: int = Field(1000, ge=1, le=statements.ROWS, description="Rows at most.")

@@ -4,6 +4,7 @@ Column types that differ stand in `columns`.
 """
 
 from storage.dialect.addresses import file_of, is_url, shown, sole_server
+from storage.dialect.asking import Answer, Bounds, Statement, Value, asked
 from storage.dialect.deadlines import deadline
 from storage.dialect.engines import INCREMENTAL, engine, libpq
 from storage.dialect.faults import is_locked, is_taken_back, translate
@@ -27,7 +28,12 @@ __all__ = [
     "CHANNEL",
     "INCREMENTAL",
     "MADE",
+    "Answer",
+    "Bounds",
+    "Statement",
+    "Value",
     "announce",
+    "asked",
     "day",
     "deadline",
     "engine",

@@ -13,7 +13,7 @@ from sqlalchemy import CheckConstraint, Dialect, Table, UniqueConstraint
 from sqlalchemy.dialects import postgresql, sqlite
 
 from receiver import cli, settings
-from storage import tables
+from storage import readable, tables
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 
@@ -118,7 +118,21 @@ def _command(name: str, command: Any) -> str:
     return f"### `runledger {name}`\n\n```text\n{lines}\n```\n"
 
 
-PAGES = {"SCHEMA.md": schema, "env.example": env_example, "README.md": manual}
+SQL_HEAD = """-- What `runledger sql` and POST /v1/sql need on PostgreSQL: a role, and the views that it can read.
+-- Made from storage/readable.py by `make docs`. Run it once, and again after each `runledger migrate`, as the
+-- owner of the tables, who has to be allowed to make roles:
+--   psql --single-transaction --set ON_ERROR_STOP=1 --file sql-role.sql "$RUNLEDGER_DATABASE_URL"
+-- Then give the role a password, in psql: \\password runledger_sql
+
+"""
+
+
+def sql_role() -> str:
+    """deploy/sql-role.sql."""
+    return SQL_HEAD + readable.role()
+
+
+PAGES = {"SCHEMA.md": schema, "env.example": env_example, "README.md": manual, "sql-role.sql": sql_role}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():

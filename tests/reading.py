@@ -1,0 +1,88 @@
+"""A store in which every secret column holds a word of its own, and the address by which SQL of anybody's reads it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import JSON, Column, Integer, LargeBinary, Table, insert, make_url, update
+
+from storage import database, dialect, readable, sql, tables, transitions
+from storage.columns import Instant
+from tests import life, postgres
+
+#: Stands in every place that is not to be read.
+SECRET = "s3cr3t-planted"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """`url` is the owner's address, `reader` that of who may only read."""
+
+    url: str
+    reader: str
+
+    def ask(self, text: str, *parameters: sql.Value, rows: int = 1000, **bounds: Any) -> sql.Answer:
+        """What the reader is answered."""
+        return sql.ask(self.reader, sql.Statement(text, parameters, rows), sql.Bounds(**bounds))
+
+
+def reader(url: str, cluster: postgres.Cluster | None) -> str:
+    """The address of the role for SQL on a fresh database; of a file it is the file's own."""
+    if cluster is None:
+        return url
+    address = make_url(url)
+    with cluster.admin(str(address.database)) as connection:
+        connection.execute(readable.role().encode())
+    return address.set(username=readable.ROLE, password=None).render_as_string(hide_password=False)
+
+
+async def filled(url: str) -> None:
+    """Two runs with all that belongs to one, a delivery, and a secret wherever one may be."""
+    async with database.Database(url) as store:
+        run = await life.settled_run(store, tags={"client": "acme"}, prompt="Review the force majeure clause.")
+        await life.accepted(store, agent_id="agent_2", idempotency_key="once")
+        await life.indexed(store)
+        await store.write(transitions.accept_delivery, life.delivery(run_id=run.id))
+    engine = dialect.engine(url, readonly=False, connections=1)
+    with engine.begin() as connection:
+        for table in tables.metadata.sorted_tables:
+            planted = {name: _secret(table.c[name]) for name in secret_columns(table)}
+            if planted and connection.execute(update(table).values(planted)).rowcount == 0:
+                connection.execute(insert(table).values({**_row(table), **planted}))
+    engine.dispose()
+
+
+def secret_columns(table: Table) -> list[str]:
+    """The columns in which a secret can stand: hidden ones, and those of closed tables."""
+    hidden = readable.HIDDEN.get(table.name, frozenset(each.name for each in table.columns))
+    return [each.name for each in table.columns if each.name in hidden and not isinstance(each.type, Instant)]
+
+
+def _secret(column: Column[Any]) -> Any:
+    if isinstance(column.type, LargeBinary):
+        return SECRET.encode()
+    return {"x": SECRET} if isinstance(column.type, JSON) else SECRET
+
+
+def _row(table: Table) -> dict[str, Any]:
+    """Something for each column that has to have a value."""
+    needed = [each for each in table.columns if not each.nullable and each.server_default is None]
+    return {each.name: life.NOW if isinstance(each.type, Instant) else _value(each) for each in needed}
+
+
+def _value(column: Column[Any]) -> Any:
+    if isinstance(column.type, Integer):
+        return 1
+    return b"{}" if isinstance(column.type, LargeBinary) else "x"
+
+
+def texts(answer: sql.Answer) -> str:
+    """All that stands in an answer, bytes spelled out."""
+    return json.dumps([answer.columns, answer.rows]) + " ".join(
+        bytes.fromhex(cell[2:]).decode("utf-8", "replace")
+        for row in answer.rows
+        for cell in row
+        if isinstance(cell, str) and cell.startswith("\\x")
+    )
