@@ -1,14 +1,18 @@
-"""A store in which every secret column holds a word of its own, and the address by which SQL of anybody's reads it."""
+"""A store in which every secret column holds one word, and the address by which anybody's SQL reads it."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import anyio
+import pytest
 from sqlalchemy import JSON, Column, Integer, LargeBinary, Table, insert, make_url, update
 
-from storage import database, dialect, readable, sql, tables, transitions
+from storage import database, dialect, errors, readable, sql, tables, transitions
 from storage.columns import Instant
 from tests import life, postgres
 
@@ -27,24 +31,48 @@ class Store:
         """What the reader is answered."""
         return sql.ask(self.reader, sql.Statement(text, parameters, rows), sql.Bounds(**bounds))
 
+    def outcome(self, text: str, *parameters: sql.Value) -> str:
+        """All that the reader is told, be it rows or that there are none."""
+        try:
+            return texts(self.ask(text, *parameters, seconds=1.0))
+        except (errors.NotReadable, errors.BadStatement, errors.TooSlow) as refused:
+            return str(refused)
 
-def reader(url: str, cluster: postgres.Cluster | None) -> str:
-    """The address of the role for SQL on a fresh database; of a file it is the file's own."""
-    if cluster is None:
-        return url
-    address = make_url(url)
+
+def filled(kind: str, request: pytest.FixtureRequest, folder: Path) -> Store:
+    """A fresh store of that kind of database: two runs with all that belongs to one, a delivery, and secrets."""
+    if kind == "sqlite":
+        url = f"sqlite:///{shutil.copy(request.getfixturevalue('template'), folder / 'runledger.db')}"
+        made = Store(url, url)
+    else:
+        made = served(request.getfixturevalue("cluster"))
+    anyio.run(_live, made.url)
+    _plant(made.url)
+    return made
+
+
+def served(cluster: postgres.Cluster) -> Store:
+    """An empty store on a server, with the role for SQL."""
+    address = make_url(cluster.fresh())
     with cluster.admin(str(address.database)) as connection:
         connection.execute(readable.role().encode())
-    return address.set(username=readable.ROLE, password=None).render_as_string(hide_password=False)
+    url, reader = (
+        each.render_as_string(hide_password=False)
+        for each in (address, address.set(username=readable.ROLE, password=None))
+    )
+    return Store(url, reader)
 
 
-async def filled(url: str) -> None:
-    """Two runs with all that belongs to one, a delivery, and a secret wherever one may be."""
+async def _live(url: str) -> None:
     async with database.Database(url) as store:
         run = await life.settled_run(store, tags={"client": "acme"}, prompt="Review the force majeure clause.")
         await life.accepted(store, agent_id="agent_2", idempotency_key="once")
         await life.indexed(store)
         await store.write(transitions.accept_delivery, life.delivery(run_id=run.id))
+
+
+def _plant(url: str) -> None:
+    """Puts the secret into all rows where one can stand, and makes a row where there is none."""
     engine = dialect.engine(url, readonly=False, connections=1)
     with engine.begin() as connection:
         for table in tables.metadata.sorted_tables:
@@ -56,7 +84,8 @@ async def filled(url: str) -> None:
 
 def secret_columns(table: Table) -> list[str]:
     """The columns in which a secret can stand: hidden ones, and those of closed tables."""
-    hidden = readable.HIDDEN.get(table.name, frozenset(each.name for each in table.columns))
+    closed = frozenset(each.name for each in table.columns if not each.primary_key)
+    hidden = readable.HIDDEN.get(table.name, closed)
     return [each.name for each in table.columns if each.name in hidden and not isinstance(each.type, Instant)]
 
 

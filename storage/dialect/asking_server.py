@@ -24,6 +24,7 @@ ROW = 1 << 20
 #: Columns that are answered at most.
 COLUMNS = 200
 CANCELLED = "57014"
+UNBOUND = "08P01"
 _SET = b"SELECT set_config($1, $2, true)"
 #: SQLSTATEs of statements that reach for what they may not.
 DENIED = ("42501", "25006")
@@ -200,6 +201,8 @@ def _raise(error: psycopg.Error, statement: asking.Statement, bounds: asking.Bou
         raise errors.TooSlow(asking.said(bounds)) from error
     if state in DENIED:
         raise errors.NotReadable(said) from error
+    if state == UNBOUND:
+        raise errors.BadStatement(statement.text, "it has more parameters than are given, or fewer") from error
     if state.startswith(TROUBLE) or (not state and isinstance(error, psycopg.OperationalError)):
         raise errors.Unavailable(said) from error
     raise errors.BadStatement(statement.text, said, _place(error, statement)) from error

@@ -159,6 +159,8 @@ def _failed(error: Exception, guard: Guard) -> dict[str, Any]:
         return {"kind": "large"}
     if code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT):
         return {"kind": "away", "said": str(error)}
+    if isinstance(error, sqlite3.ProgrammingError) and "inding" in str(error):
+        return {"kind": "wrong", "said": "its parameters are $1, $2 and so on, and each has to be given"}
     return {"kind": "wrong", "said": str(error)}
 
 
