@@ -190,14 +190,20 @@ def _value(value: Any) -> Any:
     return value
 
 
+def _bound(what: int, most: int) -> None:
+    """Sets a limit for good, below one that there is already. Without it nothing is carried out."""
+    _, hard = resource.getrlimit(what)
+    least = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(what, (least, least))
+
+
 def main() -> None:
     """Bounds this process, reads, answers."""
     asked = json.load(sys.stdin)
-    seconds = math.ceil(asked["seconds"]) + 1
-    resource.setrlimit(resource.RLIMIT_AS, (asked["memory"], asked["memory"]))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE, FILE))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _bound(resource.RLIMIT_AS, asked["memory"])
+    _bound(resource.RLIMIT_CPU, math.ceil(asked["seconds"]) + 1)
+    _bound(resource.RLIMIT_FSIZE, FILE)
+    _bound(resource.RLIMIT_CORE, 0)
     try:
         told = answer(asked)
     except MemoryError:

@@ -28,6 +28,13 @@ def test_the_defaults_make_a_server_in_the_data_folder() -> None:
     assert made.url.endswith("data/runledger.db")
 
 
+def test_statements_go_to_the_file_or_to_a_role_of_their_own() -> None:
+    server, role = "postgresql://owner@db/runledger", "postgresql://runledger_sql@db/runledger"
+    assert (load().sql, load().sql_url) == ("off", load().url)
+    assert load(database_url=server).sql_url == ""
+    assert load(database_url=server, sql_database_url=role).sql_url == role
+
+
 def test_the_environment_is_read_and_an_env_file_stands_behind_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -55,6 +62,8 @@ def test_several_values_are_separated_by_commas_or_spaces(monkeypatch: pytest.Mo
         ({"casedev_base_url": "ftp://x"}, "CASEDEV_BASE_URL"),
         ({"trusted_proxies": "10.0.0.0/99"}, "RUNLEDGER_TRUSTED_PROXIES"),
         ({"database_url": "no address"}, "RUNLEDGER_DATABASE_URL"),
+        ({"sql": "admin"}, "RUNLEDGER_SQL"),
+        ({"sql_database_url": "sqlite:///x.db"}, "RUNLEDGER_SQL_DATABASE_URL"),
         ({"sweep_seconds": "-1"}, "RUNLEDGER_SWEEP_SECONDS"),
         ({"webhook_key_encoding": "rot13"}, "RUNLEDGER_WEBHOOK_KEY_ENCODING"),
     ],
