@@ -41,10 +41,10 @@ CLOSED = frozenset({"api_keys", "ledger_salts", "webhook_secrets"})
 SCHEMA = ROLE = "runledger_sql"
 
 
-def columns() -> dict[str, list[str]]:
-    """The readable columns of each readable table."""
+def columns() -> dict[str, dict[str, bool]]:
+    """The columns of each readable table in order, each with whether it is shown."""
     return {
-        name: [column.name for column in tables.metadata.tables[name].columns if column.name not in hidden]
+        name: {column.name: column.name not in hidden for column in tables.metadata.tables[name].columns}
         for name, hidden in HIDDEN.items()
     }
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,9 +46,7 @@ class Answer:
     is_truncated: bool
 
 
-def asked(
-    url: str, statement: Statement, bounds: Bounds, readable: Mapping[str, list[str]], schema: str
-) -> Answer:
+def asked(url: str, statement: Statement, bounds: Bounds, readable: confined.Columns, schema: str) -> Answer:
     """What the database answers. `readable` are the columns of each table that can be read, `schema` is where a
     server has its views of them.
 
@@ -64,7 +62,7 @@ def asked(
     return asking_server.asked(url, statement, bounds, schema)
 
 
-def _embedded(file: str, statement: Statement, bounds: Bounds, readable: Mapping[str, list[str]]) -> Answer:
+def _embedded(file: str, statement: Statement, bounds: Bounds, readable: confined.Columns) -> Answer:
     wanted = {
         "file": file,
         "text": statement.text,

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import resource
+import secrets
 import sqlite3
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,43 +54,52 @@ _COMPUTING = """
 FUNCTIONS = frozenset(_COMPUTING.split())
 #: Tables that are functions over their arguments.
 COMPUTED = ("json_each", "json_tree")
+#: Tables of SQLite's own.
+_INTERNAL = re.compile(r"(?<!\w)(?:sqlite|pragma)_\w+|(?<!\w)dbstat(?!\w)", re.IGNORECASE)
 #: The index of words, and the tables that FTS5 keeps it in and reads through this very connection.
 WORDS = "passage_words"
 INSIDE = tuple(f"{WORDS}_{part}" for part in ("data", "idx", "docsize", "config"))
 
 
-class Guard:
-    """SQLite asks it about all that a statement is made of. What is not listed is denied; `denied` names it."""
+#: Of each table its columns in order, each with whether it is shown.
+Columns = Mapping[str, Mapping[str, bool]]
 
-    def __init__(self, columns: Mapping[str, list[str]], known: frozenset[str]) -> None:
-        self._columns = {table: frozenset(names) for table, names in columns.items()}
+
+class Guard:
+    """SQLite asks it about all that a statement is made of. What is not listed is denied; `denied` names it.
+
+    It is not asked about columns of a USING, which FULL JOIN even answers with. So it is not all that keeps secrets:
+    the file is attached under a name that nobody can know beforehand, and by the names of its tables go views of ours.
+    """
+
+    def __init__(self, columns: Columns, known: frozenset[str], hidden: str) -> None:
+        self._tables = frozenset(columns)
         self._known = known
+        self._hidden = hidden
         self.denied: str | None = None
 
     def __call__(
-        self, action: int, first: str | None, second: str | None, schema: str | None, _inside: str | None
+        self, action: int, first: str | None, second: str | None, schema: str | None, inside: str | None
     ) -> int:
         if action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_RECURSIVE):
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_READ:
-            return self._read((first or "").lower(), (second or "").lower(), schema)
+            may = self._may_read((first or "").lower(), (second or "").lower(), schema, inside)
+            return sqlite3.SQLITE_OK if may else self._deny(f"the table {first}")
         if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in FUNCTIONS:
             return sqlite3.SQLITE_OK
         if action == sqlite3.SQLITE_PRAGMA and (first, second) == ("data_version", None):
             return sqlite3.SQLITE_OK  # FTS5 asks for it; it is a number
         return self._deny(_said(action, first, second))
 
-    def _read(self, table: str, column: str, schema: str | None) -> int:
-        if schema not in (None, "main"):
-            return self._deny(f"the database {schema}")
-        if table in self._columns:
-            named = self._columns[table]
-            return sqlite3.SQLITE_OK if column in named or column in ("", "rowid") else sqlite3.SQLITE_IGNORE
-        if table in COMPUTED or table == WORDS or table in INSIDE:
-            return sqlite3.SQLITE_OK
-        if not column and table not in self._known and not table.startswith(("sqlite_", "pragma_")):
-            return sqlite3.SQLITE_OK  # the name of a common table expression, of which only rows are counted
-        return self._deny(f"the table {table}")
+    def _may_read(self, table: str, column: str, schema: str | None, inside: str | None) -> bool:
+        if schema == self._hidden:
+            is_ours = inside == f"{schema}_{table}" or (not column and table in self._tables)
+            return is_ours or table == WORDS or table in INSIDE
+        if table in COMPUTED or table in self._tables or table == WORDS or table.startswith(self._hidden):
+            return True
+        # Else it is the name of a common table expression, of which only rows are counted.
+        return not column and table not in self._known
 
     def _deny(self, what: str) -> int:
         self.denied = self.denied or what
@@ -115,25 +126,51 @@ def _said(action: int, first: str | None, second: str | None) -> str:
 
 def opened(asked: Mapping[str, Any]) -> tuple[sqlite3.Connection, Guard]:
     """A connection that can only read, and asks its guard about everything."""
-    connection = sqlite3.connect(f"{Path(asked['file']).absolute().as_uri()}?mode=ro", uri=True, timeout=1.0)
+    hidden = f"hidden_{secrets.token_hex(16)}"
+    connection = sqlite3.connect("file::memory:", uri=True, timeout=1.0)
     connection.isolation_level = None
     connection.text_factory = lambda told: told.decode("utf-8", "replace")
-    for pragma in ("query_only=ON", "trusted_schema=OFF", "temp_store=MEMORY", "cache_size=-16384"):
+    for pragma in ("trusted_schema=OFF", "temp_store=MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
-    modules = [row[0] for row in connection.execute("SELECT name FROM pragma_module_list")]
-    objects = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
-    for table in (*COMPUTED, *({WORDS} & {*objects})):
+    connection.execute(f"ATTACH ? AS {hidden}", [f"{Path(asked['file']).absolute().as_uri()}?mode=ro"])
+    connection.execute(f"PRAGMA {hidden}.cache_size=-16384")
+    connection.execute("BEGIN")  # what there is from here on stays as it is
+    objects = {
+        row[0] for row in connection.execute(f"SELECT name FROM {hidden}.sqlite_master WHERE type <> 'index'")
+    }
+    for statement in views(asked["columns"], objects, hidden):
+        connection.execute(statement)
+    for table in (*COMPUTED, *(f"{hidden}.{name}" for name in objects & {WORDS})):
         connection.execute(f"SELECT 1 FROM {table} LIMIT 0")  # connecting a virtual table declares its columns
+    modules = {row[0] for row in connection.execute("SELECT name FROM pragma_module_list")}
+    connection.execute("PRAGMA query_only=ON")
     for limit, most in LIMITS.items():
         connection.setlimit(limit, most)
-    guard = Guard(asked["columns"], frozenset(each.lower() for each in (*modules, *objects)))
+    guard = Guard(asked["columns"], frozenset(each.lower() for each in modules | objects), hidden)
     connection.set_authorizer(guard)
     return connection, guard
+
+
+def views(columns: Columns, objects: set[str], hidden: str) -> Iterator[str]:
+    """The statements that put a view before each table of the file, and before that the one that may read it.
+
+    SQLite names the innermost view that reads, or the common table expression: so that name must not be known.
+    A table that cannot be read has a view as well, or its name would lead to the table.
+    """
+    for table in sorted(name for name in objects - {WORDS} if not name.startswith("sqlite_")):
+        if table not in columns:
+            yield f'CREATE TEMP VIEW "{table}" AS SELECT * FROM {hidden}."{table}"'
+            continue
+        told = ", ".join(name if is_shown else f"NULL AS {name}" for name, is_shown in columns[table].items())
+        yield f"CREATE TEMP VIEW {hidden}_{table} AS SELECT {told} FROM {hidden}.{table}"
+        yield f"CREATE TEMP VIEW {table} AS SELECT * FROM {hidden}_{table}"
 
 
 def answer(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Carries the statement out. An error is told by its `kind`: denied, slow, large, away, wrong."""
     ends_at = time.monotonic() + asked["seconds"]
+    if (found := _INTERNAL.search(asked["text"])) is not None:
+        return {"kind": "denied", "said": f"the table {found[0].lower()}"}
     try:
         connection, guard = opened(asked)
     except sqlite3.Error as error:

@@ -223,14 +223,44 @@ def test_nothing_that_is_tried_tells_a_secret_or_changes_anything(store: Store, 
     assert everything(store) == before
 
 
+GUESSES = {
+    f"{table.name}.{name}": (table.name, name) for table in TABLES for name in reading.secret_columns(table)
+}
+#: Ways to get at a column that SQLite asks no authorizer about, and others.
+WAYS = (
+    "SELECT count(*) AS n FROM {table} NATURAL JOIN (SELECT {guess} AS {column}) AS g",
+    "SELECT count(*) AS n FROM {table} JOIN (SELECT {guess} AS {column}) AS g USING ({column})",
+    "SELECT count(*) AS n FROM main.{table} NATURAL JOIN (SELECT {guess} AS {column}) AS g",
+    "SELECT count(*) AS n FROM temp.{table} NATURAL JOIN (SELECT {guess} AS {column}) AS g",
+    "SELECT count(*) AS n FROM {table} WHERE {column} = {guess}",
+    "SELECT count(*) AS n FROM {table} WHERE EXISTS (SELECT 1 WHERE {table}.{column} = {guess})",
+    "WITH {table} AS (SELECT * FROM main.{table}) SELECT count(*) AS n FROM {table} WHERE {column} = {guess}",
+)
+FULL = "SELECT {column} FROM {table} FULL JOIN (SELECT {other} AS {column}) AS g USING ({column})"
+
+
+@pytest.mark.parametrize("named", GUESSES)
+def test_a_secret_cannot_even_be_guessed(store: Store, named: str) -> None:
+    (table, column), is_file = GUESSES[named], store.url.startswith("sqlite")
+    is_binary = isinstance(tables.metadata.tables[table].c[column].type, LargeBinary)
+    guess, other = (
+        (f"CAST('{text}' AS BLOB)" if is_file else f"'{text}'::bytea") if is_binary else f"'{text}'"
+        for text in (SECRET, "another")
+    )
+    for way in WAYS:
+        told = store.outcome(way.format(table=table, column=column, guess=guess))
+        assert json.loads(told) == [["n"], [[0]]] if told.startswith("[[") else SECRET not in told
+    assert SECRET not in store.outcome(FULL.format(table=table, column=column, other=other))
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
         ("SELECT * FROM api_keys", "the table api_keys"),
         ("SELECT count(*) FROM ledger_salts", "the table ledger_salts"),
         ("SELECT load_extension('x')", "the function load_extension"),
-        ("WITH x AS (SELECT 1) DELETE FROM runs", "a change of runs"),
-        ("SELECT * FROM pragma_table_info('runs')", "a table that is none of the store's"),
+        ("SELECT * FROM pragma_table_info('runs')", "the table pragma_table_info"),
+        ("SELECT count(*) FROM Sqlite_Master", "the table sqlite_master"),
         ("DROP TABLE runs", "DROP"),
     ],
 )
