@@ -68,8 +68,9 @@ Columns = Mapping[str, Mapping[str, bool]]
 class Guard:
     """SQLite asks it about all that a statement is made of. What is not listed is denied; `denied` names it.
 
-    It is not asked about columns of a USING, which FULL JOIN even answers with. So it is not all that keeps secrets:
-    the file is attached under a name that nobody can know beforehand, and by the names of its tables go views of ours.
+    It is not asked about columns of a USING, which FULL JOIN even answers with. So it is not all that keeps
+    secrets: the file is attached under a name that nobody can know beforehand, and by the names of its tables go
+    views of ours.
     """
 
     def __init__(self, columns: Columns, known: frozenset[str], hidden: str) -> None:

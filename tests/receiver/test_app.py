@@ -11,8 +11,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from receiver import settings
+from receiver import access, clock, settings
 from receiver.app import Application, create_app
+from storage import database, transitions
 
 pytestmark = pytest.mark.anyio
 
@@ -71,3 +72,17 @@ async def test_it_is_found_behind_a_proxy_that_takes_a_part_of_the_path_off(ledg
         answer = await _get(host, "/runledger/openapi.json", "/api")
         assert answer.json()["servers"] == [{"url": "/api/runledger"}]
         assert (await _get(host, "/runledger/callbacks/forged", "/api")).status_code == 405
+
+
+@pytest.mark.parametrize(("switch", "status"), [("on", 200), ("off", 403)])
+async def test_statements_are_taken_where_they_are_turned_on(tmp_path: Path, switch: str, status: int) -> None:
+    given = settings.load(None, data_dir=tmp_path, casedev_base_url="http://127.0.0.1:9", sql=switch)
+    ledger = create_app(given, with_worker=False)
+    async with ledger.lifespan(), database.Database(given.url) as store:
+        key, text = access.mint("analyst", ["admin"], clock.now())
+        await store.write(transitions.create_key, key)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=ledger), base_url="http://host") as client:
+            sent = {"sql": "SELECT count(*) AS n FROM runs"}
+            answer = await client.post("/v1/sql", json=sent, headers={"authorization": f"Bearer {text}"})
+    assert answer.status_code == status
+    assert status != 200 or answer.json()["rows"] == [[0]]
