@@ -115,7 +115,7 @@ class Question(Request):
     )
     parameters: Annotated[
         list[
-            Annotated[Text, Field(max_length=1_000_000)]
+            Annotated[Text, Field(max_length=4096)]
             | bool
             | Annotated[int, Field(ge=-(2**63), lt=2**63)]
             | float

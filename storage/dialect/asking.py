@@ -86,6 +86,8 @@ def _embedded(file: str, statement: Statement, bounds: Bounds, readable: confine
         )
     except subprocess.TimeoutExpired:
         raise errors.TooSlow(said(bounds)) from None
+    except OSError as error:
+        raise errors.Unavailable(f"no process can be started for it: {error.strerror}") from error
     return _read(done, statement, bounds)
 
 

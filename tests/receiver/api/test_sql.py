@@ -18,6 +18,18 @@ from tests.receiver.api.house import House, problem
 
 pytestmark = pytest.mark.anyio
 
+HOSTILE = (
+    "SELECT * FROM runs; DELETE FROM runs",
+    "WITH x AS (DELETE FROM runs RETURNING *) SELECT * FROM x",
+    "SELECT pg_sleep(60), load_extension('x'), randomblob(1000000000)",
+    "COPY runs TO PROGRAM 'id'",
+    "SELECT ')) --",
+    "SELECT /* " * 1000,
+    "(" * 50_000,
+    "SELECT " + "1, " * 30_000 + "1",
+    "SELECT $1, $2, $3",
+    "\u0000\ufeffSELECT \U0001f600".replace("\0", ""),
+)
 CLOSED = ("SELECT * FROM api_keys", "SELECT secret_sha256 FROM public.api_keys", "SELECT salt FROM ledger_salts")
 
 
@@ -80,6 +92,13 @@ async def test_what_is_closed_is_a_problem_without_its_content(open_house: House
     response = await asked(open_house, text)
     assert response.status_code in (400, 403)
     assert reading.SECRET not in response.text
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
+async def test_what_is_hostile_is_a_problem_of_who_sent_it(open_house: House, text: str) -> None:
+    response = await asked(open_house, text)
+    assert response.status_code in (400, 403)
+    assert (await asked(open_house, "SELECT count(*) FROM runs")).json()["rows"] == [[2]]
 
 
 async def test_what_is_denied_is_named(open_house: House) -> None:
