@@ -15,6 +15,8 @@ ReceiverError
 │   └── Answered             a status other than 2xx
 ├── NotDelivered             the backend did not take a notification
 ├── Interrupted              a stream of events that ends here before it ends upstream
+├── BadExport                a file that is no export of ours, or not a whole one
+├── NotInstalled             something that is wanted needs a package that is not there
 ├── UnusableKey              a name or a scope that no API key can have
 └── RequestError             a request to our API that we turn away; the message is for who sent it
     ├── NotAuthenticated     no API key, or none that is valid
@@ -154,6 +156,18 @@ class NotDelivered(ReceiverError):
 
 class Interrupted(ReceiverError):
     """Whoever listens may connect again with the id of the last event; the message says why this is necessary."""
+
+
+class BadExport(ReceiverError):
+    """The message says what is wrong, and in which line."""
+
+
+class NotInstalled(ReceiverError):
+    """`command` installs what is missing."""
+
+    def __init__(self, what: str, command: str) -> None:
+        super().__init__(f"{what} needs a package that is not installed here: {command}")
+        self.command = command
 
 
 class UnusableKey(ReceiverError):

@@ -77,6 +77,8 @@ TABLE: Mapping[type[Exception], Kind] = {
     errors.Answered: _UPSTREAM,
     errors.NotDelivered: INTERNAL,
     errors.Interrupted: INTERNAL,
+    errors.BadExport: INTERNAL,
+    errors.NotInstalled: Kind(501, "not-installed", "This server lacks a package for that"),
     errors.UnusableKey: Kind(422, "unusable-key", "The key cannot be made so"),
     errors.RequestError: Kind(400),
     errors.NotAuthenticated: Kind(401, "not-authenticated", "An API key is needed"),

@@ -49,6 +49,7 @@ class Kind(StrEnum):
     WEBHOOK_REGISTERED = "webhook.registered"
     WEBHOOK_ROTATED = "webhook.rotated"
     STORE_RESTORED = "store.restored"
+    RUN_IMPORTED = "run.imported"
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,12 @@ def listed(connection: Connection, rows: Iterable[Any]) -> list[Run]:
     return _with_tags(connection, [_run(row) for row in rows])
 
 
+def whole(connection: Connection, seqs: Sequence[int]) -> list[Run]:
+    """The runs of these keys with all that they hold, in the order of the keys."""
+    rows = connection.execute(_ALL.where(RUNS.c.seq.in_(seqs)).order_by(RUNS.c.seq))
+    return _with_tags(connection, [_run(row) for row in rows])
+
+
 def find_keyed(connection: Connection, submitted_by: str, key: str) -> Run | None:
     """The run that was submitted under an idempotency key."""
     row = connection.execute(_BY_KEY, {"submitted_by": submitted_by, "key": key}).first()

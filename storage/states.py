@@ -79,6 +79,7 @@ class Submitter(StrEnum):
     SWEEP = "sweep"
     BACKFILL = "backfill"
     RESTORED = "restored"
+    IMPORT = "import"
 
 
 class Kind(StrEnum):

@@ -235,7 +235,12 @@ async def indexed(database: Database) -> None:
 
 async def told(database: Database, run_id: str) -> list[str]:
     """The kinds of what the ledger says of a run, in order."""
-    return [entry.kind for entry in await database.read(changes.of_run, run_id)]
+    return [entry.kind for entry in await entries(database, run_id)]
+
+
+async def entries(database: Database, run_id: str) -> Sequence[changes.Change]:
+    """What the ledger says of a run, in order."""
+    return await database.read(changes.of_run, run_id)
 
 
 async def open_jobs(database: Database, run_id: str) -> Sequence[str]:

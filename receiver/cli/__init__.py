@@ -13,6 +13,7 @@ from receiver.cli import (
     copies,
     demo,
     doctor,
+    export,
     house,
     jobs,
     keys,
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verbs in (serving, demo, doctor, wishes, lists, one, sql, backfill, house, prune, copies, moving):
+for verbs in (serving, demo, doctor, wishes, lists, one, sql, export, backfill, house, prune, copies, moving):
     app.add_typer(verbs.VERBS)
 app.add_typer(jobs.VERBS, name="jobs")
 app.add_typer(keys.VERBS, name="keys")

@@ -12,7 +12,7 @@ from receiver.endpoint.description import openapi
 from receiver.endpoint.operations import Answer, Call, Context, Header, Metrics, Operation
 from receiver.endpoint.serving import Endpoint, routes
 from receiver.endpoint.streaming import TYPE as STREAM
-from receiver.endpoint.streaming import Events
+from receiver.endpoint.streaming import Events, Pieces
 
 __all__ = [
     "STREAM",
@@ -24,6 +24,7 @@ __all__ = [
     "Header",
     "Metrics",
     "Operation",
+    "Pieces",
     "openapi",
     "routes",
 ]

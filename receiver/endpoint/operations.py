@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from receiver import access, addresses, admission, backoff, following, shapes
+from receiver import access, addresses, admission, backoff, exporting, following, shapes
 from receiver.endpoint import streaming
 from storage import database, sql
 
@@ -56,17 +56,21 @@ class Context:
     feed: following.Feed = field(default_factory=following.Feed)
     #: What strangers may cost, shared with the public endpoints.
     admission: admission.Admission = field(default_factory=admission.Admission)
+    #: How many exports there may be at once.
+    exports: exporting.Places = field(default_factory=exporting.Places)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes out: a shape, bytes with their `media_type`, a stream of events, or nothing."""
+    """What goes out: a shape, bytes with their `media_type`, at once or as they are made, a stream of events, or
+    nothing."""
 
     status: int
     body: BaseModel | bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     media_type: str = "application/json"
     events: streaming.Events | None = None
+    pieces: streaming.Pieces | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,9 +63,12 @@ class Endpoint:
 
     def _response(self, answer: Answer) -> ASGIApp:
         headers = {"cache-control": "no-store", **answer.headers}
+        patience, stopping = self._context.timing.slow_reader, self._context.stopping
         if answer.events is not None:
-            patience, stopping = self._context.timing.slow_reader, self._context.stopping
             return streaming.EventStream(answer.events, headers, patience, stopping)
+        if answer.pieces is not None:
+            headers = {"content-type": answer.media_type, **headers}
+            return streaming.ByteStream(answer.pieces, headers, patience, stopping)
         body = answer.body
         if isinstance(body, BaseModel):
             body = body.model_dump_json(by_alias=True).encode()

@@ -1,4 +1,4 @@
-"""A stream of events as an answer: text/event-stream, as the WHATWG's HTML standard defines it (9.2)."""
+"""Answers that are sent as they come: files, and events as the WHATWG's HTML standard defines them (9.2)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,15 @@ class Events(Protocol):
     async def aclose(self) -> None: ...
 
 
-class EventStream:
+class Pieces(Protocol):
+    """Where the bytes of a file come from. Raises Interrupted or StorageError where it ends too early."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+    async def __anext__(self) -> bytes: ...
+    async def aclose(self) -> None: ...
+
+
+class _Stream:
     """Sends what comes until it ends, the client hangs up, or has taken nothing for `patience` seconds.
 
     Who does not take it is cut off, and at the server's stop everybody soon is: what was written waits in memory
@@ -36,10 +44,10 @@ class EventStream:
     """
 
     def __init__(
-        self, source: Events, headers: Mapping[str, str], patience: float, stopping: asyncio.Event
+        self, source: Events | Pieces, headers: Mapping[str, str], patience: float, stopping: asyncio.Event
     ) -> None:
-        # Proxies that buffer would hold events back until there are many of them.
-        own = {"content-type": f"{TYPE}; charset=utf-8", "x-accel-buffering": "no"}
+        # Proxies that buffer would hold back what is sent until there is much of it.
+        own = {"x-accel-buffering": "no"}
         lines = [(name.encode(), value.encode()) for name, value in {**headers, **own}.items()]
         self._start: Message = {"type": "http.response.start", "status": 200, "headers": lines}
         self._source = source
@@ -59,13 +67,43 @@ class EventStream:
                 await asyncio.wait([telling, gone, stop], return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.wait([telling, gone], timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
                 is_told = telling.done() and telling.result()
+                is_over = is_told or gone.done()
                 telling.cancel()
                 stop.cancel()
-                if is_told or gone.done() or not _cut(receive):
+                is_cut = not is_over and _cut(receive)
+                if not is_cut:
                     gone.cancel()
+        if not (is_over or is_cut):
+            self._left()
+
+    def _left(self) -> None:
+        """The client waits for more, and the connection could not be cut."""
 
     async def _tell(self, send: Send) -> bool:
         """Whether the client has taken it all."""
+        raise NotImplementedError
+
+    async def _write(self, send: Send, body: bytes, *, more: bool = True) -> None:
+        await self._send(send, {"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _send(self, send: Send, message: Message) -> None:
+        async with asyncio.timeout(self._patience):
+            await send(message)
+
+
+class EventStream(_Stream):
+    """Events; a stream that breaks off says so in a comment, since its clients connect again."""
+
+    _source: Events
+
+    def __init__(
+        self, source: Events, headers: Mapping[str, str], patience: float, stopping: asyncio.Event
+    ) -> None:
+        super().__init__(
+            source, {**headers, "content-type": f"{TYPE}; charset=utf-8"}, patience, stopping
+        )
+
+    async def _tell(self, send: Send) -> bool:
         try:
             await self._send(send, self._start)
             try:
@@ -81,12 +119,26 @@ class EventStream:
             return False
         return True
 
-    async def _write(self, send: Send, body: bytes, *, more: bool = True) -> None:
-        await self._send(send, {"type": "http.response.body", "body": body, "more_body": more})
 
-    async def _send(self, send: Send, message: Message) -> None:
-        async with asyncio.timeout(self._patience):
-            await send(message)
+class ByteStream(_Stream):
+    """A file; one that breaks off is cut, without the chunk that would say that it is whole."""
+
+    _source: Pieces
+
+    async def _tell(self, send: Send) -> bool:
+        try:
+            await self._send(send, self._start)
+            async for piece in self._source:
+                if piece:
+                    await self._write(send, piece)
+            await self._write(send, b"", more=False)
+        except (TimeoutError, errors.Interrupted, storage_errors.StorageError):
+            return False
+        return True
+
+    def _left(self) -> None:
+        # The server ends a connection whose answer its application has not finished.
+        raise errors.Interrupted("the file could not be told to its end")
 
 
 def _cut(receive: Receive) -> bool:

@@ -157,6 +157,19 @@ class RunQuery(RunFilter):
         return lists.Query(self.wanted(now), self.sort, self.limit, self.cursor)
 
 
+class ExportQuery(RunFilter):
+    """Runs as a file, oldest first."""
+
+    format: Annotated[Literal["jsonl", "csv", "parquet"], Field(description="The form of the file.")] = "jsonl"
+    documents: Annotated[
+        bool, Field(description="Whether the upstream's answers come along, byte for byte; in JSON Lines alone.")
+    ] = False
+    trailer: Annotated[bool, Field(description="Whether the last line tells count and SHA-256.")] = True
+    after: (
+        Annotated[Id, Field(description="`id` of the last whole line of a download that was cut off.")] | None
+    ) = None
+
+
 class StatsQuery(RunFilter):
     """Sums over runs."""
 

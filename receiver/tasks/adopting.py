@@ -15,6 +15,7 @@ ACTORS: dict[str, str] = {
     states.Submitter.SWEEP: "worker",
     states.Submitter.RESTORED: "worker",
     states.Submitter.BACKFILL: "operator",
+    states.Submitter.IMPORT: "operator",
 }
 #: What the upstream answers about a run that it does not have, or no longer.
 GONE = frozenset({404, 410})

@@ -17,6 +17,7 @@ from storage.transitions.backfilling import Turned, turn
 from storage.transitions.beating import Outlook, beat, outlook
 from storage.transitions.calling import called, calling, uncalled
 from storage.transitions.capturing import captured, keep
+from storage.transitions.importing import Imported, take
 from storage.transitions.intake import Submitted, request_cancel, request_refresh, submit
 from storage.transitions.keys import create_key, revoke_key
 from storage.transitions.notifying import not_notified, notified, prepare, stop_notifying
@@ -54,6 +55,7 @@ __all__ = [
     "Adopted",
     "Checked",
     "Created",
+    "Imported",
     "Learned",
     "Linked",
     "Measures",
@@ -114,6 +116,7 @@ __all__ = [
     "submit",
     "survey",
     "swept",
+    "take",
     "turn",
     "uncalled",
     "watching",

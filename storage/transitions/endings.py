@@ -95,15 +95,16 @@ def _values(end: End) -> dict[str, Any]:
 
 def append(connection: Connection, run_id: str, end: End, kind: ledger.Kind | None = None) -> None:
     """The terminal entry of a run; with `kind`, the entry of a further document."""
-    facts: dict[str, Any] = {name: _fact(end.values.get(column)) for name, column in FACTS.items()}
+    facts: dict[str, Any] = {name: fact(end.values.get(column)) for name, column in FACTS.items()}
     facts |= {
         "settledBy": end.road.value,
-        "settledAt": _fact(end.values.get("settled_at", end.at)),
+        "settledAt": fact(end.values.get("settled_at", end.at)),
         "documentVersion": end.document_version,
     }
     told = kind or ledger.Kind(f"run.{end.status}")
     ledger.append(connection, [ledger.Entry(told, end.at, run_id, end.actor, facts, end.digests)])
 
 
-def _fact(value: Any) -> Any:
+def fact(value: Any) -> Any:
+    """A value of a column as the ledger tells it."""
     return columns.text(value) if isinstance(value, datetime) else value

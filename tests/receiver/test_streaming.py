@@ -1,4 +1,4 @@
-"""A stream of events as an answer: who does not read, hangs up, or is told of the end."""
+"""Streams as answers, of events and of files: who does not read, hangs up, or is told of the end."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
+from receiver import errors
 from receiver.cli import listening
 from receiver.endpoint import streaming
 from storage import errors as storage_errors
@@ -69,7 +70,7 @@ async def test_who_takes_nothing_is_dropped() -> None:
 class App:
     """Answers everything with a stream; knows whether the client's connection is gone."""
 
-    def __init__(self, stream: streaming.EventStream) -> None:
+    def __init__(self, stream: streaming.EventStream | streaming.ByteStream) -> None:
         self.stream = stream
         self.is_cut = False
 
@@ -115,6 +116,69 @@ async def test_a_stop_does_not_wait_for_who_never_reads() -> None:
         stop.set()
         await eventually(lambda: app.is_cut)
     assert source.is_closed
+
+
+class File:
+    """A file in pieces, up to an error."""
+
+    def __init__(self, *pieces: bytes, error: Exception | None = None) -> None:
+        self.pieces = list(pieces)
+        self.error = error
+        self.is_closed = False
+
+    def __aiter__(self) -> File:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if self.pieces:
+            return self.pieces.pop(0)
+        if self.error is not None:
+            raise self.error
+        raise StopAsyncIteration
+
+    async def aclose(self) -> None:
+        self.is_closed = True
+
+
+async def fetched(stream: streaming.ByteStream) -> bytes:
+    """What a client over a real connection has of it in the end."""
+    bound = listening.bind("127.0.0.1", 0)
+    host, port = bound.getsockname()
+    async with listening.running(App(stream), bound), httpx.AsyncClient() as client:
+        return (await client.get(f"http://{host}:{port}/")).content
+
+
+async def test_a_file_comes_whole() -> None:
+    assert await fetched(streaming.ByteStream(File(b"a", b"", b"b"), {}, 60, asyncio.Event())) == b"ab"
+
+
+@pytest.mark.parametrize("error", [storage_errors.TooSlow("it was not answered"), errors.Interrupted("a stop")])
+async def test_a_file_that_breaks_off_is_never_taken_for_a_whole_one(error: Exception) -> None:
+    file = File(b"a", error=error)
+    with pytest.raises(httpx.RemoteProtocolError):
+        await fetched(streaming.ByteStream(file, {}, 60, asyncio.Event()))
+    assert file.is_closed
+
+
+async def test_where_no_connection_can_be_cut_a_broken_file_is_an_error() -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    file = File(b"a", error=errors.Interrupted("a stop"))
+    with pytest.raises(errors.Interrupted):
+        await streaming.ByteStream(file, {}, 60, asyncio.Event())(SCOPE, never, send)
+    assert [each.get("more_body") for each in sent] == [None, True]
+
+
+async def test_a_file_for_who_never_reads_is_cut_off() -> None:
+    file = File(*[b"x" * (1 << 18)] * 400)
+    app = App(streaming.ByteStream(file, {}, 0.05, asyncio.Event()))
+    async with unread(app):
+        await eventually(lambda: app.is_cut)
+    assert file.is_closed
+    assert file.pieces, "it was read at the client's pace"
 
 
 async def test_who_hangs_up_is_forgotten() -> None:

@@ -1,0 +1,117 @@
+"""Files of runs at the terminal: whole under their names, gone on with where they were cut, read back."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from storage import runs
+from storage.database import Database
+from tests import life
+from tests.receiver.cli.desk import Desk
+from tests.receiver.exporting import files
+
+
+@pytest.fixture
+def full(desk: Desk) -> Desk:
+    """A desk with runs of every kind."""
+    desk.behind(files.populated)
+    return desk
+
+
+def anew(desk: Desk, template: Path) -> None:
+    """An empty store in place of the one that there was."""
+    for each in desk.folder.glob("runledger.db*"):
+        each.unlink()
+    shutil.copy(template, desk.folder / "runledger.db")
+
+
+def test_a_file_comes_back_and_goes_out_again_as_the_same_bytes(full: Desk, template: Path) -> None:
+    assert full.type("export", "status:completed,failed", "--documents", "-o", "one.jsonl").code == 0
+    anew(full, template)
+    assert full.type("import", "one.jsonl", "--json").object["imported"] == 13
+    assert full.type("import", "one.jsonl", "--json").object["same"] == 13
+    full.type("export", "--documents", "-o", "two.jsonl")
+    assert Path("one.jsonl").read_bytes() == Path("two.jsonl").read_bytes()
+
+
+def test_what_was_cut_off_anywhere_is_gone_on_with(full: Desk) -> None:
+    full.type("export", "-o", "whole.jsonl")
+    whole = Path("whole.jsonl").read_bytes()
+    for cut in (0, 10, len(whole) // 2, whole.index(b"\n"), whole.index(b"\n") + 1, len(whole) - 1):
+        Path("cut.jsonl.part").write_bytes(whole[:cut])
+        assert full.type("export", "--resume", "cut.jsonl").code == 0
+        assert Path("cut.jsonl").read_bytes() == whole
+        assert not Path("cut.jsonl.part").exists()
+
+
+def test_a_whole_file_is_not_gone_on_with(full: Desk) -> None:
+    full.type("export", "-o", "whole.jsonl")
+    screen = full.type("export", "--resume", "whole.jsonl")
+    assert (screen.code, screen.err) == (1, "runledger: it is whole: there is nothing to go on with\n")
+
+
+def test_a_file_that_was_cut_off_is_refused_unless_a_part_is_wanted(full: Desk) -> None:
+    full.type("export", "-o", "whole.jsonl")
+    whole = Path("whole.jsonl").read_bytes()
+    Path("cut.jsonl").write_bytes(whole[: len(whole) // 2])
+    refused = full.type("import", "cut.jsonl")
+    assert refused.code == 1
+    assert "it was cut off" in refused.err
+    assert full.type("import", "--partial", "cut.jsonl", "--json").object["same"] > 0
+
+
+def test_csv_has_its_digest_beside_it_and_no_formulas_in_it(full: Desk) -> None:
+    full.type("export", "--format", "csv", "-o", "runs.csv")
+    told = Path("runs.csv").read_bytes()
+    digest, name = Path("runs.csv.sha256").read_text().splitlines()[1].split()
+    assert (digest, name) == (hashlib.sha256(told).hexdigest(), "runs.csv")
+    rows = list(csv.DictReader(io.StringIO(told.decode(), newline="")))
+    prompts = [row["prompt"] for row in rows][: len(files.HOSTILE)]
+    assert prompts == [f"'{each}" if each[0] in "=+-@\t\r\n" else each for each in files.HOSTILE]
+
+
+def test_a_file_that_is_there_is_not_written_over(full: Desk) -> None:
+    Path("mine").write_text("mine")
+    assert full.type("export", "-o", "mine").code == 2
+    assert Path("mine").read_text() == "mine"
+    assert full.type("export", "-o", "mine", "--force").code == 0
+
+
+def test_stdout_takes_the_lines_and_the_trailer(full: Desk) -> None:
+    *lines, last = full.type("export", "status:completed").objects
+    assert {line["status"] for line in lines} == {"completed"}
+    assert last["trailer"]["records"] == len(lines)
+
+
+def test_a_place_that_cannot_be_written_is_told_in_a_sentence(full: Desk) -> None:
+    screen = full.type("export", "-o", "nowhere/runs.jsonl")
+    assert (screen.code, screen.err) == (1, "runledger: nowhere/runs.jsonl.part: No such file or directory\n")
+
+
+def test_a_mistake_in_the_question_leaves_no_file(full: Desk) -> None:
+    assert full.type("export", "colour:red", "-o", "runs.jsonl").code == 2
+    assert list(Path.cwd().glob("runs*")) == []
+
+
+def test_a_run_imported_while_another_has_its_key_is_told(full: Desk, template: Path) -> None:
+    full.type("export", "-o", "runs.jsonl")
+    anew(full, template)
+
+    async def taken(database: Database) -> runs.Run:
+        return await life.accepted(database, idempotency_key="k-1")
+
+    full.behind(taken)
+    assert "1 were left out: their idempotency key" in full.type("import", "runs.jsonl").out
+
+
+def test_import_takes_no_other_file(full: Desk) -> None:
+    for told in ("", "x", "{}\n", json.dumps({"trailer": {"records": 1, "sha256": "0"}}) + "\n"):
+        Path("other.jsonl").write_text(told)
+        assert full.type("import", "other.jsonl").code == 1

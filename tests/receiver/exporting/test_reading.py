@@ -1,0 +1,147 @@
+"""Reading a file back: whatever its bytes, it is a record or a sentence, and a cut at any place is noticed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from receiver import errors, exporting
+from receiver.exporting import lines, reading
+from storage import documents, export, ids, runs, states
+from storage.database import Database
+from tests import life
+from tests.receiver.exporting import files
+
+#: A run that ended, as a line tells it.
+RUN: dict[str, Any] = {
+    **dict.fromkeys(exporting.FIELDS),
+    "id": ids.new(life.NOW),
+    "origin": "submitted",
+    "status": "completed",
+    "submittedBy": "backend",
+    "acceptedAt": "2026-11-23T12:00:00.000000Z",
+    "settledAt": "2026-11-23T12:01:00.000000Z",
+    "stepCount": 0,
+    "tags": {},
+}
+STEP = {**dict.fromkeys(lines.STEP), "position": 0}
+DOCUMENT = {"version": 1, "text": "{}", "sha256": "0" * 64, "fetchedAt": RUN["acceptedAt"], "parseError": None}
+
+
+def told(**changes: Any) -> bytes:
+    return json.dumps({**RUN, **changes}).encode()
+
+
+@pytest.mark.anyio
+async def test_a_cut_at_every_place_is_noticed(database: Database) -> None:
+    await life.settled_run(database)
+    await life.settled_run(database)
+    whole = await files.bytes_of(database)
+    assert reading.whole(io.BytesIO(whole)).end.records == 2
+    for cut in range(len(whole)):
+        with pytest.raises(errors.BadExport):
+            reading.whole(io.BytesIO(whole[:cut]))
+
+
+@pytest.mark.anyio
+async def test_a_line_that_is_missing_doubled_or_changed_is_noticed(database: Database) -> None:
+    for prompt in ("one", "two"):
+        await life.settled_run(database, prompt=prompt)
+    one, two, end = (await files.bytes_of(database)).splitlines(keepends=True)
+    for bad in ([one, end], [one, one, two, end], [two, one, end], [one.replace(b"one", b"uno"), two, end]):
+        with pytest.raises(errors.BadExport):
+            reading.whole(io.BytesIO(b"".join(bad)))
+
+
+@pytest.mark.anyio
+async def test_parts_that_were_joined_are_as_good_as_the_whole(database: Database) -> None:
+    for _ in range(3):
+        await life.settled_run(database)
+    lines = (await files.bytes_of(database)).splitlines(keepends=True)
+    rest = await files.bytes_of(database, after=json.loads(lines[0])["id"])
+    for file in (lines[0] + rest, rest):
+        assert reading.whole(io.BytesIO(file)).end.records == 2
+    joined = io.BytesIO(lines[0] + rest)
+    assert len(list(reading.records(joined, reading.whole(joined).size))) == 3
+
+
+def test_a_file_that_does_not_say_who_submitted_a_run_names_the_import() -> None:
+    without = {name: value for name, value in RUN.items() if name != "submittedBy"}
+    assert reading.record(json.dumps(without).encode()).run.submitted_by == states.Submitter.IMPORT
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"id": "a b"}, "id: is none that Runledger gave"),
+        ({"id": "run_1"}, "id: is none that Runledger gave"),
+        ({"upstreamId": "../x"}, "may hold letters"),
+        ({"prompt": "a\0b"}, "NUL"),
+        ({"status": "done"}, "status"),
+        ({"costMicros": 1 << 63}, "out of range"),
+        ({"acceptedAt": "2026-11-23T12:00:00"}, "no time zone"),
+        ({"colour": "red"}, "colour is unknown"),
+        ({"agentId": "é" * 2049}, "more than 4096 bytes"),
+        ({"stepCount": 4}, "stepCount: says 4, and there are 0"),
+        ({"steps": [{**STEP, "position": 1}]}, "positions go from 0"),
+        ({"steps": [{**STEP, "position": -1}]}, "positions go from 0"),
+        ({"steps": "many"}, "list of objects"),
+        ({"documents": [DOCUMENT]}, "not those of its SHA-256"),
+        ({"documents": [{**DOCUMENT, "base64": "%"}]}, "not those of its SHA-256"),
+        ({"tags": {"a": 1}}, "tags"),
+    ],
+)
+def test_a_line_that_is_wrong_is_told_by_its_number(changes: dict[str, Any], said: str) -> None:
+    file = io.BytesIO(told() + b"\n" + told(**changes) + b"\n")
+    with pytest.raises(errors.BadExport, match=r"^line 2: ") as caught:
+        list(reading.records(file, None))
+    assert said in str(caught.value)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*RUN, "steps", "usage", "documents"]), JSON, max_size=4))
+def test_whatever_a_field_holds_it_is_a_record_or_a_sentence(changes: dict[str, Any]) -> None:
+    file = io.BytesIO(told(**changes) + b"\n")
+    with contextlib.suppress(errors.BadExport):
+        assert len(list(reading.records(file, None))) == 1
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_whatever_the_bytes_they_are_refused_in_a_sentence(content: bytes, ends: bool) -> None:
+    with pytest.raises(errors.BadExport):
+        reading.whole(io.BytesIO(content + b"\n" * ends))
+    assert reading.place(io.BytesIO(content)).size <= len(content)
+
+
+@given(st.text(), st.text(), st.binary(max_size=50))
+def test_any_text_and_any_bytes_come_back_from_their_line(prompt: str, output: str, body: bytes) -> None:
+    held = reading.record(told(prompt=prompt.replace("\0", ""), output=output.replace("\0", "")))
+    record = export.Record(replace(held.run, step_count=2), life.steps(2), life.usage(1), [documents_of(body)])
+    line = lines.line(record)
+    assert line.decode().splitlines() == [line.decode()[:-1]]
+    back = reading.record(line)
+    assert export.is_same(back, record)
+    assert lines.line(back) == line
+
+
+def documents_of(body: bytes) -> documents.Document:
+    held = life.document(body)
+    return documents.Document(held.body, held.body_sha256, held.size, held.fetched_at, None, 1)
+
+
+def test_the_fields_of_a_line_are_those_of_a_run_but_what_its_store_has_to_do() -> None:
+    known = {each for each in runs.Run.__dataclass_fields__ if each not in export.OWN}
+    assert set(exporting.FIELDS.values()) == known
