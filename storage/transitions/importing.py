@@ -10,7 +10,7 @@ from typing import Any
 import zstandard
 from sqlalchemy import Connection
 
-from storage import deliveries, documents, export, ledger, links, merkle, runs, search, states
+from storage import deliveries, documents, export, ledger, links, merkle, rollups, runs, search, states
 from storage.transitions import endings
 
 
@@ -70,10 +70,7 @@ def _row(run: runs.Run) -> dict[str, Any]:
 
 
 def _store(connection: Connection, seq: int, record: export.Record, now: datetime) -> list[merkle.Sealed]:
-    """What belongs to the run; the digests of its trace, whose salts stand on the rows.
-
-    As at any end of a run: who sums up ends hears of it here, beside `endings`.
-    """
+    """What belongs to the run, counted as any end is; the digests of its trace, whose salts stand on the rows."""
     run = record.run
     runs.tag(connection, seq, run.id, run.tags)
     steps = documents.store_steps(connection, seq, run.id, record.steps)
@@ -85,6 +82,7 @@ def _store(connection: Connection, seq: int, record: export.Record, now: datetim
         deliveries.claim_unlinked(connection, run.upstream_id, run.id)
     if run.pruned_at is None:
         search.enqueue(connection, seq, now)
+    rollups.count(connection, run.id)
     return [*_root("steps", steps), *_root("usage", usage)]
 
 
