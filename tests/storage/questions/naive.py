@@ -1,0 +1,153 @@
+"""The same questions answered by looking at every record. Nothing here knows the product."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from typing import Any
+
+from tests.storage.questions.corpus import Record
+
+Predicate = Callable[[Record], bool]
+#: Words of a passage and from one beginning to the next, as the manual tells of relevance.
+SPAN, STRIDE = 255, 240
+#: Of how many runs relevance is looked at.
+RANKED = 1000
+
+
+def words(text: str) -> list[str]:
+    """Letters and digits, without case and marks, 64 at most of each."""
+    bare = "".join(_letters(text))
+    return [word[:64] for word in bare.split()]
+
+
+def _letters(text: str) -> Iterator[str]:
+    is_within = False
+    for letter in text:
+        if letter.isalnum():
+            plain = unicodedata.normalize("NFKD", letter)
+            yield "".join(each.casefold() if each.isalnum() else " " * (not _is_mark(each)) for each in plain)
+            is_within = True
+        elif not (is_within and _is_mark(letter)):
+            is_within = False
+            yield " "
+
+
+def _is_mark(letter: str) -> bool:
+    return unicodedata.combining(letter) > 0
+
+
+def _flat(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for name in sorted(value):
+            yield name
+            yield from _flat(value[name])
+    elif isinstance(value, list):
+        for each in value:
+            yield from _flat(each)
+    elif value is not None:
+        yield str(value)
+
+
+@cache
+def texts(record: Record) -> list[list[str]]:
+    """The words of each text of a run."""
+    own = (record.prompt, record.guidance, record.output, record.summary, record.failure_reason)
+    said = [each for each in own if each]
+    for step in record.steps:
+        said += [each for each in (step.content, *_tool_texts(step.given, step.returned)) if each]
+    return [words(each) for each in said]
+
+
+def _tool_texts(*values: Any) -> Iterator[str]:
+    for value in values:
+        yield "\n".join(_flat(value))
+
+
+@cache
+def _lines(record: Record) -> list[str]:
+    return [f" {' '.join(each)} " for each in texts(record)]
+
+
+@cache
+def _passages(record: Record) -> list[str]:
+    found = []
+    for said in texts(record):
+        starts = range(0, max(1, len(said) - SPAN + STRIDE), STRIDE)
+        found += [f" {' '.join(said[at : at + SPAN])} " for at in starts if said]
+    return found
+
+
+def _needle(phrase: str) -> str:
+    return f" {' '.join(words(phrase))}" + " " * (not phrase.endswith("*"))
+
+
+def says(record: Record, phrase: str) -> bool:
+    """Whether one of its texts has those words beside each other; with * at the end the last one may go on."""
+    needle = _needle(phrase)
+    return any(needle in line for line in _lines(record))
+
+
+def relevance(record: Record, phrases: Sequence[str]) -> int:
+    """In how many passages the phrases stand, each by itself."""
+    needles = [_needle(each) for each in phrases]
+    return sum(needle in passage for needle in needles for passage in _passages(record))
+
+
+def over(value: Any, bound: Any) -> bool:
+    """Whether it is known and more."""
+    return value is not None and bool(value > bound)
+
+
+def under(value: Any, bound: Any) -> bool:
+    """Whether it is known and less."""
+    return value is not None and bool(value < bound)
+
+
+def within(value: Any, low: Any, high: Any) -> bool:
+    """Whether it is known and between, bounds included."""
+    return value is not None and bool(low <= value <= high)
+
+
+def begins(value: str | None, prefix: str) -> bool:
+    """Whether it is known and begins so."""
+    return value is not None and value[: len(prefix)] == prefix
+
+
+_SORTED: dict[str, Callable[[Record], Any]] = {
+    "accepted": lambda each: each.seq,
+    "created": lambda each: each.created,
+    "settled": lambda each: each.settled,
+    "cost": lambda each: each.cost,
+    "duration": lambda each: each.duration,
+    "tokens": lambda each: each.tokens,
+}
+
+
+def ordered(chosen: Sequence[Record], sort: str, phrases: Sequence[str] = ()) -> list[Record]:
+    """In the order of `sort`: what has no value stands last descending, first ascending."""
+    if sort == "-relevance":
+        newest = sorted(chosen, key=lambda each: -each.seq)[:RANKED]
+        return sorted(newest, key=lambda each: (-relevance(each, phrases), -each.seq))
+    value = _SORTED[sort.lstrip("-")]
+    known = sorted((each for each in chosen if value(each) is not None), key=lambda each: (value(each), each.seq))
+    unknown = sorted((each for each in chosen if value(each) is None), key=lambda each: each.seq)
+    return [*reversed(known), *reversed(unknown)] if sort.startswith("-") else [*unknown, *known]
+
+
+def sums(chosen: Sequence[Record], key: Callable[[Record], str | None]) -> dict[str | None, tuple[int, ...]]:
+    """Of each group: runs, cost, tokens in, tokens out, and the longest duration."""
+    groups: dict[str | None, list[Record]] = {}
+    for each in chosen:
+        groups.setdefault(key(each), []).append(each)
+    return {
+        name: (
+            len(group),
+            sum(each.cost or 0 for each in group),
+            sum(each.tokens_in or 0 for each in group),
+            sum(each.tokens_out or 0 for each in group),
+            max((each.duration for each in group if each.duration is not None), default=-1),
+        )
+        for name, group in groups.items()
+    }
