@@ -26,11 +26,16 @@ def ask(text: str, holds: Predicate, *phrases: str) -> None:
     ASKED.append(Question(text, holds, phrases))
 
 
+def saying(phrase: str) -> Predicate:
+    """What says so."""
+    return lambda record: says(record, phrase)
+
+
 def said(*phrases: str) -> None:
     """Adds questions for words alone, quoted."""
     for phrase in phrases:
         begun = phrase.removesuffix("*")
-        ask(f'"{begun}"' + "*" * (begun != phrase), lambda r, phrase=phrase: says(r, phrase), phrase)
+        ask(f'"{begun}"' + "*" * (begun != phrase), saying(phrase), phrase)
 
 
 def any_says(record: Record, *phrases: str) -> bool:
@@ -218,14 +223,17 @@ ask("has:output,failure_reason", lambda r: r.output is not None or r.failure_rea
 ask("has:duration", lambda r: r.duration is not None)
 # Words.
 said(
-    "force majeure", "force", "FORCE MAJEURE", "majeure force", "force maj*", "governing law", "governing-law clause",
-    "müller gmbh", "Muller GmbH", "MU\u0308LLER", "resume of the cooperative", "αθηνα", "ΑΘΉΝΑ συμφωνία", "договор",
-    "Договор Аренды", "שלום", "شلوم", "عقد الإيجار", "不可抗力", "不可抗力 条款", "abc123", "abc*", "final offer", "strasse",
-    "straße", "istanbul", "12 500 00", "12,500.00", "12,500", "14(2)(b)", "<script>", "alert x", "tool_call_id",
-    "tool call id", "call", "a_b", "don't", "don t", "naive", "हिन्दी", "jane.doe@acme.example", "zyzzyva", "1 2 share",
-    "h2o x2", "senate", "x" * 80, "x" * 64, "x" * 63 + "*", "void " * 16, "void", "crossing the passages",
-    "hereby stand still at the very end of all that was ever said", "the", "the of and", "unheardof", "unh*", "t*",
-    "true", "false", "zeta last", "alpha first", "law example", "deep a true", "none", "7",
+    "force majeure", "force", "FORCE MAJEURE", "majeure force", "force maj*", "governing law",
+    "governing-law clause", "müller gmbh", "Muller GmbH", "MU\u0308LLER",
+    "resume of the cooperative", "αθηνα", "ΑΘΉΝΑ συμφωνία", "договор", "Договор Аренды", "שלום",
+    "شلوم", "عقد الإيجار", "不可抗力", "不可抗力 条款", "abc123", "abc*", "final offer", "strasse", "straße",
+    "istanbul", "12 500 00", "12,500.00", "12,500", "14(2)(b)", "<script>", "alert x",
+    "tool_call_id", "tool call id", "call", "a_b", "don't", "don t", "naive", "हिन्दी",
+    "jane.doe@acme.example", "zyzzyva", "1 2 share", "h2o x2", "senate", "x" * 80, "x" * 64,
+    "x" * 63 + "*", "void " * 16, "void", "crossing the passages",
+    "hereby stand still at the very end of all that was ever said", "the", "the of and",
+    "unheardof", "unh*", "t*", "true", "false", "zeta last", "alpha first", "law example",
+    "deep a true", "none", "7",
 )  # fmt: skip
 # Words as they come, and beside other things.
 ask("force majeure", lambda r: says(r, "force") and says(r, "majeure"), "force", "majeure")

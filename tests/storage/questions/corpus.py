@@ -69,7 +69,8 @@ class Record:
 
 
 STATUSES = {
-    "completed": 62, "failed": 16, "cancelled": 6, "refused": 2, "lost": 1, "running": 6, "queued": 4, "accepted": 3,
+    "completed": 62, "failed": 16, "cancelled": 6, "refused": 2, "lost": 1, "running": 6, "queued": 4,
+    "accepted": 3,
 }  # fmt: skip
 ENDED = ("completed", "failed", "cancelled", "refused")
 AGENTS = {
@@ -78,7 +79,8 @@ AGENTS = {
 }  # fmt: skip
 MODELS = {
     "anthropic/claude-sonnet-4": 35, "anthropic/claude-opus-4": 15, "anthropic/claude-sonnet-4-mini": 6,
-    "openai/gpt-5": 20, "openai/gpt-5-mini": 8, "google/gemini_3": 5, "Anthropic/other": 2, "mistral,large": 1, None: 8,
+    "openai/gpt-5": 20, "openai/gpt-5-mini": 8, "google/gemini_3": 5, "Anthropic/other": 2,
+    "mistral,large": 1, None: 8,
 }  # fmt: skip
 ROADS = {"watcher": 50, "platform": 30, "sweep": 15, "request": 5}
 SUBMITTERS = {"backend": 70, "nightly batch": 20, "sweep": 6, "backfill": 4}
@@ -97,19 +99,23 @@ TOOLS = {"webfetch": 40, "search": 30, "read_file": 15, "WebFetch": 2, "vault.qu
 SAID = {
     "force majeure": 60, "FORCE, majeure": 10, "force of a majeure event": 20, "governing law": 120,
     "the governing-law clause": 30, "Müller GmbH": 25, "Mu\u0308ller GmbH": 5, "Résumé of the coöperative": 10,
-    "Αθήνα συμφωνία": 8, "договор аренды": 12, "שָׁלוֹם עֲלֵיכֶם": 4, "عَقْد الإيجار": 4, "不可抗力 条款": 6, "ＡＢＣ１２３": 3,
+    "Αθήνα συμφωνία": 8, "договор аренды": 12, "שָׁלוֹם עֲלֵיכֶם": 4, "عَقْد الإيجار": 4,
+    "不可抗力 条款": 6, "ＡＢＣ１２３": 3,
     "the ﬁnal oﬀer": 5, "Straße STRASSE": 5, "İstanbul": 3, "$12,500.00 due": 9, "§ 14(2)(b)": 7,
     "<script>alert('x')</script>": 3, "tool_call_id a_b": 6, "x" * 80 + "tail": 2, "don't": 15, "naïve": 6,
     "हिन्दी अनुबंध": 3, "e-mail jane.doe@acme.example": 8, "zyzzyva": 1, "½ share": 2, "H₂O x²": 2, "ſenate": 1,
 }  # fmt: skip
-VOCABULARY = (
-    "the of and to in a that is shall be by for party agreement contract lease tenant landlord clause notice payment "
-    "liability damages breach court claim plaintiff defendant motion filed review summary document evidence witness "
-    "deposition counsel attorney settlement appeal statute section rule term termination renewal indemnity warranty "
-    "insurance policy premium coverage employer employee wage hour union grievance patent trademark licence royalty "
-    "merger acquisition share stock board director officer fiduciary duty loyalty care trust estate will heir "
-    "beneficiary probate zoning permit easement deed mortgage lien foreclosure bankruptcy creditor debtor discharge"
-).split()  # fmt: skip
+_WORDS = """
+    the of and to in a that is shall be by for party agreement contract lease tenant landlord clause notice
+    payment liability damages breach court claim plaintiff defendant motion filed review summary document
+    evidence witness deposition counsel attorney settlement appeal statute section rule term termination
+    renewal indemnity warranty insurance policy premium coverage employer employee wage hour union grievance
+    patent trademark licence royalty merger acquisition share stock board director officer fiduciary duty
+    loyalty care trust estate will heir beneficiary probate zoning permit easement deed mortgage lien
+    foreclosure bankruptcy creditor debtor discharge
+"""
+VOCABULARY = _WORDS.split()
+CLOSING = "we hereby stand still at the very end of all that was ever said here"
 _FREQUENCIES = [1 / (rank + 2) for rank in range(len(VOCABULARY))]
 
 
@@ -184,7 +190,23 @@ def _long(dice: random.Random) -> str:
     words[600:1000] = ["void"] * 400
     for at in range(230, 2300, 239):
         words[at : at + 3] = ["crossing", "the", "passages"]
-    words += "we hereby stand still at the very end of all that was ever said here".split()
+    words += [
+        "we",
+        "hereby",
+        "stand",
+        "still",
+        "at",
+        "the",
+        "very",
+        "end",
+        "of",
+        "all",
+        "that",
+        "was",
+        "ever",
+        "said",
+        "here",
+    ]
     return " ".join(words)
 
 
