@@ -60,6 +60,8 @@ class Timing:
     #: Between two comments to a listener; how long it may take nothing; how long a stream outlives its last one.
     stream_heartbeat: float = 15.0
     slow_reader: float = 30.0
+    #: How often it is looked whether the key that a stream was opened with is still valid.
+    stream_key: float = 15.0
     stream_linger: float = 5.0
     #: One try at capturing a run's stream, without a byte and in all; how long after the run's end it is given up.
     capture_idle: float = 15.0

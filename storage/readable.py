@@ -1,7 +1,8 @@
 """What anybody's own SQL may read: tables by name, of these all columns but the hidden ones, which read as NULL.
 
 Hidden is what lets somebody in, what opens a digest (salts, and digests without one, by which an erased prompt
-could be guessed), and what strangers sent, which may hold anything.
+could be guessed), and what strangers sent, which may hold anything. Idempotency keys are not: whoever may read
+sees them at each run, and they let nobody in.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ OPERATIONS = (
         {200: shapes.Rows},
         access.Scope.ADMIN,
         body=shapes.Question,
+        problems=(403,),
         tag="sql",
     ),
 )

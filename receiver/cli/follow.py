@@ -36,7 +36,7 @@ async def follow(given: Mapping[str, Any], number: int | None, as_json: bool) ->
             raise errors.BeyondTheEnd(number, last)
         while True:
             wish = following.Wish(query.wanted(clock.now()), of_runs=True)
-            news = await store.ask(following.look, number, wish, PAGE)
+            news = await store.read(following.look, number, wish, PAGE)
             latest = {each.run_id: each for each in news.shown if each.run_id is not None}
             for run_id, change in sorted(latest.items(), key=lambda item: item[1].number or 0):
                 show(shapes.RunLine.model_validate(news.runs[run_id]), change)

@@ -52,6 +52,7 @@ def runs(
       runledger runs --tag matter=0042 --sort -cost --limit 10
       runledger runs --cost '>0.50' --duration '>2m' --all --json
       runledger runs --follow --status failed,refused
+      runledger runs --follow 'tag.client:acme "force majeure"'
       runledger runs --follow --json --cursor 4711
     """
     from receiver import shapes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 from collections.abc import Sequence
 from itertools import groupby
@@ -59,13 +60,15 @@ class Endpoint:
         operation = self._operations.get(request.method)
         if operation is None or operation.handler is None:
             raise errors.WrongMethod(request.method, self._allowed)
-        return self._response(await operation.handler(await self._call(operation, request)))
+        answer = await operation.handler(await self._call(operation, request))
+        return self._response(operation, request, answer)
 
-    def _response(self, answer: Answer) -> ASGIApp:
+    def _response(self, operation: Operation, request: Request, answer: Answer) -> ASGIApp:
         headers = {"cache-control": "no-store", **answer.headers}
         patience, stopping = self._context.timing.slow_reader, self._context.stopping
         if answer.events is not None:
-            return streaming.EventStream(answer.events, headers, patience, stopping)
+            lapses = None if operation.scope is None else functools.partial(self._lapses, request)
+            return streaming.EventStream(answer.events, headers, patience, stopping, lapses)
         if answer.pieces is not None:
             headers = {"content-type": answer.media_type, **headers}
             return streaming.ByteStream(answer.pieces, headers, patience, stopping)
@@ -73,6 +76,15 @@ class Endpoint:
         if isinstance(body, BaseModel):
             body = body.model_dump_json(by_alias=True).encode()
         return Response(body, answer.status, headers, None if body is None else answer.media_type)
+
+    async def _lapses(self, request: Request) -> None:
+        """Until the key of a stream is revoked: a stream may outlast it by far."""
+        context, given = self._context, request.headers.getlist("authorization")
+        with contextlib.suppress(errors.NotAuthenticated):
+            while True:
+                await asyncio.sleep(context.timing.stream_key)
+                with contextlib.suppress(storage_errors.Unavailable):
+                    await access.authenticate(context.database, given, context.clock())
 
     async def _call(self, operation: Operation, request: Request) -> Call[Any, Any]:
         """Who asks comes first, so that strangers learn nothing and cost little; the body comes last."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol
 
 from starlette.types import Message, Receive, Scope, Send
@@ -63,7 +63,7 @@ class _Stream:
             async with asyncio.TaskGroup() as group:
                 telling = group.create_task(self._tell(send))
                 gone = group.create_task(_hung_up(receive))
-                stop = group.create_task(self._stopping.wait())
+                stop = group.create_task(self._until_stop())
                 await asyncio.wait([telling, gone, stop], return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.wait([telling, gone], timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
                 is_told = telling.done() and telling.result()
@@ -75,6 +75,10 @@ class _Stream:
                     gone.cancel()
         if not (is_over or is_cut):
             self._left()
+
+    async def _until_stop(self) -> None:
+        """Until the server stops."""
+        await self._stopping.wait()
 
     def _left(self) -> None:
         """The client waits for more, and the connection could not be cut."""
@@ -92,16 +96,35 @@ class _Stream:
 
 
 class EventStream(_Stream):
-    """Events; a stream that breaks off says so in a comment, since its clients connect again."""
+    """Events; a stream that breaks off says so in a comment, since its clients connect again.
+
+    Whose right to listen `lapses` is cut off as well: that returns once he may not any more.
+    """
 
     _source: Events
 
     def __init__(
-        self, source: Events, headers: Mapping[str, str], patience: float, stopping: asyncio.Event
+        self,
+        source: Events,
+        headers: Mapping[str, str],
+        patience: float,
+        stopping: asyncio.Event,
+        lapses: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        super().__init__(
-            source, {**headers, "content-type": f"{TYPE}; charset=utf-8"}, patience, stopping
-        )
+        super().__init__(source, {**headers, "content-type": f"{TYPE}; charset=utf-8"}, patience, stopping)
+        self._lapses = lapses
+
+    async def _until_stop(self) -> None:
+        """Or until the client may not listen any more."""
+        if self._lapses is None:
+            await self._stopping.wait()
+            return
+        either = [asyncio.ensure_future(self._stopping.wait()), asyncio.ensure_future(self._lapses())]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in either:
+                each.cancel()
 
     async def _tell(self, send: Send) -> bool:
         try:

@@ -73,6 +73,10 @@ _BEYOND = b"""
                 WHERE has_any_column_privilege(oid, 'INSERT, UPDATE')
                     OR has_table_privilege(oid, 'DELETE, TRUNCATE')
                 ORDER BY name LIMIT 1),
+            (SELECT format('it can call %s, which acts as its owner', p.oid::regprocedure) FROM pg_proc p
+                WHERE p.prosecdef AND has_function_privilege(p.oid, 'EXECUTE')
+                    AND has_schema_privilege(p.pronamespace, 'USAGE')
+                ORDER BY p.oid LIMIT 1),
             (SELECT 'it sees no views in the schema ' || $1 WHERE NOT EXISTS (
                 SELECT FROM ours WHERE is_ours AND relkind = 'v' AND has_any_column_privilege(oid, 'SELECT')))
         )
@@ -197,7 +201,8 @@ def _translated(statement: asking.Statement, bounds: asking.Bounds) -> Iterator[
 
 def _raise(error: psycopg.Error, statement: asking.Statement, bounds: asking.Bounds) -> NoReturn:
     state, said = error.sqlstate or "", error.diag.message_primary or str(error).strip()
-    if state == CANCELLED:
+    said = said.replace(f"{_AFTER} LIMIT 0", "")
+    if state == CANCELLED or isinstance(error, patience.Silence):  # it makes a large text without looking up
         raise errors.TooSlow(asking.said(bounds)) from error
     if state in DENIED:
         raise errors.NotReadable(said) from error

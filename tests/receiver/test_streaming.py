@@ -18,7 +18,7 @@ from receiver import errors
 from receiver.cli import listening
 from receiver.endpoint import streaming
 from storage import errors as storage_errors
-from storage.events import Event
+from storage.events import Event, place
 
 pytestmark = pytest.mark.anyio
 
@@ -214,3 +214,11 @@ def test_whatever_the_data_a_parser_reads_what_was_written(data: str, number: in
     answer.request = httpx.Request("GET", "http://test/")
     (event,) = httpx.EventSource(answer)
     assert (event.id, event.event, event.data) == (str(number), "message.part.updated", data)
+
+
+def test_a_place_is_told_to_nobody_and_kept_by_every_reader() -> None:
+    sent = streaming.encoded(place(41)) + streaming.encoded(Event(42, "change", "{}"))
+    assert sent.startswith(b"id: 41\n\n")
+    answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=sent)
+    answer.request = httpx.Request("GET", "http://test/")
+    assert [event.id for event in httpx.EventSource(answer) if event.data] == ["42"]

@@ -318,6 +318,7 @@ BEYOND = {
     "ALTER TABLE public.run_tools OWNER TO runledger_sql": "owns tables",
     "GRANT CREATE ON SCHEMA public TO runledger_sql": "create tables",
     "GRANT TEMPORARY ON DATABASE {} TO PUBLIC": "temporary tables",
+    "CREATE FUNCTION public.lent() RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'": "acts as its owner",
     "DROP SCHEMA runledger_sql CASCADE": "sees no views",
 }
 
@@ -328,6 +329,7 @@ def rights(cluster: postgres.Cluster, server: Store) -> Iterator[psycopg.Connect
     name = server.url.partition("?")[0].rpartition("/")[2]
     with cluster.admin(name) as connection:
         yield connection
+        connection.execute("DROP FUNCTION IF EXISTS public.lent()")
         connection.execute("ALTER ROLE runledger_sql NOSUPERUSER NOCREATEROLE")
         connection.execute("REVOKE pg_read_all_data FROM runledger_sql")
         connection.execute("ALTER TABLE public.run_tools OWNER TO CURRENT_USER")
@@ -383,6 +385,11 @@ def test_a_server_ends_what_does_not_end(server: Store) -> None:
         server.ask("SELECT count(*) FROM generate_series(1, 1000000000000)", seconds=0.3)
 
 
+def test_a_server_that_makes_a_large_text_and_hears_nothing_is_too_slow_not_away(server: Store) -> None:
+    with pytest.raises((errors.TooSlow, errors.BadStatement)):
+        server.ask("SELECT array_agg(x) FROM generate_series(1, 2000000) AS x", seconds=0.2)
+
+
 @pytest.mark.parametrize("text", LARGE, ids=range(len(LARGE)))
 def test_what_is_too_large_is_refused_on_a_file(file: Store, text: str) -> None:
     with pytest.raises(errors.BadStatement, match="memory"):
@@ -424,6 +431,13 @@ def test_a_mistake_is_shown_by_its_place(store: Store, text: str, position: int)
         store.ask(text)
     assert caught.value.position in (position, None)  # SQLite does not always say where
     assert "nowhere" not in text or caught.value.position == position
+
+
+@pytest.mark.parametrize("text", ["SELECT 'x", 'SELECT "x', "SELECT 1 /* x", "SELECT $a$ x"])
+def test_what_a_server_complains_of_has_nothing_of_ours_in_it(server: Store, text: str) -> None:
+    with pytest.raises(errors.BadStatement, match="unterminated") as caught:
+        server.ask(text)
+    assert "asked" not in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_unavailable(tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver import backoff, following, shapes
+from receiver import api, backoff, endpoint, following, shapes
 from receiver.cli import listening
-from storage import ledger
+from storage import ledger, transitions
 from storage.database import Database
+from storage.following import Wish
 from tests import life
 from tests.receiver.api import house as houses
 from tests.receiver.api.house import House, problem
@@ -44,6 +45,11 @@ class Reader:
             name, _, value = line.partition(":")
             found[name] = value.strip()
         raise EOFError
+
+    async def rest(self) -> None:
+        """Reads to the end, which it tells by an error."""
+        while True:
+            await self.block()
 
     async def change(self) -> dict[str, Any]:
         """The next change; what is none is passed over."""
@@ -189,7 +195,7 @@ async def test_a_stop_ends_every_stream_with_a_word(
         for reader in (first, second):
             assert await reader.block() == {"": "the server stops: connect again"}
             with pytest.raises(EOFError):
-                await reader.block()
+                await reader.rest()
 
 
 async def test_only_so_many_follow_at_once_and_a_place_comes_free(database: Database) -> None:
@@ -242,6 +248,16 @@ async def test_what_is_accepted_decides_the_form(house: House, accept: str, is_s
     assert response.headers["vary"] == "accept"
 
 
+async def test_a_key_that_is_revoked_hears_no_more(database: Database) -> None:
+    async for house in houses.opened(database, timing=replace(QUICK, stream_key=0.05, stream_heartbeat=0.05)):
+        async with served(house) as client, followed(house, client) as reader:
+            await reader.block()
+            await house.database.write(transitions.revoke_key, house.keys["read"].split("_")[1], life.NOW)
+            with pytest.raises((EOFError, httpx.TransportError)):
+                await reader.rest()
+        problem(await house.get("/v1/changes", headers=STREAM), 401)
+
+
 async def test_a_key_without_the_scope_follows_nothing(house: House) -> None:
     problem(await house.get("/v1/changes", "submit", headers=STREAM), 403)
 
@@ -272,6 +288,27 @@ async def test_whatever_is_asked_for_is_answered_or_refused(
     headers = {"accept": accept} if last is None else {"accept": accept, "last-event-id": last.encode()}
     response = await any_house.ask("HEAD", "/v1/changes", "read", params=query, headers=headers)
     assert response.status_code in (200, 400, 409), response.text
+
+
+def test_the_description_names_both_forms_of_the_feed() -> None:
+    described = endpoint.openapi(api.OPERATIONS, "1")["paths"]["/v1/changes"]["get"]
+    assert set(described["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
+    assert {"Last-Event-ID", "after", "q", "kind", "status"} <= {each["name"] for each in described["parameters"]}
+
+
+async def test_many_at_one_place_look_once(database: Database) -> None:
+    feed, question = following.Feed(), following.Question("all", Wish)
+    heard = await asyncio.gather(*(feed.look(database, -1, question) for _ in range(9)))
+    assert all(each is heard[0] for each in heard)
+    assert await feed.look(database, -1, question) is not heard[0]
+
+
+async def test_who_goes_away_takes_no_look_from_the_others(database: Database) -> None:
+    feed, question = following.Feed(), following.Question("all", Wish)
+    gone, other = (asyncio.ensure_future(feed.look(database, -1, question)) for _ in range(2))
+    await asyncio.sleep(0)
+    gone.cancel()
+    assert (await other).look.last == -1
 
 
 def test_who_asks_the_same_shares_a_look() -> None:
