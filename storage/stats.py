@@ -23,7 +23,7 @@ from storage.tables import RUN_TAGS, RUNS
 #: Rows of one answer at most; of reasons fewer.
 LIMIT, REASONS = 1000, 50
 #: Of so many runs, the newest, rows are looked at.
-BOUND = 200_000
+BOUND = 100_000
 _PERCENTILES = (50, 90, 95, 99)
 _LIVE = sorted(states.LIVE)
 #: A limit that cuts nothing off.
