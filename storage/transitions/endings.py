@@ -45,7 +45,6 @@ def end(connection: Connection, run_id: str, end: End) -> bool:
     _touch(connection, run_id, end)
     ended = runs.move(connection, run_id, end.status, _values(end))
     if ended:
-        rollups.count(connection, run_id)
         _follow(connection, run_id, end.at)
     return ended
 
@@ -62,7 +61,6 @@ def end_unknown(connection: Connection, run_id: str, end: End) -> bool:
     values = {"status": end.status.value, **_values(end), **strays}
     ended = runs.change(connection, unknown, values)
     if ended:
-        rollups.count(connection, run_id)
         _follow(connection, run_id, end.at)
     return ended
 
@@ -94,7 +92,10 @@ def _values(end: End) -> dict[str, Any]:
 
 
 def append(connection: Connection, run_id: str, end: End, kind: ledger.Kind | None = None) -> None:
-    """The terminal entry of a run; with `kind`, the entry of a further document."""
+    """The terminal entry of a run, which is counted then; with `kind`, the entry of a further document.
+
+    It comes last of what an end writes: runs of a day, a model and a state wait for each other from here on.
+    """
     facts: dict[str, Any] = {name: fact(end.values.get(column)) for name, column in FACTS.items()}
     facts |= {
         "settledBy": end.road.value,
@@ -103,6 +104,8 @@ def append(connection: Connection, run_id: str, end: End, kind: ledger.Kind | No
     }
     told = kind or ledger.Kind(f"run.{end.status}")
     ledger.append(connection, [ledger.Entry(told, end.at, run_id, end.actor, facts, end.digests)])
+    if kind is None:
+        rollups.count(connection, run_id)
 
 
 def fact(value: Any) -> Any:

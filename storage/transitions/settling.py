@@ -130,10 +130,10 @@ def _amend(
     values["model"] = run.model or result.measures.model
     counted = rollups.look(connection, run.id)
     runs.change(connection, RUNS.c.id == run.id, values)
-    rollups.recount(connection, run.id, counted)
     held = {name: getattr(run, name) for name in (*endings.FACTS.values(), "settled_at")}
     end = endings.End(run.status, now, run.settled_by or road, "upstream", held | values)
     endings.append(connection, run.id, _told(end, stored), ledger.Kind.RUN_DOCUMENT)
+    rollups.recount(connection, run.id, counted)
 
 
 @dataclass(frozen=True, slots=True)
