@@ -112,7 +112,8 @@ async def _export(given: Mapping[str, Any], path: Path | None, goes_on: bool, as
     query = asking.parameters(shapes.ExportQuery, given)
     async with opening.existing() as store:
         if path is None:
-            await _write(_wished(store, query), sys.stdout.buffer)
+            with _file_trouble(Path("standard output")):
+                await _write(_wished(store, query), sys.stdout.buffer)
             return
         part = path.with_name(path.name + PART)
         wish = await _into(store, query, part, _held(path, part) if goes_on else part, goes_on)
@@ -285,5 +286,7 @@ def _progress() -> Iterator[Progress]:
 def _file_trouble(path: Path) -> Iterator[None]:
     try:
         yield
+    except BrokenPipeError:
+        raise  # who reads has enough
     except OSError as error:
         raise sentences.Complaint(f"{path}: {error.strerror or error}") from None

@@ -99,6 +99,15 @@ async def test_what_cannot_be_is_told_before_the_first_byte(
     assert problem(await house.get(f"/v1/export?{asked}"), status)["parameter"] == parameter
 
 
+async def test_parquet_without_its_package_is_refused_with_the_command_that_installs_it(house: House) -> None:
+    told = problem(await house.get("/v1/export?format=parquet"), 501)
+    assert told["detail"].endswith("pip install 'runledger[parquet]'")
+
+
+async def test_who_may_not_read_may_not_export(house: House) -> None:
+    problem(await house.get("/v1/export", "submit"), 403)
+
+
 async def test_a_run_that_is_not_here_cannot_be_gone_on_behind(house: House) -> None:
     problem(await house.get("/v1/export?after=run_unknown"), 404)
 

@@ -6,7 +6,10 @@ import csv
 import hashlib
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ import pytest
 from storage import runs
 from storage.database import Database
 from tests import life
-from tests.receiver.cli.desk import Desk
+from tests.receiver.cli.desk import ROOT, Desk
 from tests.receiver.exporting import files
 
 
@@ -109,6 +112,47 @@ def test_a_run_imported_while_another_has_its_key_is_told(full: Desk, template: 
 
     full.behind(taken)
     assert "1 were left out: their idempotency key" in full.type("import", "runs.jsonl").out
+
+
+def test_parquet_without_its_package_is_a_sentence_that_installs_it(full: Desk) -> None:
+    screen = full.type("export", "--format", "parquet", "-o", "runs.parquet")
+    assert (screen.code, screen.err) == (
+        1,
+        "runledger: Parquet needs a package that is not installed here: pip install 'runledger[parquet]'\n",
+    )
+    assert list(Path.cwd().glob("runs*")) == []
+
+
+def test_programs_are_told_what_was_written_where(full: Desk) -> None:
+    told = full.type("export", "--format", "csv", "-o", "runs.csv", "--json").object
+    digest = hashlib.sha256(Path("runs.csv").read_bytes()).hexdigest()
+    assert told == {"file": "runs.csv", "runs": 14, "sha256": digest, "unindexed": None}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--resume", "a", "-o", "b"],
+        ["--resume", "a", "--format", "csv"],
+        ["--json"],
+        ["--format", "xls"],
+        ["--format", "csv", "--documents"],
+    ],
+)
+def test_what_does_not_fit_together_is_wrong_usage(full: Desk, words: list[str]) -> None:
+    assert full.type("export", *words).code == 2
+
+
+def test_a_full_disk_behind_stdout_is_a_sentence(full: Desk) -> None:
+    words = [sys.executable, "-W", "error", "-m", "receiver", "export"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RUNLEDGER_DATA_DIR": str(full.folder)}
+    with open("/dev/full", "wb") as disk:
+        ended = subprocess.run(
+            words, env=environment, stdout=disk, stderr=subprocess.PIPE, timeout=120, check=False
+        )
+    assert ended.returncode == 1
+    assert b"Traceback" not in ended.stderr
+    assert b"standard output: No space left on device" in ended.stderr
 
 
 def test_import_takes_no_other_file(full: Desk) -> None:
