@@ -33,6 +33,8 @@ COLUMNS: dict[str, ColumnElement[Any]] = {
     "summary": RUNS.c.summary,
     "failure_reason": RUNS.c.failure_reason,
 }
+#: Columns of which an index finds the runs that have a value.
+_INDEXED = ("agent", "status", "model", "submitted_by")
 
 
 def where(
@@ -54,6 +56,19 @@ def is_elsewhere(wanted: filters.Expression) -> bool:
         case filters.Within():
             return False
     return True
+
+
+def is_in_order(wanted: filters.Expression) -> bool:
+    """Whether an index has the runs that are asked for in the order of their acceptance, so that few are looked at.
+
+    That of an agent's runs has them state by state, and no index has two values in one order: then a database
+    gathers all that there are and sorts them, unless one looks window by window.
+    """
+    parts = wanted.parts if isinstance(wanted, filters.All) else (wanted,)
+    chosen = {each.name: len(each.values) for each in parts if isinstance(each, filters.Is)}
+    indexed = {name: chosen[name] for name in _INDEXED if name in chosen}
+    is_scattered = "submitted_by" in indexed or ("agent" in indexed and "status" not in indexed)
+    return not is_scattered and all(count == 1 for count in indexed.values())
 
 
 def phrases(wanted: filters.Expression) -> Iterator[words.Phrase]:

@@ -95,7 +95,7 @@ def _rows(connection: Connection, query: Query, cursor: cursors.Cursor | None) -
     name, descending = query.sort.lstrip("-"), query.sort.startswith("-")
     column, more = SORTS[name], query.limit + 1
     chosen = select(*runs.LISTED, column.label("sorted_by")).order_by(*_order(name, descending))
-    if name == "accepted" and conditions.is_elsewhere(query.wanted):
+    if name == "accepted" and (conditions.is_elsewhere(query.wanted) or not conditions.is_in_order(query.wanted)):
         return _by_windows(
             connection, query.wanted, chosen, descending, None if cursor is None else cursor.seq, more
         )

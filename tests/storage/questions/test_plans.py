@@ -1,0 +1,116 @@
+"""How the statements of lists find their runs: along an index, or within a window of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, event
+
+from storage import filters, lists
+from tests.storage.questions.corpus import NOW
+
+#: What the manual promises to be found in order: runs are looked at until the page is full.
+IN_ORDER = [
+    ("", "accepted"), ("status:failed", "accepted"), ("agent:a status:failed", "accepted"),
+    ("model:m", "accepted"),
+    ("", "created"), ("created:>-7d", "created"), ("agent:a", "created"), ("agent:a created:>-7d", "created"),
+    ("", "settled"), ("settled:>-7d", "settled"), ("", "cost"), ("cost:>1", "cost"), ("", "duration"),
+    ("duration:>2m", "duration"), ("", "tokens"), ("tokens:>=10k", "tokens"),
+]  # fmt: skip
+#: What is looked for window by window in the order of acceptance.
+WINDOWED = (
+    "agent:a", "agent:a,b", "agent:a,b status:failed", "status:failed,lost", "-status:completed",
+    "model:m,n", "model:m*",
+    "submitted_by:x", "tag.client:acme", "has:tag.client", "tool:webfetch", "word", '"two words"', "-word",
+    "has:failure_reason", "status:failed OR tool:search", "agent:a created:>-7d",
+)  # fmt: skip
+#: What is gathered along an index of its own and sorted, or sought along that of the order.
+OTHERS = (
+    "status:failed", "agent:agent_contracts", "model:m", "tag.client:acme", "tool:webfetch", "word", "has:output",
+    "origin:adopted", "settled_by:sweep", "-status:completed", "cost:>1 duration:>2m",
+)  # fmt: skip
+
+
+@contextmanager
+def heard(connection: Connection) -> Iterator[list[tuple[str, Any]]]:
+    """The statements about runs that are executed meanwhile, with their values."""
+    told: list[tuple[str, Any]] = []
+
+    def hear(_connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, _many: bool) -> None:
+        if "ORDER BY" in statement and "FROM runs" in statement:
+            told.append((statement, values))
+
+    event.listen(connection.engine, "before_cursor_execute", hear)
+    try:
+        yield told
+    finally:
+        event.remove(connection.engine, "before_cursor_execute", hear)
+
+
+def plans(connection: Connection, question: str, sort: str) -> list[str]:
+    """How each statement of a page is carried out."""
+    with heard(connection) as told:
+        lists.page(connection, lists.Query(filters.parse(question, NOW), sort, 20))
+    explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
+    return [
+        "\n".join(row[-1] for row in connection.exec_driver_sql(f"{explain} {statement}", values))
+        for statement, values in told
+    ]
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize(("question", "sort"), IN_ORDER)
+def test_what_the_manual_promises_is_neither_sorted_nor_scanned(
+    question: str, sort: str, sign: str, asked: Mapping[str, Connection]
+) -> None:
+    (plan,) = plans(asked["sqlite"], question, sign + sort)
+    assert "TEMP B-TREE" not in plan
+    assert "USING" in plan or (question, sort) == ("", "accepted")  # which goes along the keys themselves
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+@pytest.mark.parametrize("question", WINDOWED)
+def test_other_questions_are_bound_by_windows_of_keys(
+    question: str, sign: str, asked: Mapping[str, Connection]
+) -> None:
+    with heard(asked["sqlite"]) as told:
+        lists.page(asked["sqlite"], lists.Query(filters.parse(question, NOW), f"{sign}accepted", 20))
+    assert all("runs.seq >= ?" in statement for statement, _ in told)
+    assert not [plan for plan in plans(asked["sqlite"], question, f"{sign}accepted") if "SCAN runs" in plan]
+
+
+@pytest.mark.parametrize("sort", [each for each in lists.SORTS if each != "accepted"])
+@pytest.mark.parametrize("question", OTHERS)
+def test_no_order_of_a_measure_scans_all_runs(question: str, sort: str, asked: Mapping[str, Connection]) -> None:
+    (plan,) = plans(asked["sqlite"], question, f"-{sort}")
+    assert "SCAN runs" not in plan.replace(f"SCAN runs USING INDEX {_index(sort)}", "")
+
+
+def _index(sort: str) -> str:
+    column = lists.SORTS[sort]
+    return "ix_runs_tokens" if sort == "tokens" else f"ix_runs_{column.name}"
+
+
+@pytest.mark.parametrize(
+    ("question", "sort", "index"),
+    [
+        ("", "-accepted", "pk_runs"),
+        ("agent:agent_rare status:failed", "-accepted", "ix_runs_agent_id_status_seq"),
+        ("tag.rare:yes", "-accepted", "ix_run_tags_key_value_run_seq"),
+        ("", "-cost", "ix_runs_cost_micros_seq"),
+        ("", "-tokens", "ix_runs_tokens_seq"),
+        ("cost:>2.99", "-cost", "ix_runs_cost_micros_seq"),
+        ("agent:agent_rare", "-created", "ix_runs_agent_id_created_at_seq"),
+        ("zyzzyva", "-accepted", "ix_passage_words_words"),
+        ("the", "-accepted", "pk_passage_words"),
+    ],
+)
+def test_a_server_looks_along_indexes_too(
+    question: str, sort: str, index: str, asked: Mapping[str, Connection]
+) -> None:
+    found = plans(asked["postgresql"], question, sort)
+    assert any(index in plan for plan in found)
+    assert not [plan for plan in found if "Seq Scan" in plan]
