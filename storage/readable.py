@@ -34,6 +34,9 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "backfills": frozenset({"cursor"}),
     "passages": frozenset(),
     "search_queue": frozenset(),
+    "rollup_models": frozenset(),
+    "rollup_agents": frozenset(),
+    "rollup_durations": frozenset(),
 }
 #: Tables of which nothing can be read, not even how many rows there are.
 CLOSED = frozenset({"api_keys", "ledger_salts", "webhook_secrets"})

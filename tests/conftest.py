@@ -104,7 +104,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     counts: Counter[tuple[str, str]] = Counter()
     for outcome in ("passed", "failed", "error", "skipped"):
         for report in terminalreporter.stats.get(outcome, ()):
-            counts[outcome, dict(report.user_properties).get("database", "neither")] += 1
+            counts[outcome, dict(getattr(report, "user_properties", ())).get("database", "neither")] += 1
     kinds = sorted({kind for _, kind in counts})
     for kind in kinds:
         told = ", ".join(f"{counts[each]} {each[0]}" for each in counts if each[1] == kind)
