@@ -107,6 +107,11 @@ class Retry(Request):
     dry_run: bool = Field(False, description="Only tells which jobs are meant.")
 
 
+def _whole(value: Any) -> Any:
+    """JSON has one kind of numbers: 1000.0 is an integer there."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class Question(Request):
     """One statement that reads: SELECT, WITH or VALUES."""
 
@@ -123,4 +128,6 @@ class Question(Request):
         ],
         Field(max_length=100, fail_fast=True),
     ] = Field([], description="What stands for `$1` and so on, in order.")
-    limit: int = Field(1000, ge=1, le=statements.ROWS, description="Rows at most.")
+    limit: Annotated[int, BeforeValidator(_whole)] = Field(
+        1000, ge=1, le=statements.ROWS, description="Rows at most."
+    )
