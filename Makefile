@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check deploy-check serve lock bench bench-flood faults clean
+.PHONY: demo test check deploy-check serve lock bench bench-flood bench-query faults clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -30,6 +30,11 @@ bench: $(INSTALLED)
 
 bench-flood: $(INSTALLED)
 	@$(BIN)/python -m tests.bench.flood $(ARGS)
+
+# ROWS=1000000 takes half an hour to build and some 15 GB; ARGS may say --requests, --database.
+ROWS ?= 100000
+bench-query: $(INSTALLED)
+	@$(BIN)/python -m tests.bench.query --rows $(ROWS) $(ARGS)
 
 # KILLS=200 takes about ten minutes on two cores; ARGS may say --seed, --database, --report.
 KILLS ?= 200

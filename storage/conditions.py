@@ -59,7 +59,7 @@ def is_elsewhere(wanted: filters.Expression) -> bool:
 
 
 def is_in_order(wanted: filters.Expression) -> bool:
-    """Whether an index has the runs that are asked for in the order of their acceptance, and few are looked at.
+    """Whether an index has the runs that are asked for in the order of their acceptance: few are looked at then.
 
     That of an agent's runs has them state by state, and no index has two values in one order: then a database
     gathers all that there are and sorts them, unless one looks window by window.

@@ -1,0 +1,1 @@
+"""How fast a large store answers, beside peers on the same file."""

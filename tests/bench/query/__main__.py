@@ -1,0 +1,161 @@
+"""`make bench-query`: what a store of ROWS runs costs to build, and how fast it answers over HTTP.
+
+The server is the real one in a process of its own, asked over loopback by one client, then by eight. On SQLite a
+bare Starlette over sqlite3 answers beside it from the same file, and Datasette where it can be installed. ARGS may
+say `--requests N --database postgresql`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import uvloop
+from sqlalchemy import create_engine
+
+from storage import cursors, dialect, migrations
+from tests import server
+from tests.bench import load
+from tests.bench.__main__ import site
+from tests.bench.query import datasette, store
+
+Questions = Mapping[str, Sequence[str]]
+
+
+def ours(count: int, texts: store.Texts) -> Questions:
+    """The paths of each question, varied where that matters."""
+    agents = [f"agent_{number}" for number in range(0, store.AGENTS, 3)]
+    deep = [cursors.Cursor("-accepted", None, count * part // 20 + 1) for part in range(2, 18)]
+    return {
+        "newest list": ["/v1/runs"],
+        "deep page": [f"/v1/runs?cursor={each}" for each in deep],
+        "agent + state": [f"/v1/runs?agent={each}&status=failed" for each in agents],
+        "agent alone": [f"/v1/runs?agent={each}" for each in agents],
+        "tag": [f"/v1/runs?tag.client=client_{number}" for number in range(0, store.CLIENTS, 9)],
+        "cost order": ["/v1/runs?sort=-cost"],
+        "rare word": ["/v1/runs?q=zyzzyva"],
+        "common word": [f"/v1/runs?q={texts.common}"],
+        "phrase": [f"/v1/runs?q={quote(chr(34) + texts.phrase + chr(34))}"],
+        "stats by day": ["/v1/stats?by=day"],
+        "stats by model": ["/v1/stats?by=model"],
+        "stats by agent, percentiles": ["/v1/stats?by=agent"],
+        "run": [f"/v1/runs/{store.id_of(1 + count * part // 20)}" for part in range(19)],
+        "its steps": [f"/v1/runs/{store.id_of(1 + count * part // 20)}/steps" for part in range(19)],
+    }
+
+
+def bare(count: int, texts: store.Texts) -> Questions:
+    """The same of the peer, as far as it can answer."""
+    return {
+        "newest list": ["/newest"],
+        "deep page": [f"/deep?seq={count * part // 20 + 1}" for part in range(2, 18)],
+        "agent + state": [f"/agent?q=agent_{number}" for number in range(0, store.AGENTS, 3)],
+        "tag": [f"/tag?q=client_{number}" for number in range(0, store.CLIENTS, 9)],
+        "cost order": ["/cost"],
+        "rare word": ["/word?q=zyzzyva"],
+        "common word": [f"/word?q={texts.common}"],
+        "phrase": [f"/word?q={quote(chr(34) + texts.phrase + chr(34))}"],
+        "its steps": [f"/steps?seq={1 + count * part // 20}" for part in range(19)],
+    }
+
+
+def ask(port: int, paths: Sequence[str], requests: int, key: str, connections: int) -> tuple[load.Tally, float]:
+    """Sends the requests over so many connections; five seconds of one question are enough."""
+    heads = [
+        f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n\r\n".encode() for path in paths
+    ]
+    first, seconds = uvloop.run(load.run(port, heads[:1], 1))
+    most = max(len(heads), int(5 / max(seconds, 0.001)))
+    wanted = [heads[number % len(heads)] for number in range(min(requests, most))]
+    return uvloop.run(load.run(port, wanted, connections)) if first.seconds else (first, seconds)
+
+
+def measured(name: str, port: int, questions: Questions, requests: int, key: str = "-") -> dict[str, float]:
+    """Asks each question and prints a line of it; milliseconds at the middle by the question."""
+    print(f"\n{name:30}      p50 ms      p99 ms    8 clients/s")
+    middles = {}
+    for question, paths in questions.items():
+        one, _ = ask(port, paths, requests, key, 1)
+        if one.others or not one.seconds:
+            print(f"{question:30} not answered by 2xx ({one.others} of {one.others + len(one.seconds)})")
+            continue
+        many, seconds = ask(port, paths, requests, key, 8)
+        middles[question] = one.percentile(0.5)
+        rate = len(many.seconds) / seconds
+        print(f"{question:30} {middles[question]:11.2f} {one.percentile(0.99):11.2f} {rate:14,.0f}", flush=True)
+    return middles
+
+
+def exported(running: server.Server) -> None:
+    """Rows a second of an export, where there is such a route."""
+    begun, lines = time.perf_counter(), 0
+    with running.client() as client, client.stream("GET", "/v1/export") as answer:
+        if answer.status_code == 404:
+            print("export                         not there (404)")
+            return
+        for line in answer.iter_lines():
+            lines += bool(line)
+            if time.perf_counter() - begun > 20:
+                break
+    print(f"export                         {lines / (time.perf_counter() - begun):11,.0f} rows/s")
+
+
+def beside(path: Path, count: int, requests: int, middles: Mapping[str, float]) -> None:
+    """The peers on the same file, and ours as so many times theirs."""
+    texts, port = store.Texts(), server.free_port()
+    process = subprocess.Popen([sys.executable, "-m", "tests.bench.query.peer", str(port), str(path)])
+    try:
+        server.until(lambda: server.listens(port), why="the peer did not start")
+        peer = measured("bare Starlette over sqlite3", port, bare(count, texts), requests)
+    finally:
+        process.terminate()
+        process.wait()
+    ratios = [f"{name} {middles[name] / peer[name]:.1f}" for name in peer if name in middles]
+    print("times the bare one's p50: " + ", ".join(ratios))
+    with datasette.serving(path) as found:
+        if found is not None:
+            measured("Datasette", found, datasette.questions(count, texts), min(requests, 100))
+
+
+def run(place: server.Site, count: int, requests: int, *, peers: bool) -> dict[str, float]:
+    """Builds, serves, asks; the middles of ours."""
+    engine = dialect.engine(place.url, readonly=False, connections=1)
+    with engine.begin() as connection:
+        migrations.upgrade(connection)
+    store.told(engine, count)
+    engine.dispose()
+    if place.database_url:
+        analysed = create_engine(place.url, isolation_level="AUTOCOMMIT")
+        with analysed.connect() as connection:
+            connection.exec_driver_sql("VACUUM ANALYZE")
+        analysed.dispose()
+    quiet = {"pause": 600.0, "pause_most": 600.0}
+    settings: dict[str, Any] = {"public_url": "", "log_level": "error"}
+    with server.running(place, "http://127.0.0.1:9", timing=quiet, **settings) as running:
+        middles = measured("Runledger", running.port, ours(count, store.Texts()), requests, running.key)
+        exported(running)
+        if peers and not place.database_url:
+            beside(place.folder / "runledger.db", count, requests, middles)
+    return middles
+
+
+def main() -> int:
+    """Reports; 1 where a question was not answered."""
+    wanted = argparse.ArgumentParser(prog="make bench-query")
+    wanted.add_argument("--rows", type=int, default=100_000)
+    wanted.add_argument("--requests", type=int, default=400)
+    wanted.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    args = wanted.parse_args()
+    with site(args.database) as place:
+        middles = run(place, args.rows, args.requests, peers=True)
+    return 0 if len(middles) == len(ours(args.rows, store.Texts())) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

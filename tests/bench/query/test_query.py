@@ -1,0 +1,19 @@
+"""The bench is run in small, so that it does not rot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.bench.query import __main__ as bench
+from tests.bench.query import store
+from tests.server import Site
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_every_question_of_the_bench_is_answered(
+    kind: str, sites: Callable[[str], Site], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answered = bench.run(sites(kind), 300, 1, peers=False)
+    assert set(answered) == set(bench.ours(300, store.Texts())), capsys.readouterr().out
