@@ -131,6 +131,7 @@ class Database:
         self._waiting_bytes = 0
         self._replays: deque[_Member] = deque()
         self._behind = 0
+        self._was_locked = False
         self._busy = False
         self._closing = self._hurrying = False
         self._is_sole_writer = dialect.file_of(url) is not None
@@ -303,12 +304,14 @@ class Database:
         if self._hurrying and isinstance(_ours(error), errors.Unavailable):
             self._give_up([*group, *self._replays, *self._waiting], error)
         elif len(group) == 1 and dialect.is_locked(error):
-            _answer([*group, *self._replays, *self._who_waited()], error)  # or each would wait as long again
+            # A row may be locked, or all of a table: once that is so, each would wait as long again.
+            _answer([*group, *self._replays, *(self._who_waited() if self._was_locked else ())], error)
             self._replays.clear()
         elif error is None or isinstance(error, errors.Unavailable) or len(group) == 1:
             _answer(group, error)
         else:
             self._replays.extend(group)
+        self._was_locked = dialect.is_locked(error)
         if error is None:
             self.heard()
         self._busy = False

@@ -226,13 +226,11 @@ class _Parser:
         return every(*found)
 
     def _part(self, depth: int) -> Expression:
-        self._parts += 1
-        if self._parts > PARTS:
-            self._refuse(f"more than {PARTS} things are asked for")
+        self._count()
         match self._text[self._at]:
             case "-":
                 self._at += 1
-                if self._at == len(self._text) or self._text[self._at] in " \t\r\n)":
+                if self._at == len(self._text) or self._text[self._at].isspace() or self._text[self._at] == ")":
                     self._at -= 1
                     self._refuse("- stands right before what is not to be")
                 if depth >= DEPTH:
@@ -242,6 +240,11 @@ class _Parser:
                 return self._group(depth)
         named = _NAME.match(self._text, self._at)
         return self._named(named) if named else self._said()
+
+    def _count(self) -> None:
+        self._parts += 1
+        if self._parts > PARTS:
+            self._refuse(f"more than {PARTS} things are asked for")
 
     def _group(self, depth: int) -> Expression:
         opened = self._at
@@ -263,6 +266,7 @@ class _Parser:
         given = [self._value()]
         while self._text.startswith(",", self._at):
             self._at += 1
+            self._count()
             given.append(self._value())
         try:
             return term(name, given, self._now)
@@ -315,7 +319,7 @@ class _Parser:
 
     def _sees_or(self) -> bool:
         rest = self._text[self._at : self._at + 3]
-        return rest[:2] == "OR" and (len(rest) == 2 or rest[2] in " \t\r\n()")
+        return rest[:2] == "OR" and (len(rest) == 2 or rest[2].isspace() or rest[2] in "()")
 
     def _takes_or(self) -> bool:
         self._skip()

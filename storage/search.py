@@ -26,6 +26,8 @@ ROWS = 65536
 #: Words of a passage, and after how many the next one begins: a phrase stands in one of them as a whole.
 SPAN = 255
 STRIDE = SPAN - filters.PHRASE + 1
+#: What is done by one transaction at a time, under this name.
+INDEXING = "search"
 #: Characters around a hit.
 AROUND = 60
 
@@ -64,10 +66,11 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A run in the queue as it was read; `version` grows with each change of its texts."""
+    """A run in the queue as it was read; `version` grows with each change of its texts, from 1 for each wish."""
 
     run_seq: int
     version: int
+    wished_at: datetime
     passages: Sequence[Passage]
 
 
@@ -120,8 +123,8 @@ def forget(connection: Connection, run_seq: int) -> None:
 
 def leave(connection: Connection, run_seq: int) -> None:
     """The run has no texts any more: neither is it indexed, nor does it wait for it."""
+    connection.execute(delete(SEARCH_QUEUE).where(SEARCH_QUEUE.c.run_seq == run_seq))  # waits for who indexes it
     forget(connection, run_seq)
-    connection.execute(delete(SEARCH_QUEUE).where(SEARCH_QUEUE.c.run_seq == run_seq))
 
 
 def waiting(connection: Connection, limit: int) -> list[Waiting]:
@@ -129,7 +132,9 @@ def waiting(connection: Connection, limit: int) -> list[Waiting]:
     found: list[Waiting] = []
     size = 0
     for row in connection.execute(_WAITING, {"limit": limit}).all():
-        found.append(Waiting(row.run_seq, row.version, tuple(passages(texts(connection, row.run_seq)))))
+        found.append(
+            Waiting(row.run_seq, row.version, row.wished_at, tuple(passages(texts(connection, row.run_seq))))
+        )
         size += len(found[-1].passages)
         if size >= limit:
             break
@@ -142,7 +147,12 @@ def unindexed(connection: Connection, run_ids: Sequence[str]) -> list[str]:
 
 
 def index(connection: Connection, batch: Sequence[Waiting]) -> int:
-    """Indexes runs whose texts have not changed since they were read; how many that were."""
+    """Indexes runs whose texts have not changed since they were read; how many that were.
+
+    None where somebody else indexes at this moment.
+    """
+    if not dialect.is_alone(connection, INDEXING):
+        return 0
     done = [each for each in sorted(batch, key=lambda each: each.run_seq) if _takes(connection, each)]
     rows = [(each.run_seq * ROWS + at, each, told) for each in done for at, told in enumerate(each.passages)]
     if rows:
@@ -152,7 +162,7 @@ def index(connection: Connection, batch: Sequence[Waiting]) -> int:
 
 
 def _takes(connection: Connection, each: Waiting) -> bool:
-    taken = {"run_seq": each.run_seq, "version": each.version}
+    taken = {"run_seq": each.run_seq, "version": each.version, "wished_at": each.wished_at}
     return connection.execute(_TAKE, taken).rowcount > 0
 
 
@@ -168,6 +178,7 @@ def lag(connection: Connection) -> Lag:
 
 def rebuild(connection: Connection, now: datetime) -> int:
     """Forgets the whole index, and has all that was ever in it wait to be indexed anew; how many runs that are."""
+    dialect.one_by_one(connection, [INDEXING])
     dialect.forget_all_words(connection)
     connection.execute(delete(PASSAGES))
     wished = select(RUNS.c.seq, literal(1), instant(now)).where(RUNS.c.pruned_at.is_(None))
@@ -212,7 +223,9 @@ def _snippet(connection: Connection, run_seq: int, phrase: words.Phrase) -> Snip
     first = connection.execute(select(func.min(held.c[0]))).scalar_one()
     if first is None:
         return None
-    row = connection.execute(_PASSAGE, {"id": first}).one()
+    row = connection.execute(_PASSAGE, {"id": first}).one_or_none()
+    if row is None:
+        return None
     part = states.Part(row.part)
     text = _text(connection, run_seq, part, row.step) or ""
     return _cut(part, row.step, text, row.start, row.stop, phrase)
@@ -324,7 +337,7 @@ _DELETE = delete(PASSAGES).where(_between(PASSAGES.c.id))
 _TEXTS = select(*(RUNS.c[part.value] for part in _OWN)).where(RUNS.c.seq == bindparam("seq"))
 _STEPS = select(RUN_STEPS.c.position, *_OF_STEPS.values()).where(_between(RUN_STEPS.c.id)).order_by(RUN_STEPS.c.id)
 _WAITING = (
-    select(SEARCH_QUEUE.c.run_seq, SEARCH_QUEUE.c.version)
+    select(SEARCH_QUEUE.c.run_seq, SEARCH_QUEUE.c.version, SEARCH_QUEUE.c.wished_at)
     .order_by(SEARCH_QUEUE.c.run_seq.desc())
     .limit(bindparam("limit"))
 )
@@ -334,7 +347,9 @@ _UNINDEXED = (
     .where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
 )
 _TAKE = delete(SEARCH_QUEUE).where(
-    SEARCH_QUEUE.c.run_seq == bindparam("run_seq"), SEARCH_QUEUE.c.version == bindparam("version")
+    SEARCH_QUEUE.c.run_seq == bindparam("run_seq"),
+    SEARCH_QUEUE.c.version == bindparam("version"),
+    SEARCH_QUEUE.c.wished_at == bindparam("wished_at"),
 )
 _LAG = select(
     func.count().label("runs"),

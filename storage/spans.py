@@ -74,6 +74,8 @@ def _range(name: str, text: str, read: Callable[[str], Range]) -> Range:
     """What `text` spans, where `read` says what each value in it spans: a day has a beginning and an end."""
     if ".." in text:
         low, _, high = text.partition("..")
+        if not (low.strip() or high.strip()):
+            raise errors.BadFilter(name, "has neither end; write a..b, a.. or ..b")
         return Range(read(low).low if low.strip() else None, read(high).high if high.strip() else None)
     found = _RANGE.fullmatch(text.strip())
     if found is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 VERBS = typer.Typer(no_args_is_help=True, help="Look after the index of words.")
 #: Passages of one transaction, as a server has it.
 GROUP = 400
+PAUSE = 0.2
 
 
 @VERBS.command()
@@ -86,6 +88,7 @@ async def _index(store: database.Database, wished: int) -> None:
     with Progress(console=out, disable=not out.is_terminal, transient=True) as bar:
         task = bar.add_task("indexing", total=wished)
         while batch := await store.read(search.waiting, GROUP):
-            await store.write(search.index, batch)
+            if not await store.write(search.index, batch):
+                await asyncio.sleep(PAUSE)  # somebody else does it
             left = (await store.read(search.lag)).runs
             bar.update(task, completed=max(0, wished - left))

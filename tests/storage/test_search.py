@@ -189,3 +189,13 @@ async def test_the_most_relevant_come_first_and_page_by_page(database: Database)
         page, cursor = await database.ask(lists.page, lists.Query(wanted, "-relevance", 1, cursor))
         found += [run.id for run in page]
     assert found == [made[3][1], made[1][1], made[2][1], made[0][1]]
+
+
+async def test_a_batch_that_was_read_before_an_earlier_end_of_the_wish_is_not_indexed(database: Database) -> None:
+    run = await life.running(database, prompt="Review the tenancy.")
+    stale = await database.read(search.waiting, 50)
+    await life.indexed(database)
+    await life.settle(database, run, life.result())  # waits anew, with the same version
+    assert await database.write(search.index, stale) == 0
+    await life.indexed(database)
+    assert await saying(database, "void") == [run.id]

@@ -61,7 +61,7 @@ def id_of(seq: int) -> str:
 def _write(connection: Connection, texts: Texts, seqs: range, count: int, document: bytes) -> None:
     connection.execute(RUNS.insert(), [_run(texts, seq, count) for seq in seqs])
     connection.execute(RUN_STEPS.insert(), [_step(texts, seq, at) for seq in seqs for at in range(STEPS)])
-    owned = [{"run_seq": seq, "run_id": id_of(seq)} for seq in seqs]
+    owned: list[dict[str, Any]] = [{"run_seq": seq, "run_id": id_of(seq)} for seq in seqs]
     connection.execute(RUN_TAGS.insert(), [{**each, "key": "client", "value": _client(each)} for each in owned])
     tools = [{**each, "name": f"tool_{each['run_seq'] % TOOLS}"} for each in owned]
     connection.execute(RUN_TOOLS.insert(), tools)
