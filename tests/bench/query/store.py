@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
 import time
@@ -32,8 +33,8 @@ class Texts:
             first + last for first in "bcdfgklmnprstv" for last in ("a", "e", "i", "o", "u", "an", "er", "is")
         ]
         words = ["".join(self.dice.choices(syllables, k=self.dice.choice((1, 2, 2, 3)))) for _ in range(30_000)]
-        often = [1 / (rank + 3) for rank in range(len(words))]
-        self._pool = [" ".join(self.dice.choices(words, often, k=12)) for _ in range(60_000)]
+        often = list(itertools.accumulate(1 / (rank + 3) for rank in range(len(words))))
+        self._pool = [" ".join(self.dice.choices(words, cum_weights=often, k=12)) for _ in range(60_000)]
         self.common, self.phrase = words[0], f"{words[1]} {words[3]}"
 
     def of(self, sentences: int) -> str:
