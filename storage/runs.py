@@ -290,7 +290,8 @@ def overdue(connection: Connection, now: datetime) -> int:
 
 
 def _run(row: Any) -> Run:
-    values = {name: row._mapping[name] for name in _NAMES}
+    told = row._mapping  # made anew each time it is asked for
+    values = {name: told[name] for name in _NAMES}
     values["origin"], values["status"] = states.Origin(row.origin), states.Status(row.status)
     values["settled_by"] = None if row.settled_by is None else states.Road(row.settled_by)
     return Run(**values)
