@@ -30,6 +30,7 @@ COMMITS = (
     "accept_delivery",
     "claim[settle]",
     "record",
+    "index",
 )
 REQUESTS = ("POST /agent/v1/run", "POST /agent/v1/run/{id}/exec", "GET /agent/v1/run/{id}/details")
 #: What a run's life may hold or not, as the sweep and a second callback happen to fall.

@@ -140,7 +140,7 @@ def test_on_a_server_the_role_is_asked(
 def cleaning() -> str:
     """What the manual types into such a copy."""
     manual = (ROOT / "deploy" / "README.md").read_text()
-    return manual.partition('sqlite3 look.db "')[2].partition('"')[0]
+    return manual.partition("sqlite3 look.db <<'SQL'\n")[2].partition("\nSQL\n")[0]
 
 
 def test_nothing_hidden_is_left_in_the_copy_that_is_shown(request: pytest.FixtureRequest, tmp_path: Path) -> None:
