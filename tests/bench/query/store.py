@@ -13,7 +13,7 @@ from typing import Any
 import zstandard
 from sqlalchemy import Connection, Engine, text
 
-from storage import search
+from storage import rollups, search
 from storage.tables import RUN_DOCUMENTS, RUN_STEPS, RUN_TAGS, RUN_TOOLS, RUNS, SEARCH_QUEUE
 
 #: Runs of one transaction, and passages of one.
@@ -108,10 +108,14 @@ def told(engine: Engine, count: int) -> None:
         if sys.stderr.isatty() or done % 10_000 == 0:
             bar = "█" * (30 * done // count)
             print(f"\r{bar:30} {done:,} of {count:,}", end="", file=sys.stderr, flush=True)
+    with engine.begin() as connection:
+        rollups.rebuild(connection)
     seconds = time.perf_counter() - begun
     with engine.begin() as connection:
         whole, words = sizes(connection)
-    print(f"\n{count:,} runs stored and searchable in {seconds:,.0f} s: {count / seconds:,.0f} a second")
+    print(
+        f"\n{count:,} runs stored, searchable and summed up in {seconds:,.0f} s: {count / seconds:,.0f} a second"
+    )
     print(f"{whole / 1e6:,.0f} MB, {whole / count / 1e3:.1f} kB a run, of it words {words / 1e6:,.0f} MB")
 
 
