@@ -6,10 +6,8 @@ database, what two of them took up at once counts once.
 
 from __future__ import annotations
 
-import asyncio
-
-from receiver import telemetry
-from storage import database, errors, search
+from receiver import rounds, telemetry
+from storage import database, search
 
 #: Passages that are indexed in one transaction, roughly: others want to write as well.
 GROUP = 400
@@ -19,14 +17,11 @@ PACE = 0.2
 
 async def run(store: database.Database, told: telemetry.Telemetry, poll: float) -> None:
     """Indexes what waits, as soon as it does, until cancelled. `poll`: looked for this often in any case."""
-    while True:
-        wake = store.next_commit()
-        try:
-            await catch_up(store)
-        except errors.Unavailable as trouble:
-            told.log.warning("indexer_waits", reason=str(trouble))
-        await asyncio.sleep(PACE)
-        await asyncio.wait([wake], timeout=poll)
+
+    def waits(reason: str) -> None:
+        told.log.warning("indexer_waits", reason=reason)
+
+    await rounds.run(store, lambda: catch_up(store), waits, pace=PACE, poll=poll)
 
 
 async def catch_up(store: database.Database) -> None:

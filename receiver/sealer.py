@@ -6,10 +6,8 @@ does. What it numbers it also tells: a log line for each fact, which is safe sin
 
 from __future__ import annotations
 
-import asyncio
-
-from receiver import telemetry
-from storage import changes, database, errors, ledger
+from receiver import rounds, telemetry
+from storage import changes, database, ledger
 
 #: Entries numbered in one transaction.
 GROUP = 500
@@ -19,14 +17,11 @@ PACE = 0.05
 
 async def run(store: database.Database, told: telemetry.Telemetry, poll: float) -> None:
     """Numbers what is committed, as soon as it is, until cancelled. `poll`: looked for this often in any case."""
-    while True:
-        wake = store.next_commit()
-        try:
-            await _round(store, told)
-        except errors.Unavailable as trouble:
-            told.log.warning("sealer_waits", reason=str(trouble))
-        await asyncio.sleep(PACE)
-        await asyncio.wait([wake], timeout=poll)
+
+    def waits(reason: str) -> None:
+        told.log.warning("sealer_waits", reason=reason)
+
+    await rounds.run(store, lambda: _round(store, told), waits, pace=PACE, poll=poll)
 
 
 async def _round(store: database.Database, told: telemetry.Telemetry) -> None:

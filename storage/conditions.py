@@ -33,6 +33,8 @@ COLUMNS: dict[str, ColumnElement[Any]] = {
     "summary": RUNS.c.summary,
     "failure_reason": RUNS.c.failure_reason,
 }
+#: Columns that are never null and have few values: an index finds the others of them.
+_ALWAYS = ("status", "origin")
 #: Columns of which an index finds the runs that have a value.
 _INDEXED = ("agent", "status", "model", "submitted_by")
 
@@ -81,6 +83,11 @@ def phrases(wanted: filters.Expression) -> Iterator[words.Phrase]:
                 yield from phrases(part)
 
 
+def says(wanted: filters.Expression) -> bool:
+    """Whether words are asked for."""
+    return next(phrases(wanted), None) is not None
+
+
 def at_most(wanted: filters.Expression, *, is_not: bool = False) -> filters.Expression:
     """The same without regard to words: what every run answers to that may be wanted, whatever its texts say."""
     match wanted:
@@ -119,10 +126,7 @@ def _negated(
     connection: Connection, part: filters.Expression, window: search.Window | None
 ) -> ColumnElement[bool]:
     """A run of which it is not known is one of which it does not hold."""
-    if isinstance(part, filters.Is) and part.name in (
-        "status",
-        "origin",
-    ):  # never null, and few: an index finds them
+    if isinstance(part, filters.Is) and part.name in _ALWAYS:
         others = {each.value for each in filters.CHOICES[part.name]} - {each.text for each in part.values}
         return COLUMNS[part.name].in_(sorted(others))
     return not_(func.coalesce(_condition(connection, part, window), false()))

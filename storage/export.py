@@ -16,7 +16,7 @@ from sqlalchemy import Connection, cast, func, select
 
 from storage import conditions, documents, filters, runs, search
 from storage.columns import Integer64
-from storage.tables import RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE, RUNS
+from storage.tables import RUN_DOCUMENTS, RUNS
 
 #: Runs that are looked for at once, and bytes, roughly, after which a chunk is closed: the last run may go beyond.
 RUNS_AT_ONCE, BYTES_AT_ONCE = 200, 1 << 20
@@ -99,8 +99,7 @@ def begin(connection: Connection, wanted: filters.Expression, after: str | None)
             return None
         place = found
     until: int = connection.execute(select(func.max(RUNS.c.seq))).scalar() or 0
-    says = next(conditions.phrases(wanted), None) is not None
-    return Span(place, until, search.lag(connection).runs if says else None)
+    return Span(place, until, search.lag(connection).runs if conditions.says(wanted) else None)
 
 
 def chunk(connection: Connection, wanted: filters.Expression, window: search.Window, parts: Parts) -> Chunk:
@@ -158,11 +157,10 @@ def read(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[Reco
 
 
 T = TypeVar("T", documents.Step, documents.Usage)
-_TABLES = {documents.Step: RUN_STEPS, documents.Usage: RUN_USAGE}
 
 
 def _rows(connection: Connection, run_ids: Sequence[str], kind: type[T]) -> Mapping[str, Sequence[T]]:
-    table = _TABLES[kind]
+    table = documents.TABLES[kind]
     wanted = [table.c[each.name] for each in fields(kind)]
     chosen = select(table.c.run_id, *wanted).where(table.c.run_id.in_(run_ids)).order_by(table.c.id)
     return {

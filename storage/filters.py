@@ -156,18 +156,21 @@ def _choice(name: str, asked: Value) -> Value:
     text = _whole(asked)
     if text in known:
         return asked
-    meant = _nearest(text, known)
-    hint = f"did you mean {meant}?" if meant else f"it is one of {', '.join(known)}"
-    raise errors.BadFilter(name, f"{text[:40]!r} is unknown; {hint}", meant)
+    raise unknown(name, text, known)
 
 
 def _present(text: str) -> str:
     if text in PRESENT or (text.startswith(TAG) and len(text) > len(TAG)):
         return text
     known = (*PRESENT, f"{TAG}<key>")
+    raise unknown(HAS, text, known)
+
+
+def unknown(name: str, text: str, known: Sequence[str]) -> errors.BadFilter:
+    """What to raise of a text that is none of those that `name` takes: it tells of the nearest, or of all."""
     meant = _nearest(text, known)
     hint = f"did you mean {meant}?" if meant else f"it is one of {', '.join(known)}"
-    raise errors.BadFilter(HAS, f"{text[:40]!r} is unknown; {hint}", meant)
+    return errors.BadFilter(name, f"{text[:40]!r} is unknown; {hint}", meant)
 
 
 def _whole(asked: Value) -> str:

@@ -60,7 +60,7 @@ def look(connection: Connection, number: int, wish: Wish, limit: int) -> Look:
         return Look(number, last=ledger.last_number(connection))
     chosen = [each for each in scanned if not wish.kinds or each.kind in wish.kinds]
     if not wish.is_of_runs:
-        return _page(scanned, chosen, limit, {}, None, is_full=len(scanned) == most)
+        return _page(_number(scanned[-1]), chosen, limit, {}, None, is_full=len(scanned) == most)
     run_ids = sorted({each.run_id for each in chosen if each.run_id is not None})
     undecided = _undecided(connection, wish.wanted, run_ids)
     stop = next((each for each in chosen if each.run_id in undecided), None)
@@ -70,11 +70,12 @@ def look(connection: Connection, number: int, wish: Wish, limit: int) -> Look:
     told = [each for each in chosen if each.run_id in found]
     is_full = len(scanned) == most
     waits_for = None if stop is None else stop.run_id
-    return _page(scanned or number, told, limit, found, waits_for, is_full=is_full)
+    reached = _number(scanned[-1]) if scanned else number
+    return _page(reached, told, limit, found, waits_for, is_full=is_full)
 
 
 def _page(
-    scanned: Sequence[changes.Change] | int,
+    reached: int,
     wished: Sequence[changes.Change],
     limit: int,
     found: Mapping[str, runs.Run],
@@ -82,12 +83,11 @@ def _page(
     *,
     is_full: bool,
 ) -> Look:
-    """The first of what is wished for; who has seen all of it goes on behind all that was looked through."""
+    """The first of what is wished for; who has seen all of it goes on behind what was `reached`."""
     if len(wished) > limit:
         shown = wished[:limit]
         return Look(_number(shown[-1]), shown, found, has_more=True)
-    number = scanned if isinstance(scanned, int) else _number(scanned[-1])
-    return Look(number, wished, found, is_full, waits_for)
+    return Look(reached, wished, found, is_full, waits_for)
 
 
 def _number(change: changes.Change) -> int:

@@ -166,8 +166,7 @@ def _windows(connection: Connection, descending: bool, behind: int | None) -> It
 
 def count(connection: Connection, wanted: filters.Expression) -> Count:
     """How many runs are wanted, exactly up to a bound."""
-    says = next(conditions.phrases(wanted), None) is not None
-    bound, counted = (COUNTED_BY_WORDS if says else COUNTED), 0
+    bound, counted = (COUNTED_BY_WORDS if conditions.says(wanted) else COUNTED), 0
     is_elsewhere = conditions.is_elsewhere(wanted)
     windows: Iterator[search.Window | None] = _windows(connection, True, None) if is_elsewhere else iter([None])
     for window in windows:

@@ -135,6 +135,12 @@ def hold(connection: Connection, either_id: str) -> Run | None:
     return _found(connection, either_id, _BY_ID.with_for_update(), _BY_UPSTREAM_ID.with_for_update())
 
 
+def hold_open(connection: Connection, run_id: str) -> int | None:
+    """The seq of a run of ours that has not ended, and is held as above; None of any other."""
+    seq: int | None = connection.execute(_OPEN, {"id": run_id}).scalar_one_or_none()
+    return seq
+
+
 def _found(connection: Connection, either_id: str, ours: Select[Any], theirs: Select[Any]) -> Run | None:
     row = connection.execute(ours, {"id": either_id}).first() if ids.is_ours(either_id) else None
     row = row or connection.execute(theirs, {"id": either_id}).first()
@@ -317,6 +323,11 @@ _CUT = {
 #: The columns of a run as lists show it.
 LISTED = [_CUT.get(name, RUNS.c[name]) for name in _NAMES]
 _BY_ID = _ALL.where(RUNS.c.id == bindparam("id"))
+_OPEN = (
+    select(RUNS.c.seq)
+    .where(RUNS.c.id == bindparam("id"), RUNS.c.status.not_in(sorted(states.TERMINAL)))
+    .with_for_update()
+)
 _STATUS = select(RUNS.c.status).where(RUNS.c.id == bindparam("id"))
 #: Without what came back, which may be large: for comparing submissions.
 _SUBMITTED = select(

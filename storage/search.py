@@ -17,12 +17,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, literal, select
 
-from storage import dialect, filters, states, words
+from storage import dialect, filters, states, tables, words
 from storage.columns import instant
 from storage.tables import PASSAGES, RUN_STEPS, RUNS, SEARCH_QUEUE
 
 #: A run's passages are keyed `seq * ROWS + number`, as its steps are; what would come behind is left out.
-ROWS = 65536
+ROWS = tables.ROWS
 #: Words of a passage, and after how many the next one begins: a phrase stands in one of them as a whole.
 SPAN = 255
 STRIDE = SPAN - filters.PHRASE + 1
@@ -190,7 +190,7 @@ def rebuild(connection: Connection, now: datetime) -> int:
 
 def saying(connection: Connection, phrase: words.Phrase, window: Window | None) -> Select[Any]:
     """The keys of the runs that say so."""
-    low, high = (0, 1 << 63 - 1) if window is None else (window.low * ROWS, window.high * ROWS)
+    low, high = (0, (1 << 63) - 1) if window is None else (window.low * ROWS, window.high * ROWS)
     held = dialect.holders_of(connection, phrase.words, phrase.open_ended, low, high).subquery()
     return select(held.c[0] // ROWS)
 

@@ -7,7 +7,6 @@ there are more than a bound; the answer says so. Percentiles come from the same 
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
-from storage import buckets, conditions, dialect, errors, filters, reasons, rollups, search, spans, states
+from storage import buckets, conditions, dialect, filters, reasons, rollups, search, spans, states
 from storage.tables import RUN_TAGS, RUNS
 
 #: Rows of one answer at most; of reasons fewer.
@@ -109,10 +108,7 @@ def known(by: str) -> str:
     """What is asked to be grouped by, where that is something: one of By or a tag. Raises BadFilter."""
     if by in [each.value for each in By] or (by.startswith(filters.TAG) and len(by) > len(filters.TAG)):
         return by
-    names = [*By, f"{filters.TAG}<key>"]
-    meant = next(iter(difflib.get_close_matches(by[:80].lower(), names, n=1, cutoff=0.6)), None)
-    hint = f"did you mean {meant}?" if meant else f"it is one of {', '.join(names)}"
-    raise errors.BadFilter("by", f"{by[:40]!r} is unknown; {hint}", meant)
+    raise filters.unknown("by", by, [*By, f"{filters.TAG}<key>"])
 
 
 def find(connection: Connection, by: str, wanted: filters.Expression, bound: int = BOUND) -> Found:

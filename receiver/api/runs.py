@@ -6,8 +6,6 @@ import asyncio
 import json
 from collections.abc import Mapping, Sequence
 
-import zstandard
-
 from receiver import access, endpoint, errors, shapes
 from storage import changes, cursors, deliveries, documents, lists, notifications, runs, search
 from storage import errors as storage_errors
@@ -145,12 +143,8 @@ async def get_document(call: Documented) -> endpoint.Answer:
     if _is_held(call.headers.getlist("if-none-match"), document.body_sha256):
         return endpoint.Answer(304, None, headers)
     # A large one takes a while, which the loop has not.
-    body = await asyncio.to_thread(_decompressed, document)
+    body = await asyncio.to_thread(document.read)
     return endpoint.Answer(200, body, headers)
-
-
-def _decompressed(document: documents.Document) -> bytes:
-    return zstandard.ZstdDecompressor().decompress(document.body, max_output_size=document.size)
 
 
 def _is_held(conditions: Sequence[str], digest: str) -> bool:

@@ -160,13 +160,12 @@ async def _fetch(context: tasks.Context, places: int, show: Show) -> None:
 @contextlib.contextmanager
 def _progress() -> Iterator[Show]:
     """A bar, where somebody looks."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
     from receiver.cli import tables
 
-    out = tables.console(to_stderr=True)
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=out, disable=not out.is_terminal, transient=True) as progress:
+    with tables.progress(*columns) as progress:
         bar = progress.add_task("", total=None)
         yield lambda done, total, what: progress.update(bar, completed=done, total=total, description=what)
 

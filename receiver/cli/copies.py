@@ -253,11 +253,8 @@ def _file(given: settings.Settings) -> Path:
 @contextlib.contextmanager
 def _progress(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar, where somebody looks."""
-    from rich.progress import Progress
-
     from receiver.cli import tables
 
-    out = tables.console(to_stderr=True)
-    with Progress(console=out, disable=not out.is_terminal, transient=True) as bar:
+    with tables.progress() as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)

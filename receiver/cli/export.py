@@ -272,13 +272,12 @@ _LEFT = {
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Progress]:
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
     from receiver.cli import tables
 
-    out = tables.console(to_stderr=True)
     shown = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*shown, console=out, disable=not out.is_terminal, transient=True) as bar:
+    with tables.progress(*shown) as bar:
         yield bar
 
 

@@ -84,11 +84,8 @@ def _tell_people(given: settings.Settings, found: list[equality.Compared]) -> No
 @contextlib.contextmanager
 def _progress(rows: int) -> Iterator[Callable[[str, str, int], None]]:
     """A bar, where somebody looks."""
-    from rich.progress import Progress
-
     from receiver.cli import tables
 
-    out = tables.console(to_stderr=True)
-    with Progress(console=out, disable=not out.is_terminal, transient=True) as bar:
+    with tables.progress() as bar:
         task = bar.add_task("moving", total=rows)
         yield lambda what, table, count: bar.update(task, advance=count, description=f"{what} {table}")

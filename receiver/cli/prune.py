@@ -137,12 +137,9 @@ async def _remove(store: database.Database, wanted: filters.Expression, expected
 @contextlib.contextmanager
 def _progress(expected: int) -> Iterator[Callable[[int], None]]:
     """A bar, where somebody looks."""
-    from rich.progress import Progress
-
     from receiver.cli import tables
 
-    out = tables.console(to_stderr=True)
-    with Progress(console=out, disable=not out.is_terminal, transient=True) as bar:
+    with tables.progress() as bar:
         task = bar.add_task("removing", total=expected)
         yield lambda count: bar.advance(task, count)
 

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from storage import database
 
 VERBS = typer.Typer(no_args_is_help=True, help="Look after the index of words.")
-#: Passages of one transaction, as a server has it.
-GROUP = 400
+#: Seconds that somebody else is left to index.
 PAUSE = 0.2
 
 
@@ -79,16 +78,14 @@ async def _rebuild(later: bool, as_json: bool) -> None:
 
 async def _index(store: database.Database, wished: int) -> None:
     """Indexes all that waits, beside a server that may do the same."""
-    from rich.progress import Progress
-
+    from receiver import indexer
     from receiver.cli import tables
     from storage import search
 
-    out = tables.console(to_stderr=True)
-    with Progress(console=out, disable=not out.is_terminal, transient=True) as bar:
+    with tables.progress() as bar:
         task = bar.add_task("indexing", total=wished)
-        while batch := await store.read(search.waiting, GROUP):
+        while batch := await store.read(search.waiting, indexer.GROUP):
             if not await store.write(search.index, batch):
-                await asyncio.sleep(PAUSE)  # somebody else does it
+                await asyncio.sleep(PAUSE)
             left = (await store.read(search.lag)).runs
             bar.update(task, completed=max(0, wished - left))

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from storage.dialect import Answer, Value
 
 VERBS = typer.Typer()
-#: With these a spreadsheet takes a cell for a formula.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @VERBS.command()
@@ -94,14 +92,10 @@ def _distinct(columns: Sequence[str]) -> list[str]:
 
 
 def _as_csv(answer: Answer) -> None:
+    from receiver.exporting import sheets
+
     written = csv.writer(sys.stdout, lineterminator="\n")
-    written.writerow([_guarded(name) for name in answer.columns])
-    written.writerows([_guarded(value) for value in row] for row in answer.rows)
-
-
-def _guarded(value: Value) -> Value:
-    """A text that is no formula, whatever it begins with."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+    written.writerows([sheets.cell(value) for value in row] for row in (answer.columns, *answer.rows))
 
 
 def _as_table(answer: Answer) -> None:

@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.cells import cell_len
@@ -15,6 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from receiver.cli import figures
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 #: What a table, a pipe, or a file is formatted for where nobody says how wide it is.
 WIDTH = 120
@@ -69,6 +72,14 @@ def console(*, to_stderr: bool = False) -> Console:
     plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": False}
     made = Console(file=stream, width=width, force_terminal=is_terminal, **plain)
     return Console(file=stream, width=width, color_system=None, **plain) if made.no_color else made
+
+
+def progress(*columns: Any) -> Progress:
+    """A bar on stderr, where somebody looks; gone once it is over. Of rich's own columns where none are given."""
+    from rich.progress import Progress
+
+    out = console(to_stderr=True)
+    return Progress(*columns, console=out, disable=not out.is_terminal, transient=True)
 
 
 def state(word: str) -> Text:

@@ -280,12 +280,9 @@ async def _resume(wait: float, as_json: bool) -> None:
 
 async def _replay(desk: endpoints.Desk, missed: Sequence[upstream.Delivery]) -> list[upstream.Delivery]:
     """Has them sent again one by one; those that it was possible for."""
-    from rich.progress import Progress
-
     from receiver.cli import tables
 
-    out = tables.console(to_stderr=True)
-    with Progress(console=out, disable=not out.is_terminal, transient=True) as bar:
+    with tables.progress() as bar:
         return [each for each in bar.track(missed, description="replaying") if await desk.registrar.replay(each)]
 
 

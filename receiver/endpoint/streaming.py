@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -36,7 +37,7 @@ class Pieces(Protocol):
     async def aclose(self) -> None: ...
 
 
-class _Stream:
+class _Stream(abc.ABC):
     """Sends what comes until it ends, the client hangs up, or has taken nothing for `patience` seconds.
 
     Who does not take it is cut off, and at the server's stop everybody soon is: what was written waits in memory
@@ -80,12 +81,13 @@ class _Stream:
         """Until the server stops."""
         await self._stopping.wait()
 
+    @abc.abstractmethod
     def _left(self) -> None:
         """The client waits for more, and the connection could not be cut."""
 
+    @abc.abstractmethod
     async def _tell(self, send: Send) -> bool:
         """Whether the client has taken it all."""
-        raise NotImplementedError
 
     async def _write(self, send: Send, body: bytes, *, more: bool = True) -> None:
         await self._send(send, {"type": "http.response.body", "body": body, "more_body": more})
@@ -125,6 +127,9 @@ class EventStream(_Stream):
         finally:
             for each in either:
                 each.cancel()
+
+    def _left(self) -> None:
+        """It connects again by itself."""
 
     async def _tell(self, send: Send) -> bool:
         try:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-import zstandard
 from pydantic.alias_generators import to_camel
 
 from receiver.exporting import forms
@@ -58,7 +57,7 @@ def _row(row: documents.Step | documents.Usage, names: dict[str, str]) -> dict[s
 
 def _document(document: documents.Document) -> dict[str, Any]:
     """Its bytes exactly: as `text` where they are UTF-8, else as `base64`."""
-    body = zstandard.ZstdDecompressor().decompress(document.body, max_output_size=document.size)
+    body = document.read()
     try:
         held = {"text": body.decode()}
     except UnicodeDecodeError:

@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO, TypeVar
 
 import pydantic_core
-import zstandard
 from pydantic import TypeAdapter, ValidationError
 
 from receiver import errors, shapes
@@ -21,8 +20,6 @@ from storage import documents, export, ids, merkle, runs, states
 
 #: Bytes of one line at most; of a trailer; and of what a ledger entry repeats, all of it together.
 LINE, TRAILER, NAMES = 1 << 30, 4096, 4096
-#: As `tasks.settling` compresses a document.
-LEVEL = 3
 _PARTS = frozenset(("steps", "usage", "documents"))
 _LEDGER = ("agent_id", "model", "submitted_by", "failure_source")
 
@@ -204,15 +201,13 @@ def _document(told: Mapping[str, Any], number: int) -> documents.Document:
     """Raises ValueError where the bytes are not those that the digest says."""
     text, packed = told.get("text"), told.get("base64")
     body = text.encode() if isinstance(text, str) else base64.b64decode(str(packed), validate=True)
-    digest = hashlib.sha256(body).hexdigest()
-    if digest != told.get("sha256") or told.get("version") != number:
+    if hashlib.sha256(body).hexdigest() != told.get("sha256") or told.get("version") != number:
         raise ValueError(f"document {number}: its bytes are not those of its SHA-256, or a version is missing")
-    frame = zstandard.ZstdCompressor(level=LEVEL).compress(body)
     fetched = _INSTANT.validate_python(told.get("fetchedAt"))
     error = told.get("parseError")
     parse_error = None if error is None else str(error)
     _demand_plain(parse_error)
-    return _zoned(documents.Document(frame, digest, len(body), fetched, parse_error, number))
+    return _zoned(documents.packed(body, fetched, parse_error, number))
 
 
 def _zoned(value: V) -> V:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime, timedelta
 
 import anyio
-import zstandard
 
 from receiver import backoff, errors
 from receiver.tasks import failing
@@ -189,8 +187,7 @@ def _bytes(text: str | None) -> bytes | None:
 
 
 def _document(body: bytes, now: datetime, parse_error: str | None) -> documents.Document:
-    frame = zstandard.ZstdCompressor(level=LEVEL).compress(body)
-    return documents.Document(frame, hashlib.sha256(body).hexdigest(), len(body), now, parse_error)
+    return documents.packed(body, now, parse_error)
 
 
 def _step(position: int, step: trail.Step) -> documents.Step:

@@ -17,13 +17,12 @@ from typing import Any, NoReturn, cast
 import psycopg
 
 from storage import errors, patience
-from storage.dialect import asking, engines
+from storage.dialect import asking, engines, faults
 
 #: Bytes of one row as JSON: they are in memory at once.
 ROW = 1 << 20
 #: Columns that are answered at most.
 COLUMNS = 200
-CANCELLED = "57014"
 UNBOUND = "08P01"
 _SET = b"SELECT set_config($1, $2, true)"
 #: SQLSTATEs of statements that reach for what they may not.
@@ -202,7 +201,9 @@ def _translated(statement: asking.Statement, bounds: asking.Bounds) -> Iterator[
 def _raise(error: psycopg.Error, statement: asking.Statement, bounds: asking.Bounds) -> NoReturn:
     state, said = error.sqlstate or "", error.diag.message_primary or str(error).strip()
     said = said.replace(f"{_AFTER} LIMIT 0", "")
-    if state == CANCELLED or isinstance(error, patience.Silence):  # it makes a large text without looking up
+    if state == faults.CANCELLED or isinstance(
+        error, patience.Silence
+    ):  # it makes a large text without looking up
         raise errors.TooSlow(asking.said(bounds)) from error
     if state in DENIED:
         raise errors.NotReadable(said) from error

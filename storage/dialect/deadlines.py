@@ -13,7 +13,6 @@ from storage.dialect import faults
 
 #: Instructions of SQLite's machine between two looks at the clock.
 STEPS = 5000
-CANCELLED = "57014"
 
 
 @contextmanager
@@ -48,7 +47,7 @@ def _served(connection: Connection, seconds: float) -> Iterator[None]:
     try:
         yield
     except exc.DBAPIError as error:
-        if faults.sqlstate(error) == CANCELLED:
+        if faults.sqlstate(error) == faults.CANCELLED:
             raise errors.TooSlow(_said(seconds)) from error
         raise
 

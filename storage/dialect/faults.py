@@ -10,6 +10,8 @@ from storage import errors
 #: unknown database, what was rolled back, missing rights, resources, locks, shutdowns, the system, the server.
 TROUBLE = ("08", "25006", "28", "3D", "40", "42501", "53", "55", "57", "58", "F0", "XX")
 LOCKED = "55P03"
+#: A statement that took longer than it was given.
+CANCELLED = "57014"
 #: What a transaction lost against another one, and wins when it is begun anew.
 TAKEN_BACK = ("40001", "40P01")
 

@@ -15,6 +15,9 @@ from storage.tables.runs import Run, RunDocument, RunEvent, RunStep, RunTag, Run
 from storage.tables.search import Passage, Queued
 from storage.tables.work import Backfill, House, Job
 
+#: Rows of a run in a table that is keyed by its seq times ROWS, plus a position.
+ROWS = 65536
+
 Base, metadata, table = declare.Base, declare.metadata, declare.table
 
 RUNS, RUN_TAGS, RUN_TOOLS, RUN_STEPS = table(Run), table(RunTag), table(RunTool), table(RunStep)

@@ -68,9 +68,9 @@ def end_unknown(connection: Connection, run_id: str, end: End) -> bool:
 def _touch(connection: Connection, run_id: str, end: End) -> None:
     """Where the end brings texts, and will hold."""
     brings = any(end.values.get(part.value) is not None for part in states.Part)
-    run = runs.hold(connection, run_id) if brings else None
-    if run is not None and not run.is_terminal:
-        search.touch(connection, run.seq, end.at)
+    seq = runs.hold_open(connection, run_id) if brings else None
+    if seq is not None:
+        search.touch(connection, seq, end.at)
 
 
 def _follow(connection: Connection, run_id: str, at: datetime) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-import zstandard
 from sqlalchemy import Connection
 
 from storage import deliveries, documents, export, ledger, links, merkle, rollups, runs, search, states
@@ -83,11 +82,7 @@ def _store(connection: Connection, seq: int, record: export.Record, now: datetim
     if run.pruned_at is None:
         search.enqueue(connection, seq, now)
     rollups.count(connection, run.id)
-    return [*_root("steps", steps), *_root("usage", usage)]
-
-
-def _root(name: str, rows: Sequence[documents.Step] | Sequence[documents.Usage]) -> tuple[merkle.Sealed, ...]:
-    return merkle.seal_rows(name, [(row.salt, documents.row_bytes(row)) for row in rows]) if rows else ()
+    return [*documents.root("steps", steps), *documents.root("usage", usage)]
 
 
 def _facts(record: export.Record) -> dict[str, Any]:
@@ -123,5 +118,4 @@ def _digests(record: export.Record) -> Iterator[merkle.Sealed]:
     yield from merkle.seal("objectIds", None if run.object_ids is None else merkle.canonical(list(run.object_ids)))
     yield from merkle.seal("tags", merkle.canonical(dict(run.tags)) if run.tags else None)
     for document in list(record.documents or ())[-1:]:
-        body = zstandard.ZstdDecompressor().decompress(document.body, max_output_size=document.size)
-        yield from merkle.seal("document", body)
+        yield from merkle.seal("document", document.read())

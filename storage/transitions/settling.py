@@ -153,15 +153,11 @@ def _store(connection: Connection, run: runs.Run, result: Result) -> _Stored | N
     digests = list(result.digests)
     if result.steps:
         steps = documents.store_steps(connection, run.seq, run.id, result.steps)
-        digests += _root("steps", steps)
+        digests += documents.root("steps", steps)
     if result.usage:
         usage = documents.store(connection, run.seq, run.id, result.usage, documents.Usage)
-        digests += _root("usage", usage)
+        digests += documents.root("usage", usage)
     return _Stored(version, digests)
-
-
-def _root(name: str, rows: Sequence[documents.Step] | Sequence[documents.Usage]) -> tuple[merkle.Sealed, ...]:
-    return merkle.seal_rows(name, [(row.salt, documents.row_bytes(row)) for row in rows])
 
 
 def _told(end: endings.End, stored: _Stored | None) -> endings.End:
