@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING, Annotated
 
@@ -78,6 +77,8 @@ async def _rebuild(later: bool, as_json: bool) -> None:
 
 async def _index(store: database.Database, wished: int) -> None:
     """Indexes all that waits, beside a server that may do the same."""
+    import asyncio
+
     from receiver import indexer
     from receiver.cli import tables
     from storage import search
