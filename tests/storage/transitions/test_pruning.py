@@ -27,7 +27,8 @@ async def _pruned(database: Database, run: runs.Run) -> runs.Run:
 
 
 def _rows(connection: Connection, table: Any, run_id: str) -> list[Any]:
-    return list(connection.execute(select(table).where(table.c.run_id == run_id)).all())
+    chosen = select(table).where(table.c.run_id == run_id)
+    return list(connection.execute(chosen.order_by(*table.primary_key)).all())
 
 
 async def test_content_goes_and_measures_stay(database: Database) -> None:
