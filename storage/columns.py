@@ -63,7 +63,7 @@ class Instant(TypeDecorator[datetime]):
 
 def text(moment: datetime) -> str:
     """`moment` (with a zone) as RFC 3339 in UTC with microseconds, always 27 characters."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ").zfill(27)
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def instant(moment: datetime) -> BindParameter[datetime]:

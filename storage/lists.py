@@ -71,7 +71,7 @@ def find(connection: Connection, query: Query, *, counted: bool = False) -> Foun
     phrases = list(conditions.phrases(query.wanted))[:SNIPPETS]
     if not phrases:
         return Found(found, cursor, total=total)
-    snippets = {run.seq: search.snippets(connection, run.seq, phrases) for run in found}
+    snippets = search.snippets(connection, [run.seq for run in found], phrases)
     return Found(found, cursor, snippets, total, search.lag(connection).runs)
 
 

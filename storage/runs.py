@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
@@ -144,7 +144,7 @@ def hold_open(connection: Connection, run_id: str) -> int | None:
 def _found(connection: Connection, either_id: str, ours: Select[Any], theirs: Select[Any]) -> Run | None:
     row = connection.execute(ours, {"id": either_id}).first() if ids.is_ours(either_id) else None
     row = row or connection.execute(theirs, {"id": either_id}).first()
-    return None if row is None else _with_tags(connection, [_run(row)])[0]
+    return None if row is None else _with_tags(connection, [row])[0]
 
 
 def pruned(connection: Connection, run_ids: Sequence[str]) -> set[str]:
@@ -194,19 +194,19 @@ def _near(seqs: Iterable[int]) -> list[list[int]]:
 
 def listed(connection: Connection, rows: Iterable[Any]) -> list[Run]:
     """Rows of LISTED as runs."""
-    return _with_tags(connection, [_run(row) for row in rows])
+    return _with_tags(connection, list(rows))
 
 
 def whole(connection: Connection, seqs: Sequence[int]) -> list[Run]:
     """The runs of these keys with all that they hold, in the order of the keys."""
     rows = connection.execute(_ALL.where(RUNS.c.seq.in_(seqs)).order_by(RUNS.c.seq))
-    return _with_tags(connection, [_run(row) for row in rows])
+    return _with_tags(connection, rows.all())
 
 
 def find_keyed(connection: Connection, submitted_by: str, key: str) -> Run | None:
     """The run that was submitted under an idempotency key."""
     row = connection.execute(_BY_KEY, {"submitted_by": submitted_by, "key": key}).first()
-    return None if row is None else _with_tags(connection, [_run(row)])[0]
+    return None if row is None else _with_tags(connection, [row])[0]
 
 
 def status(connection: Connection, run_id: str) -> states.Status | None:
@@ -295,20 +295,19 @@ def overdue(connection: Connection, now: datetime) -> int:
     return connection.execute(late).scalar_one()
 
 
-def _run(row: Any) -> Run:
+def _run(row: Any, tags: Mapping[str, str] | None = None) -> Run:
     told = row._mapping  # made anew each time it is asked for
     values = {name: told[name] for name in _NAMES}
     values["origin"], values["status"] = states.Origin(row.origin), states.Status(row.status)
     values["settled_by"] = None if row.settled_by is None else states.Road(row.settled_by)
-    return Run(**values)
+    return Run(**values, tags=tags or {})
 
 
-def _with_tags(connection: Connection, found: list[Run]) -> list[Run]:
-    rows = connection.execute(_TAGS, {"seqs": [run.seq for run in found]})
+def _with_tags(connection: Connection, rows: Sequence[Any]) -> list[Run]:
     tags: dict[int, dict[str, str]] = {}
-    for row in rows:
-        tags.setdefault(row.run_seq, {})[row.key] = row.value
-    return [replace(run, tags=tags[run.seq]) if run.seq in tags else run for run in found]
+    for tag in connection.execute(_TAGS, {"seqs": [row.seq for row in rows]}):
+        tags.setdefault(tag.run_seq, {})[tag.key] = tag.value
+    return [_run(row, tags.get(row.seq)) for row in rows]
 
 
 _NAMES = [each.name for each in fields(Run) if each.name != "tags"]

@@ -12,10 +12,22 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, func, literal, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    literal,
+    select,
+)
 
 from storage import dialect, filters, states, tables, words
 from storage.columns import instant
@@ -209,41 +221,47 @@ def hits(connection: Connection, seqs: Sequence[int], phrases: Iterable[words.Ph
     return dict(found)
 
 
-def snippets(connection: Connection, run_seq: int, phrases: Iterable[words.Phrase]) -> list[Snippet]:
-    """Where a run says each of them first."""
-    found = (_snippet(connection, run_seq, phrase) for phrase in phrases)
-    return [each for each in found if each is not None]
+def snippets(
+    connection: Connection, run_seqs: Sequence[int], phrases: Iterable[words.Phrase]
+) -> dict[int, list[Snippet]]:
+    """Where runs say each of them first, by the seq of the run."""
+    found: dict[int, list[Snippet]] = {}
+    for phrase in phrases if run_seqs else ():
+        for row in connection.execute(_SHOWN, {"ids": _firsts(connection, run_seqs, phrase)}).all():
+            if told := _cut(row, row.around or _around(connection, row), phrase):
+                found.setdefault(row.id // ROWS, []).append(told)
+    return found
 
 
-def _snippet(connection: Connection, run_seq: int, phrase: words.Phrase) -> Snippet | None:
-    span = _span(run_seq)
-    held = dialect.holders_of(
-        connection, phrase.words, phrase.open_ended, span["low"], span["high"] + 1
-    ).subquery()
-    first = connection.execute(select(func.min(held.c[0]))).scalar_one()
+def _firsts(connection: Connection, run_seqs: Sequence[int], phrase: words.Phrase) -> list[int]:
+    """The first passage of each of the runs that says so."""
+    low = RUNS.c.seq * ROWS
+    held = dialect.holders_of(connection, phrase.words, phrase.open_ended, low, low + ROWS)
+    first = held.with_only_columns(func.min(held.selected_columns[0])).scalar_subquery()
+    found = connection.execute(select(first).where(RUNS.c.seq.in_(run_seqs))).scalars()
+    return [id_ for id_ in found if id_ is not None]
+
+
+def _around(connection: Connection, row: Any) -> str:
+    """What stands in a JSON value: such ones are read one by one, since they may be large."""
+    chosen = select(_OF_STEPS[states.Part(row.part)]).where(RUN_STEPS.c.id == row.id // ROWS * ROWS + row.step)
+    text = _flat(connection.execute(chosen).scalar()) or ""
+    return text[row.begin : row.stop + AROUND + 1]
+
+
+def _cut(row: Any, text: str, phrase: words.Phrase) -> Snippet | None:
+    """The first hit in a passage with what stands around it, in one line. `text` begins at `row.begin`."""
+    start, stop = row.start - row.begin, row.stop - row.begin
+    hits = ((low + start, high + start) for low, high in phrase.spans(text[start:stop]))
+    first = next(hits, None)
     if first is None:
-        return None
-    row = connection.execute(_PASSAGE, {"id": first}).one_or_none()
-    if row is None:
-        return None
-    part = states.Part(row.part)
-    text = _text(connection, run_seq, part, row.step) or ""
-    return _cut(part, row.step, text, row.start, row.stop, phrase)
-
-
-def _cut(
-    part: states.Part, step: int | None, text: str, start: int, stop: int, phrase: words.Phrase
-) -> Snippet | None:
-    """The first hit in a passage with what stands around it, in one line."""
-    hits = [(low + start, high + start) for low, high in phrase.spans(text[start:stop])]
-    if not hits:
         return None  # the text has changed since
-    low, high = max(0, hits[0][0] - AROUND), min(len(text), hits[0][1] + AROUND)
-    before, after = "…" * (low > 0), "…" * (high < len(text))
+    low, high = max(0, first[0] - AROUND), min(len(text), first[1] + AROUND)
+    before, after = "…" * (low + row.begin > 0), "…" * (high < len(text))
     line = before + "".join(" " if each.isspace() else each for each in text[low:high]) + after
     shift = len(before) - low
-    marks = tuple((begin + shift, end + shift) for begin, end in hits if end <= high)
-    return Snippet(part, step, line, _apart(marks))
+    marks = [first, *takewhile(lambda mark: mark[1] <= high, hits)]
+    return Snippet(states.Part(row.part), row.step, line, _apart([(at + shift, to + shift) for at, to in marks]))
 
 
 def _apart(marks: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
@@ -265,14 +283,6 @@ def texts(connection: Connection, run_seq: int) -> Iterator[tuple[states.Part, i
         for part, column in _OF_STEPS.items():
             if text := _flat(step._mapping[column.name]):
                 yield part, step.position, text
-
-
-def _text(connection: Connection, run_seq: int, part: states.Part, step: int | None) -> str | None:
-    if step is None:
-        chosen = select(RUNS.c[part.value]).where(RUNS.c.seq == run_seq)
-    else:
-        chosen = select(_OF_STEPS[part]).where(RUN_STEPS.c.id == run_seq * ROWS + step)
-    return _flat(connection.execute(chosen).scalar())
 
 
 def _flat(value: Any) -> str | None:
@@ -330,8 +340,23 @@ def _between(column: ColumnElement[Any]) -> ColumnElement[bool]:
 
 
 _PASSAGES = select(PASSAGES.c.id).where(_between(PASSAGES.c.id)).limit(1)
-_PASSAGE = select(PASSAGES.c.part, PASSAGES.c.step, PASSAGES.c.start, PASSAGES.c.stop).where(
-    PASSAGES.c.id == bindparam("id")
+_BEGIN = case((PASSAGES.c.start > AROUND, PASSAGES.c.start - AROUND), else_=0).label("begin")
+_SAID = case(
+    {part.value: RUNS.c[part.value] for part in _OWN} | {states.Part.STEP.value: RUN_STEPS.c.content},
+    value=PASSAGES.c.part,
+)
+#: Passages and, but for those of JSON values, what stands in them and around them.
+_SHOWN = (
+    select(
+        PASSAGES,
+        _BEGIN,
+        func.substr(_SAID, cast(_BEGIN + 1, Integer), cast(PASSAGES.c.stop - _BEGIN + AROUND + 1, Integer)).label(
+            "around"
+        ),
+    )
+    .join(RUNS, RUNS.c.seq == PASSAGES.c.id // ROWS)
+    .outerjoin(RUN_STEPS, RUN_STEPS.c.id == RUNS.c.seq * ROWS + PASSAGES.c.step)
+    .where(PASSAGES.c.id.in_(bindparam("ids", expanding=True)))
 )
 _DELETE = delete(PASSAGES).where(_between(PASSAGES.c.id))
 _TEXTS = select(*(RUNS.c[part.value] for part in _OWN)).where(RUNS.c.seq == bindparam("seq"))

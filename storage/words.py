@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 #: Letters and digits of any script; what stands above or below a letter belongs to it.
@@ -52,14 +53,12 @@ class Phrase:
     open_ended: bool = False
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
-        """Where it stands in a text: characters from and to."""
-        found = list(located(text))
-        for at in range(len(found) - len(self.words) + 1):
-            if self._stands(found[at : at + len(self.words)]):
-                yield found[at][1], found[at + len(self.words) - 1][2]
+        """Where it stands in a text, in order: characters from and to."""
+        beside = deque[tuple[str, int, int]](maxlen=len(self.words))
+        for found in located(text):
+            beside.append(found)
+            if self._ends(found[0]) and [word for word, _, _ in beside][:-1] == list(self.words[:-1]):
+                yield beside[0][1], found[2]
 
-    def _stands(self, found: Sequence[tuple[str, int, int]]) -> bool:
-        *before, last = self.words
-        if any(word != each[0] for word, each in zip(before, found, strict=False)):
-            return False
-        return found[-1][0].startswith(last) if self.open_ended else found[-1][0] == last
+    def _ends(self, word: str) -> bool:
+        return word.startswith(self.words[-1]) if self.open_ended else word == self.words[-1]

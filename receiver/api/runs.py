@@ -33,9 +33,9 @@ async def list_runs(call: Listing) -> endpoint.Answer:
 
 
 def _line(run: runs.Run, snippets: Mapping[int, Sequence[search.Snippet]]) -> shapes.FoundRun:
-    line = shapes.RunLine.model_validate(run)
+    line = shapes.FoundRun.model_validate(run)
     told = [shapes.Snippet.model_validate(each) for each in snippets.get(run.seq, ())]
-    return shapes.FoundRun(**dict(line), snippets=told)
+    return line.model_copy(update={"snippets": told}) if told else line
 
 
 async def get_run(call: Plain) -> endpoint.Answer:

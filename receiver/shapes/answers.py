@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
@@ -53,7 +53,7 @@ class Problem(Answer):
     did_you_mean: str | None = Field(None, description="A known name that resembles the one given.")
     scope: str | None = Field(None, description="The scope that the API key lacks.")
     run_id: str | None = Field(None, description="The run that stands in the way.")
-    errors: Sequence[Fault] | None = Field(None, description="What is wrong with the body, place by place.")
+    errors: list[Fault] | None = Field(None, description="What is wrong with the body, place by place.")
 
 
 class Fault(Answer):
@@ -118,7 +118,7 @@ class Run(RunLine):
 
     guidance: str | None
     instructions: str | None = Field(description="Of an agent that was made for this run alone.")
-    object_ids: Sequence[str] | None
+    object_ids: list[str] | None
     output: str | None
     idempotency_key: str | None
     request_sha256: str | None
@@ -130,7 +130,7 @@ class Run(RunLine):
 class Runs(Page):
     """A page of runs."""
 
-    runs: Sequence[FoundRun]
+    runs: list[FoundRun]
     total: Total | None = Field(description="How many there are in all; null unless it is asked for.")
     unindexed: int | None = Field(
         description="Runs whose words are not to be found yet; null unless words are asked for."
@@ -140,7 +140,7 @@ class Runs(Page):
 class FoundRun(RunLine):
     """A run of a list."""
 
-    snippets: Sequence[Snippet] = Field(description="Where it says what was asked for.")
+    snippets: list[Snippet] = Field([], description="Where it says what was asked for.")
 
 
 class Snippet(Answer):
@@ -149,7 +149,7 @@ class Snippet(Answer):
     part: states.Part
     step: int | None = Field(description="The position of the step, where it is a text of one.")
     text: str = Field(description="What stands there, in one line.")
-    marks: Sequence[tuple[int, int]] = Field(description="The hits: characters of the text, from and to.")
+    marks: list[tuple[int, int]] = Field(description="The hits: characters of the text, from and to.")
     html: str = Field(description="The same, escaped, with each hit in a mark element.")
 
 
@@ -177,7 +177,7 @@ class Step(Answer):
 class Steps(Page):
     """A page of steps, in their order."""
 
-    steps: Sequence[Step]
+    steps: list[Step]
 
 
 class Delivery(Answer):
@@ -230,7 +230,7 @@ def _text(held: bytes) -> str | None:
 class Deliveries(Page):
     """A page of deliveries, newest first."""
 
-    deliveries: Sequence[Delivery]
+    deliveries: list[Delivery]
 
 
 class Job(Answer):
@@ -261,7 +261,7 @@ class Job(Answer):
 class Jobs(Page):
     """A page of jobs, newest first."""
 
-    jobs: Sequence[Job]
+    jobs: list[Job]
 
 
 class TimelineEntry(Answer):
@@ -278,7 +278,7 @@ class TimelineEntry(Answer):
 class Timeline(Page):
     """All that happened to a run, oldest first."""
 
-    timeline: Sequence[TimelineEntry]
+    timeline: list[TimelineEntry]
 
 
 class StatsRow(Answer):
@@ -314,7 +314,7 @@ class Stats(Answer):
     source: stats.Source
     bounded: bool = Field(description="Whether older runs were left out, see `window`.")
     window: StatsWindow | None = Field(description="Null where all runs were looked at.")
-    stats: Sequence[StatsRow]
+    stats: list[StatsRow]
 
 
 class Change(Answer):
@@ -340,7 +340,7 @@ class Change(Answer):
 class Changes(Answer):
     """A page of the feed. `nextAfter` is what to ask for next, also where there is no more yet."""
 
-    changes: Sequence[Change]
+    changes: list[Change]
     has_more: bool
     next_after: int
     restored_at: Instant | None = Field(
@@ -366,10 +366,10 @@ class Ready(Answer):
 class Readiness(Ready):
     """Why, or why not. Who has no key is told `ready` alone."""
 
-    reasons: Sequence[str] | None = Field(None, description="Why it is not ready.")
+    reasons: list[str] | None = Field(None, description="Why it is not ready.")
     upstream_ok_at: Instant | None = Field(None, description="When the upstream last answered well.")
     worker_seconds: float | None = Field(None, description="Since a worker was last seen.")
     overdue_runs: int | None = None
     failing_jobs: int | None = None
-    failing: Sequence[Job] | None = Field(None, description="The newest few of them.")
-    warnings: Sequence[str] | None = Field(None, description="What somebody should look at, though work goes on.")
+    failing: list[Job] | None = Field(None, description="The newest few of them.")
+    warnings: list[str] | None = Field(None, description="What somebody should look at, though work goes on.")

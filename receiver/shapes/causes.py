@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Self
 
 from pydantic import Field
@@ -31,7 +30,7 @@ class Cause(Answer):
 class Causes(Answer):
     """Why jobs fail, the cause of most jobs first."""
 
-    causes: Sequence[Cause]
+    causes: list[Cause]
 
 
 class Retried(Causes):

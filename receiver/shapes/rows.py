@@ -14,8 +14,8 @@ from storage import sql
 class Rows(Answer):
     """Rows as the database gave them. JSON comes as a text, bytes as `\\x` and hexadecimal digits."""
 
-    columns: Sequence[str] = Field(description="Several may have one name.")
-    rows: Sequence[Sequence[str | int | float | bool | None]]
+    columns: list[str] = Field(description="Several may have one name.")
+    rows: list[Sequence[str | int | float | bool | None]]
     truncated: bool = Field(description="There were more rows than were wanted, or than fit into an answer.")
 
     @classmethod

@@ -171,11 +171,22 @@ async def test_a_snippet_names_the_step_and_marks_the_hits(database: Database) -
     steps = [step(4, tool_output={"text": f"{around}no <Force>\nmajeure here{around}"})]
     run = await settled(database, steps)
     await life.indexed(database)
-    (told,) = await database.ask(search.snippets, run.seq, [Phrase(("force", "majeure")), Phrase(("absent",))])
+    asked = [Phrase(("force", "majeure")), Phrase(("absent",))]
+    (told,) = (await database.ask(search.snippets, [run.seq], asked))[run.seq]
     assert (told.part, told.step) == (states.Part.TOOL_OUTPUT, 4)
     assert [told.text[low:high] for low, high in told.marks] == ["Force> majeure"]
     assert told.text.startswith("…")
     assert "no &lt;<mark>Force&gt; majeure</mark> here" in told.html
+
+
+async def test_a_snippet_from_far_within_a_long_text_is_cut_out_of_it(database: Database) -> None:
+    long = "é rent " * 400 + "the lease is void " + "and so on " * 400
+    run = await settled(database, output=long)
+    await life.indexed(database)
+    (told,) = (await database.ask(search.snippets, [run.seq], [Phrase(("is", "void"))]))[run.seq]
+    at = long.index("is void")
+    assert told.text == f"…{long[at - search.AROUND : at + len('is void') + search.AROUND]}…"
+    assert [told.text[low:high] for low, high in told.marks] == ["is void"]
 
 
 async def test_the_most_relevant_come_first_and_page_by_page(database: Database) -> None:
