@@ -176,10 +176,16 @@ class Database:
     async def ask(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
         """The same for a question that may be a hard one: it keeps nobody else waiting, nor its caller for ever.
 
-        Raises TooSlow as well.
+        Raises TooSlow as well, and Busy where those before it took so long that it was not begun.
         """
-        seconds = self._limits.ask_seconds
-        return await self._loop.run_in_executor(self._askers, partial(self._look, seconds, function, *args, **kw))
+        seconds, asked_at = self._limits.ask_seconds, time.monotonic()
+
+        def answer() -> R:
+            if time.monotonic() - asked_at > seconds:
+                raise errors.Busy("too many questions are being answered at once")
+            return self._look(seconds, function, *args, **kw)
+
+        return await self._loop.run_in_executor(self._askers, answer)
 
     def _look(self, seconds: float | None, function: Callable[..., R], /, *args: Any, **kw: Any) -> R:
         with _translated(), self._read_engine.connect() as connection, connection.begin():

@@ -30,7 +30,7 @@ class Unavailable(StorageError):
 
 
 class Busy(Unavailable):
-    """The bounded queue in front of the writer is full."""
+    """A queue is full: the one in front of the writer, or that of the questions."""
 
 
 class SchemaMismatch(StorageError):

@@ -17,8 +17,6 @@ from storage.tables import RUN_TAGS, RUNS, UPSTREAM_LINKS
 LISTED_PROMPT = 200
 #: How many submissions are looked at for strays at once; with more of them open, strangers wait.
 UNLINKED = 1000
-#: Runs whose keys are no further apart are looked at together.
-NEAR = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +184,7 @@ def _near(seqs: Iterable[int]) -> list[list[int]]:
     """Keys in order, those together that lie near each other: between them there is not much to look through."""
     parts: list[list[int]] = []
     for seq in sorted(seqs):
-        if not parts or seq - parts[-1][-1] > NEAR:
+        if not parts or seq - parts[-1][-1] > search.NEAR:
             parts.append([])
         parts[-1].append(seq)
     return parts

@@ -40,6 +40,8 @@ SPAN = 255
 STRIDE = SPAN - filters.PHRASE + 1
 #: What is done by one transaction at a time, under this name.
 INDEXING = "search"
+#: Runs whose keys are no further apart are looked at together.
+NEAR = 4096
 #: Characters around a hit.
 AROUND = 60
 
@@ -235,11 +237,18 @@ def snippets(
 
 def _firsts(connection: Connection, run_seqs: Sequence[int], phrase: words.Phrase) -> list[int]:
     """The first passage of each of the runs that says so."""
-    low = RUNS.c.seq * ROWS
-    held = dialect.holders_of(connection, phrase.words, phrase.open_ended, low, low + ROWS)
-    first = held.with_only_columns(func.min(held.selected_columns[0])).scalar_subquery()
-    found = connection.execute(select(first).where(RUNS.c.seq.in_(run_seqs))).scalars()
-    return [id_ for id_ in found if id_ is not None]
+    first, last = min(run_seqs), max(run_seqs)
+    # Words that begin so are gathered anew by each look.
+    is_one_look = phrase.open_ended or last - first < NEAR
+    low, high = (first, last + 1) if is_one_look else (RUNS.c.seq, RUNS.c.seq + 1)
+    held = dialect.holders_of(connection, phrase.words, phrase.open_ended, low * ROWS, high * ROWS)
+    id_ = held.selected_columns[0]
+    if is_one_look:
+        chosen = held.with_only_columns(func.min(id_)).where((id_ // ROWS).in_(run_seqs)).group_by(id_ // ROWS)
+    else:
+        of_each = held.with_only_columns(func.min(id_)).scalar_subquery()
+        chosen = select(of_each).where(RUNS.c.seq.in_(run_seqs))
+    return [id_ for id_ in connection.execute(chosen).scalars() if id_ is not None]
 
 
 def _around(connection: Connection, row: Any) -> str:

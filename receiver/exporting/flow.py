@@ -15,6 +15,8 @@ from storage import export, filters, search
 
 #: Keys in the window that is looked at: at first, at least, at most; how many times more after one that was poor.
 WINDOW, NARROWEST, WIDEST, GROWTH = 4096, 16, 1 << 18, 4
+#: Seconds until it is asked again where too many ask.
+PAUSE = 0.5
 #: Exports at once: each keeps a reader of the database busy for as long as it is read.
 AT_ONCE = 3
 
@@ -94,8 +96,6 @@ class Export:
         self._span, self._place = span, span.place
         yield self._told(self.form.head())
         while self._place < span.until:
-            if self._stopping is not None and self._stopping.is_set():
-                raise errors.Interrupted("the server stops: go on behind the last run that came")
             chunk = await self._chunk(span)
             yield await asyncio.to_thread(self._rows, chunk)
             self._place = chunk.place
@@ -115,10 +115,15 @@ class Export:
     async def _chunk(self, span: export.Span) -> export.Chunk:
         """The next one. What takes too long is asked again for less at once, before it is given up."""
         while True:
+            if self._stopping is not None and self._stopping.is_set():
+                raise errors.Interrupted("the server stops: go on behind the last run that came")
             low = self._place + 1
             window = search.Window(low, min(low + self._window, span.until + 1))
             try:
                 chunk: export.Chunk = await self._ask(export.chunk, self._wanted, window, self._parts)
+            except storage_errors.Busy:
+                await asyncio.sleep(PAUSE)  # who has begun may wait
+                continue
             except storage_errors.TooSlow:
                 if self._window <= NARROWEST:
                     raise

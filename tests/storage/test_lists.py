@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Any
 
@@ -129,4 +130,30 @@ async def test_what_takes_too_long_is_ended_and_nobody_else_waits(database_url: 
         with pytest.raises(errors.TooSlow, match=r"within 0.2 s"):
             await opened.ask(_endless)
         assert await opened.read(dialect.time) is None or database_url.startswith("postgresql")
+        assert await opened.ask(lists.count, filters.EVERYTHING) == lists.Count(0, exact=True)
+
+
+def _endless_by_parts(connection: Connection) -> None:
+    forms = {
+        "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 9000) SELECT i FROM n",
+        "postgresql": "SELECT pg_sleep(0.05)",
+    }
+    while True:
+        connection.exec_driver_sql(forms[connection.dialect.name])
+
+
+@pytest.mark.anyio
+async def test_many_short_statements_take_no_longer_than_one_long_one(database_url: str) -> None:
+    async with Database(database_url, limits=Limits(ask_seconds=0.2)) as opened:
+        with pytest.raises(errors.TooSlow, match=r"within 0.2 s"):
+            await opened.ask(_endless_by_parts)
+        assert await opened.ask(lists.count, filters.EVERYTHING) == lists.Count(0, exact=True)
+
+
+@pytest.mark.anyio
+async def test_a_question_behind_slow_ones_is_refused_in_time(database_url: str) -> None:
+    async with Database(database_url, askers=1, limits=Limits(ask_seconds=0.2)) as opened:
+        asked = [opened.ask(_endless) for _ in range(3)]
+        first, *_, last = await asyncio.gather(*asked, return_exceptions=True)
+        assert (type(first), type(last)) == (errors.TooSlow, errors.Busy)
         assert await opened.ask(lists.count, filters.EVERYTHING) == lists.Count(0, exact=True)

@@ -17,13 +17,18 @@ pytestmark = pytest.mark.anyio
 
 
 class Asked:
-    """Stands in front of a database: notes what came of each question, takes no window wider than `widest`."""
+    """Stands in front of a database: notes what came of each question, takes no window wider than `widest`, and
+    none at all the first `busy` times.
+    """
 
-    def __init__(self, database: Database, widest: int = 1 << 60) -> None:
-        self.database, self.widest = database, widest
+    def __init__(self, database: Database, widest: int = 1 << 60, busy: int = 0) -> None:
+        self.database, self.widest, self.busy = database, widest, busy
         self.weights: list[int] = []
 
     async def ask(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        if function is export.chunk and self.busy:
+            self.busy -= 1
+            raise errors.Busy("too many questions")
         for window in arguments:
             if isinstance(window, search.Window) and window.high - window.low > self.widest:
                 raise errors.TooSlow("it was not answered")
@@ -67,6 +72,14 @@ async def test_what_is_too_slow_is_asked_for_in_smaller_parts(database: Database
     await files.populated(database)
     told = b"".join([piece async for piece in through(Asked(database, widest=16)).pieces()])
     assert told == await files.bytes_of(database)
+
+
+async def test_an_export_waits_where_too_many_ask(database: Database) -> None:
+    await files.populated(database)
+    asked = Asked(database, busy=2)
+    told = b"".join([piece async for piece in through(asked).pieces()])
+    assert told == await files.bytes_of(database)
+    assert asked.busy == 0
 
 
 async def test_what_stays_too_slow_is_an_error_and_has_no_trailer(database: Database) -> None:
