@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import search
+from storage import rollups, search
 from storage.tables import RUN_STEPS, RUN_TAGS, RUN_TOOLS, RUNS, SEARCH_QUEUE
 
 #: When all questions are asked.
@@ -226,7 +226,7 @@ def _step(dice: random.Random) -> Step:
 
 
 def load(connection: Connection, corpus: Sequence[Record]) -> None:
-    """Writes the rows as they are, and has their words indexed as the indexer does."""
+    """Writes the rows as they are, has their words indexed as the indexer does, and the ended ones summed up."""
     connection.execute(RUNS.insert(), [_row(each) for each in corpus])
     tags = [
         {"run_seq": each.seq, "run_id": each.id, "key": key, "value": value}
@@ -244,6 +244,7 @@ def load(connection: Connection, corpus: Sequence[Record]) -> None:
     connection.execute(SEARCH_QUEUE.insert(), wished)
     while batch := search.waiting(connection, GROUP):
         search.index(connection, batch)
+    rollups.rebuild(connection)
 
 
 def _row(each: Record) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -136,18 +138,54 @@ def ordered(chosen: Sequence[Record], sort: str, phrases: Sequence[str] = ()) ->
     return [*reversed(known), *reversed(unknown)] if sort.startswith("-") else [*unknown, *known]
 
 
-def sums(chosen: Sequence[Record], key: Callable[[Record], str | None]) -> dict[str | None, tuple[int, ...]]:
-    """Of each group: runs, cost, tokens in, tokens out, and the longest duration."""
+@dataclass(frozen=True)
+class Sum:
+    """What is told of a group: runs, cost, tokens in and out, mean and longest duration, and by percent."""
+
+    key: str | None
+    count: int
+    cost: int
+    tokens_in: int
+    tokens_out: int
+    mean: int | None
+    longest: int | None
+    percentiles: dict[int, int]
+
+
+_KEYS: dict[str, Callable[[Record], str | None]] = {
+    "agent": lambda each: each.agent,
+    "model": lambda each: each.model,
+    "status": lambda each: each.status,
+    "origin": lambda each: each.origin,
+    "settled_by": lambda each: each.settled_by,
+    "day": lambda each: f"{each.created or each.accepted:%Y-%m-%d}",
+    "month": lambda each: f"{each.created or each.accepted:%Y-%m}",
+    "hour": lambda each: f"{each.created or each.accepted:%Y-%m-%dT%H:00Z}",
+    "tag.client": lambda each: each.tags.get("client") or None,
+}
+GROUPINGS = list(_KEYS)
+
+
+def sums(chosen: Sequence[Record], by: str) -> list[Sum]:
+    """The thousand first: times newest first, others the most frequent first."""
     groups: dict[str | None, list[Record]] = {}
     for each in chosen:
-        groups.setdefault(key(each), []).append(each)
-    return {
-        name: (
-            len(group),
-            sum(each.cost or 0 for each in group),
-            sum(each.tokens_in or 0 for each in group),
-            sum(each.tokens_out or 0 for each in group),
-            max((each.duration for each in group if each.duration is not None), default=-1),
-        )
-        for name, group in groups.items()
-    }
+        groups.setdefault(_KEYS[by](each), []).append(each)
+    found = [_sum(key, group) for key, group in groups.items()]
+    if by in ("day", "month", "hour"):
+        return sorted(found, key=lambda each: each.key or "", reverse=True)[:1000]
+    return sorted(found, key=lambda each: (-each.count, each.key is None, each.key or ""))[:1000]
+
+
+def _sum(key: str | None, group: Sequence[Record]) -> Sum:
+    took = sorted(each.duration for each in group if each.duration is not None)
+    return Sum(
+        key,
+        len(group),
+        sum(each.cost or 0 for each in group),
+        sum(each.tokens_in or 0 for each in group),
+        sum(each.tokens_out or 0 for each in group),
+        round(sum(took) / len(took)) if took else None,
+        max(took, default=None),
+        {percent: took[math.ceil(len(took) * percent / 100) - 1] for percent in (50, 90, 95, 99) if took},
+    )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Connection
 
-from storage import filters, lists
+from storage import filters, lists, stats
 from tests.storage.questions import naive
 from tests.storage.questions.asked import ASKED, Question
 from tests.storage.questions.corpus import NOW, Record
@@ -78,6 +79,38 @@ def test_those_come_first_that_say_it_most(
     )
     for kind, connection in asked.items():
         assert paged(connection, question.text, "-relevance") == right, kind
+
+
+@EACH
+def test_sums_of_groups_are_those_of_every_record(
+    question: Question, asked: Mapping[str, Connection], records: list[Record]
+) -> None:
+    by = naive.GROUPINGS[ASKED.index(question) % len(naive.GROUPINGS)]
+    right = naive.sums([each for each in records if question.holds(each)], by)
+    for kind, connection in asked.items():
+        found = stats.find(connection, by, filters.parse(question.text, NOW)).stats
+        assert [told(row) for row in found] == [replace(each, percentiles={}) for each in right], (kind, by)
+        for row, each in zip(found, right, strict=True):
+            assert shares(row) == {at: pytest.approx(ms, rel=0.032, abs=1) for at, ms in each.percentiles.items()}
+
+
+def told(row: stats.Row) -> naive.Sum:
+    """Its exact part."""
+    tokens = (row.input_tokens, row.output_tokens)
+    return naive.Sum(row.key, row.count, row.cost_micros, *tokens, row.mean_duration_ms, row.max_duration_ms, {})
+
+
+def shares(row: stats.Row) -> dict[int, int]:
+    """Percentiles, where there are any."""
+    found = {50: row.p50_ms, 90: row.p90_ms, 95: row.p95_ms, 99: row.p99_ms}
+    return {at: ms for at, ms in found.items() if ms is not None}
+
+
+@pytest.mark.parametrize("by", ["agent", "model", "status", "day", "month"])
+def test_sums_come_from_rollups_where_those_can_tell(asked: Mapping[str, Connection], by: str) -> None:
+    text = "created:2026-11-01..2026-11-20" if by in ("day", "month") else "status:failed,completed"
+    found = [stats.find(each, by, filters.parse(text, NOW)) for each in asked.values()]
+    assert {each.source for each in found} == {stats.Source.ROLLUP}
 
 
 def test_there_are_two_hundred_questions_each_asked_once() -> None:
