@@ -18,7 +18,7 @@ COUNTED, COUNTED_BY_WORDS = 10_000, 1_000
 RANKED, SNIPPETS = 1_000, 3
 RELEVANCE = "-relevance"
 #: Keys in the first window that is looked at, and how many times more are in each further one.
-WINDOW, GROWTH = 4096, 8
+WINDOW, GROWTH = 512, 8
 
 #: What lists can be sorted by; each has an index that ends with the key.
 SORTS = {

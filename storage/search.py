@@ -206,7 +206,7 @@ def saying(connection: Connection, phrase: words.Phrase, window: Window | None) 
     """The keys of the runs that say so."""
     low, high = (0, (1 << 63) - 1) if window is None else (window.low * ROWS, window.high * ROWS)
     held = dialect.holders_of(connection, phrase.words, phrase.open_ended, low, high).subquery()
-    return select(held.c[0] // ROWS)
+    return dialect.gathered(connection, select(held.c[0] // ROWS))
 
 
 def hits(connection: Connection, seqs: Sequence[int], phrases: Iterable[words.Phrase]) -> dict[int, int]:

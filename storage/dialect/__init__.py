@@ -8,7 +8,15 @@ from storage.dialect.asking import Answer, Bounds, Statement, Value, asked
 from storage.dialect.deadlines import deadline
 from storage.dialect.engines import INCREMENTAL, engine, libpq
 from storage.dialect.faults import is_locked, is_taken_back, translate
-from storage.dialect.searching import MADE, forget_all_words, forget_words, holders_of, keep_words, make_words
+from storage.dialect.searching import (
+    MADE,
+    forget_all_words,
+    forget_words,
+    gathered,
+    holders_of,
+    keep_words,
+    make_words,
+)
 from storage.dialect.statements import (
     CHANNEL,
     announce,
@@ -40,6 +48,7 @@ __all__ = [
     "file_of",
     "forget_all_words",
     "forget_words",
+    "gathered",
     "hold_tables",
     "holders_of",
     "hour",

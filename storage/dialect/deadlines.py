@@ -16,6 +16,8 @@ from storage.dialect import faults
 STEPS = 1000
 #: A server is told anew what is left once it is so many seconds less than it was told.
 SLACK = 0.05
+#: Words and ranges differ too much for one plan to be good for all.
+_PLANNED = "SET LOCAL plan_cache_mode = force_custom_plan"
 
 
 @contextmanager
@@ -54,7 +56,7 @@ def _served(connection: Connection, seconds: float) -> Iterator[None]:
         if left <= 0:
             raise errors.TooSlow(_said(seconds))
         if told - left > SLACK:  # most are answered after one such word
-            cursor.execute(f"SET LOCAL statement_timeout = {max(1, int(left * 1000))}")
+            cursor.execute(f"SET LOCAL statement_timeout = {max(1, int(left * 1000))}; {_PLANNED}")
             told = left
 
     event.listen(connection, "before_cursor_execute", tell)

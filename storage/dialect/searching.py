@@ -16,6 +16,7 @@ from sqlalchemy import (
     Select,
     cast,
     column,
+    func,
     literal,
     literal_column,
     select,
@@ -86,6 +87,17 @@ def holders_of(connection: Connection, words: Sequence[str], open_ended: bool, l
         id_ = literal_column("rowid", BigInteger)
         says = literal_column("passage_words").op("MATCH")(literal(f'"{" ".join(words)}"' + " *" * open_ended))
     return select(id_).select_from(table("passage_words")).where(says, id_ >= low, id_ < high)
+
+
+def gathered(connection: Connection, found: Select[Any]) -> Select[Any]:
+    """The same values, all gathered before anything is looked up by them.
+
+    PostgreSQL takes a word that it has no statistics of for a frequent one, and would walk through all rows;
+    of what stands in an array it expects little.
+    """
+    if connection.dialect.name == "postgresql":
+        return select(func.unnest(func.array(found.scalar_subquery()), type_=BigInteger))
+    return found
 
 
 def _vector(words: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ from tests import life
 from tests.storage import scratch
 
 #: More than the first three windows hold.
-MANY = lists.WINDOW * (1 + lists.GROWTH) + 1000
+MANY = lists.WINDOW * (1 + lists.GROWTH + lists.GROWTH**2) + 1000
 
 
 def _fill(connection: Connection) -> None:
