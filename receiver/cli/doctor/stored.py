@@ -16,8 +16,11 @@ from receiver.cli.doctor.scene import Scene
 from receiver.upstream import client
 from receiver.upstream import webhooks as upstream
 from storage import database as door
-from storage import dialect, house, inspection, jobs, migrations, runs, states, webhooks
+from storage import dialect, house, inspection, jobs, migrations, runs, search, states, webhooks
 from storage import errors as storage_errors
+
+#: After so long a run should be found by its words.
+BEHIND = timedelta(minutes=10)
 
 
 async def database(scene: Scene) -> AsyncIterator[Finding]:
@@ -117,6 +120,7 @@ async def _house(store: door.Database, scene: Scene) -> AsyncIterator[Finding]:
         yield pause_told(state)
     yield work_judged(await store.read(jobs.failing), await store.read(jobs.dead))
     yield expectations_judged(await store.read(runs.overdue, now))
+    yield search_judged(await store.read(search.lag), now)
     for each in await _endpoint(store, scene, now):
         yield each
 
@@ -154,6 +158,16 @@ def expectations_judged(overdue: int) -> Finding:
         said = f"{figures.count(overdue)} runs should have ended and are not settled"
         return findings.warning("expectations", said, "`runledger runs --status queued,running,lost`")
     return findings.ok("expectations", "no run is overdue")
+
+
+def search_judged(behind: search.Lag, now: datetime) -> Finding:
+    """Whether runs are found by their words."""
+    if behind.since is None or now - behind.since < BEHIND:
+        return findings.ok("search", "runs are found by their words")
+    first = figures.age(behind.since, now)
+    said = f"{figures.count(behind.runs)} runs are not found by their words, the first was stored {first}"
+    advice = "`runledger serve` indexes them; `runledger search status` tells how far it is"
+    return findings.warning("search", said, advice)
 
 
 async def _endpoint(store: door.Database, scene: Scene, now: datetime) -> list[Finding]:

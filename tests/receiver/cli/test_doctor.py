@@ -14,7 +14,7 @@ from receiver import settings
 from receiver.cli.doctor import findings, ground, inside, outside, rounds, stored
 from receiver.cli.doctor.findings import Finding, Level
 from receiver.cli.doctor.scene import Scene
-from storage import house, inspection, states
+from storage import house, inspection, search, states
 from tests import life
 from tests.receiver.cli.desk import Desk, process
 
@@ -77,6 +77,14 @@ def test_jobs_that_fail_or_were_given_up_are_counted() -> None:
     assert stored.work_judged(0, {}).level is Level.OK
     found = stored.work_judged(2, {states.Kind.NOTIFY: 1})
     assert (found.level, found.said) == (Level.WARNING, "2 failed when last tried, 1 of kind notify given up")
+
+
+def test_runs_that_wait_long_to_be_found_by_their_words_are_told() -> None:
+    levels = [
+        stored.search_judged(search.Lag(3, since), life.NOW).level
+        for since in (None, life.NOW - timedelta(minutes=9), life.NOW - timedelta(minutes=10))
+    ]
+    assert levels == [Level.OK, Level.OK, Level.WARNING]
 
 
 @pytest.mark.parametrize(
