@@ -13,6 +13,7 @@ from typing import Any
 
 from receiver import backoff, errors, shapes
 from storage import database, events, following
+from storage import errors as storage_errors
 
 #: Changes that are sent at once, and followers at most.
 PAGE = 100
@@ -141,7 +142,13 @@ class Follower:
             if self._stopping.is_set():
                 raise errors.Interrupted("the server stops: connect again")
             commit = self._store.next_commit()  # taken before the look: what comes after it is not missed
-            heard = await self._looking(self._store, self._number, self._question)
+            try:
+                heard = await self._looking(self._store, self._number, self._question)
+            except storage_errors.Busy:  # others ask too much: who follows already waits
+                if loop.time() >= until:
+                    return ["heartbeat"]
+                await self._wait(commit, until - loop.time())
+                continue
             look = heard.look
             if look.last is not None and look.last < self._number:
                 raise errors.Interrupted("the feed ends before this: connect again")

@@ -66,7 +66,7 @@ class Limits:
 
     `busy_seconds` is how long a statement waits for another program's lock before it is Unavailable, and
     `silence_seconds` for a database server that says nothing at all; None where it may take all the time it needs.
-    `ask_seconds` is what a statement may take that answers a question of anybody's.
+    `ask_seconds` is what a question of anybody's may take, and `queue_seconds` how long it may wait for others.
     """
 
     group: int = 64
@@ -76,6 +76,7 @@ class Limits:
     busy_seconds: float = 5.0
     silence_seconds: float | None = None
     ask_seconds: float = 2.0
+    queue_seconds: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +179,12 @@ class Database:
 
         Raises TooSlow as well, and Busy where those before it took so long that it was not begun.
         """
-        seconds, asked_at = self._limits.ask_seconds, time.monotonic()
+        until = time.monotonic() + self._limits.queue_seconds
 
         def answer() -> R:
-            if time.monotonic() - asked_at > seconds:
+            if time.monotonic() > until:
                 raise errors.Busy("too many questions are being answered at once")
-            return self._look(seconds, function, *args, **kw)
+            return self._look(self._limits.ask_seconds, function, *args, **kw)
 
         return await self._loop.run_in_executor(self._askers, answer)
 

@@ -52,11 +52,8 @@ _OWN = (
     states.Part.SUMMARY,
     states.Part.FAILURE_REASON,
 )
-_OF_STEPS = {
-    states.Part.STEP: RUN_STEPS.c.content,
-    states.Part.TOOL_INPUT: RUN_STEPS.c.tool_input,
-    states.Part.TOOL_OUTPUT: RUN_STEPS.c.tool_output,
-}
+_OF_JSON = {states.Part.TOOL_INPUT: RUN_STEPS.c.tool_input, states.Part.TOOL_OUTPUT: RUN_STEPS.c.tool_output}
+_OF_STEPS = {states.Part.STEP: RUN_STEPS.c.content, **_OF_JSON}
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +227,7 @@ def snippets(
     found: dict[int, list[Snippet]] = {}
     for phrase in phrases if run_seqs else ():
         for row in connection.execute(_SHOWN, {"ids": _firsts(connection, run_seqs, phrase)}).all():
-            if told := _cut(row, row.around or _around(connection, row), phrase):
+            if told := _cut(row, _around(connection, row), phrase):
                 found.setdefault(row.id // ROWS, []).append(told)
     return found
 
@@ -238,8 +235,7 @@ def snippets(
 def _firsts(connection: Connection, run_seqs: Sequence[int], phrase: words.Phrase) -> list[int]:
     """The first passage of each of the runs that says so."""
     first, last = min(run_seqs), max(run_seqs)
-    # Words that begin so are gathered anew by each look.
-    is_one_look = phrase.open_ended or last - first < NEAR
+    is_one_look = dialect.is_dear(connection) and (phrase.open_ended or last - first < NEAR)
     low, high = (first, last + 1) if is_one_look else (RUNS.c.seq, RUNS.c.seq + 1)
     held = dialect.holders_of(connection, phrase.words, phrase.open_ended, low * ROWS, high * ROWS)
     id_ = held.selected_columns[0]
@@ -252,8 +248,11 @@ def _firsts(connection: Connection, run_seqs: Sequence[int], phrase: words.Phras
 
 
 def _around(connection: Connection, row: Any) -> str:
-    """What stands in a JSON value: such ones are read one by one, since they may be large."""
-    chosen = select(_OF_STEPS[states.Part(row.part)]).where(RUN_STEPS.c.id == row.id // ROWS * ROWS + row.step)
+    """What stands in a passage and around it. JSON values are read one by one, since they may be large."""
+    column = _OF_JSON.get(states.Part(row.part))
+    if column is None:
+        return row.around or ""
+    chosen = select(column).where(RUN_STEPS.c.id == row.id // ROWS * ROWS + row.step)
     text = _flat(connection.execute(chosen).scalar()) or ""
     return text[row.begin : row.stop + AROUND + 1]
 

@@ -19,7 +19,7 @@ import pytest
 from sqlalchemy import create_engine
 
 from storage import migrations
-from storage.database import Database
+from storage.database import Database, Limits
 from tests import postgres
 from tests.server import Site
 
@@ -86,6 +86,8 @@ def cluster() -> Iterator[postgres.Cluster]:
         yield started
 
 
+#: Questions are not timed where machines are shared, but by the tests that are of that.
+PATIENT = Limits(ask_seconds=60, queue_seconds=60)
 BOTH = ["sqlite", "postgresql"]
 _KIND = re.compile(r"[\[-](sqlite|postgresql)[\]-]")
 #: What a test asks for that is said of one kind alone.
@@ -166,19 +168,19 @@ def site(kind: str, sites: Callable[[str], Site]) -> Site:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """An open door to a fresh database."""
-    async with Database(database_url) as opened:
+    async with Database(database_url, limits=PATIENT) as opened:
         yield opened
 
 
 @pytest.fixture
 async def embedded(file_url: str) -> AsyncIterator[Database]:
     """An open door to a fresh embedded database."""
-    async with Database(file_url) as opened:
+    async with Database(file_url, limits=PATIENT) as opened:
         yield opened
 
 
 @pytest.fixture
 async def served(server_url: str) -> AsyncIterator[Database]:
     """An open door to a fresh database of a server."""
-    async with Database(server_url) as opened:
+    async with Database(server_url, limits=PATIENT) as opened:
         yield opened

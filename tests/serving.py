@@ -112,7 +112,7 @@ def serve(wanted: dict[str, Any]) -> None:
         transport=Watched(points),
         backend=Watched(points),
         observe=points.commit,
-        queue=database.Limits(**wanted.get("queue", {})),
+        queue=database.Limits(**{"ask_seconds": 30, "queue_seconds": 30} | wanted.get("queue", {})),
         bounds=admission.Bounds(**wanted.get("bounds", {})),
     )
     served = app.create_app(given, seams=seams)

@@ -15,8 +15,8 @@ from storage import export, filters, search
 
 #: Keys in the window that is looked at: at first, at least, at most; how many times more after one that was poor.
 WINDOW, NARROWEST, WIDEST, GROWTH = 4096, 16, 1 << 18, 4
-#: Seconds until it is asked again where too many ask.
-PAUSE = 0.5
+#: Seconds until it is asked again where too many ask, and how many times that in a row.
+PAUSE, TRIES = 0.5, 30
 #: Exports at once: each keeps a reader of the database busy for as long as it is read.
 AT_ONCE = 3
 
@@ -114,6 +114,7 @@ class Export:
 
     async def _chunk(self, span: export.Span) -> export.Chunk:
         """The next one. What takes too long is asked again for less at once, before it is given up."""
+        tries = TRIES
         while True:
             if self._stopping is not None and self._stopping.is_set():
                 raise errors.Interrupted("the server stops: go on behind the last run that came")
@@ -121,8 +122,11 @@ class Export:
             window = search.Window(low, min(low + self._window, span.until + 1))
             try:
                 chunk: export.Chunk = await self._ask(export.chunk, self._wanted, window, self._parts)
-            except storage_errors.Busy:
-                await asyncio.sleep(PAUSE)  # who has begun may wait
+            except storage_errors.Busy:  # who has begun waits a while
+                tries -= 1
+                if not tries:
+                    raise
+                await asyncio.sleep(PAUSE)
                 continue
             except storage_errors.TooSlow:
                 if self._window <= NARROWEST:

@@ -28,6 +28,7 @@ class Answer(BaseModel):
         frozen=True,
         from_attributes=True,
         hide_input_in_errors=True,
+        json_schema_serialization_defaults_required=True,
     )
 
 
@@ -40,6 +41,8 @@ class Page(Answer):
 
 class Problem(Answer):
     """What went wrong, after RFC 9457. Fields that do not apply are absent."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     type: str = "about:blank"
     title: str
@@ -365,6 +368,8 @@ class Ready(Answer):
 
 class Readiness(Ready):
     """Why, or why not. Who has no key is told `ready` alone."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
 
     reasons: list[str] | None = Field(None, description="Why it is not ready.")
     upstream_ok_at: Instant | None = Field(None, description="When the upstream last answered well.")

@@ -14,6 +14,7 @@ from storage.dialect.searching import (
     forget_words,
     gathered,
     holders_of,
+    is_dear,
     keep_words,
     make_words,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "hour",
     "insert",
     "is_alone",
+    "is_dear",
     "is_locked",
     "is_taken_back",
     "is_url",

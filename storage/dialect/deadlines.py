@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from sqlalchemy import Connection, event, exc
@@ -23,51 +23,41 @@ _PLANNED = "SET LOCAL plan_cache_mode = force_custom_plan"
 @contextmanager
 def deadline(connection: Connection, seconds: float) -> Iterator[None]:
     """The statements of the block take no longer, all of them together. Raises TooSlow."""
-    limited = (
-        _served(connection, seconds) if connection.dialect.name == "postgresql" else _embedded(connection, seconds)
-    )
-    with limited:
-        yield
-
-
-@contextmanager
-def _embedded(connection: Connection, seconds: float) -> Iterator[None]:
-    driver = connection.connection.driver_connection
-    assert driver is not None, "a connection that is in use has one"
-    ends_at = time.monotonic() + seconds
-    driver.set_progress_handler(lambda: time.monotonic() > ends_at, STEPS)
-    try:
-        yield
-    except exc.OperationalError as error:
-        if "interrupted" in str(error.orig):
-            raise errors.TooSlow(_said(seconds)) from error
-        raise
-    finally:
-        driver.set_progress_handler(None, 0)
-
-
-@contextmanager
-def _served(connection: Connection, seconds: float) -> Iterator[None]:
     ends_at, told = time.monotonic() + seconds, float("inf")
+    is_served = connection.dialect.name == "postgresql"
 
-    def tell(_connection: Connection, cursor: Any, *_: Any) -> None:
+    def begin(_connection: Connection, cursor: Any, *_: Any) -> None:
         nonlocal told
         left = ends_at - time.monotonic()
         if left <= 0:
             raise errors.TooSlow(_said(seconds))
-        if told - left > SLACK:  # most are answered after one such word
+        if is_served and told - left > SLACK:  # most are answered after one such word
             cursor.execute(f"SET LOCAL statement_timeout = {max(1, int(left * 1000))}; {_PLANNED}")
             told = left
 
-    event.listen(connection, "before_cursor_execute", tell)
+    event.listen(connection, "before_cursor_execute", begin)
     try:
-        yield
+        with nullcontext() if is_served else _interrupted(connection, ends_at):
+            yield
     except exc.DBAPIError as error:
-        if faults.sqlstate(error) == faults.CANCELLED:
+        is_ended = faults.sqlstate(error) == faults.CANCELLED if is_served else "interrupted" in str(error.orig)
+        if is_ended:
             raise errors.TooSlow(_said(seconds)) from error
         raise
     finally:
-        event.remove(connection, "before_cursor_execute", tell)
+        event.remove(connection, "before_cursor_execute", begin)
+
+
+@contextmanager
+def _interrupted(connection: Connection, ends_at: float) -> Iterator[None]:
+    """Has SQLite look at the clock within a statement."""
+    driver = connection.connection.driver_connection
+    assert driver is not None, "a connection that is in use has one"
+    driver.set_progress_handler(lambda: time.monotonic() > ends_at, STEPS)
+    try:
+        yield
+    finally:
+        driver.set_progress_handler(None, 0)
 
 
 def _said(seconds: float) -> str:

@@ -89,6 +89,11 @@ def holders_of(connection: Connection, words: Sequence[str], open_ended: bool, l
     return select(id_).select_from(table("passage_words")).where(says, id_ >= low, id_ < high)
 
 
+def is_dear(connection: Connection) -> bool:
+    """Whether a look costs more than what it finds: FTS5 gathers all words that begin so for each one."""
+    return connection.dialect.name != "postgresql"
+
+
 def gathered(connection: Connection, found: Select[Any]) -> Select[Any]:
     """The same values, all gathered before anything is looked up by them.
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, update
 
 from storage import filters, lists, runs, search, states, transitions
 from storage.database import Database
-from storage.tables import PASSAGES
+from storage.tables import PASSAGES, RUNS
 from storage.words import Phrase
 from tests import life
 
@@ -177,6 +177,15 @@ async def test_a_snippet_names_the_step_and_marks_the_hits(database: Database) -
     assert [told.text[low:high] for low, high in told.marks] == ["Force> majeure"]
     assert told.text.startswith("…")
     assert "no &lt;<mark>Force&gt; majeure</mark> here" in told.html
+
+
+async def test_a_text_that_was_changed_from_outside_is_shown_without_a_snippet(database: Database) -> None:
+    run = await settled(database, output="The lease is void.")
+    await life.indexed(database)
+    changed = update(RUNS).where(RUNS.c.seq == run.seq).values(output=None)
+    await database.write(lambda connection: connection.execute(changed).close())
+    found = await database.ask(lists.find, lists.Query(filters.parse("void", life.NOW)))
+    assert ([each.id for each in found.runs], found.snippets) == ([run.id], {})
 
 
 async def test_a_snippet_from_far_within_a_long_text_is_cut_out_of_it(database: Database) -> None:

@@ -164,8 +164,8 @@ def search_judged(behind: search.Lag, now: datetime) -> Finding:
     """Whether runs are found by their words."""
     if behind.since is None or now - behind.since < BEHIND:
         return findings.ok("search", "runs are found by their words")
-    first = figures.age(behind.since, now)
-    said = f"{figures.count(behind.runs)} runs are not found by their words, the first was stored {first}"
+    first = figures.instant(behind.since)
+    said = f"{figures.count(behind.runs)} runs are not found by their words; the first has waited since {first}"
     advice = "`runledger serve` indexes them; `runledger search status` tells how far it is"
     return findings.warning("search", said, advice)
 

@@ -122,7 +122,7 @@ async def opened(store: database.Database, **changes: Any) -> AsyncIterator[Hous
 @asynccontextmanager
 async def inhabited(url: str) -> AsyncIterator[House]:
     """A house of its own with a run in each state that matters."""
-    async with database.Database(url) as store:
+    async with database.Database(url, limits=database.Limits(ask_seconds=60)) as store:
         async for house in opened(store):
             await life.accepted(store)
             await life.running(store, "run_running")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from receiver import api, backoff, endpoint, following, shapes
 from receiver.cli import listening
 from storage import ledger, transitions
-from storage.database import Database
+from storage.database import Database, Limits
 from storage.following import Wish
 from tests import life
 from tests.receiver.api import house as houses
@@ -196,6 +197,19 @@ async def test_a_stop_ends_every_stream_with_a_word(
             assert await reader.block() == {"": "the server stops: connect again"}
             with pytest.raises(EOFError):
                 await reader.rest()
+
+
+async def test_slow_questions_of_others_end_no_stream(database_url: str) -> None:
+    async with Database(database_url, askers=1, limits=Limits(queue_seconds=0.05)) as store:
+        async for house in houses.opened(store, timing=QUICK):
+            last = await numbered(house)
+            async with served(house) as client, followed(house, client, "?status=accepted", last) as reader:
+                await reader.block()
+                slow = asyncio.create_task(store.ask(lambda _: time.sleep(0.5)))
+                run = await life.accepted(store)
+                await numbered(house)
+                assert (await reader.change())["run"] == run.id
+                await slow
 
 
 async def test_only_so_many_follow_at_once_and_a_place_comes_free(database: Database) -> None:
