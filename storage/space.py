@@ -42,6 +42,7 @@ def give_back(url: str, *, rewrite: bool) -> Space | None:
     before = _size(file)
     with _opened(file) as connection:
         if rewrite:
+            connection.execute(dialect.REWRITE_WORDS)
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # takes effect by the next statement
             connection.execute("VACUUM")
         elif _number(connection, "auto_vacuum") == dialect.INCREMENTAL:

@@ -10,6 +10,7 @@ from storage.dialect.engines import INCREMENTAL, engine, libpq
 from storage.dialect.faults import is_locked, is_taken_back, translate
 from storage.dialect.searching import (
     MADE,
+    REWRITE_WORDS,
     forget_all_words,
     forget_words,
     gathered,
@@ -37,6 +38,7 @@ __all__ = [
     "CHANNEL",
     "INCREMENTAL",
     "MADE",
+    "REWRITE_WORDS",
     "Answer",
     "Bounds",
     "Statement",

@@ -40,6 +40,8 @@ _SERVED = """
     );
     CREATE INDEX ix_passage_words_words ON passage_words USING gin (words)
 """
+#: Has SQLite write its words anew: what was forgotten stands in them until then.
+REWRITE_WORDS = "INSERT INTO passage_words (passage_words) VALUES ('optimize')"
 _KEEP = "INSERT INTO passage_words (rowid, words) VALUES (?, ?)"
 _FORGET = "INSERT INTO passage_words (passage_words, rowid, words) VALUES ('delete', ?, ?)"
 _KEEP_SERVED = text("INSERT INTO passage_words (id, words) VALUES (:id, CAST(:words AS tsvector))")

@@ -56,6 +56,18 @@ async def test_nothing_of_what_was_removed_is_left_in_the_files(store: Database,
     assert WORD.encode() not in held
 
 
+async def test_nor_are_its_words_once_the_file_is_written_anew(store: Database, file: Path) -> None:
+    await store.write(migrations.upgrade)
+    for word in (WORD, "kept", "kept", "kept"):
+        await life.settled_run(store, prompt=word)
+        await life.indexed(store)
+    said = filters.parse(WORD, life.NOW)
+    assert (await store.write(transitions.prune, said, life.at(1000))).runs == 1
+    space.give_back(store.url, rewrite=True)
+    held = b"".join(path.read_bytes() for path in file.parent.iterdir())
+    assert (WORD.encode() in held, b"kept" in held) == (False, True)
+
+
 async def test_a_file_of_before_shrinks_once_it_is_written_anew(store: Database, file: Path) -> None:
     with closing(sqlite3.connect(file)) as old:
         old.execute("CREATE TABLE before_us (x)")
