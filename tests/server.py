@@ -38,7 +38,7 @@ TIMING: dict[str, Any] = {
     "pause_most": 0.5,
     "lease": 5.0,
     "heartbeat": 1.0,
-    "poll": 0.2,
+    "poll": 0.5,
     "sweep": 1.0,
     "sweep_alone": 0.3,
     "lost": 3.0,
