@@ -58,7 +58,8 @@ def _shrink(connection: sqlite3.Connection) -> None:
     """In small transactions, so that a server's writes come in between."""
     left = _number(connection, "freelist_count")
     while left > 0:
-        connection.execute(f"PRAGMA incremental_vacuum({PAGES})").fetchall()
+        # The driver takes but one step of what answers no rows, which is one page; of a script it takes all.
+        connection.executescript(f"PRAGMA incremental_vacuum({PAGES})")
         before, left = left, _number(connection, "freelist_count")
         if left >= before:  # others free pages faster than we give them back
             return

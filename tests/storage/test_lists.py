@@ -55,20 +55,12 @@ async def test_what_stands_in_no_index_is_found_window_by_window(database: Datab
     assert found == list(range(newest, 0, -100))
 
 
-@pytest.mark.parametrize(
-    ("question", "count", "exact"),
-    [
-        ("", 10_000, False),
-        ("tag.odd:yes", MANY // 100, True),
-        ("tag.rare:yes", 1, True),
-        ("status:failed", 0, True),
-    ],
-)
 @pytest.mark.anyio
-async def test_counts_are_exact_up_to_a_bound(database: Database, question: str, count: int, exact: bool) -> None:
+async def test_counts_are_exact_up_to_a_bound(database: Database) -> None:
     await database.write(_fill)
-    found = await database.read(lists.count, filters.parse(question, life.NOW))
-    assert found == lists.Count(count, exact)
+    right = {"": (10_000, False), "tag.odd:yes": (MANY // 100, True), "tag.rare:yes": (1, True)}
+    for question, count in {**right, "status:failed": (0, True)}.items():
+        assert await database.read(lists.count, filters.parse(question, life.NOW)) == lists.Count(*count), question
 
 
 @pytest.mark.anyio
