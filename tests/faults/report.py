@@ -91,7 +91,7 @@ _READING = """
     that was refused. *Doubled*: a submission with two records, more than one successful exec over all upstream
     runs that carry its nonce, more than one end in the ledger, an event that was accepted twice. *Recovery*:
     from the SIGKILL until the last of the jobs that were leased at that moment, by whomever, was done, given
-    back or claimed XX figures are the middle, the 95th of a hundred, and the slowest.
+    back or claimed anew. Its figures are the middle, the 95th of a hundred, and the slowest.
 """
 
 
