@@ -12,16 +12,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2 as httpx
-from sqlalchemy import NullPool, create_engine, text
+from sqlalchemy import Engine, NullPool, create_engine, text
 
 from receiver import access, clock
 from storage import database, migrations, transitions
 from tests import serving
+from tests.sandbox_server import PLAIN
 
 T = TypeVar("T")
 #: What differs of the bounds of the `queue`, of `bounds` for strangers, and of the `connections`.
@@ -170,23 +172,27 @@ class Server:
     def client(self) -> Iterator[httpx.Client]:
         """A client with the key of an administrator."""
         headers = {"Authorization": f"Bearer {self.key}"}
-        with httpx.Client(base_url=self.url, headers=headers, timeout=60) as client:
+        with httpx.Client(base_url=self.url, headers=headers, **PLAIN) as client:
             yield client
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         """What the database says, read beside the server; each `?` stands for one of the values."""
         places = itertools.count()
         named = text(re.sub(r"\?", lambda _: f":v{next(places)}", statement))
-        engine = create_engine(self.site.url, poolclass=NullPool)
-        with engine.connect() as connection:
+        with self._engine.connect() as connection:
             found = connection.execute(named, {f"v{place}": value for place, value in enumerate(values)})
             return [dict(row) for row in found.mappings()]
+
+    @cached_property
+    def _engine(self) -> Engine:
+        """It keeps no connection, and what it has learned of the database: that takes longer than a question."""
+        return create_engine(self.site.url, poolclass=NullPool)
 
 
 def answers(url: str) -> bool:
     """Whether a server at this address says that it lives."""
     try:
-        return httpx.get(f"{url}/healthz", timeout=5).status_code == 200
+        return httpx.get(f"{url}/healthz", **PLAIN | {"timeout": 5}).status_code == 200
     except httpx.TransportError:
         return False
 
@@ -207,13 +213,14 @@ def free_port() -> int:
 
 def until(look: Callable[[], T], seconds: float = 60.0, why: str = "it did not come true in time") -> T:
     """Looks until what it sees is true, and answers that. Fails with `why` after `seconds`."""
-    deadline = time.monotonic() + seconds
+    deadline, pause = time.monotonic() + seconds, 0.01
     while True:
         seen = look()
         if seen:
             return seen
         assert time.monotonic() < deadline, why
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
 
 
 @contextmanager

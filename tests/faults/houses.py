@@ -25,6 +25,7 @@ from tests import postgres
 from tests.faults import proxy
 from tests.journeys import story
 from tests.journeys.judging import judge
+from tests.sandbox_server import PLAIN
 from tests.server import Site, until
 
 #: An hour of the time of these houses, in seconds: their waits for the upstream are 1200 times shorter.
@@ -64,7 +65,7 @@ class Far(story.House):
 
 def readiness(house: story.House) -> int:
     """What a load balancer is told."""
-    return httpx.get(f"{house.server.url}/readyz", timeout=60).status_code
+    return httpx.get(f"{house.server.url}/readyz", **PLAIN).status_code
 
 
 def until_not_ready(house: story.House) -> None:
