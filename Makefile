@@ -10,7 +10,7 @@ demo: $(INSTALLED)
 	@$(BIN)/runledger demo
 
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .
