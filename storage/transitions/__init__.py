@@ -12,6 +12,7 @@ from storage.transitions.adoption import (
     introduce,
     introduce_ended,
     watching,
+    watching_late,
 )
 from storage.transitions.backfilling import Turned, turn
 from storage.transitions.beating import Outlook, beat, outlook
@@ -120,5 +121,6 @@ __all__ = [
     "turn",
     "uncalled",
     "watching",
+    "watching_late",
     "withdraw_request",
 ]

@@ -156,3 +156,9 @@ def watching(connection: Connection, claim: jobs.Claim, watched: bool) -> None:
     if watched:
         runs.change(connection, RUNS.c.id == claim.run_id, {"watched": True})
     jobs.done(connection, claim)
+
+
+def watching_late(connection: Connection, claim: jobs.Claim, now: datetime) -> None:
+    """The upstream took our callback address for a run that may have ended just before: it is fetched at once."""
+    watching(connection, claim, True)
+    jobs.wish(connection, [jobs.Wish(states.Kind.SETTLE, claim.run_id, now, states.Road.REQUEST)])

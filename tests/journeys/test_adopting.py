@@ -31,6 +31,17 @@ def test_a_running_run_is_followed_to_its_end(slow_house: story.House, nonce: st
     judge(slow_house, nonce, settled_by="watcher")
 
 
+def test_an_end_just_before_the_watcher_is_registered_is_not_missed(slow_house: story.House, nonce: str) -> None:
+    upstream_id = slow_house.elsewhere(nonce)
+    slow_house.execute(upstream_id)
+    slow_house.script({"route": "details", "prompt": nonce, "times": 1, "action": "hold_answer"})
+    slow_house.adopt(upstream_id)
+    slow_house.until_held("details", nonce)
+    slow_house.sandbox.finish(upstream_id)
+    slow_house.release("details")
+    judge(slow_house, nonce, settled_by="request")
+
+
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_an_ended_run_is_stored_at_once(slow_house: story.House, nonce: str, status: str) -> None:
     upstream_id = slow_house.elsewhere(nonce)
