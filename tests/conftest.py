@@ -19,8 +19,9 @@ import pytest
 from sqlalchemy import create_engine
 
 from storage import migrations
-from storage.database import Database, Limits
+from storage.database import Database
 from tests import postgres
+from tests.patience import PATIENT
 from tests.server import Site
 
 #: Examples of a property. More of them: HYPOTHESIS_EXAMPLES=1000.
@@ -86,8 +87,6 @@ def cluster() -> Iterator[postgres.Cluster]:
         yield started
 
 
-#: Questions are not timed where machines are shared, but by the tests that are of that.
-PATIENT = Limits(ask_seconds=60, queue_seconds=60)
 BOTH = ["sqlite", "postgresql"]
 _KIND = re.compile(r"[\[-](sqlite|postgresql)[\]-]")
 #: What a test asks for that is said of one kind alone.

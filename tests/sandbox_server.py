@@ -4,7 +4,7 @@ with sandbox_server.running(seed=1, run_seconds=0.2, faults=faults.Faults(latenc
     with sandbox.client() as api:
         run = sandbox_server.new_run(api, prompt="Review the lease.")
     sandbox.faults(down=True)
-    sandbox_server.until(lambda: sandbox.run(run)["status"] == "completed")
+    until(lambda: sandbox.run(run)["status"] == "completed")
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import threading
-import time
-from collections.abc import Callable, Iterator
-from typing import Any, TextIO, TypeVar, cast
+from collections.abc import Iterator
+from typing import Any, TextIO, cast
 
 import httpx2 as httpx
 import uvicorn
 
 from receiver.sandbox import app, faults
+from tests.patience import until
 
-T = TypeVar("T")
 KEY = "sk_case_test"
 #: Loopback shows no certificates, and what would check them takes longer to make than most answers.
 PLAIN: dict[str, Any] = {"trust_env": False, "verify": False, "timeout": 60}
@@ -126,15 +125,6 @@ def running(
         server.should_exit = True
         thread.join(60)
         assert not thread.is_alive(), "the sandbox did not stop"
-
-
-def until(check: Callable[[], T], seconds: float = 60.0) -> T:
-    """The first true value that `check` gives; an AssertionError when `seconds` have passed."""
-    deadline = time.monotonic() + seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.005)
-    return found
 
 
 def new_agent(api: httpx.Client, **fields: Any) -> str:

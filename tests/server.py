@@ -8,14 +8,13 @@ import multiprocessing
 import re
 import secrets
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2 as httpx
 from sqlalchemy import Engine, NullPool, create_engine, text
@@ -23,9 +22,9 @@ from sqlalchemy import Engine, NullPool, create_engine, text
 from receiver import access, clock
 from storage import database, migrations, transitions
 from tests import serving
+from tests.patience import until
 from tests.sandbox_server import PLAIN
 
-T = TypeVar("T")
 #: What differs of the bounds of the `queue`, of `bounds` for strangers, and of the `connections`.
 Bounds = dict[str, dict[str, Any]]
 
@@ -209,18 +208,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def until(look: Callable[[], T], seconds: float = 60.0, why: str = "it did not come true in time") -> T:
-    """Looks until what it sees is true, and answers that. Fails with `why` after `seconds`."""
-    deadline, pause = time.monotonic() + seconds, 0.01
-    while True:
-        seen = look()
-        if seen:
-            return seen
-        assert time.monotonic() < deadline, why
-        time.sleep(pause)
-        pause = min(pause * 1.5, 0.05)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import warnings
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from receiver import admission, app, backoff, clock, settings, telemetry
 from receiver.cli import connections, listening
 from receiver.upstream import wire
 from storage import database
+from tests.patience import PATIENT
 
 
 class Points:
@@ -112,7 +114,7 @@ def serve(wanted: dict[str, Any]) -> None:
         transport=Watched(points),
         backend=Watched(points),
         observe=points.commit,
-        queue=database.Limits(**{"ask_seconds": 30, "queue_seconds": 30} | wanted.get("queue", {})),
+        queue=replace(PATIENT, **wanted.get("queue", {})),
         bounds=admission.Bounds(**wanted.get("bounds", {})),
     )
     served = app.create_app(given, seams=seams)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Self
 
 from pydantic import Field
@@ -15,7 +14,7 @@ class Rows(Answer):
     """Rows as the database gave them. JSON comes as a text, bytes as `\\x` and hexadecimal digits."""
 
     columns: list[str] = Field(description="Several may have one name.")
-    rows: list[Sequence[str | int | float | bool | None]]
+    rows: list[list[str | int | float | bool | None]]
     truncated: bool = Field(description="There were more rows than were wanted, or than fit into an answer.")
 
     @classmethod

@@ -42,7 +42,7 @@ class Answer:
     """`is_truncated` says that there were more rows than were wanted, or than fit."""
 
     columns: Sequence[str]
-    rows: Sequence[Sequence[Value]]
+    rows: list[list[Value]]
     is_truncated: bool
 
 

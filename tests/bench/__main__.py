@@ -23,6 +23,7 @@ import uvloop
 from receiver import signatures
 from tests import postgres, server
 from tests.bench import load
+from tests.patience import until
 
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
@@ -49,7 +50,7 @@ def turn(port: int, events: int, connections: int, prefix: str) -> Round:
 def bare(port: int) -> subprocess.Popen[bytes]:
     """The peer, started."""
     process = subprocess.Popen([sys.executable, "-m", "tests.bench.bare", str(port), SECRET])
-    server.until(lambda: _listens(port), why="the peer did not start")
+    until(lambda: _listens(port), why="the peer did not start")
     return process
 
 

@@ -25,8 +25,9 @@ from tests import postgres
 from tests.faults import proxy
 from tests.journeys import story
 from tests.journeys.judging import judge
+from tests.patience import until
 from tests.sandbox_server import PLAIN
-from tests.server import Site, until
+from tests.server import Site
 
 #: An hour of the time of these houses, in seconds: their waits for the upstream are 1200 times shorter.
 HOUR = 3.0

@@ -10,7 +10,7 @@ from tests.faults import houses
 from tests.faults.conftest import Sites
 from tests.journeys import story
 from tests.journeys.judging import judge
-from tests.server import until
+from tests.patience import until
 
 HOUR = 3600.0
 TIMING = {"sweep": 0.2, "stray": 60.0, "pause_most": 0.2}

@@ -10,7 +10,7 @@ import pytest
 from tests.faults import houses, proxy
 from tests.journeys import story
 from tests.journeys.judging import judge
-from tests.server import until
+from tests.patience import until
 
 #: On an embedded database there is no such way.
 pytestmark = pytest.mark.parametrize("kind", ["postgresql"])

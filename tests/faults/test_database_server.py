@@ -17,7 +17,8 @@ from tests.faults import houses
 from tests.faults.conftest import Sites
 from tests.journeys import story
 from tests.journeys.judging import judge
-from tests.server import Site, until
+from tests.patience import until
+from tests.server import Site
 
 TIMING = {"sweep": 0.2, "stray": 60.0}
 #: A callback that is too large for what is left, and of which nothing can be saved by compressing it.

@@ -10,6 +10,7 @@ import httpx2 as httpx
 import pytest
 
 from tests import backend, sandbox_server, server
+from tests.patience import until
 
 #: On a database server nobody can free the leases of who was killed: they lapse.
 HURRIED = {"lease": 1.0, "heartbeat": 0.2}
@@ -62,8 +63,8 @@ class Story:
 
     def run(self) -> None:
         """Submits until it is acknowledged, and waits for the end; starts the server again where it has died."""
-        server.until(self._submitted, why="never acknowledged")
-        server.until(self._over, why="never settled")
+        until(self._submitted, why="never acknowledged")
+        until(self._over, why="never settled")
 
     def _revive(self) -> None:
         if self.house.is_dead():

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults import proxy
-from tests.server import until
+from tests.patience import until
 
 
 def _echo(listening: socket.socket) -> None:

@@ -9,7 +9,8 @@ import pytest
 from tests.faults import houses
 from tests.journeys import registering, story
 from tests.journeys.judging import judge
-from tests.server import Site, until
+from tests.patience import until
+from tests.server import Site
 
 
 @pytest.mark.parametrize("grace", [0, 3600])

@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults import houses
 from tests.journeys.judging import judge
-from tests.server import until
+from tests.patience import until
 
 ROUGH: dict[str, dict[str, object]] = {
     "hangs": {"hole": True},

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 
 from tests.journeys.story import House, Row
-from tests.server import until
+from tests.patience import until
 
 ENDS = ("run.completed", "run.failed", "run.cancelled", "run.refused")
 LIFE = ("run.accepted", "run.created", "run.started", *ENDS)

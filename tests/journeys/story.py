@@ -17,7 +17,8 @@ import httpx2 as httpx
 
 from receiver.sandbox import faults
 from tests import sandbox_server
-from tests.server import Bounds, Server, Site, until
+from tests.patience import until
+from tests.server import Bounds, Server, Site
 
 Row = dict[str, Any]
 Rule = Mapping[str, object]

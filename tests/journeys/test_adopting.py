@@ -6,7 +6,8 @@ import pytest
 
 from tests.journeys import story
 from tests.journeys.judging import judge
-from tests.server import Site, until
+from tests.patience import until
+from tests.server import Site
 
 
 def test_a_queued_run_is_watched_and_left_to_whoever_executes_it(house: story.House, nonce: str) -> None:

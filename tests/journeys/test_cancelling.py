@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.journeys import story
 from tests.journeys.judging import judge
-from tests.server import until
+from tests.patience import until
 
 UNAVAILABLE = "status:503"
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.journeys import posting, story
 from tests.journeys.judging import judge
-from tests.server import until
+from tests.patience import until
 
 
 def started(house: story.House, nonce: str) -> story.Row:

@@ -17,6 +17,7 @@ from receiver.sandbox import faults
 from tests import sandbox_server, server
 from tests.journeys import story
 from tests.journeys.conftest import Houses, Sites
+from tests.patience import until
 from tests.receiver.cli.desk import Desk
 
 Environment = Mapping[str, str]
@@ -55,7 +56,7 @@ def houses(sites: Sites) -> Iterator[Houses]:
 @pytest.fixture
 def odd(houses: Houses, kind: str) -> story.House:
     house = houses(kind)
-    server.until(lambda: house.ready()[0] == 200)
+    until(lambda: house.ready()[0] == 200)
     return house
 
 

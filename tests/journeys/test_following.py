@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from tests.journeys import story
-from tests.server import until
+from tests.patience import until
 
 ROOT = Path(__file__).parent.parent.parent
 

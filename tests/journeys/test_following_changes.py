@@ -15,7 +15,8 @@ import httpx2 as httpx
 
 from tests.journeys import story, test_replicas
 from tests.journeys.conftest import Sites
-from tests.server import Server, Site, until
+from tests.patience import until
+from tests.server import Server, Site
 
 
 class Follower(threading.Thread):

@@ -19,6 +19,7 @@ import pytest
 from tests import sandbox_server, server
 from tests.journeys import story
 from tests.journeys.conftest import Sites
+from tests.patience import until
 
 ROOT = Path(__file__).parent.parent.parent
 PROGRAMS = {
@@ -61,7 +62,7 @@ class Host:
             shown: story.Row = self.ledger.get(f"/v1/runs/{run}").raise_for_status().json()
             return shown if shown["status"] == status else None
 
-        return server.until(look, why=f"the run did not become {status}") or {}
+        return until(look, why=f"the run did not become {status}") or {}
 
 
 @contextmanager
@@ -92,7 +93,7 @@ def hosted(name: str, site: server.Site) -> Iterator[Host]:
             process = subprocess.Popen(words, cwd=folder, env=environment, stdout=out, stderr=out)
             try:
                 with httpx.Client(base_url=url, timeout=60) as backend:
-                    server.until(lambda: process.poll() is not None or _answers(backend))
+                    until(lambda: process.poll() is not None or _answers(backend))
                     assert process.poll() is None, "the host did not start"
                     yield Host(process, backend, ledger, behind, sandbox, sandbox_server.new_agent(upstream))
             finally:
@@ -147,7 +148,7 @@ def test_addresses_that_are_answered_hold_wherever_it_is_mounted(host: Host) -> 
     for followed in (newer.headers["location"], link):
         assert ledger.get(ledger.base_url.join(followed)).status_code == 200
     assert ledger.get("/openapi.json").json().get("servers", [{"url": ""}]) == [{"url": path}]
-    server.until(lambda: ledger.get("/readyz").status_code == 200)
+    until(lambda: ledger.get("/readyz").status_code == 200)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def test_a_host_that_stops_answers_who_waits_and_lets_the_worker_drain(site: ser
 
         waiting = threading.Thread(target=wait)
         waiting.start()
-        server.until(lambda: host.sandbox.calls("exec"))
+        until(lambda: host.sandbox.calls("exec"))
         host.process.send_signal(signal.SIGTERM)
         waiting.join(60)
         # uvicorn takes the signal a second time once all has ended well.

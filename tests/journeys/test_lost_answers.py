@@ -9,7 +9,7 @@ import pytest
 from tests.journeys import story
 from tests.journeys.conftest import Houses, Sites
 from tests.journeys.judging import judge
-from tests.server import until
+from tests.patience import until
 
 
 def test_a_callback_before_the_answer_to_exec_settles_the_run(house: story.House, nonce: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import httpx2 as httpx
 
 from tests import sandbox_server, server
+from tests.patience import until
 
 PLANTED = {
     name: f"planted{secrets.token_hex(8)}"
@@ -29,7 +30,7 @@ def _live(house: server.Server, sandbox: sandbox_server.Sandbox) -> list[str]:
         sandbox.faults(unauthorized=True)
         client.post("/v1/runs", json=wish)
         bad = client.post("/v1/runs", json=wish | {"prompt": [PLANTED["prompt"]], "odd": PLANTED["body"]})
-        server.until(lambda: client.get("/readyz").status_code == 503, why="the pause was not told")
+        until(lambda: client.get("/readyz").status_code == 503, why="the pause was not told")
         forged = [
             httpx.post(f"{house.url}/callbacks/{PLANTED['body']}", content=PLANTED["body"]),
             httpx.post(f"{house.url}/webhooks/case", content=PLANTED["body"]),

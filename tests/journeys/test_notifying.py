@@ -18,8 +18,9 @@ from tests.backend import Answer, Backend
 from tests.journeys import story
 from tests.journeys.conftest import Sites
 from tests.journeys.judging import judge
+from tests.patience import until
 from tests.receiver.cli import desk
-from tests.server import Site, until
+from tests.server import Site
 
 ROOT = Path(__file__).parent.parent.parent
 

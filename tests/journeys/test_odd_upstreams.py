@@ -12,6 +12,7 @@ from storage import house, states
 from storage.database import Database
 from tests import life, sandbox_server, server
 from tests.journeys import upstreams
+from tests.patience import until
 
 
 def _submit(ours: server.Server, agent: str, prompt: str) -> None:
@@ -58,7 +59,7 @@ def test_an_upstream_that_hands_out_a_known_id_is_asked_less_and_less(site: serv
         try:
             ours.start()
             _submit(ours, _agent(sandbox), "the first")
-            server.until(lambda: ours.rows("SELECT 1 FROM runs WHERE status = 'completed'"))
+            until(lambda: ours.rows("SELECT 1 FROM runs WHERE status = 'completed'"))
         finally:
             ours.kill()
     with sandbox_server.running(seed=7, run_seconds=0.1, port=port) as again:
@@ -66,9 +67,9 @@ def test_an_upstream_that_hands_out_a_known_id_is_asked_less_and_less(site: serv
             ours.start()
             _submit(ours, _agent(again), "the second")
             jobs = "SELECT * FROM jobs WHERE kind = 'start' AND failures > 0"
-            failing = server.until(lambda: ours.rows(jobs), why="it was not told that the id is taken")
+            failing = until(lambda: ours.rows(jobs), why="it was not told that the id is taken")
             assert "taken" in failing[0]["last_error"]
             # The next id that this upstream mints is a new one: with it the run goes its way.
-            server.until(lambda: len(ours.rows("SELECT 1 FROM runs WHERE status = 'completed'")) == 2)
+            until(lambda: len(ours.rows("SELECT 1 FROM runs WHERE status = 'completed'")) == 2)
         finally:
             ours.kill()

@@ -14,7 +14,8 @@ from tests import life, sandbox_server, server
 from tests.journeys import story, upstreams
 from tests.journeys.judging import judge
 from tests.journeys.test_twins import both
-from tests.server import Site, until
+from tests.patience import until
+from tests.server import Site
 
 #: What makes a submission one that one call creates and starts.
 AD_HOC: dict[str, Any] = {"agentId": None, "instructions": "You review leases."}

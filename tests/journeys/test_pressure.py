@@ -17,6 +17,7 @@ from receiver import settings, signatures, tokens
 from tests import beside, server
 from tests.bench import storm
 from tests.journeys import posting, story
+from tests.patience import until
 
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 #: Nobody listens there: what comes in is kept all the same.
@@ -75,7 +76,7 @@ def test_a_body_that_dwells_makes_room_for_those_that_are_sent(site: server.Site
         for each in dwelling:
             each.sendall(f"{head}content-length: 1001\r\n\r\n".encode() + bytes(1000))
         with ours.client() as client:
-            server.until(lambda: event(client, 1).status_code == 200 and _is_answered(dwelling[0]))
+            until(lambda: event(client, 1).status_code == 200 and _is_answered(dwelling[0]))
             assert dwelling[0].recv(4096).startswith(b"HTTP/1.1 503 ")
             assert event(client, 2).status_code == 200
         for each in dwelling:
@@ -128,8 +129,8 @@ def test_a_stop_amid_callers_of_every_sort_loses_nothing_that_was_promised(site:
         assert next(listening.iter_lines()).startswith("id: ")
         waiting = pool.submit(_submit_and_wait, house)
         sending = [pool.submit(_send_on, house, number) for number in range(4)]
-        server.until(lambda: len(house.server.rows("SELECT 1 FROM deliveries")) > 20)
-        server.until(lambda: len(house.server.rows("SELECT 1 FROM runs")) == 2)
+        until(lambda: len(house.server.rows("SELECT 1 FROM deliveries")) > 20)
+        until(lambda: len(house.server.rows("SELECT 1 FROM runs")) == 2)
         told = time.monotonic()
         assert house.server.stop() == 0
         assert time.monotonic() - told < 30, "it takes ten seconds at most, and here many other things go on"

@@ -12,7 +12,8 @@ import pytest
 from tests import beside
 from tests.journeys import story
 from tests.journeys.judging import judge
-from tests.server import Server, Site, until
+from tests.patience import until
+from tests.server import Server, Site
 
 
 def test_a_server_that_is_told_to_stop_drains_and_the_next_one_finishes(site: Site, nonce: str) -> None:

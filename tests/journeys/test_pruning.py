@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.journeys import story
 from tests.journeys.judging import judge
-from tests.server import until
+from tests.patience import until
 
 ROOT = Path(__file__).parent.parent.parent
 

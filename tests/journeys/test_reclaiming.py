@@ -16,7 +16,8 @@ from storage import house as stored
 from storage import ids, runs, transitions
 from storage.database import Database
 from tests import copying, life, sandbox_server
-from tests.server import Server, Site, running, until
+from tests.patience import until
+from tests.server import Server, Site, running
 
 T = TypeVar("T")
 AD_HOC = {"agent_id": None, "instructions": "You review leases."}

@@ -13,8 +13,8 @@ from receiver import errors
 from tests.journeys import posting, registering, story
 from tests.journeys.conftest import Houses, Sites
 from tests.journeys.judging import judge
+from tests.patience import until
 from tests.receiver.cli import desk
-from tests.server import until
 
 T = TypeVar("T")
 

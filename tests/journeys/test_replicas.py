@@ -17,7 +17,8 @@ import pytest
 from tests.journeys import story
 from tests.journeys.conftest import Sites
 from tests.journeys.judging import judge
-from tests.server import Server, answers, until
+from tests.patience import until
+from tests.server import Server, answers
 
 pytestmark = pytest.mark.usefixtures("cluster")
 #: Leases that lapse soon after their worker.

@@ -18,7 +18,8 @@ from tests import copying, postgres
 from tests.journeys import story
 from tests.journeys.judging import judge
 from tests.journeys.test_one_call import AD_HOC
-from tests.server import Server, Site, until
+from tests.patience import until
+from tests.server import Server, Site
 
 #: Where a run stood when the copy was made, by the rule that kept it there, and by what is different about it.
 KEPT: Mapping[str, tuple[story.Rule, dict[str, Any]]] = {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.journeys import story
 from tests.journeys.judging import judge
-from tests.server import Site, until
+from tests.patience import until
+from tests.server import Site
 
 ENDED = ["completed", "failed", "cancelled"]
 

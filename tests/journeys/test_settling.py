@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.journeys import story
 from tests.journeys.judging import judge
-from tests.server import until
+from tests.patience import until
 
 
 def test_a_callback_that_arrives_during_a_settle_is_not_swallowed(slow_house: story.House, nonce: str) -> None:

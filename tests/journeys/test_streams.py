@@ -16,7 +16,8 @@ from receiver.sandbox import faults
 from tests import sandbox_server
 from tests.journeys import story
 from tests.journeys.conftest import Houses, Sites
-from tests.server import Server, Site, until
+from tests.patience import until
+from tests.server import Server, Site
 
 #: What the journal calls the upstream's stream.
 EVENTS = "events"

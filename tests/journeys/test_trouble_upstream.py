@@ -10,7 +10,7 @@ import pytest
 from tests.journeys import story
 from tests.journeys.conftest import Houses, Sites
 from tests.journeys.judging import judge
-from tests.server import until
+from tests.patience import until
 
 
 def test_while_the_upstream_is_down_runs_are_accepted_at_once(house: story.House, nonce: str) -> None:

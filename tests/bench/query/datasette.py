@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from tests import server
 from tests.bench.query import peer, store
+from tests.patience import until
 
 ROOT = Path(__file__).parent.parent.parent.parent
 PLACE = ROOT / ".bench" / "datasette"
@@ -30,7 +31,7 @@ def serving(path: Path) -> Iterator[int | None]:
     started = [str(PLACE / "bin" / "datasette"), "serve", str(path), "--port", str(port), *told]
     process = subprocess.Popen(started, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        server.until(lambda: server.listens(port), why="Datasette did not start")
+        until(lambda: server.listens(port), why="Datasette did not start")
         yield port
     finally:
         process.terminate()

@@ -17,6 +17,7 @@ from pathlib import Path
 from tests import server
 from tests.deploy import image
 from tests.deploy.check import tools
+from tests.patience import until
 
 #: Folders of the image that stand below ours; what is elsewhere is the machine's.
 _OWN = re.compile(r"(?<![\w./])/(opt|build|var/lib/runledger)\b")
@@ -106,7 +107,7 @@ def _serve(root: Path, final: image.Stage) -> None:
     health = [word.replace("8080", port) for word in final.health]
     command = [*_SEAL, *_USER, *entry, *final.listed("CMD"), "--port", port]
     with tools.started(command, root / "log", given, data) as process:
-        server.until(lambda: _is_well(health, given, data), why="the health check does not pass")
+        until(lambda: _is_well(health, given, data), why="the health check does not pass")
         _demand_read_only(root, given)
         tools.run([*_SEAL, *_USER, *entry, "migrate"], cwd=data, **given)
         process.send_signal(signal.SIGTERM)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests import server
 from tests.deploy.check import tools
+from tests.patience import until
 
 
 @dataclass(frozen=True)
@@ -42,5 +43,5 @@ def running(folder: Path, port: int | None = None, /, **settings: str) -> Iterat
     port, log = port or server.free_port(), folder / "server.log"
     given = _settings(folder) | settings
     with tools.started([tools.BIN / "runledger", "serve", "--port", str(port)], log, given, folder) as process:
-        server.until(lambda: server.answers(f"http://127.0.0.1:{port}"), why="the server did not start")
+        until(lambda: server.answers(f"http://127.0.0.1:{port}"), why="the server did not start")
         yield House(port, process, log)

@@ -14,6 +14,7 @@ from sqlalchemy import make_url
 from tests import postgres, server
 from tests.deploy.check import tools
 from tests.journeys import judging, story
+from tests.patience import until
 
 RUNS = 40
 #: Fewer than the two replicas hold: they take turns.
@@ -75,5 +76,5 @@ def _pooling(folder: Path, url: str) -> Iterator[str]:
     program = shutil.which("pgbouncer", path="/usr/sbin:/usr/bin") or "pgbouncer"
     command: list[str | Path] = [program, *user, file]
     with tools.started(command, below / "said.log", tools.environment(), below):
-        server.until(lambda: server.listens(port), why="PgBouncer does not listen")
+        until(lambda: server.listens(port), why="PgBouncer does not listen")
         yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/{direct.database}"

@@ -14,6 +14,7 @@ import httpx2 as httpx
 from tests import server
 from tests.deploy import files
 from tests.deploy.check import house, tools
+from tests.patience import until
 
 TOKEN = "a-token-that-nobody-may-read"
 #: Of this check alone: no administration, and no further port for redirects.
@@ -81,10 +82,10 @@ def running(folder: Path, **given: str) -> Iterator[httpx.Client]:
     command: list[str | Path] = ["caddy", "run", "--adapter", "caddyfile", "--config", path]
     authority = folder / "caddy" / "pki" / "authorities" / "local" / "root.crt"
     with tools.started(command, folder / "caddy.log", tools.environment(**own, **given), folder):
-        server.until(authority.exists, why="Caddy made no certificate")
+        until(authority.exists, why="Caddy made no certificate")
         context = ssl.create_default_context(cafile=str(authority))
         with httpx.Client(base_url=f"https://localhost:{port}", verify=context, timeout=20) as client:
-            server.until(lambda: _answers(client), why="Caddy does not answer")
+            until(lambda: _answers(client), why="Caddy does not answer")
             yield client
 
 

@@ -16,6 +16,7 @@ from receiver import tokens
 from storage import ids
 from tests import life, postgres, server
 from tests.deploy.check import house, proxy, tools
+from tests.patience import until
 
 KEY = "a-key-of-this-check-alone"
 CALLERS = 4
@@ -89,7 +90,7 @@ def _calling(client: httpx.Client, answers: Counter[int]) -> Iterator[None]:
 def _more(answers: Counter[int]) -> None:
     """Waits until so many more were acknowledged."""
     wanted = answers[200] + ANSWERS
-    server.until(lambda: answers[200] >= wanted, why=f"callbacks are not acknowledged: {dict(answers)}")
+    until(lambda: answers[200] >= wanted, why=f"callbacks are not acknowledged: {dict(answers)}")
 
 
 def _rows(url: str) -> int:

@@ -12,6 +12,7 @@ import yaml
 from tests import server
 from tests.deploy import files
 from tests.deploy.check import house, tools
+from tests.patience import until
 
 
 def rules(_folder: Path) -> str:
@@ -49,8 +50,8 @@ def scraping(folder: Path) -> str:
         ]
         with tools.started(command, folder / "prometheus.log", tools.environment(), folder):
             base = f"http://127.0.0.1:{port}/api/v1"
-            server.until(lambda: _result(base, "runledger_build_info"), why="Prometheus took no metrics")
-            server.until(lambda: _evaluated(base), why="not every alert was evaluated well")
+            until(lambda: _result(base, "runledger_build_info"), why="Prometheus took no metrics")
+            until(lambda: _evaluated(base), why="not every alert was evaluated well")
             samples = _result(base, 'count({__name__=~"runledger_.+"})')[0]["value"][1]
     return f"{samples} series"
 

@@ -18,6 +18,7 @@ from storage import database, ledger, transitions
 from storage import house as shared
 from storage.events import Event
 from tests import life
+from tests.patience import PATIENT
 
 SUBMISSION: Mapping[str, Any] = {"agentId": "agent_1", "prompt": "Review the lease."}
 
@@ -122,7 +123,7 @@ async def opened(store: database.Database, **changes: Any) -> AsyncIterator[Hous
 @asynccontextmanager
 async def inhabited(url: str) -> AsyncIterator[House]:
     """A house of its own with a run in each state that matters."""
-    async with database.Database(url, limits=database.Limits(ask_seconds=60)) as store:
+    async with database.Database(url, limits=PATIENT) as store:
         async for house in opened(store):
             await life.accepted(store)
             await life.running(store, "run_running")

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests import sandbox_server, server
+from tests import sandbox_server
+from tests.patience import until
 from tests.receiver.cli.desk import ROOT, Desk, process
 
 
@@ -44,7 +45,7 @@ class Scene:
         typed = [sys.executable, "-W", "error", "-m", "receiver", "backfill", *words]
         with subprocess.Popen(typed, cwd=self.folder, env=environment, stderr=subprocess.PIPE) as running:
             try:
-                server.until(lambda: any(each["route"] == route for each in self.sandbox.held()))
+                until(lambda: any(each["route"] == route for each in self.sandbox.held()))
                 running.send_signal(signal.SIGINT)
                 _, said = running.communicate(timeout=60)
             finally:

@@ -13,6 +13,7 @@ from typing import BinaryIO
 import httpx2 as httpx
 
 from tests import server
+from tests.patience import until
 from tests.receiver.cli.desk import ROOT, process
 
 
@@ -46,7 +47,7 @@ def test_serve_says_where_it_listens_and_ends_well_on_sigterm(tmp_path: Path) ->
     port = server.free_port()
     log = tmp_path / "log"
     with log.open("wb") as out, _served(tmp_path, port, out) as running:
-        server.until(lambda: b"listens on" in log.read_bytes() and _is_healthy(port))
+        until(lambda: b"listens on" in log.read_bytes() and _is_healthy(port))
         second = process("serve", "--port", "0", folder=tmp_path, CASEDEV_API_KEY="sk_case_x")
         taken = process("serve", "--port", str(port), folder=tmp_path, CASEDEV_API_KEY="sk_case_x")
         running.send_signal(signal.SIGTERM)

@@ -15,6 +15,7 @@ import httpx2 as httpx
 from receiver import access, clock
 from storage import database, migrations, transitions
 from tests import sandbox_server, server
+from tests.patience import until
 
 ROOT = Path(__file__).parent.parent.parent.parent
 
@@ -47,11 +48,11 @@ def test_who_waits_is_told_that_the_run_is_accepted_when_the_server_stops(tmp_pa
         sandbox.client() as api,
         _serve(tmp_path, port, sandbox.url) as running,
     ):
-        server.until(lambda: server.answers(f"http://127.0.0.1:{port}"))
+        until(lambda: server.answers(f"http://127.0.0.1:{port}"))
         asked = (port, key, sandbox_server.new_agent(api), answers)
         waiting = threading.Thread(target=_submit_and_wait, args=asked)
         waiting.start()
-        server.until(lambda: sandbox.calls("exec"))
+        until(lambda: sandbox.calls("exec"))
         told = time.monotonic()
         running.terminate()
         waiting.join(60)

@@ -12,6 +12,7 @@ from storage import filters, jobs, runs, states, transitions
 from storage.database import Database
 from storage.events import Event
 from tests import life, sandbox_server
+from tests.patience import until
 from tests.receiver.cli.desk import Desk, Screen
 from tests.sandbox_server import Sandbox
 
@@ -92,7 +93,7 @@ def test_a_running_run_is_followed_upstream_to_its_end(
     shown: list[Screen] = []
     following = threading.Thread(target=lambda: shown.append(desk.type("show", run.id, "--follow")))
     following.start()
-    sandbox_server.until(lambda: sandbox.calls("events"))
+    until(lambda: sandbox.calls("events"))
     sandbox.finish(upstream_id, "completed")
     desk.behind(lambda database: life.settle(database, run, life.result(states.COMPLETED)))
     following.join(60)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests import sandbox_server
+from tests.patience import until
 from tests.receiver.cli.desk import Desk
 from tests.server import free_port
 
@@ -174,7 +175,7 @@ def test_what_was_replayed_and_did_not_come_is_counted(
         upstream.patch(f"/webhooks/v1/endpoints/{known['upstreamId']}", json={"status": "disabled"})
         run = sandbox_server.new_run(upstream)
         upstream.post(f"/agent/v1/run/{run}/exec").raise_for_status()
-    sandbox_server.until(lambda: sandbox.run(run)["status"] == "completed")
+    until(lambda: sandbox.run(run)["status"] == "completed")
     screen = desk.type("webhooks", "resume", "--wait", "0", "--json")
     assert screen.code == 1
     assert (screen.object["missed"], screen.object["replayed"], screen.object["arrived"]) == (1, 1, 0)

@@ -11,6 +11,7 @@ import pytest
 
 from receiver.sandbox.faults import Faults
 from tests import sandbox_server
+from tests.patience import until
 from tests.sandbox_server import Sandbox
 
 
@@ -39,7 +40,7 @@ def test_a_lost_exec_has_started_the_run(sandbox: Sandbox, api: httpx.Client) ->
     with pytest.raises(httpx.TransportError):
         api.post(f"/agent/v1/run/{run}/exec")
     assert api.post(f"/agent/v1/run/{run}/exec").status_code == 409
-    sandbox_server.until(lambda: sandbox.run(run)["status"] == "completed")
+    until(lambda: sandbox.run(run)["status"] == "completed")
     assert sandbox.journal()["execs"] == {run: 1}
 
 
@@ -159,7 +160,7 @@ def test_a_delayed_call_does_its_work_later(sandbox: Sandbox, api: httpx.Client)
     with pytest.raises(httpx.ReadTimeout), sandbox.client(timeout=0.1) as hasty:
         sandbox_server.new_run(hasty, agentId=agent)
     assert sandbox.runs() == []
-    sandbox_server.until(sandbox.runs)
+    until(sandbox.runs)
 
 
 def test_details_may_be_incomplete_for_a_number_of_fetches(sandbox: Sandbox, api: httpx.Client) -> None:
@@ -180,7 +181,7 @@ def test_details_may_be_incomplete_for_a_time(sandbox: Sandbox, api: httpx.Clien
     sandbox.finish(run)
     assert api.get(f"/agent/v1/run/{run}/details").json()["usage"] is None
     sandbox.faults(incomplete_seconds=0.05)
-    sandbox_server.until(lambda: api.get(f"/agent/v1/run/{run}/details").json()["usage"])
+    until(lambda: api.get(f"/agent/v1/run/{run}/details").json()["usage"])
 
 
 def test_a_broken_run_stands_beside_healthy_ones(sandbox: Sandbox, api: httpx.Client) -> None:

@@ -11,6 +11,7 @@ import pytest
 from receiver.sandbox import addresses, answers
 from receiver.sandbox.faults import Faults
 from tests import sandbox_server
+from tests.patience import until
 from tests.receiver.sandbox import documented
 from tests.sandbox_server import Sandbox
 
@@ -152,7 +153,7 @@ def test_odd_texts_come_back_as_they_went(sandbox: Sandbox, api: httpx.Client, t
     body["callbackUrl"] = "http://127.0.0.1:9/closed"
     run = api.post("/agent/v1/run", content=json.dumps(body)).json()["id"]
     assert api.post(f"/agent/v1/run/{run}/exec").status_code == 200
-    sandbox_server.until(lambda: sandbox.sent("callback"))
+    until(lambda: sandbox.sent("callback"))
     shown = api.get(f"/agent/v1/run/{run}/details").json()
     assert (shown["prompt"], shown["guidance"], shown["model"]) == (text, text, text)
     assert api.get("/agent/v1/run").json()["runs"][0]["prompt"] == text[:200]

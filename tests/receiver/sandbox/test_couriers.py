@@ -12,6 +12,7 @@ import standardwebhooks
 
 from receiver.sandbox import signing
 from tests import sandbox_server
+from tests.patience import until
 from tests.receiver.sandbox.catcher import Catcher, Caught
 from tests.sandbox_server import Sandbox
 
@@ -32,7 +33,7 @@ def _endpoint(api: httpx.Client, receiver: Catcher, *filters: str) -> str:
 
 
 def _caught(receiver: Catcher, count: int = 1) -> list[Caught]:
-    return sandbox_server.until(lambda: receiver.caught[:] if len(receiver.caught) >= count else [])
+    return until(lambda: receiver.caught[:] if len(receiver.caught) >= count else [])
 
 
 def _standard(caught: Caught) -> dict[str, str]:
@@ -71,7 +72,7 @@ def test_the_states_that_call_back_are_a_switch(sandbox: Sandbox, api: httpx.Cli
     """Failed runs stay silent where only completed ones are told."""
     sandbox.faults(callback_states=["completed"], fail_prompts=["doomed"])
     silent = _started(api, receiver, prompt="doomed")
-    sandbox_server.until(lambda: sandbox.run(silent)["status"] == "failed")
+    until(lambda: sandbox.run(silent)["status"] == "failed")
     told = _started(api, receiver)
     assert [caught.json["runId"] for caught in _caught(receiver)] == [told]
 
@@ -112,7 +113,7 @@ def test_callbacks_may_be_lost(sandbox: Sandbox, api: httpx.Client, receiver: Ca
     """None arrives; the journal says that it was dropped."""
     sandbox.faults(callback_drop_rate=1)
     _started(api, receiver)
-    (sent,) = sandbox_server.until(lambda: sandbox.sent("callback"))
+    (sent,) = until(lambda: sandbox.sent("callback"))
     assert (sent["error"], sent["attempt"], receiver.caught) == ("dropped", 0, [])
 
 
@@ -120,7 +121,7 @@ def test_a_script_drops_the_callbacks_of_one_run(sandbox: Sandbox, api: httpx.Cl
     """By a piece of its prompt, whatever the number of copies."""
     sandbox.faults(script=[{"route": "callback", "prompt": "lost", "action": "drop"}], callback_duplicates=1)
     lost = _started(api, receiver, prompt="a lost one")
-    sandbox_server.until(lambda: len(sandbox.sent("callback")) == 2)
+    until(lambda: len(sandbox.sent("callback")) == 2)
     told = _started(api, receiver)
     assert {caught.json["runId"] for caught in _caught(receiver, 2)} == {told} != {lost}
 
@@ -129,7 +130,7 @@ def test_callbacks_may_be_late(sandbox: Sandbox, api: httpx.Client, receiver: Ca
     """The run has ended and nothing has come; later it comes."""
     sandbox.faults(callback_delay=0.4)
     run = _started(api, receiver)
-    sandbox_server.until(lambda: sandbox.run(run)["status"] == "completed")
+    until(lambda: sandbox.run(run)["status"] == "completed")
     assert receiver.caught == []
     _caught(receiver)
 
@@ -143,7 +144,7 @@ def test_callbacks_are_sent_once_unless_retries_are_set(
     _caught(receiver)
     sandbox.faults(callback_retries=3, retry_backoff=0.01)
     second = _started(api, receiver)
-    sandbox_server.until(lambda: 204 in [sent["status"] for sent in sandbox.sent("callback")])
+    until(lambda: 204 in [sent["status"] for sent in sandbox.sent("callback")])
     told = [(sent["run"], sent["attempt"], sent["status"]) for sent in sandbox.sent("callback")]
     assert told == [(first, 1, 503), (second, 1, 503), (second, 2, 204)]
 
@@ -151,7 +152,7 @@ def test_callbacks_are_sent_once_unless_retries_are_set(
 def test_a_dead_receiver_is_an_error_in_the_journal(sandbox: Sandbox, api: httpx.Client) -> None:
     """And no trouble for the run."""
     run = _started(api, callbackUrl="http://127.0.0.1:9/nobody")
-    sandbox_server.until(lambda: [sent for sent in sandbox.sent("callback") if sent["error"] == "ConnectError"])
+    until(lambda: [sent for sent in sandbox.sent("callback") if sent["error"] == "ConnectError"])
     assert sandbox.run(run)["status"] == "completed"
 
 
@@ -218,7 +219,7 @@ def test_filters_choose_the_events(sandbox: Sandbox, api: httpx.Client, receiver
     _endpoint(api, receiver, "agent.run.failed", "vault.*")
     sandbox.faults(fail_prompts=["doomed"])
     well = _started(api)
-    sandbox_server.until(lambda: sandbox.run(well)["status"] == "completed")
+    until(lambda: sandbox.run(well)["status"] == "completed")
     doomed = _started(api, prompt="doomed")
     assert [caught.json["data"]["runId"] for caught in _caught(receiver)] == [doomed]
 
@@ -273,7 +274,7 @@ def test_another_4xx_loses_the_event(sandbox: Sandbox, api: httpx.Client, receiv
     _caught(receiver)
     other = _started(api)
     _caught(receiver, 2)
-    sandbox_server.until(lambda: [sent["status"] for sent in sandbox.sent("event")] == [401, 204])
+    until(lambda: [sent["status"] for sent in sandbox.sent("event")] == [401, 204])
     assert [sent["run"] for sent in sandbox.sent("event")][1] == other
 
 
@@ -282,7 +283,7 @@ def test_events_may_be_late_or_lost(sandbox: Sandbox, api: httpx.Client, receive
     _endpoint(api, receiver)
     sandbox.faults(event_drop_rate=1)
     _started(api)
-    sandbox_server.until(lambda: [sent["error"] for sent in sandbox.sent("event")] == ["dropped"])
+    until(lambda: [sent["error"] for sent in sandbox.sent("event")] == ["dropped"])
     sandbox.faults(event_drop_rate=0, event_delay=0.3)
     late = _started(api)
     assert receiver.caught == []

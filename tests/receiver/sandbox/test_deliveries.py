@@ -9,6 +9,7 @@ import pytest
 import standardwebhooks
 
 from tests import sandbox_server
+from tests.patience import until
 from tests.receiver.sandbox.catcher import Catcher
 from tests.sandbox_server import Sandbox
 
@@ -36,7 +37,7 @@ def _ended(sandbox: Sandbox, api: httpx.Client) -> dict[str, Any]:
 
 def _settled(api: httpx.Client) -> dict[str, Any]:
     """The newest delivery, when it is no longer pending."""
-    sandbox_server.until(lambda: _listed(api, "?limit=1")[0]["status"] != "pending")
+    until(lambda: _listed(api, "?limit=1")[0]["status"] != "pending")
     return _listed(api, "?limit=1")[0]
 
 
@@ -75,7 +76,7 @@ def test_a_delivery_is_pending_until_its_last_attempt(
     (pending,) = _listed(api, "?status=pending")
     assert (pending["attempts"], pending["responseStatus"], pending["lastAttemptAt"]) == (0, None, None)
     sandbox.release()
-    sandbox_server.until(lambda: _listed(api, "?status=delivered"))
+    until(lambda: _listed(api, "?status=delivered"))
     receiver.statuses = [410]
     assert _ended(sandbox, api)["status"] == "failed"
 
@@ -101,7 +102,7 @@ def test_each_copy_of_an_event_is_a_delivery(
     """One event id, as many deliveries as there were copies."""
     sandbox.faults(event_duplicates=2)
     sandbox.finish(sandbox_server.new_run(api))
-    found = sandbox_server.until(lambda: _listed(api, "?status=delivered") if len(_listed(api)) == 3 else [])
+    found = until(lambda: _listed(api, "?status=delivered") if len(_listed(api)) == 3 else [])
     assert len({each["eventId"] for each in found}) == 1
 
 
@@ -112,7 +113,7 @@ def test_a_replay_sends_the_same_event_again(
     earlier = _ended(sandbox, api)
     rotated = api.post(f"/webhooks/v1/endpoints/{endpoint['id']}/rotate_secret").json()
     answer = api.post(f"{DELIVERIES}/{earlier['id']}/replay").raise_for_status().json()
-    sandbox_server.until(lambda: len(receiver.caught) == 2)
+    until(lambda: len(receiver.caught) == 2)
     first, again = receiver.caught
     assert again.body == first.body
     assert again.headers["case-webhook-id"] == answer["id"] != earlier["id"]
@@ -134,7 +135,7 @@ def test_a_replay_may_carry_other_data(
     """The envelope stays."""
     earlier = _ended(sandbox, api)
     api.post(f"{DELIVERIES}/{earlier['id']}/replay", json={"payload": {"runId": "run_x"}}).raise_for_status()
-    sandbox_server.until(lambda: len(receiver.caught) == 2)
+    until(lambda: len(receiver.caught) == 2)
     assert receiver.caught[1].json == {**receiver.caught[0].json, "data": {"runId": "run_x"}}
 
 
@@ -149,7 +150,7 @@ def test_what_a_disabled_endpoint_missed_can_be_replayed(
     assert api.post(f"{DELIVERIES}/{missed['id']}/replay").status_code == 409
     api.patch(address, json={"status": "active"})
     api.post(f"{DELIVERIES}/{missed['id']}/replay").raise_for_status()
-    sandbox_server.until(lambda: receiver.caught)
+    until(lambda: receiver.caught)
     assert receiver.caught[0].json["id"] == missed["eventId"]
 
 
@@ -171,7 +172,7 @@ def test_nothing_is_tried_again_once_the_endpoint_is_disabled(
     sandbox.finish(sandbox_server.new_run(api))
     api.patch(f"/webhooks/v1/endpoints/{endpoint['id']}", json={"status": "disabled"})
     sandbox.release()
-    (found,) = sandbox_server.until(lambda: _listed(api, "?status=failed"))
+    (found,) = until(lambda: _listed(api, "?status=failed"))
     assert (found["attempts"], receiver.caught) == (0, [])
 
 

@@ -10,6 +10,7 @@ import pytest
 import standardwebhooks
 
 from tests import sandbox_server
+from tests.patience import until
 from tests.receiver.sandbox import catcher
 from tests.sandbox_server import Sandbox
 
@@ -26,7 +27,7 @@ def _made(api: httpx.Client, url: str = ADDRESS, **fields: Any) -> dict[str, Any
 def _ended(sandbox: Sandbox, api: httpx.Client, receiver: catcher.Catcher, count: int = 1) -> catcher.Caught:
     """The event of a run that has just ended, the `count`th that the receiver got."""
     sandbox.finish(sandbox_server.new_run(api))
-    return sandbox_server.until(lambda: receiver.caught[:] if len(receiver.caught) >= count else [])[-1]
+    return until(lambda: receiver.caught[:] if len(receiver.caught) >= count else [])[-1]
 
 
 def _verified_by(secret: str, caught: catcher.Caught) -> bool:
@@ -230,7 +231,7 @@ def test_an_endpoint_that_keeps_failing_is_disabled(
     made = f"{ENDPOINTS}/{_made(api, receiver.url)['id']}"
     for failures in (1, 0, 1, 2):
         sandbox.finish(sandbox_server.new_run(api))
-        sandbox_server.until(functools.partial(_has_failed, api, made, failures))
+        until(functools.partial(_has_failed, api, made, failures))
     assert api.get(made).json()["status"] == "auto_disabled"
     assert api.get(f"{ENDPOINTS}?status=auto_disabled").json()["endpoints"] == [api.get(made).json()]
     sandbox.finish(sandbox_server.new_run(api))
@@ -250,7 +251,7 @@ def test_a_scope_lets_through_what_is_within_it(
     bound = sandbox_server.new_agent(api, vaultIds=["vault_1", "vault_2"])
     within = sandbox_server.new_run(api, agentId=bound)
     sandbox.finish(within)
-    sandbox_server.until(lambda: receiver.caught)
+    until(lambda: receiver.caught)
     assert [sent["run"] for sent in sandbox.sent("event")] == [within]
 
 
@@ -263,7 +264,7 @@ def test_events_may_come_in_the_wrong_order(
     runs = [sandbox_server.new_run(api) for _ in range(4)]
     for count, run in enumerate(runs, 1):
         sandbox.finish(run)
-        sandbox_server.until(functools.partial(_has_caught, receiver, count - count % 2))
+        until(functools.partial(_has_caught, receiver, count - count % 2))
     first, second, third, fourth = runs
     assert [caught.json["data"]["runId"] for caught in receiver.caught] == [second, first, fourth, third]
 

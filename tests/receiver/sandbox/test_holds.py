@@ -16,6 +16,7 @@ import pytest
 
 from receiver.sandbox import holds, rules
 from tests import sandbox_server
+from tests.patience import until
 from tests.receiver.sandbox.catcher import Catcher
 from tests.sandbox_server import Sandbox
 
@@ -28,7 +29,7 @@ def aside() -> Iterator[concurrent.futures.ThreadPoolExecutor]:
 
 
 def _held(sandbox: Sandbox, count: int = 1) -> list[dict[str, Any]]:
-    return sandbox_server.until(lambda: found if len(found := sandbox.held()) == count else [])
+    return until(lambda: found if len(found := sandbox.held()) == count else [])
 
 
 def _ask_and_hang_up(sandbox: Sandbox, agent: str) -> None:
@@ -91,10 +92,10 @@ def test_a_held_call_outlasts_its_client(sandbox: Sandbox, api: httpx.Client) ->
     agent = sandbox_server.new_agent(api)
     sandbox.faults(script=[{"route": "create", "action": "hold"}])
     _ask_and_hang_up(sandbox, agent)
-    sandbox_server.until(lambda: [held for held in sandbox.held() if held["abandoned"]])
+    until(lambda: [held for held in sandbox.held() if held["abandoned"]])
     assert sandbox.runs() == []
     sandbox.release()
-    sandbox_server.until(sandbox.runs)
+    until(sandbox.runs)
 
 
 def test_a_held_answer_ends_with_its_client(sandbox: Sandbox, api: httpx.Client) -> None:
@@ -102,7 +103,7 @@ def test_a_held_answer_ends_with_its_client(sandbox: Sandbox, api: httpx.Client)
     agent = sandbox_server.new_agent(api)
     sandbox.faults(script=[{"route": "create", "action": "hold_answer"}])
     _ask_and_hang_up(sandbox, agent)
-    sandbox_server.until(lambda: not sandbox.held())
+    until(lambda: not sandbox.held())
     assert len(sandbox.runs()) == 1
 
 
@@ -118,7 +119,7 @@ def test_what_is_sent_can_be_held(sandbox: Sandbox, api: httpx.Client, receiver:
     (held,) = _held(sandbox)
     assert (held["route"], held["run"], receiver.caught) == (kind, run, [])
     sandbox.release()
-    sandbox_server.until(lambda: receiver.caught)
+    until(lambda: receiver.caught)
 
 
 @pytest.mark.parametrize("action", ["hold", "hold_answer"])

@@ -8,6 +8,7 @@ import httpx2 as httpx
 import pytest
 
 from tests import sandbox_server
+from tests.patience import until
 from tests.receiver.sandbox import documented
 from tests.sandbox_server import Sandbox
 
@@ -52,7 +53,7 @@ def _walk(api: httpx.Client, sandbox: Sandbox) -> dict[tuple[str, str], list[htt
 
 
 def _await_end(sandbox: Sandbox, run: str) -> None:
-    sandbox_server.until(lambda: sandbox.run(run)["completedAt"])
+    until(lambda: sandbox.run(run)["completedAt"])
 
 
 def _look(call: Any, run: str) -> None:
@@ -169,7 +170,7 @@ def test_an_ephemeral_agent_goes_with_its_run(sandbox: Sandbox, api: httpx.Clien
     """/execute makes an agent that is never listed and is gone when the run has ended."""
     made = api.post("/agent/v1/execute", json={"prompt": "Say hello."}).json()
     assert api.get("/agent/v1/agents").json()["agents"] == []
-    sandbox_server.until(lambda: sandbox.run(made["runId"])["status"] == "completed")
+    until(lambda: sandbox.run(made["runId"])["status"] == "completed")
     assert api.get(f"/agent/v1/agents/{made['agentId']}").status_code == 404
 
 

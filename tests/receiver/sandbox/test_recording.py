@@ -10,6 +10,7 @@ import httpx2 as httpx
 import pytest
 
 from tests import sandbox_server
+from tests.patience import until
 from tests.receiver.sandbox.catcher import Catcher
 
 
@@ -23,7 +24,7 @@ def test_every_exchange_is_a_line(receiver: Catcher) -> None:
     with sandbox_server.running(record=record) as sandbox, sandbox.client() as api:
         run = sandbox_server.new_run(api, callbackUrl=receiver.url)
         sandbox.finish(run)
-        sandbox_server.until(lambda: len(_lines(record)) == 3)
+        until(lambda: len(_lines(record)) == 3)
     agent, create, callback = _lines(record)
     assert (agent["request"]["method"], agent["request"]["url"]) == ("POST", "/agent/v1/agents")
     assert json.loads(create["request"]["body"])["prompt"] == "Review the lease."
@@ -55,7 +56,7 @@ def test_what_was_not_answered_has_no_answer() -> None:
         with pytest.raises(httpx.TransportError):
             api.get(f"/agent/v1/run/{run}/status")
         sandbox.finish(run)
-        sandbox_server.until(lambda: len(_lines(record)) == 4)
+        until(lambda: len(_lines(record)) == 4)
     *_, cut, callback = _lines(record)
     assert (cut["kind"], cut["answer"]) == ("call", None)
     assert (callback["answer"], callback["error"]) == (None, "ConnectError")

@@ -11,7 +11,8 @@ import pytest
 
 from receiver.sandbox import faults
 from tests import sandbox_server
-from tests.sandbox_server import Sandbox, until
+from tests.patience import until
+from tests.sandbox_server import Sandbox
 
 NEVER = 300.0
 

@@ -14,6 +14,7 @@ from receiver.sandbox import faults
 from receiver.upstream import client, routes, streams
 from storage.events import Event
 from tests import sandbox_server
+from tests.patience import until
 from tests.sandbox_server import KEY, Sandbox
 
 pytestmark = pytest.mark.anyio
@@ -123,7 +124,7 @@ async def test_a_stream_that_stays_open_is_left_at_the_end_of_the_run(
 ) -> None:
     sandbox.faults(stream_stays_open=True)
     assert (await reader.read(run))[-1].type == "run.completed"
-    sandbox_server.until(lambda: sandbox.calls("events")[-1]["is_over"])
+    until(lambda: sandbox.calls("events")[-1]["is_over"])
 
 
 async def test_junk_is_passed_over_and_counted(sandbox: Sandbox, reader: Reader, run: str) -> None:
