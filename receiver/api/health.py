@@ -82,10 +82,10 @@ async def get_metrics(call: Plain) -> endpoint.Answer:
 
 async def get_description(call: Plain) -> endpoint.Answer:
     """The OpenAPI description of this interface, which says where it is mounted."""
-    root = call.address("")
+    text, root = await asyncio.to_thread(call.describe), call.address("")
     if not root:
-        return endpoint.Answer(200, call.description)
-    described = json.loads(call.description) | {"servers": [{"url": root}]}
+        return endpoint.Answer(200, text)
+    described = json.loads(text) | {"servers": [{"url": root}]}
     return endpoint.Answer(200, json.dumps(described, indent=1).encode())
 
 

@@ -74,7 +74,7 @@ async def raw(
         query=query,
         body=body,
         parameters=(),
-        description=b"",
+        describe=bytes,
     )
     return await handler(call)
 

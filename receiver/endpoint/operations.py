@@ -75,7 +75,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[Q, B]):
-    """One checked request. `now` is when it came in; `ids` are the parts of the path."""
+    """One checked request. `now` is when it came in; `ids` are the parts of the path.
+
+    `describe` gives the OpenAPI description of all operations; the first time takes a while.
+    """
 
     context: Context
     request: Request
@@ -85,7 +88,7 @@ class Call(Generic[Q, B]):
     query: Q
     body: B
     parameters: Sequence[tuple[str, str]]
-    description: bytes
+    describe: Callable[[], bytes]
 
     @property
     def database(self) -> database.Database:

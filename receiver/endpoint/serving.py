@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -24,10 +24,14 @@ from storage import errors as storage_errors
 
 def routes(operations: Sequence[Operation], context: Context) -> list[Route]:
     """The routes of all operations, one for each path. Those without a handler are described only."""
-    described = json.dumps(description.openapi(operations, context.version), indent=1).encode()
+
+    @functools.cache
+    def describe() -> bytes:
+        return json.dumps(description.openapi(operations, context.version), indent=1).encode()
+
     served = sorted((each for each in operations if each.handler is not None), key=lambda each: each.path)
     return [
-        Route(path, Endpoint(list(members), context, described), name=path)
+        Route(path, Endpoint(list(members), context, describe), name=path)
         for path, members in groupby(served, key=lambda each: each.path)
     ]
 
@@ -35,14 +39,14 @@ def routes(operations: Sequence[Operation], context: Context) -> list[Route]:
 class Endpoint:
     """Answers for one path. Raises what `problems` knows; who logs finds the template as `scope["route"].path`."""
 
-    def __init__(self, operations: Sequence[Operation], context: Context, described: bytes) -> None:
+    def __init__(self, operations: Sequence[Operation], context: Context, describe: Callable[[], bytes]) -> None:
         self.path = operations[0].path
         self._operations = {each.method: each for each in operations}
         if "GET" in self._operations:
             self._operations["HEAD"] = self._operations["GET"]
         self._allowed = (*self._operations, "OPTIONS")
         self._context = context
-        self._described = described
+        self._describe = describe
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self
@@ -100,7 +104,7 @@ class Endpoint:
             query=reading.query(operation.query, found),
             body=await self._body(operation, request),
             parameters=found,
-            description=self._described,
+            describe=self._describe,
         )
 
     async def _caller(self, operation: Operation, request: Request) -> access.Caller:
