@@ -12,10 +12,8 @@ async def watch(context: Context, claim: jobs.Claim, run: runs.Run, upstream_id:
     """Registers our callback address. Where the upstream will not have it the sweep is the road."""
     url = context.callback_url(run.id)
     watched = url is not None and await _register(context, run, upstream_id, url)
-    if watched and await _may_have_ended(context, upstream_id):
-        await context.database.write(transitions.watching_late, claim, context.clock())
-    else:
-        await context.database.write(transitions.watching, claim, watched)
+    fetch_at = context.clock() if watched and await _may_have_ended(context, upstream_id) else None
+    await context.database.write(transitions.watching, claim, watched, fetch_at)
 
 
 async def _register(context: Context, run: runs.Run, upstream_id: str, url: str) -> bool:
@@ -34,6 +32,8 @@ async def _may_have_ended(context: Context, upstream_id: str) -> bool:
     """Whether the run may have ended before the watcher was there, which then hears of nothing."""
     try:
         shown = await context.upstream.status(upstream_id)
-    except errors.UpstreamError:
+    except errors.UpstreamError as failure:
+        if failing.concerns_all(failure):
+            raise
         return True  # who fetches the details has a back-off of its own
     return shown.status in states.TERMINAL

@@ -12,7 +12,6 @@ from storage.transitions.adoption import (
     introduce,
     introduce_ended,
     watching,
-    watching_late,
 )
 from storage.transitions.backfilling import Turned, turn
 from storage.transitions.beating import Outlook, beat, outlook
@@ -121,6 +120,5 @@ __all__ = [
     "turn",
     "uncalled",
     "watching",
-    "watching_late",
     "withdraw_request",
 ]

@@ -151,14 +151,14 @@ def _entries(run: runs.Run, shown: Acquaintance, now: datetime) -> list[ledger.E
     ]
 
 
-def watching(connection: Connection, claim: jobs.Claim, watched: bool) -> None:
-    """The upstream took our callback address for the run, or would not."""
+def watching(connection: Connection, claim: jobs.Claim, watched: bool, fetch_at: datetime | None) -> None:
+    """The upstream took our callback address for the run, or would not.
+
+    With `fetch_at` it is fetched then, since it may have ended before it was watched.
+    """
+    if fetch_at is not None:
+        road = claim.road or states.Road.REQUEST
+        jobs.wish(connection, [jobs.Wish(states.Kind.SETTLE, claim.run_id, fetch_at, road)])
     if watched:
         runs.change(connection, RUNS.c.id == claim.run_id, {"watched": True})
     jobs.done(connection, claim)
-
-
-def watching_late(connection: Connection, claim: jobs.Claim, now: datetime) -> None:
-    """The upstream took our callback address for a run that may have ended just before: it is fetched at once."""
-    watching(connection, claim, True)
-    jobs.wish(connection, [jobs.Wish(states.Kind.SETTLE, claim.run_id, now, states.Road.REQUEST)])

@@ -22,6 +22,8 @@ POINTS = {
     "after commit called": 1,
     "before request POST /agent/v1/run/{id}/watch": 1,
     "after request POST /agent/v1/run/{id}/watch": 1,
+    "before request GET /agent/v1/run/{id}/status": 1,
+    "after request GET /agent/v1/run/{id}/status": 1,
     "before commit watching": 1,
     "after commit watching": 1,
 }

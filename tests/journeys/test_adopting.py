@@ -14,7 +14,7 @@ def test_a_queued_run_is_watched_and_left_to_whoever_executes_it(house: story.Ho
     upstream_id = house.elsewhere(nonce)
     run = house.adopt(upstream_id)
     assert house.until_run(run, "queued")["origin"] == "adopted"
-    until(lambda: house.named(nonce)[0]["watchers"])
+    house.until_shown(run, lambda shown: shown["watched"])
     assert house.named(nonce)[0]["status"] == "queued"
     assert not house.calls("exec", nonce)
     house.execute(upstream_id)
@@ -27,7 +27,7 @@ def test_a_running_run_is_followed_to_its_end(slow_house: story.House, nonce: st
     slow_house.execute(upstream_id)
     run = slow_house.adopt(upstream_id)
     slow_house.until_run(run, "running")
-    until(lambda: slow_house.named(nonce)[0]["watchers"])
+    slow_house.until_shown(run, lambda shown: shown["watched"])
     slow_house.sandbox.finish(upstream_id)
     judge(slow_house, nonce, settled_by="watcher")
 
@@ -41,6 +41,18 @@ def test_an_end_just_before_the_watcher_is_registered_is_not_missed(slow_house: 
     slow_house.sandbox.finish(upstream_id)
     slow_house.release("details")
     judge(slow_house, nonce, settled_by="request")
+
+
+def test_a_spent_limit_while_a_watcher_is_registered_is_waited_out(slow_house: story.House, nonce: str) -> None:
+    upstream_id = slow_house.elsewhere(nonce)
+    slow_house.execute(upstream_id)
+    slow_house.script({"route": "status", "prompt": nonce, "action": "status:429"})
+    run = slow_house.adopt(upstream_id)
+    until(lambda: any("429" in reason for reason in slow_house.ready()[1]), why="the limit was not told")
+    slow_house.script()
+    slow_house.until_shown(run, lambda shown: shown["watched"])
+    slow_house.sandbox.finish(upstream_id)
+    judge(slow_house, nonce, settled_by="watcher")
 
 
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])

@@ -132,7 +132,7 @@ def run(place: server.Site, count: int, requests: int, *, peers: bool) -> dict[s
         migrations.upgrade(connection)
         held = connection.execute(text("SELECT count(*) FROM runs")).scalar_one()
     if held not in (0, count):
-        sys.exit(f"{place.folder} holds {held:,} runs: ask it with --rows {held}, or name another folder")
+        sys.exit(f"{place.folder} holds {held:,} runs: name another folder, or --rows {held} if it is whole")
     if not held:
         store.told(engine, count)
     engine.dispose()

@@ -111,21 +111,21 @@ async def test_a_running_run_is_told_as_started_by_adoption(database: Database) 
 async def test_the_job_goes_on_to_the_watcher(database: Database) -> None:
     run, claim = await introduced(database)
     before = await life.open_jobs(database, run.id)
-    await database.write(transitions.watching, claim, True)
+    await database.write(transitions.watching, claim, True, None)
     run = await life.found(database, run.id)
     assert (before, await life.open_jobs(database, run.id), run.watched) == (["adopt"], [], True)
 
 
 async def test_a_run_that_may_have_ended_before_its_watcher_is_fetched(database: Database) -> None:
     run, claim = await introduced(database)
-    await database.write(transitions.watching_late, claim, life.at(2))
+    await database.write(transitions.watching, claim, True, life.at(2))
     run = await life.found(database, run.id)
     assert (run.watched, await life.open_jobs(database, run.id)) == (True, ["settle"])
 
 
 async def test_a_run_that_nobody_may_watch_is_ours_all_the_same(database: Database) -> None:
     run, claim = await introduced(database)
-    await database.write(transitions.watching, claim, False)
+    await database.write(transitions.watching, claim, False, None)
     assert ((await life.found(database, run.id)).watched, await life.open_jobs(database, run.id)) == (False, [])
 
 
