@@ -34,7 +34,7 @@ def test_while_the_way_to_the_upstream_is_broken_runs_are_accepted_and_wait(
         for name, value in ROUGH[how].items():
             setattr(far.upstream_way, name, value)
         far.upstream_way.reset()
-        until(lambda: "the upstream is not asked now" in " ".join(far.ready()[1]), why="the trouble was not told")
+        far.until_troubled()
         accepted = load.submitted
         until(lambda: load.submitted > accepted + 2)
         far.calm()

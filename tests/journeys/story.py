@@ -25,6 +25,8 @@ Rule = Mapping[str, object]
 
 #: A secret that is still listed, as during a rotation.
 FORMER_SECRET = "whsec_" + base64.b64encode(b"the key of the secret before this").decode()
+#: What the readiness says while the upstream is in trouble.
+AWAY = "the upstream is not asked now"
 #: Long enough that within a journey nothing comes of it.
 NEVER = 300.0
 #: A good day of the shared house: watchers are called, platform events are switched off.
@@ -136,10 +138,13 @@ class House:
         answer = self.api.get("/readyz")
         return answer.status_code, answer.json().get("reasons", [])
 
-    def until_troubled(self) -> list[str]:
-        """Waits until the house is not ready; the reasons that it gives."""
-        until(lambda: self.ready()[0] == 503, why="the trouble was not told")
-        return self.ready()[1]
+    def is_troubled(self, because: str = AWAY) -> bool:
+        """Whether the readiness gives a reason of these words. A heartbeat that is late is another one."""
+        return any(because in reason for reason in self.ready()[1])
+
+    def until_troubled(self, because: str = AWAY) -> None:
+        """Waits until the readiness gives a reason of these words."""
+        until(lambda: self.is_troubled(because), why="the trouble was not told")
 
     def told(self, run: Row) -> list[str]:
         """The kinds of what the ledger says of a run, in order."""

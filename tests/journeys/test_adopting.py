@@ -48,7 +48,7 @@ def test_a_spent_limit_while_a_watcher_is_registered_is_waited_out(slow_house: s
     slow_house.execute(upstream_id)
     slow_house.script({"route": "status", "prompt": nonce, "action": "status:429"})
     run = slow_house.adopt(upstream_id)
-    until(lambda: any("429" in reason for reason in slow_house.ready()[1]), why="the limit was not told")
+    slow_house.until_troubled("429")
     slow_house.script()
     slow_house.until_shown(run, lambda shown: shown["watched"])
     slow_house.sandbox.finish(upstream_id)
