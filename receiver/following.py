@@ -22,8 +22,6 @@ FOLLOWERS = 512
 PACE = 0.1
 #: What each event is called; its data tells the kind.
 TYPE = "change"
-#: The comment that says that nothing else can be told.
-HEARTBEAT = "heartbeat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +146,7 @@ class Follower:
                 heard = await self._looking(self._store, self._number, self._question)
             except storage_errors.Busy:  # others ask too much: who follows already waits
                 if loop.time() >= until:
-                    return [HEARTBEAT]
+                    return [events.HEARTBEAT]
                 await self._wait(commit, until - loop.time())
                 continue
             look = heard.look
@@ -165,7 +163,11 @@ class Follower:
         """How far it has come without finding anything, or a comment."""
         if look.number != self._told:
             return events.place(look.number)
-        return HEARTBEAT if look.waits_for is None else f"the words of run {look.waits_for} are not indexed yet"
+        return (
+            events.HEARTBEAT
+            if look.waits_for is None
+            else f"the words of run {look.waits_for} are not indexed yet"
+        )
 
     async def _wait(self, commit: asyncio.Future[None], left: float) -> None:
         """Until there may be something new. Whoever waits in vain looks at the same moments as everybody else."""

@@ -14,6 +14,8 @@ from storage.tables import RUN_EVENTS
 #: Events of one run that are kept at most, and the characters of their data.
 MOST = 50_000
 MOST_DATA = 64 << 20
+#: The comment that whoever listens hears where nothing happened for a while.
+HEARTBEAT = "heartbeat"
 
 
 @dataclass(frozen=True, slots=True)

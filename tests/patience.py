@@ -13,9 +13,9 @@ T = TypeVar("T")
 PATIENT = Limits(ask_seconds=60, queue_seconds=60)
 
 
-def until(look: Callable[[], T], seconds: float = 60.0, why: str = "it did not come true in time") -> T:
-    """Looks until what it sees is true, and answers that. Fails with `why` after `seconds`."""
-    deadline, pause = time.monotonic() + seconds, 0.01
+def until(look: Callable[[], T], why: str = "it did not come true in time") -> T:
+    """Looks until what it sees is true, and answers that. Fails with `why` after a minute."""
+    deadline, pause = time.monotonic() + 60.0, 0.01
     while True:
         seen = look()
         if seen:

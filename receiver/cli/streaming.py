@@ -18,7 +18,7 @@ from receiver.api import runs
 from receiver.cli import asking, figures, opening, tables
 from receiver.upstream import client
 from storage import database, states
-from storage.events import Event
+from storage.events import HEARTBEAT, Event
 
 #: Seconds between two looks whether the server has stored the result, and how long it has for that.
 LOOK, PATIENCE = 0.25, 15.0
@@ -86,7 +86,7 @@ async def _settled(store: database.Database, run_id: str) -> shapes.FullRun:
 def _show(each: Event | str, as_json: bool, *, is_live: bool) -> None:
     """An event in a line: with the time, or where it is long past with its number."""
     if isinstance(each, str):
-        if each != live.HEARTBEAT:
+        if each != HEARTBEAT:
             print(f"runledger: {each}", file=sys.stderr)
     elif as_json:
         # JSON as it came, whose lines end between its parts only.

@@ -3,7 +3,7 @@
 Everything is bounded: channels, listeners, and the events and characters of each ring.
 """
 
-from receiver.live.channels import HEARTBEAT, Bounds, Listening
+from receiver.live.channels import Bounds, Listening
 from receiver.live.hub import TRIES, Hub
 
-__all__ = ["HEARTBEAT", "TRIES", "Bounds", "Hub", "Listening"]
+__all__ = ["TRIES", "Bounds", "Hub", "Listening"]

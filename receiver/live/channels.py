@@ -16,9 +16,6 @@ from itertools import takewhile
 from receiver import errors
 from storage import events
 
-#: What a listener hears where nothing happened for a while: a comment in the stream.
-HEARTBEAT = "heartbeat"
-
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
@@ -103,7 +100,7 @@ class Channel:
 
 
 class Listening:
-    """What one listener hears: events, and HEARTBEAT where there is none for a while; `aclose` lets go of it."""
+    """What one listener hears: events, or HEARTBEAT where there is none for a while; `aclose` lets go of it."""
 
     def __init__(self, channel: Channel, seen: int, heartbeat: float, leave: Callable[[Channel], None]) -> None:
         self._channel = channel
@@ -129,7 +126,7 @@ class Listening:
             try:
                 await asyncio.wait_for(news.wait(), self._heartbeat)
             except TimeoutError:
-                return HEARTBEAT
+                return events.HEARTBEAT
         event = self._batch.popleft()
         self._seen = event.id
         return event

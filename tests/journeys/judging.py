@@ -13,8 +13,6 @@ from tests.patience import until
 
 ENDS = ("run.completed", "run.failed", "run.cancelled", "run.refused")
 LIFE = ("run.accepted", "run.created", "run.started", *ENDS)
-#: How long a journey may take to its end, in seconds.
-PATIENCE = 60.0
 
 
 def judge(
@@ -32,7 +30,7 @@ def judge(
     `execs` is the number of successful execs over all upstream runs, `records` that of submissions. With None
     for status or execs any will do that the upstream agrees with.
     """
-    until(lambda: _are_settled(house, nonce, records), PATIENCE, "not all records of the nonce were settled")
+    until(lambda: _are_settled(house, nonce, records), why="not all records of the nonce were settled")
     found = _records(house, nonce)
     assert status is None or [run["status"] for run in found] == [status] * records
     assert settled_by is None or {run["settled_by"] for run in found} == {settled_by}
@@ -62,11 +60,11 @@ def _judge_work(house: House, found: list[Row]) -> None:
     left = f"""SELECT * FROM jobs JOIN runs ON runs.id = jobs.run_id WHERE run_id IN ({marks}) AND NOT (
         kind = 'settle' AND last_error IS NULL AND runs.upstream_id IS NOT NULL
         AND (runs.output IS NULL OR runs.cost_micros IS NULL))"""
-    until(lambda: not house.server.rows(left, *ids), PATIENCE, "work was left in the jobs table")
+    until(lambda: not house.server.rows(left, *ids), why="work was left in the jobs table")
 
 
 def _judge_upstream(house: House, nonce: str, found: list[Row], execs: int | None, left_queued: int) -> None:
-    until(lambda: _queued(house, nonce) <= left_queued, PATIENCE, "an upstream run was left queued")
+    until(lambda: _queued(house, nonce) <= left_queued, why="an upstream run was left queued")
     assert _queued(house, nonce) == left_queued
     shown = {run["id"]: run for run in house.named(nonce)}
     assert execs is None or sum(run["execCount"] for run in shown.values()) == execs

@@ -67,17 +67,15 @@ class House:
         """The record as it stands."""
         return self._record(self.api.get(f"/v1/runs/{run['id']}"), 200)
 
-    def until_run(self, run: Row, *status: str, seconds: float = 60.0) -> Row:
+    def until_run(self, run: Row, *status: str) -> Row:
         """The record once it is in one of these states."""
 
         why = f"the run did not become {' or '.join(status)}"
-        return self.until_shown(run, lambda shown: shown["status"] in status, seconds, why)
+        return self.until_shown(run, lambda shown: shown["status"] in status, why)
 
-    def until_shown(
-        self, run: Row, holds: Callable[[Row], object], seconds: float = 60.0, why: str = "it was never shown so"
-    ) -> Row:
+    def until_shown(self, run: Row, holds: Callable[[Row], object], why: str = "it was never shown so") -> Row:
         """The record once something holds for it."""
-        until(lambda: holds(self.run(run)), seconds, why)
+        until(lambda: holds(self.run(run)), why)
         return self.run(run)
 
     def _record(self, response: httpx.Response, *expected: int) -> Row:
@@ -139,12 +137,18 @@ class House:
         return answer.status_code, answer.json().get("reasons", [])
 
     def is_troubled(self, because: str = AWAY) -> bool:
-        """Whether the readiness gives a reason of these words. A heartbeat that is late is another one."""
-        return any(because in reason for reason in self.ready()[1])
+        """Whether it is not ready for a reason of these words. A heartbeat that is late is another one."""
+        status, reasons = self.ready()
+        return status == 503 and any(because in reason for reason in reasons)
 
     def until_troubled(self, because: str = AWAY) -> None:
-        """Waits until the readiness gives a reason of these words."""
+        """Waits until it is not ready for a reason of these words."""
         until(lambda: self.is_troubled(because), why="the trouble was not told")
+
+    def judge_calm(self) -> None:
+        """Nothing is wrong upstream, and the house is ready, were its heartbeat late."""
+        assert not self.is_troubled()
+        until(lambda: self.ready() == (200, []), why="it is not ready")
 
     def told(self, run: Row) -> list[str]:
         """The kinds of what the ledger says of a run, in order."""

@@ -99,7 +99,7 @@ def test_a_storm_of_404_loses_and_refuses_nothing(house: story.House, nonce: str
     run = house.submit(nonce)
     until(lambda: len(house.calls("status", nonce)) >= 3)
     assert house.run(run)["status"] == "queued"
-    assert not house.is_troubled()
+    house.judge_calm()
     house.sandbox.faults(not_found=[])
     judge(house, nonce)
 

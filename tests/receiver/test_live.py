@@ -12,7 +12,7 @@ import pytest
 from receiver import backoff, errors, live, telemetry
 from receiver.sandbox import faults
 from receiver.upstream import client
-from storage.events import Event
+from storage.events import HEARTBEAT, Event
 from tests import sandbox_server
 from tests.sandbox_server import KEY, Sandbox
 
@@ -168,7 +168,7 @@ async def test_a_listener_who_takes_nothing_does_not_hold_the_stream_for_ever(sa
 async def test_where_nothing_happens_there_are_heartbeats(sandbox: Sandbox) -> None:
     async with staged(sandbox, stream_heartbeat=0.01) as stage:
         listening = await stage.hub.listen(stage.run, 0)
-        while await anext(listening) != live.HEARTBEAT:
+        while await anext(listening) != HEARTBEAT:
             pass
         await stage.finish()
         assert (await rest(listening))[-1].type == "run.completed"
