@@ -317,6 +317,7 @@ async def _upstream(made: _House, connections: int) -> AsyncIterator[client.Clie
         lambda call: made.told.called(call.route, call.status, call.seconds, call.limits, seams.clock()),
         timeout=seams.timing.call,
         connections=connections,
+        clock=seams.clock,
     )
     try:
         yield opened

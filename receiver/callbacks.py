@@ -252,7 +252,8 @@ async def _parsed(read: Callable[[bytes], R], body: bytes) -> R:
 
 def _event_key(event: hints.Event, headers: Mapping[str, str]) -> str:
     """The envelope's id, whatever the delivery's; only an envelope without one is known by its delivery."""
-    return deliveries.event_key(event.id) if event.id else f"delivery:{headers.get(signatures.ID_HEADER, '')}"
+    delivery_id = headers.get(signatures.ID_HEADER, "")
+    return deliveries.event_key(event.id) if event.id else deliveries.nameless_key(delivery_id)
 
 
 def _short(event_id: str | None) -> str | None:

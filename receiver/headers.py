@@ -5,6 +5,9 @@ from __future__ import annotations
 import email.utils
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC
+
+from storage import bounds
 
 LONGEST_WAIT = 3600.0  # seconds; a longer wish is bounded to it
 _LONGEST_WINDOW = 300.0
@@ -19,13 +22,13 @@ _SECONDS = re.compile(r"[0-9]{1,32}(?:\.[0-9]{1,9})?")
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds from 0 to 3600 that `Retry-After` asks for, given as seconds or as an HTTP date (RFC 9110, 10.2.3).
 
-    A date counts from the answer's own `Date`, else from `now` (Unix seconds). None for a date that has passed,
-    for junk, and where the header is missing.
+    A date counts from the answer's own `Date`, else from `now` (Unix seconds). None for a date that has passed, for
+    one that is more than a year ahead, for junk, and where the header is missing.
     """
     value = headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(value):
         return min(float(value), LONGEST_WAIT)
-    until, sent = _unix(value), _unix(headers.get("date", ""))
+    until, sent = _unix(value, now), _unix(headers.get("date", ""), now)
     if until is None:
         return None
     wait = until - (now if sent is None else sent)
@@ -70,8 +73,11 @@ def prefers(accept: Sequence[str], one: str, other: str) -> bool:
     return weights[one] > 0 and weights[one] >= weights[other]
 
 
-def _unix(date: str) -> float | None:
+def _unix(date: str, now: float) -> float | None:
+    """A date within a year of `now`: the year 0001 is read as 2001, by an old rule for years of two digits."""
     try:
-        return email.utils.parsedate_to_datetime(date[:_LONGEST_NAME]).timestamp()
+        moment = email.utils.parsedate_to_datetime(date[:_LONGEST_NAME])
+        told = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
+    return told if abs(told - now) <= bounds.AHEAD.total_seconds() else None

@@ -85,7 +85,7 @@ class Keyring:
 
     def in_force(self, now: datetime) -> list[Held]:
         """All secrets that may have signed what comes in now, those that cannot be used as well."""
-        return [each for each in self._held if each.ends is None or now <= each.ends + _ON_ITS_WAY]
+        return [each for each in self._held if each.ends is None or now - _ON_ITS_WAY <= each.ends]
 
     async def refresh(self, now: datetime) -> None:
         """Reads the table, by a look that begins after this call; who asks meanwhile shares one.

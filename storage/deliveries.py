@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
-from storage import cursors, dialect, merkle, states
+from storage import bounds, cursors, dialect, merkle, states
 from storage.tables import DELIVERIES, REJECTIONS
 
 #: Duplicates of one key that are kept as rows; later ones raise the accepted row's `repeats`.
@@ -122,6 +123,13 @@ class Holder:
 def event_key(event_id: str) -> str:
     """The dedupe key of a platform event: the id of its envelope."""
     return f"event:{event_id}"
+
+
+def nameless_key(delivery_id: str) -> str:
+    """The same of one whose envelope has no id: that of its delivery, or the hash of one too long to be indexed."""
+    if len(delivery_id) > bounds.KEY:
+        delivery_id = f"sha256:{hashlib.sha256(delivery_id.encode()).hexdigest()}"
+    return f"delivery:{delivery_id}"
 
 
 def insert_accepted(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:

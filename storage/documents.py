@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import zstandard
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, func, select
 
-from storage import columns, merkle, tables
+from storage import bounds, columns, merkle, tables
 from storage.tables import RUN_DOCUMENTS, RUN_STEPS, RUN_TOOLS, RUN_USAGE
 
 #: A run's rows are keyed `seq * ROWS + position`, so that they lie together and need no index of their own.
@@ -96,10 +96,10 @@ def root(name: str, rows: Sequence[Step] | Sequence[Usage]) -> tuple[merkle.Seal
 
 
 def store_steps(connection: Connection, run_seq: int, run_id: str, steps: Sequence[Step]) -> list[Step]:
-    """`store` for steps, and the names of the tools that they used."""
-    held = set(connection.execute(_TOOLS.where(_rows(RUN_STEPS, run_seq))).scalars())
+    """`store` for steps, and the names of the tools that they used, cut to what an index takes."""
+    held = _tools(connection, run_seq)
     stored = store(connection, run_seq, run_id, steps, Step)
-    named = {step.tool_name for step in steps if step.tool_name is not None}
+    named = {step.tool_name[: bounds.NAME] for step in steps if step.tool_name is not None}
     _forget_tools(connection, run_seq, held - named)
     if new := sorted(named - held):
         connection.execute(
@@ -110,7 +110,12 @@ def store_steps(connection: Connection, run_seq: int, run_id: str, steps: Sequen
 
 def forget_tools(connection: Connection, run_seq: int) -> None:
     """Removes the names of a run's tools, while its steps are still there."""
-    _forget_tools(connection, run_seq, set(connection.execute(_TOOLS.where(_rows(RUN_STEPS, run_seq))).scalars()))
+    _forget_tools(connection, run_seq, _tools(connection, run_seq))
+
+
+def _tools(connection: Connection, run_seq: int) -> set[str]:
+    named = connection.execute(_TOOLS.where(_rows(RUN_STEPS, run_seq))).scalars()
+    return {name[: bounds.NAME] for name in named}
 
 
 def _forget_tools(connection: Connection, run_seq: int, names: Iterable[str]) -> None:

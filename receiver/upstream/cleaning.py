@@ -1,7 +1,8 @@
 """The edge where the upstream's JSON becomes values that every database here can hold.
 
-NUL and lone surrogates become U+FFFD, numbers that are not integers below 2^53 become null, and a field of a
-wrong type counts as missing. What was changed is noted; the document itself keeps its bytes elsewhere.
+NUL and lone surrogates become U+FFFD, numbers that are not integers below 2^53 become null, names that are indexed
+are cut, instants and durations that cannot be become null, and a field of a wrong type counts as missing. What was
+changed is noted; the document itself keeps its bytes elsewhere.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from receiver import errors
+from storage import bounds
 
 DEEPEST = 100  # levels of nesting kept in a free-form value
-BOUND = 2**53  # integers from here on are not the same in every JSON reader
+BOUND = bounds.INTEGER
 _TEXTS = "texts with NUL or lone surrogates"
 _NUMBERS = "numbers that are not integers below 2^53"
 _DEPTHS = "values nested too deeply"
+_NAMES = f"names cut to {bounds.NAME} characters"
 _MOST_PATHS = 10
 _LONGEST_NOTE = 1000
 _UNFIT: Final = object()  # stands for a number that cannot be kept
@@ -56,11 +59,17 @@ class Notes:
 
 
 class Fields:
-    """One JSON object, read field by field; what is missing or does not fit is None, and the latter is noted."""
+    """One JSON object, read field by field; what is missing or does not fit is None, and the latter is noted.
 
-    def __init__(self, values: Mapping[str, object], notes: Notes, path: str = "") -> None:
+    `now` tells which instants can be.
+    """
+
+    def __init__(
+        self, values: Mapping[str, object], notes: Notes, now: datetime.datetime, path: str = ""
+    ) -> None:
         self._values = values
         self._notes = notes
+        self._now = now
         self._path = path
 
     def text(self, name: str) -> str | None:
@@ -70,6 +79,14 @@ class Fields:
             return _text(value, self._notes)
         self._unfit(name, value)
         return None
+
+    def name(self, name: str) -> str | None:
+        """A text that is indexed, of at most 200 characters."""
+        text = self.text(name)
+        if text is not None and len(text) > bounds.NAME:
+            self._notes.count(_NAMES)
+            return text[: bounds.NAME]
+        return text
 
     def texts(self, name: str) -> tuple[str, ...]:
         """The strings of a list."""
@@ -89,16 +106,25 @@ class Fields:
         self._unfit(name, value)
         return None
 
+    def duration(self, name: str) -> int | None:
+        """Milliseconds, of at most 30 days."""
+        value = self.count(name)
+        if value is not None and value > bounds.DURATION_MS:
+            self.note(name)
+            return None
+        return value
+
     def flag(self, name: str) -> bool:
         """Whether the field is literally true."""
         return self._values.get(name) is True
 
     def instant(self, name: str) -> datetime.datetime | None:
-        """An RFC 3339 instant, in UTC, to the microsecond."""
+        """An RFC 3339 instant, in UTC, to the microsecond; one in which nothing can have happened is None."""
         value = self._values.get(name)
         instant = _instant(value) if isinstance(value, str) else None
-        if instant is None:
+        if instant is None or not bounds.is_plausible(instant, self._now):
             self._unfit(name, value)
+            return None
         return instant
 
     def has(self, name: str) -> bool:
@@ -115,14 +141,14 @@ class Fields:
         if not isinstance(value, dict):
             self._unfit(name, value)
             value = {}
-        return Fields(value, self._notes, self._at(name))
+        return Fields(value, self._notes, self._now, self._at(name))
 
     def each(self, name: str) -> Iterator[Fields]:
         """The objects of a list, in order."""
         for place, item in enumerate(self._list(name)):
             path = f"{self._at(name)}[{place}]"
             if isinstance(item, dict):
-                yield Fields(item, self._notes, path)
+                yield Fields(item, self._notes, self._now, path)
             else:
                 self._notes.unfit(path)
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from typing import TypeVar
 
 import httpx2 as httpx
 
+from receiver import clock as clocks
 from receiver import errors
 from receiver.upstream import payloads, routes, streams, webhooks, wire
 from storage import events
@@ -30,8 +32,8 @@ class Client:
     Each method raises UpstreamError: NoAnswer where the transport failed or the time was up, Answered for any
     status other than 2xx (redirects too), Unreadable for a 2xx that cannot be used, and the bare root for an id
     that cannot stand in an address, in which case nothing was sent. `observe` hears of every call that was sent.
-    Times are in seconds, `body_limit` in bytes. The constructor raises SettingsError for an address or a key
-    that cannot be used.
+    Times are in seconds, `body_limit` in bytes; `clock` tells which instants of an answer can be. The constructor
+    raises SettingsError for an address or a key that cannot be used.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class Client:
         connect_timeout: float = wire.CONNECT_TIMEOUT,
         body_limit: int = wire.BODY_LIMIT,
         connections: int = wire.CONNECTIONS,
+        clock: Callable[[], datetime.datetime] = clocks.now,
     ) -> None:
+        self._clock = clock
         self._wire = wire.Wire(
             base_url,
             api_key,
@@ -56,7 +60,7 @@ class Client:
             body_limit=body_limit,
         )
         #: The routes about webhook endpoints.
-        self.webhooks = webhooks.Webhooks(self._wire)
+        self.webhooks = webhooks.Webhooks(self._wire, clock)
 
     async def create(
         self,
@@ -78,7 +82,7 @@ class Client:
             "callbackUrl": callback_url,
         }
         body = {name: value for name, value in wishes.items() if value is not None}
-        return payloads.created(await self._wire.call(routes.CREATE, body=body))
+        return payloads.created(await self._wire.call(routes.CREATE, body=body), self._clock())
 
     async def execute_ad_hoc(
         self,
@@ -98,26 +102,26 @@ class Client:
             "objectIds": None if object_ids is None else list(object_ids),
         }
         body = {name: value for name, value in wishes.items() if value is not None}
-        return payloads.executed(await self._wire.call(routes.EXECUTE_AD_HOC, body=body))
+        return payloads.executed(await self._wire.call(routes.EXECUTE_AD_HOC, body=body), self._clock())
 
     async def instructions(self, agent_id: str) -> str | None:
         """The instructions of an agent that is not deleted."""
-        return payloads.instructions(await self._wire.call(routes.AGENT, agent_id))
+        return payloads.instructions(await self._wire.call(routes.AGENT, agent_id), self._clock())
 
     async def execute(self, run_id: str) -> None:
         """Start a queued run; Answered with status 409 where it is no longer queued. Not idempotent upstream."""
         body = await self._wire.call(routes.EXECUTE, run_id)
-        _check_same(run_id, payloads.status(body, routes.EXECUTE), routes.EXECUTE, body)
+        _check_same(run_id, payloads.status(body, self._clock(), routes.EXECUTE), routes.EXECUTE, body)
 
     async def status(self, run_id: str) -> payloads.Status:
         """The run's state."""
         body = await self._wire.call(routes.STATUS, run_id)
-        return _check_same(run_id, payloads.status(body), routes.STATUS, body)
+        return _check_same(run_id, payloads.status(body, self._clock()), routes.STATUS, body)
 
     async def details(self, run_id: str) -> Fetched:
         """The run's full audit trail."""
         body = await self._wire.call(routes.DETAILS, run_id)
-        return Fetched(body, _check_same(run_id, payloads.details(body), routes.DETAILS, body))
+        return Fetched(body, _check_same(run_id, payloads.details(body, self._clock()), routes.DETAILS, body))
 
     async def list(
         self,
@@ -129,12 +133,12 @@ class Client:
         """A page of 1 to 250 runs, newest first; `cursor` is the `next_cursor` of the page before."""
         wishes = {"agentId": agent_id, "status": status, "limit": str(limit), "cursor": cursor}
         query = {name: value for name, value in wishes.items() if value is not None}
-        return payloads.page(await self._wire.call(routes.LIST, query=query))
+        return payloads.page(await self._wire.call(routes.LIST, query=query), self._clock())
 
     async def cancel(self, run_id: str) -> str:
         """Cancel a run and tell the state it is in now, which is another one where it had ended before."""
         body = await self._wire.call(routes.CANCEL, run_id)
-        return _check_same(run_id, payloads.status(body, routes.CANCEL), routes.CANCEL, body).status
+        return _check_same(run_id, payloads.status(body, self._clock(), routes.CANCEL), routes.CANCEL, body).status
 
     async def watch(self, run_id: str, callback_url: str) -> None:
         """Have the end of a run reported to `callback_url`."""

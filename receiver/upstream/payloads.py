@@ -2,7 +2,8 @@
 
 An answer must be a JSON object with a usable id and a known state, else it is Unreadable (or TooDeep). Any other
 field may be missing or of a wrong type, and unknown ones are ignored: a run is never lost over a detail.
-Instants are timezone-aware and in UTC, costs are micro-dollars, durations milliseconds.
+Instants are timezone-aware and in UTC, costs are micro-dollars, durations milliseconds. `now` bounds the instants:
+those before 2000 and those more than a year ahead are missing.
 """
 
 from __future__ import annotations
@@ -13,10 +14,7 @@ from collections.abc import Iterator
 
 from receiver import errors, hints
 from receiver.upstream import cleaning, reasons, routes, trail
-from storage import states
-
-#: Characters of an agent's id that are kept.
-AGENT_LENGTH = 200
+from storage import bounds, states
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -107,38 +105,38 @@ def acknowledged(body: bytes, route: str) -> None:
     cleaning.document(route, body)
 
 
-def created(body: bytes) -> Created:
+def created(body: bytes, now: datetime.datetime) -> Created:
     """The answer to a create."""
-    fields = _fields(body, routes.CREATE)
+    fields = _fields(body, routes.CREATE, now)
     return Created(_id(fields, routes.CREATE, body), fields.instant("createdAt"))
 
 
-def executed(body: bytes) -> Executed:
+def executed(body: bytes, now: datetime.datetime) -> Executed:
     """The answer to the one call that creates and starts a run."""
-    fields = _fields(body, routes.EXECUTE_AD_HOC)
-    return Executed(_id(fields, routes.EXECUTE_AD_HOC, body, "runId"), _agent(fields))
+    fields = _fields(body, routes.EXECUTE_AD_HOC, now)
+    return Executed(_id(fields, routes.EXECUTE_AD_HOC, body, "runId"), fields.name("agentId"))
 
 
-def instructions(body: bytes) -> str | None:
+def instructions(body: bytes, now: datetime.datetime) -> str | None:
     """What an agent is told to be."""
-    return _fields(body, routes.AGENT).text("instructions")
+    return _fields(body, routes.AGENT, now).text("instructions")
 
 
-def status(body: bytes, route: str = routes.STATUS) -> Status:
+def status(body: bytes, now: datetime.datetime, route: str = routes.STATUS) -> Status:
     """The answer to a status call; that to exec and cancel has the same id and status."""
-    fields = _fields(body, route)
+    fields = _fields(body, route, now)
     return Status(
         id=_id(fields, route, body),
         status=_status(fields, route, body),
         started_at=fields.instant("startedAt"),
         completed_at=fields.instant("completedAt"),
-        duration_ms=fields.count("durationMs"),
+        duration_ms=fields.duration("durationMs"),
     )
 
 
-def page(body: bytes) -> Page:
+def page(body: bytes, now: datetime.datetime) -> Page:
     """A page of the list; a run without a usable id or with an unknown state is left out."""
-    fields = _fields(body, routes.LIST)
+    fields = _fields(body, routes.LIST, now)
     if not fields.has_list("runs"):
         raise errors.Unreadable(routes.LIST, "the answer has no list of runs", body)
     cursor = fields.text("nextCursor")
@@ -153,20 +151,20 @@ def _listed(fields: cleaning.Fields) -> Iterator[Listed]:
         return
     yield Listed(
         id=run_id,
-        agent_id=_agent(fields),
+        agent_id=fields.name("agentId"),
         status=states.Status(state),
         prompt=fields.text("prompt"),
-        model=fields.text("model"),
+        model=fields.name("model"),
         created_at=fields.instant("createdAt"),
         started_at=fields.instant("startedAt"),
         completed_at=fields.instant("completedAt"),
     )
 
 
-def details(body: bytes) -> Details:
+def details(body: bytes, now: datetime.datetime) -> Details:
     """The full audit trail of a run, as its document shows it."""
     notes = cleaning.Notes()
-    fields = cleaning.Fields(cleaning.document(routes.DETAILS, body), notes)
+    fields = cleaning.Fields(cleaning.document(routes.DETAILS, body), notes, now)
     run_id, state = _id(fields, routes.DETAILS, body), _status(fields, routes.DETAILS, body)
     result, usage = fields.within("result"), fields.within("usage")
     totals = usage.within("summary")
@@ -177,14 +175,14 @@ def details(body: bytes) -> Details:
     return Details(
         id=run_id,
         status=state,
-        agent_id=_agent(fields),
+        agent_id=fields.name("agentId"),
         prompt=fields.text("prompt"),
         guidance=fields.text("guidance"),
-        model=fields.text("model"),
+        model=fields.name("model"),
         created_at=fields.instant("createdAt"),
         started_at=started_at,
         completed_at=completed_at,
-        duration_ms=_first(usage.count("durationMs"), _elapsed(started_at, completed_at, fields)),
+        duration_ms=_first(usage.duration("durationMs"), _elapsed(started_at, completed_at, fields)),
         input_tokens=_first(usage.count("inputTokens"), totals.count("totalInputTokens")),
         output_tokens=_first(usage.count("outputTokens"), totals.count("totalOutputTokens")),
         tool_calls=usage.count("toolCalls"),
@@ -202,8 +200,8 @@ def details(body: bytes) -> Details:
     )
 
 
-def _fields(body: bytes, route: str) -> cleaning.Fields:
-    return cleaning.Fields(cleaning.document(route, body), cleaning.Notes())
+def _fields(body: bytes, route: str, now: datetime.datetime) -> cleaning.Fields:
+    return cleaning.Fields(cleaning.document(route, body), cleaning.Notes(), now)
 
 
 def _id(fields: cleaning.Fields, route: str, body: bytes, name: str = "id") -> str:
@@ -211,12 +209,6 @@ def _id(fields: cleaning.Fields, route: str, body: bytes, name: str = "id") -> s
     if run_id is None or hints.SAFE_ID.fullmatch(run_id) is None:
         raise errors.Unreadable(route, "the answer has no usable id", body)
     return run_id
-
-
-def _agent(fields: cleaning.Fields) -> str | None:
-    """The agent's id, cut to what an index takes: it is opaque, but nothing that is ours to judge."""
-    named = fields.text("agentId")
-    return None if named is None else named[:AGENT_LENGTH]
 
 
 def _status(fields: cleaning.Fields, route: str, body: bytes) -> states.Status:
@@ -250,5 +242,8 @@ def _elapsed(
     elapsed = (completed_at - started_at) // datetime.timedelta(milliseconds=1)
     if elapsed < 0:
         fields.note("completedAt before startedAt")
+        return None
+    if elapsed > bounds.DURATION_MS:
+        fields.note("completedAt long after startedAt")
         return None
     return elapsed

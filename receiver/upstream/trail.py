@@ -58,10 +58,10 @@ def _step(fields: cleaning.Fields) -> Step:
     return Step(
         type=fields.text("type"),
         content=fields.text("content"),
-        tool_name=fields.text("toolName"),
+        tool_name=fields.name("toolName"),
         tool_input=fields.anything("toolInput"),
         tool_output=fields.anything("toolOutput"),
-        duration_ms=fields.count("durationMs"),
+        duration_ms=fields.duration("durationMs"),
         timestamp=fields.instant("timestamp"),
         upstream_id=fields.text("id"),
     )
@@ -87,7 +87,7 @@ def _entry(fields: cleaning.Fields) -> UsageEntry:
         prompt_tokens=fields.count("promptTokens"),
         completion_tokens=fields.count("completionTokens"),
         total_tokens=fields.count("totalTokens"),
-        model=fields.text("model"),
+        model=fields.name("model"),
         timestamp=fields.instant("timestamp"),
         metadata=fields.anything("metadata"),
     )

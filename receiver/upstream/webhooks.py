@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import fnmatch
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from receiver import errors, hints
 from receiver.upstream import cleaning, routes, wire
@@ -68,20 +68,21 @@ class Tested:
 class Webhooks:
     """The routes, over a wire. Each method raises as those of the client do."""
 
-    def __init__(self, line: wire.Wire) -> None:
+    def __init__(self, line: wire.Wire, clock: Callable[[], datetime.datetime]) -> None:
         self._wire = line
+        self._clock = clock
 
     async def create(self, url: str, filters: Sequence[str], description: str) -> Made:
         """Has events sent to `url` from now on. Not idempotent upstream."""
         wanted = {"url": url, "eventTypeFilters": list(filters), "description": description}
-        return _made(await self._wire.call(routes.CREATE_ENDPOINT, body=wanted), routes.CREATE_ENDPOINT)
+        body = await self._wire.call(routes.CREATE_ENDPOINT, body=wanted)
+        return _made(body, routes.CREATE_ENDPOINT, self._clock())
 
     async def list(self) -> tuple[Endpoint, ...]:
         """The organisation's endpoints, newest first, 100 at most."""
         body = await self._wire.call(routes.LIST_ENDPOINTS, query={"limit": str(PAGE)})
-        return tuple(
-            found for each in _each(body, routes.LIST_ENDPOINTS, "endpoints") for found in _endpoint(each)
-        )
+        shown = _each(body, routes.LIST_ENDPOINTS, "endpoints", self._clock())
+        return tuple(found for each in shown for found in _endpoint(each))
 
     async def get(self, endpoint_id: str) -> Endpoint | None:
         """One endpoint; None where there is none of that id."""
@@ -91,7 +92,7 @@ class Webhooks:
             if no.status == 404:
                 return None
             raise
-        return _shown(body, routes.ENDPOINT)
+        return _shown(body, routes.ENDPOINT, self._clock())
 
     async def change(
         self,
@@ -104,9 +105,8 @@ class Webhooks:
         """Changes what is given."""
         wishes = {"url": url, "eventTypeFilters": None if filters is None else list(filters), "status": status}
         wanted = {name: value for name, value in wishes.items() if value is not None}
-        return _shown(
-            await self._wire.call(routes.CHANGE_ENDPOINT, endpoint_id, body=wanted), routes.CHANGE_ENDPOINT
-        )
+        body = await self._wire.call(routes.CHANGE_ENDPOINT, endpoint_id, body=wanted)
+        return _shown(body, routes.CHANGE_ENDPOINT, self._clock())
 
     async def delete(self, endpoint_id: str) -> None:
         """Has nothing sent any more; one that is not there is as good."""
@@ -119,12 +119,13 @@ class Webhooks:
     async def rotate(self, endpoint_id: str, grace: int) -> Made:
         """A new secret; for `grace` seconds more the one before signs too. Not idempotent upstream."""
         wanted = {"previousSecretExpiresInSec": grace}
-        return _made(await self._wire.call(routes.ROTATE_SECRET, endpoint_id, body=wanted), routes.ROTATE_SECRET)
+        body = await self._wire.call(routes.ROTATE_SECRET, endpoint_id, body=wanted)
+        return _made(body, routes.ROTATE_SECRET, self._clock())
 
     async def test(self, endpoint_id: str) -> Tested:
         """Has a test event sent, and tells how that went."""
         body = await self._wire.call(routes.TEST_ENDPOINT, endpoint_id, body={"eventType": TEST})
-        fields = _inner(body, routes.TEST_ENDPOINT)
+        fields = _inner(body, routes.TEST_ENDPOINT, self._clock())
         status = _count(fields, "responseStatus", "response_status", "statusCode", "status")
         delivered = any(fields.flag(name) for name in ("delivered", "success", "ok"))
         return Tested(delivered or status in range(200, 300), status, _text(fields, "error", "message"))
@@ -133,7 +134,8 @@ class Webhooks:
         """The newest deliveries that the upstream gave up, 100 at most, newest first."""
         query = {"endpoint_id": endpoint_id, "status": "failed", "limit": str(PAGE)}
         body = await self._wire.call(routes.DELIVERIES, query=query)
-        return tuple(found for each in _each(body, routes.DELIVERIES, "deliveries") for found in _delivery(each))
+        shown = _each(body, routes.DELIVERIES, "deliveries", self._clock())
+        return tuple(found for each in shown for found in _delivery(each))
 
     async def replay(self, delivery_id: str) -> None:
         """Has an event sent again. Answered with 409 where the endpoint is not active."""
@@ -145,9 +147,9 @@ def state(shown: Endpoint | None) -> tuple[str, int | None]:
     return (stored.GONE, None) if shown is None else (shown.status or stored.ACTIVE, shown.failures)
 
 
-def _made(body: bytes, route: str) -> Made:
+def _made(body: bytes, route: str, now: datetime.datetime) -> Made:
     try:
-        whole = _fields(body, route)
+        whole = _fields(body, route, now)
         fields = _unwrapped(whole)
         spelled = ("signingSecret", "signing_secret", "secret")
         secret = _text(whole, *spelled) or _text(fields, *spelled)
@@ -158,8 +160,8 @@ def _made(body: bytes, route: str) -> Made:
     raise errors.Unreadable(route, "the answer has no usable id")
 
 
-def _shown(body: bytes, route: str) -> Endpoint:
-    for endpoint in _endpoint(_inner(body, route)):
+def _shown(body: bytes, route: str, now: datetime.datetime) -> Endpoint:
+    for endpoint in _endpoint(_inner(body, route, now)):
         return endpoint
     raise errors.Unreadable(route, "the answer has no usable id", body)
 
@@ -186,20 +188,20 @@ def _delivery(fields: cleaning.Fields) -> Iterator[Delivery]:
         yield Delivery(delivery_id, _text(fields, "eventId", "event_id"))
 
 
-def _each(body: bytes, route: str, name: str) -> Iterator[cleaning.Fields]:
-    fields = _fields(body, route)
+def _each(body: bytes, route: str, name: str, now: datetime.datetime) -> Iterator[cleaning.Fields]:
+    fields = _fields(body, route, now)
     listed = next((each for each in (name, "data", "items") if fields.has_list(each)), None)
     if listed is None:
         raise errors.Unreadable(route, f"the answer has no list of {name}", body)
     yield from fields.each(listed)
 
 
-def _inner(body: bytes, route: str) -> cleaning.Fields:
-    return _unwrapped(_fields(body, route))
+def _inner(body: bytes, route: str, now: datetime.datetime) -> cleaning.Fields:
+    return _unwrapped(_fields(body, route, now))
 
 
-def _fields(body: bytes, route: str) -> cleaning.Fields:
-    return cleaning.Fields(cleaning.document(route, body), cleaning.Notes())
+def _fields(body: bytes, route: str, now: datetime.datetime) -> cleaning.Fields:
+    return cleaning.Fields(cleaning.document(route, body), cleaning.Notes(), now)
 
 
 def _unwrapped(fields: cleaning.Fields) -> cleaning.Fields:

@@ -25,6 +25,7 @@ SOON = email.utils.formatdate(NOW + 90, usegmt=True)
         (email.utils.formatdate(NOW - 1, usegmt=True), None),
         (email.utils.formatdate(NOW + 10**6, usegmt=True), 3600),
         ("Mon, 99 Foo 99999 99:99:99 GMT", None),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", None), ("Mon, 01 Jan 0001 00:00:00 GMT", None),
     ],
 )  # fmt: skip
 def test_retry_after_is_seconds_within_an_hour_or_none(value: str, seconds: float | None) -> None:
@@ -33,6 +34,11 @@ def test_retry_after_is_seconds_within_an_hour_or_none(value: str, seconds: floa
 
 def test_a_date_counts_from_the_clock_that_wrote_it() -> None:
     assert headers.retry_after({"retry-after": SOON, "date": DATE}, NOW + 10_000) == 90
+
+
+@pytest.mark.parametrize("date", ["Mon, 01 Jan 0001 00:00:00 GMT", "Fri, 31 Dec 9999 23:59:59 GMT", ""])
+def test_a_date_counts_from_our_clock_where_that_of_the_answer_cannot_be(date: str) -> None:
+    assert headers.retry_after({"retry-after": SOON, "date": date}, NOW) == 90
 
 
 def test_no_header_asks_for_nothing() -> None:

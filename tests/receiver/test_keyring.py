@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 
 from receiver import backoff, keyring, vault
 from storage import database as door
 from storage import errors as storage_errors
-from storage import ids, transitions, webhooks
+from storage import ids, tables, transitions, webhooks
 from storage.database import Database
 from tests import life
 
@@ -71,6 +71,18 @@ async def test_a_secret_that_stands_in_both_places_is_one(database: Database) ->
     await learn(database, b"same")
     await held.refresh(life.NOW)
     assert keys(held) == [b"same"]
+
+
+async def test_a_secret_that_ends_at_the_end_of_the_calendar_verifies_until_then(database: Database) -> None:
+    """An earlier release stored what the upstream said, whatever it was."""
+    held = ring(database)
+    await learn(database, b"old")
+    await learn(database, b"new", at=life.at(10))
+    last = datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)
+    ends = tables.WEBHOOK_SECRETS.update().where(tables.WEBHOOK_SECRETS.c.expires_at.is_not(None))
+    await database.write(lambda connection: connection.execute(ends.values(expires_at=last)))
+    await held.refresh(life.at(10))
+    assert keys(held, life.at(10_000)) == [b"new", b"old"]
 
 
 async def test_a_former_secret_is_believed_five_minutes_longer_than_it_signs(database: Database) -> None:

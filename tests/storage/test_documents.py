@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -10,8 +11,9 @@ import rfc8785
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import Connection, select
 
-from storage import documents
+from storage import documents, tables
 from storage.database import Database
 from storage.documents import Step, Usage
 from tests import life
@@ -46,6 +48,25 @@ async def test_steps_are_read_a_page_at_a_time(database: Database) -> None:
     await store(database, life.steps(9))
     page = await database.read(documents.read, 1, Step, after=3, limit=3)
     assert [step.position for step in page] == [4, 5, 6]
+
+
+@pytest.mark.parametrize("letter", ["0123456789abcdef", "\N{GRINNING FACE}"])
+async def test_a_tool_of_any_name_is_stored_and_found_by_its_first_200_characters(
+    database: Database, letter: str
+) -> None:
+    run = await life.settled_run(database)
+    name = "".join(random.Random(7).choices(letter, k=6400))
+    steps = [replace(life.steps(1)[0], tool_name=name)]
+    for _ in range(2):  # what is stored again is forgotten first
+        await database.write(documents.store_steps, run.seq, run.id, steps)
+    assert [each.tool_name for each in await database.read(documents.read, run.seq, Step)] == [name]
+    assert await database.read(tools) == [name[:200]]
+    await database.write(documents.forget_tools, run.seq)
+    assert await database.read(tools) == []
+
+
+def tools(connection: Connection) -> list[str]:
+    return list(connection.execute(select(tables.RUN_TOOLS.c.name)).scalars())
 
 
 async def test_a_second_answer_replaces_the_first(database: Database) -> None:

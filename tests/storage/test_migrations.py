@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from alembic import autogenerate
+from alembic import autogenerate, command
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, inspect, select, text
 
 from storage import dialect, errors, migrations, tables
 from storage.database import Database
@@ -123,3 +123,13 @@ def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
         connection.rollback()
     with opened(empty_url) as connection:
         assert inspect(connection).get_table_names() == []
+
+
+def test_names_of_tools_that_are_too_long_for_an_index_are_cut_once(empty_url: str) -> None:
+    names = ["a" * 300, "a" * 250, "b", "a" * 200]
+    with opened(empty_url) as connection:
+        command.upgrade(migrations.config(connection), "0005")
+        rows = [{"name": name, "run_seq": 1, "run_id": "r"} for name in names]
+        connection.execute(tables.RUN_TOOLS.insert(), rows)
+        migrations.upgrade(connection)
+        assert sorted(connection.execute(select(tables.RUN_TOOLS.c.name)).scalars()) == ["a" * 200, "b"]

@@ -14,11 +14,13 @@ from hypothesis import strategies
 
 from receiver import errors, hints
 from receiver.upstream import cleaning, payloads, trail
-from storage import states
+from storage import bounds, states
 
 DATA = pathlib.Path(__file__).parents[2] / "data"
 COMPLETED = json.loads((DATA / "details-completed.json").read_text())
 FAILED = json.loads((DATA / "details-failed.json").read_text())
+#: What time it is when an answer comes.
+NOW = datetime.datetime(2026, 11, 23, 12, tzinfo=datetime.UTC)
 MINIMAL: dict[str, Any] = {"id": "run_1", "status": "completed"}
 modest = hypothesis.settings(max_examples=100, deadline=None)
 scalars = strategies.one_of(
@@ -39,7 +41,7 @@ values = strategies.recursive(
 
 
 def read(document: object) -> payloads.Details:
-    return payloads.details(json.dumps(document).encode())
+    return payloads.details(json.dumps(document).encode(), NOW)
 
 
 def at(hour: int, minute: int, second: int, micro: int = 0) -> datetime.datetime:
@@ -136,14 +138,14 @@ def test_unknown_fields_are_ignored() -> None:
 )  # fmt: skip
 def test_what_names_no_run_or_no_state_is_unreadable(body: bytes) -> None:
     with pytest.raises(errors.Unreadable) as caught:
-        payloads.details(body)
+        payloads.details(body, NOW)
     assert caught.value.body == body
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b'{"id":"run_1","steps":' + b"[" * 50_000])
 def test_what_nests_too_deeply_is_told_apart(body: bytes) -> None:
     with pytest.raises(errors.TooDeep):
-        payloads.details(body)
+        payloads.details(body, NOW)
 
 
 def test_a_value_that_nests_deeply_is_cut_and_noted() -> None:
@@ -176,7 +178,7 @@ def test_every_value_that_is_kept_can_be_stored(value: object) -> None:
 def test_any_other_body_is_unreadable(body: bytes) -> None:
     for reader in (payloads.details, payloads.status, payloads.created, payloads.page):
         with pytest.raises(errors.Unreadable):
-            reader(body)
+            reader(body, NOW)
 
 
 def test_nul_and_lone_surrogates_become_replacement_characters() -> None:
@@ -187,7 +189,7 @@ def test_nul_and_lone_surrogates_become_replacement_characters() -> None:
 
 def test_a_pair_of_surrogates_is_the_character_that_it_means() -> None:
     body = rb'{"id":"run_1","status":"completed","prompt":"\ud83d\ude00"}'
-    assert payloads.details(body).prompt == "\N{GRINNING FACE}"
+    assert payloads.details(body, NOW).prompt == "\N{GRINNING FACE}"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +198,7 @@ def test_a_pair_of_surrogates_is_the_character_that_it_means() -> None:
 )
 def test_numbers_that_are_no_safe_integers_become_null(number: str) -> None:
     body = f'{{"id":"run_1","status":"completed","steps":[{{"toolInput":[{number},1],"durationMs":{number}}}]}}'
-    details = payloads.details(body.encode())
+    details = payloads.details(body.encode(), NOW)
     assert (details.steps[0].tool_input, details.steps[0].duration_ms) == ([None, 1], None)
     assert details.parse_error == "numbers that are not integers below 2^53: 2"
 
@@ -230,7 +232,8 @@ def test_many_unusable_fields_are_counted() -> None:
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "2026-03-01", "2026-03-01T12:00:00", "2026-13-01T12:00:00Z", "2026-03-01T12:00:60Z",
              "٢٠٢٦-03-01T12:00:00Z", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00",
-             "2026-W10-1T12:00:00Z"],
+             "2026-W10-1T12:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "1970-01-01T00:00:00Z",
+             "1999-12-31T23:59:59Z", "2027-11-23T12:00:00.000001Z"],
 )  # fmt: skip
 def test_an_unreadable_instant_is_none_and_noted(text: str) -> None:
     details = read({**MINIMAL, "createdAt": text})
@@ -244,8 +247,58 @@ def test_an_instant_is_read_in_any_zone(text: str) -> None:
     assert read({**MINIMAL, "createdAt": text}).created_at == at(12, 0, 0)
 
 
+def test_what_can_have_happened_is_kept_to_its_edges() -> None:
+    edges = {"createdAt": "2000-01-01T00:00:00Z", "completedAt": "2027-11-23T12:00:00Z"}
+    details = read({**MINIMAL, **edges})
+    assert (details.created_at, details.completed_at) == (bounds.EARLIEST, NOW + bounds.AHEAD)
+    assert details.parse_error is None
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+def test_no_instant_of_any_answer_lies_where_nothing_can_have_happened(text: str) -> None:
+    times = dict.fromkeys(("createdAt", "startedAt", "completedAt", "timestamp"), text)
+    body = json.dumps({**MINIMAL, **times, "steps": [times], "usage": {"entries": [times]}}).encode()
+    details, shown = payloads.details(body, NOW), payloads.status(body, NOW)
+    (line,) = payloads.page(json.dumps({"runs": [{**MINIMAL, **times}]}).encode(), NOW).runs
+    found = [details.created_at, details.started_at, details.completed_at, details.steps[0].timestamp]
+    found += [details.usage[0].timestamp, shown.started_at, shown.completed_at]
+    found += [line.created_at, line.started_at, line.completed_at, payloads.created(body, NOW).created_at]
+    assert set(found) == {None}
+    assert details.parse_error == (
+        "unusable fields: steps[0].timestamp, usage.entries[0].timestamp, startedAt, completedAt, createdAt"
+    )
+
+
+MONTH = bounds.DURATION_MS
+
+
+def test_durations_of_more_than_thirty_days_are_none_and_noted() -> None:
+    told = {"steps": [{"durationMs": MONTH}, {"durationMs": MONTH + 1}], "usage": {"durationMs": MONTH + 1}}
+    details = read({**MINIMAL, **told})
+    assert ([step.duration_ms for step in details.steps], details.duration_ms) == ([MONTH, None], None)
+    assert details.parse_error == "unusable fields: steps[1].durationMs, usage.durationMs"
+    assert payloads.status(json.dumps({**MINIMAL, "durationMs": MONTH + 1}).encode(), NOW).duration_ms is None
+
+
+def test_instants_that_lie_too_far_apart_make_no_duration() -> None:
+    times = {"startedAt": "2001-01-01T00:00:00Z", "completedAt": "2026-03-01T12:00:00Z"}
+    details = read({**MINIMAL, **times})
+    assert (details.duration_ms, details.parse_error) == (None, "unusable fields: completedAt long after startedAt")
+
+
+@pytest.mark.parametrize("letter", ["x", "\N{GRINNING FACE}"])
+def test_names_that_are_indexed_are_cut_and_noted(letter: str) -> None:
+    long = letter * 6400
+    usage = {"entries": [{"model": long}]}
+    details = read({**MINIMAL, "agentId": long, "model": long, "steps": [{"toolName": long}], "usage": usage})
+    cut = letter * bounds.NAME
+    assert (details.agent_id, details.model) == (cut, cut)
+    assert (details.steps[0].tool_name, details.usage[0].model) == (cut, cut)
+    assert details.parse_error == "names cut to 200 characters: 4"
+
+
 def test_the_last_of_equal_keys_wins() -> None:
-    assert payloads.details(b'{"id":"run_1","status":"running","status":"failed"}').status == "failed"
+    assert payloads.details(b'{"id":"run_1","status":"running","status":"failed"}', NOW).status == "failed"
 
 
 def test_duration_falls_back_on_the_instants() -> None:
@@ -325,7 +378,7 @@ def test_only_a_failed_run_has_a_reason(status: str) -> None:
 
 
 def test_a_page_leaves_out_what_names_no_run() -> None:
-    page = payloads.page((DATA / "runs-page.json").read_bytes())
+    page = payloads.page((DATA / "runs-page.json").read_bytes(), NOW)
     assert [run.id for run in page.runs] == ["run_abc123"]
     assert (page.runs[0].created_at, page.runs[0].agent_id) == (at(12, 0, 0), "agent_abc123")
     assert (page.has_more, page.next_cursor) == (True, "run_abc122")
@@ -333,19 +386,19 @@ def test_a_page_leaves_out_what_names_no_run() -> None:
 
 @pytest.mark.parametrize("cursor", [None, 5, "", "../x", "a b"])
 def test_a_cursor_that_cannot_be_sent_back_is_none(cursor: object) -> None:
-    page = payloads.page(json.dumps({"runs": [], "hasMore": False, "nextCursor": cursor}).encode())
+    page = payloads.page(json.dumps({"runs": [], "hasMore": False, "nextCursor": cursor}).encode(), NOW)
     assert page == payloads.Page((), False, None)
 
 
 def test_a_page_without_a_list_is_unreadable() -> None:
     with pytest.raises(errors.Unreadable, match="no list of runs"):
-        payloads.page(b'{"runs":null}')
+        payloads.page(b'{"runs":null}', NOW)
 
 
 def test_a_status_is_read() -> None:
     body = b'{"id":"run_1","status":"running","startedAt":"2026-03-01T12:00:00Z","durationMs":1.5}'
-    assert payloads.status(body) == payloads.Status("run_1", states.RUNNING, at(12, 0, 0), None, None)
+    assert payloads.status(body, NOW) == payloads.Status("run_1", states.RUNNING, at(12, 0, 0), None, None)
 
 
 def test_a_created_run_is_read_even_without_its_instant() -> None:
-    assert payloads.created(b'{"id":"run_1","status":"queued"}') == payloads.Created("run_1", None)
+    assert payloads.created(b'{"id":"run_1","status":"queued"}', NOW) == payloads.Created("run_1", None)

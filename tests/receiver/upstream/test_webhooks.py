@@ -168,3 +168,10 @@ async def test_a_replay_names_its_delivery() -> None:
     upstream = Upstream(200, {})
     await upstream.webhooks.replay("dlv_1")
     assert upstream.asked == ("POST", "/webhooks/v1/deliveries/dlv_1/replay", None)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+async def test_an_instant_of_an_endpoint_that_cannot_be_is_none(text: str) -> None:
+    names = ("secretRotatedAt", "previousSecretExpiresAt", "lastDeliveryAt")
+    (shown,) = await Upstream(200, {"endpoints": [DOCUMENTED | dict.fromkeys(names, text)]}).webhooks.list()
+    assert (shown.rotated_at, shown.previous_ends_at, shown.delivered_at) == (None, None, None)

@@ -1,0 +1,20 @@
+"""Names of tools that are longer than what an index of PostgreSQL takes."""
+
+from alembic import op
+
+revision = "0010"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+#: As `storage.bounds` had it then, in characters.
+NAME = 200
+
+
+def upgrade() -> None:
+    """Steps keep the names in full; what they are found by is cut."""
+    op.execute(
+        f"INSERT INTO run_tools (name, run_seq, run_id) SELECT DISTINCT substr(name, 1, {NAME}), run_seq, run_id "
+        f"FROM run_tools WHERE length(name) > {NAME} ON CONFLICT DO NOTHING"
+    )
+    op.execute(f"DELETE FROM run_tools WHERE length(name) > {NAME}")
