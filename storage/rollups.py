@@ -1,7 +1,8 @@
 """Statements about rollups: sums over the runs that have ended, kept in the transaction that ends a run.
 
 There are two small tables of sums (a day by models, a day by agents) and one of durations by buckets. Which rows a
-transaction changes it changes in one order, so that two of them never wait for each other.
+transaction changes it changes in one order, so that two of them never wait for each other. A sum that is larger than
+64 bits hold stands as `bounds.SUM`, and is counted anew once something is taken back from it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from sqlalchemy import (
     update,
 )
 
-from storage import buckets, columns, dialect, states
+from storage import bounds, buckets, columns, dialect, states
 from storage.columns import instant
 from storage.tables import ROLLUP_AGENTS, ROLLUP_DURATIONS, ROLLUP_MODELS, RUNS
 
@@ -38,6 +39,7 @@ from storage.tables import ROLLUP_AGENTS, ROLLUP_DURATIONS, ROLLUP_MODELS, RUNS
 TABLES = (ROLLUP_MODELS, ROLLUP_AGENTS, ROLLUP_DURATIONS)
 _TERMINAL = sorted(states.TERMINAL)
 _LONGEST = "max_duration_ms"
+_MEASURES = ("cost_micros", "input_tokens", "output_tokens", "duration_ms")
 
 
 class Dimension(StrEnum):
@@ -158,12 +160,22 @@ def _upsert(connection: Connection, table: Table) -> Any:
     named = (connection.dialect.name, table.name)
     if named not in _UPSERTS:
         new = dialect.insert(connection, table)
-        sums = {name: table.c[name] + new.excluded[name] for name in _sums(table)}
+        sums = {name: _added(table.c[name], new.excluded[name]) for name in _sums(table)}
         if _LONGEST in table.c:
             ours, theirs = table.c[_LONGEST], new.excluded[_LONGEST]
             sums[_LONGEST] = case((theirs > ours, theirs), else_=ours)
         _UPSERTS[named] = new.on_conflict_do_update(index_elements=_keys(table), set_=sums)
     return _UPSERTS[named]
+
+
+def _added(held: ColumnElement[Any], more: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The sum of both; one that is at its bound stays there."""
+    return case(
+        (held == bounds.SUM, held),
+        (more <= 0, held + more),
+        (held > bounds.SUM - more, bounds.SUM),
+        else_=held + more,
+    )
 
 
 _UPSERTS: dict[tuple[str, str], Any] = {}
@@ -178,19 +190,24 @@ def _take_back(
         if row["runs"] < 0:
             connection.execute(delete(table).where(which, table.c.runs == 0))
         if row.get("duration_ms", 0) < 0:
-            longest = _longest_of(before, agent="agent_id" in row)
+            longest = _of_day(before, table, func.max(_clean(RUNS.c.duration_ms)))
             mine = table.c[_LONGEST] <= before.duration_ms
             connection.execute(update(table).where(which, mine).values({_LONGEST: longest}))
+        taken = [name for name in _MEASURES if row.get(name, 0) < 0]
+        if taken:
+            sums = {name: _of_day(before, table, dialect.total(connection, RUNS.c[name])) for name in taken}
+            at_bound = or_(*(table.c[name] == bounds.SUM for name in taken))
+            connection.execute(update(table).where(which, at_bound).values(sums))
 
 
-def _longest_of(run: Measured, agent: bool) -> Any:
-    """The longest duration of a row, from the runs of that day."""
-    name, value = ("agent_id", run.agent_id) if agent else ("model", run.model)
+def _of_day(run: Measured, table: Table, what: ColumnElement[Any]) -> Any:
+    """A sum or the like over the runs of a row of sums, zero of none."""
+    name, value = ("agent_id", run.agent_id) if "agent_id" in table.c else ("model", run.model)
     begins = datetime.fromisoformat(f"{run.day}T00:00:00+00:00")
     ends = datetime.fromisoformat(f"{run.day}T23:59:59.999999+00:00")
     at = RUNS.c.created_at if run.created else RUNS.c.accepted_at
     same = [] if run.created else [RUNS.c.created_at.is_(None)]
-    chosen = select(func.coalesce(func.max(_clean(RUNS.c.duration_ms)), 0)).where(
+    chosen = select(func.coalesce(what, 0)).where(
         *same,
         at >= instant(begins),
         at <= instant(ends),
@@ -263,14 +280,10 @@ def _counted(connection: Connection, table: Table) -> Any:
         values = (ended.agent_id, ended.model, ended.day)
         return union_all(*(_buckets(ended, *each) for each in zip(Dimension, values, strict=True)))
     keys = [ended[name] for name in _keys(table)]
-    summed = [func.coalesce(func.sum(ended[name]), 0) for name in ("cost_micros", "input_tokens", "output_tokens")]
-    duration = ended.duration_ms
-    timed = [
-        func.count(duration),
-        func.coalesce(func.sum(duration), 0),
-        func.coalesce(func.max(_clean(duration)), 0),
-    ]
-    return select(*keys, func.count(), *summed, *timed).group_by(*keys)
+    duration, summed = ended.duration_ms, (dialect.total(connection, ended[name]) for name in _MEASURES)
+    *sums, time = (func.coalesce(each, 0) for each in summed)
+    timed = [func.count(duration), time, func.coalesce(func.max(_clean(duration)), 0)]
+    return select(*keys, func.count(), *sums, *timed).group_by(*keys)
 
 
 def _buckets(ended: Any, dimension: Dimension, value: ColumnElement[Any]) -> Select[Any]:
@@ -340,7 +353,7 @@ def sums(connection: Connection, chosen: Slice) -> Sequence[Any]:
     value = None if chosen.dimension is Dimension.DAY else table.c[named[chosen.dimension]]
     inner = select(key, *(table.c[name] for name in (*_sums(table), _LONGEST)))
     rows = inner.where(*_which(table, chosen, value, table.c.day, 10)).subquery().c
-    summed = [func.sum(rows[name]) for name in _sums(table)]
+    summed = [dialect.total(connection, rows[name]) for name in _sums(table)]
     return connection.execute(select(rows.key, *summed, func.max(rows[_LONGEST])).group_by(rows.key)).all()
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
-from storage import buckets, conditions, dialect, filters, reasons, rollups, search, spans, states
+from storage import bounds, buckets, conditions, dialect, filters, reasons, rollups, search, spans, states
 from storage.tables import RUN_TAGS, RUNS
 
 #: Rows of one answer at most; of reasons fewer.
@@ -65,7 +65,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The sums of one group; `key` is None for runs without a value. Times are in milliseconds."""
+    """The sums of one group, `bounds.SUM` at most; `key` is None for runs without a value. Times in milliseconds."""
 
     key: str | None
     count: int
@@ -145,7 +145,6 @@ class _Group:
     def add(
         self, count: int, cost: Any, tokens_in: Any, tokens_out: Any, timed: int, time: Any, longest: Any
     ) -> None:
-        """PostgreSQL tells sums as decimals."""
         self.count += int(count)
         self.cost += int(cost or 0)
         self.tokens_in += int(tokens_in or 0)
@@ -158,7 +157,8 @@ class _Group:
         mean, longest = (round(self.time / self.timed), self.longest) if self.timed else (None, None)
         told = [buckets.percentile(self.buckets, percent) for percent in _PERCENTILES]
         shares = [None if each is None else min(each, self.longest) for each in told]
-        return Row(key, self.count, self.cost, self.tokens_in, self.tokens_out, mean, longest, *shares)
+        sums = (bounds.total(each) for each in (self.cost, self.tokens_in, self.tokens_out))
+        return Row(key, self.count, *sums, mean, longest, *shares)
 
 
 class _Groups:
@@ -218,8 +218,9 @@ def _summed(connection: Connection, what: str, which: Sequence[ColumnElement[boo
     rows = _rows(connection, what).where(*which).limit(_EVERY).subquery().c
     took = case((rows.took < 0, 0), else_=rows.took)
     bucketed = select(*rows, took.label("clean"), buckets.sql(rows.took).label("bucket")).subquery().c
-    sums = map(func.sum, (bucketed.cost_micros, bucketed.input_tokens, bucketed.output_tokens))
-    times = (func.count(bucketed.clean), func.sum(bucketed.clean), func.max(bucketed.clean))
+    measures = (bucketed.cost_micros, bucketed.input_tokens, bucketed.output_tokens, bucketed.clean)
+    *sums, time = (dialect.total(connection, measure) for measure in measures)
+    times = (func.count(bucketed.clean), time, func.max(bucketed.clean))
     keys = (bucketed.key, bucketed.bucket)
     return connection.execute(select(*keys, func.count(), *sums, *times).group_by(*keys))
 

@@ -285,7 +285,10 @@ class Timeline(Page):
 
 
 class StatsRow(Answer):
-    """The sums of one group; `key` is null for runs without a value. Percentiles are 3.2 % off at most."""
+    """The sums of one group; `key` is null for runs without a value. Percentiles are 3.2 % off at most.
+
+    A sum that is larger than 64 bits hold is told as the largest number that they do, 9223372036854775807.
+    """
 
     key: str | None
     count: int

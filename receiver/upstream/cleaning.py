@@ -64,9 +64,7 @@ class Fields:
     `now` tells which instants can be.
     """
 
-    def __init__(
-        self, values: Mapping[str, object], notes: Notes, now: datetime.datetime, path: str = ""
-    ) -> None:
+    def __init__(self, values: Mapping[str, object], notes: Notes, now: datetime.datetime, path: str = "") -> None:
         self._values = values
         self._notes = notes
         self._now = now

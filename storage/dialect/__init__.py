@@ -32,6 +32,7 @@ from storage.dialect.statements import (
     one_by_one,
     tell,
     time,
+    total,
 )
 
 __all__ = [
@@ -71,5 +72,6 @@ __all__ = [
     "sole_server",
     "tell",
     "time",
+    "total",
     "translate",
 ]

@@ -14,16 +14,18 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    case,
     cast,
     extract,
     func,
     literal,
+    literal_column,
     select,
     type_coerce,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from storage import columns
+from storage import bounds, columns
 
 #: The channel on which PostgreSQL tells other processes that there is news.
 CHANNEL = "runledger"
@@ -61,6 +63,27 @@ def milliseconds(connection: Connection, column: ColumnElement[Any]) -> ColumnEl
         return cast(func.floor(extract("epoch", column) * 1000), BigInteger)
     told = type_coerce(column, String)
     return cast(func.strftime("%s", told), Integer) * 1000 + cast(func.substr(told, 21, 3), Integer)
+
+
+def total(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The sum of a column, `bounds.SUM` where it is more; null of nothing.
+
+    SQLite's own sum fails beyond 64 bits, so halves of the numbers are added up and put together.
+    """
+    most = _number(bounds.SUM)
+    if connection.dialect.name == "postgresql":
+        summed = func.sum(column)
+        return cast(case((summed > most, most), else_=summed), BigInteger)
+    whole = cast(column, Integer)
+    low = func.sum(whole.bitwise_and(_number(0xFFFFFFFF)))
+    high = func.sum(whole.bitwise_rshift(_number(32))) + low.bitwise_rshift(_number(32))
+    put = high.bitwise_lshift(_number(32)).bitwise_or(low.bitwise_and(_number(0xFFFFFFFF)))
+    return case((high > _number(bounds.SUM >> 32), most), else_=put)
+
+
+def _number(value: int) -> ColumnElement[int]:
+    """Spelled out, so that the same expression is worked out once."""
+    return literal_column(str(value), BigInteger)
 
 
 def hold_tables(connection: Connection, tables: Iterable[Table]) -> None:

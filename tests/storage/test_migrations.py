@@ -12,7 +12,7 @@ from alembic import autogenerate, command
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, select, text
 
-from storage import dialect, errors, migrations, tables
+from storage import dialect, errors, migrations, rollups, tables
 from storage.database import Database
 
 pytestmark = [
@@ -133,3 +133,16 @@ def test_names_of_tools_that_are_too_long_for_an_index_are_cut_once(empty_url: s
         connection.execute(tables.RUN_TOOLS.insert(), rows)
         migrations.upgrade(connection)
         assert sorted(connection.execute(select(tables.RUN_TOOLS.c.name)).scalars()) == ["a" * 200, "b"]
+
+
+def test_sums_that_64_bits_do_not_hold_are_migrated_as_the_largest_number(empty_url: str) -> None:
+    with opened(empty_url) as connection:
+        command.upgrade(migrations.config(connection), "0004")
+        told = "'submitted', 'completed', 'backend', '2026-11-23T12:00:00.000000Z', 9007199254740991, 7"
+        columns = "seq, id, origin, status, submitted_by, accepted_at, cost_micros, input_tokens"
+        rows = ", ".join(f"({at}, 'run {at}', {told})" for at in range(1, 1101))
+        connection.execute(text(f"INSERT INTO runs ({columns}) VALUES {rows}"))
+        migrations.upgrade(connection)
+        sums = text("SELECT runs, cost_micros, input_tokens, output_tokens FROM rollup_models")
+        assert tuple(connection.execute(sums).one()) == (1100, 2**63 - 1, 7700, 0)
+        assert rollups.verify(connection).differences == []

@@ -13,6 +13,7 @@ depends_on = None
 STATES = "'accepted', 'queued', 'running', 'completed', 'failed', 'cancelled', 'refused', 'lost'"
 ENDED = "'completed', 'failed', 'cancelled', 'refused'"
 SUMS = ("runs", "cost_micros", "input_tokens", "output_tokens", "timed", "duration_ms", "max_duration_ms")
+MOST = 2**63 - 1
 LONGEST = "CASE WHEN duration_ms < 0 THEN 0 ELSE duration_ms END"
 
 
@@ -24,9 +25,9 @@ def upgrade() -> None:
     for table, name in (("rollup_models", "model"), ("rollup_agents", "agent_id")):
         op.execute(
             f"INSERT INTO {table} (day, {name}, status, created, {', '.join(SUMS)}) "
-            f"SELECT day, {name}, status, created, count(*), coalesce(sum(cost_micros), 0), "
-            "coalesce(sum(input_tokens), 0), coalesce(sum(output_tokens), 0), count(duration_ms), "
-            f"coalesce(sum(duration_ms), 0), coalesce(max({LONGEST}), 0) "
+            f"SELECT day, {name}, status, created, count(*), {_sum('cost_micros')}, "
+            f"{_sum('input_tokens')}, {_sum('output_tokens')}, count(duration_ms), "
+            f"{_sum('duration_ms')}, coalesce(max({LONGEST}), 0) "
             f"FROM ({_ended()}) AS ended GROUP BY day, {name}, status, created"
         )
     for dimension, name in (("agent", "agent_id"), ("model", "model"), ("day", "day")):
@@ -61,6 +62,15 @@ def _ended() -> str:
         "created_at IS NOT NULL AS created, cost_micros, input_tokens, output_tokens, duration_ms "
         f"FROM runs WHERE status IN ({ENDED})"
     )
+
+
+def _sum(name: str) -> str:
+    """As `storage.dialect.total` has it: what 64 bits do not hold is the largest number that they do."""
+    if op.get_context().dialect.name == "postgresql":
+        return f"least(coalesce(sum({name}), 0), {MOST})"
+    low, high = f"sum({name} & 4294967295)", f"sum({name} >> 32)"
+    high = f"({high} + ({low} >> 32))"
+    return f"coalesce(CASE WHEN {high} > 2147483647 THEN {MOST} ELSE ({high} << 32) | ({low} & 4294967295) END, 0)"
 
 
 def _bucket() -> str:

@@ -283,7 +283,10 @@ def test_durations_of_more_than_thirty_days_are_none_and_noted() -> None:
 def test_instants_that_lie_too_far_apart_make_no_duration() -> None:
     times = {"startedAt": "2001-01-01T00:00:00Z", "completedAt": "2026-03-01T12:00:00Z"}
     details = read({**MINIMAL, **times})
-    assert (details.duration_ms, details.parse_error) == (None, "unusable fields: completedAt long after startedAt")
+    assert (details.duration_ms, details.parse_error) == (
+        None,
+        "unusable fields: completedAt long after startedAt",
+    )
 
 
 @pytest.mark.parametrize("letter", ["x", "\N{GRINNING FACE}"])
