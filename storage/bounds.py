@@ -21,6 +21,8 @@ DURATION_MS = 30 * 24 * 3600 * 1000
 #: Before this, and later than so far from now, nothing can have happened that is told of a run.
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=365)
+#: The ends of the calendar: what is told of an instant that lies beyond, or cannot be read.
+FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 
 def is_plausible(moment: datetime, now: datetime) -> bool:

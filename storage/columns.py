@@ -20,6 +20,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
+from storage import bounds
+
 NAMES = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
     "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -56,9 +58,15 @@ class Instant(TypeDecorator[datetime]):
         return text(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        if isinstance(value, datetime):
-            return value.astimezone(UTC)  # PostgreSQL tells it in the time zone of the session
-        return None if value is None else datetime.fromisoformat(value)
+        if value is None:
+            return None
+        try:
+            # PostgreSQL tells it in the time zone of the session.
+            return value.astimezone(UTC) if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except (ValueError, TypeError):  # somebody else wrote it: no reason to lose the row
+            return bounds.FIRST
+        except OverflowError:
+            return bounds.FIRST if value.year == 1 else bounds.LAST
 
 
 def text(moment: datetime) -> str:

@@ -125,7 +125,7 @@ def _embedded(embedded: sqlite3.Connection, table: Table) -> Iterator[Row]:
 
 def _served(server: psycopg.Connection, table: Table) -> Iterator[Row]:
     """Texts are ordered by their bytes, as in the file."""
-    columns = ", ".join(f'"{name}"' for name in table.columns)
+    columns = ", ".join(_SPELLED.get(kind, '"{}"').format(name) for name, kind in table.columns.items())
     order = ", ".join(f'"{n}" COLLATE "C"' if table.columns[n] == "text" else f'"{n}"' for n in table.key)
     with server.cursor(name="equality") as rows:
         rows.itersize = ROWS
@@ -162,13 +162,15 @@ def _parsed(value: Any) -> Any:
     return _meaning(json.loads(value) if isinstance(value, str) else value)
 
 
+#: In the time zone of the session an instant may lie outside the driver's calendar.
+_SPELLED = {"instant": """"{}" AT TIME ZONE 'UTC'"""}
 _SAME: Callable[[Any], Any] = lambda value: value  # noqa: E731
 _FROM_SERVER: Mapping[str, Callable[[Any], Any]] = {
     "number": _SAME,
     "text": _SAME,
     "flag": bool,
     "bytes": bytes.hex,
-    "instant": lambda value: value.astimezone(UTC).isoformat(),
+    "instant": lambda value: value.replace(tzinfo=UTC).isoformat(),
     "json": _meaning,
 }
 _FROM_FILE = {**_FROM_SERVER, "instant": _moment, "json": _parsed}

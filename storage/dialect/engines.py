@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from collections.abc import Mapping
@@ -79,6 +80,7 @@ def _sqlite(parsed: URL, readonly: bool, connections: int, busy_seconds: float) 
         pool_size=connections,
         max_overflow=0,
         connect_args={"check_same_thread": False, "timeout": busy_seconds},
+        json_deserializer=_json,
     )
     _configure(made, readonly)
     return made
@@ -86,6 +88,8 @@ def _sqlite(parsed: URL, readonly: bool, connections: int, busy_seconds: float) 
 
 def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: float, pooler: bool) -> Engine:
     """A writer reads what is committed, and locks what it decides upon; a reader has one snapshot."""
+    from storage.dialect import loading  # as below
+
     made = create_engine(
         parsed,
         hide_parameters=True,
@@ -101,6 +105,7 @@ def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: flo
     @event.listens_for(made, "connect")
     def connect(connection: Any, _record: object) -> None:
         connection.read_only = readonly
+        loading.be_lenient(connection)
         if pooler:
             connection.prepare_threshold = None  # the next transaction may be on another connection of its
 
@@ -115,6 +120,14 @@ def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: flo
             connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(busy_seconds * 1000)}")
 
     return made
+
+
+def _json(text: str) -> Any:
+    """A JSON value of a file; what is none, since somebody else wrote it, is a text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _be_impatient(made: Engine, seconds: float | None) -> None:
