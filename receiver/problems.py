@@ -48,6 +48,7 @@ _UPSTREAM = Kind(502, "upstream", "The upstream gave no usable answer", tells=Fa
 TABLE: Mapping[type[Exception], Kind] = {
     storage_errors.Unavailable: _AWAY,
     storage_errors.Busy: Kind(503, "busy", "Too much is asked for at once", tells=False, retry_after=1),
+    storage_errors.Unstorable: INTERNAL,
     storage_errors.SchemaMismatch: _AWAY,
     storage_errors.InUse: _AWAY,
     storage_errors.NotDurable: _AWAY,

@@ -3,6 +3,7 @@
 StorageError
 ├── Unavailable          the database cannot be used now; the same call may work later
 │   └── Busy             ... because the queue in front of it is full
+├── Unstorable           a value that the database cannot hold; the same call would fail again
 ├── SchemaMismatch       the database was made by another version
 ├── InUse                another server holds this data directory
 ├── NotDurable           a database server that may lose what it has committed
@@ -31,6 +32,10 @@ class Unavailable(StorageError):
 
 class Busy(Unavailable):
     """A queue is full: the one in front of the writer, or that of the questions."""
+
+
+class Unstorable(StorageError):
+    """The message says why in the driver's words, and of which run where that is known."""
 
 
 class SchemaMismatch(StorageError):

@@ -26,6 +26,8 @@ VERBS = typer.Typer()
 PART, DIGEST = ".part", ".sha256"
 #: Runs, and bytes, roughly, that are imported in one transaction.
 GROUP, BYTES = 50, 1 << 20
+#: Lines of a file that are named at most.
+NAMED = 20
 
 
 Form = Annotated[
@@ -200,7 +202,9 @@ def import_(
 
     The file is checked against its trailer first. Runs that are here already,
     by our id or the upstream's, stay as they are; runs that had not ended are
-    left to the store that watches them. It may be stopped and begun again.
+    left to the store that watches them. A line that cannot be taken is named
+    with its run and the field, and the others are imported; the exit code is 1
+    then. It may be stopped and begun again.
 
     \b
     Examples:
@@ -214,14 +218,21 @@ async def _import(path: Path, partial: bool, as_json: bool) -> None:
     from receiver.cli import opening
     from receiver.exporting import reading
 
+    report = reading.Report()
     with _file_trouble(path), path.open("rb") as file:
         size = None if partial else reading.whole(file).size
         async with opening.made() as store:
-            counts = await _take(store, file, size)
+            counts = await _take(store, file, size, report)
     _tell(counts, as_json)
+    _tell_lines("something was left out that cannot be", report.left_out)
+    _tell_lines("a run was refused", report.refused)
+    if report.refused:
+        raise sentences.Complaint(f"{len(report.refused):,} runs were refused; the others are here now")
 
 
-async def _take(store: database.Database, file: BinaryIO, size: int | None) -> transitions.Imported:
+async def _take(
+    store: database.Database, file: BinaryIO, size: int | None, report: reading.Report
+) -> transitions.Imported:
     """Group by group, each a transaction."""
     from receiver import clock
     from receiver.exporting import reading
@@ -230,10 +241,37 @@ async def _take(store: database.Database, file: BinaryIO, size: int | None) -> t
     total = transitions.Imported()
     with _progress() as bar:
         task = bar.add_task("importing", total=size or file.seek(0, 2))
-        for group, at in _groups(reading.records(file, size)):
-            total += await store.write(transitions.take, group, "operator", clock.now())
+        for group, at in _groups(reading.records(file, size, clock.now(), report)):
+            total += await _take_group(store, group, report)
             bar.update(task, completed=at)
+    return total + transitions.Imported(refused=len(report.refused))
+
+
+async def _take_group(store: database.Database, group: list[Any], report: reading.Report) -> transitions.Imported:
+    """A group at once; where the store cannot hold a run of it, one by one."""
+    from receiver import clock
+    from storage import errors, transitions
+
+    try:
+        return await store.write(transitions.take, group, "operator", clock.now())
+    except errors.Unstorable as unfit:
+        if len(group) == 1:
+            report.refused.append(str(unfit))
+            return transitions.Imported()
+    total = transitions.Imported()
+    for record in group:
+        total += await _take_group(store, [record], report)
     return total
+
+
+def _tell_lines(what: str, found: list[str]) -> None:
+    """The first of some sentences, and how many more there are."""
+    from receiver.cli import figures
+
+    for each in found[:NAMED]:
+        print(f"runledger: {what}: {figures.safe(each)}", file=sys.stderr)
+    if len(found) > NAMED:
+        print(f"runledger: {what}: {len(found) - NAMED:,} more", file=sys.stderr)
 
 
 def _groups(records: Iterator[tuple[Any, int]]) -> Iterator[tuple[list[Any], int]]:
@@ -267,6 +305,7 @@ _LEFT = {
     "different": "are here otherwise, and stay as they are.",
     "live": "had not ended where they were exported: the store that watches them settles them.",
     "clashing": "were left out: their idempotency key stands for another run here.",
+    "refused": "were refused: see the messages.",
 }
 
 

@@ -1,4 +1,8 @@
-"""The way back: lines of an export as records, and whether a file is a whole one. For any bytes whatever."""
+"""The way back: lines of an export as records, and whether a file is a whole one. For any bytes whatever.
+
+A line is taken within the bounds that the upstream's answers have here, since another version, or a hand, may have
+written it: an instant or a duration that cannot be is left out, and what is too long or too large is refused.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,22 @@ import hashlib
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any, BinaryIO, TypeVar
 
 import pydantic_core
 from pydantic import TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
 
 from receiver import errors, shapes
 from receiver.exporting import forms, lines
-from storage import documents, export, ids, merkle, runs, states
+from storage import bounds, documents, export, ids, merkle, runs, states
 
 #: Bytes of one line at most; of a trailer; and of what a ledger entry repeats, all of it together.
 LINE, TRAILER, NAMES = 1 << 30, 4096, 4096
+#: Characters of a note in a document, and fields that it names.
+NOTE, NAMED = 1000, 10
 _PARTS = frozenset(("steps", "usage", "documents"))
 _LEDGER = ("agent_id", "model", "submitted_by", "failure_source")
 
@@ -31,6 +38,8 @@ _INSTANT = TypeAdapter(datetime)
 _STEP = TypeAdapter(documents.Step)
 _USAGE = TypeAdapter(documents.Usage)
 _END = TypeAdapter(forms.End)
+#: Instants without which a run that has ended is none: they are ours.
+_NEEDED = frozenset(("accepted_at", "settled_at", "pruned_at", "fetched_at"))
 _OWN: dict[str, Any] = dict.fromkeys(export.OWN) | {"seq": 0, "watched": False}
 
 
@@ -124,10 +133,21 @@ def place(file: BinaryIO) -> Place:
     return Place(records, size, last, digest)
 
 
-def records(file: BinaryIO, size: int | None) -> Iterator[tuple[export.Record, int]]:
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Sentences about single lines: those that hold no run that can be taken, and what was left out of others."""
+
+    refused: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def records(
+    file: BinaryIO, size: int | None, now: datetime, report: Report | None = None
+) -> Iterator[tuple[export.Record, int]]:
     """The records in the first `size` bytes, with the bytes read so far; of None all whole lines but a trailer.
 
-    Raises BadExport with the number of the line.
+    A line that is wrong goes into the `report`, and the next one is read. Without one it raises BadExport, with the
+    number of the line.
     """
     file.seek(0)
     at = 0
@@ -138,36 +158,69 @@ def records(file: BinaryIO, size: int | None) -> Iterator[tuple[export.Record, i
         if size is not None and at > size:
             return
         try:
-            yield record(line), at
-        except ValidationError as error:
-            fault = error.errors(include_url=False, include_input=False)[0]
-            named = ".".join(str(part) for part in fault["loc"])
-            raise errors.BadExport(f"line {number}: {named}: {fault['msg']}") from None
+            read, left_out = _record(line, now)
         except (ValueError, OverflowError, RecursionError) as error:
-            raise errors.BadExport(f"line {number}: {error}") from None
+            sentence = f"line {number}: {_whose(line)}{_said(error)}"
+            if report is None:
+                raise errors.BadExport(sentence) from None
+            report.refused.append(sentence)
+            continue
+        if report is not None and left_out:
+            report.left_out.append(f"line {number}: run {read.run.id}: {_few(left_out)}")
+        yield read, at
 
 
-def record(line: bytes) -> export.Record:
+def _few(names: Sequence[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _whose(line: bytes) -> str:
+    told = _id(line)
+    return f"run {told}: " if isinstance(told, str) and _ID.fullmatch(told) else ""
+
+
+def _said(error: Exception) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    fault = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
+
+
+def record(line: bytes, now: datetime) -> export.Record:
     """A line as a record. Raises ValueError, OverflowError."""
+    return _record(line, now)[0]
+
+
+def _record(line: bytes, now: datetime) -> tuple[export.Record, list[str]]:
+    """A line as a record, and what was left out of it since it cannot be."""
     told = pydantic_core.from_json(line, allow_inf_nan=False)
     if not isinstance(told, dict):
         raise ValueError("is no object")
     _demand_plain({name: value for name, value in told.items() if name != "documents"})
     if unknown := sorted(set(told) - set(forms.FIELDS) - _PARTS):
         raise ValueError(f"{unknown[0][:80]} is unknown: a newer release may have written it")
-    run, steps = _run(told), _rows(_STEP, told.get("steps", []), lines.STEP)
+    clean = _Cleaning(now)
+    run, steps = _run(told, clean), _rows(_STEP, told, "steps", lines.STEP, clean)
     if run.pruned_at is None and run.step_count != len(steps):
         raise ValueError(f"stepCount: says {run.step_count}, and there are {len(steps)}")
-    held = told.get("documents")
-    return export.Record(
-        run,
-        steps,
-        _rows(_USAGE, told.get("usage", []), lines.USAGE),
-        None if held is None else [_document(each, at) for at, each in enumerate(_listed(held), 1)],
-    )
+    usage, held = _rows(_USAGE, told, "usage", lines.USAGE, clean), told.get("documents")
+    kept = None if held is None else [_document(each, at, clean) for at, each in enumerate(_listed(held), 1)]
+    return export.Record(run, steps, usage, _noted(kept, clean.left_out)), clean.left_out
 
 
-def _run(told: Mapping[str, Any]) -> runs.Run:
+def _noted(
+    held: Sequence[documents.Document] | None, left_out: Sequence[str]
+) -> Sequence[documents.Document] | None:
+    """The documents, the last one with a note of what was left out at the import."""
+    if not held or not left_out:
+        return held
+    last = held[-1]
+    parts = [last.parse_error, f"left out at the import: {_few(left_out)}"]
+    return [*held[:-1], replace(last, parse_error="; ".join(part for part in parts if part)[:NOTE])]
+
+
+def _run(told: Mapping[str, Any], clean: _Cleaning) -> runs.Run:
     values = {field: told[name] for name, field in forms.FIELDS.items() if name in told}
     run: runs.Run = _RUN.validate_python({"submitted_by": states.Submitter.IMPORT.value, **values, **_OWN})
     if not (_ID.fullmatch(run.id) and ids.is_ours(run.id)):
@@ -176,19 +229,40 @@ def _run(told: Mapping[str, Any]) -> runs.Run:
         raise ValueError("upstreamId: may hold letters, digits, _ and - only, 1 to 128 of them")
     if sum(len((getattr(run, name) or "").encode()) for name in _LEDGER) > NAMES:
         raise ValueError(f"agentId, model, submittedBy, failureSource: are more than {NAMES} bytes")
-    return _zoned(run)
+    for name, most in _LENGTHS.items():
+        _demand_short(to_camel(name), getattr(run, name), most)
+    for key, value in run.tags.items():
+        _demand_short("tags: a name", key, bounds.TAG_KEY)
+        _demand_short(f"tags: {key}", value, bounds.TAG_VALUE)
+    return clean.value(run)
 
 
-def _rows(kind: TypeAdapter[Any], told: Any, names: Mapping[str, str]) -> list[Any]:
-    rows = [_row(kind, each, names) for each in _listed(told)]
+#: Characters of what stands in an index.
+_LENGTHS = {
+    "agent_id": bounds.NAME,
+    "model": bounds.NAME,
+    "submitted_by": bounds.NAME,
+    "idempotency_key": bounds.IDEMPOTENCY_KEY,
+}
+
+
+def _demand_short(name: str, text: str | None, most: int) -> None:
+    if text is not None and len(text) > most:
+        raise ValueError(f"{name}: has {len(text)} characters, more than the {most} that an index takes")
+
+
+def _rows(
+    kind: TypeAdapter[Any], told: Mapping[str, Any], part: str, names: Mapping[str, str], clean: _Cleaning
+) -> list[Any]:
+    rows = [_row(kind, each, names) for each in _listed(told.get(part, []))]
     if [row.position for row in rows] != list(range(len(rows))) or len(rows) > documents.ROWS:
         raise ValueError(f"steps, usage: positions go from 0 on, without a gap, and below {documents.ROWS}")
-    return rows
+    return [clean.value(row, f"{part}[{at}].") for at, row in enumerate(rows)]
 
 
 def _row(kind: TypeAdapter[Any], told: Mapping[str, Any], names: Mapping[str, str]) -> Any:
     values = {field: told[name] for name, field in names.items() if name in told}
-    return _zoned(kind.validate_python(values | {"salt": merkle.salt()}))
+    return kind.validate_python(values | {"salt": merkle.salt()})
 
 
 def _listed(told: Any) -> Sequence[Mapping[str, Any]]:
@@ -197,7 +271,7 @@ def _listed(told: Any) -> Sequence[Mapping[str, Any]]:
     return told
 
 
-def _document(told: Mapping[str, Any], number: int) -> documents.Document:
+def _document(told: Mapping[str, Any], number: int, clean: _Cleaning) -> documents.Document:
     """Raises ValueError where the bytes are not those that the digest says."""
     text, packed = told.get("text"), told.get("base64")
     body = text.encode() if isinstance(text, str) else base64.b64decode(str(packed), validate=True)
@@ -207,21 +281,45 @@ def _document(told: Mapping[str, Any], number: int) -> documents.Document:
     error = told.get("parseError")
     parse_error = None if error is None else str(error)
     _demand_plain(parse_error)
-    return _zoned(documents.packed(body, fetched, parse_error, number))
+    return clean.value(documents.packed(body, fetched, parse_error, number), f"documents[{number - 1}].")
 
 
-def _zoned(value: V) -> V:
-    """The same with each instant in UTC. Raises ValueError for one without a zone."""
-    changes: dict[str, Any] = {}
-    for name in (each.name for each in fields(value)):
-        held = getattr(value, name)
-        if isinstance(held, datetime):
-            if held.tzinfo is None:
-                raise ValueError(f"{name}: has no time zone")
-            changes[name] = held.astimezone(UTC)
-        if isinstance(held, int) and abs(held) >= 1 << 63:
-            raise ValueError(f"{name}: is out of range")
-    return replace(value, **changes)
+class _Cleaning:
+    """Brings values within bounds, and keeps the names of what had to be left out for that."""
+
+    def __init__(self, now: datetime) -> None:
+        self._now = now
+        self.left_out: list[str] = []
+
+    def value(self, value: V, path: str = "") -> V:
+        """The same with each instant in UTC, and none, nor any duration, that cannot be. Raises ValueError."""
+        changes: dict[str, Any] = {}
+        for name in (each.name for each in fields(value)):
+            held = getattr(value, name)
+            if isinstance(held, datetime):
+                changes[name] = self._instant(name, held, path)
+            elif isinstance(held, int) and self._is_absurd(name, held, path):
+                changes[name] = None
+        return replace(value, **changes)
+
+    def _instant(self, name: str, held: datetime, path: str) -> datetime | None:
+        if held.tzinfo is None:
+            raise ValueError(f"{path}{to_camel(name)}: has no time zone")
+        if bounds.is_plausible(held, self._now):
+            return held.astimezone(UTC)
+        if name in _NEEDED:
+            raise ValueError(f"{path}{to_camel(name)}: lies before 2000 or more than a year ahead")
+        self.left_out.append(path + to_camel(name))
+        return None
+
+    def _is_absurd(self, name: str, held: int, path: str) -> bool:
+        """Whether it is a duration that cannot be."""
+        if not 0 <= held < bounds.INTEGER:
+            raise ValueError(f"{path}{to_camel(name)}: is out of range, which goes from 0 to {bounds.INTEGER - 1}")
+        if name == "duration_ms" and held > bounds.DURATION_MS:
+            self.left_out.append(path + to_camel(name))
+            return True
+        return False
 
 
 def _demand_plain(told: Any) -> None:

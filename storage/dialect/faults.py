@@ -10,6 +10,8 @@ from storage import errors
 #: unknown database, what was rolled back, missing rights, resources, locks, shutdowns, the system, the server.
 TROUBLE = ("08", "25006", "28", "3D", "40", "42501", "53", "55", "57", "58", "F0", "XX")
 LOCKED = "55P03"
+#: Classes that tell of values: out of range or of a wrong form, and larger than what an index or a row takes.
+UNFIT = ("22", "54")
 #: A statement that took longer than it was given.
 CANCELLED = "57014"
 #: What a transaction lost against another one, and wins when it is begun anew.
@@ -18,6 +20,8 @@ TAKEN_BACK = ("40001", "40P01")
 
 def translate(error: exc.SQLAlchemyError) -> Exception:
     """What a failed statement means to callers: trouble of the database is Unavailable, a bug stays as it is."""
+    if sqlstate(error).startswith(UNFIT):
+        return errors.Unstorable(_cause(error))
     # DatabaseError itself, none of its kinds, is what the driver says of a file that is no database.
     trouble = isinstance(error, exc.OperationalError | exc.TimeoutError | exc.InterfaceError)
     if trouble or _is_lost(error) or type(error) is exc.DatabaseError or sqlstate(error).startswith(TROUBLE):

@@ -7,9 +7,22 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, exc
 
-from storage import deliveries, documents, export, ledger, links, merkle, rollups, runs, search, states
+from storage import (
+    deliveries,
+    dialect,
+    documents,
+    errors,
+    export,
+    ledger,
+    links,
+    merkle,
+    rollups,
+    runs,
+    search,
+    states,
+)
 from storage.transitions import endings
 
 
@@ -19,7 +32,7 @@ class Imported:
 
     `same` were here just so, `different` are here otherwise and stay as they are, `live` had not ended where they
     were told, so that they are another store's to settle, and `clashing` use an idempotency key that stands for
-    another run here.
+    another run here. `refused` hold what no store takes.
     """
 
     imported: int = 0
@@ -27,19 +40,34 @@ class Imported:
     different: int = 0
     live: int = 0
     clashing: int = 0
+    refused: int = 0
 
     def __add__(self, other: Imported) -> Imported:
         return Imported(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
 
 def take(connection: Connection, records: Sequence[export.Record], actor: str, now: datetime) -> Imported:
-    """Imports runs that have ended and are not here; none that is here is changed."""
+    """Imports runs that have ended and are not here; none that is here is changed.
+
+    Raises Unstorable, which names the run that the database cannot hold; then none of them is imported.
+    """
     # At once, in the order in which everybody locks links; the runs keep that of the file.
     links.one_by_one(connection, sorted({each.run.upstream_id for each in records if each.run.upstream_id}))
     total = Imported()
     for record in records:
-        total += _take(connection, record, actor, now)
+        try:
+            total += _take(connection, record, actor, now)
+        except (exc.SQLAlchemyError, ValueError, OverflowError) as error:
+            raise _named(record, error) from error
     return total
+
+
+def _named(record: export.Record, error: Exception) -> Exception:
+    """What the database says of a value, with the run that has it; any other trouble is nobody's."""
+    told = dialect.translate(error) if isinstance(error, exc.SQLAlchemyError) else errors.Unstorable(str(error))
+    if not isinstance(told, errors.Unstorable):
+        return error  # the writer knows what to do about it
+    return errors.Unstorable(f"run {record.run.id}: cannot be stored here: {told}")
 
 
 def _take(connection: Connection, record: export.Record, actor: str, now: datetime) -> Imported:

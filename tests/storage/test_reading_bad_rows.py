@@ -51,7 +51,9 @@ async def test_instants_of_any_year_are_read_in_any_time_zone(
 async def test_a_text_that_is_no_instant_or_no_json_is_no_reason_to_read_nothing(embedded: Database) -> None:
     run = await life.settled_run(embedded, object_ids=("obj_1",))
     other = await life.settled_run(embedded)
-    await embedded.write(changed("UPDATE runs SET created_at = 'soon', object_ids = '{' WHERE id = :id", id=run.id))
+    await embedded.write(
+        changed("UPDATE runs SET created_at = 'soon', object_ids = '{' WHERE id = :id", id=run.id)
+    )
     page, _ = await embedded.read(lists.page, lists.Query())
     assert [each.id for each in page] == [other.id, run.id]
     found = await life.found(embedded, run.id)

@@ -159,3 +159,16 @@ def test_import_takes_no_other_file(full: Desk) -> None:
     for told in ("", "x", "{}\n", json.dumps({"trailer": {"records": 1, "sha256": "0"}}) + "\n"):
         Path("other.jsonl").write_text(told)
         assert full.type("import", "other.jsonl").code == 1
+
+
+def test_a_run_that_cannot_be_taken_is_named_and_the_others_are_imported(full: Desk, template: Path) -> None:
+    full.type("export", "status:completed,failed", "-o", "runs.jsonl")
+    lines = [json.loads(line) for line in Path("runs.jsonl").read_text().splitlines()[:-1]]
+    lines[0]["model"], lines[1]["outputTokens"], lines[2]["createdAt"] = "m" * 201, 1 << 63, "0001-01-01T00:00:00Z"
+    Path("hand.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    anew(full, template)
+    screen = full.type("import", "--partial", "hand.jsonl", "--json")
+    assert (screen.code, screen.object["imported"], screen.object["refused"]) == (1, len(lines) - 2, 2)
+    for at, said in ((0, "model: has 201 characters"), (1, "outputTokens: is out of range"), (2, "createdAt")):
+        assert f"line {at + 1}: run {lines[at]['id']}: {said}" in screen.err
+    assert "2 runs were refused; the others are here now" in screen.err

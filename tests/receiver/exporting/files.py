@@ -66,5 +66,5 @@ async def imported(database: Database, told: bytes) -> transitions.Imported:
     """Reads a whole file back."""
     file = io.BytesIO(told)
     size = reading.whole(file).size
-    records = [record for record, _ in reading.records(file, size)]
+    records = [record for record, _ in reading.records(file, size, life.NOW)]
     return await database.write(transitions.take, records, "operator", life.at(200))

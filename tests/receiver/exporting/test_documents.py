@@ -29,13 +29,13 @@ async def test_a_number_without_an_end_is_refused(embedded: Database) -> None:
     told["steps"][0]["toolInput"] = "HERE"
     line = json.dumps(told).replace('"HERE"', "[1e400]")
     with pytest.raises(ValueError, match="number"):
-        reading.record(line.encode())
+        reading.record(line.encode(), life.NOW)
 
 
 async def test_a_document_keeps_whatever_bytes_it_has(database: Database) -> None:
     run = await life.settled_run(database, upstream_id="run_1", result=life.result(body=b'{"nul": "\0"}'))
     (record,) = await database.read(export.read, [run.seq], export.Parts(documents=True))
-    assert export.is_same(reading.record(lines.line(record)), record)
+    assert export.is_same(reading.record(lines.line(record), life.NOW), record)
 
 
 async def test_runs_with_large_documents_are_read_a_few_at_a_time(embedded: Database) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 from dataclasses import replace
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 
 from receiver import errors, exporting
 from receiver.exporting import lines, reading
-from storage import documents, export, ids, runs, states
+from storage import bounds, documents, export, ids, runs, states
 from storage.database import Database
 from tests import life
 from tests.receiver.exporting import files
@@ -31,6 +32,7 @@ RUN: dict[str, Any] = {
     "stepCount": 0,
     "tags": {},
 }
+USE = {**dict.fromkeys(lines.USAGE), "position": 0}
 STEP = {**dict.fromkeys(lines.STEP), "position": 0}
 DOCUMENT = {"version": 1, "text": "{}", "sha256": "0" * 64, "fetchedAt": RUN["acceptedAt"], "parseError": None}
 
@@ -69,12 +71,12 @@ async def test_parts_that_were_joined_are_as_good_as_the_whole(database: Databas
     for file in (lines[0] + rest, rest):
         assert reading.whole(io.BytesIO(file)).end.records == 2
     joined = io.BytesIO(lines[0] + rest)
-    assert len(list(reading.records(joined, reading.whole(joined).size))) == 3
+    assert len(list(reading.records(joined, reading.whole(joined).size, life.NOW))) == 3
 
 
 def test_a_file_that_does_not_say_who_submitted_a_run_names_the_import() -> None:
     without = {name: value for name, value in RUN.items() if name != "submittedBy"}
-    assert reading.record(json.dumps(without).encode()).run.submitted_by == states.Submitter.IMPORT
+    assert reading.record(json.dumps(without).encode(), life.NOW).run.submitted_by == states.Submitter.IMPORT
 
 
 @pytest.mark.parametrize(
@@ -96,13 +98,50 @@ def test_a_file_that_does_not_say_who_submitted_a_run_names_the_import() -> None
         ({"documents": [DOCUMENT]}, "not those of its SHA-256"),
         ({"documents": [{**DOCUMENT, "base64": "%"}]}, "not those of its SHA-256"),
         ({"tags": {"a": 1}}, "tags"),
+        (
+            {"id": RUN["id"], "agentId": "a" * 201},
+            f"run {RUN['id']}: agentId: has 201 characters, more than the 200",
+        ),
+        ({"model": "𝄞" * 201}, "model: has 201 characters"),
+        ({"submittedBy": "s" * 201}, "submittedBy: has 201 characters"),
+        ({"idempotencyKey": "k" * 256}, "idempotencyKey: has 256 characters"),
+        ({"tags": {"k" * 65: "v"}}, "tags: a name: has 65 characters"),
+        ({"tags": {"client": "v" * 257}}, "tags: client: has 257 characters"),
+        ({"inputTokens": 2**53}, "inputTokens: is out of range"),
+        ({"outputTokens": -1}, "outputTokens: is out of range"),
+        ({"usage": [{**USE, "totalTokens": 2**53}]}, "usage[0].totalTokens: is out of range"),
+        ({"acceptedAt": "0001-01-01T00:00:00Z"}, "acceptedAt: lies before 2000 or more than a year ahead"),
+        ({"settledAt": "9999-12-31T23:59:59.999999Z"}, "settledAt: lies before 2000"),
     ],
 )
 def test_a_line_that_is_wrong_is_told_by_its_number(changes: dict[str, Any], said: str) -> None:
     file = io.BytesIO(told() + b"\n" + told(**changes) + b"\n")
     with pytest.raises(errors.BadExport, match=r"^line 2: ") as caught:
-        list(reading.records(file, None))
+        list(reading.records(file, None, life.NOW))
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+def test_instants_and_durations_that_cannot_be_are_left_out_and_noted(text: str) -> None:
+    month = bounds.DURATION_MS
+    times = {"createdAt": text, "startedAt": text, "completedAt": text, "durationMs": month + 1}
+    step = {**STEP, "timestamp": text, "durationMs": month}
+    sha = hashlib.sha256(b"{}").hexdigest()
+    told_ = told(**times, stepCount=1, steps=[step], documents=[{**DOCUMENT, "sha256": sha}])
+    report = reading.Report()
+    ((found, _),) = reading.records(io.BytesIO(told_ + b"\n"), None, life.NOW, report)
+    run, left_out = found.run, "createdAt, startedAt, completedAt, durationMs, steps[0].timestamp"
+    assert (run.created_at, run.started_at, run.completed_at, run.duration_ms) == (None,) * 4
+    assert (found.steps[0].timestamp, found.steps[0].duration_ms) == (None, month)
+    assert [each.parse_error for each in found.documents or ()] == [f"left out at the import: {left_out}"]
+    assert report == reading.Report(left_out=[f"line 1: run {run.id}: {left_out}"])
+
+
+def test_a_line_that_is_wrong_is_named_and_the_next_ones_are_read() -> None:
+    file, report = io.BytesIO(b"\n".join([told(), b"{", told(model="m" * 201), told(), b""])), reading.Report()
+    assert len(list(reading.records(file, None, life.NOW, report))) == 2
+    assert [each.partition(": ")[0] for each in report.refused] == ["line 2", "line 3"]
+    assert f"run {RUN['id']}: model: has 201 characters" in report.refused[1]
 
 
 JSON = st.recursive(
@@ -116,7 +155,7 @@ JSON = st.recursive(
 def test_whatever_a_field_holds_it_is_a_record_or_a_sentence(changes: dict[str, Any]) -> None:
     file = io.BytesIO(told(**changes) + b"\n")
     with contextlib.suppress(errors.BadExport):
-        assert len(list(reading.records(file, None))) == 1
+        assert len(list(reading.records(file, None, life.NOW))) == 1
 
 
 @given(st.binary(max_size=200), st.booleans())
@@ -128,11 +167,11 @@ def test_whatever_the_bytes_they_are_refused_in_a_sentence(content: bytes, ends:
 
 @given(st.text(), st.text(), st.binary(max_size=50))
 def test_any_text_and_any_bytes_come_back_from_their_line(prompt: str, output: str, body: bytes) -> None:
-    held = reading.record(told(prompt=prompt.replace("\0", ""), output=output.replace("\0", "")))
+    held = reading.record(told(prompt=prompt.replace("\0", ""), output=output.replace("\0", "")), life.NOW)
     record = export.Record(replace(held.run, step_count=2), life.steps(2), life.usage(1), [documents_of(body)])
     line = lines.line(record)
     assert line.decode().splitlines() == [line.decode()[:-1]]
-    back = reading.record(line)
+    back = reading.record(line, life.NOW)
     assert export.is_same(back, record)
     assert lines.line(back) == line
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from storage import documents, export, filters, lists, runs, search, transitions
+from storage import documents, errors, export, filters, lists, runs, search, transitions
 from storage.database import Database
 from tests import life
 from tests.receiver.exporting import files
@@ -121,3 +123,25 @@ async def test_what_was_pruned_comes_back_pruned(database: Database, other: Data
     run = await database.read(runs.find, "run_failed")
     assert run is not None
     assert (run.pruned_at, run.prompt) == (life.at(100), None)
+
+
+async def test_a_run_that_a_database_cannot_hold_is_named(served: Database, other: Database) -> None:
+    run = await life.settled_run(other)
+    (record,) = await other.read(export.read, [run.seq], export.Parts())
+    unfit = replace(record, run=replace(run, agent_id="".join(random.Random(7).choices("0123456789abcdef", k=6400))))
+    with pytest.raises(errors.Unstorable, match=f"run {run.id}: cannot be stored here: index row"):
+        await served.write(transitions.take, [unfit], "operator", life.NOW)
+    lone = replace(record, run=replace(run, prompt="\ud800"))
+    with pytest.raises(errors.Unstorable, match=run.id):
+        await served.write(transitions.take, [lone], "operator", life.NOW)
+
+
+async def test_a_tool_of_a_long_name_comes_into_either_database(database: Database, other: Database) -> None:
+    """An earlier release kept the names of tools in full."""
+    name = "".join(random.Random(7).choices("0123456789abcdef", k=6400))
+    steps = [replace(life.steps(1)[0], tool_name=name)]
+    run = await life.settled_run(other, result=life.result(steps=steps))
+    assert (await files.imported(database, await files.bytes_of(other))).imported == 1
+    held = await life.found(database, run.id)
+    (step,) = await database.read(documents.read, held.seq, documents.Step)
+    assert step.tool_name == name
