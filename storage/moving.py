@@ -16,10 +16,12 @@ from sqlalchemy import Connection, Row, Table, exc, func, inspect, select, text
 
 from storage import dialect, equality, errors, house, migrations, rollups, search, transitions
 from storage.columns import Bytes, Integer64
-from storage.tables import declare, metadata
+from storage.tables import RUNS, declare, metadata
 
 #: Rows of one statement; fewer where they may hold documents or bodies.
 ROWS, LARGE_ROWS = 500, 16
+#: Rows that cannot be moved, and are named at most.
+NAMED = 20
 #: Columns of bytes that are always short.
 SHORT = frozenset({"salt", "leaf_hash"})
 
@@ -41,8 +43,8 @@ def move(url: str, to: str, now: datetime, advance: Advance) -> list[equality.Co
     What is made of other tables is made anew there: texts are found by their words once a server has indexed them.
 
     Nobody else writes to either meanwhile. From then on the file says where it was moved to. Raises Occupied where
-    the database is not empty, Unequal where the two would not be the same, SchemaMismatch, Moved, Unavailable;
-    then nothing has changed.
+    the database is not empty, Unstorable where it cannot hold some rows, which are all named with their runs, Unequal
+    where the two would not be the same, SchemaMismatch, Moved, Unavailable; then nothing has changed.
     """
     file = dialect.file_of(url)
     assert file is not None, "only an embedded database is moved"
@@ -51,8 +53,9 @@ def move(url: str, to: str, now: datetime, advance: Advance) -> list[equality.Co
         transitions.demand_own(source)
         with _begun(to) as target:
             _prepare(target)
-            for table in _tables():
-                _copy(source, target, table, advance)
+            unfit = [each for table in _tables() for each in _copy(source, target, table, advance)]
+            if unfit:
+                raise errors.Unstorable(_told(unfit))
             search.rebuild(target, now)
             rollups.rebuild(target)
             found = _compared(file, target, advance)
@@ -101,17 +104,50 @@ def _occupied(table: str) -> errors.Occupied:
     )
 
 
-def _copy(source: Connection, target: Connection, table: Table, advance: Advance) -> None:
+def _copy(source: Connection, target: Connection, table: Table, advance: Advance) -> list[str]:
+    """Copies a table; a sentence for each row that the server cannot hold."""
+    unfit: list[str] = []
     for batch in _batches(source, table):
-        try:
-            target.execute(table.insert(), [dict(row._mapping) for row in batch])
-        except exc.DataError as error:
-            unfit = f"{_unfit(table, batch)} holds what the server cannot store"
-            raise errors.Unequal(f"{unfit}: {error.orig}") from None
+        rows = [dict(row._mapping) for row in batch]
+        if _refused(target, table, rows) is not None:
+            alone = ((row, _refused(target, table, [row])) for row in rows)
+            unfit += [f"{_named(source, table, row)}: {why}" for row, why in alone if why is not None]
         advance("copying", table.name, len(batch))
     for column in table.primary_key.columns:
         if column.type is Integer64:
             _go_on_behind(target, table, column.name)
+    return unfit
+
+
+def _refused(target: Connection, table: Table, rows: Sequence[dict[str, Any]]) -> str | None:
+    """Writes some rows; why the server cannot hold them, and then none of them is written."""
+    try:
+        with target.begin_nested():
+            target.execute(table.insert(), rows)
+    except exc.SQLAlchemyError as error:
+        told = dialect.translate(error)
+        if not isinstance(told, errors.Unstorable):
+            raise
+        return str(told)
+    except (UnicodeError, OverflowError) as error:  # what the driver itself cannot spell
+        return str(error)
+    return None
+
+
+def _named(source: Connection, table: Table, row: dict[str, Any]) -> str:
+    """Where in the store a row is, and of which run."""
+    key = ", ".join(f"{column.name} {str(row[column.name])[:80]}" for column in table.primary_key.columns)
+    run_id = row["id"] if table is RUNS else row.get("run_id")
+    if run_id is None and "run_seq" in row:
+        run_id = source.execute(select(RUNS.c.id).where(RUNS.c.seq == row["run_seq"])).scalar()
+    return f"{'' if run_id is None else f'run {run_id}: '}the row of {table.name} with {key}"
+
+
+def _told(unfit: Sequence[str]) -> str:
+    """Lines that name what stands in the way, the first of many."""
+    more = [f"and {len(unfit) - NAMED} more"] if len(unfit) > NAMED else []
+    remedy = "Nothing was moved. Mend or prune these runs in the file, then move it again"
+    return "\n".join([f"the server cannot hold {len(unfit)} rows:", *unfit[:NAMED], *more, remedy])
 
 
 def _batches(source: Connection, table: Table) -> Iterator[Sequence[Row[Any]]]:
@@ -119,19 +155,6 @@ def _batches(source: Connection, table: Table) -> Iterator[Sequence[Row[Any]]]:
     chosen = select(table).order_by(*table.primary_key.columns)
     streamed = source.execute(chosen, execution_options={"yield_per": LARGE_ROWS if is_large else ROWS})
     yield from streamed.partitions()
-
-
-def _unfit(table: Table, batch: Sequence[Row[Any]]) -> str:
-    """Which row of a batch it is; NUL is what SQLite takes in a text and PostgreSQL does not."""
-    row = next((each for each in batch if _has_nul(list(each))), batch[0])
-    key = {column.name: row._mapping[column.name] for column in table.primary_key.columns}
-    return f"the row of {table.name} with {', '.join(f'{name} {value}' for name, value in key.items())}"
-
-
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_nul, (*value, *value.values())))
-    return any(map(_has_nul, value)) if isinstance(value, list) else isinstance(value, str) and "\x00" in value
 
 
 def _go_on_behind(target: Connection, table: Table, column: str) -> None:

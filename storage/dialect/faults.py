@@ -20,7 +20,7 @@ TAKEN_BACK = ("40001", "40P01")
 
 def translate(error: exc.SQLAlchemyError) -> Exception:
     """What a failed statement means to callers: trouble of the database is Unavailable, a bug stays as it is."""
-    if sqlstate(error).startswith(UNFIT):
+    if isinstance(error, exc.DataError) or sqlstate(error).startswith(UNFIT):
         return errors.Unstorable(_cause(error))
     # DatabaseError itself, none of its kinds, is what the driver says of a file that is no database.
     trouble = isinstance(error, exc.OperationalError | exc.TimeoutError | exc.InterfaceError)

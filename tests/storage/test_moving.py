@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -178,12 +179,24 @@ async def test_one_that_was_just_migrated_is_empty(embedded: Database, server_ur
 
 
 async def test_what_the_server_cannot_hold_is_named_and_nothing_is_there(embedded: Database, to: str) -> None:
-    run = await life.settled_run(embedded)
-    await embedded.write(
-        lambda connection: connection.execute(tables.RUNS.update().values(output="before\x00after"))
-    )
-    with pytest.raises(errors.Unequal, match=f"the row of runs with seq {run.seq} .*NUL"):
+    run, other, tagged = [await life.settled_run(embedded, tags={"client": "acme"}) for _ in range(3)]
+    long = "".join(random.Random(7).choices("0123456789abcdef", k=6400))
+
+    def spoil(connection: Connection) -> None:
+        runs.change(connection, tables.RUNS.c.id == run.id, {"output": "before\x00after"})
+        runs.change(connection, tables.RUNS.c.id == other.id, {"model": long})
+        connection.execute(
+            tables.RUN_TAGS.update().where(tables.RUN_TAGS.c.run_seq == tagged.seq).values(value=long)
+        )
+
+    await embedded.write(spoil)
+    with pytest.raises(errors.Unstorable, match="cannot hold 3 rows") as caught:
         moved(embedded, to)
+    said = str(caught.value)
+    assert f"run {run.id}: the row of runs with seq {run.seq}: " in said
+    assert "NUL" in said
+    assert f"run {other.id}: the row of runs with seq {other.seq}: index row" in said
+    assert f"run {tagged.id}: the row of run_tags with run_seq {tagged.seq}, key client: index row" in said
     with psycopg.connect(**dialect.libpq(to)) as there:
         assert there.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
     assert not await embedded.read(transitions.demand_own)

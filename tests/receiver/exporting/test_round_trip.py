@@ -128,7 +128,9 @@ async def test_what_was_pruned_comes_back_pruned(database: Database, other: Data
 async def test_a_run_that_a_database_cannot_hold_is_named(served: Database, other: Database) -> None:
     run = await life.settled_run(other)
     (record,) = await other.read(export.read, [run.seq], export.Parts())
-    unfit = replace(record, run=replace(run, agent_id="".join(random.Random(7).choices("0123456789abcdef", k=6400))))
+    unfit = replace(
+        record, run=replace(run, agent_id="".join(random.Random(7).choices("0123456789abcdef", k=6400)))
+    )
     with pytest.raises(errors.Unstorable, match=f"run {run.id}: cannot be stored here: index row"):
         await served.write(transitions.take, [unfit], "operator", life.NOW)
     lone = replace(record, run=replace(run, prompt="\ud800"))
