@@ -22,8 +22,8 @@ _SECONDS = re.compile(r"[0-9]{1,32}(?:\.[0-9]{1,9})?")
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds from 0 to 3600 that `Retry-After` asks for, given as seconds or as an HTTP date (RFC 9110, 10.2.3).
 
-    A date counts from the answer's own `Date`, else from `now` (Unix seconds). None for a date that has passed, for
-    one that is more than a year ahead, for junk, and where the header is missing.
+    A date counts from the answer's own `Date`, else from `now` (Unix seconds). None for a date that has passed or
+    is more than a year ahead, for junk, and where the header is missing.
     """
     value = headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(value):

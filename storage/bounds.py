@@ -1,7 +1,7 @@
 """What of the outside's values is kept, so that every database here can hold, index, add up and read it. Pure.
 
-An index of PostgreSQL takes rows of 2,704 bytes, and a character may have four: a name of 200 characters fits beside
-whatever else stands in its index.
+An index of PostgreSQL takes rows of 2,704 bytes, and a character may have four: a name of 200 characters fits
+beside whatever else stands in its index.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def is_plausible(moment: datetime, now: datetime) -> bool:
     >>> [is_plausible(datetime(year, 1, 1, tzinfo=UTC), now) for year in (1, 1999, 2000, 2026, 2027, 2028, 9999)]
     [False, False, True, True, True, False, False]
     """
-    return EARLIEST <= moment and moment - now <= AHEAD
+    return moment >= EARLIEST and moment - now <= AHEAD
 
 
 def total(value: int) -> int:

@@ -126,7 +126,7 @@ def event_key(event_id: str) -> str:
 
 
 def nameless_key(delivery_id: str) -> str:
-    """The same of one whose envelope has no id: that of its delivery, or the hash of one too long to be indexed."""
+    """The same where the envelope has no id: that of its delivery, or the hash of one too long to be indexed."""
     if len(delivery_id) > bounds.KEY:
         delivery_id = f"sha256:{hashlib.sha256(delivery_id.encode()).hexdigest()}"
     return f"delivery:{delivery_id}"

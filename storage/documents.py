@@ -69,8 +69,11 @@ class Document:
     version: int = 0
 
     def read(self) -> bytes:
-        """What the upstream answered, byte for byte. A large one takes a while."""
-        return zstandard.ZstdDecompressor().decompress(self.body, max_output_size=self.size)
+        """What the upstream answered, byte for byte; a large one takes a while. Raises ValueError where it broke."""
+        try:
+            return zstandard.ZstdDecompressor().decompress(self.body, max_output_size=self.size)
+        except zstandard.ZstdError as error:
+            raise ValueError(f"the stored document is damaged: {error}") from error
 
 
 def packed(body: bytes, fetched_at: datetime, parse_error: str | None = None, version: int = 0) -> Document:

@@ -22,6 +22,8 @@ from storage.tables import RUN_DOCUMENTS, RUNS
 RUNS_AT_ONCE, BYTES_AT_ONCE = 200, 1 << 20
 #: Runs whose content is read at once, and bytes, roughly, after which there are fewer of them.
 GROUP, GROUP_BYTES = 16, 1 << 20
+#: What comes of a value that somebody else wrote into the store.
+UNREADABLE = (ValueError, TypeError, OverflowError, RecursionError)
 #: What a step weighs before it was read.
 STEP_BYTES = 4096
 #: What a row of a trace weighs beside its text.
@@ -84,10 +86,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Some records, and the key up to which all has been looked at."""
+    """Some records, the key up to which all has been looked at, and the ids of runs that cannot be read."""
 
     records: Sequence[Record]
     place: int
+    unread: Sequence[str] = ()
 
 
 def begin(connection: Connection, wanted: filters.Expression, after: str | None) -> Span | None:
@@ -111,13 +114,24 @@ def chunk(connection: Connection, wanted: filters.Expression, window: search.Win
     sizes = _sizes(connection, [row.id for row in rows]) if parts.documents else {}
     a_step = STEP_BYTES if parts.trace else 0
     records: list[Record] = []
-    weight = 0
+    unread: list[str] = []
+    weight, ids = 0, {row.seq: row.id for row in rows}
     for group in _groups((row.seq, row.step_count * a_step + sizes.get(row.id, 0)) for row in rows):
-        records += read(connection, group, parts)
-        weight += sum(each.weight for each in records[-len(group) :])
+        found = _readable(connection, group, parts)
+        records += found
+        unread += [ids[seq] for seq in group if seq not in {each.run.seq for each in found}]
+        weight += sum(each.weight for each in found)
         if weight >= BYTES_AT_ONCE:
-            return Chunk(records, group[-1])
-    return Chunk(records, rows[-1].seq if len(rows) == limit else window.high - 1)
+            return Chunk(records, group[-1], unread)
+    return Chunk(records, rows[-1].seq if len(rows) == limit else window.high - 1, unread)
+
+
+def _readable(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[Record]:
+    """The runs of these keys; where one of them makes no value, those that do."""
+    try:
+        return read(connection, seqs, parts)
+    except UNREADABLE:
+        return [] if len(seqs) == 1 else [each for seq in seqs for each in _readable(connection, [seq], parts)]
 
 
 def _sizes(connection: Connection, run_ids: Sequence[str]) -> Mapping[str, int]:

@@ -43,7 +43,7 @@ def move(url: str, to: str, now: datetime, advance: Advance) -> list[equality.Co
     What is made of other tables is made anew there: texts are found by their words once a server has indexed them.
 
     Nobody else writes to either meanwhile. From then on the file says where it was moved to. Raises Occupied where
-    the database is not empty, Unstorable where it cannot hold some rows, which are all named with their runs, Unequal
+    the database is not empty, Unstorable where it cannot hold some rows, which are named with their runs, Unequal
     where the two would not be the same, SchemaMismatch, Moved, Unavailable; then nothing has changed.
     """
     file = dialect.file_of(url)

@@ -1,8 +1,8 @@
 """Statements about rollups: sums over the runs that have ended, kept in the transaction that ends a run.
 
 There are two small tables of sums (a day by models, a day by agents) and one of durations by buckets. Which rows a
-transaction changes it changes in one order, so that two of them never wait for each other. A sum that is larger than
-64 bits hold stands as `bounds.SUM`, and is counted anew once something is taken back from it.
+transaction changes it changes in one order, so that two of them never wait for each other. A sum beyond 64 bits
+stands as `bounds.SUM`, and is counted anew once something is taken back from it.
 """
 
 from __future__ import annotations

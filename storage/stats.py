@@ -65,7 +65,7 @@ class Source(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The sums of one group, `bounds.SUM` at most; `key` is None for runs without a value. Times in milliseconds."""
+    """The sums of one group; `key` is None for runs without a value. Times are in milliseconds."""
 
     key: str | None
     count: int
@@ -157,8 +157,8 @@ class _Group:
         mean, longest = (round(self.time / self.timed), self.longest) if self.timed else (None, None)
         told = [buckets.percentile(self.buckets, percent) for percent in _PERCENTILES]
         shares = [None if each is None else min(each, self.longest) for each in told]
-        sums = (bounds.total(each) for each in (self.cost, self.tokens_in, self.tokens_out))
-        return Row(key, self.count, *sums, mean, longest, *shares)
+        cost, tokens_in, tokens_out = map(bounds.total, (self.cost, self.tokens_in, self.tokens_out))
+        return Row(key, self.count, cost, tokens_in, tokens_out, mean, longest, *shares)
 
 
 class _Groups:

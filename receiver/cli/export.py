@@ -114,8 +114,10 @@ async def _export(given: Mapping[str, Any], path: Path | None, goes_on: bool, as
     query = asking.parameters(shapes.ExportQuery, given)
     async with opening.existing() as store:
         if path is None:
+            wish = _wished(store, query)
             with _file_trouble(Path("standard output")):
-                await _write(_wished(store, query), sys.stdout.buffer)
+                await _write(wish, sys.stdout.buffer)
+            _demand_all(wish.end)
             return
         part = path.with_name(path.name + PART)
         wish = await _into(store, query, part, _held(path, part) if goes_on else part, goes_on)
@@ -123,10 +125,20 @@ async def _export(given: Mapping[str, Any], path: Path | None, goes_on: bool, as
     if as_json:
         told = {"file": str(path), "runs": end.records, "sha256": end.sha256, "unindexed": end.unindexed}
         print(json.dumps(told))
-        return
-    print(f"{end.records:,} runs are in {path}.")
-    if end.unindexed:
-        print(f"{end.unindexed:,} runs could not be found by their words yet.")
+    else:
+        print(f"{end.records:,} runs are in {path}.")
+        if end.unindexed:
+            print(f"{end.unindexed:,} runs could not be found by their words yet.")
+    _demand_all(end)
+
+
+def _demand_all(end: exporting.End | None) -> None:
+    """Raises Complaint where runs are missing, with their ids."""
+    if end is not None and end.unwritten:
+        named = ", ".join(end.unwritten_runs)
+        raise sentences.Complaint(
+            f"{end.unwritten:,} runs are missing, since what is stored of them cannot be read: {named}"
+        )
 
 
 def _wished(store: database.Database, query: Any, place: reading.Place | None = None) -> exporting.Export:

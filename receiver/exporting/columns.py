@@ -38,9 +38,8 @@ class Columns:
 
     def rows(self, records: Sequence[export.Record]) -> bytes:
         """A row each, written once there are enough for a group."""
-        for record in records:
-            self._waiting.append(list(forms.flat(record.run)))
-            self._weight += record.weight
+        self._waiting += [list(forms.flat(record.run)) for record in records]  # all of them or none
+        self._weight += sum(record.weight for record in records)
         if len(self._waiting) >= ROWS or self._weight >= BYTES:
             self._write()
         return self._sink.taken()

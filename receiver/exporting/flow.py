@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -73,6 +73,7 @@ class Export:
         self._place = 0
         self._digest: Digest = hashlib.sha256()
         self._records = 0
+        self._unwritten: list[str] = []
         self._is_whole = after is None
         self.end: forms.End | None = None
 
@@ -101,12 +102,25 @@ class Export:
             self._place = chunk.place
         yield self._told(await asyncio.to_thread(self.form.foot))
         after = None if self._is_whole else self._after
-        self.end = forms.End(self._records, self._digest.hexdigest(), after, span.unindexed)
+        missing = (len(self._unwritten), tuple(self._unwritten[: forms.NAMED]))
+        self.end = forms.End(self._records, self._digest.hexdigest(), after, span.unindexed, *missing)
         yield self.form.trailer(self.end)
 
     def _rows(self, chunk: export.Chunk) -> bytes:
-        self._records += len(chunk.records)
-        return self._told(self.form.rows(chunk.records))
+        self._unwritten += chunk.unread
+        return self._told(self._written(chunk.records))
+
+    def _written(self, records: Sequence[export.Record]) -> bytes:
+        """Some records as bytes; one that has no bytes is noted, and the others are written."""
+        try:
+            piece = self.form.rows(records)
+        except export.UNREADABLE:
+            if len(records) > 1:
+                return b"".join(self._written([each]) for each in records)
+            self._unwritten.append(records[0].run.id)
+            return b""
+        self._records += len(records)
+        return piece
 
     def _told(self, piece: bytes) -> bytes:
         self._digest.update(piece)

@@ -19,6 +19,11 @@ INSTANTS = frozenset(to_camel(each.name) for each in fields(runs.Run) if str(eac
 NUMBERS = frozenset(to_camel(each.name) for each in fields(runs.Run) if str(each.type).startswith("int"))
 
 
+#: Runs that are named at most, so that a trailer stays short; and what tells of them.
+NAMED = 50
+_MISSING = ("unwritten", "unwritten_runs")
+
+
 class Format(StrEnum):
     """The forms that there are."""
 
@@ -31,13 +36,21 @@ class Format(StrEnum):
 class End:
     """What a whole export says of itself: how many runs, and the SHA-256 of all bytes before the trailer.
 
-    `after` is the run behind which it began, `unindexed` how many runs had words that could not be found yet.
+    `after` is the run behind which it began, `unindexed` how many runs had words that could not be found yet,
+    `unwritten` how many runs are missing since what is stored of them cannot be read; the first of them are named.
     """
 
     records: int
     sha256: str
     after: str | None = None
     unindexed: int | None = None
+    unwritten: int = 0
+    unwritten_runs: tuple[str, ...] = ()
+
+    def told(self) -> dict[str, Any]:
+        """The trailer: what is missing is told where something is."""
+        told = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in told.items() if self.unwritten or name not in _MISSING}
 
 
 class Form(Protocol):

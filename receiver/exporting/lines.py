@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from typing import Any
 
 from pydantic.alias_generators import to_camel
@@ -38,7 +38,7 @@ class Lines:
 
     def trailer(self, end: forms.End) -> bytes:
         """The last line."""
-        return (forms.compact({"trailer": asdict(end)}) + "\n").encode() if self._has_trailer else b""
+        return (forms.compact({"trailer": end.told()}) + "\n").encode() if self._has_trailer else b""
 
 
 def line(record: export.Record) -> bytes:

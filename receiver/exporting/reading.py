@@ -146,7 +146,7 @@ def records(
 ) -> Iterator[tuple[export.Record, int]]:
     """The records in the first `size` bytes, with the bytes read so far; of None all whole lines but a trailer.
 
-    A line that is wrong goes into the `report`, and the next one is read. Without one it raises BadExport, with the
+    A line that is wrong goes into the `report`, and the next one is read. Without one it raises BadExport with the
     number of the line.
     """
     file.seek(0)

@@ -41,6 +41,7 @@ class Sheet:
         """A last record of as many cells: how many came, and their digest."""
         told = [MARK, f"records={end.records}", f"sha256={end.sha256}"]
         told += [] if end.unindexed is None else [f"unindexed={end.unindexed}"]
+        told += [f"unwritten={' '.join(end.unwritten_runs)}"] if end.unwritten else []
         return _written([told + [""] * (len(forms.FIELDS) - len(told))]) if self._has_trailer else b""
 
 

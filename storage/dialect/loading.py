@@ -1,4 +1,4 @@
-"""Instants as PostgreSQL's driver hands them over: one that it cannot read is no reason to lose the rows around it."""
+"""Instants as PostgreSQL's driver hands them over: one that it cannot read does not cost the rows around it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def be_lenient(connection: Connection[Any]) -> None:
 
 
 class _Lenient(Loader):
-    """The driver's own, but for what it raises on: in some time zone of the session an instant has the year 10000."""
+    """The driver's own, but for what it raises on: in some time zones an instant of ours has the year 10000."""
 
     def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
         super().__init__(oid, context)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -37,7 +38,7 @@ async def test_instants_of_any_year_are_read_in_any_time_zone(
     sql = "UPDATE runs SET created_at = CAST(:last AS timestamptz), started_at = CAST(:first AS timestamptz)"
     await served.write(changed(f"{sql} WHERE id = :id", last=last, first=first, id=run.id))
 
-    def read(connection: Connection) -> tuple[list[runs.Run], list[export.Record]]:
+    def read(connection: Connection) -> tuple[Sequence[runs.Run], Sequence[export.Record]]:
         connection.exec_driver_sql(f"SET LOCAL TIME ZONE '{zone}'")
         page, _ = lists.page(connection, lists.Query())
         return page, export.chunk(connection, filters.EVERYTHING, search.Window(1, 100), export.Parts()).records

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
 from receiver import exporting
-from storage import errors, export, filters, search
+from receiver.exporting import reading
+from storage import errors, export, filters, search, tables
 from storage.database import Database
 from tests import life
 from tests.receiver.exporting import files
@@ -96,3 +99,41 @@ async def test_how_far_it_is_grows_to_one(database: Database) -> None:
     shares = [wish.share async for _ in wish.pieces()]
     assert shares == sorted(shares)
     assert wish.share == 1.0
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+async def test_a_run_that_cannot_be_written_is_named_and_the_others_are(database: Database, form: str) -> None:
+    found = [await life.settled_run(database) for _ in range(5)]
+    await database.write(spoil, found[1].id)
+    wish = files.begun(database, form=form)
+    told = b"".join([piece async for piece in wish.pieces()])
+    bad = [found[1].id] if form == "jsonl" else []  # a sheet has no documents
+    assert [each.id.encode() in told.rpartition(b"trailer")[0] for each in found] == [
+        each.id not in bad for each in found
+    ]
+    assert wish.end is not None
+    assert (wish.end.records, wish.end.unwritten, list(wish.end.unwritten_runs)) == (5 - len(bad), len(bad), bad)
+    if form == "jsonl":
+        assert reading.whole(io.BytesIO(told)).end == wish.end
+
+
+def spoil(connection: Connection, run_id: str) -> None:
+    """Breaks the frame of a document, as a bad disk would."""
+    documents = tables.RUN_DOCUMENTS
+    connection.execute(documents.update().where(documents.c.run_id == run_id).values(body=b"no frame"))
+
+
+async def test_a_run_that_cannot_be_read_is_named_and_the_others_are_written(embedded: Database) -> None:
+    found = [await life.settled_run(embedded) for _ in range(3)]
+
+    def twist(connection: Connection) -> None:
+        connection.exec_driver_sql("PRAGMA ignore_check_constraints = ON")
+        connection.exec_driver_sql("UPDATE runs SET settled_by = 'rumour' WHERE id = ?", (found[1].id,))
+
+    await embedded.write(twist)
+    for form in ("jsonl", "csv"):
+        wish = files.begun(embedded, form=form)
+        told = b"".join([piece async for piece in wish.pieces()])
+        assert wish.end is not None
+        assert (wish.end.records, wish.end.unwritten_runs) == (2, (found[1].id,))
+        assert (b"unwritten" in told, found[2].id.encode() in told) == (True, True)
