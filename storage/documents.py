@@ -69,7 +69,7 @@ class Document:
     version: int = 0
 
     def read(self) -> bytes:
-        """What the upstream answered, byte for byte; a large one takes a while. Raises ValueError where it broke."""
+        """What the upstream answered, byte for byte; that may take a while. Raises ValueError where it broke."""
         try:
             return zstandard.ZstdDecompressor().decompress(self.body, max_output_size=self.size)
         except zstandard.ZstdError as error:
