@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,26 +11,93 @@ from urllib.parse import urlsplit
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+#: The headers in which proxies say who called.
+FORWARDING = ("x-forwarded-for", "forwarded")
+#: Entries of a forwarding header that are read, from the right: no chain of proxies is longer.
+HOPS = 32
+#: A peer without an address came over a socket of this machine.
+_HERE = "127.0.0.1"
+_PORT = re.compile(r"(?P<v4>[0-9.]+):[0-9]+|\[(?P<v6>[^\]]*)\](:[0-9]+)?", re.ASCII)
+_FOR = re.compile(r"(?:^|;)\s*for\s*=([^;]*)", re.IGNORECASE)
+
+
 def client_address(peer: str | None, forwarded: str | None, trusted: Sequence[Network]) -> str | None:
     """The caller's address: the peer's own, or, through trusted proxies, the last one that is not theirs.
 
-    X-Forwarded-For is written by anybody; from the right, each entry is as good as the proxy that added it.
+    A forwarding header is written by anybody; from the right, each entry is as good as the proxy that added it.
+    An entry may have a port, quotes, or the form of RFC 7239. One that is no address (`unknown`) ends the chain.
     """
-    found = peer
-    for entry in reversed((forwarded or "").split(",")):
-        if not _is_in(found, trusted) or _parsed(entry) is None:
+    found = _spelled(peer)
+    for entry in reversed((forwarded or "").rsplit(",", HOPS)[-HOPS:]):
+        if not entry.strip():
+            continue
+        address = _hop(entry)
+        if address is None or not _is_in(found or _HERE, trusted):
             break
-        found = str(_parsed(entry))
+        found = str(address)
     return found
 
 
+def forwarding(headers: Mapping[str, str]) -> str | None:
+    """Return what forwarding header counts: `Forwarded` (RFC 7239) only where there is no X-Forwarded-For.
+
+    A proxy that writes the one may hand on the other as a caller has made it up.
+    """
+    return headers.get("x-forwarded-for") or headers.get("forwarded")
+
+
+def networks(text: str) -> tuple[Network, ...]:
+    """Return the networks of a list. Raises ValueError with a sentence for what is none."""
+    plain = text.translate(dict.fromkeys(map(ord, "[]\"'")))
+    return tuple(map(_network, re.split(r"[\s,;]+", plain.strip(" \t\r\n,;")))) if plain.strip(" ,;") else ()
+
+
+def _network(text: str) -> Network:
+    try:
+        found = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        raise ValueError(
+            f"{text} is no network: list addresses of the proxies, as in 10.0.0.0/8 or 192.0.2.7; names are not "
+            "looked up"
+        ) from None
+    _, slash, _ = text.partition("/")
+    if slash and ipaddress.ip_interface(text).ip != found.network_address:
+        one = ipaddress.ip_interface(text).ip
+        raise ValueError(f"{text} names an address and a network: write {found}, or {one} for the address alone")
+    inner = found.network_address.ipv4_mapped if isinstance(found, ipaddress.IPv6Network) else None
+    if inner is not None and found.prefixlen >= _MAPPED:
+        return ipaddress.IPv4Network((int(inner), found.prefixlen - _MAPPED))
+    return found
+
+
+#: Bits of an IPv6 address in front of the IPv4 address that it holds.
+_MAPPED = 96
+
+
 def origin(text: str | None) -> str:
-    """Who is behind an address, likely: of IPv6 a whole /64, which is the least that anybody is given."""
+    """Who is behind an address, likely: of IPv6 a whole /64, which is the least that anybody is given.
+
+    An IPv4 address inside IPv6 is one of its own.
+    """
     address = _parsed(text or "")
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped
+        inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
         return str(inner or ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
     return str(address)
+
+
+def _spelled(peer: str | None) -> str | None:
+    """Return a peer's address in its one spelling; what is none stays as it is."""
+    address = _parsed(peer or "")
+    return peer if address is None else str(address)
+
+
+def _hop(entry: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address of an entry of a forwarding header, without its port; None where it holds none."""
+    pair = _FOR.search(entry)
+    text = (pair[1] if pair else entry).strip().strip("\"'").strip()
+    port = _PORT.fullmatch(text)
+    return _parsed(text if port is None else port["v4"] or port["v6"])
 
 
 def _is_in(text: str | None, networks: Sequence[Network]) -> bool:
@@ -38,10 +106,13 @@ def _is_in(text: str | None, networks: Sequence[Network]) -> bool:
 
 
 def _parsed(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """Return the address, as IPv4 where it is one inside IPv6; a zone says nothing elsewhere."""
     try:
-        return ipaddress.ip_address(text.strip())
+        plain = text.strip()
+        address = ipaddress.ip_address(plain.partition("%")[0] if ":" in plain else plain)
     except ValueError:
         return None
+    return (address.ipv4_mapped or address) if isinstance(address, ipaddress.IPv6Address) else address
 
 
 #: Of all IPv6 only this is ever given to hosts of the open internet; the second stands for IPv4 behind a NAT64.
@@ -55,7 +126,7 @@ def is_public(text: str) -> bool:
     address = _parsed(text)
     if isinstance(address, ipaddress.IPv6Address):
         nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in _NAT64 else None
-        inner = address.ipv4_mapped or address.sixtofour or nat64
+        inner = address.sixtofour or nat64
         if inner is None:
             return address in _UNICAST and address.is_global
         address = inner

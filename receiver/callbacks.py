@@ -9,12 +9,14 @@ good, so trouble of ours is 503.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
+from urllib.parse import unquote
 
 from starlette.types import Receive, Scope, Send
 
@@ -38,15 +40,13 @@ CALLBACKS = "/callbacks/"
 EVENTS = "/webhooks/case"
 #: Characters of an event's id that are kept in its own column and in the ledger.
 ID_LENGTH = 200
-#: Seconds after which a sender may try again what did not verify once too often (our secrets are looked at
-#: meanwhile), and what only an operator can mend.
+#: Seconds after which a sender may try again what did not verify once too often.
 RETRY_SLOWLY = 10
-RETRY_LATER = 60
 #: Bytes of a body up to which it is parsed on the loop.
 PARSED_AT_ONCE = 65536
 
 R = TypeVar("R")
-Read = Callable[[], Awaitable[bytes]]
+Read = Callable[[arrivals.Beyond], Awaitable[bytes]]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,24 @@ def _forgery() -> arrivals.Refusal:
 
 def is_public(path: str) -> bool:
     """Whether a path is for this application."""
-    return path == EVENTS or path.startswith(CALLBACKS)
+    plain = unmangled(path)
+    return plain == EVENTS or plain.startswith(CALLBACKS)
+
+
+def unmangled(path: str) -> str:
+    """Return a path of ours as we spell it, however proxies do; any other one as it is.
+
+    Slashes at its end or doubled, percent-encoding that was encoded once more, capital letters, a prefix that was
+    not taken off: what comes there is genuine all the same.
+
+    >>> [unmangled(path) for path in ("/webhooks/case/", "/ledger//Callbacks/01a2%2Eb", "/v1/runs/")]
+    ['/webhooks/case', '/callbacks/01a2.b', '/v1/runs/']
+    """
+    parts = [part for part in unquote(path).strip().split("/") if part]
+    names = [part.lower() for part in parts[-2:]]
+    if names == ["webhooks", "case"]:
+        return EVENTS
+    return f"{CALLBACKS}{parts[-1]}" if len(names) == 2 and names[0] == "callbacks" else path
 
 
 class Callbacks:
@@ -80,9 +97,9 @@ class Callbacks:
         self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = addresses.below(scope)
+        path = unmangled(addresses.below(scope))
         arrival = arrivals.Arrival(scope, receive, self._public.clock(), self._public.admission.trusted)
-        if scope["method"] == "GET" and self._is_ours(path):
+        if scope["method"] in ("GET", "HEAD") and self._is_ours(path):
             await send({"type": "http.response.start", "status": 204, "headers": []})
             await send({"type": "http.response.body"})
             return
@@ -104,7 +121,8 @@ class Callbacks:
 
     async def _delivery(self, arrival: arrivals.Arrival, path: str, place: admission.Place) -> deliveries.Delivery:
         """What came, verified. Raises Refusal, Gone, Unavailable."""
-        read = functools.partial(arrival.read, self._public.body_limit, self._public.timing.slow_body, place)
+        bounds = arrivals.Bounds(self._public.body_limit, self._public.timing.slow_body)
+        read = functools.partial(arrival.read, bounds, place)
         return await (self._event(arrival, read) if path == EVENTS else self._callback(arrival, path, read))
 
     def _is_ours(self, path: str) -> bool:
@@ -122,7 +140,9 @@ class Callbacks:
         except errors.BadToken:
             stranger = arrivals.Refusal(404, "No such callback address", cause="unknown token")
             raise self._charged(arrival, stranger) from None
-        claimed = await _parsed(hints.callback, await read())
+        with contextlib.suppress(arrivals.BeyondReading):  # its beginning is enough for a hint
+            await read(_read_by)
+        claimed = await _parsed(hints.callback, arrival.body)
         named = claimed.run_ids
         return arrival.delivery(
             states.Road.WATCHER,
@@ -131,18 +151,19 @@ class Callbacks:
             upstream_id=named[0] if named else None,
             also_named=named[1:],
             status=claimed.status,
+            reason=_cut_short(arrival),
         )
 
     async def _event(self, arrival: arrivals.Arrival, read: Read) -> deliveries.Delivery:
         """A signed event. What only we can mend is 503, so that it is sent again."""
-        if signatures.SIGNATURE_HEADER not in arrival.headers and self._public.admission.is_spent(
-            arrival.remote_addr
-        ):
+        if arrival.claimed.signature is None and self._public.admission.is_spent(arrival.remote_addr):
             raise self._charged(arrival, _forgery())
-        body = await read()
-        secret, is_late = await self._verified(arrival)  # before anything of a stranger's is parsed
+        checks: list[signatures.Check] = []
+        body = await read(functools.partial(self._hashed, arrival, checks))
+        # Before anything of an unknown sender is parsed.
+        secret, is_late = self._checked(arrival, checks[0]) if checks else await self._verified(arrival)
         event = await _parsed(hints.event, body)
-        key = _event_key(event, arrival.headers)
+        key = _event_key(event, arrival)
         if is_late:
             await self._demand_known(key)
         return arrival.delivery(
@@ -153,8 +174,30 @@ class Callbacks:
             event_id=_short(event.id),
             event_type=event.type,
             secret_used=secret,
-            reason=None if event.id else "the envelope has no usable id",
+            reason=_cut_short(arrival) or (None if event.id else "the envelope has no usable id"),
         )
+
+    async def _hashed(self, arrival: arrivals.Arrival, checks: list[signatures.Check]) -> arrivals.Further:
+        """A body that is larger than the limit is checked as it goes by: there is one try, after a look."""
+        if arrival.claimed.signature is None:
+            raise arrivals.too_large(self._public.body_limit)
+        if self._public.admission.is_spent(arrival.remote_addr):
+            raise self._charged(arrival, _forgery())
+        await self._public.keyring.refresh(arrival.at)
+        checks.append(signatures.Check(arrival.claimed, self._public.keyring.live(arrival.at)))
+        return checks[0].update
+
+    def _checked(self, arrival: arrivals.Arrival, check: signatures.Check) -> tuple[str, bool]:
+        """As `_verified`, of a body that went by."""
+        try:
+            return check.verified(arrival.at.timestamp()).secret, False
+        except errors.OutsideTolerance as late:
+            return late.secret, True
+        except errors.BadSignature:
+            unmatched = self._unmatched(arrival.at)
+        is_forged = unmatched.status < 500
+        refusal = arrivals.too_large(self._public.body_limit) if is_forged else unmatched
+        raise self._charged(arrival, refusal)
 
     async def _verified(self, arrival: arrivals.Arrival) -> tuple[str, bool]:
         """The name of the secret that signed, and whether the time that was signed is too far from ours.
@@ -176,26 +219,22 @@ class Callbacks:
     def _charged(self, arrival: arrivals.Arrival, refusal: arrivals.Refusal) -> arrivals.Refusal:
         """What a failure to verify is answered, at the expense of where it came from.
 
-        Where that has nothing left it is 429: cheaper for us, and a sender tries again what is genuine after all.
+        Where that has nothing left it is 429, which is cheaper for us. What is signed may be genuine, with a
+        secret that is not known to this process yet: that is 503.
         """
         if self._public.admission.charge(arrival.remote_addr):
             return refusal
         title = "Too many requests from here did not verify"
-        return arrivals.Refusal(429, title, refusal.cause, RETRY_SLOWLY, kept=False)
+        status = 429 if arrival.claimed.signature is None else 503
+        return arrivals.Refusal(status, title, refusal.cause, RETRY_SLOWLY, kept=False)
 
     def _matched(self, arrival: arrivals.Arrival) -> tuple[str, bool]:
+        check = signatures.Check(arrival.claimed, self._public.keyring.live(arrival.at))
+        check.update(arrival.body)
         try:
-            verified = signatures.verify(
-                arrival.body,
-                arrival.headers.get(signatures.ID_HEADER),
-                arrival.headers.get(signatures.TIMESTAMP_HEADER),
-                arrival.headers.get(signatures.SIGNATURE_HEADER),
-                self._public.keyring.live(arrival.at),
-                arrival.at.timestamp(),
-            )
+            return check.verified(arrival.at.timestamp()).secret, False
         except errors.OutsideTolerance as late:
             return late.secret, True
-        return verified.secret, False
 
     def _unmatched(self, now: datetime) -> arrivals.Refusal:
         """A forgery is turned away for good; what may be genuine is to come again: it would be lost."""
@@ -205,18 +244,23 @@ class Callbacks:
                 503, "A signing secret is on its way here", "unknown secret", arrivals.RETRY_AFTER
             )
         if held.lacks_any(now):
-            return arrivals.Refusal(503, "A signing secret cannot be used here", "unknown secret", RETRY_LATER)
+            return arrivals.Refusal(
+                503, "A signing secret cannot be used here", "unknown secret", arrivals.RETRY_LATER
+            )
         if not held.live(now):
             self._public.telemetry.log.error("no_webhook_secret", hint="run `runledger webhooks register`")
-            return arrivals.Refusal(503, "No signing secret is set here yet", "unknown secret", RETRY_LATER)
+            return arrivals.Refusal(
+                503, "No signing secret is set here yet", "unknown secret", arrivals.RETRY_LATER
+            )
         return _forgery()
 
     async def _demand_known(self, key: str) -> None:
         """A late event passes only as a repeat of one that we have; any other is to come again."""
         if not await self._public.database.read(deliveries.holders, [key]):
-            self._public.telemetry.log.error("event_outside_tolerance", hint="check this machine's clock")
+            hint = f"check this machine's clock, and what {signatures.TIMESTAMP_HEADER} of the event holds"
+            self._public.telemetry.log.error("event_outside_tolerance", hint=hint)
             raise arrivals.Refusal(
-                503, "Signed, but its time is too far from ours", "outside tolerance", RETRY_LATER
+                503, "Signed, but its time is too far from ours", "outside tolerance", arrivals.RETRY_LATER
             )
 
     def _uncommitted(self, trouble: storage_errors.Unavailable) -> arrivals.Refusal:
@@ -250,10 +294,27 @@ async def _parsed(read: Callable[[bytes], R], body: bytes) -> R:
     return read(body) if len(body) <= PARSED_AT_ONCE else await asyncio.to_thread(read, body)
 
 
-def _event_key(event: hints.Event, headers: Mapping[str, str]) -> str:
-    """The envelope's id, whatever the delivery's; only an envelope without one is known by its delivery."""
-    delivery_id = headers.get(signatures.ID_HEADER, "")
-    return deliveries.event_key(event.id) if event.id else deliveries.nameless_key(delivery_id)
+def _event_key(event: hints.Event, arrival: arrivals.Arrival) -> str:
+    """The envelope's id, whatever the delivery's; only an envelope without one is known by its delivery.
+
+    The end of one that was cut short may hold another id than its beginning: that is known by its delivery too.
+    """
+    if event.id and not arrival.is_cut:
+        return deliveries.event_key(event.id)
+    delivery_id = arrival.claimed.delivery_id
+    if delivery_id is None:
+        return f"body:{arrival.sha256}"
+    return deliveries.nameless_key(delivery_id)
+
+
+def _cut_short(arrival: arrivals.Arrival) -> str | None:
+    """Why not all of a body is kept."""
+    return "the body is larger than the limit: its beginning is kept" if arrival.is_cut else None
+
+
+async def _read_by() -> arrivals.Further:
+    """A body that is larger than the limit goes by: that it came is what counts."""
+    return lambda _: None
 
 
 def _short(event_id: str | None) -> str | None:

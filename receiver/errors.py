@@ -56,6 +56,14 @@ class SettingsError(ReceiverError):
     """The settings are unusable; the message names the setting and says what to do."""
 
 
+class ShortSecret(SettingsError):
+    """A secret of `size` bytes, which can be guessed: what it signs proves nothing."""
+
+    def __init__(self, setting: str, size: int, least: int, remedy: str) -> None:
+        super().__init__(f"{setting} holds a secret of {size} bytes, and {least} are the least; {remedy}")
+        self.size = size
+
+
 class BadToken(ReceiverError):
     """The token of a callback address was not signed by any of our keys."""
 
@@ -69,10 +77,10 @@ class BadSignature(ReceiverError):
 
 
 class OutsideTolerance(BadSignature):
-    """The signature holds, but the timestamp is `skew` seconds away from now."""
+    """The signature holds, but the timestamp is `skew` seconds away from now, or cannot be read (None)."""
 
-    def __init__(self, skew: int, secret: str) -> None:
-        super().__init__(f"timestamp is {skew} s away from now")
+    def __init__(self, skew: int | None, secret: str) -> None:
+        super().__init__("timestamp cannot be read" if skew is None else f"timestamp is {skew} s away from now")
         self.skew = skew
         self.secret = secret
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import zlib
 from collections.abc import Mapping
 
 SAFE_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 STATUSES = frozenset({"queued", "running", "completed", "failed", "cancelled"})
 
 _LABEL = re.compile(r"[\x21-\x7e]{1,256}")
+_RUN_ID = re.compile(rb'"(?:runId|run_id)"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}"([A-Za-z0-9_-]{1,128})"')
+_GZIP = b"\x1f\x8b"
+#: Bytes that are read of what is compressed.
+_UNZIPPED = 1 << 20
 _CALLBACK_PATHS = (("runId",), ("id",), ("run", "id"), ("data", "runId"), ("run_id",))
 _EVENT_PATHS = (("data", "runId"), ("data", "run_id"), ("data", "run", "id"), ("runId",), ("run_id",))
 _STATUS_PATHS = (("status",), ("run", "status"), ("data", "status"))
@@ -57,13 +62,26 @@ def event(body: bytes) -> Event:
 
 
 def _object(body: bytes) -> Mapping[str, object]:
-    """The JSON object of a body, empty for any other bytes; numbers are left out, since none is ever asked for."""
+    """The JSON object of a body, empty for any other bytes; numbers are left out, since none is ever asked for.
+
+    Of one that breaks off, or is no JSON at all, the first run id by its name.
+    """
+    plain = _unzipped(body) if body.startswith(_GZIP) else body
     try:
-        text = body.decode("utf-8", "replace").removeprefix("\ufeff")
+        text = plain.decode("utf-8", "replace").removeprefix("\ufeff")
         parsed = json.loads(text, parse_int=_no_number, parse_float=_no_number, parse_constant=_no_number)
     except (ValueError, RecursionError):
-        return {}
+        found = _RUN_ID.search(plain)
+        return {"runId": found[1].decode()} if found else {}
     return parsed if isinstance(parsed, dict) else {}
+
+
+def _unzipped(body: bytes) -> bytes:
+    """The beginning of what was compressed with gzip; nothing of what only looks so."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(body, _UNZIPPED)
+    except zlib.error:
+        return b""
 
 
 def _no_number(_: str) -> None:

@@ -64,13 +64,12 @@ class Keyring:
 
     def signers(self, stored: deliveries.Stored) -> list[str]:
         """The names of the secrets in force that have signed a stored event, newest first."""
-        named = (signatures.ID_HEADER, signatures.TIMESTAMP_HEADER, signatures.SIGNATURE_HEADER)
-        delivery_id, timestamp, value = ((stored.headers or {}).get(name) for name in named)
-        found = []
+        claimed, found = signatures.claimed(stored.headers or {}), []
         for secret in self.live(stored.received_at):
             with contextlib.suppress(errors.BadSignature):
-                at = stored.received_at.timestamp()
-                signatures.verify(stored.body or b"", delivery_id, timestamp, value, [secret], at)
+                check = signatures.Check(claimed, [secret])
+                check.update(stored.body or b"")
+                check.verified(stored.received_at.timestamp())
                 found.append(secret.name)
         return found
 
@@ -131,6 +130,8 @@ class Keyring:
             return Held(signatures.decode(self._box.open(row.sealed), self._encoding), row.expires_at)
         except errors.BadSeal as sealed:
             trouble = f"{what} cannot be opened: {sealed}; list that key again, or run `runledger webhooks rotate`"
+        except errors.ShortSecret as short:
+            trouble = f"{what} has {short.size} bytes, which can be guessed: run `runledger webhooks rotate`"
         except errors.SettingsError:
             trouble = f"{what} is not {self._encoding}: change RUNLEDGER_WEBHOOK_KEY_ENCODING"
         return Held(None, row.expires_at, trouble)

@@ -6,12 +6,10 @@ This file is the sole reader of the environment. Each setting carries its help t
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import os
 import re
-import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import SplitResult, urlsplit
@@ -20,7 +18,7 @@ from dotenv import dotenv_values
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from receiver import addresses, errors
+from receiver import addresses, errors, keyfile, pasted, signatures
 from storage import dialect
 
 PREFIX = "RUNLEDGER_"
@@ -114,10 +112,34 @@ class Settings(BaseSettings):
         "info", description="The least that is logged."
     )
 
-    @field_validator("secret_keys", "webhook_secrets", "notify_secrets", "trusted_proxies", mode="before")
+    @field_validator("casedev_api_key", mode="before")
     @classmethod
-    def _split(cls, value: Any) -> Any:
-        return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+    def _is_key(cls, value: Any) -> Any:
+        key = pasted.one(value) if isinstance(value, str) else value
+        if isinstance(key, str) and not re.fullmatch("[!-~]*", key):
+            raise ValueError("holds a blank or a character that no key has: copy it anew from Case.dev")
+        return key
+
+    @field_validator("webhook_secrets", "notify_secrets", mode="before")
+    @classmethod
+    def _secrets(cls, value: Any) -> Any:
+        return pasted.several(value) if isinstance(value, str) else value
+
+    @field_validator("secret_keys", mode="before")
+    @classmethod
+    def _keys(cls, value: Any) -> Any:
+        """What earlier releases took for the keys goes on to verify what it has signed."""
+        if not isinstance(value, str):
+            return value
+        keys = pasted.several(value)
+        pasted.demand_long(keys)
+        former = [key for key in pasted.spelled(value) if key not in keys and pasted.is_long(key)]
+        return (*keys, *former)
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: Any) -> Any:
+        return addresses.networks(value) if isinstance(value, str) else value
 
     @field_validator("database_url")
     @classmethod
@@ -153,6 +175,14 @@ class Settings(BaseSettings):
         if value and not (parts.scheme in ("http", "https") and parts.hostname and is_bare):
             raise ValueError("must be an address such as https://runledger.example.com")
         return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _secrets_are_long(self) -> Self:
+        encoding = self.webhook_key_encoding
+        _demand_usable(self.webhook_secrets, lambda text: signatures.decode(text, encoding), errors.ShortSecret)
+        named = f", and signs what goes to {PREFIX}NOTIFY_URL"
+        _demand_usable(self.notify_secrets, signatures.decode_own, errors.SettingsError, named)
+        return self
 
     @model_validator(mode="after")
     def _backend_is_safe(self) -> Self:
@@ -198,6 +228,25 @@ class Settings(BaseSettings):
     def is_embedded(self) -> bool:
         """Whether the database is a file of ours."""
         return dialect.file_of(self.url) is not None
+
+
+def _demand_usable(
+    secrets: Sequence[SecretStr],
+    decode: Callable[[str], signatures.Secret],
+    refused: type[errors.SettingsError],
+    named: str = "",
+) -> None:
+    """Raise ValueError for the first secret that `decode` refuses in that way.
+
+    One of platform events that does not decode is refused by nobody: the others verify, and the server says so.
+    """
+    for place, secret in enumerate(secrets, 1):
+        try:
+            decode(secret.get_secret_value())
+        except refused as unusable:
+            raise ValueError(f"{unusable} (it is number {place}{named})") from None
+        except errors.SettingsError:
+            continue
 
 
 def _has_port(parts: SplitResult) -> bool:
@@ -275,7 +324,7 @@ def signing_keys(settings: Settings) -> tuple[str, ...]:
         raise errors.SettingsError(
             f"{PREFIX}SECRET_KEYS is empty. Replicas must share it: `openssl rand -hex 32` makes one."
         )
-    return (_kept(_kept_key(settings)),)
+    return (keyfile.kept(_kept_key(settings)),)
 
 
 def has_signing_keys(settings: Settings) -> bool:
@@ -285,28 +334,3 @@ def has_signing_keys(settings: Settings) -> bool:
 
 def _kept_key(settings: Settings) -> Path:
     return settings.data_dir / "secret.key"
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise errors.SettingsError(f"{PREFIX}DATA_DIR: {folder} cannot be made: {error.strerror}") from None
-
-
-def _kept(path: Path) -> str:
-    """The key in that file, made at the first call; the file is for its owner alone.
-
-    It appears whole or not at all: it is written aside and linked into place, by whoever is first.
-    """
-    if not path.exists():
-        _make_folder(path.parent)
-        aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_hex(32) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):
-            os.link(aside, path)
-        aside.unlink()
-    return path.read_text().strip()

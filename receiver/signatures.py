@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import email.utils
 import hashlib
 import hmac
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 
-from receiver import errors
+from receiver import errors, pasted
 
 ID_HEADER = "case-webhook-id"
 TIMESTAMP_HEADER = "case-webhook-timestamp"
@@ -22,10 +24,20 @@ ENCODINGS = ("base64", "hex", "raw")
 TOLERANCE = 300  # seconds
 
 _PREFIX = "whsec_"
-_ID = re.compile(r"[\x21-\x7e]{1,256}")
-_TIMESTAMP = re.compile(r"[0-9]{1,12}")
-_LONGEST_HEADER = 4096
-_MOST_VALUES = 16
+#: Under what names a signature may come.
+_FAMILIES = ("case-webhook", "webhook", "svix")
+HEADERS = frozenset(f"{family}-{part}" for family in _FAMILIES for part in ("id", "timestamp", "signature"))
+_NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
+#: From where on a number counts nano-, micro-, milliseconds; seconds reach so far in the year 5138.
+_DIVISORS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
+_LONGEST_DATE = 64
+_APART = re.compile(r"[\s,;]+")
+_VERSION = re.compile(r"v[0-9]+[a-z]?", re.ASCII | re.IGNORECASE)
+_OURS = "v1"
+#: Characters of 32 bytes in base64 and in hex.
+_BASE64, _HEX = 43, 64
+_LENGTHS = (_BASE64, _HEX)
+_URLSAFE = str.maketrans("-_", "+/")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -48,14 +60,18 @@ class Verified:
 def decode(text: str, encoding: str = "base64") -> Secret:
     """The secret that `text` spells, after `whsec_` where it begins so, in one of `ENCODINGS`.
 
-    Raises SettingsError where it does not decode; the message never shows the text.
+    Raises ShortSecret for a key that can be guessed, SettingsError where it does not decode; the message never
+    shows the text.
     """
     remedy = "copy it as shown at its creation, or change RUNLEDGER_WEBHOOK_KEY_ENCODING"
     return _secret(text, encoding, "RUNLEDGER_WEBHOOK_SECRETS", remedy)
 
 
 def decode_own(text: str) -> Secret:
-    """The secret that `text` of RUNLEDGER_NOTIFY_SECRETS spells: base64 after `whsec_`. Raises SettingsError."""
+    """The secret that `text` of RUNLEDGER_NOTIFY_SECRETS spells: base64 after `whsec_`.
+
+    Raises ShortSecret, SettingsError.
+    """
     return _secret(text, "base64", "RUNLEDGER_NOTIFY_SECRETS", 'make one: echo "whsec_$(openssl rand -base64 32)"')
 
 
@@ -65,14 +81,15 @@ def _secret(text: str, encoding: str, setting: str, remedy: str) -> Secret:
         key = _decoded(held, encoding)
     except ValueError:
         raise errors.SettingsError(f"{setting} holds a secret that is not {encoding}; {remedy}") from None
-    if not key:
-        raise errors.SettingsError(f"{setting} holds an empty secret; {remedy}")
+    if len(key) < pasted.LEAST:
+        raise errors.ShortSecret(setting, len(key), pasted.LEAST, remedy)
     return Secret(hashlib.sha256(key).hexdigest()[:8], key)
 
 
 def _decoded(held: str, encoding: str) -> bytes:
     if encoding == "base64":
-        return base64.b64decode(held + "=" * (-len(held) % 4), validate=True)
+        plain = held.rstrip("=").translate(_URLSAFE)
+        return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
     if encoding == "hex":
         return bytes.fromhex(held)
     if encoding == "raw":
@@ -87,6 +104,60 @@ def sign(key: bytes, delivery_id: str, timestamp: str, body: bytes) -> str:
     return "v1," + base64.b64encode(mac.digest()).decode("ascii")
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claimed:
+    """What the headers of a request say of its signature, as they came; None for a header that is not there."""
+
+    delivery_id: str | None
+    timestamp: str | None
+    signature: str | None
+
+
+def claimed(headers: Mapping[str, str]) -> Claimed:
+    """Return what `headers`, by their names in lower case, say under the first names that a signature has.
+
+    Case.dev's own names come first, then those of Standard Webhooks and of Svix, who carries out many of its kind.
+    """
+    family = next((each for each in _FAMILIES if f"{each}-signature" in headers), _FAMILIES[0])
+    return Claimed(*(headers.get(f"{family}-{part}") for part in ("id", "timestamp", "signature")))
+
+
+class Check:
+    """The check of a signature over a body that comes in pieces, of which none is kept."""
+
+    def __init__(self, what: Claimed, secrets: Sequence[Secret]) -> None:
+        self._what = what
+        self._values = _values(what.signature)
+        heads = _heads(what) if self._values else []
+        self._macs = [
+            (secret, head, hmac.new(secret.key, head.signed, hashlib.sha256))
+            for head in heads
+            for secret in secrets
+        ]
+
+    def update(self, piece: bytes) -> None:
+        """Take the next piece of the body."""
+        for _, _, mac in self._macs:
+            mac.update(piece)
+
+    def verified(self, now: float, tolerance: int = TOLERANCE) -> Verified:
+        """Return what the headers vouch for over the body so far; `now` and `tolerance` are in seconds.
+
+        Raises BadSignature for anything that does not hold, whatever the bytes, and OutsideTolerance only where
+        the signature does hold.
+        """
+        if not self._values:
+            raise errors.BadSignature(f"no usable {SIGNATURE_HEADER}")
+        matched = [(secret, head) for secret, head, mac in self._macs if _holds(mac.digest(), self._values)]
+        if not matched:
+            raise errors.BadSignature("no value matches any of our secrets")
+        secret, head = matched[0]
+        at = seconds(head.timestamp)
+        if at is None or not abs(now - at) <= tolerance:
+            raise errors.OutsideTolerance(None if at is None else round(abs(now - at)), secret.name)
+        return Verified(head.delivery_id, int(at), secret.name)
+
+
 def verify(
     body: bytes,
     delivery_id: str | None,
@@ -96,34 +167,88 @@ def verify(
     now: float,
     tolerance: int = TOLERANCE,
 ) -> Verified:
-    """What the three headers vouch for over the raw `body`; `now` and `tolerance` are in seconds.
+    """What the three headers vouch for over the raw `body`. Raises as `Check.verified` does."""
+    check = Check(Claimed(delivery_id, timestamp, signature), secrets)
+    check.update(body)
+    return check.verified(now, tolerance)
 
-    Raises BadSignature for anything that does not hold, whatever the bytes, and OutsideTolerance only where
-    the signature does hold.
+
+def seconds(timestamp: str) -> float | None:
+    """Return the Unix seconds of a timestamp that was signed, None where its form cannot be read.
+
+    Seconds, milli-, micro- and nanoseconds are told apart by their size; a date may be of ISO 8601 or of HTTP.
+
+    >>> [seconds(each) for each in ("1795435200", " 1795435200123", "2026-11-23T12:00:00Z", "soon")]
+    [1795435200.0, 1795435200.123, 1795435200.0, None]
     """
-    if delivery_id is None or _ID.fullmatch(delivery_id) is None:
-        raise errors.BadSignature(f"no usable {ID_HEADER}")
-    if timestamp is None or _TIMESTAMP.fullmatch(timestamp) is None:
-        raise errors.BadSignature(f"no usable {TIMESTAMP_HEADER}")
-    values = _values(signature)
-    matched = [secret.name for secret in secrets if _holds(sign(secret.key, delivery_id, timestamp, body), values)]
-    if not matched:
-        raise errors.BadSignature("no value matches any of our secrets")
-    skew = abs(now - int(timestamp))
-    if skew > tolerance:
-        raise errors.OutsideTolerance(round(skew), matched[0])
-    return Verified(delivery_id, int(timestamp), matched[0])
+    text = timestamp[:_LONGEST_DATE].strip(" \t\"'")
+    if _NUMBER.fullmatch(text):
+        number = float(text)
+        return number / next((divisor for least, divisor in _DIVISORS if number >= least), 1)
+    for read in (_of_iso, email.utils.parsedate_to_datetime):
+        try:
+            at = read(text)
+            return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, TypeError, OverflowError, IndexError):
+            continue
+    return None
+
+
+def _of_iso(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Head:
+    """One reading of the headers, and the bytes that are signed in front of the body."""
+
+    delivery_id: str
+    timestamp: str
+    signed: bytes
+
+
+def _heads(what: Claimed) -> list[_Head]:
+    """Return the ways to read id and timestamp: as they came; each once, where a proxy has joined two lines.
+
+    What is not ASCII may have been signed as its bytes or as the text of them.
+    """
+    ids, times = _spellings(what.delivery_id), _spellings(what.timestamp)
+    found: dict[bytes, _Head] = {}
+    for place in range(max(len(ids), len(times))):  # not each with each: every one costs a hash of the body
+        delivery_id, timestamp = ids[min(place, len(ids) - 1)], times[min(place, len(times) - 1)]
+        text = f"{delivery_id}.{timestamp}."
+        for encoding in ("latin-1", "utf-8"):
+            signed = text.encode(encoding, "surrogatepass" if encoding == "utf-8" else "replace")
+            found.setdefault(signed, _Head(delivery_id, timestamp, signed))
+    return list(found.values())
+
+
+def _spellings(value: str | None) -> list[str]:
+    text = value or ""
+    first, comma, rest = text.partition(",")
+    joined = [first.strip()] if comma and first.strip() == rest.strip() else []
+    return list(dict.fromkeys([text, text.strip(), *joined]))
 
 
 def _values(signature: str | None) -> list[bytes]:
-    """The first `v1` values of the header; other schemes are passed over."""
-    if signature is None or len(signature) > _LONGEST_HEADER:
-        raise errors.BadSignature(f"no usable {SIGNATURE_HEADER}")
-    values = [value for value in signature.split(" ") if value.startswith("v1,")]
-    return [value.encode("utf-8", "surrogatepass") for value in values[:_MOST_VALUES]]
+    """Return the values of version 1, or of none, in the one spelling that is compared."""
+    found: dict[str, None] = {}
+    version = _OURS
+    for part in _APART.split(signature or ""):
+        text = part.strip("\"'")
+        label, _, behind = text.partition("=")
+        if _VERSION.fullmatch(label):
+            version, text = label.lower(), behind
+        if value := text.rstrip("="):
+            if version == _OURS and len(value) in _LENGTHS:
+                found[value] = None
+            version = _OURS
+    spelled = (part.translate(_URLSAFE) if len(part) == _BASE64 else part.lower() for part in found)
+    return [part.encode("utf-8", "surrogatepass") for part in spelled]
 
 
-def _holds(expected: str, values: list[bytes]) -> bool:
+def _holds(digest: bytes, values: list[bytes]) -> bool:
     # Encoded forms are compared, so that nothing of the sender's is ever decoded; every one of them, so that the
     # time taken tells nothing.
-    return True in [hmac.compare_digest(expected.encode("ascii"), value) for value in values]
+    expected = (base64.b64encode(digest).rstrip(b"="), digest.hex().encode())
+    return True in [hmac.compare_digest(each, value) for value in values for each in expected]

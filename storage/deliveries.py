@@ -45,6 +45,13 @@ class Delivery:
     secret_used: str | None = None
     reason: str | None = None
     digests: tuple[merkle.Sealed, ...] = ()
+    #: Bytes that were sent, where `body` is the beginning of them; `body_sha256` is over all.
+    whole_size: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that were sent."""
+        return len(self.body) if self.whole_size is None else self.whole_size
 
     @property
     def weight(self) -> int:
@@ -126,8 +133,8 @@ def event_key(event_id: str) -> str:
 
 
 def nameless_key(delivery_id: str) -> str:
-    """The same where the envelope has no id: that of its delivery, or the hash of one too long to be indexed."""
-    if len(delivery_id) > bounds.KEY:
+    """The same where the envelope has no id: that of its delivery, or the hash of one that no index should hold."""
+    if len(delivery_id) > bounds.KEY or not (delivery_id.isascii() and delivery_id.isprintable()):
         delivery_id = f"sha256:{hashlib.sha256(delivery_id.encode()).hexdigest()}"
     return f"delivery:{delivery_id}"
 
@@ -188,7 +195,7 @@ def row(delivery: Delivery, **changes: Any) -> dict[str, Any]:
         "headers": dict(delivery.headers),
         "body": delivery.body,
         "body_sha256": delivery.body_sha256,
-        "size": len(delivery.body),
+        "size": delivery.size,
         "secret_used": delivery.secret_used,
         "dedupe_key": delivery.dedupe_key,
         **changes,

@@ -21,7 +21,10 @@ from typing import Any
 import standardwebhooks
 
 #: What signs: the newest, and the one that it replaces.
-SECRETS = ("whsec_" + "bmV3ZXN0IGtleSBvZiB0aGUgdHdvIQ==", "whsec_" + "dGhlIGtleSBiZWZvcmUgdGhlIG5ldw==")
+SECRETS = (
+    "whsec_" + "dGhlIG5ld2VzdCBrZXkgb2YgdGhlIHR3bywgaW4gZnVsbA==",
+    "whsec_" + "dGhlIGtleSBiZWZvcmUgdGhlIG5ld2VzdCwgaW4gZnVsbA==",
+)
 PATH = "/hooks/runs"
 
 

@@ -17,7 +17,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http import flow_control, httptools_impl
 
-from receiver import problems
+from receiver import callbacks, problems
 from storage import errors as storage_errors
 
 #: Connections that wait to be accepted, and files that a server has open beside its connections.
@@ -27,6 +27,9 @@ FILES = 256
 HEALTH = ("/healthz", "/readyz")
 #: Seconds between two lines that connections had to make room.
 TOLD_EVERY = 60.0
+_TRY_AGAIN = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 60\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,15 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self._crowd.leave(self)
         super().connection_lost(exc)
         self.pipeline.clear()
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be parsed may be genuine all the same where its path is public: then it is to come again."""
+        path = self.url.decode("latin-1").partition("?")[0]
+        if not callbacks.is_public(path):
+            super().send_400_response(msg)
+            return
+        self.transport.write(_TRY_AGAIN)
+        self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         self._unsaid += len(data)

@@ -121,7 +121,8 @@ class Endpoint:
     def _charged(self, request: Request, failure: errors.NotAuthenticated) -> errors.RequestError:
         """What a key that is not valid is answered, at the expense of where it came from."""
         peer = request.client.host if request.client else None
-        forwarded = ",".join(request.headers.getlist("x-forwarded-for"))
+        said = {name: ",".join(request.headers.getlist(name)) for name in addresses.FORWARDING}
+        forwarded = addresses.forwarding(said)
         address = addresses.client_address(peer, forwarded, self._context.admission.trusted)
         if not failure.was_given or self._context.admission.charge(address):
             return failure

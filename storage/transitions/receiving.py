@@ -163,7 +163,7 @@ def _entry(placed: _Placed, kind: ledger.Kind) -> ledger.Entry:
         "deliveryId": delivery.id,
         "road": delivery.road.value,
         "eventId": delivery.event_id,
-        "size": len(delivery.body),
+        "size": delivery.size,
         "secretUsed": delivery.secret_used,
     }
     digests = () if placed.is_pruned else delivery.digests

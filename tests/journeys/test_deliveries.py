@@ -227,25 +227,66 @@ def test_only_post_is_taken(house: story.House, method: str) -> None:
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-def test_a_body_over_the_cap_is_turned_away(slow_house: story.House, nonce: str) -> None:
+def test_a_callback_over_the_cap_is_taken_with_its_beginning(slow_house: story.House, nonce: str) -> None:
     run = started(slow_house, nonce)
-    path = urlsplit(slow_house.callback(nonce)).path
-    declared = posting.speak(slow_house, posting.head(path, "Content-Length: 5000000"), b"x" * 100)
-    assert declared.startswith(b"HTTP/1.1 413")
-    chunks = posting.chunked([b"x" * 100_000] * 11)
-    streamed = posting.speak(slow_house, posting.head(path, "Transfer-Encoding: chunked"), *chunks)
-    assert streamed.startswith(b"HTTP/1.1 413")
-    until(lambda: len(slow_house.server.rows("SELECT 1 FROM deliveries WHERE reason = 'too large'")) == 2)
-    assert slow_house.deliveries(run) == []
     slow_house.sandbox.finish(run["upstreamId"])
+    path = urlsplit(slow_house.callback(nonce)).path
+    head = posting.head(path, "Content-Length: 2000000")
+    assert posting.speak(slow_house, head, b"x" * 2_000_000).startswith(b"HTTP/1.1 200")
+    chunks = posting.chunked([b"x" * 100_000] * 11)
+    head = posting.head(path, "Transfer-Encoding: chunked")
+    assert posting.speak(slow_house, head, *chunks, b"0\r\n\r\n").startswith(b"HTTP/1.1 200")
+    kept = slow_house.server.rows("SELECT size, body FROM deliveries WHERE size > 1000000 ORDER BY size")
+    assert [(each["size"], len(each["body"])) for each in kept] == [(1_100_000, 65536), (2_000_000, 65536)]
     judge(slow_house, nonce)
 
 
-def test_a_body_that_drips_is_turned_away(slow_house: story.House, nonce: str) -> None:
+def test_a_forged_event_over_the_cap_is_turned_away(slow_house: story.House) -> None:
+    head = posting.head("/webhooks/case", "Content-Length: 5000000")
+    assert posting.speak(slow_house, head, b"x" * 100).startswith(b"HTTP/1.1 413")
+    head = posting.head("/webhooks/case", "Transfer-Encoding: chunked")
+    chunks = posting.chunked([b"x" * 100_000] * 11)
+    assert posting.speak(slow_house, head, *chunks).startswith(b"HTTP/1.1 413")
+    until(lambda: len(slow_house.server.rows("SELECT 1 FROM deliveries WHERE reason = 'too large'")) == 2)
+
+
+@pytest.mark.parametrize(
+    "lines", [["Content-Length: 2", "Transfer-Encoding: chunked"], ["case-webhook-id: a\x01b"], [" folded: x"]]
+)
+def test_what_no_parser_takes_is_to_come_again_where_it_may_be_genuine(
+    slow_house: story.House, lines: list[str]
+) -> None:
+    for path, status in (("/webhooks/case", b"503"), ("/callbacks/x", b"503"), ("/v1/runs", b"400")):
+        heard = posting.speak(slow_house, posting.head(path, *lines), b"{}")
+        assert heard.startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize(
+    "lines", [["Upgrade: h2c", "Connection: Upgrade, HTTP2-Settings"], ["Expect: 100-continue"], ["X: \x80\xff"]]
+)
+def test_odd_heads_keep_no_event_out(slow_house: story.House, nonce: str, lines: list[str]) -> None:
+    body = posting.event(f"run_{nonce}", f"evt_{nonce}_{len(lines[0])}")
+    headers = [f"{name}: {value}" for name, value in posting.signed(slow_house, body).items()]
+    head = posting.head("//webhooks//case/", *headers, f"Content-Length: {len(body)}", *lines)
+    head = head.replace(b"Connection: close\r\n", b"") if "Upgrade" in lines[-1] else head
+    heard = posting.speak(slow_house, head + body)
+    assert b"HTTP/1.1 200" in heard
+
+
+def test_an_event_of_http_1_0_is_taken(slow_house: story.House, nonce: str) -> None:
+    body = posting.event(f"run_{nonce}", f"evt_{nonce}_old")
+    headers = [f"{name}: {value}" for name, value in posting.signed(slow_house, body).items()]
+    head = posting.head("/webhooks/case", *headers, f"Content-Length: {len(body)}").replace(
+        b"HTTP/1.1", b"HTTP/1.0", 1
+    )
+    assert b" 200 " in posting.speak(slow_house, head + body).splitlines()[0]
+
+
+def test_a_body_that_drips_is_to_come_again(slow_house: story.House, nonce: str) -> None:
     run = started(slow_house, nonce)
     path = urlsplit(slow_house.callback(nonce)).path
     drips = [posting.head(path, "Content-Length: 1000"), *[b"x"] * 30]
-    assert posting.speak(slow_house, *drips, pause=0.05).startswith(b"HTTP/1.1 408")
+    assert posting.speak(slow_house, *drips, pause=0.05).startswith(b"HTTP/1.1 503")
     until(lambda: slow_house.server.rows("SELECT 1 FROM deliveries WHERE reason = 'slow body'"))
     slow_house.sandbox.finish(run["upstreamId"])
     judge(slow_house, nonce)

@@ -131,7 +131,7 @@ def another_page(folder: Path, template: Path) -> Iterator[Environment]:
 
 @contextmanager
 def another_installation(folder: Path, template: Path) -> Iterator[Environment]:
-    yield {"RUNLEDGER_SECRET_KEYS": "the key of another installation"}
+    yield {"RUNLEDGER_SECRET_KEYS": "the-key-of-another-installation"}
 
 
 @contextmanager
@@ -170,7 +170,7 @@ def deaf_backend(folder: Path, template: Path) -> Iterator[Environment]:
     yield {
         "RUNLEDGER_NOTIFY_URL": f"http://127.0.0.1:{server.free_port()}/",
         "RUNLEDGER_NOTIFY_ALLOW_PRIVATE": "true",
-        "RUNLEDGER_NOTIFY_SECRETS": "whsec_AAAA",
+        "RUNLEDGER_NOTIFY_SECRETS": f"whsec_{'A' * 40}",
     }
 
 

@@ -11,10 +11,10 @@ from tests import sandbox_server, server
 from tests.patience import until
 
 PLANTED = {
-    name: f"planted{secrets.token_hex(8)}"
+    name: f"planted{secrets.token_hex(12)}"
     for name in ("api_key", "signing_key", "prompt", "guidance", "tag", "body")
 }
-WEBHOOK = "whsec_cGxhbnRlZHdlYmhvb2tzZWNyZXQ="
+WEBHOOK = "whsec_cGxhbnRlZCB3ZWJob29rIHNlY3JldCwgd2hvbGU="
 
 
 def _live(house: server.Server, sandbox: sandbox_server.Sandbox) -> list[str]:

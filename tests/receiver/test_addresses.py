@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from receiver import addresses
 
-TRUSTED = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
+TRUSTED = [ipaddress.ip_network(each) for each in ("10.0.0.0/8", "fd00::/8", "127.0.0.0/8")]
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,25 @@ TRUSTED = [ipaddress.ip_network("10.0.0.0/8"), ipaddress.ip_network("fd00::/8")]
         ("10.0.0.1", "not an address", "10.0.0.1"),
         ("10.0.0.1", "", "10.0.0.1"),
         ("fd00::1", "2001:db8::5", "2001:db8::5"),
-        (None, "203.0.113.9", None),
+        (None, "203.0.113.9", "203.0.113.9"),  # over a socket of this machine
+        (None, None, None),
+        ("testclient", "203.0.113.9", "testclient"),
+        ("::ffff:10.0.0.1", "203.0.113.7:41234", "203.0.113.7"),
+        ("::ffff:198.51.100.7", None, "198.51.100.7"),
+        ("10.0.0.1", "[2001:db8::7]:443", "2001:db8::7"),
+        ("10.0.0.1", "[2001:db8::7]", "2001:db8::7"),
+        ("10.0.0.1", '"[2001:db8::7]"', "2001:db8::7"),
+        ("10.0.0.1", '"203.0.113.7:443"', "203.0.113.7"),
+        ("10.0.0.1", "::ffff:203.0.113.7", "203.0.113.7"),
+        ("10.0.0.1", "[::ffff:203.0.113.7]:80", "203.0.113.7"),
+        ("10.0.0.1", "2001:db8::7%eth0", "2001:db8::7"),
+        ("10.0.0.1", 'for="[2001:db8::7]:4711";proto=https;by=10.0.0.1', "2001:db8::7"),
+        ("10.0.0.1", "proto=http; For = 203.0.113.7 , for=10.0.0.9:80;by=x", "203.0.113.7"),
+        ("10.0.0.1", "203.0.113.7, , 10.0.0.2,,", "203.0.113.7"),
+        ("10.0.0.1", "6.6.6.6, unknown", "10.0.0.1"),
+        ("10.0.0.1", "6.6.6.6, for=_hidden, 10.0.0.2", "10.0.0.2"),
+        ("10.0.0.1", "6.6.6.6," * 100_000 + "203.0.113.7", "203.0.113.7"),
+        ("10.0.0.1", "6.6.6.6, " + "10.0.0.2," * 100_000, "10.0.0.2"),
     ],
 )
 def test_only_trusted_proxies_are_believed(peer: str | None, forwarded: str | None, expected: str | None) -> None:
@@ -33,6 +51,34 @@ def test_only_trusted_proxies_are_believed(peer: str | None, forwarded: str | No
 @given(forwarded=st.text(max_size=200))
 def test_a_stranger_cannot_choose_the_address(forwarded: str) -> None:
     assert addresses.client_address("198.51.100.7", forwarded, TRUSTED) == "198.51.100.7"
+
+
+@given(forwarded=st.text(st.characters(), max_size=100))
+def test_nothing_in_a_forwarding_header_raises(forwarded: str) -> None:
+    found = addresses.client_address("10.0.0.1", forwarded, TRUSTED)
+    assert str(ipaddress.ip_address(found or "")) == found
+
+
+def test_the_other_header_counts_only_where_the_first_one_is_missing() -> None:
+    both = {"x-forwarded-for": "203.0.113.7", "forwarded": "for=6.6.6.6"}
+    assert addresses.forwarding(both) == "203.0.113.7"
+    assert addresses.forwarding({"forwarded": "for=203.0.113.7"}) == "for=203.0.113.7"
+    assert addresses.forwarding({}) is None
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("2001:db8::1", "2001:db8::ffff:1:2:3", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:203.0.113.7", "203.0.113.7", True),
+        ("::ffff:203.0.113.7", "::ffff:203.0.113.8", False),
+        ("64:ff9b::203.0.113.7", "64:ff9b::203.0.113.8", False),
+        ("fe80::1%eth0", "fe80::2%eth1", True),
+    ],
+)
+def test_who_shares_an_origin(one: str, other: str, is_same: bool) -> None:
+    assert (addresses.origin(one) == addresses.origin(other)) is is_same
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://localhost", "http://[::1]:80", "https://127.3.4.5"])

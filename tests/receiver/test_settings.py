@@ -46,10 +46,11 @@ def test_the_environment_is_read_and_an_env_file_stands_behind_it(
 
 
 def test_several_values_are_separated_by_commas_or_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RUNLEDGER_SECRET_KEYS", "new, old  older")
+    new, old, older = ("n" * 24, "o" * 24, "old" * 8)
+    monkeypatch.setenv("RUNLEDGER_SECRET_KEYS", f"{new}, {old}  {older},,")
     monkeypatch.setenv("RUNLEDGER_TRUSTED_PROXIES", "10.0.0.0/8,::1/128")
     made = load()
-    assert settings.signing_keys(made) == ("new", "old", "older")
+    assert settings.signing_keys(made) == (new, old, older)
     assert [str(network) for network in made.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
 
 
@@ -85,7 +86,7 @@ def test_a_complaint_shows_no_secret() -> None:
 
 
 def test_settings_are_frozen_and_hide_secrets() -> None:
-    made = load(casedev_api_key="sk_case_planted", secret_keys="planted", webhook_secrets="whsec_planted")
+    made = load(casedev_api_key="sk_case_planted", secret_keys="planted" * 4, webhook_secrets="whsec_%planted")
     assert "planted" not in repr(made)
     with pytest.raises(ValidationError):
         made.jobs = 3  # type: ignore[misc]
@@ -113,7 +114,7 @@ def test_without_an_upstream_key_the_sentence_says_what_to_do() -> None:
         settings.demand_api_key(load())
 
 
-SECRET = "whsec_c2VjcmV0IG9mIHRoZSBiYWNrZW5k"
+SECRET = "whsec_dGhlIHNlY3JldCBvZiB0aGUgYmFja2VuZCwgd2hvbGU="
 
 
 @pytest.mark.parametrize(
@@ -184,3 +185,105 @@ def test_looking_for_keys_makes_none(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
     settings.signing_keys(made)
     assert settings.has_signing_keys(made)
+
+
+ONE, TWO = "whsec_" + "b25l" * 10, "whsec_" + "dHdv" * 10
+
+
+def texts(made: settings.Settings, name: str = "webhook_secrets") -> list[str]:
+    return [secret.get_secret_value() for secret in getattr(made, name)]
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        f"{ONE},{TWO}", f"v1,{ONE} v1,{TWO}", f"v1, {ONE}, v1, {TWO}", f'"{ONE}" , "{TWO}"', f"'{ONE}, {TWO}'",
+        f'"v1,{ONE}",\n"v1,{TWO}"\n', f'["{ONE}", "{TWO}"]', f"'[\"{ONE}\",\"v1,{TWO}\"]'", f",,{ONE};;{TWO},",
+        f"\ufeff{ONE}\u00a0{TWO}\u200b", f"\u201c{ONE}\u201d\t{TWO}",
+    ],
+)  # fmt: skip
+def test_secrets_are_understood_as_they_are_pasted(spelled: str) -> None:
+    given = {"webhook_secrets": spelled, "notify_secrets": spelled, "secret_keys": spelled}
+    made = load(**given)
+    assert [texts(made, name)[:2] for name in given] == [[ONE, TWO]] * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ({"webhook_secrets": "v1"}, 1),
+        ({"webhook_secrets": "v1,whsec_shrt"}, 1),
+        ({"webhook_secrets": f"{ONE},whsec_c2hvcnQ="}, 2),
+        ({"webhook_secrets": "ab" * 23, "webhook_key_encoding": "hex"}, 1),
+        ({"webhook_secrets": f"{ONE} planted-short", "webhook_key_encoding": "raw"}, 2),
+        ({"notify_secrets": f"{ONE},c2hvcnQ="}, 2),
+        ({"notify_secrets": "whsec_%%%"}, 1),
+        ({"secret_keys": f"{ONE}, planted-short"}, 2),
+        ({"secret_keys": "v1"}, 1),
+    ],
+)
+def test_a_secret_that_can_be_guessed_is_refused_at_the_start(given: dict[str, object], place: int) -> None:
+    with pytest.raises(errors.SettingsError) as caught:
+        load(**given)
+    named = next(iter(given)).upper()
+    assert f"RUNLEDGER_{named}" in str(caught.value)
+    assert f"number {place}" in str(caught.value)
+    assert "planted" not in str(caught.value)
+
+
+def test_quotes_around_a_key_go_and_what_was_signed_with_them_still_verifies() -> None:
+    """Earlier releases took the quotes for a part of the key."""
+    key = "k" * 24
+    assert settings.signing_keys(load(secret_keys=f'"{key}"')) == (key, f'"{key}"')
+
+
+@pytest.mark.parametrize("spelled", [" sk_case_1\n", '"sk_case_1"', "Bearer sk_case_1", "'bearer  sk_case_1'"])
+def test_the_upstream_key_is_understood_as_it_is_pasted(spelled: str) -> None:
+    assert load(casedev_api_key=spelled).casedev_api_key.get_secret_value() == "sk_case_1"
+
+
+@pytest.mark.parametrize("key", ["sk_case_1 sk_case_2", "sk_case_1\nx", "sk_case_\u2026", "sk_case_\x00"])
+def test_an_upstream_key_that_no_header_takes_is_named_without_itself(key: str) -> None:
+    with pytest.raises(errors.SettingsError, match="CASEDEV_API_KEY: holds a blank") as caught:
+        load(casedev_api_key=key)
+    assert "sk_case" not in str(caught.value)
+
+
+@pytest.mark.parametrize("held", [b"", b"\n", b"0123456789", b"\xff\xfe" * 40])
+def test_a_key_file_without_a_whole_key_is_named_and_left_alone(tmp_path: Path, held: bytes) -> None:
+    (tmp_path / "secret.key").write_bytes(held)
+    with pytest.raises(errors.SettingsError, match=r"secret\.key holds no whole key"):
+        settings.signing_keys(load(data_dir=tmp_path))
+    assert (tmp_path / "secret.key").read_bytes() == held
+
+
+def test_a_key_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "secret.key").mkdir()
+    with pytest.raises(errors.SettingsError, match=r"secret\.key cannot be made or read: Is a directory"):
+        settings.signing_keys(load(data_dir=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("spelled", "networks"),
+    [
+        ("10.0.0.0/8, ::1", ["10.0.0.0/8", "::1/128"]),
+        ('["10.0.0.0/8","192.0.2.7"]', ["10.0.0.0/8", "192.0.2.7/32"]),
+        ("::ffff:10.0.0.0/104 [fd00::]/8", ["10.0.0.0/8", "fd00::/8"]),
+        (" , ", []),
+    ],
+)
+def test_trusted_networks_are_understood_as_they_are_pasted(spelled: str, networks: list[str]) -> None:
+    assert [str(network) for network in load(trusted_proxies=spelled).trusted_proxies] == networks
+
+
+@pytest.mark.parametrize(
+    ("spelled", "said"),
+    [
+        ("10.0.0.7/8", "write 10.0.0.0/8, or 10.0.0.7 for the address alone"),
+        ("proxy.internal", "names are not looked up"),
+        ("*", r"\* is no network"),
+    ],
+)
+def test_a_trusted_network_that_is_none_is_named_with_what_to_write(spelled: str, said: str) -> None:
+    with pytest.raises(errors.SettingsError, match=f"RUNLEDGER_TRUSTED_PROXIES: .*{said}"):
+        load(trusted_proxies=f"127.0.0.1 {spelled}")

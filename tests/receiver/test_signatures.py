@@ -53,7 +53,7 @@ def test_a_vector_is_judged_as_it_says(vector: dict[str, Any]) -> None:
 
 
 @modest
-@hypothesis.given(strategies.binary(), ids, strategies.integers(0, 10**12 - 1))
+@hypothesis.given(strategies.binary(), ids, strategies.integers(0, 10**11 - 1))
 def test_what_is_validly_signed_verifies(body: bytes, delivery_id: str, at: int) -> None:
     signature = signatures.sign(SECRET.key, delivery_id, str(at), body)
     verified = verify(body, delivery_id, str(at), signature, now=at)
@@ -97,7 +97,7 @@ def test_a_flipped_byte_never_verifies(place: int, flip: int) -> None:
 
 
 @modest
-@hypothesis.given(strategies.integers(3, len(SIGNATURE) - 1), strategies.characters(codec="ascii"))
+@hypothesis.given(strategies.integers(3, len(SIGNATURE) - 2), strategies.sampled_from("ABCxyz019+/*."))
 def test_a_changed_character_of_the_signature_never_verifies(place: int, other: str) -> None:
     hypothesis.assume(SIGNATURE[place] != other)
     with pytest.raises(errors.BadSignature):
@@ -106,19 +106,82 @@ def test_a_changed_character_of_the_signature_never_verifies(place: int, other: 
 
 @pytest.mark.parametrize(
     "timestamp",
-    ["", "+5", "-5", " 5", "5 ", "5\n", "٣", "1e3", "0x5", "5.0", "1_000", "nan", "9" * 13, "9" * 5000, "²"],
-)
-def test_odd_timestamps_are_refused_though_signed(timestamp: str) -> None:
+    [
+        f"{NOW}000", f"{NOW}123456", f"{NOW}123456789", f"{NOW}.0", f"{NOW}.999", f" {NOW} ", f'"{NOW}"',
+        "2026-11-23T12:00:00Z", "2026-11-23T13:00:00.25+01:00", "Mon, 23 Nov 2026 12:00:00 GMT",
+    ],
+)  # fmt: skip
+def test_a_time_that_is_signed_is_read_in_each_of_its_forms(timestamp: str) -> None:
     signature = signatures.sign(SECRET.key, "dlv_1", timestamp, BODY)
-    with pytest.raises(errors.BadSignature, match="timestamp"):
+    assert verify(timestamp=timestamp, signature=signature).timestamp == NOW
+
+
+@pytest.mark.parametrize(
+    "timestamp", ["", "+5", "-5", "٣", "1e3", "0x5", "1_000", "nan", "inf", "9" * 5000, "²", "soon", "é", "\ud800"]
+)
+def test_a_time_whose_form_cannot_be_read_is_unknown_and_no_forgery(timestamp: str) -> None:
+    signature = signatures.sign(SECRET.key, "dlv_1", timestamp.encode("utf-8", "replace").decode(), BODY)
+    timestamp = timestamp.encode("utf-8", "replace").decode()
+    with pytest.raises(errors.OutsideTolerance) as caught:
         verify(timestamp=timestamp, signature=signature)
+    assert (caught.value.skew, caught.value.secret) == (None, SECRET.name)
 
 
-@pytest.mark.parametrize("delivery_id", ["", " ", "é", "a b", "a\n", "a" * 257])
-def test_odd_delivery_ids_are_refused_though_signed(delivery_id: str) -> None:
+@pytest.mark.parametrize("delivery_id", ["", " ", "é", "a b", "a\t", "a" * 5000, "dlv,1"])
+def test_an_odd_delivery_id_is_genuine_where_it_is_signed(delivery_id: str) -> None:
     signature = signatures.sign(SECRET.key, delivery_id, str(NOW), BODY)
-    with pytest.raises(errors.BadSignature, match="id"):
-        verify(delivery_id=delivery_id, signature=signature)
+    assert verify(delivery_id=delivery_id, signature=signature).secret == SECRET.name
+
+
+@pytest.mark.parametrize("name", ["id", "timestamp"])
+def test_a_header_that_is_missing_is_signed_as_nothing(name: str) -> None:
+    given = {"delivery_id": "dlv_1", "timestamp": str(NOW)} | {{"id": "delivery_id"}.get(name, name): ""}
+    signature = signatures.sign(SECRET.key, given["delivery_id"], given["timestamp"], BODY)
+    absent = {key: value or None for key, value in given.items()}
+    if name == "id":
+        assert verify(signature=signature, **absent).secret == SECRET.name
+        return
+    with pytest.raises(errors.OutsideTolerance):
+        verify(signature=signature, **absent)
+
+
+def test_headers_that_a_proxy_has_joined_are_read_as_one() -> None:
+    twice = f"{SIGNATURE}, {SIGNATURE}"
+    assert verify(delivery_id="dlv_1, dlv_1", timestamp=f"{NOW}, {NOW}", signature=twice).delivery_id == "dlv_1"
+    with pytest.raises(errors.BadSignature):
+        verify(delivery_id="dlv_1, dlv_2", timestamp=f"{NOW}, {NOW}")
+
+
+MAC = base64.b64decode(SIGNATURE.removeprefix("v1,"))
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        SIGNATURE, f"  {SIGNATURE}\t", f'"{SIGNATURE}"', SIGNATURE.rstrip("="), SIGNATURE.replace("v1,", "v1="),
+        SIGNATURE.replace("v1,", "V1, "), SIGNATURE.replace("v1,", ""), f"v1,AAAA,{SIGNATURE},v1,BBBB",
+        f"v2,AAAA\n{SIGNATURE}",
+        "v1," + base64.urlsafe_b64encode(MAC).decode(), f"v1,{MAC.hex()}", MAC.hex().upper(),
+    ],
+)  # fmt: skip
+def test_a_signature_verifies_in_each_of_its_spellings(spelled: str) -> None:
+    assert verify(signature=spelled).secret == SECRET.name
+
+
+def test_a_signature_may_come_under_the_names_of_the_scheme() -> None:
+    for family in ("case-webhook", "webhook", "svix"):
+        headers = {f"{family}-id": "dlv_1", f"{family}-timestamp": str(NOW), f"{family}-signature": SIGNATURE}
+        check = signatures.Check(signatures.claimed({**headers, "webhook-ids": "x"}), [SECRET])
+        check.update(BODY)
+        assert check.verified(NOW).secret == SECRET.name
+    assert signatures.claimed({"case-webhook-id": "dlv_1"}) == signatures.Claimed("dlv_1", None, None)
+
+
+def test_a_body_is_checked_in_pieces_as_it_is_in_one() -> None:
+    check = signatures.Check(signatures.Claimed("dlv_1", str(NOW), SIGNATURE), [OTHER, SECRET])
+    for byte in BODY:
+        check.update(bytes([byte]))
+    assert check.verified(NOW) == verify()
 
 
 @pytest.mark.parametrize("drift", [-300, 300, 300.0])
@@ -143,15 +206,14 @@ def test_one_good_value_among_others_is_enough() -> None:
     assert verify(signature=f"v1a,AAAA  v1,AAAA {SIGNATURE} v2,").secret == SECRET.name
 
 
-def test_only_the_first_sixteen_values_are_looked_at() -> None:
-    assert verify(signature="v1,A " * 15 + SIGNATURE)
-    with pytest.raises(errors.BadSignature):
-        verify(signature="v1,A " * 16 + SIGNATURE)
+def test_a_value_of_another_version_vouches_for_nothing() -> None:
+    for version in ("v2", "v1a", "V10"):
+        with pytest.raises(errors.BadSignature):
+            verify(signature=SIGNATURE.replace("v1", version))
 
 
-def test_a_header_that_is_too_long_is_refused_unread() -> None:
-    with pytest.raises(errors.BadSignature, match="no usable"):
-        verify(signature=SIGNATURE + " " * 5000)
+def test_a_signature_is_found_among_however_many_others() -> None:
+    assert verify(signature="v1,A " * 10_000 + SIGNATURE + f" v1,{'A' * 43}=" * 1_000).secret == SECRET.name
 
 
 def test_no_secret_verifies_nothing() -> None:
@@ -159,14 +221,18 @@ def test_no_secret_verifies_nothing() -> None:
         signatures.verify(BODY, "dlv_1", str(NOW), SIGNATURE, [], NOW)
 
 
+LONG = bytes(range(240, 264 - 8)) * 2  # its base64 has both characters that are spelled in two ways
+
+
 @pytest.mark.parametrize(
     ("text", "encoding", "key"),
     [
-        ("whsec_AAEC", "base64", b"\x00\x01\x02"),
-        (" whsec_AA \n", "base64", b"\x00"),
-        ("AA==", "base64", b"\x00"),
-        ("whsec_0a0B", "hex", b"\x0a\x0b"),
-        ("whsec_plain text", "raw", b"plain text"),
+        ("whsec_" + base64.b64encode(LONG).decode(), "base64", LONG),
+        (" whsec_" + base64.urlsafe_b64encode(LONG).decode() + " \n", "base64", LONG),
+        (base64.b64encode(LONG[:25]).decode().rstrip("="), "base64", LONG[:25]),
+        ("whsec_" + LONG.hex().upper(), "hex", LONG),
+        ("whsec_plain text, which is long", "raw", b"plain text, which is long"),
+        ("whsec_" + "é" * 12, "raw", "é".encode() * 12),
     ],
 )
 def test_a_secret_decodes_by_its_encoding(text: str, encoding: str, key: bytes) -> None:
@@ -174,10 +240,20 @@ def test_a_secret_decodes_by_its_encoding(text: str, encoding: str, key: bytes) 
 
 
 @pytest.mark.parametrize(
+    ("text", "encoding"), [("whsec_" + base64.b64encode(b"k" * 23).decode(), "base64"), ("v1", "base64"),
+                           ("ab" * 23, "hex"), ("k" * 23, "raw"), ("whsec_", "base64"), ("", "raw")],
+)  # fmt: skip
+def test_a_secret_that_can_be_guessed_is_none(text: str, encoding: str) -> None:
+    with pytest.raises(errors.ShortSecret, match="RUNLEDGER_WEBHOOK_SECRETS holds a secret of") as caught:
+        signatures.decode(text, encoding)
+    assert "24 are the least" in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("text", "encoding"),
     [
         ("whsec_A", "base64"), ("whsec_A!==", "base64"), ("whsec_é", "base64"), ("whsec_xyz", "hex"),
-        ("whsec_", "base64"), ("", "raw"), ("\ud800", "raw"), ("whsec_AAEC", "base32"),
+        (f"whsec_{'A' * 20}=={'A' * 20}", "base64"), ("\ud800" * 24, "raw"), ("whsec_AAEC", "base32"),
     ],
 )  # fmt: skip
 def test_a_secret_that_does_not_decode_is_an_error_of_the_settings(text: str, encoding: str) -> None:

@@ -175,12 +175,10 @@ def encoding_of(event: deliveries.Stored, texts: Sequence[str]) -> str | None:
 
 
 def _holds(event: deliveries.Stored, text: str, encoding: str) -> bool:
-    kept = event.headers or {}
-    given = [kept.get(name) for name in (signatures.ID_HEADER, signatures.TIMESTAMP_HEADER)]
-    signature, now = kept.get(signatures.SIGNATURE_HEADER), event.received_at.timestamp()
     try:
-        secret = signatures.decode(text, encoding)
-        signatures.verify(event.body or b"", given[0], given[1], signature, [secret], now)
+        check = signatures.Check(signatures.claimed(event.headers or {}), [signatures.decode(text, encoding)])
+        check.update(event.body or b"")
+        check.verified(event.received_at.timestamp())
     except errors.OutsideTolerance:
         return True
     except (errors.BadSignature, errors.SettingsError):

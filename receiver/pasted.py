@@ -1,0 +1,80 @@
+"""Secrets as people paste them: with quotes, blanks, the `v1,` of a dashboard, as a JSON list. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+
+#: Bytes of a key at least (the least that Standard Webhooks allows): a shorter one can be guessed.
+LEAST = 24
+
+#: Quotes, and what has no width: neither is ever part of a key.
+_AROUND = "\"'`\u2018\u2019\u201c\u201d\u200b\u2060\ufeff"
+_BETWEEN = re.compile(r"[\s,;]+")
+_VERSION = re.compile(r"v[0-9]+[a-z]?", re.IGNORECASE)
+_BEARER = re.compile(r"bearer\s+", re.IGNORECASE)
+
+
+def one(text: str) -> str:
+    """Return `text` without the blanks, quotes and `Bearer` around it.
+
+    >>> one(' "Bearer sk_case_1" ')
+    'sk_case_1'
+    """
+    return _BEARER.sub("", _bare(text), count=1)
+
+
+def several(text: str) -> tuple[str, ...]:
+    """Return the secrets of a list, which commas, semicolons or blanks separate, or of a JSON list.
+
+    >>> several('v1,whsec_one, "whsec_two",,')
+    ('whsec_one', 'whsec_two')
+    >>> several('["whsec_one", "whsec_two"]')
+    ('whsec_one', 'whsec_two')
+    """
+    parts = [_bare(part) for part in _BETWEEN.split(_listed(text))]
+    found = [part for part in parts if part]
+    # A dashboard shows `v1,` in front of a secret. Alone it is no secret either, and is named as a short one.
+    return tuple(part for part in found if not _VERSION.fullmatch(part)) or tuple(found)
+
+
+def spelled(text: str) -> tuple[str, ...]:
+    """Return the parts of a list with whatever stands around them: how earlier releases read it."""
+    return tuple(text.replace(",", " ").split())
+
+
+def is_long(key: str) -> bool:
+    """Return whether a key has so many bytes that nobody guesses it."""
+    return _size(key) >= LEAST
+
+
+def demand_long(keys: Sequence[str]) -> None:
+    """Raise ValueError for the first key that can be guessed; the message never shows it."""
+    for place, key in enumerate(keys, 1):
+        if not is_long(key):
+            raise ValueError(
+                f"key number {place} has {_size(key)} bytes, and {LEAST} are the least: put one that "
+                "`openssl rand -hex 32` makes in its place"
+            )
+
+
+def _size(key: str) -> int:
+    return len(key.encode("utf-8", "surrogateescape"))
+
+
+def _listed(text: str) -> str:
+    """Return the texts of a JSON list, a line each; any other text as it is."""
+    try:
+        found = json.loads(_bare(text)) if "[" in text[:8] else None
+    except (ValueError, RecursionError):
+        return text
+    is_list = isinstance(found, list) and all(isinstance(each, str) for each in found)
+    return "\n".join(found) if is_list and found is not None else text
+
+
+def _bare(text: str) -> str:
+    """Return `text` without blanks and quotes at its ends, in whatever order they stand there."""
+    while (stripped := text.strip().strip(_AROUND)) != text:
+        text = stripped
+    return text
