@@ -20,6 +20,7 @@ from receiver import (
     api,
     backoff,
     callbacks,
+    clearing,
     clock,
     endpoint,
     indexer,
@@ -291,6 +292,9 @@ async def _employed(made: _House) -> AsyncIterator[None]:
             stack.push_async_callback(made.notifier.aclose)
         await stack.enter_async_context(_in_background(told, lambda: sealer.run(store, told, seams.timing.poll)))
         await stack.enter_async_context(_in_background(told, lambda: indexer.run(store, told, seams.timing.poll)))
+        days, seconds = given.rejected_days, seams.timing.clear
+        clear = lambda: clearing.run(store, told, seams.clock, days=days, seconds=seconds)  # noqa: E731
+        await stack.enter_async_context(_in_background(told, clear))
         context = tasks.Context(
             store,
             await stack.enter_async_context(_upstream(made, given.jobs * 2)),
@@ -298,7 +302,7 @@ async def _employed(made: _House) -> AsyncIterator[None]:
             seams.clock,
             _callback_url(given, made.signer),
             told,
-            given.sweep_seconds or _sweep_seconds(given, seams.timing),
+            given.sweep_seconds or (seams.timing.sweep if given.public_url else seams.timing.sweep_alone),
             given.adopt == "all",
             given.public_url,
             made.notifier,
@@ -344,10 +348,6 @@ def _callback_url(given: settings.Settings, signer: tokens.Signer) -> Callable[[
         return f"{given.public_url}{callbacks.CALLBACKS}{signer.token(run_id)}" if given.public_url else None
 
     return url
-
-
-def _sweep_seconds(given: settings.Settings, timing: backoff.Timing) -> float:
-    return timing.sweep if given.public_url else timing.sweep_alone
 
 
 @asynccontextmanager

@@ -69,6 +69,8 @@ class Timing:
     capture_for: float = 86400.0
     #: Between two flushes of the ring of rejected requests.
     ring: float = 2.0
+    #: Between two removals of what belongs to no run and is old, or beyond the bound of bytes.
+    clear: float = 3600.0
     #: Between two looks at our endpoint upstream, and at its secrets; how long one may be on its way to us.
     check: float = 300.0
     secrets: float = 5.0

@@ -16,7 +16,7 @@ from storage import database, deliveries, errors, transitions
 #: Requests that wait to be flushed, and rows that are kept of one cause in an hour.
 WAITING = 256
 ROWS_PER_CAUSE = 100
-#: Bytes of bodies that are kept in an hour, and rows of one transaction.
+#: Bytes that are kept in an hour, and rows of one transaction.
 BYTES = 16 << 20
 GROUP = 32
 
@@ -36,10 +36,10 @@ class Ring:
     def add(self, rejected: deliveries.Rejected) -> None:
         """Keeps a rejected request if there is room for its cause, and counts it in any case."""
         self._counts[rejected.reason] += 1
-        has_room = len(self._waiting) < WAITING and self._bytes + len(rejected.body) <= BYTES
+        has_room = len(self._waiting) < WAITING and self._bytes + rejected.weight <= BYTES
         if has_room and self._rows[rejected.reason] < ROWS_PER_CAUSE:
             self._rows[rejected.reason] += 1
-            self._bytes += len(rejected.body)
+            self._bytes += rejected.weight
             self._waiting.append(rejected)
 
     def count(self, cause: str) -> None:

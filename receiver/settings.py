@@ -93,6 +93,13 @@ class Settings(BaseSettings):
     body_limit: int = Field(
         1 << 20, ge=1024, le=64 << 20, description="Bytes of a callback or event that are taken at most."
     )
+    rejected_days: int = Field(
+        30,
+        ge=1,
+        le=36500,
+        description="Days after which requests that did not verify are removed, and the content of verified ones "
+        "that belong to no run.",
+    )
     trusted_proxies: Annotated[tuple[addresses.Network, ...], NoDecode] = Field(
         (), description="Networks whose X-Forwarded-For is believed, as in 10.0.0.0/8."
     )

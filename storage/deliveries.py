@@ -73,6 +73,11 @@ class Rejected:
     reason: str
     remote_addr: str | None = None
 
+    @property
+    def weight(self) -> int:
+        """Bytes that are kept, roughly."""
+        return len(self.body) + sum(len(name) + len(value) for name, value in self.headers.items()) + 512
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:

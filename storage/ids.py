@@ -15,6 +15,12 @@ def new(at: datetime) -> str:
     return str(uuid.UUID(int=value))
 
 
+def first(at: datetime) -> str:
+    """The least of all ids that are made in the millisecond of `at`."""
+    milliseconds = int(at.timestamp() * 1000) & (1 << 48) - 1
+    return str(uuid.UUID(int=milliseconds << 80))
+
+
 def is_ours(text: str) -> bool:
     """Whether `text` has the form of an id of ours, so that `{id}` in a path can be told from the upstream's."""
     return len(text) == 36 and text[14] == "7" and all(text[at] == "-" for at in (8, 13, 18, 23))

@@ -46,6 +46,7 @@ class Kind(StrEnum):
     KEY_REVOKED = "key.revoked"
     REJECTIONS_COUNTED = "rejections.counted"
     RUN_PRUNED = "run.pruned"
+    DELIVERIES_PRUNED = "deliveries.pruned"
     WEBHOOK_REGISTERED = "webhook.registered"
     WEBHOOK_ROTATED = "webhook.rotated"
     STORE_RESTORED = "store.restored"

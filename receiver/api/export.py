@@ -34,7 +34,9 @@ def made(
         raise errors.BadParameter("documents", "come in JSON Lines alone: format=jsonl")
     if query.after is not None and wanted is exporting.Format.PARQUET:
         raise errors.BadParameter("after", "a Parquet file cannot be gone on with: fetch it anew")
-    form = exporting.form(wanted, follows=query.after is not None, has_trailer=query.trailer)
+    if query.bom and wanted is not exporting.Format.CSV:
+        raise errors.BadParameter("bom", "stands in front of CSV alone: format=csv")
+    form = exporting.form(wanted, follows=query.after is not None, has_trailer=query.trailer, has_bom=query.bom)
     parts = export.Parts(trace=wanted is exporting.Format.JSONL, documents=query.documents)
     return exporting.Export(store.ask, query.wanted(now), form, parts, query.after, stopping)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import resource
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,6 +28,7 @@ FILES = 256
 HEALTH = ("/healthz", "/readyz")
 #: Seconds between two lines that connections had to make room.
 TOLD_EVERY = 60.0
+_UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:", re.IGNORECASE)
 _TRY_AGAIN = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 60\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 )
@@ -143,6 +145,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
         #: Bytes that came since the last sign that a message goes on.
         self._unsaid = 0
         self._is_whole = False
+        self._is_in_head = True
         self._unread, self._taken_at = 0, self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -157,7 +160,9 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What cannot be parsed may be genuine all the same where its path is public: then it is to come again."""
-        path = self.url.decode("latin-1").partition("?")[0]
+        path = (
+            getattr(self, "url", b"").decode("latin-1").partition("?")[0]
+        )  # there is none before a request begins
         if not callbacks.is_public(path):
             super().send_400_response(msg)
             return
@@ -165,6 +170,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self.transport.close()
 
     def data_received(self, data: bytes) -> None:
+        if self._is_in_head and b"pgrade" in data:
+            data = _without_upgrade(data)
         self._unsaid += len(data)
         super().data_received(data)
         if self._says_too_much():
@@ -185,7 +192,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self._wait(self._crowd.limits.head)
 
     def on_headers_complete(self) -> None:
-        self._unsaid = 0
+        self._unsaid, self._is_in_head = 0, False
         super().on_headers_complete()
         self._wait(self._crowd.limits.body)
 
@@ -194,7 +201,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._unsaid, self._is_whole = 0, True
+        self._unsaid, self._is_whole, self._is_in_head = 0, True, True
         super().on_message_complete()
         if self.cycle.response_complete:
             self._wait(self._crowd.limits.idle)
@@ -232,6 +239,12 @@ class Connection(httptools_impl.HttpToolsProtocol):
         """Ends it at once, with all that waits to be read."""
         self._crowd.leave(self)
         self.transport.abort()
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """A head that asks for no other protocol: the parser would drop the body behind it, and we speak none."""
+    head, gap, behind = data.partition(b"\r\n\r\n")
+    return _UPGRADE.sub(b"\r\nx-upgrade:", head) + gap + behind
 
 
 def _last(send: Send) -> Send:

@@ -42,6 +42,9 @@ Form = Annotated[
 Documents = Annotated[
     bool, typer.Option("--documents", help="With the upstream's answers byte for byte; jsonl alone.")
 ]
+Bom = Annotated[
+    bool, typer.Option("--bom", help="With a byte-order mark, so that Excel reads umlauts; csv alone.")
+]
 Output = Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; else to stdout.")]
 Resume = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Go on with a file that was cut off; the same question.")
@@ -69,6 +72,7 @@ def export(
     has: options.Has = None,
     form: Form = "jsonl",
     documents: Documents = False,
+    bom: Bom = False,
     output: Output = None,
     resume: Resume = None,
     force: Force = False,
@@ -85,11 +89,11 @@ def export(
     Examples:
       runledger export --documents --output runs.jsonl
       runledger export --resume runs.jsonl --documents
-      runledger export 'tag.client:acme created:2026-11' --format csv -o acme.csv
+      runledger export 'tag.client:acme created:2026-11' --format csv --bom -o acme.csv
       runledger export --status failed | jq -r .id
     """
     path = _demand_place(form, output, resume, force, as_json)
-    given = options.chosen(context) | {"format": form, "documents": documents}
+    given = options.chosen(context) | {"format": form, "documents": documents, "bom": bom}
     given["trailer"] = "true" if form == "jsonl" or path is None else "false"
     loop.run(_export(given, path, resume is not None, as_json))
 

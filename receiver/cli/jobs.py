@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from receiver import escaped
 from receiver.cli import lists, loop, options, sentences
 
 VERBS = typer.Typer()
@@ -67,7 +68,7 @@ async def _causes(given: Mapping[str, Any], as_json: bool) -> None:
         lines.causes(found.causes)
         return
     for each in found.causes:
-        print(each.model_dump_json(by_alias=True))
+        print(escaped.one_line(each.model_dump_json(by_alias=True)))
 
 
 @VERBS.command()
@@ -105,7 +106,7 @@ async def _retry(job_id: str, as_json: bool) -> None:
     async with opening.existing() as store:
         job = await asking.ask(store, handlers.retry_job, shapes.Job, named=job_id)
         if as_json:
-            print(job.model_dump_json(by_alias=True))
+            print(escaped.one_line(job.model_dump_json(by_alias=True)))
         else:
             print(f"The {job.kind} job is due now. {(await asking.who_works(store))[1]}")
 
@@ -120,7 +121,7 @@ async def _retry_all(chosen: Mapping[str, Any], as_json: bool) -> None:
         found = await asking.ask(store, handlers.retry_jobs, shapes.Retried, body=body)
         said = (await asking.who_works(store))[1]
     if as_json:
-        print(found.model_dump_json(by_alias=True))
+        print(escaped.one_line(found.model_dump_json(by_alias=True)))
         return
     if found.count:
         lines.causes(found.causes)

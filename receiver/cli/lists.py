@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from receiver import escaped
 from receiver.cli import loop, options, sentences
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ async def _stats(given: Mapping[str, Any], as_json: bool) -> None:
         found = await asking.ask(store, handlers.get_stats, shapes.Stats, query=query)
     if as_json:
         for row in found.stats:
-            print(row.model_dump_json(by_alias=True))
+            print(escaped.one_line(row.model_dump_json(by_alias=True)))
     else:
         lines.stats(found)
     if found.window is not None:
@@ -197,7 +198,7 @@ async def _delivery(delivery_id: str, as_json: bool) -> None:
     async with opening.existing() as store:
         found = await asking.ask(store, handlers.get_delivery, shapes.DeliveryWithBody, named=delivery_id)
     if as_json:
-        print(found.model_dump_json(by_alias=True))
+        print(escaped.one_line(found.model_dump_json(by_alias=True)))
     else:
         sheets.delivery(found)
 
@@ -220,7 +221,7 @@ async def listed(
             last = page.next_cursor
             for each in getattr(page, noun):
                 if as_json:
-                    print(each.model_dump_json(by_alias=True))
+                    print(escaped.one_line(each.model_dump_json(by_alias=True)))
                 else:
                     found.append(each)
     if not as_json:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from receiver import escaped
 from receiver.cli import loop, options
 
 VERBS = typer.Typer()
@@ -51,7 +52,7 @@ async def _show(run_id: str, as_json: bool) -> None:
     async with opening.existing() as store:
         found = await asking.ask(store, runs.get_run, shapes.FullRun, named=run_id)
     if as_json:
-        print(found.model_dump_json(by_alias=True))
+        print(escaped.one_line(found.model_dump_json(by_alias=True)))
     else:
         sheets.run(found)
 
@@ -90,7 +91,7 @@ async def _steps(run_id: str, limit: int | None, as_json: bool) -> None:
         lines.steps(found)
         return
     for step in found:
-        print(step.model_dump_json(by_alias=True))
+        print(escaped.one_line(step.model_dump_json(by_alias=True)))
 
 
 @VERBS.command()
@@ -115,7 +116,7 @@ async def _timeline(run_id: str, as_json: bool) -> None:
         lines.timeline(found.timeline)
         return
     for entry in found.timeline:
-        print(entry.model_dump_json(by_alias=True))
+        print(escaped.one_line(entry.model_dump_json(by_alias=True)))
 
 
 @VERBS.command()

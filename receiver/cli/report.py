@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from rich.text import Text
 
-from receiver import shapes
+from receiver import escaped, shapes
 from receiver.api import runs, stats
 from receiver.cli import asking, casework, figures, lines, opening, rehearsal, staging, tables
 from storage import deliveries
@@ -31,7 +31,7 @@ async def tell_programs(stage: staging.Stage) -> None:
     async with opening.existing(stage.given) as store:
         page = await asking.ask(store, runs.list_runs, shapes.Runs, query=shapes.RunQuery(sort="accepted"))
     for run in page.runs:
-        print(run.model_dump_json(by_alias=True))
+        print(escaped.one_line(run.model_dump_json(by_alias=True)))
 
 
 async def tell(stage: staging.Stage, played: rehearsal.Played, *, serving: bool) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from receiver import escaped
 from receiver.cli import loop, sentences
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ async def _ask(text: str, parameters: Sequence[str], limit: int) -> Answer:
 def _as_json(answer: Answer) -> None:
     names = _distinct(answer.columns)
     for row in answer.rows:
-        print(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False))
+        print(escaped.one_line(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False)))
 
 
 def _distinct(columns: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.text import Text
 
-from receiver import backoff, clock, live, settings, shapes, telemetry
+from receiver import backoff, clock, escaped, live, settings, shapes, telemetry
 from receiver.api import events as streams
 from receiver.api import runs
 from receiver.cli import asking, figures, opening, tables
@@ -125,7 +125,7 @@ def _texts(value: Any, depth: int) -> Iterator[str]:
 
 def _end(run: shapes.FullRun, as_json: bool) -> None:
     if as_json:
-        print(run.model_dump_json(by_alias=True))
+        print(escaped.one_line(run.model_dump_json(by_alias=True)))
         return
     tables.console().print(tables.state(run.status), run.id, _measures(run))
     if run.status not in states.TERMINAL:

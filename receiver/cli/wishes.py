@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from receiver import escaped
 from receiver.cli import loop, options, sentences
 
 if TYPE_CHECKING:
@@ -223,7 +224,7 @@ async def _tell(
     if waits and run.status not in states.TERMINAL:
         print("It has not ended yet and goes on; `runledger show` tells how it stands.", file=sys.stderr)
     if as_json:
-        print(run.model_dump_json(by_alias=True))
+        print(escaped.one_line(run.model_dump_json(by_alias=True)))
         return
     tables.console().print(tables.state(run.status), run.id)
     if run.status in states.TERMINAL and not always:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import abc
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
-from receiver import errors
+from receiver import errors, escaped
 from storage import errors as storage_errors
 from storage import events
 
@@ -19,6 +20,7 @@ TYPE = "text/event-stream"
 CLOSE = b'event: close\ndata: {"type":"close"}\n\n'
 #: Seconds in which a stream has to end once the server stops.
 GRACE = 1.0
+_LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class Events(Protocol):
@@ -189,8 +191,9 @@ async def _hung_up(receive: Receive) -> None:
 def encoded(each: events.Event | str) -> bytes:
     """An event or a comment as it is sent."""
     if isinstance(each, str):
-        return f": {each}\n\n".encode()
+        return f": {escaped.one_line(' '.join(each.split()))}\n\n".encode()
     if not each.type:  # a mere place: readers keep its id, and tell nobody
         return f"id: {each.id}\n\n".encode()
-    data = "".join(f"data: {line}\n" for line in each.data.split("\n"))
+    # A reader of text may end lines where a stream of events does not.
+    data = "".join(f"data: {escaped.one_line(line)}\n" for line in _LINE_END.split(each.data))
     return f"id: {each.id}\nevent: {each.type}\n{data}\n".encode()

@@ -12,8 +12,8 @@ from receiver.exporting.sheets import Sheet
 __all__ = ["FIELDS", "Columns", "End", "Export", "Form", "Format", "Lines", "Places", "Sheet", "form"]
 
 
-def form(wanted: Format, *, follows: bool = False, has_trailer: bool = True) -> Form:
-    """A fresh one. With `follows` it goes on from an earlier export, so it has no head.
+def form(wanted: Format, *, follows: bool = False, has_trailer: bool = True, has_bom: bool = False) -> Form:
+    """A fresh one. With `follows` it goes on from an earlier export, so it has no head; `has_bom` is of CSV.
 
     Raises NotInstalled where Parquet is wanted and pyarrow is not there.
     """
@@ -21,6 +21,6 @@ def form(wanted: Format, *, follows: bool = False, has_trailer: bool = True) -> 
         case Format.JSONL:
             return Lines(has_trailer)
         case Format.CSV:
-            return Sheet(follows, has_trailer)
+            return Sheet(follows, has_trailer, has_bom)
         case Format.PARQUET:
             return Columns()

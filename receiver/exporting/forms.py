@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from pydantic.alias_generators import to_camel
 
+from receiver import escaped
 from storage import columns, export, runs
 
 #: The fields of a run that are told, by the names that they have outside.
@@ -77,9 +78,6 @@ def plain(value: Any) -> Any:
 
 
 def compact(value: Any) -> str:
-    """JSON in one line for any reader of lines, with the names of each object sorted.
-
-    U+2028, U+2029 and U+0085 end a line for some of them, so they are escaped.
-    """
+    """JSON in one line for any reader of lines, with the names of each object sorted."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
-    return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x85", "\\u0085")
+    return escaped.one_line(text)

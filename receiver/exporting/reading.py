@@ -7,6 +7,7 @@ written it: an instant or a duration that cannot be is left out, and what is too
 from __future__ import annotations
 
 import base64
+import codecs
 import hashlib
 import math
 import re
@@ -52,7 +53,10 @@ class Whole:
 
 
 def whole(file: BinaryIO) -> Whole:
-    """Checks a file against its trailer. Raises BadExport where it was cut off, or changed since."""
+    """Checks a file against its trailer. Raises BadExport where it was cut off, or changed since.
+
+    A byte-order mark that an editor has put in front is no part of what was written.
+    """
     last, size = _last_line(file)
     end = _end(last)
     file.seek(0)
@@ -61,7 +65,7 @@ def whole(file: BinaryIO) -> Whole:
         at += len(line)
         if at > size:
             break
-        digest.update(line)
+        digest.update(line.removeprefix(codecs.BOM_UTF8) if at == len(line) else line)
         records += 1
         if end.after is not None and end.after.encode() in line and _id(line) == end.after:
             digest, records = hashlib.sha256(), 0  # what came before was told by an earlier answer
@@ -158,7 +162,7 @@ def records(
         if size is not None and at > size:
             return
         try:
-            read, left_out = _record(line, now)
+            read, left_out = _record(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line, now)
         except (ValueError, OverflowError, RecursionError) as error:
             sentence = f"line {number}: {_whose(line)}{_said(error)}"
             if report is None:

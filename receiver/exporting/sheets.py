@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Iterable, Sequence
@@ -21,13 +22,17 @@ class Sheet:
 
     media_type = "text/csv; charset=utf-8"
 
-    def __init__(self, follows: bool = False, has_trailer: bool = True) -> None:
+    def __init__(self, follows: bool = False, has_trailer: bool = True, has_bom: bool = False) -> None:
         self._follows = follows
         self._has_trailer = has_trailer
+        self._bom = codecs.BOM_UTF8 if has_bom else b""
 
     def head(self) -> bytes:
-        """The names of the columns, unless it goes on from another one."""
-        return b"" if self._follows else _written([list(forms.FIELDS)])
+        """The names of the columns, unless it goes on from another one.
+
+        In front of them stands the mark by which Excel knows UTF-8, where it is wanted.
+        """
+        return b"" if self._follows else self._bom + _written([list(forms.FIELDS)])
 
     def rows(self, records: Sequence[export.Record]) -> bytes:
         """A record each."""

@@ -165,6 +165,10 @@ class ExportQuery(RunFilter):
         bool, Field(description="Whether the upstream's answers come along, byte for byte; in JSON Lines alone.")
     ] = False
     trailer: Annotated[bool, Field(description="Whether the last line tells count and SHA-256.")] = True
+    bom: Annotated[
+        bool,
+        Field(description="Whether a byte-order mark begins the file, by which Excel knows UTF-8; in CSV alone."),
+    ] = False
     after: (
         Annotated[Id, Field(description="`id` of the last whole line of a download that was cut off.")] | None
     ) = None

@@ -15,6 +15,7 @@ _MOST_BYTES = 16_384
 _ERROR = re.compile(r"\b(error|exception|fatal)\b", re.IGNORECASE)
 _MARKUP = re.compile(r"<[^<>]*>")
 _TITLE = re.compile(r"<title>([^<]*)", re.IGNORECASE)
+_LINE_END = re.compile(r"[\r\n]+")
 _UNPRINTABLE = re.compile("[\x00-\x20\x7f-\xa0\u2028\u2029\ud800-\udfff]+")
 
 
@@ -36,7 +37,7 @@ def failure(
 
 def _last_line(log: str | None) -> Iterator[str]:
     """The last line that speaks of an error, else the last one: what follows an error is often its aftermath."""
-    lines = [line.strip() for line in reversed((log or "").splitlines()) if line.strip()]
+    lines = [line.strip() for line in reversed(_LINE_END.split(log or "")) if line.strip()]
     yield from (line for line in lines if _ERROR.search(line))
     yield from lines
 

@@ -17,6 +17,7 @@ from storage.transitions.backfilling import Turned, turn
 from storage.transitions.beating import Outlook, beat, outlook
 from storage.transitions.calling import called, calling, uncalled
 from storage.transitions.capturing import captured, keep
+from storage.transitions.clearing import Chosen, Cleared, Loose, clear, loose, rejected_size, trim
 from storage.transitions.importing import Imported, take
 from storage.transitions.intake import Submitted, request_cancel, request_refresh, submit
 from storage.transitions.keys import create_key, revoke_key
@@ -54,10 +55,13 @@ __all__ = [
     "Acquaintance",
     "Adopted",
     "Checked",
+    "Chosen",
+    "Cleared",
     "Created",
     "Imported",
     "Learned",
     "Linked",
+    "Loose",
     "Measures",
     "Outlook",
     "Place",
@@ -79,6 +83,7 @@ __all__ = [
     "captured",
     "check_endpoint",
     "checked",
+    "clear",
     "count_rejections",
     "create_key",
     "created",
@@ -89,6 +94,7 @@ __all__ = [
     "keep",
     "learn_secret",
     "leave_to_cancel",
+    "loose",
     "missing",
     "move_endpoint",
     "not_notified",
@@ -102,6 +108,7 @@ __all__ = [
     "record",
     "refuse",
     "reject",
+    "rejected_size",
     "remove_endpoint",
     "request_cancel",
     "request_refresh",
@@ -117,6 +124,7 @@ __all__ = [
     "survey",
     "swept",
     "take",
+    "trim",
     "turn",
     "uncalled",
     "watching",

@@ -296,9 +296,8 @@ async def test_an_event_without_an_id_of_its_own_is_known_by_whatever_id_it_came
     tmp_path: Path, delivery: str
 ) -> None:
     async with served(tmp_path, GOOD) as client:
-        headers = [
-            (name, value.encode("latin-1")) for name, value in signed(body=b"[]", delivery=delivery).items()
-        ]
+        given = signed(body=b"[]", delivery=delivery)
+        headers = {name.encode(): value.encode("latin-1") for name, value in given.items()}
         verdicts = [
             (await client.post("/webhooks/case", content=b"[]", headers=headers)).json()["verdict"] for _ in "12"
         ]

@@ -133,16 +133,12 @@ def test_an_odd_delivery_id_is_genuine_where_it_is_signed(delivery_id: str) -> N
     assert verify(delivery_id=delivery_id, signature=signature).secret == SECRET.name
 
 
-@pytest.mark.parametrize("name", ["id", "timestamp"])
-def test_a_header_that_is_missing_is_signed_as_nothing(name: str) -> None:
-    given = {"delivery_id": "dlv_1", "timestamp": str(NOW)} | {{"id": "delivery_id"}.get(name, name): ""}
-    signature = signatures.sign(SECRET.key, given["delivery_id"], given["timestamp"], BODY)
-    absent = {key: value or None for key, value in given.items()}
-    if name == "id":
-        assert verify(signature=signature, **absent).secret == SECRET.name
-        return
+def test_a_header_that_is_missing_is_signed_as_nothing() -> None:
+    without_id = signatures.sign(SECRET.key, "", str(NOW), BODY)
+    assert verify(delivery_id=None, signature=without_id).secret == SECRET.name
+    without_time = signatures.sign(SECRET.key, "dlv_1", "", BODY)
     with pytest.raises(errors.OutsideTolerance):
-        verify(signature=signature, **absent)
+        verify(timestamp=None, signature=without_time)
 
 
 def test_headers_that_a_proxy_has_joined_are_read_as_one() -> None:

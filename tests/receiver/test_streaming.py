@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -207,13 +208,14 @@ async def test_trouble_of_the_database_ends_the_stream_by_name() -> None:
     assert sent[2] == {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-@given(st.text(st.characters(exclude_characters="\r", codec="utf-8")), st.integers(0, 10**15 - 1))
-def test_whatever_the_data_a_parser_reads_what_was_written(data: str, number: int) -> None:
+@given(st.text(st.characters(codec="utf-8")), st.integers(0, 10**15 - 1))
+def test_whatever_the_data_a_parser_reads_what_was_written(text: str, number: int) -> None:
+    data = json.dumps(text, ensure_ascii=False)
     sent = streaming.encoded(Event(number, "message.part.updated", data))
     answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=sent)
     answer.request = httpx.Request("GET", "http://test/")
     (event,) = httpx.EventSource(answer)
-    assert (event.id, event.event, event.data) == (str(number), "message.part.updated", data)
+    assert (event.id, event.event, json.loads(event.data)) == (str(number), "message.part.updated", text)
 
 
 def test_a_place_is_told_to_nobody_and_kept_by_every_reader() -> None:
@@ -222,3 +224,20 @@ def test_a_place_is_told_to_nobody_and_kept_by_every_reader() -> None:
     answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=sent)
     answer.request = httpx.Request("GET", "http://test/")
     assert [event.id for event in httpx.EventSource(answer) if event.data] == ["42"]
+
+
+@given(st.text(st.sampled_from("ab\u2028\u2029\x85\u00e9\U0001f600")))
+def test_data_is_one_line_for_readers_that_end_lines_as_text_does(text: str) -> None:
+    data = json.dumps({"text": text}, ensure_ascii=False)
+    told = streaming.encoded(Event(7, "message", data)).decode()
+    _, _, line, _ = told.splitlines()
+    assert json.loads(line.removeprefix("data: ")) == {"text": text}
+
+
+def test_other_ends_of_lines_in_data_begin_lines_of_data() -> None:
+    told = streaming.encoded(Event(7, "message", '{"a":\r1,\r\n"b":\n2}'))
+    assert told == b'id: 7\nevent: message\ndata: {"a":\ndata: 1,\ndata: "b":\ndata: 2}\n\n'
+
+
+def test_a_comment_never_ends_before_its_end() -> None:
+    assert streaming.encoded("one\ntwo\u2028three\n\nfour") == b": one two three four\n\n"

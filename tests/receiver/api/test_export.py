@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import csv
 import hashlib
 import io
@@ -72,6 +73,17 @@ async def test_csv_ends_with_a_record_of_as_many_cells(house: House) -> None:
     assert {len(row) for row in (head, *rows, last)} == {len(head)}
 
 
+@pytest.mark.anyio
+async def test_csv_begins_with_a_byte_order_mark_where_one_is_wanted(house: House) -> None:
+    await life.settled_run(house.database, prompt="Prüfung")
+    plain = (await house.get("/v1/export?format=csv&trailer=false")).content
+    marked = (await house.get("/v1/export?format=csv&trailer=false&bom=true")).content
+    assert marked == codecs.BOM_UTF8 + plain
+    first = next(csv.DictReader(io.StringIO(plain.decode(), newline="")))
+    rest = (await house.get(f"/v1/export?format=csv&bom=true&trailer=false&after={first['id']}")).content
+    assert rest == b"", "what goes on has no mark in its middle"
+
+
 async def test_a_part_of_csv_has_no_head(house: House) -> None:
     await files.populated(house.database)
     whole = (await house.get("/v1/export?format=csv&trailer=false")).content
@@ -87,6 +99,7 @@ async def test_a_part_of_csv_has_no_head(house: House) -> None:
         ("after=..", 400, "after"),
         ("format=xls", 400, "format"),
         ("format=csv&documents=true", 400, "documents"),
+        ("format=jsonl&bom=true", 400, "bom"),
         ("format=parquet&after=run_1", 400, "after"),
         ("q=colour:red", 400, "q"),
         ("limit=5", 400, "limit"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import hashlib
 import io
@@ -68,6 +69,13 @@ def test_a_file_that_was_cut_off_is_refused_unless_a_part_is_wanted(full: Desk) 
     assert refused.code == 1
     assert "it was cut off" in refused.err
     assert full.type("import", "--partial", "cut.jsonl", "--json").object["same"] > 0
+
+
+def test_csv_for_excel_begins_with_a_byte_order_mark_that_its_digest_covers(full: Desk) -> None:
+    full.type("export", "--format", "csv", "--bom", "-o", "marked.csv")
+    told = Path("marked.csv").read_bytes()
+    assert told.startswith(codecs.BOM_UTF8)
+    assert Path("marked.csv.sha256").read_text().splitlines()[1].split()[0] == hashlib.sha256(told).hexdigest()
 
 
 def test_csv_has_its_digest_beside_it_and_no_formulas_in_it(full: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import hashlib
 import io
@@ -50,6 +51,17 @@ async def test_a_cut_at_every_place_is_noticed(database: Database) -> None:
     for cut in range(len(whole)):
         with pytest.raises(errors.BadExport):
             reading.whole(io.BytesIO(whole[:cut]))
+
+
+@pytest.mark.anyio
+async def test_a_byte_order_mark_that_an_editor_put_in_front_changes_nothing(database: Database) -> None:
+    await life.settled_run(database)
+    told = codecs.BOM_UTF8 + await files.bytes_of(database)
+    size = reading.whole(io.BytesIO(told)).size
+    for most in (size, None):
+        assert len(list(reading.records(io.BytesIO(told), most))) == 1
+    with pytest.raises(errors.BadExport):
+        reading.whole(io.BytesIO(codecs.BOM_UTF8 + told))
 
 
 @pytest.mark.anyio

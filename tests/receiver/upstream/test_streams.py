@@ -192,3 +192,13 @@ async def test_whatever_bytes_come_the_answer_is_events_or_our_error(end: str) -
     found, failure = await reader.until_broken("run_1")
     assert found[0] == Event(1, "a.b", "{}")
     assert isinstance(failure, errors.NoAnswer)
+
+
+async def test_an_event_of_the_upstream_is_not_cut_where_text_ends_lines() -> None:
+    """Those characters stand raw in what an upstream sends that escapes nothing else than JSON asks for."""
+    data = json.dumps({"text": "a\u2028b\u2029c\x85d\ufeffe"}, ensure_ascii=False)
+    body = f"id: 1\nevent: message\ndata: {data}\n\nid: 2\nevent: run.completed\ndata: {{}}\n\n".encode()
+    request = httpx.Request("GET", "http://upstream.test/events")
+    answer = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body, request=request)
+    found = [each async for each in streams.read(answer, 0, lambda fault: pytest.fail(fault))]
+    assert [each.data for each in found] == [data, "{}"]

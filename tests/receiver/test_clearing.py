@@ -1,0 +1,65 @@
+"""The removal of what belongs to no run, as every worker does it now and then."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta
+
+import pytest
+from sqlalchemy import Connection, func, select
+
+from receiver import clearing, telemetry
+from storage import deliveries, ids, states, transitions
+from storage.database import Database
+from storage.tables import DELIVERIES
+from tests import life
+
+pytestmark = pytest.mark.anyio
+
+
+async def reject(database: Database, days: int, number: int, size: int = 10) -> None:
+    """Keeps so many requests of so many days ago."""
+    at = life.NOW - timedelta(days=days)
+    rows = [
+        deliveries.Rejected(
+            ids.new(at), states.Road.PLATFORM, at, {}, bytes(size), "0" * 64, size, "bad signature", None
+        )
+        for _ in range(number)
+    ]
+    await database.write(transitions.reject, rows)
+
+
+def kept(connection: Connection) -> int:
+    return connection.execute(select(func.count()).select_from(DELIVERIES)).scalar_one()
+
+
+def now() -> datetime:
+    return life.NOW
+
+
+async def test_all_that_is_older_goes_in_however_many_batches(database: Database) -> None:
+    await reject(database, days=31, number=120)
+    await reject(database, days=29, number=7)
+    await clearing.clear(database, now, days=30)
+    assert await database.read(kept) == 7
+
+
+async def test_what_is_kept_is_bounded_in_bytes(database: Database) -> None:
+    await reject(database, days=2, number=80, size=10_000)
+    await reject(database, days=1, number=10, size=10_000)
+    await clearing.clear(database, now, days=30, most=200_000)
+    assert await database.read(transitions.rejected_size) <= 200_000
+    assert 15 <= await database.read(kept) <= 20
+
+
+async def test_it_is_done_at_once_and_again(embedded: Database) -> None:
+    await reject(embedded, days=31, number=1)
+    working = clearing.run(embedded, telemetry.Telemetry(), now, days=30, seconds=0.01)
+    task = asyncio.create_task(working)
+    async with asyncio.timeout(30):
+        for _ in range(2):
+            while await embedded.read(kept):
+                await asyncio.sleep(0)
+            await reject(embedded, days=31, number=1)
+    task.cancel()
+    await asyncio.wait([task])
