@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from receiver.cli import loop, options, sentences
+from receiver.cli import confirming, loop, loose, options, sentences
 
 if TYPE_CHECKING:
     from storage import database, filters, space, transitions
@@ -27,8 +26,18 @@ _AGE = re.compile(r"\d+(\.\d+)?\s*(ms|s|m|h|d)", re.ASCII)
 @VERBS.command()
 def prune(
     settled_before: Annotated[
-        str, typer.Option(metavar="AGE|DATE", help="Settled longer ago than 90d, or before 2026-01-01 (UTC).")
-    ],
+        str | None,
+        typer.Option(metavar="AGE|DATE", help="Settled longer ago than 90d, or before 2026-01-01 (UTC)."),
+    ] = None,
+    rejected: Annotated[
+        bool, typer.Option("--rejected", help="In place of runs: requests that belong to none, see above.")
+    ] = False,
+    before: Annotated[
+        str | None, typer.Option(metavar="AGE|DATE", help="With --rejected: received longer ago, or before.")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="With --rejected: from this address alone.")
+    ] = None,
     agent: options.Agent = None,
     tag: options.Tag = None,
     dry_run: Annotated[
@@ -52,12 +61,32 @@ def prune(
     stay whole. It goes on beside a running server and may be stopped and begun
     again at any time.
 
+    With --rejected it is requests to the public endpoints that belong to no
+    run: what did not verify is deleted, of what did verify the content goes.
+    The worker does that by itself after RUNLEDGER_REJECTED_DAYS.
+
     \b
     Examples:
       runledger prune --settled-before 90d --dry-run
       runledger prune --settled-before 2026-01-01 --tag matter=0042 --yes
+      runledger prune --rejected --before 0d --address 203.0.113.7
     """
+    if rejected:
+        moment = _only_rejected(settled_before, before, agent, tag)
+        loop.run(loose.prune(moment, address, dry_run, yes, vacuum, as_json))
+        return
+    if settled_before is None or before is not None or address is not None:
+        raise sentences.Complaint("name runs with --settled-before, or requests with --rejected --before", 2)
     loop.run(_prune(settled_before, agent, tag, dry_run, yes, vacuum, as_json))
+
+
+def _only_rejected(
+    settled_before: str | None, before: str | None, agent: list[str] | None, tag: list[str] | None
+) -> str:
+    """How old they are. Raises Complaint for options that choose runs."""
+    if before is None or settled_before is not None or agent or tag:
+        raise sentences.Complaint("--rejected goes with --before and --address alone", sentences.USAGE)
+    return before
 
 
 async def _prune(
@@ -82,7 +111,7 @@ async def _prune(
             tell(found, None, None)
             return
         if not yes:
-            _demand_yes(found)
+            confirming.demand_yes(_found(found))
         removed = await _remove(store, wanted, found.runs)
         given_back = await asyncio.to_thread(space.give_back, store.url, rewrite=vacuum)
     tell(found, removed, given_back)
@@ -99,17 +128,6 @@ def _wanted(before: str, agent: list[str] | None, tag: list[str] | None) -> filt
     chosen = asking.parameters(shapes.RunFilter, {"agent": agent, "tag": options.tags(tag)})
     ended = spans.instants("settled_before", spelled, now)
     return filters.every(chosen.wanted(now), filters.Within("settled", (ended,)))
-
-
-def _demand_yes(found: transitions.Survey) -> None:
-    """Has it confirmed by somebody who was told what it is. Raises Complaint."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise sentences.Complaint(
-            "nobody is here to be asked: add --yes, or --dry-run to see what it would be", sentences.USAGE
-        )
-    print(_found(found), file=sys.stderr)
-    if not typer.confirm("Remove it for good?", err=True):
-        raise sentences.Complaint("nothing was removed")
 
 
 async def _remove(store: database.Database, wanted: filters.Expression, expected: int) -> transitions.Pruned:

@@ -29,6 +29,7 @@ def sql(
     ] = None,
     limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="How many rows at most.")] = 1000,
     as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+    bom: Annotated[bool, typer.Option("--bom", help="With --csv: a byte-order mark, for Excel.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="For programs: one JSON object a line, by the names of the columns.")
     ] = False,
@@ -47,9 +48,13 @@ def sql(
     """
     if as_csv and as_json:
         raise sentences.Complaint("--csv and --json exclude each other", sentences.USAGE)
+    if bom and not as_csv:
+        raise sentences.Complaint("--bom goes with --csv alone", sentences.USAGE)
     text = sys.stdin.read() if statement == "-" else statement
     show = _as_csv if as_csv else _as_json if as_json else _as_table
     answer = loop.run(_ask(text, parameter or [], limit))
+    if bom:
+        sys.stdout.write("\ufeff")
     show(answer)
     if answer.is_truncated:
         shown = f"the first {len(answer.rows)} rows" if answer.rows else "no row: the first is too large"

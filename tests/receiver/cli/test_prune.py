@@ -7,7 +7,7 @@ import re
 import pytest
 
 from receiver import clock
-from storage import jobs, migrations, runs, states
+from storage import deliveries, ids, jobs, migrations, runs, states, transitions
 from storage.database import Database
 from tests import life
 from tests.receiver.cli.desk import Desk
@@ -80,3 +80,46 @@ def test_what_is_no_time_is_wrong_usage(desk: Desk, before: str) -> None:
     shown = desk.type("prune", "--settled-before", before, "--yes")
     assert shown.code == 2
     assert shown.err.startswith("runledger: --settled-before: ")
+
+
+def _forged(address: str) -> deliveries.Rejected:
+    road, at, cause = states.Road.PLATFORM, life.NOW, "bad signature"
+    return deliveries.Rejected(ids.new(at), road, at, {}, b"x" * 100, "0" * 64, 100, cause, address)
+
+
+async def _came(database: Database) -> None:
+    """Requests that belong to no run, from two addresses."""
+    await database.write(migrations.upgrade)
+    verified = life.event("run_elsewhere", remote_addr="203.0.113.7")
+    await database.write(transitions.accept_delivery, verified)
+    rows = [_forged("203.0.113.7"), _forged("203.0.113.8")]
+    await database.write(transitions.reject, rows)
+
+
+def test_requests_of_no_run_are_removed_by_age_and_address(bare: Desk) -> None:
+    bare.folder.mkdir()
+    bare.behind(_came)
+    asked = ("prune", "--rejected", "--before", "0d")
+    assert bare.type(*asked, "--dry-run").out.startswith(
+        "2 requests that did not verify and 1 verified ones of no run"
+    )
+    told = bare.type(*asked, "--address", "::ffff:203.0.113.7", "--yes", "--json").object
+    assert (told["dryRun"], told["rejected"], told["unlinked"]) == (False, 1, 1)
+    assert bare.type(*asked, "--yes").out.startswith(
+        "1 requests that did not verify are deleted, and the content of 0"
+    )
+    assert bare.type(*asked, "--yes").out == "There is nothing to remove.\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        [], ["--rejected"], ["--before", "1d"], ["--settled-before", "1d", "--address", "203.0.113.7"],
+        ["--rejected", "--before", "1d", "--settled-before", "1d"],
+        ["--rejected", "--before", "1d", "--address", "somewhere"],
+        ["--rejected", "--before", "1d", "--agent", "a"],
+    ],
+)  # fmt: skip
+def test_what_is_to_go_is_named_whole(bare: Desk, options: list[str]) -> None:
+    shown = bare.type("prune", *options, "--yes")
+    assert (shown.code, shown.err.startswith("runledger: ")) == (2, True)

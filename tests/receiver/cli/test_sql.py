@@ -110,6 +110,8 @@ def test_what_is_closed_is_wrong_usage(kept: Desk, text: str) -> None:
 
 def test_two_forms_at_once_are_wrong_usage(kept: Desk) -> None:
     assert kept.type("sql", "SELECT 1", "--csv", "--json").code == 2
+    assert kept.type("sql", "SELECT 1", "--bom").code == 2
+    assert kept.type("sql", "SELECT 1 AS one", "--csv", "--bom").out == "\ufeffone\n1\n"
 
 
 def test_where_there_is_no_database_that_is_said(bare: Desk) -> None:
