@@ -11,7 +11,7 @@ LEAST = 24
 
 #: Quotes, and what has no width: neither is ever part of a key.
 _AROUND = "\"'`\u2018\u2019\u201c\u201d\u200b\u2060\ufeff"
-_BETWEEN = re.compile(r"[\s,;]+")
+_BETWEEN = re.compile(r"[\s,]+")
 _VERSION = re.compile(r"v[0-9]+[a-z]?", re.IGNORECASE)
 _BEARER = re.compile(r"bearer\s+", re.IGNORECASE)
 
@@ -26,7 +26,7 @@ def one(text: str) -> str:
 
 
 def several(text: str) -> tuple[str, ...]:
-    """Return the secrets of a list, which commas, semicolons or blanks separate, or of a JSON list.
+    """Return the secrets of a list, which commas or blanks separate, or of a JSON list.
 
     >>> several('v1,whsec_one, "whsec_two",,')
     ('whsec_one', 'whsec_two')

@@ -198,7 +198,7 @@ def texts(made: settings.Settings, name: str = "webhook_secrets") -> list[str]:
     "spelled",
     [
         f"{ONE},{TWO}", f"v1,{ONE} v1,{TWO}", f"v1, {ONE}, v1, {TWO}", f'"{ONE}" , "{TWO}"', f"'{ONE}, {TWO}'",
-        f'"v1,{ONE}",\n"v1,{TWO}"\n', f'["{ONE}", "{TWO}"]', f"'[\"{ONE}\",\"v1,{TWO}\"]'", f",,{ONE};;{TWO},",
+        f'"v1,{ONE}",\n"v1,{TWO}"\n', f'["{ONE}", "{TWO}"]', f"'[\"{ONE}\",\"v1,{TWO}\"]'", f",,{ONE}, ,{TWO},",
         f"\ufeff{ONE}\u00a0{TWO}\u200b", f"\u201c{ONE}\u201d\t{TWO}",
     ],
 )  # fmt: skip
