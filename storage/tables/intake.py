@@ -24,7 +24,7 @@ class Delivery(declare.Base, table=True):
         UniqueConstraint("dedupe_key"),
         Index("ix_deliveries_run_id", "run_id"),
         Index("ix_deliveries_duplicate_of", "duplicate_of"),
-        declare.where("ix_deliveries_loose", "received_at", "run_id IS NULL AND body_sha256 <> ''"),
+        declare.where("ix_deliveries_loose", ("run_id", "received_at"), "run_id IS NULL AND body_sha256 <> ''"),
         declare.where("ix_deliveries_unlinked", "upstream_id", "run_id IS NULL AND upstream_id IS NOT NULL"),
     )
     seq: int | None = declare.seq()

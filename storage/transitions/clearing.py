@@ -108,7 +108,8 @@ def _which(chosen: Chosen) -> list[ColumnElement[bool]]:
 
 
 def _delete(connection: Connection, rows: Sequence[Any]) -> None:
-    connection.execute(delete(DELIVERIES).where(DELIVERIES.c.seq.in_([row.seq for row in rows])))
+    if rows:
+        connection.execute(delete(DELIVERIES).where(DELIVERIES.c.seq.in_([row.seq for row in rows])))
 
 
 def _blank(connection: Connection, rows: Sequence[Any]) -> None:

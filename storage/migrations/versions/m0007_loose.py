@@ -11,4 +11,4 @@ depends_on = None
 
 def upgrade() -> None:
     only = sa.text("run_id IS NULL AND body_sha256 <> ''")
-    op.create_index("ix_deliveries_loose", "deliveries", ["received_at"], sqlite_where=only, postgresql_where=only)
+    op.create_index("ix_deliveries_loose", "deliveries", ["run_id", "received_at"], sqlite_where=only, postgresql_where=only)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, select
 from storage import deliveries, ids, states, transitions
 from storage.database import Database
 from storage.tables import DELIVERIES, LEDGER_ENTRIES
+from storage.transitions import clearing
 from tests import life
 from tests.storage import ledgers
 
@@ -128,3 +129,14 @@ async def test_beyond_the_bound_the_oldest_go_first(database: Database) -> None:
     kept = select(DELIVERIES.c.received_at).order_by(DELIVERIES.c.received_at)
     moments = await database.read(lambda connection: list(connection.execute(kept).scalars()))
     assert moments == [life.at(second) for second in (3, 4, 5)]
+
+
+async def test_it_is_looked_for_by_its_index(embedded: Database) -> None:
+    def plan(connection: Connection) -> str:
+        wanted = select(DELIVERIES.c.seq).where(*clearing._which(OLD)).order_by(DELIVERIES.c.received_at)
+        made = wanted.compile(connection, compile_kwargs={"literal_binds": True})
+        return str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {made}").all())
+
+    found = await embedded.read(plan)
+    assert "ix_deliveries_loose (run_id=? AND received_at<?)" in found
+    assert "TEMP B-TREE" not in found
