@@ -89,7 +89,7 @@ def export(
     Examples:
       runledger export --documents --output runs.jsonl
       runledger export --resume runs.jsonl --documents
-      runledger export 'tag.client:acme created:2026-11' --format csv --bom -o acme.csv
+      runledger export 'tag.client:acme' --format csv --bom -o acme.csv
       runledger export --status failed | jq -r .id
     """
     path = _demand_place(form, output, resume, force, as_json)

@@ -23,33 +23,35 @@ PAUSE = 0.01
 _AGE = re.compile(r"\d+(\.\d+)?\s*(ms|s|m|h|d)", re.ASCII)
 
 
+SettledBefore = Annotated[
+    str | None, typer.Option(metavar="AGE|DATE", help="Settled longer ago than 90d, or before 2026-01-01 (UTC).")
+]
+Rejected = Annotated[
+    bool, typer.Option("--rejected", help="In place of runs: requests that belong to none, see above.")
+]
+Before = Annotated[
+    str | None, typer.Option(metavar="AGE|DATE", help="With --rejected: received longer ago, or before.")
+]
+Address = Annotated[str | None, typer.Option(metavar="ADDRESS", help="With --rejected: from this address alone.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would be removed, and remove nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Vacuum = Annotated[
+    bool,
+    typer.Option("--vacuum", help="Write the file anew, which needs its size twice and keeps writers waiting."),
+]
+
+
 @VERBS.command()
 def prune(
-    settled_before: Annotated[
-        str | None,
-        typer.Option(metavar="AGE|DATE", help="Settled longer ago than 90d, or before 2026-01-01 (UTC)."),
-    ] = None,
-    rejected: Annotated[
-        bool, typer.Option("--rejected", help="In place of runs: requests that belong to none, see above.")
-    ] = False,
-    before: Annotated[
-        str | None, typer.Option(metavar="AGE|DATE", help="With --rejected: received longer ago, or before.")
-    ] = None,
-    address: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="With --rejected: from this address alone.")
-    ] = None,
+    settled_before: SettledBefore = None,
+    rejected: Rejected = False,
+    before: Before = None,
+    address: Address = None,
     agent: options.Agent = None,
     tag: options.Tag = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Tell what would be removed, and remove nothing.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    vacuum: Annotated[
-        bool,
-        typer.Option(
-            "--vacuum", help="Write the file anew, which needs its size twice and keeps writers waiting."
-        ),
-    ] = False,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    vacuum: Vacuum = False,
     as_json: options.Json = False,
 ) -> None:
     """Remove the content of old runs; measures and ledger stay.

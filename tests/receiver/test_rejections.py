@@ -92,9 +92,19 @@ async def test_in_a_new_hour_rows_are_kept_again(database: database.Database) ->
 @pytest.mark.anyio
 async def test_what_is_kept_in_an_hour_is_bounded_in_bytes(database: database.Database) -> None:
     ring = rejections.Ring(database, Clock())
-    large = replace(rejected("bad signature"), body=bytes(rejections.BYTES // 3))
+    large = replace(rejected("bad signature"), body=bytes(rejections.BYTES // 3 - 1024))
     for _ in range(5):
         ring.add(replace(large, id=ids.new(NOON)))
     await ring.flush()
     assert await database.read(rows) == 3
     assert await database.read(counts) == {"bad signature": 5}
+
+
+@pytest.mark.anyio
+async def test_headers_count_for_the_bytes_of_an_hour(database: database.Database) -> None:
+    ring = rejections.Ring(database, Clock())
+    large = replace(rejected("bad signature"), headers={"a": "x" * (rejections.BYTES // 2)})
+    for _ in range(3):
+        ring.add(replace(large, id=ids.new(NOON)))
+    await ring.flush()
+    assert await database.read(rows) == 1
