@@ -22,8 +22,8 @@ from storage import errors, spans, states, words
 
 #: Characters of a question; parts of one, and how deep they may stand within each other.
 LENGTH, PARTS, DEPTH = 4000, 100, 20
-#: Words of a phrase.
-PHRASE = 16
+#: Words of a phrase, and characters of one in a script without spaces, which is looked for part by part.
+PHRASE, GLUED = 16, 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,11 +299,17 @@ class _Parser:
             assert found is not None, "neither a space nor a parenthesis nor a quote stands here"
             self._at = found.end()
             given, open_ended = found[0], found[0].endswith("*")
-        told = tuple(words.words(given))
-        if not told or len(told) > PHRASE:
-            self._at = begun
-            self._refuse("no word stands here" if not told else f"a phrase has {PHRASE} words at most")
-        return Says(words.Phrase(told, open_ended))
+        asked = words.phrase(given, open_ended)
+        if not asked.words:
+            self._refuse_at(begun, "no word stands here")
+        if words.count(asked.words) > PHRASE or len(asked.words) > GLUED:
+            limit = f"{GLUED} characters of a script without spaces"
+            self._refuse_at(begun, f"a phrase has {PHRASE} words at most, or {limit}")
+        return every(*(Says(each) for each in asked.parts(PHRASE)))
+
+    def _refuse_at(self, at: int, detail: str) -> NoReturn:
+        self._at = at
+        self._refuse(detail)
 
     def _quoted(self) -> str:
         found = _QUOTED.match(self._text, self._at)

@@ -1,7 +1,6 @@
 """Statements about the texts of runs: what is in them by words, and where.
 
-A text is cut into passages, short enough for either database to hold each word's place in them, which overlap by
-less than a phrase can span. A run is indexed some time after it was stored; until then it stands in the queue. So
+A run is indexed some time after it was stored; until then it stands in the queue. So
 its words are forgotten in the transaction that changes its texts, while it is still known what they were.
 """
 
@@ -12,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise, takewhile
+from itertools import islice, pairwise, takewhile
 from typing import Any
 
 from sqlalchemy import (
@@ -27,23 +26,23 @@ from sqlalchemy import (
     func,
     literal,
     select,
+    update,
 )
 
-from storage import dialect, filters, states, tables, words
+from storage import dialect, passages, states, words
 from storage.columns import instant
 from storage.tables import PASSAGES, RUN_STEPS, RUNS, SEARCH_QUEUE
 
-#: A run's passages are keyed `seq * ROWS + number`, as its steps are; what would come behind is left out.
-ROWS = tables.ROWS
-#: Words of a passage, and after how many the next one begins: a phrase stands in one of them as a whole.
-SPAN = 255
-STRIDE = SPAN - filters.PHRASE + 1
+#: A run's passages are keyed `seq * ROWS + number`, as its steps are.
+ROWS = passages.ROWS
+#: Passages of one run that are indexed in one transaction; a run that has more is indexed in parts.
+PART = 2000
 #: What is done by one transaction at a time, under this name.
 INDEXING = "search"
 #: Runs whose keys are no further apart are looked at together.
 NEAR = 4096
-#: Characters around a hit.
-AROUND = 60
+#: Characters around a hit, and those of a hit that are shown.
+AROUND, SHOWN = 60, 400
 
 _OWN = (
     states.Part.PROMPT,
@@ -65,24 +64,18 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
-    """Words of one text in a row. `step` is the position of the step, `start` and `stop` count characters."""
-
-    part: states.Part
-    step: int | None
-    start: int
-    stop: int
-    words: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Waiting:
-    """A run in the queue as it was read; `version` grows with each change of its texts, from 1 for each wish."""
+    """A run in the queue as it was read; `version` grows with each change of its texts, from 1 for each wish.
+
+    The passages are numbered from `first`: those before are indexed. Unless they are the last ones, more follow.
+    """
 
     run_seq: int
     version: int
     wished_at: datetime
-    passages: Sequence[Passage]
+    passages: Sequence[passages.Passage]
+    first: int = 0
+    are_last: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,17 +111,19 @@ def enqueue(connection: Connection, run_seq: int, now: datetime) -> bool:
 
 def touch(connection: Connection, run_seq: int, now: datetime) -> None:
     """The texts of a run are about to change: what was indexed is forgotten, and the run waits anew."""
-    if not enqueue(connection, run_seq, now):
-        forget(connection, run_seq)
+    enqueue(connection, run_seq, now)
+    forget(connection, run_seq)  # also where it waits: it may be indexed in part
 
 
 def forget(connection: Connection, run_seq: int) -> None:
     """Takes the words of a run out of the index, by its texts as they still are."""
-    known = connection.execute(_PASSAGES, _span(run_seq)).all()
+    known = _indexed(connection, run_seq)
     if not known:
         return
-    told = passages(texts(connection, run_seq))
-    dialect.forget_words(connection, [(run_seq * ROWS + at, each.words) for at, each in enumerate(told)])
+    told = passages.of(texts(connection, run_seq))
+    numbered = ((id_, each.words) for id_, each in enumerate(islice(told, known), run_seq * ROWS))
+    while batch := list(islice(numbered, PART)):
+        dialect.forget_words(connection, batch)
     connection.execute(_DELETE, _span(run_seq))
 
 
@@ -143,9 +138,10 @@ def waiting(connection: Connection, limit: int) -> list[Waiting]:
     found: list[Waiting] = []
     size = 0
     for row in connection.execute(_WAITING, {"limit": limit}).all():
-        found.append(
-            Waiting(row.run_seq, row.version, row.wished_at, tuple(passages(texts(connection, row.run_seq))))
-        )
+        first = _indexed(connection, row.run_seq)
+        told = islice(passages.of(texts(connection, row.run_seq)), first, None)
+        part = tuple(islice(told, PART))
+        found.append(Waiting(row.run_seq, row.version, row.wished_at, part, first, next(told, None) is None))
         size += len(found[-1].passages)
         if size >= limit:
             break
@@ -165,19 +161,28 @@ def index(connection: Connection, batch: Sequence[Waiting]) -> int:
     if not dialect.is_alone(connection, INDEXING):
         return 0
     done = [each for each in sorted(batch, key=lambda each: each.run_seq) if _takes(connection, each)]
-    rows = [(each.run_seq * ROWS + at, each, told) for each in done for at, told in enumerate(each.passages)]
+    rows = [row for each in done for row in enumerate(each.passages, each.run_seq * ROWS + each.first)]
     if rows:
-        connection.execute(PASSAGES.insert(), [_row(id_, told) for id_, _, told in rows])
-        dialect.keep_words(connection, [(id_, told.words) for id_, _, told in rows])
+        connection.execute(PASSAGES.insert(), [_row(id_, told) for id_, told in rows])
+        dialect.keep_words(connection, [(id_, told.words) for id_, told in rows])
     return len(done)
 
 
 def _takes(connection: Connection, each: Waiting) -> bool:
-    taken = {"run_seq": each.run_seq, "version": each.version, "wished_at": each.wished_at}
-    return connection.execute(_TAKE, taken).rowcount > 0
+    taken = {"read_seq": each.run_seq, "read_version": each.version, "read_at": each.wished_at}
+    if not connection.execute(_HOLD, taken).rowcount or _indexed(connection, each.run_seq) != each.first:
+        return False  # its texts have changed, or somebody else indexed a part of them
+    if each.are_last:
+        connection.execute(_TAKE, taken)
+    return True
 
 
-def _row(id_: int, told: Passage) -> dict[str, Any]:
+def _indexed(connection: Connection, run_seq: int) -> int:
+    """How many passages of a run are indexed: the first ones."""
+    return connection.execute(_PASSAGES, _span(run_seq)).scalar_one()
+
+
+def _row(id_: int, told: passages.Passage) -> dict[str, Any]:
     return {"id": id_, "part": told.part.value, "step": told.step, "start": told.start, "stop": told.stop}
 
 
@@ -253,7 +258,7 @@ def _around(connection: Connection, row: Any) -> str:
     if column is None:
         return row.around or ""
     chosen = select(column).where(RUN_STEPS.c.id == row.id // ROWS * ROWS + row.step)
-    text = _flat(connection.execute(chosen).scalar()) or ""
+    text = passages.flat(connection.execute(chosen).scalar()) or ""
     return text[row.begin : row.stop + AROUND + 1]
 
 
@@ -264,6 +269,7 @@ def _cut(row: Any, text: str, phrase: words.Phrase) -> Snippet | None:
     first = next(hits, None)
     if first is None:
         return None  # the text has changed since
+    first = (first[0], min(first[1], first[0] + SHOWN))  # words may be long, and much may stand between two
     low, high = max(0, first[0] - AROUND), min(len(text), first[1] + AROUND)
     before, after = "…" * (low + row.begin > 0), "…" * (high < len(text))
     line = before + "".join(" " if each.isspace() else each for each in text[low:high]) + after
@@ -289,46 +295,8 @@ def texts(connection: Connection, run_seq: int) -> Iterator[tuple[states.Part, i
             yield part, None, text
     for step in connection.execute(_STEPS, _span(run_seq)):
         for part, column in _OF_STEPS.items():
-            if text := _flat(step._mapping[column.name]):
+            if text := passages.flat(step._mapping[column.name]):
                 yield part, step.position, text
-
-
-def _flat(value: Any) -> str | None:
-    """A text, or all that stands in a JSON value, a line each."""
-    return value if isinstance(value, str) or value is None else "\n".join(_lines(value))
-
-
-def _lines(value: Any) -> Iterator[str]:
-    match value:
-        case dict():
-            for name in sorted(value):  # databases keep keys in orders of their own
-                yield name
-                yield from _lines(value[name])
-        case list():
-            for each in value:
-                yield from _lines(each)
-        case None:
-            return
-        case _:
-            yield str(value)
-
-
-def passages(said: Iterable[tuple[states.Part, int | None, str]]) -> list[Passage]:
-    """The passages of texts, numbered by their place in the list."""
-    found = [each for part, step, text in said for each in _passages(part, step, text)]
-    return found[:ROWS]
-
-
-def _passages(part: states.Part, step: int | None, text: str) -> Iterator[Passage]:
-    told = words.words(text)
-    if len(told) <= SPAN:
-        if told:
-            yield Passage(part, step, 0, len(text), told)
-        return
-    places = list(words.located(text))
-    for at in range(0, len(places) - SPAN + STRIDE, STRIDE):
-        cut = places[at : at + SPAN]
-        yield Passage(part, step, cut[0][1], cut[-1][2], [word for word, _, _ in cut])
 
 
 def _span(run_seq: int) -> Mapping[str, int]:
@@ -347,7 +315,7 @@ def _between(column: ColumnElement[Any]) -> ColumnElement[bool]:
     return column.between(bindparam("low"), bindparam("high"))
 
 
-_PASSAGES = select(PASSAGES.c.id).where(_between(PASSAGES.c.id)).limit(1)
+_PASSAGES = select(func.count()).select_from(PASSAGES).where(_between(PASSAGES.c.id))
 _BEGIN = case((PASSAGES.c.start > AROUND, PASSAGES.c.start - AROUND), else_=0).label("begin")
 _SAID = case(
     {part.value: RUNS.c[part.value] for part in _OWN} | {states.Part.STEP.value: RUN_STEPS.c.content},
@@ -379,11 +347,14 @@ _UNINDEXED = (
     .join(SEARCH_QUEUE, SEARCH_QUEUE.c.run_seq == RUNS.c.seq)
     .where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
 )
-_TAKE = delete(SEARCH_QUEUE).where(
-    SEARCH_QUEUE.c.run_seq == bindparam("run_seq"),
-    SEARCH_QUEUE.c.version == bindparam("version"),
-    SEARCH_QUEUE.c.wished_at == bindparam("wished_at"),
+_AS_READ = (
+    SEARCH_QUEUE.c.run_seq == bindparam("read_seq"),
+    SEARCH_QUEUE.c.version == bindparam("read_version"),
+    SEARCH_QUEUE.c.wished_at == bindparam("read_at"),
 )
+_TAKE = delete(SEARCH_QUEUE).where(*_AS_READ)
+#: Has who would change its texts meanwhile wait.
+_HOLD = update(SEARCH_QUEUE).values(run_seq=SEARCH_QUEUE.c.run_seq).where(*_AS_READ)
 _LAG = select(
     func.count().label("runs"),
     func.min(SEARCH_QUEUE.c.wished_at, type_=SEARCH_QUEUE.c.wished_at.type).label("since"),

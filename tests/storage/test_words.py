@@ -22,7 +22,17 @@ from storage.words import Phrase
         ("straße STRASSE", ["strasse", "strasse"]),
         ("ﬁnal ½", ["final", "1", "2"]),
         ("Договор аренды", ["договор", "аренды"]),
-        ("契約 書", ["契約", "書"]),
+        ("契約 書", ["契約", "約", "書"]),
+        ("重跑gen-itgc后", ["重跑", "跑", "gen", "itgc", "后"]),
+        ("계약을", ["계약", "약을", "을"]),
+        ("สัญญา", ["สัญ", "ญญ", "ญา", "า"]),
+        ("ｶﾞﾗｽ がく か\u3099く", ["ガラ", "ラス", "ス", "がく", "く", "がく", "く"]),
+        ("हिन्दी", ["हिन्दी"]),
+        ("Gesamt\u00adkon\u200bzept \ufefffor\u2060ce", ["gesamtkonzept", "force"]),
+        ("Łódź ırmak IRMAK İzmir", ["lodz", "irmak", "irmak", "izmir"]),
+        ("don't don’t don\u02bct", ["don", "t"] * 3),
+        ("٣٤٥ ２７", ["345", "27"]),
+        ("👩\u200d👧 1\ufe0f\u20e3 \U0001f1e9\U0001f1ea \ud800", ["1"]),
         ("a" * 100, ["a" * 64]),
         ("é" * 100, ["e" * 64]),
         ("… — 🙂 _", []),
@@ -39,12 +49,52 @@ def test_words_stand_where_it_is_said_and_do_not_change_again(text: str) -> None
     assert [word for word, _, _ in found] == words.words(text)
     for word, start, stop in found:
         assert word in words.words(text[start:stop])
-        assert words.words(word) == [word]
+        assert words.words(word)[0] == word
 
 
-@given(st.text(st.characters(max_codepoint=0x24F)))
+@given(
+    st.text(st.characters(max_codepoint=0x24F))
+    | st.text("가각\u1100\u1161\u11a8がか\u3099é\u0301\u0323ก\u0e48\u0e38 a")
+)
 def test_composed_or_not_the_words_are_the_same(text: str) -> None:
     assert words.words(unicodedata.normalize("NFC", text)) == words.words(unicodedata.normalize("NFD", text))
+
+
+@given(st.text("重跑契約書 a1", min_size=1, max_size=30), st.data())
+def test_any_substring_of_a_script_without_spaces_is_found(text: str, data: st.DataObject) -> None:
+    low = data.draw(st.integers(0, len(text) - 1))
+    asked = words.phrase(part := text[low : data.draw(st.integers(low + 1, len(text)))], open_ended=True)
+    begins_within_a_word = part[0] in "a1" and low > 0 and text[low - 1] in "a1"
+    assert not asked.words or begins_within_a_word or next(asked.spans(text), None) is not None
+
+
+MARKS = "\u0301\u0323" * 250_000
+
+
+@pytest.mark.parametrize("marks", [MARKS, "\u0e38\u0e48" * 250_000, "\u00ad\u200d" * 250_000])
+@pytest.mark.parametrize("letter", ["e", "ก", "か"])
+def test_half_a_million_marks_on_one_letter_are_read_like_a_few(letter: str, marks: str) -> None:
+    text = f"{letter}{marks} b"
+    few = words.words(f"{letter}{marks[:100]} b")
+    assert words.words(text) == few
+    found = list(words.located(text))
+    assert [word for word, _, _ in found] == few
+    assert [text[low:high] for _, low, high in found][1:] == ["b"]
+
+
+def test_a_word_that_fills_a_text_and_a_text_without_an_end_of_words_are_cut() -> None:
+    assert len(words.words("a" * 1_000_000)) == -(-1_000_000 // words.PIECE)
+    assert len(words.words("書" * 200_000)) == 200_000
+    assert max(map(len, words.words("ก" + "\u0e38" * 200_000))) == words.MARKS + 1
+
+
+def test_a_long_text_has_the_words_of_its_parts() -> None:
+    part = "Die Prüfung — force majeure, 契約書 — is void. "
+    wanted = words.words(part)
+    assert words.words(part * 10_000) == wanted * 10_000
+    found = list(words.located(part * 10_000))
+    assert [word for word, _, _ in found] == wanted * 10_000
+    assert found[-1][1:] == (len(part) * 10_000 - 6, len(part) * 10_000 - 2)
 
 
 def test_a_phrase_is_found_where_its_words_stand_beside_each_other() -> None:

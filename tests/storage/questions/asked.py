@@ -234,6 +234,11 @@ said(
     "hereby stand still at the very end of all that was ever said", "the", "the of and",
     "unheardof", "unh*", "t*", "true", "false", "zeta last", "alpha first", "law example",
     "deep a true", "none", "7",
+    "gesamtkonzept", "Ge\u00adsamtkonzept", "gesamt*", "itgc", "gen itgc", "跑gen", "itgc后", "重跑", "后", "跑",
+    "契約", "契約書", "約書", "賃契", "書", "書を", "契約 書", "契約*", "賃貸 契約", "税", "税の", "税 ", "所得税",
+    "ガイド", "イドライン", "かく", "がく", "가", "계약", "계약서를", "임대차 계약", "차 계약", "สัญญา", "เช่า",
+    "บ้าน", "lodz", "LODZ", "345", "12", "IRMAK", "rock'n'roll", "etat", "état", "हिन्दू", "हिन्द*", "हिन",
+    "这是一份", "续约条款的租赁",
 )  # fmt: skip
 # Words as they come, and beside other things.
 ask("force majeure", lambda r: says(r, "force") and says(r, "majeure"), "force", "majeure")
@@ -257,6 +262,12 @@ ask("lease -tenant", lambda r: says(r, "lease") and not says(r, "tenant"), "leas
 ask("-(lease OR tenant)", lambda r: not any_says(r, "lease", "tenant"))
 ask("(lease OR tenant) -has:steps", lambda r: any_says(r, "lease", "tenant") and not r.steps, "lease", "tenant")
 ask("OR_ lease", lambda r: says(r, "or") and says(r, "lease"), "or", "lease")
+ask(
+    "这是一份关于终止条款和续约条款的租赁协议",  # more of them than a phrase has words
+    lambda r: says(r, "这是一份关于终止条款和续约条款的租赁协议"),
+)
+ask("-契約", lambda r: not says(r, "契約"))
+ask("契約 OR itgc", lambda r: any_says(r, "契約", "itgc"), "契約", "itgc")
 # Together.
 ask("status:failed OR cost:>2.9", lambda r: r.status == "failed" or over(r.cost, 2_900_000))
 ask(

@@ -103,7 +103,12 @@ SAID = {
     "不可抗力 条款": 6, "ＡＢＣ１２３": 3,
     "the ﬁnal oﬀer": 5, "Straße STRASSE": 5, "İstanbul": 3, "$12,500.00 due": 9, "§ 14(2)(b)": 7,
     "<script>alert('x')</script>": 3, "tool_call_id a_b": 6, "x" * 80 + "tail": 2, "don't": 15, "naïve": 6,
-    "हिन्दी अनुबंध": 3, "e-mail jane.doe@acme.example": 8, "zyzzyva": 1, "½ share": 2, "H₂O x²": 2, "ſenate": 1,
+    "हिन्दी अनुबंध": 3, "हिन्दू": 3, "Gesamt\u00adkonzept": 6, "Gesamtkonzept": 2,
+    "ge\u200bsamt\u2060kon\ufeffzept": 2, "重跑gen-itgc后": 5, "租賃契約書を確認する": 4, "賃貸 契約": 3, "税": 3,
+    "所得税の計算。": 3, "ｶﾞｲﾄﾞﾗｲﾝ": 3, "かく書く": 3, "がく": 2, "임대차 계약서를 검토": 4, "계약서": 2,
+    "สัญญาเช่าบ้าน": 3, "Łódź": 3, "٣٤٥ ๑๒": 3, "ırmak": 2, "rock’n’roll": 3, "e\u0301\u0323\u0302tat": 3,
+    "👩\u200d👩\u200d👧 1\ufe0f\u20e3 🇩🇪": 2, "这是一份关于终止条款和续约条款的租赁协议": 3,
+    "e-mail jane.doe@acme.example": 8, "zyzzyva": 1, "½ share": 2, "H₂O x²": 2, "ſenate": 1,
 }  # fmt: skip
 _WORDS = """
     the of and to in a that is shall be by for party agreement contract lease tenant landlord clause notice

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from tests.storage.questions.corpus import Record
@@ -18,26 +19,57 @@ SPAN, STRIDE = 255, 240
 RANKED = 1000
 
 
+#: Scripts that set no spaces, and Hangul, as their letters are called.
+GLUED = (
+    "CJK", "HIRAGANA", "KATAKANA", "HALFWIDTH KATAKANA", "HANGUL", "BOPOMOFO", "THAI", "LAO", "MYANMAR", "KHMER",
+    "IDEOGRAPHIC",
+)  # fmt: skip
+#: Marks that make another word: of kana, and of Asian scripts.
+SPOKEN = {0, 6, 8, 9, 84, 91, 103, 107, 118, 122, 129, 130, 132}
+UNSEEN = set("\u00ad\u200b\u200c\u200d\u2060\ufeff\ufe0f")
+STROKES = str.maketrans("øđħıłŧ", "odhilt")
+
+
 def words(text: str) -> list[str]:
-    """Letters and digits, without case and marks, 64 at most of each."""
-    bare = "".join(_letters(text))
-    return [word[:64] for word in bare.split()]
+    """Letters and digits, without case and diacritics, 64 at most of each; in pairs where no spaces are set."""
+    return [word[:64] for run in "".join(map(_letter, text)).split() for word in _glued(run)]
 
 
-def _letters(text: str) -> Iterator[str]:
-    is_within = False
-    for letter in text:
-        if letter.isalnum():
-            plain = unicodedata.normalize("NFKD", letter)
-            yield "".join(each.casefold() if each.isalnum() else " " * (not _is_mark(each)) for each in plain)
-            is_within = True
-        elif not (is_within and _is_mark(letter)):
-            is_within = False
-            yield " "
+def _letter(letter: str) -> str:
+    if letter in UNSEEN:
+        return ""
+    if not (letter.isalnum() or _is_mark(letter)):
+        return " "
+    return "".join(map(_plain, unicodedata.normalize("NFKD", letter)))
+
+
+def _plain(each: str) -> str:
+    if _is_mark(each):
+        is_heard = unicodedata.combining(each) in SPOKEN and unicodedata.category(each) != "Me"
+        return each if is_heard else ""
+    if each.isdecimal():
+        return str(unicodedata.decimal(each))
+    return each.casefold().translate(STROKES) if each.isalnum() else " "
 
 
 def _is_mark(letter: str) -> bool:
-    return unicodedata.combining(letter) > 0
+    return unicodedata.category(letter).startswith("M")
+
+
+def _glued(run: str) -> Iterator[str]:
+    """The run itself, or its characters where no spaces are set, each with the next one."""
+    units: list[str] = []
+    for letter in unicodedata.normalize("NFC", run):
+        if _is_mark(letter) or (units and not (_is_glued(letter) or _is_glued(units[-1]))):
+            units[-1] += letter
+        else:
+            units.append(letter)
+    for unit, after in pairwise([*units, ""]):
+        yield unit + after if _is_glued(unit) and _is_glued(after) else unit
+
+
+def _is_glued(unit: str) -> bool:
+    return unit != "" and unicodedata.name(unit[0], "").startswith(GLUED)
 
 
 def _flat(value: Any) -> Iterator[str]:
@@ -82,7 +114,12 @@ def _passages(record: Record) -> list[str]:
 
 
 def _needle(phrase: str) -> str:
-    return f" {' '.join(words(phrase))}" + " " * (not phrase.endswith("*"))
+    """The words one after the other; what is glued to others may go on, since it may be a part of more."""
+    told = words(phrase)
+    is_open = phrase.endswith("*") or _is_glued(told[-1])
+    if len(told) > 1 and _is_glued(told[-1]) and _is_glued(told[-2]) and told[-2] != told[-1]:
+        told = told[:-1] if told[-2].endswith(told[-1]) else told
+    return f" {' '.join(told)}" + " " * (not is_open)
 
 
 def says(record: Record, phrase: str) -> bool:

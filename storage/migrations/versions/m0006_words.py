@@ -1,0 +1,26 @@
+"""Words as they are made now: what was indexed by other words is forgotten, and every run waits anew."""
+
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from alembic import op
+
+from storage import columns
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("TRUNCATE passage_words, passages")
+    else:
+        op.execute("INSERT INTO passage_words (passage_words) VALUES ('delete-all')")
+        op.execute("DELETE FROM passages")
+    waits = sa.text(
+        "INSERT INTO search_queue (run_seq, version, wished_at) SELECT seq, 1, :now FROM runs "
+        "WHERE pruned_at IS NULL ON CONFLICT DO NOTHING"
+    )
+    op.execute(waits.bindparams(sa.bindparam("now", datetime.now(UTC), columns.Instant())))
