@@ -308,7 +308,7 @@ def unknown_names(env_file: str | Path = ".env") -> dict[str, str | None]:
     known = [PREFIX + name.upper() for name in Settings.model_fields if not name.startswith("casedev")]
     given = {*os.environ, *dotenv_values(env_file)}  # noqa: TID251
     strange = sorted(name for name in given if name.startswith(PREFIX) and name not in known)
-    return {name: next(iter(difflib.get_close_matches(name, known, 1)), None) for name in strange}
+    return {name: next(iter(difflib.get_close_matches(name[:80], known, 1)), None) for name in strange}
 
 
 def demand_api_key(settings: Settings) -> None:

@@ -6,6 +6,7 @@ megabytes, so a passage is made when it is asked for, and none is kept.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -20,6 +21,8 @@ SPAN = 255
 STRIDE = SPAN - filters.PHRASE + 1
 #: Characters of a text that is read at once; of a longer one a passage is made at a time.
 SHORT = 4096
+#: Names of an object that are sorted at once: other threads wait for that.
+SORTED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def flat(value: Any) -> str | None:
 def _lines(value: Any) -> Iterator[str]:
     match value:
         case dict():
-            for name in sorted(value):  # databases keep keys in orders of their own
+            for name in _sorted(list(value)):  # databases keep keys in orders of their own
                 yield name
                 yield from _lines(value[name])
         case list():
@@ -76,3 +79,7 @@ def _lines(value: Any) -> Iterator[str]:
             return
         case _:
             yield str(value)
+
+
+def _sorted(names: list[str]) -> Iterable[str]:
+    return heapq.merge(*(sorted(names[at : at + SORTED]) for at in range(0, len(names), SORTED)))

@@ -10,7 +10,8 @@ READ, LENGTH = 400, 160
 PLACE = "#"
 
 _CODE = r"(?:http|status|code|error)[\s:=/#(]{1,3}\d{3}(?!\w)"
-_VARIABLE = r"[\w-]*\d[\w-]*(?:[.:]\d[\w-]*)*"
+#: It begins where its run of characters does, or behind a code: no run is looked through more than once.
+_VARIABLE = r"(?:(?<![\w-])|(?<=\d)(?=-))[\w-]*\d[\w-]*(?:[.:]\d[\w-]*)*"
 _PART = re.compile(rf"(?P<code>\b{_CODE})|{_VARIABLE}", re.IGNORECASE)
 
 

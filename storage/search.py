@@ -133,15 +133,15 @@ def leave(connection: Connection, run_seq: int) -> None:
     forget(connection, run_seq)
 
 
-def waiting(connection: Connection, limit: int) -> list[Waiting]:
-    """Runs to be indexed, newest first, until they have `limit` passages or more."""
+def waiting(connection: Connection, limit: int, part: int = PART) -> list[Waiting]:
+    """Runs to be indexed, newest first, until they have `limit` passages or more; of each up to `part`."""
     found: list[Waiting] = []
     size = 0
     for row in connection.execute(_WAITING, {"limit": limit}).all():
         first = _indexed(connection, row.run_seq)
         told = islice(passages.of(texts(connection, row.run_seq)), first, None)
-        part = tuple(islice(told, PART))
-        found.append(Waiting(row.run_seq, row.version, row.wished_at, part, first, next(told, None) is None))
+        taken = tuple(islice(told, part))
+        found.append(Waiting(row.run_seq, row.version, row.wished_at, taken, first, next(told, None) is None))
         size += len(found[-1].passages)
         if size >= limit:
             break

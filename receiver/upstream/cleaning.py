@@ -24,6 +24,7 @@ _NUMBERS = "numbers that are not integers below 2^53"
 _DEPTHS = "values nested too deeply"
 _NAMES = f"names cut to {bounds.NAME} characters"
 _MOST_PATHS = 10
+_MOST_HELD = 10_000  # paths that are told apart; a list of ten million wrong entries has as many
 _LONGEST_NOTE = 1000
 _UNFIT: Final = object()  # stands for a number that cannot be kept
 _UNFIT_TEXT = re.compile("[\x00\ud800-\udfff]")
@@ -46,15 +47,17 @@ class Notes:
 
     def unfit(self, path: str) -> None:
         """Note a field that was there and could not be used."""
-        self._paths[path] = None
+        if len(self._paths) < _MOST_HELD:
+            self._paths[path] = None
 
     def text(self) -> str | None:
         """The note for people, at most 1,000 characters; None where nothing was changed."""
         parts = [f"{what}: {times}" for what, times in sorted(self._counts.items())]
         if self._paths:
             more = len(self._paths) - _MOST_PATHS
+            least = "at least " if len(self._paths) == _MOST_HELD else ""
             named = ", ".join(list(self._paths)[:_MOST_PATHS])
-            parts.append(f"unusable fields: {named}" + (f" and {more} more" if more > 0 else ""))
+            parts.append(f"unusable fields: {named}" + (f" and {least}{more} more" if more > 0 else ""))
         return "; ".join(parts)[:_LONGEST_NOTE] or None
 
 

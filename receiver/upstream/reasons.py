@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping
 LONGEST_FAILURE = 2000  # characters
 LONGEST_MESSAGE = 300  # characters
 _MOST_BYTES = 16_384
+_TAIL = 1 << 20  # characters at the end of a log that are looked through
 _ERROR = re.compile(r"\b(error|exception|fatal)\b", re.IGNORECASE)
 _MARKUP = re.compile(r"<[^<>]*>")
 _TITLE = re.compile(r"<title>([^<]*)", re.IGNORECASE)
@@ -36,8 +37,11 @@ def failure(
 
 
 def _last_line(log: str | None) -> Iterator[str]:
-    """The last line that speaks of an error, else the last one: what follows an error is often its aftermath."""
-    lines = [line.strip() for line in reversed(_LINE_END.split(log or "")) if line.strip()]
+    """The last line that speaks of an error, else the last one: what follows an error is often its aftermath.
+
+    Only the end of a log is looked through: all of it may be tens of megabytes.
+    """
+    lines = [line.strip() for line in reversed(_LINE_END.split((log or "")[-_TAIL:])) if line.strip()]
     yield from (line for line in lines if _ERROR.search(line))
     yield from lines
 

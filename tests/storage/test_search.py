@@ -140,6 +140,71 @@ async def test_what_changed_while_it_was_read_is_indexed_as_it_is_now(database: 
     assert await saying(database, "tenancy void") == [run.id]
 
 
+async def parts(database: Database, part: int) -> int:
+    """Indexes everything, of each run a part at a time; how many parts that were."""
+    done = 0
+    while batch := await database.read(search.waiting, 1, part):
+        done += await database.write(search.index, batch)
+    return done
+
+
+async def test_a_very_long_text_is_indexed_in_parts_and_waits_until_the_last(database: Database) -> None:
+    told = [f"w{number}" for number in range(2000)]
+    run = await settled(database, output=" ".join(told))
+    (first,) = await database.read(search.waiting, 1, 2)
+    assert await database.write(search.index, [first]) == 1
+    assert await database.write(search.index, [first]) == 0  # as a second server would that has read the same
+    assert (await saying(database, "w7"), await saying(database, "w1999")) == ([run.id], [])
+    assert (await database.read(search.lag)).runs == 1
+    assert await parts(database, 2) == 4
+    assert await saying(database, '"w1998 w1999"') == [run.id]
+    assert await database.read(_passages) == 10  # with the one of the prompt
+
+
+async def test_what_changes_while_a_part_is_indexed_is_forgotten_as_far_as_it_was(database: Database) -> None:
+    old = " ".join(f"old{number}" for number in range(2000))
+    run = await settled(database, output=old)
+    (stale,) = await database.read(search.waiting, 1, 2)
+    await database.write(search.index, [stale])
+    (stale,) = await database.read(search.waiting, 1, 2)
+    later = life.result(measures=life.measures(output="late", summary=None), body=b'{"status":"completed","v":2}')
+    await life.settle(database, run, later, life.at(100))
+    assert await database.write(search.index, [stale]) == 0
+    await life.indexed(database)
+    assert await saying(database, "old* OR old7") == []
+    assert await saying(database, "late") == [run.id]
+
+
+async def test_a_hit_of_any_length_is_shown_in_a_snippet_of_a_bounded_one(database: Database) -> None:
+    run = await settled(database, output=f"It is {'long' * 50_000} and force{' ' * 50_000}majeure.")
+    await life.indexed(database)
+    asked = [Phrase(("force", "majeure")), Phrase(("long" * 16,))]
+    found = (await database.ask(search.snippets, [run.seq], asked))[run.seq]
+    assert len(found) == 2
+    assert max(len(each.text) for each in found) <= search.SHOWN + 2 * search.AROUND + 2
+    assert [each.marks[0][1] - each.marks[0][0] for each in found] == [search.SHOWN] * 2
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "marked"),
+    [
+        ("Das Gesamt\u00adkonzept ist", "Gesamtkonzept", "Gesamt\u00adkonzept"),
+        ("今天重跑gen-itgc后再说", "itgc", "itgc"),
+        ("租賃契約書を確認", "契約書", "契約書"),
+        ("हिन्दी अनुबंध", "हिन्दी", "हिन्दी"),
+        ("A\u0308\u0323rger!", "arger", "A\u0308\u0323rger"),
+    ],
+)
+async def test_a_snippet_marks_a_hit_with_all_that_belongs_to_it(
+    said: str, asked: str, marked: str, database: Database
+) -> None:
+    run = await settled(database, output=said)
+    await life.indexed(database)
+    found = await database.ask(lists.find, lists.Query(filters.parse(asked, life.NOW)))
+    (told,) = found.snippets[run.seq]
+    assert [told.text[low:high] for low, high in told.marks] == [marked]
+
+
 async def test_of_two_who_index_the_same_one_does_it(database: Database) -> None:
     await settled(database)
     batch = await database.read(search.waiting, 50)

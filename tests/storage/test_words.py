@@ -97,6 +97,18 @@ def test_a_long_text_has_the_words_of_its_parts() -> None:
     assert found[-1][1:] == (len(part) * 10_000 - 6, len(part) * 10_000 - 2)
 
 
+def test_a_phrase_is_in_parts_that_overlap_by_a_word() -> None:
+    asked = words.phrase("abcdefgh".replace("", " "), open_ended=True)
+    told = [(" ".join(each.words), each.open_ended) for each in asked.parts(4)]
+    assert told == [("a b c d", False), ("d e f g", False), ("g h", True)]
+    assert list(words.phrase("a").parts(4)) == [words.phrase("a")]
+
+
+@pytest.mark.parametrize(("text", "many"), [("a b 契約書", 3), ("契約書", 1), ("契 約 書", 3), ("a契約b書", 4)])
+def test_a_run_without_spaces_counts_as_one_word_of_a_phrase(text: str, many: int) -> None:
+    assert words.count(words.phrase(text).words) == many
+
+
 def test_a_phrase_is_found_where_its_words_stand_beside_each_other() -> None:
     text = "Force-Majeure; force of majeure; FORCE MAJEURES"
     assert [text[low:high] for low, high in Phrase(("force", "majeure")).spans(text)] == ["Force-Majeure"]

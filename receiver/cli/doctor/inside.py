@@ -105,7 +105,7 @@ def health_judged(page: Page, url: str) -> Finding:
 def _version(body: bytes) -> str | None:
     try:
         told = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     version = told.get("version") if isinstance(told, dict) and told.get("ok") is True else None
     return version if isinstance(version, str) else None

@@ -1,0 +1,28 @@
+"""Forms of reasons: alike ones are equal, and none takes long."""
+
+from __future__ import annotations
+
+import pytest
+
+from storage import reasons
+
+
+@pytest.mark.parametrize(
+    ("reason", "wanted"),
+    [
+        ("run_01hx: timed out  after 300.5s", "#: timed out after #"),
+        ("HTTP 503 from 10.0.0.7:443", "HTTP 503 from #"),
+        ("x-error 500", "x-error 500"),
+        ("status=404-a b-1-c", "status=404# #"),
+        ("no-digits-here", "no-digits-here"),
+    ],
+)
+def test_ids_numbers_and_times_are_left_out_and_codes_stay(reason: str, wanted: str) -> None:
+    assert reasons.form(reason) == wanted
+
+
+@pytest.mark.parametrize("filling", ["a", "-", "--a", "a-error ", "1.a"])
+def test_thousands_of_reasons_that_nearly_have_a_digit_are_read_once_each(filling: str) -> None:
+    told = filling * reasons.READ
+    forms = {reasons.form(f"{number % 10}{told}"[number % 2 :]) for number in range(5000)}
+    assert all(len(each) <= reasons.LENGTH for each in forms)
