@@ -229,6 +229,12 @@ def test_many_unusable_fields_are_counted() -> None:
     assert len(details.parse_error) <= 1000
 
 
+def test_no_more_unusable_fields_are_held_than_anybody_would_count() -> None:
+    details = read({**MINIMAL, "steps": [1] * 50_000})
+    assert details.parse_error is not None
+    assert details.parse_error.endswith("steps[9] and at least 9990 more")
+
+
 @pytest.mark.parametrize(
     "text", ["", "yesterday", "2026-03-01", "2026-03-01T12:00:00", "2026-13-01T12:00:00Z", "2026-03-01T12:00:60Z",
              "٢٠٢٦-03-01T12:00:00Z", "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00",

@@ -35,6 +35,12 @@ def test_an_error_body_is_told_on_one_line(body: bytes, message: str) -> None:
     assert reasons.error_message(body) == message
 
 
+def test_of_a_log_the_end_is_looked_through() -> None:
+    log = "Error: long ago\n" + "fine\n" * 500_000
+    assert reasons.failure([], [log, None], [], None) == ("fine", "logs")
+    assert reasons.failure([], [log + "Error: now\nfine\n"], [], None) == ("Error: now", "logs")
+
+
 @hypothesis.settings(max_examples=100, deadline=None)
 @hypothesis.given(strategies.binary() | strategies.text().map(lambda text: f'{{"error":"{text}"}}'.encode()))
 def test_no_error_body_raises_or_runs_over(body: bytes) -> None:
