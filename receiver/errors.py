@@ -39,7 +39,8 @@ ReceiverError
     └── Conflict             what is asked contradicts what is there
         ├── KeyReused        an idempotency key that stands for another submission
         ├── BeyondTheEnd     a place in the feed that the feed has not reached: it was begun anew since
-        └── NotCreatedYet    the upstream does not know the run yet
+        ├── NotCreatedYet    the upstream does not know the run yet
+        └── IsOrphan         the upstream id of an orphan, where only the run itself can be meant
 """
 
 from __future__ import annotations
@@ -330,4 +331,15 @@ class NotCreatedYet(Conflict):
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"the upstream does not know run {run_id} yet, so there is nothing to fetch")
+        self.run_id = run_id
+
+
+class IsOrphan(Conflict):
+    """`run_id` is our id of the run that was submitted; the upstream run that was named is an orphan of it."""
+
+    def __init__(self, upstream_id: str, run_id: str) -> None:
+        super().__init__(
+            f"the upstream run {upstream_id} is an orphan of run {run_id}: a lost answer left it behind, and it is "
+            f"cancelled upstream without being asked for; name {run_id} if you mean the run that was submitted"
+        )
         self.run_id = run_id

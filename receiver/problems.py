@@ -105,6 +105,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     errors.KeyReused: Kind(409, "idempotency-key-reused", "The idempotency key stands for another submission"),
     errors.BeyondTheEnd: Kind(409, "beyond-the-end", "The feed ends before that"),
     errors.NotCreatedYet: Kind(409, "not-created-yet", "The upstream does not know the run yet"),
+    errors.IsOrphan: Kind(409, "orphan", "The id is that of an orphan of a run"),
 }
 
 
@@ -146,7 +147,7 @@ def _evidence(error: Exception) -> dict[str, Any]:
             return {"header": error.name}
         case errors.NotPermitted():
             return {"scope": error.scope}
-        case errors.KeyReused() | errors.NotCreatedYet() | errors.Pruned():
+        case errors.KeyReused() | errors.NotCreatedYet() | errors.IsOrphan() | errors.Pruned():
             return {"run_id": error.run_id}
         case errors.InvalidBody():
             faults = [{"pointer": _clean(each.pointer), "detail": _clean(each.detail)} for each in error.faults]

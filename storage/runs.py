@@ -103,6 +103,10 @@ class Run:
             return None
         return states.Execution.EXACTLY_ONCE if self.instructions is None else states.Execution.AT_MOST_ONCE
 
+    def is_named(self, either_id: str) -> bool:
+        """Whether the id is this run's, ours or the upstream's; that of an orphan of it is not."""
+        return either_id in (self.id, self.upstream_id)
+
     @property
     def is_complete(self) -> bool:
         """Whether result and usage were there when it was last fetched."""

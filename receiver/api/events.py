@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncGenerator
 
 from receiver import access, endpoint, errors, shapes
+from receiver.api import naming
 from storage import events, runs
 
 #: Events that are read from the database at once: what each reader of a replay holds in memory.
@@ -42,9 +43,7 @@ async def _known(call: Streaming) -> runs.Run:
     until = loop.time() + call.timing.call
     while True:
         commit = call.database.next_commit()
-        run = await call.database.read(runs.find, call.ids["id"])
-        if run is None:
-            raise errors.NotFound("there is no run of that id")
+        run = naming.itself(await call.database.read(runs.find, call.ids["id"]), call.ids["id"])
         left = until - loop.time()
         if run.upstream_id is not None or run.is_terminal:
             return run

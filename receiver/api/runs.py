@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 
 from receiver import access, endpoint, errors, shapes
+from receiver.api import naming
 from storage import changes, cursors, deliveries, documents, lists, notifications, runs, search
 from storage import errors as storage_errors
 
@@ -154,14 +155,12 @@ def _is_held(conditions: Sequence[str], digest: str) -> bool:
 
 
 async def _find(call: Plain | Stepping | Documented) -> runs.Run:
-    run = await call.database.read(runs.find, call.ids["id"])
-    if run is None:
-        raise errors.NotFound("there is no run of that id")
-    return run
+    """The run; by the upstream id of an orphan that which it belongs to."""
+    return naming.known(await call.database.read(runs.find, call.ids["id"]))
 
 
 async def _unpruned(call: Stepping | Documented) -> runs.Run:
-    run = await _find(call)
+    run = naming.itself(await _find(call), call.ids["id"])
     if run.pruned_at is not None:
         raise errors.Pruned(run.id)
     return run
@@ -180,7 +179,7 @@ OPERATIONS = (
         {200: shapes.Steps},
         access.Scope.READ,
         query=shapes.StepQuery,
-        problems=(410,),
+        problems=(409, 410),
     ),
     endpoint.Operation(
         "GET",
@@ -198,7 +197,7 @@ OPERATIONS = (
         {200: "application/json", 304: None},
         access.Scope.READ,
         query=shapes.DocumentQuery,
-        problems=(410,),
+        problems=(409, 410),
         headers=(endpoint.Header("If-None-Match", "An ETag that is held already.", r'^(\*|"[0-9a-f]{64}")$'),),
     ),
 )

@@ -8,6 +8,7 @@ import re
 from datetime import datetime, timedelta
 
 from receiver import access, endpoint, errors, shapes
+from receiver.api import naming
 from storage import errors as storage_errors
 from storage import ids, merkle, notifications, runs, states, transitions
 
@@ -118,9 +119,9 @@ async def watch_run(call: Watch) -> endpoint.Answer:
     """Takes care of a run that was created elsewhere; a known id answers its record."""
     known = await call.database.read(runs.find, call.body.run_id)
     if known is not None:
-        return await _answer(call, known, 200)
+        return await _answer(call, naming.itself(known, call.body.run_id), 200)
     run, is_new = await call.database.write(transitions.adopt, _adopted(call))
-    return await _answer(call, run, 202 if is_new else 200)
+    return await _answer(call, naming.itself(run, call.body.run_id), 202 if is_new else 200)
 
 
 def _adopted(call: Watch) -> transitions.Adopted:
@@ -136,17 +137,16 @@ def _adopted(call: Watch) -> transitions.Adopted:
 
 async def cancel_run(call: Plain) -> endpoint.Answer:
     """Notes the wish; what the run ends as, upstream says."""
-    run = await call.database.write(transitions.request_cancel, call.ids["id"], call.caller.actor, call.now)
-    if run is None:
-        raise errors.NotFound("there is no run of that id")
+    named = call.ids["id"]
+    held = await call.database.write(transitions.request_cancel, named, call.caller.actor, call.now)
+    run = naming.itself(held, named)
     return await _answer(call, run, 200 if run.is_terminal else 202)
 
 
 async def refresh_run(call: Plain) -> endpoint.Answer:
     """Asks the upstream again, also about a run that is settled."""
-    run = await call.database.write(transitions.request_refresh, call.ids["id"], call.now)
-    if run is None:
-        raise errors.NotFound("there is no run of that id")
+    named = call.ids["id"]
+    run = naming.itself(await call.database.write(transitions.request_refresh, named, call.now), named)
     if run.pruned_at is not None:
         raise errors.Pruned(run.id)
     if run.upstream_id is None:
@@ -190,8 +190,17 @@ OPERATIONS = (
         _RUN,
         access.Scope.SUBMIT,
         body=shapes.WatchRequest,
+        problems=(409,),
     ),
-    endpoint.Operation("POST", "/v1/runs/{id}/cancel", "Cancel a run", cancel_run, _RUN, access.Scope.SUBMIT),
+    endpoint.Operation(
+        "POST",
+        "/v1/runs/{id}/cancel",
+        "Cancel a run",
+        cancel_run,
+        _RUN,
+        access.Scope.SUBMIT,
+        problems=(409,),
+    ),
     endpoint.Operation(
         "POST",
         "/v1/runs/{id}/refresh",

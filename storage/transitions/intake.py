@@ -101,10 +101,11 @@ def request_cancel(connection: Connection, run_id: str, by: str, now: datetime) 
 
     Nor does one here that is marked as restored: whether the upstream knows it is not known.
 
-    The answer is the run as it then stands; None where there is none. A terminal run stays as it is.
+    The answer is the run as it then stands; None where there is none. A terminal run stays as it is, and so does
+    one that is named by the upstream id of an orphan.
     """
     run = runs.hold(connection, run_id)
-    if run is None or run.is_terminal:
+    if run is None or run.is_terminal or not run.is_named(run_id):
         return run
     if runs.change(connection, _unwished(run.id), {"cancel_requested_at": now}):
         wished = ledger.Entry(ledger.Kind.RUN_CANCEL_REQUESTED, now, run.id, by, {"by": by})
@@ -136,10 +137,11 @@ def _cancel_here(connection: Connection, run_id: str, by: str, now: datetime) ->
 def request_refresh(connection: Connection, run_id: str, now: datetime) -> runs.Run | None:
     """Wishes that the upstream be asked now, also for a run that is settled. None where there is no such run.
 
-    One that was pruned stays so: what was removed does not come back.
+    One that was pruned stays so: what was removed does not come back. One that is named by the upstream id of an
+    orphan stays as it is.
     """
     run = runs.hold(connection, run_id)
-    if run is None or run.upstream_id is None or run.pruned_at is not None:
+    if run is None or run.upstream_id is None or run.pruned_at is not None or not run.is_named(run_id):
         return run
     runs.change(connection, RUNS.c.id == run.id, {"refresh_requested_at": now})
     jobs.wish(connection, [jobs.Wish(states.Kind.SETTLE, run.id, now, states.Road.REQUEST)])
