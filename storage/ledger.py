@@ -7,6 +7,7 @@ salted digests of them, so that erasing a value and its salt later keeps every p
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -112,6 +113,14 @@ def _row(entry: Entry, entry_id: str, made: bytes) -> dict[str, Any]:
         "body": made.decode(),
         "leaf_hash": merkle.leaf_hash(made),
     }
+
+
+def last(connection: Connection, run_id: str, kind: Kind) -> Mapping[str, Any] | None:
+    """What the last entry of that kind says of a run, as it was written; None where there is none."""
+    of_run = select(LEDGER_ENTRIES.c.body).where(LEDGER_ENTRIES.c.run_id == run_id)
+    newest = of_run.where(LEDGER_ENTRIES.c.kind == kind.value).order_by(LEDGER_ENTRIES.c.seq.desc()).limit(1)
+    found = connection.execute(newest).scalar()
+    return None if found is None else json.loads(found)
 
 
 def has_unnumbered(connection: Connection) -> bool:

@@ -62,25 +62,40 @@ async def _fetch(context: Context, claim: jobs.Claim, run: runs.Run, upstream_id
     except errors.Answered as failure:
         if failure.status != 404:
             raise
-        await _missing(context, claim, run, failure)
+        await _missing(context, claim, run, failure, began)
         return
     details = fetched.details
     if details.status in states.TERMINAL:
         result = await anyio.to_thread.run_sync(prepare, fetched, context.clock())
         await _record(context, claim, run, result, began)
     else:
-        await _alive(context, claim, run, details.status, details.started_at)
+        await _alive(context, claim, run, details, began)
 
 
 async def _alive(
-    context: Context, claim: jobs.Claim, run: runs.Run, shown: states.Status, started_at: datetime | None
+    context: Context,
+    claim: jobs.Claim,
+    run: runs.Run,
+    shown: payloads.Details | payloads.Status,
+    began: datetime,
 ) -> None:
-    if run.is_terminal:  # a settled run that shows alive again: what stands is kept
-        await context.database.write(jobs.done, claim)
+    if run.is_terminal:
+        await _contradicted(context, claim, run, shown.status.value, began)
         return
     now = context.clock()
     due_at = now + backoff.delay(claim.attempts, context.timing.alive, context.timing.alive_most)
-    await context.database.write(transitions.seen_alive, claim, shown, started_at, now, due_at)
+    await context.database.write(
+        transitions.seen_alive, claim, shown.status, shown.started_at, now, due_at, began
+    )
+
+
+async def _contradicted(
+    context: Context, claim: jobs.Claim, run: runs.Run, reported: str, began: datetime
+) -> None:
+    """A settled run shows alive, or is not there: what stands is kept, the report noted, the question answered."""
+    now = context.clock()
+    due_at = None if run.is_complete else next_fetch(context.timing, run.settled_at or run.accepted_at, now)
+    await context.database.write(transitions.contradicted, claim, reported, now, due_at, began)
 
 
 async def _record(
@@ -93,13 +108,15 @@ async def _record(
         context.telemetry.settled(run, claim.road or states.Road.SWEEP, now)
 
 
-async def _missing(context: Context, claim: jobs.Claim, run: runs.Run, failure: errors.Answered) -> None:
+async def _missing(
+    context: Context, claim: jobs.Claim, run: runs.Run, failure: errors.Answered, began: datetime
+) -> None:
     """A 404 while the list route answers. Only after a day of them, and while another run is known, is it lost."""
     trouble = await failing.trouble_with_list(context)
     if trouble is not None:
         raise trouble
     if run.is_terminal:
-        await context.database.write(jobs.done, claim)
+        await _contradicted(context, claim, run, transitions.MISSING, began)
         return
     now, timing = context.clock(), context.timing
     since = run.missing_since or now
@@ -132,7 +149,7 @@ async def _settle_from_status(
     if shown.status in states.TERMINAL:
         await _record(context, claim, run, from_status(shown, failure, context.clock()), began)
     else:
-        await _alive(context, claim, run, shown.status, shown.started_at)
+        await _alive(context, claim, run, shown, began)
 
 
 def from_status(shown: payloads.Status, failure: errors.Unreadable, now: datetime) -> transitions.Result:

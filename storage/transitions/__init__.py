@@ -26,7 +26,7 @@ from storage.transitions.pruning import Place, Pruned, Survey, prune, survey
 from storage.transitions.receiving import accept_delivery, count_rejections, reject
 from storage.transitions.restoring import Restored, demand_own, give_up, restored
 from storage.transitions.retrying import retry, retry_all
-from storage.transitions.settling import Measures, Result, missing, record, seen_alive
+from storage.transitions.settling import MISSING, Measures, Result, contradicted, missing, record, seen_alive
 from storage.transitions.starting import (
     Created,
     Linked,
@@ -52,6 +52,7 @@ from storage.transitions.webhooks import (
 )
 
 __all__ = [
+    "MISSING",
     "Acquaintance",
     "Adopted",
     "Checked",
@@ -84,6 +85,7 @@ __all__ = [
     "check_endpoint",
     "checked",
     "clear",
+    "contradicted",
     "count_rejections",
     "create_key",
     "created",

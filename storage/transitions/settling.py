@@ -14,6 +14,9 @@ from storage.columns import instant
 from storage.tables import RUNS
 from storage.transitions import endings
 
+#: What a conflict says was reported of a settled run that the upstream does not know any more.
+MISSING = "missing"
+
 
 @dataclass(frozen=True, slots=True)
 class Measures:
@@ -69,8 +72,8 @@ def record(
 ) -> bool:
     """Settles a run: row, steps, usage, document and the terminal entry; whether it was this call that did.
 
-    A run that is terminal already takes the answer as a further version of its document. With `refetch_at`
-    the job stays and comes due then, since something was still missing. `began` is when the answer was asked
+    A run that is terminal already takes the answer as a further version of its document; one that was refused
+    does not, since it would be a record of a run that never started and has an output. With `refetch_at` the job stays and comes due then, since something was still missing. `began` is when the answer was asked
     for: a wish that came later is still to be fulfilled.
     """
     jobs.hold(connection, claim)
@@ -78,8 +81,12 @@ def record(
     assert run is not None, "runs are never deleted"
     road, began = claim.road or states.Road.SWEEP, began or now
     settled = settle(connection, run, result, road, now, began)
-    if not settled and run.pruned_at is None:  # what was removed does not come back
+    if run.status is states.REFUSED:
+        _contradict(connection, run, result.status.value, road, now, began)
+    elif not settled and run.pruned_at is None:  # what was removed does not come back
         _amend(connection, run, result, road, now, began)
+    elif not settled:
+        _answered(connection, run, now, began)
     if refetch_at is None:
         jobs.done(connection, claim)
     else:
@@ -115,9 +122,7 @@ def _amend(
 ) -> None:
     """A further version of a settled run's document: measures and texts follow it, the state never does."""
     stored = _store(connection, run, result)
-    runs.change(
-        connection, RUNS.c.id == run.id, {"refresh_requested_at": _unanswered(run, began), "asked_at": now}
-    )
+    _answered(connection, run, now, began)
     is_news = stored is not None or result.document is None  # the same bytes were told when they first came
     if is_news and result.status != run.status:
         facts: dict[str, Any] = {"reported": result.status.value, "kept": run.status.value, "road": road.value}
@@ -134,6 +139,52 @@ def _amend(
     end = endings.End(run.status, now, run.settled_by or road, "upstream", held | values)
     endings.append(connection, run.id, _told(end, stored), ledger.Kind.RUN_DOCUMENT)
     rollups.recount(connection, run.id, counted)
+
+
+def contradicted(
+    connection: Connection,
+    claim: jobs.Claim,
+    reported: str,
+    now: datetime,
+    refetch_at: datetime | None,
+    began: datetime | None = None,
+) -> None:
+    """A settled run shows a live state, or is MISSING: what stands is kept, and the report is a conflict.
+
+    `refetch_at` and `began` as for `record`.
+    """
+    jobs.hold(connection, claim)
+    run = runs.hold(connection, claim.run_id)
+    assert run is not None, "runs are never deleted"
+    _contradict(connection, run, reported, claim.road or states.Road.SWEEP, now, began or now)
+    if refetch_at is None:
+        jobs.done(connection, claim)
+    else:
+        jobs.again(connection, claim, refetch_at)
+
+
+def _contradict(
+    connection: Connection, run: runs.Run, reported: str, road: states.Road, now: datetime, began: datetime
+) -> None:
+    """The question is answered. What is reported again and again is one conflict; a refused run may be missing."""
+    _answered(connection, run, now, began)
+    facts: dict[str, Any] = {"reported": reported, "kept": run.status.value, "road": road.value}
+    expected = (run.status.value, MISSING if run.status is states.REFUSED else None)
+    if reported in expected or _is_told(connection, run.id, reported):
+        return
+    ledger.append(connection, [ledger.Entry(ledger.Kind.RUN_CONFLICT, now, run.id, "upstream", facts)])
+
+
+def _answered(connection: Connection, run: runs.Run, now: datetime, began: datetime) -> None:
+    """The upstream was asked about the run: a wish to do so that came before is fulfilled."""
+    values = {"refresh_requested_at": _unanswered(run, began), "asked_at": now}
+    runs.change(connection, RUNS.c.id == run.id, values)
+
+
+def _is_told(connection: Connection, run_id: str, reported: str) -> bool:
+    """Whether the last conflict of the run says the same."""
+    last = ledger.last(connection, run_id, ledger.Kind.RUN_CONFLICT)
+    return last is not None and last["facts"].get("reported") == reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +223,13 @@ def seen_alive(
     started_at: datetime | None,
     now: datetime,
     due_at: datetime,
+    began: datetime | None = None,
 ) -> None:
-    """A fetch showed the run alive: it comes due again, and the roads wished until now are answered."""
+    """A fetch showed the run alive: it comes due again, and what was wished until it `began` is answered."""
     jobs.hold(connection, claim)
+    run = runs.hold(connection, claim.run_id)
+    if run is not None:
+        _answered(connection, run, now, began or now)
     alive(connection, claim.run_id, shown, started_at, now, "status")
     jobs.again(connection, claim, due_at, alive=True)
 

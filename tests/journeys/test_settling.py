@@ -95,3 +95,15 @@ def test_a_broken_run_does_not_stop_the_sweep(swept_house: story.House, nonce: s
     judge(swept_house, well, settled_by="sweep")
     swept_house.script()
     judge(swept_house, broken)
+
+
+def test_a_settled_run_that_the_upstream_knows_no_longer_keeps_its_end(house: story.House, nonce: str) -> None:
+    run = house.submit(nonce)
+    judge(house, nonce)
+    house.sandbox.faults(not_found=[nonce])
+    house.refresh(run)
+    asked = house.until_shown(run, lambda shown: shown["refreshRequestedAt"] is None)
+    assert asked["status"] == "completed"
+    assert house.told(run).count("run.conflict") == 1
+    house.sandbox.faults(not_found=[])
+    judge(house, nonce)

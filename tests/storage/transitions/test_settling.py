@@ -374,3 +374,72 @@ async def test_a_lost_run_that_turns_up_ended_is_settled(database: Database) -> 
 async def test_a_settled_run_is_never_missing(database: Database) -> None:
     run = await miss(database, await life.settled_run(database), 70, lost=True)
     assert (run.status, run.missing_since) == (states.COMPLETED, None)
+
+
+# -- A settled run that shows alive, or is not there.
+
+
+async def contradicted(database: Database, run: runs.Run, reported: str, second: float) -> runs.Run:
+    """A refresh is wished, and the upstream says that of the run."""
+    await database.write(transitions.request_refresh, run.id, life.at(second))
+    claim = await life.claimed(database, Kind.SETTLE, run.id, life.at(second))
+    await database.write(transitions.contradicted, claim, reported, life.at(second + 1), None)
+    return await life.found(database, run.id)
+
+
+@pytest.mark.parametrize("reported", ["running", transitions.MISSING])
+async def test_what_contradicts_an_end_is_a_conflict_and_answers_the_question(
+    database: Database, reported: str
+) -> None:
+    run = await life.settled_run(database)
+    asked = await contradicted(database, run, reported, 70)
+    assert (asked.status, asked.refresh_requested_at, asked.asked_at) == (states.COMPLETED, None, life.at(71))
+    conflict = await ledgers.last(database, run.id)
+    facts = {"reported": reported, "kept": "completed", "road": "request"}
+    assert (conflict.kind, conflict.facts) == ("run.conflict", facts)
+    assert await life.open_jobs(database, run.id) == []
+
+
+async def test_the_same_contradiction_is_told_once_and_another_one_again(database: Database) -> None:
+    run = await life.settled_run(database)
+    for second, reported in enumerate(["running", "running", transitions.MISSING]):
+        await contradicted(database, run, reported, 70 + 10 * second)
+    assert (await life.told(database, run.id)).count("run.conflict") == 2
+
+
+async def test_a_question_that_comes_while_it_is_contradicted_stays(database: Database) -> None:
+    run = await life.settled_run(database)
+    await database.write(transitions.request_refresh, run.id, life.at(70))
+    claim = await life.claimed(database, Kind.SETTLE, run.id, life.at(70))
+    await database.write(transitions.request_refresh, run.id, life.at(72))
+    await database.write(transitions.contradicted, claim, "running", life.at(73), None, life.at(71))
+    assert (await life.found(database, run.id)).refresh_requested_at == life.at(72)
+    assert await life.open_jobs(database, run.id) == ["settle"]
+
+
+async def test_a_question_about_a_live_run_is_answered_by_its_being_alive(database: Database) -> None:
+    run = await life.running(database)
+    await database.write(transitions.request_refresh, run.id, life.at(5))
+    claim = await life.claimed(database, Kind.SETTLE, run.id, life.at(5))
+    await alive(database, claim, states.RUNNING, 6)
+    assert (await life.found(database, run.id)).refresh_requested_at is None
+
+
+async def test_a_refused_run_takes_no_output_from_a_later_answer(database: Database) -> None:
+    run = await life.queued(database)
+    claim = await life.claimed(database, Kind.START, run.id, life.at(120))
+    await database.write(transitions.refuse, claim, "422 no", life.at(121))
+    await life.settle(database, run, life.result(), life.at(200), Road.REQUEST)
+    kept = await life.found(database, run.id)
+    assert (kept.status, kept.output, kept.cost_micros, kept.step_count) == (states.REFUSED, None, None, 0)
+    assert await database.read(documents.find, run.id, None) is None
+    assert (await ledgers.last(database, run.id)).facts["reported"] == "completed"
+
+
+async def test_that_a_refused_run_is_missing_is_no_conflict(database: Database) -> None:
+    run = await life.queued(database)
+    claim = await life.claimed(database, Kind.START, run.id, life.at(120))
+    await database.write(transitions.refuse, claim, "404 no", life.at(121))
+    asked = await contradicted(database, run, transitions.MISSING, 200)
+    assert asked.refresh_requested_at is None
+    assert "run.conflict" not in await life.told(database, run.id)
