@@ -11,7 +11,8 @@ ReceiverError
 │   │   └── NotSent          ... before there was a connection: nothing was processed
 │   ├── Unreadable           a 2xx whose body is not what it must be (truncated, HTML, junk)
 │   │   ├── TooLarge         ... because it is larger than we take
-│   │   └── TooDeep          ... because it nests deeper than a parser goes
+│   │   ├── TooDeep          ... because it nests deeper than a parser goes
+│   │   └── BadPaging        ... because no page of a list follows on it, though one should
 │   └── Answered             a status other than 2xx
 ├── NotDelivered             the backend did not take a notification
 ├── Interrupted              a stream of events that ends here before it ends upstream
@@ -126,6 +127,10 @@ class TooLarge(Unreadable):
 
 class TooDeep(Unreadable):
     """The answer is valid JSON as far as anyone can tell, nested deeper than a parser goes."""
+
+
+class BadPaging(Unreadable):
+    """A list goes on without a cursor, in a circle, or through empty pages. The message says where."""
 
 
 class Answered(UpstreamError):

@@ -75,6 +75,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     errors.Unreadable: _UPSTREAM,
     errors.TooLarge: _UPSTREAM,
     errors.TooDeep: _UPSTREAM,
+    errors.BadPaging: _UPSTREAM,
     errors.Answered: _UPSTREAM,
     errors.NotDelivered: INTERNAL,
     errors.Interrupted: INTERNAL,

@@ -16,6 +16,8 @@ from storage.tables import RUN_TAGS, RUN_TOOLS, RUNS
 
 #: Input and output together; null where one of them is not known.
 TOKENS = RUNS.c.input_tokens + RUNS.c.output_tokens
+#: When the upstream created it; what was never created there counts by its acceptance.
+CREATED = func.coalesce(RUNS.c.created_at, RUNS.c.accepted_at)
 COLUMNS: dict[str, ColumnElement[Any]] = {
     "status": RUNS.c.status,
     "origin": RUNS.c.origin,
@@ -23,7 +25,8 @@ COLUMNS: dict[str, ColumnElement[Any]] = {
     "agent": RUNS.c.agent_id,
     "model": RUNS.c.model,
     "submitted_by": RUNS.c.submitted_by,
-    "created": RUNS.c.created_at,
+    "accepted": RUNS.c.accepted_at,
+    "created": CREATED,
     "settled": RUNS.c.settled_at,
     "cost": RUNS.c.cost_micros,
     "duration": RUNS.c.duration_ms,
@@ -71,6 +74,15 @@ def is_in_order(wanted: filters.Expression) -> bool:
     indexed = {name: chosen[name] for name in _INDEXED if name in chosen}
     is_scattered = "submitted_by" in indexed or ("agent" in indexed and "status" not in indexed)
     return not is_scattered and all(count == 1 for count in indexed.values())
+
+
+def acceptance(wanted: filters.Expression) -> ColumnElement[bool] | None:
+    """What is asked of the time of acceptance, which is the order of keys but for imported runs; None for nothing."""
+    parts = wanted.parts if isinstance(wanted, filters.All) else (wanted,)
+    asked = [part for part in parts if isinstance(part, filters.Within) and part.name == "accepted"]
+    if not asked:
+        return None
+    return and_(*(or_(*(_within(COLUMNS["accepted"], each) for each in part.ranges)) for part in asked))
 
 
 def phrases(wanted: filters.Expression) -> Iterator[words.Phrase]:
@@ -161,6 +173,8 @@ def _has(name: str, window: search.Window | None) -> ColumnElement[bool]:
         return RUNS.c.step_count > 0
     if name.startswith(filters.TAG):
         return _listed(RUN_TAGS, RUN_TAGS.c.key == name.removeprefix(filters.TAG), window)
+    if name == "created":  # whether the upstream ever created it
+        return RUNS.c.created_at.is_not(None)
     return COLUMNS[name].is_not(None)
 
 

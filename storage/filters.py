@@ -99,6 +99,7 @@ CHOICES: dict[str, type[StrEnum]] = {
 WORDS = ("agent", "model", "submitted_by", "tool")
 TAG = "tag."
 _READERS: dict[str, Callable[[str, str, datetime], spans.Range]] = {
+    "accepted": spans.instants,
     "created": spans.instants,
     "settled": spans.instants,
     "cost": lambda name, text, _now: spans.micros(name, text),

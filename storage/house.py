@@ -31,6 +31,19 @@ class State:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """A sweep that was cut: the run behind which it goes on, when it began, and how far back it came.
+
+    `met`: whether all that it saw could be dealt with.
+    """
+
+    cursor: str
+    began_at: datetime
+    reached_at: datetime | None
+    met: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Follows:
     """What follows the end of a run: the backend is told, the events of its stream are captured."""
 
@@ -100,6 +113,24 @@ def swept(connection: Connection, started: datetime) -> None:
     """A sweep that began at `started` went through all it had to."""
     _ensure(connection)
     connection.execute(update(HOUSE).values(swept_at=started))
+
+
+def cut(connection: Connection) -> Cut | None:
+    """The sweep that goes on where it was cut; None where the next one begins at the top."""
+    row = HOUSE.c
+    chosen = select(row.sweep_cursor, row.sweep_began_at, row.sweep_reached_at, row.sweep_met)
+    found = connection.execute(chosen).first()
+    return None if found is None or found.sweep_cursor is None else Cut(*found)
+
+
+def leave_sweep(connection: Connection, cut: Cut | None) -> None:
+    """Notes where the sweep goes on; None where it came to its end, or begins anew."""
+    _ensure(connection)
+    values: dict[str, object] = {"sweep_cursor": None, "sweep_began_at": None, "sweep_reached_at": None}
+    if cut is not None:
+        values = {"sweep_cursor": cut.cursor, "sweep_began_at": cut.began_at, "sweep_reached_at": cut.reached_at}
+    values["sweep_met"] = cut is not None and cut.met
+    connection.execute(update(HOUSE).values(values))
 
 
 def follow(connection: Connection, wanted: Follows) -> None:

@@ -23,7 +23,7 @@ WINDOW, GROWTH = 512, 8
 #: What lists can be sorted by; each has an index that ends with the key.
 SORTS = {
     "accepted": RUNS.c.seq,
-    "created": RUNS.c.created_at,
+    "created": conditions.CREATED,
     "settled": RUNS.c.settled_at,
     "cost": RUNS.c.cost_micros,
     "duration": RUNS.c.duration_ms,
@@ -95,12 +95,18 @@ def _rows(connection: Connection, query: Query, cursor: cursors.Cursor | None) -
     name, descending = query.sort.lstrip("-"), query.sort.startswith("-")
     column, more = SORTS[name], query.limit + 1
     chosen = select(*runs.LISTED, column.label("sorted_by")).order_by(*_order(name, descending))
-    if name == "accepted" and (conditions.is_elsewhere(query.wanted) or not conditions.is_in_order(query.wanted)):
+    if name == "accepted" and _needs_windows(query.wanted):
         return _by_windows(
             connection, query.wanted, chosen, descending, None if cursor is None else cursor.seq, more
         )
     behind = [] if cursor is None else [_after(column, descending, cursor)]
     return connection.execute(chosen.where(*behind, *conditions.where(connection, query.wanted)).limit(more)).all()
+
+
+def _needs_windows(wanted: filters.Expression) -> bool:
+    """Whether no index has in the order of acceptance what is asked for."""
+    is_bound = conditions.acceptance(wanted) is not None
+    return is_bound or conditions.is_elsewhere(wanted) or not conditions.is_in_order(wanted)
 
 
 def _order(name: str, descending: bool) -> list[ColumnElement[Any]]:
@@ -120,7 +126,7 @@ def _by_windows(
     limit: int,
 ) -> list[Any]:
     rows: list[Any] = []
-    for window in _windows(connection, descending, behind):
+    for window in _windows(connection, wanted, descending, behind):
         part = chosen.where(*conditions.where(connection, wanted, window)).limit(limit - len(rows))
         rows += connection.execute(part).all()
         if len(rows) >= limit:
@@ -150,12 +156,13 @@ def _ranked(
     return found, str(cursors.Cursor(RELEVANCE, *chosen[-1])) if is_more else None
 
 
-def _windows(connection: Connection, descending: bool, behind: int | None) -> Iterator[search.Window]:
+def _windows(
+    connection: Connection, wanted: filters.Expression, descending: bool, behind: int | None
+) -> Iterator[search.Window]:
     """Windows of keys behind one, small ones first: the newest of what is common stand in the first of them."""
-    end = (connection.execute(select(func.max(RUNS.c.seq))).scalar() or 0) + 1
-    low, high = 1, end
+    low, high = _edges(connection, wanted)
     if behind is not None:
-        low, high = (1, min(behind, end)) if descending else (behind + 1, end)
+        low, high = (low, min(behind, high)) if descending else (max(low, behind + 1), high)
     size = WINDOW
     while low < high:
         edge = max(low, high - size) if descending else min(high, low + size)
@@ -164,11 +171,22 @@ def _windows(connection: Connection, descending: bool, behind: int | None) -> It
         size *= GROWTH
 
 
+def _edges(connection: Connection, wanted: filters.Expression) -> tuple[int, int]:
+    """The keys between which all that is wanted stands: an index tells them of a time of acceptance."""
+    accepted = conditions.acceptance(wanted)
+    key = RUNS.c.seq + 0  # along the index of the time, not through the keys
+    chosen = select(func.min(key), func.max(key))
+    if accepted is None:
+        return 1, (connection.execute(select(func.max(RUNS.c.seq))).scalar() or 0) + 1
+    low, high = connection.execute(chosen.where(accepted)).one()
+    return (1, 1) if low is None else (low, high + 1)
+
+
 def count(connection: Connection, wanted: filters.Expression) -> Count:
     """How many runs are wanted, exactly up to a bound."""
     bound, counted = (COUNTED_BY_WORDS if conditions.says(wanted) else COUNTED), 0
     is_elsewhere = conditions.is_elsewhere(wanted)
-    windows: Iterator[search.Window | None] = _windows(connection, True, None) if is_elsewhere else iter([None])
+    windows: Iterator[search.Window | None] = _windows(connection, wanted, True, None) if is_elsewhere else iter([None])
     for window in windows:
         some = select(RUNS.c.seq).where(*conditions.where(connection, wanted, window)).limit(bound + 1 - counted)
         counted += connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()

@@ -205,10 +205,9 @@ def _of_day(run: Measured, table: Table, what: ColumnElement[Any]) -> Any:
     name, value = ("agent_id", run.agent_id) if "agent_id" in table.c else ("model", run.model)
     begins = datetime.fromisoformat(f"{run.day}T00:00:00+00:00")
     ends = datetime.fromisoformat(f"{run.day}T23:59:59.999999+00:00")
-    at = RUNS.c.created_at if run.created else RUNS.c.accepted_at
-    same = [] if run.created else [RUNS.c.created_at.is_(None)]
+    at = func.coalesce(RUNS.c.created_at, RUNS.c.accepted_at)
     chosen = select(func.coalesce(what, 0)).where(
-        *same,
+        RUNS.c.created_at.is_not(None) if run.created else RUNS.c.created_at.is_(None),
         at >= instant(begins),
         at <= instant(ends),
         RUNS.c.status == run.status,
@@ -327,7 +326,7 @@ _ONE = select(
 class Slice:
     """Which of the sums: those of some states, agents or models (as `dimension` says), days from and up to before.
 
-    None is any. With days those runs alone whose creation is known.
+    None is any.
     """
 
     dimension: Dimension
@@ -377,7 +376,7 @@ def _which(
     if chosen.keys is not None and value is not None:
         found.append(value.in_(chosen.keys))
     if chosen.days is not None:
-        found += [table.c.created, or_(*(_between(at, span, size) for span in chosen.days))]
+        found.append(or_(*(_between(at, span, size) for span in chosen.days)))
     return found
 
 

@@ -244,7 +244,7 @@ def _rows(connection: Connection, what: str) -> Select[Any]:
 
 
 def _key(connection: Connection, what: By) -> ColumnElement[Any]:
-    at = func.coalesce(RUNS.c.created_at, RUNS.c.accepted_at)
+    at = conditions.CREATED
     match what:
         case By.HOUR:
             return dialect.hour(connection, at)
@@ -286,7 +286,7 @@ def _window(connection: Connection, wanted: filters.Expression, bound: int) -> _
     low = last - bound + 1
     older = [RUNS.c.seq + 0 < low]  # along the index of what else is asked, not through the whole table
     for part in wanted.parts if isinstance(wanted, filters.All) else (wanted,):
-        if isinstance(part, filters.Within) and part.name in ("created", "settled"):  # they grow as keys do
+        if isinstance(part, filters.Within) and part.name in ("accepted", "created", "settled"):  # they grow as keys do
             older += conditions.where(connection, part)
     if low <= 1 or connection.execute(select(RUNS.c.seq).where(*older).limit(1)).first() is None:
         return None

@@ -87,16 +87,27 @@ async def _backfill(
         walk = await store.write(backfills.begin, asked, anew=restart)
         was_left = walk.started_at != now
         with _progress() as show:
-            walk = await _walk(context, walk, show)
+            walk, stuck = await _walk(context, walk, show)
             if not no_wait:
                 await _fetch(context, given.jobs, show)
         outcome, left = await store.read(backfills.outcome, walk.started_at), await store.read(backfills.left)
         if as_json:
-            _tell_programs(walk, was_left, outcome, left)
+            _tell_programs(walk, was_left, outcome, left, stuck)
         else:
             await _tell_people(store, walk, was_left, outcome, left, waited=not no_wait)
+    if stuck is not None:
+        raise sentences.Complaint(_stopped(walk, stuck))
     if left.failing and not no_wait:
         raise typer.Exit(sentences.FAILED)
+
+
+def _stopped(walk: backfills.Walk, stuck: str) -> str:
+    """Where the walk stopped for good, and what to do."""
+    place = "at its beginning" if walk.cursor is None else f"behind {walk.cursor}"
+    return (
+        f"{stuck}. The walk stopped {place}, older runs were not seen: the same command tries again from there, "
+        "with --restart from the newest run; what it has taken is kept"
+    )
 
 
 def _question(agent: str | None, since: str | None, status: str | None) -> str:
@@ -126,14 +137,19 @@ async def _hands(given: settings.Settings, store: database.Database) -> AsyncIte
         await upstream.aclose()
 
 
-async def _walk(context: tasks.Context, walk: backfills.Walk, show: Show) -> backfills.Walk:
+async def _walk(context: tasks.Context, walk: backfills.Walk, show: Show) -> tuple[backfills.Walk, str | None]:
+    """The walk as far as it comes, and why it comes no further where the list leads nowhere."""
+    from receiver import errors
     from receiver.tasks import backfilling
 
     show(0, None, "walking the list")
-    async for further in backfilling.walk(context, walk):
-        walk = further
-        show(walk.seen, None, "walking the list")
-    return walk
+    try:
+        async for further in backfilling.walk(context, walk):
+            walk = further
+            show(walk.seen, None, "walking the list")
+    except errors.BadPaging as failure:
+        return walk, str(failure)
+    return walk, None
 
 
 async def _fetch(context: tasks.Context, places: int, show: Show) -> None:
@@ -170,7 +186,9 @@ def _progress() -> Iterator[Show]:
         yield lambda done, total, what: progress.update(bar, completed=done, total=total, description=what)
 
 
-def _tell_programs(walk: backfills.Walk, was_left: bool, outcome: backfills.Outcome, left: backfills.Left) -> None:
+def _tell_programs(
+    walk: backfills.Walk, was_left: bool, outcome: backfills.Outcome, left: backfills.Left, stuck: str | None
+) -> None:
     told = {
         "seen": walk.seen,
         "new": walk.taken,
@@ -181,6 +199,8 @@ def _tell_programs(walk: backfills.Walk, was_left: bool, outcome: backfills.Outc
         "open": left.open,
         "failingIds": left.failing,
         "resumed": was_left,
+        "stoppedBehind": walk.cursor,
+        "stoppedBecause": stuck,
     }
     print(json.dumps(told))
 

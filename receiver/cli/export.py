@@ -63,6 +63,7 @@ def export(
     origin: options.Origin = None,
     settled_by: options.SettledBy = None,
     tag: options.Tag = None,
+    accepted: options.Accepted = None,
     created: options.Created = None,
     settled: options.Settled = None,
     cost: options.Cost = None,

@@ -55,9 +55,13 @@ Tag = Annotated[
     list[str] | None,
     typer.Option(metavar="KEY=VALUE", help="Repeat it; all must hold."),
 ]
+Accepted = Annotated[str | None, typer.Option(metavar="WHEN", help="'>-7d', 2026-11-23.")]
 Created = Annotated[
     str | None,
-    typer.Option(metavar="WHEN", help="'>-7d', 2026-11-23, '>2026-11-23T12:00:00Z'."),
+    typer.Option(
+        metavar="WHEN",
+        help="'>-7d', 2026-11-23, '>2026-11-23T12:00:00Z'; what never was, by its acceptance.",
+    ),
 ]
 Settled = Annotated[str | None, typer.Option(metavar="WHEN", help="'>-12h', 2026-11-01..2026-11-30.")]
 Cost = Annotated[str | None, typer.Option(metavar="DOLLARS", help="'>0.50', 0.10..0.25.")]
@@ -106,6 +110,7 @@ FILTERS = frozenset(
         "origin",
         "settled_by",
         "tag",
+        "accepted",
         "created",
         "settled",
         "cost",

@@ -49,7 +49,11 @@ Origins = Annotated[tuple[states.Origin, ...], Field(min_length=1), BeforeValida
 Roads = Annotated[tuple[states.Road, ...], Field(min_length=1), BeforeValidator(_alternatives)]
 Kinds = Annotated[tuple[ledger.Kind, ...], Field(min_length=1), BeforeValidator(_alternatives)]
 Cursor = Annotated[str, Field(max_length=1024, description="`nextCursor` of the page before.")]
-Created = Annotated[str, _span(_MOMENT, "When the upstream created it.", ">-7d", "2026-11-23")]
+Accepted = Annotated[str, _span(_MOMENT, "When it was accepted here.", ">-7d", "2026-11-23")]
+Created = Annotated[
+    str,
+    _span(_MOMENT, "When the upstream created it, or it was accepted where it never was.", ">-7d", "2026-11-23"),
+]
 Settled = Annotated[str, _span(_MOMENT, "When its end became known here.", ">-12h", "2026-11-01..2026-11-30")]
 Cost = Annotated[str, _span(_AMOUNT, "In dollars.", ">0.50", "0.10..0.25")]
 Duration = Annotated[str, _span(_SPAN, "With a unit; a bare number is seconds.", ">2m", "90s..1.5h")]
@@ -116,6 +120,7 @@ class RunFilter(Query):
     origin: Origins | None = None
     settled_by: Roads | None = None
     tags: Annotated[dict[TagKey, TagValue], Field(max_length=20, description="`tag.<key>=value`")] = {}
+    accepted: Accepted | None = None
     created: Created | None = None
     settled: Settled | None = None
     cost: Cost | None = None

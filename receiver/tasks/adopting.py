@@ -84,6 +84,11 @@ async def _introduce_from_status(
     return False
 
 
+def is_gone(failure: errors.UpstreamError) -> bool:
+    """Whether the upstream says that it does not have the run, or no longer."""
+    return isinstance(failure, errors.Answered) and failure.status in GONE
+
+
 def _shown(run: runs.Run, details: payloads.Details) -> transitions.Acquaintance:
     return transitions.Acquaintance(
         _cut(details.agent_id),

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 
 from receiver import errors
-from receiver.tasks import adopting, failing, looking
+from receiver.tasks import adopting, failing, looking, paging
 from receiver.tasks.context import Context
 from receiver.upstream import payloads
 from storage import backfills, house, ids, jobs, runs, states, transitions
@@ -28,23 +28,41 @@ _LANE = (states.PRIORITY[states.Kind.ADOPT],)
 async def walk(context: Context, walk: backfills.Walk) -> AsyncIterator[backfills.Walk]:
     """Goes through the list from where the walk stands, and says after each committed page how far it is.
 
-    Raises UpstreamError where the list cannot be had; the walk stays where it is.
+    Raises UpstreamError where the list cannot be had; the walk stays where it is. So it does where the list leads
+    nowhere (BadPaging), but what the last page shows is taken.
     """
-    was_left = walk.cursor is not None
+    was_left, trail = walk.cursor is not None, paging.Trail(walk.cursor)
     while walk.finished_at is None:
         try:
             page = await _page(context, walk)
         except errors.Answered as failure:
-            if failure.status != 400 or not was_left:
+            if failure.status not in (400, 404) or not was_left:
                 raise
             # The run that it was left at may be gone, and with it the place.
-            walk = await context.database.write(backfills.from_the_top, walk)
+            walk, trail = await context.database.write(backfills.from_the_top, walk), paging.Trail()
             page = await _page(context, walk)
         was_left = False
         # Read after the page came: a submission whose call made a run on it stands here, or knows it by now.
         unlinked = await context.database.read(runs.unlinked)
-        walk = await context.database.write(transitions.turn, walk, _turned(context, walk, page, unlinked))
+        cursor, stuck = _behind(walk, page, trail)
+        is_over = cursor is None and stuck is None
+        turned = _turned(context, walk, page, unlinked, cursor, is_over=is_over)
+        walk = await context.database.write(transitions.turn, walk, turned)
         yield walk
+        if stuck is not None:
+            raise stuck
+
+
+def _behind(
+    walk: backfills.Walk, page: payloads.Page, trail: paging.Trail
+) -> tuple[str | None, errors.BadPaging | None]:
+    """Where the walk goes on behind a page, None where it is over; it stays where no way leads on, with the reason."""
+    if not page.has_more or (walk.since is not None and paging.reaches(page, walk.since)):
+        return None, None
+    try:
+        return trail.onward(page), None
+    except errors.BadPaging as failure:
+        return walk.cursor, failure
 
 
 async def _page(context: Context, walk: backfills.Walk) -> payloads.Page:
@@ -82,18 +100,20 @@ async def _wait_for_pause(context: Context) -> None:
 
 
 def _turned(
-    context: Context, walk: backfills.Walk, page: payloads.Page, unlinked: Sequence[runs.Run]
+    context: Context,
+    walk: backfills.Walk,
+    page: payloads.Page,
+    unlinked: Sequence[runs.Run],
+    cursor: str | None,
+    *,
+    is_over: bool,
 ) -> transitions.Turned:
     now, skew = context.clock(), context.timing.clock_skew
     open_ = [each for each in unlinked if each.upstream_id is None and not each.is_terminal]
-    dated = [each.created_at for each in page.runs if each.created_at is not None]
-    is_over = not page.has_more or (walk.since is not None and bool(dated) and min(dated) < walk.since)
-    if not is_over and page.next_cursor in (None, walk.cursor):
-        raise errors.Unreadable("GET /agent/v1/run", "the list goes on, but has no usable cursor")
     asked_for = [each for each in page.runs if _is_asked_for(each, walk)]
     # What an open submission's own job may be about to find is left to it.
     found = [each for each in asked_for if not any(looking.resembles(run, each, skew) for run in open_)]
-    return transitions.Turned([_adopted(each, now) for each in found], page.next_cursor, now if is_over else None)
+    return transitions.Turned([_adopted(each, now) for each in found], cursor, now if is_over else None)
 
 
 def _is_asked_for(listed: payloads.Listed, walk: backfills.Walk) -> bool:

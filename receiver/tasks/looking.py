@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from receiver import errors
-from receiver.tasks import failing
+from receiver.tasks import failing, paging
 from receiver.tasks.context import Context
 from receiver.upstream import payloads
 from storage import links, runs, states, transitions
@@ -68,7 +68,7 @@ async def _unlinked(
     context: Context, run: runs.Run, earliest: datetime, shown: Collection[states.Status], pages: int
 ) -> AsyncIterator[payloads.Listed]:
     """Listed runs of the agent that may be the one, linked to nothing, as far back as it can have been created."""
-    cursor: str | None = None
+    cursor, trail = None, paging.Trail()
     skew = context.timing.clock_skew
     for _ in range(pages):
         page = await context.upstream.list(agent_id=run.agent_id, cursor=cursor)
@@ -76,17 +76,10 @@ async def _unlinked(
         for listed in page.runs:
             if listed.id not in known and listed.status in shown and resembles(run, listed, skew):
                 yield listed
-        if not page.has_more or _is_before(page.runs, earliest):
+        if not page.has_more or paging.reaches(page, earliest):
             return
-        if page.next_cursor is None:
-            raise errors.Unreadable("GET /agent/v1/run", "the list goes on, but has no usable cursor")
-        cursor = page.next_cursor
+        cursor = trail.onward(page)
     raise errors.Unreadable("GET /agent/v1/run", "the agent has too many runs to look through")
-
-
-def _is_before(page: Sequence[payloads.Listed], earliest: datetime) -> bool:
-    shown = [each.created_at for each in page if each.created_at is not None]
-    return bool(shown) and min(shown) < earliest
 
 
 async def _details(context: Context, upstream_id: str) -> payloads.Details | None:

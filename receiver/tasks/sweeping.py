@@ -2,45 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from receiver import errors
-from receiver.tasks import failing, looking
+from receiver.tasks import adopting, failing, looking, paging
 from receiver.tasks.context import Context
-from receiver.upstream import payloads
-from storage import house, ids, jobs, runs, states, transitions
+from receiver.upstream import payloads, routes
+from storage import house, ids, jobs, runs, states, transitions, unknown
 
 #: Pages that a pass walks at most, and open runs that it asks about one by one.
 PAGES = 20
 SINGLES = 50
+#: Of the time that an unknown run has waited, the part after which it is asked about again.
+WAITED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """One sweep: when it began, and how far back it must go; None where there is nothing to look for."""
+    """One sweep: how far back it must go, None where there is nothing to look for; and where another one was cut."""
 
     started: datetime
     horizon: datetime | None
+    cut: house.Cut | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Walked:
+    """What became of a walk. `whole`: all down to the horizon was seen and dealt with, since `began_at`."""
+
+    began_at: datetime
+    whole: bool
+    cut: house.Cut | None = None
+    error: str | None = None
 
 
 async def sweep(context: Context, claim: jobs.Claim) -> None:
     """Walks the list as far back as there is something to learn, then asks about open runs it did not see."""
     this = await _begin(context)
-    whole = this.horizon is None
+    walked = _Walked(this.started, whole=True)
     if this.horizon is not None:
-        met = True
-        async for page, last in _pages(context, this.horizon):
-            met = await _read_page(context, page) and met
-            whole = last and met
+        walked = await _walk(context, this, this.horizon)
     elif (await context.database.read(house.read)).pause_streak > 0:
         await context.upstream.list(limit=1)  # where nothing else is asked, nobody would learn that it is over
     await _ask_singly(context, this.started)
-    due_at = this.started + timedelta(seconds=context.sweep_seconds)
-    stray_before = this.started - timedelta(seconds=context.timing.stray)
+    if context.adopt_all:
+        await _ask_unknown(context, this.started)
+    await _end(context, claim, this, walked)
+
+
+async def _end(context: Context, claim: jobs.Claim, this: _Pass, walked: _Walked) -> None:
+    if walked.error is not None:
+        context.telemetry.log.warning("sweep_incomplete", reason=walked.error)
+    # What was cut goes on soon, however seldom there are sweeps.
+    wait = context.sweep_seconds if walked.cut is None else min(context.sweep_seconds, context.timing.sweep)
     await context.database.write(
-        transitions.swept, claim, this.started, due_at, whole=whole, stray_before=stray_before
+        transitions.swept,
+        claim,
+        walked.began_at,
+        this.started + timedelta(seconds=wait),
+        whole=walked.whole,
+        stray_before=walked.began_at - timedelta(seconds=context.timing.stray),
+        cut=walked.cut,
+        error=walked.error,
     )
 
 
@@ -56,20 +81,54 @@ async def _begin(context: Context) -> _Pass:
     if context.adopt_all:
         swept_at = (await database.read(house.read)).swept_at
         reach.append(min(swept_at or started, started) - skew)  # a clock that went back has swept in the future
-    return _Pass(started, min(reach, default=None))
+    return _Pass(started, min(reach, default=None), await database.read(house.cut))
 
 
-async def _pages(context: Context, horizon: datetime) -> AsyncIterator[tuple[Sequence[payloads.Listed], bool]]:
-    """Pages, newest first, and whether with this one all down to `horizon` was seen."""
-    cursor: str | None = None
-    for _ in range(PAGES):
+async def _walk(context: Context, this: _Pass, horizon: datetime) -> _Walked:
+    """Up to PAGES pages, newest first, down to the horizon; where another pass was cut, behind its last page.
+
+    That pass began earlier, so what came since then is for the next one; the newest are looked at in any case. What
+    is cut goes on where it was, unless it comes no further: then the list leads nowhere.
+    """
+    cut = this.cut
+    if cut is None:
+        return await _go_on(context, house.Cut("", this.started, None, True), horizon, PAGES)
+    page = await context.upstream.list()
+    await _read_page(context, page.runs)
+    try:
+        return await _go_on(context, cut, horizon, PAGES - 1)
+    except errors.Answered as failure:
+        if failure.status not in (400, 404):
+            raise
+        # The run behind which it was cut is gone, and with it the place.
+        return _Walked(this.started, whole=False)
+
+
+async def _go_on(context: Context, begun: house.Cut, horizon: datetime, pages: int) -> _Walked:
+    """The pages behind `begun`, which is at the top where its cursor is empty."""
+    cursor, met, reached = begun.cursor or None, begun.met, begun.reached_at
+    trail = paging.Trail(cursor)
+    for _ in range(pages):
         page = await context.upstream.list(cursor=cursor)
-        dated = [each.created_at for each in page.runs if each.created_at is not None]
-        reached = not page.has_more or (bool(dated) and min(dated) < horizon)
-        yield page.runs, reached
-        if reached or page.next_cursor is None:
-            return
-        cursor = page.next_cursor
+        met = await _read_page(context, page.runs) and met
+        reached = _earlier(reached, page)
+        if not page.has_more or paging.reaches(page, horizon):
+            return _Walked(begun.began_at, whole=met)
+        try:
+            cursor = trail.onward(page)
+        except errors.BadPaging as failure:
+            return _Walked(begun.began_at, whole=False, error=str(failure))
+    assert cursor is not None
+    if begun.cursor and (reached is None or reached == begun.reached_at):
+        error = f"{routes.LIST}: the list comes no further: {pages} pages behind {begun.cursor} are not older"
+        return _Walked(begun.began_at, whole=False, error=error)
+    return _Walked(begun.began_at, whole=False, cut=house.Cut(cursor, begun.began_at, reached, met))
+
+
+def _earlier(reached: datetime | None, page: payloads.Page) -> datetime | None:
+    """How far back the list was seen, with this page."""
+    dated = [each.created_at for each in page.runs if each.created_at is not None]
+    return min([*dated, *([] if reached is None else [reached])], default=None)
 
 
 async def _read_page(context: Context, page: Sequence[payloads.Listed]) -> bool:
@@ -83,10 +142,19 @@ async def _read_page(context: Context, page: Sequence[payloads.Listed]) -> bool:
     if len(unlinked) >= runs.UNLINKED:
         return False
     met = True
-    for listed in page:
-        if listed.id in told.strangers:
-            met = await _meet_stranger(context, unlinked, listed) and met
+    strangers = [each for each in page if each.id in told.strangers]
+    for listed in strangers:
+        met = await _meet_stranger(context, unlinked, listed) and met
+    await _note_waiting(context, [each.id for each in strangers if each.status is states.QUEUED])
     return met
+
+
+async def _note_waiting(context: Context, upstream_ids: Sequence[str]) -> None:
+    """What is not ours and queued becomes ours once it runs, though it may be far behind in the list by then."""
+    if context.adopt_all and upstream_ids:
+        now = context.clock()
+        ask_at = now + timedelta(seconds=context.sweep_seconds)
+        await context.database.write(transitions.note_unknown, upstream_ids, now, ask_at)
 
 
 async def _meet_stranger(context: Context, unlinked: Sequence[runs.Run], listed: payloads.Listed) -> bool:
@@ -159,3 +227,46 @@ async def _ask_singly(context: Context, started: datetime) -> None:
             continue
         seen = transitions.Seen(run.upstream_id, shown.status, shown.started_at)
         await context.database.write(transitions.observe, [seen], context.clock())
+
+
+async def _ask_unknown(context: Context, started: datetime) -> None:
+    """Runs that are not ours and were queued when they were last seen: one that runs now becomes ours."""
+    for waiting in await context.database.write(transitions.due_unknown, started, SINGLES):
+        try:
+            shown = await context.upstream.status(waiting.upstream_id)
+            if shown.status is not states.QUEUED:
+                await _meet_again(context, waiting.upstream_id)
+        except errors.UpstreamError as failure:
+            await failing.pass_over(context, failure)
+            await _put_off(context, waiting, is_missing=adopting.is_gone(failure))
+            continue
+        await _put_off(context, waiting, is_missing=False)
+
+
+async def _meet_again(context: Context, upstream_id: str) -> None:
+    """As though the list showed it, which shows it far behind."""
+    details = (await context.upstream.details(upstream_id)).details
+    listed = payloads.Listed(
+        details.id,
+        details.agent_id,
+        details.status,
+        details.prompt,
+        details.model,
+        details.created_at,
+        details.started_at,
+        details.completed_at,
+    )
+    await _meet_stranger(context, await context.database.read(runs.unlinked), listed)
+
+
+async def _put_off(context: Context, waiting: unknown.Unknown, *, is_missing: bool) -> None:
+    """It is asked about again, the later the longer it waits; one that is not there for long is forgotten."""
+    now, timing = context.clock(), context.timing
+    since = (waiting.missing_since or now) if is_missing else None
+    if since is not None and now - since >= timedelta(seconds=timing.lost):
+        await context.database.write(unknown.forget, [waiting.upstream_id])
+        return
+    longest = max(context.sweep_seconds, timing.ask_lost)
+    wait = max(context.sweep_seconds, WAITED * (now - waiting.listed_at).total_seconds())
+    ask_at = now + timedelta(seconds=min(wait, longest))
+    await context.database.write(unknown.put_off, waiting.upstream_id, ask_at, since)

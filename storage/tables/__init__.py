@@ -13,7 +13,7 @@ from storage.tables.proof import LedgerEntry, LedgerSalt
 from storage.tables.rollups import RollupAgent, RollupDuration, RollupModel
 from storage.tables.runs import Run, RunDocument, RunEvent, RunStep, RunTag, RunTool, RunUsage, UpstreamLink
 from storage.tables.search import Passage, Queued
-from storage.tables.work import Backfill, House, Job
+from storage.tables.work import Backfill, House, Job, UnknownRun
 
 #: Rows of a run in a table that is keyed by its seq times ROWS, plus a position.
 ROWS = 65536
@@ -27,4 +27,5 @@ RUN_USAGE, RUN_DOCUMENTS, UPSTREAM_LINKS = table(RunUsage), table(RunDocument), 
 DELIVERIES, REJECTIONS, JOBS, HOUSE = table(Delivery), table(Rejection), table(Job), table(House)
 LEDGER_ENTRIES, LEDGER_SALTS, API_KEYS = table(LedgerEntry), table(LedgerSalt), table(ApiKey)
 RUN_EVENTS, NOTIFICATIONS, BACKFILLS = table(RunEvent), table(Notification), table(Backfill)
+UNKNOWN_RUNS = table(UnknownRun)
 WEBHOOK_ENDPOINTS, WEBHOOK_SECRETS = table(WebhookEndpoint), table(WebhookSecret)

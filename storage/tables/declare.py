@@ -87,10 +87,11 @@ def ordered(table: Table, *names: str) -> None:
     _each(table, names, [*before, last.desc().nulls_last()])
 
 
-def ordered_by(table: Table, name: str, sql: str) -> None:
-    """The same for an expression."""
-    made = sqlalchemy.text(f"({sql})")
-    _index(table, f"ix_{table.name}_{name}", [made], [sqlalchemy.text(f"({sql}) DESC NULLS LAST")])
+def ordered_by(table: Table, name: str, sql: str, *names: str) -> None:
+    """The same for an expression, in parentheses unless it is a call, behind the columns that are named."""
+    before = [table.c[each] for each in names]
+    made, served = sqlalchemy.text(sql), sqlalchemy.text(f"{sql} DESC NULLS LAST")
+    _index(table, "_".join(("ix", table.name, *names, name)), [*before, made], [*before, served])
 
 
 def _each(table: Table, names: tuple[str, ...], server: list[Any]) -> None:

@@ -183,6 +183,10 @@ class UpstreamLink(declare.Base, table=True):
 
 for _names in (("agent_id", "status"), ("status",), ("model",)):
     declare.listed(declare.table(Run), *_names)
-for _names in (("agent_id", "created_at"), ("created_at",), ("settled_at",), ("cost_micros",), ("duration_ms",)):
-    declare.ordered(declare.table(Run), *_names)
-declare.ordered_by(declare.table(Run), "tokens", "input_tokens + output_tokens")
+for _name in ("accepted_at", "settled_at", "cost_micros", "duration_ms"):
+    declare.ordered(declare.table(Run), _name)
+#: When the upstream created it, or when it was accepted where it never was.
+CREATED = "coalesce(created_at, accepted_at)"
+declare.ordered_by(declare.table(Run), "created", CREATED, "agent_id")
+declare.ordered_by(declare.table(Run), "created", CREATED)
+declare.ordered_by(declare.table(Run), "tokens", "(input_tokens + output_tokens)")

@@ -67,6 +67,12 @@ class House(declare.Base, table=True):
     upstream_ok_at: datetime | None = declare.at()
     worker_seen_at: datetime | None = declare.at()
     swept_at: datetime | None = declare.at()
+    #: A sweep that was cut: behind which run it goes on, when it began, how far back it came, and whether all that it
+    #: saw until then could be dealt with; null where none was cut.
+    sweep_cursor: str | None = declare.text()
+    sweep_began_at: datetime | None = declare.at()
+    sweep_reached_at: datetime | None = declare.at()
+    sweep_met: bool = declare.flag()
     #: What follows the end of a run, as the server was last told by its settings.
     notifies: bool = declare.flag()
     captures: bool = declare.flag()
@@ -92,3 +98,15 @@ class Backfill(declare.Base, table=True):
     taken: int = declare.integer(null=False, default=0)
     started_at: datetime = declare.at(null=False)
     finished_at: datetime | None = declare.at()
+
+
+class UnknownRun(declare.Base, table=True):
+    """A run upstream that is not ours and was queued when it was last seen: once it runs it may become ours."""
+
+    __tablename__ = "unknown_runs"
+    __table_args__ = (Index("ix_unknown_runs_ask_at", "ask_at"),)
+    upstream_id: str = Field(sa_type=Text, primary_key=True)
+    listed_at: datetime = declare.at(null=False)
+    #: When the upstream is asked about it next.
+    ask_at: datetime = declare.at(null=False)
+    missing_since: datetime | None = declare.at()

@@ -38,7 +38,7 @@ from storage.transitions.starting import (
     refuse,
     started,
 )
-from storage.transitions.sweeping import Seen, Swept, ask_alone, observe, swept
+from storage.transitions.sweeping import Seen, Swept, ask_alone, due_unknown, note_unknown, observe, swept
 from storage.transitions.webhooks import (
     Checked,
     Learned,
@@ -90,6 +90,7 @@ __all__ = [
     "create_key",
     "created",
     "demand_own",
+    "due_unknown",
     "give_up",
     "introduce",
     "introduce_ended",
@@ -100,6 +101,7 @@ __all__ = [
     "missing",
     "move_endpoint",
     "not_notified",
+    "note_unknown",
     "notified",
     "observe",
     "orphan",

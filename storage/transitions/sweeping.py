@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, and_
 
-from storage import house, jobs, links, runs, states
+from storage import house, jobs, links, runs, states, unknown
 from storage.tables import RUNS
 from storage.transitions import settling
 
@@ -74,16 +74,37 @@ def swept(
     *,
     whole: bool,
     stray_before: datetime,
+    cut: house.Cut | None = None,
+    error: str | None = None,
 ) -> None:
     """A pass is over and comes due again. Only one that saw the `whole` list proves that no stray is left.
 
-    After a day a stray is given up: it is queued upstream and will never be executed.
+    After a day a stray is given up: it is queued upstream and will never be executed. `cut` is where the next one goes
+    on; `error` says why this one could not see all that it should have.
     """
     jobs.hold(connection, claim)
+    house.leave_sweep(connection, cut)
     if whole:
         house.swept(connection, started)
     given_up = stray_before if whole else started - timedelta(days=1)
     # One that is still accepted is looked for by its own start job, which gives up by itself.
     over = and_(RUNS.c.stray_since < given_up, RUNS.c.status != states.ACCEPTED.value)
     runs.change(connection, over, {"stray_since": None})
-    jobs.again(connection, claim, due_at)
+    if error is None:
+        jobs.again(connection, claim, due_at)
+    else:
+        jobs.failed(connection, claim, due_at, error=error, now=started, counted=False)
+
+
+def note_unknown(connection: Connection, upstream_ids: Sequence[str], now: datetime, ask_at: datetime) -> None:
+    """These are queued and not ours: they are asked about until they run, and may become ours then."""
+    unknown.note(connection, upstream_ids, now, ask_at)
+
+
+def due_unknown(connection: Connection, now: datetime, limit: int) -> list[unknown.Unknown]:
+    """Those to be asked about now. What has become ours meanwhile is none of them any more."""
+    found = unknown.due(connection, now, limit)
+    ours = links.known(connection, [each.upstream_id for each in found])
+    if ours:
+        unknown.forget(connection, sorted(ours))
+    return [each for each in found if each.upstream_id not in ours]

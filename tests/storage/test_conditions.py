@@ -25,7 +25,7 @@ ROWS: list[dict[str, Any]] = [
         "model": None if number % 4 == 0 else f"m-{number % 2}",
         "submitted_by": "backend",
         "settled_by": None if number % 3 else list(states.Road)[number % 4].value,
-        "accepted_at": life.NOW,
+        "accepted_at": life.at(number - 3),
         "created_at": None if number % 7 == 0 else life.at(number),
         "settled_at": None if number % 3 else life.at(number * 10),
         "cost_micros": None if number % 6 == 0 else number * 1000,
@@ -44,7 +44,8 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "settled_by": lambda row: row["settled_by"],
     "agent": lambda row: row["agent_id"],
     "model": lambda row: row["model"],
-    "created": lambda row: row["created_at"],
+    "accepted": lambda row: row["accepted_at"],
+    "created": lambda row: row["created_at"] or row["accepted_at"],
     "settled": lambda row: row["settled_at"],
     "cost": lambda row: row["cost_micros"],
     "duration": lambda row: row["duration_ms"],
@@ -53,6 +54,7 @@ COLUMNS: dict[str, Callable[[dict[str, Any]], Any]] = {
     ),
 }
 SCALES: dict[str, Callable[[int], Any]] = {
+    "accepted": life.at,
     "created": life.at,
     "settled": lambda value: life.at(value * 10),
     "cost": lambda value: value * 1000,

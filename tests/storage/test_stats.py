@@ -135,11 +135,13 @@ async def test_days_are_those_of_creation_or_acceptance_newest_first(database: D
         assert [row.key for row in await rows(database, by)] == keys
 
 
-async def test_a_created_day_leaves_out_what_was_never_created(database: Database) -> None:
+async def test_what_was_never_created_counts_on_the_day_of_its_acceptance(database: Database) -> None:
     cancelled = await life.accepted(database)
     await database.write(transitions.request_cancel, cancelled.id, "key:backend", life.at(1))
     assert await counts(database, "status") == {"cancelled": 1}
-    assert await counts(database, "status", "created:2026-11-23") == {}
+    for question in ("created:2026-11-23", "created:>=2026-11-23", "accepted:2026-11-23", "created:>-7d"):
+        assert await counts(database, "status", question) == {"cancelled": 1}
+    assert await counts(database, "status", "created:2026-11-22") == {}
 
 
 async def test_the_values_of_a_tag_are_groups(database: Database) -> None:

@@ -144,39 +144,48 @@ ask(
     lambda r: r.status == "failed" and over(r.cost, 1e6) and under(r.duration, 3e5),
 )
 # Times.
-ask("created:2026-11-20", lambda r: r.created is not None and day(20) <= r.created < day(21))
-ask("created:2026-11-01..2026-11-20", lambda r: r.created is not None and day(1) <= r.created < day(21))
-ask("created:>2026-11-20", lambda r: r.created is not None and r.created >= day(21))
-ask("created:>=2026-11-20", lambda r: r.created is not None and r.created >= day(20))
-ask("created:<2026-11-01", lambda r: under(r.created, day(1)))
-ask("created:<=2026-11-01", lambda r: under(r.created, day(2)))
-ask("created:-7d", lambda r: r.created is not None and r.created >= NOW - 7 * DAY)
-ask("created:>-7d", lambda r: over(r.created, NOW - 7 * DAY))
-ask("created:<-30d", lambda r: under(r.created, NOW - 30 * DAY))
-ask("created:-14d..-7d", lambda r: within(r.created, NOW - 14 * DAY, NOW - 7 * DAY))
-ask("created:>2026-11-22T12:00:00Z", lambda r: over(r.created, NOW - DAY))
-ask("created:>2026-11-22T14:00:00+02:00", lambda r: over(r.created, NOW - DAY))
-ask("created:>-90m", lambda r: over(r.created, NOW - DAY / 16))
+ask("created:2026-11-20", lambda r: day(20) <= r.begun < day(21))
+ask("created:2026-11-01..2026-11-20", lambda r: day(1) <= r.begun < day(21))
+ask("created:>2026-11-20", lambda r: r.begun >= day(21))
+ask("created:>=2026-11-20", lambda r: r.begun >= day(20))
+ask("created:<2026-11-01", lambda r: under(r.begun, day(1)))
+ask("created:<=2026-11-01", lambda r: under(r.begun, day(2)))
+ask("created:-7d", lambda r: r.begun >= NOW - 7 * DAY)
+ask("created:>-7d", lambda r: over(r.begun, NOW - 7 * DAY))
+ask("created:<-30d", lambda r: under(r.begun, NOW - 30 * DAY))
+ask("created:-14d..-7d", lambda r: within(r.begun, NOW - 14 * DAY, NOW - 7 * DAY))
+ask("created:>2026-11-22T12:00:00Z", lambda r: over(r.begun, NOW - DAY))
+ask("created:>2026-11-22T14:00:00+02:00", lambda r: over(r.begun, NOW - DAY))
+ask("created:>-90m", lambda r: over(r.begun, NOW - DAY / 16))
 ask("-has:created", lambda r: r.created is None)
-ask("-created:>-7d", lambda r: not over(r.created, NOW - 7 * DAY))
+ask("accepted:2026-11-20", lambda r: day(20) <= r.accepted < day(21))
+ask("accepted:>-7d", lambda r: r.accepted > NOW - 7 * DAY)
+ask("accepted:<-30d", lambda r: r.accepted < NOW - 30 * DAY)
+ask("accepted:<2020-01-01", lambda r: False)
+ask("-accepted:>-7d", lambda r: r.accepted <= NOW - 7 * DAY)
+ask("accepted:-14d..-7d,>-1d", lambda r: not NOW - 7 * DAY < r.accepted <= NOW - DAY and r.accepted >= NOW - 14 * DAY)
+ask("accepted:>-14d status:refused", lambda r: r.status == "refused" and r.accepted > NOW - 14 * DAY)
+ask("accepted:>-14d -has:created", lambda r: r.created is None and r.accepted > NOW - 14 * DAY)
+ask("created:>-14d status:refused", lambda r: r.status == "refused" and r.begun > NOW - 14 * DAY)
+ask("-created:>-7d", lambda r: not over(r.begun, NOW - 7 * DAY))
 ask(
     "created:2026-11-20,2026-11-10",
-    lambda r: r.created is not None and r.created.date().day in (10, 20) and r.created >= day(1),
+    lambda r: r.begun.date().day in (10, 20) and r.begun >= day(1),
 )
 ask("settled:>-12h", lambda r: over(r.settled, NOW - DAY / 2))
 ask("settled:2026-11-01", lambda r: r.settled is not None and day(1) <= r.settled < day(2))
 ask("has:settled", lambda r: r.settled is not None)
 ask("-has:settled", lambda r: r.settled is None)
 ask(
-    "agent:agent_contracts created:>-7d", lambda r: r.agent == "agent_contracts" and over(r.created, NOW - 7 * DAY)
+    "agent:agent_contracts created:>-7d", lambda r: r.agent == "agent_contracts" and over(r.begun, NOW - 7 * DAY)
 )
 ask(
     "agent:agent_contracts status:failed created:-30d..-7d",
     lambda r: (
-        r.agent == "agent_contracts" and r.status == "failed" and within(r.created, NOW - 30 * DAY, NOW - 7 * DAY)
+        r.agent == "agent_contracts" and r.status == "failed" and within(r.begun, NOW - 30 * DAY, NOW - 7 * DAY)
     ),
 )
-ask("status:failed created:>-7d", lambda r: r.status == "failed" and over(r.created, NOW - 7 * DAY))
+ask("status:failed created:>-7d", lambda r: r.status == "failed" and over(r.begun, NOW - 7 * DAY))
 # Tags and tools.
 ask("tag.client:acme", lambda r: r.tags.get("client") == "acme")
 ask("tag.client:Acme", lambda r: r.tags.get("client") == "Acme")
@@ -257,7 +266,7 @@ ask(
 ask("tool:webfetch mortgage", lambda r: "webfetch" in r.tools and says(r, "mortgage"), "mortgage")
 ask("agent:agent_contracts the", lambda r: r.agent == "agent_contracts" and says(r, "the"), "the")
 ask("cost:>2 lien", lambda r: over(r.cost, 2e6) and says(r, "lien"), "lien")
-ask("created:>-7d lease*", lambda r: over(r.created, NOW - 7 * DAY) and says(r, "lease*"), "lease*")
+ask("created:>-7d lease*", lambda r: over(r.begun, NOW - 7 * DAY) and says(r, "lease*"), "lease*")
 ask("lease -tenant", lambda r: says(r, "lease") and not says(r, "tenant"), "lease")
 ask("-(lease OR tenant)", lambda r: not any_says(r, "lease", "tenant"))
 ask("(lease OR tenant) -has:steps", lambda r: any_says(r, "lease", "tenant") and not r.steps, "lease", "tenant")
@@ -287,7 +296,7 @@ ask(
     "((status:failed agent:agent_research) OR (status:cancelled agent:agent_intake)) created:>-60d",
     lambda r: (
         (r.status, r.agent) in (("failed", "agent_research"), ("cancelled", "agent_intake"))
-        and over(r.created, NOW - 60 * DAY)
+        and over(r.begun, NOW - 60 * DAY)
     ),
 )
 ask("settled_by:sweep OR -has:settled", lambda r: r.settled_by == "sweep" or r.settled is None)

@@ -63,6 +63,11 @@ class Record:
         return None if self.tokens_in is None or self.tokens_out is None else self.tokens_in + self.tokens_out
 
     @property
+    def begun(self) -> datetime:
+        """When it was created, or accepted where it never was."""
+        return self.created or self.accepted
+
+    @property
     def tools(self) -> set[str]:
         """The tools that were used."""
         return {step.tool for step in self.steps if step.tool is not None}

@@ -156,7 +156,7 @@ def begins(value: str | None, prefix: str) -> bool:
 
 _SORTED: dict[str, Callable[[Record], Any]] = {
     "accepted": lambda each: each.seq,
-    "created": lambda each: each.created,
+    "created": lambda each: each.begun,
     "settled": lambda each: each.settled,
     "cost": lambda each: each.cost,
     "duration": lambda each: each.duration,
@@ -195,9 +195,9 @@ _KEYS: dict[str, Callable[[Record], str | None]] = {
     "status": lambda each: each.status,
     "origin": lambda each: each.origin,
     "settled_by": lambda each: each.settled_by,
-    "day": lambda each: f"{each.created or each.accepted:%Y-%m-%d}",
-    "month": lambda each: f"{each.created or each.accepted:%Y-%m}",
-    "hour": lambda each: f"{each.created or each.accepted:%Y-%m-%dT%H:00Z}",
+    "day": lambda each: f"{each.begun:%Y-%m-%d}",
+    "month": lambda each: f"{each.begun:%Y-%m}",
+    "hour": lambda each: f"{each.begun:%Y-%m-%dT%H:00Z}",
     "tag.client": lambda each: each.tags.get("client") or None,
 }
 GROUPINGS = list(_KEYS)

@@ -25,7 +25,8 @@ WINDOWED = (
     "agent:a", "agent:a,b", "agent:a,b status:failed", "status:failed,lost", "-status:completed",
     "model:m,n", "model:m*",
     "submitted_by:x", "tag.client:acme", "has:tag.client", "tool:webfetch", "word", '"two words"', "-word",
-    "has:failure_reason", "status:failed OR tool:search", "agent:a created:>-7d",
+    "has:failure_reason", "status:failed OR tool:search", "agent:a created:>-7d", "accepted:>-7d",
+    "accepted:<-30d", "status:failed accepted:2026-11-10..2026-11-12",
 )  # fmt: skip
 #: What is gathered along an index of its own and sorted, or sought along that of the order.
 OTHERS = (
@@ -91,7 +92,7 @@ def test_no_order_of_a_measure_scans_all_runs(question: str, sort: str, asked: M
 
 def _index(sort: str) -> str:
     column = lists.SORTS[sort]
-    return "ix_runs_tokens" if sort == "tokens" else f"ix_runs_{column.name}"
+    return f"ix_runs_{sort}" if sort in ("created", "tokens") else f"ix_runs_{column.name}"
 
 
 @pytest.mark.parametrize(
@@ -103,7 +104,8 @@ def _index(sort: str) -> str:
         ("", "-cost", "ix_runs_cost_micros_seq"),
         ("", "-tokens", "ix_runs_tokens_seq"),
         ("cost:>2.99", "-cost", "ix_runs_cost_micros_seq"),
-        ("agent:agent_rare", "-created", "ix_runs_agent_id_created_at_seq"),
+        ("agent:agent_rare", "-created", "ix_runs_agent_id_created_seq"),
+        ("created:>-1d", "-created", "ix_runs_created_seq"),
         ("zyzzyva", "-accepted", "ix_passage_words_words"),
         ("the", "-accepted", "pk_passage_words"),
     ],
