@@ -37,7 +37,7 @@ class Timing:
     #: A run that the upstream does not know for so long is lost; lost ones are asked about this often.
     lost: float = 86400.0
     ask_lost: float = 3600.0
-    #: How long the upstream must keep saying no to exec before the run is refused.
+    #: How long the upstream must keep saying no to exec, or not know a run to adopt, before the run is refused.
     refuse: float = 600.0
     #: How far the upstream's clock may be behind ours.
     clock_skew: float = 600.0

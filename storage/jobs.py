@@ -309,6 +309,11 @@ def _release(connection: Connection, claim: Claim, changes: dict[str, Any]) -> N
         raise errors.Fenced(f"{claim.kind} of run {claim.run_id or '-'} was claimed by another worker")
 
 
+def withdraw(connection: Connection, kind: states.Kind, run_id: str) -> None:
+    """Nobody wants this done any more. Who holds its lease writes nothing from here on."""
+    connection.execute(delete(JOBS).where(JOBS.c.kind == kind.value, JOBS.c.run_id == run_id))
+
+
 def give_back(connection: Connection, claims: Sequence[Claim], now: datetime) -> None:
     """Frees what is still ours to be due now: for a worker that stops before it is done."""
     freed = {"lease_until": None, "lease_owner": None, "due_at": now}

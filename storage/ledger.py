@@ -52,6 +52,7 @@ class Kind(StrEnum):
     WEBHOOK_ROTATED = "webhook.rotated"
     STORE_RESTORED = "store.restored"
     RUN_IMPORTED = "run.imported"
+    RUN_REOPENED = "run.reopened"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from storage import dialect
 from storage.tables import NOTIFICATIONS
@@ -48,6 +48,11 @@ def find(connection: Connection, run_id: str) -> Notification | None:
     """The notification of a run; None while none was prepared."""
     row = connection.execute(_BY_RUN, {"run_id": run_id}).first()
     return None if row is None else Notification(*row)
+
+
+def forget(connection: Connection, run_id: str) -> None:
+    """The end that was told is none any more: the next one has a notification of its own."""
+    connection.execute(delete(NOTIFICATIONS).where(NOTIFICATIONS.c.run_id == run_id))
 
 
 def delivered(connection: Connection, run_id: str, attempt: Attempt) -> None:

@@ -103,6 +103,12 @@ class Run:
             return None
         return states.Execution.EXACTLY_ONCE if self.instructions is None else states.Execution.AT_MOST_ONCE
 
+    @property
+    def may_reopen(self) -> bool:
+        """Whether it is an adoption that was refused: the one end that is not for ever. What was pruned stays so."""
+        was_refused = self.status is states.REOPENED[0] and self.origin is states.Origin.ADOPTED
+        return was_refused and self.pruned_at is None
+
     def is_named(self, either_id: str) -> bool:
         """Whether the id is this run's, ours or the upstream's; that of an orphan of it is not."""
         return either_id in (self.id, self.upstream_id)

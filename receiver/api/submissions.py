@@ -116,9 +116,9 @@ async def _wait(call: Submit, run: runs.Run, seconds: int) -> None:
 
 
 async def watch_run(call: Watch) -> endpoint.Answer:
-    """Takes care of a run that was created elsewhere; a known id answers its record."""
+    """Takes care of a run that was created elsewhere; a known id answers its record, a refused one is tried again."""
     known = await call.database.read(runs.find, call.body.run_id)
-    if known is not None:
+    if known is not None and not known.may_reopen:
         return await _answer(call, naming.itself(known, call.body.run_id), 200)
     run, is_new = await call.database.write(transitions.adopt, _adopted(call))
     return await _answer(call, naming.itself(run, call.body.run_id), 202 if is_new else 200)
@@ -132,6 +132,7 @@ def _adopted(call: Watch) -> transitions.Adopted:
         road=states.Road.REQUEST,
         at=call.now,
         expected_by=_expected_by(call),
+        actor=call.caller.actor,
     )
 
 

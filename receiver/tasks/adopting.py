@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from receiver import errors
+from receiver import backoff, errors
 from receiver.tasks import failing, settling, watching
 from receiver.tasks.context import Context
 from receiver.upstream import client, payloads
@@ -39,9 +39,9 @@ async def _introduce(context: Context, claim: jobs.Claim, run: runs.Run, upstrea
     except (errors.TooLarge, errors.TooDeep) as failure:
         return await _introduce_from_status(context, claim, run, upstream_id, failure)
     except errors.Answered as failure:
-        if failure.status not in GONE or not await failing.list_answers(context):
+        if failure.status not in GONE:
             raise
-        await context.database.write(transitions.refuse, claim, failure.message, context.clock())
+        await _missing(context, claim, run, upstream_id, failure)
         return False
     shown = _shown(run, fetched.details)
     if fetched.details.status not in states.TERMINAL:
@@ -49,6 +49,43 @@ async def _introduce(context: Context, claim: jobs.Claim, run: runs.Run, upstrea
         return True
     await _introduce_ended(context, claim, run, shown, fetched)
     return False
+
+
+async def _missing(
+    context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str, failure: errors.Answered
+) -> None:
+    """The upstream does not know it, while it answers others. Only after a while of that is it refused.
+
+    Never as long as the list shows it: then it is the details that fail.
+    """
+    trouble = await failing.trouble_with_list(context)
+    if trouble is not None:
+        raise trouble
+    is_over = failing.is_refused_for_good(context, claim) and not await _is_listed(context, run, upstream_id)
+    now = context.clock()
+    if is_over:
+        await context.database.write(transitions.refuse, claim, failure.message, now)
+        return
+    due_at = now + backoff.after_failure(context.timing, claim.failures)
+    await context.database.write(jobs.failed, claim, due_at, error=str(failure), now=now, refused=True)
+
+
+async def _is_listed(context: Context, run: runs.Run, upstream_id: str) -> bool:
+    """Whether the list knows the run, at whatever depth: what stands behind it can be asked for then.
+
+    Where that is not turned away, a list that takes no notice of a cursor it does not know shows what is newest. One
+    that shows nothing has the run at its end, or does not know it either: then it counts how we came to know it.
+    """
+    try:
+        behind = (await context.upstream.list(limit=1, cursor=upstream_id)).runs
+    except errors.Answered as failure:
+        if failure.status not in (400, 404, 410, 422):
+            raise
+        return False
+    if not behind:
+        return run.submitted_by in (states.Submitter.SWEEP, states.Submitter.BACKFILL)
+    newest = (await context.upstream.list(limit=1)).runs
+    return [each.id for each in newest] != [each.id for each in behind]
 
 
 async def _introduce_ended(

@@ -124,7 +124,10 @@ def _is_asked_for(listed: payloads.Listed, walk: backfills.Walk) -> bool:
 
 def _adopted(listed: payloads.Listed, now: datetime) -> transitions.Adopted:
     """Nothing is expected of it: it has ended."""
-    return transitions.Adopted(ids.new(now), listed.id, states.Submitter.BACKFILL, states.Road.SWEEP, now, None)
+    by = states.Submitter.BACKFILL
+    return transitions.Adopted(
+        ids.new(now), listed.id, by, states.Road.SWEEP, now, None, actor=adopting.ACTORS[by]
+    )
 
 
 async def fetch(context: Context, owner: str, places: int) -> bool:

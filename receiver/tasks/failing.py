@@ -17,6 +17,8 @@ HOUSE_WIDE = frozenset({401, 402, 429})
 SPENT = "the rate limit is spent"
 #: Who says it, where a submission is ended by us.
 OURSELVES = "runledger"
+#: How often the upstream must say no to one run, over the time that `Timing.refuse` names.
+TIMES = 3
 #: What a single bad request gets. It means a refusal only while the list route answers.
 REFUSALS = frozenset({400, 404, 413, 422})
 
@@ -38,6 +40,13 @@ async def back_off(context: Context, claim: jobs.Claim, failure: errors.Upstream
     due_at = now + backoff.after_failure(context.timing, claim.failures)
     due_at = max(due_at, now + timedelta(seconds=_retry_after(failure)))
     await context.database.write(jobs.failed, claim, due_at, error=str(failure), now=now)
+
+
+def is_refused_for_good(context: Context, claim: jobs.Claim) -> bool:
+    """Whether a no that just came is the last of enough of them, over long enough."""
+    wait = timedelta(seconds=context.timing.refuse)
+    long_enough = claim.refused_since is not None and context.clock() - claim.refused_since >= wait
+    return claim.refusals + 1 >= TIMES and long_enough
 
 
 async def not_ours(

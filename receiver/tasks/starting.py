@@ -10,9 +10,6 @@ from receiver.tasks.context import Context
 from receiver.upstream import payloads
 from storage import jobs, runs, states, transitions
 
-#: How often the upstream must say no to exec, over the time that `Timing.refuse` names.
-REFUSALS = 3
-
 
 async def start(context: Context, claim: jobs.Claim) -> None:
     """Creates the run upstream, commits its id, executes it under that id."""
@@ -150,9 +147,8 @@ async def _refused(context: Context, claim: jobs.Claim, failure: errors.Answered
     if trouble is not None:
         raise trouble
     now, wait = context.clock(), timedelta(seconds=context.timing.refuse)
-    long_enough = claim.refused_since is not None and now - claim.refused_since >= wait
-    if claim.refusals + 1 >= REFUSALS and long_enough:
+    if failing.is_refused_for_good(context, claim):
         await context.database.write(transitions.refuse, claim, failure.message, now)
     else:
-        due_at = now + wait / (REFUSALS - 1)
+        due_at = now + wait / (failing.TIMES - 1)
         await context.database.write(jobs.failed, claim, due_at, error=str(failure), now=now, refused=True)

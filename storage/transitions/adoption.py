@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, and_
 
-from storage import deliveries, jobs, ledger, links, merkle, runs, search, states
+from storage import deliveries, jobs, ledger, links, merkle, notifications, rollups, runs, search, states
 from storage.tables import RUNS
 from storage.transitions import settling
 
@@ -17,7 +17,7 @@ from storage.transitions import settling
 class Adopted:
     """The wish to take care of a run that exists upstream. `id` is ours, minted before the door.
 
-    `expected_by` is None for one that has ended.
+    `expected_by` is None for one that has ended. `actor` is who has a refused one opened again.
     """
 
     id: str
@@ -26,6 +26,7 @@ class Adopted:
     road: states.Road
     at: datetime
     expected_by: datetime | None
+    actor: str = "worker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +45,56 @@ class Acquaintance:
 def adopt(connection: Connection, adopted: Adopted) -> tuple[runs.Run, bool]:
     """Commits the run as accepted under its upstream id, with the job that makes its acquaintance.
 
-    A known id answers its record. The second value says whether it is new.
+    A known id answers its record; one whose adoption was refused is open again. The second value says whether there
+    is something to be found out, since it is new or open again.
     """
     link = links.insert(connection, links.Link(adopted.upstream_id, adopted.id, states.Role.RUN), adopted.at)
     is_new = link.run_id == adopted.id
     if is_new and runs.insert(connection, _row(adopted)) is not None:
         jobs.wish(connection, [jobs.Wish(states.Kind.ADOPT, adopted.id, adopted.at, adopted.road)])
         deliveries.claim_unlinked(connection, adopted.upstream_id, adopted.id)
-    run = runs.find(connection, link.run_id)
+    run = runs.hold(connection, link.run_id)
     assert run is not None, "a link names a run that is there"
+    if link.role is states.Role.RUN and run.may_reopen:
+        return _reopen(connection, run, adopted), True
     return run, is_new
+
+
+def _reopen(connection: Connection, run: runs.Run, adopted: Adopted) -> runs.Run:
+    """A refused adoption is accepted again, as though it had not ended: see states.REOPENED.
+
+    Its end is counted no more, and what the backend was told of it makes room for what it is told of the next one.
+    """
+    before = rollups.look(connection, run.id)
+    search.touch(connection, run.seq, adopted.at)
+    which = and_(RUNS.c.id == run.id, RUNS.c.status == states.REOPENED[0].value)
+    runs.change(connection, which, {"status": states.REOPENED[1].value, "expected_by": adopted.expected_by} | _NO_END)
+    for kind in (states.Kind.NOTIFY, states.Kind.CAPTURE):
+        jobs.withdraw(connection, kind, run.id)
+    notifications.forget(connection, run.id)
+    jobs.wish(connection, [jobs.Wish(states.Kind.ADOPT, run.id, adopted.at, adopted.road)])
+    facts: dict[str, ledger.Fact | None] = {"upstreamId": run.upstream_id, "road": adopted.road.value}
+    entry = ledger.Entry(ledger.Kind.RUN_REOPENED, adopted.at, run.id, adopted.actor, facts)
+    ledger.append(connection, [entry])
+    rollups.recount(connection, run.id, before)
+    found = runs.find(connection, run.id)
+    assert found is not None
+    return found
+
+
+#: What an end has left in the row.
+_NO_END = dict.fromkeys(
+    (
+        "settled_at",
+        "settled_by",
+        "failure_reason",
+        "failure_source",
+        "missing_since",
+        "refresh_requested_at",
+        "captured_at",
+        "capture_note",
+    )
+)
 
 
 def take_back(connection: Connection, run_id: str, upstream_id: str, at: datetime) -> runs.Run | None:

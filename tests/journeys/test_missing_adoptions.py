@@ -1,0 +1,115 @@
+"""Runs to be adopted that the upstream says it does not have."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import httpx2 as httpx
+import pytest
+
+from receiver import tasks
+from storage import ids, jobs, runs, states, transitions
+from storage.database import Database
+from tests import life
+from tests.journeys import story, upstreams
+from tests.journeys.judging import judge
+from tests.patience import until
+
+RUN = "run_1"
+ENDED = {"id": RUN, "status": "completed", "result": {"output": "Void."}, "usage": {"summary": {"costMicros": 5}}}
+
+
+class Upstream:
+    """It has another run in its list. `listed`: whether it shows ours; `known`: whether it has its details."""
+
+    def __init__(self, *, listed: bool = False, known: bool = False) -> None:
+        self.listed, self.known = listed, known
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/details"):
+            return httpx.Response(200, json=ENDED) if self.known else httpx.Response(404, json={"error": "no"})
+        if request.url.params.get("cursor") == RUN and not self.listed:
+            return httpx.Response(400, json={"error": "Invalid cursor"})
+        shown = "run_older" if request.url.params.get("cursor") == RUN else "run_newer"
+        return httpx.Response(200, json={"runs": [{"id": shown, "status": "completed"}], "hasMore": False})
+
+
+async def adopt(database: Database, at: datetime = life.NOW) -> runs.Run:
+    wish = transitions.Adopted(ids.new(at), RUN, "backend", states.Road.REQUEST, at, life.at(3600))
+    return (await database.write(transitions.adopt, wish))[0]
+
+
+async def tried(database: Database, upstream: Upstream, run: runs.Run, *seconds: float) -> states.Status:
+    """What it is after its job was carried out at these moments."""
+    for second in seconds:
+        async with upstreams.answering(database, upstream.answer, now=lambda at=second: life.at(at)) as context:  # type: ignore[misc]
+            await tasks.run(context, await life.claimed(database, states.Kind.ADOPT, run.id, life.at(second)))
+    return (await life.found(database, run.id)).status
+
+
+@pytest.mark.anyio
+async def test_it_is_refused_after_three_tries_over_ten_minutes(database: Database) -> None:
+    run, upstream = await adopt(database), Upstream()
+    assert await tried(database, upstream, run, 0, 10, 590) is states.ACCEPTED
+    listed, _ = await database.read(jobs.page, jobs.Query(run_id=run.id), life.at(590))
+    assert "404" in (listed[0].last_error or "")
+    assert await tried(database, upstream, run, 700) is states.REFUSED
+
+
+@pytest.mark.anyio
+async def test_long_silence_between_two_tries_is_no_refusal(database: Database) -> None:
+    run, upstream = await adopt(database), Upstream()
+    assert await tried(database, upstream, run, 0, 700) is states.ACCEPTED
+
+
+@pytest.mark.anyio
+async def test_it_is_never_refused_while_the_list_shows_it(database: Database) -> None:
+    run, upstream = await adopt(database), Upstream(listed=True)
+    assert await tried(database, upstream, run, 0, 10, 700, 9000, 90_000) is states.ACCEPTED
+    upstream.known = True
+    assert await tried(database, upstream, run, 100_000) is states.COMPLETED
+
+
+@pytest.mark.anyio
+async def test_to_watch_it_again_has_it_looked_for_again(database: Database) -> None:
+    run, upstream = await adopt(database), Upstream()
+    await tried(database, upstream, run, 0, 10, 700)
+    upstream.known = True
+    opened = await adopt(database, life.at(800))
+    assert (opened.id, opened.status) == (run.id, states.ACCEPTED)
+    assert await tried(database, upstream, run, 800) is states.COMPLETED
+    assert (await life.found(database, run.id)).output == "Void."
+
+
+@pytest.mark.anyio
+async def test_a_refresh_makes_no_record_of_a_refused_run_with_an_output(database: Database) -> None:
+    run, upstream = await adopt(database), Upstream()
+    await tried(database, upstream, run, 0, 10, 700)
+    upstream.known = True
+    await database.write(transitions.request_refresh, run.id, life.at(800))
+    async with upstreams.answering(database, upstream.answer, now=lambda: life.at(800)) as context:
+        await tasks.run(context, await life.claimed(database, states.Kind.SETTLE, run.id, life.at(800)))
+    kept = await life.found(database, run.id)
+    assert (kept.status, kept.output, kept.refresh_requested_at) == (states.REFUSED, None, None)
+    assert (await life.told(database, run.id))[-1] == "run.conflict"
+
+
+def test_one_404_among_good_answers_changes_nothing(house: story.House, nonce: str) -> None:
+    upstream_id = house.elsewhere(nonce)
+    house.execute(upstream_id)
+    house.script({"route": "details", "prompt": nonce, "times": 2, "action": "status:404"})
+    house.adopt(upstream_id)
+    judge(house, nonce)
+
+
+def test_a_storm_of_404s_neither_refuses_nor_pauses(house: story.House, nonce: str) -> None:
+    upstream_id = house.elsewhere(nonce)
+    house.execute(upstream_id)
+    house.sandbox.faults(not_found=[nonce])
+    run = house.adopt(upstream_id)
+    waiting = "SELECT 1 FROM jobs WHERE run_id = ? AND kind = 'adopt' AND refusals >= 5"
+    until(lambda: house.server.rows(waiting, run["id"]))
+    assert house.run(run)["status"] == "accepted"
+    house.judge_calm()
+    house.sandbox.faults(not_found=[])
+    judge(house, nonce)

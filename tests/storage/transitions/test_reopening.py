@@ -1,0 +1,87 @@
+"""A refused adoption that is open again: the one way out of an end."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+
+from storage import house, ids, notifications, rollups, runs, states, transitions
+from storage.database import Database
+from storage.states import Kind, Road
+from tests import life
+from tests.storage import ledgers
+
+pytestmark = pytest.mark.anyio
+
+
+def wish(at: datetime = life.NOW) -> transitions.Adopted:
+    return transitions.Adopted(ids.new(at), "run_1", "backend", Road.REQUEST, at, life.at(3600), "key:backend")
+
+
+async def refused(database: Database) -> runs.Run:
+    """An adoption that was refused, of which the backend is to be told."""
+    await database.write(house.follow, house.Follows(notifies=True, captures=True))
+    run, _ = await database.write(transitions.adopt, wish())
+    claim = await life.claimed(database, Kind.ADOPT, run.id)
+    await database.write(transitions.refuse, claim, "Run not found", life.at(1))
+    notify = await life.claimed(database, Kind.NOTIFY, run.id, life.at(1))
+    await database.write(
+        transitions.prepare, notify, notifications.Notification(run.id, "msg_1", b"{}", life.at(1))
+    )
+    return await life.found(database, run.id)
+
+
+async def test_it_is_accepted_as_though_it_had_not_ended(database: Database) -> None:
+    run = await refused(database)
+    opened, is_new = await database.write(transitions.adopt, wish(life.at(60)))
+    assert (opened.id, is_new, opened.status) == (run.id, True, states.ACCEPTED)
+    assert (opened.settled_at, opened.settled_by, opened.failure_reason, opened.failure_source) == (None,) * 4
+    assert await life.open_jobs(database, run.id) == ["adopt"]
+    assert await database.read(notifications.find, run.id) is None
+
+
+async def test_the_ledger_tells_who_opened_it(database: Database) -> None:
+    run = await refused(database)
+    await database.write(transitions.adopt, wish(life.at(60)))
+    entry = await ledgers.last(database, run.id)
+    facts = {"upstreamId": "run_1", "road": "request"}
+    assert (entry.kind, entry.actor, entry.facts) == ("run.reopened", "key:backend", facts)
+
+
+async def test_its_end_is_counted_no_more_and_the_next_one_is(database: Database) -> None:
+    run = await refused(database)
+    await database.write(transitions.adopt, wish(life.at(60)))
+    assert (await database.read(rollups.verify)).rows == 0
+    claim = await life.claimed(database, Kind.ADOPT, run.id, life.at(60))
+    shown = transitions.Acquaintance("agent_7", "Check.", None, None, life.at(-9), life.at(-8), "key:backend")
+    await database.write(transitions.introduce_ended, claim, shown, life.result(), life.at(61), None)
+    assert not (await database.read(rollups.verify)).differences
+    ended = await life.found(database, run.id)
+    assert (ended.status, ended.output) == (states.COMPLETED, "The lease is void.")
+    assert await life.open_jobs(database, run.id) == ["capture", "notify"]
+
+
+async def test_to_open_it_twice_is_to_open_it_once(database: Database) -> None:
+    run = await refused(database)
+    for second in (60, 61):
+        await database.write(transitions.adopt, wish(life.at(second)))
+    assert (await life.told(database, run.id)).count("run.reopened") == 1
+
+
+async def test_a_refused_submission_stays_refused(database: Database) -> None:
+    run = await life.queued(database, "run_1")
+    claim = await life.claimed(database, Kind.START, run.id, life.at(120))
+    await database.write(transitions.refuse, claim, "422 no", life.at(121))
+    held, is_new = await database.write(transitions.adopt, wish(life.at(200)))
+    assert (held.status, is_new) == (states.REFUSED, False)
+
+
+@pytest.mark.parametrize("status", sorted(states.REPORTED))
+async def test_no_other_end_is_left(database: Database, status: states.Status) -> None:
+    run, _ = await database.write(transitions.adopt, wish())
+    claim = await life.claimed(database, Kind.ADOPT, run.id)
+    shown = transitions.Acquaintance(None, None, None, None, None, None, "key:backend")
+    await database.write(transitions.introduce_ended, claim, shown, life.result(status), life.at(1), None)
+    held, is_new = await database.write(transitions.adopt, wish(life.at(200)))
+    assert (held.status, is_new) == (status, False)
