@@ -344,7 +344,7 @@ class IsOrphan(Conflict):
 
     def __init__(self, upstream_id: str, run_id: str) -> None:
         super().__init__(
-            f"the upstream run {upstream_id} is an orphan of run {run_id}: a lost answer left it behind, and it is "
-            f"cancelled upstream without being asked for; name {run_id} if you mean the run that was submitted"
+            f"the upstream run {upstream_id} is an orphan of run {run_id}: a lost answer left it behind, and it "
+            f"is cancelled upstream by itself; name {run_id} if you mean the run that was submitted"
         )
         self.run_id = run_id

@@ -6,13 +6,68 @@ database, what two of them took up at once counts once.
 
 from __future__ import annotations
 
+import time
+
 from receiver import rounds, telemetry
-from storage import database, search
+from storage import database, errors, search
 
 #: Passages that are indexed in one transaction, roughly: others want to write as well.
 GROUP = 400
+#: Seconds after which a run that cannot be indexed is tried again, the first time and at most.
+FIRST, MOST = 10.0, 3600.0
 #: Seconds between two rounds, in which runs gather.
 PACE = 0.2
+
+
+class Indexer:
+    """One per server. A run that cannot be indexed is passed over for a while, longer each time it fails."""
+
+    def __init__(self, store: database.Database, told: telemetry.Telemetry) -> None:
+        self._store = store
+        self._told = told
+        self._failures: dict[int, int] = {}
+        self._due: dict[int, float] = {}
+
+    async def catch_up(self) -> None:
+        """Indexes all that waits, unless somebody else does."""
+        while True:
+            now = time.monotonic()
+            passed = frozenset(seq for seq, due in self._due.items() if due > now)
+            found: list[int] = []
+            failure = await rounds.outcome(self._index(GROUP, passed, found))
+            if isinstance(failure, errors.Unavailable):
+                raise failure
+            if failure is not None:
+                await self._singly(passed)
+            elif not found:
+                return
+
+    async def _index(self, limit: int, passed: frozenset[int], found: list[int]) -> None:
+        """Indexes a batch; adds the runs that were to `found`."""
+        batch = await self._store.read(search.waiting, limit, passed=passed)
+        count = await self._store.write(search.index, batch) if batch else 0
+        if count:
+            found += [each.run_seq for each in batch]
+            for each in batch:
+                self._failures.pop(each.run_seq, None)
+                self._due.pop(each.run_seq, None)
+
+    async def _singly(self, passed: frozenset[int]) -> None:
+        """Indexes one run after the other, the newest first, up to that which cannot be."""
+        while (run := await self._store.read(search.newest, passed)) is not None:
+            found: list[int] = []
+            failure = await rounds.outcome(self._index(1, passed, found))
+            if isinstance(failure, errors.Unavailable):
+                raise failure
+            if failure is not None:
+                self._pass_over(run.seq, run.id, failure)
+            if not found:
+                return
+
+    def _pass_over(self, seq: int, run_id: str, failure: Exception) -> None:
+        count = self._failures[seq] = self._failures.get(seq, 0) + 1
+        self._due[seq] = time.monotonic() + min(MOST, FIRST * 2.0 ** min(count - 1, 20))
+        self._told.log.error("run_not_indexed", run_id=run_id, error=rounds.reason(failure), failures=count)
 
 
 async def run(store: database.Database, told: telemetry.Telemetry, poll: float) -> None:
@@ -21,11 +76,4 @@ async def run(store: database.Database, told: telemetry.Telemetry, poll: float) 
     def waits(reason: str) -> None:
         told.log.warning("indexer_waits", reason=reason)
 
-    await rounds.run(store, lambda: catch_up(store), waits, pace=PACE, poll=poll)
-
-
-async def catch_up(store: database.Database) -> None:
-    """Indexes all that waits, unless somebody else does."""
-    while batch := await store.read(search.waiting, GROUP):
-        if not await store.write(search.index, batch):
-            return
+    await rounds.run(store, Indexer(store, told).catch_up, waits, pace=PACE, poll=poll)

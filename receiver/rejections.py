@@ -11,6 +11,9 @@ from collections import Counter, deque
 from collections.abc import Callable
 from datetime import datetime
 
+import structlog
+
+from receiver import rounds
 from storage import database, deliveries, errors, transitions
 
 #: Requests that wait to be flushed, and rows that are kept of one cause in an hour.
@@ -57,11 +60,25 @@ class Ring:
             return
 
     async def _write_rows(self, rows: list[deliveries.Rejected]) -> None:
-        try:
-            await self._store.write(transitions.reject, rows)
-        except errors.Unavailable:
+        failure = await rounds.outcome(self._store.write(transitions.reject, rows))
+        if isinstance(failure, errors.Unavailable):
             self._waiting.extendleft(reversed(rows))
-            raise
+            raise failure
+        if failure is not None:
+            await self._write_singly(rows, failure)
+
+    async def _write_singly(self, rows: list[deliveries.Rejected], failure: Exception) -> None:
+        """One of them cannot be stored: it was counted and goes, the others are kept."""
+        if len(rows) == 1:
+            log = structlog.get_logger("runledger")
+            log.error("rejection_not_kept", cause=rows[0].reason, error=rounds.reason(failure))
+            return
+        for at, row in enumerate(rows):
+            try:
+                await self._write_rows([row])
+            except errors.Unavailable:
+                self._waiting.extend(rows[at + 1 :])
+                raise
 
     async def _write_counts(self, hour: datetime) -> None:
         """Adds the counts to their hour; a new hour begins with room for rows again."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from receiver import backoff, clock, errors, tasks
+from receiver import backoff, clock, errors, rounds, tasks
 from storage import errors as storage_errors
 from storage import jobs, states, transitions
 
@@ -64,11 +64,13 @@ class Worker:
         """Claims what is due and fits, or waits for a reason to look again."""
         wake = self._context.database.next_commit()
         self._freed.clear()
-        try:
-            wait = await self._look(group)
-        except storage_errors.Unavailable as trouble:
+        waits: list[float] = []
+        trouble = await rounds.outcome(self._look(group, waits))
+        if trouble is not None:
+            # A row that cannot be read ends this look, not the worker.
             await self._pass_over(trouble)
             return
+        wait = waits[0]
         if wait > 0:
             freed = asyncio.ensure_future(self._freed.wait())
             reasons: list[asyncio.Future[Any]] = [wake, freed]
@@ -76,8 +78,8 @@ class Worker:
             freed.cancel()
             await asyncio.sleep(PACE)
 
-    async def _look(self, group: asyncio.TaskGroup) -> float:
-        """Takes on due jobs; answers the seconds to wait before the next look.
+    async def _look(self, group: asyncio.TaskGroup, waits: list[float]) -> None:
+        """Takes on due jobs; adds the seconds to wait before the next look to `waits`.
 
         What asks the backend, and what reads streams, have places of their own: neither stands in the way of
         exec and settle, however slowly they are answered. The backend's do not obey the upstream's pause. Nor do
@@ -96,7 +98,7 @@ class Worker:
         unhurried = await self._fill(group, states.UNHURRIED_LANE, 1 if is_well else 0, unhurried_at)
         backend = await self._fill(group, states.BACKEND_LANE, half, seen.backend_due_at)
         stream = await self._fill(group, states.STREAM_LANE, half if is_well else 0, stream_at)
-        return min(upstream, unhurried, backend, stream)
+        waits.append(min(upstream, unhurried, backend, stream))
 
     async def _fill(
         self, group: asyncio.TaskGroup, lane: Sequence[int], places: int, due_at: datetime | None
@@ -127,7 +129,7 @@ class Worker:
 
     async def _work(self, claim: jobs.Claim) -> None:
         """Carries a claim out. What it raises is written to its job, or was another worker's business."""
-        failure = await _outcome(self._carry_out(claim))
+        failure = await rounds.outcome(self._carry_out(claim))
         if failure is None:
             return
         self._tell(claim, failure)
@@ -152,7 +154,7 @@ class Worker:
     async def _release(self, claim: jobs.Claim, failure: Exception) -> None:
         """Frees the job to come due again. Tries on while the database is away: a lease lasts long."""
         for attempt in itertools.count(1):
-            trouble = await _outcome(self._free(claim, failure))
+            trouble = await rounds.outcome(self._free(claim, failure))
             if trouble is None or isinstance(trouble, storage_errors.Fenced):
                 return
             if isinstance(trouble, storage_errors.Unavailable):
@@ -178,8 +180,11 @@ class Worker:
         await self._context.database.write(jobs.failed, claim, due_at, error=error, now=now)
 
     async def _pass_over(self, trouble: Exception, attempt: int = 1) -> None:
-        """Waits a moment, since the database is away."""
-        self._context.telemetry.log.warning("database_away", reason=str(trouble))
+        """Waits a moment, since the database is away, or something in it cannot be read."""
+        if isinstance(trouble, storage_errors.Unavailable):
+            self._context.telemetry.log.warning("database_away", reason=str(trouble))
+        else:
+            self._context.telemetry.log.error("worker_look_broke", exc_info=trouble)
         await asyncio.sleep(backoff.delay(attempt, 0.2, 5.0).total_seconds())
 
     async def _beat(self) -> None:
@@ -219,12 +224,3 @@ class Worker:
 def _after(due_at: datetime | None, pause: datetime | None) -> datetime | None:
     """When what is due may be done at the earliest."""
     return due_at if due_at is None or pause is None else max(due_at, pause)
-
-
-async def _outcome(work: Awaitable[None]) -> Exception | None:
-    """The boundary of a task: whatever it raises is a value from here on, None where all went well."""
-    try:
-        await work
-    except Exception as failure:  # noqa: BLE001 - handed on whole, as a value
-        return failure
-    return None

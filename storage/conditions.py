@@ -77,7 +77,7 @@ def is_in_order(wanted: filters.Expression) -> bool:
 
 
 def acceptance(wanted: filters.Expression) -> ColumnElement[bool] | None:
-    """What is asked of the time of acceptance, which is the order of keys but for imported runs; None for nothing."""
+    """What is asked of the time of acceptance, the order of keys but for imported runs; None for nothing."""
     parts = wanted.parts if isinstance(wanted, filters.All) else (wanted,)
     asked = [part for part in parts if isinstance(part, filters.Within) and part.name == "accepted"]
     if not asked:

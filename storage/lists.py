@@ -186,7 +186,9 @@ def count(connection: Connection, wanted: filters.Expression) -> Count:
     """How many runs are wanted, exactly up to a bound."""
     bound, counted = (COUNTED_BY_WORDS if conditions.says(wanted) else COUNTED), 0
     is_elsewhere = conditions.is_elsewhere(wanted)
-    windows: Iterator[search.Window | None] = _windows(connection, wanted, True, None) if is_elsewhere else iter([None])
+    windows: Iterator[search.Window | None] = (
+        _windows(connection, wanted, True, None) if is_elsewhere else iter([None])
+    )
     for window in windows:
         some = select(RUNS.c.seq).where(*conditions.where(connection, wanted, window)).limit(bound + 1 - counted)
         counted += connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()

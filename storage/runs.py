@@ -105,7 +105,7 @@ class Run:
 
     @property
     def may_reopen(self) -> bool:
-        """Whether it is an adoption that was refused: the one end that is not for ever. What was pruned stays so."""
+        """Whether it is an adoption that was refused, the one end that may be left. What was pruned stays so."""
         was_refused = self.status is states.REOPENED[0] and self.origin is states.Origin.ADOPTED
         return was_refused and self.pruned_at is None
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, pairwise, takewhile
@@ -133,11 +133,23 @@ def leave(connection: Connection, run_seq: int) -> None:
     forget(connection, run_seq)
 
 
-def waiting(connection: Connection, limit: int, part: int = PART) -> list[Waiting]:
-    """Runs to be indexed, newest first, until they have `limit` passages or more; of each up to `part`."""
+def newest(connection: Connection, passed: Collection[int]) -> Any:
+    """`seq` and `id` of the newest run to be indexed but those in `passed`; None without one."""
+    chosen = select(RUNS.c.seq, RUNS.c.id).join(SEARCH_QUEUE, SEARCH_QUEUE.c.run_seq == RUNS.c.seq)
+    return connection.execute(chosen.where(RUNS.c.seq.not_in(passed)).order_by(RUNS.c.seq.desc()).limit(1)).first()
+
+
+def waiting(
+    connection: Connection, limit: int, part: int = PART, passed: Collection[int] = ()
+) -> list[Waiting]:
+    """Runs to be indexed, newest first, until they have `limit` passages or more; of each up to `part`.
+
+    Those in `passed` are left for later.
+    """
     found: list[Waiting] = []
     size = 0
-    for row in connection.execute(_WAITING, {"limit": limit}).all():
+    chosen = _WAITING.where(SEARCH_QUEUE.c.run_seq.not_in(passed)) if passed else _WAITING
+    for row in connection.execute(chosen, {"limit": limit}).all():
         first = _indexed(connection, row.run_seq)
         told = islice(passages.of(texts(connection, row.run_seq)), first, None)
         taken = tuple(islice(told, part))

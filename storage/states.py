@@ -150,9 +150,9 @@ MOVES: dict[tuple[Status, Status], str] = {
     (LOST, CANCELLED): "it turned up ended",
 }
 
-#: The one way out of an end, which is no move: an adoption that was refused since the upstream did not know the run
-#: is open again where a caller or a backfill names the run once more. The run itself never ended here: nothing of it
-#: was stored but that it was not found. Nobody else leaves a terminal state, and a submission never does.
+#: The one way out of an end, which is no move: an adoption that was refused since the upstream did not know the
+#: run is open again where a caller or a backfill names the run once more. The run itself never ended here: nothing
+#: of it was stored but that it was not found. No other end is left, and a submission never leaves one.
 REOPENED = (REFUSED, ACCEPTED)
 
 

@@ -286,7 +286,11 @@ def _window(connection: Connection, wanted: filters.Expression, bound: int) -> _
     low = last - bound + 1
     older = [RUNS.c.seq + 0 < low]  # along the index of what else is asked, not through the whole table
     for part in wanted.parts if isinstance(wanted, filters.All) else (wanted,):
-        if isinstance(part, filters.Within) and part.name in ("accepted", "created", "settled"):  # they grow as keys do
+        if isinstance(part, filters.Within) and part.name in (
+            "accepted",
+            "created",
+            "settled",
+        ):  # they grow as keys do
             older += conditions.where(connection, part)
     if low <= 1 or connection.execute(select(RUNS.c.seq).where(*older).limit(1)).first() is None:
         return None

@@ -116,7 +116,7 @@ async def _wait(call: Submit, run: runs.Run, seconds: int) -> None:
 
 
 async def watch_run(call: Watch) -> endpoint.Answer:
-    """Takes care of a run that was created elsewhere; a known id answers its record, a refused one is tried again."""
+    """Takes care of a run created elsewhere; a known id answers its record, a refused one is tried again."""
     known = await call.database.read(runs.find, call.body.run_id)
     if known is not None and not known.may_reopen:
         return await _answer(call, naming.itself(known, call.body.run_id), 200)

@@ -73,8 +73,8 @@ async def _missing(
 async def _is_listed(context: Context, run: runs.Run, upstream_id: str) -> bool:
     """Whether the list knows the run, at whatever depth: what stands behind it can be asked for then.
 
-    Where that is not turned away, a list that takes no notice of a cursor it does not know shows what is newest. One
-    that shows nothing has the run at its end, or does not know it either: then it counts how we came to know it.
+    Where that is not turned away, a list that takes no notice of a cursor it does not know shows what is newest.
+    One that shows nothing has the run at its end, or does not know it: then it counts how we came to know it.
     """
     try:
         behind = (await context.upstream.list(limit=1, cursor=upstream_id)).runs

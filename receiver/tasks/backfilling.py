@@ -56,7 +56,7 @@ async def walk(context: Context, walk: backfills.Walk) -> AsyncIterator[backfill
 def _behind(
     walk: backfills.Walk, page: payloads.Page, trail: paging.Trail
 ) -> tuple[str | None, errors.BadPaging | None]:
-    """Where the walk goes on behind a page, None where it is over; it stays where no way leads on, with the reason."""
+    """Where the walk goes on, None where it is over; where no way leads on it stays, with the reason."""
     if not page.has_more or (walk.since is not None and paging.reaches(page, walk.since)):
         return None, None
     try:

@@ -84,9 +84,7 @@ async def _alive(
         return
     now = context.clock()
     due_at = now + backoff.delay(claim.attempts, context.timing.alive, context.timing.alive_most)
-    await context.database.write(
-        transitions.seen_alive, claim, shown.status, shown.started_at, now, due_at, began
-    )
+    await context.database.write(transitions.seen_alive, claim, shown.status, shown.started_at, now, due_at, began)
 
 
 async def _contradicted(

@@ -21,7 +21,7 @@ WAITED = 0.1
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """One sweep: how far back it must go, None where there is nothing to look for; and where another one was cut."""
+    """One sweep: how far back it must go, None for nothing to look for; and where another one was cut."""
 
     started: datetime
     horizon: datetime | None
@@ -87,8 +87,8 @@ async def _begin(context: Context) -> _Pass:
 async def _walk(context: Context, this: _Pass, horizon: datetime) -> _Walked:
     """Up to PAGES pages, newest first, down to the horizon; where another pass was cut, behind its last page.
 
-    That pass began earlier, so what came since then is for the next one; the newest are looked at in any case. What
-    is cut goes on where it was, unless it comes no further: then the list leads nowhere.
+    That pass began earlier, so what came since then is for the next one; the newest are looked at in any case.
+    What is cut goes on where it was, unless it comes no further: then the list leads nowhere.
     """
     cut = this.cut
     if cut is None:

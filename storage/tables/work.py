@@ -67,8 +67,8 @@ class House(declare.Base, table=True):
     upstream_ok_at: datetime | None = declare.at()
     worker_seen_at: datetime | None = declare.at()
     swept_at: datetime | None = declare.at()
-    #: A sweep that was cut: behind which run it goes on, when it began, how far back it came, and whether all that it
-    #: saw until then could be dealt with; null where none was cut.
+    #: A sweep that was cut: behind which run it goes on, when it began, how far back it came, and whether all that
+    #: it saw until then could be dealt with; null where none was cut.
     sweep_cursor: str | None = declare.text()
     sweep_began_at: datetime | None = declare.at()
     sweep_reached_at: datetime | None = declare.at()

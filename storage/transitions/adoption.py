@@ -45,8 +45,8 @@ class Acquaintance:
 def adopt(connection: Connection, adopted: Adopted) -> tuple[runs.Run, bool]:
     """Commits the run as accepted under its upstream id, with the job that makes its acquaintance.
 
-    A known id answers its record; one whose adoption was refused is open again. The second value says whether there
-    is something to be found out, since it is new or open again.
+    A known id answers its record; one whose adoption was refused is open again. The second value says whether
+    there is something to be found out, since it is new or open again.
     """
     link = links.insert(connection, links.Link(adopted.upstream_id, adopted.id, states.Role.RUN), adopted.at)
     is_new = link.run_id == adopted.id
@@ -68,7 +68,9 @@ def _reopen(connection: Connection, run: runs.Run, adopted: Adopted) -> runs.Run
     before = rollups.look(connection, run.id)
     search.touch(connection, run.seq, adopted.at)
     which = and_(RUNS.c.id == run.id, RUNS.c.status == states.REOPENED[0].value)
-    runs.change(connection, which, {"status": states.REOPENED[1].value, "expected_by": adopted.expected_by} | _NO_END)
+    runs.change(
+        connection, which, {"status": states.REOPENED[1].value, "expected_by": adopted.expected_by} | _NO_END
+    )
     for kind in (states.Kind.NOTIFY, states.Kind.CAPTURE):
         jobs.withdraw(connection, kind, run.id)
     notifications.forget(connection, run.id)

@@ -73,8 +73,9 @@ def record(
     """Settles a run: row, steps, usage, document and the terminal entry; whether it was this call that did.
 
     A run that is terminal already takes the answer as a further version of its document; one that was refused
-    does not, since it would be a record of a run that never started and has an output. With `refetch_at` the job stays and comes due then, since something was still missing. `began` is when the answer was asked
-    for: a wish that came later is still to be fulfilled.
+    does not, since it would be a record of a run that never started and has an output. With `refetch_at` the
+    job stays and comes due then, since something was still missing. `began` is when the answer was asked for: a
+    wish that came later is still to be fulfilled.
     """
     jobs.hold(connection, claim)
     run = runs.hold(connection, claim.run_id)

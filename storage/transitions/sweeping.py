@@ -79,8 +79,8 @@ def swept(
 ) -> None:
     """A pass is over and comes due again. Only one that saw the `whole` list proves that no stray is left.
 
-    After a day a stray is given up: it is queued upstream and will never be executed. `cut` is where the next one goes
-    on; `error` says why this one could not see all that it should have.
+    After a day a stray is given up: it is queued upstream and will never be executed. `cut` is where the next
+    one goes on; `error` says why this one could not see all that it should have.
     """
     jobs.hold(connection, claim)
     house.leave_sweep(connection, cut)

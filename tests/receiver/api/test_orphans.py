@@ -52,7 +52,9 @@ async def test_the_content_of_another_run_is_not_shown_as_its_own(house: House, 
     assert problem(await house.get(f"/v1/runs/{ORPHAN}/{content}"), 409)["runId"] == run.id
 
 
-@pytest.mark.parametrize("path", ["/v1/runs/{}", "/v1/runs/{}/timeline", "/v1/jobs?run={}", "/v1/deliveries?run={}"])
+@pytest.mark.parametrize(
+    "path", ["/v1/runs/{}", "/v1/runs/{}/timeline", "/v1/jobs?run={}", "/v1/deliveries?run={}"]
+)
 async def test_it_finds_the_submission_it_belongs_to(house: House, path: str) -> None:
     run = await left_behind(house)
     by_orphan, by_run = await house.get(path.format(ORPHAN)), await house.get(path.format(run.id))

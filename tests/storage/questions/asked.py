@@ -163,7 +163,10 @@ ask("accepted:>-7d", lambda r: r.accepted > NOW - 7 * DAY)
 ask("accepted:<-30d", lambda r: r.accepted < NOW - 30 * DAY)
 ask("accepted:<2020-01-01", lambda r: False)
 ask("-accepted:>-7d", lambda r: r.accepted <= NOW - 7 * DAY)
-ask("accepted:-14d..-7d,>-1d", lambda r: not NOW - 7 * DAY < r.accepted <= NOW - DAY and r.accepted >= NOW - 14 * DAY)
+ask(
+    "accepted:-14d..-7d,>-1d",
+    lambda r: not NOW - 7 * DAY < r.accepted <= NOW - DAY and r.accepted >= NOW - 14 * DAY,
+)
 ask("accepted:>-14d status:refused", lambda r: r.status == "refused" and r.accepted > NOW - 14 * DAY)
 ask("accepted:>-14d -has:created", lambda r: r.created is None and r.accepted > NOW - 14 * DAY)
 ask("created:>-14d status:refused", lambda r: r.status == "refused" and r.begun > NOW - 14 * DAY)
@@ -176,9 +179,7 @@ ask("settled:>-12h", lambda r: over(r.settled, NOW - DAY / 2))
 ask("settled:2026-11-01", lambda r: r.settled is not None and day(1) <= r.settled < day(2))
 ask("has:settled", lambda r: r.settled is not None)
 ask("-has:settled", lambda r: r.settled is None)
-ask(
-    "agent:agent_contracts created:>-7d", lambda r: r.agent == "agent_contracts" and over(r.begun, NOW - 7 * DAY)
-)
+ask("agent:agent_contracts created:>-7d", lambda r: r.agent == "agent_contracts" and over(r.begun, NOW - 7 * DAY))
 ask(
     "agent:agent_contracts status:failed created:-30d..-7d",
     lambda r: (
