@@ -201,6 +201,10 @@ CREATE VIEW runledger_sql.house AS SELECT
     upstream_ok_at,
     worker_seen_at,
     swept_at,
+    CAST(NULL AS TEXT) AS sweep_cursor,
+    sweep_began_at,
+    sweep_reached_at,
+    sweep_met,
     notifies,
     captures,
     restored_at,
@@ -243,6 +247,12 @@ CREATE VIEW runledger_sql.backfills AS SELECT
     started_at,
     finished_at
 FROM backfills;
+CREATE VIEW runledger_sql.unknown_runs AS SELECT
+    upstream_id,
+    listed_at,
+    ask_at,
+    missing_since
+FROM unknown_runs;
 CREATE VIEW runledger_sql.passages AS SELECT
     id,
     part,

@@ -48,9 +48,9 @@ def backfill(
     command goes on where Ctrl-C left it; runs that are known are passed over.
     Then the running server fetches what is new, or where there is none this
     command. A rate limit is waited out. Runs that are in the list and cannot be
-    fetched are named at the end: those that the upstream no longer has are
-    recorded as refused; with any others it exits with 1. Your backend is told of
-    none of them.
+    fetched are named at the end, and it exits with 1; a server goes on trying.
+    A list that leads nowhere ends it with the place. Your backend is told of
+    none of these runs.
 
     \b
     Examples:
