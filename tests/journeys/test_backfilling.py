@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2 as httpx
 import pytest
 
+from receiver import errors
 from receiver.tasks import backfilling
 from storage import backfills, links, states, transitions
 from storage.database import Database
@@ -47,3 +49,50 @@ async def test_what_a_lost_call_may_have_made_is_left_to_it(database: Database) 
         walked = [each async for each in backfilling.walk(context, begun)]
     assert [(each.seen, each.taken) for each in walked] == [(2, 2)]
     assert set(await database.read(links.known, [each["id"] for each in listed])) == {"run_old", "run_other"}
+
+
+def pages(kind: str, cursor: str | None) -> dict[str, object]:
+    """A list that leads nowhere: what it shows behind a cursor."""
+    at = {None: 0, "run_a": 1, "run_b": 2}.get(cursor, 3)
+    runs = [{"id": f"run_{'abcd'[at]}", "status": "completed"}]
+    behind: dict[str, dict[str | None, str | None]] = {
+        "circle": {None: "run_a", "run_a": "run_b", "run_b": "run_a"},
+        "itself": {None: "run_a", "run_a": "run_a"},
+        "no cursor": {None: "run_a", "run_a": None},
+    }
+    if kind == "the same page":
+        return {"runs": [{"id": "run_a", "status": "completed"}], "hasMore": True, "nextCursor": f"{cursor}x"}
+    if kind == "nothing":
+        return {"runs": [], "hasMore": True, "nextCursor": f"{cursor}x"}
+    return {"runs": runs, "hasMore": True, "nextCursor": behind[kind][cursor]}
+
+
+async def _to_its_end(walks: AsyncIterator[backfills.Walk]) -> None:
+    async for _ in walks:
+        pass
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("kind", "calls", "taken"),
+    [("circle", 3, 3), ("itself", 2, 2), ("no cursor", 2, 2), ("the same page", 2, 1), ("nothing", 20, 0)],
+)
+async def test_a_list_that_leads_nowhere_ends_the_walk_with_the_place(
+    database: Database, kind: str, calls: int, taken: int
+) -> None:
+    asked: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params.get("cursor"))
+        assert len(asked) < 100, "it walks for ever"
+        return httpx.Response(200, json=pages(kind, asked[-1]))
+
+    begun = backfills.Walk("w", None, None, None, None, 0, 0, life.NOW, None)
+    async with upstreams.answering(database, answer, now=lambda: life.NOW) as context:
+        walk = await database.write(backfills.begin, begun, anew=False)
+        walks = backfilling.walk(context, walk)
+        with pytest.raises(errors.BadPaging, match="the list"):
+            await _to_its_end(walks)
+    left = await database.read(backfills.find, "w")
+    assert left is not None
+    assert (len(asked), left.taken, left.finished_at, left.cursor) == (calls, taken, None, asked[-1])
