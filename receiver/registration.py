@@ -2,24 +2,29 @@
 
 What an operator's command does. The upstream shows a secret once; whoever loses the answer has it rotated. Each
 request for a secret is committed before it is sent, so that meanwhile no genuine event is taken for a forgery.
+One command at a time asks: two answers that cross would end here the secret that the upstream signs with.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from receiver import errors, signatures, vault
 from receiver.upstream import routes, webhooks
-from storage import database, deliveries, ids, jobs, states, transitions
+from storage import database, deliveries, house, ids, jobs, states, transitions
 from storage import webhooks as stored
 
 #: Seconds for which a former secret goes on signing where nobody says otherwise, and at most.
 GRACE = 86_400
 LONGEST_GRACE = 2_592_000
 DESCRIPTION = "Runledger"
+#: Seconds between two looks whether another command has ended.
+LOOK = 0.2
 #: What an endpoint has to hear of, at the least.
 _ENDS = ("agent.run.completed", "agent.run.failed", "agent.run.cancelled")
 
@@ -51,30 +56,38 @@ class Registrar:
     box: vault.Vault
     encoding: str
     clock: Callable[[], datetime]
+    #: Called once where another command has to end first.
+    waits: Callable[[], None] = lambda: None
 
     async def register(self, url: str) -> Registered:
         """Sees to it that the upstream sends to `url` and that we hold its secret. As often as one likes.
 
         An endpoint that is there and whose secret we lack gets a new one; the one before goes on signing for a
-        day, since another deployment may hold it.
+        day, since another deployment may hold it. Raises Fenced.
         """
+        async with self._alone() as fence:
+            return await self._register(url, fence)
+
+    async def _register(self, url: str, fence: int) -> Registered:
         ours = await self.store.read(stored.standing)
         listed = await self.upstream.list()
         same = [each for each in listed if each.url is not None and each.url.rstrip("/") == url]
         shown = await self._known_as(ours, same)
         others = tuple(each.id for each in same if shown is None or each.id != shown.id)
         if shown is None:
-            return Registered(Outcome.CREATED, await self._create(self._pending(ours), url), others=others)
+            return Registered(Outcome.CREATED, await self._create(self._pending(ours), url, fence), others=others)
         mended = await self._mend(shown, url)
         if ours is not None and ours.upstream_id == shown.id and await self._holds_secret(ours):
             return Registered(Outcome.KNOWN, await self._seen(ours, url), mended, others)
         row = await self._row(shown, ours)
-        return Registered(Outcome.RECOVERED, await self._rotate(row, shown.id, url, GRACE), mended, others)
+        return Registered(Outcome.RECOVERED, await self._rotate(row, shown.id, url, GRACE, fence), mended, others)
 
     async def rotate(self, endpoint: stored.Endpoint, grace: int) -> stored.Endpoint:
-        """A new secret; for `grace` seconds the upstream signs with the one before as well."""
-        assert endpoint.upstream_id is not None
-        return await self._rotate(endpoint.id, endpoint.upstream_id, endpoint.url, grace)
+        """A new secret; for `grace` seconds the upstream signs with the one before as well. Raises Fenced."""
+        async with self._alone() as fence:
+            now = await self._again(endpoint.id)
+            assert now.upstream_id is not None
+            return await self._rotate(now.id, now.upstream_id, now.url, grace, fence)
 
     async def look(self, endpoint: stored.Endpoint) -> webhooks.Endpoint | None:
         """What the upstream shows of the endpoint, which is kept; None where it knows none of that id."""
@@ -120,9 +133,29 @@ class Registrar:
 
     async def remove(self, endpoint: stored.Endpoint) -> None:
         """Has nothing sent any more."""
-        if endpoint.upstream_id is not None:
-            await self.upstream.delete(endpoint.upstream_id)
-        await self.store.write(transitions.remove_endpoint, endpoint.id, self.clock())
+        async with self._alone():
+            if endpoint.upstream_id is not None:
+                await self.upstream.delete(endpoint.upstream_id)
+            await self.store.write(transitions.remove_endpoint, endpoint.id, self.clock())
+
+    @asynccontextmanager
+    async def _alone(self) -> AsyncIterator[int]:
+        """Hold the lease around requests and answers; its fence. Where the process dies, the lease lapses."""
+        fence = await self._leased()
+        try:
+            yield fence
+        finally:
+            await self.store.write(house.free_webhooks, fence)
+
+    async def _leased(self) -> int:
+        """Wait until no other command has the lease, which lasts a minute at most after its last request."""
+        looks = 0
+        while (fence := await self.store.write(house.lease_webhooks, self.clock(), transitions.LEASE)) is None:
+            if looks == 0:
+                self.waits()
+            looks += 1
+            await asyncio.sleep(LOOK)
+        return fence
 
     async def _known_as(
         self, ours: stored.Endpoint | None, same: list[webhooks.Endpoint]
@@ -179,14 +212,15 @@ class Registrar:
         assert found is not None, "endpoints are never deleted"
         return found
 
-    async def _create(self, row: str, url: str) -> stored.Endpoint:
-        made = await self._asked(row, url, lambda: self.upstream.create(url, [webhooks.EVENTS], DESCRIPTION))
+    async def _create(self, row: str, url: str, fence: int) -> stored.Endpoint:
+        ask = lambda: self.upstream.create(url, [webhooks.EVENTS], DESCRIPTION)  # noqa: E731
+        made = await self._asked(row, url, fence, ask)
         if made.secret is None:
-            return await self._rotate(row, made.endpoint.id, url, GRACE)
-        return await self._learn(row, made.endpoint, made.secret, None)
+            return await self._rotate(row, made.endpoint.id, url, GRACE, fence)
+        return await self._learn(row, made.endpoint, made.secret, None, fence)
 
-    async def _rotate(self, row: str, upstream_id: str, url: str, grace: int) -> stored.Endpoint:
-        made = await self._asked(row, url, lambda: self.upstream.rotate(upstream_id, grace))
+    async def _rotate(self, row: str, upstream_id: str, url: str, grace: int, fence: int) -> stored.Endpoint:
+        made = await self._asked(row, url, fence, lambda: self.upstream.rotate(upstream_id, grace))
         if made.secret is None:
             raise errors.UpstreamError(
                 routes.ROTATE_SECRET,
@@ -195,23 +229,25 @@ class Registrar:
         others_end = self.clock() + timedelta(seconds=grace)
         if made.endpoint.previous_ends_at is not None:
             others_end = max(others_end, made.endpoint.previous_ends_at)
-        return await self._learn(row, made.endpoint, made.secret, others_end)
+        return await self._learn(row, made.endpoint, made.secret, others_end, fence)
 
-    async def _asked(self, row: str, url: str, ask: Callable[[], Awaitable[webhooks.Made]]) -> webhooks.Made:
+    async def _asked(
+        self, row: str, url: str, fence: int, ask: Callable[[], Awaitable[webhooks.Made]]
+    ) -> webhooks.Made:
         """Asks for a secret, after that is committed; where the upstream surely did nothing it is taken back."""
-        before = await self.store.write(transitions.request_secret, row, url, self.clock())
+        before = await self.store.write(transitions.request_secret, row, url, self.clock(), fence)
         try:
             return await ask()
         except errors.UpstreamError as failure:
             if isinstance(failure, errors.NotSent) or _is_no(failure):
-                await self.store.write(transitions.withdraw_request, row, before, self.clock())
+                await self.store.write(transitions.withdraw_request, row, before, self.clock(), fence)
             raise
 
     async def _learn(
-        self, row: str, shown: webhooks.Endpoint, secret: str, others_end: datetime | None
+        self, row: str, shown: webhooks.Endpoint, secret: str, others_end: datetime | None, fence: int
     ) -> stored.Endpoint:
         now = self.clock()
-        kept = stored.Secret(ids.new(now), row, self.box.seal(secret, now), now)
+        kept = stored.Secret(ids.new(now), row, self.box.seal(secret, now), now, fence=fence)
         learned = transitions.Learned(kept, shown.id, self._name(secret), shown.status, others_end)
         await self.store.write(transitions.learn_secret, learned, now)
         return await self._again(row)

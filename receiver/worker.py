@@ -34,6 +34,11 @@ class Worker:
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
 
+    @property
+    def _notifies(self) -> bool:
+        """Whether it can send notifications."""
+        return self._context.notifier is not None
+
     def stop(self) -> None:
         """Claims nothing more; `run` returns once what is under way is done, or the drain time is over."""
         self._stopping.set()
@@ -82,7 +87,8 @@ class Worker:
         """Takes on due jobs; adds the seconds to wait before the next look to `waits`.
 
         What asks the backend, and what reads streams, have places of their own: neither stands in the way of
-        exec and settle, however slowly they are answered. The backend's do not obey the upstream's pause. Nor do
+        exec and settle, however slowly they are answered. The backend's do not obey the upstream's pause, and are
+        left to other workers where this one does not know the backend's address. Nor do
         exec and settle stand in the way of the sweep and of cancels for ever: these have one place beside them.
         """
         now = self._context.clock()
@@ -96,7 +102,8 @@ class Worker:
         stream_at = _after(seen.stream_due_at, paused_until)
         upstream = await self._fill(group, states.UPSTREAM_LANE, places, upstream_at)
         unhurried = await self._fill(group, states.UNHURRIED_LANE, 1 if is_well else 0, unhurried_at)
-        backend = await self._fill(group, states.BACKEND_LANE, half, seen.backend_due_at)
+        tells = half if self._notifies else 0
+        backend = await self._fill(group, states.BACKEND_LANE, tells, seen.backend_due_at)
         stream = await self._fill(group, states.STREAM_LANE, half if is_well else 0, stream_at)
         waits.append(min(upstream, unhurried, backend, stream))
 
@@ -198,7 +205,7 @@ class Worker:
             log = self._context.telemetry.log
             try:
                 beaten = self._context.database.write(
-                    transitions.beat, claims, until, now, latest, ok_at, rate_limit
+                    transitions.beat, claims, until, now, latest, ok_at, rate_limit, notifies=self._notifies
                 )
                 if gone_back := await beaten:
                     self._clock.latest = now

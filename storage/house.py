@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, and_, or_, select, update
+from sqlalchemy import Connection, and_, literal, or_, select, update
 
 from storage import dialect
 from storage.columns import instant
 from storage.tables import HOUSE
+
+#: How long the deployment does what no server that is seen wants any more: longer than an outage of one.
+REMEMBERED = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +27,15 @@ class State:
     upstream_ok_at: datetime | None = None
     worker_seen_at: datetime | None = None
     swept_at: datetime | None = None
+    notifier_seen_at: datetime | None = None
 
     def is_paused(self, now: datetime) -> bool:
         """Whether nothing may be asked of the upstream at `now`."""
         return self.paused_until is not None and self.paused_until > now
+
+    def has_notifier(self, now: datetime, absent: float) -> bool:
+        """Return whether a worker that can send notifications was seen within so many seconds."""
+        return self.notifier_seen_at is not None and now - self.notifier_seen_at <= timedelta(seconds=absent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +101,51 @@ def beat(
     now: datetime,
     upstream_ok_at: datetime | None = None,
     rate_limit: Mapping[str, str] | None = None,
+    notifies: bool = False,
 ) -> None:
-    """A worker is alive; with what it last heard of the upstream, where it heard anything."""
+    """A worker is alive; with what it last heard of the upstream, where it heard anything.
+
+    `notifies` says that it can send notifications.
+    """
     _ensure(connection)
     values: dict[str, object] = {"worker_seen_at": now}
     if upstream_ok_at is not None:
         values["upstream_ok_at"] = upstream_ok_at
     if rate_limit is not None:
         values["rate_limit"] = dict(rate_limit)
+    if notifies:
+        values["notifier_seen_at"] = now
     connection.execute(update(HOUSE).values(values))
 
 
 def set_back(connection: Connection, now: datetime) -> None:
-    """No pause ends after `now`."""
-    connection.execute(update(HOUSE).where(HOUSE.c.paused_until > instant(now)).values(paused_until=now))
+    """No pause ends after `now`, nor the lease on webhooks."""
+    for each in (HOUSE.c.paused_until, HOUSE.c.webhooks_until):
+        connection.execute(update(HOUSE).where(each > instant(now)).values({each: now}))
+
+
+def lease_webhooks(connection: Connection, now: datetime, length: timedelta) -> int | None:
+    """Lease the right to change our endpoint for platform events upstream; the fence, None while others have it.
+
+    The time is that of the database where it has one: commands run on machines with clocks of their own.
+    """
+    _ensure(connection)
+    now, row = dialect.time(connection) or now, HOUSE.c
+    free = or_(row.webhooks_until.is_(None), row.webhooks_until <= instant(now))
+    leased = update(HOUSE).where(free).values(webhooks_fence=row.webhooks_fence + 1, webhooks_until=now + length)
+    return connection.execute(leased.returning(row.webhooks_fence)).scalar_one_or_none()
+
+
+def renew_webhooks(connection: Connection, fence: int, now: datetime, length: timedelta) -> bool:
+    """Prolong that lease; False where another command has leased it since."""
+    until = (dialect.time(connection) or now) + length
+    ours = update(HOUSE).where(HOUSE.c.webhooks_fence == fence)
+    return connection.execute(ours.values(webhooks_until=until)).rowcount > 0
+
+
+def free_webhooks(connection: Connection, fence: int) -> None:
+    """End that lease, if it is still ours."""
+    connection.execute(update(HOUSE).where(HOUSE.c.webhooks_fence == fence).values(webhooks_until=None))
 
 
 def swept(connection: Connection, started: datetime) -> None:
@@ -133,10 +172,24 @@ def leave_sweep(connection: Connection, cut: Cut | None) -> None:
     connection.execute(update(HOUSE).values(values))
 
 
-def follow(connection: Connection, wanted: Follows) -> None:
-    """From here on this follows the end of a run: for the server at its start, out of its settings."""
+def follow(connection: Connection, wanted: Follows, now: datetime, *, alone: bool) -> None:
+    """Record what a server wants to follow the end of a run: at its start, and while it runs.
+
+    What one server wants holds for the deployment, in whichever order they start. It ends once no server that
+    wants it was seen for the time of REMEMBERED, or at once where this one is `alone` on its database.
+    """
     _ensure(connection)
-    connection.execute(update(HOUSE).values(notifies=wanted.notifies, captures=wanted.captures))
+    row = HOUSE.c
+    notifies = (row.notifies, row.notifies_set_at, wanted.notifies)
+    captures = (row.captures, row.captures_set_at, wanted.captures)
+    for holds, seen_at, is_wanted in (notifies, captures):
+        if is_wanted:
+            connection.execute(update(HOUSE).values({holds: True, seen_at: now}))
+            continue
+        # What an earlier release has set is remembered from here on.
+        connection.execute(update(HOUSE).where(holds, seen_at.is_(None)).values({seen_at: now}))
+        is_over = literal(alone) | (seen_at <= instant(now - REMEMBERED))
+        connection.execute(update(HOUSE).where(is_over).values({holds: False}))
 
 
 def follows(connection: Connection) -> Follows:
@@ -154,7 +207,7 @@ def origin(connection: Connection) -> Origin:
 def restored(connection: Connection, now: datetime) -> None:
     """From here on this is the store itself, whatever it was before; a pause that held then is over."""
     _ensure(connection)
-    over = {"paused_until": None, "pause_reason": None, "pause_streak": 0}
+    over = {"paused_until": None, "pause_reason": None, "pause_streak": 0, "webhooks_until": None}
     connection.execute(update(HOUSE).values(restored_at=now, copied_at=None, moved_to=None, **over))
 
 
@@ -176,4 +229,5 @@ _READ = select(
     HOUSE.c.upstream_ok_at,
     HOUSE.c.worker_seen_at,
     HOUSE.c.swept_at,
+    HOUSE.c.notifier_seen_at,
 )

@@ -358,6 +358,12 @@ def due_counts(connection: Connection, now: datetime) -> tuple[dict[str, int], d
     return {kind: count for kind, count, _ in rows}, oldest
 
 
+def open_count(connection: Connection, kind: states.Kind) -> int:
+    """Return how many jobs of a kind are still to be done, due or not; without those that are set aside."""
+    still = (JOBS.c.kind == kind.value, JOBS.c.dead_at.is_(None))
+    return connection.execute(select(func.count()).where(*still)).scalar_one()
+
+
 def failing(connection: Connection) -> int:
     """How many jobs failed when they were last tried, and come due again."""
     tried_on = and_(JOBS.c.last_error.is_not(None), JOBS.c.dead_at.is_(None))

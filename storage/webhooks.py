@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 
 from storage import dialect
 from storage.columns import instant
@@ -34,17 +34,22 @@ class Endpoint:
     failures: int | None = None
     checked_at: datetime | None = None
     check_error: str | None = None
+    fence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A row of `webhook_secrets`; `expires_at` is when the upstream stops signing with it, None as yet."""
+    """A row of `webhook_secrets`; `expires_at` is when the upstream stops signing with it, None as yet.
+
+    `fence` is that of the request which it answers.
+    """
 
     id: str
     endpoint_id: str
     sealed: bytes
     created_at: datetime
     expires_at: datetime | None = None
+    fence: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +80,13 @@ def find(connection: Connection, endpoint_id: str) -> Endpoint | None:
     return None if row is None else Endpoint(*row)
 
 
+def hold(connection: Connection, endpoint_id: str) -> Endpoint | None:
+    """The same, locked until the transaction ends."""
+    held = _ENDPOINTS.where(WEBHOOK_ENDPOINTS.c.id == endpoint_id).with_for_update()
+    row = connection.execute(held).first()
+    return None if row is None else Endpoint(*row)
+
+
 def of_upstream(connection: Connection, upstream_id: str) -> Endpoint | None:
     """The endpoint of that id upstream, whether it stands or not."""
     row = connection.execute(_OF_UPSTREAM, {"upstream_id": upstream_id}).first()
@@ -93,9 +105,11 @@ def put(connection: Connection, endpoint: Endpoint) -> None:
     connection.execute(dialect.insert(connection, WEBHOOK_ENDPOINTS).values(row).on_conflict_do_nothing())
 
 
-def change(connection: Connection, endpoint_id: str, changes: dict[str, Any]) -> bool:
-    """Sets columns of an endpoint; whether there is one."""
+def change(connection: Connection, endpoint_id: str, changes: dict[str, Any], fence: int | None = None) -> bool:
+    """Sets columns of an endpoint; whether there is one. With `fence` only while no later request was made."""
     which = WEBHOOK_ENDPOINTS.c.id == endpoint_id
+    if fence is not None:
+        which = and_(which, WEBHOOK_ENDPOINTS.c.fence == fence)
     return connection.execute(update(WEBHOOK_ENDPOINTS).where(which).values(changes)).rowcount > 0
 
 
@@ -112,11 +126,13 @@ def keep(connection: Connection, secret: Secret) -> bool:
     return connection.execute(kept.returning(WEBHOOK_SECRETS.c.id)).first() is not None
 
 
-def end_others(connection: Connection, endpoint_id: str, secret_id: str, at: datetime) -> None:
-    """The upstream stops at `at` to sign with any other secret of the endpoint that has no earlier end."""
-    others = (WEBHOOK_SECRETS.c.endpoint_id == endpoint_id, WEBHOOK_SECRETS.c.id != secret_id)
+def end(connection: Connection, endpoint_id: str, at: datetime, before: int | None = None) -> None:
+    """Let secrets of an endpoint end at `at`, where they have no earlier end: all, or those of fences `before`."""
+    these = [WEBHOOK_SECRETS.c.endpoint_id == endpoint_id]
+    if before is not None:
+        these.append(WEBHOOK_SECRETS.c.fence < before)
     later = or_(WEBHOOK_SECRETS.c.expires_at.is_(None), WEBHOOK_SECRETS.c.expires_at > instant(at))
-    connection.execute(update(WEBHOOK_SECRETS).where(*others, later).values(expires_at=at))
+    connection.execute(update(WEBHOOK_SECRETS).where(*these, later).values(expires_at=at))
 
 
 def erase_ended(connection: Connection, before: datetime) -> None:

@@ -18,7 +18,20 @@ from typing import Any
 import zstandard
 from sqlalchemy import Connection, or_, update
 
-from storage import changes, deliveries, documents, ids, jobs, merkle, runs, search, states, transitions
+from storage import (
+    changes,
+    deliveries,
+    documents,
+    house,
+    ids,
+    jobs,
+    merkle,
+    runs,
+    search,
+    states,
+    transitions,
+    webhooks,
+)
 from storage.database import Database
 from storage.tables import JOBS
 
@@ -218,6 +231,29 @@ async def settle(
     await database.write(jobs.wish, [jobs.Wish(states.Kind.SETTLE, run.id, now, road)])
     job = await claimed(database, states.Kind.SETTLE, run.id, now)
     return await database.write(transitions.record, job, result, now, None)
+
+
+async def wanted(database: Database, *, now: datetime = NOW, alone: bool = True, **what: bool) -> None:
+    """A server says what it wants to follow the end of a run."""
+    await database.write(house.follow, house.Follows(**what), now, alone=alone)
+
+
+async def leased(database: Database, now: datetime = NOW) -> int:
+    """A command had the lease on the webhook endpoint, and nobody has it now; its fence."""
+    fence = await database.write(house.lease_webhooks, now, timedelta(minutes=1))
+    assert fence is not None
+    await database.write(house.free_webhooks, fence)
+    return fence
+
+
+async def requested(
+    database: Database, endpoint_id: str, url: str, now: datetime = NOW
+) -> tuple[webhooks.Endpoint | None, int]:
+    """A secret is asked for, and the lease has lapsed since; the row as it was before, the request's fence."""
+    fence = await leased(database, now)
+    before = await database.write(transitions.request_secret, endpoint_id, url, now, fence)
+    await database.write(house.free_webhooks, fence)
+    return before, fence
 
 
 async def found(database: Database, run_id: str) -> runs.Run:

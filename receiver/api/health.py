@@ -12,6 +12,10 @@ from storage import errors, house, jobs, runs, states
 
 #: Failing jobs that are named.
 NAMED = 5
+NOBODY_NOTIFIES = (
+    "{count} notify job(s) wait, and no worker that has RUNLEDGER_NOTIFY_URL was seen lately: "
+    "start one that has it, of the servers that share this database"
+)
 
 Plain = endpoint.Call[None, None]
 
@@ -59,8 +63,20 @@ async def _details(call: Plain, state: house.State, reasons: list[str]) -> shape
         overdue_runs=await call.database.read(runs.overdue, call.now),
         failing_jobs=await call.database.read(jobs.failing),
         failing=[shapes.Job.of(job) for job in failing],
-        warnings=[*_warnings(await call.database.read(jobs.dead)), *await call.context.warnings(call.now)],
+        warnings=[
+            *_warnings(await call.database.read(jobs.dead)),
+            *await _unsent(call, state),
+            *await call.context.warnings(call.now),
+        ],
     )
+
+
+async def _unsent(call: Plain, state: house.State) -> list[str]:
+    """Notifications that no worker which was seen lately can send."""
+    if state.has_notifier(call.now, call.timing.absent):
+        return []
+    count = await call.database.read(jobs.open_count, states.Kind.NOTIFY)
+    return [NOBODY_NOTIFIES.format(count=count)] if count else []
 
 
 def _warnings(dead: Mapping[states.Kind, int]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -51,10 +52,14 @@ async def desk(*, makes_database: bool = False) -> AsyncIterator[Desk]:
     try:
         async with opened(given) as store:
             encoding = given.webhook_key_encoding
-            registrar = registration.Registrar(store, upstream.webhooks, box, encoding, clock.now)
+            registrar = registration.Registrar(store, upstream.webhooks, box, encoding, clock.now, _waits)
             yield Desk(given, store, registrar, ring(given, store, box))
     finally:
         await upstream.aclose()
+
+
+def _waits() -> None:
+    print("another command changes the webhook endpoint: waiting for it to end, a minute at most", file=sys.stderr)
 
 
 def ring(given: settings.Settings, store: database.Database, box: vault.Vault) -> keyring.Keyring:

@@ -16,13 +16,14 @@ REASON_LENGTH = 200
 
 async def notify(context: Context, claim: jobs.Claim) -> None:
     """Sends what was committed before the first try: the same id and bytes each time, whoever sends."""
+    if context.notifier is None:  # no worker claims what it cannot send: it is left to others
+        await context.database.write(jobs.give_back, [claim], context.clock())
+        return
     held = await _prepared(context, claim)
     if held is None or held.delivered_at is not None:
         await context.database.write(jobs.done, claim)
         return
     try:
-        if context.notifier is None:
-            raise errors.NotDelivered("RUNLEDGER_NOTIFY_URL is not set any more")
         taken = await context.notifier.post(held.event_id, held.body, context.clock())
     except errors.NotDelivered as failure:
         await _missed(context, claim, failure)
@@ -68,7 +69,7 @@ async def _missed(context: Context, claim: jobs.Claim, failure: errors.NotDelive
     now, timing = context.clock(), context.timing
     attempt = notifications.Attempt(now, failure.status, failure.reason)
     given_up = now - (claim.refused_since or now) >= timedelta(seconds=timing.notify_for)
-    if failure.is_final or given_up or context.notifier is None:
+    if failure.is_final or given_up:
         await context.database.write(transitions.stop_notifying, claim, attempt, failure.reason)
         context.telemetry.notified("stopped", claim.run_id, failure.reason)
         return

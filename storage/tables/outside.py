@@ -49,6 +49,8 @@ class WebhookEndpoint(declare.Base, table=True):
     failures: int | None = declare.integer()
     checked_at: datetime | None = declare.at()
     check_error: str | None = declare.text()
+    #: Of the latest request for a secret; an answer to an earlier one is late.
+    fence: int = declare.integer(null=False, default=0)
 
 
 class WebhookSecret(declare.Base, table=True):
@@ -65,6 +67,8 @@ class WebhookSecret(declare.Base, table=True):
     created_at: datetime = declare.at(null=False)
     #: When the upstream stops signing with it; null while it is the current one.
     expires_at: datetime | None = declare.at()
+    #: Of the request that it answers: an answer ends no secret that was requested after it.
+    fence: int = declare.integer(null=False, default=0)
 
 
 class ApiKey(declare.Base, table=True):

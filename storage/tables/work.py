@@ -73,9 +73,16 @@ class House(declare.Base, table=True):
     sweep_began_at: datetime | None = declare.at()
     sweep_reached_at: datetime | None = declare.at()
     sweep_met: bool = declare.flag()
-    #: What follows the end of a run, as the server was last told by its settings.
+    #: What follows the end of a run: true while any server of the deployment has the setting for it.
     notifies: bool = declare.flag()
     captures: bool = declare.flag()
+    #: When a server that has the setting was last seen; and a worker that can send notifications.
+    notifies_set_at: datetime | None = declare.at()
+    captures_set_at: datetime | None = declare.at()
+    notifier_seen_at: datetime | None = declare.at()
+    #: The lease of the one command that may change our webhook endpoint upstream. The fence grows with each one.
+    webhooks_fence: int = declare.integer(null=False, default=0)
+    webhooks_until: datetime | None = declare.at()
     #: When the store was last marked as restored from a copy of itself.
     restored_at: datetime | None = declare.at()
     #: When this was made as a copy of a store; null once it is marked as restored.

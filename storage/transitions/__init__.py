@@ -40,6 +40,7 @@ from storage.transitions.starting import (
 )
 from storage.transitions.sweeping import Seen, Swept, ask_alone, due_unknown, note_unknown, observe, swept
 from storage.transitions.webhooks import (
+    LEASE,
     Checked,
     Learned,
     check_endpoint,
@@ -52,6 +53,7 @@ from storage.transitions.webhooks import (
 )
 
 __all__ = [
+    "LEASE",
     "MISSING",
     "Acquaintance",
     "Adopted",

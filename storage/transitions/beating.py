@@ -34,8 +34,12 @@ def beat(
     latest: datetime | None,
     upstream_ok_at: datetime | None,
     rate_limit: Mapping[str, str] | None,
+    *,
+    notifies: bool = False,
 ) -> timedelta | None:
     """A worker is alive, holds its jobs until `until`, and last heard this of the upstream.
+
+    `notifies` says that it can send notifications.
 
     Answers how far the clock went back since the heartbeat before, or since `latest`, which it told in between;
     None where it did not.
@@ -45,7 +49,7 @@ def beat(
     gone_back = None if seen is None or seen - now <= ASTRAY else seen - now
     if gone_back is not None:
         _set_back(connection, now, until)
-    house.beat(connection, now, upstream_ok_at, rate_limit)
+    house.beat(connection, now, upstream_ok_at, rate_limit, notifies)
     jobs.renew(connection, claims, until)
     return gone_back
 

@@ -18,6 +18,7 @@ import pytest
 
 from receiver import admission, app, arrivals, backoff, clock, settings, signatures, tokens, vault
 from storage import database, ids, transitions, webhooks
+from tests import life
 
 pytestmark = pytest.mark.anyio
 
@@ -79,10 +80,10 @@ async def registered_elsewhere(folder: Path, key: bytes) -> None:
     given, now = settings.load(env_file=None, data_dir=folder), clock.now()
     text = "whsec_" + base64.b64encode(key).decode()
     sealed = vault.Vault(settings.signing_keys(given)).seal(text, now)
-    learned = transitions.Learned(webhooks.Secret(ids.new(now), "row", sealed, now), "whe_1", None)
     async with database.Database(given.url) as store:
-        await store.write(transitions.request_secret, "row", "https://ledger.test/webhooks/case", now)
-        await store.write(transitions.learn_secret, learned, now)
+        _, fence = await life.requested(store, "row", "https://ledger.test/webhooks/case", now)
+        secret = webhooks.Secret(ids.new(now), "row", sealed, now, fence=fence)
+        await store.write(transitions.learn_secret, transitions.Learned(secret, "whe_1", None), now)
 
 
 async def test_a_forgery_is_turned_away_for_good(tmp_path: Path) -> None:

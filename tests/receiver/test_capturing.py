@@ -72,7 +72,7 @@ class Stage:
 @pytest.fixture
 async def stage(database: Database) -> Stage:
     """The settings have streams captured, so that the end of a run wishes it."""
-    await database.write(house.follow, house.Follows(captures=True))
+    await life.wanted(database, captures=True)
     return Stage(database, await life.settled_run(database))
 
 

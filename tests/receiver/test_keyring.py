@@ -42,8 +42,8 @@ async def learn(
     grace: float = 0,
 ) -> None:
     """The upstream tells a secret; the one before it ends after `grace` seconds."""
-    await store.write(transitions.request_secret, row, URL, at)
-    secret = webhooks.Secret(ids.new(at), row, box.seal(text(key), at), at)
+    _, fence = await life.requested(store, row, URL, at)
+    secret = webhooks.Secret(ids.new(at), row, box.seal(text(key), at), at, fence=fence)
     ends = datetime.fromtimestamp(at.timestamp() + grace, at.tzinfo)
     await store.write(
         transitions.learn_secret, transitions.Learned(secret, f"whe_{row}", None, "active", ends), at
@@ -97,7 +97,7 @@ async def test_a_former_secret_is_believed_five_minutes_longer_than_it_signs(dat
 
 async def test_while_a_secret_is_asked_for_a_mismatch_may_be_its_own(database: Database) -> None:
     held = ring(database, text(b"one"))
-    await database.write(transitions.request_secret, "row", URL, life.NOW)
+    await life.requested(database, "row", URL)
     assert not held.is_waiting(life.NOW)
     await held.refresh(life.NOW)
     assert held.is_waiting(life.at(599))
@@ -105,7 +105,7 @@ async def test_while_a_secret_is_asked_for_a_mismatch_may_be_its_own(database: D
 
 async def test_a_registration_that_broke_off_turns_no_forgery_into_a_503_for_ever(database: Database) -> None:
     held = ring(database, text(b"one"))
-    await database.write(transitions.request_secret, "row", URL, life.NOW)
+    await life.requested(database, "row", URL)
     await held.refresh(life.at(600))
     assert not held.is_waiting(life.at(600))
     (warning,) = await held.warnings(life.at(600))

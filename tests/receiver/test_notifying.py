@@ -10,7 +10,7 @@ import pytest
 
 from receiver import backoff, notify, signatures, tasks, telemetry
 from receiver.upstream import client
-from storage import house, jobs, notifications, runs, states
+from storage import jobs, notifications, runs, states
 from storage.database import Database
 from storage.states import Kind
 from tests import backend, life
@@ -80,7 +80,7 @@ def _notifier(transport: Backend) -> notify.Notifier:
 
 
 async def ended(database: Database, transport: Backend | None, **changes: Any) -> Story:
-    await database.write(house.follow, house.Follows(notifies=True))
+    await life.wanted(database, notifies=True)
     return Story(database, await life.settled_run(database, **changes), transport)
 
 

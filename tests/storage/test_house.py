@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
 import pytest
-from sqlalchemy import exc
+from sqlalchemy import Engine, exc
 
 from storage import house
 from storage.database import Database
 from storage.tables import HOUSE
 from tests import life
+from tests.storage import waits
 
 pytestmark = pytest.mark.anyio
 
@@ -69,3 +73,93 @@ async def test_a_heartbeat_keeps_what_was_last_heard(database: Database) -> None
 async def test_there_is_one_row_and_no_other(database: Database) -> None:
     with pytest.raises(exc.IntegrityError, match="ck_house_one_row"):
         await database.write(lambda connection: connection.execute(HOUSE.insert(), {"id": 2}))
+
+
+LEASE = timedelta(minutes=1)
+
+
+async def test_one_command_at_a_time_has_the_lease_on_the_webhook_endpoint(database: Database) -> None:
+    first = await database.write(house.lease_webhooks, life.NOW, LEASE)
+    assert first is not None
+    assert await database.write(house.lease_webhooks, life.NOW, LEASE) is None
+    await database.write(house.free_webhooks, first)
+    assert await database.write(house.lease_webhooks, life.NOW, LEASE) == first + 1
+    await database.write(house.free_webhooks, first)  # by then it is another one's
+    assert await database.write(house.lease_webhooks, life.NOW, LEASE) is None
+
+
+async def test_the_lease_of_a_command_that_died_lapses_and_is_prolonged_by_nobody_else(database: Database) -> None:
+    """On a server its own clock counts, so a lease of no length stands for one that has lapsed."""
+    dead = await database.write(house.lease_webhooks, life.NOW, timedelta())
+    assert dead is not None
+    assert await database.write(house.renew_webhooks, dead, life.NOW, timedelta())
+    assert await database.write(house.lease_webhooks, life.NOW, LEASE) == dead + 1
+    assert not await database.write(house.renew_webhooks, dead, life.NOW, LEASE)
+
+
+async def test_a_prolonged_lease_is_nobody_elses(database: Database) -> None:
+    mine = await database.write(house.lease_webhooks, life.NOW, timedelta())
+    assert mine is not None
+    assert await database.write(house.renew_webhooks, mine, life.NOW, LEASE)
+    assert await database.write(house.lease_webhooks, life.NOW, LEASE) is None
+
+
+def test_of_two_commands_at_once_one_has_the_lease(server_url: str) -> None:
+    """The first holds its transaction open, and the second waits for it."""
+    with waits.connected(server_url) as engine, ThreadPoolExecutor(1) as aside, engine.connect() as slow:
+        with slow.begin():
+            assert house.lease_webhooks(slow, life.NOW, LEASE) is not None
+            other = aside.submit(_leased, engine)
+            waits.until_waiting(engine)
+        assert other.result() is None
+
+
+def _leased(engine: Engine) -> int | None:
+    with engine.begin() as connection:
+        return house.lease_webhooks(connection, life.NOW, LEASE)
+
+
+NOBODY, TELLS = house.Follows(), house.Follows(notifies=True)
+
+
+async def test_what_one_server_wants_holds_whichever_starts_last(database: Database) -> None:
+    for each in (TELLS, NOBODY, house.Follows(captures=True), NOBODY):
+        await database.write(house.follow, each, life.NOW, alone=False)
+    assert await database.read(house.follows) == house.Follows(notifies=True, captures=True)
+
+
+async def test_what_no_server_wants_any_more_ends_after_a_day(database: Database) -> None:
+    await database.write(house.follow, TELLS, life.NOW, alone=False)
+    day = 86400
+    for second, holds in ((day - 1, True), (day, False)):
+        await database.write(house.follow, NOBODY, life.at(second), alone=False)
+        assert (await database.read(house.follows)).notifies is holds
+
+
+async def test_a_server_that_is_seen_again_and_again_is_remembered_from_then_on(database: Database) -> None:
+    await database.write(house.follow, TELLS, life.NOW, alone=False)
+    await database.write(house.follow, TELLS, life.at(80_000), alone=False)
+    await database.write(house.follow, NOBODY, life.at(90_000), alone=False)
+    assert await database.read(house.follows) == TELLS
+
+
+async def test_a_server_that_is_alone_decides_at_once(database: Database) -> None:
+    await database.write(house.follow, TELLS, life.NOW, alone=True)
+    await database.write(house.follow, NOBODY, life.at(1), alone=True)
+    assert await database.read(house.follows) == NOBODY
+
+
+async def test_what_an_earlier_release_has_set_is_remembered_for_a_day_as_well(database: Database) -> None:
+    before = HOUSE.insert().values(id=1, notifies=True)
+    await database.write(lambda connection: connection.execute(before))
+    for second, holds in ((0, True), (86_399, True), (86_400, False)):
+        await database.write(house.follow, NOBODY, life.at(second), alone=False)
+        assert (await database.read(house.follows)).notifies is holds
+
+
+async def test_a_worker_that_can_notify_is_seen_as_one(database: Database) -> None:
+    await database.write(house.beat, life.NOW, notifies=True)
+    await database.write(house.beat, life.at(10))
+    state = await database.read(house.read)
+    assert (state.has_notifier(life.at(15), 15), state.has_notifier(life.at(16), 15)) == (True, False)
+    assert not house.State().has_notifier(life.NOW, 15)

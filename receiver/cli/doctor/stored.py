@@ -119,6 +119,9 @@ async def _house(store: door.Database, scene: Scene) -> AsyncIterator[Finding]:
     if state.pause_streak:
         yield pause_told(state)
     yield work_judged(await store.read(jobs.failing), await store.read(jobs.dead))
+    unsent = await store.read(jobs.open_count, states.Kind.NOTIFY)
+    if unsent and not state.has_notifier(now, backoff.Timing().absent):
+        yield unsent_told(unsent)
     yield expectations_judged(await store.read(runs.overdue, now))
     yield search_judged(await store.read(search.lag), now)
     for each in await _endpoint(store, scene, now):
@@ -150,6 +153,12 @@ def work_judged(failing: int, dead: Mapping[states.Kind, int]) -> Finding:
         advice = "`runledger jobs --by cause` tells why; `runledger jobs retry` tries them again"
         return findings.warning("jobs", ", ".join(told), advice)
     return findings.ok("jobs", "none fails")
+
+
+def unsent_told(count: int) -> Finding:
+    """Notifications that no worker can send."""
+    said = f"{figures.count(count)} wait, and no worker that has RUNLEDGER_NOTIFY_URL was seen lately"
+    return findings.warning("notifications", said, "start a worker that has it, on this database")
 
 
 def expectations_judged(overdue: int) -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage import house, jobs, notifications, states, transitions
+from storage import jobs, notifications, states, transitions
 from storage.database import Database
 from tests import life
 from tests.receiver.cli.desk import Desk
@@ -14,7 +14,7 @@ GONE = "the backend answered 410 Gone"
 
 async def died(database: Database) -> str:
     """A run whose notification was given up; its id."""
-    await database.write(house.follow, house.Follows(notifies=True))
+    await life.wanted(database, notifies=True)
     run = await life.settled_run(database)
     claim = await life.claimed(database, states.Kind.NOTIFY, run.id, life.at(100))
     new = notifications.Notification(run.id, "msg_1", b"{}", life.at(100))

@@ -6,14 +6,13 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from storage import house, ids, jobs, runs, states, transitions
+from storage import ids, jobs, runs, states, transitions
 from storage.database import Database
 from storage.states import Kind
 from tests import life
 
 pytestmark = pytest.mark.anyio
 
-BOTH = house.Follows(notifies=True, captures=True)
 SHOWN = transitions.Acquaintance("agent_7", "Review.", None, "m-7", life.at(-100), life.at(-90), "upstream")
 
 
@@ -67,20 +66,20 @@ async def follows(database: Database, run: runs.Run) -> list[str]:
 async def test_the_end_of_a_run_is_followed_by_what_is_wanted_and_makes_sense(
     database: Database, end: Callable[[Database], Awaitable[runs.Run]], wanted: list[str]
 ) -> None:
-    await database.write(house.follow, BOTH)
+    await life.wanted(database, notifies=True, captures=True)
     assert await follows(database, await end(database)) == wanted
 
 
 async def test_nothing_follows_that_was_not_wished(database: Database) -> None:
     assert await follows(database, await settled(database)) == []
-    await database.write(house.follow, house.Follows(notifies=True))
+    await life.wanted(database, notifies=True)
     assert await follows(database, await settled(database)) == ["notify"]
-    await database.write(house.follow, house.Follows(captures=True))
+    await life.wanted(database, captures=True)
     assert await follows(database, await settled(database)) == ["capture"]
 
 
 async def test_a_further_version_of_the_document_is_no_second_end(database: Database) -> None:
     run = await settled(database)
-    await database.write(house.follow, BOTH)
+    await life.wanted(database, notifies=True, captures=True)
     await life.settle(database, run, life.result(body=b'{"status":"completed","more":1}'), life.at(90))
     assert await follows(database, run) == []

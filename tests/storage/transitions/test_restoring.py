@@ -85,8 +85,8 @@ async def test_the_ledger_tells_how_far_it_was_the_same(database: Database) -> N
 
 
 async def test_a_secret_may_have_changed_since_so_nothing_is_turned_away_for_good(database: Database) -> None:
-    await database.write(transitions.request_secret, "endpoint", "https://example.com/webhooks/case", life.NOW)
-    secret = webhooks.Secret("secret", "endpoint", b"sealed", life.NOW)
+    _, fence = await life.requested(database, "endpoint", "https://example.com/webhooks/case")
+    secret = webhooks.Secret("secret", "endpoint", b"sealed", life.NOW, fence=fence)
     await database.write(transitions.learn_secret, transitions.Learned(secret, "ep_1", None), life.NOW)
     assert (await restored(database)).awaits_secret
     standing = await database.read(webhooks.standing)

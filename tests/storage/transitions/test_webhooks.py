@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from storage import ids, jobs, states, transitions, webhooks
+from storage import errors, ids, jobs, states, transitions, webhooks
 from storage.database import Database
 from tests import life
 from tests.storage import ledgers
@@ -17,9 +18,11 @@ URL = "https://ledger.test/webhooks/case"
 ROW = "row-1"
 
 
-def learned(name: str = "aaaa", at: float = 1, others_end: float | None = None) -> transitions.Learned:
+def learned(
+    name: str = "aaaa", at: float = 1, others_end: float | None = None, *, fence: int = 1
+) -> transitions.Learned:
     """A secret that the upstream told so many seconds into the story."""
-    secret = webhooks.Secret(ids.new(life.at(at)), ROW, b"sealed " + name.encode(), life.at(at))
+    secret = webhooks.Secret(ids.new(life.at(at)), ROW, b"sealed " + name.encode(), life.at(at), fence=fence)
     ends = None if others_end is None else life.at(others_end)
     return transitions.Learned(secret, "whe_1", name, "active", ends)
 
@@ -27,7 +30,7 @@ def learned(name: str = "aaaa", at: float = 1, others_end: float | None = None) 
 async def registered(database: Database) -> transitions.Learned:
     """An endpoint with its first secret."""
     first = learned()
-    await database.write(transitions.request_secret, ROW, URL, life.NOW)
+    assert await requested(database, 0) == (None, first.secret.fence)
     await database.write(transitions.learn_secret, first, life.at(1))
     return first
 
@@ -44,7 +47,7 @@ async def known(database: Database, at: float) -> list[bytes]:
 
 
 async def test_a_request_is_seen_by_who_verifies_before_there_is_a_secret(database: Database) -> None:
-    await database.write(transitions.request_secret, ROW, URL, life.NOW)
+    await life.requested(database, ROW, URL)
     found = await database.read(webhooks.known, life.NOW)
     assert [(each.upstream_id, each.awaiting_since) for each in found.endpoints] == [(None, life.NOW)]
 
@@ -78,8 +81,8 @@ async def test_a_secret_that_is_learned_again_by_a_replay_is_one(database: Datab
 
 async def test_after_a_rotation_both_secrets_are_live_until_the_old_one_ends(database: Database) -> None:
     await registered(database)
-    await database.write(transitions.request_secret, ROW, URL, life.at(10))
-    await database.write(transitions.learn_secret, learned("bbbb", 10, others_end=70), life.at(10))
+    _, fence = await requested(database, 10)
+    await database.write(transitions.learn_secret, learned("bbbb", 10, others_end=70, fence=fence), life.at(10))
     assert await known(database, 70) == [b"sealed bbbb", b"sealed aaaa"]
     assert await known(database, 70.1) == [b"sealed bbbb"]
     entry = await ledgers.last(database, None)
@@ -89,39 +92,80 @@ async def test_after_a_rotation_both_secrets_are_live_until_the_old_one_ends(dat
 
 async def test_a_secret_that_ends_earlier_is_not_prolonged_by_another_rotation(database: Database) -> None:
     await registered(database)
-    await database.write(transitions.learn_secret, learned("bbbb", 10, others_end=20), life.at(10))
-    await database.write(transitions.learn_secret, learned("cccc", 15, others_end=90), life.at(15))
+    await database.write(transitions.learn_secret, learned("bbbb", 10, others_end=20, fence=2), life.at(10))
+    await database.write(transitions.learn_secret, learned("cccc", 15, others_end=90, fence=3), life.at(15))
     assert await known(database, 21) == [b"sealed cccc", b"sealed bbbb"]
 
 
 async def test_secrets_that_ended_long_ago_are_forgotten(database: Database) -> None:
     await registered(database)
-    await database.write(transitions.learn_secret, learned("bbbb", 10, others_end=20), life.at(10))
+    await database.write(transitions.learn_secret, learned("bbbb", 10, others_end=20, fence=2), life.at(10))
     late = life.at(21) + timedelta(days=1)
-    await database.write(transitions.learn_secret, learned("cccc", 30, others_end=90), late)
+    await database.write(transitions.learn_secret, learned("cccc", 30, others_end=90, fence=3), late)
     assert [each.sealed for each in await database.read(webhooks.secrets, ROW)] == [b"sealed cccc", b"sealed bbbb"]
 
 
+async def requested(database: Database, at: float) -> tuple[webhooks.Endpoint | None, int]:
+    """A secret is asked for; the row as it was before, and the fence of the request."""
+    return await life.requested(database, ROW, URL, life.at(at))
+
+
 async def test_a_new_endpoint_that_was_refused_does_not_stand(database: Database) -> None:
-    before = await database.write(transitions.request_secret, ROW, URL, life.NOW)
-    await database.write(transitions.withdraw_request, ROW, before, life.at(1))
+    before, fence = await requested(database, 0)
+    await database.write(transitions.withdraw_request, ROW, before, life.at(1), fence)
     assert await database.read(webhooks.known, life.at(1)) == webhooks.Known()
 
 
 async def test_a_rotation_that_was_refused_leaves_everything_as_it_was(database: Database) -> None:
     await registered(database)
     was = await row(database)
-    before = await database.write(transitions.request_secret, ROW, URL, life.at(10))
-    await database.write(transitions.withdraw_request, ROW, before, life.at(11))
-    assert (before, await row(database)) == (was, was)
+    before, fence = await requested(database, 10)
+    await database.write(transitions.withdraw_request, ROW, before, life.at(11), fence)
+    assert (before, await row(database)) == (was, replace(was, fence=fence))
 
 
 async def test_a_lost_rotation_is_still_waited_for_after_a_refused_one(database: Database) -> None:
     await registered(database)
-    await database.write(transitions.request_secret, ROW, URL, life.at(10))
-    before = await database.write(transitions.request_secret, ROW, URL, life.at(20))
-    await database.write(transitions.withdraw_request, ROW, before, life.at(21))
+    await requested(database, 10)
+    before, fence = await requested(database, 20)
+    await database.write(transitions.withdraw_request, ROW, before, life.at(21), fence)
     assert (await row(database)).awaiting_since == life.at(10)
+
+
+async def test_a_late_answer_ends_no_secret_that_was_requested_after_it(database: Database) -> None:
+    await registered(database)
+    _, early = await requested(database, 10)
+    _, later = await requested(database, 80)
+    await database.write(transitions.learn_secret, learned("later", 81, others_end=82, fence=later), life.at(81))
+    await database.write(transitions.learn_secret, learned("early", 83, others_end=84, fence=early), life.at(83))
+    assert await known(database, 90) == [b"sealed early", b"sealed later"]
+    assert (await row(database)).awaiting_since is None
+
+
+async def test_an_early_answer_leaves_a_later_request_waiting_for_its_own(database: Database) -> None:
+    """Until then what does not verify may be signed with the secret that is on its way."""
+    await registered(database)
+    before, early = await requested(database, 10)
+    await requested(database, 80)
+    await database.write(transitions.learn_secret, learned("early", 81, others_end=82, fence=early), life.at(81))
+    await database.write(transitions.withdraw_request, ROW, before, life.at(83), early)
+    assert (await row(database)).awaiting_since == life.at(80)
+
+
+async def test_the_answer_for_an_endpoint_that_was_removed_meanwhile_opens_nothing(database: Database) -> None:
+    await registered(database)
+    _, fence = await requested(database, 10)
+    await database.write(transitions.remove_endpoint, ROW, life.at(20))
+    await database.write(transitions.learn_secret, learned("late", 21, others_end=90, fence=fence), life.at(21))
+    assert (await database.read(webhooks.standing), await known(database, 22)) == (None, [])
+
+
+async def test_who_lost_the_lease_asks_the_upstream_for_nothing(database: Database) -> None:
+    lost = await life.leased(database)
+    await life.leased(database, life.at(61))
+    with pytest.raises(errors.Fenced, match="run this one again"):
+        await database.write(transitions.request_secret, ROW, URL, life.at(62), lost)
+    assert await database.read(webhooks.standing) is None
 
 
 async def test_what_the_upstream_shows_is_kept(database: Database) -> None:
