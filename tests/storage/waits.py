@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
+from typing import Any
 
 from sqlalchemy import Engine, text
 
@@ -27,9 +29,14 @@ def connected(url: str) -> Iterator[Engine]:
 
 def until_waiting(engine: Engine, count: int = 1) -> None:
     """Waits until so many connections of this database wait for a lock."""
+    until(lambda: _is_waiting(engine, count), why="nobody came to wait")
 
-    def look() -> bool:
-        with engine.connect() as connection:
-            return int(connection.execute(_WAITING).scalar_one()) >= count
 
-    until(look, why="nobody came to wait")
+def _is_waiting(engine: Engine, count: int) -> bool:
+    with engine.connect() as connection:
+        return int(connection.execute(_WAITING).scalar_one()) >= count
+
+
+def until_waiting_or_done(engine: Engine, work: Future[Any]) -> None:
+    """The same for what need not wait at all."""
+    until(lambda: work.done() or _is_waiting(engine, 1), why="it neither waited nor ended")
