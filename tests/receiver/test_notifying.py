@@ -36,9 +36,9 @@ class Backend(httpx.AsyncBaseTransport):
 class Story:
     """A run that ended, and the job that tells of it."""
 
-    def __init__(self, database: Database, run: runs.Run, transport: Backend | None) -> None:
+    def __init__(self, database: Database, run: runs.Run, transport: Backend) -> None:
         self.database, self.run = database, run
-        self._notifier = None if transport is None else _notifier(transport)
+        self._notifier = _notifier(transport)
 
     async def tried(self, second: float) -> notifications.Notification:
         """The job is carried out so many seconds into the story; what then stands."""
@@ -79,7 +79,7 @@ def _notifier(transport: Backend) -> notify.Notifier:
     )
 
 
-async def ended(database: Database, transport: Backend | None, **changes: Any) -> Story:
+async def ended(database: Database, transport: Backend, **changes: Any) -> Story:
     await life.wanted(database, notifies=True)
     return Story(database, await life.settled_run(database, **changes), transport)
 
@@ -121,12 +121,6 @@ async def test_a_backend_that_says_gone_is_left_alone_at_once(database: Database
     story = await ended(database, Backend(410))
     held = await story.tried(100)
     assert (held.stopped_at, held.last_status, held.attempts) == (life.at(100), 410, 1)
-
-
-async def test_without_a_backend_what_is_left_waits_for_somebody(database: Database) -> None:
-    story = await ended(database, None)
-    held = await story.tried(100)
-    assert (held.stopped_at, held.last_error) == (life.at(100), "RUNLEDGER_NOTIFY_URL is not set any more")
 
 
 async def test_no_prompt_and_no_output_is_told_and_a_reason_is_short(database: Database) -> None:
