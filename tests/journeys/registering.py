@@ -7,16 +7,20 @@ with registering.opened(site) as house:
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 from receiver import clock, registration, settings, vault
 from receiver.upstream import client
 from storage import webhooks
 from storage.database import Database
+from storage.tables import HOUSE
 from tests import sandbox_server
 from tests.journeys import story
+from tests.receiver.cli import desk
 from tests.server import Server, Site
 
 T = TypeVar("T")
@@ -66,6 +70,32 @@ def operate(
                 await upstream.aclose()
 
     return asyncio.run(done())
+
+
+@contextmanager
+def command(house: story.House, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A real command beside the server, under way; it is over after the block."""
+    environment = {
+        "CASEDEV_API_KEY": "sk_case_test",
+        "CASEDEV_BASE_URL": house.sandbox.url,
+        "RUNLEDGER_PUBLIC_URL": house.server.url,
+        **house.server.site.environment,
+    }
+    with desk.started("webhooks", *words, folder=house.server.folder, **environment) as under_way:
+        try:
+            yield under_way
+        finally:
+            under_way.kill()
+
+
+def lapse(house: story.House) -> None:
+    """The lease of a command that died is over: as a minute later."""
+
+    async def free(registrar: registration.Registrar) -> None:
+        over = HOUSE.update().values(webhooks_until=clock.now() - timedelta(hours=1))
+        await registrar.store.write(lambda connection: connection.execute(over))
+
+    operate(house, free)
 
 
 def register(house: story.House) -> registration.Registered:

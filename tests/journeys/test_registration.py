@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -268,3 +269,55 @@ def test_a_check_that_these_routes_refuse_stops_nothing_else(house: story.House,
     judge(house, nonce, settled_by="platform")
     house.script()
     until(lambda: not warnings(house))
+
+
+def crossing(house: story.House, route: str, *words: str) -> list[str]:
+    """Two real commands at once: the answer to one is held until the other one waits. What they print."""
+    house.script({"route": route, "action": "hold_answer", "times": 1})
+    with (
+        registering.command(house, *words) as one,
+        registering.command(house, *words) as other,
+        ThreadPoolExecutor(2) as aside,
+    ):
+        both = (one, other)
+        said = [aside.submit(_errors, each) for each in both]
+        until(lambda: house.sandbox.held() and any(each.done() for each in said))
+        house.sandbox.release()
+        assert [each.wait(60) for each in both] == [0, 0]
+        assert sum(b"waiting for it to end" in each.result() for each in said) == 1
+        return sorted(each.stdout.read().decode() for each in both if each.stdout is not None)
+
+
+def _errors(command: subprocess.Popen[bytes]) -> bytes:
+    """The first line of a command's errors."""
+    assert command.stderr is not None
+    return command.stderr.readline()
+
+
+def test_two_rotations_that_cross_go_one_after_the_other_and_lose_no_event(house: story.House, nonce: str) -> None:
+    registering.register(house)
+    crossing(house, "endpoints.rotate_secret", "rotate", "--grace", "0s")
+    run = ended(house, nonce)
+    judge(house, nonce, settled_by="platform")
+    assert (until_taken(house, run), forged(house, nonce)) == ([200], 401)
+
+
+def test_two_registrations_at_once_make_one_endpoint(house: story.House) -> None:
+    said = [json.loads(each) for each in crossing(house, "endpoints.create", "register", "--json")]
+    assert sorted(each["outcome"] for each in said) == ["created", "known"]
+    assert len(house.upstream.get("/webhooks/v1/endpoints").json()["endpoints"]) == 1
+
+
+def test_a_rotation_that_was_killed_before_its_answer_is_mended_by_registering(
+    house: story.House, nonce: str
+) -> None:
+    registering.register(house)
+    house.script({"route": "endpoints.rotate_secret", "action": "hold_answer", "times": 1})
+    with registering.command(house, "rotate", "--grace", "0s"):
+        until(house.sandbox.held)
+    run = ended(house, nonce)
+    until(lambda: answers(house, run))
+    registering.lapse(house)
+    assert registering.register(house).outcome == "recovered"
+    judge(house, nonce, settled_by="platform")
+    assert set(until_taken(house, run)) == {503, 200}

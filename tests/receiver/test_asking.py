@@ -24,7 +24,7 @@ class Upstream(httpx.AsyncBaseTransport):
     """Answers by the end of the path, a status or a body; keeps what was asked. The list is empty."""
 
     def __init__(self, **answers: int | dict[str, Any]) -> None:
-        self.answers = {"run": {"runs": [], "hasMore": False}} | answers
+        self.answers: dict[str, int | dict[str, Any]] = {"run": {"runs": [], "hasMore": False}, **answers}
         self.asked: list[str] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

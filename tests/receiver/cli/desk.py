@@ -73,14 +73,20 @@ class Desk:
 
 def process(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[bytes]:
     """The same in a process of its own, with nothing of ours in its environment but the data folder."""
+    with started(*words, folder=folder, **environment) as under_way:
+        out, err = under_way.communicate(timeout=120)
+    return subprocess.CompletedProcess(words, under_way.returncode, out, err)
+
+
+def started(*words: str, folder: Path, **environment: str) -> subprocess.Popen[bytes]:
+    """Such a process while it is under way."""
     ours = ("RUNLEDGER_", "CASEDEV_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "receiver", *words],
         cwd=folder,
         env={**kept, "PYTHONPATH": str(ROOT), "RUNLEDGER_DATA_DIR": str(folder / "data"), **environment},
-        input=b"",
-        capture_output=True,
-        timeout=120,
-        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )

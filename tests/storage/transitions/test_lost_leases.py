@@ -1,0 +1,110 @@
+"""A worker whose lease was taken over writes nothing, whatever it was about to commit; and what a lease is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from storage import errors, jobs, runs, states, transitions
+from storage.database import Database
+from storage.states import Kind
+from tests import life
+from tests.storage import ledgers
+
+pytestmark = pytest.mark.anyio
+
+SHOWN = transitions.Acquaintance("agent_7", "Review.", None, "m-7", life.at(-100), life.at(-90), "upstream")
+NOW, LATER = life.at(70), life.at(130)
+#: What a task may commit at its end.
+COMMITS: dict[str, tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]] = {
+    "started": (transitions.started, ("exec", NOW, LATER), {}),
+    "refused": (transitions.refuse, ("no", NOW), {}),
+    "record": (transitions.record, (life.result(), NOW, None), {}),
+    "alive": (transitions.seen_alive, (states.RUNNING, None, NOW, LATER), {}),
+    "missing": (transitions.missing, (NOW, LATER, "404"), {"lost": True}),
+    "introduced": (transitions.introduce, (SHOWN, states.RUNNING, NOW), {}),
+    "introduced ended": (transitions.introduce_ended, (SHOWN, life.result(), NOW, None), {}),
+    "calling": (transitions.calling, (NOW,), {}),
+    "not called": (transitions.uncalled, (), {}),
+    "checked": (transitions.checked, ("row", transitions.Checked(None, None), NOW, LATER), {}),
+    "swept": (transitions.swept, (NOW, LATER), {"whole": True, "stray_before": NOW}),
+}
+
+
+async def stale(database: Database, run: runs.Run) -> jobs.Claim:
+    """A claim whose lease has lapsed, and was taken over by another worker."""
+    await database.write(jobs.wish, [jobs.Wish(Kind.SETTLE, run.id, life.at(3))])
+    lost = await life.claimed(database, Kind.SETTLE, run.id, life.at(3))
+    await life.claimed(database, Kind.SETTLE, run.id, life.at(64), "another")
+    return lost
+
+
+@pytest.mark.parametrize("commit", COMMITS.values(), ids=COMMITS)
+async def test_who_lost_the_lease_commits_nothing(
+    database: Database, commit: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+) -> None:
+    run = await life.running(database)
+    lost = await stale(database, run)
+    before, told = await life.found(database, run.id), await life.told(database, run.id)
+    function, arguments, named = commit
+    with pytest.raises(errors.Fenced):
+        await database.write(function, lost, *arguments, **named)
+    assert (await life.found(database, run.id), await life.told(database, run.id)) == (before, told)
+
+
+async def test_a_call_is_not_marked_for_a_run_that_was_cancelled_meanwhile(database: Database) -> None:
+    run = await life.accepted(database, agent_id=None, instructions="Research.")
+    claim = await life.claimed(database, Kind.START, run.id)
+    await database.write(transitions.request_cancel, run.id, "key:backend", life.at(1))
+    assert not await database.write(transitions.calling, claim, life.at(2))
+    assert (await life.found(database, run.id)).stray_since is None
+
+
+async def test_a_worker_that_stops_gives_back_its_own_jobs_alone(database: Database) -> None:
+    await database.write(jobs.wish, [jobs.Wish(Kind.SETTLE, each, life.NOW) for each in "abc"])
+    mine, lost = [await life.claimed(database, Kind.SETTLE, each) for each in "ab"]
+    await life.claimed(database, Kind.SETTLE, "b", life.at(61), "another")
+    await life.claimed(database, Kind.SETTLE, "c", life.at(61), "another")
+    await database.write(jobs.give_back, [mine, lost], life.at(62))
+    found, _ = await database.read(jobs.page, jobs.Query(), life.at(62))
+    assert {each.run_id: each.lease_owner for each in found} == {"a": None, "b": "another", "c": "another"}
+
+
+async def test_a_job_that_is_tried_again_by_hand_has_its_whole_patience_again(database: Database) -> None:
+    """What was refused for days counts from the next refusal."""
+    await database.write(jobs.wish, [jobs.Wish(Kind.NOTIFY, "a", life.NOW)])
+    claim = await life.claimed(database, Kind.NOTIFY, "a")
+    await database.write(jobs.failed, claim, life.at(1), error="500", now=life.NOW, refused=True)
+    dying = await life.claimed(database, Kind.NOTIFY, "a", life.at(61))
+    await database.write(jobs.die, dying, error="500", now=life.at(62))
+    await database.write(jobs.retry, [claim.id], life.at(100))
+    again = await life.claimed(database, Kind.NOTIFY, "a", life.at(100))
+    assert (again.refused_since, again.refusals, again.failures, again.attempts) == (None, 0, 0, 1)
+
+
+async def test_the_first_due_is_claimed_first_whichever_was_asked_for_first(database: Database) -> None:
+    due = {"a": 9, "b": 1, "c": 5}
+    wishes = [jobs.Wish(Kind.SETTLE, name, life.NOW, due_at=life.at(second)) for name, second in due.items()]
+    for wish in wishes:
+        await database.write(jobs.wish, [wish])
+    assert await database.read(jobs.next_due, life.NOW) == life.at(1)
+    claimed = []
+    for _ in due:
+        claimed += await database.write(jobs.claim, now=life.at(9), until=life.at(60), owner="w", limit=1)
+    assert [each.run_id for each in claimed] == ["b", "c", "a"]
+
+
+async def test_what_was_to_start_later_is_looked_for_at_once_in_a_restored_store(database: Database) -> None:
+    run = await life.accepted(database)
+    claim = await life.claimed(database, Kind.START, run.id)
+    await database.write(jobs.failed, claim, life.at(3600), error="500", now=life.at(1))
+    await database.write(transitions.restored, life.at(10))
+    assert (await life.claimed(database, Kind.START, run.id, life.at(10))).fence == 2
+
+
+async def test_counted_rejections_name_their_hour(database: Database) -> None:
+    await database.write(transitions.count_rejections, life.NOW, {"no signature": 2})
+    await database.write(transitions.count_rejections, life.at(3600), {})
+    assert (await ledgers.last(database, None)).facts["hour"] == "2026-11-23T12:00:00.000000Z"
