@@ -207,6 +207,11 @@ CREATE VIEW runledger_sql.house AS SELECT
     sweep_met,
     notifies,
     captures,
+    notifies_set_at,
+    captures_set_at,
+    notifier_seen_at,
+    webhooks_fence,
+    webhooks_until,
     restored_at,
     copied_at,
     CAST(NULL AS TEXT) AS moved_to
@@ -234,7 +239,8 @@ CREATE VIEW runledger_sql.webhook_endpoints AS SELECT
     status,
     failures,
     checked_at,
-    check_error
+    check_error,
+    fence
 FROM webhook_endpoints;
 CREATE VIEW runledger_sql.backfills AS SELECT
     id,
