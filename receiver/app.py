@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -23,6 +23,7 @@ from receiver import (
     clearing,
     clock,
     endpoint,
+    followups,
     indexer,
     keyring,
     live,
@@ -40,16 +41,13 @@ from receiver import (
     worker,
 )
 from receiver.upstream import client, wire
-from storage import database, dialect, house, inspection, jobs, migrations, news, sql, transitions
-from storage import errors as storage_errors
+from storage import database, dialect, inspection, jobs, migrations, news, sql, transitions
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 Life = Callable[[], AbstractAsyncContextManager[None]]
 #: Seconds before background work that broke is begun anew, and before a database is listened to again.
 RESTART = 1.0
 LISTEN_AGAIN = 5.0
-#: Seconds between two times that a server says what it wants to follow an end.
-FOLLOW_AGAIN = 3600.0
 
 
 @dataclass(frozen=True)
@@ -254,23 +252,9 @@ async def _opened(made: _House) -> AsyncIterator[None]:
             await store.read(migrations.check)
             await stack.enter_async_context(_shared(made))
         await _take_over(made)
-        await _follow(made)
-        await stack.enter_async_context(_in_background(made.told, lambda: _follow_on(made)))
+        wanted = followups.Wanted(store, made.seams.clock, given.url, given.notify_url, given.capture_events)
+        await stack.enter_async_context(_in_background(made.told, await wanted.begin()))
         yield
-
-
-async def _follow(made: _House) -> None:
-    """Records what this server wants to follow the end of a run; others that share the database may want more."""
-    given = made.given
-    wanted = house.Follows(bool(given.notify_url), given.capture_events)
-    await made.store.write(house.follow, wanted, made.seams.clock(), alone=given.is_embedded)
-
-
-async def _follow_on(made: _House) -> None:
-    while True:
-        await asyncio.sleep(FOLLOW_AGAIN)
-        with suppress(storage_errors.Unavailable):  # a day has many hours
-            await _follow(made)
 
 
 async def _take_over(made: _House) -> None:

@@ -108,3 +108,10 @@ async def test_counted_rejections_name_their_hour(database: Database) -> None:
     await database.write(transitions.count_rejections, life.NOW, {"no signature": 2})
     await database.write(transitions.count_rejections, life.at(3600), {})
     assert (await ledgers.last(database, None)).facts["hour"] == "2026-11-23T12:00:00.000000Z"
+
+
+async def test_a_run_that_is_cancelled_here_ends_alone(database: Database) -> None:
+    cancelled, other = await life.accepted(database), await life.accepted(database)
+    await database.write(transitions.request_cancel, cancelled.id, "key:backend", life.at(1))
+    assert (await life.found(database, cancelled.id)).status is states.CANCELLED
+    assert await life.found(database, other.id) == other
