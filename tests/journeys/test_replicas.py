@@ -14,6 +14,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
+from tests import backend
 from tests.journeys import story
 from tests.journeys.conftest import Sites
 from tests.journeys.judging import judge
@@ -189,3 +190,18 @@ def _insist(replicas: Replicas, name: str) -> list[str]:
         except httpx.TransportError as error:
             odd.append(type(error).__name__)
     raise AssertionError("cycles do not end")
+
+
+def test_a_replica_that_knows_no_backend_leaves_notifications_to_those_that_do(sites: Sites, nonce: str) -> None:
+    """It starts last and ends the run: nothing is given up, and the readiness says what is missing."""
+    with backend.listening() as told, opened(sites, 2, **backend.settings(told)) as pair:
+        house, (knows, knows_not) = pair.house, pair.servers
+        knows.stop()
+        with pair.through(knows_not) as seen:
+            run = seen.submit(nonce)
+            seen.until_run(run, "completed")
+            until(lambda: "notify job(s) wait" in " ".join(seen.api.get("/readyz").json()["warnings"]))
+            assert seen.run(run)["notification"] is None
+        house.restart()
+        house.until_shown(run, lambda shown: (shown["notification"] or {}).get("state") == "delivered")
+        assert "notify job" not in " ".join(house.api.get("/readyz").json()["warnings"])
