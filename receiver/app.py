@@ -279,7 +279,9 @@ async def _shared(made: _House) -> AsyncIterator[None]:
         if isinstance(ticking, clock.Shared):
             await ticking.look(look)
             await stack.enter_async_context(_in_background(told, lambda: ticking.run(look)))
-        if not made.given.database_pooler:  # a listener needs a connection that stays its own
+        if not (
+            made.given.database_pooler or dialect.is_pooled(made.given.url)
+        ):  # a listener needs a connection that stays its own
             hearing = lambda: news.hear(made.given.url, store.heard, missed, LISTEN_AGAIN)  # noqa: E731
             await stack.enter_async_context(_in_background(told, hearing))
         yield

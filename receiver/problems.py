@@ -52,6 +52,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     storage_errors.SchemaMismatch: _AWAY,
     storage_errors.InUse: _AWAY,
     storage_errors.NotDurable: _AWAY,
+    storage_errors.WrongEncoding: _AWAY,
     storage_errors.Moved: _AWAY,
     storage_errors.Occupied: INTERNAL,
     storage_errors.Damaged: INTERNAL,

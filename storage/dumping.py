@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from psycopg import conninfo
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 
 from storage import dialect
+from storage.dialect import addresses
 
 
 def address(url: str) -> tuple[str, str | None]:
@@ -17,7 +18,7 @@ def address(url: str) -> tuple[str, str | None]:
 
 def typed(url: str) -> str:
     """The address as somebody would type it for such a tool, without the password."""
-    found = make_url(url).difference_update_query(["password"])
+    found = addresses.plain(addresses.parsed(url)).difference_update_query(addresses.SECRETS)
     plain = URL.create("postgresql", found.username, None, found.host, found.port, found.database, found.query)
     return plain.render_as_string()
 

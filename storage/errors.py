@@ -7,6 +7,7 @@ StorageError
 ├── SchemaMismatch       the database was made by another version
 ├── InUse                another server holds this data directory
 ├── NotDurable           a database server that may lose what it has committed
+├── WrongEncoding        a database server that cannot hold every text
 ├── Moved                another database took over from this one
 ├── Occupied             there is something already where a copy is to go
 ├── Damaged              a file that is no whole store, so no copy of one either
@@ -48,6 +49,10 @@ class InUse(StorageError):
 
 class NotDurable(StorageError):
     """What is acknowledged could be lost, so nothing is; the message says what to set."""
+
+
+class WrongEncoding(StorageError):
+    """The message names the encoding and says how to make a database that has the right one."""
 
 
 class Moved(StorageError):

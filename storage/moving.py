@@ -78,7 +78,7 @@ def _begun(url: str) -> Iterator[Connection]:
     except exc.SQLAlchemyError as error:
         raise dialect.translate(error) from error
     except psycopg.Error as error:
-        raise errors.Unavailable(" ".join(str(error).split())) from error
+        raise errors.Unavailable(dialect.said(error)) from error
     finally:
         engine.dispose()
 

@@ -9,6 +9,7 @@ from typing import NoReturn
 import psycopg
 
 from storage import dialect
+from storage.dialect import session
 
 
 async def hear(url: str, heard: Callable[[], None], missed: Callable[[str], None], pause: float) -> NoReturn:
@@ -20,13 +21,14 @@ async def hear(url: str, heard: Callable[[], None], missed: Callable[[str], None
         try:
             await _listen(url, heard)
         except psycopg.Error as error:
-            missed(str(error))
+            missed(dialect.said(error))
         await asyncio.sleep(pause)
 
 
 async def _listen(url: str, heard: Callable[[], None]) -> None:
     connection = await psycopg.AsyncConnection.connect(**dialect.libpq(url), autocommit=True)
     async with connection:
+        await connection.execute(session.statement(connection.info.server_version, local=False).encode())
         await connection.execute(f"LISTEN {dialect.CHANNEL}".encode())
         heard()  # what was committed before this moment told nobody
         async for _ in connection.notifies():

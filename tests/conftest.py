@@ -131,6 +131,18 @@ def server_url(cluster: postgres.Cluster) -> str:
     return cluster.emptied()
 
 
+@pytest.fixture(scope="session", params=["LATIN1", "SQL_ASCII"])
+def narrow_url(cluster: postgres.Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a database that cannot hold every text."""
+    name = f"narrow_{request.param.lower()}"
+    with cluster.admin() as connection:
+        made = f"CREATE DATABASE {name} ENCODING '{request.param}' LOCALE 'C' TEMPLATE template0"
+        connection.execute(made.encode())
+    yield cluster.url(name)
+    with cluster.admin() as connection:
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
+
+
 @pytest.fixture(params=BOTH)
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The address of a database in which nothing is, once per kind of database."""

@@ -53,7 +53,10 @@ def _demand_way(given: settings.Settings, to: str) -> None:
     from receiver.cli import opening
     from storage import dialect
 
-    if not dialect.is_url(to) or dialect.file_of(to) is not None:
+    fault = dialect.fault(to)
+    if to.startswith("postgres") and fault is not None:
+        raise sentences.Complaint(f"--to {fault}", sentences.USAGE)
+    if fault is not None or dialect.file_of(to) is not None:
         raise sentences.Complaint("--to must be the address of a PostgreSQL, as in postgresql://user@host/name", 2)
     file = dialect.file_of(given.url)
     if file is None:

@@ -3,11 +3,11 @@
 Column types that differ stand in `columns`.
 """
 
-from storage.dialect.addresses import file_of, is_url, shown, sole_server
+from storage.dialect.addresses import fault, file_of, is_pooled, is_url, shown, sole_server
 from storage.dialect.asking import Answer, Bounds, Statement, Value, asked
 from storage.dialect.deadlines import deadline
 from storage.dialect.engines import INCREMENTAL, engine, libpq
-from storage.dialect.faults import is_locked, is_taken_back, translate
+from storage.dialect.faults import is_locked, is_taken_back, said, translate
 from storage.dialect.searching import (
     MADE,
     REWRITE_WORDS,
@@ -49,6 +49,7 @@ __all__ = [
     "day",
     "deadline",
     "engine",
+    "fault",
     "file_of",
     "forget_all_words",
     "forget_words",
@@ -60,6 +61,7 @@ __all__ = [
     "is_alone",
     "is_dear",
     "is_locked",
+    "is_pooled",
     "is_taken_back",
     "is_url",
     "keep_words",
@@ -68,6 +70,7 @@ __all__ = [
     "milliseconds",
     "month",
     "one_by_one",
+    "said",
     "shown",
     "sole_server",
     "tell",

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import fcntl
+import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 from urllib.parse import unquote
 
 from sqlalchemy import exc
@@ -13,25 +17,141 @@ from sqlalchemy.engine import URL, make_url
 
 from storage import errors
 
+EXAMPLES = (
+    "must be a database's address such as sqlite:////var/lib/runledger/runledger.db "
+    "or postgresql://user:password@host/runledger"
+)
+_ENCODED = (
+    "cannot be read: in a user's name or a password the characters @ : / ? # % and blanks are written as %40 %3A "
+    "%2F %3F %23 %25 and %20, and a port is a number"
+)
+_SERVER, _FILE = ("postgres", "postgresql"), ("sqlite",)
+#: Options of other programs' addresses that mean nothing here, and are passed over.
+_FOREIGN = frozenset(
+    ("connection_limit", "pool_timeout", "socket_timeout", "statement_cache_size", "schema", "pgbouncer")
+)
+_SSL = {"true": "require", "1": "require", "false": "disable", "0": "disable"}
+_SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+_YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
+#: Options that are secrets, apart from the password in its place.
+SECRETS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+#: What stands in front of the host, as SQLAlchemy reads it.
+_LOGIN = re.compile(r"\A[^:/]*(?::[^@]*)?@")
+
 
 def parsed(url: str) -> URL:
-    """The address, with the one driver of PostgreSQL that we have, whatever it is called there."""
-    parsed = make_url(url)
-    is_server = parsed.drivername in ("postgres", "postgresql")
-    return parsed.set(drivername="postgresql+psycopg") if is_server else parsed
+    """The address, with the driver that we have, whatever it is called there. Raises Unavailable."""
+    try:
+        found = make_url(url)
+    except (exc.ArgumentError, ValueError):
+        raise errors.Unavailable(f"the address of the database {_ENCODED}") from None
+    name = found.drivername.partition("+")[0]
+    if name in _FILE:
+        return found.set(drivername="sqlite")
+    if name not in _SERVER:
+        return found
+    host = unquote(found.host) if found.host else found.host  # a folder of a socket, as in %2Fvar%2Frun
+    return found.set(drivername="postgresql+psycopg", host=host)
+
+
+def plain(address: URL) -> URL:
+    """The address of a server without what only other programs' drivers understand."""
+    query = {name: value for name, value in address.query.items() if name not in _FOREIGN | {"ssl"}}
+    if "ssl" in address.query and "sslmode" not in query:
+        query["sslmode"] = _ssl_mode(address)
+    return address.set(query=query)
+
+
+def _ssl_mode(address: URL) -> str:
+    value = str(address.query["ssl"]).lower()
+    return _SSL.get(value, value)
+
+
+def schema(address: URL) -> str | None:
+    """The search path that a `schema=` of the address means, as Prisma spells it."""
+    name = address.query.get("schema")
+    return None if name is None else f'"{name}"'
+
+
+def is_pooled(address: URL | str) -> bool:
+    """Whether the address itself says that a pooler in transaction mode is there, as Prisma spells it."""
+    found = make_url(address)
+    return str(found.query.get("pgbouncer", "")).lower() in _YES
 
 
 def is_url(text: str) -> bool:
     """Whether it can be read as the address of a database that this release speaks to."""
+    return fault(text) is None
+
+
+def fault(text: str) -> str | None:
+    """Why it cannot be used as a database's address, in a sentence without a piece of it; None where it can."""
+    name = text.partition("://")[0].partition("+")[0]
+    if "://" not in text or name not in (*_SERVER, *_FILE):
+        return EXAMPLES
+    if re.search(r"[\x00-\x1f\x7f]|%00", text):
+        return "holds a line break or another character that no address has"
     try:
-        return make_url(text).get_backend_name() in ("sqlite", "postgres", "postgresql")
-    except exc.ArgumentError:
-        return False
+        return _file_fault(make_url(text)) if name in _FILE else _server_fault(text)
+    except (exc.ArgumentError, ValueError):  # its text holds pieces of what may be a password
+        return _ENCODED if name in _SERVER else EXAMPLES
+
+
+def _file_fault(address: URL) -> str | None:
+    file = address.database
+    if address.host or address.username or address.port:
+        return "names a file with three slashes (sqlite:///data/runledger.db), from the root with four"
+    if not file or file.startswith((":", "file:")):
+        return "names no file, as sqlite:////var/lib/runledger/runledger.db does"
+    if file.startswith("~"):
+        return "begins with ~, which only a shell understands: write the folder out"
+    if address.query:
+        return "names a file, and takes no options behind ?"
+    is_folder = file.endswith("/") or os.path.isdir(file)
+    return "names a folder: add the name of the file in it" if is_folder else None
+
+
+def _server_fault(text: str) -> str | None:
+    rest = text.partition("://")[2]
+    place = _LOGIN.sub("", rest, count=1)
+    if "@" in place.partition("?")[0]:
+        return _ENCODED
+    address = make_url(text)  # ValueError where the port is no number
+    if address.port is not None and not 0 < address.port < 65536:
+        return f"has the port {address.port}, and ports go from 1 to 65535"
+    if address.host and re.search(r"[\s#@\\]", unquote(address.host)):
+        return _ENCODED
+    return _options_fault(address)
+
+
+def _options_fault(address: URL) -> str | None:
+    from psycopg import pq  # slow to import, and an embedded database does without
+
+    known = {each.keyword.decode() for each in pq.Conninfo.get_defaults()}
+    for name in address.query:
+        if name not in known | _FOREIGN | {"ssl"}:
+            near = next(iter(difflib.get_close_matches(name[:40], sorted(known), 1)), None)
+            hint = f"; did you mean {near}?" if near else ": take it out"
+            shown = name if re.fullmatch(r"\w{1,40}", name) else "one"
+            return f"has the option {shown}, which PostgreSQL does not know{hint}"
+    query = {name: value if isinstance(value, str) else value[-1] for name, value in address.query.items()}
+    if not query.get("connect_timeout", "5").isdecimal():
+        return "has an option connect_timeout that is no number"
+    modes = [query.get("sslmode", "prefer"), *([_ssl_mode(address)] if "ssl" in query else ())]
+    if not set(modes) <= set(_SSL_MODES):
+        return f"has a value of sslmode that is none of {', '.join(_SSL_MODES)}"
+    if not re.fullmatch(r"[\w $-]{1,63}", query.get("schema", "public")):
+        return "has an option schema that is no plain name"
+    if query.get("pgbouncer", "true").lower() not in _YES + _NO:
+        return "has an option pgbouncer that is neither true nor false"
+    return None
 
 
 def shown(url: str) -> str:
     """The address without its password."""
-    return unquote(make_url(url).render_as_string(hide_password=True))
+    found = make_url(url)
+    hidden = {name: "***" for name in SECRETS if name in found.query}
+    return unquote(found.update_query_dict(hidden).render_as_string(hide_password=True))
 
 
 def file_of(url: str) -> str | None:
@@ -50,15 +170,27 @@ def sole_server(url: str) -> Iterator[None]:
     if file is None:
         yield
         return
-    path = Path(f"{file}.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a") as lock:
+    with _lock_file(Path(f"{file}.lock")) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise errors.InUse(
-                f"another Runledger server is running on {file} (it holds {path.name}): stop it, or give this "
+                f"another Runledger server is running on {file} (it holds {file}.lock): stop it, or give this "
                 "one a data folder of its own. An embedded database takes one `runledger serve` or `runledger "
                 "work`; several need PostgreSQL"
             ) from None
+        except OSError as error:
+            raise errors.Unavailable(
+                f"{file}.lock cannot be locked: {error.strerror}. A network file system may take no locks: let "
+                "the data folder be on a disk of this machine"
+            ) from None
         yield
+
+
+def _lock_file(path: Path) -> IO[str]:
+    """The lock file, open and made where it is not there. Raises Unavailable."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a")
+    except OSError as error:
+        raise errors.Unavailable(f"{path} cannot be written: {error.strerror}") from error

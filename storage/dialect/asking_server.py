@@ -17,7 +17,7 @@ from typing import Any, NoReturn, cast
 import psycopg
 
 from storage import errors, patience
-from storage.dialect import asking, engines, faults
+from storage.dialect import asking, engines, faults, session
 
 #: Bytes of one row as JSON: they are in memory at once.
 ROW = 1 << 20
@@ -105,7 +105,9 @@ def _connected(url: str, bounds: asking.Bounds, schema: str) -> Iterator[psycopg
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         cursor = psycopg.RawCursor(connection)
-        for name, value in (("lock_timeout", "1000"), ("search_path", schema), ("TimeZone", "UTC")):
+        session.demand_encoding(connection)
+        cursor.execute(session.statement(connection.info.server_version, local=True).encode())
+        for name, value in (("lock_timeout", "1000"), ("search_path", schema)):
             cursor.execute(_SET, [name, value])
         _give(cursor, bounds.seconds)
         yield cursor

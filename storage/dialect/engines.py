@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.pool import QueuePool
 
 from storage import errors
-from storage.dialect import addresses
+from storage.dialect import addresses, session
 
 #: The number of SQLite's mode in which a file can give back what is free in it.
 INCREMENTAL = 2
@@ -90,8 +90,10 @@ def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: flo
     """A writer reads what is committed, and locks what it decides upon; a reader has one snapshot."""
     from storage.dialect import loading  # as below
 
+    wanted = _session(parsed, busy_seconds)
+    pooler = pooler or addresses.is_pooled(parsed)
     made = create_engine(
-        parsed,
+        addresses.plain(parsed),
         hide_parameters=True,
         poolclass=QueuePool,
         pool_size=connections,
@@ -99,7 +101,7 @@ def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: flo
         pool_pre_ping=readonly,  # a lost write is begun anew by the door
         use_native_hstore=False,
         isolation_level="REPEATABLE READ" if readonly else "READ COMMITTED",
-        connect_args=_arguments(parsed, busy_seconds, pooler),
+        connect_args=_arguments(parsed),
     )
 
     @event.listens_for(made, "connect")
@@ -107,7 +109,10 @@ def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: flo
         connection.read_only = readonly
         loading.be_lenient(connection)
         if pooler:
+            session.demand_encoding(connection)
             connection.prepare_threshold = None  # the next transaction may be on another connection of its
+        else:
+            session.prepare(connection, wanted)
 
     @event.listens_for(made, "handle_error")
     def terse(context: ExceptionContext) -> None:
@@ -117,7 +122,9 @@ def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: flo
 
         @event.listens_for(made, "begin")
         def begin(connection: Connection) -> None:
-            connection.exec_driver_sql(f"SET LOCAL lock_timeout = {int(busy_seconds * 1000)}")
+            driver: Any = connection.connection.driver_connection
+            set_up = session.statement(driver.info.server_version, local=True, more=wanted)
+            connection.exec_driver_sql(set_up)
 
     return made
 
@@ -150,28 +157,41 @@ def _leave_out_values(context: ExceptionContext) -> None:
         original.args = (primary,)
 
 
-def _arguments(parsed: URL, busy_seconds: float, pooler: bool) -> dict[str, Any]:
-    """What libpq is told beside the address; what the address itself says wins."""
+def _session(parsed: URL, busy_seconds: float) -> dict[str, str]:
+    """What a session is set to beside what all rely on; what the address itself says wins."""
+    wanted = (
+        {}
+        if "lock_timeout" in str(parsed.query.get("options"))
+        else {"lock_timeout": str(int(busy_seconds * 1000))}
+    )
+    schema = addresses.schema(parsed)
+    return wanted if schema is None else {**wanted, "search_path": schema}
+
+
+def _arguments(parsed: URL) -> dict[str, Any]:
+    """What libpq is told beside the address; what the address itself says wins, but for how texts are sent."""
     given = {name: value for name, value in PATIENCE.items() if name not in parsed.query}
-    if not pooler:  # poolers know no options, and a setting would outlast the transaction there
-        options = parsed.query.get("options", "")
-        given["options"] = f"-c lock_timeout={int(busy_seconds * 1000)} {options}".rstrip()
-    return given
+    return {**given, "client_encoding": session.ENCODING}
 
 
 def libpq(url: str) -> dict[str, Any]:
     """The arguments with which the driver itself connects to a database server."""
-    parsed = addresses.parsed(url)
+    parsed = addresses.plain(addresses.parsed(url))
     _, found = parsed.get_dialect()().create_connect_args(parsed)
-    return {**PATIENCE, **found}
+    return {**PATIENCE, **found, "client_encoding": session.ENCODING}
 
 
 def _keep_private(file: str | None) -> None:
-    """Makes a new database file readable by its owner alone: it will hold prompts and results."""
+    """Makes a new database file readable by its owner alone. Raises Unavailable."""
     if file and file != ":memory:":
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        with suppress(FileExistsError):
-            os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
+        try:
+            Path(file).parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                os.close(os.open(file, os.O_CREAT | os.O_EXCL, 0o600))
+        except (OSError, ValueError) as error:
+            raise errors.Unavailable(
+                f"{file} cannot be made: {getattr(error, 'strerror', None) or error}"
+            ) from error
 
 
 def _configure(made: Engine, readonly: bool) -> None:

@@ -7,8 +7,9 @@ from sqlalchemy import exc
 from storage import errors
 
 #: SQLSTATEs, or their classes, that tell of trouble rather than of a bug: connections, a standby, logins, an
-#: unknown database, what was rolled back, missing rights, resources, locks, shutdowns, the system, the server.
-TROUBLE = ("08", "25006", "28", "3D", "40", "42501", "53", "55", "57", "58", "F0", "XX")
+#: unknown database or schema, what was rolled back, missing rights, tables and columns that are not there,
+#: resources, locks, shutdowns, the system, the server.
+TROUBLE = ("08", "25006", "28", "3D", "3F", "40", "42501", "42P01", "42703", "53", "55", "57", "58", "F0", "XX")
 LOCKED = "55P03"
 #: Classes that tell of values: out of range or of a wrong form, and larger than what an index or a row takes.
 UNFIT = ("22", "54")
@@ -24,7 +25,8 @@ def translate(error: exc.SQLAlchemyError) -> Exception:
         return errors.Unstorable(_cause(error))
     # DatabaseError itself, none of its kinds, is what the driver says of a file that is no database.
     trouble = isinstance(error, exc.OperationalError | exc.TimeoutError | exc.InterfaceError)
-    if trouble or _is_lost(error) or type(error) is exc.DatabaseError or sqlstate(error).startswith(TROUBLE):
+    trouble = trouble or _is_lost(error) or _is_unconnected(error)
+    if trouble or type(error) is exc.DatabaseError or sqlstate(error).startswith(TROUBLE):
         return errors.Unavailable(_cause(error))
     return error
 
@@ -47,6 +49,11 @@ def _is_lost(error: exc.SQLAlchemyError) -> bool:
     return isinstance(error, exc.DBAPIError) and error.connection_invalidated
 
 
+def _is_unconnected(error: exc.SQLAlchemyError) -> bool:
+    """Whether the driver did not take what it was given to connect with."""
+    return isinstance(error, exc.ProgrammingError) and error.statement is None and not sqlstate(error)
+
+
 def _was_silent(error: exc.SQLAlchemyError) -> bool:
     from storage import patience
 
@@ -60,4 +67,10 @@ def sqlstate(error: exc.SQLAlchemyError) -> str:
 
 def _cause(error: exc.SQLAlchemyError) -> str:
     """The driver's own sentence in one line, without the statement."""
-    return " ".join(str(getattr(error, "orig", None) or type(error).__name__).split())
+    return said(getattr(error, "orig", None) or type(error).__name__)
+
+
+def said(error: object) -> str:
+    """The sentence of a driver's error in one line, without the values of rows that PostgreSQL adds to it."""
+    primary = getattr(getattr(error, "diag", None), "message_primary", None)
+    return " ".join(str(primary or error).split())

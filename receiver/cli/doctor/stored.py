@@ -67,6 +67,9 @@ async def _reached(store: door.Database, scene: Scene) -> Finding:
         said = f"{place} does not answer in time"
     except storage_errors.Unavailable as error:
         said = f"{place} cannot be used: {' '.join(str(error).split())}"
+    except storage_errors.WrongEncoding as error:
+        said, _, advice = str(error).partition(": ")
+        return findings.fault("database", f"{place}: {said}", advice)
     return findings.fault("database", said, "see that the server runs and RUNLEDGER_DATABASE_URL leads to it")
 
 
