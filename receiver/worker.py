@@ -91,8 +91,9 @@ class Worker:
         left to other workers where this one does not know the backend's address. Nor do
         exec and settle stand in the way of the sweep and of cancels for ever: these have one place beside them.
         """
-        now = self._context.clock()
+        now, asked = self._context.clock(), clock.elapsed()
         seen = await self._context.database.read(transitions.outlook, now)
+        self._clock.correct(seen.at, clock.elapsed() - asked)
         paused_until, half = seen.state.paused_until, max(1, self._concurrency // 2)
         # While the upstream is in trouble one job goes ahead and tries.
         is_well = seen.state.pause_streak == 0
@@ -205,7 +206,15 @@ class Worker:
             log = self._context.telemetry.log
             try:
                 beaten = self._context.database.write(
-                    transitions.beat, claims, until, now, latest, ok_at, rate_limit, notifies=self._notifies
+                    transitions.beat,
+                    claims,
+                    until,
+                    now,
+                    latest,
+                    ok_at,
+                    rate_limit,
+                    notifies=self._notifies,
+                    is_shared=self._clock.is_shared,
                 )
                 if gone_back := await beaten:
                     self._clock.latest = now

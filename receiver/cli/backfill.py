@@ -122,7 +122,10 @@ async def _hands(given: settings.Settings, store: database.Database) -> AsyncIte
     """What the tasks work with. Nothing is watched: all that is taken has ended."""
     from receiver import backoff, clock, tasks, telemetry
     from receiver.upstream import client
+    from storage import dialect
 
+    ticking = clock.Shared()  # leases are taken beside those of servers
+    await ticking.look(lambda: store.read(dialect.time))
     telemetry.configure("console", "error")  # what is wrong is told at the end
     told, timing = telemetry.Telemetry(), backoff.Timing()
     upstream = client.Client(
@@ -132,7 +135,7 @@ async def _hands(given: settings.Settings, store: database.Database) -> AsyncIte
         connections=given.jobs,
     )
     try:
-        yield tasks.Context(store, upstream, timing, clock.now, lambda run_id: None, told, timing.sweep)
+        yield tasks.Context(store, upstream, timing, ticking, lambda run_id: None, told, timing.sweep)
     finally:
         await upstream.aclose()
 

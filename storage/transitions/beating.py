@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from storage import house, jobs, runs, states
+from storage import dialect, house, jobs, runs, states
 from storage.tables import RUNS
 
 #: A heartbeat of a moment so far ahead of now was made by a clock that has gone back since.
@@ -17,13 +17,17 @@ ASTRAY = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """The shared state, and when the next job that nobody holds is due: of each lane of `states`."""
+    """The shared state, and when the next job that nobody holds is due: of each lane of `states`.
+
+    `at` is the time of a database server as it was read, None of an embedded one.
+    """
 
     state: house.State
     upstream_due_at: datetime | None
     unhurried_due_at: datetime | None
     backend_due_at: datetime | None
     stream_due_at: datetime | None
+    at: datetime | None = None
 
 
 def beat(
@@ -36,14 +40,19 @@ def beat(
     rate_limit: Mapping[str, str] | None,
     *,
     notifies: bool = False,
+    is_shared: bool = False,
 ) -> timedelta | None:
     """A worker is alive, holds its jobs until `until`, and last heard this of the upstream.
 
     `notifies` says that it can send notifications.
 
     Answers how far the clock went back since the heartbeat before, or since `latest`, which it told in between;
-    None where it did not.
+    None where it did not. Where the clock is the database's (`is_shared`) its own time is taken for `now`, so that
+    a worker whose clock is wrong says nothing of when others are due.
     """
+    at = dialect.time(connection) if is_shared else None
+    if at is not None:
+        now, until, latest = at, at + (until - now), None
     told = [each for each in (house.read(connection).worker_seen_at, latest) if each is not None]
     seen = max(told, default=None)
     gone_back = None if seen is None or seen - now <= ASTRAY else seen - now
@@ -64,4 +73,5 @@ def _set_back(connection: Connection, now: datetime, until: datetime) -> None:
 def outlook(connection: Connection, now: datetime) -> Outlook:
     """What there is to do, and whether it may be done."""
     lanes = (states.UPSTREAM_LANE, states.UNHURRIED_LANE, states.BACKEND_LANE, states.STREAM_LANE)
-    return Outlook(house.read(connection), *(jobs.next_due(connection, now, lane) for lane in lanes))
+    upstream, unhurried, backend, stream = (jobs.next_due(connection, now, lane) for lane in lanes)
+    return Outlook(house.read(connection), upstream, unhurried, backend, stream, dialect.time(connection))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import pytest
 
-from storage import house, jobs, runs, states, transitions
+from storage import dialect, house, jobs, runs, states, transitions
 from storage.database import Database
 from storage.states import Kind
 from tests import life
@@ -93,3 +94,67 @@ async def test_what_was_given_up_stays_so_whatever_the_clock_does(database: Data
     await beat(database, 0)
     assert await database.read(jobs.dead) == {Kind.NOTIFY: 1}
     assert await database.write(jobs.claim, now=life.at(9), until=life.at(40), owner="other", limit=9) == []
+
+
+async def db_now(database: Database) -> datetime:
+    found = await database.read(dialect.time)
+    assert found is not None
+    return found
+
+
+HOUR = timedelta(hours=1)
+
+
+async def shared_beat(database: Database, now: datetime, claims: Sequence[jobs.Claim] = ()) -> timedelta | None:
+    """A heartbeat of a replica whose clock says `now`, and which told a much later time before."""
+    wanted = (claims, now + life.LEASE, now, now + 2 * HOUR, None, None)
+    return await database.write(transitions.beat, *wanted, is_shared=True)
+
+
+@pytest.mark.parametrize("wrong", [-HOUR, HOUR])
+async def test_a_replica_whose_clock_is_wrong_ends_no_lease_and_no_pause_of_others(
+    served: Database, server_url: str, wrong: timedelta
+) -> None:
+    run, now = await life.accepted(served), await db_now(served)
+    held = await served.write(jobs.claim, now=now, until=now + life.LEASE, owner="good", limit=9)
+    await served.write(house.pause, now + HOUR, "429", now)
+    await served.write(jobs.wish, [jobs.Wish(Kind.SWEEP, "", now, due_at=now + HOUR)])
+    await shared_beat(served, now, held)
+    async with Database(server_url) as other:
+        assert await shared_beat(other, now + wrong) is None
+        assert await other.write(jobs.claim, now=now, until=now + HOUR, owner="wrong", limit=9) == []
+    await served.write(jobs.again, held[0], now + HOUR)  # Fenced if the lease had ended
+    seen = await served.read(transitions.outlook, now)
+    assert (seen.state.paused_until, seen.unhurried_due_at) == (now + HOUR, now + HOUR)
+    assert held[0].run_id == run.id
+
+
+@pytest.mark.parametrize("wrong", [-HOUR, HOUR])
+async def test_leases_of_a_replica_whose_clock_is_wrong_last_by_the_time_of_the_database(
+    served: Database, wrong: timedelta
+) -> None:
+    await life.accepted(served)
+    now = await db_now(served)
+    held = await served.write(jobs.claim, now=now, until=now + wrong, owner="wrong", limit=9)
+    await shared_beat(served, now + wrong, held)
+    assert await served.write(jobs.claim, now=now, until=now + HOUR, owner="other", limit=9) == []
+    later = now + 2 * life.LEASE
+    (taken,) = await served.write(jobs.claim, now=later, until=later + HOUR, owner="other", limit=9)
+    assert taken.fence > held[0].fence
+
+
+async def test_a_database_whose_own_clock_went_back_makes_due_what_waits(served: Database) -> None:
+    now = await db_now(served)
+    await served.write(house.beat, now + HOUR)
+    await served.write(house.pause, now + 2 * HOUR, "429", now + HOUR)
+    gone_back = await shared_beat(served, now)
+    assert gone_back is not None
+    assert HOUR - timedelta(minutes=5) < gone_back <= HOUR
+    seen = await served.read(transitions.outlook, now)
+    assert seen.state.paused_until is not None
+    assert seen.state.paused_until < now + HOUR
+    assert seen.at is not None
+
+
+async def test_the_outlook_of_an_embedded_database_tells_no_time(embedded: Database) -> None:
+    assert (await embedded.read(transitions.outlook, life.NOW)).at is None
