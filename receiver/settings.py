@@ -12,16 +12,26 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from receiver import addresses, errors, keyfile, pasted, signatures
+from receiver import addresses, errors, keyfile, pasted, signatures, spelling
 from storage import dialect
 
 PREFIX = "RUNLEDGER_"
+#: UTF-8, with or without the mark that some editors put in front.
+ENCODING = "utf-8-sig"
 
 Many = Annotated[tuple[SecretStr, ...], NoDecode]
 
@@ -34,7 +44,7 @@ class Settings(BaseSettings):
     """Everything an operator can set. Values separated by commas or spaces where several are taken."""
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file_encoding="utf-8", env_ignore_empty=True, frozen=True, extra="ignore"
+        env_prefix=PREFIX, env_file_encoding=ENCODING, env_ignore_empty=True, frozen=True, extra="ignore"
     )
 
     casedev_api_key: SecretStr = Field(
@@ -119,12 +129,38 @@ class Settings(BaseSettings):
         "info", description="The least that is logged."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, given: Any) -> Any:
+        """What is pasted has blanks around it, and quotes that a shell would take off."""
+        read = {name: value if _is_list_of_keys(name) else spelling.plain(value) for name, value in given.items()}
+        return {name: value for name, value in read.items() if value != ""}
+
+    @field_validator("webhook_key_encoding", "adopt", "sql", "metrics", "log_format", "log_level", mode="before")
+    @classmethod
+    def _word(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("jobs", "body_limit", "sweep_seconds", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return spelling.number(value) if isinstance(value, str) else value
+
+    @field_validator("data_dir")
+    @classmethod
+    def _is_folder(cls, value: Path) -> Path:
+        if str(value).startswith("~"):
+            raise ValueError("begins with ~, which only a shell understands: write the folder out")
+        return value
+
     @field_validator("casedev_api_key", mode="before")
     @classmethod
     def _is_key(cls, value: Any) -> Any:
         key = pasted.one(value) if isinstance(value, str) else value
-        if isinstance(key, str) and not re.fullmatch("[!-~]*", key):
-            raise ValueError("holds a blank or a character that no key has: copy it anew from Case.dev")
+        if isinstance(key, str) and not spelling.is_visible(key):
+            raise ValueError(
+                "holds a blank, a line break or a letter that no key has: paste the key alone (sk_case_…)"
+            )
         return key
 
     @field_validator("webhook_secrets", "notify_secrets", mode="before")
@@ -151,36 +187,37 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_database(cls, value: str) -> str:
-        if value and not dialect.is_url(value):
-            raise ValueError(
-                "must be a database's address such as sqlite:////var/lib/runledger/runledger.db "
-                "or postgresql://user:password@host/runledger"
-            )
+        if value and (fault := dialect.fault(value)):
+            raise ValueError(fault)
         return value
 
     @field_validator("sql_database_url")
     @classmethod
     def _is_server(cls, value: str) -> str:
-        if value and not (dialect.is_url(value) and dialect.file_of(value) is None):
-            raise ValueError("must be an address such as postgresql://runledger_sql:password@host/runledger")
+        fault = dialect.fault(value) if value.startswith("postgres") else ""
+        if value and fault is not None:
+            raise ValueError(
+                fault or "must be an address such as postgresql://runledger_sql:password@host/runledger"
+            )
         return value
 
     @field_validator("notify_url")
     @classmethod
     def _is_backend(cls, value: str) -> str:
-        parts = urlsplit(value)
-        is_plain = parts.hostname and not (parts.fragment or "@" in parts.netloc)
-        if value and not (parts.scheme in ("http", "https") and is_plain and _has_port(parts)):
+        parts = spelling.address(value)
+        if value and (parts is None or parts.fragment):
             raise ValueError("must be an address such as https://backend.example.com/hooks/runs")
         return value
 
     @field_validator("casedev_base_url", "public_url")
     @classmethod
-    def _is_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        is_bare = not (parts.query or parts.fragment or "@" in parts.netloc)
-        if value and not (parts.scheme in ("http", "https") and parts.hostname and is_bare):
-            raise ValueError("must be an address such as https://runledger.example.com")
+    def _is_address(cls, value: str, info: ValidationInfo) -> str:
+        parts = spelling.address(value)
+        example = "https://runledger.example.com" if info.field_name == "public_url" else "https://api.case.dev"
+        if value and parts is None:
+            raise ValueError(f"must be an address such as {example}")
+        if parts is not None and (parts.query or parts.fragment):
+            raise ValueError(f"must be an address such as {example}, without what stands behind ? or #")
         return value.rstrip("/")
 
     @model_validator(mode="after")
@@ -256,16 +293,15 @@ def _demand_usable(
             continue
 
 
-def _has_port(parts: SplitResult) -> bool:
-    """Whether the port, where there is one, is a port."""
-    try:
-        return parts.port != 0
-    except ValueError:
-        return False
+def _is_list_of_keys(name: str) -> bool:
+    """Whether `pasted` reads the value, which is told from what earlier releases took for it."""
+    return name.lower().endswith("secret_keys")
 
 
 def load(env_file: str | Path | None = ".env", **given: Any) -> Settings:
     """Reads the environment and `env_file`; `given` wins over both. Raises SettingsError naming what is wrong."""
+    if trouble := spelling.file_trouble(env_file):
+        raise errors.SettingsError(trouble)
     try:
         return Settings(_env_file=env_file, **given)
     except ValidationError as invalid:
@@ -279,6 +315,9 @@ def load_sound(env_file: str | Path | None = ".env") -> tuple[Settings, Mapping[
     """
     standing: dict[str, Any] = {}
     sentences: list[str] = []
+    if trouble := spelling.file_trouble(env_file):  # what it would have set is not known
+        env_file, sentences = None, [trouble]
+        standing = {name: field.default for name, field in Settings.model_fields.items() if not _is_given(name)}
     while True:
         try:
             return Settings(_env_file=env_file, **standing), standing, sentences
@@ -291,24 +330,46 @@ def load_sound(env_file: str | Path | None = ".env") -> tuple[Settings, Mapping[
         sentences += told
 
 
+def _variable(field: str) -> str:
+    return field.upper() if field.startswith("casedev") else PREFIX + field.upper()
+
+
+def _is_given(field: str) -> bool:
+    """Whether the environment itself has it, whatever the case of its name."""
+    return _variable(field) in {name.upper() for name in os.environ}  # noqa: TID251
+
+
 def _is_named(field: str, sentences: Sequence[str]) -> bool:
-    variable = field.upper() if field.startswith("casedev") else PREFIX + field.upper()
-    return any(re.search(rf"\b{variable}\b", sentence) for sentence in sentences)
+    return any(re.search(rf"\b{_variable(field)}\b", sentence) for sentence in sentences)
 
 
 def _sentence(error: Any) -> str:
     """One problem in one line, without the value: it may be a secret."""
     name = str(error["loc"][0]).upper() if error["loc"] else ""
     shown = name if not name or name.startswith("CASEDEV") else PREFIX + name
-    return f"{shown}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+    said = spelling.SAID.get(error["type"], error["msg"].removeprefix("Value error, "))
+    return f"{shown}: {said}".removeprefix(": ")
 
 
 def unknown_names(env_file: str | Path = ".env") -> dict[str, str | None]:
     """Variables, also of `env_file`, that begin with our prefix and mean nothing, with the nearest that would."""
     known = [PREFIX + name.upper() for name in Settings.model_fields if not name.startswith("casedev")]
-    given = {*os.environ, *dotenv_values(env_file)}  # noqa: TID251
-    strange = sorted(name for name in given if name.startswith(PREFIX) and name not in known)
-    return {name: next(iter(difflib.get_close_matches(name[:80], known, 1)), None) for name in strange}
+    meant = _with_prefix(env_file).items()
+    strange = sorted(name for name, value in meant if not spelling.is_service_link(name, value))
+    near = {name: next(iter(difflib.get_close_matches(name[:80], known, 1)), None) for name in strange}
+    return {name: spelling.OPTIONS.get(name, found) for name, found in near.items() if name not in known}
+
+
+def service_links(env_file: str | Path = ".env") -> list[str]:
+    """Variables that Kubernetes gives to each container, since a service is called `runledger` or begins so."""
+    return sorted(name for name, value in _with_prefix(env_file).items() if spelling.is_service_link(name, value))
+
+
+def _with_prefix(env_file: str | Path) -> dict[str, str]:
+    readable = None if spelling.file_trouble(env_file) else env_file
+    held = dotenv_values(readable, encoding=ENCODING) if readable else {}
+    given = {**held, **os.environ}  # noqa: TID251
+    return {name: value or "" for name, value in given.items() if name.startswith(PREFIX)}
 
 
 def demand_api_key(settings: Settings) -> None:

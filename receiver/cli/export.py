@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -177,8 +178,6 @@ async def _into(store: database.Database, query: Any, part: Path, held: Path, go
 
 
 async def _write(wish: exporting.Export, file: IO[bytes]) -> None:
-    import os
-
     with _progress() as bar:
         task = bar.add_task("exporting", total=1.0)
         async with contextlib.aclosing(wish.pieces()) as pieces:
@@ -202,7 +201,7 @@ def _named(part: Path, path: Path, wish: exporting.Export, form: str) -> exporti
     with _file_trouble(path):
         if form != "jsonl":
             told = f"# {end.records} runs\n{end.sha256}  {path.name}\n"
-            path.with_name(path.name + DIGEST).write_text(told)
+            path.with_name(path.name + DIGEST).write_bytes(os.fsencode(told))
         part.replace(path)
     return end
 

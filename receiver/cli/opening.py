@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ async def existing(
     """
     given = given or settings.load()
     file = dialect.file_of(given.url)
-    if file is not None and not Path(file).exists():  # noqa: ASYNC240 - before anything waits for this loop
+    if file is not None and not os.path.exists(file):  # noqa: ASYNC240 - before anything waits for this loop
         raise _missing(f"there is no database at {short(file)} yet")
     async with database.Database(given.url, pooler=given.database_pooler) as store:
         if await store.read(migrations.current) is None:

@@ -51,6 +51,12 @@ class Verbs(typer.core.TyperGroup):
             code, told = complaint.code, [str(complaint)]
         except (errors.ReceiverError, storage_errors.StorageError) as error:
             code, told = USAGE if isinstance(error, _USAGE) else FAILED, list(_told(error))
+        except BrokenPipeError:
+            raise  # who reads has enough
+        except OSError as error:
+            code, told = FAILED, [_trouble(error)]
+        except UnicodeError:
+            code, told = FAILED, ["something that was typed, or a file that was read, is no text in UTF-8"]
         for sentence in told:
             print(f"runledger: {figures.safe(sentence)}", file=sys.stderr)
         raise typer.Exit(code)
@@ -79,6 +85,12 @@ def _told(error: Exception) -> Iterable[str]:
             yield f"the database cannot be used now: {error}"
         case _:
             yield from str(error).splitlines()
+
+
+def _trouble(error: OSError) -> str:
+    """What the system said of a file, a disk or an address."""
+    said = error.strerror or str(error) or type(error).__name__
+    return f"{error.filename}: {said}" if isinstance(error.filename, str) else said
 
 
 def _shown(text: str, position: int) -> Iterable[str]:

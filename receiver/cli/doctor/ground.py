@@ -29,7 +29,17 @@ async def settings(scene: Scene) -> AsyncIterator[Finding]:
         advice = f"did you mean {meant}?" if meant else "take it out, or see deploy/env.example for the names"
         yield findings.warning("settings", f"{name} is no setting", advice)
     if not scene.wrong and not scene.unknown:
-        yield findings.ok("settings", "all of them can be read")
+        yield findings.ok("settings", "all of them can be read" + _passed_over(scene))
+
+
+def _passed_over(scene: Scene) -> str:
+    """What is said of the variables of Kubernetes' service links."""
+    if not scene.links:
+        return ""
+    return (
+        f"; {len(scene.links)} variables such as {scene.links[0]} are Kubernetes' links to a service, and no "
+        "settings: enableServiceLinks: false in the pod keeps them out"
+    )
 
 
 async def folders(scene: Scene) -> AsyncIterator[Finding]:

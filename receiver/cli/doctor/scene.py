@@ -16,7 +16,8 @@ from storage import dialect
 class Scene:
     """`given` has defaults in place of what is wrong; `standing` are these, `wrong` says what it is.
 
-    `unknown` are names of ours in the environment that mean nothing; `timeout` is for one exchange, in seconds.
+    `unknown` are names of ours in the environment that mean nothing, `links` those that Kubernetes put there;
+    `timeout` is for one exchange, in seconds.
     """
 
     given: settings.Settings
@@ -24,6 +25,7 @@ class Scene:
     wrong: Sequence[str]
     unknown: Mapping[str, str | None]
     timeout: float
+    links: Sequence[str] = ()
 
     def lacks(self, *fields: str) -> bool:
         """Whether any of these settings is wrong, so that nothing may be done by its default."""
@@ -59,4 +61,4 @@ Check = Callable[[Scene], AsyncIterator[Finding]]
 def read(timeout: float) -> Scene:
     """The scene as the environment and .env make it."""
     given, standing, wrong = settings.load_sound()
-    return Scene(given, standing, wrong, settings.unknown_names(), timeout)
+    return Scene(given, standing, wrong, settings.unknown_names(), timeout, settings.service_links())

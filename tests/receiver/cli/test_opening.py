@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from tests.receiver.cli.desk import Desk
+from tests.receiver.cli.desk import Desk, process
 
 READING = ("runs", "show x", "stats", "jobs", "deliveries", "keys list", "sweep", "cancel x")
 
@@ -44,6 +46,43 @@ def test_migrate_says_from_where_to_where(bare: Desk) -> None:
     first, again = bare.type("migrate").out, bare.type("migrate").out
     assert first.endswith("it was at none.\n")
     assert again.endswith("already.\n")
+
+
+#: Ways to a database: one to make it ready, others to read and to write.
+WAYS = ("migrate", "runs", "sweep", "keys list", "restored --force", "rollups verify")
+
+
+@pytest.mark.parametrize("words", WAYS)
+def test_a_server_that_cannot_hold_every_text_is_refused_in_one_sentence(
+    bare: Desk, narrow_url: str, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.setenv("RUNLEDGER_DATABASE_URL", narrow_url)
+    monkeypatch.setenv("RUNLEDGER_SECRET_KEYS", secrets.token_hex(32))
+    monkeypatch.setenv("CASEDEV_API_KEY", "sk_case_nobody")
+    screen = bare.type(*words.split())
+    assert (screen.code, screen.err.count("\n")) == (1, 1)
+    assert "has the encoding" in screen.err
+    assert "createdb --encoding=UTF8 --template=template0 NAME" in screen.err
+
+
+@pytest.mark.parametrize("words", ["serve --port 0", "work"])
+def test_no_server_starts_on_a_database_that_cannot_hold_every_text(
+    tmp_path: Path, narrow_url: str, words: str
+) -> None:
+    given = {"RUNLEDGER_SECRET_KEYS": secrets.token_hex(32), "CASEDEV_API_KEY": "sk_case_nobody"}
+    done = process(*words.split(), folder=tmp_path, RUNLEDGER_DATABASE_URL=narrow_url, **given)
+    assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
+    assert b"createdb --encoding=UTF8 --template=template0 NAME" in done.stderr
+
+
+def test_the_doctor_names_a_server_that_cannot_hold_every_text(
+    bare: Desk, narrow_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNLEDGER_DATABASE_URL", narrow_url)
+    monkeypatch.setenv("CASEDEV_BASE_URL", "http://127.0.0.1:1")
+    (found,) = [each for each in bare.type("doctor", "--json").objects if each["name"] == "database"]
+    assert found["level"] == "fault"
+    assert "createdb --encoding=UTF8" in found["advice"]
 
 
 def test_settings_that_cannot_be_read_are_named(bare: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
