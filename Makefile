@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check deploy-check serve lock bench bench-flood bench-query faults clean
+.PHONY: demo test check deploy-check serve lock bench bench-flood bench-large bench-query faults clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -30,6 +30,9 @@ bench: $(INSTALLED)
 
 bench-flood: $(INSTALLED)
 	@$(BIN)/python -m tests.bench.flood $(ARGS)
+
+bench-large: $(INSTALLED)
+	@$(BIN)/python -m tests.bench.large $(ARGS)
 
 # ROWS=1000000 takes half an hour to build and some 15 GB; ARGS may say --requests, --database.
 ROWS ?= 100000

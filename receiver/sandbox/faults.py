@@ -117,6 +117,11 @@ class Faults:
         0.0, _seconds, "seconds after its end for which a run's details lack result and usage"
     )
     incomplete_fetches: int = _switch(0, _count, "fetches after its end in which a run's details lack both")
+    details_padding: int = _switch(
+        0,
+        readers.integer(0, 60_000_000),
+        "bytes of further steps in the details of every ended run: tool outputs of floats and words",
+    )
     broken_runs: tuple[str, ...] = _switch(
         (), readers.texts, "details of these runs answer 500: run ids, or pieces of their prompts"
     )

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.requests import Request
+from starlette.responses import Response
 
-from receiver.sandbox import addresses, agents, answers, audit, checks, house, views, world
+from receiver.sandbox import addresses, agents, answers, audit, checks, house, padding, views, world
 
 _CREATED: dict[str, checks.Check] = {
     "agentId": checks.text,
@@ -64,11 +65,13 @@ class Runs:
     async def status(self, request: Request) -> answers.Json:
         return answers.Json(views.status(self._named(request), self._world.clock()))
 
-    async def details(self, request: Request) -> answers.Json:
+    async def details(self, request: Request) -> Response:
         run, now = self._named(request), self._world.clock()
         complete = self._is_complete(run, now)
         run.fetches_after_end += run.ended
-        return answers.Json(audit.details(run, now, complete=complete))
+        shown = answers.encoded(audit.details(run, now, complete=complete))
+        wanted = self._house.chaos.faults.details_padding if run.ended else 0
+        return Response(padding.padded(shown, wanted), media_type=answers.Json.media_type)
 
     async def cancel(self, request: Request) -> answers.Json:
         run = self._named(request)
