@@ -12,7 +12,8 @@ ReceiverError
 │   ├── Unreadable           a 2xx whose body is not what it must be (truncated, HTML, junk)
 │   │   ├── TooLarge         ... because it is larger than we take
 │   │   ├── TooDeep          ... because it nests deeper than a parser goes
-│   │   └── BadPaging        ... because no page of a list follows on it, though one should
+│   │   ├── BadPaging        ... because no page of a list follows on it, though one should
+│   │   └── TooCostly        ... because parsing it takes more than there is for it
 │   └── Answered             a status other than 2xx
 ├── NotDelivered             the backend did not take a notification
 ├── Interrupted              a stream of events that ends here before it ends upstream
@@ -131,6 +132,10 @@ class TooDeep(Unreadable):
 
 class BadPaging(Unreadable):
     """A list goes on without a cursor, in a circle, or through empty pages. The message says where."""
+
+
+class TooCostly(Unreadable):
+    """The process that parses the answer came to no end: for want of memory or time, or it was ended."""
 
 
 class Answered(UpstreamError):

@@ -22,7 +22,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, over
 
 from sqlalchemy import Connection, RootTransaction, exc
 
-from storage import dialect, errors
+from storage import dialect, errors, queues
 
 
 class Keyed(Protocol):
@@ -64,6 +64,8 @@ def batch(function: Callable[[Connection, Sequence[A]], Mapping[str, R]]) -> Bat
 class Limits:
     """Bounds of the door: members and bytes of one group, and of what waits in front of it.
 
+    Documents wait by themselves, within `documents` and `documents_bytes`.
+
     `busy_seconds` is how long a statement waits for another program's lock before it is Unavailable, and
     `silence_seconds` for a database server that says nothing at all; None where it may take all the time it needs.
     `ask_seconds` is what a question of anybody's may take, and `queue_seconds` how long it may wait for others.
@@ -73,6 +75,8 @@ class Limits:
     group_bytes: int = 8 << 20
     waiting: int = 4096
     waiting_bytes: int = 64 << 20
+    documents: int = 1024
+    documents_bytes: int = 128 << 20
     busy_seconds: float = 5.0
     silence_seconds: float | None = None
     ask_seconds: float = 2.0
@@ -90,22 +94,6 @@ class Group:
     names: tuple[str, ...]
     seconds: float
     results: tuple[Any, ...] = ()
-
-
-@dataclass(eq=False, slots=True)
-class _Member:
-    """One waiting call."""
-
-    function: Callable[..., Any]
-    arguments: tuple[Any, ...]
-    keywords: dict[str, Any]
-    answer: asyncio.Future[Any]
-    result: Any = None
-
-    @property
-    def weight(self) -> int:
-        """Bytes that its arguments hold, as far as they tell."""
-        return sum(getattr(argument, "weight", 0) for argument in self.arguments)
 
 
 def _silent(_group: Group) -> None:
@@ -128,14 +116,12 @@ class Database:
         self.url = url
         self._limits = limits or Limits()
         self._observe = observe
-        self._waiting: deque[_Member] = deque()
-        self._waiting_bytes = 0
-        self._replays: deque[_Member] = deque()
-        self._behind = 0
+        self._replays: deque[queues.Member] = deque()
+        self._behind = (0, 0)
         self._was_locked = False
         self._busy = False
         self._closing = self._hurrying = False
-        self._is_sole_writer = dialect.file_of(url) is not None
+        self._waiting = _queues(self._limits, is_sole_writer=dialect.file_of(url) is not None)
         self._idle = asyncio.Event()
         self._commits: asyncio.Future[None] | None = None
         engine = partial(
@@ -209,16 +195,11 @@ class Database:
         Raises Busy where the queue is full, Unavailable where the group was not committed, and whatever the
         function itself raises.
         """
-        if self._closing or self._is_full():
+        member = queues.Member(function, args, kw, self._loop.create_future(), isinstance(function, Batch))
+        if self._closing or not self._waiting.append(member):
             raise errors.Busy("the queue in front of the database is full")
-        member = _Member(function, args, kw, self._loop.create_future())
-        self._waiting.append(member)
-        self._waiting_bytes += member.weight
         self._hand_over()
         return await member.answer
-
-    def _is_full(self) -> bool:
-        return len(self._waiting) >= self._limits.waiting or self._waiting_bytes >= self._limits.waiting_bytes
 
     def next_commit(self) -> asyncio.Future[None]:
         """What is done once something is committed through this door from now on.
@@ -245,32 +226,12 @@ class Database:
             return
         self._busy = True
         self._idle.clear()
-        group = [self._replays.popleft()] if self._replays else self._take()
-        self._behind = len(self._waiting)
+        group = [self._replays.popleft()] if self._replays else self._waiting.take()
+        self._behind = self._waiting.marked()
         done = self._writer.submit(self._commit, group)
         done.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._finish, group, done))
 
-    def _take(self) -> list[_Member]:
-        """The next group, in order of arrival, within the limits but never empty.
-
-        Calls that lock rows wait for those of other processes, and each does so in an order of its own: where
-        there are other writers a list function's calls go together, and any other one alone.
-        """
-        first = self._waiting[0].function
-        most = self._limits.group if self._is_sole_writer or isinstance(first, Batch) else 1
-        group, weight, passed = list[_Member](), 0, list[_Member]()
-        while self._waiting and len(group) < most:
-            member = self._waiting[0]
-            joins = self._is_sole_writer or member.function is first
-            if group and joins and weight + member.weight > self._limits.group_bytes:
-                break
-            weight += member.weight if joins else 0
-            (group if joins else passed).append(self._waiting.popleft())
-        self._waiting.extendleft(reversed(passed))
-        self._waiting_bytes -= weight
-        return group
-
-    def _commit(self, group: list[_Member]) -> None:
+    def _commit(self, group: list[queues.Member]) -> None:
         """One transaction, in the writer's thread, begun anew where the database takes it back before its end."""
         for _ in range(TRIES - 1):
             try:
@@ -280,7 +241,7 @@ class Database:
                     raise
         return self._transact(group)
 
-    def _transact(self, group: list[_Member]) -> None:
+    def _transact(self, group: list[queues.Member]) -> None:
         """Trouble at its edges is Unavailable: no replay mends it."""
         names = tuple(member.function.__name__ for member in group)
         started = time.perf_counter()
@@ -305,14 +266,17 @@ class Database:
             with transaction:
                 yield connection, transaction
 
-    def _finish(self, group: list[_Member], done: Future[None]) -> None:
+    def _finish(self, group: list[queues.Member], done: Future[None]) -> None:
         """Answers a group, or has its members replayed one by one. Back on the loop."""
         error = done.exception()
         if self._hurrying and isinstance(_ours(error), errors.Unavailable):
-            self._give_up([*group, *self._replays, *self._waiting], error)
+            self._give_up([*group, *self._replays, *self._waiting.pop_all()], error)
         elif len(group) == 1 and dialect.is_locked(error):
             # A row may be locked, or all of a table: once that is so, each would wait as long again.
-            _answer([*group, *self._replays, *(self._who_waited() if self._was_locked else ())], error)
+            _answer(
+                [*group, *self._replays, *(self._waiting.pop_marked(self._behind) if self._was_locked else ())],
+                error,
+            )
             self._replays.clear()
         elif error is None or isinstance(error, errors.Unavailable) or len(group) == 1:
             _answer(group, error)
@@ -325,18 +289,17 @@ class Database:
         self._idle.set()
         self._hand_over()
 
-    def _who_waited(self) -> list[_Member]:
-        """Lets go of those who waited for as long as the last group took."""
-        waited = [self._waiting.popleft() for _ in range(self._behind)]
-        self._waiting_bytes -= sum(member.weight for member in waited)
-        return waited
-
-    def _give_up(self, members: list[_Member], error: BaseException | None) -> None:
+    def _give_up(self, members: list[queues.Member], error: BaseException | None) -> None:
         """Takes nothing more, and says so to all who wait."""
         self._closing = True
         self._replays.clear()
-        self._waiting.clear()
         _answer(members, error)
+
+
+def _queues(limits: Limits, *, is_sole_writer: bool) -> queues.Waiting:
+    documents = queues.Queue(limits.documents, limits.documents_bytes)
+    others = queues.Queue(limits.waiting, limits.waiting_bytes)
+    return queues.Waiting(documents, others, limits.group, limits.group_bytes, is_sole_writer=is_sole_writer)
 
 
 @contextmanager
@@ -348,9 +311,9 @@ def _translated() -> Iterator[None]:
         raise dialect.translate(error) from error
 
 
-def _run(connection: Connection, group: list[_Member]) -> None:
+def _run(connection: Connection, group: list[queues.Member]) -> None:
     """Every member once, the members of a list function together."""
-    batches: dict[int, list[_Member]] = {}
+    batches: dict[int, list[queues.Member]] = {}
     for member in group:
         if isinstance(member.function, Batch):
             batches.setdefault(id(member.function), []).append(member)
@@ -366,7 +329,7 @@ def _ours(error: BaseException | None) -> BaseException | None:
     return dialect.translate(error) if isinstance(error, exc.SQLAlchemyError) else error
 
 
-def _answer(group: list[_Member], error: BaseException | None) -> None:
+def _answer(group: list[queues.Member], error: BaseException | None) -> None:
     """Wakes the callers; one who has gone away is passed over."""
     error = _ours(error)
     for member in group:

@@ -87,10 +87,15 @@ RowT = TypeVar("RowT", Step, Usage)
 
 def row_bytes(row: Step | Usage) -> bytes:
     """The canonical bytes of a row that its digest covers: all it holds but the salt, absent values left out."""
-    values = {name: value for name, value in asdict(row).items() if value is not None and name != "salt"}
+    values = {name: value for name, value in _values(row).items() if value is not None and name != "salt"}
     if row.timestamp is not None:
         values["timestamp"] = columns.text(row.timestamp)
-    return merkle.canonical(values)
+    return merkle.object_bytes(values)
+
+
+def _values(row: Step | Usage) -> dict[str, Any]:
+    """What a row holds, by name; nothing is copied, since it may be large."""
+    return {each.name: getattr(row, each.name) for each in fields(row)}
 
 
 def root(name: str, rows: Sequence[Step] | Sequence[Usage]) -> tuple[merkle.Sealed, ...]:
@@ -98,7 +103,7 @@ def root(name: str, rows: Sequence[Step] | Sequence[Usage]) -> tuple[merkle.Seal
     return merkle.seal_rows(name, [(row.salt, row_bytes(row)) for row in rows]) if rows else ()
 
 
-def store_steps(connection: Connection, run_seq: int, run_id: str, steps: Sequence[Step]) -> list[Step]:
+def store_steps(connection: Connection, run_seq: int, run_id: str, steps: Sequence[Step]) -> Sequence[Step]:
     """`store` for steps, and the names of the tools that they used, cut to what an index takes."""
     held = _tools(connection, run_seq)
     stored = store(connection, run_seq, run_id, steps, Step)
@@ -133,20 +138,21 @@ def _rows(table: Table, run_seq: int) -> ColumnElement[bool]:
 
 def store(
     connection: Connection, run_seq: int, run_id: str, rows: Sequence[RowT], table: type[RowT]
-) -> list[RowT]:
+) -> Sequence[RowT]:
     """Writes the rows of a run in place of those that are there; answers them with the salts that hold.
 
-    A row that is there with the same content keeps its salt, so that digests given before stay provable.
+    A row that is there with the same content keeps its salt, so that digests given before stay provable. Where
+    there is none the answer is `rows` itself: what was hashed of them before holds.
     """
     if rows and rows[-1].position >= ROWS:
         raise ValueError(f"more than {ROWS} rows of one run")  # they would be another run's
     held = {row.position: row for row in read(connection, run_seq, table)}
-    kept = [_keep_salt(row, held.get(row.position)) for row in rows]
+    kept = [_keep_salt(row, held.get(row.position)) for row in rows] if held else rows
     if held:
         target = TABLES[table]
         connection.execute(delete(target).where(_rows(target, run_seq)))
     if kept:
-        values = [{"id": run_seq * ROWS + row.position, "run_id": run_id, **asdict(row)} for row in kept]
+        values = [{"id": run_seq * ROWS + row.position, "run_id": run_id, **_values(row)} for row in kept]
         connection.execute(TABLES[table].insert(), values)
     return kept
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,33 @@ def canonical(value: Any) -> bytes:
 
     Floats do not occur: they are turned away or made null at the payload edge.
     """
-    return json.dumps(_sorted(value), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _dumped(_sorted(value)).encode()
+
+
+class Encoded(str):
+    """A JSON value in its canonical form, which is stored and hashed as it is."""
+
+    __slots__ = ()
+
+    def __deepcopy__(self, _memo: object) -> Encoded:
+        return self  # it never changes, and may be large
+
+
+def encoded(value: Any) -> Encoded | None:
+    """`value` in its canonical form; None where there is no value."""
+    if value is None or isinstance(value, Encoded):
+        return value
+    return Encoded(_dumped(_sorted(value)))
+
+
+def object_bytes(values: Mapping[str, Any]) -> bytes:
+    """The canonical form of an object with ASCII names, some of whose values may be encoded already."""
+    parts = (f"{_dumped(name)}:{encoded(values[name]) or 'null'}" for name in sorted(values))
+    return b"{" + b",".join(part.encode() for part in parts) + b"}"
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def _sorted(value: Any) -> Any:
@@ -34,7 +60,9 @@ def _utf16(key: str) -> bytes:
 
 def digest(salt: bytes, name: str, value: bytes) -> str:
     """SHA-256(salt ‖ name ‖ 0x00 ‖ value) in hex: proves `value` to who has the salt, says nothing to others."""
-    return hashlib.sha256(salt + name.encode() + b"\x00" + value).hexdigest()
+    hashed = hashlib.sha256(salt + name.encode() + b"\x00")
+    hashed.update(value)  # which may be large, so it is not copied
+    return hashed.hexdigest()
 
 
 def leaf_hash(entry: bytes) -> bytes:

@@ -35,14 +35,21 @@ async def adopt(context: Context, claim: jobs.Claim) -> None:
 async def _introduce(context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str) -> bool:
     """Whether the run lives and is introduced; an ended or unknown one is done with here."""
     try:
-        fetched = await context.upstream.details(upstream_id)
-    except (errors.TooLarge, errors.TooDeep) as failure:
+        async with context.upstream.details(upstream_id) as fetched:
+            return await _introduce_shown(context, claim, run, fetched)
+    except settling.UNREADABLE as failure:
+        if not settling.is_final(failure, claim):
+            raise
         return await _introduce_from_status(context, claim, run, upstream_id, failure)
     except errors.Answered as failure:
         if failure.status not in GONE:
             raise
         await _missing(context, claim, run, upstream_id, failure)
         return False
+
+
+async def _introduce_shown(context: Context, claim: jobs.Claim, run: runs.Run, fetched: client.Fetched) -> bool:
+    """The same by what was fetched, while it keeps its place."""
     shown = _shown(run, fetched.details)
     if fetched.details.status not in states.TERMINAL:
         await context.database.write(transitions.introduce, claim, shown, fetched.details.status, context.clock())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from receiver import errors
@@ -83,9 +83,10 @@ async def _unlinked(
 
 
 async def _details(context: Context, upstream_id: str) -> payloads.Details | None:
-    """The details of a candidate, None where it has gone meanwhile."""
+    """The details of a candidate without what it did, which may be large; None where it has gone meanwhile."""
     try:
-        return (await context.upstream.details(upstream_id)).details
+        async with context.upstream.details(upstream_id) as fetched:
+            return replace(fetched.details, output=None, steps=(), usage=())
     except errors.Answered as failure:
         if failure.status != 404:
             raise

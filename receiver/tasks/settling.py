@@ -16,6 +16,10 @@ from storage import documents, jobs, merkle, runs, states, transitions
 LEVEL = 3
 #: Characters of ids and names of the upstream's that are kept.
 NAME_LENGTH = 200
+#: Details that came, and that cannot be read.
+UNREADABLE = (errors.TooLarge, errors.TooDeep, errors.TooCostly)
+#: How often an answer is parsed whose process comes to no end.
+PARSE_TRIES = 3
 
 
 async def settle(context: Context, claim: jobs.Claim) -> None:
@@ -55,15 +59,27 @@ def next_fetch(timing: backoff.Timing, settled_at: datetime, last: datetime) -> 
 async def _fetch(context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str) -> None:
     began = context.clock()
     try:
-        fetched = await context.upstream.details(upstream_id)
-    except (errors.TooLarge, errors.TooDeep) as failure:
+        async with context.upstream.details(upstream_id) as fetched:
+            await _take(context, claim, run, fetched, began)
+    except UNREADABLE as failure:
+        if not is_final(failure, claim):
+            raise
         await _settle_from_status(context, claim, run, upstream_id, failure, began)
-        return
     except errors.Answered as failure:
         if failure.status != 404:
             raise
         await _missing(context, claim, run, failure, began)
-        return
+
+
+def is_final(failure: errors.Unreadable, claim: jobs.Claim) -> bool:
+    """Whether the details will never be read; the process that parses them may have been ended by chance."""
+    return not isinstance(failure, errors.TooCostly) or claim.failures >= PARSE_TRIES - 1
+
+
+async def _take(
+    context: Context, claim: jobs.Claim, run: runs.Run, fetched: client.Fetched, began: datetime
+) -> None:
+    """Stores what was fetched, while it keeps its place."""
     details = fetched.details
     if details.status in states.TERMINAL:
         result = await anyio.to_thread.run_sync(prepare, fetched, context.clock())
@@ -152,13 +168,20 @@ async def _settle_from_status(
 
 def from_status(shown: payloads.Status, failure: errors.Unreadable, now: datetime) -> transitions.Result:
     """What `/status` tells of an ended run, with the bytes that could not be read as its document."""
-    why = "too large" if isinstance(failure, errors.TooLarge) else "too deep"
+    why = _WHY[type(failure)]
     measures = transitions.Measures(
         started_at=shown.started_at, completed_at=shown.completed_at, duration_ms=shown.duration_ms
     )
     kept = b"" if isinstance(failure, errors.TooLarge) else failure.body
     document = _document(kept, now, f"{why}: {failure.message}")
     return transitions.Result(shown.status, measures, document=document, digests=merkle.seal("document", kept))
+
+
+_WHY: dict[type[errors.Unreadable], str] = {
+    errors.TooLarge: "too large",
+    errors.TooDeep: "too deep",
+    errors.TooCostly: "too costly",
+}
 
 
 def prepare(fetched: client.Fetched, now: datetime) -> transitions.Result:
@@ -181,13 +204,16 @@ def prepare(fetched: client.Fetched, now: datetime) -> transitions.Result:
     )
     texts = {"output": details.output, "summary": details.summary, "failureReason": details.failure_reason}
     digests = [sealed for name, text in texts.items() for sealed in merkle.seal(name, _bytes(text))]
+    steps = [_step(at, trail.encoded_step(step)) for at, step in enumerate(details.steps)]
+    usage = [_usage(at, trail.encoded_entry(entry)) for at, entry in enumerate(details.usage)]
     return transitions.Result(
         details.status,
         measures,
-        [_step(at, step) for at, step in enumerate(details.steps)],
-        [_usage(at, entry) for at, entry in enumerate(details.usage)],
+        steps,
+        usage,
         _document(fetched.body, now, details.parse_error),
         [*digests, *merkle.seal("document", fetched.body)],
+        [*documents.root("steps", steps), *documents.root("usage", usage)],
     )
 
 

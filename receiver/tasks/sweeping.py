@@ -192,7 +192,8 @@ async def _orphan(context: Context, alike: Sequence[runs.Run], upstream_id: str)
 
 
 async def _parent(context: Context, alike: Sequence[runs.Run], upstream_id: str) -> runs.Run | None:
-    details, skew = (await context.upstream.details(upstream_id)).details, context.timing.clock_skew
+    async with context.upstream.details(upstream_id) as fetched:
+        details, skew = fetched.details, context.timing.clock_skew
     likely = [each for each in alike if looking.matches(each, details, skew)]
     if not any(each.instructions for each in likely):
         return likely[0] if likely and details.status is states.QUEUED else None

@@ -7,6 +7,7 @@ import datetime
 from collections.abc import Iterator, Sequence
 
 from receiver.upstream import cleaning
+from storage import merkle
 
 MOST_STEPS = 65_536
 _LEFT_OUT = f"steps beyond {MOST_STEPS}"
@@ -91,6 +92,17 @@ def _entry(fields: cleaning.Fields) -> UsageEntry:
         timestamp=fields.instant("timestamp"),
         metadata=fields.anything("metadata"),
     )
+
+
+def encoded_step(step: Step) -> Step:
+    """The same with its free values in canonical JSON."""
+    given, found = merkle.encoded(step.tool_input), merkle.encoded(step.tool_output)
+    return dataclasses.replace(step, tool_input=given, tool_output=found)
+
+
+def encoded_entry(entry: UsageEntry) -> UsageEntry:
+    """The same with its free value in canonical JSON."""
+    return dataclasses.replace(entry, metadata=merkle.encoded(entry.metadata))
 
 
 def cost(entries: Sequence[UsageEntry]) -> int | None:

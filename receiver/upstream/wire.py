@@ -23,7 +23,8 @@ import httpx2 as httpx
 from receiver import errors, headers, hints
 from receiver.upstream import reasons
 
-BODY_LIMIT = 64 * 1024 * 1024  # bytes of a decoded answer
+BODY_LIMIT = 64 * 1024 * 1024  # bytes of a decoded answer that may be large
+OTHER_LIMIT = 16 * 1024 * 1024  # and of any other
 TIMEOUT = 30.0  # seconds for a whole call
 CONNECT_TIMEOUT = 10.0
 CONNECTIONS = 32
@@ -68,6 +69,19 @@ class _Answer:
     headers: httpx.Headers
     body: bytes
     whole: bool
+
+
+def _stop() -> bool:
+    return False
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Limits:
+    """Bytes of a body: from `most` on `grow` is asked whether it may be read up to `in_all`."""
+
+    most: int
+    in_all: int
+    grow: Callable[[], bool] = _stop
 
 
 def transport(connections: int) -> httpx.AsyncHTTPTransport:
@@ -117,13 +131,19 @@ class Wire:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
+        most: int = OTHER_LIMIT,
+        grow: Callable[[], bool] = _stop,
     ) -> bytes:
-        """The body of a 2xx to `route`, a template of `routes`; every other end raises an UpstreamError."""
-        answer = await self._observed(route, self._request(route, run_id, query, body))
+        """The body of a 2xx to `route`, a template of `routes`; every other end raises an UpstreamError.
+
+        A body that is larger than `most` is read on where `grow` says so, else it is TooLarge.
+        """
+        limits = _Limits(min(most, self._body_limit), self._body_limit, grow)
+        answer = await self._observed(route, self._request(route, run_id, query, body), limits)
         if not 200 <= answer.status < 300:
             raise self._refusal(route, answer, body)
         if not answer.whole:
-            raise errors.TooLarge(route, f"the answer is larger than {self._body_limit} bytes")
+            raise errors.TooLarge(route, f"the answer is larger than {len(answer.body)} bytes")
         return answer.body
 
     @contextlib.asynccontextmanager
@@ -187,12 +207,12 @@ class Wire:
         """Close the connections."""
         await self._transport.aclose()
 
-    async def _observed(self, route: str, request: httpx.Request) -> _Answer:
+    async def _observed(self, route: str, request: httpx.Request, limits: _Limits) -> _Answer:
         started = time.monotonic()
         answer = None
         try:
             with _translated(route), anyio.fail_after(self._timeout):
-                answer = await self._exchange(request)
+                answer = await self._exchange(request, limits)
             return answer
         finally:
             self._tell(_call_seen(route, answer, time.monotonic() - started))
@@ -201,11 +221,11 @@ class Wire:
         if self._observe is not None:
             self._observe(call)
 
-    async def _exchange(self, request: httpx.Request) -> _Answer:
+    async def _exchange(self, request: httpx.Request, limits: _Limits) -> _Answer:
         response = await self._transport.handle_async_request(request)
         try:
             if response.is_success:
-                body, whole = await _read(response, self._body_limit)
+                body, whole = await _read(response, limits)
             else:
                 body, whole = await _read_refusal(response), True
         finally:
@@ -244,21 +264,24 @@ def _checked(base_url: str) -> str:
     return str(url).rstrip("/")
 
 
-async def _read(response: httpx.Response, limit: int) -> tuple[bytes, bool]:
-    """At most `limit` bytes of the decoded body, and whether that is all of it."""
-    body = bytearray()
-    async with contextlib.aclosing(response.aiter_bytes()) as chunks:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > limit:
-                return bytes(body[:limit]), False
-    return bytes(body), True
+async def _read(response: httpx.Response, limits: _Limits) -> tuple[bytes, bool]:
+    """As much of the decoded body as the limits let, and whether that is all of it."""
+    chunks, size, limit = list[bytes](), 0, limits.most
+    async with contextlib.aclosing(response.aiter_bytes()) as arriving:
+        async for chunk in arriving:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit and limit < limits.in_all and limits.grow():
+                limit = limits.in_all
+            if size > limit:
+                return b"".join(chunks)[:limit], False
+    return b"".join(chunks), True
 
 
 async def _read_refusal(response: httpx.Response) -> bytes:
     """The body of a refusal, which is read for its message only: the status stands even where it is garbled."""
     try:
-        body, _ = await _read(response, _LONGEST_ERROR)
+        body, _ = await _read(response, _Limits(_LONGEST_ERROR, _LONGEST_ERROR))
     except httpx.DecodingError:
         return b""
     return body

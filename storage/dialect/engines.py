@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.pool import QueuePool
 
-from storage import errors
+from storage import errors, merkle
 from storage.dialect import addresses, session
 
 #: The number of SQLite's mode in which a file can give back what is free in it.
@@ -81,6 +81,7 @@ def _sqlite(parsed: URL, readonly: bool, connections: int, busy_seconds: float) 
         max_overflow=0,
         connect_args={"check_same_thread": False, "timeout": busy_seconds},
         json_deserializer=_json,
+        json_serializer=_encoded,
     )
     _configure(made, readonly)
     return made
@@ -100,6 +101,7 @@ def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: flo
         max_overflow=0,
         pool_pre_ping=readonly,  # a lost write is begun anew by the door
         use_native_hstore=False,
+        json_serializer=_encoded,
         isolation_level="REPEATABLE READ" if readonly else "READ COMMITTED",
         connect_args=_arguments(parsed),
     )
@@ -135,6 +137,11 @@ def _json(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def _encoded(value: object) -> str:
+    """A JSON value as it is sent to the database; one that is encoded already goes as it is."""
+    return value if isinstance(value, merkle.Encoded) else json.dumps(value)
 
 
 def _be_impatient(made: Engine, seconds: float | None) -> None:

@@ -47,7 +47,10 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A terminal answer, read and hashed: what is stored, and the digests of it. `actor` is who asked for it."""
+    """A terminal answer, read and hashed: what is stored, and the digests of it.
+
+    `roots` are those of its rows under their own salts, made beforehand since many rows take long.
+    """
 
     status: states.Status
     measures: Measures
@@ -55,11 +58,17 @@ class Result:
     usage: Sequence[documents.Usage] = ()
     document: documents.Document | None = None
     digests: Sequence[merkle.Sealed] = ()
+    roots: Sequence[merkle.Sealed] = ()
 
     @property
     def weight(self) -> int:
         """Bytes, roughly, for the bounds of a group."""
         return self.document.size if self.document is not None else 0
+
+    @property
+    def is_document(self) -> bool:
+        """It waits in the queue of documents."""
+        return True
 
 
 def record(
@@ -205,11 +214,16 @@ def _store(connection: Connection, run: runs.Run, result: Result) -> _Stored | N
     digests = list(result.digests)
     if result.steps:
         steps = documents.store_steps(connection, run.seq, run.id, result.steps)
-        digests += documents.root("steps", steps)
+        digests += _root("steps", result, steps is result.steps) or documents.root("steps", steps)
     if result.usage:
         usage = documents.store(connection, run.seq, run.id, result.usage, documents.Usage)
-        digests += documents.root("usage", usage)
+        digests += _root("usage", result, usage is result.usage) or documents.root("usage", usage)
     return _Stored(version, digests)
+
+
+def _root(name: str, result: Result, holds: bool) -> list[merkle.Sealed]:
+    """The root that was made beforehand, where it still holds: no salt of a row that was there is kept."""
+    return [each for each in result.roots if each.name == name] if holds else []
 
 
 def _told(end: endings.End, stored: _Stored | None) -> endings.End:

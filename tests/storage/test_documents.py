@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,8 +22,11 @@ from tests import life
 pytestmark = pytest.mark.anyio
 
 
-async def store(database: Database, steps: list[Step], seq: int = 1) -> list[Step]:
-    return await database.write(documents.store, seq, f"id{seq}", steps, Step)
+async def store(database: Database, steps: list[Step], seq: int = 1) -> Sequence[Step]:
+    def store(connection: Connection) -> Sequence[Step]:
+        return documents.store(connection, seq, f"id{seq}", steps, Step)
+
+    return await database.write(store)
 
 
 async def test_steps_come_back_as_they_went(database: Database) -> None:
@@ -33,7 +37,7 @@ async def test_steps_come_back_as_they_went(database: Database) -> None:
 
 async def test_usage_comes_back_as_it_went(database: Database) -> None:
     usage = life.usage(5)
-    await database.write(documents.store, 1, "id1", usage, Usage)
+    await database.write(lambda connection: documents.store(connection, 1, "id1", usage, Usage))
     assert await database.read(documents.read, 1, Usage) == usage
 
 

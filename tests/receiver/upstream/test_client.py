@@ -73,10 +73,15 @@ def answering(body: object, status: int = 200, **headers: str) -> Upstream:
     return Upstream(httpx.Response(status, content=content, headers=named))
 
 
+async def details(case: client.Client, run: str = RUN) -> client.Fetched:
+    async with case.details(run) as fetched:
+        return fetched
+
+
 CALLS: list[Callable[[client.Client, str], Coroutine[Any, Any, object]]] = [
     lambda case, run: case.execute(run),
     lambda case, run: case.status(run),
-    lambda case, run: case.details(run),
+    lambda case, run: details(case, run),
     lambda case, run: case.cancel(run),
     lambda case, run: case.watch(run, "https://us.test/callbacks/token"),
 ]
@@ -112,14 +117,14 @@ async def test_each_request_carries_the_key_and_our_name() -> None:
 
 async def test_details_keep_the_bytes_that_came() -> None:
     upstream = answering(DETAILS)
-    fetched = await upstream.client("http://127.0.0.1:9/prefix/").details(RUN)
+    fetched = await details(upstream.client("http://127.0.0.1:9/prefix/"))
     assert (fetched.body, fetched.details.cost_micros) == (DETAILS, 8700)
     assert str(upstream.requests[0].url) == f"http://127.0.0.1:9/prefix/agent/v1/run/{RUN}/details"
 
 
 async def test_a_compressed_answer_is_read() -> None:
     upstream = answering(gzip.compress(DETAILS), content_encoding="gzip")
-    assert (await upstream.client().details(RUN)).body == DETAILS
+    assert (await details(upstream.client())).body == DETAILS
 
 
 async def test_the_list_is_asked_with_its_parameters() -> None:
@@ -196,14 +201,14 @@ async def test_a_refusal_with_a_garbled_body_is_still_a_refusal() -> None:
 async def test_a_good_status_with_a_garbled_encoding_is_unreadable() -> None:
     upstream = Upstream(httpx.Response(200, stream=Stream([b"not gzip"]), headers={"content-encoding": "gzip"}))
     with pytest.raises(errors.Unreadable, match="DecodingError"):
-        await upstream.client().details(RUN)
+        await details(upstream.client())
 
 
 async def test_an_answer_over_the_limit_is_too_large_and_not_read_on() -> None:
     stream = Stream([b"x" * 600] * 1000)
     upstream = Upstream(httpx.Response(200, stream=stream))
     with pytest.raises(errors.TooLarge):
-        await upstream.client(body_limit=1000).details(RUN)
+        await details(upstream.client(body_limit=1000))
     assert (stream.sent, stream.closed) == (2, True)
 
 
@@ -212,17 +217,17 @@ async def test_the_limit_counts_what_was_unpacked() -> None:
         200, stream=Stream([gzip.compress(b" " * 10_000_000)]), headers={"content-encoding": "gzip"}
     )
     with pytest.raises(errors.TooLarge):
-        await Upstream(bomb).client(body_limit=1_000_000).details(RUN)
+        await details(Upstream(bomb).client(body_limit=1_000_000))
 
 
 async def test_an_answer_at_the_limit_is_taken() -> None:
-    assert (await answering(DETAILS).client(body_limit=len(DETAILS)).details(RUN)).body == DETAILS
+    assert (await details(answering(DETAILS).client(body_limit=len(DETAILS)))).body == DETAILS
 
 
 async def test_a_refusal_is_read_for_its_message_only() -> None:
     stream = Stream([b"x" * 60_000] * 1000)
     with pytest.raises(errors.Answered):
-        await Upstream(httpx.Response(500, stream=stream)).client().details(RUN)
+        await details(Upstream(httpx.Response(500, stream=stream)).client())
     assert stream.sent == 2
 
 
@@ -326,7 +331,7 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
 
 async def test_a_whole_answer_over_a_socket_is_read() -> None:
     async with speaking(HEAD % len(DETAILS), DETAILS) as (case, heard):
-        assert (await case.details(RUN)).body == DETAILS
+        assert (await details(case)).body == DETAILS
     assert heard[0].startswith(b"GET /agent/v1/run/run_abc123/details HTTP/1.1\r\n")
 
 
@@ -344,7 +349,7 @@ async def test_a_cut_answer_is_no_answer_and_nothing_is_sent_again(pieces: tuple
 async def test_a_body_that_drips_runs_into_the_time_limit() -> None:
     async with speaking(HEAD % 1000, *[b" "] * 100, pause=0.1) as (case, _):
         with pytest.raises(errors.NoAnswer, match="Timeout"):
-            await case.details(RUN)
+            await details(case)
 
 
 async def test_a_server_that_says_nothing_runs_into_the_time_limit() -> None:
