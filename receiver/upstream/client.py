@@ -33,7 +33,8 @@ class Client:
     Each method raises UpstreamError: NoAnswer where the transport failed or the time was up, Answered for any
     status other than 2xx (redirects too), Unreadable for a 2xx that cannot be used, and the bare root for an id
     that cannot stand in an address, in which case nothing was sent. `observe` hears of every call that was sent.
-    Times are in seconds, `body_limit` in bytes; `clock` tells which instants of an answer can be. The constructor
+    Times are in seconds, `body_limit` in bytes; `clock` tells which instants of an answer can be, `bounds` are
+    those of parsing a large answer. The constructor
     raises SettingsError for an address or a key that cannot be used.
     """
 
@@ -49,6 +50,7 @@ class Client:
         body_limit: int = wire.BODY_LIMIT,
         connections: int = wire.CONNECTIONS,
         clock: Callable[[], datetime.datetime] = clocks.now,
+        bounds: large.Bounds = large.BOUNDS,
     ) -> None:
         self._clock = clock
         self._wire = wire.Wire(
@@ -60,7 +62,7 @@ class Client:
             connect_timeout=connect_timeout,
             body_limit=body_limit,
         )
-        self._places = large.Places()
+        self._places, self._bounds = large.Places(), bounds
         #: The routes about webhook endpoints.
         self.webhooks = webhooks.Webhooks(self._wire, clock)
 
@@ -135,7 +137,7 @@ class Client:
                     raise
                 await place.take()
                 body = await self._wire.call(routes.DETAILS, run_id, most=large.SMALL, grow=place.take_now)
-            shown = await large.details(body, self._clock())
+            shown = await large.details(body, self._clock(), self._bounds)
             yield Fetched(body, _check_same(run_id, shown, routes.DETAILS, body))
 
     async def list(

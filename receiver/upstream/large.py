@@ -25,9 +25,18 @@ TINY = 64 << 10
 SMALL = 1 << 20
 #: How many large answers are held at once.
 PLACES = 1
-#: Seconds that the process may take, from its start to its end.
-SECONDS = 120.0
-_PROGRAM = [sys.executable, "-I", "-m", parsing.__name__]
+_PROGRAM = [sys.executable, "-I", "-c", "from receiver.upstream import parsing; parsing.main()"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the process may take: bytes of `memory`, and `seconds` from its start to its end."""
+
+    memory: int = 2 << 30
+    seconds: float = 120.0
+
+
+BOUNDS = Bounds()
 
 
 class Places:
@@ -76,7 +85,9 @@ class Place:
             self.is_taken = False
 
 
-async def details(body: bytes, now: datetime.datetime) -> payloads.Details:
+async def details(
+    body: bytes, now: datetime.datetime, bounds: Bounds = BOUNDS
+) -> payloads.Details:
     """What an answer says, read where its size lets nobody else wait for it.
 
     Raises Unreadable and TooDeep as `payloads.details` does, and TooCostly.
@@ -85,21 +96,22 @@ async def details(body: bytes, now: datetime.datetime) -> payloads.Details:
         return payloads.details(body, now)
     if len(body) <= SMALL:
         return await anyio.to_thread.run_sync(payloads.details, body, now)
-    process = await anyio.to_thread.run_sync(_started, now)
+    process = await anyio.to_thread.run_sync(_started, bounds, now)
     try:
-        with anyio.fail_after(SECONDS):
+        with anyio.fail_after(bounds.seconds):
             return await anyio.to_thread.run_sync(_parsed, process, body, abandon_on_cancel=True)
     except TimeoutError:
         raise _too_costly(body) from None
     finally:
-        process.kill()  # which also ends the thread that speaks to it
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(_end, process)
 
 
-def _started(now: datetime.datetime) -> subprocess.Popen[bytes]:
+def _started(bounds: Bounds, now: datetime.datetime) -> subprocess.Popen[bytes]:
     # Isolated: neither the environment nor the working folder has a say in what it imports. A session of its own,
     # or an interrupt at the terminal would end it before the server.
     return subprocess.Popen(
-        [*_PROGRAM, now.isoformat()],
+        [*_PROGRAM, str(bounds.memory), now.isoformat()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -113,12 +125,18 @@ def _parsed(process: subprocess.Popen[bytes], body: bytes) -> payloads.Details:
     assert process.stdin is not None
     assert process.stdout is not None
     try:
-        with process:
-            process.stdin.write(body)
-            process.stdin.close()
-            return _whole(process.stdout, body)
+        process.stdin.write(body)
+        process.stdin.close()
+        return _whole(process.stdout, body)
     except (OSError, EOFError, pickle.UnpicklingError):
         raise _too_costly(body) from None
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Nothing is left of the process, and who still speaks to it hears so."""
+    process.kill()
+    with contextlib.suppress(OSError), process:
+        pass
 
 
 def _whole(told: IO[bytes], body: bytes) -> payloads.Details:

@@ -1,8 +1,9 @@
 """One large answer, parsed in a process of its own, which ends with it.
 
 One call of the parser lets no other thread of its process go on for as long as it takes, and what it makes of an
-answer may be thirty times as large. Run as a program, with the time as its argument: it reads the answer from standard input and writes pickles
-to standard output, the run first, then its rows in pieces, and `None` at the end. It bounds itself.
+answer may be thirty times as large. The process reads the answer from standard input and writes pickles to its
+standard output, the run first, then its rows in pieces, and `None` at the end. It bounds itself; its argument is
+how many bytes of memory it may take.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ from typing import TypeVar
 from receiver import errors
 from receiver.upstream import payloads, trail
 
-#: Bytes of memory and seconds of a processor that it may take; how much others go first.
-MEMORY = 2 << 30
+#: Seconds of a processor that it may take, and how much others go first.
 SECONDS = 60
 NICENESS = 5
 #: Rows and characters of one piece, roughly: each is read in one call, during which all others wait.
@@ -76,9 +76,9 @@ def _size(row: trail.Step | trail.UsageEntry) -> int:
     return sum(len(value) for value in values if isinstance(value, str))
 
 
-def _confine() -> None:
+def _confine(memory: int) -> None:
     """Bounds this process, and has it give way to others; the first to go where memory runs out."""
-    for what, most in ((resource.RLIMIT_AS, MEMORY), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_CORE, 0)):
+    for what, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_CORE, 0)):
         _, hard = resource.getrlimit(what)
         least = most if hard == resource.RLIM_INFINITY else min(most, hard)
         resource.setrlimit(what, (least, least))
@@ -90,12 +90,8 @@ def _confine() -> None:
 
 def main() -> None:
     """Reads, parses, answers."""
-    _confine()
+    _confine(int(sys.argv[1]))
     body = sys.stdin.buffer.read()
-    for piece in pieces(body, datetime.datetime.fromisoformat(sys.argv[1])):
+    for piece in pieces(body, datetime.datetime.fromisoformat(sys.argv[2])):
         pickle.dump(piece, sys.stdout.buffer, protocol=5)
     sys.stdout.buffer.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 
 import httpx2 as httpx
 import pytest
 
-from receiver import tasks
+from receiver import errors, tasks
+from receiver.tasks import settling
+from receiver.upstream import large
 from storage import documents, ids, runs, states, transitions
 from storage.database import Database
 from tests import life
@@ -55,6 +58,28 @@ async def test_a_submitted_run_is_settled_from_its_status(database: Database, de
     assert (document.parse_error or "").startswith(why)
     assert document.size == (0 if details is LARGE else len(DEEP))
     assert await life.open_jobs(database, run.id) == ["settle"]
+
+
+async def test_details_whose_parsing_comes_to_no_end_are_tried_again_and_then_kept_unread(
+    database: Database,
+) -> None:
+    run = await life.running(database, RUN)
+    await database.write(transitions.request_refresh, run.id, life.NOW)
+    body = json.dumps({**ENDED, "result": {"output": "x" * large.SMALL}}).encode()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, content=body if request.url.path.endswith("/details") else json.dumps(ENDED))
+
+    claim = await life.claimed(database, states.Kind.SETTLE, run.id)
+    async with upstreams.answering(database, answer, 2 * len(body), bounds=large.Bounds(seconds=0)) as context:
+        with pytest.raises(errors.TooCostly):
+            await tasks.run(context, claim)
+        await tasks.run(context, dataclasses.replace(claim, failures=settling.PARSE_TRIES - 1))
+    document = await database.read(documents.find, run.id, None)
+    assert document is not None
+    assert (document.parse_error or "").startswith("too costly")
+    assert document.read() == body
+    assert (await life.found(database, run.id)).status is states.COMPLETED
 
 
 @pytest.mark.parametrize("details", [LARGE, DEEP])

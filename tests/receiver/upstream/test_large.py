@@ -1,0 +1,94 @@
+"""Where answers are parsed by their size, and that large ones take turns."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import anyio
+import httpx2 as httpx
+import pytest
+
+from receiver import errors
+from receiver.upstream import client, large, parsing, payloads
+from storage import merkle
+
+pytestmark = pytest.mark.anyio
+
+RUN = "run_1"
+WORDS = "the lease \N{GRINNING FACE} " * 100
+STEP = {"id": "step_1", "type": "tool_result", "toolOutput": {"b": [1, 2.5, WORDS], "a": None}}
+
+
+def answer(size: int, **fields: object) -> bytes:
+    """Details of that many bytes or a few more."""
+    steps = [STEP] * (size // len(json.dumps(STEP)) + 1)
+    return json.dumps({"id": RUN, "status": "completed", "steps": steps, **fields}).encode()
+
+
+@pytest.mark.parametrize("size", [0, large.TINY, large.SMALL])
+async def test_an_answer_says_the_same_wherever_it_is_parsed(size: int) -> None:
+    body = answer(size, usage={"entries": [{"metadata": {"z": 1, "a": 2}}]})
+    found, parsed = await large.details(body), payloads.details(body)
+    assert (found.id, found.status, found.parse_error) == (RUN, "completed", parsed.parse_error)
+    assert len(found.steps) == len(parsed.steps)
+    output = merkle.encoded(found.steps[-1].tool_output)
+    assert output == merkle.encoded(parsed.steps[-1].tool_output) == f'{{"a":null,"b":[1,null,"{WORDS}"]}}'
+    assert merkle.encoded(found.usage[0].metadata) == '{"a":2,"z":1}'
+
+
+async def test_a_large_answer_that_nobody_can_read_fails_as_a_small_one_does() -> None:
+    with pytest.raises(errors.Unreadable, match="not JSON"):
+        await large.details(b"[" + b" " * large.SMALL)
+    with pytest.raises(errors.TooDeep) as failure:
+        await large.details(b"[" * (large.SMALL + 1))
+    assert len(failure.value.body) == large.SMALL + 1
+
+
+@pytest.mark.parametrize("bounds", [large.Bounds(memory=100_000_000), large.Bounds(seconds=0)])
+async def test_an_answer_that_takes_too_much_is_too_costly_and_keeps_its_bytes(bounds: large.Bounds) -> None:
+    body = b'{"id":"run_1","status":"completed","x":[' + b"{}," * 2_000_000 + b"{}]}"
+    with pytest.raises(errors.TooCostly) as failure:
+        await large.details(body, bounds)
+    assert failure.value.body == body
+
+
+async def test_whoever_is_cancelled_leaves_no_process_behind() -> None:
+    with anyio.move_on_after(0) as scope:
+        await large.details(answer(4 * large.SMALL))
+    assert scope.cancelled_caught
+
+
+async def test_large_answers_are_held_one_at_a_time_and_small_ones_pass_them_by() -> None:
+    bodies = {"run_1": answer(2 * large.SMALL), "run_2": answer(2 * large.SMALL, id="run_2")}
+    small = answer(0, id="run_3")
+    asked: list[str] = []
+
+    def shown(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path.split("/")[-2])
+        return httpx.Response(200, content=bodies.get(asked[-1], small))
+
+    case = client.Client("https://upstream.test", "sk_case_test", httpx.MockTransport(shown))
+
+    async def second() -> None:
+        async with case.details("run_2") as fetched:
+            assert fetched.details.id == "run_2"
+
+    async with case.details("run_1"):
+        waiting = asyncio.create_task(second())
+        while asked.count("run_2") < 1:
+            await asyncio.sleep(0)
+        async with case.details("run_3") as fetched:
+            assert fetched.body == small
+        assert not waiting.done()
+        assert asked.count("run_2") == 1
+    await waiting
+    assert asked.count("run_2") == 2  # the connection was not held meanwhile
+
+
+def test_rows_come_in_pieces_that_are_short_to_read() -> None:
+    found = list(parsing.pieces(answer(4 * parsing.CHARACTERS)))
+    assert isinstance(found[0], payloads.Details)
+    assert found[-1] is None
+    assert all(len(piece) <= parsing.ROWS for piece in found[1:-1] if isinstance(piece, list))
+    assert len(found) > 3
