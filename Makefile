@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check deploy-check serve lock bench bench-flood bench-large bench-query faults clean
+.PHONY: demo test check deploy-check serve lock bench bench-flood bench-large bench-query faults fuzz clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -43,6 +43,11 @@ bench-query: $(INSTALLED)
 KILLS ?= 200
 faults: $(INSTALLED)
 	@$(BIN)/python -m tests.faults --kills $(KILLS) $(ARGS)
+
+# Hostile values on every surface, the databases in turn; ARGS may say --seed, --database, --only, --report.
+MINUTES ?= 60
+fuzz: $(INSTALLED)
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
 
 .venv: $(INSTALLED)
 

@@ -2,8 +2,8 @@
 
 One call of the parser lets no other thread of its process go on for as long as it takes, and what it makes of an
 answer may be thirty times as large. The process reads the answer from standard input and writes pickles to its
-standard output, the run first, then its rows in pieces, and `None` at the end. It bounds itself; its argument is
-how many bytes of memory it may take.
+standard output, the run first, then its rows in pieces, and `None` at the end. It bounds itself; its arguments
+are how many bytes of memory it may take, and the time now.
 """
 
 from __future__ import annotations

@@ -1,0 +1,110 @@
+"""Commands of the product as an operator runs them, and what must not be in what they print."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Seconds within which any command is to end.
+PATIENCE = 60.0
+#: A piece that stands in every secret that is tried.
+CANARY = "c4n4ry"
+ROOT = Path(__file__).parent.parent.parent
+_PLACE = re.compile(r"((?:receiver|storage)/[\w/]+\.py)\D{1,12}(\d+)")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command printed, and its exit code; None where it did not end."""
+
+    code: int | None
+    text: str
+
+
+async def run(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> Told:
+    """Run `runledger` with these words."""
+    bare = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).parent / "runledger"), *command, env={**bare, **environment}, cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    try:
+        told, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        return Told(None, "")
+    return Told(process.returncode, told.decode("utf-8", "replace"))
+
+
+def wrong_with(told: Told) -> str | None:
+    """Return what is wrong with what a command printed, None for nothing."""
+    if told.code is None:
+        return f"does not end within {PATIENCE:.0f} s"
+    if "Traceback" in told.text:
+        places, last = _PLACE.findall(told.text), told.text.strip().splitlines()[-1]
+        return f"traceback at {':'.join(places[-1]) if places else '?'}: {last[:100]}"
+    if CANARY in told.text:
+        return "prints a secret"
+    return f"ended by signal {-told.code}" if told.code < 0 else None
+
+
+async def configured(command: Sequence[str], asked: Mapping[str, Any]) -> Told:
+    """Run a command with settings as a case has them, in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="runledger-fuzz-env-") as folder:
+        if asked["file"]:
+            (Path(folder) / ".env").write_bytes(bytes.fromhex(asked["file"]))
+        try:
+            return await run(command, asked["environment"], Path(folder))
+        except (ValueError, UnicodeEncodeError):  # what no environment can hold
+            return Told(0, "")
+
+
+class Reader:
+    """A process that reads settings, one case after the other; begun anew where it did not answer."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._turn = asyncio.Lock()
+
+    async def read(self, asked: Mapping[str, Any]) -> dict[str, str]:
+        """What came of these settings."""
+        async with self._turn:
+            try:
+                return await asyncio.wait_for(asyncio.to_thread(self._answer, asked), PATIENCE)
+            except TimeoutError:
+                self.close()
+                return {"outcome": "slow", "text": f"nothing for {PATIENCE:.0f} s"}
+
+    def _answer(self, asked: Mapping[str, Any]) -> dict[str, str]:
+        if self._process is None:
+            told = [sys.executable, "-m", "tests.fuzz.surfaces.configuration"]
+            pipe = subprocess.PIPE
+            self._process = subprocess.Popen(told, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, cwd=ROOT)
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(asked).encode() + b"\n")
+        process.stdin.flush()
+        line = process.stdout.readline()
+        if not line:
+            self.close()
+            return {"outcome": "broke", "text": "the process ended"}
+        found: dict[str, str] = json.loads(line)
+        return found
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None

@@ -1,0 +1,202 @@
+"""`make fuzz MINUTES=n`: hostile values on every surface for so long, in turn on either database.
+
+Every batch is drawn from a seed, the surface and the number of the batch: `--seed 7 --only events:12` plays that
+batch again. After a failure the batch is made smaller, the server gets an empty store, and the session goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import random
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tests import postgres
+from tests.fuzz import report, surfaces, trial
+
+KINDS = ("sqlite", "postgresql")
+REPORT = Path(__file__).parent / "REPORT.md"
+#: Where failures are written.
+KEPT = Path(__file__).parent.parent.parent / ".fuzz"
+#: Seconds on one database before it is the other's turn, for making a batch smaller, and inputs kept per failure.
+TURN, SMALLER, KEPT_INPUTS = 150.0, 45.0, 3
+
+
+@dataclass
+class Failure:
+    """One fault, however often it was met."""
+
+    surface: str
+    batch: int
+    kind: str
+    trouble: trial.Trouble
+    count: int = 1
+    smallest: Sequence[trial.Case] = ()
+    is_repeated: bool = False
+
+
+@dataclass
+class Session:
+    """What is asked for, and what came of it."""
+
+    seed: int
+    minutes: float
+    only: tuple[str, int | None] | None = None
+    failures: dict[str, Failure] = field(default_factory=dict)
+    played: dict[tuple[str, str], int] = field(default_factory=dict)
+    figures: dict[str, trial.Figures] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def drawn(self, surface: str, batch: int, known: trial.Known, size: int | None = None) -> list[trial.Case]:
+        """The cases of a batch."""
+        draw, usual = surfaces.SURFACES[surface]
+        rng = random.Random(f"{self.seed}:{surface}:{batch}")
+        return [draw(rng, known) for _ in range(size or usual)]
+
+    async def play(
+        self, bench: trial.Bench, surface: str, batch: int, size: int | None = None, *, is_short: bool = False
+    ) -> None:
+        """Play one batch, and note what is wrong; where it `is_short`, failures are not made smaller."""
+        cases = self.drawn(surface, batch, bench.known, size)
+        troubles = await bench.play(cases)
+        key = (bench.kind, surface)
+        self.played[key] = self.played.get(key, 0) + len(cases)
+        for trouble in troubles:
+            await self._note(bench, surface, batch, trouble, [] if is_short else cases)
+        if any(trouble.case is None or trouble.kind == "unsettled" for trouble in troubles):
+            await bench.renew()
+
+    async def _note(
+        self, bench: trial.Bench, surface: str, batch: int, trouble: trial.Trouble, cases: Sequence[trial.Case]
+    ) -> None:
+        known = self.failures.get(f"{surface} {trouble.signature}")
+        if known is not None:
+            known.count += 1
+            return
+        failure = Failure(surface, batch, bench.kind, trouble, smallest=[trouble.case] if trouble.case else cases)
+        self.failures[f"{surface} {trouble.signature}"] = failure
+        print(f"\n{surface}:{batch} on {bench.kind}: {trouble.signature}", file=sys.stderr)
+        if trouble.case is None and len(cases) > 1:
+            with contextlib.suppress(AssertionError, OSError):
+                await smaller(bench, failure)
+        if cases:
+            report.keep(KEPT, self.seed, failure)
+
+
+async def smaller(bench: trial.Bench, failure: Failure) -> None:
+    """Look for the one case that shows the failure, on an empty store, for as long as there is time."""
+    deadline = time.monotonic() + SMALLER
+    candidates = list(failure.smallest)
+    while candidates and time.monotonic() < deadline:
+        half = candidates[: (len(candidates) + 1) // 2] if len(candidates) > 1 else candidates
+        shown = await _shows(bench, half, failure)
+        if shown:
+            failure.smallest, failure.is_repeated = half, True
+        if len(candidates) == 1:
+            return
+        candidates = half if shown else candidates[len(half) :]
+
+
+async def _shows(bench: trial.Bench, cases: Sequence[trial.Case], failure: Failure) -> bool:
+    await bench.renew()
+    fresh = [replace(case, plans=tuple(replace(plan, done=[]) for plan in case.plans)) for case in cases]
+    troubles = await bench.play(fresh)
+    return any(trouble.signature == failure.trouble.signature for trouble in troubles)
+
+
+async def run(session: Session, kinds: Sequence[str]) -> None:
+    """Play for as long as is asked for, the databases in turn."""
+    begun, turn = time.monotonic(), 0
+    batches = dict.fromkeys(surfaces.SURFACES, 0)
+    length = min(TURN, session.minutes * 60 / len(kinds))
+    async with _cluster(kinds) as cluster:
+        while time.monotonic() < begun + session.minutes * 60:
+            kind = kinds[turn % len(kinds)]
+            until = min(time.monotonic() + length, begun + session.minutes * 60)
+            await _turn(session, kind, turn // len(kinds) % 2 == 1, until, batches, cluster)
+            turn += 1
+
+
+async def _turn(
+    session: Session,
+    kind: str,
+    adopt: bool,
+    until: float,
+    batches: dict[str, int],
+    cluster: postgres.Cluster | None,
+) -> None:
+    """One database's turn, on an empty store, with runs of others adopted or not."""
+    begun = time.monotonic()
+    async with trial.opened(kind, adopt=adopt, cluster=cluster) as bench:
+        bench.figures = session.figures.setdefault(kind, bench.figures)
+        while time.monotonic() < until:
+            if session.only and session.only[1] is not None:
+                await session.play(bench, session.only[0], session.only[1])
+                session.minutes = 0.0
+                break
+            surface = _next(batches, session.only)
+            await session.play(bench, surface, batches[surface])
+            batches[surface] += 1
+            _progress(session, kind)
+    session.seconds[kind] = session.seconds.get(kind, 0.0) + time.monotonic() - begun
+
+
+def _next(batches: dict[str, int], only: tuple[str, int | None] | None) -> str:
+    """The surface whose turn it is: the one that was played least, as often as it is to be."""
+    if only:
+        return only[0]
+    return min(batches, key=lambda surface: batches[surface] * surfaces.SELDOM.get(surface, 1))
+
+
+def _progress(session: Session, kind: str) -> None:
+    played = sum(session.played.values())
+    print(f"\r{kind}: {played:,} cases, {len(session.failures)} failures ", end="", file=sys.stderr, flush=True)
+
+
+@contextlib.asynccontextmanager
+async def _cluster(kinds: Sequence[str]) -> AsyncIterator[postgres.Cluster | None]:
+    if "postgresql" not in kinds:
+        yield None
+        return
+    with postgres.running() as cluster:
+        yield cluster
+
+
+def main() -> int:
+    """Play, write the report; the exit code."""
+    args = _asked()
+    surface, _, number = (args.only or "").partition(":")
+    only = (surface, int(number) if number else None) if surface else None
+    session = Session(args.seed, args.minutes, only)
+    kinds = KINDS if args.database == "both" else (args.database,)
+    asyncio.run(run(session, kinds))
+    args.report.parent.mkdir(parents=True, exist_ok=True)
+    args.report.write_text(report.written(session, kinds))
+    print(f"\n{report.summary(session, kinds)}\n\nThe report is {args.report}")
+    if session.failures:
+        print(f"Inputs are in {KEPT}")
+        print(
+            json.dumps(
+                [f"{each.surface}: {each.trouble.signature}" for each in session.failures.values()], indent=1
+            )
+        )
+    return 1 if session.failures else 0
+
+
+def _asked() -> argparse.Namespace:
+    asked = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description="Try hostile values on every surface."
+    )
+    asked.add_argument("--minutes", type=float, default=5.0)
+    asked.add_argument("--seed", type=int, default=secrets.randbits(31))
+    asked.add_argument("--database", choices=(*KINDS, "both"), default="both")
+    asked.add_argument("--report", type=Path, default=REPORT)
+    asked.add_argument("--only", metavar="SURFACE[:BATCH]", help=f"one of {', '.join(surfaces.SURFACES)}")
+    return asked.parse_args()

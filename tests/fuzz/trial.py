@@ -1,0 +1,462 @@
+"""One server with its sandbox, and what is tried on it: cases are played in batches, and judged by what is seen.
+
+async with trial.opened("sqlite", adopt=False) as bench:
+    troubles = await bench.play(cases)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+import re
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from receiver.sandbox import faults
+from tests import postgres, sandbox_server
+from tests.fuzz import calls, commands, front, probing
+from tests.server import CONTEXT, Server, Site
+
+#: Seconds within which `/healthz` is to be answered, runs to end once answers are sane, and readiness back.
+HEALTHY, SETTLED, READY = 1.0, 40.0, 25.0
+#: Seconds for which a batch waits at most until its answers were spoiled, and once its runs have ended.
+SPENT, LINGER = 12.0, 1.0
+#: Bytes of memory that are too many.
+MEMORY = 1 << 30
+SIDE_BY_SIDE = 8
+ENDED = ("completed", "failed", "cancelled", "refused")
+#: The secret that signs events. It is no secret of anybody.
+SECRET = "whsec_" + "Zm9yIHRlc3RzIG9ubHksIG5vYm9keSB1c2VzIGl0IQ=="
+SETTINGS: dict[str, Any] = {
+    "webhook_secrets": SECRET,
+    "capture_events": True,
+    "sql": "on",
+    "trusted_proxies": "127.0.0.0/8",
+}
+_READ = (
+    "/v1/runs?limit=250&count=true", "/v1/runs?sort=-duration", "/v1/runs?sort=created",
+    "/v1/export?documents=true",
+    "/v1/export?format=csv", "/v1/stats?by=model", "/v1/stats?by=day", "/v1/stats?by=month",
+    "/v1/stats?by=failure_reason", "/v1/deliveries", "/v1/jobs",
+    "/v1/jobs/causes", "/v1/changes", "/metrics",
+)  # fmt: skip
+_READ_OF_RUN = ("", "/steps?limit=250", "/timeline", "/document", "/events")
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is tried at once: a request, a command, or both, while answers are spoiled as planned."""
+
+    request: calls.Request | None = None
+    plans: tuple[front.Plan, ...] = ()
+    command: tuple[str, ...] = ()
+    settings: Mapping[str, Any] | None = None
+
+    def shown(self) -> dict[str, Any]:
+        """What is written of it."""
+        return {
+            **({"plans": [plan.shown() for plan in self.plans]} if self.plans else {}),
+            **({"command": " ".join(self.command)} if self.command else {}),
+            **({"settings": dict(self.settings)} if self.settings is not None else {}),
+            **(self.request.shown() if self.request else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that must not be. `kind` and `what` are the same for the same fault; `detail` need not be."""
+
+    kind: str
+    what: str
+    detail: str = ""
+    case: Case | None = None
+
+    @property
+    def signature(self) -> str:
+        """What tells this fault from others."""
+        return f"{self.kind}: {self.what}"
+
+
+@dataclass
+class Known:
+    """What cases may name: settled runs, their callback addresses, a cursor, the key."""
+
+    key: str = ""
+    runs: list[str] = field(default_factory=list)
+    upstream: list[str] = field(default_factory=list)
+    callbacks: list[str] = field(default_factory=list)
+    cursor: str = ""
+    agent: str = ""
+
+    @property
+    def auth(self) -> tuple[bytes, bytes]:
+        """The header of an administrator."""
+        return b"authorization", f"Bearer {self.key}".encode()
+
+
+@dataclass
+class Figures:
+    """What was measured."""
+
+    probes: int = 0
+    slowest: float = 0.0
+    slowest_raw: float = 0.0
+    memory: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    spoiled: Counter[str] = field(default_factory=Counter)
+    submitted: int = 0
+    settled: Counter[str] = field(default_factory=Counter)
+    settle_seconds: float = 0.0
+    starts: int = 0
+
+
+class Bench:
+    """The server, replaced with an empty store where it was found wanting."""
+
+    def __init__(
+        self, kind: str, adopt: bool, fresh: Callable[[], Site], sandbox: sandbox_server.Sandbox, way: front.Front
+    ) -> None:
+        self.kind, self.adopt = kind, adopt
+        self.known = Known()
+        self.figures = Figures()
+        self.front = way
+        self.sandbox = sandbox
+        self.server: Server
+        self._fresh = fresh
+        self._log_read = 0
+        self._reader = commands.Reader()
+        self._probes: Any = None
+        self._prober: Any = None
+
+    async def renew(self) -> None:
+        """Start a server on an empty store, and have three runs settle in it."""
+        await asyncio.to_thread(self._replace)
+        self._log_read = 0
+        self.figures.starts += 1
+        self.front.plans = []
+        await self._make_known()
+        self._start_prober()
+
+    def _replace(self) -> None:
+        self.close()
+        adopt = "all" if self.adopt else "none"
+        self.server = Server(self._fresh(), self.front.url, {}, {**SETTINGS, "adopt": adopt})
+        self.server.start()
+        assert not self.server.is_dead(), "the server did not start"
+
+    def close(self) -> None:
+        """End the prober and the server."""
+        if self._prober is not None:
+            self._probes.close()
+            self._prober.join(60)
+            self._prober = None
+        self._reader.close()
+        if hasattr(self, "server"):
+            self.server.kill()
+
+    def _start_prober(self) -> None:
+        self._probes, theirs = multiprocessing.Pipe()
+        told = (self.server.port, self.server.pid, theirs)
+        self._prober = CONTEXT.Process(target=probing.probe, args=told, daemon=True)
+        self._prober.start()
+        theirs.close()
+
+    async def _make_known(self) -> None:
+        with self.sandbox.client() as upstream:
+            agent = await asyncio.to_thread(sandbox_server.new_agent, upstream)
+        self.known = Known(key=self.server.key, agent=agent)
+        markers = [f"fuzz-{place:012x}" for place in range(3)]
+        replies = [await self.send(submission(self.known, f"Review the lease. {marker}")) for marker in markers]
+        self.known.runs = [json.loads(reply.body)["id"] for reply in replies]
+        troubles = await self._settle(dict.fromkeys(self.known.runs))
+        assert not troubles, troubles
+        shown = [json.loads((await self.ask(f"/v1/runs/{run}")).body) for run in self.known.runs]
+        self.known.upstream = [run["upstreamId"] for run in shown]
+        self.known.callbacks = ["/" + self.front.callbacks[marker].split("/", 3)[3] for marker in markers]
+        self.known.cursor = json.loads((await self.ask("/v1/runs?limit=1")).body)["nextCursor"]
+
+    async def send(self, request: calls.Request) -> calls.Reply:
+        """Send a request to the server."""
+        return await calls.send(self.server.port, request)
+
+    async def ask(self, target: str) -> calls.Reply:
+        """Ask as an administrator."""
+        return await self.send(calls.Request("GET", target.encode(), (self.known.auth,)))
+
+    async def play(self, cases: Sequence[Case]) -> list[Trouble]:
+        """Play a batch, and judge what came of it."""
+        self.front.plans = [replace(plan, done=[]) for case in cases for plan in case.plans]
+        gate = asyncio.Semaphore(SIDE_BY_SIDE)
+        played = await asyncio.gather(*(self._one(case, gate) for case in cases))
+        troubles = [trouble for found, _ in played for trouble in found]
+        await self._until_spent([run for _, run in played if run])
+        self._note_plans(cases)
+        troubles += await self._settle({run: case for case, (_, run) in zip(cases, played, strict=True) if run})
+        troubles += await self._read_all([run for _, run in played if run])
+        troubles += await self._until_ready()
+        return troubles + self._observed()
+
+    async def _one(self, case: Case, gate: asyncio.Semaphore) -> tuple[list[Trouble], str | None]:
+        """The troubles of one case, and the run that it submitted."""
+        async with gate:
+            if case.settings is not None:
+                return await self._configured(case, case.settings), None
+            if case.command:
+                return await self._commanded(case), None
+            if case.request is None:
+                return [], None
+            reply = await self.send(case.request)
+        self.figures.statuses[f"{reply.status or 'unanswered'}"] += 1
+        run = None
+        if case.request.expects == "submission" and 200 <= reply.status < 300:
+            with suppress(ValueError, KeyError, TypeError):
+                run = str(json.loads(reply.body)["id"])
+        return judged(case, case.request, reply), run
+
+    async def _commanded(self, case: Case) -> list[Trouble]:
+        told = await commands.run(case.command, self._environment())
+        return self._printed(case, told)
+
+    def _printed(self, case: Case, told: commands.Told) -> list[Trouble]:
+        self.figures.statuses[f"exit code {told.code}"] += 1
+        found = commands.wrong_with(told)
+        return (
+            [Trouble("command", f"{' '.join(case.command[:2])}: {found}", told.text[-3000:], case)]
+            if found
+            else []
+        )
+
+    async def _configured(self, case: Case, asked: Mapping[str, Any]) -> list[Trouble]:
+        """Read settings; where the case has a command, by running it with them."""
+        if case.command:
+            return self._printed(case, await commands.configured(case.command, asked))
+        told = await self._reader.read(asked)
+        self.figures.statuses[told["outcome"]] += 1
+        if told["outcome"] in ("value", "sentence", "impossible"):
+            return []
+        return [Trouble("settings", f"{told['outcome']}: {told['text'][:160]}", told.get("detail", ""), case)]
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            **self.server.site.environment,
+            "CASEDEV_API_KEY": sandbox_server.KEY,
+            "CASEDEV_BASE_URL": self.front.url,
+            "RUNLEDGER_PUBLIC_URL": self.server.url,
+        }
+
+    async def _until_spent(self, runs: Sequence[str]) -> None:
+        """Wait until all answers were spoiled that were to be, or nobody asks for them any more."""
+        deadline, open_ = time.monotonic() + SPENT, set(runs)
+        while any(plan.times > 0 for plan in self.front.plans) and time.monotonic() < deadline:
+            for run in list(open_):
+                reply = await self.ask(f"/v1/runs/{run}")
+                if reply.status != 200 or json.loads(reply.body)["status"] in ENDED:
+                    open_.discard(run)
+            if not open_:
+                deadline = min(deadline, time.monotonic() + LINGER)
+            await asyncio.sleep(0.1)
+
+    def _note_plans(self, cases: Sequence[Case]) -> None:
+        """Lift the plans, and write into the cases what they did."""
+        spoiled = iter(self.front.plans)
+        for case in cases:
+            for plan in case.plans:
+                plan.done[:] = next(spoiled).done
+        self.front.plans = []
+        self.figures.spoiled += self.front.spoiled
+        self.front.spoiled.clear()
+
+    async def _settle(self, runs: dict[str, Case | None]) -> list[Trouble]:
+        """Wait until all of these runs have ended."""
+        begun, open_ = time.monotonic(), dict(runs)
+        self.figures.submitted += len(runs)
+        while open_ and time.monotonic() - begun < SETTLED and not self.server.is_dead():
+            for run, case in list(open_.items()):
+                reply = await self.ask(f"/v1/runs/{run}")
+                if reply.status != 200:
+                    found = judged(case, calls.Request("GET", b"/v1/runs/{id}"), reply)
+                    if found:
+                        return found
+                elif (status := json.loads(reply.body)["status"]) in ENDED:
+                    self.figures.settled[status] += 1
+                    del open_[run]
+            await asyncio.sleep(0.1 if open_ else 0)
+        self.figures.settle_seconds = max(self.figures.settle_seconds, time.monotonic() - begun)
+        return [await self._unsettled(run, case) for run, case in open_.items()]
+
+    async def _unsettled(self, run: str, case: Case | None) -> Trouble:
+        shown, jobs = await self.ask(f"/v1/runs/{run}"), await self.ask(f"/v1/jobs?run={run}")
+        status, why = "?", "no job"
+        with suppress(ValueError, KeyError, TypeError):
+            status = json.loads(shown.body)["status"]
+            told = json.loads(jobs.body)["jobs"]
+            why = ", ".join(
+                f"{job['kind']}: {job.get('lastError') or job.get('error') or job.get('state')}" for job in told
+            )
+        return Trouble("unsettled", f"{status}, {_normal(why)}", jobs.body[:2000].decode("utf-8", "replace"), case)
+
+    async def _read_all(self, runs: Sequence[str]) -> list[Trouble]:
+        """Read everything there is, of these runs too."""
+        targets = [*_READ, *(f"/v1/runs/{run}{part}" for run in runs for part in _READ_OF_RUN)]
+        gate = asyncio.Semaphore(SIDE_BY_SIDE)
+
+        async def read(target: str) -> list[Trouble]:
+            async with gate:
+                request = calls.Request("GET", target.encode(), (self.known.auth,))
+                return judged(None, request, await self.send(request))
+
+        return [trouble for found in await asyncio.gather(*map(read, targets)) for trouble in found]
+
+    async def _until_ready(self) -> list[Trouble]:
+        deadline = time.monotonic() + READY
+        while (reply := await self.ask("/readyz")).status != 200:
+            if time.monotonic() > deadline or self.server.is_dead():
+                return [Trouble("not ready", _normal(_checks(reply.body)), reply.body.decode("utf-8", "replace"))]
+            await asyncio.sleep(0.2)
+        return []
+
+    def _observed(self) -> list[Trouble]:
+        """What the prober, the log, and the process itself show."""
+        troubles = self._probed() + self._logged()
+        memory = probing.resident(self.server.pid)
+        self.figures.memory = max(self.figures.memory, memory)
+        if memory > MEMORY:
+            troubles.append(Trouble("memory", "more than a gibibyte", f"{memory:,} bytes"))
+        if self.server.is_dead():
+            troubles.append(Trouble("dead", "the process ended", self.server.log.read_text()[-3000:]))
+        return troubles
+
+    def _probed(self) -> list[Trouble]:
+        probes: list[probing.Probe] = []
+        with suppress(EOFError, OSError):
+            while self._probes.poll():
+                probes.append(self._probes.recv())
+        self.figures.probes += len(probes)
+        worst = max(probes, key=lambda each: each.own, default=None)
+        if worst is None:
+            return []
+        self.figures.slowest = max(self.figures.slowest, worst.own)
+        self.figures.slowest_raw = max(self.figures.slowest_raw, *(each.seconds for each in probes))
+        if worst.own > HEALTHY:
+            detail = f"{worst.seconds:.2f} s, of which {worst.waited:.2f} s waiting for a core"
+            return [Trouble("stall", "/healthz took more than a second", detail)]
+        wrong = [each for each in probes if each.status != 200]
+        return [Trouble("unhealthy", f"/healthz: {wrong[0].status}")] if wrong else []
+
+    def _logged(self) -> list[Trouble]:
+        """Tracebacks in what was logged since the last look."""
+        with self.server.log.open("rb") as log:
+            log.seek(self._log_read)
+            told = log.read()
+        self._log_read += len(told)
+        return list(_tracebacks(told.decode("utf-8", "replace")))
+
+
+def _tracebacks(text: str) -> list[Trouble]:
+    found: dict[str, Trouble] = {}
+    for line in text.splitlines():
+        if "Traceback" in line or "background_work_broke" in line:
+            trouble = _traceback(line)
+            found.setdefault(trouble.signature, trouble)
+    return list(found.values())
+
+
+def _traceback(line: str) -> Trouble:
+    """The exception, and the last of our own lines that it passed."""
+    event, told = "", line
+    with suppress(ValueError, TypeError):
+        entry = json.loads(line)
+        event, told = str(entry.get("event")), str(entry.get("exception", line))
+    ours = re.findall(r"(?:receiver|storage)/[\w/]+\.py\", line \d+", told)
+    place = ours[-1].replace('", line ', ":") if ours else "?"
+    last = [
+        each
+        for each in told.strip().splitlines()
+        if re.match(r"[\w.]+(Error|Exception|Exit|Group|Interrupt)\b", each)
+    ]
+    return Trouble("traceback", f"{event} at {place}: {_normal(last[-1] if last else '?')}", told[-4000:])
+
+
+def _normal(text: str) -> str:
+    """A text without what differs each time."""
+    return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{20,}|\b\w*\d[\w.:-]*", "#", text)[:160]
+
+
+def _checks(body: bytes) -> str:
+    """Which checks of readiness fail."""
+    with suppress(ValueError, AttributeError, TypeError):
+        checks = json.loads(body).get("checks", {})
+        if isinstance(checks, dict):
+            return ", ".join(f"{name}: {each}" for name, each in checks.items() if each not in ("ok", True))
+    return body[:300].decode("utf-8", "replace")
+
+
+def judged(case: Case | None, request: calls.Request, reply: calls.Reply) -> list[Trouble]:
+    """What is wrong with a reply."""
+    route = f"{request.method} {template(request.target)}"
+    detail = reply.body[:1000].decode("utf-8", "replace")
+    status = reply.status
+    if reply.late:
+        return [Trouble("unanswered", f"{route}: nothing for {calls.PATIENCE:.0f} s", case=case)]
+    if status == 0:
+        return [Trouble("unanswered", f"{route}: the connection was closed", case=case)] if request.sound else []
+    if status >= 500 and status != 503:
+        return [Trouble("5xx", f"{route}: {status}", detail, case)]
+    if not reply.whole:
+        return [Trouble("cut", f"{route}: the answer stops", detail, case)]
+    if request.expects == "genuine" and 400 <= status < 500:
+        return [
+            Trouble(
+                "genuine event lost", f"{'4xx' if status in (401, 429) else status} {request.note}", detail, case
+            )
+        ]
+    if request.expects == "forged" and 200 <= status < 300:
+        return [Trouble("forgery taken", f"{status} {request.note}", detail, case)]
+    return []
+
+
+def template(target: bytes) -> str:
+    """A target without ids and parameters, for people."""
+    path = target.partition(b"?")[0].decode("latin-1")
+    path = re.sub(r"(/v1/(?:runs|deliveries|jobs)/)[^/]+", r"\1{id}", path)
+    return re.sub(r"(/callbacks/).*", r"\1{token}", path)[:60]
+
+
+def submission(known: Known, prompt: str, **fields: Any) -> calls.Request:
+    """A request that submits a run."""
+    body = json.dumps({"agentId": known.agent, "prompt": prompt, **fields}).encode()
+    headers = (known.auth, (b"content-type", b"application/json"))
+    return calls.Request("POST", b"/v1/runs", headers, body, expects="submission")
+
+
+@asynccontextmanager
+async def opened(kind: str, *, adopt: bool, cluster: postgres.Cluster | None = None) -> AsyncIterator[Bench]:
+    """A bench with a started server; `cluster` is the PostgreSQL to use, where there is one already."""
+    with ExitStack() as stack:
+        if kind == "postgresql" and cluster is None:
+            cluster = stack.enter_context(postgres.running())
+
+        def fresh() -> Site:
+            folder = Path(
+                stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix="runledger-fuzz-", ignore_cleanup_errors=True)
+                )
+            )
+            return Site(folder) if cluster is None or kind == "sqlite" else Site(folder, cluster.fresh())
+
+        switches = faults.Faults(event_states=(), callback_retries=3, retry_backoff=0.05)
+        sandbox = stack.enter_context(sandbox_server.running(run_seconds=0.05, faults=switches))
+        async with front.opened(sandbox.url) as way:
+            bench = Bench(kind, adopt, fresh, sandbox, way)
+            try:
+                await bench.renew()
+                yield bench
+            finally:
+                await asyncio.to_thread(bench.close)
