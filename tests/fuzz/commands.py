@@ -32,7 +32,9 @@ class Told:
 
 async def run(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> Told:
     """Run `runledger` with these words."""
-    bare = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+    bare = {
+        name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH") if name in os.environ
+    }
     process = await asyncio.create_subprocess_exec(
         str(Path(sys.executable).parent / "runledger"), *command, env={**bare, **environment}, cwd=folder,
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,

@@ -1,6 +1,6 @@
 """Asks `/healthz` all the time from a process of its own, and tells how long each answer took, the machine aside.
 
-On a busy machine an answer is late also where nothing is wrong. What the kernel says that the threads of the
+On a busy machine an answer is late also where nothing is wrong. What the kernel says that one thread of the
 server and the prober itself waited for a core meanwhile (`schedstat`) is therefore taken off: what is left is the
 server's. Work that holds the interpreter runs, rather than waits, so it is not taken off.
 """
@@ -48,8 +48,7 @@ def _asked(port: int, pid: int) -> Probe:
     begun, server, own = time.monotonic(), _waits(pid), _waits(os.getpid())
     status = _status(port)
     seconds = time.monotonic() - begun
-    waited = sum(now - server.get(thread, 0.0) for thread, now in _waits(pid).items())
-    waited += sum(now - own.get(thread, 0.0) for thread, now in _waits(os.getpid()).items())
+    waited = _most(server, _waits(pid)) + _most(own, _waits(os.getpid()))
     return Probe(begun, seconds, waited, status)
 
 
@@ -62,6 +61,11 @@ def _status(port: int) -> int:
         return 0
     finally:
         connection.close()
+
+
+def _most(before: dict[str, float], after: dict[str, float]) -> float:
+    """The longest that one thread has waited meanwhile."""
+    return max((now - before.get(thread, 0.0) for thread, now in after.items()), default=0.0)
 
 
 def _waits(pid: int) -> dict[str, float]:

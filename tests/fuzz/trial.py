@@ -444,12 +444,8 @@ async def opened(kind: str, *, adopt: bool, cluster: postgres.Cluster | None = N
             cluster = stack.enter_context(postgres.running())
 
         def fresh() -> Site:
-            folder = Path(
-                stack.enter_context(
-                    tempfile.TemporaryDirectory(prefix="runledger-fuzz-", ignore_cleanup_errors=True)
-                )
-            )
-            return Site(folder) if cluster is None or kind == "sqlite" else Site(folder, cluster.fresh())
+            folder = Path(stack.enter_context(_folder()))
+            return Site(folder) if cluster is None or kind == "sqlite" else Site(folder, _odd_database(cluster))
 
         switches = faults.Faults(event_states=(), callback_retries=3, retry_backoff=0.05)
         sandbox = stack.enter_context(sandbox_server.running(run_seconds=0.05, faults=switches))
@@ -460,3 +456,16 @@ async def opened(kind: str, *, adopt: bool, cluster: postgres.Cluster | None = N
                 yield bench
             finally:
                 await asyncio.to_thread(bench.close)
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="runledger-fuzz-", ignore_cleanup_errors=True)
+
+
+def _odd_database(cluster: postgres.Cluster) -> str:
+    """The address of a fresh database whose sessions begin in a time zone that is not ours."""
+    url = cluster.fresh()
+    name = url.partition("?")[0].rpartition("/")[2]
+    with cluster.admin() as connection:
+        connection.execute(f"ALTER DATABASE {name} SET timezone TO 'America/St_Johns'".encode())
+    return url
