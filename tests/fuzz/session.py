@@ -73,6 +73,14 @@ class Session:
         if any(trouble.case is None or trouble.kind == "unsettled" for trouble in troubles):
             await bench.renew()
 
+    def note_broken(self, kind: str, detail: str) -> None:
+        """Note that a server did not start, or that its first runs did not end; the session goes on."""
+        trouble = trial.Trouble("start", detail.partition(":")[0][:100], detail)
+        known = self.failures.setdefault(f"start {trouble.signature}", Failure("start", 0, kind, trouble, count=0))
+        known.count += 1
+        report.keep(KEPT, self.seed, known)
+        print(f"\n{kind}: {trouble.signature}", file=sys.stderr)
+
     async def _note(
         self, bench: trial.Bench, surface: str, batch: int, trouble: trial.Trouble, cases: Sequence[trial.Case]
     ) -> None:
@@ -120,7 +128,10 @@ async def run(session: Session, kinds: Sequence[str]) -> None:
         while time.monotonic() < begun + session.minutes * 60:
             kind = kinds[turn % len(kinds)]
             until = min(time.monotonic() + length, begun + session.minutes * 60)
-            await _turn(session, kind, turn // len(kinds) % 2 == 1, until, batches, cluster)
+            try:
+                await _turn(session, kind, turn // len(kinds) % 2 == 1, until, batches, cluster)
+            except AssertionError as broken:
+                session.note_broken(kind, str(broken))
             turn += 1
 
 

@@ -149,7 +149,7 @@ class Bench:
         adopt = "all" if self.adopt else "none"
         self.server = Server(self._fresh(), self.front.url, {}, {**SETTINGS, "adopt": adopt})
         self.server.start()
-        assert not self.server.is_dead(), "the server did not start"
+        assert not self.server.is_dead(), f"the server did not start: {self.server.log.read_text()[-1500:]}"
 
     def close(self) -> None:
         """End the prober and the server."""
