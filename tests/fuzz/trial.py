@@ -284,7 +284,7 @@ class Bench:
                     found = judged(case, calls.Request("GET", b"/v1/runs/{id}"), reply)
                     if found:
                         return found
-                elif (status := json.loads(reply.body)["status"]) in ENDED:
+                elif has_ended(status := json.loads(reply.body)["status"], case):
                     self.figures.settled[status] += 1
                     del open_[run]
             await asyncio.sleep(0.1 if open_ else 0)
@@ -407,7 +407,7 @@ def judged(case: Case | None, request: calls.Request, reply: calls.Reply) -> lis
         return [Trouble("unanswered", f"{route}: nothing for {calls.PATIENCE:.0f} s", case=case)]
     if status == 0:
         return [Trouble("unanswered", f"{route}: the connection was closed", case=case)] if request.sound else []
-    if status >= 500 and status != 503:
+    if status >= 500 and status not in allowed(request):
         return [Trouble("5xx", f"{route}: {status}", detail, case)]
     if not reply.whole:
         return [Trouble("cut", f"{route}: the answer stops", detail, case)]
@@ -420,6 +420,18 @@ def judged(case: Case | None, request: calls.Request, reply: calls.Reply) -> lis
     if request.expects == "forged" and 200 <= status < 300:
         return [Trouble("forgery taken", f"{status} {request.note}", detail, case)]
     return []
+
+
+def allowed(request: calls.Request) -> tuple[int, ...]:
+    """The statuses from 500 on that may be answered: a stream that the upstream spoils is no fault of ours."""
+    path = request.target.partition(b"?")[0]
+    return (502, 503) if path.startswith(b"/v1/runs/") and path.endswith(b"/events") else (503,)
+
+
+def has_ended(status: str, case: Case | None) -> bool:
+    """Whether a run has come to its end. One whose upstream id was spoiled is looked for in vain: it is lost."""
+    renamed = case is not None and any(plan.route in ("create", "execute") for plan in case.plans)
+    return status in ENDED or (status == "lost" and renamed)
 
 
 def template(target: bytes) -> str:
