@@ -11,7 +11,7 @@ from tests.fuzz import probing, report, session, trial, values
 
 SEED = 20261129
 #: How many cases of each surface are played. Commands take seconds each, and are left to the long run.
-CASES = {"upstream": 30, "callbacks": 60, "events": 60, "questions": 40, "headers": 60, "settings": 100}
+CASES = {"upstream": 20, "callbacks": 40, "events": 60, "questions": 30, "headers": 40, "settings": 60}
 
 
 @pytest.fixture
