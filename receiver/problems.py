@@ -66,6 +66,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     storage_errors.NotReadable: Kind(403, "not-readable", "That cannot be read here"),
     storage_errors.Unconfined: Kind(503, "unconfined", "The role for SQL cannot be used"),
     errors.SettingsError: INTERNAL,
+    errors.ShortSecret: INTERNAL,
     errors.BadToken: Kind(404, tells=False),
     errors.BadSignature: Kind(401, "bad-signature", "The signature does not hold", tells=False),
     errors.OutsideTolerance: Kind(503, "outside-tolerance", "The timestamp is too far from now", tells=False),
