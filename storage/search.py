@@ -139,9 +139,7 @@ def newest(connection: Connection, passed: Collection[int]) -> Any:
     return connection.execute(chosen.where(RUNS.c.seq.not_in(passed)).order_by(RUNS.c.seq.desc()).limit(1)).first()
 
 
-def waiting(
-    connection: Connection, limit: int, part: int = PART, passed: Collection[int] = ()
-) -> list[Waiting]:
+def waiting(connection: Connection, limit: int, part: int = PART, passed: Collection[int] = ()) -> list[Waiting]:
     """Runs to be indexed, newest first, until they have `limit` passages or more; of each up to `part`.
 
     Those in `passed` are left for later.

@@ -85,9 +85,7 @@ class Place:
             self.is_taken = False
 
 
-async def details(
-    body: bytes, now: datetime.datetime, bounds: Bounds = BOUNDS
-) -> payloads.Details:
+async def details(body: bytes, now: datetime.datetime, bounds: Bounds = BOUNDS) -> payloads.Details:
     """What an answer says, read where its size lets nobody else wait for it.
 
     Raises Unreadable and TooDeep as `payloads.details` does, and TooCostly.

@@ -12,7 +12,7 @@ from alembic import autogenerate, command
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, select, text
 
-from storage import dialect, errors, migrations, rollups, tables
+from storage import dialect, errors, migrations, rollups, search, tables, words
 from storage.database import Database
 
 pytestmark = [
@@ -115,6 +115,25 @@ async def test_a_schema_of_a_later_release_is_left_alone(
     )
     with pytest.raises(errors.SchemaMismatch, match="newer than this release"):
         await database.write(function)
+
+
+def test_a_run_that_was_indexed_by_the_words_of_before_waits_to_be_indexed_anew(empty_url: str) -> None:
+    with opened(empty_url) as connection:
+        command.upgrade(migrations.config(connection), "0005")
+        connection.execute(
+            text(
+                "INSERT INTO runs (seq, id, status, origin, submitted_by, accepted_at, prompt, watched) VALUES "
+                "(7, 'a', 'queued', 'submitted', 'b', '2026-11-23T12:00:00.000000Z', 'Gesamt\u00adkonzept', false)"
+            )
+        )
+        connection.execute(
+            tables.PASSAGES.insert(), {"id": 7 * search.ROWS, "part": "prompt", "start": 0, "stop": 14}
+        )
+        dialect.keep_words(connection, [(7 * search.ROWS, ["gesamt", "konzept"])])
+        migrations.upgrade(connection)
+        assert search.index(connection, search.waiting(connection, 50)) == 1
+        found = [search.saying(connection, words.Phrase((word,)), None) for word in ("gesamt", "gesamtkonzept")]
+        assert [list(connection.execute(each).scalars()) for each in found] == [[], [7]]
 
 
 def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 from storage import passages, states
@@ -23,7 +24,7 @@ def test_a_text_of_as_many_words_as_a_passage_has_is_one() -> None:
 
 
 def test_of_a_text_no_more_is_read_than_is_asked_for() -> None:
-    def said() -> object:
+    def said() -> Iterator[tuple[states.Part, int | None, str]]:
         yield PART, None, "word " * 500
         raise AssertionError("nobody asked for the next text")
 

@@ -13,7 +13,7 @@ from storage import reasons
         ("run_01hx: timed out  after 300.5s", "#: timed out after #"),
         ("HTTP 503 from 10.0.0.7:443", "HTTP 503 from #"),
         ("x-error 500", "x-error 500"),
-        ("status=404-a b-1-c", "status=404# #"),
+        ("status=404-a1 b-1-c", "status=404# #"),
         ("no-digits-here", "no-digits-here"),
     ],
 )
