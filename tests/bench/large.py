@@ -41,20 +41,22 @@ class Probe:
     ask: Callable[[int], int]
     seconds: list[float] = field(default_factory=list)
     others: int = 0
+    sent: int = 0
 
     def run(self, stop: threading.Event) -> None:
         """Asks until it is stopped."""
         while not stop.wait(PAUSE):
             began = time.perf_counter()
             try:
-                self.others += self.ask(len(self.seconds)) != 200
+                self.sent += 1
+                self.others += self.ask(self.sent) != 200
             except httpx.HTTPError:
                 self.others += 1
             self.seconds.append(time.perf_counter() - began)
 
     def line(self) -> str:
         """The longest one, with others for comparison."""
-        ordered = sorted(self.seconds)
+        ordered = sorted(self.seconds) or [0.0]
         p50, p99, most = (ordered[int((len(ordered) - 1) * share)] * 1000 for share in (0.5, 0.99, 1.0))
         shown = f"{self.name:24} {len(ordered):6,} asked   p50 {p50:7.1f} ms   p99 {p99:7.1f} ms"
         return f"{shown}   longest {most:8.1f} ms   not 200: {self.others}"
@@ -175,21 +177,26 @@ def measure(ours: server.Server, upstream: sandbox_server.Sandbox, args: argpars
             thread.start()
         began = held(ours.pid)
         runs = submitted(ours, upstream, args.runs)
-        settled, indexed = waited(lambda: unsettled(ours)), waited(lambda: unindexed(ours))
+        print(f"{args.runs} answers of {args.size / 1e6:g} MB; {began:.0f} MB of memory before", flush=True)
+        report(f"settled after {waited(lambda: unsettled(ours)):.1f} s", asked, memory)
+        report(f"indexed after {waited(lambda: unindexed(ours)):.1f} s more", asked, memory)
         if args.read:
             read_back(ours, runs)
+            report("read back", asked, memory)
         stop.set()
         for thread in threads:
             thread.join()
-    size = f"{args.size / 1e6:g} MB"
-    print(f"{args.runs} answers of {size} settled after {settled:.1f} s, indexed {indexed:.1f} s later")
-    for each in asked:
-        print(each.line())
-    print(
-        f"memory of the server: {began:.0f} MB before, {memory.most:.0f} MB at most; "
-        f"with its processes {memory.most_with_children:.0f} MB"
-    )
     return 0 if whole(ours) == args.runs else 1
+
+
+def report(phase: str, asked: list[Probe], memory: Memory) -> None:
+    """What was seen since the last report."""
+    most, in_all = memory.most, memory.most_with_children
+    print(f"{phase}: {most:.0f} MB of memory at most, with the server's processes {in_all:.0f} MB")
+    for each in asked:
+        print(each.line(), flush=True)
+        each.seconds, each.others = [], 0
+    memory.most = memory.most_with_children = 0.0
 
 
 def whole(ours: server.Server) -> int:
