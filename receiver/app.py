@@ -266,7 +266,7 @@ async def _take_over(made: _House) -> None:
 
 @asynccontextmanager
 async def _shared(made: _House) -> AsyncIterator[None]:
-    """What a database is shared with: its clock, and the news of other processes."""
+    """What a database is shared with: its clock, and the news of others, for which a connection stays its own."""
     store, ticking, told = made.store, made.seams.clock, made.told
 
     async def look() -> datetime | None:
@@ -279,11 +279,9 @@ async def _shared(made: _House) -> AsyncIterator[None]:
         if isinstance(ticking, clock.Shared):
             await ticking.look(look)
             await stack.enter_async_context(_in_background(told, lambda: ticking.run(look)))
-        if not (
-            made.given.database_pooler or dialect.is_pooled(made.given.url)
-        ):  # a listener needs a connection that stays its own
-            hearing = lambda: news.hear(made.given.url, store.heard, missed, LISTEN_AGAIN)  # noqa: E731
-            await stack.enter_async_context(_in_background(told, hearing))
+        if not (made.given.database_pooler or dialect.is_pooled(made.given.url)):
+            hear = lambda: news.hear(made.given.url, store.heard, missed, LISTEN_AGAIN)  # noqa: E731
+            await stack.enter_async_context(_in_background(told, hear))
         yield
 
 
@@ -296,8 +294,7 @@ async def _employed(made: _House) -> AsyncIterator[None]:
             stack.push_async_callback(made.notifier.aclose)
         await stack.enter_async_context(_in_background(told, lambda: sealer.run(store, told, seams.timing.poll)))
         await stack.enter_async_context(_in_background(told, lambda: indexer.run(store, told, seams.timing.poll)))
-        days, seconds = given.rejected_days, seams.timing.clear
-        clear = lambda: clearing.run(store, told, seams.clock, days=days, seconds=seconds)  # noqa: E731
+        clear = lambda: clearing.run(store, told, seams.clock, given.rejected_days, seams.timing.clear)  # noqa: E731
         await stack.enter_async_context(_in_background(told, clear))
         context = tasks.Context(
             store,

@@ -111,7 +111,7 @@ class Callbacks:
             receipt = await self._public.database.write(transitions.accept_delivery, delivery)
         except arrivals.Refusal as refusal:
             await self._refuse(arrival, path, refusal, send)
-        except storage_errors.Unavailable as trouble:
+        except (storage_errors.Unavailable, storage_errors.Unstorable) as trouble:
             await self._refuse(arrival, path, self._uncommitted(trouble), send)
         except arrivals.Gone:
             return
@@ -263,7 +263,7 @@ class Callbacks:
                 503, "Signed, but its time is too far from ours", "outside tolerance", arrivals.RETRY_LATER
             )
 
-    def _uncommitted(self, trouble: storage_errors.Unavailable) -> arrivals.Refusal:
+    def _uncommitted(self, trouble: storage_errors.StorageError) -> arrivals.Refusal:
         """A full queue is counted, not logged: how often it is met is up to those who send."""
         title = "Not committed; send it again"
         if isinstance(trouble, storage_errors.Busy):

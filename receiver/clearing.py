@@ -24,9 +24,9 @@ async def run(
     store: database.Database,
     told: telemetry.Telemetry,
     clock: Callable[[], datetime],
-    *,
     days: int,
     seconds: float,
+    *,
     most: int = MOST,
 ) -> None:
     """Remove what is older than `days`, every so many seconds, until cancelled."""

@@ -39,11 +39,6 @@ def several(text: str) -> tuple[str, ...]:
     return tuple(part for part in found if not _VERSION.fullmatch(part)) or tuple(found)
 
 
-def spelled(text: str) -> tuple[str, ...]:
-    """Return the parts of a list with whatever stands around them: how earlier releases read it."""
-    return tuple(text.replace(",", " ").split())
-
-
 def is_long(key: str) -> bool:
     """Return whether a key has so many bytes that nobody guesses it."""
     return _size(key) >= LEAST

@@ -133,7 +133,7 @@ class Settings(BaseSettings):
     @classmethod
     def _plain(cls, given: Any) -> Any:
         """What is pasted has blanks around it, and quotes that a shell would take off."""
-        read = {name: value if _is_list_of_keys(name) else spelling.plain(value) for name, value in given.items()}
+        read = {name: spelling.plain(value) for name, value in given.items()}
         return {name: value for name, value in read.items() if value != ""}
 
     @field_validator("webhook_key_encoding", "adopt", "sql", "metrics", "log_format", "log_level", mode="before")
@@ -158,9 +158,7 @@ class Settings(BaseSettings):
     def _is_key(cls, value: Any) -> Any:
         key = pasted.one(value) if isinstance(value, str) else value
         if isinstance(key, str) and not spelling.is_visible(key):
-            raise ValueError(
-                "holds a blank, a line break or a letter that no key has: paste the key alone (sk_case_…)"
-            )
+            raise ValueError("holds a blank, a line break or a letter that no key has: paste the key alone")
         return key
 
     @field_validator("webhook_secrets", "notify_secrets", mode="before")
@@ -171,13 +169,11 @@ class Settings(BaseSettings):
     @field_validator("secret_keys", mode="before")
     @classmethod
     def _keys(cls, value: Any) -> Any:
-        """What earlier releases took for the keys goes on to verify what it has signed."""
         if not isinstance(value, str):
             return value
         keys = pasted.several(value)
         pasted.demand_long(keys)
-        former = [key for key in pasted.spelled(value) if key not in keys and pasted.is_long(key)]
-        return (*keys, *former)
+        return keys
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
@@ -291,11 +287,6 @@ def _demand_usable(
             raise ValueError(f"{unusable} (it is number {place}{named})") from None
         except errors.SettingsError:
             continue
-
-
-def _is_list_of_keys(name: str) -> bool:
-    """Whether `pasted` reads the value, which is told from what earlier releases took for it."""
-    return name.lower().endswith("secret_keys")
 
 
 def load(env_file: str | Path | None = ".env", **given: Any) -> Settings:

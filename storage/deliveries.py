@@ -138,7 +138,7 @@ def event_key(event_id: str) -> str:
 
 
 def nameless_key(delivery_id: str) -> str:
-    """The same where the envelope has no id: that of its delivery, or the hash of one that no index should hold."""
+    """The same where the envelope has no id: that of its delivery, or the hash of one that no index takes."""
     if len(delivery_id) > bounds.KEY or not (delivery_id.isascii() and delivery_id.isprintable()):
         delivery_id = f"sha256:{hashlib.sha256(delivery_id.encode()).hexdigest()}"
     return f"delivery:{delivery_id}"

@@ -246,15 +246,14 @@ def hold(connection: Connection, claim: Claim) -> None:
 
 def done(connection: Connection, claim: Claim) -> None:
     """Removes the job, or frees it for the wish that came meanwhile. Raises Fenced."""
-    fulfilled = delete(JOBS).where(_ours(claim), JOBS.c.wanted == claim.wanted)
-    if connection.execute(fulfilled).rowcount == 0:
+    if connection.execute(delete(JOBS).where(_ours(claim), JOBS.c.wanted == claim.wanted)).rowcount == 0:
         _release(connection, claim, {"attempts": 0, "road": JOBS.c.late_road, **_NO_ERROR})
 
 
 def again(connection: Connection, claim: Claim, due_at: datetime, *, alive: bool = False) -> None:
-    """Frees the job to come due at `due_at`, or at once where a wish came meanwhile. Raises Fenced.
+    """Frees the job to come due at `due_at`, or at once where a request came meanwhile. Raises Fenced.
 
-    `alive` says that the upstream showed the run alive: the roads wished until now are answered by that.
+    `alive`: the upstream showed the run alive, which answers all sources until now.
     """
     road = JOBS.c.late_road if alive else func.coalesce(JOBS.c.road, JOBS.c.late_road)
     _release(connection, claim, {"due_at": _unless_wished(claim, due_at), "road": road, **_NO_ERROR})
@@ -324,7 +323,7 @@ def give_back(connection: Connection, claims: Sequence[Claim], now: datetime) ->
 def retry(connection: Connection, job_ids: Sequence[str], now: datetime) -> list[tuple[states.Kind, str]]:
     """Makes these jobs due now and forgets their back-off; the kind and the run of each that is there."""
     counted = dict.fromkeys(("attempts", "failures", "refusals"), 0)
-    # A wish more: were it leased just now, its back-off would win otherwise.
+    # One request more, or the back-off of one leased just now would win.
     again = {"due_at": now, "wanted": JOBS.c.wanted + 1, "dead_at": None, "refused_since": None, **counted}
     which = update(JOBS).where(JOBS.c.id.in_(job_ids)).values(again).returning(JOBS.c.kind, JOBS.c.run_id)
     return [(states.Kind(kind), run_id) for kind, run_id in connection.execute(which)]

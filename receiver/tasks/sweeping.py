@@ -246,7 +246,8 @@ async def _ask_unknown(context: Context, started: datetime) -> None:
 
 async def _meet_again(context: Context, upstream_id: str) -> None:
     """As though the list showed it, which shows it far behind."""
-    details = (await context.upstream.details(upstream_id)).details
+    async with context.upstream.details(upstream_id) as fetched:
+        details = fetched.details
     listed = payloads.Listed(
         details.id,
         details.agent_id,

@@ -156,8 +156,8 @@ async def test_a_secret_of_the_settings_that_does_not_decode_is_named_without_it
 
 async def test_a_registered_secret_that_can_be_guessed_verifies_nothing_and_is_named(database: Database) -> None:
     held, at = ring(database, text(b"good")), life.NOW
-    await database.write(transitions.request_secret, "row", URL, at)
-    secret = webhooks.Secret(ids.new(at), "row", BOX.seal("whsec_c2hvcnQ=", at), at)
+    _, fence = await life.requested(database, "row", URL, at)
+    secret = webhooks.Secret(ids.new(at), "row", BOX.seal("whsec_c2hvcnQ=", at), at, fence=fence)
     await database.write(transitions.learn_secret, transitions.Learned(secret, "whe_row", None, "active", at), at)
     await held.refresh(at)
     assert (keys(held), held.lacks_any(at)) == ([b"good"], True)

@@ -87,7 +87,6 @@ REFUSED = [
     ("RUNLEDGER_PUBLIC_URL", "https://a.example/#top", "without what stands behind"),
     ("RUNLEDGER_NOTIFY_URL", "https://[::1", "an address such as"),
     ("CASEDEV_API_KEY", "sk_case_PLANTED\nsk", "paste the key alone"),
-    ("CASEDEV_API_KEY", "Bearer sk_case_PLANTED", "paste the key alone"),
     ("CASEDEV_API_KEY", "sk_case_PLANTÉD", "paste the key alone"),
     ("RUNLEDGER_DATABASE_URL", "postgresql://me:p@PLANTED/w#rd@db/name", "%40 %3A"),
     ("RUNLEDGER_SQL_DATABASE_URL", "postgresql://me:p@PLANTED/w#rd@db/name", "%40 %3A"),

@@ -59,7 +59,7 @@ async def test_a_byte_order_mark_that_an_editor_put_in_front_changes_nothing(dat
     told = codecs.BOM_UTF8 + await files.bytes_of(database)
     size = reading.whole(io.BytesIO(told)).size
     for most in (size, None):
-        assert len(list(reading.records(io.BytesIO(told), most))) == 1
+        assert len(list(reading.records(io.BytesIO(told), most, life.NOW))) == 1
     with pytest.raises(errors.BadExport):
         reading.whole(io.BytesIO(codecs.BOM_UTF8 + told))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 
 import anyio
 import httpx2 as httpx
@@ -16,6 +17,7 @@ from storage import merkle
 pytestmark = pytest.mark.anyio
 
 RUN = "run_1"
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
 WORDS = "the lease \N{GRINNING FACE} " * 100
 STEP = {"id": "step_1", "type": "tool_result", "toolOutput": {"b": [1, 2.5, WORDS], "a": None}}
 
@@ -29,7 +31,7 @@ def answer(size: int, **fields: object) -> bytes:
 @pytest.mark.parametrize("size", [0, large.TINY, large.SMALL])
 async def test_an_answer_says_the_same_wherever_it_is_parsed(size: int) -> None:
     body = answer(size, usage={"entries": [{"metadata": {"z": 1, "a": 2}}]})
-    found, parsed = await large.details(body), payloads.details(body)
+    found, parsed = await large.details(body, NOW), payloads.details(body, NOW)
     assert (found.id, found.status, found.parse_error) == (RUN, "completed", parsed.parse_error)
     assert len(found.steps) == len(parsed.steps)
     output = merkle.encoded(found.steps[-1].tool_output)
@@ -39,9 +41,9 @@ async def test_an_answer_says_the_same_wherever_it_is_parsed(size: int) -> None:
 
 async def test_a_large_answer_that_nobody_can_read_fails_as_a_small_one_does() -> None:
     with pytest.raises(errors.Unreadable, match="not JSON"):
-        await large.details(b"[" + b" " * large.SMALL)
+        await large.details(b"[" + b" " * large.SMALL, NOW)
     with pytest.raises(errors.TooDeep) as failure:
-        await large.details(b"[" * (large.SMALL + 1))
+        await large.details(b"[" * (large.SMALL + 1), NOW)
     assert len(failure.value.body) == large.SMALL + 1
 
 
@@ -49,13 +51,13 @@ async def test_a_large_answer_that_nobody_can_read_fails_as_a_small_one_does() -
 async def test_an_answer_that_takes_too_much_is_too_costly_and_keeps_its_bytes(bounds: large.Bounds) -> None:
     body = b'{"id":"run_1","status":"completed","x":[' + b"{}," * 2_000_000 + b"{}]}"
     with pytest.raises(errors.TooCostly) as failure:
-        await large.details(body, bounds)
+        await large.details(body, NOW, bounds)
     assert failure.value.body == body
 
 
 async def test_whoever_is_cancelled_leaves_no_process_behind() -> None:
     with anyio.move_on_after(0) as scope:
-        await large.details(answer(4 * large.SMALL))
+        await large.details(answer(4 * large.SMALL), NOW)
     assert scope.cancelled_caught
 
 
@@ -87,7 +89,7 @@ async def test_large_answers_are_held_one_at_a_time_and_small_ones_pass_them_by(
 
 
 def test_rows_come_in_pieces_that_are_short_to_read() -> None:
-    found = list(parsing.pieces(answer(4 * parsing.CHARACTERS)))
+    found = list(parsing.pieces(answer(4 * parsing.CHARACTERS), NOW))
     assert isinstance(found[0], payloads.Details)
     assert found[-1] is None
     assert all(len(piece) <= parsing.ROWS for piece in found[1:-1] if isinstance(piece, list))

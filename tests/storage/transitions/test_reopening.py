@@ -21,7 +21,7 @@ def wish(at: datetime = life.NOW) -> transitions.Adopted:
 
 async def refused(database: Database) -> runs.Run:
     """An adoption that was refused, of which the backend is to be told."""
-    await database.write(house.follow, house.Follows(notifies=True, captures=True))
+    await database.write(house.follow, house.Follows(notifies=True, captures=True), life.NOW, alone=True)
     run, _ = await database.write(transitions.adopt, wish())
     claim = await life.claimed(database, Kind.ADOPT, run.id)
     await database.write(transitions.refuse, claim, "Run not found", life.at(1))
