@@ -194,20 +194,8 @@ def _claim_of(
 
 
 def _claim(row: Any) -> Claim:
-    road = None if row.road is None else states.Road(row.road)
-    return Claim(
-        row.seq,
-        row.id,
-        states.Kind(row.kind),
-        row.run_id,
-        row.fence,
-        row.wanted,
-        road,
-        row.attempts,
-        row.failures,
-        row.refusals,
-        row.refused_since,
-    )
+    made = Claim(*row[: len(_CLAIMED)])
+    return replace(made, kind=states.Kind(made.kind), road=None if made.road is None else states.Road(made.road))
 
 
 def renew(connection: Connection, claims: Sequence[Claim], until: datetime) -> None:
@@ -230,7 +218,8 @@ def free_all(connection: Connection) -> int:
 
 
 def _ours(claim: Claim) -> ColumnElement[bool]:
-    return and_(JOBS.c.seq == claim.seq, JOBS.c.fence == claim.fence, JOBS.c.lease_until.is_not(None))
+    # Not by `seq`: SQLite gives that of a removed row to the next one.
+    return and_(JOBS.c.id == claim.id, JOBS.c.fence == claim.fence, JOBS.c.lease_until.is_not(None))
 
 
 def is_held(connection: Connection, claim: Claim) -> bool:

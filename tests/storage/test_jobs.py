@@ -406,3 +406,15 @@ async def test_an_error_that_cannot_be_stored_as_it_is_does_not_keep_the_lease(d
     held = await claimed(database)
     await database.write(jobs.failed, held, life.at(1), error="half \ud800 and \x00", now=life.NOW)
     assert (await claimed(database, life.at(1))).fence == 2
+
+
+async def test_who_held_a_job_that_is_gone_ends_no_other_one(database: Database) -> None:
+    """SQLite gives the key of the newest row, once it is removed, to the next one."""
+    await wished(database, Wish(Kind.NOTIFY, "run", life.NOW))
+    gone = await claimed(database)
+    await database.write(jobs.withdraw, Kind.NOTIFY, "run")
+    await wished(database, Wish(Kind.ADOPT, "run", life.NOW))
+    held = await claimed(database)
+    with pytest.raises(errors.Fenced):
+        await database.write(jobs.done, gone)
+    await database.write(jobs.hold, held)
