@@ -68,6 +68,16 @@ def _forgery() -> arrivals.Refusal:
     return arrivals.Refusal(401, "The signature does not verify", "bad signature")
 
 
+def _too_many(arrival: arrivals.Arrival, cause: str | None) -> arrivals.Refusal:
+    """Return what is answered where too many requests of one origin did not verify: 429, which is cheap.
+
+    What is signed may be genuine, with a secret that is not known to this process yet: that is 503.
+    """
+    status = 429 if arrival.claimed.signature is None else 503
+    title = "Too many requests from here did not verify"
+    return arrivals.Refusal(status, title, cause, RETRY_SLOWLY, kept=False)
+
+
 def is_public(path: str) -> bool:
     """Whether a path is for this application."""
     plain = unmangled(path)
@@ -157,7 +167,7 @@ class Callbacks:
     async def _event(self, arrival: arrivals.Arrival, read: Read) -> deliveries.Delivery:
         """A signed event. What only we can mend is 503, so that it is sent again."""
         if arrival.claimed.signature is None and self._public.admission.is_spent(arrival.remote_addr):
-            raise self._charged(arrival, _forgery())
+            raise _too_many(arrival, _forgery().cause)
         checks: list[signatures.Check] = []
         body = await read(functools.partial(self._hashed, arrival, checks))
         # Before anything of an unknown sender is parsed.
@@ -182,7 +192,7 @@ class Callbacks:
         if arrival.claimed.signature is None:
             raise arrivals.too_large(self._public.body_limit)
         if self._public.admission.is_spent(arrival.remote_addr):
-            raise self._charged(arrival, _forgery())
+            raise _too_many(arrival, _forgery().cause)
         await self._public.keyring.refresh(arrival.at)
         checks.append(signatures.Check(arrival.claimed, self._public.keyring.live(arrival.at)))
         return checks[0].update
@@ -209,7 +219,7 @@ class Callbacks:
             return self._matched(arrival)
         except errors.BadSignature:
             if self._public.admission.is_spent(arrival.remote_addr):
-                raise self._charged(arrival, _forgery()) from None
+                raise _too_many(arrival, _forgery().cause) from None
             await self._public.keyring.refresh(arrival.at)
         try:
             return self._matched(arrival)
@@ -217,16 +227,9 @@ class Callbacks:
             raise self._charged(arrival, self._unmatched(arrival.at)) from None
 
     def _charged(self, arrival: arrivals.Arrival, refusal: arrivals.Refusal) -> arrivals.Refusal:
-        """What a failure to verify is answered, at the expense of where it came from.
-
-        Where that has nothing left it is 429, which is cheaper for us. What is signed may be genuine, with a
-        secret that is not known to this process yet: that is 503.
-        """
-        if self._public.admission.charge(arrival.remote_addr):
-            return refusal
-        title = "Too many requests from here did not verify"
-        status = 429 if arrival.claimed.signature is None else 503
-        return arrivals.Refusal(status, title, refusal.cause, RETRY_SLOWLY, kept=False)
+        """Return what a failure to verify is answered, at the expense of where it came from."""
+        is_charged = self._public.admission.charge(arrival.remote_addr)
+        return refusal if is_charged else _too_many(arrival, refusal.cause)
 
     def _matched(self, arrival: arrivals.Arrival) -> tuple[str, bool]:
         check = signatures.Check(arrival.claimed, self._public.keyring.live(arrival.at))
