@@ -34,10 +34,10 @@ async def notify(context: Context, claim: jobs.Claim) -> None:
 
 
 async def _prepared(context: Context, claim: jobs.Claim) -> notifications.Notification | None:
-    """What the backend is to be told, committed; None for a run that is not there."""
+    """What the backend is to be told, committed; None for a run that is not there, or open again."""
     held = await context.database.read(notifications.find, claim.run_id)
     run = await context.database.read(runs.find, claim.run_id) if held is None else None
-    if run is None:
+    if run is None or not run.is_terminal:
         return held
     now = context.clock()
     new = notifications.Notification(run.id, f"msg_{ids.new(now)}", body(run, context.public_url), now)

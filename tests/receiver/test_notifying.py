@@ -10,7 +10,7 @@ import pytest
 
 from receiver import backoff, notify, signatures, tasks, telemetry
 from receiver.upstream import client
-from storage import jobs, notifications, runs, states
+from storage import errors, ids, jobs, notifications, runs, states, transitions
 from storage.database import Database
 from storage.states import Kind
 from tests import backend, life
@@ -43,12 +43,12 @@ class Story:
     async def tried(self, second: float) -> notifications.Notification:
         """The job is carried out so many seconds into the story; what then stands."""
         claim = await life.claimed(self.database, Kind.NOTIFY, self.run.id, life.at(second))
-        await tasks.run(self._context(second), claim)
+        await tasks.run(self.context(second), claim)
         held = await self.database.read(notifications.find, self.run.id)
         assert held is not None
         return held
 
-    def _context(self, second: float) -> tasks.Context:
+    def context(self, second: float) -> tasks.Context:
         upstream = client.Client("https://upstream.test", "sk_case_test", Backend())
         told = telemetry.Telemetry()
         return tasks.Context(
@@ -134,3 +134,19 @@ async def test_no_prompt_and_no_output_is_told_and_a_reason_is_short(database: D
     assert b"The prompt." not in body
     assert b"The output." not in body
     assert b"\\u00c9-42" in body
+
+
+async def test_of_an_end_that_is_none_any_more_nothing_is_sent_and_whose_job_it_was_writes_nothing(
+    database: Database,
+) -> None:
+    transport = Backend()
+    await life.wanted(database, notifies=True)
+    adopted = transitions.Adopted(ids.new(life.NOW), "run_1", "backend", states.Road.REQUEST, life.NOW, None)
+    run, _ = await database.write(transitions.adopt, adopted)
+    adoption = await life.claimed(database, Kind.ADOPT, run.id)
+    await database.write(transitions.refuse, adoption, "Run not found", life.NOW)
+    claim = await life.claimed(database, Kind.NOTIFY, run.id)
+    await database.write(transitions.adopt, adopted)  # and thereby open again
+    with pytest.raises(errors.Fenced):
+        await tasks.run(Story(database, run, transport).context(100), claim)
+    assert transport.bodies == []
