@@ -62,8 +62,8 @@ class Result:
 
     @property
     def weight(self) -> int:
-        """Bytes, roughly, for the bounds of a group."""
-        return self.document.size if self.document is not None else 0
+        """Bytes, roughly, for the bounds of a group; never nothing, since a document may be empty."""
+        return 1024 + (self.document.size if self.document is not None else 0)
 
     @property
     def is_document(self) -> bool:

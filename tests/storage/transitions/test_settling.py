@@ -443,3 +443,16 @@ async def test_that_a_refused_run_is_missing_is_no_conflict(database: Database) 
     asked = await contradicted(database, run, transitions.MISSING, 200)
     assert asked.refresh_requested_at is None
     assert "run.conflict" not in await life.told(database, run.id)
+
+
+@pytest.mark.parametrize("kept", [b"", None])
+async def test_an_answer_of_which_nothing_is_kept_is_stored_like_any_other(
+    database: Database, kept: bytes | None
+) -> None:
+    run = await life.running(database)
+    job = await wish(database, run, 60)
+    document = None if kept is None else documents.packed(kept, life.at(61), "too large")
+    result = transitions.Result(states.COMPLETED, transitions.Measures(), document=document)
+    async with asyncio.timeout(20):
+        assert await database.write(transitions.record, job, result, life.at(61), None)
+    assert (await life.found(database, run.id)).status is states.COMPLETED
