@@ -73,7 +73,8 @@ def clear(connection: Connection, chosen: Chosen, now: datetime, actor: str, lim
     _delete(connection, rejected)
     _blank(connection, unlinked)
     if unlinked:
-        facts: dict[str, ledger.Fact | None] = {"deliveries": len(unlinked), "address": chosen.address}
+        # Not the address, which may be what has to go.
+        facts: dict[str, ledger.Fact | None] = {"deliveries": len(unlinked)}
         ledger.append(connection, [ledger.Entry(ledger.Kind.DELIVERIES_PRUNED, now, None, actor, facts)])
     return Cleared(len(rejected), len(unlinked), len(found) == limit)
 

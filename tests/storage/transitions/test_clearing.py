@@ -117,6 +117,7 @@ async def test_one_address_can_be_chosen(database: Database) -> None:
     assert found.size > 1000
     assert await clear(database, chosen) == transitions.Cleared(1, 1, goes_on=False)
     assert await database.read(count, DELIVERIES.c.remote_addr == "203.0.113.7") == 1
+    assert "203.0.113.8" not in "".join(await database.read(_entries)), "nothing can be removed from the ledger"
 
 
 async def test_beyond_the_bound_the_oldest_go_first(database: Database) -> None:
