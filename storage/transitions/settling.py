@@ -90,6 +90,9 @@ def record(
     run = runs.hold(connection, claim.run_id)
     assert run is not None, "runs are never deleted"
     road, began = claim.road or states.Road.SWEEP, began or now
+    if _is_to_be_introduced(run):
+        jobs.again(connection, claim, now)
+        return False
     settled = settle(connection, run, result, road, now, began)
     if run.status is states.REFUSED:
         _contradict(connection, run, result.status.value, road, now, began)
@@ -102,6 +105,11 @@ def record(
     else:
         jobs.again(connection, claim, refetch_at)
     return settled
+
+
+def _is_to_be_introduced(run: runs.Run) -> bool:
+    """Return whether an adoption was opened again while its details were fetched: its own job takes it over."""
+    return run.status is states.ACCEPTED and run.origin is states.Origin.ADOPTED
 
 
 def settle(
@@ -166,7 +174,8 @@ def contradicted(
     jobs.hold(connection, claim)
     run = runs.hold(connection, claim.run_id)
     assert run is not None, "runs are never deleted"
-    _contradict(connection, run, reported, claim.road or states.Road.SWEEP, now, began or now)
+    if run.is_terminal:  # else an adoption was opened again meanwhile
+        _contradict(connection, run, reported, claim.road or states.Road.SWEEP, now, began or now)
     if refetch_at is None:
         jobs.done(connection, claim)
     else:

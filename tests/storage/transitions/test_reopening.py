@@ -85,3 +85,16 @@ async def test_no_other_end_is_left(database: Database, status: states.Status) -
     await database.write(transitions.introduce_ended, claim, shown, life.result(status), life.at(1), None)
     held, is_new = await database.write(transitions.adopt, wish(life.at(200)))
     assert (held.status, is_new) == (status, False)
+
+
+async def test_what_was_fetched_before_it_was_opened_neither_ends_nor_contradicts_it(database: Database) -> None:
+    run = await refused(database)
+    await database.write(transitions.request_refresh, run.id, life.at(50))
+    fetch = await life.claimed(database, Kind.SETTLE, run.id, life.at(50))
+    await database.write(transitions.adopt, wish(life.at(60)))
+    assert not await database.write(transitions.record, fetch, life.result(), life.at(61), None)
+    fetch = await life.claimed(database, Kind.SETTLE, run.id, life.at(62))
+    await database.write(transitions.contradicted, fetch, "running", life.at(63), None)
+    assert (await life.found(database, run.id)).status is states.ACCEPTED
+    assert "run.conflict" not in await life.told(database, run.id)
+    assert "adopt" in await life.open_jobs(database, run.id)
