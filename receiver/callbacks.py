@@ -45,6 +45,9 @@ RETRY_SLOWLY = 10
 #: Bytes of a body up to which it is parsed on the loop.
 PARSED_AT_ONCE = 65536
 
+#: A body that was not read must not keep the connection.
+_CLOSE = ((b"connection", b"close"),)
+
 R = TypeVar("R")
 Read = Callable[[arrivals.Beyond], Awaitable[bytes]]
 
@@ -127,7 +130,8 @@ class Callbacks:
             return
         else:
             self._public.telemetry.received(receipt, delivery)
-            await _answer(send, 200, {"receipt": receipt.id, "verdict": receipt.verdict.value})
+            answer = {"receipt": receipt.id, "verdict": receipt.verdict.value}
+            await _answer(send, 200, answer, extra=() if arrival.is_whole else _CLOSE)
 
     async def _delivery(self, arrival: arrivals.Arrival, path: str, place: admission.Place) -> deliveries.Delivery:
         """What came, verified. Raises Refusal, Gone, Unavailable."""
@@ -325,8 +329,7 @@ def _short(event_id: str | None) -> str | None:
 
 
 async def _refuse(send: Send, refusal: arrivals.Refusal, *, close: bool) -> None:
-    # A body that was not read must not keep the connection.
-    extra = [(b"connection", b"close")] if close else []
+    extra = [*_CLOSE] if close else []
     if refusal.status == 405:
         extra.append((b"allow", b"POST"))
     if refusal.retry_after is not None:
