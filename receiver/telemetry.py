@@ -26,7 +26,19 @@ from prometheus_client import (
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from receiver import headers
-from storage import changes, database, deliveries, errors, house, jobs, ledger, runs, search, states, webhooks
+from storage import (
+    backlog,
+    changes,
+    database,
+    deliveries,
+    errors,
+    house,
+    ledger,
+    runs,
+    search,
+    states,
+    webhooks,
+)
 
 SETTLE_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
 ENDS = frozenset(f"run.{status}" for status in states.TERMINAL)
@@ -38,10 +50,15 @@ ERRORS = (
     "event_outside_tolerance",
     "job_broke",
     "job_release_broke",
+    "job_unreadable",
     "no_webhook_secret",
     "notification_stopped",
+    "rejection_not_kept",
+    "run_not_indexed",
+    "run_not_observed",
     "webhook_endpoint_disabled",
     "webhook_secret_unusable",
+    "worker_look_broke",
 )
 GROUP_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -111,10 +128,14 @@ class Telemetry:
 
     def fact(self, entry: changes.Change) -> None:
         """A fact went into the ledger: one line, with the ids it is about. Ends are counted by their road."""
-        facts = json.loads(entry.body)["facts"]
+        try:
+            facts = json.loads(entry.body)["facts"]
+        except (ValueError, TypeError, LookupError, RecursionError):
+            self.log.warning("entry_unreadable", number=entry.number)
+            return
         self.log.info(entry.kind, run_id=entry.run_id, number=entry.number, actor=entry.actor, facts=facts)
         if entry.kind in ENDS:
-            self._settled.labels(facts["settledBy"], entry.kind.removeprefix("run.")).inc()
+            self._settled.labels(facts.get("settledBy", ""), entry.kind.removeprefix("run.")).inc()
 
     def rejected(self, road: states.Road, cause: str) -> None:
         """A request to a public endpoint did not verify. Counted, not logged: strangers must not fill a disk."""
@@ -230,14 +251,14 @@ class _Gauges:
 
     async def read(self, store: database.Database, now: datetime) -> None:
         """Sets them all. Raises Unavailable."""
-        counts, oldest = await store.read(jobs.due_counts, now)
-        dead = await store.read(jobs.dead)
+        counts, oldest = await store.read(backlog.due_counts, now)
+        dead = await store.read(backlog.dead)
         for kind in states.Kind:
             self._jobs.labels(kind.value).set(counts.get(kind.value, 0))
             self._dead.labels(kind.value).set(dead.get(kind, 0))
         self._oldest.set(_age(oldest, now, 0))
         self._overdue.set(await store.read(runs.overdue, now))
-        self._failing.set(await store.read(jobs.failing))
+        self._failing.set(await store.read(backlog.failing))
         endpoint = await store.read(webhooks.standing)
         self._deaf.set(endpoint is not None and endpoint.status not in (None, webhooks.ACTIVE))
         state = await store.read(house.read)

@@ -124,6 +124,8 @@ class Worker:
         )
         for claim in claims:
             self._take_on(group, claim)
+        for job_id in claims.unread:
+            self._context.telemetry.log.error("job_unreadable", job_id=job_id)
         return 0
 
     def _take_on(self, group: asyncio.TaskGroup, claim: jobs.Claim) -> None:

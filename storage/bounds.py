@@ -35,6 +35,15 @@ def is_plausible(moment: datetime, now: datetime) -> bool:
     return moment >= EARLIEST and moment - now <= AHEAD
 
 
+def before(moment: datetime, span: timedelta) -> datetime:
+    """Return the moment so long before, or the beginning of the calendar.
+
+    >>> before(FIRST, timedelta(days=1)) == FIRST
+    True
+    """
+    return moment - span if moment - FIRST > span else FIRST
+
+
 def total(value: int) -> int:
     """Return a sum as it is told.
 

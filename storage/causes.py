@@ -68,7 +68,7 @@ def grouped(connection: Connection, query: Query, now: datetime) -> list[Cause]:
     merged: dict[tuple[str, str, str], Cause] = {}
     for kind, state, error, count, oldest_at, due_at in rows:
         cause = normal(error)
-        found = Cause(states.Kind(kind), State(state), cause, count, oldest_at, due_at)
+        found = Cause(states.read(states.Kind, kind), State(state), cause, count, oldest_at, due_at)
         held = merged.get((kind, state, cause))
         merged[kind, state, cause] = found if held is None else _merged(held, found)
     chosen = [each for each in merged.values() if _is_about(each.cause, query)]

@@ -168,7 +168,7 @@ def claim_unlinked(connection: Connection, upstream_id: str, run_id: str) -> lis
     roads = connection.execute(select(DELIVERIES.c.road).where(*which).order_by(DELIVERIES.c.seq)).scalars().all()
     if roads:
         connection.execute(update(DELIVERIES).where(*which).values(run_id=run_id))
-    return [states.Road(road) for road in roads]
+    return [states.read(states.Road, road) for road in roads]
 
 
 def insert_duplicates(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -291,7 +291,8 @@ def verdicts(connection: Connection) -> dict[tuple[str, str], int]:
 
 def _stored(values: Any) -> Stored:
     made = Stored(*values)
-    return replace(made, road=states.Road(made.road), verdict=states.Verdict(made.verdict))
+    road, verdict = states.read(states.Road, made.road), states.read(states.Verdict, made.verdict)
+    return replace(made, road=road, verdict=verdict)
 
 
 _ROWS = select(*(DELIVERIES.c[each.name] for each in fields(Stored) if each.name != "body"))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -21,6 +21,9 @@ from storage.tables import JOBS
 
 #: Characters of an error that are kept.
 ERROR_LENGTH = 500
+#: How long a row is left alone that cannot be carried out as it stands.
+LEFT_ALONE = timedelta(hours=1)
+UNREADABLE = "nobody can carry out this row as it stands, its kind is {kind!r}: correct it, or remove it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,12 @@ class Claim:
     failures: int
     refusals: int
     refused_since: datetime | None
+
+
+class Claims(list[Claim]):
+    """Jobs under our lease, the most pressing first; `unread` names those that could not be read, by their ids."""
+
+    unread: tuple[str, ...] = ()
 
 
 class State(StrEnum):
@@ -135,15 +144,9 @@ def _upsert(connection: Connection, hurry: bool) -> Any:
     return statement.on_conflict_do_update(index_elements=["kind", "run_id"], set_=changes)
 
 
-def _free(now: datetime) -> ColumnElement[bool]:
+def free(now: datetime) -> ColumnElement[bool]:
+    """Return the condition that nobody holds a job at `now`."""
     return or_(JOBS.c.lease_until.is_(None), JOBS.c.lease_until <= now)
-
-
-def next_due(connection: Connection, now: datetime, lane: Sequence[int] = states.EVERY_LANE) -> datetime | None:
-    """When the next job of these priorities that nobody holds is due; None where there is none."""
-    waiting = select(JOBS.c.due_at).where(_free(now), JOBS.c.dead_at.is_(None)).order_by(JOBS.c.due_at).limit(1)
-    looks = [waiting.where(JOBS.c.priority == priority).scalar_subquery() for priority in lane]
-    return min((due_at for due_at in connection.execute(select(*looks)).one() if due_at is not None), default=None)
 
 
 def claim(
@@ -154,22 +157,27 @@ def claim(
     owner: str,
     limit: int,
     lane: Sequence[int] = states.EVERY_LANE,
-) -> list[Claim]:
-    """Leases up to `limit` due jobs of these priorities until `until`, the most pressing first."""
-    claimed: list[Claim] = []
+) -> Claims:
+    """Leases up to `limit` due jobs of these priorities until `until`, the most pressing first.
+
+    A row that cannot be read, since somebody else wrote it, comes due again later, with the reason as its error.
+    """
+    claimed = Claims()
     # One look per priority, each along the index: together they would walk through all that is not due yet.
     for priority in lane:
         if len(claimed) < limit:
-            claimed += _claim_of(connection, priority, now, until, owner, limit - len(claimed))
+            found = _claim_of(connection, priority, now, until, owner, limit - len(claimed))
+            claimed += found
+            claimed.unread += found.unread
     return claimed
 
 
 def _claim_of(
     connection: Connection, priority: int, now: datetime, until: datetime, owner: str, limit: int
-) -> list[Claim]:
+) -> Claims:
     due = (
         select(JOBS.c.seq.label("due"))
-        .where(JOBS.c.priority == priority, JOBS.c.due_at <= now, _free(now), JOBS.c.dead_at.is_(None))
+        .where(JOBS.c.priority == priority, JOBS.c.due_at <= now, free(now), JOBS.c.dead_at.is_(None))
         .order_by(JOBS.c.due_at, JOBS.c.seq)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -189,13 +197,32 @@ def _claim_of(
         .returning(*_CLAIMED, JOBS.c.due_at)
     )
     # RETURNING knows no order.
-    leased = connection.execute(statement).all()
-    return [_claim(row) for row in sorted(leased, key=lambda row: (row.due_at, row.seq))]
+    leased = sorted(connection.execute(statement).all(), key=lambda row: (row.due_at, row.seq))
+    claims = Claims(_claim(row) for row in leased if _is_sound(row))
+    unread = [row for row in leased if not _is_sound(row)]
+    for row in unread:
+        _leave_alone(connection, row, now)
+    claims.unread = tuple(str(row.id) for row in unread)
+    return claims
+
+
+def _is_sound(row: Any) -> bool:
+    """Return whether a worker can carry the row out. An embedded database keeps values of any type."""
+    return row.kind in _KINDS and all(isinstance(row._mapping[name], int) for name in _COUNTERS)
+
+
+def _leave_alone(connection: Connection, row: Any, now: datetime) -> None:
+    """Free a row that is leased and cannot be read, to come due again later; its counters are numbers then."""
+    error = UNREADABLE.format(kind=str(row.kind)[:100])
+    numbers = {name: JOBS.c[name] + 0 for name in _COUNTERS}
+    freed = {"lease_until": None, "lease_owner": None, "due_at": now + LEFT_ALONE, **_error(error, now), **numbers}
+    which = and_(JOBS.c.seq == row.seq, JOBS.c.fence == row.fence)
+    connection.execute(update(JOBS).where(which).values(freed))
 
 
 def _claim(row: Any) -> Claim:
-    made = Claim(*row[: len(_CLAIMED)])
-    return replace(made, kind=states.Kind(made.kind), road=None if made.road is None else states.Road(made.road))
+    road = states.Road(row.road) if row.road in _ROADS else None
+    return replace(Claim(*row[: len(_CLAIMED)]), kind=states.Kind(row.kind), road=road)
 
 
 def renew(connection: Connection, claims: Sequence[Claim], until: datetime) -> None:
@@ -315,7 +342,7 @@ def retry(connection: Connection, job_ids: Sequence[str], now: datetime) -> list
     # One request more, or the back-off of one leased just now would win.
     again = {"due_at": now, "wanted": JOBS.c.wanted + 1, "dead_at": None, "refused_since": None, **counted}
     which = update(JOBS).where(JOBS.c.id.in_(job_ids)).values(again).returning(JOBS.c.kind, JOBS.c.run_id)
-    return [(states.Kind(kind), run_id) for kind, run_id in connection.execute(which)]
+    return [(states.read(states.Kind, kind), run_id) for kind, run_id in connection.execute(which)]
 
 
 def find(connection: Connection, job_id: str, now: datetime) -> Listed | None:
@@ -337,33 +364,6 @@ def page(connection: Connection, query: Query, now: datetime) -> tuple[list[List
     return found[: query.limit], str(cursors.Cursor("-created", None, found[query.limit - 1].seq))
 
 
-def due_counts(connection: Connection, now: datetime) -> tuple[dict[str, int], datetime | None]:
-    """How many jobs of each kind wait for a worker although they are due, and since when the first of them is."""
-    waiting = (JOBS.c.due_at <= now, _free(now), JOBS.c.dead_at.is_(None))
-    counted = select(JOBS.c.kind, func.count(), func.min(JOBS.c.due_at)).where(*waiting)
-    rows = connection.execute(counted.group_by(JOBS.c.kind)).all()
-    oldest = min((since for _, _, since in rows), default=None)
-    return {kind: count for kind, count, _ in rows}, oldest
-
-
-def open_count(connection: Connection, kind: states.Kind) -> int:
-    """Return how many jobs of a kind are still to be done, due or not; without those that are set aside."""
-    still = (JOBS.c.kind == kind.value, JOBS.c.dead_at.is_(None))
-    return connection.execute(select(func.count()).where(*still)).scalar_one()
-
-
-def failing(connection: Connection) -> int:
-    """How many jobs failed when they were last tried, and come due again."""
-    tried_on = and_(JOBS.c.last_error.is_not(None), JOBS.c.dead_at.is_(None))
-    return connection.execute(select(func.count()).where(tried_on)).scalar_one()
-
-
-def dead(connection: Connection) -> dict[states.Kind, int]:
-    """How many jobs of each kind are set aside until somebody has them tried again."""
-    counted = select(JOBS.c.kind, func.count()).where(JOBS.c.dead_at.is_not(None)).group_by(JOBS.c.kind)
-    return {states.Kind(kind): count for kind, count in connection.execute(counted)}
-
-
 def _listed(now: datetime) -> Any:
     return select(*(_state(now).label("state") if each == "state" else JOBS.c[each] for each in _LISTED))
 
@@ -380,10 +380,12 @@ def _state(now: datetime) -> ColumnElement[str]:
 
 def _made(row: Any) -> Listed:
     made = Listed(*row)
-    road = None if made.road is None else states.Road(made.road)
-    return replace(made, kind=states.Kind(made.kind), state=State(made.state), road=road)
+    road = None if made.road is None else states.read(states.Road, made.road)
+    return replace(made, kind=states.read(states.Kind, made.kind), state=State(made.state), road=road)
 
 
 _LISTED = tuple(each.name for each in fields(Listed))
 _NO_ERROR = {"failures": 0, "last_error": None, "last_error_at": None, "refusals": 0, "refused_since": None}
+_KINDS, _ROADS = frozenset(each.value for each in states.Kind), frozenset(each.value for each in states.Road)
+_COUNTERS = ("fence", "wanted", "attempts", "failures", "refusals")
 _CLAIMED = tuple(JOBS.c[each.name] for each in fields(Claim))

@@ -220,7 +220,7 @@ def find_keyed(connection: Connection, submitted_by: str, key: str) -> Run | Non
 def status(connection: Connection, run_id: str) -> states.Status | None:
     """The state of a run of ours alone, for those who wait for it to end."""
     found = connection.execute(_STATUS, {"id": run_id}).scalar_one_or_none()
-    return None if found is None else states.Status(found)
+    return None if found is None else states.read(states.Status, found)
 
 
 def move(connection: Connection, run_id: str, to: states.Status, values: Mapping[str, Any]) -> bool:
@@ -306,8 +306,9 @@ def overdue(connection: Connection, now: datetime) -> int:
 def _run(row: Any, tags: Mapping[str, str] | None = None) -> Run:
     told = row._mapping  # made anew each time it is asked for
     values = {name: told[name] for name in _NAMES}
-    values["origin"], values["status"] = states.Origin(row.origin), states.Status(row.status)
-    values["settled_by"] = None if row.settled_by is None else states.Road(row.settled_by)
+    values["origin"] = states.read(states.Origin, row.origin)
+    values["status"] = states.read(states.Status, row.status)
+    values["settled_by"] = None if row.settled_by is None else states.read(states.Road, row.settled_by)
     return Run(**values, tags=tags or {})
 
 

@@ -264,7 +264,7 @@ def _firsts(connection: Connection, run_seqs: Sequence[int], phrase: words.Phras
 
 def _around(connection: Connection, row: Any) -> str:
     """What stands in a passage and around it. JSON values are read one by one, since they may be large."""
-    column = _OF_JSON.get(states.Part(row.part))
+    column = _OF_JSON.get(states.read(states.Part, row.part))
     if column is None:
         return row.around or ""
     chosen = select(column).where(RUN_STEPS.c.id == row.id // ROWS * ROWS + row.step)
@@ -285,7 +285,9 @@ def _cut(row: Any, text: str, phrase: words.Phrase) -> Snippet | None:
     line = before + "".join(" " if each.isspace() else each for each in text[low:high]) + after
     shift = len(before) - low
     marks = [first, *takewhile(lambda mark: mark[1] <= high, hits)]
-    return Snippet(states.Part(row.part), row.step, line, _apart([(at + shift, to + shift) for at, to in marks]))
+    return Snippet(
+        states.read(states.Part, row.part), row.step, line, _apart([(at + shift, to + shift) for at, to in marks])
+    )
 
 
 def _apart(marks: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -7,6 +7,7 @@ database enforces, whoever comes first.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypeVar, cast
 
 
 class Status(StrEnum):
@@ -154,6 +155,21 @@ MOVES: dict[tuple[Status, Status], str] = {
 #: run is open again where a caller or a backfill names the run once more. The run itself never ended here: nothing
 #: of it was stored but that it was not found. No other end is left, and a submission never leaves one.
 REOPENED = (REFUSED, ACCEPTED)
+
+
+E = TypeVar("E", bound=StrEnum)
+
+
+def read(kind: type[E], value: str) -> E:
+    """Return the member of `kind` that a row names. What names none stays as it is, so that the row can be shown.
+
+    >>> read(Kind, "settle") is Kind.SETTLE, read(Kind, "unheard of")
+    (True, 'unheard of')
+    """
+    try:
+        return kind(value)
+    except ValueError:  # somebody else wrote it: no reason to lose the rows around it
+        return cast(E, value)
 
 
 def sources(to: Status) -> tuple[Status, ...]:

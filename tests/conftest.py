@@ -184,6 +184,14 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
+async def spoiled(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
+    """An open door to a database of one's own, once per kind, whose schema may be changed."""
+    fresh = request.getfixturevalue("file_url") if kind == "sqlite" else request.getfixturevalue("cluster").fresh()
+    async with Database(fresh, limits=PATIENT) as opened:
+        yield opened
+
+
+@pytest.fixture
 async def embedded(file_url: str) -> AsyncIterator[Database]:
     """An open door to a fresh embedded database."""
     async with Database(file_url, limits=PATIENT) as opened:

@@ -15,8 +15,9 @@ async def list_deliveries(call: Listing) -> endpoint.Answer:
     run_id = asked.run and await call.database.read(runs.own_id, asked.run)
     query = deliveries.Query(run_id, asked.verdict, _road(asked), asked.limit, asked.cursor)
     found, cursor = await call.database.read(deliveries.page, query)
-    lines = [shapes.Delivery.model_validate(each) for each in found]
-    page = shapes.Deliveries(deliveries=lines, has_more=cursor is not None, next_cursor=cursor)
+    lines, unread = shapes.readable(found, shapes.Delivery.model_validate)
+    more = cursor is not None
+    page = shapes.Deliveries(deliveries=lines, has_more=more, next_cursor=cursor, unreadable=unread)
     return endpoint.Answer(200, page, call.link("cursor", cursor))
 
 

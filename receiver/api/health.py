@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from receiver import access, endpoint, shapes
-from storage import errors, house, jobs, runs, states
+from storage import backlog, errors, house, jobs, runs, states
 
 #: Failing jobs that are named.
 NAMED = 5
@@ -61,10 +61,10 @@ async def _details(call: Plain, state: house.State, reasons: list[str]) -> shape
         upstream_ok_at=state.upstream_ok_at,
         worker_seconds=None if seen is None else (call.now - seen).total_seconds(),
         overdue_runs=await call.database.read(runs.overdue, call.now),
-        failing_jobs=await call.database.read(jobs.failing),
-        failing=[shapes.Job.of(job) for job in failing],
+        failing_jobs=await call.database.read(backlog.failing),
+        failing=shapes.readable(failing, shapes.Job.of)[0],
         warnings=[
-            *_warnings(await call.database.read(jobs.dead)),
+            *_warnings(await call.database.read(backlog.dead)),
             *await _unsent(call, state),
             *await call.context.warnings(call.now),
         ],
@@ -75,7 +75,7 @@ async def _unsent(call: Plain, state: house.State) -> list[str]:
     """Notifications that no worker which was seen lately can send."""
     if state.has_notifier(call.now, call.timing.absent):
         return []
-    count = await call.database.read(jobs.open_count, states.Kind.NOTIFY)
+    count = await call.database.read(backlog.open_count, states.Kind.NOTIFY)
     return [NOBODY_NOTIFIES.format(count=count)] if count else []
 
 

@@ -17,8 +17,8 @@ async def list_jobs(call: Listing) -> endpoint.Answer:
     run_id = asked.run and await call.database.read(runs.own_id, asked.run)
     query = jobs.Query(asked.kind, run_id, asked.state, asked.limit, asked.cursor)
     found, cursor = await call.database.read(jobs.page, query, call.now)
-    lines = [shapes.Job.of(each) for each in found]
-    page = shapes.Jobs(jobs=lines, has_more=cursor is not None, next_cursor=cursor)
+    lines, unread = shapes.readable(found, shapes.Job.of)
+    page = shapes.Jobs(jobs=lines, has_more=cursor is not None, next_cursor=cursor, unreadable=unread)
     return endpoint.Answer(200, page, call.link("cursor", cursor))
 
 

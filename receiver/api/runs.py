@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping, Sequence
 
 from receiver import access, endpoint, errors, shapes
@@ -23,8 +22,10 @@ Plain = endpoint.Call[None, None]
 async def list_runs(call: Listing) -> endpoint.Answer:
     """A page of runs, and the way to the next one."""
     found = await call.database.ask(lists.find, call.query.page(call.now), counted=call.query.count)
+    lines, unread = shapes.readable(found.runs, lambda run: _line(run, found.snippets))
     page = shapes.Runs(
-        runs=[_line(run, found.snippets) for run in found.runs],
+        runs=lines,
+        unreadable=unread,
         has_more=found.cursor is not None,
         next_cursor=found.cursor,
         total=None if found.total is None else shapes.Total.model_validate(found.total),
@@ -51,8 +52,8 @@ async def list_steps(call: Stepping) -> endpoint.Answer:
     after, limit = _position(call.query.cursor), call.query.limit
     found = await call.database.read(documents.read, run.seq, documents.Step, after=after, limit=limit + 1)
     cursor = _step_cursor(found[limit - 1]) if len(found) > limit else None
-    steps = [shapes.Step.model_validate(step) for step in found[:limit]]
-    page = shapes.Steps(steps=steps, has_more=cursor is not None, next_cursor=cursor)
+    steps, unread = shapes.readable(found[:limit], shapes.Step.model_validate, lambda step: step.position)
+    page = shapes.Steps(steps=steps, has_more=cursor is not None, next_cursor=cursor, unreadable=unread)
     return endpoint.Answer(200, page, call.link("cursor", cursor))
 
 
@@ -75,17 +76,19 @@ async def get_timeline(call: Plain) -> endpoint.Answer:
     told = await call.database.read(changes.of_run, run.id)
     came, _ = await call.database.read(deliveries.page, deliveries.Query(run_id=run.id, limit=DELIVERIES))
     sent = await call.database.read(notifications.find, run.id)
-    page = shapes.Timeline(timeline=_merged(told, came, sent), has_more=False, next_cursor=None)
+    received, unread = shapes.readable(came, shapes.Delivery.model_validate)
+    entries = _merged(told, received, sent)
+    page = shapes.Timeline(timeline=entries, has_more=False, next_cursor=None, unreadable=unread)
     return endpoint.Answer(200, page)
 
 
 def _merged(
     told: Sequence[changes.Change],
-    came: Sequence[deliveries.Stored],
+    came: Sequence[shapes.Delivery],
     sent: notifications.Notification | None,
 ) -> list[shapes.TimelineEntry]:
     """Oldest first. A delivery that came before we knew its run stands in the ledger without that run."""
-    waiting = {each.id: shapes.Delivery.model_validate(each) for each in came}
+    waiting = {each.id: each for each in came}
     entries = [_told(each, waiting) for each in told]
     entries += [_came(each) for each in waiting.values()]
     entries += [] if sent is None else [_sent(sent)]
@@ -93,7 +96,7 @@ def _merged(
 
 
 def _told(change: changes.Change, waiting: dict[str, shapes.Delivery]) -> shapes.TimelineEntry:
-    facts = json.loads(change.body)["facts"]
+    facts = shapes.Change.of(change).facts
     return shapes.TimelineEntry(
         at=change.at,
         kind=change.kind,

@@ -226,6 +226,9 @@ async def listed(
                     print(escaped.one_line(each.model_dump_json(by_alias=True)))
                 else:
                     found.append(each)
+            if page.unreadable:
+                named = ", ".join(page.unreadable)
+                print(f"Left out, since what is stored of them cannot be read: {named}", file=sys.stderr)
     if not as_json:
         show(found)
         _tell_beside(page)

@@ -6,8 +6,6 @@ checked strictly and without unknown fields; what goes out is read off the froze
 
 from receiver.shapes.answers import (
     Alive,
-    Change,
-    Changes,
     Deliveries,
     Delivery,
     DeliveryWithBody,
@@ -32,6 +30,7 @@ from receiver.shapes.answers import (
     Total,
 )
 from receiver.shapes.causes import Cause, Causes, Retried
+from receiver.shapes.changes import Change, Changes
 from receiver.shapes.notification import FullRun, Notification
 from receiver.shapes.queries import (
     CauseQuery,
@@ -50,6 +49,7 @@ from receiver.shapes.queries import (
 from receiver.shapes.requests import Question, Retry, Submission, WatchRequest
 from receiver.shapes.rows import Rows
 from receiver.shapes.texts import ID
+from receiver.shapes.unread import readable
 
 __all__ = [
     "ID",
@@ -100,4 +100,5 @@ __all__ = [
     "TimelineEntry",
     "Total",
     "WatchRequest",
+    "readable",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
@@ -11,7 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from storage import changes, columns, deliveries, jobs, states, stats
+from storage import columns, deliveries, jobs, states, stats
 
 Instant = Annotated[
     datetime,
@@ -32,11 +31,16 @@ class Answer(BaseModel):
     )
 
 
+#: What every list says of rows that it has no more of than their names.
+UNREADABLE = "Rows that are left out, since what is stored of them cannot be read: their ids, or their positions."
+
+
 class Page(Answer):
     """What every list has beside its rows."""
 
     has_more: bool
     next_cursor: str | None = Field(description="Opaque; null on the last page.")
+    unreadable: list[str] = Field([], description=UNREADABLE)
 
 
 class Problem(Answer):
@@ -240,13 +244,13 @@ class Job(Answer):
     """A wish that is being carried out. `runId` is null for work of the whole house."""
 
     id: str
-    kind: states.Kind
+    kind: states.Kind | str
     run_id: str | None
     state: jobs.State
     created_at: Instant
     due_at: Instant
     wanted: int
-    road: states.Road | None
+    road: states.Road | str | None
     lease_until: Instant | None
     attempts: int
     refusals: int
@@ -321,39 +325,6 @@ class Stats(Answer):
     bounded: bool = Field(description="Whether older runs were left out, see `window`.")
     window: StatsWindow | None = Field(description="Null where all runs were looked at.")
     stats: list[StatsRow]
-
-
-class Change(Answer):
-    """A ledger entry. `digests` are SHA-256 over a salt, a name and a value that the ledger does not hold."""
-
-    number: int
-    id: str
-    run: str | None
-    kind: str
-    actor: str
-    at: str
-    facts: Mapping[str, Any]
-    digests: Mapping[str, str]
-
-    @classmethod
-    def of(cls, change: changes.Change) -> Self:
-        """An entry that has its number."""
-        told = json.loads(change.body)
-        kept = {name: told[name] for name in ("run", "kind", "actor", "at", "facts", "digests")}
-        return cls(number=change.number or 0, id=change.id, **kept)
-
-
-class Changes(Answer):
-    """A page of the feed. `nextAfter` is what to ask for next, also where there is no more yet."""
-
-    changes: list[Change]
-    has_more: bool
-    next_after: int
-    restored_at: Instant | None = Field(
-        None,
-        description="When the store was last restored from an older copy of itself: what was read before that may "
-        "have other numbers now.",
-    )
 
 
 class Alive(Answer):

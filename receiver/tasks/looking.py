@@ -10,7 +10,7 @@ from receiver import errors
 from receiver.tasks import failing, paging
 from receiver.tasks.context import Context
 from receiver.upstream import payloads
-from storage import links, runs, states, transitions
+from storage import bounds, links, runs, states, transitions
 
 #: Pages of 250 that are walked at most; an agent with more runs in the window is not looked through in vain:
 #: the job comes due again rather than creating blindly.
@@ -104,7 +104,7 @@ def resembles(run: runs.Run, listed: payloads.Listed, clock_skew: float) -> bool
 
 def _is_young(run: runs.Run, created_at: datetime, clock_skew: float) -> bool:
     """Whether what was created then is not older than the submission."""
-    return created_at >= run.accepted_at - timedelta(seconds=clock_skew)
+    return created_at >= bounds.before(run.accepted_at, timedelta(seconds=clock_skew))
 
 
 def matches(run: runs.Run, details: payloads.Details, clock_skew: float) -> bool:

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from receiver import errors
-from receiver.tasks import adopting, failing, looking, paging
+from receiver import errors, rounds
+from receiver.tasks import adopting, failing, looking, paging, singly
 from receiver.tasks.context import Context
 from receiver.upstream import payloads, routes
-from storage import house, ids, jobs, runs, states, transitions, unknown
+from storage import bounds, house, ids, jobs, runs, states, transitions, unknown
 
 #: Pages that a pass walks at most, and open runs that it asks about one by one.
 PAGES = 20
 SINGLES = 50
+#: Runs that could not be dealt with, of which the job says which they are.
+NAMED = 5
 #: Of the time that an unknown run has waited, the part after which it is asked about again.
 WAITED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """One sweep: how far back it must go, None for nothing to look for; and where another one was cut."""
+    """One sweep: how far back it must go, None for nothing to look for; and where another one was cut.
+
+    `broken` gathers the upstream ids of runs that could not be dealt with.
+    """
 
     started: datetime
     horizon: datetime | None
     cut: house.Cut | None
+    broken: list[str] = field(default_factory=list)
+
+    def broke(self, context: Context, upstream_id: str, failure: Exception) -> None:
+        """What the upstream shows of one run could not be dealt with: it is named, and the others go on."""
+        self.broken.append(upstream_id)
+        context.telemetry.log.error("run_not_observed", upstream_id=upstream_id, error=rounds.reason(failure))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +57,18 @@ async def sweep(context: Context, claim: jobs.Claim) -> None:
         walked = await _walk(context, this, this.horizon)
     elif (await context.database.read(house.read)).pause_streak > 0:
         await context.upstream.list(limit=1)  # where nothing else is asked, nobody would learn that it is over
-    await _ask_singly(context, this.started)
+    await _ask_singly(context, this)
     if context.adopt_all:
-        await _ask_unknown(context, this.started)
+        await _ask_unknown(context, this)
     await _end(context, claim, this, walked)
 
 
 async def _end(context: Context, claim: jobs.Claim, this: _Pass, walked: _Walked) -> None:
     if walked.error is not None:
         context.telemetry.log.warning("sweep_incomplete", reason=walked.error)
+    error = walked.error
+    if error is None and this.broken:
+        error = f"{len(this.broken)} runs could not be dealt with: {', '.join(this.broken[:NAMED])}"
     # What was cut goes on soon, however seldom there are sweeps.
     wait = context.sweep_seconds if walked.cut is None else min(context.sweep_seconds, context.timing.sweep)
     await context.database.write(
@@ -65,7 +79,7 @@ async def _end(context: Context, claim: jobs.Claim, this: _Pass, walked: _Walked
         whole=walked.whole,
         stray_before=walked.began_at - timedelta(seconds=context.timing.stray),
         cut=walked.cut,
-        error=walked.error,
+        error=error,
     )
 
 
@@ -75,12 +89,14 @@ async def _begin(context: Context) -> _Pass:
     unlinked = await database.read(runs.unlinked)
     oldest = await database.read(runs.oldest_open)
     skew = timedelta(seconds=context.timing.clock_skew)
-    reach = [each.accepted_at - skew for each in unlinked if each.stray_since is not None]
+    reach = [bounds.before(each.accepted_at, skew) for each in unlinked if each.stray_since is not None]
     if oldest is not None:
         reach.append(oldest)
     if context.adopt_all:
         swept_at = (await database.read(house.read)).swept_at
-        reach.append(min(swept_at or started, started) - skew)  # a clock that went back has swept in the future
+        reach.append(
+            bounds.before(min(swept_at or started, started), skew)
+        )  # a clock that went back has swept in the future
     return _Pass(started, min(reach, default=None), await database.read(house.cut))
 
 
@@ -92,11 +108,11 @@ async def _walk(context: Context, this: _Pass, horizon: datetime) -> _Walked:
     """
     cut = this.cut
     if cut is None:
-        return await _go_on(context, house.Cut("", this.started, None, True), horizon, PAGES)
+        return await _go_on(context, this, house.Cut("", this.started, None, True), horizon, PAGES)
     page = await context.upstream.list()
-    await _read_page(context, page.runs)
+    await _read_page(context, this, page.runs)
     try:
-        return await _go_on(context, cut, horizon, PAGES - 1)
+        return await _go_on(context, this, cut, horizon, PAGES - 1)
     except errors.Answered as failure:
         if failure.status not in (400, 404):
             raise
@@ -104,13 +120,13 @@ async def _walk(context: Context, this: _Pass, horizon: datetime) -> _Walked:
         return _Walked(this.started, whole=False)
 
 
-async def _go_on(context: Context, begun: house.Cut, horizon: datetime, pages: int) -> _Walked:
+async def _go_on(context: Context, this: _Pass, begun: house.Cut, horizon: datetime, pages: int) -> _Walked:
     """The pages behind `begun`, which is at the top where its cursor is empty."""
     cursor, met, reached = begun.cursor or None, begun.met, begun.reached_at
     trail = paging.Trail(cursor)
     for _ in range(pages):
         page = await context.upstream.list(cursor=cursor)
-        met = await _read_page(context, page.runs) and met
+        met = await _read_page(context, this, page.runs) and met
         reached = _earlier(reached, page)
         if not page.has_more or paging.reaches(page, horizon):
             return _Walked(begun.began_at, whole=met)
@@ -131,22 +147,34 @@ def _earlier(reached: datetime | None, page: payloads.Page) -> datetime | None:
     return min([*dated, *([] if reached is None else [reached])], default=None)
 
 
-async def _read_page(context: Context, page: Sequence[payloads.Listed]) -> bool:
-    """Whether all that the page shows could be dealt with."""
+async def _read_page(context: Context, this: _Pass, page: Sequence[payloads.Listed]) -> bool:
+    """Whether all that the page shows could be dealt with, but for what is named as broken."""
     seen = [transitions.Seen(each.id, each.status, each.started_at) for each in page]
-    told = await context.database.write(transitions.observe, seen, context.clock())
-    if not told.strangers:
+    unknown_ids = await _observe(context, this, seen)
+    if not unknown_ids:
         return True
     # Read after the page came: whoever made a run on it by a call that is under way stands here.
     unlinked = await context.database.read(runs.unlinked)
     if len(unlinked) >= runs.UNLINKED:
         return False
     met = True
-    strangers = [each for each in page if each.id in told.strangers]
+    strangers = [each for each in page if each.id in unknown_ids]
     for listed in strangers:
-        met = await _meet_stranger(context, unlinked, listed) and met
+        met = await _meet(context, this, unlinked, listed) and met
     await _note_waiting(context, [each.id for each in strangers if each.status is states.QUEUED])
     return met
+
+
+async def _observe(context: Context, this: _Pass, seen: Sequence[transitions.Seen]) -> set[str]:
+    """Note what the upstream shows; return which of it is not ours. What breaks that is named and passed over."""
+
+    async def observe(part: Sequence[transitions.Seen]) -> frozenset[str]:
+        return (await context.database.write(transitions.observe, part, context.clock())).strangers
+
+    def broke(each: transitions.Seen, failure: Exception) -> None:
+        this.broke(context, each.upstream_id, failure)
+
+    return set().union(*await singly.done(observe, seen, broke))
 
 
 async def _note_waiting(context: Context, upstream_ids: Sequence[str]) -> None:
@@ -174,6 +202,15 @@ async def _meet_stranger(context: Context, unlinked: Sequence[runs.Run], listed:
     if context.adopt_all:
         await _adopt(context, listed.id)
     return True
+
+
+async def _meet(context: Context, this: _Pass, unlinked: Sequence[runs.Run], listed: payloads.Listed) -> bool:
+    """The same; one that breaks it is named and passed over."""
+
+    async def meet(part: Sequence[payloads.Listed]) -> bool:
+        return await _meet_stranger(context, unlinked, part[0])
+
+    return all(await singly.done(meet, [listed], lambda each, failure: this.broke(context, each.id, failure)))
 
 
 async def _orphan(context: Context, alike: Sequence[runs.Run], upstream_id: str) -> bool | None:
@@ -213,30 +250,40 @@ async def _adopt(context: Context, upstream_id: str) -> None:
     await context.database.write(transitions.adopt, wish)
 
 
-async def _ask_singly(context: Context, started: datetime) -> None:
+async def _ask_singly(context: Context, this: _Pass) -> None:
     """Open runs that no page showed, longest unasked first. Absence from the list proves nothing."""
-    lost_before = started - timedelta(seconds=context.timing.ask_lost)
-    unasked = await context.database.read(runs.unasked, started, lost_before, SINGLES)
+    lost_before = this.started - timedelta(seconds=context.timing.ask_lost)
+    unasked = await context.database.read(runs.unasked, this.started, lost_before, SINGLES)
     for run in unasked:
         assert run.upstream_id is not None
         try:
             shown = await context.upstream.status(run.upstream_id)
         except errors.UpstreamError as failure:
             await failing.pass_over(context, failure)
-            # The settle knows what a 404 or a broken run means, and has a back-off of its own.
-            await context.database.write(transitions.ask_alone, run.id, context.clock())
+            await _ask_alone(context, this, run)
             continue
-        seen = transitions.Seen(run.upstream_id, shown.status, shown.started_at)
-        await context.database.write(transitions.observe, [seen], context.clock())
+        count = len(this.broken)
+        await _observe(context, this, [transitions.Seen(run.upstream_id, shown.status, shown.started_at)])
+        if len(this.broken) > count:
+            await _ask_alone(context, this, run)
 
 
-async def _ask_unknown(context: Context, started: datetime) -> None:
+async def _ask_alone(context: Context, this: _Pass, run: runs.Run) -> None:
+    """The settle knows what a 404 or a broken run means, and has a back-off of its own."""
+
+    async def ask(part: Sequence[runs.Run]) -> None:
+        await context.database.write(transitions.ask_alone, part[0].id, context.clock())
+
+    await singly.done(ask, [run], lambda each, failure: this.broke(context, each.id, failure))
+
+
+async def _ask_unknown(context: Context, this: _Pass) -> None:
     """Runs that are not ours and were queued when they were last seen: one that runs now becomes ours."""
-    for waiting in await context.database.write(transitions.due_unknown, started, SINGLES):
+    for waiting in await context.database.write(transitions.due_unknown, this.started, SINGLES):
         try:
             shown = await context.upstream.status(waiting.upstream_id)
             if shown.status is not states.QUEUED:
-                await _meet_again(context, waiting.upstream_id)
+                await _meet_again(context, this, waiting.upstream_id)
         except errors.UpstreamError as failure:
             await failing.pass_over(context, failure)
             await _put_off(context, waiting, is_missing=adopting.is_gone(failure))
@@ -244,7 +291,7 @@ async def _ask_unknown(context: Context, started: datetime) -> None:
         await _put_off(context, waiting, is_missing=False)
 
 
-async def _meet_again(context: Context, upstream_id: str) -> None:
+async def _meet_again(context: Context, this: _Pass, upstream_id: str) -> None:
     """As though the list showed it, which shows it far behind."""
     async with context.upstream.details(upstream_id) as fetched:
         details = fetched.details
@@ -258,7 +305,7 @@ async def _meet_again(context: Context, upstream_id: str) -> None:
         details.started_at,
         details.completed_at,
     )
-    await _meet_stranger(context, await context.database.read(runs.unlinked), listed)
+    await _meet(context, this, await context.database.read(runs.unlinked), listed)
 
 
 async def _put_off(context: Context, waiting: unknown.Unknown, *, is_missing: bool) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from storage import dialect, house, jobs, runs, states
+from storage import backlog, dialect, house, jobs, runs, states
 from storage.tables import RUNS
 
 #: A heartbeat of a moment so far ahead of now was made by a clock that has gone back since.
@@ -73,5 +73,5 @@ def _set_back(connection: Connection, now: datetime, until: datetime) -> None:
 def outlook(connection: Connection, now: datetime) -> Outlook:
     """What there is to do, and whether it may be done."""
     lanes = (states.UPSTREAM_LANE, states.UNHURRIED_LANE, states.BACKEND_LANE, states.STREAM_LANE)
-    upstream, unhurried, backend, stream = (jobs.next_due(connection, now, lane) for lane in lanes)
+    upstream, unhurried, backend, stream = (backlog.next_due(connection, now, lane) for lane in lanes)
     return Outlook(house.read(connection), upstream, unhurried, backend, stream, dialect.time(connection))

@@ -83,7 +83,10 @@ def _mark(connection: Connection, now: datetime) -> list[_Run]:
         .returning(RUNS.c.id, RUNS.c.status, RUNS.c.upstream_id, func.substr(RUNS.c.instructions, 1, 0))
     )
     rows = connection.execute(marked)
-    return [_Run(id_, states.Status(at), told is not None and theirs is None) for id_, at, theirs, told in rows]
+    return [
+        _Run(id_, states.read(states.Status, at), told is not None and theirs is None)
+        for id_, at, theirs, told in rows
+    ]
 
 
 def _entry(told: Restored) -> ledger.Entry:

@@ -10,7 +10,7 @@ import pytest
 
 from receiver import backoff, tasks, telemetry
 from receiver.upstream import client
-from storage import jobs, runs, states, transitions
+from storage import backlog, jobs, runs, states, transitions
 from storage.database import Database
 from storage.states import Kind
 from tests import life
@@ -122,5 +122,5 @@ async def test_notifications_are_left_to_workers_that_know_the_backend(database:
     run = await life.settled_run(database)
     claim = await life.claimed(database, Kind.NOTIFY, run.id, life.at(100))
     await carried_out(database, Upstream(), claim, 100)
-    assert await database.read(jobs.dead) == {}
+    assert await database.read(backlog.dead) == {}
     assert (await life.claimed(database, Kind.NOTIFY, run.id, life.at(100))).failures == 0

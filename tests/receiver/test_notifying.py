@@ -10,7 +10,7 @@ import pytest
 
 from receiver import backoff, notify, signatures, tasks, telemetry
 from receiver.upstream import client
-from storage import errors, ids, jobs, notifications, runs, states, transitions
+from storage import backlog, errors, ids, jobs, notifications, runs, states, transitions
 from storage.database import Database
 from storage.states import Kind
 from tests import backend, life
@@ -114,7 +114,7 @@ async def test_after_three_days_it_is_given_up(database: Database) -> None:
     await story.tried(100)
     assert (await story.tried(99 + 3 * DAYS)).stopped_at is None
     assert (await story.tried(110 + 3 * DAYS)).stopped_at == life.at(110 + 3 * DAYS)
-    assert await database.read(jobs.dead) == {Kind.NOTIFY: 1}
+    assert await database.read(backlog.dead) == {Kind.NOTIFY: 1}
 
 
 async def test_a_backend_that_says_gone_is_left_alone_at_once(database: Database) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Connection
 
-from storage import causes, jobs, states, transitions
+from storage import backlog, causes, jobs, states, transitions
 from storage.causes import Query, State
 from storage.database import Database
 from storage.states import Kind
@@ -108,5 +108,5 @@ async def test_all_that_are_meant_are_tried_again_at_once(database: Database) ->
     await database.write(_die, held)
     query = Query(Kind.NOTIFY, State.DEAD)
     assert await database.write(transitions.retry_all, query, life.at(1)) == len(many)
-    assert await database.read(jobs.dead) == {}
-    assert await database.read(jobs.next_due, life.at(1), states.BACKEND_LANE) == life.at(1)
+    assert await database.read(backlog.dead) == {}
+    assert await database.read(backlog.next_due, life.at(1), states.BACKEND_LANE) == life.at(1)

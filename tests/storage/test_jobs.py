@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from storage import dialect, errors, jobs, states
+from storage import backlog, dialect, errors, jobs, states
 from storage.database import Database
 from storage.jobs import Wish
 from storage.states import Kind, Road
@@ -326,11 +326,11 @@ async def test_there_is_nothing_to_retry_without_the_job(database: Database) -> 
 async def test_the_next_due_is_that_of_a_job_nobody_holds(database: Database) -> None:
     await wished(database, settle("held"), settle("free", due_at=life.at(9)))
     await claim(database)
-    assert await database.read(jobs.next_due, life.NOW) == life.at(9)
+    assert await database.read(backlog.next_due, life.NOW) == life.at(9)
 
 
 async def test_without_jobs_nothing_is_due(database: Database) -> None:
-    assert await database.read(jobs.next_due, life.NOW) is None
+    assert await database.read(backlog.next_due, life.NOW) is None
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(-1, jobs.State.WAITING), (0, jobs.State.DUE)])
@@ -363,7 +363,7 @@ async def test_pages_of_jobs_are_newest_first_and_whole(database: Database) -> N
 
 async def test_due_jobs_are_counted_by_kind(database: Database) -> None:
     await wished(database, settle("a"), settle("b", life.at(-9)), Wish(Kind.SWEEP, "", life.at(9)))
-    assert await database.read(jobs.due_counts, life.NOW) == ({"settle": 2}, life.at(-9))
+    assert await database.read(backlog.due_counts, life.NOW) == ({"settle": 2}, life.at(-9))
 
 
 def _claim_all(url: str, owner: str, barrier: Any) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage import jobs, states
+from storage import backlog, jobs, states
 from storage.database import Database
 from storage.jobs import Wish
 from storage.states import Kind
@@ -58,14 +58,14 @@ async def test_of_what_is_not_hurried_the_sweep_goes_first(database: Database) -
 async def test_a_dead_job_is_never_due(database: Database) -> None:
     held = await died(database)
     assert await claimed(database, states.EVERY_LANE, 10**6) == []
-    assert await database.read(jobs.next_due, life.at(10**6)) is None
+    assert await database.read(backlog.next_due, life.at(10**6)) is None
     assert await state(database, held) is jobs.State.DEAD
 
 
 async def test_dead_jobs_are_counted_apart_from_those_that_are_tried_on(database: Database) -> None:
     await died(database)
-    assert await database.read(jobs.dead) == {Kind.NOTIFY: 1}
-    assert await database.read(jobs.failing) == 0
+    assert await database.read(backlog.dead) == {Kind.NOTIFY: 1}
+    assert await database.read(backlog.failing) == 0
 
 
 async def test_a_retry_wakes_a_dead_job_as_if_it_had_never_failed(database: Database) -> None:

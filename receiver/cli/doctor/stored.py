@@ -15,8 +15,8 @@ from receiver.cli.doctor.findings import Finding
 from receiver.cli.doctor.scene import Scene
 from receiver.upstream import client
 from receiver.upstream import webhooks as upstream
+from storage import backlog, dialect, house, inspection, migrations, runs, search, states, webhooks
 from storage import database as door
-from storage import dialect, house, inspection, jobs, migrations, runs, search, states, webhooks
 from storage import errors as storage_errors
 
 #: After so long a run should be found by its words.
@@ -121,8 +121,8 @@ async def _house(store: door.Database, scene: Scene) -> AsyncIterator[Finding]:
     yield worker_judged(state, now)
     if state.pause_streak:
         yield pause_told(state)
-    yield work_judged(await store.read(jobs.failing), await store.read(jobs.dead))
-    unsent = await store.read(jobs.open_count, states.Kind.NOTIFY)
+    yield work_judged(await store.read(backlog.failing), await store.read(backlog.dead))
+    unsent = await store.read(backlog.open_count, states.Kind.NOTIFY)
     if unsent and not state.has_notifier(now, backoff.Timing().absent):
         yield unsent_told(unsent)
     yield expectations_judged(await store.read(runs.overdue, now))

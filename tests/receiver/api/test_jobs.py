@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from storage import jobs, states
+from storage import backlog, jobs, states
 from tests import life
 from tests.receiver.api.house import House, problem
 
@@ -145,6 +145,6 @@ async def test_due_jobs_are_counted_by_kind_with_the_age_of_the_oldest(house: Ho
     failing, leased = await life.accepted(house.database), await life.accepted(house.database)
     await _fail(house, failing.id)
     await life.claimed(house.database, states.Kind.START, leased.id)
-    assert await house.database.read(jobs.due_counts, life.at(1)) == ({"start": 1}, life.NOW)
-    assert await house.database.read(jobs.due_counts, life.at(-1)) == ({}, None)
-    assert await house.database.read(jobs.failing) == 1
+    assert await house.database.read(backlog.due_counts, life.at(1)) == ({"start": 1}, life.NOW)
+    assert await house.database.read(backlog.due_counts, life.at(-1)) == ({}, None)
+    assert await house.database.read(backlog.failing) == 1

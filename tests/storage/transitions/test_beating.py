@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from storage import dialect, house, jobs, runs, states, transitions
+from storage import backlog, dialect, house, jobs, runs, states, transitions
 from storage.database import Database
 from storage.states import Kind
 from tests import life
@@ -92,7 +92,7 @@ async def test_what_was_given_up_stays_so_whatever_the_clock_does(database: Data
     await database.write(jobs.die, claim, error="410 Gone", now=life.NOW)
     await beat(database, 3600)
     await beat(database, 0)
-    assert await database.read(jobs.dead) == {Kind.NOTIFY: 1}
+    assert await database.read(backlog.dead) == {Kind.NOTIFY: 1}
     assert await database.write(jobs.claim, now=life.at(9), until=life.at(40), owner="other", limit=9) == []
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from storage import errors, jobs, runs, states, transitions
+from storage import backlog, errors, jobs, runs, states, transitions
 from storage.database import Database
 from storage.states import Kind
 from tests import life
@@ -89,8 +89,8 @@ async def test_the_first_due_is_claimed_first_whichever_was_asked_for_first(data
     wishes = [jobs.Wish(Kind.SETTLE, name, life.NOW, due_at=life.at(second)) for name, second in due.items()]
     for wish in wishes:
         await database.write(jobs.wish, [wish])
-    assert await database.read(jobs.next_due, life.NOW) == life.at(1)
-    claimed = []
+    assert await database.read(backlog.next_due, life.NOW) == life.at(1)
+    claimed: list[jobs.Claim] = []
     for _ in due:
         claimed += await database.write(jobs.claim, now=life.at(9), until=life.at(60), owner="w", limit=1)
     assert [each.run_id for each in claimed] == ["b", "c", "a"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage import errors, jobs, notifications, transitions
+from storage import backlog, errors, jobs, notifications, transitions
 from storage.database import Database
 from storage.notifications import Attempt, Notification
 from storage.states import Kind
@@ -61,7 +61,7 @@ async def test_what_is_given_up_waits_for_somebody(database: Database) -> None:
     claim = await prepared(database)
     await database.write(transitions.stop_notifying, claim, REFUSED, "500")
     assert (await found(database)).stopped_at == life.at(5)
-    assert await database.read(jobs.dead) == {Kind.NOTIFY: 1}
+    assert await database.read(backlog.dead) == {Kind.NOTIFY: 1}
 
 
 async def test_somebody_has_it_tried_again(database: Database) -> None:
