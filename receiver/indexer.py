@@ -51,6 +51,7 @@ class Indexer:
             for each in batch:
                 self._failures.pop(each.run_seq, None)
                 self._due.pop(each.run_seq, None)
+            self._told.passed_over(len(self._due))
 
     async def _singly(self, passed: frozenset[int]) -> None:
         """Indexes one run after the other, the newest first, up to that which cannot be."""
@@ -67,6 +68,7 @@ class Indexer:
     def _pass_over(self, seq: int, run_id: str, failure: Exception) -> None:
         count = self._failures[seq] = self._failures.get(seq, 0) + 1
         self._due[seq] = time.monotonic() + min(MOST, FIRST * 2.0 ** min(count - 1, 20))
+        self._told.passed_over(len(self._due))
         self._told.log.error("run_not_indexed", run_id=run_id, error=rounds.reason(failure), failures=count)
 
 

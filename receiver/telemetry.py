@@ -54,6 +54,7 @@ ERRORS = (
     "no_webhook_secret",
     "notification_stopped",
     "rejection_not_kept",
+    "run_not_adopted",
     "run_not_indexed",
     "run_not_observed",
     "webhook_endpoint_disabled",
@@ -106,6 +107,9 @@ class Telemetry:
             "runledger_stream_events_skipped", "Events of streams passed over", ("why",), registry=registry
         )
         self._streams = Gauge("runledger_streams", "Upstream streams that are listened to", registry=registry)
+        self._passed_over = Gauge(
+            "runledger_search_passed_over_runs", "Runs that this server could not index", registry=registry
+        )
         self._listeners = Gauge("runledger_stream_listeners", "Listeners to streams of events", registry=registry)
         self._group = Histogram(
             "runledger_door_group_size", "Writes per commit", buckets=GROUP_BUCKETS, registry=registry
@@ -164,6 +168,10 @@ class Telemetry:
         self._notifications.labels(result).inc()
         log = {"delivered": self.log.info, "failed": self.log.warning, "stopped": self.log.error}[result]
         log(f"notification_{result}", run_id=run_id, reason=reason)
+
+    def passed_over(self, runs: int) -> None:
+        """So many runs broke the indexer of this server, which tries them again later."""
+        self._passed_over.set(runs)
 
     def skipped(self, reason: str) -> None:
         """An event of an upstream stream was passed over: for its id, its type or its data, or as a repeat."""

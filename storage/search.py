@@ -202,6 +202,16 @@ def lag(connection: Connection) -> Lag:
     return Lag(row.runs, row.since)
 
 
+def waits_longest(connection: Connection, before: datetime) -> tuple[int, str | None]:
+    """Return how many runs have waited to be indexed since `before`, and the id of the first of them."""
+    late = SEARCH_QUEUE.c.wished_at < before
+    count = connection.execute(select(func.count()).select_from(SEARCH_QUEUE).where(late)).scalar_one()
+    first = select(RUNS.c.id).join(SEARCH_QUEUE, SEARCH_QUEUE.c.run_seq == RUNS.c.seq).where(late)
+    return count, connection.execute(
+        first.order_by(SEARCH_QUEUE.c.wished_at, RUNS.c.seq).limit(1)
+    ).scalar() if count else None
+
+
 def rebuild(connection: Connection, now: datetime) -> int:
     """Forgets the whole index, and has all that was ever in it wait to be indexed anew; how many runs that are."""
     dialect.one_by_one(connection, [INDEXING])

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from datetime import datetime
 
+import structlog
+
 from receiver import access, endpoint, errors, exporting, shapes
 from storage import database, export
 
@@ -45,6 +47,9 @@ async def _placed(wish: exporting.Export, places: exporting.Places) -> AsyncGene
     with places.place():
         async for piece in wish.pieces():
             yield piece
+    if wish.end is not None and wish.end.unwritten:
+        log = structlog.get_logger("runledger")
+        log.warning("export_incomplete", unwritten=wish.end.unwritten, runs=list(wish.end.unwritten_runs))
 
 
 class _Begun:

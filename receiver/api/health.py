@@ -8,10 +8,16 @@ from collections.abc import Mapping
 from datetime import timedelta
 
 from receiver import access, endpoint, shapes
-from storage import backlog, errors, house, jobs, runs, states
+from storage import backlog, errors, house, jobs, runs, search, states
 
 #: Failing jobs that are named.
 NAMED = 5
+#: After so long a run should be found by its words.
+BEHIND = timedelta(minutes=10)
+NOT_INDEXED = (
+    "{count} run(s) have waited for more than ten minutes to be found by their words, run {run_id} the longest: "
+    "the log says why, by `run_not_indexed`, or `indexer_waits`"
+)
 NOBODY_NOTIFIES = (
     "{count} notify job(s) wait, and no worker that has RUNLEDGER_NOTIFY_URL was seen lately: "
     "start one that has it, of the servers that share this database"
@@ -66,6 +72,7 @@ async def _details(call: Plain, state: house.State, reasons: list[str]) -> shape
         warnings=[
             *_warnings(await call.database.read(backlog.dead)),
             *await _unsent(call, state),
+            *await _unindexed(call),
             *await call.context.warnings(call.now),
         ],
     )
@@ -77,6 +84,12 @@ async def _unsent(call: Plain, state: house.State) -> list[str]:
         return []
     count = await call.database.read(backlog.open_count, states.Kind.NOTIFY)
     return [NOBODY_NOTIFIES.format(count=count)] if count else []
+
+
+async def _unindexed(call: Plain) -> list[str]:
+    """Return what to say of runs that the indexer does not come to, or passes over since they break it."""
+    count, run_id = await call.database.read(search.waits_longest, call.now - BEHIND)
+    return [NOT_INDEXED.format(count=count, run_id=run_id)] if count else []
 
 
 def _warnings(dead: Mapping[states.Kind, int]) -> list[str]:

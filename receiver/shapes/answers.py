@@ -224,7 +224,12 @@ class DeliveryWithBody(Delivery):
         line = Delivery.model_validate(stored).model_dump()
         body = base64.b64encode(held).decode("ascii")
         is_pruned = stored.size > 0 and not held
-        return cls(**line, headers=stored.headers or {}, body=body, text=None if is_pruned else _text(held))
+        return cls(
+            **line,
+            headers=stored.headers if isinstance(stored.headers, Mapping) else {},
+            body=body,
+            text=None if is_pruned else _text(held),
+        )
 
 
 def _text(held: bytes) -> str | None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from receiver import errors
-from receiver.tasks import adopting, failing, looking, paging
+from receiver import backoff, errors, rounds
+from receiver.tasks import adopting, failing, looking, paging, singly
 from receiver.tasks.context import Context
 from receiver.upstream import payloads
 from storage import backfills, house, ids, jobs, runs, states, transitions
@@ -47,10 +48,31 @@ async def walk(context: Context, walk: backfills.Walk) -> AsyncIterator[backfill
         cursor, stuck = _behind(walk, page, trail)
         is_over = cursor is None and stuck is None
         turned = _turned(context, walk, page, unlinked, cursor, is_over=is_over)
-        walk = await context.database.write(transitions.turn, walk, turned)
+        walk = await _turn(context, walk, turned)
         yield walk
         if stuck is not None:
             raise stuck
+
+
+async def _turn(context: Context, walk: backfills.Walk, page: transitions.Turned) -> backfills.Walk:
+    """Take the page in one transaction; where a run of it breaks that, each by itself, and name what breaks."""
+
+    async def turn(pages: Sequence[transitions.Turned]) -> backfills.Walk:
+        return await context.database.write(transitions.turn, walk, pages[0])
+
+    async def take(part: Sequence[transitions.Adopted]) -> None:
+        nonlocal walk
+        staying = transitions.Turned(part, walk.cursor, None)
+        walk = await context.database.write(transitions.turn, walk, staying)
+
+    def broke(each: transitions.Adopted, failure: Exception) -> None:
+        log = context.telemetry.log
+        log.error("run_not_adopted", upstream_id=each.upstream_id, error=rounds.reason(failure))
+
+    if whole := await singly.done(turn, [page], lambda _page, _failure: None):
+        return whole[0]
+    await singly.done(take, page.found, broke)
+    return await turn([replace(page, found=())])
 
 
 def _behind(
@@ -159,11 +181,25 @@ async def _adopt(context: Context, claims: Sequence[jobs.Claim]) -> None:
 
 async def _adopt_one(context: Context, claim: jobs.Claim) -> None:
     """As the worker does it: the failure is its job's, or everybody's pause."""
-    try:
-        try:
-            await adopting.adopt(context, claim)
-            await failing.answered(context)
-        except errors.UpstreamError as failure:
-            await failing.failed(context, claim, failure)
-    except (storage_errors.Fenced, storage_errors.Unavailable) as trouble:
+    trouble = await rounds.outcome(_carry_out(context, claim))
+    if isinstance(trouble, storage_errors.Fenced | storage_errors.Unavailable):
         context.telemetry.log.info("adoption_put_off", run_id=claim.run_id, reason=str(trouble))
+    elif trouble is not None:
+        context.telemetry.log.error("job_broke", run_id=claim.run_id, exc_info=trouble)
+        await rounds.outcome(_put_off(context, claim, trouble))
+
+
+async def _carry_out(context: Context, claim: jobs.Claim) -> None:
+    try:
+        await adopting.adopt(context, claim)
+        await failing.answered(context)
+    except errors.UpstreamError as failure:
+        await failing.failed(context, claim, failure)
+
+
+async def _put_off(context: Context, claim: jobs.Claim, failure: Exception) -> None:
+    """What this one run contains costs no other its adoption."""
+    now = context.clock()
+    due_at = now + backoff.after_failure(context.timing, claim.failures)
+    error = f"{type(failure).__name__}: {failure}"
+    await context.database.write(jobs.failed, claim, due_at, error=error, now=now)

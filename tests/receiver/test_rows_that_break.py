@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
+import httpx2 as httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import exc, text
 
 from receiver import indexer, rejections, telemetry
-from storage import deliveries, ids, search, states
+from receiver.tasks import backfilling
+from storage import backfills, deliveries, ids, links, search, states, transitions
 from storage.database import Database
 from tests import life
+from tests.journeys import upstreams
 
 pytestmark = pytest.mark.anyio
 
@@ -35,3 +39,32 @@ async def test_a_run_that_cannot_be_indexed_holds_up_no_other(embedded: Database
     await indexer.Indexer(embedded, telemetry.Telemetry()).catch_up()
     waiting = await embedded.read(search.unindexed, [first.id, broken.id, last.id])
     assert waiting == [broken.id]
+
+
+async def forbid(database: Database, what: str) -> None:
+    """Have an embedded database refuse one row."""
+    made = f"CREATE TRIGGER no BEFORE INSERT ON {what} BEGIN SELECT RAISE(ABORT, 'no'); END"
+    await database.write(lambda connection: connection.execute(text(made)).close())
+
+
+async def test_a_delivery_that_cannot_be_stored_is_answered_alone(embedded: Database) -> None:
+    first, bad, last = [life.event() for _ in range(3)]
+    await forbid(embedded, f"deliveries WHEN NEW.event_id = '{bad.event_id}'")
+    came = [embedded.write(transitions.accept_delivery, each) for each in (first, bad, last)]
+    found = await asyncio.gather(*came, return_exceptions=True)
+    assert [isinstance(each, exc.IntegrityError) for each in found] == [False, True, False]
+    kept, _ = await embedded.read(deliveries.page, deliveries.Query(limit=10))
+    assert {each.id for each in kept} == {first.id, last.id}
+
+
+async def test_a_run_that_cannot_be_adopted_costs_no_other_of_its_page(embedded: Database) -> None:
+    lines = [{"id": f"run_{number}", "status": "completed"} for number in range(3)]
+    page = httpx.Response(200, json={"runs": lines, "hasMore": False})
+    await forbid(embedded, "runs WHEN NEW.upstream_id = 'run_1'")
+    async with upstreams.answering(embedded, lambda _: page) as context:
+        asked = backfills.Walk("all", None, None, None, None, 0, 0, life.NOW, None)
+        begun = await embedded.write(backfills.begin, asked, anew=True)
+        walks = [walk async for walk in backfilling.walk(context, begun)]
+    assert (walks[-1].taken, walks[-1].finished_at is not None) == (2, True)
+    known = await embedded.read(links.known, ["run_0", "run_1", "run_2"])
+    assert sorted(known) == ["run_0", "run_2"]

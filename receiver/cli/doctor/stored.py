@@ -126,7 +126,8 @@ async def _house(store: door.Database, scene: Scene) -> AsyncIterator[Finding]:
     if unsent and not state.has_notifier(now, backoff.Timing().absent):
         yield unsent_told(unsent)
     yield expectations_judged(await store.read(runs.overdue, now))
-    yield search_judged(await store.read(search.lag), now)
+    _, first = await store.read(search.waits_longest, now - BEHIND)
+    yield search_judged(await store.read(search.lag), now, first)
     for each in await _endpoint(store, scene, now):
         yield each
 
@@ -172,12 +173,13 @@ def expectations_judged(overdue: int) -> Finding:
     return findings.ok("expectations", "no run is overdue")
 
 
-def search_judged(behind: search.Lag, now: datetime) -> Finding:
-    """Whether runs are found by their words."""
+def search_judged(behind: search.Lag, now: datetime, run_id: str | None = None) -> Finding:
+    """Whether runs are found by their words; `run_id` is the one that has waited the longest."""
     if behind.since is None or now - behind.since < BEHIND:
         return findings.ok("search", "runs are found by their words")
     first = figures.instant(behind.since)
     said = f"{figures.count(behind.runs)} runs are not found by their words; the first has waited since {first}"
+    said += "" if run_id is None else f": run {run_id}"
     advice = "`runledger serve` indexes them; `runledger search status` tells how far it is"
     return findings.warning("search", said, advice)
 
