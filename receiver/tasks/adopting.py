@@ -8,7 +8,7 @@ from receiver import backoff, errors
 from receiver.tasks import failing, settling, watching
 from receiver.tasks.context import Context
 from receiver.upstream import client, payloads
-from storage import jobs, runs, states, transitions
+from storage import bounds, jobs, runs, states, transitions
 
 #: Who acted, in the ledger's words, where no key did.
 ACTORS: dict[str, str] = {
@@ -150,4 +150,4 @@ def _actor(run: runs.Run) -> str:
 
 
 def _cut(text: str | None) -> str | None:
-    return None if text is None else text[: settling.NAME_LENGTH]
+    return None if text is None else text[: bounds.NAME]

@@ -10,12 +10,8 @@ from receiver import backoff, errors
 from receiver.tasks import failing
 from receiver.tasks.context import Context
 from receiver.upstream import client, payloads, trail
-from storage import documents, jobs, merkle, runs, states, transitions
+from storage import bounds, documents, jobs, merkle, runs, states, transitions
 
-#: The level of the stored frames.
-LEVEL = 3
-#: Characters of ids and names of the upstream's that are kept.
-NAME_LENGTH = 200
 #: Details that came, and that cannot be read.
 UNREADABLE = (errors.TooLarge, errors.TooDeep, errors.TooCostly)
 #: How often an answer is parsed whose process comes to no end.
@@ -173,7 +169,7 @@ def from_status(shown: payloads.Status, failure: errors.Unreadable, now: datetim
         started_at=shown.started_at, completed_at=shown.completed_at, duration_ms=shown.duration_ms
     )
     kept = b"" if isinstance(failure, errors.TooLarge) else failure.body
-    document = _document(kept, now, f"{why}: {failure.message}")
+    document = documents.packed(kept, now, f"{why}: {failure.message}")
     return transitions.Result(shown.status, measures, document=document, digests=merkle.seal("document", kept))
 
 
@@ -211,7 +207,7 @@ def prepare(fetched: client.Fetched, now: datetime) -> transitions.Result:
         measures,
         steps,
         usage,
-        _document(fetched.body, now, details.parse_error),
+        documents.packed(fetched.body, now, details.parse_error),
         [*digests, *merkle.seal("document", fetched.body)],
         [*documents.root("steps", steps), *documents.root("usage", usage)],
     )
@@ -220,15 +216,11 @@ def prepare(fetched: client.Fetched, now: datetime) -> transitions.Result:
 def _model(details: payloads.Details) -> str | None:
     """The model that ran: what the run says, else what was paid for first."""
     named = [details.model, *(entry.model for entry in details.usage)]
-    return next((name[:NAME_LENGTH] for name in named if name), None)
+    return next((name[: bounds.NAME] for name in named if name), None)
 
 
 def _bytes(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
-
-
-def _document(body: bytes, now: datetime, parse_error: str | None) -> documents.Document:
-    return documents.packed(body, now, parse_error)
 
 
 def _step(position: int, step: trail.Step) -> documents.Step:
