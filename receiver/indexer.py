@@ -9,9 +9,9 @@ from __future__ import annotations
 import time
 
 from receiver import rounds, telemetry
-from storage import database, errors, search
+from storage import database, errors, passages, search
 
-#: Passages that are indexed in one transaction, roughly: others want to write as well.
+#: Passages that are read at once, roughly; of one run there may be more.
 GROUP = 400
 #: Seconds after which a run that cannot be indexed is tried again, the first time and at most.
 FIRST, MOST = 10.0, 3600.0
@@ -45,10 +45,11 @@ class Indexer:
     async def _index(self, limit: int, passed: frozenset[int], found: list[int]) -> None:
         """Indexes a batch; adds the runs that were to `found`."""
         batch = await self._store.read(search.waiting, limit, passed=passed)
-        count = await self._store.write(search.index, batch) if batch else 0
-        if count:
-            found += [each.run_seq for each in batch]
-            for each in batch:
+        for piece in passages.slices(batch):  # a transaction each: others want to write as well
+            if not await self._store.write(search.index, piece):
+                continue  # somebody else indexes, or the texts have changed
+            found += [each.run_seq for each in piece]
+            for each in piece:
                 self._failures.pop(each.run_seq, None)
                 self._due.pop(each.run_seq, None)
             self._told.passed_over(len(self._due))

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import islice, pairwise, takewhile
+from itertools import dropwhile, islice, pairwise, takewhile
 from typing import Any
 
 from sqlalchemy import (
@@ -19,6 +19,7 @@ from sqlalchemy import (
     Connection,
     Integer,
     Select,
+    Text,
     bindparam,
     case,
     cast,
@@ -35,7 +36,7 @@ from storage.tables import PASSAGES, RUN_STEPS, RUNS, SEARCH_QUEUE
 
 #: A run's passages are keyed `seq * ROWS + number`, as its steps are.
 ROWS = passages.ROWS
-#: Passages of one run that are indexed in one transaction; a run that has more is indexed in parts.
+#: Passages of one run that are read at once; a run that has more is indexed in parts.
 PART = 2000
 #: What is done by one transaction at a time, under this name.
 INDEXING = "search"
@@ -51,7 +52,11 @@ _OWN = (
     states.Part.SUMMARY,
     states.Part.FAILURE_REASON,
 )
-_OF_JSON = {states.Part.TOOL_INPUT: RUN_STEPS.c.tool_input, states.Part.TOOL_OUTPUT: RUN_STEPS.c.tool_output}
+#: JSON values, as the text that they are: `passages.parsed` lets nobody wait for a long one.
+_OF_JSON = {
+    states.Part.TOOL_INPUT: cast(RUN_STEPS.c.tool_input, Text).label("tool_input"),
+    states.Part.TOOL_OUTPUT: cast(RUN_STEPS.c.tool_output, Text).label("tool_output"),
+}
 _OF_STEPS = {states.Part.STEP: RUN_STEPS.c.content, **_OF_JSON}
 
 
@@ -61,21 +66,6 @@ class Window:
 
     low: int
     high: int
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A run in the queue as it was read; `version` grows with each change of its texts, from 1 for each wish.
-
-    The passages are numbered from `first`: those before are indexed. Unless they are the last ones, more follow.
-    """
-
-    run_seq: int
-    version: int
-    wished_at: datetime
-    passages: Sequence[passages.Passage]
-    first: int = 0
-    are_last: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +110,11 @@ def forget(connection: Connection, run_seq: int) -> None:
     known = _indexed(connection, run_seq)
     if not known:
         return
-    told = passages.of(texts(connection, run_seq))
-    numbered = ((id_, each.words) for id_, each in enumerate(islice(told, known), run_seq * ROWS))
-    while batch := list(islice(numbered, PART)):
-        dialect.forget_words(connection, batch)
+    if dialect.forgets_by_words(connection):
+        told = passages.of(texts(connection, run_seq))
+        numbered = ((id_, each.words) for id_, each in enumerate(islice(told, known), run_seq * ROWS))
+        while batch := list(islice(numbered, PART)):
+            dialect.forget_words(connection, batch)
     connection.execute(_DELETE, _span(run_seq))
 
 
@@ -139,23 +130,37 @@ def newest(connection: Connection, passed: Collection[int]) -> Any:
     return connection.execute(chosen.where(RUNS.c.seq.not_in(passed)).order_by(RUNS.c.seq.desc()).limit(1)).first()
 
 
-def waiting(connection: Connection, limit: int, part: int = PART, passed: Collection[int] = ()) -> list[Waiting]:
+def waiting(
+    connection: Connection, limit: int, part: int = PART, passed: Collection[int] = ()
+) -> list[passages.Waiting]:
     """Runs to be indexed, newest first, until they have `limit` passages or more; of each up to `part`.
 
     Those in `passed` are left for later.
     """
-    found: list[Waiting] = []
+    found: list[passages.Waiting] = []
     size = 0
     chosen = _WAITING.where(SEARCH_QUEUE.c.run_seq.not_in(passed)) if passed else _WAITING
     for row in connection.execute(chosen, {"limit": limit}).all():
         first = _indexed(connection, row.run_seq)
-        told = islice(passages.of(texts(connection, row.run_seq)), first, None)
+        told = _behind(connection, row.run_seq, first)
         taken = tuple(islice(told, part))
-        found.append(Waiting(row.run_seq, row.version, row.wished_at, taken, first, next(told, None) is None))
+        found.append(
+            passages.Waiting(row.run_seq, row.version, row.wished_at, taken, first, next(told, None) is None)
+        )
         size += len(found[-1].passages)
         if size >= limit:
             break
     return found
+
+
+def _behind(connection: Connection, run_seq: int, first: int) -> Iterator[passages.Passage]:
+    """The passages from the number `first` on. Texts before the last one that is indexed are not read again."""
+    last = connection.execute(_LAST, {"id": run_seq * ROWS + first - 1}).first() if first else None
+    if last is None:
+        return passages.of(texts(connection, run_seq))
+    said = texts(connection, run_seq, last.step)
+    rest = dropwhile(lambda each: (each[0].value, each[1]) != (last.part, last.step), said)
+    return islice(passages.after(rest, last.start), ROWS - first)
 
 
 def unindexed(connection: Connection, run_ids: Sequence[str]) -> list[str]:
@@ -163,7 +168,7 @@ def unindexed(connection: Connection, run_ids: Sequence[str]) -> list[str]:
     return list(connection.execute(_UNINDEXED, {"ids": list(run_ids)}).scalars()) if run_ids else []
 
 
-def index(connection: Connection, batch: Sequence[Waiting]) -> int:
+def index(connection: Connection, batch: Sequence[passages.Waiting]) -> int:
     """Indexes runs whose texts have not changed since they were read; how many that were.
 
     None where somebody else indexes at this moment.
@@ -178,7 +183,7 @@ def index(connection: Connection, batch: Sequence[Waiting]) -> int:
     return len(done)
 
 
-def _takes(connection: Connection, each: Waiting) -> bool:
+def _takes(connection: Connection, each: passages.Waiting) -> bool:
     taken = {"read_seq": each.run_seq, "read_version": each.version, "read_at": each.wished_at}
     if not connection.execute(_HOLD, taken).rowcount or _indexed(connection, each.run_seq) != each.first:
         return False  # its texts have changed, or somebody else indexed a part of them
@@ -278,7 +283,7 @@ def _around(connection: Connection, row: Any) -> str:
     if column is None:
         return row.around or ""
     chosen = select(column).where(RUN_STEPS.c.id == row.id // ROWS * ROWS + row.step)
-    text = passages.flat(connection.execute(chosen).scalar()) or ""
+    text = _flat(connection.execute(chosen).scalar()) or ""
     return text[row.begin : row.stop + AROUND + 1]
 
 
@@ -309,16 +314,23 @@ def _apart(marks: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(kept)
 
 
-def texts(connection: Connection, run_seq: int) -> Iterator[tuple[states.Part, int | None, str]]:
-    """All that is said in a run, in a fixed order: its own texts, then those of each step."""
-    row = connection.execute(_TEXTS, {"seq": run_seq}).one()
-    for part, text in zip(_OWN, row, strict=True):
-        if text:
-            yield part, None, text
-    for step in connection.execute(_STEPS, _span(run_seq)):
-        for part, column in _OF_STEPS.items():
-            if text := passages.flat(step._mapping[column.name]):
-                yield part, step.position, text
+def texts(connection: Connection, run_seq: int, step: int | None = None) -> Iterator[passages.Said]:
+    """All that is said in a run, in a fixed order: its own texts, then those of its steps; or those from `step` on."""
+    if step is None:
+        row = connection.execute(_TEXTS, {"seq": run_seq}).one()
+        yield from ((part, None, text) for part, text in zip(_OWN, row, strict=True) if text)
+    span = {"low": run_seq * ROWS + (step or 0), "high": run_seq * ROWS + ROWS - 1}
+    with connection.execute(_STEPS, span) as steps:
+        for row in steps:
+            for part, column in _OF_STEPS.items():
+                said = row._mapping[column.name]
+                if text := _flat(said) if part in _OF_JSON else said:
+                    yield part, row.position, text
+
+
+def _flat(said: str | None) -> str | None:
+    """All that stands in a JSON value, which is given as a text."""
+    return None if said is None else passages.flat(passages.parsed(said))
 
 
 def _span(run_seq: int) -> Mapping[str, int]:
@@ -337,6 +349,7 @@ def _between(column: ColumnElement[Any]) -> ColumnElement[bool]:
     return column.between(bindparam("low"), bindparam("high"))
 
 
+_LAST = select(PASSAGES.c.part, PASSAGES.c.step, PASSAGES.c.start).where(PASSAGES.c.id == bindparam("id"))
 _PASSAGES = select(func.count()).select_from(PASSAGES).where(_between(PASSAGES.c.id))
 _BEGIN = case((PASSAGES.c.start > AROUND, PASSAGES.c.start - AROUND), else_=0).label("begin")
 _SAID = case(
@@ -358,7 +371,13 @@ _SHOWN = (
 )
 _DELETE = delete(PASSAGES).where(_between(PASSAGES.c.id))
 _TEXTS = select(*(RUNS.c[part.value] for part in _OWN)).where(RUNS.c.seq == bindparam("seq"))
-_STEPS = select(RUN_STEPS.c.position, *_OF_STEPS.values()).where(_between(RUN_STEPS.c.id)).order_by(RUN_STEPS.c.id)
+#: Read a few rows at a time, since they may be large.
+_STEPS = (
+    select(RUN_STEPS.c.position, *_OF_STEPS.values())
+    .where(_between(RUN_STEPS.c.id))
+    .order_by(RUN_STEPS.c.id)
+    .execution_options(stream_results=True, max_row_buffer=20)
+)
 _WAITING = (
     select(SEARCH_QUEUE.c.run_seq, SEARCH_QUEUE.c.version, SEARCH_QUEUE.c.wished_at)
     .order_by(SEARCH_QUEUE.c.run_seq.desc())

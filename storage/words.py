@@ -115,18 +115,26 @@ def _is_one(folded: str) -> bool:
     return folded.isascii() or (folded.isalnum() and not _IS_UNSPACED.search(folded))
 
 
-def located(text: str) -> Iterator[tuple[str, int, int]]:
-    """Yield the words of a text with the characters at which each begins and ends."""
+def located(text: str, start: int = 0) -> Iterator[tuple[str, int, int]]:
+    """Yield the words of a text with the characters at which each begins and ends, those from `start` on.
+
+    They are the same words wherever they are read from.
+    """
     for at, piece in _pieces(text):
-        for run in (_ASCII if piece.isascii() else _RUN).finditer(piece):
-            said = run[0]
-            if said.isascii():
-                yield said.lower()[:LENGTH], at + run.start(), at + run.end()
-            elif _is_one(folded := said.translate(_FOLDS)) and folded.isalnum():
-                yield folded[:LENGTH], at + run.start(), at + run.end()
-            else:
-                start = at + run.start()
-                yield from ((word, start + low, start + high) for word, low, high in _located(said))
+        if at + len(piece) > start:
+            yield from (each for each in _of_piece(at, piece) if each[1] >= start)
+
+
+def _of_piece(at: int, piece: str) -> Iterator[tuple[str, int, int]]:
+    for run in (_ASCII if piece.isascii() else _RUN).finditer(piece):
+        said = run[0]
+        if said.isascii():
+            yield said.lower()[:LENGTH], at + run.start(), at + run.end()
+        elif _is_one(folded := said.translate(_FOLDS)) and folded.isalnum():
+            yield folded[:LENGTH], at + run.start(), at + run.end()
+        else:
+            start = at + run.start()
+            yield from ((word, start + low, start + high) for word, low, high in _located(said))
 
 
 def _located(run: str) -> Iterator[tuple[str, int, int]]:

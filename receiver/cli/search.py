@@ -81,12 +81,13 @@ async def _index(store: database.Database, wished: int) -> None:
 
     from receiver import indexer
     from receiver.cli import tables
-    from storage import search
+    from storage import passages, search
 
     with tables.progress() as bar:
         task = bar.add_task("indexing", total=wished)
         while batch := await store.read(search.waiting, indexer.GROUP):
-            if not await store.write(search.index, batch):
+            done = [await store.write(search.index, piece) for piece in passages.slices(batch)]
+            if not any(done):
                 await asyncio.sleep(PAUSE)
             left = (await store.read(search.lag)).runs
             bar.update(task, completed=max(0, wished - left))

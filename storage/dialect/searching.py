@@ -72,6 +72,11 @@ def forget_words(connection: Connection, rows: Sequence[Row]) -> None:
         connection.exec_driver_sql(_FORGET, [(id_, " ".join(words)) for id_, words in rows])
 
 
+def forgets_by_words(connection: Connection) -> bool:
+    """Whether `forget_words` has to be told what was kept."""
+    return connection.dialect.name != "postgresql"
+
+
 def forget_all_words(connection: Connection) -> None:
     """Forgets everything at once."""
     if connection.dialect.name == "postgresql":
