@@ -138,6 +138,10 @@ class TooCostly(Unreadable):
     """The process that parses the answer came to no end: for want of memory or time, or it was ended."""
 
 
+#: Details that came, and that cannot be read.
+UNREADABLE = (TooLarge, TooDeep, TooCostly)
+
+
 class Answered(UpstreamError):
     """The upstream answered with a status other than 2xx.
 

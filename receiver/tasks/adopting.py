@@ -37,7 +37,7 @@ async def _introduce(context: Context, claim: jobs.Claim, run: runs.Run, upstrea
     try:
         async with context.upstream.details(upstream_id) as fetched:
             return await _introduce_shown(context, claim, run, fetched)
-    except settling.UNREADABLE as failure:
+    except errors.UNREADABLE as failure:
         if not settling.is_final(failure, claim):
             raise
         return await _introduce_from_status(context, claim, run, upstream_id, failure)

@@ -83,14 +83,24 @@ async def _unlinked(
 
 
 async def _details(context: Context, upstream_id: str) -> payloads.Details | None:
-    """The details of a candidate without what it did, which may be large; None where it has gone meanwhile."""
+    """The details of a candidate without what it did; None where it has gone meanwhile.
+
+    One that can never be read cannot be compared either, so nothing is linked: it is no match.
+    """
     try:
-        async with context.upstream.details(upstream_id) as fetched:
-            return replace(fetched.details, output=None, steps=(), usage=())
+        return await asked_for(context, upstream_id)
+    except errors.UNREADABLE:
+        return None
     except errors.Answered as failure:
         if failure.status != 404:
             raise
         return None
+
+
+async def asked_for(context: Context, upstream_id: str) -> payloads.Details:
+    """What was asked of a run, without what it did, which may be large and would be held on."""
+    async with context.upstream.details(upstream_id) as fetched:
+        return replace(fetched.details, output=None, steps=(), usage=())
 
 
 def resembles(run: runs.Run, listed: payloads.Listed, clock_skew: float) -> bool:

@@ -57,7 +57,7 @@ async def _fetch(context: Context, claim: jobs.Claim, run: runs.Run, upstream_id
     try:
         async with context.upstream.details(upstream_id) as fetched:
             await _take(context, claim, run, fetched, began)
-    except UNREADABLE as failure:
+    except errors.UNREADABLE as failure:
         if not is_final(failure, claim):
             raise
         await _settle_from_status(context, claim, run, upstream_id, failure, began)

@@ -229,8 +229,7 @@ async def _orphan(context: Context, alike: Sequence[runs.Run], upstream_id: str)
 
 
 async def _parent(context: Context, alike: Sequence[runs.Run], upstream_id: str) -> runs.Run | None:
-    async with context.upstream.details(upstream_id) as fetched:
-        details, skew = fetched.details, context.timing.clock_skew
+    details, skew = await looking.asked_for(context, upstream_id), context.timing.clock_skew
     likely = [each for each in alike if looking.matches(each, details, skew)]
     if not any(each.instructions for each in likely):
         return likely[0] if likely and details.status is states.QUEUED else None
@@ -293,8 +292,7 @@ async def _ask_unknown(context: Context, this: _Pass) -> None:
 
 async def _meet_again(context: Context, this: _Pass, upstream_id: str) -> None:
     """As though the list showed it, which shows it far behind."""
-    async with context.upstream.details(upstream_id) as fetched:
-        details = fetched.details
+    details = await looking.asked_for(context, upstream_id)
     listed = payloads.Listed(
         details.id,
         details.agent_id,

@@ -18,6 +18,7 @@ import urllib.parse
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import anyio
+import anyio.lowlevel
 import httpx2 as httpx
 
 from receiver import errors, headers, hints
@@ -267,8 +268,12 @@ def _checked(base_url: str) -> str:
 async def _read(response: httpx.Response, limits: _Limits) -> tuple[bytes, bool]:
     """As much of the decoded body as the limits let, and whether that is all of it."""
     chunks, size, limit = list[bytes](), 0, limits.most
+    if response.headers.get("content-encoding", "").count(","):
+        # One layer of it may unpack to gigabytes of which the next one makes nothing: no limit would end that.
+        raise httpx.DecodingError("the answer is compressed more than once")
     async with contextlib.aclosing(response.aiter_bytes()) as arriving:
         async for chunk in arriving:
+            await anyio.lowlevel.checkpoint()  # a few bytes may unpack to all of the limit
             chunks.append(chunk)
             size += len(chunk)
             if size > limit and limit < limits.in_all and limits.grow():

@@ -10,7 +10,7 @@ import httpx2 as httpx
 import pytest
 
 from receiver import errors, tasks
-from receiver.tasks import settling
+from receiver.tasks import looking, settling
 from receiver.upstream import large
 from storage import documents, ids, runs, states, transitions
 from storage.database import Database
@@ -102,3 +102,18 @@ async def test_an_adopted_run_is_settled_from_its_status(database: Database, det
     document = await database.read(documents.find, run.id, None)
     assert document is not None
     assert (document.parse_error or "").startswith(why)
+
+
+@pytest.mark.parametrize("details", [LARGE, DEEP])
+async def test_a_listed_run_that_cannot_be_compared_is_not_taken_for_that_of_a_lost_create(
+    database: Database, details: bytes
+) -> None:
+    run = await life.accepted(database)
+    line = {"id": RUN, "agentId": run.agent_id, "status": "queued", "prompt": run.prompt}
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        page = json.dumps({"runs": [line], "hasMore": False}).encode()
+        return httpx.Response(200, content=details if request.url.path.endswith("/details") else page)
+
+    async with upstreams.answering(database, answer, 4096 if details is LARGE else 1 << 20) as context:
+        assert await looking.look(context, run) is None

@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 import httpx2 as httpx
 import pytest
 
@@ -218,6 +219,33 @@ async def test_the_limit_counts_what_was_unpacked() -> None:
     )
     with pytest.raises(errors.TooLarge):
         await details(Upstream(bomb).client(body_limit=1_000_000))
+
+
+async def test_what_is_packed_more_than_once_is_not_unpacked() -> None:
+    stream = Stream([gzip.compress(gzip.compress(DETAILS))])
+    upstream = Upstream(httpx.Response(200, stream=stream, headers={"content-encoding": "gzip, gzip"}))
+    with pytest.raises(errors.Unreadable, match="more than once"):
+        await details(upstream.client())
+
+
+async def test_others_go_on_while_an_answer_is_unpacked() -> None:
+    packed = [gzip.compress(b" " * 10_000_000)]
+    upstream = Upstream(httpx.Response(200, stream=Stream(packed), headers={"content-encoding": "gzip"}))
+    turns = list[bool]()
+
+    async def others() -> None:
+        for _ in range(4):
+            await anyio.lowlevel.checkpoint()
+            turns.append(True)
+
+    async def asked() -> None:
+        with pytest.raises(errors.TooLarge):
+            await details(upstream.client(body_limit=5_000_000))
+        assert len(turns) == 4  # of five pieces
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(others)
+        group.start_soon(asked)
 
 
 async def test_an_answer_at_the_limit_is_taken() -> None:
