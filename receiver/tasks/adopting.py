@@ -81,7 +81,8 @@ async def _is_listed(context: Context, run: runs.Run, upstream_id: str) -> bool:
     """Whether the list knows the run, at whatever depth: what stands behind it can be asked for then.
 
     Where that is not turned away, a list that takes no notice of a cursor it does not know shows what is newest.
-    One that shows nothing has the run at its end, or does not know it: then it counts how we came to know it.
+    One that shows nothing has the run at its end, or does not know it: a page of the newest shows a short list
+    whole, and of a longer one it counts how we came to know the run.
     """
     try:
         behind = (await context.upstream.list(limit=1, cursor=upstream_id)).runs
@@ -90,7 +91,9 @@ async def _is_listed(context: Context, run: runs.Run, upstream_id: str) -> bool:
             raise
         return False
     if not behind:
-        return run.submitted_by in (states.Submitter.SWEEP, states.Submitter.BACKFILL)
+        page = await context.upstream.list()
+        came_by_list = run.submitted_by in (states.Submitter.SWEEP, states.Submitter.BACKFILL)
+        return (page.has_more and came_by_list) or any(each.id == upstream_id for each in page.runs)
     newest = (await context.upstream.list(limit=1)).runs
     return [each.id for each in newest] != [each.id for each in behind]
 

@@ -71,6 +71,24 @@ async def test_it_is_never_refused_while_the_list_shows_it(database: Database) -
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize(("has_it", "end"), [(True, states.ACCEPTED), (False, states.REFUSED)])
+async def test_at_the_end_of_a_short_list_it_is_what_the_list_shows(
+    database: Database, has_it: bool, end: states.Status
+) -> None:
+    run = await adopt(database)
+    lines = [{"id": RUN if has_it else "run_other", "status": "completed"}]
+
+    class Short(Upstream):
+        def answer(self, request: httpx.Request) -> httpx.Response:
+            if request.url.path.endswith("/details"):
+                return super().answer(request)
+            shown = [] if request.url.params.get("cursor") else lines
+            return httpx.Response(200, json={"runs": shown, "hasMore": False})
+
+    assert await tried(database, Short(), run, 0, 10, 700) is end
+
+
+@pytest.mark.anyio
 async def test_to_watch_it_again_has_it_looked_for_again(database: Database) -> None:
     run, upstream = await adopt(database), Upstream()
     await tried(database, upstream, run, 0, 10, 700)
