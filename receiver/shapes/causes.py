@@ -13,7 +13,7 @@ from storage import causes, states
 class Cause(Answer):
     """Failing or dead jobs that one cause stands in the way of; ids and numbers in it are `…`."""
 
-    kind: states.Kind
+    kind: states.Kind | str
     state: causes.State
     cause: str
     count: int
