@@ -114,33 +114,37 @@ class Waiting:
         return True
 
     def take(self) -> list[Member]:
-        """The next group, within the limits but never empty. What is no document goes first."""
+        """Return the next group, within the limits but never empty: others, and at least one document that waits.
+
+        Where a heavy document waits, or there are other writers, it is a group of its own in every second turn.
+        """
         first = self._documents.first()
-        is_heavy = first is not None and first.weight > self._heavy
-        if is_heavy and (self._is_turn_of_heavy or not self._others):
+        is_alone = first is not None and (not self._is_sole_writer or first.weight > self._heavy)
+        if is_alone and (self._is_turn_of_heavy or not self._others):
             self._is_turn_of_heavy = False
             return [self._documents.pop()]
         self._is_turn_of_heavy = True
-        group = self._of_others()
+        group = [] if first is None or is_alone else [self._documents.pop()]
+        group += self._of_others(self._group - len(group), self._group_bytes - _weight(group))
         while self._is_sole_writer and (more := self._light(group)):
             group.append(more)
         return group
 
-    def _of_others(self) -> list[Member]:
+    def _of_others(self, most: int, most_bytes: int) -> list[Member]:
         first = self._others.first()
         if first is None:
             return []
         if self._is_sole_writer:
-            return self._others.take(self._group, self._group_bytes, lambda _: True)
-        most = self._group if first.joins else 1
-        return self._others.take(most, self._group_bytes, lambda each: each.function is first.function)
+            return self._others.take(most, most_bytes, lambda _: True)
+        most = most if first.joins else 1
+        return self._others.take(most, most_bytes, lambda each: each.function is first.function)
 
     def _light(self, group: list[Member]) -> Member | None:
         """One more document for a group that has room for it."""
         first = self._documents.first()
         if first is None or first.weight > self._heavy or len(group) >= self._group:
             return None
-        if group and sum(each.weight for each in group) + first.weight > self._group_bytes:
+        if group and _weight(group) + first.weight > self._group_bytes:
             return None
         return self._documents.pop()
 
@@ -156,3 +160,7 @@ class Waiting:
     def pop_all(self) -> list[Member]:
         """Takes all of them out."""
         return [*self._documents.pop_all(), *self._others.pop_all()]
+
+
+def _weight(group: list[Member]) -> int:
+    return sum(each.weight for each in group)

@@ -315,7 +315,7 @@ def _apart(marks: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 
 def texts(connection: Connection, run_seq: int, step: int | None = None) -> Iterator[passages.Said]:
-    """All that is said in a run, in a fixed order: its own texts and those of its steps, or of those from `step` on."""
+    """All that is said in a run, in a fixed order: its own texts and its steps', or those of the steps from `step`."""
     if step is None:
         row = connection.execute(_TEXTS, {"seq": run_seq}).one()
         yield from ((part, None, text) for part, text in zip(_OWN, row, strict=True) if text)

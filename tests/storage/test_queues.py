@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -24,10 +25,10 @@ class Argument:
 class Line:
     """Members by their names in front of a writer that is the only one, or not."""
 
-    def __init__(self, *, is_sole_writer: bool = True) -> None:
+    def __init__(self, *, is_sole_writer: bool = True, group: int = 64) -> None:
         self._loop = asyncio.new_event_loop()
         documents, others = queues.Queue(4, 64 * MB), queues.Queue(4, 64 * MB)
-        self.waiting = queues.Waiting(documents, others, 64, 8 * MB, is_sole_writer=is_sole_writer)
+        self.waiting = queues.Waiting(documents, others, group, 8 * MB, is_sole_writer=is_sole_writer)
 
     def add(self, name: str, weight: int = 0, *, is_document: bool = False) -> bool:
         argument = Argument(weight, is_document)
@@ -67,8 +68,16 @@ def test_small_documents_share_the_transaction_of_others_where_nobody_else_write
     line = Line()
     line.add("document", MB // 2, is_document=True)
     line.add("callback")
-    assert line.take() == ["callback", "document"]
+    assert sorted(line.take()) == ["callback", "document"]
     line.close()
+
+
+def test_a_document_has_a_place_in_each_group_however_many_others_wait() -> None:
+    with contextlib.closing(Line(group=2)) as line:
+        for name in ("one", "two", "three"):
+            line.add(name)
+        line.add("document", MB // 2, is_document=True)
+        assert [line.take(), line.take()] == [["document", "one"], ["two", "three"]]
 
 
 def test_a_light_document_behind_a_heavy_one_keeps_its_place(line: Line) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace, replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
