@@ -144,9 +144,8 @@ def waiting(
         first = _indexed(connection, row.run_seq)
         told = _behind(connection, row.run_seq, first)
         taken = tuple(islice(told, part))
-        found.append(
-            passages.Waiting(row.run_seq, row.version, row.wished_at, taken, first, next(told, None) is None)
-        )
+        is_last = next(told, None) is None
+        found.append(passages.Waiting(row.run_seq, row.version, row.wished_at, taken, first, is_last))
         size += len(found[-1].passages)
         if size >= limit:
             break
@@ -169,10 +168,7 @@ def unindexed(connection: Connection, run_ids: Sequence[str]) -> list[str]:
 
 
 def index(connection: Connection, batch: Sequence[passages.Waiting]) -> int:
-    """Indexes runs whose texts have not changed since they were read; how many that were.
-
-    None where somebody else indexes at this moment.
-    """
+    """Indexes runs whose texts have not changed since they were read; how many: none where another one indexes."""
     if not dialect.is_alone(connection, INDEXING):
         return 0
     done = [each for each in sorted(batch, key=lambda each: each.run_seq) if _takes(connection, each)]
@@ -315,7 +311,7 @@ def _apart(marks: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
 
 
 def texts(connection: Connection, run_seq: int, step: int | None = None) -> Iterator[passages.Said]:
-    """All that is said in a run, in a fixed order: its own texts and its steps', or those of the steps from `step`."""
+    """All that is said in a run, in a fixed order; of its steps, those from `step` on."""
     if step is None:
         row = connection.execute(_TEXTS, {"seq": run_seq}).one()
         yield from ((part, None, text) for part, text in zip(_OWN, row, strict=True) if text)
