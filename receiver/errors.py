@@ -15,6 +15,7 @@ ReceiverError
 │   │   ├── BadPaging        ... because no page of a list follows on it, though one should
 │   │   └── TooCostly        ... because parsing it takes more than there is for it
 │   └── Answered             a status other than 2xx
+├── ParserNotStarted         the process that parses large answers does not start: a fault of the installation
 ├── NotDelivered             the backend did not take a notification
 ├── Interrupted              a stream of events that ends here before it ends upstream
 ├── BadExport                a file that is no export of ours, or not a whole one
@@ -140,6 +141,17 @@ class TooCostly(Unreadable):
 
 #: Details that came, and that cannot be read.
 UNREADABLE = (TooLarge, TooDeep, TooCostly)
+
+
+class ParserNotStarted(ReceiverError):
+    """`program` could not be run as a Python that finds this package. It says nothing of the answer."""
+
+    def __init__(self, program: str) -> None:
+        super().__init__(
+            f"the process that parses large answers does not start: {program} must be a Python that can import "
+            "`receiver`, and must be allowed to begin one"
+        )
+        self.program = program
 
 
 class Answered(UpstreamError):

@@ -78,6 +78,8 @@ TABLE: Mapping[type[Exception], Kind] = {
     errors.TooLarge: _UPSTREAM,
     errors.TooDeep: _UPSTREAM,
     errors.BadPaging: _UPSTREAM,
+    errors.TooCostly: _UPSTREAM,
+    errors.ParserNotStarted: INTERNAL,
     errors.Answered: _UPSTREAM,
     errors.NotDelivered: INTERNAL,
     errors.Interrupted: INTERNAL,

@@ -25,15 +25,16 @@ TINY = 64 << 10
 SMALL = 1 << 20
 #: How many large answers are held at once.
 PLACES = 1
-_PROGRAM = [sys.executable, "-I", "-c", "from receiver.upstream import parsing; parsing.main()"]
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from receiver.upstream import parsing; parsing.main()"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bounds:
-    """What the process may take: bytes of `memory`, and `seconds` from its start to its end."""
+    """The Python that runs the process; the bytes of memory that it may take, and its seconds from start to end."""
 
     memory: int = 2 << 30
     seconds: float = 120.0
+    program: str = sys.executable
 
 
 BOUNDS = Bounds()
@@ -88,7 +89,7 @@ class Place:
 async def details(body: bytes, now: datetime.datetime, bounds: Bounds = BOUNDS) -> payloads.Details:
     """What an answer says, read where its size lets nobody else wait for it.
 
-    Raises Unreadable and TooDeep as `payloads.details` does, and TooCostly.
+    Raises Unreadable and TooDeep as `payloads.details` does, TooCostly, and ParserNotStarted.
     """
     if len(body) <= TINY:
         return payloads.details(body, now)
@@ -97,7 +98,7 @@ async def details(body: bytes, now: datetime.datetime, bounds: Bounds = BOUNDS) 
     process = await anyio.to_thread.run_sync(_started, bounds, now)
     try:
         with anyio.fail_after(bounds.seconds):
-            return await anyio.to_thread.run_sync(_parsed, process, body, abandon_on_cancel=True)
+            return await anyio.to_thread.run_sync(_parsed, process, body, bounds, abandon_on_cancel=True)
     except TimeoutError:
         raise _too_costly(body) from None
     finally:
@@ -106,10 +107,10 @@ async def details(body: bytes, now: datetime.datetime, bounds: Bounds = BOUNDS) 
 
 
 def _started(bounds: Bounds, now: datetime.datetime) -> subprocess.Popen[bytes]:
-    # Isolated: neither the environment nor the working folder has a say in what it imports. A session of its own,
-    # or an interrupt at the terminal would end it before the server.
+    # It imports from where this process did; the environment has no say in it. A session of its own, or an
+    # interrupt at the terminal would end it before the server.
     return subprocess.Popen(
-        [*_PROGRAM, str(bounds.memory), now.isoformat()],
+        [bounds.program, "-I", "-c", _PROGRAM.format(path=sys.path), str(bounds.memory), now.isoformat()],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -118,10 +119,12 @@ def _started(bounds: Bounds, now: datetime.datetime) -> subprocess.Popen[bytes]:
     )
 
 
-def _parsed(process: subprocess.Popen[bytes], body: bytes) -> payloads.Details:
+def _parsed(process: subprocess.Popen[bytes], body: bytes, bounds: Bounds) -> payloads.Details:
     """Gives the process an answer, and reads what it makes of it piece by piece."""
     assert process.stdin is not None
     assert process.stdout is not None
+    if process.stdout.read(len(parsing.READY)) != parsing.READY:
+        raise errors.ParserNotStarted(bounds.program)
     try:
         process.stdin.write(body)
         process.stdin.close()

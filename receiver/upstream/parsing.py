@@ -30,6 +30,9 @@ NICENESS = 5
 ROWS = 500
 CHARACTERS = 1 << 20
 
+#: What it writes once it has started, before it reads.
+READY = b"ready\n"
+
 Row = TypeVar("Row", trail.Step, trail.UsageEntry)
 
 
@@ -89,7 +92,9 @@ def _confine(memory: int) -> None:
 
 
 def main() -> None:
-    """Reads, parses, answers."""
+    """Say that it has started, read, parse, answer."""
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
     _confine(int(sys.argv[1]))
     body = sys.stdin.buffer.read()
     for piece in pieces(body, datetime.datetime.fromisoformat(sys.argv[2])):

@@ -55,6 +55,11 @@ async def test_an_answer_that_takes_too_much_is_too_costly_and_keeps_its_bytes(b
     assert failure.value.body == body
 
 
+async def test_an_installation_that_cannot_start_the_parser_says_so_and_nothing_of_the_answer() -> None:
+    with pytest.raises(errors.ParserNotStarted, match="/bin/true must be a Python"):
+        await large.details(answer(4 * large.SMALL), NOW, large.Bounds(program="/bin/true"))
+
+
 async def test_whoever_is_cancelled_leaves_no_process_behind() -> None:
     with anyio.move_on_after(0) as scope:
         await large.details(answer(4 * large.SMALL), NOW)
