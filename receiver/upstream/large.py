@@ -30,7 +30,7 @@ _PROGRAM = "import sys; sys.path[:] = {path!r}; from receiver.upstream import pa
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Bounds:
-    """The Python that runs the process; the bytes of memory that it may take, and its seconds from start to end."""
+    """The Python that runs the process; the bytes of memory, and the seconds from start to end, that it has."""
 
     memory: int = 2 << 30
     seconds: float = 120.0
