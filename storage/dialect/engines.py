@@ -106,7 +106,7 @@ def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: flo
         connect_args=_arguments(parsed),
     )
 
-    @event.listens_for(made, "connect")
+    @event.listens_for(made, "connect", insert=True)  # before SQLAlchemy's own first questions
     def connect(connection: Any, _record: object) -> None:
         connection.read_only = readonly
         loading.be_lenient(connection)
