@@ -241,9 +241,11 @@ async def _import(path: Path, partial: bool, as_json: bool) -> None:
             counts = await _take(store, file, size, report)
     _tell(counts, as_json)
     _tell_lines("something was left out that cannot be", report.left_out)
+    if counts.is_nothing:
+        raise sentences.Complaint(f"{path}: no line holds a run that can be taken; {report.refused[0]}")
     _tell_lines("a run was refused", report.refused)
     if report.refused:
-        raise sentences.Complaint(f"{len(report.refused):,} runs were refused; the others are here now")
+        raise sentences.Complaint(f"runs that were refused: {len(report.refused):,}; the others are here now")
 
 
 async def _take(

@@ -42,6 +42,11 @@ class Imported:
     clashing: int = 0
     refused: int = 0
 
+    @property
+    def is_nothing(self) -> bool:
+        """Whether there were runs, and all of them were refused."""
+        return self == Imported(refused=self.refused) and self.refused > 0
+
     def __add__(self, other: Imported) -> Imported:
         return Imported(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
 
