@@ -86,7 +86,9 @@ def secret_columns(table: Table) -> list[str]:
     """The columns in which a secret can stand: hidden ones, and those of closed tables."""
     closed = frozenset(each.name for each in table.columns if not each.primary_key)
     hidden = readable.HIDDEN.get(table.name, closed)
-    return [each.name for each in table.columns if each.name in hidden and not isinstance(each.type, Instant)]
+    return [
+        each.name for each in table.columns if each.name in hidden and not isinstance(each.type, Instant | Integer)
+    ]
 
 
 def _secret(column: Column[Any]) -> Any:

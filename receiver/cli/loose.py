@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import ipaddress
 import json
 from typing import TYPE_CHECKING
@@ -18,6 +17,8 @@ PAUSE = 0.01
 
 async def prune(before: str, address: str | None, dry_run: bool, yes: bool, vacuum: bool, as_json: bool) -> None:
     """Remove them, and say what was removed. Raises Complaint, BadFilter."""
+    import asyncio
+
     from receiver import clock
     from receiver.cli import opening
     from storage import space, spans, transitions
@@ -51,6 +52,7 @@ def _plain(address: str | None) -> str | None:
 
 async def _remove(store: database.Database, chosen: transitions.Chosen) -> transitions.Cleared:
     """Batch by batch. After each one others have as long at the database as it took."""
+    import asyncio
     import time
 
     from receiver import clock
