@@ -45,7 +45,7 @@ async def clear(store: database.Database, clock: Callable[[], datetime], *, days
     async def aged() -> bool:
         return (await store.write(transitions.clear, chosen, clock(), "worker")).goes_on
 
-    await _batches(aged)
+    await batches(aged)
     excess = await store.read(transitions.rejected_size) - most
 
     async def oldest() -> bool:
@@ -54,10 +54,10 @@ async def clear(store: database.Database, clock: Callable[[], datetime], *, days
         return excess > 0
 
     if excess > 0:
-        await _batches(oldest)
+        await batches(oldest)
 
 
-async def _batches(batch: Callable[[], Awaitable[bool]]) -> None:
+async def batches(batch: Callable[[], Awaitable[bool]]) -> None:
     """Do it until there is no more. After each one others have as long at the database as it took."""
     while True:
         began = time.monotonic()

@@ -11,9 +11,6 @@ from receiver.cli import confirming, sentences
 if TYPE_CHECKING:
     from storage import database, space, transitions
 
-#: The least seconds between two batches, in which a server gets at the database.
-PAUSE = 0.01
-
 
 async def prune(before: str, address: str | None, dry_run: bool, yes: bool, vacuum: bool, as_json: bool) -> None:
     """Remove them, and say what was removed. Raises Complaint, BadFilter."""
@@ -51,21 +48,20 @@ def _plain(address: str | None) -> str | None:
 
 
 async def _remove(store: database.Database, chosen: transitions.Chosen) -> transitions.Cleared:
-    """Batch by batch. After each one others have as long at the database as it took."""
-    import asyncio
-    import time
-
-    from receiver import clock
+    """Remove them batch by batch, as the server does."""
+    from receiver import clearing, clock
     from storage import transitions
 
     rejected = unlinked = 0
-    while True:
-        began = time.monotonic()
+
+    async def remove() -> bool:
+        nonlocal rejected, unlinked
         batch = await store.write(transitions.clear, chosen, clock.now(), "operator")
         rejected, unlinked = rejected + batch.rejected, unlinked + batch.unlinked
-        if not batch.goes_on:
-            return transitions.Cleared(rejected, unlinked, goes_on=False)
-        await asyncio.sleep(max(PAUSE, time.monotonic() - began))
+        return batch.goes_on
+
+    await clearing.batches(remove)
+    return transitions.Cleared(rejected, unlinked, goes_on=False)
 
 
 def _found(found: transitions.Loose) -> str:
