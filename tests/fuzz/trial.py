@@ -475,9 +475,10 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _odd_database(cluster: postgres.Cluster) -> str:
-    """The address of a fresh database whose sessions begin in a time zone that is not ours."""
+    """Return the address of a fresh database whose sessions begin with a time zone and date style that are not ours."""
     url = cluster.fresh()
     name = url.partition("?")[0].rpartition("/")[2]
     with cluster.admin() as connection:
         connection.execute(f"ALTER DATABASE {name} SET timezone TO 'America/St_Johns'".encode())
+        connection.execute(f"ALTER DATABASE {name} SET datestyle TO 'German, DMY'".encode())
     return url
