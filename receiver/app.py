@@ -41,7 +41,7 @@ from receiver import (
     worker,
 )
 from receiver.upstream import client, wire
-from storage import database, dialect, inspection, jobs, migrations, news, sql, transitions
+from storage import database, dialect, inspection, jobs, migrations, news, sql, transitions, writer
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 Life = Callable[[], AbstractAsyncContextManager[None]]
@@ -58,7 +58,7 @@ class Seams:
     clock: Callable[[], datetime] = field(default_factory=clock.Shared)
     transport: wire.Transport | None = None
     backend: wire.Transport | None = None
-    observe: Callable[[database.Group], None] | None = None
+    observe: Callable[[writer.Group], None] | None = None
     queue: database.Limits | None = None
     bounds: admission.Bounds = field(default_factory=admission.Bounds)
 
@@ -196,7 +196,7 @@ def _admission(given: settings.Settings, seams: Seams) -> admission.Admission:
 
 
 def _database(given: settings.Settings, seams: Seams, told: telemetry.Telemetry) -> database.Database:
-    def observe(group: database.Group) -> None:
+    def observe(group: writer.Group) -> None:
         told.committed(group)
         if seams.observe is not None:
             seams.observe(group)

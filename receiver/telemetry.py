@@ -38,6 +38,7 @@ from storage import (
     search,
     states,
     webhooks,
+    writer,
 )
 
 SETTLE_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
@@ -187,7 +188,7 @@ class Telemetry:
         self._pauses.inc()
         self.log.warning("upstream_paused", reason=reason, until=until.isoformat())
 
-    def committed(self, group: database.Group) -> None:
+    def committed(self, group: writer.Group) -> None:
         """A group passed the door."""
         if group.phase == "after":
             self._group.observe(len(group.names))

@@ -1,7 +1,8 @@
 """What waits in front of the database: documents in one queue, everything else in another.
 
-Each has its own bounds, so however many documents wait, a callback is not turned away for them. A heavy document
-is written alone, in turn with the others, so that nobody waits for two of them.
+Each has its own bounds, so however many documents wait, a callback is not turned away for them. A sole writer
+takes both in turn, and writes a heavy document alone, so that nobody waits for two of them. Where other processes
+write as well, each queue has a writer of its own.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclass(eq=False, slots=True)
@@ -86,27 +87,80 @@ class Queue:
         return [self.pop() for _ in range(len(self._members))]
 
 
-class Waiting:
-    """Both queues, and whose turn it is. `group` and `group_bytes` bound what is written together.
+class Waiting(Protocol):
+    """What one writer takes its commit batches from."""
 
-    Calls that lock rows wait for those of other processes, and each does so in an order of its own: where there
-    are other writers a list function's calls go together, and any other one alone.
+    def __len__(self) -> int: ...
+    def append(self, member: Member) -> bool:
+        """Add a member; return False where its queue is full."""
+
+    def take(self) -> list[Member]:
+        """Remove and return the next commit batch: within the limits, and never empty."""
+
+    def marked(self) -> tuple[int, ...]:
+        """Return how many members wait now, for `pop_marked`."""
+
+    def pop_marked(self, marked: tuple[int, ...]) -> list[Member]:
+        """Remove and return the members that waited then, where none was taken since."""
+
+    def pop_all(self) -> list[Member]:
+        """Remove and return all members."""
+
+
+class Single:
+    """One queue of calls that lock rows, in a database where other processes write too.
+
+    Each call locks its rows in an order of its own, so only the calls of one list function share a transaction.
     """
 
-    def __init__(
-        self, documents: Queue, others: Queue, group: int, group_bytes: int, *, is_sole_writer: bool
-    ) -> None:
+    def __init__(self, queue: Queue, batch: int, batch_bytes: int) -> None:
+        self._queue, self._batch, self._batch_bytes = queue, batch, batch_bytes
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def append(self, member: Member) -> bool:
+        """Add a member; return False where the queue is full."""
+        if self._queue.is_full:
+            return False
+        self._queue.append(member)
+        return True
+
+    def take(self) -> list[Member]:
+        """Remove and return the oldest member, with the others of its list function."""
+        first = self._queue.first()
+        if first is None:
+            return []
+        most = self._batch if first.joins else 1
+        return self._queue.take(most, self._batch_bytes, lambda each: each.function is first.function)
+
+    def marked(self) -> tuple[int, ...]:
+        """Return how many members wait now, for `pop_marked`."""
+        return (len(self._queue),)
+
+    def pop_marked(self, marked: tuple[int, ...]) -> list[Member]:
+        """Remove and return the members that waited then, where none was taken since."""
+        return [self._queue.pop() for _ in range(marked[0])]
+
+    def pop_all(self) -> list[Member]:
+        """Remove and return all members."""
+        return self._queue.pop_all()
+
+
+class InTurn:
+    """Both queues of a sole writer, and which of them is next. `batch` and `batch_bytes` bound a transaction."""
+
+    def __init__(self, documents: Queue, others: Queue, batch: int, batch_bytes: int) -> None:
         self._documents, self._others = documents, others
-        self._group, self._group_bytes = group, group_bytes
-        self._is_sole_writer = is_sole_writer
-        self._heavy = group_bytes // 8 if is_sole_writer else 0
+        self._batch, self._batch_bytes = batch, batch_bytes
+        self._heavy = batch_bytes // 8
         self._is_turn_of_heavy = False
 
     def __len__(self) -> int:
         return len(self._documents) + len(self._others)
 
     def append(self, member: Member) -> bool:
-        """Has it wait; False where its queue is full."""
+        """Add a member; return False where its queue is full."""
         queue = self._documents if member.is_document else self._others
         if queue.is_full:
             return False
@@ -114,51 +168,44 @@ class Waiting:
         return True
 
     def take(self) -> list[Member]:
-        """Return the next group, within the limits but never empty: others, and at least one document that waits.
+        """Return the next commit batch: others, and at least one document that waits.
 
-        Where a heavy document waits, or there are other writers, it is a group of its own in every second turn.
+        A heavy document is a batch of its own, in every second turn.
         """
         first = self._documents.first()
-        is_alone = first is not None and (not self._is_sole_writer or first.weight > self._heavy)
-        if is_alone and (self._is_turn_of_heavy or not self._others):
+        is_heavy = first is not None and first.weight > self._heavy
+        if is_heavy and (self._is_turn_of_heavy or not self._others):
             self._is_turn_of_heavy = False
             return [self._documents.pop()]
         self._is_turn_of_heavy = True
-        group = [] if first is None or is_alone else [self._documents.pop()]
-        group += self._of_others(self._group - len(group), self._group_bytes - _weight(group))
-        while self._is_sole_writer and (more := self._light(group)):
-            group.append(more)
-        return group
+        members = [] if first is None or is_heavy else [self._documents.pop()]
+        members += self._others.take(
+            self._batch - len(members), self._batch_bytes - _weight(members), lambda _: True
+        )
+        while more := self._light(members):
+            members.append(more)
+        return members
 
-    def _of_others(self, most: int, most_bytes: int) -> list[Member]:
-        first = self._others.first()
-        if first is None:
-            return []
-        if self._is_sole_writer:
-            return self._others.take(most, most_bytes, lambda _: True)
-        most = most if first.joins else 1
-        return self._others.take(most, most_bytes, lambda each: each.function is first.function)
-
-    def _light(self, group: list[Member]) -> Member | None:
-        """One more document for a group that has room for it."""
+    def _light(self, members: list[Member]) -> Member | None:
+        """Return one more document for a batch that has room for it."""
         first = self._documents.first()
-        if first is None or first.weight > self._heavy or len(group) >= self._group:
+        if first is None or first.weight > self._heavy or len(members) >= self._batch:
             return None
-        if group and _weight(group) + first.weight > self._group_bytes:
+        if members and _weight(members) + first.weight > self._batch_bytes:
             return None
         return self._documents.pop()
 
-    def marked(self) -> tuple[int, int]:
-        """How many wait now, for `pop_marked`."""
+    def marked(self) -> tuple[int, ...]:
+        """Return how many members wait now, for `pop_marked`."""
         return len(self._documents), len(self._others)
 
-    def pop_marked(self, marked: tuple[int, int]) -> list[Member]:
-        """Takes out those that waited then, of whom none was taken since."""
+    def pop_marked(self, marked: tuple[int, ...]) -> list[Member]:
+        """Remove and return the members that waited then, where none was taken since."""
         queues = zip((self._documents, self._others), marked, strict=True)
         return [queue.pop() for queue, count in queues for _ in range(count)]
 
     def pop_all(self) -> list[Member]:
-        """Takes all of them out."""
+        """Remove and return all members."""
         return [*self._documents.pop_all(), *self._others.pop_all()]
 
 

@@ -23,7 +23,7 @@ from sqlalchemy import event
 from receiver import admission, app, backoff, clock, settings, telemetry
 from receiver.cli import connections, listening
 from receiver.upstream import wire
-from storage import database
+from storage import writer
 from tests.patience import PATIENT
 
 
@@ -34,7 +34,7 @@ class Points:
         self._file = Path(path).open("a", buffering=1) if path else None  # noqa: SIM115 - open until the process ends
         self._kill = kill
 
-    def commit(self, group: database.Group) -> None:
+    def commit(self, group: writer.Group) -> None:
         for name, result in zip(group.names, group.results, strict=True):
             kinds = {claim.kind.value for claim in result} if name == "claim" else ()
             for label in [f"{name}[{kind}]" for kind in kinds] or [name]:

@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from receiver import telemetry
 from storage import changes, ledger, states
-from storage.database import Database, Group
+from storage.database import Database
+from storage.writer import Group
 from tests import life
 from tests.deploy import files
 

@@ -475,7 +475,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def _odd_database(cluster: postgres.Cluster) -> str:
-    """Return the address of a fresh database whose sessions begin with a time zone and date style that are not ours."""
+    """Return the address of a fresh database whose sessions begin with a time zone and date style not ours."""
     url = cluster.fresh()
     name = url.partition("?")[0].rpartition("/")[2]
     with cluster.admin() as connection:

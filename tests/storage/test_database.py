@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import Connection, exc, func, select
 
 from storage import database, errors, keys
-from storage.database import Database, Group, Limits
+from storage.database import Database, Limits
 from storage.tables import API_KEYS
+from storage.writer import Group
 from tests import beside, life
 
 pytestmark = pytest.mark.anyio
@@ -25,6 +26,13 @@ class Note:
 
     id: str
     weight: int = 1
+
+
+@dataclass(frozen=True)
+class Document:
+    """An argument that makes a write one of the documents."""
+
+    is_document: bool = True
 
 
 def keep(connection: Connection, note_id: str) -> str:
@@ -399,6 +407,20 @@ async def test_a_write_whose_connection_was_lost_before_its_commit_is_begun_anew
     async with Database(server_url) as opened:
         assert (await opened.write(lose), await opened.read(kept)) == ("kept a", ["a"])
     assert len(tries) == 2
+
+
+async def test_a_document_that_is_being_written_keeps_no_other_write_waiting(server_url: str) -> None:
+    gate = Gate()
+
+    def hold(connection: Connection, _document: Document) -> None:
+        gate.hold(connection)
+
+    async with Database(server_url) as opened:
+        document = asyncio.ensure_future(opened.write(hold, Document()))
+        assert await opened.write(keep, "a") == "kept a"
+        assert not document.done()
+        gate.open()
+        await document
 
 
 async def test_errors_of_the_database_do_not_show_values(database: Database) -> None:

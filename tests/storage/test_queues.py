@@ -23,12 +23,12 @@ class Argument:
 
 
 class Line:
-    """Members by their names in front of a writer that is the only one, or not."""
+    """Members by their names in front of a sole writer."""
 
-    def __init__(self, *, is_sole_writer: bool = True, group: int = 64) -> None:
+    def __init__(self, *, group: int = 64) -> None:
         self._loop = asyncio.new_event_loop()
         documents, others = queues.Queue(4, 64 * MB), queues.Queue(4, 64 * MB)
-        self.waiting = queues.Waiting(documents, others, group, 8 * MB, is_sole_writer=is_sole_writer)
+        self.waiting = queues.InTurn(documents, others, group, 8 * MB)
 
     def add(self, name: str, weight: int = 0, *, is_document: bool = False) -> bool:
         argument = Argument(weight, is_document)
@@ -42,9 +42,9 @@ class Line:
         self._loop.close()
 
 
-@pytest.fixture(name="line", params=[True, False], ids=["one writer", "several"])
-def made_line(request: pytest.FixtureRequest) -> Iterator[Line]:
-    line = Line(is_sole_writer=request.param)
+@pytest.fixture(name="line")
+def made_line() -> Iterator[Line]:
+    line = Line()
     yield line
     line.close()
 
@@ -64,12 +64,10 @@ def test_a_heavy_document_goes_alone_and_in_turn_with_all_else(line: Line) -> No
     assert len(line.waiting) == 0
 
 
-def test_small_documents_share_the_transaction_of_others_where_nobody_else_writes() -> None:
-    line = Line()
+def test_small_documents_share_the_transaction_of_others(line: Line) -> None:
     line.add("document", MB // 2, is_document=True)
     line.add("callback")
     assert sorted(line.take()) == ["callback", "document"]
-    line.close()
 
 
 def test_a_document_has_a_place_in_each_group_however_many_others_wait() -> None:
