@@ -11,6 +11,7 @@ from storage import bounds
 
 LONGEST_WAIT = 3600.0  # seconds; a longer wish is bounded to it
 _LONGEST_WINDOW = 300.0
+_MOST_AHEAD = bounds.AHEAD.total_seconds()
 _LONGEST_AGO = 1e9
 _MOST_LIMITS = 16
 _LONGEST_NAME = 64
@@ -22,12 +23,12 @@ _SECONDS = re.compile(r"[0-9]{1,32}(?:\.[0-9]{1,9})?")
 def retry_after(headers: Mapping[str, str], now: float) -> float | None:
     """Seconds from 0 to 3600 that `Retry-After` asks for, given as seconds or as an HTTP date (RFC 9110, 10.2.3).
 
-    A date counts from the answer's own `Date`, else from `now` (Unix seconds). None for a date that has passed or
-    is more than a year ahead, for junk, and where the header is missing.
+    A date counts from the answer's own `Date`, else from `now` (Unix seconds). None for a date that has passed,
+    for any wait of more than a year, for junk, and where the header is missing.
     """
     value = headers.get("retry-after", "").strip()
     if _SECONDS.fullmatch(value):
-        return min(float(value), LONGEST_WAIT)
+        return min(float(value), LONGEST_WAIT) if float(value) <= _MOST_AHEAD else None
     until, sent = _unix(value, now), _unix(headers.get("date", ""), now)
     if until is None:
         return None
@@ -45,13 +46,13 @@ def spent_until(limits: Mapping[str, str], now: float) -> float | None:
     """Until when (Unix seconds) no call is left in the upstream's window; None while there are some, or for junk.
 
     `x-ratelimit-reset` is undocumented: a small number is taken for seconds from `now`, a large one for a moment.
-    The wait is bounded to five minutes.
+    The wait is bounded to five minutes; one of more than a year is junk.
     """
     left, reset = limits.get("x-ratelimit-remaining", ""), limits.get("x-ratelimit-reset", "")
     if not (_SECONDS.fullmatch(left) and float(left) < 1 and _SECONDS.fullmatch(reset)):
         return None
     until = float(reset) if float(reset) > _LONGEST_AGO else now + float(reset)
-    return min(until, now + _LONGEST_WINDOW) if until > now else None
+    return min(until, now + _LONGEST_WINDOW) if now < until <= now + _MOST_AHEAD else None
 
 
 def prefers(accept: Sequence[str], one: str, other: str) -> bool:
@@ -80,4 +81,4 @@ def _unix(date: str, now: float) -> float | None:
         told = moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
-    return told if abs(told - now) <= bounds.AHEAD.total_seconds() else None
+    return told if abs(told - now) <= _MOST_AHEAD else None
