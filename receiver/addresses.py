@@ -27,7 +27,7 @@ def client_address(peer: str | None, forwarded: str | None, trusted: Sequence[Ne
     A forwarding header is written by anybody; from the right, each entry is as good as the proxy that added it.
     An entry may have a port, quotes, or the form of RFC 7239. One that is no address (`unknown`) ends the chain.
     """
-    found = _spelled(peer)
+    found = spelled(peer)
     for entry in reversed((forwarded or "").rsplit(",", HOPS)[-HOPS:]):
         if not entry.strip():
             continue
@@ -86,10 +86,14 @@ def origin(text: str | None) -> str:
     return str(address)
 
 
-def _spelled(peer: str | None) -> str | None:
-    """Return a peer's address in its one spelling; what is none stays as it is."""
-    address = _parsed(peer or "")
-    return peer if address is None else str(address)
+def spelled(text: str | None) -> str | None:
+    """Return an address in the one spelling in which it is stored; a text that is no address as it is.
+
+    >>> [spelled(each) for each in ("::ffff:203.0.113.7", "FE80::1%eth0", "somewhere", None)]
+    ['203.0.113.7', 'fe80::1', 'somewhere', None]
+    """
+    address = _parsed(text or "")
+    return text if address is None else str(address)
 
 
 def _hop(entry: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

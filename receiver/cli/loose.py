@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from typing import TYPE_CHECKING
 
@@ -36,15 +35,12 @@ async def prune(before: str, address: str | None, dry_run: bool, yes: bool, vacu
 
 
 def _plain(address: str | None) -> str | None:
-    """The address as deliveries have it. Raises Complaint."""
-    if address is None:
-        return None
-    try:
-        found = ipaddress.ip_address(address.strip())
-    except ValueError:
-        raise sentences.Complaint(f"--address {address!r} is no address", sentences.USAGE) from None
-    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
-    return str(mapped or found)
+    """Return the address as deliveries have it. Raises Complaint."""
+    from receiver import addresses
+
+    if address is not None and not addresses.is_literal(address):
+        raise sentences.Complaint(f"--address {address!r} is no address", sentences.USAGE)
+    return addresses.spelled(address)
 
 
 async def _remove(store: database.Database, chosen: transitions.Chosen) -> transitions.Cleared:

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from receiver import clock
+from receiver import addresses, clock
 from storage import deliveries, ids, jobs, migrations, runs, states, transitions
 from storage.database import Database
 from tests import life
@@ -109,6 +109,19 @@ def test_requests_of_no_run_are_removed_by_age_and_address(bare: Desk) -> None:
         "1 requests that did not verify are deleted, and the content of 0"
     )
     assert bare.type(*asked, "--yes").out == "There is nothing to remove.\n"
+
+
+async def _came_from_a_zone(database: Database) -> None:
+    await database.write(migrations.upgrade)
+    address = addresses.client_address("fe80::1%eth0", None, ())
+    await database.write(transitions.reject, [_forged(address or "")])
+
+
+def test_an_address_is_found_with_the_zone_that_deliveries_are_kept_without(bare: Desk) -> None:
+    bare.folder.mkdir()
+    bare.behind(_came_from_a_zone)
+    asked = ("prune", "--rejected", "--before", "0d", "--address", "fe80::1%eth0", "--yes", "--json")
+    assert bare.type(*asked).object["rejected"] == 1
 
 
 @pytest.mark.parametrize(
