@@ -175,10 +175,10 @@ class Callbacks:
         checks: list[signatures.Check] = []
         body = await read(functools.partial(self._hashed, arrival, checks))
         # Before anything of an unknown sender is parsed.
-        secret, is_late = self._checked(arrival, checks[0]) if checks else await self._verified(arrival)
+        signed = self._checked(arrival, checks[0]) if checks else await self._verified(arrival)
         event = await _parsed(hints.event, body)
-        key = _event_key(event, arrival)
-        if is_late:
+        key = _event_key(event, arrival, signed.delivery_id)
+        if signed.is_late:
             await self._demand_known(key)
         return arrival.delivery(
             states.Road.PLATFORM,
@@ -187,7 +187,7 @@ class Callbacks:
             status=event.status,
             event_id=_short(event.id),
             event_type=event.type,
-            secret_used=secret,
+            secret_used=signed.secret,
             reason=_cut_short(arrival) or (None if event.id else "the envelope has no usable id"),
         )
 
@@ -201,20 +201,18 @@ class Callbacks:
         checks.append(signatures.Check(arrival.claimed, self._public.keyring.live(arrival.at)))
         return checks[0].update
 
-    def _checked(self, arrival: arrivals.Arrival, check: signatures.Check) -> tuple[str, bool]:
+    def _checked(self, arrival: arrivals.Arrival, check: signatures.Check) -> _Signed:
         """As `_verified`, of a body that went by."""
         try:
-            return check.verified(arrival.at.timestamp()).secret, False
-        except errors.OutsideTolerance as late:
-            return late.secret, True
+            return _signed(arrival, check)
         except errors.BadSignature:
             unmatched = self._unmatched(arrival.at)
         is_forged = unmatched.status < 500
         refusal = arrivals.too_large(self._public.body_limit) if is_forged else unmatched
         raise self._charged(arrival, refusal)
 
-    async def _verified(self, arrival: arrivals.Arrival) -> tuple[str, bool]:
-        """The name of the secret that signed, and whether the time that was signed is too far from ours.
+    async def _verified(self, arrival: arrivals.Arrival) -> _Signed:
+        """Return what the signature vouches for.
 
         A secret may be newer than what this process knows, so a mismatch is believed after a look only. From where
         too many did not verify it is neither looked nor believed: whatever it is may come again.
@@ -235,13 +233,10 @@ class Callbacks:
         is_charged = self._public.admission.charge(arrival.remote_addr)
         return refusal if is_charged else _too_many(arrival, refusal.cause)
 
-    def _matched(self, arrival: arrivals.Arrival) -> tuple[str, bool]:
+    def _matched(self, arrival: arrivals.Arrival) -> _Signed:
         check = signatures.Check(arrival.claimed, self._public.keyring.live(arrival.at))
         check.update(arrival.body)
-        try:
-            return check.verified(arrival.at.timestamp()).secret, False
-        except errors.OutsideTolerance as late:
-            return late.secret, True
+        return _signed(arrival, check)
 
     def _unmatched(self, now: datetime) -> arrivals.Refusal:
         """A forgery is turned away for good; what may be genuine is to come again: it would be lost."""
@@ -301,17 +296,36 @@ async def _parsed(read: Callable[[bytes], R], body: bytes) -> R:
     return read(body) if len(body) <= PARSED_AT_ONCE else await asyncio.to_thread(read, body)
 
 
-def _event_key(event: hints.Event, arrival: arrivals.Arrival) -> str:
-    """The envelope's id, whatever the delivery's; only an envelope without one is known by its delivery.
+@dataclass(frozen=True, slots=True)
+class _Signed:
+    """What a signature vouches for: `secret` is the name of the one that signed.
 
-    The end of one that was cut short may hold another id than its beginning: that is known by its delivery too.
+    `is_late` is true where the time that was signed is too far from ours.
+    """
+
+    secret: str
+    delivery_id: str
+    is_late: bool
+
+
+def _signed(arrival: arrivals.Arrival, check: signatures.Check) -> _Signed:
+    """Return what a check that has seen the whole body vouches for. Raises BadSignature."""
+    try:
+        verified = check.verified(arrival.at.timestamp())
+    except errors.OutsideTolerance as late:
+        return _Signed(late.secret, late.delivery_id, is_late=True)
+    return _Signed(verified.secret, verified.delivery_id, is_late=False)
+
+
+def _event_key(event: hints.Event, arrival: arrivals.Arrival, delivery_id: str) -> str:
+    """Return the envelope's id, whatever the delivery's; only an envelope without one is known by its delivery.
+
+    The id is the one that was signed: a proxy may have doubled its header on the way of one try alone. The end of
+    a body that was cut short may hold another id than its beginning: that is known by its delivery too.
     """
     if event.id and not arrival.is_cut:
         return deliveries.event_key(event.id)
-    delivery_id = arrival.claimed.delivery_id
-    if delivery_id is None:
-        return f"body:{arrival.sha256}"
-    return deliveries.nameless_key(delivery_id)
+    return deliveries.nameless_key(delivery_id) if delivery_id else f"body:{arrival.sha256}"
 
 
 def _cut_short(arrival: arrivals.Arrival) -> str | None:

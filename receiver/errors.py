@@ -81,12 +81,16 @@ class BadSignature(ReceiverError):
 
 
 class OutsideTolerance(BadSignature):
-    """The signature holds, but the timestamp is `skew` seconds away from now, or cannot be read (None)."""
+    """The signature holds, but the timestamp is `skew` seconds away from now, or cannot be read (None).
 
-    def __init__(self, skew: int | None, secret: str) -> None:
+    `secret` is the name of the one that signed, `delivery_id` the id that it vouches for.
+    """
+
+    def __init__(self, skew: int | None, secret: str, delivery_id: str) -> None:
         super().__init__("timestamp cannot be read" if skew is None else f"timestamp is {skew} s away from now")
         self.skew = skew
         self.secret = secret
+        self.delivery_id = delivery_id
 
 
 class BadSeal(ReceiverError):

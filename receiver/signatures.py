@@ -154,7 +154,8 @@ class Check:
         secret, head = matched[0]
         at = seconds(head.timestamp)
         if at is None or not abs(now - at) <= tolerance:
-            raise errors.OutsideTolerance(None if at is None else round(abs(now - at)), secret.name)
+            skew = None if at is None else round(abs(now - at))
+            raise errors.OutsideTolerance(skew, secret.name, head.delivery_id)
         return Verified(head.delivery_id, int(at), secret.name)
 
 

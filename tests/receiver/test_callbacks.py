@@ -307,6 +307,25 @@ async def test_an_event_without_an_id_of_its_own_is_known_by_whatever_id_it_came
     assert [*verdicts, other.json()["verdict"]] == ["accepted", "duplicate", "accepted"]
 
 
+async def test_an_event_without_an_id_is_the_same_where_a_proxy_doubles_the_header(tmp_path: Path) -> None:
+    doubled = dict(signed(body=b"[]")) | {signatures.ID_HEADER: "dlv_1, dlv_1"}
+    async with served(tmp_path, GOOD) as client:
+        answers = [
+            await client.post("/webhooks/case", content=b"[]", headers=each)
+            for each in (doubled, signed(body=b"[]"), doubled)
+        ]
+    assert [each.json()["verdict"] for each in answers] == ["accepted", "duplicate", "duplicate"]
+
+
+async def test_events_with_an_empty_id_are_told_apart_by_their_bodies(tmp_path: Path) -> None:
+    async with served(tmp_path, GOOD) as client:
+        answers = [
+            await client.post("/webhooks/case", content=body, headers=signed(body=body, delivery=""))
+            for body in (b"[1]", b"[2]", b"[1]")
+        ]
+    assert [each.json()["verdict"] for each in answers] == ["accepted", "accepted", "duplicate"]
+
+
 async def test_events_that_come_without_any_id_are_told_apart_by_their_bodies(tmp_path: Path) -> None:
     async with served(tmp_path, GOOD) as client:
         verdicts = []
