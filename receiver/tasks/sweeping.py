@@ -282,7 +282,7 @@ async def _ask_unknown(context: Context, this: _Pass) -> None:
         try:
             shown = await context.upstream.status(waiting.upstream_id)
             if shown.status is not states.QUEUED:
-                await _meet_again(context, this, waiting.upstream_id)
+                await _meet_again(context, this, waiting.upstream_id, shown)
         except errors.UpstreamError as failure:
             await failing.pass_over(context, failure)
             await _put_off(context, waiting, is_missing=adopting.is_gone(failure))
@@ -290,20 +290,32 @@ async def _ask_unknown(context: Context, this: _Pass) -> None:
         await _put_off(context, waiting, is_missing=False)
 
 
-async def _meet_again(context: Context, this: _Pass, upstream_id: str) -> None:
+async def _meet_again(context: Context, this: _Pass, upstream_id: str, shown: payloads.Status) -> None:
     """As though the list showed it, which shows it far behind."""
-    details = await looking.asked_for(context, upstream_id)
-    listed = payloads.Listed(
-        details.id,
-        details.agent_id,
-        details.status,
-        details.prompt,
-        details.model,
-        details.created_at,
-        details.started_at,
-        details.completed_at,
-    )
+    listed = await _as_listed(context, upstream_id, shown)
     await _meet(context, this, await context.database.read(runs.unlinked), listed)
+
+
+async def _as_listed(context: Context, upstream_id: str, shown: payloads.Status) -> payloads.Listed:
+    """Return the run as the list would show it; only its state where its details can never be read.
+
+    A run that may be one of ours by so little is compared by its details, and put off since they cannot be read.
+    Any other is adopted: the job for that knows what to do without details.
+    """
+    try:
+        found = await looking.asked_for(context, upstream_id)
+    except errors.UNREADABLE:
+        return payloads.Listed(upstream_id, None, shown.status, None, None, None, shown.started_at, None)
+    return payloads.Listed(
+        found.id,
+        found.agent_id,
+        found.status,
+        found.prompt,
+        found.model,
+        found.created_at,
+        found.started_at,
+        found.completed_at,
+    )
 
 
 async def _put_off(context: Context, waiting: unknown.Unknown, *, is_missing: bool) -> None:

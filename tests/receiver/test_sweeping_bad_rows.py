@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from receiver import tasks
-from storage import backlog, house, jobs, runs, states
+from storage import backlog, house, jobs, links, runs, states, transitions, unknown
 from storage.database import Database
 from tests import life
 from tests.journeys import upstreams
@@ -83,3 +83,30 @@ async def test_an_instant_that_is_none_does_not_end_the_sweep(embedded: Database
     assert (await sweep(embedded, lambda _: listing("run_1"))).last_error is None
     assert await embedded.read(backlog.open_count, states.Kind.SETTLE) == 1
     assert (await life.found(embedded, other.id)).asked_at == life.at(60)
+
+
+def _unreadable(request: httpx.Request) -> httpx.Response:
+    """Answer that run_bad runs, with details that nest too deep, and that run_good runs."""
+    if request.url.path == "/agent/v1/run":
+        return listing()
+    run_id, what = request.url.path.removeprefix("/agent/v1/run/").split("/")
+    if (run_id, what) == ("run_bad", "details"):
+        return httpx.Response(200, content=b"[" * 100_000 + b"]" * 100_000)
+    return httpx.Response(200, json={"id": run_id, "status": "running", "prompt": "p"})
+
+
+async def test_a_waiting_unknown_run_without_readable_details_is_adopted_by_its_state(database: Database) -> None:
+    await database.write(transitions.note_unknown, ["run_bad", "run_good"], life.at(0), life.at(60))
+    job = await sweep(database, _unreadable, adopts=True)
+    assert sorted(await database.read(links.known, ["run_bad", "run_good"])) == ["run_bad", "run_good"]
+    assert job.last_error is None
+
+
+async def test_one_that_may_be_an_orphan_is_put_off_alone(database: Database) -> None:
+    await life.accepted(database)
+    await database.write(transitions.note_unknown, ["run_bad"], life.at(0), life.at(60))
+    job = await sweep(database, _unreadable, adopts=True)
+    assert (await database.read(links.known, ["run_bad"]), job.last_error) == ({}, None)
+    assert not await database.read(unknown.due, life.at(60), 10)
+    (waiting,) = await database.read(unknown.due, life.at(100_000), 10)
+    assert (waiting.upstream_id, waiting.missing_since) == ("run_bad", None)
