@@ -18,6 +18,7 @@ ReceiverError
 ├── ParserNotStarted         the process that parses large answers does not start: a fault of the installation
 ├── NotDelivered             the backend did not take a notification
 ├── Interrupted              a stream of events that ends here before it ends upstream
+├── UnreadableRow            what is stored of one thing makes no answer
 ├── BadExport                a file that is no export of ours, or not a whole one
 ├── NotInstalled             something that is wanted needs a package that is not there
 ├── UnusableKey              a name or a scope that no API key can have
@@ -195,6 +196,16 @@ class NotDelivered(ReceiverError):
 
 class Interrupted(ReceiverError):
     """Whoever listens may connect again with the id of the last event; the message says why this is necessary."""
+
+
+class UnreadableRow(ReceiverError):
+    """The stored row that `row` names cannot be read: somebody else wrote it, or it is damaged."""
+
+    def __init__(self, row: str) -> None:
+        super().__init__(
+            f"what is stored of {row} cannot be read: the log names the value, as `row_not_readable`; correct it "
+            "in the database, or restore it from a copy"
+        )
 
 
 class BadExport(ReceiverError):

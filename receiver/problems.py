@@ -83,6 +83,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     errors.Answered: _UPSTREAM,
     errors.NotDelivered: INTERNAL,
     errors.Interrupted: INTERNAL,
+    errors.UnreadableRow: Kind(500, "unreadable-row", "A stored row cannot be read"),
     errors.BadExport: INTERNAL,
     errors.NotInstalled: Kind(501, "not-installed", "This server lacks a package for that"),
     errors.UnusableKey: Kind(422, "unusable-key", "The key cannot be made so"),

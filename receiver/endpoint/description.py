@@ -100,7 +100,7 @@ def _problems(each: Operation) -> list[int]:
     if each.scope:
         found |= {401, 403, 429}
     if _PART.search(each.path):
-        found.add(404)
+        found |= {404, 500}
     if each.body:
         found |= {408, 413, 415, 422}
     return sorted(found - set(each.answers))

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from receiver import access, addresses, errors
+from receiver import access, addresses, errors, shapes
 from receiver.endpoint import description, reading, streaming
 from receiver.endpoint.operations import Answer, Call, Context, Operation
 from storage import errors as storage_errors
@@ -64,8 +64,9 @@ class Endpoint:
         operation = self._operations.get(request.method)
         if operation is None or operation.handler is None:
             raise errors.WrongMethod(request.method, self._allowed)
-        answer = await operation.handler(await self._call(operation, request))
-        return self._response(operation, request, answer)
+        call = await self._call(operation, request)
+        with shapes.named(" ".join(call.ids.values())) if call.ids else contextlib.nullcontext():
+            return self._response(operation, request, await operation.handler(call))
 
     def _response(self, operation: Operation, request: Request, answer: Answer) -> ASGIApp:
         headers = {"cache-control": "no-store", **answer.headers}

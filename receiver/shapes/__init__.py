@@ -49,7 +49,7 @@ from receiver.shapes.queries import (
 from receiver.shapes.requests import Question, Retry, Submission, WatchRequest
 from receiver.shapes.rows import Rows
 from receiver.shapes.texts import ID
-from receiver.shapes.unread import readable
+from receiver.shapes.unread import named, readable
 
 __all__ = [
     "ID",
@@ -100,5 +100,6 @@ __all__ = [
     "TimelineEntry",
     "Total",
     "WatchRequest",
+    "named",
     "readable",
 ]

@@ -1,17 +1,22 @@
-"""Rows of which one that cannot be read does not cost the others."""
+"""Rows that cannot be read: one of many does not cost the others, one that is asked for alone is named."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import structlog
+from pydantic import ValidationError
 
+from receiver import errors
 from receiver.shapes.answers import Answer
 from storage import export
 
 RowT = TypeVar("RowT")
 MadeT = TypeVar("MadeT", bound=Answer)
+#: Faults of a row that the log names.
+FAULTS = 10
 
 
 def readable(
@@ -29,3 +34,18 @@ def readable(
             unread.append(str(name(row)))
             structlog.get_logger("runledger").warning("row_left_out", row=unread[-1])
     return made, unread
+
+
+@contextlib.contextmanager
+def named(row: str) -> Iterator[None]:
+    """Log why a row that is asked for alone cannot be read, and name it. Raises UnreadableRow."""
+    try:
+        yield
+    except ValidationError as error:  # its own message shows the values
+        faults = error.errors(include_url=False, include_context=False, include_input=False)
+        told = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in faults[:FAULTS]]
+        structlog.get_logger("runledger").error("row_not_readable", row=row, faults=told)
+        raise errors.UnreadableRow(row) from None
+    except export.UNREADABLE as error:
+        structlog.get_logger("runledger").error("row_not_readable", row=row, exc_info=error)
+        raise errors.UnreadableRow(row) from None

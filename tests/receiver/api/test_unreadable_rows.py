@@ -72,3 +72,33 @@ async def test_the_readiness_names_the_run_that_is_not_indexed(house: House) -> 
     house.clock.tick(601)
     warnings = (await house.get("/readyz")).json()["warnings"]
     assert [warning for warning in warnings if "2 run(s)" in warning and first.id in warning]
+
+
+@pytest.mark.parametrize(
+    ("sql", "path"),
+    [
+        ("UPDATE runs SET cost_micros = 'much' WHERE id = :id", ""),
+        ("UPDATE ledger_entries SET actor = X'ff' WHERE run_id = :id", "/timeline"),
+        ("UPDATE run_documents SET body = X'00' WHERE run_id = :id", "/document"),
+    ],
+)
+async def test_a_run_that_cannot_be_read_is_named_by_a_problem(
+    house: House, capsys: pytest.CaptureFixture[str], sql: str, path: str
+) -> None:
+    run = await life.settled_run(house.database)
+    await spoil(house, sql, id=run.id)
+    answer = await house.get(f"/v1/runs/{run.id}{path}")
+    assert (answer.status_code, answer.json()["type"]) == (500, "urn:runledger:problem:unreadable-row")
+    assert run.id in answer.json()["detail"]
+    assert "row_not_readable" in capsys.readouterr().out
+
+
+async def test_a_delivery_that_cannot_be_read_is_named_by_a_problem_without_its_values(
+    house: House, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receipt = await house.database.write(transitions.accept_delivery, life.event())
+    await spoil(house, "UPDATE deliveries SET size = 'sk_secret' WHERE id = :id", id=receipt.id)
+    answer = await house.get(f"/v1/deliveries/{receipt.id}")
+    assert (answer.status_code, receipt.id in answer.json()["detail"]) == (500, True)
+    logged = capsys.readouterr().out
+    assert ("size: " in logged, "sk_secret" in logged) == (True, False)
