@@ -12,8 +12,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.types import Message
 
-from receiver import access, admission, backoff, clock, endpoint, errors, shapes, telemetry
-from receiver.cli import figures, sentences
+from receiver import access, admission, backoff, endpoint, errors, shapes, telemetry
+from receiver.cli import figures, opening, sentences
 from receiver.endpoint import reading
 from storage import database, house
 
@@ -65,10 +65,11 @@ async def raw(
 
     Raises Complaint where the id is none.
     """
+    ticking = await opening.shared_clock(store)
     call: endpoint.Call[Any, Any] = endpoint.Call(
-        context=endpoint.Context(store, backoff.Timing(), clock.now, telemetry.Telemetry(), listen=listen),
+        context=endpoint.Context(store, backoff.Timing(), ticking, telemetry.Telemetry(), listen=listen),
         request=_request(b"", headers or {}),
-        now=clock.now(),
+        now=ticking(),
         caller=OPERATOR,
         ids={} if named is None else _ids(named),
         query=query,
@@ -132,7 +133,7 @@ def _request(sent: bytes, headers: Mapping[str, str]) -> Request:
 
 async def who_works(store: database.Database) -> tuple[bool, str]:
     """Whether a worker is there that will do what was wished, in a sentence."""
-    now, state = clock.now(), await store.read(house.read)
+    now, state = (await opening.shared_clock(store))(), await store.read(house.read)
     seen = state.worker_seen_at
     if seen is None:
         return False, "No worker was ever seen on this database: it waits until `runledger serve` is started."

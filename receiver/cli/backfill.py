@@ -121,11 +121,10 @@ def _question(agent: str | None, since: str | None, status: str | None) -> str:
 async def _hands(given: settings.Settings, store: database.Database) -> AsyncIterator[tasks.Context]:
     """What the tasks work with. Nothing is watched: all that is taken has ended."""
     from receiver import backoff, clock, tasks, telemetry
+    from receiver.cli import opening
     from receiver.upstream import client
-    from storage import dialect
 
-    ticking = clock.Shared()  # leases are taken beside those of servers
-    await ticking.look(lambda: store.read(dialect.time))
+    ticking = await opening.shared_clock(store)
     telemetry.configure("console", "error")  # what is wrong is told at the end
     told, timing = telemetry.Telemetry(), backoff.Timing()
     upstream = client.Client(

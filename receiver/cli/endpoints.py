@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from receiver import backoff, callbacks, clock, errors, keyring, registration, settings, vault
+from receiver import backoff, callbacks, errors, keyring, registration, settings, vault
 from receiver.cli import figures, opening, sentences, tables
 from receiver.upstream import client, webhooks
 from storage import columns, database, deliveries, states
@@ -52,7 +52,8 @@ async def desk(*, makes_database: bool = False) -> AsyncIterator[Desk]:
     try:
         async with opened(given) as store:
             encoding = given.webhook_key_encoding
-            registrar = registration.Registrar(store, upstream.webhooks, box, encoding, clock.now, _waits)
+            ticking = await opening.shared_clock(store)
+            registrar = registration.Registrar(store, upstream.webhooks, box, encoding, ticking, _waits)
             yield Desk(given, store, registrar, ring(given, store, box))
     finally:
         await upstream.aclose()

@@ -23,12 +23,12 @@ def sweep(as_json: options.Json = False) -> None:
 
 
 async def _sweep(as_json: bool) -> None:
-    from receiver import clock
     from receiver.cli import asking, opening
     from storage import jobs, states
 
     async with opening.existing() as store:
-        await store.write(jobs.wish, [jobs.Wish(states.Kind.SWEEP, "", clock.now(), hurry=True)])
+        now = (await opening.shared_clock(store))()
+        await store.write(jobs.wish, [jobs.Wish(states.Kind.SWEEP, "", now, hurry=True)])
         works, said = await asking.who_works(store)
     if as_json:
         print(json.dumps({"wished": states.Kind.SWEEP.value, "workerSeen": works}))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
-from receiver import settings
+from receiver import clock, settings
 from receiver.cli import sentences
 from storage import database, dialect, migrations, transitions
 
@@ -54,6 +55,18 @@ async def as_it_is(given: settings.Settings | None = None) -> AsyncIterator[data
         _make_folder(Path(file).parent)
     async with database.Database(given.url, pooler=given.database_pooler) as store:
         yield store
+
+
+async def shared_clock(
+    store: database.Database, machine: Callable[[], datetime] = clock.now
+) -> Callable[[], datetime]:
+    """Return the clock of those who share a database: what is due, leased or seen is compared with their time.
+
+    It is that of `machine` where the database is embedded. Raises Unavailable.
+    """
+    made = clock.Shared(machine)
+    await made.look(lambda: store.read(dialect.time))
+    return made
 
 
 def _make_folder(folder: Path) -> None:

@@ -5,10 +5,15 @@ from __future__ import annotations
 import secrets
 import sqlite3
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from receiver.cli import opening
+from storage import dialect
+from storage.database import Database
+from tests import life
 from tests.receiver.cli.desk import Desk, process
 
 READING = ("runs", "show x", "stats", "jobs", "deliveries", "keys list", "sweep", "cancel x")
@@ -90,3 +95,16 @@ def test_settings_that_cannot_be_read_are_named(bare: Desk, monkeypatch: pytest.
     screen = bare.type("runs")
     assert screen.code == 1
     assert screen.err.startswith("runledger: RUNLEDGER_SWEEP_SECONDS: ")
+
+
+@pytest.mark.anyio
+async def test_a_command_on_a_machine_whose_clock_is_wrong_tells_the_time_of_the_server(served: Database) -> None:
+    ticking = await opening.shared_clock(served, lambda: life.at(-100_000))
+    now = await served.read(dialect.time)
+    assert now is not None
+    assert abs(ticking() - now) < timedelta(minutes=1)
+
+
+@pytest.mark.anyio
+async def test_a_command_on_a_file_tells_the_time_of_its_machine(embedded: Database) -> None:
+    assert (await opening.shared_clock(embedded, lambda: life.at(7)))() == life.at(7)
