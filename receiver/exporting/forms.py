@@ -66,9 +66,14 @@ class Form(Protocol):
 
 
 def flat(run: runs.Run) -> Iterator[Any]:
-    """The cells of a run, in the order of FIELDS: texts, numbers, instants; structures as JSON."""
+    """The cells of a run, in the order of FIELDS: texts, numbers, instants; structures as JSON.
+
+    Raises ValueError for a value that is not UTF-8 in the store.
+    """
     for name in FIELDS.values():
         value = getattr(run, name)
+        if isinstance(value, bytes):
+            raise ValueError(f"{name} is not UTF-8")
         yield compact(value) if isinstance(value, Mapping | list | tuple) else value
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from storage import columns, deliveries, jobs, states, stats
@@ -167,6 +167,16 @@ class Total(Answer):
     exact: bool = Field(description="False where there are more than could be counted.")
 
 
+def _decoded(value: Any) -> Any:
+    if isinstance(value, bytes):
+        raise ValueError("is not UTF-8")
+    return value
+
+
+#: A JSON value; bytes are what is stored of one that is not UTF-8.
+JsonText = Annotated[Any, BeforeValidator(_decoded)]
+
+
 class Step(Answer):
     """A step of the trace."""
 
@@ -175,8 +185,8 @@ class Step(Answer):
     type: str | None
     content: str | None
     tool_name: str | None
-    tool_input: Any
-    tool_output: Any
+    tool_input: JsonText
+    tool_output: JsonText
     duration_ms: int | None
     timestamp: Instant | None
 

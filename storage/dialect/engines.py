@@ -131,8 +131,20 @@ def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: flo
     return made
 
 
-def _json(text: str) -> Any:
-    """A JSON value of a file; what is none, since somebody else wrote it, is a text."""
+def _text(held: bytes) -> str | bytes:
+    """Return a text of a file; one that is not UTF-8 as its bytes.
+
+    The driver would raise for the whole answer. Bytes are no value of any text, so that the one row is left out
+    and named where it is answered or exported.
+    """
+    try:
+        return held.decode()
+    except UnicodeDecodeError:
+        return held
+
+
+def _json(text: str | bytes) -> Any:
+    """A JSON value of a file; what is none, since somebody else wrote it, is a text, or bytes as above."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -209,6 +221,7 @@ def _configure(made: Engine, readonly: bool) -> None:
             connection.execute(f"PRAGMA {name}={value}")
         if readonly:
             connection.execute("PRAGMA query_only=ON")
+            connection.text_factory = _text
 
     @event.listens_for(made, "begin")
     def begin(connection: Connection) -> None:

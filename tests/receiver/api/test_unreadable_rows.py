@@ -102,3 +102,36 @@ async def test_a_delivery_that_cannot_be_read_is_named_by_a_problem_without_its_
     assert (answer.status_code, receipt.id in answer.json()["detail"]) == (500, True)
     logged = capsys.readouterr().out
     assert ("size: " in logged, "sk_secret" in logged) == (True, False)
+
+
+@pytest.mark.parametrize("column", ["prompt", "model", "submitted_by"])
+async def test_a_run_whose_text_is_not_utf_8_is_left_out_of_lists_and_named(house: House, column: str) -> None:
+    bad, good = await life.settled_run(house.database), await life.settled_run(house.database)
+    await spoil(house, f"UPDATE runs SET {column} = CAST(X'41ff' AS TEXT) WHERE id = :id", id=bad.id)
+    page = (await house.get("/v1/runs")).json()
+    assert ([each["id"] for each in page["runs"]], page["unreadable"]) == ([good.id], [bad.id])
+    assert bad.id in (await house.get(f"/v1/runs/{bad.id}")).json()["detail"]
+
+
+@pytest.mark.parametrize("column", ["content", "tool_output"])
+async def test_a_step_whose_text_is_not_utf_8_is_left_out_and_named(house: House, column: str) -> None:
+    run = await life.settled_run(house.database)
+    sql = f"UPDATE run_steps SET {column} = CAST(X'22ff22' AS TEXT) WHERE run_id = :id AND position = 1"
+    await spoil(house, sql, id=run.id)
+    page = (await house.get(f"/v1/runs/{run.id}/steps")).json()
+    assert ([each["position"] for each in page["steps"]], page["unreadable"]) == ([0, 2], ["1"])
+
+
+async def test_an_entry_whose_text_is_not_utf_8_costs_the_feed_nothing_but_its_facts(house: House) -> None:
+    run = await life.accepted(house.database)
+    await house.database.write(ledger.number, 1000)
+    await spoil(house, "UPDATE ledger_entries SET body = CAST(X'22ff22' AS TEXT) WHERE run_id = :id", id=run.id)
+    (change,) = [each for each in (await house.get("/v1/changes")).json()["changes"] if each["run"] == run.id]
+    assert change["facts"] == {}
+
+
+async def test_a_delivery_whose_text_is_not_utf_8_is_left_out_of_lists_and_named(house: House) -> None:
+    bad, good = [(await house.database.write(transitions.accept_delivery, life.event())).id for _ in range(2)]
+    await spoil(house, "UPDATE deliveries SET reason = CAST(X'ff' AS TEXT) WHERE id = :id", id=bad)
+    page = (await house.get("/v1/deliveries")).json()
+    assert ([each["id"] for each in page["deliveries"]], page["unreadable"]) == ([good], [bad])

@@ -137,3 +137,25 @@ async def test_a_run_with_a_value_that_nobody_knows_is_written_as_it_is(embedded
         assert wish.end is not None
         assert (wish.end.records, wish.end.unwritten_runs) == (3, ())
         assert told.count(b"rumour") == 1
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "UPDATE runs SET prompt = CAST(X'41ff' AS TEXT) WHERE id = ?",
+        "UPDATE runs SET object_ids = CAST(X'5b22ff225d' AS TEXT) WHERE id = ?",
+        "UPDATE run_tags SET value = CAST(X'ff' AS TEXT) WHERE run_id = ?",
+    ],
+)
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+async def test_a_run_whose_text_is_not_utf_8_is_left_out_and_named(
+    embedded: Database, form: str, sql: str
+) -> None:
+    found = [await life.settled_run(embedded, tags={"matter": "7"}, object_ids=("obj",)) for _ in range(3)]
+    spoilt = found[1].id
+    await embedded.write(lambda connection: connection.exec_driver_sql(sql, (spoilt,)).close())
+    wish = files.begun(embedded, form=form)
+    told = b"".join([piece async for piece in wish.pieces()])
+    assert wish.end is not None
+    assert (wish.end.records, list(wish.end.unwritten_runs)) == (2, [spoilt])
+    assert told
