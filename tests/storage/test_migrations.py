@@ -165,3 +165,41 @@ def test_sums_that_64_bits_do_not_hold_are_migrated_as_the_largest_number(empty_
         sums = text("SELECT runs, cost_micros, input_tokens, output_tokens FROM rollup_models")
         assert tuple(connection.execute(sums).one()) == (1100, 2**63 - 1, 7700, 0)
         assert rollups.verify(connection).differences == []
+
+
+ABSURD = [
+    ("completed", "0001-01-01T00:00:00.000000Z", 4503599627370496),
+    ("completed", "9999-12-31T23:59:59.999999Z", -1),
+    ("running", "2026-11-23T12:00:00.000000Z", 2592000001),
+    ("completed", "2026-11-23T12:00:00.000000Z", 2592000000),
+]
+
+
+def test_durations_and_instants_that_cannot_be_are_taken_out_of_rows_and_rollups(empty_url: str) -> None:
+    columns = "seq, id, origin, submitted_by, accepted_at, status, created_at, duration_ms"
+    told = "'submitted', 'backend', '2026-11-23T12:00:00.000000Z'"
+    rows = [f"({at}, 'run {at}', {told}, '{each[0]}', '{each[1]}', {each[2]})" for at, each in enumerate(ABSURD)]
+    with opened(empty_url) as connection:
+        command.upgrade(migrations.config(connection), "0010")
+        connection.execute(text(f"INSERT INTO runs ({columns}) VALUES {', '.join(rows)}"))
+        rollups.rebuild(connection)
+        migrations.upgrade(connection)
+        found = connection.execute(text("SELECT created_at IS NULL, duration_ms FROM runs ORDER BY seq")).all()
+        assert [(bool(absent), duration) for absent, duration in found] == [
+            (True, None),
+            (True, None),
+            (False, None),
+            (False, 2592000000),
+        ]
+        assert rollups.verify(connection).differences == []
+        assert connection.execute(text("SELECT max(max_duration_ms) FROM rollup_models")).scalar() == 2592000000
+
+
+def test_rows_within_the_bounds_are_left_alone(empty_url: str) -> None:
+    with opened(empty_url) as connection:
+        command.upgrade(migrations.config(connection), "0010")
+        connection.execute(
+            text("INSERT INTO rollup_agents VALUES ('d', 'a', 'failed', true, 1, 1, 1, 1, 1, 1, 1)")
+        )
+        migrations.upgrade(connection)
+        assert connection.execute(text("SELECT runs FROM rollup_agents")).scalars().all() == [1]

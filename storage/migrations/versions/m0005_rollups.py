@@ -22,6 +22,11 @@ def upgrade() -> None:
     _make("rollup_agents", [("day", sa.Text()), ("agent_id", sa.Text()), *_state()], SUMS)
     keys = [(name, sa.Text()) for name in ("dimension", "key", "month")]
     _make("rollup_durations", [*keys, *_state(), ("bucket", columns.Integer64)], ("runs",))
+    fill()
+
+
+def fill() -> None:
+    """Count all runs that have ended into tables that are empty."""
     for table, name in (("rollup_models", "model"), ("rollup_agents", "agent_id")):
         op.execute(
             f"INSERT INTO {table} (day, {name}, status, created, {', '.join(SUMS)}) "
