@@ -39,13 +39,14 @@ async def run(
 
 
 async def clear(store: database.Database, clock: Callable[[], datetime], *, days: int, most: int = MOST) -> None:
-    """Remove it all, batch by batch."""
+    """Remove it all, batch by batch; nothing is written where there is nothing."""
     chosen = transitions.Chosen(clock() - timedelta(days=days))
 
     async def aged() -> bool:
         return (await store.write(transitions.clear, chosen, clock(), "worker")).goes_on
 
-    await batches(aged)
+    if await store.read(transitions.has_loose, chosen):
+        await batches(aged)
     excess = await store.read(transitions.rejected_size) - most
 
     async def oldest() -> bool:

@@ -17,7 +17,7 @@ from storage.transitions.backfilling import Turned, turn
 from storage.transitions.beating import Outlook, beat, outlook
 from storage.transitions.calling import called, calling, uncalled
 from storage.transitions.capturing import captured, keep
-from storage.transitions.clearing import Chosen, Cleared, Loose, clear, loose, rejected_size, trim
+from storage.transitions.clearing import Chosen, Cleared, Loose, clear, has_loose, loose, rejected_size, trim
 from storage.transitions.importing import Imported, take
 from storage.transitions.intake import Submitted, request_cancel, request_refresh, submit
 from storage.transitions.keys import create_key, revoke_key
@@ -94,6 +94,7 @@ __all__ = [
     "demand_own",
     "due_unknown",
     "give_up",
+    "has_loose",
     "introduce",
     "introduce_ended",
     "keep",

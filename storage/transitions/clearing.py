@@ -60,6 +60,11 @@ def loose(connection: Connection, chosen: Chosen) -> Loose:
     return Loose(rejected, unlinked, size + more, min(moments, default=None))
 
 
+def has_loose(connection: Connection, chosen: Chosen) -> bool:
+    """Return whether `clear` would remove anything now."""
+    return connection.execute(select(DELIVERIES.c.seq).where(*_which(chosen)).limit(1)).first() is not None
+
+
 def clear(connection: Connection, chosen: Chosen, now: datetime, actor: str, limit: int = GROUP) -> Cleared:
     """Remove up to `limit` of what was chosen, the oldest first; `actor` has it removed.
 

@@ -63,3 +63,12 @@ async def test_it_is_done_at_once_and_again(embedded: Database) -> None:
             await reject(embedded, days=31, number=1)
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_nothing_is_written_where_there_is_nothing_to_remove(database_url: str) -> None:
+    groups: list[object] = []
+    async with Database(database_url, observe=groups.append) as store:
+        await reject(store, days=29, number=1)
+        written = len(groups)
+        await clearing.clear(store, now, days=30)
+        assert len(groups) == written
