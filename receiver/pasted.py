@@ -12,7 +12,8 @@ LEAST = 24
 #: Quotes, and what has no width: neither is ever part of a key.
 _AROUND = "\"'`\u2018\u2019\u201c\u201d\u200b\u2060\ufeff"
 _BETWEEN = re.compile(r"[\s,]+")
-_VERSION = re.compile(r"v[0-9]+[a-z]?", re.IGNORECASE)
+#: What stands in front of a signature, and of a secret in a dashboard, to tell its scheme.
+VERSION = re.compile(r"v[0-9]+[a-z]?", re.ASCII | re.IGNORECASE)
 _BEARER = re.compile(r"bearer\s+", re.IGNORECASE)
 
 
@@ -36,7 +37,7 @@ def several(text: str) -> tuple[str, ...]:
     parts = [_bare(part) for part in _BETWEEN.split(_listed(text))]
     found = [part for part in parts if part]
     # A dashboard shows `v1,` in front of a secret. Alone it is no secret either, and is named as a short one.
-    return tuple(part for part in found if not _VERSION.fullmatch(part)) or tuple(found)
+    return tuple(part for part in found if not VERSION.fullmatch(part)) or tuple(found)
 
 
 def is_long(key: str) -> bool:

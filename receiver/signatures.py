@@ -32,7 +32,6 @@ _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 _DIVISORS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
 _LONGEST_DATE = 64
 _APART = re.compile(r"[\s,;]+")
-_VERSION = re.compile(r"v[0-9]+[a-z]?", re.ASCII | re.IGNORECASE)
 _OURS = "v1"
 #: Characters of 32 bytes in base64 and in hex.
 _BASE64, _HEX = 43, 64
@@ -238,7 +237,7 @@ def _values(signature: str | None) -> list[bytes]:
     for part in _APART.split(signature or ""):
         text = part.strip("\"'")
         label, _, behind = text.partition("=")
-        if _VERSION.fullmatch(label):
+        if pasted.VERSION.fullmatch(label):
             version, text = label.lower(), behind
         if value := text.rstrip("="):
             if version == _OURS and len(value) in _LENGTHS:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
 
 VERBS = typer.Typer()
 
-#: The least seconds between two batches, in which a server gets at the database.
-PAUSE = 0.01
-
 _AGE = re.compile(r"\d+(\.\d+)?\s*(ms|s|m|h|d)", re.ASCII)
 
 
@@ -133,25 +130,24 @@ def _wanted(before: str, agent: list[str] | None, tag: list[str] | None) -> filt
 
 
 async def _remove(store: database.Database, wanted: filters.Expression, expected: int) -> transitions.Pruned:
-    """Batch by batch. After each one others have as long at the database as it took."""
-    import asyncio
-    import time
-
-    from receiver import clock
+    """Remove them batch by batch, as the server removes what belongs to no run."""
+    from receiver import clearing, clock
     from storage import transitions
 
     total, rows, place = 0, dict[str, int](), None
     with _progress(expected) as advance:
-        while True:
-            began = time.monotonic()
+
+        async def remove() -> bool:
+            nonlocal total, rows, place
             batch = await store.write(transitions.prune, wanted, clock.now(), place)
             total += batch.runs
             rows = {noun: rows.get(noun, 0) + count for noun, count in batch.rows.items()} or rows
             advance(batch.runs)
             place = batch.next_place
-            if place is None:
-                return transitions.Pruned(total, rows)
-            await asyncio.sleep(max(PAUSE, time.monotonic() - began))
+            return place is not None
+
+        await clearing.batches(remove)
+    return transitions.Pruned(total, rows)
 
 
 @contextlib.contextmanager
