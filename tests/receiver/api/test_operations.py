@@ -156,7 +156,7 @@ def test_the_description_of_a_callback_takes_the_tokens_that_are_given_out() -> 
 
 #: Parameters whose values are right or wrong by what the description cannot say: what is there, what fits another
 #: one, what is installed.
-UNFIT = ("cursor", "q", "Prefer", "format", "documents")
+UNFIT = ("cursor", "q", "Prefer", "format", "documents", "bom")
 
 
 def _generated() -> dict[str, Any]:
