@@ -23,7 +23,7 @@ async def sweep(database: Database, second: float, *, status: int, behind: int =
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path != "/agent/v1/run":
-            return httpx.Response(status, json={"error": "no"})
+            return httpx.Response(status, json={"id": "run_x", "status": "queued"})
         found = behind if "cursor" in request.url.params else 200
         return httpx.Response(found, json={"runs": [], "hasMore": False})
 
@@ -50,17 +50,21 @@ async def test_an_unknown_run_that_is_gone_for_a_day_is_forgotten_and_not_before
     assert await waiting(database) == []
 
 
-async def test_an_unknown_run_that_cannot_be_asked_about_is_kept(database: Database) -> None:
+@pytest.mark.parametrize("status", [200, 500])
+async def test_an_unknown_run_that_stays_queued_or_cannot_be_asked_about_is_kept(
+    database: Database, status: int
+) -> None:
     await database.write(transitions.note_unknown, ["run_x"], life.NOW, life.at(60))
     for second in (60.0, 60 + 3 * DAY):
-        await sweep(database, second, status=500)
+        await sweep(database, second, status=status)
         assert [each.missing_since for each in await waiting(database)] == [None]
 
 
-async def test_an_unknown_run_is_asked_about_ever_more_rarely(database: Database) -> None:
+@pytest.mark.parametrize("status", [200, 500])
+async def test_an_unknown_run_is_asked_about_ever_more_rarely(database: Database, status: int) -> None:
     await database.write(transitions.note_unknown, ["run_x"], life.NOW, life.at(60))
     for second, wait in ((60.0, 60.0), (6000.0, 600.0), (200_000.0, 3600.0)):
-        await sweep(database, second, status=500)
+        await sweep(database, second, status=status)
         assert await database.read(unknown.due, life.at(second + wait - 1), 10) == []
         assert await database.read(unknown.due, life.at(second + wait), 10) != []
 
@@ -84,3 +88,21 @@ async def test_an_open_run_that_cannot_be_asked_about_gets_its_settle(database: 
     run = await life.running(database, "run_1")
     await sweep(database, 60, status=500)
     assert await life.open_jobs(database, run.id) == ["settle"]
+
+
+async def test_a_sweep_that_cannot_look_at_a_likely_orphan_does_not_count_as_whole(database: Database) -> None:
+    run = await life.accepted(database)
+    await database.write(transitions.request_cancel, run.id, "key:backend", life.NOW)
+    lines = [{"id": each, "status": "queued", "prompt": run.prompt} for each in ("run_x", "run_y")]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/agent/v1/run":
+            return httpx.Response(200, json={"runs": lines, "hasMore": False})
+        other = {"id": "run_y", "status": "queued", "prompt": "Something else."}
+        return httpx.Response(200, json=other) if "run_y" in request.url.path else httpx.Response(500, json={})
+
+    await database.write(jobs.wish, [jobs.Wish(states.Kind.SWEEP, "", life.at(5000))])
+    async with upstreams.answering(database, answer, now=lambda: life.at(5000)) as context:
+        await tasks.run(context, await life.claimed(database, states.Kind.SWEEP, now=life.at(5000)))
+    assert (await database.read(house.read)).swept_at is None
+    assert (await life.found(database, run.id)).stray_since == life.NOW
