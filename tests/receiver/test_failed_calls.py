@@ -144,6 +144,20 @@ async def test_a_404_of_the_details_proves_nothing_while_the_list_is_away(databa
     assert (await life.found(database, run.id)).missing_since is None
 
 
+async def test_a_run_without_an_upstream_id_is_not_asked_about(database: Database) -> None:
+    run, upstream = await life.accepted(database), Upstream()
+    await database.write(jobs.wish, [jobs.Wish(Kind.SETTLE, run.id, life.at(60))])
+    await work(database, upstream, Kind.SETTLE, run.id)
+    assert (upstream.asked, await life.open_jobs(database, run.id)) == ([], ["settle", "start"])
+
+
+async def test_a_create_that_is_refused_while_the_list_answers_ends_the_submission(database: Database) -> None:
+    run, upstream = await life.accepted(database), Upstream(run=404)
+    await work(database, upstream, Kind.START, run.id)
+    assert (await life.found(database, run.id)).status is states.REFUSED
+    assert (upstream.asked, await life.open_jobs(database, run.id)) == (["run", "list"], [])
+
+
 async def test_the_only_run_there_is_is_never_lost(database: Database) -> None:
     run = await life.running(database)
     for second in (100.0, 200_000.0):
