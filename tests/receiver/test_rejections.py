@@ -91,6 +91,17 @@ async def test_in_a_new_hour_rows_are_kept_again(database: database.Database) ->
 
 
 @pytest.mark.anyio
+async def test_the_bound_of_an_hour_holds_over_all_its_flushes(database: database.Database) -> None:
+    ring = rejections.Ring(database, Clock())
+    for _ in range(2):
+        for _ in range(rejections.ROWS_PER_CAUSE):
+            ring.add(rejected("bad signature"))
+        await ring.flush()
+    assert await database.read(rows) == rejections.ROWS_PER_CAUSE
+    assert await database.read(counts) == {"bad signature": rejections.ROWS_PER_CAUSE * 2}
+
+
+@pytest.mark.anyio
 async def test_what_is_kept_in_an_hour_is_bounded_in_bytes(database: database.Database) -> None:
     ring = rejections.Ring(database, Clock())
     large = replace(rejected("bad signature"), body=bytes(rejections.BYTES // 3 - 1024))
