@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -293,3 +294,12 @@ async def test_a_failure_that_the_list_shares_counts_for_no_run(database: Databa
     assert state.paused_until is not None
     assert job.due_at == state.paused_until > life.at(60)
     assert (await life.claimed(database, Kind.START, run.id, job.due_at)).failures == 0
+
+
+async def test_the_entry_of_an_end_has_a_digest_of_each_text_that_the_details_hold(database: Database) -> None:
+    run = await life.running(database, "run_1")
+    await database.write(jobs.wish, [jobs.Wish(Kind.SETTLE, run.id, life.at(60))])
+    result = {"output": "Void.", "finalResponse": {"summary": "It is void."}}
+    await work(database, Upstream(details=shown(run, "completed") | {"result": result}), Kind.SETTLE, run.id)
+    entry = json.loads((await life.entries(database, run.id))[-1].body)
+    assert set(entry["digests"]) == {"output", "summary", "document"}
