@@ -118,3 +118,45 @@ async def test_one_wrong_date_does_not_end_a_pass(database: Database) -> None:
     await database.write(house.swept, life.at(-100_000 // 100))
     await sweep(database, upstream, life.at(60))
     assert await ours(database, "run_2") == ["run_2"]
+
+
+async def test_a_sweep_goes_no_further_back_than_there_is_something_to_learn(embedded: Database) -> None:
+    upstream = Upstream(1000)
+    await embedded.write(house.swept, life.NOW)
+    await sweep(embedded, upstream, life.at(60))
+    assert len(upstream.asked) == 13  # ten minutes of runs, and one page that shows two from before
+
+
+async def test_a_sweep_that_goes_on_looks_at_the_newest_runs_as_well(embedded: Database) -> None:
+    upstream = Upstream(50 * (sweeping.PAGES + 5))
+    upstream.states = {f"run_{upstream.count - 1}": "completed"}
+    await embedded.write(house.leave_sweep, house.Cut("run_400", life.at(1), life.at(-850), True))
+    await embedded.write(house.swept, life.at(-100_000))
+    await sweep(embedded, upstream, life.at(60))
+    assert await ours(embedded, *upstream.states) == list(upstream.states)
+
+
+async def test_a_sweep_that_is_cut_again_goes_on_further_back(embedded: Database) -> None:
+    upstream = Upstream(50 * (sweeping.PAGES * 2 + 5))
+    await embedded.write(house.swept, life.at(-100_000))
+    places: list[house.Cut] = []
+    for second in (60, 120):
+        job = await sweep(embedded, upstream, life.at(second))
+        cut = await embedded.read(house.cut)
+        assert job.last_error is None
+        assert cut is not None
+        places.append(cut)
+    before, after = (each.reached_at for each in places)
+    assert before is not None
+    assert after is not None
+    assert after < before
+
+
+async def test_a_list_that_comes_no_further_ends_the_sweep_with_an_error(embedded: Database) -> None:
+    upstream = Upstream(50 * (sweeping.PAGES * 2 + 5))
+    await embedded.write(house.leave_sweep, house.Cut("run_1900", life.at(1), life.at(-90_000), True))
+    await embedded.write(house.swept, life.at(-100_000))
+    job = await sweep(embedded, upstream, life.at(60))
+    assert "no further" in (job.last_error or "")
+    assert await embedded.read(house.cut) is None
+    assert (await embedded.read(house.read)).swept_at == life.at(-100_000)

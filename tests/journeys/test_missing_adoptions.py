@@ -76,7 +76,7 @@ async def test_at_the_end_of_a_short_list_it_is_what_the_list_shows(
     database: Database, has_it: bool, end: states.Status
 ) -> None:
     run = await adopt(database)
-    lines = [{"id": RUN if has_it else "run_other", "status": "completed"}]
+    lines = [{"id": each, "status": "completed"} for each in ("run_9", RUN if has_it else "run_8")]
 
     class Short(Upstream):
         def answer(self, request: httpx.Request) -> httpx.Response:

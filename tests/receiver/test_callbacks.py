@@ -91,6 +91,13 @@ async def test_a_forgery_is_turned_away_for_good(tmp_path: Path) -> None:
         assert [(await post(client, key)).status_code for key in (KEY, OTHER)] == [200, 401]
 
 
+async def test_a_body_that_a_later_secret_may_verify_is_kept_whole(tmp_path: Path) -> None:
+    body = BODY + b" " * arrivals.REJECTED_BYTES
+    async with served(tmp_path, GOOD) as client:
+        await client.post("/webhooks/case", content=body, headers=signed(OTHER, body))
+    assert rows(tmp_path, "SELECT reason, length(body) FROM deliveries") == [("bad signature", len(body))]
+
+
 async def test_without_any_secret_an_event_is_to_come_again(tmp_path: Path) -> None:
     async with served(tmp_path, "") as client:
         answer = await post(client, KEY)

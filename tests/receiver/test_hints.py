@@ -43,7 +43,13 @@ def test_an_id_that_cannot_stand_in_an_address_is_not_one(run: object) -> None:
     assert hints.callback(json.dumps({"runId": run}).encode()).run_ids == ()
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff", b"null", b"[]", b"NaN", b"{", b"[" * 100_000, b'{"a":' * 100_000])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"\xff", b"null", b"[]", b"NaN", b"{", b"[" * 100_000, b'{"a":' * 100_000, b"\x1f\x8b",
+        b"\x1f\x8b is how gzip begins",
+    ],
+)  # fmt: skip
 def test_junk_claims_nothing(body: bytes) -> None:
     assert hints.callback(body).run_ids == ()
     assert hints.callback(body).status is None

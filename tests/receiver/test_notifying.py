@@ -90,6 +90,15 @@ async def test_what_the_backend_takes_is_told_once(database: Database) -> None:
     assert await life.open_jobs(database, story.run.id) == []
 
 
+async def test_a_job_that_comes_again_after_the_delivery_sends_nothing(database: Database) -> None:
+    transport = Backend()
+    story = await ended(database, transport)
+    await story.tried(100)
+    await database.write(jobs.wish, [jobs.Wish(Kind.NOTIFY, story.run.id, life.at(200))])
+    assert (await story.tried(200)).delivered_at == life.at(100)
+    assert len(transport.bodies) == 1
+
+
 async def test_a_backend_in_trouble_is_told_the_same_again_ever_more_rarely(database: Database) -> None:
     transport = Backend(500)
     story = await ended(database, transport)

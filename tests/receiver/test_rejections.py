@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, func, select
 
 from receiver import rejections
-from storage import database, deliveries, ids, ledger, states, tables
+from storage import database, deliveries, errors, ids, ledger, states, tables
 
 NOON = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
 
@@ -90,6 +91,17 @@ async def test_in_a_new_hour_rows_are_kept_again(database: database.Database) ->
 
 
 @pytest.mark.anyio
+async def test_the_bound_of_an_hour_holds_over_all_its_flushes(database: database.Database) -> None:
+    ring = rejections.Ring(database, Clock())
+    for _ in range(2):
+        for _ in range(rejections.ROWS_PER_CAUSE):
+            ring.add(rejected("bad signature"))
+        await ring.flush()
+    assert await database.read(rows) == rejections.ROWS_PER_CAUSE
+    assert await database.read(counts) == {"bad signature": rejections.ROWS_PER_CAUSE * 2}
+
+
+@pytest.mark.anyio
 async def test_what_is_kept_in_an_hour_is_bounded_in_bytes(database: database.Database) -> None:
     ring = rejections.Ring(database, Clock())
     large = replace(rejected("bad signature"), body=bytes(rejections.BYTES // 3 - 1024))
@@ -108,3 +120,42 @@ async def test_headers_count_for_the_bytes_of_an_hour(database: database.Databas
         ring.add(replace(large, id=ids.new(NOON)))
     await ring.flush()
     assert await database.read(rows) == 1
+
+
+class Away(database.Database):
+    """A database that takes `left` more writes and is unavailable then."""
+
+    left = 0
+
+    async def write(self, function: Any, *args: Any, **kw: Any) -> Any:  # type: ignore[override]
+        if self.left <= 0:
+            raise errors.Unavailable("away")
+        self.left -= 1
+        return await super().write(function, *args, **kw)
+
+
+@pytest.mark.anyio
+async def test_while_the_database_is_away_nothing_is_lost_or_kept_twice(database_url: str) -> None:
+    store = Away(database_url)
+    async with store:
+        ring = rejections.Ring(store, Clock())
+        for _ in range(rejections.GROUP * 2):
+            ring.add(rejected("bad signature"))
+        for store.left in (0, 1, 0, 9):
+            await ring.flush()
+        assert await store.read(rows) == rejections.GROUP * 2
+        assert await store.read(counts) == {"bad signature": rejections.GROUP * 2}
+
+
+@pytest.mark.anyio
+async def test_a_database_that_goes_away_amid_a_bad_batch_loses_none_of_the_others(database_url: str) -> None:
+    store = Away(database_url)
+    async with store:
+        ring = rejections.Ring(store, Clock())
+        ring.add(replace(rejected("bad signature"), id=None))  # type: ignore[arg-type]
+        for _ in range(3):
+            ring.add(rejected("bad signature"))
+        for store.left in (3, 9):  # the batch, the bad one, one of the others; then all that is left
+            await ring.flush()
+        assert await store.read(rows) == 3
+        assert await store.read(counts) == {"bad signature": 4}

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from storage import ids, jobs, runs, states, transitions
+from storage import ids, jobs, runs, search, states, transitions
 from storage.database import Database
 from storage.states import Kind
 from tests import life
@@ -83,3 +83,14 @@ async def test_a_further_version_of_the_document_is_no_second_end(database: Data
     await life.wanted(database, notifies=True, captures=True)
     await life.settle(database, run, life.result(body=b'{"status":"completed","more":1}'), life.at(90))
     assert await follows(database, run) == []
+
+
+async def test_the_reason_of_a_refusal_is_indexed_although_it_is_all_that_the_end_brings(
+    database: Database,
+) -> None:
+    run = await life.queued(database)
+    await database.write(jobs.free_all)
+    start = await life.claimed(database, Kind.START, run.id)
+    await life.indexed(database)
+    await database.write(transitions.refuse, start, "no such agent", life.at(3))
+    assert await database.read(search.unindexed, [run.id]) == [run.id]

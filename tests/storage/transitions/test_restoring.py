@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from storage import errors, house, jobs, ledger, runs, states, transitions, webhooks
+from storage import errors, house, jobs, ledger, links, runs, states, transitions, webhooks
 from storage.database import Database
 from storage.tables import HOUSE
 from tests import life
@@ -146,6 +146,7 @@ async def test_a_callback_for_a_run_that_is_forgotten_brings_it_back_under_its_i
     assert run is not None
     assert (run.upstream_id, run.origin, run.submitted_by) == ("run_1", states.Origin.ADOPTED, "restored")
     assert await life.open_jobs(database, lost) == ["adopt", "settle"]
+    assert await database.read(links.known, ["run_1"]) == {"run_1": lost}
 
 
 async def test_without_a_restore_it_is_a_row_and_no_more(database: Database) -> None:

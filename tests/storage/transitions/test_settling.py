@@ -233,6 +233,17 @@ async def test_a_further_version_takes_nothing_away(database: Database) -> None:
     assert told == ("The lease is void.", 3000, 3, 3)
 
 
+@pytest.mark.parametrize(("asked", "kept"), [("m-1", "m-1"), (None, "m-2")])
+async def test_the_model_that_was_asked_for_stands_in_every_version(
+    database: Database, asked: str | None, kept: str
+) -> None:
+    first, later = (life.measures(model=each) for each in ("m-2", "m-3"))
+    run = await life.settled_run(database, model=asked, result=life.result(measures=first))
+    assert run.model == kept
+    await life.settle(database, run, life.result(body=b"more", measures=later), life.at(100))
+    assert (await life.found(database, run.id)).model == kept
+
+
 async def test_a_further_version_keeps_when_and_how_the_run_was_settled(database: Database) -> None:
     run = await amended(database, life.result(body=b"more"))
     facts = (await ledgers.last(database, run.id)).facts
