@@ -44,8 +44,8 @@ def named(row: str) -> Iterator[None]:
     except ValidationError as error:  # its own message shows the values
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         told = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in faults[:FAULTS]]
-        structlog.get_logger("runledger").error("row_not_readable", row=row, faults=told)
+        structlog.get_logger("runledger").warning("row_not_readable", row=row, faults=told)
         raise errors.UnreadableRow(row) from None
     except export.UNREADABLE as error:
-        structlog.get_logger("runledger").error("row_not_readable", row=row, exc_info=error)
+        structlog.get_logger("runledger").warning("row_not_readable", row=row, exc_info=error)
         raise errors.UnreadableRow(row) from None
