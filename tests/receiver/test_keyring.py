@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 from datetime import UTC, datetime
 
 import pytest
 
-from receiver import backoff, keyring, pasted, vault
+from receiver import backoff, keyring, pasted, signatures, vault
 from storage import database as door
+from storage import deliveries, ids, tables, transitions, webhooks
 from storage import errors as storage_errors
-from storage import ids, tables, transitions, webhooks
 from storage.database import Database
 from tests import life
 
@@ -252,3 +253,25 @@ async def test_trouble_with_the_database_is_told_as_that() -> None:
         with pytest.raises(storage_errors.Unavailable):
             await held.refresh(life.NOW)
         assert keys(held) == [b"one"]
+
+
+def signed(key: bytes, body: bytes) -> deliveries.Stored:
+    """Return a stored event that this secret has signed."""
+    at, name = str(int(life.NOW.timestamp())), "dlv_1"
+    mac = signatures.sign(signatures.decode(text(key)).key, name, at, body)
+    headers = {
+        signatures.ID_HEADER: name,
+        signatures.TIMESTAMP_HEADER: at,
+        signatures.SIGNATURE_HEADER: mac,
+    }
+    stored = {each.name: None for each in dataclasses.fields(deliveries.Stored)}
+    return deliveries.Stored(**{**stored, "received_at": life.NOW, "headers": headers, "body": body})  # type: ignore[arg-type]
+
+
+async def test_the_secrets_that_signed_a_stored_event_are_named(database: Database) -> None:
+    held = ring(database, text(b"one"), text(b"two"))
+    newest, oldest = (secret.name for secret in held.live(life.NOW))
+    event = signed(b"two", b"{}")
+    assert held.signers(event) == [oldest]
+    assert held.signers(signed(b"one", b"{}")) == [newest]
+    assert held.signers(dataclasses.replace(event, body=b"[]")) == []
