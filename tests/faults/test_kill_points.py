@@ -18,7 +18,6 @@ HURRIED = {"lease": 1.0, "heartbeat": 0.2}
 EMBEDDED = ("upgrade", "free_all")
 COMMITS = (
     "follow",
-    "clear",
     "wish",
     "beat",
     "claim[sweep]",
