@@ -93,13 +93,14 @@ class Database:
 
     async def __aenter__(self) -> Database:
         self._loop = asyncio.get_running_loop()
-        writers = [writer.Writer(self._write_engine, each, self._observe, self.heard) for each in self._waiting]
-        self._documents, self._others = writers[0], writers[-1]
+        self._writers = [
+            writer.Writer(self._write_engine, each, self._observe, self.heard) for each in self._waiting
+        ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Commits what is waiting, takes nothing more, and lets go of all connections."""
-        await asyncio.gather(self._documents.close(), self._others.close())
+        await asyncio.gather(*(each.close() for each in self._writers))
         self._readers.shutdown()
         self._askers.shutdown()
         self._write_engine.dispose()
@@ -107,8 +108,8 @@ class Database:
 
     def hurry(self) -> None:
         """The process is about to end: once the database takes no writes, nobody waits for his own time-out."""
-        self._documents.hurry()
-        self._others.hurry()
+        for each in self._writers:
+            each.hurry()
 
     async def read(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
         """`function(connection, …)` in one snapshot. Raises Unavailable."""
@@ -150,7 +151,7 @@ class Database:
         function itself raises.
         """
         member = queues.Member(function, args, kw, self._loop.create_future(), isinstance(function, Batch))
-        return await (self._documents if member.is_document else self._others).write(member)
+        return await self._writers[0 if member.is_document else -1].write(member)
 
     def next_commit(self) -> asyncio.Future[None]:
         """What is done once something is committed through this door from now on.

@@ -56,10 +56,13 @@ class Queue:
         """The one that has waited for the longest."""
         return self._members[0] if self._members else None
 
-    def append(self, member: Member) -> None:
-        """Has it wait behind all others."""
+    def append(self, member: Member) -> bool:
+        """Add a member behind all others; return False where the queue is full."""
+        if self.is_full:
+            return False
         self._members.append(member)
         self._bytes += member.weight
+        return True
 
     def pop(self) -> Member:
         """Takes the first one out."""
@@ -121,10 +124,7 @@ class Single:
 
     def append(self, member: Member) -> bool:
         """Add a member; return False where the queue is full."""
-        if self._queue.is_full:
-            return False
-        self._queue.append(member)
-        return True
+        return self._queue.append(member)
 
     def take(self) -> list[Member]:
         """Remove and return the oldest member, with the others of its list function."""
@@ -161,11 +161,7 @@ class InTurn:
 
     def append(self, member: Member) -> bool:
         """Add a member; return False where its queue is full."""
-        queue = self._documents if member.is_document else self._others
-        if queue.is_full:
-            return False
-        queue.append(member)
-        return True
+        return (self._documents if member.is_document else self._others).append(member)
 
     def take(self) -> list[Member]:
         """Return the next commit batch: others, and at least one document that waits.
