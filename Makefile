@@ -17,6 +17,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.laws.pages
 
 # What is in deploy/, in the hands of Prometheus, Caddy and systemd: root on Debian has them installed.
 deploy-check: $(INSTALLED)
@@ -67,10 +68,22 @@ lock: $(INSTALLED)
 	$(BIN)/$(LOCK) $(ARGS) pyproject.toml --output-file deploy/requirements.txt
 	$(BIN)/$(LOCK) $(ARGS) pyproject.toml --extra dev --constraints deploy/requirements.txt --output-file tests/requirements.txt
 	echo setuptools | $(BIN)/$(LOCK) $(ARGS) - --constraints tests/requirements.txt --output-file deploy/requirements-build.txt
+	echo zensical | $(BIN)/$(LOCK) $(ARGS) - --output-file docs/requirements.txt
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-docs site .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: docs
+# The generated pages and files. A test compares them with the code.
+.PHONY: docs docs-site
 docs: $(INSTALLED)
 	@$(BIN)/python -m tests.laws.documents
+
+# The documents as a site in site/, built by a tool with an environment of its own: nothing else needs it.
+SITE := .venv-docs/.installed
+docs-site: $(SITE)
+	@.venv-docs/bin/zensical build --clean --strict
+
+$(SITE): docs/requirements.txt
+	@$(PYTHON) -m venv --clear .venv-docs
+	@.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r docs/requirements.txt
+	@touch $@

@@ -1,6 +1,6 @@
 -- What `runledger sql` and POST /v1/sql need on PostgreSQL: a role, and the views that it can read.
--- Made from storage/readable.py by `make docs`. Run it once, and again after each `runledger migrate`, as the
--- owner of the tables, who has to be allowed to make roles:
+-- Made from storage/user_sql/readable_columns.py by `make docs`. Run it once, and again after each
+-- `runledger migrate`, as the owner of the tables, who has to be allowed to make roles:
 --   psql --single-transaction --set ON_ERROR_STOP=1 --file sql-role.sql "$RUNLEDGER_DATABASE_URL"
 -- Then give the role a password, in psql: \password runledger_sql
 
@@ -45,7 +45,7 @@ CREATE VIEW runledger_sql.runs AS SELECT
     expected_by,
     asked_at,
     missing_since,
-    stray_since,
+    lost_create_since,
     watched,
     duration_ms,
     input_tokens,
@@ -134,7 +134,7 @@ FROM upstream_links;
 CREATE VIEW runledger_sql.deliveries AS SELECT
     seq,
     id,
-    road,
+    source,
     run_id,
     upstream_id,
     event_id,
@@ -178,9 +178,9 @@ CREATE VIEW runledger_sql.jobs AS SELECT
     priority,
     created_at,
     due_at,
-    wanted,
-    road,
-    late_road,
+    requested,
+    trigger,
+    pending_trigger,
     lease_owner,
     lease_until,
     fence,
@@ -192,7 +192,7 @@ CREATE VIEW runledger_sql.jobs AS SELECT
     last_error_at,
     dead_at
 FROM jobs;
-CREATE VIEW runledger_sql.house AS SELECT
+CREATE VIEW runledger_sql.system_state AS SELECT
     id,
     paused_until,
     pause_reason,
@@ -204,7 +204,7 @@ CREATE VIEW runledger_sql.house AS SELECT
     CAST(NULL AS TEXT) AS sweep_cursor,
     sweep_began_at,
     sweep_reached_at,
-    sweep_met,
+    sweep_all_handled,
     notifies,
     captures,
     notifies_set_at,
@@ -215,7 +215,7 @@ CREATE VIEW runledger_sql.house AS SELECT
     restored_at,
     copied_at,
     CAST(NULL AS TEXT) AS moved_to
-FROM house;
+FROM system_state;
 CREATE VIEW runledger_sql.notifications AS SELECT
     run_id,
     event_id,
@@ -269,7 +269,7 @@ FROM passages;
 CREATE VIEW runledger_sql.search_queue AS SELECT
     run_seq,
     version,
-    wished_at
+    enqueued_at
 FROM search_queue;
 CREATE VIEW runledger_sql.rollup_models AS SELECT
     day,

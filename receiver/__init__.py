@@ -1,1 +1,0 @@
-"""Everything that hears or speaks HTTP, and the worker."""

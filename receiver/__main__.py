@@ -1,14 +1,8 @@
-"""`runledger`, and `python -m receiver`."""
+"""Entry point of `python -m receiver`."""
 
 from __future__ import annotations
 
-
-def main() -> None:
-    """The command line."""
-    from receiver import cli
-
-    cli.main()
-
+from receiver.cli.main import main
 
 if __name__ == "__main__":
     main()

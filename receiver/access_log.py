@@ -1,4 +1,4 @@
-"""One line per request, with the route's template in place of the path: paths carry tokens and ids."""
+"""Log one line per request, with the route's template in place of the path: paths contain tokens and ids."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import time
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: What load balancers and monitoring ask every few seconds: told only where it is not answered well.
+#: Routes that load balancers and monitoring request every few seconds. They are logged at info level only where
+#: the answer is not 200.
 PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class AccessLog:
-    """Pure ASGI: passes everything through, notes the status and the time."""
+    """ASGI middleware that logs the status and duration of each request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -24,14 +25,14 @@ class AccessLog:
             return
         started, status = time.perf_counter(), 0
 
-        async def watched(message: Message) -> None:
+        async def send_and_record(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, send_and_record)
         finally:
             route = getattr(scope.get("route"), "path", "(none)")
             milliseconds = round((time.perf_counter() - started) * 1000, 1)

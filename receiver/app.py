@@ -1,4 +1,4 @@
-"""Assembly: what stands where, and in which order it starts and stops. No decision is taken here."""
+"""Assembly of the server: its components and the order in which they start and stop. No decision is taken here."""
 
 from __future__ import annotations
 
@@ -13,58 +13,46 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from receiver import (
-    access_log,
-    addresses,
-    admission,
-    api,
-    backoff,
-    callbacks,
-    clearing,
-    clock,
-    endpoint,
-    followups,
-    indexer,
-    keyring,
-    live,
-    notify,
-    problems,
-    rejections,
-    sealer,
-    settings,
-    signatures,
-    stopping,
-    tasks,
-    telemetry,
-    tokens,
-    vault,
-    worker,
-)
-from receiver.upstream import client, wire
-from storage import database, dialect, inspection, jobs, migrations, news, sql, transitions, writer
+from receiver import access_log, client_address, clock, settings, telemetry, timeouts
+from receiver.api import route_table
+from receiver.crypto import secret_box, signatures, tokens
+from receiver.inbound import endpoints, rejection_buffer, webhook_secrets
+from receiver.outbound import notification_sender
+from receiver.server import stop_signals
+from receiver.streams import broker
+from receiver.upstream import client, exchange
+from receiver.web import operations, problems, request_limits, routing
+from receiver.worker import context as worker_context
+from receiver.worker import follow_ups, indexer, loop, retention, sequencer
+from storage.engine import database, dialect, listener, urls, writer
+from storage.maintenance import integrity
+from storage.migrations import schema_version
+from storage.repositories import jobs
+from storage.transitions import restoring
+from storage.user_sql import sql_runner
 
 Work = Callable[[], Coroutine[Any, Any, None]]
 Life = Callable[[], AbstractAsyncContextManager[None]]
-#: Seconds before background work that broke is begun anew, and before a database is listened to again.
+#: Seconds before failed background work restarts, and before a lost LISTEN connection is opened again.
 RESTART = 1.0
 LISTEN_AGAIN = 5.0
 
 
 @dataclass(frozen=True)
-class Seams:
-    """Where a test or a host program may stand in: time, waits, wires to upstream and backend, commits, bounds."""
+class Overrides:
+    """Replacements for tests and host programs: time, waits, transports, a commit observer, bounds."""
 
-    timing: backoff.Timing = field(default_factory=backoff.Timing)
-    clock: Callable[[], datetime] = field(default_factory=clock.Shared)
-    transport: wire.Transport | None = None
-    backend: wire.Transport | None = None
-    observe: Callable[[writer.Group], None] | None = None
-    queue: database.Limits | None = None
-    bounds: admission.Bounds = field(default_factory=admission.Bounds)
+    timing: timeouts.Timing = field(default_factory=timeouts.Timing)
+    clock: Callable[[], datetime] = field(default_factory=clock.SharedClock)
+    transport: exchange.Transport | None = None
+    backend_transport: exchange.Transport | None = None
+    observe: Callable[[writer.CommitBatch], None] | None = None
+    write_limits: database.Limits | None = None
+    bounds: request_limits.Bounds = field(default_factory=request_limits.Bounds)
 
 
 class Application:
-    """The server as one ASGI application: the public endpoints in front, everything else behind them.
+    """The server as one ASGI application: the public endpoints first, everything else behind them.
 
     It may be mounted under a path of another application, which then has to run its `lifespan`.
     """
@@ -74,252 +62,262 @@ class Application:
         self._private = private
         self._stopping = stop
         self._life = life
-        self._began = self._lives = False
+        self._has_begun = self._is_running = False
         private.router.lifespan_context = self.lifespan
 
     @asynccontextmanager
     async def lifespan(self, _host: object = None) -> AsyncIterator[None]:
-        """Everything that lives as long as the server, around the block; once. For a host: its `lifespan=`.
+        """Run all components of the server within the block. It can run once; a host passes it as its `lifespan=`.
 
-        Starlette does not run the lifespans of what is mounted. The block has to be in the loop of the requests;
-        at its end the worker drains. Raises SettingsError, InUse, SchemaMismatch, Unavailable.
+        Starlette does not run the lifespans of mounted applications. The block has to be in the event loop of the
+        requests; at its end the worker drains. Raises SettingsError, InUse, SchemaMismatch, Unavailable.
         """
-        if self._began:
-            raise RuntimeError("an application lives once: make another one with create_app")
-        self._began = True
+        if self._has_begun:
+            raise RuntimeError("an application runs once: make another one with create_app")
+        self._has_begun = True
         async with self._life():
-            self._lives = True
+            self._is_running = True
             try:
-                with stopping.heard(self.stop):
+                with stop_signals.on_signal(self.stop):
                     yield
             finally:
-                self._lives = False
+                self._is_running = False
                 self.stop()
 
     def stop(self) -> None:
-        """Says that the server is about to stop: requests that wait for a result are answered now."""
+        """Mark the server as stopping: requests that wait for a result are answered now."""
         self._stopping.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._private(scope, receive, send)
             return
-        if not self._lives:
-            raise RuntimeError("Runledger's lifespan does not run: give `lifespan=ledger.lifespan` to its host")
-        below = addresses.below(scope)
-        scope = {**scope, "path": scope.get("root_path", "") + below}  # whole again where a proxy took a part off
-        is_public = scope["type"] == "http" and callbacks.is_public(below)
+        if not self._is_running:
+            raise RuntimeError("Runledger's lifespan is not running: pass `lifespan=ledger.lifespan` to its host")
+        below = client_address.path_below_mount(scope)
+        # the complete path, where a proxy removed a prefix
+        scope = {**scope, "path": scope.get("root_path", "") + below}
+        is_public = scope["type"] == "http" and endpoints.is_public(below)
         await (self._public if is_public else self._private)(scope, receive, send)
 
 
 @dataclass(frozen=True)
-class _House:
-    """What a server has, and a worker that has no server."""
+class _Components:
+    """The components of a server, or of a worker without a server."""
 
     given: settings.Settings
-    seams: Seams
-    told: telemetry.Telemetry
+    seams: Overrides
+    telemetry: telemetry.Telemetry
     store: database.Database
     signer: tokens.Signer
-    notifier: notify.Notifier | None
-    #: Set when the server is told to stop.
+    notifier: notification_sender.Notifier | None
+    #: Set when the server has to stop.
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-def create_app(given: settings.Settings, *, seams: Seams | None = None, with_worker: bool = True) -> Application:
-    """The server for `given` settings. Raises SettingsError; opening the database may raise at start-up."""
-    made = _house(given, seams or Seams(), with_worker)
-    seams, told, store = made.seams, made.told, made.store
-    secrets = _keyring(made)
-    ring = rejections.Ring(store, seams.clock)
-    public = callbacks.Public(
+def create_app(
+    given: settings.Settings, *, overrides: Overrides | None = None, with_worker: bool = True
+) -> Application:
+    """Build the server for `given` settings. Raises SettingsError; opening the database may raise at start-up."""
+    components = _components(given, overrides or Overrides(), with_worker)
+    overrides, telemetry, store = components.seams, components.telemetry, components.store
+    secrets, limits = _keyring(components), _admission(given, overrides)
+    rejected = rejection_buffer.RejectionBuffer(store, overrides.clock)
+    public = endpoints.Dependencies(
         store,
-        made.signer,
+        components.signer,
         secrets,
-        ring,
-        told,
-        seams.timing,
-        seams.clock,
+        rejected,
+        telemetry,
+        overrides.timing,
+        overrides.clock,
         given.body_limit,
-        _admission(given, seams),
+        limits,
     )
-    hub = live.Hub(seams.timing, told, made.stop)
-    context = endpoint.Context(
+    hub = broker.Broker(overrides.timing, telemetry, components.stop)
+    context = operations.Context(
         store,
-        seams.timing,
-        seams.clock,
-        told,
+        overrides.timing,
+        overrides.clock,
+        telemetry,
         given.metrics == "open",
         warnings=secrets.warnings,
         listen=hub.listen if with_worker else None,
-        stopping=made.stop,
-        admission=public.admission,
-        ask_sql=sql.Desk(given.sql_url).ask if given.sql == "on" and given.sql_url else None,
+        stopping=components.stop,
+        limits=public.limits,
+        run_sql=sql_runner.SqlRunner(given.sql_url).run if given.sql == "on" and given.sql_url else None,
     )
 
     private = Starlette(
-        routes=endpoint.routes(api.OPERATIONS, context),
+        routes=routing.routes(route_table.OPERATIONS, context),
         middleware=[Middleware(access_log.AccessLog), Middleware(problems.LastResort)],
         exception_handlers=problems.HANDLERS,
     )
-    private.router.redirect_slashes = False  # a path that is not ours is a 404 problem, not a redirect
+    private.router.redirect_slashes = False  # an unknown path is a 404 problem, not a redirect
     return Application(
-        problems.LastResort(callbacks.Callbacks(public)),
+        problems.LastResort(endpoints.PublicEndpoints(public)),
         private,
-        made.stop,
-        lambda: _serving(made, secrets, ring, hub if with_worker else None),
+        components.stop,
+        lambda: _serving(components, secrets, rejected, hub if with_worker else None),
     )
 
 
 @asynccontextmanager
-async def working(given: settings.Settings, *, seams: Seams | None = None) -> AsyncIterator[None]:
-    """A worker and a sealer without a server, around the block; at its end the worker drains.
+async def working(given: settings.Settings, *, overrides: Overrides | None = None) -> AsyncIterator[None]:
+    """Run a worker and a sequencer without a server, within the block; at its end the worker drains.
 
     Raises SettingsError, InUse, SchemaMismatch, Unavailable.
     """
-    made = _house(given, seams or Seams(), with_worker=True)
-    async with _opened(made), _employed(made):
+    components = _components(given, overrides or Overrides(), with_worker=True)
+    async with _opened(components), _running_worker(components):
         yield
 
 
-def _house(given: settings.Settings, seams: Seams, with_worker: bool) -> _House:
+def _components(given: settings.Settings, seams: Overrides, with_worker: bool) -> _Components:
     if with_worker:
-        settings.demand_api_key(given)
-    told = telemetry.Telemetry()
+        settings.require_api_key(given)
+    monitor = telemetry.Telemetry()
     signer = tokens.Signer(settings.signing_keys(given))
-    return _House(given, seams, told, _database(given, seams, told), signer, _notifier(given, seams))
+    return _Components(given, seams, monitor, _database(given, seams, monitor), signer, _notifier(given, seams))
 
 
-def _admission(given: settings.Settings, seams: Seams) -> admission.Admission:
-    room = max(seams.bounds.room, 4 * given.body_limit)  # a few of the largest bodies have to fit in
-    return admission.Admission(admission.Room(room), admission.Buckets(seams.bounds), given.trusted_proxies)
+def _admission(given: settings.Settings, seams: Overrides) -> request_limits.Limits:
+    room = max(seams.bounds.body_bytes, 4 * given.body_limit)  # some of the largest bodies have to fit in
+    return request_limits.Limits(
+        request_limits.BodyBudget(room), request_limits.Buckets(seams.bounds), given.trusted_proxies
+    )
 
 
-def _database(given: settings.Settings, seams: Seams, told: telemetry.Telemetry) -> database.Database:
-    def observe(group: writer.Group) -> None:
-        told.committed(group)
+def _database(given: settings.Settings, seams: Overrides, telemetry: telemetry.Telemetry) -> database.Database:
+    def observe(batch: writer.CommitBatch) -> None:
+        telemetry.committed(batch)
         if seams.observe is not None:
-            seams.observe(group)
+            seams.observe(batch)
 
-    limits = replace(seams.queue or database.Limits(), silence_seconds=seams.timing.silence)
+    limits = replace(seams.write_limits or database.Limits(), response_seconds=seams.timing.database_timeout)
     return database.Database(given.url, limits=limits, observe=observe, pooler=given.database_pooler)
 
 
-def _keyring(made: _House) -> keyring.Keyring:
-    return keyring.Keyring(
-        made.store,
-        vault.Vault(settings.signing_keys(made.given)),
-        [secret.get_secret_value() for secret in made.given.webhook_secrets],
-        made.given.webhook_key_encoding,
-        made.seams.timing,
-        lambda trouble: made.told.log.error("webhook_secret_unusable", reason=trouble),
+def _keyring(components: _Components) -> webhook_secrets.WebhookSecrets:
+    return webhook_secrets.WebhookSecrets(
+        components.store,
+        secret_box.SecretBox(settings.signing_keys(components.given)),
+        [secret.get_secret_value() for secret in components.given.webhook_secrets],
+        components.given.webhook_key_encoding,
+        components.seams.timing,
+        lambda trouble: components.telemetry.log.error("webhook_secret_rejected", reason=trouble),
     )
 
 
 @asynccontextmanager
 async def _serving(
-    made: _House, secrets: keyring.Keyring, ring: rejections.Ring, hub: live.Hub | None
+    components: _Components,
+    secrets: webhook_secrets.WebhookSecrets,
+    rejected: rejection_buffer.RejectionBuffer,
+    hub: broker.Broker | None,
 ) -> AsyncIterator[None]:
-    """Everything that lives as long as the server; with a hub it works as well."""
-    told, timing = made.told, made.seams.timing
+    """Run all components that live as long as the server; with a broker also the worker."""
+    telemetry, timing = components.telemetry, components.seams.timing
     async with (
-        _opened(made),
-        _in_background(told, lambda: ring.run(timing.ring)),
-        _in_background(told, lambda: secrets.run(timing.secrets, made.seams.clock)),
+        _opened(components),
+        _in_background(telemetry, lambda: rejected.run(timing.rejection_flush)),
+        _in_background(telemetry, lambda: secrets.run(timing.secrets, components.seams.clock)),
         AsyncExitStack() as stack,
     ):
         if hub is not None:
-            # Streams last long, so they have connections of their own.
-            streamed = await stack.enter_async_context(_upstream(made, hub.bounds.channels))
-            await stack.enter_async_context(_in_background(told, lambda: hub.run(streamed)))
-            await stack.enter_async_context(_employed(made))
+            # Streams last long, so they have their own connections.
+            stream_client = await stack.enter_async_context(_upstream(components, hub.bounds.channels))
+            await stack.enter_async_context(_in_background(telemetry, lambda: hub.run(stream_client)))
+            await stack.enter_async_context(_running_worker(components))
         yield
 
 
 @asynccontextmanager
-async def _opened(made: _House) -> AsyncIterator[None]:
-    """The database at its schema, told what follows an end. What was started last stops first."""
-    given, store = made.given, made.store
+async def _opened(components: _Components) -> AsyncIterator[None]:
+    """Open the database at its current schema and record the follow-ups; what starts last stops first."""
+    given, store, seams = components.given, components.store, components.seams
     async with AsyncExitStack() as stack:
-        stack.enter_context(dialect.sole_server(given.url))
+        stack.enter_context(urls.server_lock(given.url))
         await stack.enter_async_context(store)
-        stack.enter_context(_heard(made.stop, store.hurry))
+        stack.enter_context(_on_stop(components.stop, store.fail_fast))
         if given.is_embedded:
-            await store.write(migrations.upgrade)
-            await store.write(jobs.free_all)
+            await store.write(schema_version.upgrade)
+            await store.write(jobs.release_all)
         else:
-            await store.read(inspection.demand_durable)
-            await store.read(migrations.check)
-            await stack.enter_async_context(_shared(made))
-        await _take_over(made)
-        wanted = followups.Wanted(store, made.seams.clock, given.url, given.notify_url, given.capture_events)
-        await stack.enter_async_context(_in_background(made.told, await wanted.begin()))
+            await store.read(integrity.require_durable)
+            await store.read(schema_version.check)
+            await stack.enter_async_context(_shared(components))
+        await _mark_copy(components)
+        requirements = follow_ups.FollowUps(store, seams.clock, given.url, given.notify_url, given.capture_events)
+        await stack.enter_async_context(_in_background(components.telemetry, await requirements.begin()))
         yield
 
 
-async def _take_over(made: _House) -> None:
-    """A copy is marked as restored before anything works on it; what was moved elsewhere is left alone."""
-    if await made.store.read(transitions.demand_own):
-        marked = await made.store.write(transitions.restored, made.seams.clock())
-        made.told.log.warning("copy_taken_over", accepted=marked.accepted, queued=marked.queued)
+async def _mark_copy(components: _Components) -> None:
+    """Mark a copied database as restored before anything works on it. One that was moved elsewhere is refused."""
+    if await components.store.read(restoring.require_original):
+        marked = await components.store.write(restoring.mark_restored, components.seams.clock())
+        components.telemetry.log.warning("store_marked_restored", accepted=marked.accepted, queued=marked.queued)
 
 
 @asynccontextmanager
-async def _shared(made: _House) -> AsyncIterator[None]:
-    """What a database is shared with: its clock, and the news of others, for which a connection stays its own."""
-    store, ticking, told = made.store, made.seams.clock, made.told
+async def _shared(components: _Components) -> AsyncIterator[None]:
+    """Follow the clock and the commits of a shared database; a connection of its own listens for the commits."""
+    store, shared_clock, telemetry = components.store, components.seams.clock, components.telemetry
 
-    async def look() -> datetime | None:
-        return await store.read(dialect.time)
+    async def read_time() -> datetime | None:
+        return await store.read(dialect.server_time)
 
-    def missed(reason: str) -> None:
-        told.log.warning("news_not_heard", reason=reason)
+    def on_failure(reason: str) -> None:
+        telemetry.log.warning("listener_disconnected", reason=reason)
 
     async with AsyncExitStack() as stack:
-        if isinstance(ticking, clock.Shared):
-            await ticking.look(look)
-            await stack.enter_async_context(_in_background(told, lambda: ticking.run(look)))
-        if not (made.given.database_pooler or dialect.is_pooled(made.given.url)):
-            hear = lambda: news.hear(made.given.url, store.heard, missed, LISTEN_AGAIN)  # noqa: E731
-            await stack.enter_async_context(_in_background(told, hear))
+        if isinstance(shared_clock, clock.SharedClock):
+            await shared_clock.synchronize(read_time)
+            await stack.enter_async_context(_in_background(telemetry, lambda: shared_clock.run(read_time)))
+        if not (components.given.database_pooler or urls.is_pooled(components.given.url)):
+            listen = lambda: listener.listen(components.given.url, store.notify_commit, on_failure, LISTEN_AGAIN)  # noqa: E731
+            await stack.enter_async_context(_in_background(telemetry, listen))
         yield
 
 
 @asynccontextmanager
-async def _employed(made: _House) -> AsyncIterator[None]:
-    """The sealer and the worker, with what they need."""
-    given, seams, told, store = made.given, made.seams, made.told, made.store
+async def _running_worker(components: _Components) -> AsyncIterator[None]:
+    """Run the sequencer, the indexer and the worker within the block."""
+    given, seams, telemetry, store = components.given, components.seams, components.telemetry, components.store
     async with AsyncExitStack() as stack:
-        if made.notifier is not None:
-            stack.push_async_callback(made.notifier.aclose)
-        await stack.enter_async_context(_in_background(told, lambda: sealer.run(store, told, seams.timing.poll)))
-        await stack.enter_async_context(_in_background(told, lambda: indexer.run(store, told, seams.timing.poll)))
-        clear = lambda: clearing.run(store, told, seams.clock, given.rejected_days, seams.timing.clear)  # noqa: E731
-        await stack.enter_async_context(_in_background(told, clear))
-        context = tasks.Context(
+        if components.notifier is not None:
+            stack.push_async_callback(components.notifier.aclose)
+        poll = seams.timing.poll
+        await stack.enter_async_context(_in_background(telemetry, lambda: sequencer.run(store, telemetry, poll)))
+        await stack.enter_async_context(_in_background(telemetry, lambda: indexer.run(store, telemetry, poll)))
+        clear = lambda: retention.run(store, telemetry, seams.clock, given.rejected_days, seams.timing.retention)  # noqa: E731
+        await stack.enter_async_context(_in_background(telemetry, clear))
+        context = worker_context.Context(
             store,
-            await stack.enter_async_context(_upstream(made, given.jobs * 2)),
+            await stack.enter_async_context(_upstream(components, given.worker_concurrency * 2)),
             seams.timing,
             seams.clock,
-            _callback_url(given, made.signer),
-            told,
-            given.sweep_seconds or (seams.timing.sweep if given.public_url else seams.timing.sweep_alone),
+            _callback_url(given, components.signer),
+            telemetry,
+            given.sweep_seconds or (seams.timing.sweep if given.public_url else seams.timing.sweep_only),
             given.adopt == "all",
             given.public_url,
-            made.notifier,
+            components.notifier,
         )
-        await stack.enter_async_context(_working(told, worker.Worker(context, given.jobs), made.stop))
+        worker = loop.Worker(context, given.worker_concurrency)
+        await stack.enter_async_context(_working(telemetry, worker, components.stop))
         yield
 
 
 @asynccontextmanager
-async def _upstream(made: _House, connections: int) -> AsyncIterator[client.Client]:
-    given, seams = made.given, made.seams
+async def _upstream(components: _Components, connections: int) -> AsyncIterator[client.Client]:
+    given, seams, monitor = components.given, components.seams, components.telemetry
     opened = client.Client(
         given.casedev_base_url,
         given.casedev_api_key.get_secret_value(),
         seams.transport,
-        lambda call: made.told.called(call.route, call.status, call.seconds, call.limits, seams.clock()),
+        lambda call: monitor.called(call.route, call.status, call.seconds, call.limits, seams.clock()),
         timeout=seams.timing.call,
         connections=connections,
         clock=seams.clock,
@@ -330,31 +328,31 @@ async def _upstream(made: _House, connections: int) -> AsyncIterator[client.Clie
         await opened.aclose()
 
 
-def _notifier(given: settings.Settings, seams: Seams) -> notify.Notifier | None:
-    """The way to the backend; None where nobody is told."""
-    secrets = [signatures.decode_own(secret.get_secret_value()) for secret in given.notify_secrets]
+def _notifier(given: settings.Settings, seams: Overrides) -> notification_sender.Notifier | None:
+    """Return the notifier; None where no backend is notified."""
+    secrets = [signatures.decode_notify_secret(secret.get_secret_value()) for secret in given.notify_secrets]
     if not given.notify_url:
         return None
-    return notify.Notifier(
+    return notification_sender.Notifier(
         given.notify_url,
         secrets,
         allow_private=given.notify_allow_private,
         timeout=seams.timing.notify,
-        transport=seams.backend,
+        transport=seams.backend_transport,
     )
 
 
 def _callback_url(given: settings.Settings, signer: tokens.Signer) -> Callable[[str], str | None]:
     def url(run_id: str) -> str | None:
-        return f"{given.public_url}{callbacks.CALLBACKS}{signer.token(run_id)}" if given.public_url else None
+        return f"{given.public_url}{endpoints.CALLBACKS}{signer.token(run_id)}" if given.public_url else None
 
     return url
 
 
 @asynccontextmanager
-async def _in_background(told: telemetry.Telemetry, work: Work) -> AsyncIterator[None]:
-    """`work` for as long as the block, cancelled at its end."""
-    task = asyncio.create_task(_kept_up(told, work))
+async def _in_background(telemetry: telemetry.Telemetry, work: Work) -> AsyncIterator[None]:
+    """Run `work` for the length of the block; cancel it at the end."""
+    task = asyncio.create_task(_restarted(telemetry, work))
     try:
         yield
     finally:
@@ -363,30 +361,32 @@ async def _in_background(told: telemetry.Telemetry, work: Work) -> AsyncIterator
 
 
 @asynccontextmanager
-async def _working(told: telemetry.Telemetry, made: worker.Worker, stop: asyncio.Event) -> AsyncIterator[None]:
-    """A worker for as long as the block; it drains at its end, or already while requests under way do."""
-    task = asyncio.create_task(_kept_up(told, made.run))
+async def _working(
+    telemetry: telemetry.Telemetry, active: loop.Worker, stop: asyncio.Event
+) -> AsyncIterator[None]:
+    """Run a worker within the block. It drains at the end, or as soon as the server is stopping."""
+    task = asyncio.create_task(_restarted(telemetry, active.run))
     try:
-        with _heard(stop, made.stop):
+        with _on_stop(stop, active.stop):
             yield
     finally:
-        made.stop()
+        active.stop()
         await task
 
 
 @contextmanager
-def _heard(stop: asyncio.Event, then: Callable[[], None]) -> Iterator[None]:
-    """Calls `then` once the server is told to stop, or the block is over."""
-    hearing = asyncio.create_task(stop.wait())
-    hearing.add_done_callback(lambda _: then())
+def _on_stop(stop: asyncio.Event, then: Callable[[], None]) -> Iterator[None]:
+    """Call `then` once the server is stopping, or when the block ends."""
+    stop_task = asyncio.create_task(stop.wait())
+    stop_task.add_done_callback(lambda _: then())
     try:
         yield
     finally:
-        hearing.cancel()
+        stop_task.cancel()
 
 
-async def _kept_up(told: telemetry.Telemetry, work: Work) -> None:
-    """Runs `work` to its end. One that breaks is told of and begun anew: silence would be the worst of ends."""
+async def _restarted(telemetry: telemetry.Telemetry, work: Work) -> None:
+    """Run `work` to its end. Work that fails is logged and restarted, since a silent end would go unnoticed."""
     while True:
         task = asyncio.create_task(work())
         try:
@@ -396,5 +396,5 @@ async def _kept_up(told: telemetry.Telemetry, work: Work) -> None:
             await asyncio.wait([task])
         if task.cancelled() or task.exception() is None:
             return
-        told.log.error("background_work_broke", exc_info=task.exception())
+        telemetry.log.error("background_task_failed", exc_info=task.exception())
         await asyncio.sleep(RESTART)

@@ -1,4 +1,4 @@
-"""The one place that asks what time it is; below the edges `now` is an argument."""
+"""The only place that reads the time; below the edges `now` is an argument."""
 
 from __future__ import annotations
 
@@ -9,44 +9,47 @@ from datetime import UTC, datetime, timedelta
 
 from storage import errors
 
-#: Seconds between two looks at the database's clock, and how long one may take to be believed.
-LOOK = 10.0
-SLOW = 1.0
+#: Seconds between two reads of the database's clock, and the longest one that counts as precise.
+SYNC_INTERVAL = 10.0
+MAX_READ_SECONDS = 1.0
 
 
 def now() -> datetime:
-    """This moment, in UTC, as this machine has it."""
-    return datetime.now(UTC)  # noqa: TID251 - the edge itself
+    """Return the present moment in UTC by the clock of this machine."""
+    return datetime.now(UTC)  # noqa: TID251 - this is the edge
 
 
-class Watched:
-    """A clock that knows the latest moment it told: what was written by it may lie ahead of what it tells now.
+class TrackedClock:
+    """A clock that remembers the latest time it returned, since a clock that was set back may return earlier ones.
 
-    `is_shared` says that it follows the database, whose own time then decides in place of that moment.
+    `is_shared` means that it follows the database, whose own time then decides instead of that latest time.
     """
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self.latest: datetime | None = None
-        self.is_shared = isinstance(clock, Shared)
+        self.is_shared = isinstance(clock, SharedClock)
 
     def __call__(self) -> datetime:
-        told = self._clock()
-        self.latest = told if self.latest is None else max(self.latest, told)
-        return told
+        moment = self._clock()
+        self.latest = moment if self.latest is None else max(self.latest, moment)
+        return moment
 
     def correct(self, at: datetime | None, took: float) -> None:
-        """It was `at` for all who share the database, within the last `took` seconds; None where nobody does."""
-        if at is not None and isinstance(self._clock, Shared):
+        """Correct the clock: it was `at` in the database within the last `took` seconds.
+
+        `at` is None where no database clock is shared.
+        """
+        if at is not None and isinstance(self._clock, SharedClock):
             self._clock.correct(at, took)
 
 
-class Shared:
-    """The time of the database, which all who share it share too, whatever their machines say.
+class SharedClock:
+    """The time of the database, which is the same for all servers that share it.
 
-    Between two looks it goes on by a clock of this machine that nobody sets, and that goes on while it sleeps.
-    Where the database tells no time, since it is embedded, and before the first look it is the machine's own,
-    which `machine` tells.
+    Between two reads it advances by a monotonic clock of this machine, which cannot be set and which also counts
+    sleep. Before the first read, and where the database is embedded and has no time of its own, it is the time of
+    this machine, which `machine` returns.
     """
 
     def __init__(self, machine: Callable[[], datetime] = now) -> None:
@@ -60,34 +63,40 @@ class Shared:
         return at + timedelta(seconds=elapsed() - since)
 
     def correct(self, at: datetime, took: float) -> None:
-        """It was `at` by the database within the last `took` seconds. A machine that slept has lost time."""
-        if self._is_beyond(at, took, SLOW):
+        """Correct the clock: it was `at` in the database within the last `took` seconds.
+
+        A machine that slept may have lost time.
+        """
+        if self._is_beyond(at, took, MAX_READ_SECONDS):
             self._seen = at, elapsed() - took / 2
 
-    async def look(self, ask: Callable[[], Awaitable[datetime | None]]) -> None:
-        """Asks the database. An answer that took long tells little: it is taken for want of a better one."""
+    async def synchronize(self, ask: Callable[[], Awaitable[datetime | None]]) -> None:
+        """Read the database's clock.
+
+        A slow answer is imprecise, so it counts only where the clock is off by more than that.
+        """
         before = elapsed()
         found = await ask()
         after = elapsed()
-        if found is not None and (after - before < SLOW or self._is_beyond(found, after - before)):
+        if found is not None and (after - before < MAX_READ_SECONDS or self._is_beyond(found, after - before)):
             self._seen = found, (before + after) / 2
 
     def _is_beyond(self, found: datetime, took: float, slack: float = 0.0) -> bool:
-        """Whether what is told now is wrong, at whatever moment of the last `took` seconds it was `found`."""
+        """Return whether the present reading is wrong, whenever in the last `took` seconds it was `found`."""
         least, most = found - timedelta(seconds=slack), found + timedelta(seconds=took + slack)
         return self._seen is None or not least <= self() <= most
 
     async def run(self, ask: Callable[[], Awaitable[datetime | None]]) -> None:
-        """Looks again and again, until cancelled; passes over what the database does not answer."""
+        """Read the clock again and again, until cancelled; a read that the database does not answer is skipped."""
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(SYNC_INTERVAL)
             try:
-                await self.look(ask)
+                await self.synchronize(ask)
             except errors.Unavailable:
                 continue
 
 
 def elapsed() -> float:
-    """Seconds that nobody sets; a machine that sleeps is counted where it can be."""
+    """Return the seconds of a monotonic clock, which cannot be set. Sleep counts where the system allows it."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)

@@ -1,50 +1,50 @@
 """Every error this package raises, drawn as a tree.
 
 ReceiverError
-├── SettingsError            the environment does not make a runnable server
-├── BadToken                 a callback address that we did not sign
-├── BadSignature             an event whose signature does not hold, for any reason
-│   └── OutsideTolerance     the signature holds, the timestamp is too far from now
-├── BadSeal                  a stored secret that none of our keys opens
-├── UpstreamError            a call to Case.dev that gave no usable answer
-│   ├── NoAnswer             the transport failed: the request may or may not have been processed
-│   │   └── NotSent          ... before there was a connection: nothing was processed
-│   ├── Unreadable           a 2xx whose body is not what it must be (truncated, HTML, junk)
-│   │   ├── TooLarge         ... because it is larger than we take
-│   │   ├── TooDeep          ... because it nests deeper than a parser goes
-│   │   ├── BadPaging        ... because no page of a list follows on it, though one should
-│   │   └── TooCostly        ... because parsing it takes more than there is for it
-│   └── Answered             a status other than 2xx
-├── ParserNotStarted         the process that parses large answers does not start: a fault of the installation
-├── NotDelivered             the backend did not take a notification
-├── Interrupted              a stream of events that ends here before it ends upstream
-├── UnreadableRow            what is stored of one thing makes no answer
-├── BadExport                a file that is no export of ours, or not a whole one
-├── NotInstalled             something that is wanted needs a package that is not there
-├── UnusableKey              a name or a scope that no API key can have
-└── RequestError             a request to our API that we turn away; the message is for who sent it
-    ├── NotAuthenticated     no API key, or none that is valid
-    ├── NotPermitted         the key lacks a scope
-    ├── NotFound             there is nothing of that id
-    ├── Pruned               there was, but it was removed on purpose
-    ├── WrongMethod          the path takes other methods
-    ├── BadParameter         a query parameter that is unknown, repeated, or unreadable
-    ├── BadHeader            a header that we read and cannot use
-    ├── BadBody              a body that is missing or no JSON
-    ├── InvalidBody          JSON that is not what the operation takes; knows each fault
-    ├── BodyTooLarge         a body over the limit
-    ├── BodyTooSlow          a body that did not arrive in time
-    ├── NoRoom               a body that had to make room for others
-    ├── TooManyFailures      a request that does not verify, from where too many did not
-    ├── WrongMediaType       a body that is declared as anything but plain JSON
-    ├── NoSql                statements are not taken here
-    ├── NotFollowed          nobody here can open the upstream's streams
-    ├── TooManyStreams       as many streams or listeners as we take
-    └── Conflict             what is asked contradicts what is there
-        ├── KeyReused        an idempotency key that stands for another submission
-        ├── BeyondTheEnd     a place in the feed that the feed has not reached: it was begun anew since
-        ├── NotCreatedYet    the upstream does not know the run yet
-        └── IsOrphan         the upstream id of an orphan, where only the run itself can be meant
+├── SettingsError              the settings do not make a runnable server
+├── BadToken                   a callback address that we did not sign
+├── BadSignature               an event whose signature is not valid, for any reason
+│   └── OutsideTolerance       the signature is valid, the timestamp is too far from now
+├── SecretNotDecrypted         a stored secret that none of our keys decrypts
+├── UpstreamError              a call to Case.dev that gave no usable answer
+│   ├── UpstreamUnreachable    the transport failed: the request may or may not have been processed
+│   │   └── RequestNotSent     ... before there was a connection: nothing was processed
+│   ├── InvalidResponse        a 2xx whose body is unusable (truncated, HTML, junk)
+│   │   ├── ResponseTooLarge   ... because it is larger than the limit
+│   │   ├── ResponseTooDeep    ... because it nests deeper than a parser goes
+│   │   ├── InvalidPaging      ... because the next page of a list is missing
+│   │   └── ParserLimitExceeded  ... because parsing it takes too much memory or time
+│   └── UpstreamStatusError    a status other than 2xx
+├── ParserNotStarted           the process that parses large answers does not start: a fault of the installation
+├── NotificationFailed         the backend did not accept a notification
+├── StreamInterrupted          a stream of events that ends here before it ends upstream
+├── UnreadableRow              a stored row that cannot be read
+├── InvalidExport              a file that is no export of ours, or not a complete one
+├── PackageMissing             a feature that needs a package which is not installed
+├── InvalidKeyRequest          a name or a scope that no API key can have
+└── RequestError               a request to our API that is rejected; the message is for its sender
+    ├── NotAuthenticated       no API key, or none that is valid
+    ├── NotPermitted           the key lacks a scope
+    ├── NotFound               there is nothing with that id
+    ├── RunPruned              there was a run, and its content was removed on purpose
+    ├── WrongMethod            the path takes other methods
+    ├── BadParameter           a query parameter that is unknown, repeated, or unreadable
+    ├── BadHeader              a header that cannot be used
+    ├── BadBody                a body that is missing or no JSON
+    ├── InvalidBody            JSON that the operation does not take; lists each fault
+    ├── BodyTooLarge           a body over the limit
+    ├── BodyTooSlow            a body that did not arrive in time
+    ├── TooManyBodies          a body that was dropped to free memory for others
+    ├── TooManyFailures        a request that does not verify, after too many such ones from its address
+    ├── WrongMediaType         a body that is declared as anything but plain JSON
+    ├── SqlDisabled            SQL statements are not accepted here
+    ├── StreamsUnavailable     this process cannot open the upstream's streams
+    ├── TooManyStreams         the limit of streams or listeners is reached
+    └── Conflict               the request contradicts the present state
+        ├── IdempotencyKeyReused  an idempotency key that belongs to another submission
+        ├── CursorBeyondEnd    a place that the feed has not reached, since it was begun anew
+        ├── NotCreatedYet      the upstream does not know the run yet
+        └── RunIsOrphan        the upstream id of an orphan, where only the submitted run can be meant
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ from dataclasses import dataclass
 
 
 class ReceiverError(Exception):
-    """The root: everything below is expected and has a place where it is handled."""
+    """The root of the tree. Every error below is expected, and one place handles it."""
 
 
 class SettingsError(ReceiverError):
@@ -62,7 +62,7 @@ class SettingsError(ReceiverError):
 
 
 class ShortSecret(SettingsError):
-    """A secret of `size` bytes, which can be guessed: what it signs proves nothing."""
+    """A secret of `size` bytes can be guessed, so what it signs proves nothing."""
 
     def __init__(self, setting: str, size: int, least: int, remedy: str) -> None:
         super().__init__(f"{setting} holds a secret of {size} bytes, and {least} are the least; {remedy}")
@@ -82,7 +82,7 @@ class BadSignature(ReceiverError):
 
 
 class OutsideTolerance(BadSignature):
-    """The signature holds, but the timestamp is `skew` seconds away from now, or cannot be read (None).
+    """The signature is valid, but the timestamp is `skew` seconds away from now, or unreadable (None).
 
     `secret` is the name of the one that signed, `delivery_id` the id that it vouches for.
     """
@@ -94,12 +94,12 @@ class OutsideTolerance(BadSignature):
         self.delivery_id = delivery_id
 
 
-class BadSeal(ReceiverError):
-    """A stored secret cannot be opened; the message says why, and nothing of it."""
+class SecretNotDecrypted(ReceiverError):
+    """A stored secret cannot be decrypted; the message says why and contains nothing of the secret."""
 
 
 class UpstreamError(ReceiverError):
-    """A call to the upstream that gave no usable answer; `route` is its template, as in `POST /agent/v1/run`."""
+    """A call to the upstream gave no usable answer; `route` is its template, as in `POST /agent/v1/run`."""
 
     def __init__(self, route: str, message: str) -> None:
         super().__init__(f"{route}: {message}")
@@ -108,58 +108,58 @@ class UpstreamError(ReceiverError):
 
     @property
     def summary(self) -> str:
-        """The failure without any words of the upstream's, which may repeat a prompt: for logs."""
+        """Return the failure without any text of the upstream's, which may repeat a prompt: for logs."""
         return f"{self.route}: {type(self).__name__}"
 
 
-class NoAnswer(UpstreamError):
-    """Connection refused, reset, timed out, or cut: what the upstream did is unknown."""
+class UpstreamUnreachable(UpstreamError):
+    """The connection was refused, reset, cut, or timed out: what the upstream did is unknown."""
 
 
-class NotSent(NoAnswer):
+class RequestNotSent(UpstreamUnreachable):
     """There was no connection, so the upstream saw nothing of the request."""
 
 
-class Unreadable(UpstreamError):
-    """A 2xx that cannot be used. `body` holds the bytes that did arrive."""
+class InvalidResponse(UpstreamError):
+    """A 2xx is unusable. `body` holds the bytes that arrived."""
 
     def __init__(self, route: str, message: str, body: bytes = b"") -> None:
         super().__init__(route, message)
         self.body = body
 
 
-class TooLarge(Unreadable):
-    """The answer is larger than the client takes."""
+class ResponseTooLarge(InvalidResponse):
+    """The answer is larger than the client's limit."""
 
 
-class TooDeep(Unreadable):
-    """The answer is valid JSON as far as anyone can tell, nested deeper than a parser goes."""
+class ResponseTooDeep(InvalidResponse):
+    """The answer is probably valid JSON, but nests deeper than a parser goes."""
 
 
-class BadPaging(Unreadable):
-    """A list goes on without a cursor, in a circle, or through empty pages. The message says where."""
+class InvalidPaging(InvalidResponse):
+    """A list continues without a cursor, in a circle, or through empty pages. The message says where."""
 
 
-class TooCostly(Unreadable):
-    """The process that parses the answer came to no end: for want of memory or time, or it was ended."""
+class ParserLimitExceeded(InvalidResponse):
+    """The parser process did not finish: it lacked memory or time, or it was killed."""
 
 
-#: Details that came, and that cannot be read.
-UNREADABLE = (TooLarge, TooDeep, TooCostly)
+#: The errors of details that arrived and can never be read.
+INVALID_DETAILS = (ResponseTooLarge, ResponseTooDeep, ParserLimitExceeded)
 
 
 class ParserNotStarted(ReceiverError):
-    """`program` could not be run as a Python that finds this package. It says nothing of the answer."""
+    """`program` could not be run as a Python that finds this package. The answer is not at fault."""
 
     def __init__(self, program: str) -> None:
         super().__init__(
             f"the process that parses large answers does not start: {program} must be a Python that can import "
-            "`receiver`, and must be allowed to begin one"
+            "`receiver`, and this server must be allowed to start it"
         )
         self.program = program
 
 
-class Answered(UpstreamError):
+class UpstreamStatusError(UpstreamError):
     """The upstream answered with a status other than 2xx.
 
     `retry_after` is in seconds, None where the answer named none.
@@ -172,14 +172,14 @@ class Answered(UpstreamError):
 
     @property
     def summary(self) -> str:
-        """As above, with the status."""
+        """Return the failure without any text of the upstream's, with the status."""
         return f"{self.route}: {self.status}"
 
 
-class NotDelivered(ReceiverError):
-    """The backend did not take a notification; `reason` is one line.
+class NotificationFailed(ReceiverError):
+    """The backend did not accept a notification; `reason` is one line.
 
-    `status` is None where nothing was answered, `retry_after` in seconds where the answer named some.
+    `status` is None where no answer came. `retry_after` is in seconds, None where the answer named none.
     """
 
     def __init__(self, reason: str, status: int | None = None, retry_after: float | None = None) -> None:
@@ -190,12 +190,12 @@ class NotDelivered(ReceiverError):
 
     @property
     def is_final(self) -> bool:
-        """Whether the backend said that it wants no more of them (410)."""
+        """Return whether the backend refuses further notifications (410)."""
         return self.status == 410
 
 
-class Interrupted(ReceiverError):
-    """Whoever listens may connect again with the id of the last event; the message says why this is necessary."""
+class StreamInterrupted(ReceiverError):
+    """A listener may connect again with the id of the last event; the message says why that is necessary."""
 
 
 class UnreadableRow(ReceiverError):
@@ -208,36 +208,36 @@ class UnreadableRow(ReceiverError):
         )
 
 
-class BadExport(ReceiverError):
-    """The message says what is wrong, and in which line."""
+class InvalidExport(ReceiverError):
+    """A file cannot be imported; the message says what is wrong, and in which line."""
 
 
-class NotInstalled(ReceiverError):
-    """`command` installs what is missing."""
+class PackageMissing(ReceiverError):
+    """A package is missing; `command` installs it."""
 
     def __init__(self, what: str, command: str) -> None:
         super().__init__(f"{what} needs a package that is not installed here: {command}")
         self.command = command
 
 
-class UnusableKey(ReceiverError):
+class InvalidKeyRequest(ReceiverError):
     """An API key cannot be made so; the message says what is allowed."""
 
 
 class RequestError(ReceiverError):
-    """Nothing was changed; the message tells the sender what to do about it."""
+    """A request is rejected and nothing was changed; the message tells its sender what to do."""
 
 
 class NotAuthenticated(RequestError):
-    """`was_given` tells a key that is not valid from no key at all."""
+    """The request has no valid API key; `key_given` distinguishes an invalid key from none."""
 
-    def __init__(self, message: str, *, was_given: bool = False) -> None:
+    def __init__(self, message: str, *, key_given: bool = False) -> None:
         super().__init__(message)
-        self.was_given = was_given
+        self.key_given = key_given
 
 
 class NotPermitted(RequestError):
-    """The key is valid, and lacks `scope`."""
+    """The key is valid and lacks `scope`."""
 
     def __init__(self, scope: str) -> None:
         super().__init__(f"this needs an API key with the scope {scope!r}")
@@ -245,10 +245,10 @@ class NotPermitted(RequestError):
 
 
 class NotFound(RequestError):
-    """The message says what there is not."""
+    """The message names what does not exist."""
 
 
-class Pruned(RequestError):
+class RunPruned(RequestError):
     """The content of the run `run_id` was removed."""
 
     def __init__(self, run_id: str) -> None:
@@ -265,12 +265,12 @@ class WrongMethod(RequestError):
 
 
 class BadParameter(RequestError):
-    """`name` is the parameter, `meant` a known one that it resembles."""
+    """`name` is the parameter, `suggestion` a known one that it resembles."""
 
-    def __init__(self, name: str, message: str, meant: str | None = None) -> None:
+    def __init__(self, name: str, message: str, suggestion: str | None = None) -> None:
         super().__init__(f"{name}: {message}")
         self.name = name
-        self.meant = meant
+        self.suggestion = suggestion
 
 
 class BadHeader(RequestError):
@@ -282,19 +282,19 @@ class BadHeader(RequestError):
 
 
 class BadBody(RequestError):
-    """Bytes that cannot be read at all."""
+    """The body cannot be parsed at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong at one place of a body. `pointer` is a JSON pointer in a URI fragment (RFC 6901, 6)."""
+    """One fault of a body. `pointer` is a JSON pointer in a URI fragment (RFC 6901, 6)."""
 
     pointer: str
     detail: str
 
 
 class InvalidBody(RequestError):
-    """The body was read; `faults` say where it is not what it should be."""
+    """The body was parsed; `faults` name the places where it is wrong."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
         super().__init__("the body is not what this operation takes")
@@ -302,7 +302,7 @@ class InvalidBody(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """More than `limit` bytes."""
+    """The body has more than `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the body is larger than {limit} bytes")
@@ -310,11 +310,11 @@ class BodyTooLarge(RequestError):
 
 
 class BodyTooSlow(RequestError):
-    """The body took longer than the house waits."""
+    """The body took longer than the server waits."""
 
 
-class NoRoom(RequestError):
-    """More bytes of bodies arrive at once than are held; this one had been arriving for the longest."""
+class TooManyBodies(RequestError):
+    """The memory for arriving bodies was full, and this body had been arriving for the longest."""
 
 
 class TooManyFailures(RequestError):
@@ -322,32 +322,32 @@ class TooManyFailures(RequestError):
 
 
 class WrongMediaType(RequestError):
-    """The message names the type that is taken."""
+    """The message names the accepted type."""
 
 
-class NoSql(RequestError):
-    """The message says which setting is missing."""
+class SqlDisabled(RequestError):
+    """The message names the missing setting."""
 
 
-class NotFollowed(RequestError):
-    """The events are not stored, and whoever is asked does not speak to the upstream."""
+class StreamsUnavailable(RequestError):
+    """The events are not stored, and this process does not call the upstream."""
 
     def __init__(self) -> None:
         super().__init__(
-            "the events of this run are not stored here, and nobody here asks the upstream for them: "
-            "that takes CASEDEV_API_KEY and a server that is started without --no-worker"
+            "the events of this run are not stored, and this server does not read them from the upstream: "
+            "that needs CASEDEV_API_KEY and a start without --no-worker"
         )
 
 
 class TooManyStreams(RequestError):
-    """The message says of what there are too many; a slot comes free when somebody stops listening."""
+    """The message names the limit that is reached; a slot is free again once a listener leaves."""
 
 
 class Conflict(RequestError):
-    """The request is well-formed; the state of things forbids it."""
+    """The request is well-formed, but the present state forbids it."""
 
 
-class KeyReused(Conflict):
+class IdempotencyKeyReused(Conflict):
     """`run_id` is the run that was submitted under the idempotency key."""
 
     def __init__(self, run_id: str, *, pruned: bool = False) -> None:
@@ -356,13 +356,13 @@ class KeyReused(Conflict):
         self.run_id = run_id
 
 
-class BeyondTheEnd(Conflict):
+class CursorBeyondEnd(Conflict):
     """`last` is the last number of the feed, -1 where it has none."""
 
     def __init__(self, after: int, last: int) -> None:
         super().__init__(
-            f"the feed ends with number {last}, before {after}: the store was restored from an older copy, and "
-            "the numbers behind it are given anew; read on from one that you know to be older still, or from -1"
+            f"the feed ends with number {last}, before {after}: the database was restored from an older "
+            "backup, and later numbers are assigned again; continue from a number before the backup, or from -1"
         )
         self.last = last
 
@@ -375,12 +375,12 @@ class NotCreatedYet(Conflict):
         self.run_id = run_id
 
 
-class IsOrphan(Conflict):
-    """`run_id` is our id of the run that was submitted; the upstream run that was named is an orphan of it."""
+class RunIsOrphan(Conflict):
+    """The upstream run that was named is an orphan of `run_id`, which is our id of the submitted run."""
 
     def __init__(self, upstream_id: str, run_id: str) -> None:
         super().__init__(
             f"the upstream run {upstream_id} is an orphan of run {run_id}: a lost answer left it behind, and it "
-            f"is cancelled upstream by itself; name {run_id} if you mean the run that was submitted"
+            f"is being cancelled upstream; use {run_id} for the run that was submitted"
         )
         self.run_id = run_id

@@ -1,1 +1,0 @@
-"""Everything that speaks SQL. It knows no HTTP."""

@@ -1,4 +1,4 @@
-"""Page cursors: opaque to callers, `[sort, value, seq]` to us. Pure."""
+"""Page cursors: opaque to callers, `[sort, value, seq]` inside. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Cursor:
 
 
 def parse(text: str, sort: str) -> Cursor:
-    """The cursor that we handed out for the order `sort`. Raises BadCursor for anything else."""
+    """Parse a cursor that we issued for the order `sort`. Raise BadCursor for any other text."""
     try:
         unpacked = json.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
     except (binascii.Error, ValueError, RecursionError):

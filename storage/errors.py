@@ -1,115 +1,117 @@
-"""Every error this package raises, drawn as a tree.
+"""All errors of this package, as a tree.
 
 StorageError
 ├── Unavailable          the database cannot be used now; the same call may work later
-│   └── Busy             ... because the queue in front of it is full
-├── Unstorable           a value that the database cannot hold; the same call would fail again
-├── SchemaMismatch       the database was made by another version
-├── InUse                another server holds this data directory
-├── NotDurable           a database server that may lose what it has committed
-├── WrongEncoding        a database server that cannot hold every text
-├── Moved                another database took over from this one
-├── Occupied             there is something already where a copy is to go
-├── Damaged              a file that is no whole store, so no copy of one either
-├── Unequal              two stores that should hold the same and do not
-├── Fenced               the lease of a job is no longer ours; whatever we were about to write is void
-├── BadCursor            a page cursor that we did not hand out
-├── BadFilter            a filter value that cannot be read; knows its parameter
-├── BadStatement         SQL of somebody's that cannot be carried out; knows the place, where that is known
-├── NotReadable          SQL of somebody's that reaches for what is not to be read or done
-└── Unconfined           a role for such SQL that may do more than that
+│   └── Busy             ... because a queue is full
+├── UnstorableValue      the database cannot store a value; the same call would fail again
+├── SchemaMismatch       the database has the schema of another release
+├── DatabaseInUse        another server uses this data directory
+├── NotDurable           the database server may lose committed transactions
+├── WrongEncoding        the database server cannot store every text
+├── DatabaseMoved        another database replaced this one
+├── TargetNotEmpty       the target of a copy exists already
+├── DatabaseDamaged      the file is not a complete store
+├── StoresDiffer         two stores that should be equal are not
+├── LeaseLost            the lease of the job is lost, so nothing may be written
+├── BadCursor            a page cursor that we did not issue
+├── BadFilter            a filter value that cannot be read; has the parameter
+├── BadQuery             a query of the filter language that cannot be read; has the position
+├── StatementTimeout     a statement took too long
+├── BadStatement         a user's SQL statement that cannot be executed; has the position, where that is known
+├── NotReadable          a user's SQL statement that reads or does what is not allowed
+└── RoleTooPowerful      the role for users' SQL has more rights than it may have
 """
 
 from __future__ import annotations
 
 
 class StorageError(Exception):
-    """The root: everything below is expected and has a place where it is handled."""
+    """The base of all expected errors of this package; each of them is handled somewhere."""
 
 
 class Unavailable(StorageError):
-    """Locked, full, away, or lost in COMMIT. Nothing is known to have been written."""
+    """The database is locked, full, unreachable, or was lost in COMMIT. Assume that nothing was written."""
 
 
 class Busy(Unavailable):
-    """A queue is full: the one in front of the writer, or that of the questions."""
+    """A queue is full: that of the writes, of the timed reads or of users' statements."""
 
 
-class Unstorable(StorageError):
-    """The message says why in the driver's words, and of which run where that is known."""
+class UnstorableValue(StorageError):
+    """The database cannot store a value. The message is the driver's; it names the run, where that is known."""
 
 
 class SchemaMismatch(StorageError):
-    """The message says which revision was found, which one is wanted, and what to do."""
+    """The database has another schema. The message has both revisions and says what to do."""
 
 
-class InUse(StorageError):
-    """A second server on one embedded database; the message names the lock file."""
+class DatabaseInUse(StorageError):
+    """Another server runs on the embedded database. The message names the lock file."""
 
 
 class NotDurable(StorageError):
-    """What is acknowledged could be lost, so nothing is; the message says what to set."""
+    """The database server may lose committed transactions, so we do not start. The message says what to set."""
 
 
 class WrongEncoding(StorageError):
-    """The message names the encoding and says how to make a database that has the right one."""
+    """The database cannot store every text. The message names its encoding and says how to make another."""
 
 
-class Moved(StorageError):
-    """The message says where to."""
+class DatabaseMoved(StorageError):
+    """The store was moved to another database. The message says to which one."""
 
 
-class Occupied(StorageError):
-    """Nothing was written; the message says over what, and what allows it."""
+class TargetNotEmpty(StorageError):
+    """The target exists already, and nothing was written. The message says what to do."""
 
 
-class Damaged(StorageError):
-    """The message says what is wrong with which file."""
+class DatabaseDamaged(StorageError):
+    """The file is not a complete store. The message names it and says what is wrong."""
 
 
-class Unequal(StorageError):
-    """The message names the first table and row in which they differ."""
+class StoresDiffer(StorageError):
+    """Two stores differ. The message names the first table and row that do."""
 
 
-class Fenced(StorageError):
-    """Another worker claimed the job meanwhile: ours must stop without writing."""
+class LeaseLost(StorageError):
+    """Another worker has claimed the job meanwhile: the holder of the old lease must not write."""
 
 
 class BadCursor(StorageError):
-    """The cursor does not decode, or belongs to another sort order."""
+    """A page cursor does not decode, or belongs to another sort order."""
 
 
 class BadFilter(StorageError):
-    """A filter value that cannot be read; `name` is the parameter, the message says what is expected."""
+    """A filter value cannot be read. `name` is the parameter; the message says what is expected."""
 
-    def __init__(self, name: str, message: str, meant: str | None = None) -> None:
+    def __init__(self, name: str, message: str, suggestion: str | None = None) -> None:
         super().__init__(f"{name}: {message}")
         self.name = name
         self.message = message
-        self.meant = meant
+        self.suggestion = suggestion
 
 
-class BadQuestion(StorageError):
-    """A `question` in the filter language that cannot be read, and the character from which it is wrong.
+class BadQuery(StorageError):
+    """A query of the filter language cannot be read from the character `position` on.
 
-    `meant` is what was likely meant there.
+    `suggestion` is what was probably meant there.
     """
 
-    def __init__(self, question: str, position: int, message: str, meant: str | None = None) -> None:
+    def __init__(self, query: str, position: int, message: str, suggestion: str | None = None) -> None:
         super().__init__(message)
-        self.question = question
+        self.query = query
         self.position = position
-        self.meant = meant
+        self.suggestion = suggestion
 
 
-class TooSlow(StorageError):
-    """A statement did not come to its end within its time."""
+class StatementTimeout(StorageError):
+    """A statement took longer than it may."""
 
 
 class BadStatement(StorageError):
-    """A `statement` that the database does not take, in the database's own words.
+    """The database does not accept a statement. The message is the database's.
 
-    `position` is the character from which it is wrong, None where that is not known.
+    `position` is the character from which it is wrong, None where that is unknown.
     """
 
     def __init__(self, statement: str, message: str, position: int | None = None) -> None:
@@ -119,8 +121,8 @@ class BadStatement(StorageError):
 
 
 class NotReadable(StorageError):
-    """What was asked for is not readable here; the message names it."""
+    """A statement reads or does what is not allowed. The message names it."""
 
 
-class Unconfined(StorageError):
-    """The role for SQL can do more than read what is listed, or cannot do even that; the message says what."""
+class RoleTooPowerful(StorageError):
+    """The role for users' SQL can do more than read the views, or cannot read them. The message says what."""

@@ -1,4 +1,4 @@
-"""Ids of ours: UUIDv7 (RFC 9562, section 5.7) as text, so that they sort by time and indexes stay flat."""
+"""Ids of ours: UUIDv7 (RFC 9562, section 5.7) as text. They sort by time, which keeps indexes small."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from datetime import datetime
 
 
 def new(at: datetime) -> str:
-    """A fresh id whose first 48 bits are `at` in milliseconds since the epoch."""
-    milliseconds = int(at.timestamp() * 1000) & (1 << 48) - 1
-    noise = secrets.randbits(74)
-    value = milliseconds << 80 | 0x7 << 76 | (noise >> 62) << 64 | 0b10 << 62 | noise & (1 << 62) - 1
+    """Return a new id whose first 48 bits are `at` in milliseconds since the epoch."""
+    random_bits = secrets.randbits(74)
+    value = (
+        _milliseconds(at) << 80 | 0x7 << 76 | (random_bits >> 62) << 64 | 0b10 << 62 | random_bits & (1 << 62) - 1
+    )
     return str(uuid.UUID(int=value))
 
 
-def first(at: datetime) -> str:
-    """The least of all ids that are made in the millisecond of `at`."""
-    milliseconds = int(at.timestamp() * 1000) & (1 << 48) - 1
-    return str(uuid.UUID(int=milliseconds << 80))
+def lowest(at: datetime) -> str:
+    """Return the lowest id of the millisecond of `at`."""
+    return str(uuid.UUID(int=_milliseconds(at) << 80))
 
 
 def is_ours(text: str) -> bool:
-    """Whether `text` has the form of an id of ours, so that `{id}` in a path can be told from the upstream's."""
+    """Return whether `text` has the form of an id of ours, not of the upstream's; `{id}` in a path is either."""
     return len(text) == 36 and text[14] == "7" and all(text[at] == "-" for at in (8, 13, 18, 23))
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000) & (1 << 48) - 1

@@ -1,4 +1,4 @@
-"""Hashing of the ledger, after RFC 6962 section 2.1, and the one form of bytes that is hashed. Pure."""
+"""Hashes of the ledger, as in RFC 6962 section 2.1, and the canonical bytes that are hashed. Pure."""
 
 from __future__ import annotations
 
@@ -11,46 +11,46 @@ from typing import Any
 
 
 def canonical(value: Any) -> bytes:
-    """JSON in the canonical form of RFC 8785 for strings, integers below 2^53, null, booleans, lists, objects.
+    """Return the canonical JSON of RFC 8785, for strings, integers below 2^53, null, booleans, lists, objects.
 
-    Floats do not occur: they are turned away or made null at the payload edge.
+    Floats do not occur: requests with floats are rejected, and payloads get null instead.
     """
-    return _dumped(_sorted(value)).encode()
+    return _dump(_with_sorted_keys(value)).encode()
 
 
-class Encoded(str):
-    """A JSON value in its canonical form, which is stored and hashed as it is."""
+class CanonicalJson(str):
+    """The canonical text of a JSON value, which is stored and hashed as it is."""
 
     __slots__ = ()
 
-    def __deepcopy__(self, _memo: object) -> Encoded:
-        return self  # it never changes, and may be large
+    def __deepcopy__(self, _memo: object) -> CanonicalJson:
+        return self  # immutable, and possibly large
 
 
-def encoded(value: Any) -> Encoded | None:
-    """`value` in its canonical form; None where there is no value."""
-    if value is None or isinstance(value, Encoded):
+def encode(value: Any) -> CanonicalJson | None:
+    """Return the canonical text of a value; None for None."""
+    if value is None or isinstance(value, CanonicalJson):
         return value
-    return Encoded(_dumped(_sorted(value)))
+    return CanonicalJson(_dump(_with_sorted_keys(value)))
 
 
 def object_bytes(values: Mapping[str, Any]) -> bytes:
-    """The canonical form of an object with ASCII names, some of whose values may be encoded already."""
-    parts = (f"{_dumped(name)}:{encoded(values[name]) or 'null'}" for name in sorted(values))
+    """Return the canonical form of an object with ASCII names; its values may be encoded already."""
+    parts = (f"{_dump(name)}:{encode(values[name]) or 'null'}" for name in sorted(values))
     return b"{" + b",".join(part.encode() for part in parts) + b"}"
 
 
-def _dumped(value: Any) -> str:
+def _dump(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
-def _sorted(value: Any) -> Any:
-    """`value` with the keys of each object in the order of RFC 8785: by UTF-16 code units."""
+def _with_sorted_keys(value: Any) -> Any:
+    """Return a value with the keys of each object in the order of RFC 8785: by UTF-16 code units."""
     if isinstance(value, dict):
         keys = sorted(value, key=_utf16)
-        return {key: _sorted(value[key]) for key in keys}
+        return {key: _with_sorted_keys(value[key]) for key in keys}
     if isinstance(value, list | tuple):
-        return [_sorted(item) for item in value]
+        return [_with_sorted_keys(item) for item in value]
     return value
 
 
@@ -59,37 +59,41 @@ def _utf16(key: str) -> bytes:
 
 
 def digest(salt: bytes, name: str, value: bytes) -> str:
-    """SHA-256(salt ‖ name ‖ 0x00 ‖ value) in hex: proves `value` to who has the salt, says nothing to others."""
+    """Return SHA-256(salt ‖ name ‖ 0x00 ‖ value) in hex.
+
+    It proves the value to a reader that has the salt, and reveals nothing to others.
+    """
     hashed = hashlib.sha256(salt + name.encode() + b"\x00")
-    hashed.update(value)  # which may be large, so it is not copied
+    hashed.update(value)  # apart, so that a large value is not copied
     return hashed.hexdigest()
 
 
 def leaf_hash(entry: bytes) -> bytes:
-    """The 32-byte hash of a leaf: SHA-256(0x00 ‖ entry)."""
+    """Return the 32-byte hash of a leaf: SHA-256(0x00 ‖ entry)."""
     return hashlib.sha256(b"\x00" + entry).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
-    """The 32-byte hash of an interior node: SHA-256(0x01 ‖ left ‖ right)."""
+    """Return the 32-byte hash of an interior node: SHA-256(0x01 ‖ left ‖ right)."""
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
 def root(leaves: Sequence[bytes]) -> bytes:
-    """The Merkle tree hash over leaf hashes, in their order; of none, SHA-256 of the empty string."""
+    """Return the Merkle tree hash over leaf hashes, in their order; of none, SHA-256 of the empty string."""
     if not leaves:
         return hashlib.sha256(b"").digest()
     level = list(leaves)
     while len(level) > 1:
-        # A last node without a sibling moves up unchanged: the same tree as RFC 6962's split at a power of two.
+        # A last node without a sibling moves up unchanged: this gives the same tree as RFC 6962's split at a
+        # power of two.
         paired = [node_hash(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
         level = paired + level[len(level) - len(level) % 2 :]
     return level[0]
 
 
 @dataclass(frozen=True, slots=True)
-class Sealed:
-    """A digest of one value. `salt` is None where the salts stand elsewhere: on the rows under a root."""
+class Digest:
+    """A salted digest of a value. `salt` is None for a root over rows, since each row has its own salt."""
 
     name: str
     hex: str
@@ -97,19 +101,19 @@ class Sealed:
 
 
 def salt() -> bytes:
-    """16 fresh random bytes."""
+    """Return 16 random bytes."""
     return secrets.token_bytes(16)
 
 
-def seal(name: str, value: bytes | None) -> tuple[Sealed, ...]:
-    """The digest of `value` under a fresh salt; nothing where there is no value."""
+def salted_digest(name: str, value: bytes | None) -> tuple[Digest, ...]:
+    """Return the digest of a value under a new salt; an empty tuple for None."""
     if value is None:
         return ()
-    fresh = salt()
-    return (Sealed(name, digest(fresh, name, value), fresh),)
+    new_salt = salt()
+    return (Digest(name, digest(new_salt, name, value), new_salt),)
 
 
-def seal_rows(name: str, rows: Iterable[tuple[bytes, bytes]]) -> tuple[Sealed, ...]:
-    """One RFC 6962 root over the salted digests of rows, given as (salt, canonical bytes) in their order."""
+def rows_digest(name: str, rows: Iterable[tuple[bytes, bytes]]) -> tuple[Digest, ...]:
+    """Return one RFC 6962 root over the salted digests of rows, given in order as (salt, canonical bytes)."""
     leaves = [leaf_hash(bytes.fromhex(digest(salt, name, value))) for salt, value in rows]
-    return (Sealed(name, root(leaves).hex()),)
+    return (Digest(name, root(leaves).hex()),)

@@ -1,7 +1,7 @@
 """The states of a run and the legal moves between them. Pure.
 
-A move is carried out as a guarded UPDATE (`WHERE status IN sources(to)`), so the table below is what the
-database enforces, whoever comes first.
+A move is a guarded UPDATE (`WHERE status IN predecessors(to)`), so the database enforces the table below even
+where two processes race.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import TypeVar, cast
 
 
 class Status(StrEnum):
-    """Where a run stands."""
+    """The state of a run."""
 
     ACCEPTED = "accepted"
     QUEUED = "queued"
@@ -24,21 +24,21 @@ class Status(StrEnum):
 
 
 class Origin(StrEnum):
-    """Who created the run upstream."""
+    """How the run came to us: submitted through us, or adopted from upstream."""
 
     SUBMITTED = "submitted"
     ADOPTED = "adopted"
 
 
 class Execution(StrEnum):
-    """What we promise of a submission's execution."""
+    """What we promise about the execution of a submission."""
 
     EXACTLY_ONCE = "exactlyOnce"
     AT_MOST_ONCE = "atMostOnce"
 
 
-class Road(StrEnum):
-    """How we came to know that a run has ended, or why we asked."""
+class Source(StrEnum):
+    """Where a delivery came from, what first reported the end of a run, or what caused a fetch."""
 
     WATCHER = "watcher"
     PLATFORM = "platform"
@@ -47,7 +47,7 @@ class Road(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What became of a delivery."""
+    """The verdict on a delivery."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
@@ -55,14 +55,14 @@ class Verdict(StrEnum):
 
 
 class Role(StrEnum):
-    """What an upstream run is to a run of ours."""
+    """The role of an upstream run that belongs to a run of ours."""
 
     RUN = "run"
     ORPHAN = "orphan"
 
 
 class Part(StrEnum):
-    """The texts of a run that are searched, those of its steps last."""
+    """The texts of a run that are searched; those of its steps come last."""
 
     PROMPT = "prompt"
     GUIDANCE = "guidance"
@@ -75,7 +75,7 @@ class Part(StrEnum):
 
 
 class Submitter(StrEnum):
-    """By whom a run is submitted that no API key submitted. No key has such a name."""
+    """The submitter of a run that no API key submitted. No key may have one of these names."""
 
     SWEEP = "sweep"
     BACKFILL = "backfill"
@@ -84,7 +84,7 @@ class Submitter(StrEnum):
 
 
 class Kind(StrEnum):
-    """The kinds of work in `jobs`."""
+    """The kinds of jobs."""
 
     START = "start"
     SETTLE = "settle"
@@ -97,8 +97,8 @@ class Kind(StrEnum):
     CHECK = "check"
 
 
-#: Claimed in this order: exec and settle go first, what looks after the house last. What asks the backend and what
-#: reads streams, which may stall, have lanes of their own, so that nobody waits for them.
+#: The order of claims: exec and settle go first, deployment-wide jobs last. Jobs that call the backend or read
+#: streams may stall, so they have lanes of their own and delay no other job.
 PRIORITY = {
     Kind.START: 0,
     Kind.SETTLE: 0,
@@ -110,20 +110,20 @@ PRIORITY = {
     Kind.NOTIFY: 4,
     Kind.CAPTURE: 5,
 }
-#: The priorities of what asks the upstream, of what asks the backend, and of what reads the upstream's streams.
-#: The first and the last obey the upstream's pause.
+#: The priorities of jobs that call the upstream, that call the backend, and that read the upstream's streams.
+#: The first and the last lane obey the upstream's pause.
 UPSTREAM_LANE, BACKEND_LANE, STREAM_LANE = (0, 1, 2, 3), (4,), (5,)
 EVERY_LANE = UPSTREAM_LANE + BACKEND_LANE + STREAM_LANE
-#: What has one place of its own beside exec and settle, so that it goes on however many of those there are. The
-#: sweep comes first here: it is due but now and then.
-UNHURRIED_LANE = (3, 1, 2)
+#: Jobs for which one worker slot is reserved, so that they progress however many exec and settle jobs there are.
+#: The sweep comes first here, since it is rarely due.
+RESERVED_LANE = (3, 1, 2)
 
 ACCEPTED, QUEUED, RUNNING, LOST = Status.ACCEPTED, Status.QUEUED, Status.RUNNING, Status.LOST
 COMPLETED, FAILED, CANCELLED, REFUSED = Status.COMPLETED, Status.FAILED, Status.CANCELLED, Status.REFUSED
 
 TERMINAL = frozenset({COMPLETED, FAILED, CANCELLED, REFUSED})
 LIVE = frozenset(Status) - TERMINAL
-#: What the upstream itself can report as an end.
+#: Terminal states that the upstream itself can report.
 REPORTED = frozenset({COMPLETED, FAILED, CANCELLED})
 
 MOVES: dict[tuple[Status, Status], str] = {
@@ -151,9 +151,10 @@ MOVES: dict[tuple[Status, Status], str] = {
     (LOST, CANCELLED): "it turned up ended",
 }
 
-#: The one way out of an end, which is no move: an adoption that was refused since the upstream did not know the
-#: run is open again where a caller or a backfill names the run once more. The run itself never ended here: nothing
-#: of it was stored but that it was not found. No other end is left, and a submission never leaves one.
+#: The only way out of a terminal state, which is not a move: an adoption that was refused because the upstream did
+#: not know the run is reopened when a caller or a backfill names the run again. The run itself never ended here:
+#: nothing was stored of it except that it was not found. No other terminal state is left, and a submission never
+#: leaves one.
 REOPENED = (REFUSED, ACCEPTED)
 
 
@@ -161,17 +162,17 @@ E = TypeVar("E", bound=StrEnum)
 
 
 def read(kind: type[E], value: str) -> E:
-    """Return the member of `kind` that a row names. What names none stays as it is, so that the row can be shown.
+    """Return the member of `kind` with a value from a row. An unknown value stays a text, so the row can be shown.
 
     >>> read(Kind, "settle") is Kind.SETTLE, read(Kind, "unheard of")
     (True, 'unheard of')
     """
     try:
         return kind(value)
-    except ValueError:  # somebody else wrote it: no reason to lose the rows around it
+    except ValueError:  # another program wrote it: the rows around it can still be read
         return cast(E, value)
 
 
-def sources(to: Status) -> tuple[Status, ...]:
-    """The states from which `to` may be reached, in the order of the enum."""
+def predecessors(to: Status) -> tuple[Status, ...]:
+    """Return the states from which `to` may be reached, in the order of the enum."""
     return tuple(status for status in Status if (status, to) in MOVES)

@@ -1,9 +1,9 @@
-"""A backend that is told of ends: a real server on loopback that answers as it is told to.
+"""A backend that receives notifications: a real server on loopback with scripted answers.
 
-with backend.listening() as told:
-    told.answer(Answer(500), Answer(204))         # the first request of all, then every other one
-    told.answer(Answer(410), to="nonce_1")        # every request whose body holds that word
-    backend.verified(told.of("nonce_1")[0])       # by the library of the scheme, under each of our secrets
+with backend.listening() as listener:
+    listener.answer(Answer(500), Answer(204))         # the first request of all, then every other one
+    listener.answer(Answer(410), to="nonce_1")        # every request whose body holds that word
+    backend.verified(listener.of("nonce_1")[0])       # by the library of the scheme, under each of our secrets
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Posted:
         return self.headers["webhook-id"]
 
     @property
-    def told(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
         """The body, read."""
         read: dict[str, Any] = json.loads(self.body)
         return read
@@ -96,13 +96,13 @@ class Backend:
 def verified(posted: Posted) -> dict[str, Any]:
     """The body, which the library of the scheme holds for genuine under each of our secrets."""
     found = [standardwebhooks.Webhook(secret).verify(posted.body, dict(posted.headers)) for secret in SECRETS]
-    assert found[0] == found[1] == posted.told
-    return posted.told
+    assert found[0] == found[1] == posted.content
+    return posted.content
 
 
-def settings(told: Backend) -> dict[str, Any]:
-    """What a server is to be given that tells this backend."""
-    return {"notify_url": told.url, "notify_secrets": " ".join(SECRETS), "notify_allow_private": True}
+def settings(listener: Backend) -> dict[str, Any]:
+    """The settings of a server that notifies this backend."""
+    return {"notify_url": listener.url, "notify_secrets": " ".join(SECRETS), "notify_allow_private": True}
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -18,8 +18,8 @@ import hypothesis
 import pytest
 from sqlalchemy import create_engine
 
-from storage import migrations
-from storage.database import Database
+from storage.engine.database import Database
+from storage.migrations import schema_version
 from tests import postgres
 from tests.patience import PATIENT
 from tests.server import Site
@@ -38,7 +38,7 @@ hypothesis.settings.load_profile("runledger")
 
 
 def _close_the_network(event: str, arguments: tuple[Any, ...]) -> None:
-    """Lets nothing out of this machine, whoever asks. AF_UNIX addresses are no tuples."""
+    """Refuse every connection that leaves this machine. AF_UNIX addresses are no tuples."""
     if event == "socket.connect" and isinstance(arguments[1], tuple):
         _demand_loopback(arguments[1][0])
     elif event == "socket.getaddrinfo":
@@ -73,7 +73,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "template.db"
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
-        migrations.upgrade(connection)
+        schema_version.upgrade(connection)
     engine.dispose()
     with closing(sqlite3.connect(path)) as file:
         file.execute("PRAGMA journal_mode=WAL")
@@ -108,8 +108,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             counts[outcome, dict(getattr(report, "user_properties", ())).get("database", "neither")] += 1
     kinds = sorted({kind for _, kind in counts})
     for kind in kinds:
-        told = ", ".join(f"{counts[each]} {each[0]}" for each in counts if each[1] == kind)
-        terminalreporter.write_line(f"tests on {kind}: {told}")
+        summary = ", ".join(f"{counts[each]} {each[0]}" for each in counts if each[1] == kind)
+        terminalreporter.write_line(f"tests on {kind}: {summary}")
 
 
 @pytest.fixture(params=BOTH)
@@ -178,14 +178,14 @@ def site(kind: str, sites: Callable[[str], Site]) -> Site:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """An open door to a fresh database."""
+    """An open `Database` on a fresh database."""
     async with Database(database_url, limits=PATIENT) as opened:
         yield opened
 
 
 @pytest.fixture
 async def spoiled(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
-    """An open door to a database of one's own, once per kind, whose schema may be changed."""
+    """An open `Database` on a store of its own, once per kind, whose schema may be changed."""
     fresh = request.getfixturevalue("file_url") if kind == "sqlite" else request.getfixturevalue("cluster").fresh()
     async with Database(fresh, limits=PATIENT) as opened:
         yield opened
@@ -193,13 +193,13 @@ async def spoiled(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Da
 
 @pytest.fixture
 async def embedded(file_url: str) -> AsyncIterator[Database]:
-    """An open door to a fresh embedded database."""
+    """An open `Database` on a fresh embedded database."""
     async with Database(file_url, limits=PATIENT) as opened:
         yield opened
 
 
 @pytest.fixture
 async def served(server_url: str) -> AsyncIterator[Database]:
-    """An open door to a fresh database of a server."""
+    """An open `Database` on a fresh database of a server."""
     async with Database(server_url, limits=PATIENT) as opened:
         yield opened

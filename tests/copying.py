@@ -11,8 +11,8 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from receiver import cli
-from receiver.cli import dumps
+from receiver.cli import main
+from receiver.cli.commands import backup
 from tests import postgres
 from tests.server import Site
 
@@ -23,7 +23,7 @@ Fresh = Callable[[], str]
 def typed(site: Site, *words: str) -> str:
     """What a command prints at a site, with PostgreSQL's own tools at hand."""
     path = f"{postgres.TOOLS}:{os.environ['PATH']}"
-    shown = CliRunner().invoke(cli.app, list(words), env={**site.environment, "PATH": path})
+    shown = CliRunner().invoke(main.app, list(words), env={**site.environment, "PATH": path})
     assert shown.exit_code == 0, shown.output
     return shown.stdout
 
@@ -50,7 +50,7 @@ def loaded(site: Site, file: Path, folder: Path, fresh: Fresh) -> Site:
         url = fresh()
         line = [
             str(postgres.TOOLS / "pg_restore"),
-            *dumps.RESTORE,
+            *backup.RESTORE,
             f"--dbname={url.replace('+psycopg', '')}",
             str(file),
         ]
@@ -59,5 +59,5 @@ def loaded(site: Site, file: Path, folder: Path, fresh: Fresh) -> Site:
     with closing(sqlite3.connect(file)) as copy:
         copy.execute("VACUUM INTO ?", (str(folder / "runledger.db"),))
     with closing(sqlite3.connect(folder / "runledger.db", isolation_level=None)) as made:
-        made.execute("UPDATE house SET copied_at = NULL")
+        made.execute("UPDATE system_state SET copied_at = NULL")
     return Site(folder, secret_keys=site.secret_keys)

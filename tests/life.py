@@ -1,4 +1,4 @@
-"""A run's life in a few words: values as the outside would bring them, and runs brought to a certain point.
+"""A run's life in a few words: values as senders and the upstream bring them, and runs brought to a certain point.
 
 run = await life.accepted(database)
 run = await life.running(database, prompt="Review the lease.")
@@ -18,38 +18,28 @@ from typing import Any
 import zstandard
 from sqlalchemy import Connection, or_, update
 
-from storage import (
-    changes,
-    deliveries,
-    documents,
-    house,
-    ids,
-    jobs,
-    merkle,
-    runs,
-    search,
-    states,
-    transitions,
-    webhooks,
-)
-from storage.database import Database
-from storage.tables import JOBS
+from storage import ids, merkle, states
+from storage.engine.database import Database
+from storage.repositories import deliveries, documents, jobs, ledger_changes, runs, system_state, webhook_endpoints
+from storage.search import index
+from storage.tables.jobs import JOBS
+from storage.transitions import settling, starting, submitting, webhook_changes
 
-#: When stories begin. It never moves: `at(seconds)` is later.
+#: When tests begin. It never moves: `at(seconds)` is later.
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
-#: How long leases last in stories.
+#: How long leases last in tests.
 LEASE = timedelta(minutes=1)
 #: The death of jobs that are set aside for a moment.
 _ASIDE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def at(seconds: float) -> datetime:
-    """So many seconds into the story."""
+    """The instant so many seconds after `NOW`."""
     return NOW + timedelta(seconds=seconds)
 
 
 def nonce(kind: str) -> str:
-    """A word that no other story uses."""
+    """A word that no other test uses."""
     return f"{kind}_{secrets.token_hex(8)}"
 
 
@@ -68,19 +58,19 @@ def submission(**changes: Any) -> runs.Submission:
 
 
 def delivery(**changes: Any) -> deliveries.Delivery:
-    """A verified callback of a watcher, or whatever `changes` make of it. Its dedupe key is its run or event."""
+    """A verified callback of a watcher, with `changes`. Its dedupe key is its run or event."""
     body: bytes = changes.get("body", b'{"runId":"run_1","status":"completed"}')
     key = changes.get("event_id") or changes.get("run_id") or nonce("key")
     whole = deliveries.Delivery(
         id=ids.new(changes.get("received_at", NOW)),
-        road=states.Road.WATCHER,
+        source=states.Source.WATCHER,
         dedupe_key=f"key:{key}",
         received_at=NOW,
         headers={"content-type": "application/json"},
         body=body,
         body_sha256=hashlib.sha256(body).hexdigest(),
         remote_addr="127.0.0.1",
-        digests=merkle.seal("body", body),
+        digests=merkle.salted_digest("body", body),
     )
     return replace(whole, **changes)
 
@@ -88,7 +78,7 @@ def delivery(**changes: Any) -> deliveries.Delivery:
 def event(upstream_id: str | None = None, **changes: Any) -> deliveries.Delivery:
     """A signed event of the platform, about an upstream run."""
     event_id = changes.pop("event_id", nonce("evt"))
-    return delivery(road=states.Road.PLATFORM, event_id=event_id, upstream_id=upstream_id, **changes)
+    return delivery(source=states.Source.PLATFORM, event_id=event_id, upstream_id=upstream_id, **changes)
 
 
 def steps(count: int, content: str = "Read the lease.") -> list[documents.Step]:
@@ -127,9 +117,9 @@ def document(body: bytes = b'{"status":"completed"}', fetched_at: datetime = NOW
     return documents.Document(frame, hashlib.sha256(body).hexdigest(), len(body), fetched_at)
 
 
-def measures(**changes: Any) -> transitions.Measures:
+def measures(**changes: Any) -> settling.Measures:
     """What a finished run took, cost and said."""
-    whole = transitions.Measures(
+    whole = settling.Measures(
         created_at=at(1),
         started_at=at(2),
         completed_at=at(62),
@@ -146,15 +136,15 @@ def measures(**changes: Any) -> transitions.Measures:
 
 def result(
     status: states.Status = states.COMPLETED, body: bytes = b'{"status":"completed"}', **changes: Any
-) -> transitions.Result:
+) -> settling.Result:
     """A terminal answer of the upstream, read, compressed and hashed."""
-    taken: transitions.Measures = changes.pop("measures", measures())
+    taken: settling.Measures = changes.pop("measures", measures())
     digests = (
-        *merkle.seal("output", None if taken.output is None else taken.output.encode()),
-        *merkle.seal("summary", None if taken.summary is None else taken.summary.encode()),
-        *merkle.seal("document", body),
+        *merkle.salted_digest("output", None if taken.output is None else taken.output.encode()),
+        *merkle.salted_digest("summary", None if taken.summary is None else taken.summary.encode()),
+        *merkle.salted_digest("document", body),
     )
-    whole = transitions.Result(status, taken, steps(3), usage(2), document(body), digests)
+    whole = settling.Result(status, taken, steps(3), usage(2), document(body), digests)
     return replace(whole, **changes)
 
 
@@ -179,27 +169,27 @@ def claim(
 
 async def accepted(database: Database, **changes: Any) -> runs.Run:
     """A run that was submitted; nothing else happened yet."""
-    return (await database.write(transitions.submit, submission(**changes))).run
+    return (await database.write(submitting.submit, submission(**changes))).run
 
 
 async def queued(database: Database, upstream_id: str | None = None, **changes: Any) -> runs.Run:
-    """A run whose upstream id is committed. Its start job is claimed until a minute into the story."""
+    """A run whose upstream id is committed. Its start job is claimed until a minute after `NOW`."""
     return (await _queued(database, upstream_id, **changes))[0]
 
 
 async def _queued(database: Database, upstream_id: str | None, **changes: Any) -> tuple[runs.Run, jobs.Claim]:
     run = await accepted(database, **changes)
     start = await claimed(database, states.Kind.START, run.id)
-    made = transitions.Created(upstream_id or nonce("run"), at(1), watched=True)
-    linked = await database.write(transitions.created, start, made, at(1))
-    assert linked is transitions.Linked.RUN
+    made = starting.CreatedRun(upstream_id or nonce("run"), at(1), watched=True)
+    linked = await database.write(starting.record_created, start, made, at(1))
+    assert linked is starting.LinkResult.RUN
     return await found(database, run.id), start
 
 
 async def running(database: Database, upstream_id: str | None = None, **changes: Any) -> runs.Run:
     """A run that was executed. It has no job."""
     run, start = await _queued(database, upstream_id, **changes)
-    await database.write(transitions.started, start, "exec", at(2), at(3600))
+    await database.write(starting.record_started, start, "exec", at(2), at(3600))
     return await found(database, run.id)
 
 
@@ -207,52 +197,52 @@ async def settled_run(
     database: Database,
     status: states.Status = states.COMPLETED,
     upstream_id: str | None = None,
-    result: transitions.Result | None = None,
+    result: settling.Result | None = None,
     **changes: Any,
 ) -> runs.Run:
-    """A run that lived and ended as `status` says, a minute into the story, by a callback. It has no job."""
+    """A run that lived and ended as `status` says, a minute after `NOW`, by a callback. It has no job."""
     run = await running(database, upstream_id, **changes)
     await settle(database, run, result or _ended(status))
     return await found(database, run.id)
 
 
-def _ended(status: states.Status) -> transitions.Result:
+def _ended(status: states.Status) -> settling.Result:
     return result(status, f'{{"status":"{status}"}}'.encode())
 
 
 async def settle(
     database: Database,
     run: runs.Run,
-    result: transitions.Result,
+    result: settling.Result,
     now: datetime = NOW + timedelta(seconds=63),
-    road: states.Road = states.Road.WATCHER,
+    source: states.Source = states.Source.WATCHER,
 ) -> bool:
-    """The road is told of, the upstream is asked, and says `result`; whether that settled the run."""
-    await database.write(jobs.wish, [jobs.Wish(states.Kind.SETTLE, run.id, now, road)])
+    """Report the end by that source and store `result`; whether that settled the run."""
+    await database.write(jobs.enqueue, [jobs.JobRequest(states.Kind.SETTLE, run.id, now, source)])
     job = await claimed(database, states.Kind.SETTLE, run.id, now)
-    return await database.write(transitions.record, job, result, now, None)
+    return await database.write(settling.record_result, job, result, now, None)
 
 
 async def wanted(database: Database, *, now: datetime = NOW, alone: bool = True, **what: bool) -> None:
-    """A server says what it wants to follow the end of a run."""
-    await database.write(house.follow, house.Follows(**what), now, alone=alone)
+    """Record which follow-up jobs a server requests for the end of a run."""
+    await database.write(system_state.request_follow_ups, system_state.FollowUps(**what), now, alone=alone)
 
 
 async def leased(database: Database, now: datetime = NOW) -> int:
-    """A command had the lease on the webhook endpoint, and nobody has it now; its fence."""
-    fence = await database.write(house.lease_webhooks, now, timedelta(minutes=1))
+    """Lease the webhook endpoint and free it again; the fence."""
+    fence = await database.write(system_state.lease_webhooks, now, timedelta(minutes=1))
     assert fence is not None
-    await database.write(house.free_webhooks, fence)
+    await database.write(system_state.free_webhooks, fence)
     return fence
 
 
 async def requested(
     database: Database, endpoint_id: str, url: str, now: datetime = NOW
-) -> tuple[webhooks.Endpoint | None, int]:
+) -> tuple[webhook_endpoints.Endpoint | None, int]:
     """A secret is asked for, and the lease has lapsed since; the row as it was before, the request's fence."""
     fence = await leased(database, now)
-    before = await database.write(transitions.request_secret, endpoint_id, url, now, fence)
-    await database.write(house.free_webhooks, fence)
+    before = await database.write(webhook_changes.request_secret, endpoint_id, url, now, fence)
+    await database.write(system_state.free_webhooks, fence)
     return before, fence
 
 
@@ -265,18 +255,18 @@ async def found(database: Database, run_id: str) -> runs.Run:
 
 async def indexed(database: Database) -> None:
     """Everything that waits for it can be found by its words."""
-    while batch := await database.read(search.waiting, 50):
-        await database.write(search.index, batch)
+    while batch := await database.read(index.queued, 50):
+        await database.write(index.add, batch)
 
 
 async def told(database: Database, run_id: str) -> list[str]:
-    """The kinds of what the ledger says of a run, in order."""
+    """The kinds of a run's ledger entries, in order."""
     return [entry.kind for entry in await entries(database, run_id)]
 
 
-async def entries(database: Database, run_id: str) -> Sequence[changes.Change]:
-    """What the ledger says of a run, in order."""
-    return await database.read(changes.of_run, run_id)
+async def entries(database: Database, run_id: str) -> Sequence[ledger_changes.Change]:
+    """A run's ledger entries, in order."""
+    return await database.read(ledger_changes.of_run, run_id)
 
 
 async def open_jobs(database: Database, run_id: str) -> Sequence[str]:

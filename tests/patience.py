@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from storage.database import Limits
+from storage.engine.database import Limits
 
 T = TypeVar("T")
 #: Questions are timed by the tests that are of that alone.
-PATIENT = Limits(ask_seconds=60, queue_seconds=60)
+PATIENT = Limits(timed_read_seconds=60, queue_seconds=60)
 
 
 def until(look: Callable[[], T], why: str = "it did not come true in time") -> T:

@@ -14,8 +14,8 @@ from typing import Any
 import psycopg
 from sqlalchemy import create_engine, make_url
 
-from storage import migrations
-from storage.tables import metadata
+from storage.migrations import schema_version
+from storage.tables.schema import metadata
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it tells where it looks for a runtime folder
@@ -42,7 +42,7 @@ class Cluster:
         self._make(TEMPLATE, "template1")
         engine = create_engine(self.url(TEMPLATE))
         with engine.begin() as opened:
-            migrations.upgrade(opened)
+            schema_version.upgrade(opened)
         engine.dispose()
 
     def url(self, name: str) -> str:
@@ -52,27 +52,29 @@ class Cluster:
 
     @contextmanager
     def admin(self, name: str = "postgres") -> Iterator[psycopg.Connection]:
-        """A connection past the door."""
+        """A connection of its own, not through `Database`."""
         with psycopg.connect(self._server.get_uri(database=name), autocommit=True) as connection:
             yield connection
 
     def restart(self, mode: str = "immediate") -> None:
         """Has the server end, as in a crash unless `mode` says otherwise, and start again."""
         server = self._server
-        told = ("-w", "-m", mode, "-D", str(server.pgdata), "-l", str(server.log), "restart")
-        pgexec.pgexec("pg_ctl", told, bin_path=server.bin_path, user=server.system_user, timeout=60)
+        arguments = ("-w", "-m", mode, "-D", str(server.pgdata), "-l", str(server.log), "restart")
+        pgexec.pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user, timeout=60)
         server.ensure_postgres_running()  # it has another process now, which is to be stopped in the end
 
     def bound_files(self, size: int | None) -> None:
         """No file grows beyond so many bytes, as on a disk that is full; None takes the bound away.
 
-        The server takes such a limit of a process (`ulimit -f`) for a full disk. Only who owns it may set one.
+        The server takes such a limit of a process (`ulimit -f`) for a full disk. Only its owner may set one.
         """
         postmaster: Any = self._server.get_postmaster_info().process
         bound = f"--fsize={'unlimited' if size is None else size}:"
         for process in (postmaster, *postmaster.children(recursive=True)):
-            told = ("prlimit", f"--pid={process.pid}", bound)
-            done = subprocess.run(told, user=self._server.system_user, capture_output=True, text=True, check=False)
+            arguments = ("prlimit", f"--pid={process.pid}", bound)
+            done = subprocess.run(
+                arguments, user=self._server.system_user, capture_output=True, text=True, check=False
+            )
             assert done.returncode == 0 or not process.is_running(), done.stderr
 
     def _make(self, name: str, template: str) -> None:
@@ -86,7 +88,7 @@ class Cluster:
         return self.url(name)
 
     def emptied(self) -> str:
-        """The address of one database that all ask for in turn: whoever was there is gone, and so are the rows."""
+        """The address of one database that tests use in turn, without other connections and rows."""
         if self._standing is None:
             self._standing = self.fresh().rpartition("?")[0].rpartition("/")[2]
         with self.admin(self._standing) as connection:
@@ -101,7 +103,7 @@ _ALONE = """
 """
 _TABLES = ";".join(f"DELETE FROM {table.name}" for table in metadata.sorted_tables)
 _EMPTY = f"""
-    {_TABLES}; UPDATE alembic_version SET version_num = '{migrations.newest()}';
+    {_TABLES}; UPDATE alembic_version SET version_num = '{schema_version.newest()}';
     SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, start_value, false) FROM pg_sequences
 """.encode()
 
@@ -123,6 +125,6 @@ def socket_of(url: str) -> Path:
 
 
 def through(url: str, port: int, connect_timeout: int = 1) -> str:
-    """The address of the same database behind a loopback port. Who connects waits so many seconds."""
+    """The address of the same database behind a loopback port. A client waits so many seconds to connect."""
     query = {"connect_timeout": str(connect_timeout)}
     return make_url(url).set(host="127.0.0.1", port=port, query=query).render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""A store in which every secret column holds one word, and the address by which anybody's SQL reads it."""
+"""A store in which every secret column holds one word, and the address that user SQL reads it by."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ import anyio
 import pytest
 from sqlalchemy import JSON, Column, Integer, LargeBinary, Table, insert, make_url, update
 
-from storage import database, dialect, errors, readable, sql, tables, transitions
-from storage.columns import Instant
+from storage import errors
+from storage.engine import connections, database
+from storage.engine.column_types import Instant
+from storage.tables import schema
+from storage.transitions import receiving
+from storage.user_sql import readable_columns, sql_runner, statements
 from tests import life, postgres
 
 #: Stands in every place that is not to be read.
@@ -27,15 +31,17 @@ class Store:
     url: str
     reader: str
 
-    def ask(self, text: str, *parameters: sql.Value, rows: int = 1000, **bounds: Any) -> sql.Answer:
+    def ask(self, text: str, *parameters: statements.Value, rows: int = 1000, **bounds: Any) -> statements.Answer:
         """What the reader is answered."""
-        return sql.ask(self.reader, sql.Statement(text, parameters, rows), sql.Bounds(**bounds))
+        return sql_runner.run(
+            self.reader, statements.Statement(text, parameters, rows), statements.Bounds(**bounds)
+        )
 
-    def outcome(self, text: str, *parameters: sql.Value) -> str:
-        """All that the reader is told, be it rows or that there are none."""
+    def outcome(self, text: str, *parameters: statements.Value) -> str:
+        """The rows that the reader gets, or the text of its error."""
         try:
             return texts(self.ask(text, *parameters, seconds=1.0))
-        except (errors.NotReadable, errors.BadStatement, errors.TooSlow) as refused:
+        except (errors.NotReadable, errors.BadStatement, errors.StatementTimeout) as refused:
             return str(refused)
 
 
@@ -55,10 +61,10 @@ def served(cluster: postgres.Cluster) -> Store:
     """An empty store on a server, with the role for SQL."""
     address = make_url(cluster.fresh())
     with cluster.admin(str(address.database)) as connection:
-        connection.execute(readable.role().encode())
+        connection.execute(readable_columns.role().encode())
     url, reader = (
         each.render_as_string(hide_password=False)
-        for each in (address, address.set(username=readable.ROLE, password=None))
+        for each in (address, address.set(username=readable_columns.ROLE, password=None))
     )
     return Store(url, reader)
 
@@ -68,14 +74,14 @@ async def _live(url: str) -> None:
         run = await life.settled_run(store, tags={"client": "acme"}, prompt="Review the force majeure clause.")
         await life.accepted(store, agent_id="agent_2", idempotency_key="once")
         await life.indexed(store)
-        await store.write(transitions.accept_delivery, life.delivery(run_id=run.id))
+        await store.write(receiving.accept_delivery, life.delivery(run_id=run.id))
 
 
 def _plant(url: str) -> None:
     """Puts the secret into all rows where one can stand, and makes a row where there is none."""
-    engine = dialect.engine(url, readonly=False, connections=1)
+    engine = connections.engine(url, readonly=False, connections=1)
     with engine.begin() as connection:
-        for table in tables.metadata.sorted_tables:
+        for table in schema.metadata.sorted_tables:
             planted = {name: _secret(table.c[name]) for name in secret_columns(table)}
             if planted and connection.execute(update(table).values(planted)).rowcount == 0:
                 connection.execute(insert(table).values({**_row(table), **planted}))
@@ -85,7 +91,7 @@ def _plant(url: str) -> None:
 def secret_columns(table: Table) -> list[str]:
     """The columns in which a secret can stand: hidden ones, and those of closed tables."""
     closed = frozenset(each.name for each in table.columns if not each.primary_key)
-    hidden = readable.HIDDEN.get(table.name, closed)
+    hidden = readable_columns.HIDDEN.get(table.name, closed)
     return [
         each.name for each in table.columns if each.name in hidden and not isinstance(each.type, Instant | Integer)
     ]
@@ -109,7 +115,7 @@ def _value(column: Column[Any]) -> Any:
     return b"{}" if isinstance(column.type, LargeBinary) else "x"
 
 
-def texts(answer: sql.Answer) -> str:
+def texts(answer: statements.Answer) -> str:
     """All that stands in an answer, bytes spelled out."""
     return json.dumps([answer.columns, answer.rows]) + " ".join(
         bytes.fromhex(cell[2:]).decode("utf-8", "replace")

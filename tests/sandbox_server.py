@@ -18,7 +18,8 @@ from typing import Any, TextIO, cast
 import httpx2 as httpx
 import uvicorn
 
-from receiver.sandbox import app, faults
+from receiver.sandbox import app
+from receiver.sandbox import faults as sandbox_faults
 from tests.patience import until
 
 KEY = "sk_case_test"
@@ -89,7 +90,7 @@ class Sandbox:
 
 
 class _Server(uvicorn.Server):
-    """Tells the sandbox that it stops, as `runledger sandbox` does: held calls are not waited for."""
+    """Stop the sandbox first, as `runledger sandbox` does, so that held calls are not waited for."""
 
     async def shutdown(self, sockets: Any = None) -> None:
         cast(app.Sandbox, self.config.app).stop()
@@ -101,14 +102,14 @@ def running(
     *,
     seed: int = 1,
     run_seconds: float = 0.1,
-    faults: faults.Faults = faults.Faults(),  # noqa: B008 (frozen)
+    faults: sandbox_faults.Faults = sandbox_faults.Faults(),  # noqa: B008 (frozen)
     public_only: bool = False,
     port: int = 0,
     record: TextIO | None = None,
 ) -> Iterator[Sandbox]:
     """A sandbox that listens on loopback, on a free port unless `port` says which."""
-    sandbox = app.create_app(
-        seed=seed, run_seconds=run_seconds, faults=faults, public_only=public_only, record=record
+    sandbox = app.Sandbox(
+        seed=seed, run_seconds=run_seconds, switches=faults, public_only=public_only, record=record
     )
     config = uvicorn.Config(
         sandbox, port=port, ws="none", log_level="warning", access_log=False, timeout_graceful_shutdown=1

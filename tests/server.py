@@ -19,13 +19,16 @@ from typing import Any
 import httpx2 as httpx
 from sqlalchemy import Engine, NullPool, create_engine, text
 
-from receiver import access, clock
-from storage import database, migrations, transitions
+from receiver import clock
+from receiver.web import authentication
+from storage.engine import database
+from storage.migrations import schema_version
+from storage.transitions import api_key_changes
 from tests import serving
 from tests.patience import until
 from tests.sandbox_server import PLAIN
 
-#: What differs of the bounds of the `queue`, of `bounds` for strangers, and of the `connections`.
+#: What differs of the bounds of the `queue`, of `bounds` for unknown senders, and of the `connections`.
 Bounds = dict[str, dict[str, Any]]
 
 #: Waits that are long in production, compressed; all in seconds.
@@ -41,14 +44,14 @@ TIMING: dict[str, Any] = {
     "heartbeat": 1.0,
     "poll": 0.5,
     "sweep": 1.0,
-    "sweep_alone": 0.3,
+    "sweep_only": 0.3,
     "lost": 3.0,
     "ask_lost": 0.5,
     "refuse": 0.6,
-    "stray": 0.5,
+    "lost_create": 0.5,
     "call": 5.0,
     "slow_body": 2.0,
-    "ring": 0.2,
+    "rejection_flush": 0.2,
     "notify": 5.0,
     "notify_backoff": 0.1,
     "notify_backoff_most": 0.5,
@@ -74,7 +77,7 @@ class Site:
 
     @property
     def settings(self) -> dict[str, str]:
-        """What each process on it is told."""
+        """The settings of each process on it."""
         places = {"data_dir": str(self.folder), "secret_keys": self.secret_keys}
         if self.database_url:
             places |= {"database_url": self.database_url, "database_pooler": str(self.pooler).lower()}
@@ -117,9 +120,9 @@ class Server:
 
     async def _make_key(self) -> str:
         async with database.Database(self.site.url, pooler=self.site.pooler) as store:
-            await store.write(migrations.upgrade)
-            key, text = access.mint("test", ("admin",), clock.now())
-            await store.write(transitions.create_key, key)
+            await store.write(schema_version.upgrade)
+            key, text = authentication.mint("test", ("admin",), clock.now())
+            await store.write(api_key_changes.create_key, key)
             return text
 
     def start(self, kill: str | None = None, **settings: Any) -> None:
@@ -175,7 +178,7 @@ class Server:
             yield client
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
-        """What the database says, read beside the server; each `?` stands for one of the values."""
+        """Rows read directly from the database, not through the server; each `?` stands for one of the values."""
         places = itertools.count()
         named = text(re.sub(r"\?", lambda _: f":v{next(places)}", statement))
         with self._engine.connect() as connection:

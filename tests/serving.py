@@ -1,9 +1,10 @@
 """Runs the real server in a process of its own, with compressed waits.
 
-What is wanted names the settings, the fields of `Timing` that differ, bounds of the queue, of strangers and of
-connections, and where to die: `kill` is a point such as `before commit created`. Every point that is passed is
-written to `points`, one a line. Beside the log two files may come and go while it runs: `clock` holds the seconds
-by which this machine's clock is wrong, and while `full` is there an embedded database finds no room on its disk.
+The argument of `serve` names the settings, the fields of `Timing` that differ, bounds of the queue, of unknown
+senders and of connections, and where to die: `kill` is a point such as `before commit record_created`. Every point
+that is passed is written to `points`, one a line. Next to the log two files may come and go while it runs: `clock`
+holds the seconds by which this machine's clock is wrong, and while `full` is there an embedded database finds no
+room on its disk.
 """
 
 from __future__ import annotations
@@ -20,21 +21,22 @@ import httpx2 as httpx
 import sqlalchemy
 from sqlalchemy import event
 
-from receiver import admission, app, backoff, clock, settings, telemetry
-from receiver.cli import connections, listening
-from receiver.upstream import wire
-from storage import writer
+from receiver import app, clock, settings, telemetry, timeouts
+from receiver.server import connections, uvicorn_server
+from receiver.upstream import exchange
+from receiver.web import request_limits
+from storage.engine import writer
 from tests.patience import PATIENT
 
 
 class Points:
-    """Notes each commit and each request of this process as it passes, and dies at the one it is told."""
+    """Records each commit and each request of this process, and kills the process at the point `kill`."""
 
     def __init__(self, path: str | None, kill: str | None) -> None:
         self._file = Path(path).open("a", buffering=1) if path else None  # noqa: SIM115 - open until the process ends
         self._kill = kill
 
-    def commit(self, group: writer.Group) -> None:
+    def commit(self, group: writer.CommitBatch) -> None:
         for name, result in zip(group.names, group.results, strict=True):
             kinds = {claim.kind.value for claim in result} if name == "claim" else ()
             for label in [f"{name}[{kind}]" for kind in kinds] or [name]:
@@ -47,12 +49,12 @@ class Points:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Watched(httpx.AsyncBaseTransport):
+class WatchedTransport(httpx.AsyncBaseTransport):
     """The real transport, with a point before each request and one after its answer."""
 
     def __init__(self, points: Points) -> None:
         self._points = points
-        self._real = wire.transport(16)
+        self._real = exchange.http_transport(16)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         label = f"{request.method} {_template(request.url.path)}"
@@ -77,7 +79,7 @@ class Wall:
 
 
 #: Pages that SQLite lets a file have at most.
-ROOM = 4294967294
+MAX_PAGES = 4294967294
 
 
 def _keep_full(file: Path) -> None:
@@ -86,7 +88,7 @@ def _keep_full(file: Path) -> None:
     @event.listens_for(sqlalchemy.Engine, "begin")
     def begin(connection: sqlalchemy.Connection) -> None:
         if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql(f"PRAGMA max_page_count = {1 if file.exists() else ROOM}")
+            connection.exec_driver_sql(f"PRAGMA max_page_count = {1 if file.exists() else MAX_PAGES}")
 
 
 def _template(path: str) -> str:
@@ -96,27 +98,29 @@ def _template(path: str) -> str:
 
 
 def serve(wanted: dict[str, Any]) -> None:
-    """Serves until it is told to stop, or dies where it is told to. What it says goes to the file `log`."""
+    """Serve until it is stopped or reaches its kill point. Its output goes to the file `log`."""
     with Path(wanted["log"]).open("a", buffering=1) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     warnings.simplefilter("error")
     points = Points(wanted.get("points"), wanted.get("kill"))
-    bound = listening.bind("127.0.0.1", wanted["port"])
+    bound = uvicorn_server.bind("127.0.0.1", wanted["port"])
     given = settings.load(env_file=None, **wanted["settings"])
     telemetry.configure("json", given.log_level)
-    timing = backoff.Timing(**{**wanted["timing"], "refetch": tuple(wanted["timing"]["refetch"])})
-    beside = Path(wanted["log"]).parent
-    _keep_full(beside / "full")
-    seams = app.Seams(
+    timing = timeouts.Timing(**{**wanted["timing"], "refetch": tuple(wanted["timing"]["refetch"])})
+    folder = Path(wanted["log"]).parent
+    _keep_full(folder / "full")
+    overrides = app.Overrides(
         timing=timing,
-        clock=clock.Shared(Wall(beside / "clock")),
-        transport=Watched(points),
-        backend=Watched(points),
+        clock=clock.SharedClock(Wall(folder / "clock")),
+        transport=WatchedTransport(points),
+        backend_transport=WatchedTransport(points),
         observe=points.commit,
-        queue=replace(PATIENT, **wanted.get("queue", {})),
-        bounds=admission.Bounds(**wanted.get("bounds", {})),
+        write_limits=replace(PATIENT, **wanted.get("queue", {})),
+        bounds=request_limits.Bounds(**wanted.get("bounds", {})),
     )
-    served = app.create_app(given, seams=seams)
+    served = app.create_app(given, overrides=overrides)
     limits = connections.Limits(**wanted.get("connections", {}))
-    listening.run(lambda: listening.serve(served, bound, limits=limits, notice=wanted.get("notice", 0.0)))
+    uvicorn_server.run(
+        lambda: uvicorn_server.serve(served, bound, limits=limits, notice=wanted.get("notice", 0.0))
+    )

@@ -1,79 +1,85 @@
-"""The feed: all that happened, in the order of the sealer's numbers, without gaps: a page or a stream of it."""
+"""The change feed: all ledger entries in the order of the sequencer, without gaps, as a page or a stream."""
 
 from __future__ import annotations
 
 import re
 
-from receiver import access, endpoint, errors, following, headers, shapes
-from storage import following as feed
-from storage import house, ledger
+from receiver import errors, http_headers
+from receiver.schemas import changes, query_parameters
+from receiver.streams import subscribers
+from receiver.web import authentication, operations, streaming
+from storage.ledger import entries as ledger_entries
+from storage.query import change_feed
+from storage.repositories import system_state
 
-Following = endpoint.Call[shapes.ChangeQuery, None]
+Following = operations.Call[query_parameters.ChangeQuery, None]
 
 _NUMBER = re.compile(r"-1|[0-9]{1,15}")
 
 
-async def follow_changes(call: Following) -> endpoint.Answer:
-    """A page for who asks now and then, a stream for who accepts one: the same entries in either."""
-    place = _place(call)
-    if headers.prefers(call.headers.getlist("accept"), endpoint.STREAM, "application/json"):
-        return await _stream(call, place)
+async def follow_changes(call: Following) -> operations.Answer:
+    """Answer with a page, or with a stream for a client that accepts one. Both hold the same entries."""
+    after = _start(call)
+    if http_headers.prefers(call.headers.getlist("accept"), streaming.TYPE, "application/json"):
+        return await _stream(call, after)
     return await list_changes(call)
 
 
-async def list_changes(call: Following) -> endpoint.Answer:
-    """Entries above a number. Who has read up to n will never find a new one below n.
+async def list_changes(call: Following) -> operations.Answer:
+    """Answer with the entries after a number. A client that has read up to n never finds a new entry below n.
 
-    Unless the store was restored from an older copy: a number that is not reached any more is a 409 then, and
-    `restoredAt` is another one than before.
+    The exception is a store that was restored from an older copy: then a number that is not reached any more is a
+    409, and `restoredAt` differs from before.
     """
-    after, wish = call.query.after, call.query.wish(call.now)
-    reading = call.database.ask if wish.is_of_runs else call.database.read
-    found = await reading(feed.look, after, wish, call.query.limit)
+    after, selection = call.query.after, call.query.selection(call.now)
+    read = call.database.timed_read if selection.excludes_deployment else call.database.read
+    found = await read(change_feed.read_page, after, selection, call.query.limit)
     if found.last is not None and found.last < after:
-        raise errors.BeyondTheEnd(after, found.last)
-    restored_at = (await call.database.read(house.origin)).restored_at
-    entries = [shapes.Change.of(each) for each in found.shown]
-    page = shapes.Changes(
+        raise errors.CursorBeyondEnd(after, found.last)
+    restored_at = (await call.database.read(system_state.copy_status)).restored_at
+    entries = [changes.Change.of(each) for each in found.changes]
+    page = changes.Changes(
         changes=entries, has_more=found.has_more, next_after=found.number, restored_at=restored_at
     )
     link = call.link("after", found.number if found.has_more else None)
-    return endpoint.Answer(200, page, {**link, **_VARY})
+    return operations.Answer(200, page, {**link, **_VARY})
 
 
-async def _stream(call: Following, number: int | None) -> endpoint.Answer:
-    """What comes behind a number, from now on where there is none."""
+async def _stream(call: Following, number: int | None) -> operations.Answer:
+    """Answer with a stream of the entries after a number, or from now on where `number` is None."""
     context = call.context
-    question = following.Question(call.query.asked, lambda: call.query.wish(context.clock()))
-    question.wish()  # what cannot be read is told before the stream begins
+    question = subscribers.Subscription(call.query.filter_key, lambda: call.query.selection(context.clock()))
+    question.build()  # raises for an invalid filter before the stream begins
     if number is None:
-        number = await call.database.read(ledger.last_number)
-    events = await context.feed.follow(call.database, number, question, call.timing, context.stopping)
-    return endpoint.Answer(200, events=events, headers=_VARY)
+        number = await call.database.read(ledger_entries.last_number)
+    events = await context.feed.subscribe(call.database, number, question, call.timing, context.stopping)
+    return operations.Answer(200, events=events, headers=_VARY)
 
 
-def _place(call: Following) -> int | None:
-    """The header wins: a client that connects again keeps the query of its first call."""
+def _start(call: Following) -> int | None:
+    """Return the number to start after. The header wins: a client that connects again repeats its first query."""
     given = call.headers.getlist(_LAST.name)
     if not given:
         return call.query.after if "after" in call.query.model_fields_set else None
     if len(given) > 1 or _NUMBER.fullmatch(given[0]) is None:
-        raise errors.BadHeader(_LAST.name, "is the number of the last change that was received, or -1")
+        raise errors.BadHeader(_LAST.name, "must be the number of the last change that was received, or -1")
     return int(given[0])
 
 
 _VARY = {"vary": "accept"}
-_LAST = endpoint.Header("Last-Event-ID", "Of a stream: as `after`; it wins.", r"^(-1|\d{1,15})$")
+_LAST = operations.Header(
+    "Last-Event-ID", "For a stream: the same as `after`, which it overrides.", r"^(-1|\d{1,15})$"
+)
 
 OPERATIONS = (
-    endpoint.Operation(
+    operations.Operation(
         "GET",
         "/v1/changes",
-        "All that happened, in order: a page, or a stream for who accepts `text/event-stream`",
+        "The change feed: a page, or a stream for a client that accepts `text/event-stream`",
         follow_changes,
-        {200: shapes.Changes},
-        access.Scope.READ,
-        query=shapes.ChangeQuery,
+        {200: changes.Changes},
+        authentication.Scope.READ,
+        query=query_parameters.ChangeQuery,
         headers=(_LAST,),
         tag="changes",
         problems=(409,),

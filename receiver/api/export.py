@@ -8,58 +8,73 @@ from datetime import datetime
 
 import structlog
 
-from receiver import access, endpoint, errors, exporting, shapes
-from storage import database, export
+from receiver import errors
+from receiver.export import flow, formats
+from receiver.schemas import query_parameters
+from receiver.web import authentication, operations
+from storage.engine import database
+from storage.query import run_chunks
 
-Exporting = endpoint.Call[shapes.ExportQuery, None]
+Exporting = operations.Call[query_parameters.ExportQuery, None]
 
 
-async def export_runs(call: Exporting) -> endpoint.Answer:
-    """All that are wanted, streamed. What is wrong with the question is told before the first byte."""
-    wish = made(call.database, call.query, call.now, call.context.stopping)
-    pieces = _placed(wish, call.context.exports)
-    begun = _Begun(await anext(pieces), pieces)
+async def export_runs(call: Exporting) -> operations.Answer:
+    """Answer with all matching runs, streamed. Invalid parameters are reported before the first byte."""
+    prepared = prepare(call.database, call.query, call.now, call.context.stopping)
+    pieces = _in_a_slot(prepared, call.context.export_slots)
+    started = _Started(await anext(pieces), pieces)
     name = f"runs-{call.now:%Y%m%dT%H%M%SZ}.{call.query.format}"
     headers = {
         "content-disposition": f'attachment; filename="{name}"',
         "x-content-type-options": "nosniff",
     }
-    return endpoint.Answer(200, None, headers, wish.form.media_type, pieces=begun)
+    return operations.Answer(200, None, headers, prepared.writer.media_type, pieces=started)
 
 
-def made(
-    store: database.Database, query: shapes.ExportQuery, now: datetime, stopping: asyncio.Event | None = None
-) -> exporting.Export:
-    """The export that is asked for. Raises BadParameter, BadFilter, BadQuestion, NotInstalled."""
-    wanted = exporting.Format(query.format)
-    if query.documents and wanted is not exporting.Format.JSONL:
-        raise errors.BadParameter("documents", "come in JSON Lines alone: format=jsonl")
-    if query.after is not None and wanted is exporting.Format.PARQUET:
-        raise errors.BadParameter("after", "a Parquet file cannot be gone on with: fetch it anew")
-    if query.bom and wanted is not exporting.Format.CSV:
-        raise errors.BadParameter("bom", "stands in front of CSV alone: format=csv")
-    form = exporting.form(wanted, follows=query.after is not None, has_trailer=query.trailer, has_bom=query.bom)
-    parts = export.Parts(trace=wanted is exporting.Format.JSONL, documents=query.documents)
-    return exporting.Export(store.ask, query.wanted(now), form, parts, query.after, stopping)
+def prepare(
+    store: database.Database,
+    query: query_parameters.ExportQuery,
+    now: datetime,
+    stopping: asyncio.Event | None = None,
+) -> flow.Export:
+    """Return the export that `query` describes. Raises BadParameter, BadFilter, BadQuery, PackageMissing."""
+    requested = formats.Format(query.format)
+    if query.documents and requested is not formats.Format.JSONL:
+        raise errors.BadParameter("documents", "needs JSON Lines: format=jsonl")
+    if query.after is not None and requested is formats.Format.PARQUET:
+        raise errors.BadParameter("after", "a Parquet file cannot be resumed: export it again")
+    if query.bom and requested is not formats.Format.CSV:
+        raise errors.BadParameter("bom", "needs CSV: format=csv")
+    form = flow.new_writer(
+        requested, follows=query.after is not None, has_trailer=query.trailer, has_bom=query.bom
+    )
+    parts = run_chunks.Parts(trace=requested is formats.Format.JSONL, documents=query.documents)
+    return flow.Export(store.timed_read, query.expression(now), form, parts, query.after, stopping)
 
 
-async def _placed(wish: exporting.Export, places: exporting.Places) -> AsyncGenerator[bytes, None]:
-    with places.place():
-        async for piece in wish.pieces():
+async def _in_a_slot(prepared: flow.Export, places: flow.ExportSlots) -> AsyncGenerator[bytes, None]:
+    """Yield the bytes of an export while it occupies one of the export slots."""
+    with places.slot():
+        async for piece in prepared.pieces():
             yield piece
-    if wish.end is not None and wish.end.unwritten:
+    if prepared.summary is not None and prepared.summary.unwritten:
         log = structlog.get_logger("runledger")
-        log.warning("export_incomplete", unwritten=wish.end.unwritten, runs=list(wish.end.unwritten_runs))
+        log.warning(
+            "export_truncated", unwritten=prepared.summary.unwritten, runs=list(prepared.summary.unwritten_runs)
+        )
 
 
-class _Begun:
-    """Pieces of which the first one is there already. No generator: one that was never begun closes nothing."""
+class _Started:
+    """The pieces of an export whose first piece was read already, so that earlier errors become problem answers.
+
+    This is no generator: closing a generator that was never started would not close `rest`.
+    """
 
     def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]) -> None:
         self._first: bytes | None = first
         self._rest = rest
 
-    def __aiter__(self) -> _Begun:
+    def __aiter__(self) -> _Started:
         return self
 
     async def __anext__(self) -> bytes:
@@ -71,14 +86,14 @@ class _Begun:
 
 
 OPERATIONS = (
-    endpoint.Operation(
+    operations.Operation(
         "GET",
         "/v1/export",
         "Runs as a file, oldest first",
         export_runs,
         {200: "application/jsonl"},
-        access.Scope.READ,
-        query=shapes.ExportQuery,
+        authentication.Scope.READ,
+        query=query_parameters.ExportQuery,
         problems=(404, 501),
     ),
 )

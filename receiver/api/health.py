@@ -1,4 +1,4 @@
-"""How the house is: for load balancers, for monitoring, for programs that want to know the interface."""
+"""The state of the deployment, for load balancers and monitoring, and the description of the API for programs."""
 
 from __future__ import annotations
 
@@ -7,70 +7,74 @@ import json
 from collections.abc import Mapping
 from datetime import timedelta
 
-from receiver import access, endpoint, shapes
-from storage import backlog, errors, house, jobs, runs, search, states
+from receiver.schemas import responses, unreadable_rows
+from receiver.web import authentication, operations
+from storage import errors, states
+from storage.repositories import job_counts, jobs, runs, system_state
+from storage.search import index
 
-#: Failing jobs that are named.
+#: Failing jobs that readiness names.
 NAMED = 5
-#: After so long a run should be found by its words.
+#: The time after which a run should be indexed.
 BEHIND = timedelta(minutes=10)
 NOT_INDEXED = (
     "{count} run(s) have waited for more than ten minutes to be found by their words, run {run_id} the longest: "
-    "the log says why, by `run_not_indexed`, or `indexer_waits`"
+    "the log says why, by `run_indexing_failed`, or `indexer_paused`"
 )
 NOBODY_NOTIFIES = (
     "{count} notify job(s) wait, and no worker that has RUNLEDGER_NOTIFY_URL was seen lately: "
     "start one that has it, of the servers that share this database"
 )
 
-Plain = endpoint.Call[None, None]
+Plain = operations.Call[None, None]
 
 
-async def get_health(call: Plain) -> endpoint.Answer:
-    """The process answers, and goes on to; nothing else is asked."""
+async def get_health(call: Plain) -> operations.Answer:
+    """Answer whether the process responds and is not stopping. Nothing else is checked."""
     stops = call.context.stopping.is_set()
-    return endpoint.Answer(503 if stops else 200, shapes.Alive(ok=not stops, version=call.context.version))
+    return operations.Answer(503 if stops else 200, responses.Alive(ok=not stops, version=call.context.version))
 
 
-async def get_readiness(call: Plain) -> endpoint.Answer:
-    """Whether runs that are submitted now will be carried out. Reasons and details are for those with a key.
+async def get_readiness(call: Plain) -> operations.Answer:
+    """Answer whether runs that are submitted now will be executed. Reasons and details need an API key.
 
-    A database that hangs is as good as away: who asks has not much time.
+    A database that does not answer in time counts as unavailable: load balancers wait only briefly.
     """
     try:
         async with asyncio.timeout(call.timing.readiness):
-            state = await call.database.read(house.read)
+            state = await call.database.read(system_state.read)
             reasons = _reasons(call, state)
-            told = await _details(call, state, reasons) if call.caller is not access.NOBODY else None
+            details = await _details(call, state, reasons) if call.caller is not authentication.ANONYMOUS else None
     except (errors.Unavailable, TimeoutError):
-        return endpoint.Answer(503, shapes.Ready(ready=False), {"retry-after": "5"})
-    return endpoint.Answer(503 if reasons else 200, told or shapes.Ready(ready=not reasons))
+        return operations.Answer(503, responses.Ready(ready=False), {"retry-after": "5"})
+    return operations.Answer(503 if reasons else 200, details or responses.Ready(ready=not reasons))
 
 
-def _reasons(call: Plain, state: house.State) -> list[str]:
+def _reasons(call: Plain, state: system_state.State) -> list[str]:
     reasons = ["the server stops"] if call.context.stopping.is_set() else []
-    if state.pause_streak > 0:  # between two pauses too, until something was answered
+    if state.pause_streak > 0:  # also between two pauses, until the upstream has answered
         reasons.append(f"the upstream is not asked now: {state.pause_reason}")
-    patience = timedelta(seconds=call.timing.absent)
-    if state.worker_seen_at is None or call.now - state.worker_seen_at > patience:
+    if not state.worker_seen_at or call.now - state.worker_seen_at > timedelta(
+        seconds=call.timing.worker_gone_after
+    ):
         reasons.append("no worker was seen lately")
     return reasons
 
 
-async def _details(call: Plain, state: house.State, reasons: list[str]) -> shapes.Readiness:
-    """Overdue runs and failing jobs concern their runs alone, so they are named and do not count."""
+async def _details(call: Plain, state: system_state.State, reasons: list[str]) -> responses.Readiness:
+    """Return the details. Overdue runs and failing jobs concern single runs, so they do not affect readiness."""
     seen = state.worker_seen_at
     failing, _ = await call.database.read(jobs.page, jobs.Query(state=jobs.State.FAILING, limit=NAMED), call.now)
-    return shapes.Readiness(
+    return responses.Readiness(
         ready=not reasons,
         reasons=reasons,
         upstream_ok_at=state.upstream_ok_at,
         worker_seconds=None if seen is None else (call.now - seen).total_seconds(),
         overdue_runs=await call.database.read(runs.overdue, call.now),
-        failing_jobs=await call.database.read(backlog.failing),
-        failing=shapes.readable(failing, shapes.Job.of)[0],
+        failing_jobs=await call.database.read(job_counts.count_failing),
+        failing=unreadable_rows.readable(failing, responses.Job.of)[0],
         warnings=[
-            *_warnings(await call.database.read(backlog.dead)),
+            *_warnings(await call.database.read(job_counts.count_dead)),
             *await _unsent(call, state),
             *await _unindexed(call),
             *await call.context.warnings(call.now),
@@ -78,22 +82,22 @@ async def _details(call: Plain, state: house.State, reasons: list[str]) -> shape
     )
 
 
-async def _unsent(call: Plain, state: house.State) -> list[str]:
-    """Notifications that no worker which was seen lately can send."""
-    if state.has_notifier(call.now, call.timing.absent):
+async def _unsent(call: Plain, state: system_state.State) -> list[str]:
+    """Return a warning when notifications wait and no worker that was seen lately can send them."""
+    if state.has_notifier(call.now, call.timing.worker_gone_after):
         return []
-    count = await call.database.read(backlog.open_count, states.Kind.NOTIFY)
+    count = await call.database.read(job_counts.count_open, states.Kind.NOTIFY)
     return [NOBODY_NOTIFIES.format(count=count)] if count else []
 
 
 async def _unindexed(call: Plain) -> list[str]:
-    """Return what to say of runs that the indexer does not come to, or passes over since they break it."""
-    count, run_id = await call.database.read(search.waits_longest, call.now - BEHIND)
+    """Return a warning about runs that the indexer has not reached, or skips since they make it fail."""
+    count, run_id = await call.database.read(index.waits_longest, call.now - BEHIND)
     return [NOT_INDEXED.format(count=count, run_id=run_id)] if count else []
 
 
 def _warnings(dead: Mapping[states.Kind, int]) -> list[str]:
-    """What no run waits for, and somebody should look at all the same."""
+    """Return warnings about dead jobs: no run waits for them, but an operator should look at them."""
     return [
         f"{count} {kind} {'job was' if count == 1 else 'jobs were'} given up: "
         f"`runledger jobs --by cause` tells why, `runledger jobs retry --kind {kind}` tries again"
@@ -101,52 +105,52 @@ def _warnings(dead: Mapping[states.Kind, int]) -> list[str]:
     ]
 
 
-async def get_metrics(call: Plain) -> endpoint.Answer:
-    """The metrics in Prometheus text form; a key is needed unless the settings open them."""
+async def get_metrics(call: Plain) -> operations.Answer:
+    """Answer with the metrics in Prometheus text form; an API key is needed unless the settings open them."""
     if not call.context.metrics_open:
-        access.demand(call.caller, access.Scope.READ)
+        authentication.require_scope(call.caller, authentication.Scope.READ)
     text, media_type = await call.context.metrics.metrics(call.database, call.now)
-    return endpoint.Answer(200, text, media_type=media_type)
+    return operations.Answer(200, text, media_type=media_type)
 
 
-async def get_description(call: Plain) -> endpoint.Answer:
-    """The OpenAPI description of this interface, which says where it is mounted."""
-    text, root = await asyncio.to_thread(call.describe), call.address("")
+async def get_description(call: Plain) -> operations.Answer:
+    """Answer with the OpenAPI description of this API, which names the path where it is mounted."""
+    text, root = await asyncio.to_thread(call.describe), call.mounted_path("")
     if not root:
-        return endpoint.Answer(200, text)
+        return operations.Answer(200, text)
     described = json.loads(text) | {"servers": [{"url": root}]}
-    return endpoint.Answer(200, json.dumps(described, indent=1).encode())
+    return operations.Answer(200, json.dumps(described, indent=1).encode())
 
 
 OPERATIONS = (
-    endpoint.Operation(
+    operations.Operation(
         "GET",
         "/healthz",
-        "Whether the process answers, and goes on to",
+        "Whether the process responds and is not stopping",
         get_health,
-        {200: shapes.Alive, 503: shapes.Alive},
-        tag="house",
+        {200: responses.Alive, 503: responses.Alive},
+        tag="system",
     ),
-    endpoint.Operation(
+    operations.Operation(
         "GET",
         "/readyz",
-        "Whether the house can do its work",
+        "Whether the deployment can do its work",
         get_readiness,
-        {200: shapes.Readiness, 503: shapes.Readiness},
-        asks_who=True,
-        tag="house",
+        {200: responses.Readiness, 503: responses.Readiness},
+        identifies_caller=True,
+        tag="system",
     ),
-    endpoint.Operation(
+    operations.Operation(
         "GET",
         "/metrics",
         "Metrics in Prometheus text form",
         get_metrics,
         {200: "text/plain"},
-        asks_who=True,
+        identifies_caller=True,
         problems=(401, 403),
-        tag="house",
+        tag="system",
     ),
-    endpoint.Operation(
-        "GET", "/openapi.json", "This description", get_description, {200: "application/json"}, tag="house"
+    operations.Operation(
+        "GET", "/openapi.json", "This description", get_description, {200: "application/json"}, tag="system"
     ),
 )

@@ -1,94 +1,100 @@
-"""The work that is under way."""
+"""The jobs: work that is due, under way, failing or dead."""
 
 from __future__ import annotations
 
-from receiver import access, endpoint, errors, shapes
-from storage import causes, jobs, runs, transitions
+from receiver import errors
+from receiver.schemas import bodies, job_errors, query_parameters, responses, unreadable_rows
+from receiver.web import authentication, operations
+from storage.repositories import job_errors as storage_job_errors
+from storage.repositories import jobs, runs
+from storage.transitions import retrying
 
-Listing = endpoint.Call[shapes.JobQuery, None]
-Grouping = endpoint.Call[shapes.CauseQuery, None]
-Retrying = endpoint.Call[None, shapes.Retry]
-Plain = endpoint.Call[None, None]
+Listing = operations.Call[query_parameters.JobQuery, None]
+Grouping = operations.Call[query_parameters.CauseQuery, None]
+Retrying = operations.Call[None, bodies.Retry]
+Plain = operations.Call[None, None]
 
 
-async def list_jobs(call: Listing) -> endpoint.Answer:
-    """A page of jobs, newest first."""
-    asked = call.query
-    run_id = asked.run and await call.database.read(runs.own_id, asked.run)
-    query = jobs.Query(asked.kind, run_id, asked.state, asked.limit, asked.cursor)
+async def list_jobs(call: Listing) -> operations.Answer:
+    """Answer with a page of jobs, newest first."""
+    parameters = call.query
+    run_id = parameters.run and await call.database.read(runs.resolve_id, parameters.run)
+    query = jobs.Query(parameters.kind, run_id, parameters.state, parameters.limit, parameters.cursor)
     found, cursor = await call.database.read(jobs.page, query, call.now)
-    lines, unread = shapes.readable(found, shapes.Job.of)
-    page = shapes.Jobs(jobs=lines, has_more=cursor is not None, next_cursor=cursor, unreadable=unread)
-    return endpoint.Answer(200, page, call.link("cursor", cursor))
+    lines, unread = unreadable_rows.readable(found, responses.Job.of)
+    page = responses.Jobs(jobs=lines, has_more=cursor is not None, next_cursor=cursor, unreadable=unread)
+    return operations.Answer(200, page, call.link("cursor", cursor))
 
 
-async def list_causes(call: Grouping) -> endpoint.Answer:
-    """Failing and dead jobs by what stands in their way."""
-    asked = causes.Query(call.query.kind, call.query.state, call.query.cause)
-    return endpoint.Answer(200, shapes.Causes(causes=await _causes(call, asked)))
+async def list_causes(call: Grouping) -> operations.Answer:
+    """Answer with failing and dead jobs, grouped by the cause of their failure."""
+    query = storage_job_errors.Query(call.query.kind, call.query.state, call.query.cause)
+    return operations.Answer(200, job_errors.Causes(causes=await _causes(call, query)))
 
 
-async def _causes(call: Grouping | Retrying, asked: causes.Query) -> list[shapes.Cause]:
-    return [shapes.Cause.of(each) for each in await call.database.read(causes.grouped, asked, call.now)]
+async def _causes(call: Grouping | Retrying, query: storage_job_errors.Query) -> list[job_errors.Cause]:
+    return [
+        job_errors.Cause.of(each) for each in await call.database.read(storage_job_errors.group, query, call.now)
+    ]
 
 
-async def retry_jobs(call: Retrying) -> endpoint.Answer:
-    """Makes every job that is meant due now, whatever its back-off; or only tells which."""
-    asked = causes.Query(call.body.kind, call.body.state, call.body.cause)
-    found, dry = await _causes(call, asked), call.body.dry_run
+async def retry_jobs(call: Retrying) -> operations.Answer:
+    """Make every matching job due now, whatever its back-off; a dry run only reports which jobs match."""
+    query = storage_job_errors.Query(call.body.kind, call.body.state, call.body.cause)
+    found, dry = await _causes(call, query), call.body.dry_run
     count = sum(each.count for each in found)
     if not dry:
-        count = await call.database.write(transitions.retry_all, asked, call.now)
-    return endpoint.Answer(200 if dry else 202, shapes.Retried(causes=found, count=count, dry_run=dry))
+        count = await call.database.write(retrying.retry_matching, query, call.now)
+    return operations.Answer(200 if dry else 202, job_errors.Retried(causes=found, count=count, dry_run=dry))
 
 
-async def retry_job(call: Plain) -> endpoint.Answer:
-    """Makes a job due now, whatever its back-off."""
-    await call.database.write(transitions.retry, [call.ids["id"]], call.now)
+async def retry_job(call: Plain) -> operations.Answer:
+    """Make a job due now, whatever its back-off."""
+    await call.database.write(retrying.retry, [call.ids["id"]], call.now)
     found = await call.database.read(jobs.find, call.ids["id"], call.now)
     if found is None:
         raise errors.NotFound("there is no job of that id; a job that is done is gone")
-    return endpoint.Answer(202, shapes.Job.of(found))
+    return operations.Answer(202, responses.Job.of(found))
 
 
 OPERATIONS = (
-    endpoint.Operation(
+    operations.Operation(
         "GET",
         "/v1/jobs",
         "List jobs",
         list_jobs,
-        {200: shapes.Jobs},
-        access.Scope.READ,
-        query=shapes.JobQuery,
+        {200: responses.Jobs},
+        authentication.Scope.READ,
+        query=query_parameters.JobQuery,
         tag="jobs",
     ),
-    endpoint.Operation(
+    operations.Operation(
         "GET",
         "/v1/jobs/causes",
         "Failing and dead jobs by cause",
         list_causes,
-        {200: shapes.Causes},
-        access.Scope.READ,
-        query=shapes.CauseQuery,
+        {200: job_errors.Causes},
+        authentication.Scope.READ,
+        query=query_parameters.CauseQuery,
         tag="jobs",
     ),
-    endpoint.Operation(
+    operations.Operation(
         "POST",
         "/v1/jobs/retry",
         "Try failing and dead jobs again now",
         retry_jobs,
-        {200: shapes.Retried, 202: shapes.Retried},
-        access.Scope.ADMIN,
-        body=shapes.Retry,
+        {200: job_errors.Retried, 202: job_errors.Retried},
+        authentication.Scope.ADMIN,
+        body=bodies.Retry,
         tag="jobs",
     ),
-    endpoint.Operation(
+    operations.Operation(
         "POST",
         "/v1/jobs/{id}/retry",
         "Try a job again now",
         retry_job,
-        {202: shapes.Job},
-        access.Scope.ADMIN,
+        {202: responses.Job},
+        authentication.Scope.ADMIN,
         tag="jobs",
     ),
 )

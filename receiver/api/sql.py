@@ -1,33 +1,35 @@
-"""Anybody's own SQL, to read."""
+"""The operation that executes a caller's own SQL, read-only."""
 
 from __future__ import annotations
 
-from receiver import access, endpoint, errors, shapes
-from storage import sql
+from receiver import errors
+from receiver.schemas import bodies, sql_result
+from receiver.web import authentication, operations
+from storage.user_sql import statements
 
-Asking = endpoint.Call[None, shapes.Question]
+Asking = operations.Call[None, bodies.SqlStatement]
 
 
-async def ask_sql(call: Asking) -> endpoint.Answer:
-    """Carries out one statement that reads, where that is turned on."""
-    if call.context.ask_sql is None:
-        raise errors.NoSql(
+async def ask_sql(call: Asking) -> operations.Answer:
+    """Execute one statement that reads, where the settings allow it."""
+    if call.context.run_sql is None:
+        raise errors.SqlDisabled(
             "POST /v1/sql takes no statements unless RUNLEDGER_SQL is on, and on PostgreSQL "
             "RUNLEDGER_SQL_DATABASE_URL names a role for them"
         )
-    asked = sql.Statement(call.body.sql, tuple(call.body.parameters), call.body.limit)
-    return endpoint.Answer(200, shapes.Rows.of(await call.context.ask_sql(asked)))
+    statement = statements.Statement(call.body.sql, tuple(call.body.parameters), call.body.limit)
+    return operations.Answer(200, sql_result.SqlResult.of(await call.context.run_sql(statement)))
 
 
 OPERATIONS = (
-    endpoint.Operation(
+    operations.Operation(
         "POST",
         "/v1/sql",
         "Read with SQL",
         ask_sql,
-        {200: shapes.Rows},
-        access.Scope.ADMIN,
-        body=shapes.Question,
+        {200: sql_result.SqlResult},
+        authentication.Scope.ADMIN,
+        body=bodies.SqlStatement,
         problems=(403,),
         tag="sql",
     ),

@@ -1,28 +1,29 @@
-"""Sums over runs."""
+"""Statistics of runs."""
 
 from __future__ import annotations
 
-from receiver import access, endpoint, shapes
-from storage import stats
+from receiver.schemas import query_parameters, responses
+from receiver.web import authentication, operations
+from storage.stats import questions
 
-Summing = endpoint.Call[shapes.StatsQuery, None]
+Summing = operations.Call[query_parameters.StatsQuery, None]
 
 
-async def get_stats(call: Summing) -> endpoint.Answer:
-    """Counts, costs, tokens and durations of the runs that the filters choose."""
-    found = await call.database.ask(stats.find, call.query.grouping, call.query.wanted(call.now))
-    return endpoint.Answer(200, shapes.Stats.model_validate(found))
+async def get_stats(call: Summing) -> operations.Answer:
+    """Answer with counts, costs, tokens and durations of the runs that match the filters."""
+    found = await call.database.timed_read(questions.find, call.query.grouping, call.query.expression(call.now))
+    return operations.Answer(200, responses.Stats.model_validate(found))
 
 
 OPERATIONS = (
-    endpoint.Operation(
+    operations.Operation(
         "GET",
         "/v1/stats",
         "Sums over runs",
         get_stats,
-        {200: shapes.Stats},
-        access.Scope.READ,
-        query=shapes.StatsQuery,
+        {200: responses.Stats},
+        authentication.Scope.READ,
+        query=query_parameters.StatsQuery,
         tag="stats",
     ),
 )

@@ -1,4 +1,4 @@
-"""What is asked of us: submit a run, watch one, cancel, refresh. Each is one transaction; the work is a job's."""
+"""Requests to submit, watch, cancel and refresh runs. Each is one transaction; a job does the work."""
 
 from __future__ import annotations
 
@@ -7,28 +7,33 @@ import hashlib
 import re
 from datetime import datetime, timedelta
 
-from receiver import access, endpoint, errors, shapes
-from receiver.api import naming
+from receiver import errors
+from receiver.api import run_ids
+from receiver.schemas import bodies
+from receiver.schemas import notification as schemas_notification
+from receiver.web import authentication, operations
 from storage import errors as storage_errors
-from storage import ids, merkle, notifications, runs, states, transitions
+from storage import ids, merkle, states
+from storage.repositories import notifications, runs
+from storage.transitions import adopting, submitting
 
-#: Seconds that a request waits at most for its run to end, and the least between two looks at it.
+#: The most seconds that a request waits for its run to end, and the least between two queries of its state.
 LONGEST_WAIT = 60
 LOOK = 0.1
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _WAIT = re.compile(r'wait\s*=\s*("?)(\d{1,9})\1', re.IGNORECASE | re.ASCII)
 
-Submit = endpoint.Call[None, shapes.Submission]
-Watch = endpoint.Call[None, shapes.WatchRequest]
-Plain = endpoint.Call[None, None]
+Submit = operations.Call[None, bodies.Submission]
+Watch = operations.Call[None, bodies.WatchRequest]
+Plain = operations.Call[None, None]
 
 
-async def submit_run(call: Submit) -> endpoint.Answer:
-    """Accepts a run durably, whether or not the upstream can be reached now."""
-    done = await call.database.write(transitions.submit, _submission(call))
+async def submit_run(call: Submit) -> operations.Answer:
+    """Accept a run durably, whether or not the upstream can be reached now."""
+    done = await call.database.write(submitting.submit, _submission(call))
     if not done.is_same:
-        raise errors.KeyReused(done.run.id, pruned=done.run.pruned_at is not None)
+        raise errors.IdempotencyKeyReused(done.run.id, pruned=done.run.pruned_at is not None)
     seconds = wait(call.headers.getlist("prefer"))
     if seconds is None:
         return await _answer(call, done.run, 202 if done.is_new else 200)
@@ -56,12 +61,12 @@ def _submission(call: Submit) -> runs.Submission:
     )
 
 
-def _digest(body: shapes.Submission) -> str:
-    """What tells two submissions apart: the parsed content, whatever its spelling."""
-    asked = body.model_dump(exclude_none=True)
+def _digest(body: bodies.Submission) -> str:
+    """Return the SHA-256 of the parsed content, which tells two submissions apart whatever their spelling."""
+    content = body.model_dump(exclude_none=True)
     if not body.tags:
-        asked.pop("tags", None)
-    return hashlib.sha256(merkle.canonical(asked)).hexdigest()
+        content.pop("tags", None)
+    return hashlib.sha256(merkle.canonical(content)).hexdigest()
 
 
 def _idempotency_key(call: Submit) -> str | None:
@@ -69,7 +74,7 @@ def _idempotency_key(call: Submit) -> str | None:
     if not given:
         return None
     if len(given) > 1 or _KEY.fullmatch(given[0]) is None:
-        raise errors.BadHeader("Idempotency-Key", "is one value of 1 to 255 printable ASCII characters")
+        raise errors.BadHeader("Idempotency-Key", "must be one value of 1 to 255 printable ASCII characters")
     return given[0]
 
 
@@ -78,7 +83,7 @@ def _expected_by(call: Submit | Watch) -> datetime:
 
 
 def wait(preferences: list[str]) -> int | None:
-    """The seconds of `Prefer: wait=N` (RFC 7240), capped; None where there is none that can be read.
+    """Return the seconds of `Prefer: wait=N` (RFC 7240), capped, or None where there is no valid one.
 
     >>> wait(["respond-async, wait=10"]), wait(["wait=900"]), wait(["wait=soon"])
     (10, 60, None)
@@ -91,9 +96,9 @@ def wait(preferences: list[str]) -> int | None:
 
 
 async def _settled(call: Submit, run: runs.Run, seconds: int) -> runs.Run:
-    """The run once it has ended, or as it stands after `seconds`, or when client or server go away.
+    """Return the run once it has ended, after `seconds`, or when the client disconnects or the server stops.
 
-    It is accepted in any case: trouble while waiting must not make it look otherwise.
+    The run is accepted in any case, so a fault while waiting must not become an error.
     """
     try:
         await _wait(call, run, seconds)
@@ -105,51 +110,54 @@ async def _settled(call: Submit, run: runs.Run, seconds: int) -> runs.Run:
 async def _wait(call: Submit, run: runs.Run, seconds: int) -> None:
     until = asyncio.get_running_loop().time() + seconds
     while (left := until - asyncio.get_running_loop().time()) > 0 and not call.context.stopping.is_set():
-        # Taken before the look, so that no commit falls between the two.
+        # Requested before the query, so that no commit falls between the two.
         commit = call.database.next_commit()
         status = await call.database.read(runs.status, run.id)
         if status in states.TERMINAL or await call.request.is_disconnected():
             return
-        # Another replica commits unheard, so there is a look now and then in any case.
+        # Commits of other replicas are not announced here, so the state is polled as well.
         await asyncio.wait([commit], timeout=min(left, call.timing.poll))
         await asyncio.sleep(min(left, LOOK))
 
 
-async def watch_run(call: Watch) -> endpoint.Answer:
-    """Takes care of a run created elsewhere; a known id answers its record, a refused one is tried again."""
+async def watch_run(call: Watch) -> operations.Answer:
+    """Adopt a run that was created elsewhere.
+
+    A known id answers with its record; a refused adoption is tried again.
+    """
     known = await call.database.read(runs.find, call.body.run_id)
     if known is not None and not known.may_reopen:
-        return await _answer(call, naming.itself(known, call.body.run_id), 200)
-    run, is_new = await call.database.write(transitions.adopt, _adopted(call))
-    return await _answer(call, naming.itself(run, call.body.run_id), 202 if is_new else 200)
+        return await _answer(call, run_ids.require_exact_run(known, call.body.run_id), 200)
+    run, is_new = await call.database.write(adopting.adopt, _adopted(call))
+    return await _answer(call, run_ids.require_exact_run(run, call.body.run_id), 202 if is_new else 200)
 
 
-def _adopted(call: Watch) -> transitions.Adopted:
-    return transitions.Adopted(
+def _adopted(call: Watch) -> adopting.Adoption:
+    return adopting.Adoption(
         id=ids.new(call.now),
         upstream_id=call.body.run_id,
         submitted_by=call.caller.name,
-        road=states.Road.REQUEST,
+        trigger=states.Source.REQUEST,
         at=call.now,
         expected_by=_expected_by(call),
         actor=call.caller.actor,
     )
 
 
-async def cancel_run(call: Plain) -> endpoint.Answer:
-    """Notes the wish; what the run ends as, upstream says."""
+async def cancel_run(call: Plain) -> operations.Answer:
+    """Record the request to cancel; the upstream decides in which state the run ends."""
     named = call.ids["id"]
-    held = await call.database.write(transitions.request_cancel, named, call.caller.actor, call.now)
-    run = naming.itself(held, named)
+    found = await call.database.write(submitting.request_cancel, named, call.caller.actor, call.now)
+    run = run_ids.require_exact_run(found, named)
     return await _answer(call, run, 200 if run.is_terminal else 202)
 
 
-async def refresh_run(call: Plain) -> endpoint.Answer:
-    """Asks the upstream again, also about a run that is settled."""
+async def refresh_run(call: Plain) -> operations.Answer:
+    """Request the details from the upstream again, also for a run that is settled."""
     named = call.ids["id"]
-    run = naming.itself(await call.database.write(transitions.request_refresh, named, call.now), named)
+    run = run_ids.require_exact_run(await call.database.write(submitting.request_refresh, named, call.now), named)
     if run.pruned_at is not None:
-        raise errors.Pruned(run.id)
+        raise errors.RunPruned(run.id)
     if run.upstream_id is None:
         raise errors.NotCreatedYet(run.id)
     return await _answer(call, run, 202)
@@ -157,58 +165,62 @@ async def refresh_run(call: Plain) -> endpoint.Answer:
 
 async def _answer(
     call: Submit | Watch | Plain, run: runs.Run, status: int, headers: dict[str, str] | None = None
-) -> endpoint.Answer:
-    location = {"location": call.address(f"/v1/runs/{run.id}")}
-    told = await call.database.read(notifications.find, run.id) if run.is_terminal else None
-    return endpoint.Answer(status, shapes.FullRun.of(run, told), {**location, **(headers or {})})
+) -> operations.Answer:
+    location = {"location": call.mounted_path(f"/v1/runs/{run.id}")}
+    notification = await call.database.read(notifications.find, run.id) if run.is_terminal else None
+    return operations.Answer(
+        status, schemas_notification.FullRun.of(run, notification), {**location, **(headers or {})}
+    )
 
 
-_PREFER = endpoint.Header(
+_PREFER = operations.Header(
     "Prefer", "`wait=N`: answer when the run has ended, or after N seconds.", r"^wait=\d{1,2}$"
 )
-_ONCE = endpoint.Header(
-    "Idempotency-Key", "The same key with the same content is the same run.", r"^[!-~]([ -~]{0,253}[!-~])?$"
+_IDEMPOTENCY_KEY = operations.Header(
+    "Idempotency-Key",
+    "The same key with the same content answers with the same run.",
+    r"^[!-~]([ -~]{0,253}[!-~])?$",
 )
-_RUN = {200: shapes.FullRun, 202: shapes.FullRun}
+_RUN = {200: schemas_notification.FullRun, 202: schemas_notification.FullRun}
 
 OPERATIONS = (
-    endpoint.Operation(
+    operations.Operation(
         "POST",
         "/v1/runs",
         "Submit a run",
         submit_run,
         _RUN,
-        access.Scope.SUBMIT,
-        body=shapes.Submission,
-        headers=(_ONCE, _PREFER),
+        authentication.Scope.SUBMIT,
+        body=bodies.Submission,
+        headers=(_IDEMPOTENCY_KEY, _PREFER),
         problems=(409,),
     ),
-    endpoint.Operation(
+    operations.Operation(
         "POST",
         "/v1/watch",
-        "Take care of a run that was created elsewhere",
+        "Adopt a run that was created elsewhere",
         watch_run,
         _RUN,
-        access.Scope.SUBMIT,
-        body=shapes.WatchRequest,
+        authentication.Scope.SUBMIT,
+        body=bodies.WatchRequest,
         problems=(409,),
     ),
-    endpoint.Operation(
+    operations.Operation(
         "POST",
         "/v1/runs/{id}/cancel",
         "Cancel a run",
         cancel_run,
         _RUN,
-        access.Scope.SUBMIT,
+        authentication.Scope.SUBMIT,
         problems=(409,),
     ),
-    endpoint.Operation(
+    operations.Operation(
         "POST",
         "/v1/runs/{id}/refresh",
         "Fetch a run again",
         refresh_run,
-        {202: shapes.FullRun},
-        access.Scope.SUBMIT,
+        {202: schemas_notification.FullRun},
+        authentication.Scope.SUBMIT,
         problems=(409, 410),
     ),
 )

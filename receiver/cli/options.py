@@ -1,96 +1,117 @@
-"""Options that several verbs take, once."""
+"""Options that several commands have."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import inspect
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
 
-from receiver.cli import sentences
+from receiver.cli.errors import USAGE, CommandError
+from storage import states
+from storage.query import grammar
+
+Function = Callable[..., Any]
 
 
-def words(*known: str) -> Callable[[str], list[str]]:
-    """Completes what is typed to one of these."""
+def completed(words: Iterable[str]) -> Callable[[str], list[str]]:
+    """Return a function that completes a word at the shell."""
+    known = list(words)
+    return lambda incomplete: [each for each in known if each.startswith(incomplete)]
 
-    def complete(incomplete: str) -> list[str]:
-        return [each for each in known if each.startswith(incomplete)]
 
-    return complete
+def one_of(words: Iterable[str]) -> str:
+    """Return the words as a phrase for a help text.
+
+    >>> one_of(["a", "b", "c"])
+    'a, b or c'
+    """
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
+
+
+def choice(words: Iterable[str], metavar: str, help: str = "{words}.", *names: str) -> Any:
+    """Return an option with these values, which its help names and the shell completes."""
+    known = [str(each) for each in words]
+    named = help.format(words=one_of(known))
+    return typer.Option(*names, metavar=metavar, help=named, autocompletion=completed(known))
 
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run, by our id or the upstream's.", show_default=False)]
+OfRun = Annotated[str | None, typer.Option(metavar="RUN", help="Of one run, by our id or the upstream's.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON object a line, as the API gives it.")]
-
-STATES = ("accepted", "queued", "running", "completed", "failed", "cancelled", "refused", "lost")
-GROUPINGS = (
-    "agent",
-    "model",
-    "status",
-    "origin",
-    "settled_by",
-    "hour",
-    "day",
-    "month",
-    "road",
-    "failure_reason",
-)
-ROADS = ("watcher", "platform", "sweep", "request")
-
-Status = Annotated[
-    list[str] | None,
-    typer.Option(metavar="STATE", help=f"{', '.join(STATES)}; several by commas.", autocompletion=words(*STATES)),
-]
+Tag = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Repeat it; all must hold.")]
 Agent = Annotated[list[str] | None, typer.Option(metavar="ID", help="The upstream's agent.")]
-Model = Annotated[list[str] | None, typer.Option(metavar="NAME", help="The model.")]
-Origin = Annotated[
-    list[str] | None,
-    typer.Option(metavar="ORIGIN", help="submitted or adopted.", autocompletion=words("submitted", "adopted")),
-]
-SettledBy = Annotated[
-    list[str] | None,
-    typer.Option(metavar="ROAD", help="watcher, platform, sweep or request.", autocompletion=words(*ROADS)),
-]
-Tag = Annotated[
-    list[str] | None,
-    typer.Option(metavar="KEY=VALUE", help="Repeat it; all must hold."),
-]
-Accepted = Annotated[str | None, typer.Option(metavar="WHEN", help="'>-7d', 2026-11-23.")]
-Created = Annotated[
-    str | None,
-    typer.Option(
-        metavar="WHEN",
-        help="'>-7d', 2026-11-23, '>2026-11-23T12:00:00Z'; what never was, by its acceptance.",
-    ),
-]
-Settled = Annotated[str | None, typer.Option(metavar="WHEN", help="'>-12h', 2026-11-01..2026-11-30.")]
-Cost = Annotated[str | None, typer.Option(metavar="DOLLARS", help="'>0.50', 0.10..0.25.")]
-Duration = Annotated[str | None, typer.Option(metavar="TIME", help="'>2m', 90s..1.5h.")]
-Tokens = Annotated[str | None, typer.Option(metavar="NUMBER", help="Input and output: '>=10k'.")]
-Tool = Annotated[list[str] | None, typer.Option(metavar="NAME", help="A tool that was used.")]
-Has = Annotated[list[str] | None, typer.Option(metavar="WHAT", help="failure_reason, output, summary, …")]
-Question = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="QUESTION",
-        help="In the filter language, all of it in '…'; beside it the options hold.",
-        show_default=False,
-    ),
-]
+
+#: The options that choose runs, by the names of the API's parameters.
+FILTERS: dict[str, Any] = {
+    "q": Annotated[
+        str | None,
+        typer.Argument(
+            metavar="QUESTION",
+            help="In the filter language, quoted as a whole. The options hold as well.",
+            show_default=False,
+        ),
+    ],
+    "status": Annotated[list[str] | None, choice(states.Status, "STATE", "{words}; several by commas.")],
+    "agent": Agent,
+    "model": Annotated[list[str] | None, typer.Option(metavar="NAME", help="The model.")],
+    "origin": Annotated[list[str] | None, choice(states.Origin, "ORIGIN")],
+    "settled_by": Annotated[list[str] | None, choice(states.Source, "SOURCE")],
+    "tag": Tag,
+    "accepted": Annotated[str | None, typer.Option(metavar="WHEN", help="'>-7d', 2026-11-23.")],
+    "created": Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHEN",
+            help="'>-7d', 2026-11-23, '>2026-11-23T12:00:00Z'. Runs that were never created upstream: accepted.",
+        ),
+    ],
+    "settled": Annotated[str | None, typer.Option(metavar="WHEN", help="'>-12h', 2026-11-01..2026-11-30.")],
+    "cost": Annotated[str | None, typer.Option(metavar="DOLLARS", help="'>0.50', 0.10..0.25.")],
+    "duration": Annotated[str | None, typer.Option(metavar="TIME", help="'>2m', 90s..1.5h.")],
+    "tokens": Annotated[str | None, typer.Option(metavar="NUMBER", help="Input and output: '>=10k'.")],
+    "tool": Annotated[list[str] | None, typer.Option(metavar="NAME", help="A tool that was used.")],
+    "has": Annotated[
+        list[str] | None, choice(grammar.OPTIONAL_NAMES, "FIELD", "A field that is not empty: {words}.")
+    ],
+}
+
+
+def filtered(command: Function) -> Function:
+    """Give a command the options of FILTERS, in place of its parameter `chosen`, which is a mapping of them."""
+    signature = inspect.signature(command, eval_str=True)
+    keyword = inspect.Parameter.KEYWORD_ONLY
+
+    @functools.wraps(command)
+    def with_filters(**given: Any) -> Any:
+        chosen = {name: given.pop(name) for name in FILTERS}
+        return command(chosen=chosen | {"tag": tags(chosen["tag"])}, **given)
+
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in signature.parameters.items():
+        if name == "chosen":
+            parameters += [
+                inspect.Parameter(each, keyword, default=None, annotation=FILTERS[each]) for each in FILTERS
+            ]
+        else:
+            parameters.append(parameter.replace(kind=keyword))
+    with_filters.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    return with_filters
+
 
 Sort = Annotated[
     str,
-    typer.Option(
-        metavar="ORDER",
-        help="accepted, created, settled, cost, duration, tokens; - for the greatest first; -relevance.",
-    ),
+    typer.Option(metavar="ORDER", help=f"{', '.join(grammar.SORT_NAMES)}; - for the greatest first; -relevance."),
 ]
-Count = Annotated[bool, typer.Option("--count", help="Say how many there are in all.")]
+Count = Annotated[bool, typer.Option("--count", help="Print how many there are in all.")]
 Follow = Annotated[
     bool,
     typer.Option(
         "--follow",
-        help="Go on: each run as it comes and changes, from now on or behind change number --cursor.",
+        help="Go on: print each run as it changes, from now on or after the change number of --cursor.",
     ),
 ]
 Limit = Annotated[int, typer.Option(metavar="N", min=1, max=250, help="How many at most.")]
@@ -100,42 +121,14 @@ Cursor = Annotated[
 All = Annotated[bool, typer.Option("--all", help="Every page from there on.")]
 
 
-#: The options that choose runs.
-FILTERS = frozenset(
-    (
-        "q",
-        "status",
-        "agent",
-        "model",
-        "origin",
-        "settled_by",
-        "tag",
-        "accepted",
-        "created",
-        "settled",
-        "cost",
-        "duration",
-        "tokens",
-        "tool",
-        "has",
-    )
-)
-
-
-def chosen(context: typer.Context) -> dict[str, Any]:
-    """Which runs are meant, as it was typed, by the names of the API's parameters. Raises Complaint."""
-    given = {name: value for name, value in context.params.items() if name in FILTERS}
-    return given | {"tag": tags(given["tag"])}
-
-
 def tags(given: list[str] | None) -> dict[str, str]:
-    """`key=value` texts as an object. Raises Complaint."""
+    """Return `key=value` texts as a mapping. Raise CommandError."""
     found: dict[str, str] = {}
     for each in given or ():
         key, equals, value = each.partition("=")
         if not equals or not key:
-            raise sentences.Complaint(f"--tag {each!r} is not of the form key=value", sentences.USAGE)
+            raise CommandError(f"--tag {each!r} is not of the form key=value", USAGE)
         if key in found:
-            raise sentences.Complaint(f"--tag {key} is given twice", sentences.USAGE)
+            raise CommandError(f"--tag {key} is given twice", USAGE)
         found[key] = value
     return found

@@ -1,10 +1,17 @@
-"""The sandbox as an ASGI app: the route table and the lifespan."""
+"""The sandbox, an imitation of the Case.dev agent-run API and of its bad days, as an ASGI app.
+
+An island: it knows the published interface of the service and nothing of the rest of this product, so that tests
+against it are tests against the interface. `faults.Faults` names everything that can be made to go wrong, at the
+start or while it runs (`PUT /sandbox/faults`).
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import functools
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import TextIO
 
 from starlette.applications import Starlette
@@ -14,118 +21,135 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from receiver.sandbox import agents, answers, control, deliveries, endpoints, faults, gate, house, runs, streams
+from receiver.sandbox import (
+    agent_api,
+    control,
+    endpoints,
+    events,
+    faults,
+    holds,
+    journal,
+    messages,
+    middleware,
+    sending,
+    state,
+    streams,
+    webhook_api,
+)
 
 
 class Sandbox(Starlette):
-    """Starlette with the gate around everything, error handling included, and the record around that."""
-
-    parts: house.House
-
-    def stop(self) -> None:
-        """The server is told to stop: streams and calls that are held end now, so that it need not wait."""
-        self.parts.holds.close()
-        self.parts.stopped.set()
-
-    def build_middleware_stack(self) -> ASGIApp:
-        gated = gate.Gate(super().build_middleware_stack(), self.parts, self.routes)
-        return self.parts.recorder.watching(gated)
-
-
-def create_app(
-    *,
-    seed: int,
-    run_seconds: float,
-    faults: faults.Faults,
-    public_only: bool = False,
-    record: TextIO | None = None,
-    clock: Callable[[], float] = time.time,
-) -> Starlette:
     """An empty sandbox. Runs take about `run_seconds` (0.8 to 1.2 times); `clock` gives seconds since 1970.
 
-    Run ids and contents follow from `seed` and the order of the calls, so that two sandboxes of one seed mint
-    the same ids. Every exchange is written to `record`, which stays open (`recording` tells the form). Needs its
-    lifespan to be run; all timers and deliveries end with it.
+    Run ids and contents follow from `seed` and the order of the calls, so that two sandboxes of one seed mint the
+    same ids. `public_only` refuses callback URLs on loopback, as the real service does. Every exchange is written
+    to `record`, which stays open (`journal` describes the form). Needs its lifespan to be run; all timers and
+    deliveries end with it.
     """
-    parts = house.build(seed, run_seconds, faults, public_only, record, clock)
-    app = Sandbox(
-        routes=_routes(parts),
-        lifespan=_lifespan(parts),
-        exception_handlers={answers.Refusal: _refused(parts), HTTPException: _refused(parts)},
-    )
-    app.router.redirect_slashes = False
-    app.parts = parts
-    return app
 
+    def __init__(
+        self,
+        *,
+        seed: int,
+        run_seconds: float,
+        switches: faults.Faults,
+        public_only: bool = False,
+        record: TextIO | None = None,
+        clock: state.Clock = time.time,
+    ) -> None:
+        injector, world = faults.Injector(switches, seed), state.World(seed, run_seconds, clock)
+        entries, held = journal.Journal(clock, record), holds.Holds(clock)
+        registry = endpoints.Registry(seed, clock)
+        sender = sending.Sender(injector, entries, held, registry)
+        callbacks = sending.Callbacks(world, injector, sender, seed)
+        platform = events.Events(world, injector, sender, registry, seed)
+        ends = [callbacks.run_ended, platform.run_ended]
+        lifecycle = state.Lifecycle(world, injector, platform.run_started, ends)
+        self._wrap = functools.partial(
+            middleware.Middleware, world=world, injector=injector, journal=entries, holds=held
+        )
+        self._injector, self._holds, self._stopped = injector, held, asyncio.Event()
+        self._sender, self._lifecycle = sender, lifecycle
+        routes = _routes(
+            agent_api.Agents(world),
+            agent_api.Runs(world, injector, lifecycle, public_only),
+            streams.Streams(world, injector, self._stopped),
+            webhook_api.Endpoints(registry, platform, injector, public_only),
+            webhook_api.Deliveries(registry, platform),
+            control.Control(world, injector, lifecycle, entries, held),
+        )
+        handlers = {messages.ApiError: self._error, HTTPException: self._error}
+        super().__init__(routes=routes, lifespan=self._lifespan, exception_handlers=handlers)
+        self.router.redirect_slashes = False
 
-def _routes(parts: house.House) -> list[Route]:
-    agent, run, stream = agents.Agents(parts), runs.Runs(parts), streams.Streams(parts)
-    endpoint, delivery = endpoints.Endpoints(parts), deliveries.Deliveries(parts)
-    behind = control.Control(parts)
-    return [
-        Route("/agent/v1/agents", agent.create, methods=["POST"], name="agents.create"),
-        Route("/agent/v1/agents", agent.list, methods=["GET"], name="agents.list"),
-        Route("/agent/v1/agents/{id}", agent.get, methods=["GET"], name="agents.get"),
-        Route("/agent/v1/agents/{id}", agent.update, methods=["PATCH"], name="agents.update"),
-        Route("/agent/v1/agents/{id}", agent.delete, methods=["DELETE"], name="agents.delete"),
-        Route("/agent/v1/execute", run.execute, methods=["POST"], name="execute"),
-        Route("/agent/v1/run", run.create, methods=["POST"], name="create"),
-        Route("/agent/v1/run", run.list, methods=["GET"], name="list"),
-        Route("/agent/v1/run/{id}", run.details, methods=["GET"], name="get"),
-        Route("/agent/v1/run/{id}/exec", run.exec, methods=["POST"], name="exec"),
-        Route("/agent/v1/run/{id}/status", run.status, methods=["GET"], name="status"),
-        Route("/agent/v1/run/{id}/details", run.details, methods=["GET"], name="details"),
-        Route("/agent/v1/run/{id}/cancel", run.cancel, methods=["POST"], name="cancel"),
-        Route("/agent/v1/run/{id}/events", stream.events, methods=["GET"], name="events"),
-        Route("/agent/v1/run/{id}/watch", run.watch, methods=["POST"], name="watch"),
-        Route("/webhooks/v1/endpoints", endpoint.create, methods=["POST"], name="endpoints.create"),
-        Route("/webhooks/v1/endpoints", endpoint.list, methods=["GET"], name="endpoints.list"),
-        Route("/webhooks/v1/endpoints/{id}", endpoint.get, methods=["GET"], name="endpoints.get"),
-        Route("/webhooks/v1/endpoints/{id}", endpoint.update, methods=["PATCH"], name="endpoints.update"),
-        Route("/webhooks/v1/endpoints/{id}", endpoint.delete, methods=["DELETE"], name="endpoints.delete"),
-        Route("/webhooks/v1/endpoints/{id}/test", endpoint.test, methods=["POST"], name="endpoints.test"),
-        Route(
-            "/webhooks/v1/endpoints/{id}/rotate_secret",
-            endpoint.rotate_secret,
-            methods=["POST"],
-            name="endpoints.rotate_secret",
-        ),
-        Route("/webhooks/v1/event_types", endpoint.event_types, methods=["GET"], name="event_types"),
-        Route("/webhooks/v1/deliveries", delivery.list, methods=["GET"], name="deliveries.list"),
-        Route("/webhooks/v1/deliveries/{id}", delivery.get, methods=["GET"], name="deliveries.get"),
-        Route("/webhooks/v1/deliveries/{id}/replay", delivery.replay, methods=["POST"], name="deliveries.replay"),
-        Route("/sandbox/faults", behind.show_faults, methods=["GET"]),
-        Route("/sandbox/faults", behind.change_faults, methods=["PUT"]),
-        Route("/sandbox/journal", behind.journal, methods=["GET"]),
-        Route("/sandbox/held", behind.held, methods=["GET"]),
-        Route("/sandbox/release", behind.release, methods=["POST"]),
-        Route("/sandbox/runs", behind.runs, methods=["GET"]),
-        Route("/sandbox/runs", behind.make_past, methods=["POST"]),
-        Route("/sandbox/runs/{id}/finish", behind.finish, methods=["POST"]),
-    ]
+    def stop(self) -> None:
+        """End streams and held calls now, so that the server, which is stopping, need not wait for them."""
+        self._holds.close()
+        self._stopped.set()
 
+    def build_middleware_stack(self) -> ASGIApp:
+        # Outermost, so that it sees error answers too.
+        return self._wrap(super().build_middleware_stack(), self.routes)
 
-def _lifespan(parts: house.House) -> Callable[[Starlette], contextlib.AbstractAsyncContextManager[None]]:
     @contextlib.asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with parts.couriers.open():
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        async with self._sender.open():
             yield
-            parts.life.close()
+            self._lifecycle.close()
 
-    return lifespan
-
-
-def _refused(parts: house.House) -> Callable[[Request, Exception], Response]:
-    """Refusals, and paths and methods that do not exist, in the error shape of the moment."""
-
-    def answer(request: Request, error: Exception) -> Response:
-        # The switches' own routes stay readable whatever the switches say.
-        behind = request.url.path.startswith("/sandbox/")
-        shape = "status" if behind else parts.chaos.faults.error_shape
+    def _error(self, request: Request, error: Exception) -> Response:
+        """Answer an error, also of an unknown path or method, in the shape that the switches ask for."""
+        # The control routes stay readable, whatever the switches say.
+        shape = "status" if request.url.path.startswith("/sandbox/") else self._injector.faults.error_shape
         if isinstance(error, HTTPException):
-            return answers.error(error.status_code, error.detail, shape, error.headers)
-        if isinstance(error, answers.Refusal):
-            return answers.error(error.status, error.message, shape)
+            return messages.error(error.status_code, error.detail, shape, error.headers)
+        if isinstance(error, messages.ApiError):
+            return messages.error(error.status, error.message, shape)
         raise error
 
-    return answer
+
+def _routes(
+    agent: agent_api.Agents,
+    run: agent_api.Runs,
+    stream: streams.Streams,
+    endpoint: webhook_api.Endpoints,
+    delivery: webhook_api.Deliveries,
+    behind: control.Control,
+) -> list[Route]:
+    table = [
+        ("POST", "/agent/v1/agents", agent.create, "agents.create"),
+        ("GET", "/agent/v1/agents", agent.list, "agents.list"),
+        ("GET", "/agent/v1/agents/{id}", agent.get, "agents.get"),
+        ("PATCH", "/agent/v1/agents/{id}", agent.update, "agents.update"),
+        ("DELETE", "/agent/v1/agents/{id}", agent.delete, "agents.delete"),
+        ("POST", "/agent/v1/execute", run.execute, "execute"),
+        ("POST", "/agent/v1/run", run.create, "create"),
+        ("GET", "/agent/v1/run", run.list, "list"),
+        ("GET", "/agent/v1/run/{id}", run.details, "get"),
+        ("POST", "/agent/v1/run/{id}/exec", run.exec, "exec"),
+        ("GET", "/agent/v1/run/{id}/status", run.status, "status"),
+        ("GET", "/agent/v1/run/{id}/details", run.details, "details"),
+        ("POST", "/agent/v1/run/{id}/cancel", run.cancel, "cancel"),
+        ("GET", "/agent/v1/run/{id}/events", stream.events, "events"),
+        ("POST", "/agent/v1/run/{id}/watch", run.watch, "watch"),
+        ("POST", "/webhooks/v1/endpoints", endpoint.create, "endpoints.create"),
+        ("GET", "/webhooks/v1/endpoints", endpoint.list, "endpoints.list"),
+        ("GET", "/webhooks/v1/endpoints/{id}", endpoint.get, "endpoints.get"),
+        ("PATCH", "/webhooks/v1/endpoints/{id}", endpoint.update, "endpoints.update"),
+        ("DELETE", "/webhooks/v1/endpoints/{id}", endpoint.delete, "endpoints.delete"),
+        ("POST", "/webhooks/v1/endpoints/{id}/test", endpoint.test, "endpoints.test"),
+        ("POST", "/webhooks/v1/endpoints/{id}/rotate_secret", endpoint.rotate_secret, "endpoints.rotate_secret"),
+        ("GET", "/webhooks/v1/event_types", endpoint.event_types, "event_types"),
+        ("GET", "/webhooks/v1/deliveries", delivery.list, "deliveries.list"),
+        ("GET", "/webhooks/v1/deliveries/{id}", delivery.get, "deliveries.get"),
+        ("POST", "/webhooks/v1/deliveries/{id}/replay", delivery.replay, "deliveries.replay"),
+        ("GET", "/sandbox/faults", behind.show_faults, None),
+        ("PUT", "/sandbox/faults", behind.change_faults, None),
+        ("GET", "/sandbox/journal", behind.show_journal, None),
+        ("GET", "/sandbox/held", behind.show_held, None),
+        ("POST", "/sandbox/release", behind.release, None),
+        ("GET", "/sandbox/runs", behind.show_runs, None),
+        ("POST", "/sandbox/runs", behind.add_past, None),
+        ("POST", "/sandbox/runs/{id}/finish", behind.finish, None),
+    ]
+    return [Route(path, handler, methods=[method], name=name) for method, path, handler, name in table]

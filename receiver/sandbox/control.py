@@ -1,80 +1,91 @@
-"""The handlers of /sandbox/*: what the real service does not have, for tests and for the curious. No key."""
+"""The handlers of /sandbox/*, which the real service does not have: what tests look at and change. No key."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
 from starlette.requests import Request
 
-from receiver.sandbox import answers, checks, faults, house, rules, views, world
+from receiver.sandbox import details, faults, holds, journal, messages, rules, state
+
+_PAST: dict[str, messages.Check] = {
+    "count": messages.whole(0, 10_000),
+    "ago": messages.whole(0, 10**9),
+    "agentId": messages.text,
+    "prompt": messages.text,
+    "status": faults.ENDED.__contains__,
+}
 
 
+@dataclasses.dataclass(frozen=True)
 class Control:
-    """Look at the sandbox from behind, and change how it behaves."""
+    """Show the state of the sandbox, and change how it behaves."""
 
-    def __init__(self, parts: house.House) -> None:
-        self._house = parts
+    world: state.World
+    injector: faults.Injector
+    lifecycle: state.Lifecycle
+    journal: journal.Journal
+    holds: holds.Holds
 
-    async def show_faults(self, request: Request) -> answers.Json:
-        return answers.Json(faults.as_json(self._house.chaos.faults))
+    async def show_faults(self, request: Request) -> messages.Json:
+        return messages.Json(faults.as_json(self.injector.faults))
 
-    async def change_faults(self, request: Request) -> answers.Json:
-        """A partial object of switches; the counts of those that are named begin anew."""
-        changes = checks.parsed(await request.body())
+    async def change_faults(self, request: Request) -> messages.Json:
+        """Take a partial object of switches; the counts of those that are named start again."""
+        changes = messages.parsed(await request.body())
         if not isinstance(changes, dict):
-            raise answers.Refusal(400, "send a JSON object of switches")
+            raise messages.ApiError(400, "send a JSON object of switches")
         try:
-            switches = faults.merged(self._house.chaos.faults, changes)
+            switches = faults.merged(self.injector.faults, changes)
         except faults.FaultError as error:
-            raise answers.Refusal(400, str(error)) from error
-        self._house.chaos.change(switches, changes)
-        return answers.Json(faults.as_json(switches))
+            raise messages.ApiError(400, str(error)) from error
+        self.injector.change(switches, changes)
+        return messages.Json(faults.as_json(switches))
 
-    async def journal(self, request: Request) -> answers.Json:
-        """Requests and attempts to send whose seq is above `after`, and successful execs by run."""
+    async def show_journal(self, request: Request) -> messages.Json:
+        """Answer calls and attempts to send whose seq is above `after`, and successful execs by run."""
         after = request.query_params.get("after", "0")
         if not re.fullmatch(r"[0-9]{1,15}", after):
-            raise answers.Refusal(400, "after is the seq of an entry")
-        execs = {run.id: run.exec_count for run in self._house.world.runs.values() if run.exec_count}
-        return answers.Json({**self._house.journal.as_json(int(after)), "execs": execs})
+            raise messages.ApiError(400, "after is the seq of an entry")
+        execs = {run.id: run.exec_count for run in self.world.runs.values() if run.exec_count}
+        return messages.Json({**self.journal.as_json(int(after)), "execs": execs})
 
-    async def held(self, request: Request) -> answers.Json:
-        """What waits to be released, the oldest first."""
-        return answers.Json({"held": self._house.holds.as_json()})
+    async def show_held(self, request: Request) -> messages.Json:
+        return messages.Json({"held": self.holds.as_json()})
 
-    async def release(self, request: Request) -> answers.Json:
-        """Let everything go on that is held now, or that of one route: `{"route": "exec"}`."""
-        body = await request.body()
-        known = rules.ROUTES[1:]
-        route = checks.fields(body, {"route": known.__contains__}).get("route") if body else None
-        return answers.Json({"released": self._house.holds.release(str(route) if route else None)})
+    async def release(self, request: Request) -> messages.Json:
+        """Release everything that is held now, or that of one route: `{"route": "exec"}`."""
+        body = await request.body() or b"{}"
+        route = messages.fields(body, {"route": rules.ROUTES[1:].__contains__}).get("route")
+        return messages.Json({"released": self.holds.release(str(route) if route else None)})
 
-    async def runs(self, request: Request) -> answers.Json:
-        """All runs in order of creation, with full prompts."""
-        return answers.Json({"runs": [views.run_in_sandbox(run) for run in self._house.world.runs.values()]})
+    async def show_runs(self, request: Request) -> messages.Json:
+        """Answer all runs in order of creation, with full prompts."""
+        return messages.Json({"runs": [_run(run) for run in self.world.runs.values()]})
 
-    async def make_past(self, request: Request) -> answers.Json:
-        """Runs that have ended before anyone looked, `count` of them, `ago` seconds ago; their ids."""
-        checked = {"count": _to(10_000), "ago": _to(10**9), "agentId": checks.text, "prompt": checks.text}
-        checked["status"] = world.ENDED.__contains__
-        fields: dict[str, Any] = checks.fields(await request.body(), checked, required=("count",))
-        past, named = self._house.world, fields.get("agentId")
-        agent = past.agent(named) if named else past.add_agent({"name": "Past", "instructions": "Work."})
+    async def add_past(self, request: Request) -> messages.Json:
+        """Add `count` runs that ended `ago` seconds ago; answer their ids."""
+        fields: dict[str, Any] = messages.fields(await request.body(), _PAST, required=("count",))
+        given, world = fields.get("agentId"), self.world
+        agent = world.agent(given) if given else world.add_agent({"name": "Past", "instructions": "Work."})
         prompt, status = fields.get("prompt", "Review the lease."), fields.get("status", "completed")
-        made = [past.add_past(agent, prompt, status, fields.get("ago", 0)) for _ in range(fields["count"])]
-        return answers.Json({"runs": [run.id for run in made]})
+        added = [world.add_past(agent, prompt, status, fields.get("ago", 0)) for _ in range(fields["count"])]
+        return messages.Json({"runs": [run.id for run in added]})
 
-    async def finish(self, request: Request) -> answers.Json:
-        """End a live run by hand: `{"status": "completed"}`, or as the switches have it where none is given."""
-        run = self._house.world.run(request.path_params["id"])
-        body = await request.body()
-        status = checks.fields(body, {"status": world.ENDED.__contains__}).get("status") if body else None
+    async def finish(self, request: Request) -> messages.Json:
+        """End a live run: `{"status": "completed"}`, or as the switches decide where no status is given."""
+        run = self.world.run(request.path_params["id"])
+        status = messages.fields(await request.body() or b"{}", {"status": faults.ENDED.__contains__}).get(
+            "status"
+        )
         if run.ended:
-            raise answers.Refusal(409, f"Run already {run.status}")
-        self._house.life.finish(run, str(status) if status else None)
-        return answers.Json(views.run_in_sandbox(run))
+            raise messages.ApiError(409, f"Run already {run.status}")
+        self.lifecycle.finish(run, str(status) if status else None)
+        return messages.Json(_run(run))
 
 
-def _to(most: int) -> checks.Check:
-    return lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= most
+def _run(run: state.Run) -> messages.Object:
+    names = ("id", "agent_id", "status", "prompt", "model", "guidance", "object_ids", "exec_count", "watchers")
+    return messages.shown(run, *names, *details.TIMES)

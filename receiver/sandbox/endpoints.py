@@ -1,114 +1,193 @@
-"""The handlers of /webhooks/v1/endpoints and /webhooks/v1/event_types: where platform events go, which exist."""
+"""The webhook endpoints, their secrets and signatures, and the history of deliveries.
+
+Signatures are those of Standard Webhooks under the service's own header names: `case-webhook-signature` is `v1,`
+and the base64 of HMAC-SHA256 over `<delivery id>.<unix seconds>.<body>`; several are separated by a space.
+"""
 
 from __future__ import annotations
 
+import base64
+import dataclasses
+import hashlib
+import hmac
+import random
+from collections.abc import Mapping
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import Response
+from receiver.sandbox import messages, state
 
-from receiver.sandbox import addresses, answers, checks, events, house, subscriptions, views
-
-_GRACE = 86_400
-_LONGEST_GRACE = 2_592_000
+ENDPOINT_STATES = ("active", "disabled", "auto_disabled")
+DELIVERY_STATES = ("pending", "delivered", "failed")
+_KEPT = 20_000
 
 
-def _filters(value: object) -> bool:
-    return isinstance(value, list) and checks.texts(value) and bool(value) and all(value)
+def signing_key(secret: str, encoding: str) -> bytes:
+    """Return the key that a `whsec_` secret holds, in one of `faults.ENCODINGS`."""
+    text = secret.removeprefix("whsec_")
+    if encoding == "hex":
+        return bytes.fromhex(text)
+    return base64.b64decode(text) if encoding == "base64" else text.encode()
 
 
-def _scopes(value: object) -> bool:
-    named = [value.get(name) for name in ("vaultIds", "matterIds")] if isinstance(value, dict) else []
-    return value is None or (isinstance(value, dict) and all(checks.texts_or_null(ids) for ids in named))
+def signature(key: bytes, delivery: str, timestamp: str, body: bytes) -> str:
+    """Return one value of the signature header: `v1,<base64>`."""
+    mac = hmac.new(key, f"{delivery}.{timestamp}.".encode() + body, hashlib.sha256)
+    return "v1," + base64.b64encode(mac.digest()).decode()
 
 
-def _grace(value: object) -> bool:
-    """Whole seconds; 60.0 is as whole as 60."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return value % 1 == 0 and 0 <= value <= _LONGEST_GRACE
+@dataclasses.dataclass(frozen=True)
+class Secret:
+    """A signing secret as it is shown; `encoding` says how it holds the key; only a former secret expires."""
+
+    text: str
+    encoding: str
+    expires_at: float = 0.0
+
+    @property
+    def key(self) -> bytes:
+        return signing_key(self.text, self.encoding)
 
 
-_FIELDS: dict[str, checks.Check] = {
-    "url": checks.text,
-    "description": checks.text_or_null,
-    "eventTypeFilters": _filters,
-    "resourceScopes": _scopes,
-}
-_CHANGES: dict[str, checks.Check] = {**_FIELDS, "status": ("active", "disabled").__contains__}
-_TEST: dict[str, checks.Check] = {"eventType": checks.text, "payload": lambda value: isinstance(value, dict)}
-_NAMES = {"eventTypeFilters": "filters", "resourceScopes": "scopes"}
+@dataclasses.dataclass
+class Endpoint:
+    """A webhook endpoint; instants are seconds since 1970."""
+
+    id: str
+    ordinal: int
+    secret: Secret
+    created_at: float
+    updated_at: float
+    url: str
+    event_type_filters: list[str]
+    description: str | None = None
+    resource_scopes: Mapping[str, list[str] | None] | None = None
+    previous: Secret | None = None
+    rotations: int = 0
+    secret_rotated_at: float | None = None
+    status: str = "active"
+    consecutive_failures: int = 0
+    last_delivery_at: float | None = None
+    deleted: bool = False
+
+    @property
+    def receives(self) -> bool:
+        """Whether events are sent to it."""
+        return self.status == "active" and not self.deleted
+
+    def secrets(self, now: float) -> list[Secret]:
+        """Return the secrets that sign now, newest first."""
+        previous = [self.previous] if self.previous is not None and now < self.previous.expires_at else []
+        return [self.secret, *previous]
 
 
-class Endpoints:
-    """Create, list, show, change, delete, rotate and test webhook endpoints."""
+@dataclasses.dataclass
+class Delivery:
+    """The delivery of an event to an endpoint; `event` is the envelope, `run` what it is about."""
 
-    def __init__(self, parts: house.House) -> None:
-        self._house = parts
-        self._register = parts.register
+    id: str
+    endpoint: Endpoint
+    event: Mapping[str, Any]
+    run: state.Run | None
+    created_at: float
+    is_replay: bool = False
+    status: str = "pending"
+    attempts: int = 0
+    response_status: int | None = None
+    last_attempt_at: float | None = None
 
-    async def create(self, request: Request) -> answers.Json:
-        """Answers 201; only this answer, and that of a rotation, shows a signing secret."""
-        required = ("url", "eventTypeFilters")
-        fields: dict[str, Any] = checks.fields(await request.body(), _FIELDS, required=required)
-        endpoint = self._register.add(
-            self._checked(fields["url"]),
-            fields.get("description"),
-            fields["eventTypeFilters"],
-            fields.get("resourceScopes"),
-            self._house.chaos.faults.event_key_encoding,
-        )
-        return answers.Json(self._with_secret(endpoint), status_code=201)
 
-    async def list(self, request: Request) -> answers.Json:
-        limit = checks.limit(request.query_params.get("limit"), highest=100)
-        status = checks.one_of(request.query_params.get("status"), subscriptions.ENDPOINT_STATES, "status")
-        found = [each for each in reversed(self._register.standing()) if status in (None, each.status)]
-        return answers.Json({"endpoints": [self._shown(endpoint) for endpoint in found[:limit]]})
+class Registry:
+    """Every endpoint there was, and the newest 20,000 deliveries."""
 
-    async def get(self, request: Request) -> answers.Json:
-        return answers.Json(self._shown(self._named(request)))
+    def __init__(self, seed: int, clock: state.Clock) -> None:
+        self._seed = seed
+        self.clock = clock
+        self._endpoints: dict[str, Endpoint] = {}
+        self._deliveries: dict[str, Delivery] = {}
 
-    async def update(self, request: Request) -> answers.Json:
-        endpoint = self._named(request)
-        fields = checks.fields(await request.body(), _CHANGES)
-        if "url" in fields:
-            self._checked(fields["url"])
-        self._register.update(endpoint, {_NAMES.get(name, name): value for name, value in fields.items()})
-        return answers.Json(self._shown(endpoint))
+    def add(self, fields: Mapping[str, Any], encoding: str) -> Endpoint:
+        """Add an endpoint with the fields of its request."""
+        ordinal, now = len(self._endpoints), self.clock()
+        endpoint_id = "whe_" + random.Random(f"{self._seed}:endpoint:{ordinal}").randbytes(12).hex()
+        endpoint = Endpoint(endpoint_id, ordinal, self._secret(f"{ordinal}", encoding), now, now, **fields)
+        self._endpoints[endpoint.id] = endpoint
+        return endpoint
 
-    async def delete(self, request: Request) -> Response:
-        self._register.delete(self._named(request))
-        return Response(status_code=204)
+    def endpoint(self, endpoint_id: str) -> Endpoint:
+        """Return the endpoint of that id that was not deleted; raises ApiError with status 404."""
+        endpoint = self._endpoints.get(endpoint_id)
+        if endpoint is None or endpoint.deleted:
+            raise messages.ApiError(404, "Endpoint not found")
+        return endpoint
 
-    async def rotate_secret(self, request: Request) -> answers.Json:
-        endpoint = self._named(request)
-        fields: dict[str, Any] = checks.fields(
-            await request.body() or b"{}", {"previousSecretExpiresInSec": _grace}
-        )
-        grace = fields.get("previousSecretExpiresInSec", _GRACE)
-        self._register.rotate(endpoint, grace, self._house.chaos.faults.event_key_encoding)
-        return answers.Json(self._with_secret(endpoint))
+    def endpoints(self) -> list[Endpoint]:
+        """Return the endpoints that were not deleted, oldest first."""
+        return [endpoint for endpoint in self._endpoints.values() if not endpoint.deleted]
 
-    async def test(self, request: Request) -> answers.Json:
-        """Answers when the endpoint has, or has failed to; also for one that is disabled."""
-        endpoint = self._named(request)
-        fields: dict[str, Any] = checks.fields(await request.body() or b"{}", _TEST)
-        data = fields.get("payload", {"message": "This is a test event."})
-        sent, seconds = await self._house.events.test(endpoint, fields.get("eventType", "webhook.test"), data)
-        return answers.Json(views.test_result(sent, seconds))
+    def update(self, endpoint: Endpoint, changes: Mapping[str, Any]) -> None:
+        """Set fields by their names; an endpoint that becomes active again starts without failures."""
+        if changes.get("status") == "active" and endpoint.status != "active":
+            endpoint.consecutive_failures = 0
+        for name, value in changes.items():
+            setattr(endpoint, name, value)
+        endpoint.updated_at = self.clock()
 
-    async def event_types(self, request: Request) -> answers.Json:
-        return answers.Json({"eventTypes": [views.event_type(*each) for each in events.CATALOGUE]})
+    def rotate(self, endpoint: Endpoint, grace: float, encoding: str) -> None:
+        """Make a new secret; the present one signs beside it for `grace` seconds, any earlier one no longer."""
+        now = self.clock()
+        endpoint.rotations += 1
+        endpoint.previous = dataclasses.replace(endpoint.secret, expires_at=now + grace)
+        endpoint.secret = self._secret(f"{endpoint.ordinal}:{endpoint.rotations}", encoding)
+        endpoint.secret_rotated_at = endpoint.updated_at = now
 
-    def _named(self, request: Request) -> subscriptions.Endpoint:
-        return self._register.endpoint(request.path_params["id"])
+    def keep(self, delivery: Delivery) -> None:
+        """Add a delivery to the history, which drops the oldest."""
+        self._deliveries[delivery.id] = delivery
+        if len(self._deliveries) > _KEPT:
+            del self._deliveries[next(iter(self._deliveries))]
 
-    def _checked(self, url: object) -> str:
-        return addresses.checked(url, public_only=self._house.public_only, field="url")
+    def delivery(self, delivery_id: str) -> Delivery:
+        """Return the delivery of that id; raises ApiError with status 404."""
+        if delivery_id not in self._deliveries:
+            raise messages.ApiError(404, "Delivery not found")
+        return self._deliveries[delivery_id]
 
-    def _shown(self, endpoint: subscriptions.Endpoint) -> views.Json:
-        return views.endpoint(endpoint, self._house.world.clock())
+    def history(self, endpoint_id: str | None, status: str | None) -> list[Delivery]:
+        """Return the deliveries, newest first, also those to deleted endpoints."""
+        return [
+            delivery
+            for delivery in reversed(self._deliveries.values())
+            if endpoint_id in (None, delivery.endpoint.id) and status in (None, delivery.status)
+        ]
 
-    def _with_secret(self, endpoint: subscriptions.Endpoint) -> views.Json:
-        return {**self._shown(endpoint), "signingSecret": endpoint.secret.text}
+    def headers(self, delivery: Delivery, body: bytes, *, forged: bool) -> dict[str, str]:
+        """Return the headers of an attempt that is made now; a replay is signed with the current secret alone."""
+        now, endpoint = self.clock(), delivery.endpoint
+        keys = [secret.key for secret in ([endpoint.secret] if delivery.is_replay else endpoint.secrets(now))]
+        keys = [b"not the key of this endpoint"] if forged else keys
+        timestamp = str(int(now))
+        signed = {
+            "case-webhook-id": delivery.id,
+            "case-webhook-timestamp": timestamp,
+            "case-webhook-signature": " ".join(signature(key, delivery.id, timestamp, body) for key in keys),
+        }
+        return {**signed, "case-webhook-replay": "true"} if delivery.is_replay else signed
+
+    def attempted(self, delivery: Delivery, status: int | None) -> None:
+        """Note the end of an attempt; `status` is None where no answer came."""
+        delivery.attempts += 1
+        delivery.response_status = status
+        delivery.last_attempt_at = delivery.endpoint.last_delivery_at = self.clock()
+
+    def ended(self, delivery: Delivery, delivered: bool, auto_disable_after: int) -> None:
+        """Note that no attempt follows; so many failures in a row (0 for never) disable an active endpoint."""
+        endpoint = delivery.endpoint
+        delivery.status = "delivered" if delivered else "failed"
+        endpoint.consecutive_failures = 0 if delivered else endpoint.consecutive_failures + 1
+        if endpoint.receives and 0 < auto_disable_after <= endpoint.consecutive_failures:
+            self.update(endpoint, {"status": "auto_disabled"})
+
+    def _secret(self, name: str, encoding: str) -> Secret:
+        key = random.Random(f"{self._seed}:secret:{name}").randbytes(32)
+        text = base64.b64encode(key).decode() if encoding == "base64" else key.hex()
+        return Secret("whsec_" + text, encoding)

@@ -4,21 +4,24 @@
     switches = faults.merged(switches, {"latency": 0.2, "script": [{"route": "create", "action": "lose_answer"}]})
 
 Named switches cover the common cases; `script` is the general form, a list of rules (`rules.Rule`) that say
-which calls are hit, how often, and how. Times are seconds, rates are probabilities from 0 to 1.
+which calls are hit, how often, and how. Times are seconds, rates are probabilities from 0 to 1. The `Injector`
+turns the switches into rules and picks the one that strikes a call.
 """
 
 from __future__ import annotations
 
+import collections
 import dataclasses
-import difflib
+import itertools
 import json
-from collections.abc import Iterable, Mapping
+import random
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from receiver.sandbox import readers, rules
+from receiver.sandbox import rules, values
 
 T = TypeVar("T")
-FaultError = readers.FaultError
+FaultError = values.FaultError
 
 ENDED = ("completed", "failed", "cancelled")
 BODIES = ("minimal", "rich", "id", "run.id", "data.runId", "run_id")
@@ -36,121 +39,115 @@ class Switch:
     about: str
 
 
-def _switch(default: T, read: readers.Reader[T], about: str) -> T:
+def _switch(about: str, default: T, read: values.Reader[T]) -> T:
     return dataclasses.field(default=default, metadata={"read": read, "about": about})
 
 
-def _by_route(read: readers.Reader[float], about: str) -> Mapping[str, float]:
-    route_map = readers.mapping(read, rules.API_ROUTES)
-    return dataclasses.field(default_factory=dict, metadata={"read": route_map, "about": about})
+def _flag(about: str, default: bool = False) -> bool:
+    return _switch(about, default, values.boolean)
 
 
-_rate = readers.number(0, 1)
-_seconds = readers.number(0, 86_400)
-_count = readers.integer(0, 10_000)
-_states = readers.choices(ENDED)
+def _count(about: str, default: int = 0, low: int = 0, high: int = 10_000) -> int:
+    return _switch(about, default, values.integer(low, high))
+
+
+def _rate(about: str) -> float:
+    return _switch(about, 0.0, values.number(0, 1))
+
+
+def _seconds(about: str, default: float = 0.0) -> float:
+    return _switch(about, default, values.number(0, 86_400))
+
+
+def _word(about: str, allowed: tuple[str, ...]) -> str:
+    return _switch(about, allowed[0], values.choice(allowed))
+
+
+def _states(about: str) -> tuple[str, ...]:
+    return _switch(about, ENDED, values.choices(ENDED))
+
+
+def _texts(about: str) -> tuple[str, ...]:
+    return _switch(about, (), values.texts)
+
+
+def _by_route(about: str, read: values.Reader[float]) -> Mapping[str, float]:
+    metadata = {"read": values.mapping(read, rules.API_ROUTES), "about": about}
+    return dataclasses.field(default_factory=dict, metadata=metadata)
+
+
+_share = values.number(0, 1)
+_number = values.integer(0, 10_000)
+_status = values.choice(("0", "404", "405", "410"))
+_withdrawn = values.Reader(lambda value: int(_status(str(value).strip())), _status.takes)
 
 
 @dataclasses.dataclass(frozen=True)
 class Faults:
     """One frozen setting of all switches; the default is a service on a good day."""
 
-    callback_body: str = _switch(
-        "minimal",
-        readers.choice(BODIES),
-        "what a watcher is sent: only the run's id, a full report, or another form",
+    callback_body: str = _word("what a watcher is sent: the run's id, a full report, or another form", BODIES)
+    callback_states: tuple[str, ...] = _states("the terminal states that call watchers back")
+    callback_duplicates: int = _count("extra copies of each callback")
+    callback_delay: float = _seconds("seconds between the end of a run and its callback")
+    callback_drop_rate: float = _rate("share of callbacks that are never sent")
+    callback_retries: int = _count("further attempts after a callback that did not get a 2xx")
+    callback_before_exec_answer: bool = _flag("exec answers only when the run has ended and its callbacks are out")
+    callback_wrong_run_id: bool = _flag("callbacks name another run than their own")
+    event_states: tuple[str, ...] = _states("the terminal states that make platform events")
+    event_started: bool = _flag("send agent.run.started too, where the filter matches")
+    event_duplicates: int = _count("extra deliveries of each event: the same event, another delivery id")
+    event_delay: float = _seconds("seconds between the end of a run and its event")
+    event_drop_rate: float = _rate("share of events that are never sent")
+    event_retries: int = _count("further attempts after no answer, 408, 429 or 5xx; other 4xx lose it", 5)
+    event_forged: bool = _flag("events are signed with a key that is not the endpoint's")
+    event_disorder: float = _seconds(
+        "events arrive in the wrong order: each waits so long to be passed by the next"
     )
-    callback_states: tuple[str, ...] = _switch(ENDED, _states, "the terminal states that call watchers back")
-    callback_duplicates: int = _switch(0, _count, "extra copies of each callback")
-    callback_delay: float = _switch(0.0, _seconds, "seconds between the end of a run and its callback")
-    callback_drop_rate: float = _switch(0.0, _rate, "share of callbacks that are never sent")
-    callback_retries: int = _switch(0, _count, "further attempts after a callback that did not get a 2xx")
-    callback_before_exec_answer: bool = _switch(
-        False, readers.boolean, "exec answers only when the run has ended and its callbacks are out"
+    event_missed_recorded: bool = _flag("events for inactive endpoints are kept as failed deliveries", True)
+    auto_disable_after: int = _count("failed deliveries in a row that auto_disable an endpoint, 0 for never", 50)
+    event_key_encoding: str = _word("how the secrets of new endpoints hold the key after whsec_", ENCODINGS)
+    retry_backoff: float = _seconds("seconds before the first retry of a callback or event, then double", 0.2)
+    stream_heartbeat: float = _seconds("seconds between comments in a stream of events, 0 for none")
+    stream_delay: float = _seconds("seconds before each event of a stream")
+    stream_cut_after: int = _count("events after which every stream is cut, 0 for never")
+    stream_stall_after: int = _count("events after which a stream stays open without a byte, 0 for never")
+    stream_repeats: int = _count("extra copies of each event of a stream, under the same id")
+    stream_junk: bool = _flag("unreadable events and lines in every stream")
+    stream_padding: int = _count("bytes added to the data of each event of a stream", high=50_000_000)
+    stream_kept: int = _count("events of a run, the newest, that are kept for a replay", 10_000)
+    stream_slow_reader: float = _seconds("seconds after which a slow reader of a stream is cut off, 0 for never")
+    stream_stays_open: bool = _flag("streams stay open after their last event, as though more were to come")
+    fail_rate: float = _rate("share of runs that fail; the seed decides which")
+    fail_prompts: tuple[str, ...] = _texts("runs whose prompt contains one of these fail")
+    incomplete_seconds: float = _seconds("seconds after its end for which a run's details lack result and usage")
+    incomplete_fetches: int = _count("fetches after its end in which a run's details lack both")
+    details_padding: int = _count(
+        "bytes of further steps, floats and words, in the details of ended runs", high=60_000_000
     )
-    callback_wrong_run_id: bool = _switch(False, readers.boolean, "callbacks name another run than their own")
-    event_states: tuple[str, ...] = _switch(ENDED, _states, "the terminal states that make platform events")
-    event_started: bool = _switch(False, readers.boolean, "send agent.run.started too, where the filter matches")
-    event_duplicates: int = _switch(
-        0, _count, "extra deliveries of each event: the same event, another delivery id"
+    broken_runs: tuple[str, ...] = _texts("details of these runs answer 500: run ids, or pieces of their prompts")
+    not_found: tuple[str, ...] = _texts(
+        "runs that answer 404 everywhere but in the list: ids, parts of prompts, or *"
     )
-    event_delay: float = _switch(0.0, _seconds, "seconds between the end of a run and its event")
-    event_drop_rate: float = _switch(0.0, _rate, "share of events that are never sent")
-    event_retries: int = _switch(5, _count, "further attempts after no answer, 408, 429 or 5xx; other 4xx lose it")
-    event_forged: bool = _switch(False, readers.boolean, "events are signed with a key that is not the endpoint's")
-    event_disorder: float = _switch(
-        0.0, _seconds, "events come in the wrong order: each waits so long for a later one to overtake it"
-    )
-    event_missed_recorded: bool = _switch(
-        True, readers.boolean, "events for an endpoint that is not active are kept as failed deliveries"
-    )
-    auto_disable_after: int = _switch(
-        50, _count, "failed deliveries in a row after which an endpoint is auto_disabled, 0 for never"
-    )
-    event_key_encoding: str = _switch(
-        "base64", readers.choice(ENCODINGS), "how the secrets of new endpoints hold the key after whsec_"
-    )
-    retry_backoff: float = _switch(
-        0.2, _seconds, "seconds before the first retry of a callback or event, then double"
-    )
-    stream_heartbeat: float = _switch(0.0, _seconds, "seconds between comments in a stream of events, 0 for none")
-    stream_delay: float = _switch(0.0, _seconds, "seconds before each event of a stream")
-    stream_cut_after: int = _switch(0, _count, "events after which every stream is cut, 0 for never")
-    stream_stall_after: int = _switch(
-        0, _count, "events after which a stream stays open without a byte, 0 for never"
-    )
-    stream_repeats: int = _switch(0, _count, "extra copies of each event of a stream, under the same id")
-    stream_junk: bool = _switch(False, readers.boolean, "events and lines that nobody can read in every stream")
-    stream_padding: int = _switch(
-        0, readers.integer(0, 50_000_000), "bytes that are added to the data of each event of a stream"
-    )
-    stream_kept: int = _switch(10_000, _count, "events of a run, the newest, that are kept for a replay")
-    stream_slow_reader: float = _switch(
-        0.0, _seconds, "seconds after which a reader that does not take an event is cut off, 0 for never"
-    )
-    stream_stays_open: bool = _switch(
-        False, readers.boolean, "streams stay open after their last event, as though more were to come"
-    )
-    fail_rate: float = _switch(0.0, _rate, "share of runs that fail; which ones is settled by the seed")
-    fail_prompts: tuple[str, ...] = _switch((), readers.texts, "runs whose prompt contains one of these fail")
-    incomplete_seconds: float = _switch(
-        0.0, _seconds, "seconds after its end for which a run's details lack result and usage"
-    )
-    incomplete_fetches: int = _switch(0, _count, "fetches after its end in which a run's details lack both")
-    details_padding: int = _switch(
-        0,
-        readers.integer(0, 60_000_000),
-        "bytes of further steps in the details of every ended run: tool outputs of floats and words",
-    )
-    broken_runs: tuple[str, ...] = _switch(
-        (), readers.texts, "details of these runs answer 500: run ids, or pieces of their prompts"
-    )
-    not_found: tuple[str, ...] = _switch(
-        (), readers.texts, "these runs answer 404 everywhere but in the list: ids, pieces of prompts, or * for all"
-    )
-    latency: float = _switch(0.0, _seconds, "seconds added to every API call")
-    error_rate: Mapping[str, float] = _by_route(_rate, "share of calls, by route, that fail with error_status")
-    error_status: int = _switch(500, readers.integer(400, 599), "the status of error_rate")
-    error_shape: str = _switch("status", readers.choice(SHAPES), "the form of every error body")
-    rate_limit: float = _switch(0.0, _rate, "share of API calls answered 429")
-    calls_per_minute: int = _switch(
-        100_000, readers.integer(1, 1_000_000), "calls that x-ratelimit-limit tells of and that are counted down"
+    latency: float = _seconds("seconds added to every API call")
+    error_rate: Mapping[str, float] = _by_route("share of calls, by route, that fail with error_status", _share)
+    error_status: int = _count("the status of error_rate", 500, 400, 599)
+    error_shape: str = _word("the form of every error body", SHAPES)
+    rate_limit: float = _rate("share of API calls answered 429")
+    calls_per_minute: int = _count(
+        "the value of x-ratelimit-limit, counted down but not enforced", 100_000, 1, 1_000_000
     )
     retry_after: str = _switch(
-        "", readers.retry_after, "Retry-After on 429 and 503: empty for none, N for seconds, date:N for a date"
+        "Retry-After on 429 and 503: empty, N for seconds, date:N for a date", "", values.retry_after
     )
-    malformed: Mapping[str, float] = _by_route(_rate, "share of answers, by route, that are not JSON")
-    truncated: Mapping[str, float] = _by_route(_rate, "share of answers, by route, that stop half-way")
-    lose_answer: Mapping[str, float] = _by_route(
-        _count, "next N calls, by route, whose work is done and whose connection is then cut"
-    )
-    unauthorized: bool = _switch(False, readers.boolean, "every API call answers 401")
-    withdrawn: int = _switch(
-        0, readers.one_of_integers((0, 404, 405, 410)), "every agent route answers this status, 0 for none"
-    )
-    down: bool = _switch(False, readers.boolean, "every connection is cut before the call is looked at")
+    malformed: Mapping[str, float] = _by_route("share of answers, by route, that are not JSON", _share)
+    truncated: Mapping[str, float] = _by_route("share of answers, by route, that stop half-way", _share)
+    lose_answer: Mapping[str, float] = _by_route("next N calls, by route, that are done and then cut", _number)
+    unauthorized: bool = _flag("every API call answers 401")
+    withdrawn: int = _switch("every agent route answers this status, 0 for none", 0, _withdrawn)
+    down: bool = _flag("every connection is cut before the call is read")
     script: tuple[rules.Rule, ...] = _switch(
-        (), rules.script, "rules, first match wins; looked at before the rest"
+        "rules; they come before the switches; the first match wins", (), rules.script
     )
 
 
@@ -158,7 +155,7 @@ FIELDS = {field.name: field for field in dataclasses.fields(Faults)}
 
 
 def parse(assignments: Iterable[str]) -> Faults:
-    """Faults from `NAME=VALUE` texts; `NAME.ROUTE=VALUE` sets one route of a switch that is set by route.
+    """Return Faults from `NAME=VALUE` texts; `NAME.ROUTE=VALUE` sets one route of a switch that is set by route.
 
     Raises FaultError with a sentence that names the switch, and the nearest known name for an unknown one.
     """
@@ -168,38 +165,36 @@ def parse(assignments: Iterable[str]) -> Faults:
         if not equals:
             raise FaultError(f"{assignment!r} is not of the form NAME=VALUE")
         name, dot, route = name.strip().partition(".")
-        if dot:
-            known = getattr(faults, name, None)
-            if not isinstance(known, Mapping):
-                raise FaultError(_unknown(name) if name not in FIELDS else f"{name} is not set by route")
-            faults = merged(faults, {name: {**known, route: value}})
-        else:
+        if not dot:
             faults = merged(faults, {name: value})
+            continue
+        current = getattr(faults, _known(name))
+        if not isinstance(current, Mapping):
+            raise FaultError(f"{name} is not set by route")
+        faults = merged(faults, {name: {**current, route: value}})
     return faults
 
 
 def merged(faults: Faults, changes: Mapping[str, object]) -> Faults:
-    """`faults` with `changes` in JSON or text form; raises FaultError and changes nothing where one is wrong."""
+    """Return `faults` with `changes` in JSON or text form; raises FaultError where one of them is wrong."""
     read: dict[str, Any] = {}
     for name, value in changes.items():
-        if name not in FIELDS:
-            raise FaultError(_unknown(name))
+        reader = FIELDS[_known(name)].metadata["read"]
         try:
-            read[name] = FIELDS[name].metadata["read"](value)
+            read[name] = reader(value)
         except FaultError as error:
             raise FaultError(f"{name}: {error}") from None
     return dataclasses.replace(faults, **read)
 
 
 def as_json(faults: Faults) -> dict[str, object]:
-    """Every switch by name, in the form that `merged` takes back."""
+    """Return every switch by name, in the form that `merged` takes back."""
     shown: dict[str, object] = {name: getattr(faults, name) for name in FIELDS}
-    shown["script"] = [rule.as_json() for rule in faults.script]
-    return shown
+    return {**shown, "script": [dataclasses.asdict(rule) for rule in faults.script]}
 
 
 def describe() -> list[Switch]:
-    """Every switch, in order."""
+    """Return the descriptions of all switches, in order."""
     defaults = as_json(Faults())
     return [
         Switch(name, json.dumps(defaults[name]), field.metadata["read"].takes, field.metadata["about"])
@@ -207,6 +202,78 @@ def describe() -> list[Switch]:
     ]
 
 
-def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, FIELDS, n=1)
-    return f"unknown fault {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
+def _known(name: str) -> str:
+    if name not in FIELDS:
+        raise FaultError(f"unknown fault {name!r}{values.did_you_mean(name, FIELDS)}")
+    return name
+
+
+class Injector:
+    """The switches in force; chance is drawn from the seed, so that a sequence of calls can be repeated."""
+
+    def __init__(self, switches: Faults, seed: int) -> None:
+        self._random = random.Random(f"{seed}:faults")
+        self._used: collections.Counter[tuple[str, int]] = collections.Counter()
+        self._install(switches)
+
+    def change(self, switches: Faults, names: Iterable[str]) -> None:
+        """Put new switches in force; the counts of the switches called `names` start again."""
+        restarted = set(names)
+        self._used = collections.Counter({key: n for key, n in self._used.items() if key[0] not in restarted})
+        self._install(switches)
+
+    def chance(self, rate: float) -> bool:
+        """Return True with a probability of `rate`."""
+        return rate > 0 and self._random.random() < rate
+
+    def pick(self, subject: rules.Subject) -> rules.Rule | None:
+        """Return the first rule that strikes this call, one of its `times` spent; None for an ordinary call."""
+        for key, rule in self._rules:
+            spent = rule.times is not None and self._used[key] >= rule.times
+            if spent or not rule.matches(subject):
+                continue
+            if rule.probability < 1 and not self.chance(rule.probability):
+                continue
+            self._used[key] += 1
+            return rule
+        return None
+
+    def _install(self, switches: Faults) -> None:
+        self.faults = switches
+        self._rules: list[tuple[tuple[str, int], rules.Rule]] = []
+        # The key is the place within the rule's own switch, so that a change of another switch keeps the count.
+        within: collections.Counter[str] = collections.Counter()
+        for source, rule in _rules(switches):
+            self._rules.append(((source, within[source]), rule))
+            within[source] += 1
+
+
+def _rules(switches: Faults) -> Iterator[tuple[str, rules.Rule]]:
+    """Yield the script first, then the rules of the other switches, each with its switch's name."""
+    for rule in switches.script:
+        yield "script", rule
+    if switches.down:
+        yield "down", rules.Rule("refuse_before")
+    if switches.unauthorized:
+        yield "unauthorized", rules.Rule("status:401")
+    for route in rules.AGENT_ROUTES if switches.withdrawn else ():
+        yield "withdrawn", rules.Rule(f"status:{switches.withdrawn}", route)
+    if switches.rate_limit:
+        yield "rate_limit", rules.Rule("status:429", probability=switches.rate_limit)
+    for name, route in itertools.product(switches.not_found, rules.RUN_ROUTES):
+        yield from (("not_found", rule) for rule in _of_run(name, route, "status:404"))
+    for name, route in itertools.product(switches.broken_runs, ("details", "get")):
+        yield from (("broken_runs", rule) for rule in _of_run(name, route, "status:500"))
+    for route, times in switches.lose_answer.items():
+        yield "lose_answer", rules.Rule("lose_answer", route, times=int(times))
+    failed = f"status:{switches.error_status}"
+    for switch, action in (("error_rate", failed), ("malformed", "malformed"), ("truncated", "truncated")):
+        for route, rate in getattr(switches, switch).items():
+            yield switch, rules.Rule(action, route, probability=rate)
+
+
+def _of_run(name: str, route: str, action: str) -> tuple[rules.Rule, ...]:
+    """Return the rules of a run that is named by its id or by a part of its prompt; `*` names all runs."""
+    if name == "*":
+        return (rules.Rule(action, route),)
+    return rules.Rule(action, route, run=name), rules.Rule(action, route, prompt=name)

@@ -1,7 +1,7 @@
-"""What waits until it is released: gates for tests that need an order of things, in place of seconds.
+"""Calls and sent messages that wait until they are released, for tests that need an order of things.
 
-A call held by `hold` waits before its work is begun. It waits on when its client has hung up, and its work is
-done once it is released, as that of a delayed call is. One held by `hold_answer` has done its work and ends with
+A call held by `hold` waits before its work begins. It keeps waiting when its client has hung up, and its work is
+done once it is released, like that of a delayed call. A call held by `hold_answer` has done its work and ends with
 its client. Callbacks and events are held before their first attempt.
 """
 
@@ -10,19 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+from collections.abc import Callable
 
 from starlette.types import Receive
 
-from receiver.sandbox import rules, world
+from receiver.sandbox import rules
 
-#: Seconds after which a thing that nobody releases goes on by itself.
-PATIENCE = 600.0
-_PIECE = 200
+#: Seconds after which something that nobody releases continues by itself.
+LONGEST = 600.0
 
 
 @dataclasses.dataclass(eq=False)
 class Held:
-    """A call or parcel that waits since `at` (seconds since 1970); `abandoned` once its client has hung up."""
+    """A call or sent message, held since `at` (seconds since 1970); `abandoned` once its client has hung up."""
 
     action: str
     subject: rules.Subject
@@ -32,35 +32,34 @@ class Held:
     released: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
     def as_json(self) -> dict[str, object]:
-        """Its route, run, the beginning of the prompt, and its body."""
-        told = {"route": self.subject.route, "run": self.subject.run, "prompt": self.subject.prompt[:_PIECE]}
-        return {"action": self.action, **told, "body": self.body, "at": self.at, "abandoned": self.abandoned}
+        about = {"route": self.subject.route, "run": self.subject.run, "prompt": self.subject.prompt[:200]}
+        return {"action": self.action, **about, "body": self.body, "at": self.at, "abandoned": self.abandoned}
 
 
 class Holds:
-    """Everything that waits now, the oldest first."""
+    """Everything that is held now, the oldest first."""
 
-    def __init__(self, clock: world.Clock, patience: float = PATIENCE) -> None:
+    def __init__(self, clock: Callable[[], float], longest: float = LONGEST) -> None:
         self._clock = clock
-        self._patience = patience
+        self._longest = longest
         self._held: list[Held] = []
         self._closed = False
 
     async def wait(self, held: Held) -> bool:
-        """Wait until released, at most for the patience; False where the sandbox stops and nothing follows."""
+        """Wait for the release or the longest time; return False where the sandbox stops and nothing follows."""
         held.at = self._clock()
-        self._held.append(held)
         if self._closed:
-            held.released.set()
+            return False
+        self._held.append(held)
         try:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(held.released.wait(), self._patience)
+                await asyncio.wait_for(held.released.wait(), self._longest)
         finally:
             self._held = [other for other in self._held if other is not held]
         return not self._closed
 
     async def wait_with_client(self, held: Held, receive: Receive) -> bool:
-        """As `wait`, for a call whose body has been read: `receive` tells when its client hangs up."""
+        """Wait as `wait` does, for a call whose body has been read: `receive` returns when its client hangs up."""
 
         async def watch() -> None:
             await receive()
@@ -70,12 +69,12 @@ class Holds:
 
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(watch())
-            goes_on = await self.wait(held)
+            continues = await self.wait(held)
             watching.cancel()
-        return goes_on
+        return continues
 
     def release(self, route: str | None = None) -> int:
-        """Let everything go on that is held now, or that of one route; the answer is how many it was."""
+        """Release everything that is held now, or that of one route; return how many there were."""
         freed = [held for held in self._held if route in (None, held.subject.route)]
         self._held = [held for held in self._held if held not in freed]
         for held in freed:
@@ -83,7 +82,7 @@ class Holds:
         return len(freed)
 
     def close(self) -> None:
-        """The sandbox stops: what is held now or later ends undone."""
+        """End what is held now or later without doing its work, since the sandbox stops."""
         self._closed = True
         self.release()
 

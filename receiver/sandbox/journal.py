@@ -1,20 +1,35 @@
-"""What was asked and what was sent, in one order, for tests and for the curious."""
+"""What was asked and what was sent, in one order; and a record of every exchange, with whole bodies, in a file.
+
+The record has one JSON object a line, in the order in which the exchanges ended:
+
+    {"at": …, "kind": "call", "request": {…}, "answer": {…}}
+    {"at": …, "kind": "callback", "run": "run_…", "attempt": 1, "error": null, "request": {…}, "answer": {…}}
+
+A request has method, url, headers and body; an answer has status, headers and body, and is null where none was
+given. `kind` is call, callback, event or test. Bodies are texts, or `{"base64": …}` where they are not UTF-8. The
+value of an Authorization header is left out; so are the calls to /sandbox/, which the service does not have.
+"""
 
 from __future__ import annotations
 
+import base64
 import collections
 import dataclasses
 import itertools
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable
+from typing import TextIO
+
+from receiver.sandbox import messages
 
 _KEPT = 20_000
 
 
 @dataclasses.dataclass
 class Call:
-    """A request to the API; `status` stays null where the connection was cut or the answer is still to come.
+    """A request to the API; `status` stays null where the connection was cut or no answer was given yet.
 
-    `is_over` is said of streams, once nothing more comes.
+    `is_over` is set for streams, once nothing more comes.
     """
 
     seq: int
@@ -48,18 +63,27 @@ class Sent:
 
     @property
     def delivered(self) -> bool:
-        """Whether it was answered with a 2xx."""
+        """Whether the answer was a 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
 
 class Journal:
-    """The newest 20,000 requests and as many attempts to send; `at` is seconds since 1970."""
+    """The newest 20,000 calls and as many attempts to send; `at` is seconds since 1970.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    Exchanges go to `file`, or nowhere where there is none.
+    """
+
+    def __init__(self, clock: Callable[[], float], file: TextIO | None = None) -> None:
         self._clock = clock
+        self._file = file
         self._seq = itertools.count(1)
         self._calls: collections.deque[Call] = collections.deque(maxlen=_KEPT)
         self._sent: collections.deque[Sent] = collections.deque(maxlen=_KEPT)
+
+    @property
+    def records(self) -> bool:
+        """Whether exchanges are written to a file."""
+        return self._file is not None
 
     def called(self, method: str, path: str, query: str, route: str | None, run: str | None, body: object) -> Call:
         call = Call(next(self._seq), self._clock(), method, path, query, route, run, body)
@@ -71,9 +95,26 @@ class Journal:
         self._sent.append(sent)
         return sent
 
+    def record(self, about: messages.Object, request: messages.Object, answer: messages.Object | None) -> None:
+        """Write an exchange that has just ended; `about` has its kind."""
+        if self._file is not None:
+            at = messages.instant(self._clock())
+            self._file.write(json.dumps({"at": at, **about, "request": request, "answer": answer}) + "\n")
+            self._file.flush()
+
     def as_json(self, after: int = 0) -> dict[str, object]:
-        """Everything whose `seq` is above `after`."""
+        """Return everything whose `seq` is above `after`."""
         return {
             "requests": [dataclasses.asdict(call) for call in self._calls if call.seq > after],
             "sent": [dataclasses.asdict(sent) for sent in self._sent if sent.seq > after],
         }
+
+
+def recorded(headers: Iterable[tuple[str, str]], body: bytes) -> messages.Object:
+    """Return headers and body of a request or an answer as they are recorded."""
+    shown = [(name.lower(), value) for name, value in headers]
+    shown = [(name, "[redacted]" if name == "authorization" else value) for name, value in shown]
+    try:
+        return {"headers": shown, "body": body.decode()}
+    except UnicodeDecodeError:
+        return {"headers": shown, "body": {"base64": base64.b64encode(body).decode()}}

@@ -1,1 +1,0 @@
-"""Case.dev as we know it: its HTTP, its payloads, and nothing of ours."""

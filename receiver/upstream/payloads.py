@@ -1,9 +1,9 @@
-"""What Case.dev's answers say, read leniently into frozen values (the source of the form is its openapi.json).
+"""Read Case.dev's answers leniently into frozen values. Source of the format: its openapi.json.
 
-An answer must be a JSON object with a usable id and a known state, else it is Unreadable (or TooDeep). Any other
-field may be missing or of a wrong type, and unknown ones are ignored: a run is never lost over a detail.
-Instants are timezone-aware and in UTC, costs are micro-dollars, durations milliseconds. `now` bounds the instants:
-those before 2000 and those more than a year ahead are missing.
+An answer must be a JSON object with a usable id and a known state, else InvalidResponse or ResponseTooDeep is
+raised. Any other field may be missing or of a wrong type, and unknown fields are ignored: a run is never lost over
+a detail. Instants are timezone-aware and in UTC, costs are micro-dollars, durations milliseconds. `now` bounds the
+instants: those before 2000 and those more than a year ahead count as missing.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import dataclasses
 import datetime
 from collections.abc import Iterator
 
-from receiver import errors, hints
-from receiver.upstream import cleaning, reasons, routes, trail
+from receiver import errors, upstream_values
+from receiver.upstream import audit_trail, failure_reasons, routes, sanitize
 from storage import bounds, states
 
 
@@ -27,7 +27,7 @@ class Created:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Executed:
-    """A run that was created and started by one call, and the agent that was made for it."""
+    """A run that one call created and started, and the agent that was made for it."""
 
     id: str
     agent_id: str | None
@@ -69,9 +69,9 @@ class Page:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Details:
-    """Everything that is known of a run; `parse_error` says what had to be changed or left out, None for nothing.
+    """All known data of a run; `parse_error` lists what was changed or left out, None for nothing.
 
-    `has_result` and `has_usage` tell whether upstream has written these yet, which it may do after the end.
+    `has_result` and `has_usage` are false until the upstream has written these, which may happen after the end.
     """
 
     id: str
@@ -92,8 +92,8 @@ class Details:
     summary: str | None
     failure_reason: str | None
     failure_source: str | None
-    steps: tuple[trail.Step, ...]
-    usage: tuple[trail.UsageEntry, ...]
+    steps: tuple[audit_trail.Step, ...]
+    usage: tuple[audit_trail.UsageEntry, ...]
     has_result: bool
     has_usage: bool
     runtime_state: str | None
@@ -101,29 +101,29 @@ class Details:
 
 
 def acknowledged(body: bytes, route: str) -> None:
-    """Nothing, where an answer of no further interest is at least a JSON object."""
-    cleaning.document(route, body)
+    """Check that an answer whose content does not matter is a JSON object."""
+    sanitize.document(route, body)
 
 
 def created(body: bytes, now: datetime.datetime) -> Created:
-    """The answer to a create."""
+    """Read the answer to a create."""
     fields = _fields(body, routes.CREATE, now)
     return Created(_id(fields, routes.CREATE, body), fields.instant("createdAt"))
 
 
 def executed(body: bytes, now: datetime.datetime) -> Executed:
-    """The answer to the one call that creates and starts a run."""
+    """Read the answer to the one call that creates and starts a run."""
     fields = _fields(body, routes.EXECUTE_AD_HOC, now)
     return Executed(_id(fields, routes.EXECUTE_AD_HOC, body, "runId"), fields.name("agentId"))
 
 
 def instructions(body: bytes, now: datetime.datetime) -> str | None:
-    """What an agent is told to be."""
+    """Read the instructions of an agent."""
     return _fields(body, routes.AGENT, now).text("instructions")
 
 
 def status(body: bytes, now: datetime.datetime, route: str = routes.STATUS) -> Status:
-    """The answer to a status call; that to exec and cancel has the same id and status."""
+    """Read the answer to a status call, or to exec and cancel, which have the same id and status."""
     fields = _fields(body, route, now)
     return Status(
         id=_id(fields, route, body),
@@ -135,19 +135,23 @@ def status(body: bytes, now: datetime.datetime, route: str = routes.STATUS) -> S
 
 
 def page(body: bytes, now: datetime.datetime) -> Page:
-    """A page of the list; a run without a usable id or with an unknown state is left out."""
+    """Read a page of the list; a run without a usable id or with an unknown state is left out."""
     fields = _fields(body, routes.LIST, now)
     if not fields.has_list("runs"):
-        raise errors.Unreadable(routes.LIST, "the answer has no list of runs", body)
+        raise errors.InvalidResponse(routes.LIST, "the answer has no list of runs", body)
     cursor = fields.text("nextCursor")
-    usable = cursor is not None and hints.SAFE_ID.fullmatch(cursor) is not None
+    usable = cursor is not None and upstream_values.SAFE_ID.fullmatch(cursor) is not None
     runs = tuple(run for item in fields.each("runs") for run in _listed(item))
     return Page(runs, fields.flag("hasMore"), cursor if usable else None)
 
 
-def _listed(fields: cleaning.Fields) -> Iterator[Listed]:
+def _listed(fields: sanitize.Fields) -> Iterator[Listed]:
     run_id, state = fields.text("id"), fields.text("status")
-    if run_id is None or hints.SAFE_ID.fullmatch(run_id) is None or state not in hints.STATUSES:
+    if (
+        run_id is None
+        or upstream_values.SAFE_ID.fullmatch(run_id) is None
+        or state not in upstream_values.STATUSES
+    ):
         return
     yield Listed(
         id=run_id,
@@ -162,13 +166,13 @@ def _listed(fields: cleaning.Fields) -> Iterator[Listed]:
 
 
 def details(body: bytes, now: datetime.datetime) -> Details:
-    """The full audit trail of a run, as its document shows it."""
-    notes = cleaning.Notes()
-    fields = cleaning.Fields(cleaning.document(routes.DETAILS, body), notes, now)
+    """Read the complete audit trail of a run from its document."""
+    notes = sanitize.Notes()
+    fields = sanitize.Fields(sanitize.document(routes.DETAILS, body), notes, now)
     run_id, state = _id(fields, routes.DETAILS, body), _status(fields, routes.DETAILS, body)
     result, usage = fields.within("result"), fields.within("usage")
     totals = usage.within("summary")
-    steps, entries = trail.steps(fields, notes), trail.usage(usage, notes)
+    steps, entries = audit_trail.steps(fields, notes), audit_trail.usage(usage, notes)
     runtime_state = fields.text("runtimeState")
     reason, source = _failure(result, steps, runtime_state) if state == "failed" else (None, None)
     started_at, completed_at = fields.instant("startedAt"), fields.instant("completedAt")
@@ -186,7 +190,7 @@ def details(body: bytes, now: datetime.datetime) -> Details:
         input_tokens=_first(usage.count("inputTokens"), totals.count("totalInputTokens")),
         output_tokens=_first(usage.count("outputTokens"), totals.count("totalOutputTokens")),
         tool_calls=usage.count("toolCalls"),
-        cost_micros=_first(totals.count("costMicros"), trail.cost(entries)),
+        cost_micros=_first(totals.count("costMicros"), audit_trail.cost(entries)),
         output=result.text("output"),
         summary=result.within("finalResponse").text("summary"),
         failure_reason=reason,
@@ -200,32 +204,32 @@ def details(body: bytes, now: datetime.datetime) -> Details:
     )
 
 
-def _fields(body: bytes, route: str, now: datetime.datetime) -> cleaning.Fields:
-    return cleaning.Fields(cleaning.document(route, body), cleaning.Notes(), now)
+def _fields(body: bytes, route: str, now: datetime.datetime) -> sanitize.Fields:
+    return sanitize.Fields(sanitize.document(route, body), sanitize.Notes(), now)
 
 
-def _id(fields: cleaning.Fields, route: str, body: bytes, name: str = "id") -> str:
+def _id(fields: sanitize.Fields, route: str, body: bytes, name: str = "id") -> str:
     run_id = fields.text(name)
-    if run_id is None or hints.SAFE_ID.fullmatch(run_id) is None:
-        raise errors.Unreadable(route, "the answer has no usable id", body)
+    if run_id is None or upstream_values.SAFE_ID.fullmatch(run_id) is None:
+        raise errors.InvalidResponse(route, "the answer has no usable id", body)
     return run_id
 
 
-def _status(fields: cleaning.Fields, route: str, body: bytes) -> states.Status:
+def _status(fields: sanitize.Fields, route: str, body: bytes) -> states.Status:
     state = fields.text("status")
-    if state not in hints.STATUSES:
-        raise errors.Unreadable(route, "the answer has no known status", body)
+    if state not in upstream_values.STATUSES:
+        raise errors.InvalidResponse(route, "the answer has no known status", body)
     return states.Status(state)
 
 
 def _failure(
-    result: cleaning.Fields, steps: tuple[trail.Step, ...], runtime_state: str | None
+    result: sanitize.Fields, steps: tuple[audit_trail.Step, ...], runtime_state: str | None
 ) -> tuple[str | None, str | None]:
     logs = result.within("logs")
-    return reasons.failure(
+    return failure_reasons.failure(
         issues=result.within("finalResponse").texts("issues"),
         logs=[logs.text(name) for name in ("runner", "runtime", "opencode")],
-        last_words=trail.last_words(steps),
+        step_texts=audit_trail.step_texts(steps),
         runtime_state=runtime_state,
     )
 
@@ -235,7 +239,7 @@ def _first(*values: int | None) -> int | None:
 
 
 def _elapsed(
-    started_at: datetime.datetime | None, completed_at: datetime.datetime | None, fields: cleaning.Fields
+    started_at: datetime.datetime | None, completed_at: datetime.datetime | None, fields: sanitize.Fields
 ) -> int | None:
     if started_at is None or completed_at is None:
         return None

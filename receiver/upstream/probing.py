@@ -1,6 +1,6 @@
-"""One call at a time, for who wants to see just what the upstream answers: the doctor.
+"""Make one call and keep the complete answer, for the doctor.
 
-Where the client turns an answer into a value or an error, this keeps what came: status, headers, bytes.
+The client turns an answer into a value or an error. This module keeps what came: status, headers, bytes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 import httpx2 as httpx
 
 from receiver import errors
-from receiver.upstream import wire
+from receiver.upstream import exchange
 
 BODY_LIMIT = 4 << 20  # bytes
 JSON = "application/json"
@@ -24,11 +24,11 @@ STREAM = "text/event-stream"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Seen:
-    """What came of one call at `at`, the middle of its `seconds`. `status` is None where nothing was answered.
+class ProbeResult:
+    """The result of one call at `at`, the middle of its `seconds`. `status` is None where no answer came.
 
-    `body` is what came of it, plain; `is_whole` tells whether the upstream ended it. `error` is what the client
-    would have raised.
+    `body` is the received body, not compressed; `is_complete` tells whether the upstream ended it. `error` is what
+    the client would have raised.
     """
 
     route: str
@@ -37,40 +37,43 @@ class Seen:
     status: int | None
     headers: Mapping[str, str]
     body: bytes
-    is_whole: bool
+    is_complete: bool
     error: errors.UpstreamError | None
 
     @property
     def cause(self) -> str:
-        """Why nothing was answered, or only a part."""
+        """Return why no answer, or only a part of one, came."""
         return "" if self.error is None else cause(self.error)
 
     @property
     def skew(self) -> float | None:
-        """Seconds by which the upstream's clock is ahead of ours, to the second; None where no Date was told."""
+        """Return the seconds by which the upstream's clock is ahead of ours; None without a Date header.
+
+        The result is accurate to the second.
+        """
         try:
             date = email.utils.parsedate_to_datetime(self.headers.get("date", "")[:64])
         except (ValueError, OverflowError):
             return None
-        # A date is cut to its second, and means half a second later on the average.
+        # A Date header is cut to its second, so on average it means half a second later.
         return None if date.tzinfo is None else date.timestamp() + 0.5 - self.at.timestamp()
 
 
 class Probe:
-    """Asks the upstream at `base_url`. `timeout` is for a whole call, in seconds.
+    """Makes single calls to the upstream at `base_url`. `timeout` is for a whole call, in seconds.
 
-    Raises SettingsError for an address or a key that cannot be used.
+    Raises SettingsError for an unusable address or key.
     """
 
     def __init__(
         self, base_url: str, api_key: str, clock: Callable[[], datetime.datetime], *, timeout: float
     ) -> None:
-        self._kept = _Kept(wire.transport(1))
+        self._recorder = _RecordingTransport(exchange.http_transport(1))
         self._clock = clock
-        self._wire = wire.Wire(
+        self._wire = exchange.Connection(
             base_url,
             api_key,
-            self._kept,
+            self._recorder,
             None,
             timeout=timeout,
             connect_timeout=timeout,
@@ -79,9 +82,9 @@ class Probe:
 
     async def ask(
         self, route: str, run_id: str | None = None, *, accept: str = JSON, query: Mapping[str, str] | None = None
-    ) -> Seen:
-        """What comes of a call to `route`, a template of `routes`. It has to be safe: nothing here is a wish."""
-        self._kept.begin(accept)
+    ) -> ProbeResult:
+        """Make a call to `route`, a template of `routes`, which must be safe (RFC 9110, 9.2.1)."""
+        self._recorder.begin(accept)
         started = time.monotonic()
         error = None
         try:
@@ -89,14 +92,14 @@ class Probe:
         except errors.UpstreamError as raised:
             error = raised
         seconds = time.monotonic() - started
-        return Seen(
+        return ProbeResult(
             route,
             self._clock() - datetime.timedelta(seconds=seconds / 2),
             seconds,
-            self._kept.status,
-            self._kept.headers,
-            bytes(self._kept.body),
-            self._kept.is_whole,
+            self._recorder.status,
+            self._recorder.headers,
+            bytes(self._recorder.body),
+            self._recorder.is_whole,
             error,
         )
 
@@ -105,8 +108,8 @@ class Probe:
         await self._wire.aclose()
 
 
-class _Kept(httpx.AsyncBaseTransport):
-    """Carries a request and keeps a copy of what is answered, as far as it comes."""
+class _RecordingTransport(httpx.AsyncBaseTransport):
+    """A transport that keeps a copy of the answer, as far as it comes."""
 
     def __init__(self, real: httpx.AsyncBaseTransport) -> None:
         self._real = real
@@ -121,60 +124,60 @@ class _Kept(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         request.headers["Accept"] = self._accept
-        request.headers["Accept-Encoding"] = "identity"  # what is kept is to be read as it came
+        request.headers["Accept-Encoding"] = "identity"  # the copy has to be readable without decompression
         response = await self._real.handle_async_request(request)
         self.status, self.headers = response.status_code, response.headers
-        return httpx.Response(response.status_code, headers=response.headers, stream=_Copied(response, self))
+        return httpx.Response(response.status_code, headers=response.headers, stream=_CopiedBody(response, self))
 
     async def aclose(self) -> None:
         await self._real.aclose()
 
 
-class _Copied(httpx.AsyncByteStream):
-    """A body on its way, of which a copy is kept."""
+class _CopiedBody(httpx.AsyncByteStream):
+    """The body of an answer; a copy is kept while it passes."""
 
-    def __init__(self, response: httpx.Response, kept: _Kept) -> None:
+    def __init__(self, response: httpx.Response, recorder: _RecordingTransport) -> None:
         self._response = response
-        self._kept = kept
+        self._recorder = recorder
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._response.aiter_raw():
-            if len(self._kept.body) < BODY_LIMIT:
-                self._kept.body += chunk
+            if len(self._recorder.body) < BODY_LIMIT:
+                self._recorder.body += chunk
             yield chunk
-        self._kept.is_whole = True
+        self._recorder.is_whole = True
 
     async def aclose(self) -> None:
         await self._response.aclose()
 
 
 def cause(error: BaseException) -> str:
-    """Why there was no answer, in a few words; the first row that fits anything in the chain of causes."""
+    """Return in a few words why there was no answer, by the first row that fits anything in the chain."""
     chain = list(_chain(error))
-    for foreign, said in _CAUSES:
+    for foreign, message in _CAUSES:
         found = next((each for each in chain if isinstance(each, foreign)), None)
         if found is not None:
-            return said.format(getattr(found, "verify_message", "") or getattr(found, "reason", "") or found)
+            return message.format(getattr(found, "verify_message", "") or getattr(found, "reason", "") or found)
     return str(error)
 
 
 _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (socket.gaierror, "its name cannot be resolved"),
-    (ssl.SSLCertVerificationError, "its certificate does not hold: {}"),
-    (ssl.SSLError, "no TLS comes about: {}"),
+    (ssl.SSLCertVerificationError, "its certificate is not valid: {}"),
+    (ssl.SSLError, "TLS cannot be established: {}"),
     (ConnectionRefusedError, "the connection is refused"),
-    (httpx.ConnectTimeout, "no connection comes about in time"),
-    (httpx.ConnectError, "no connection comes about: {}"),
-    (httpx.TimeoutException, "it takes the connection and does not answer in time"),
+    (httpx.ConnectTimeout, "no connection is established in time"),
+    (httpx.ConnectError, "no connection is established: {}"),
+    (httpx.TimeoutException, "it accepts the connection and does not answer in time"),
     (TimeoutError, "it does not answer in time"),
-    (httpx.RemoteProtocolError, "what answers does not speak HTTP, or cuts the connection"),
+    (httpx.RemoteProtocolError, "it does not speak HTTP, or cuts the connection"),
     (httpx.ReadError, "it cuts the connection"),
     (ConnectionError, "it cuts the connection"),
 )
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and all that led to it, with each failed attempt of a group."""
+    """Yield the error and everything that led to it, with each failed attempt of a group."""
     while error is not None:
         yield error
         if isinstance(error, BaseExceptionGroup):

@@ -1,22 +1,23 @@
-"""What Alembic runs: our migrations on the connection that we hand it."""
+"""The script that Alembic executes: runs our migrations on the connection in its configuration."""
 
 from typing import Any, Literal
 
 from alembic import context
 
-from storage import columns, migrations
-from storage.tables import metadata
+from storage.engine import column_types
+from storage.migrations import schema_version
+from storage.tables.schema import metadata
 
 NAMED = {
-    id(columns.Json): "columns.Json",
-    id(columns.Integer64): "columns.Integer64",
-    id(columns.Bytes): "columns.Bytes",
+    id(column_types.Json): "columns.Json",
+    id(column_types.Integer64): "columns.Integer64",
+    id(column_types.Bytes): "columns.Bytes",
 }
 
 
 def render(kind: str, item: Any, _context: Any) -> str | Literal[False]:
-    """A new migration names our column types instead of spelling out what they are made of."""
-    if kind == "type" and isinstance(item, columns.Instant):
+    """Return the name of one of our column types, for a new migration, instead of its definition."""
+    if kind == "type" and isinstance(item, column_types.Instant):
         return "columns.Instant()"
     return NAMED.get(id(item), False) if kind == "type" else False
 
@@ -27,7 +28,9 @@ context.configure(
     target_metadata=metadata,
     render_as_batch=connection.dialect.name == "sqlite",
     render_item=render,
-    include_object=lambda item, _name, kind, _reflected, _other: migrations.is_of(connection, item, kind),
+    include_object=lambda item, _name, kind, _reflected, _other: schema_version.is_included(
+        connection, item, kind
+    ),
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -1,4 +1,4 @@
-"""How a table and its columns are declared. All tables share one metadata, so that constraints have names."""
+"""Declarations of tables, columns and indexes. All tables share one metadata, so that constraints have names."""
 
 from __future__ import annotations
 
@@ -10,88 +10,92 @@ import sqlalchemy
 from sqlalchemy import CheckConstraint, Column, Index, MetaData, Table, Text
 from sqlmodel import Field, SQLModel
 
-from storage.columns import NAMES, Bytes, Instant, Integer64, Json
+from storage.engine.column_types import NAMING_CONVENTION, Bytes, Instant, Integer64, Json
 
-metadata = MetaData(naming_convention=NAMES)
+metadata = MetaData(naming_convention=NAMING_CONVENTION)
 
-#: Under this an index says which database alone has it.
-ONLY = "only"
-#: Options of a table that is made of what stands in others.
+#: The key in an index's `info` that names the only database which has the index.
+ONLY_ON = "only"
+#: The options of a derived table: its content is computed from other tables.
 DERIVED = {"info": {"derived": True}}
 
 
+#: Rows of a run in a table that is keyed by its seq times ROWS_PER_RUN, plus a position.
+ROWS_PER_RUN = 65536
+
+
 class Base(SQLModel):
-    """All tables of ours share one metadata, so that constraints have names."""
+    """The base of all tables, with the metadata that names their constraints."""
 
     metadata = metadata
 
 
 def is_derived(table: Table) -> bool:
-    """Whether it is made of what stands in others, and can be made anew."""
+    """Return whether the content of a table is computed from other tables and can be rebuilt."""
     return bool(table.info.get("derived"))
 
 
 def seq() -> Any:
-    """The integer key: order of arrival inside this database."""
+    """Declare the integer key: the order of arrival in this database."""
     return Field(default=None, sa_column=Column("seq", Integer64, primary_key=True))
 
 
 def text(*, null: bool = True, **options: Any) -> Any:
-    """A text; `options` go to Field."""
+    """Declare a text; `options` are passed to Field."""
     return Field(default=None, sa_type=Text, nullable=null, **options)
 
 
 def at(*, null: bool = True) -> Any:
-    """An instant in UTC."""
+    """Declare an instant in UTC."""
     return Field(default=None, sa_type=Instant, nullable=null)
 
 
 def integer(*, null: bool = True, default: int | None = None) -> Any:
-    """A number of 64 bits on either database; `default` is also the server's."""
+    """Declare an integer of 64 bits; `default` is also the server's default."""
     server = {} if default is None else {"server_default": str(default)}
     return Field(default=default, sa_type=Integer64, nullable=null, sa_column_kwargs=server)
 
 
 def flag() -> Any:
-    """Yes or no, no by default."""
+    """Declare a boolean, false by default."""
     return Field(default=False, nullable=False, sa_column_kwargs={"server_default": sqlalchemy.text("false")})
 
 
 def json(*, null: bool = True) -> Any:
-    """A JSON value."""
+    """Declare a JSON value."""
     return Field(default=None, sa_type=Json, nullable=null)
 
 
 def blob(*, null: bool = True) -> Any:
-    """Bytes."""
+    """Declare bytes."""
     return Field(default=None, sa_type=Bytes, nullable=null)
 
 
-def where(name: str, columns: str | tuple[str, ...], condition: str) -> Index:
-    """A partial index: small, since it holds the rows in question only."""
+def partial_index(name: str, columns: str | tuple[str, ...], condition: str) -> Index:
+    """Declare a partial index: small, since it has only the rows of the condition."""
     only, named = sqlalchemy.text(condition), (columns,) if isinstance(columns, str) else columns
     return Index(name, *named, sqlite_where=only, postgresql_where=only)
 
 
-def listed(table: Table, *names: str) -> None:
-    """Indexes of a table for what lists choose by: newest first among equals.
+def filter_index(table: Table, *names: str) -> None:
+    """Declare an index for a filter of lists: newest rows first among equal values.
 
-    On SQLite an index ends with the rowid by itself, on PostgreSQL the key has to be named.
+    On SQLite an index implicitly ends with the rowid; on PostgreSQL the key has to be named.
     """
     _each(table, names, [table.c[name] for name in names])
 
 
-def ordered(table: Table, *names: str) -> None:
-    """The same for what lists are ordered by, the last of `names`; where it is null comes last, as on SQLite."""
+def sort_index(table: Table, *names: str) -> None:
+    """Declare an index for a sort order of lists, by the last of `names`; nulls come last, as on SQLite."""
     *before, last = (table.c[name] for name in names)
     _each(table, names, [*before, last.desc().nulls_last()])
 
 
-def ordered_by(table: Table, name: str, sql: str, *names: str) -> None:
-    """The same for an expression, in parentheses unless it is a call, behind the columns that are named."""
+def expression_index(table: Table, name: str, sql: str, *names: str) -> None:
+    """Declare an index for sorting by an expression (in parentheses unless a call), after the named columns."""
     before = [table.c[each] for each in names]
-    made, served = sqlalchemy.text(sql), sqlalchemy.text(f"{sql} DESC NULLS LAST")
-    _index(table, "_".join(("ix", table.name, *names, name)), [*before, made], [*before, served])
+    embedded, server = sqlalchemy.text(sql), sqlalchemy.text(f"{sql} DESC NULLS LAST")
+    _index(table, "_".join(("ix", table.name, *names, name)), [*before, embedded], [*before, server])
 
 
 def _each(table: Table, names: tuple[str, ...], server: list[Any]) -> None:
@@ -99,17 +103,17 @@ def _each(table: Table, names: tuple[str, ...], server: list[Any]) -> None:
 
 
 def _index(table: Table, name: str, embedded: list[Any], server: list[Any]) -> None:
-    Index(name, *embedded, info={ONLY: "sqlite"}, _table=table).ddl_if(dialect="sqlite")
-    served = Index(f"{name}_seq", *server, table.c.seq.desc(), info={ONLY: "postgresql"}, _table=table)
-    served.ddl_if(dialect="postgresql")
+    Index(name, *embedded, info={ONLY_ON: "sqlite"}, _table=table).ddl_if(dialect="sqlite")
+    keyed = Index(f"{name}_seq", *server, table.c.seq.desc(), info={ONLY_ON: "postgresql"}, _table=table)
+    keyed.ddl_if(dialect="postgresql")
 
 
 def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
-    """A CHECK that the column holds one of an enum's values."""
+    """Return a CHECK that the column holds one of an enum's values."""
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
 def table(model: type[Base]) -> Table:
-    """The Core table of a class: what statements use."""
+    """Return the Core table of a class, which statements use."""
     return metadata.tables[str(model.__tablename__)]

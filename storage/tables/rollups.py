@@ -1,7 +1,7 @@
-"""Sums over the runs that have ended, so that statistics need not read every row. All of it can be made anew.
+"""Rollups: sums over ended runs, so that statistics need not read every row. They can be rebuilt from the runs.
 
-A key that is not known is the empty text. The day is that of creation upstream, in UTC; `created` says whether
-there was one, and where there was none it is the day of acceptance.
+An unknown key is the empty text. The day is the UTC day of creation upstream where `created` is true, else the day
+of acceptance.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from sqlalchemy import Boolean, Text
 from sqlmodel import Field
 
 from storage import states
-from storage.columns import Integer64
+from storage.engine.column_types import Integer64
 from storage.tables import declare
 
 
 class RollupModel(declare.Base, table=True):
-    """Ended runs of a day by their model. `duration_ms` is the sum over the `timed` runs that have a duration."""
+    """Ended runs by day and model. `duration_ms` is the sum over the `timed` runs, which have a duration."""
 
     __tablename__ = "rollup_models"
     __table_args__ = (declare.one_of("status", states.Status), declare.DERIVED)
@@ -33,7 +33,7 @@ class RollupModel(declare.Base, table=True):
 
 
 class RollupAgent(declare.Base, table=True):
-    """The same by their agent."""
+    """Ended runs by day and agent; columns as in `rollup_models`."""
 
     __tablename__ = "rollup_agents"
     __table_args__ = (declare.one_of("status", states.Status), declare.DERIVED)
@@ -51,9 +51,9 @@ class RollupAgent(declare.Base, table=True):
 
 
 class RollupDuration(declare.Base, table=True):
-    """Ended runs by how long they took: those of an agent or a model (`dimension`) in a month, and of a day.
+    """A histogram of durations of ended runs: by agent or model (`dimension`) and month, and by day.
 
-    Buckets up to 31 are milliseconds; of the others there are sixteen to each doubling.
+    Buckets up to 31 are milliseconds; above, each doubling has sixteen buckets.
     """
 
     __tablename__ = "rollup_durations"
@@ -65,3 +65,8 @@ class RollupDuration(declare.Base, table=True):
     created: bool = Field(sa_type=Boolean, primary_key=True)
     bucket: int = Field(sa_type=Integer64, primary_key=True)
     runs: int = declare.integer(null=False)
+
+
+ROLLUP_MODELS = declare.table(RollupModel)
+ROLLUP_AGENTS = declare.table(RollupAgent)
+ROLLUP_DURATIONS = declare.table(RollupDuration)

@@ -1,4 +1,4 @@
-"""The runs and what belongs to each."""
+"""Runs, and the rows that belong to a run."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from sqlalchemy import Column, Index, Text, UniqueConstraint
 from sqlmodel import Field
 
 from storage import states
-from storage.columns import Integer64, Json
+from storage.engine.column_types import Integer64, Json
 from storage.tables import declare
 
 
 class Run(declare.Base, table=True):
-    """One run of an agent, from the moment we promised to take care of it.
+    """A run of an agent, from its acceptance on.
 
-    `step_count` is the number of its rows in `run_steps`; once `pruned_at` is set, of those that there were.
+    `step_count` is the number of its rows in `run_steps`; once `pruned_at` is set, the number before the removal.
     """
 
     __tablename__ = "runs"
     __table_args__ = (
         declare.one_of("status", states.Status),
         declare.one_of("origin", states.Origin),
-        declare.one_of("settled_by", states.Road),
+        declare.one_of("settled_by", states.Source),
         UniqueConstraint("id"),
         UniqueConstraint("upstream_id"),
         UniqueConstraint("submitted_by", "idempotency_key"),
-        declare.where("ix_runs_stray", "stray_since", "stray_since IS NOT NULL"),
+        declare.partial_index("ix_runs_lost_create", "lost_create_since", "lost_create_since IS NOT NULL"),
     )
     seq: int | None = declare.seq()
     id: str = declare.text(null=False)
@@ -37,7 +37,7 @@ class Run(declare.Base, table=True):
     agent_id: str | None = declare.text()
     prompt: str | None = declare.text()
     guidance: str | None = declare.text()
-    #: Instructions of an agent that is made for this run alone; only a run that is created in one call has them.
+    #: The instructions of an agent for this run alone; only a run that is created in one call has them.
     instructions: str | None = declare.text()
     model: str | None = declare.text()
     object_ids: Any = declare.json()
@@ -55,9 +55,9 @@ class Run(declare.Base, table=True):
     expected_by: datetime | None = declare.at()
     asked_at: datetime | None = declare.at()
     missing_since: datetime | None = declare.at()
-    #: When a create of ours may have been lost whose run still shows up upstream; null = none can.
-    stray_since: datetime | None = declare.at()
-    #: Whether the upstream took a callback address for this run.
+    #: When the answer to a create may have been lost, so that its run may exist upstream; null = none was lost.
+    lost_create_since: datetime | None = declare.at()
+    #: Whether the upstream accepted a callback address for this run.
     watched: bool = declare.flag()
     duration_ms: int | None = declare.integer()
     input_tokens: int | None = declare.integer()
@@ -69,17 +69,17 @@ class Run(declare.Base, table=True):
     failure_reason: str | None = declare.text()
     failure_source: str | None = declare.text()
     step_count: int = declare.integer(null=False, default=0)
-    #: When texts, steps and documents were removed; measures and the ledger stay.
+    #: When texts, steps and documents were removed; measures and ledger entries stay.
     pruned_at: datetime | None = declare.at()
-    #: When all of its stream was stored that ever will be, and what is missing; null = not captured.
+    #: When the capture of its event stream ended, and a note on what is missing; null = not captured.
     captured_at: datetime | None = declare.at()
     capture_note: str | None = declare.text()
-    #: When a copy of the store was restored in which it was not started yet; null = it never was.
+    #: When a backup was restored in which this run was not started yet; null = never.
     restored_at: datetime | None = declare.at()
 
 
 class RunTag(declare.Base, table=True):
-    """A tag given at submission; a table of its own, since a rare tag is found 100 times faster so."""
+    """A tag of a submission. It has its own table, since that finds a rare tag 100 times faster."""
 
     __tablename__ = "run_tags"
     __table_args__ = (Index("ix_run_tags_key_value_run_seq", "key", "value", "run_seq"),)
@@ -90,7 +90,7 @@ class RunTag(declare.Base, table=True):
 
 
 class RunTool(declare.Base, table=True):
-    """A tool that was used in a run, once however often it was."""
+    """A tool that was used in a run; one row however often it was used."""
 
     __tablename__ = "run_tools"
     name: str = Field(sa_type=Text, primary_key=True)
@@ -118,7 +118,7 @@ class RunStep(declare.Base, table=True):
 
 
 class RunUsage(declare.Base, table=True):
-    """A usage entry of a run. `id` as in `run_steps`."""
+    """A usage entry of a run. `id` is as in `run_steps`."""
 
     __tablename__ = "run_usage"
     __table_args__ = (Index("ix_run_usage_run_id", "run_id"),)
@@ -157,7 +157,7 @@ class RunDocument(declare.Base, table=True):
 
 
 class RunEvent(declare.Base, table=True):
-    """An event of a run's stream. `event_id` is the upstream's number within the run: it grows, with gaps."""
+    """An event of a run's event stream. `event_id` is the upstream's number in the run: it grows, with gaps."""
 
     __tablename__ = "run_events"
     __table_args__ = (UniqueConstraint("run_id", "event_id"),)
@@ -170,7 +170,7 @@ class RunEvent(declare.Base, table=True):
 
 
 class UpstreamLink(declare.Base, table=True):
-    """Which upstream runs are ours: the one we execute, and orphans of a create whose answer was lost."""
+    """An upstream run of ours: the one that we execute, or an orphan of a create whose answer was lost."""
 
     __tablename__ = "upstream_links"
     __table_args__ = (declare.one_of("role", states.Role), Index("ix_upstream_links_run_id", "run_id"))
@@ -182,11 +182,21 @@ class UpstreamLink(declare.Base, table=True):
 
 
 for _names in (("agent_id", "status"), ("status",), ("model",)):
-    declare.listed(declare.table(Run), *_names)
+    declare.filter_index(declare.table(Run), *_names)
 for _name in ("accepted_at", "settled_at", "cost_micros", "duration_ms"):
-    declare.ordered(declare.table(Run), _name)
-#: When the upstream created it, or when it was accepted where it never was.
+    declare.sort_index(declare.table(Run), _name)
+#: When the upstream created the run; where it never did, when the run was accepted.
 CREATED = "coalesce(created_at, accepted_at)"
-declare.ordered_by(declare.table(Run), "created", CREATED, "agent_id")
-declare.ordered_by(declare.table(Run), "created", CREATED)
-declare.ordered_by(declare.table(Run), "tokens", "(input_tokens + output_tokens)")
+declare.expression_index(declare.table(Run), "created", CREATED, "agent_id")
+declare.expression_index(declare.table(Run), "created", CREATED)
+declare.expression_index(declare.table(Run), "tokens", "(input_tokens + output_tokens)")
+
+
+RUNS = declare.table(Run)
+RUN_TAGS = declare.table(RunTag)
+RUN_TOOLS = declare.table(RunTool)
+RUN_STEPS = declare.table(RunStep)
+RUN_USAGE = declare.table(RunUsage)
+RUN_DOCUMENTS = declare.table(RunDocument)
+UPSTREAM_LINKS = declare.table(UpstreamLink)
+RUN_EVENTS = declare.table(RunEvent)

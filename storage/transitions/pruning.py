@@ -1,7 +1,7 @@
-"""Removing the content of old runs. Measures, tags and the ledger stay.
+"""Removal of the content of old runs. Measures, tags and the ledger stay.
 
-What was asked and what came back goes, and with each value the salt of its digest: an entry of the ledger then
-says nothing about it any more, and every proof over the entries holds as before.
+With each text and result the salt of its digest is deleted: a ledger entry then reveals nothing about the value,
+and every proof over the entries stays valid.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    Table,
     Text,
     and_,
     case,
@@ -28,22 +29,19 @@ from sqlalchemy import (
     update,
 )
 
-from storage import conditions, deliveries, documents, filters, ledger, runs, search, states
-from storage.columns import instant
-from storage.tables import (
-    DELIVERIES,
-    JOBS,
-    LEDGER_ENTRIES,
-    LEDGER_SALTS,
-    NOTIFICATIONS,
-    RUN_DOCUMENTS,
-    RUN_EVENTS,
-    RUN_STEPS,
-    RUN_USAGE,
-    RUNS,
-)
+from storage import states
+from storage.engine.column_types import instant
+from storage.ledger import entries as ledger_entries
+from storage.query import conditions, grammar
+from storage.repositories import deliveries, documents, runs
+from storage.search import index
+from storage.tables.deliveries import DELIVERIES
+from storage.tables.integrations import NOTIFICATIONS
+from storage.tables.jobs import JOBS
+from storage.tables.ledger import LEDGER_ENTRIES, LEDGER_SALTS
+from storage.tables.runs import RUN_DOCUMENTS, RUN_EVENTS, RUN_STEPS, RUN_USAGE, RUNS
 
-#: Columns of a run that hold content, or tell it to who guesses: its unsalted digest is one of them.
+#: Columns with content, and the unsalted digest of it, against which a guess could be checked.
 CONTENT = (
     "prompt",
     "guidance",
@@ -55,13 +53,13 @@ CONTENT = (
     "request_sha256",
 )
 #: Digests whose values stay, and with them the salts.
-KEPT = ("tags",)
+KEPT_SALTS = ("tags",)
 _ROWS = {"steps": RUN_STEPS, "documents": RUN_DOCUMENTS, "events": RUN_EVENTS}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Behind which run a batch begins."""
+class PrunePosition:
+    """The run behind which a batch begins."""
 
     settled_at: datetime
     seq: int
@@ -73,7 +71,7 @@ class Pruned:
 
     runs: int
     rows: Mapping[str, int] = field(default_factory=dict)
-    next_place: Place | None = None
+    next_position: PrunePosition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,31 +86,35 @@ class Survey:
     size: int
 
 
-def survey(connection: Connection, wanted: filters.Expression) -> Survey:
-    """What `prune` would remove now."""
-    which = [*_which(connection, wanted), ~_is_busy()]
+def survey(connection: Connection, expression: grammar.Expression) -> Survey:
+    """Return what `prune` would remove now."""
+    which = [*_which(connection, expression), ~_is_busy()]
     span = (func.min(RUNS.c.settled_at), func.max(RUNS.c.settled_at))
     summed = select(func.count(), *span, _size(RUNS, CONTENT)).where(*which)
     count, oldest, newest, size = connection.execute(summed).one()
-    waiting = select(func.count()).select_from(RUNS).where(*_which(connection, wanted), _is_busy())
+    waiting = select(func.count()).select_from(RUNS).where(*_which(connection, expression), _is_busy())
     busy = connection.execute(waiting).scalar_one()
     ids = select(RUNS.c.id).where(*which)
     rows: dict[str, int] = {}
     for noun, (table, names) in _WEIGHED.items():
         counted = select(func.count(), _size(table, names)).where(table.c.run_id.in_(ids))
-        rows[noun], held = connection.execute(counted).one()
-        size += held
+        rows[noun], table_size = connection.execute(counted).one()
+        size += table_size
     return Survey(count, busy, oldest, newest, rows, size)
 
 
 def prune(
-    connection: Connection, wanted: filters.Expression, now: datetime, behind: Place | None = None, limit: int = 25
+    connection: Connection,
+    expression: grammar.Expression,
+    now: datetime,
+    behind: PrunePosition | None = None,
+    limit: int = 25,
 ) -> Pruned:
-    """Removes the content of up to `limit` runs that have ended and have no job left, the oldest first.
+    """Remove the content of up to `limit` ended runs without jobs, the oldest first.
 
-    A job that is dead does not count: it goes as well. Each run has an entry in the ledger.
+    A dead job does not protect a run and is deleted as well. Each run gets a ledger entry.
     """
-    found = connection.execute(_batch(connection, wanted, behind, limit)).all()
+    found = connection.execute(_batch(connection, expression, behind, limit)).all()
     rows: dict[str, int] = {}
     idle = _idle(connection, [run.id for run in found])
     for run in found:
@@ -120,37 +122,41 @@ def prune(
             continue
         removed = _erase(connection, run, now)
         rows = {noun: rows.get(noun, 0) + count for noun, count in removed.items()}
-        ledger.append(connection, [_entry(run, removed, now)])
-    last = Place(found[-1].settled_at, found[-1].seq) if len(found) == limit else None
+        ledger_entries.append(connection, [_entry(run, removed, now)])
+    last = PrunePosition(found[-1].settled_at, found[-1].seq) if len(found) == limit else None
     return Pruned(len(idle), rows, last)
 
 
 def _idle(connection: Connection, run_ids: Sequence[str]) -> set[str]:
-    """Which of these runs, now that we hold them, are still without a job that somebody will do."""
+    """Return which of these runs, whose rows are locked by now, still have no job except dead ones."""
     busy = select(JOBS.c.run_id).where(JOBS.c.run_id.in_(run_ids), JOBS.c.dead_at.is_(None))
     return {*run_ids} - set(connection.execute(busy).scalars())
 
 
-def _which(connection: Connection, wanted: filters.Expression) -> list[ColumnElement[bool]]:
-    """Ended, settled, not pruned yet, and nothing of it astray upstream that its content would recognise."""
+def _which(connection: Connection, expression: grammar.Expression) -> list[ColumnElement[bool]]:
+    """Return the conditions: ended, settled, not pruned, no lost create, which is found by the content."""
     ended = RUNS.c.status.in_(sorted(states.TERMINAL))
     return [
-        *conditions.where(connection, wanted),
+        *conditions.where(connection, expression),
         ended,
         RUNS.c.settled_at.is_not(None),
         RUNS.c.pruned_at.is_(None),
-        RUNS.c.stray_since.is_(None),
+        RUNS.c.lost_create_since.is_(None),
     ]
 
 
 def _is_busy() -> ColumnElement[bool]:
-    """Whether a run has a job that somebody will do."""
+    """Return the condition that a run has a job that is not dead."""
     return select(JOBS.c.seq).where(JOBS.c.run_id == RUNS.c.id, JOBS.c.dead_at.is_(None)).exists()
 
 
-def _batch(connection: Connection, wanted: filters.Expression, behind: Place | None, limit: int) -> Select[Any]:
-    held = [RUNS.c[name].is_not(None).label(name) for name in CONTENT]
-    batch = select(RUNS.c.id, RUNS.c.seq, RUNS.c.settled_at, *held).where(*_which(connection, wanted), ~_is_busy())
+def _batch(
+    connection: Connection, expression: grammar.Expression, behind: PrunePosition | None, limit: int
+) -> Select[Any]:
+    has_content = [RUNS.c[name].is_not(None).label(name) for name in CONTENT]
+    batch = select(RUNS.c.id, RUNS.c.seq, RUNS.c.settled_at, *has_content).where(
+        *_which(connection, expression), ~_is_busy()
+    )
     if behind is not None:
         at, last = RUNS.c.settled_at, instant(behind.settled_at)
         batch = batch.where(or_(at > last, and_(at == last, RUNS.c.seq > behind.seq)))
@@ -158,33 +164,33 @@ def _batch(connection: Connection, wanted: filters.Expression, behind: Place | N
 
 
 def _erase(connection: Connection, run: Row[Any], now: datetime) -> dict[str, int]:
-    """Everything of one run that holds content; how many rows of each noun."""
-    _forget_salts(connection, run.id)
-    search.leave(connection, run.seq)
-    documents.forget_tools(connection, run.seq)
+    """Remove all content of one run; return the number of removed rows by noun."""
+    _delete_salts(connection, run.id)
+    index.remove(connection, run.seq)
+    documents.delete_tools(connection, run.seq)
     removed = {
         noun: connection.execute(delete(table).where(table.c.run_id == run.id)).rowcount
         for noun, table in _ROWS.items()
     }
-    came = update(DELIVERIES).where(DELIVERIES.c.run_id == run.id).values(deliveries.BLANK)
-    removed["deliveries"] = connection.execute(came).rowcount
+    emptied = update(DELIVERIES).where(DELIVERIES.c.run_id == run.id).values(deliveries.ERASED_CONTENT)
+    removed["deliveries"] = connection.execute(emptied).rowcount
     connection.execute(update(RUN_USAGE).where(RUN_USAGE.c.run_id == run.id).values(metadata=None, salt=b""))
     connection.execute(update(NOTIFICATIONS).where(NOTIFICATIONS.c.run_id == run.id).values(body=b""))
     connection.execute(delete(JOBS).where(JOBS.c.run_id == run.id))
-    runs.change(connection, RUNS.c.id == run.id, {**dict.fromkeys(CONTENT), **_MARKS, "pruned_at": now})
+    runs.update(connection, RUNS.c.id == run.id, {**dict.fromkeys(CONTENT), **_MARKS, "pruned_at": now})
     return removed
 
 
-#: That there were instructions stays: they say what was promised of the execution.
+#: That there were instructions stays visible: they decide what was promised of the execution.
 _MARKS = {"instructions": case((RUNS.c.instructions.is_(None), None), else_="")}
 
 
-def _forget_salts(connection: Connection, run_id: str) -> None:
-    """Without their salts the digests of a run's entries prove and tell nothing."""
-    told = LEDGER_ENTRIES.c.run_id == run_id
+def _delete_salts(connection: Connection, run_id: str) -> None:
+    """Delete the salts of a run's entries; without them the digests prove and reveal nothing."""
+    of_run = LEDGER_ENTRIES.c.run_id == run_id
     early = _early_entries(connection, run_id)
-    for which in (LEDGER_SALTS.c.entry_id.in_(select(LEDGER_ENTRIES.c.id).where(told)), _is_in(early)):
-        connection.execute(delete(LEDGER_SALTS).where(which, LEDGER_SALTS.c.name.not_in(KEPT)))
+    for which in (LEDGER_SALTS.c.entry_id.in_(select(LEDGER_ENTRIES.c.id).where(of_run)), _is_in(early)):
+        connection.execute(delete(LEDGER_SALTS).where(which, LEDGER_SALTS.c.name.not_in(KEPT_SALTS)))
 
 
 def _is_in(entry_ids: Iterable[str]) -> ColumnElement[bool]:
@@ -192,31 +198,36 @@ def _is_in(entry_ids: Iterable[str]) -> ColumnElement[bool]:
 
 
 def _early_entries(connection: Connection, run_id: str) -> set[str]:
-    """The entries of deliveries that came before their run was known: they stand in the ledger without it."""
-    kinds = LEDGER_ENTRIES.c.kind.in_([ledger.Kind.DELIVERY_ACCEPTED.value, ledger.Kind.DELIVERY_DUPLICATE.value])
+    """Return the entries of deliveries that came before their run was known: these entries name no run."""
+    kinds = LEDGER_ENTRIES.c.kind.in_(
+        [ledger_entries.Kind.DELIVERY_ACCEPTED.value, ledger_entries.Kind.DELIVERY_DUPLICATE.value]
+    )
     entries = select(LEDGER_ENTRIES.c.id, LEDGER_ENTRIES.c.body).where(kinds)
     of_run = connection.execute(entries.where(LEDGER_ENTRIES.c.run_id == run_id))
-    known = {_delivery_of(entry.body) for entry in of_run}
-    came = select(DELIVERIES.c.id, DELIVERIES.c.received_at).where(DELIVERIES.c.run_id == run_id)
-    early = {each.id: each.received_at for each in connection.execute(came) if each.id not in known}
+    recorded = {_delivery_of(entry.body) for entry in of_run}
+    received = select(DELIVERIES.c.id, DELIVERIES.c.received_at).where(DELIVERIES.c.run_id == run_id)
+    early = {each.id: each.received_at for each in connection.execute(received) if each.id not in recorded}
     if not early:
         return set()
     at = LEDGER_ENTRIES.c.at.in_(sorted(set(early.values())))
-    unplaced = connection.execute(entries.where(LEDGER_ENTRIES.c.run_id.is_(None), at))
-    return {entry.id for entry in unplaced if _delivery_of(entry.body) in early}
+    without_run = connection.execute(entries.where(LEDGER_ENTRIES.c.run_id.is_(None), at))
+    return {entry.id for entry in without_run if _delivery_of(entry.body) in early}
 
 
 def _delivery_of(body: str) -> str:
-    told: str = json.loads(body)["facts"]["deliveryId"]
-    return told
+    delivery_id: str = json.loads(body)["facts"]["deliveryId"]
+    return delivery_id
 
 
-def _entry(run: Row[Any], removed: Mapping[str, int], now: datetime) -> ledger.Entry:
-    facts: dict[str, ledger.Fact | None] = {"removed": [name for name in CONTENT if run._mapping[name]], **removed}
-    return ledger.Entry(ledger.Kind.RUN_PRUNED, now, run.id, "operator", facts)
+def _entry(run: Row[Any], removed: Mapping[str, int], now: datetime) -> ledger_entries.Entry:
+    facts: dict[str, ledger_entries.Fact | None] = {
+        "removed": [name for name in CONTENT if run._mapping[name]],
+        **removed,
+    }
+    return ledger_entries.Entry(ledger_entries.Kind.RUN_PRUNED, now, run.id, "operator", facts)
 
 
-#: Rows that are counted, and the columns by which their size is guessed.
+#: Tables whose rows are counted, and the columns by which their size is estimated.
 _WEIGHED = {
     "steps": (RUN_STEPS, ("content", "tool_input", "tool_output")),
     "documents": (RUN_DOCUMENTS, ("body",)),
@@ -225,8 +236,8 @@ _WEIGHED = {
 }
 
 
-def _size(table: Any, names: Iterable[str]) -> ColumnElement[int]:
-    """The sum of the lengths of columns: bytes, or characters of a text."""
+def _size(table: Table, names: Iterable[str]) -> ColumnElement[int]:
+    """Return the sum of the lengths of columns: bytes, or characters of a text."""
     lengths = [func.coalesce(func.length(_measurable(table.c[name])), 0) for name in names]
     total: ColumnElement[int] = lengths[0]
     for length in lengths[1:]:

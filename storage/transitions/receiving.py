@@ -1,4 +1,4 @@
-"""What comes to the public endpoints."""
+"""Requests at the public endpoints: verified deliveries and rejections."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import columns, database, deliveries, house, jobs, ledger, links, runs, states
-from storage.transitions import adoption
+from storage import states
+from storage.engine import column_types, database
+from storage.ledger import entries
+from storage.repositories import deliveries, jobs, runs, system_state, upstream_links
+from storage.transitions import adopting
 
 
 @dataclass(frozen=True, slots=True)
-class _Placed:
-    """A delivery with the run of ours that it is about, and another one that its body names.
+class _Matched:
+    """A delivery with its run, and another run that its body names.
 
-    `is_pruned` says whether the content of its run was removed: then this one's is not kept either.
+    `is_pruned` says that the content of its run was removed: then the content of this delivery is not stored
+    either.
     """
 
     delivery: deliveries.Delivery
@@ -30,169 +34,173 @@ class _Placed:
         return None if self.run is None else self.run.id
 
     def row(self, **changes: Any) -> dict[str, Any]:
-        blank = deliveries.BLANK if self.is_pruned else {}
-        return deliveries.row(self.delivery, run_id=self.run_id, reason=self.reason, **blank, **changes)
+        blank = deliveries.ERASED_CONTENT if self.is_pruned else {}
+        return deliveries.to_row(self.delivery, run_id=self.run_id, reason=self.reason, **blank, **changes)
 
     @property
     def reason(self) -> str | None:
-        ours = None if self.run is None else self.run.upstream_id
+        upstream_id = None if self.run is None else self.run.upstream_id
         named = self.delivery.upstream_id
         if self.run is None and self.delivery.run_id is not None:
             return f"the run of its address is not known here: {self.delivery.run_id}"
-        is_about_it = named is None or ours in (named, *self.delivery.also_named)
-        # A run whose upstream id is not committed yet is contradicted only by the id of another one.
-        if is_about_it or (ours is None and self.other is None):
+        is_about_it = named is None or upstream_id in (named, *self.delivery.also_named)
+        # A run whose upstream id is not committed yet is contradicted only by the id of another run.
+        if is_about_it or (upstream_id is None and self.other is None):
             return self.delivery.reason
         return f"the body names another run: {named}"
 
 
 @database.batch
 def accept_delivery(
-    connection: Connection, group: Sequence[deliveries.Delivery]
+    connection: Connection, batch: Sequence[deliveries.Delivery]
 ) -> Mapping[str, deliveries.Receipt]:
-    """Commits verified deliveries together with what follows from them.
+    """Commit verified deliveries together with what follows from them.
 
-    The unique dedupe key decides which is the first of its kind; a duplicate is a row too, up to a bound, and
-    nudges a run that is not settled. Answers the receipt of each by its id.
+    The unique dedupe key decides which delivery is the first. A duplicate is a row too, up to a bound, and
+    requests a settle of a run that is not settled. Return the receipt of each delivery by its id.
     """
-    placed = sorted(_place(connection, group), key=lambda each: each.delivery.dedupe_key)  # in order of the locks
-    new = deliveries.insert_accepted(connection, [each.row() for each in placed])
-    deliveries.hold(connection, {each.dedupe_key for each in group if each.id not in new})
-    holders = deliveries.holders(connection, [delivery.dedupe_key for delivery in group])
-    first = [each for each in placed if holders[each.delivery.dedupe_key].id == each.delivery.id]
-    again = [each for each in placed if holders[each.delivery.dedupe_key].id != each.delivery.id]
-    told = [each for each in first if each.delivery.id in new]  # an earlier try of ours told the others
-    ledger.append(connection, [_entry(each, ledger.Kind.DELIVERY_ACCEPTED) for each in told])
-    ledger.append(connection, [conflict for each in told if (conflict := _conflict(each))])
-    jobs.wish(connection, [wish for each in placed for wish in _nudges(each)])
+    matched = sorted(_match(connection, batch), key=lambda each: each.delivery.dedupe_key)  # in lock order
+    new = deliveries.insert_new(connection, [each.row() for each in matched])
+    deliveries.lock_keys(connection, {each.dedupe_key for each in batch if each.id not in new})
+    holders = deliveries.accepted_rows(connection, [delivery.dedupe_key for delivery in batch])
+    first = [each for each in matched if holders[each.delivery.dedupe_key].id == each.delivery.id]
+    duplicates = [each for each in matched if holders[each.delivery.dedupe_key].id != each.delivery.id]
+    to_record = [each for each in first if each.delivery.id in new]  # an earlier try recorded the others
+    entries.append(connection, [_entry(each, entries.Kind.DELIVERY_ACCEPTED) for each in to_record])
+    entries.append(connection, [conflict for each in to_record if (conflict := _conflict(each))])
+    jobs.enqueue(connection, [request for each in matched for request in _settle_requests(each)])
     receipts = {each.delivery.id: _receipt(each.delivery.id, states.Verdict.ACCEPTED, each) for each in first}
-    return receipts | _duplicates(connection, again, holders)
+    return receipts | _duplicates(connection, duplicates, holders)
 
 
-def _place(connection: Connection, group: Sequence[deliveries.Delivery]) -> list[_Placed]:
-    """Finds the run of each by its token, or by the upstream id that a signed event names."""
-    known = _known(connection, group)
-    known |= _taken_back(connection, [each for each in group if each.run_id is not None], known)
-    placed = []
-    for each in group:
-        told = [known[id_] for id_ in (each.upstream_id, *each.also_named) if id_ in known]
+def _match(connection: Connection, batch: Sequence[deliveries.Delivery]) -> list[_Matched]:
+    """Find the run of each delivery by its token, or by the upstream id in a signed event."""
+    known = _find_runs(connection, batch)
+    known |= _readopt(connection, [each for each in batch if each.run_id is not None], known)
+    matched = []
+    for each in batch:
+        named = [known[id_] for id_ in (each.upstream_id, *each.also_named) if id_ in known]
         if each.run_id is None:
-            placed.append(_Placed(each, next(iter(told), None), None))
+            matched.append(_Matched(each, next(iter(named), None), None))
         else:
-            other = next((run for run in told if run.id != each.run_id), None)
-            placed.append(_Placed(each, known.get(each.run_id), other))
-    ended = {each.run.id for each in placed if each.run is not None and each.run.is_terminal}
-    pruned = runs.pruned(connection, sorted(ended))
-    return [replace(each, is_pruned=each.run_id in pruned) for each in placed]
+            other = next((run for run in named if run.id != each.run_id), None)
+            matched.append(_Matched(each, known.get(each.run_id), other))
+    ended = {each.run.id for each in matched if each.run is not None and each.run.is_terminal}
+    pruned = runs.find_pruned(connection, sorted(ended))
+    return [replace(each, is_pruned=each.run_id in pruned) for each in matched]
 
 
-def _known(connection: Connection, group: Sequence[deliveries.Delivery]) -> dict[str, runs.Run]:
-    """The runs that a group names, by the ids in it.
+def _find_runs(connection: Connection, batch: Sequence[deliveries.Delivery]) -> dict[str, runs.Run]:
+    """Return the runs that a batch names, by the ids in it.
 
-    An id that nobody knows may be committed just now: then either we see it, or who commits it sees our delivery.
+    An unknown id may be committed at this moment. Then either this transaction sees it, or the one that commits it
+    sees our delivery.
     """
-    named = {id_ for each in group for id_ in (each.run_id, each.upstream_id, *each.also_named) if id_ is not None}
+    named = {id_ for each in batch for id_ in (each.run_id, each.upstream_id, *each.also_named) if id_ is not None}
     known = runs.find_many(connection, sorted(named))
-    unknown = {each.upstream_id for each in group if each.run_id is None and each.upstream_id} - known.keys()
+    unknown = {each.upstream_id for each in batch if each.run_id is None and each.upstream_id} - known.keys()
     if unknown:
-        links.one_by_one(connection, unknown)
+        upstream_links.lock_ids(connection, unknown)
         known |= runs.find_many(connection, sorted(unknown))
     return known
 
 
-def _taken_back(
-    connection: Connection, group: Sequence[deliveries.Delivery], known: Mapping[str, runs.Run]
+def _readopt(
+    connection: Connection, batch: Sequence[deliveries.Delivery], known: Mapping[str, runs.Run]
 ) -> dict[str, runs.Run]:
-    """Runs whose address we once gave out and do not know, since we were restored from a copy that is older."""
-    strange = {each.run_id: each for each in reversed(group) if each.run_id not in known}
-    if not strange or house.origin(connection).restored_at is None:
+    """Adopt runs whose callback address we issued and that we lost by a restore from an older copy."""
+    unmatched = {each.run_id: each for each in reversed(batch) if each.run_id not in known}
+    if not unmatched or system_state.copy_status(connection).restored_at is None:
         return {}
     found: dict[str, runs.Run] = {}
-    for run_id, each in sorted(strange.items(), key=lambda item: item[1].upstream_id or ""):
+    for run_id, each in sorted(unmatched.items(), key=lambda item: item[1].upstream_id or ""):
         if run_id is None or each.upstream_id is None or each.upstream_id in known:
             continue
-        run = adoption.take_back(connection, run_id, each.upstream_id, each.received_at)
+        run = adopting.readopt(connection, run_id, each.upstream_id, each.received_at)
         if run is not None:
             found |= {run_id: run, each.upstream_id: run}
     return found
 
 
 def _duplicates(
-    connection: Connection, again: Sequence[_Placed], holders: Mapping[str, deliveries.Holder]
+    connection: Connection, duplicates: Sequence[_Matched], holders: Mapping[str, deliveries.AcceptedRow]
 ) -> dict[str, deliveries.Receipt]:
-    """A row for each duplicate while its key has few of them; then only a count on the accepted row."""
+    """Insert a row per duplicate while its key has few of them; then only count on the accepted row."""
     rows: list[dict[str, Any]] = []
-    kept: list[_Placed] = []
+    stored: list[_Matched] = []
     receipts: dict[str, deliveries.Receipt] = {}
     taken = {key: holder.duplicates for key, holder in holders.items()}
-    for each in again:
+    for each in duplicates:
         holder = holders[each.delivery.dedupe_key]
         taken[each.delivery.dedupe_key] += 1
-        if taken[each.delivery.dedupe_key] > deliveries.ROWS_PER_KEY:
-            deliveries.repeat(connection, holder.id, 1, each.delivery.received_at)
+        if taken[each.delivery.dedupe_key] > deliveries.MAX_ROWS_PER_KEY:
+            deliveries.count_repeats(connection, holder.id, 1, each.delivery.received_at)
             receipts[each.delivery.id] = _receipt(holder.id, states.Verdict.DUPLICATE, each)
             continue
         rows.append(_duplicate_row(each, holder))
-        kept.append(each)
+        stored.append(each)
         receipts[each.delivery.id] = _receipt(each.delivery.id, states.Verdict.DUPLICATE, each)
-    new = deliveries.insert_duplicates(connection, rows)
-    told = [each for each in kept if each.delivery.id in new]
-    ledger.append(connection, [_entry(each, ledger.Kind.DELIVERY_DUPLICATE) for each in told])
+    new = deliveries.insert_new(connection, rows)
+    to_record = [each for each in stored if each.delivery.id in new]
+    entries.append(connection, [_entry(each, entries.Kind.DELIVERY_DUPLICATE) for each in to_record])
     return receipts
 
 
-def _duplicate_row(placed: _Placed, holder: deliveries.Holder) -> dict[str, Any]:
+def _duplicate_row(matched: _Matched, holder: deliveries.AcceptedRow) -> dict[str, Any]:
     verdict = states.Verdict.DUPLICATE.value
-    return placed.row(verdict=verdict, duplicate_of=holder.id, dedupe_key=None)
+    return matched.row(verdict=verdict, duplicate_of=holder.id, dedupe_key=None)
 
 
-def _receipt(delivery_id: str, verdict: states.Verdict, placed: _Placed) -> deliveries.Receipt:
-    return deliveries.Receipt(delivery_id, verdict, placed.run_id)
+def _receipt(delivery_id: str, verdict: states.Verdict, matched: _Matched) -> deliveries.Receipt:
+    return deliveries.Receipt(delivery_id, verdict, matched.run_id)
 
 
-def _nudges(placed: _Placed) -> list[jobs.Wish]:
-    """The body is a hint: whatever it says, the upstream is asked about each run concerned that is not settled."""
-    concerned = [run for run in (placed.run, placed.other) if run is not None and not run.is_terminal]
-    at, road = placed.delivery.received_at, placed.delivery.road
-    return [jobs.Wish(states.Kind.SETTLE, run.id, at, road) for run in concerned]
+def _settle_requests(matched: _Matched) -> list[jobs.JobRequest]:
+    """Return a settle for each named run that has not ended. The body is a hint: the upstream is asked anyway."""
+    concerned = [run for run in (matched.run, matched.other) if run is not None and not run.is_terminal]
+    at, source = matched.delivery.received_at, matched.delivery.source
+    return [jobs.JobRequest(states.Kind.SETTLE, run.id, at, source) for run in concerned]
 
 
-def _entry(placed: _Placed, kind: ledger.Kind) -> ledger.Entry:
-    delivery = placed.delivery
-    facts: dict[str, ledger.Fact | None] = {
+def _entry(matched: _Matched, kind: entries.Kind) -> entries.Entry:
+    delivery = matched.delivery
+    facts: dict[str, entries.Fact | None] = {
         "deliveryId": delivery.id,
-        "road": delivery.road.value,
+        "source": delivery.source.value,
         "eventId": delivery.event_id,
         "size": delivery.size,
         "secretUsed": delivery.secret_used,
     }
-    digests = () if placed.is_pruned else delivery.digests
-    return ledger.Entry(kind, delivery.received_at, placed.run_id, "upstream", facts, digests)
+    digests = () if matched.is_pruned else delivery.digests
+    return entries.Entry(kind, delivery.received_at, matched.run_id, "upstream", facts, digests)
 
 
-def _conflict(placed: _Placed) -> ledger.Entry | None:
-    """A report of another end than the one that stands. What stands is kept."""
-    run, delivery = placed.run, placed.delivery
-    if run is None or not run.is_terminal or delivery.status in (None, run.status.value) or placed.other:
+def _conflict(matched: _Matched) -> entries.Entry | None:
+    """Return the entry for a report of another end than the stored one, which stays."""
+    run, delivery = matched.run, matched.delivery
+    if run is None or not run.is_terminal or delivery.status in (None, run.status.value) or matched.other:
         return None
-    if delivery.status not in states.REPORTED or placed.reason != delivery.reason:
+    if delivery.status not in states.REPORTED or matched.reason != delivery.reason:
         return None
-    facts: dict[str, ledger.Fact | None] = {
+    facts: dict[str, entries.Fact | None] = {
         "reported": delivery.status,
         "kept": run.status.value,
-        "road": delivery.road.value,
+        "source": delivery.source.value,
     }
-    return ledger.Entry(ledger.Kind.RUN_CONFLICT, delivery.received_at, run.id, "upstream", facts)
+    return entries.Entry(entries.Kind.RUN_CONFLICT, delivery.received_at, run.id, "upstream", facts)
 
 
-def reject(connection: Connection, rejected: Sequence[deliveries.Rejected]) -> None:
-    """Keeps a handful of requests that did not verify; nothing follows from them."""
+def store_rejected(connection: Connection, rejected: Sequence[deliveries.RejectedRequest]) -> None:
+    """Store requests that did not verify; nothing follows from them."""
     deliveries.insert_rejected(connection, rejected)
 
 
 def count_rejections(connection: Connection, hour: datetime, counts: Mapping[str, int]) -> None:
-    """Adds to the counts of `hour`, and tells the ledger of every hour before it that is not told yet."""
+    """Add to the counts of `hour`, and record in the ledger each earlier hour that is not recorded yet."""
     deliveries.count_rejections(connection, hour, counts)
-    for told, by_cause in deliveries.close_hours(connection, hour).items():
-        facts: dict[str, ledger.Fact | None] = {"hour": columns.text(told), "counts": by_cause}
-        ledger.append(connection, [ledger.Entry(ledger.Kind.REJECTIONS_COUNTED, hour, None, "worker", facts)])
+    for closed_hour, by_cause in deliveries.close_hours(connection, hour).items():
+        facts: dict[str, entries.Fact | None] = {
+            "hour": column_types.instant_text(closed_hour),
+            "counts": by_cause,
+        }
+        entries.append(connection, [entries.Entry(entries.Kind.REJECTIONS_COUNTED, hour, None, "worker", facts)])

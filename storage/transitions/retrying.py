@@ -1,4 +1,4 @@
-"""Jobs that failed or were set aside are tried again because somebody wishes it."""
+"""Retry of failing and dead jobs on request."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from storage import causes, jobs, notifications, states
+from storage import states
+from storage.repositories import job_errors, jobs, notifications
 
-#: Jobs of one statement: databases bound the number of values.
-AT_ONCE = 1000
+#: Jobs per statement: databases bound the number of values.
+BATCH = 1000
 
 
 def retry(connection: Connection, job_ids: Sequence[str], now: datetime) -> int:
-    """Makes jobs due now, whatever their back-off, dead ones too; how many of them there are."""
+    """Make jobs due now, regardless of their back-off, dead ones too; return how many there are."""
     count = 0
-    for start in range(0, len(job_ids), AT_ONCE):
-        tried = jobs.retry(connection, job_ids[start : start + AT_ONCE], now)
+    for start in range(0, len(job_ids), BATCH):
+        tried = jobs.retry(connection, job_ids[start : start + BATCH], now)
         notifications.resume(connection, [run_id for kind, run_id in tried if kind is states.Kind.NOTIFY])
         count += len(tried)
     return count
 
 
-def retry_all(connection: Connection, query: causes.Query, now: datetime) -> int:
-    """The same for every job that is meant."""
-    return retry(connection, causes.matching(connection, query, now), now)
+def retry_matching(connection: Connection, query: job_errors.Query, now: datetime) -> int:
+    """Retry every job that matches the query; return how many there are."""
+    return retry(connection, job_errors.matching(connection, query, now), now)

@@ -1,4 +1,9 @@
-"""From accepted to running: what is committed around create and exec, the two calls that must not be repeated."""
+"""Transitions from accepted to running: the commits around create and exec, which must not be repeated blindly.
+
+One call may create a run and start it at once. The mark that it is being made is `lost_create_since`: from then
+on, until its run is linked or the call is known to have done nothing, an upstream run of this submission may be
+unlinked.
+"""
 
 from __future__ import annotations
 
@@ -7,27 +12,29 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, literal, or_
+from sqlalchemy import ColumnElement, Connection, and_, case, literal, or_
 
-from storage import deliveries, jobs, ledger, links, merkle, runs, states
-from storage.columns import instant
-from storage.tables import RUNS
+from storage import merkle, states
+from storage.engine.column_types import instant
+from storage.ledger import entries
+from storage.repositories import deliveries, jobs, runs, upstream_links
+from storage.tables.runs import RUNS
 from storage.transitions import endings
 
 
-class Linked(Enum):
+class LinkResult(Enum):
     """What became of an upstream run that was created or found for a submission."""
 
     RUN = auto()  # it is the run that we execute
-    TAKEN = auto()  # it belongs to another submission that is equal
-    ORPHAN = auto()  # the submission ended or has another one: it is to be cancelled upstream
+    TAKEN = auto()  # it belongs to an equal submission
+    ORPHAN = auto()  # the submission ended or has another run: this one is cancelled upstream
 
 
 @dataclass(frozen=True, slots=True)
-class Created:
+class CreatedRun:
     """An upstream run for a submission. `watched`: it was created with our callback address.
 
-    `agent_id` is that of an agent which was made for this run alone.
+    `agent_id` is set where an agent was made for this run alone.
     """
 
     upstream_id: str
@@ -36,32 +43,34 @@ class Created:
     agent_id: str | None = None
 
 
-def created(connection: Connection, claim: jobs.Claim, made: Created, now: datetime) -> Linked:
-    """Commits the upstream id, before anything may be executed under it.
+def record_created(connection: Connection, claim: jobs.Claim, made: CreatedRun, now: datetime) -> LinkResult:
+    """Commit the upstream id before anything is executed under it.
 
-    Where the guard fails (cancelled meanwhile, another upstream id, the lease lost) the upstream run is
-    committed as an orphan, with the job that cancels it. Raises Fenced where a later claim has found this very
-    run meanwhile: executing it is that one's business.
+    Where the guard fails (cancelled meanwhile, another upstream id, the lease lost) the upstream run is committed
+    as an orphan, with the job that cancels it. Raise LeaseLost where a later claim has found this very run: that
+    claim executes it.
     """
-    link = links.insert(connection, links.Link(made.upstream_id, claim.run_id, states.Role.RUN), now)
+    link = upstream_links.insert(
+        connection, upstream_links.Link(made.upstream_id, claim.run_id, states.Role.RUN), now
+    )
     if link.run_id != claim.run_id:
-        return Linked.TAKEN
+        return LinkResult.TAKEN
     if link.role is states.Role.ORPHAN:
-        return Linked.ORPHAN
-    if jobs.is_held(connection, claim) and _queued(connection, claim, made, now):
-        facts: dict[str, ledger.Fact | None] = {"upstreamId": made.upstream_id, "agentId": made.agent_id}
-        ledger.append(connection, [ledger.Entry(ledger.Kind.RUN_CREATED, now, claim.run_id, "worker", facts)])
+        return LinkResult.ORPHAN
+    if jobs.has_lease(connection, claim) and _mark_queued(connection, claim, made, now):
+        facts: dict[str, entries.Fact | None] = {"upstreamId": made.upstream_id, "agentId": made.agent_id}
+        entries.append(connection, [entries.Entry(entries.Kind.RUN_CREATED, now, claim.run_id, "worker", facts)])
         _claim_deliveries(connection, claim.run_id, made.upstream_id, now)
-        return Linked.RUN
-    if _has(connection, claim.run_id, made.upstream_id):
-        jobs.hold(connection, claim)
-        return Linked.RUN
-    links.orphan(connection, made.upstream_id)
-    _strayed(connection, claim.run_id, made.upstream_id, now)
-    return Linked.ORPHAN
+        return LinkResult.RUN
+    if _has_upstream_id(connection, claim.run_id, made.upstream_id):
+        jobs.require_lease(connection, claim)
+        return LinkResult.RUN
+    upstream_links.mark_orphan(connection, made.upstream_id)
+    _enqueue_orphan(connection, claim.run_id, made.upstream_id, now)
+    return LinkResult.ORPHAN
 
 
-def _queued(connection: Connection, claim: jobs.Claim, made: Created, now: datetime) -> bool:
+def _mark_queued(connection: Connection, claim: jobs.Claim, made: CreatedRun, now: datetime) -> bool:
     unstarted = and_(
         RUNS.c.id == claim.run_id, RUNS.c.status == states.ACCEPTED.value, RUNS.c.upstream_id.is_(None)
     )
@@ -73,107 +82,157 @@ def _queued(connection: Connection, claim: jobs.Claim, made: Created, now: datet
     }
     if made.agent_id is not None:
         values["agent_id"] = made.agent_id
-    # An earlier create may have been answered into the void; of one call that does it all this was the answer.
+    # The answer to an earlier create may be lost; for one call that creates and starts, this is the answer.
     is_later = or_(literal(claim.fence > 1), RUNS.c.restored_at.is_not(None))
-    astray = case((is_later, instant(now)), else_=RUNS.c.stray_since)
-    values["stray_since"] = case((RUNS.c.instructions.is_(None), astray), else_=None)
-    return runs.change(connection, unstarted, values)
+    lost_create = case((is_later, instant(now)), else_=RUNS.c.lost_create_since)
+    values["lost_create_since"] = case((RUNS.c.instructions.is_(None), lost_create), else_=None)
+    return runs.update(connection, unstarted, values)
 
 
-def _has(connection: Connection, run_id: str, upstream_id: str) -> bool:
+def _has_upstream_id(connection: Connection, run_id: str, upstream_id: str) -> bool:
     run = runs.find(connection, run_id)
     return run is not None and run.upstream_id == upstream_id
 
 
 def _claim_deliveries(connection: Connection, run_id: str, upstream_id: str, now: datetime) -> None:
-    """Events may have named the run before we knew its id: they are its own now, and it is asked about."""
-    roads = deliveries.claim_unlinked(connection, upstream_id, run_id)
-    if roads:
-        jobs.wish(connection, [jobs.Wish(states.Kind.SETTLE, run_id, now, roads[0])])
+    """Assign the deliveries that named the run before we knew its id, and request a settle."""
+    sources = deliveries.claim_unlinked(connection, upstream_id, run_id)
+    if sources:
+        jobs.enqueue(connection, [jobs.JobRequest(states.Kind.SETTLE, run_id, now, sources[0])])
 
 
-def orphan(connection: Connection, run_id: str, upstream_id: str, now: datetime) -> bool:
-    """An upstream run turned out to be a stray of `run_id`; False where it is linked already."""
-    link = links.Link(upstream_id, run_id, states.Role.ORPHAN)
-    if upstream_id in links.known(connection, [upstream_id]) or links.insert(connection, link, now) != link:
+def record_orphan(connection: Connection, run_id: str, upstream_id: str, now: datetime) -> bool:
+    """Link an upstream run as an orphan of `run_id`; return False where it is linked already."""
+    link = upstream_links.Link(upstream_id, run_id, states.Role.ORPHAN)
+    if (
+        upstream_id in upstream_links.linked_runs(connection, [upstream_id])
+        or upstream_links.insert(connection, link, now) != link
+    ):
         return False
-    _strayed(connection, run_id, upstream_id, now)
+    _enqueue_orphan(connection, run_id, upstream_id, now)
     return True
 
 
-def _strayed(connection: Connection, run_id: str, upstream_id: str, now: datetime) -> None:
+def _enqueue_orphan(connection: Connection, run_id: str, upstream_id: str, now: datetime) -> None:
     deliveries.claim_unlinked(connection, upstream_id, run_id)
-    jobs.wish(connection, [jobs.Wish(states.Kind.ORPHAN, run_id, now)])
-    fact = ledger.Entry(ledger.Kind.RUN_ORPHAN, now, run_id, "worker", {"upstreamId": upstream_id})
-    ledger.append(connection, [fact])
+    jobs.enqueue(connection, [jobs.JobRequest(states.Kind.ORPHAN, run_id, now)])
+    fact = entries.Entry(entries.Kind.RUN_ORPHAN, now, run_id, "worker", {"upstreamId": upstream_id})
+    entries.append(connection, [fact])
 
 
-def orphan_cancelled(connection: Connection, upstream_id: str, now: datetime) -> None:
-    """The upstream says that an orphan will not run."""
-    links.cancelled(connection, upstream_id, now)
+def record_orphan_cancelled(connection: Connection, upstream_id: str, now: datetime) -> None:
+    """Record that an orphan was cancelled upstream."""
+    upstream_links.mark_cancelled(connection, upstream_id, now)
 
 
 def refuse(
     connection: Connection, claim: jobs.Claim, reason: str, now: datetime, source: str = "upstream"
 ) -> bool:
-    """The upstream will not create, start or know this run, while it answers others: that is the end of it.
+    """End a run that the upstream refuses to create, start or find, while it answers other requests.
 
-    `source` is who says so. Where an upstream run exists a job cancels it there. False where the run ended
-    otherwise meanwhile.
+    `source` is who refused it. Where an upstream run exists, a job cancels it. Return False where the run ended in
+    another way meanwhile.
     """
-    jobs.hold(connection, claim)
+    jobs.require_lease(connection, claim)
     values = {"failure_reason": reason, "failure_source": source}
-    digests = merkle.seal("failureReason", reason.encode())
-    end = endings.End(states.REFUSED, now, claim.road or states.Road.REQUEST, "worker", values, digests)
+    digests = merkle.salted_digest("failureReason", reason.encode())
+    end = endings.End(states.REFUSED, now, claim.trigger or states.Source.REQUEST, "worker", values, digests)
     ended = endings.end(connection, claim.run_id, end)
     if ended:
-        endings.append(connection, claim.run_id, end)
+        endings.append_entry(connection, claim.run_id, end)
         run = runs.find(connection, claim.run_id)
         if run is not None and run.upstream_id is not None and run.origin is states.Origin.SUBMITTED:
-            jobs.wish(connection, [jobs.Wish(states.Kind.CANCEL, run.id, now)])
-        if run is not None and run.upstream_id is None and _may_be_astray(run, claim):
-            runs.change(connection, RUNS.c.id == claim.run_id, {"stray_since": now})
-    jobs.done(connection, claim)
+            jobs.enqueue(connection, [jobs.JobRequest(states.Kind.CANCEL, run.id, now)])
+        if run is not None and run.upstream_id is None and _may_have_lost_create(run, claim):
+            runs.update(connection, RUNS.c.id == claim.run_id, {"lost_create_since": now})
+    jobs.complete(connection, claim)
     return ended
 
 
-def _may_be_astray(run: runs.Run, claim: jobs.Claim) -> bool:
+def _may_have_lost_create(run: runs.Run, claim: jobs.Claim) -> bool:
     if run.instructions is not None:
-        return run.stray_since is not None
+        return run.lost_create_since is not None
     return claim.fence > 1 or run.restored_at is not None
 
 
-def started(connection: Connection, claim: jobs.Claim, via: str, now: datetime, expected_by: datetime) -> None:
-    """The upstream runs it. Late news (it has ended meanwhile) change nothing.
+def record_started(
+    connection: Connection, claim: jobs.Claim, via: str, now: datetime, expected_by: datetime
+) -> None:
+    """Record that the upstream runs it; a run that has ended meanwhile stays unchanged.
 
-    A wish to cancel that came around exec gets its job here, so that it cannot fall between the two.
+    A cancel request that came during exec gets its job here, so that it is not lost between the two.
     """
-    jobs.hold(connection, claim)
-    begin(connection, claim.run_id, via, now, expected_by)
-    jobs.done(connection, claim)
+    jobs.require_lease(connection, claim)
+    _mark_started(connection, claim.run_id, via, now, expected_by)
+    jobs.complete(connection, claim)
 
 
-def begin(connection: Connection, run_id: str, via: str, now: datetime, expected_by: datetime) -> None:
-    """The same for who still needs the job."""
+def _mark_started(connection: Connection, run_id: str, via: str, now: datetime, expected_by: datetime) -> None:
+    """Record the start, without completing the job."""
     values = {"started_at": now, "expected_by": expected_by}
-    if runs.move(connection, run_id, states.RUNNING, values):
-        ledger.append(connection, [ledger.Entry(ledger.Kind.RUN_STARTED, now, run_id, "worker", {"via": via})])
+    if runs.transition(connection, run_id, states.RUNNING, values):
+        entries.append(connection, [entries.Entry(entries.Kind.RUN_STARTED, now, run_id, "worker", {"via": via})])
     run = runs.find(connection, run_id)
     if run is not None and run.cancel_requested_at is not None and not run.is_terminal:
-        jobs.wish(connection, [jobs.Wish(states.Kind.CANCEL, run.id, now, states.Road.REQUEST)])
+        jobs.enqueue(connection, [jobs.JobRequest(states.Kind.CANCEL, run.id, now, states.Source.REQUEST)])
+
+
+def mark_call(connection: Connection, claim: jobs.Claim, now: datetime) -> bool:
+    """Mark the one call as being made, before it is sent.
+
+    Return False where it must not be made: the run has ended, or an earlier call may have worked.
+    """
+    jobs.require_lease(connection, claim)
+    unmarked = or_(RUNS.c.lost_create_since.is_(None), RUNS.c.lost_create_since == instant(now))
+    return runs.update(
+        connection, and_(_without_upstream_id(claim), unmarked, _is_accepted()), {"lost_create_since": now}
+    )
+
+
+def unmark_call(connection: Connection, claim: jobs.Claim) -> None:
+    """Remove the mark of a call that is known to have done nothing; it may be made again."""
+    jobs.require_lease(connection, claim)
+    runs.update(connection, _without_upstream_id(claim), {"lost_create_since": None})
+
+
+def record_call(
+    connection: Connection,
+    claim: jobs.Claim,
+    made: CreatedRun,
+    via: str,
+    now: datetime,
+    expected_by: datetime,
+) -> LinkResult:
+    """Commit the upstream id of a run that one call created and started. The job goes on: to the watcher.
+
+    The other outcomes are those of `created`.
+    """
+    linked = record_created(connection, claim, made, now)
+    if linked is LinkResult.RUN:
+        _mark_started(connection, claim.run_id, via, now, expected_by)
+    return linked
+
+
+def _without_upstream_id(claim: jobs.Claim) -> ColumnElement[bool]:
+    return and_(RUNS.c.id == claim.run_id, RUNS.c.upstream_id.is_(None))
+
+
+def _is_accepted() -> ColumnElement[bool]:
+    return RUNS.c.status == states.ACCEPTED.value
 
 
 def leave_to_cancel(connection: Connection, claim: jobs.Claim, now: datetime) -> None:
-    """The run is not to be executed: a wish to cancel stands, and the job that carries it out."""
-    run = runs.find(connection, claim.run_id)
-    if run is not None and not run.is_terminal:
-        jobs.wish(connection, [jobs.Wish(states.Kind.CANCEL, run.id, now, states.Road.REQUEST)])
-    jobs.done(connection, claim)
+    """Leave a run that is not to be executed to its cancel job."""
+    _leave_to(connection, claim, states.Kind.CANCEL, now)
 
 
-def ask_for_end(connection: Connection, claim: jobs.Claim, now: datetime) -> None:
-    """The run has ended or is about to: how is asked of the upstream, which alone knows."""
+def leave_to_settle(connection: Connection, claim: jobs.Claim, now: datetime) -> None:
+    """Leave a run that has ended, or soon will, to its settle job: only the upstream has its result."""
+    _leave_to(connection, claim, states.Kind.SETTLE, now)
+
+
+def _leave_to(connection: Connection, claim: jobs.Claim, kind: states.Kind, now: datetime) -> None:
     run = runs.find(connection, claim.run_id)
     if run is not None and not run.is_terminal:
-        jobs.wish(connection, [jobs.Wish(states.Kind.SETTLE, run.id, now, states.Road.REQUEST)])
-    jobs.done(connection, claim)
+        jobs.enqueue(connection, [jobs.JobRequest(kind, run.id, now, states.Source.REQUEST)])
+    jobs.complete(connection, claim)

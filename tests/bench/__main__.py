@@ -1,4 +1,4 @@
-"""`make bench`: callbacks a second with every 2xx found in the database, beside a peer that stores nothing.
+"""`make bench`: callbacks a second with every 2xx found in the database, compared with a peer that stores nothing.
 
 Both are real servers in processes of their own, asked in turn over loopback by the same client. ARGS may say
 `--events N --rounds N --connections N --database postgresql`, which is a real one here and as durable as SQLite.
@@ -20,7 +20,7 @@ from typing import Any
 import httpx2 as httpx
 import uvloop
 
-from receiver import signatures
+from receiver.crypto import signatures
 from tests import postgres, server
 from tests.bench import load
 from tests.patience import until
@@ -86,7 +86,7 @@ def main() -> int:
     wanted.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     args = wanted.parse_args()
     settings: dict[str, Any] = {"webhook_secrets": SECRET, "public_url": "", "log_level": "error"}
-    # Nothing listens upstream: what is measured is the door, not the worker.
+    # Nothing listens upstream: what is measured is the writer, not the worker.
     quiet = {"pause": 600.0, "pause_most": 600.0}
     with (
         site(args.database) as place,

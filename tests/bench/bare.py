@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from receiver import hints, signatures
+from receiver.crypto import signatures
+from receiver.inbound import payload_hints
 
 
 def app(secret: signatures.Secret) -> Starlette:
@@ -28,7 +29,7 @@ def app(secret: signatures.Secret) -> Starlette:
             [secret],
             time.time(),
         )
-        hints.event(body)
+        payload_hints.event(body)
         return Response(status_code=204)
 
     return Starlette(routes=[Route("/webhooks/case", receive, methods=["POST"])])

@@ -1,9 +1,9 @@
 """`make bench-flood`: a flood of every sort for a minute, and what the server holds meanwhile.
 
-The server is a process of its own on loopback. Told are its memory every ten seconds, the answers by sort, whether
-every 2xx is in the database, and how long it took to stop with everybody connected. ARGS may say `--seconds N`,
-`--database postgresql`, and `--before N`: so many good ones come before the flood, until SQLite keeps as much of
-its file in memory as it ever will.
+The server is a process of its own on loopback. Reported are its memory every ten seconds, the answers by sort,
+whether every 2xx is in the database, and how long it took to stop with all connections open. ARGS may say
+`--seconds N`, `--database postgresql`, and `--before N`: so many good ones come before the flood, until SQLite
+keeps as much of its file in memory as it ever will.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from typing import Any
 
 import uvloop
 
-from receiver import settings, signatures, tokens
+from receiver import settings
+from receiver.crypto import signatures, tokens
 from tests import server
 from tests.bench import load, storm
 from tests.bench.__main__ import SECRET, found, site
@@ -40,9 +41,9 @@ async def flooded(flood: storm.Flood, seconds: float, look: Callable[[int], None
     for passed in range(0, int(seconds) + 1, LOOK):
         look(passed)
         await asyncio.wait([running], timeout=min(LOOK, seconds))
-    flood.is_stopping, told = True, time.monotonic()
+    flood.is_stopping, began = True, time.monotonic()
     code = await asyncio.to_thread(stop)
-    print(f"stopped with code {code} in {time.monotonic() - told:.1f} s")
+    print(f"stopped with code {code} in {time.monotonic() - began:.1f} s")
     running.cancel()
     await asyncio.wait([running])
     return code
@@ -79,8 +80,10 @@ def main() -> int:
 def report(flood: storm.Flood, known: int) -> int:
     """The answers by sort; 1 where something good is missing."""
     for sort in storm.SORTS:
-        told = [f"{status}: {count:,}" for (name, status), count in sorted(flood.answers.items()) if name == sort]
-        print(f"{sort:9} {', '.join(told)}")
+        counts = [
+            f"{status}: {count:,}" for (name, status), count in sorted(flood.answers.items()) if name == sort
+        ]
+        print(f"{sort:9} {', '.join(counts)}")
     all_of_them = flood.answers + flood.late
     good = {status: sum(all_of_them[sort, status] for sort in storm.GOOD) for status in ("200", "503", "cut")}
     lost = sum(count for (sort, _), count in all_of_them.items() if sort in storm.GOOD) - sum(good.values())

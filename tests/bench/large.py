@@ -22,7 +22,7 @@ from typing import Any
 
 import httpx2 as httpx
 
-from receiver import signatures
+from receiver.crypto import signatures
 from tests import sandbox_server, server
 from tests.bench.__main__ import SECRET, site
 from tests.journeys import posting

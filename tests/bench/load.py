@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from receiver import signatures
+from receiver.crypto import signatures
 
 
 @dataclass(slots=True)

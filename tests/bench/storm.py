@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
-from receiver import signatures, tokens
+from receiver.crypto import signatures, tokens
 
 #: Connections of each sort in a whole flood.
 SORTS = {
@@ -23,7 +23,7 @@ SORTS = {
     "callback": 4,
     "health": 1,
     "forged": 8,
-    "stranger": 4,
+    "unknown": 4,
     "bad key": 4,
     "oversize": 4,
     "heavy": 100,
@@ -114,7 +114,7 @@ class Flood:
                 return self._event(number, b"another key", b"x" * 2000)
             case "callback":
                 return _post(f"/callbacks/{self.signer.token(number)}", b'{"status":"completed"}')
-            case "stranger":
+            case "unknown":
                 return _post(f"/callbacks/{number}.{'A' * 43}", b"{}")
             case "bad key":
                 key = f"authorization: Bearer rl_{next(self._number)}_{'A' * 43}\r\n"
@@ -198,7 +198,7 @@ async def _connected(port: int, *, deaf: bool) -> AsyncIterator[Stream]:
 
 
 def _unfinished(line: str) -> bytes:
-    """The head of an event whose body has to be read before it can be told that it is forged."""
+    """The head of an event whose body has to be read before it can be seen that it is forged."""
     head = f"POST /webhooks/case HTTP/1.1\r\nhost: h\r\n{signatures.SIGNATURE_HEADER}: v1,AAAA\r\n"
     return f"{head}{line}\r\n\r\n".encode()
 

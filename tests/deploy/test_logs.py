@@ -10,12 +10,13 @@ from collections.abc import Iterator
 import pytest
 
 from receiver import telemetry
-from storage import ledger
+from storage.ledger import entries
 from tests.deploy import files
+from tests.laws import pages
 
 LEVELS = ("info", "warning", "error")
 #: Those whose names are put together, in telemetry.
-NOTIFIED = {f"notification_{result}" for result in telemetry.NOTIFIED}
+NOTIFIED = {f"notification_{result}" for result in telemetry.NOTIFICATION_RESULTS}
 
 
 def _logged() -> Iterator[tuple[str, str]]:
@@ -28,8 +29,8 @@ def _logged() -> Iterator[tuple[str, str]]:
                     yield level.replace("log", ""), str(node.args[0].value)
 
 
-EVENTS = {event for _, event in _logged()} | {kind.value for kind in ledger.Kind} | NOTIFIED
-SAMPLES = [line for block in files.blocks("README.md", "jsonl") for line in block.splitlines()]
+EVENTS = {event for _, event in _logged()} | {kind.value for kind in entries.Kind} | NOTIFIED
+SAMPLES = [line for block in pages.blocks("operate/monitoring.md", "jsonl") for line in block.splitlines()]
 
 
 def test_every_error_that_is_logged_is_counted_by_its_name() -> None:
@@ -40,17 +41,25 @@ def test_every_error_that_is_logged_is_counted_by_its_name() -> None:
 
 @pytest.mark.parametrize("line", SAMPLES)
 def test_a_sample_of_the_log_is_a_line_as_the_product_writes_it(line: str) -> None:
-    told = json.loads(line)
-    assert told["event"] in EVENTS
-    assert told["level"] in LEVELS
-    assert told["logger"] in ("runledger", "runledger.access")
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", told["timestamp"])
+    entry = json.loads(line)
+    assert entry["event"] in EVENTS
+    assert entry["level"] in LEVELS
+    assert entry["logger"] in ("runledger", "runledger.access")
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", entry["timestamp"])
 
 
-@pytest.mark.parametrize("page", ["README.md", "RUNBOOK.md"])
-def test_log_events_that_a_page_names_exist(page: str) -> None:
-    named = re.findall(r"[Ll]og(?: has|:| line| lines)? ((?:`[a-z_]+`(?:, | and )?)+)", files.text(page))
+def _named(page: str) -> set[str]:
+    """The log events that a page names."""
+    named = re.findall(r"[Ll]og(?: has|:| line| lines)? ((?:`[a-z_]+`(?:, | and )?)+)", pages.written(page))
     found = {event for each in named for event in re.findall(r"`([a-z_]+)`", each)}
-    events = {event for event in found if not event.startswith("runledger_")}
-    assert events
-    assert events <= EVENTS
+    return {event for event in found if not event.startswith("runledger_")}
+
+
+@pytest.mark.parametrize("page", pages.PAGES)
+def test_log_events_that_a_page_names_exist(page: str) -> None:
+    assert _named(page) <= EVENTS
+
+
+@pytest.mark.parametrize("page", ["operate/troubleshooting.md", "operate/runbook.md"])
+def test_pages_for_trouble_name_log_events(page: str) -> None:
+    assert _named(page)

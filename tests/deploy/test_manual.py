@@ -1,4 +1,4 @@
-"""The lines that manual and runbook give to be typed: run where they can be, else held against what there is."""
+"""The lines that documents give to be typed: run where they can be, else compared with what there is."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from receiver import backoff, live, settings
+from receiver import settings, timeouts
+from receiver.streams import channels
 from tests.deploy import files
-from tests.laws import documents
+from tests.laws import documents, pages
 
-PAGES = ("README.md", "RUNBOOK.md")
 COMMANDS = dict(documents.commands())
-BLOCKS = [block for page in PAGES for block in files.blocks(page, "sh")]
+#: Documents outside of docs/ that name commands.
+OTHER_DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md", "examples/README.md")
+TEXTS = [pages.written(page) for page in pages.PAGES] + [
+    (pages.ROOT / name).read_text() for name in OTHER_DOCUMENTS
+]
+BLOCKS = [block for page in pages.PAGES for block in pages.blocks(page, "sh")]
 #: Behind these words of `docker compose` stand options and services.
 _COMPOSE = ("build", "up", "run", "exec", "logs", "ps")
 
@@ -25,7 +30,8 @@ _COMPOSE = ("build", "up", "run", "exec", "logs", "ps")
 def _typed() -> Iterator[list[str]]:
     """Each line to be typed, in words; what goes into files is none."""
     for block in BLOCKS:
-        for line in re.sub(r"<<'?(\w+)'?\n.*?^\1$", "", block, flags=re.MULTILINE | re.DOTALL).splitlines():
+        typed = re.sub(r"<<'?(\w+)'?\n.*?^\1$", "", block, flags=re.MULTILINE | re.DOTALL)
+        for line in typed.replace("\\\n", "").splitlines():
             yield from (shlex.split(part, comments=True) for part in line.split(" && ") if part)
 
 
@@ -39,8 +45,8 @@ def _runledger() -> Iterator[list[str]]:
             is_user = words[at - 1] in ("-u", "-g") or words[0] in ("useradd", "systemctl")
             if word.rpartition("/")[2] == "runledger" and not is_user:
                 yield words[at + 1 :]
-    for page in PAGES:
-        for typed in re.findall(r"`runledger ([^`]+)`", files.text(page).partition("## Commands in full")[0]):
+    for text in TEXTS:
+        for typed in re.findall(r"`runledger ([^`]+)`", text):
             yield re.split(r"\s+", typed.strip())
 
 
@@ -107,33 +113,25 @@ def test_the_settings_for_systemd_are_made_as_the_manual_says(tmp_path: Path) ->
     assert settings.unknown_names(tmp_path / ".env") == {}
 
 
-TIMING, BOUNDS = backoff.Timing(), live.Bounds()
+TIMING, BOUNDS = timeouts.Timing(), channels.Bounds()
 
 
 @pytest.mark.parametrize(
-    ("page", "told"),
+    ("page", "sentence"),
     [
-        ("README.md", f"jobs within {TIMING.lease:.0f} s"),
-        ("RUNBOOK.md", f"{TIMING.lease:.0f} seconds"),
-        ("README.md", f"Listeners** to live events: {BOUNDS.listeners} a server, {BOUNDS.channels} streams"),
-        ("RUNBOOK.md", f"({(TIMING.hard_limit + TIMING.overdue) / 60:.0f} minutes after they began)"),
+        ("operate/deployment-shapes.md", f"jobs within {TIMING.lease:.0f} s"),
+        ("operate/runbook.md", f"{TIMING.lease:.0f} seconds"),
+        (
+            "operate/sizing.md",
+            f"live events: {BOUNDS.listeners} a server, {BOUNDS.channels} streams",
+        ),
+        ("operate/runbook.md", f"({(TIMING.hard_limit + TIMING.overdue) / 60:.0f} minutes after they began)"),
     ],
 )
-def test_figures_that_a_page_gives_are_those_of_the_code(page: str, told: str) -> None:
-    assert told in files.text(page)
+def test_figures_that_a_page_gives_are_those_of_the_code(page: str, sentence: str) -> None:
+    assert sentence in pages.text(page)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_links_lead_to_headings_and_files_that_there_are(page: str) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", files.text(page)):
-        if target.startswith("https://"):
-            continue
-        name, _, anchor = target.partition("#")
-        assert (files.DEPLOY / (name or page)).exists(), target
-        assert not anchor or anchor in _anchors(name or page), target
-
-
-def _anchors(page: str) -> set[str]:
-    """The headings of a page as links to them are spelled."""
-    headings = re.findall(r"^#+ (.+)$", files.text(page), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+@pytest.mark.parametrize("path", pages.documents(), ids=lambda path: str(path.relative_to(pages.ROOT)))
+def test_links_lead_to_headings_and_files_that_there_are(path: Path) -> None:
+    assert list(pages.broken(path)) == []

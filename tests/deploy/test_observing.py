@@ -9,11 +9,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from receiver import telemetry
-from storage import changes, ledger, states
-from storage.database import Database
-from storage.writer import Group
+from storage import states
+from storage.engine.database import Database
+from storage.engine.writer import CommitBatch
+from storage.ledger import entries
+from storage.repositories import ledger_changes
 from tests import life
 from tests.deploy import files
+from tests.laws import pages
 
 pytestmark = pytest.mark.anyio
 
@@ -23,21 +26,21 @@ _SELECTOR = re.compile(r"\b(up|(?:runledger|process)_\w+)(?:\{([^}]*)\})?")
 _GROUPED = re.compile(r"\b(?:by|without|on) \(([^)]*)\)")
 _ENTRY = re.compile(r"^### (\w+)\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
 ALERTS = {rule["alert"]: rule for rule in files.alerts()}
-ENTRIES = dict(_ENTRY.findall(files.text("RUNBOOK.md").partition("## The alerts")[2]))
+ENTRIES = dict(_ENTRY.findall(pages.text("operate/runbook.md").partition("## The alerts")[2]))
 
 
 @pytest.fixture
 async def exposed(database: Database) -> Mapping[str, set[str]]:
     """The names of all samples that /metrics gives once each thing has happened, with their labels."""
     made = telemetry.Telemetry()
-    made.settled(await life.settled_run(database), states.Road.WATCHER, life.NOW)
-    made.rejected(states.Road.WATCHER, "unknown token")
+    made.settled(await life.settled_run(database), states.Source.WATCHER, life.NOW)
+    made.rejected(states.Source.WATCHER, "unknown token")
     made.called("details", 200, 0.1, {}, life.NOW)
     made.skipped("type")
-    made.committed(Group("after", ("accept_delivery",), 0.01))
-    await database.write(ledger.number, 500)
-    for entry in await database.read(changes.after, -1, 500):
-        made.fact(entry)
+    made.committed(CommitBatch("after", ("accept_delivery",), 0.01))
+    await database.write(entries.number, 500)
+    for entry in await database.read(ledger_changes.after, -1, 500):
+        made.entry_numbered(entry)
     shown, _ = await made.metrics(database, life.NOW)
     samples = [each for family in text_string_to_metric_families(shown.decode()) for each in family.samples]
     return {each.name: set(each.labels) for each in samples} | {"up": set()}
@@ -76,9 +79,9 @@ async def test_every_metric_of_ours_is_on_the_dashboard(exposed: Mapping[str, se
     assert not {_family(name) for name in exposed if name.startswith("runledger_")} - shown
 
 
-@pytest.mark.parametrize("page", ["README.md", "RUNBOOK.md"])
+@pytest.mark.parametrize("page", pages.PAGES)
 async def test_metrics_that_a_page_names_are_exposed(page: str, exposed: Mapping[str, set[str]]) -> None:
-    named = {_family(name) for name in re.findall(r"`(runledger_\w+)", files.text(page))}
+    named = {_family(name) for name in re.findall(r"`(runledger_\w+)", pages.written(page))}
     assert named <= {_family(name) for name in exposed}
 
 
@@ -101,18 +104,18 @@ def test_an_alert_says_how_bad_it_is_what_it_is_and_where_to_read_on(name: str) 
     alert = ALERTS[name]
     assert alert["labels"]["severity"] in ("critical", "warning")
     assert alert["annotations"]["summary"]
-    assert alert["annotations"]["runbook"] == f"deploy/RUNBOOK.md#{name.lower()}"
+    assert alert["annotations"]["runbook"] == f"docs/operate/runbook.md#{name.lower()}"
 
 
 @pytest.mark.parametrize("name", ALERTS)
 def test_an_entry_of_the_runbook_tells_symptom_meaning_action_and_check(name: str) -> None:
-    told = re.findall(r"^- \*\*([\w ]+)\.\*\*", ENTRIES[name], re.MULTILINE)
-    assert " ".join(told).replace(" and action", " Action") == "Symptom Meaning Action Check"
+    headings = re.findall(r"^- \*\*([\w ]+)\.\*\*", ENTRIES[name], re.MULTILINE)
+    assert " ".join(headings).replace(" and action", " Action") == "Symptom Meaning Action Check"
 
 
-def test_the_runbook_knows_every_event_that_is_logged_as_an_error() -> None:
-    told = set(re.findall(r"^\| `(\w+)`", ENTRIES["RunledgerErrors"], re.MULTILINE))
-    assert told | {"delivery_not_committed"} == set(telemetry.ERRORS)
+def test_the_runbook_explains_every_event_that_is_logged_as_an_error() -> None:
+    listed = set(re.findall(r"^\| `(\w+)`", ENTRIES["RunledgerErrors"], re.MULTILINE))
+    assert listed | {"delivery_commit_failed"} == set(telemetry.ERRORS)
 
 
 def test_every_alert_is_seen_firing_and_keeping_quiet_in_its_tests() -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from receiver import arrivals, settings
-from receiver.cli import connections
+from receiver import settings
+from receiver.inbound import requests
+from receiver.server import connections
 from tests.deploy import files, image
 
 BUILD, FINAL = image.stages()
@@ -125,7 +126,7 @@ def test_the_proxy_asks_replicas_whether_they_live_not_whether_case_dev_does() -
 def test_the_proxy_takes_larger_bodies_than_the_server() -> None:
     limits = [int(megabytes) * 1_000_000 for megabytes in re.findall(r"max_size (\d+)MB", files.text("Caddyfile"))]
     assert min(limits) > settings.Settings.model_fields["body_limit"].default
-    assert max(limits) > arrivals.READ_ON, "a 413 of the proxy loses a genuine event for good"
+    assert max(limits) > requests.MAX_READ_BYTES, "a 413 of the proxy loses a genuine event for good"
 
 
 def test_the_image_installs_nothing_that_has_no_hash() -> None:

@@ -1,4 +1,4 @@
-"""Houses that the cells of the matrix share, brought back to a good day after each."""
+"""Deployments that the cells of the matrix share, brought back to a good day after each."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests import postgres
-from tests.faults import houses
-from tests.journeys import story
+from tests.faults import deployments
+from tests.journeys import harness
 from tests.server import Site
 
 Sites = Callable[[str], Site]
-Fars = Callable[[str], houses.Far]
+ProxiedDeployments = Callable[[str], deployments.ProxiedDeployment]
 
 
 @pytest.fixture
@@ -23,15 +23,15 @@ def nonce() -> str:
 
 
 @pytest.fixture(scope="session")
-def fars(sites: Sites) -> Iterator[Fars]:
-    with story.shared(sites, houses.far) as opened:
+def proxied_deployments(sites: Sites) -> Iterator[ProxiedDeployments]:
+    with harness.shared(sites, deployments.proxied) as opened:
         yield opened
 
 
 @pytest.fixture
-def far(fars: Fars, kind: str) -> Iterator[houses.Far]:
-    """A house with a proxy on each of its ways, on a good day."""
-    opened = fars(kind)
+def proxied(proxied_deployments: ProxiedDeployments, kind: str) -> Iterator[deployments.ProxiedDeployment]:
+    """A deployment with a proxy on each of its ways, on a good day."""
+    opened = proxied_deployments(kind)
     yield opened
     opened.calm()
 

@@ -1,4 +1,4 @@
-"""The judge: compares what the outside was promised with what the database and the upstream hold afterwards.
+"""The judge: compares what clients were promised with what the database and the upstream hold afterwards.
 
 It reads with SQL of its own and shares no code with the product. Each finding is a sentence: `lost` is what was
 acknowledged and is not there or never settled, `doubled` what is there or was done more than once, `loose` a
@@ -24,9 +24,9 @@ _NONCE = re.compile(r"nonce_[0-9a-f]+")
 
 @dataclass(frozen=True)
 class Promised:
-    """What the outside saw: submissions, receipts of our senders, 2xx that the sandbox was answered, its runs.
+    """What clients saw: submissions, receipts of our senders, 2xx that the sandbox was answered, its runs.
 
-    `odd` are answers that nobody should have got, `broken` what the servers did that they never should.
+    `odd` are answers that must not occur, `broken` what the servers did that they never should.
     """
 
     submissions: Sequence[submitting.Submission]
@@ -69,7 +69,7 @@ def judge(rows: Rows, promised: Promised) -> Findings:
 
 
 def _judge_submissions(runs: Sequence[Row], submissions: Sequence[submitting.Submission], found: Findings) -> None:
-    """What was acknowledged is there under its id, with its words; no wish became two records."""
+    """What was acknowledged is there under its id, with its words; no submission became two records."""
     by_id, named = {run["id"]: run for run in runs}, Counter(_nonce(run) for run in runs)
     for each in submissions:
         if named[each.nonce] > 1 or each.others:
@@ -82,18 +82,20 @@ def _judge_submissions(runs: Sequence[Row], submissions: Sequence[submitting.Sub
 
 def _judge_ends(rows: Rows, runs: Sequence[Row], found: Findings) -> None:
     """Each run that is there, acknowledged or not, was settled, and its end stands in the ledger once."""
-    told: dict[str, list[str]] = defaultdict(list)
+    entries: dict[str, list[str]] = defaultdict(list)
     for entry in rows("SELECT run_id, kind FROM ledger_entries WHERE run_id IS NOT NULL ORDER BY seq"):
-        told[entry["run_id"]].append(entry["kind"])
+        entries[entry["run_id"]].append(entry["kind"])
     for run in runs:
-        kinds = told[run["id"]]
+        kinds = entries[run["id"]]
         ends = [kind.removeprefix("run.") for kind in kinds if kind.removeprefix("run.") in ENDS]
         if run["status"] not in ENDS or not run["settled_at"] or not ends:
-            found.lost.append(f"run {run['id']} is {run['status']}, settled at {run['settled_at']}, told {ends}")
+            found.lost.append(
+                f"run {run['id']} is {run['status']}, settled at {run['settled_at']}, its ledger has {ends}"
+            )
         elif len(ends) > 1:
             found.doubled.append(f"run {run['id']} has the ends {ends}")
         elif ends != [run["status"]]:
-            found.wrong.append(f"run {run['id']} is {run['status']} and was told {ends[0]}")
+            found.wrong.append(f"run {run['id']} is {run['status']} and its ledger has {ends[0]}")
         for kind in ("run.accepted", "run.created", "run.started"):
             if kinds.count(kind) > 1:
                 found.doubled.append(f"run {run['id']} has {kinds.count(kind)} entries {kind}")
@@ -110,11 +112,11 @@ def _judge_execs(runs: Sequence[Row], promised: Promised, found: Findings) -> No
             found.doubled.append(f"{nonce} was executed {execs} times")
     cancelled = {each.nonce for each in promised.submissions if each.is_cancelled}
     for run in runs:
-        nonce, is_wished = _nonce(run), run["cancel_requested_at"] is not None
-        if nonce in cancelled and not is_wished:
+        nonce, is_requested = _nonce(run), run["cancel_requested_at"] is not None
+        if nonce in cancelled and not is_requested:
             found.lost.append(f"the cancel of run {run['id']}")
         execs = sum(each["execCount"] for each in upstream[nonce] if each["id"] == run["upstream_id"])
-        if execs == 0 and not (run["status"] == "cancelled" and is_wished):
+        if execs == 0 and not (run["status"] == "cancelled" and is_requested):
             found.lost.append(f"run {run['id']} is {run['status']} and was never executed under its upstream id")
 
 
@@ -144,8 +146,8 @@ def _judge_receipts(rows: Rows, promised: Promised, found: Findings) -> None:
         stored[_key(row)] += 1 + row["repeats"]
     for each in promised.receipts:
         if each.id not in by_id or not _is_it(by_id[each.id], each):
-            found.lost.append(f"the delivery {each.id} of {each.key} ({each.road})")
-    answered = Counter((each.road, each.key) for each in promised.receipts) + Counter(promised.acknowledged)
+            found.lost.append(f"the delivery {each.id} of {each.key} ({each.source})")
+    answered = Counter((each.source, each.key) for each in promised.receipts) + Counter(promised.acknowledged)
     for key, count in answered.items():
         if stored[key] < count:
             found.lost.append(f"{count - stored[key]} of {count} deliveries of {key[1]} ({key[0]})")
@@ -154,11 +156,11 @@ def _judge_receipts(rows: Rows, promised: Promised, found: Findings) -> None:
 def _is_it(row: Row, receipt: sending.Receipt) -> bool:
     """Whether the row is the delivery's. What was only counted has the receipt of the first, with other bytes."""
     is_counted = row["verdict"] != receipt.verdict
-    return _key(row) == (receipt.road, receipt.key) and (is_counted or row["body_sha256"] == receipt.body_sha256)
+    return _key(row) == (receipt.source, receipt.key) and (is_counted or row["body_sha256"] == receipt.body_sha256)
 
 
 def _key(row: Mapping[str, Any]) -> tuple[str, str]:
-    return row["road"], row["run_id"] if row["road"] == "watcher" else row["event_id"]
+    return row["source"], row["run_id"] if row["source"] == "watcher" else row["event_id"]
 
 
 def _judge_contents(rows: Rows, found: Findings) -> None:
@@ -167,7 +169,7 @@ def _judge_contents(rows: Rows, found: Findings) -> None:
         step_count <> (SELECT count(*) FROM run_steps WHERE run_steps.run_id = runs.id)
         OR NOT EXISTS (SELECT 1 FROM run_documents WHERE run_documents.run_id = runs.id))"""
     found.lost += [f"steps or document of run {row['id']}" for row in rows(short)]
-    twice = """SELECT event_id, count(*) AS n FROM deliveries WHERE verdict = 'accepted' AND road = 'platform'
+    twice = """SELECT event_id, count(*) AS n FROM deliveries WHERE verdict = 'accepted' AND source = 'platform'
         GROUP BY event_id HAVING count(*) > 1"""
     found.doubled += [f"event {row['event_id']} was accepted {row['n']} times" for row in rows(twice)]
 

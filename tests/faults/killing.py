@@ -21,15 +21,17 @@ STARTS = 5
 #: Seconds between two looks at the leases; for which they are looked at after the last kill.
 LOOK, LONGEST = 0.2, 120.0
 
-#: Whose work a job is: of a run, or of the house, which comes after it; its key, and its fence.
+#: Whose work a job is: of a run, or of the deployment, which comes after it; its key, and its fence.
 Lease = tuple[str, int, int]
 
 
 @dataclass
 class Kill:
-    """A SIGKILL. Seconds, after it: `moved` is when the last of the jobs that were leased at that moment, by
-    whomever, was done, given back or claimed anew, by whose work it is. `down` is how long the replica was left
-    dead, `start` how long it then took until it answered; None where it was killed before.
+    """A SIGKILL, with seconds after it.
+
+    `moved` is when the last of the jobs that were leased at that moment, by any process, was completed, released
+    or claimed again: for runs and for the deployment. `down` is how long the replica stayed dead, `start` how long
+    it then took until it answered; None where it was killed before.
     """
 
     replica: int
@@ -59,12 +61,12 @@ class Replica:
 
 
 class Killer:
-    """Kills `count` times, and sees to it that who was killed comes back."""
+    """Kills `count` times, and starts again what was killed."""
 
     def __init__(self, replicas: Sequence[Replica], chance: random.Random) -> None:
         self._replicas, self._chance = replicas, chance
         self.kills: list[Kill] = []
-        #: What nobody has asked for: processes that ended by themselves, or would not start.
+        #: What must not happen: processes that ended by themselves, or would not start.
         self.odd: list[str] = []
 
     async def run(self, count: int) -> None:
@@ -103,7 +105,7 @@ class Killer:
             kill.start, victim.is_up = await self._revive(victim), True
 
     async def _revive(self, victim: Replica) -> float:
-        """Seconds until it answered. One that ends at its start is told of and started again."""
+        """Seconds until it answered. One that ends at its start is noted and started again."""
         for _ in range(STARTS):
             began = time.monotonic()
             await asyncio.to_thread(victim.process.start)
@@ -141,4 +143,4 @@ def _move_on(waiting: Sequence[Kill], now: frozenset[Lease]) -> None:
 def leases(at: server.Server) -> frozenset[Lease]:
     """The jobs that are leased just now, each with its fence: that grows with every claim."""
     held = at.rows("SELECT run_id, seq, fence FROM jobs WHERE lease_owner IS NOT NULL")
-    return frozenset(("a run" if row["run_id"] else "the house", row["seq"], row["fence"]) for row in held)
+    return frozenset(("a run" if row["run_id"] else "the deployment", row["seq"], row["fence"]) for row in held)

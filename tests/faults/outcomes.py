@@ -1,4 +1,4 @@
-"""What came of one database: the figures and counts that are told, read while the database is there."""
+"""What came of one database: the figures and counts of the report, read while the database is there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from tests.faults import judge, killing, scene
+from tests.faults import judge, killing, trial
 
-ROADS = ("watcher", "platform", "sweep", "request")
+SOURCES = ("watcher", "platform", "sweep", "request")
 Row = dict[str, Any]
 
 
@@ -22,21 +22,21 @@ class Outcome:
     kind: str
     replicas: int
     facts: Mapping[str, str]
-    roads: Mapping[str, tuple[int, int]]
+    sources: Mapping[str, tuple[int, int]]
     counts: Mapping[str, Mapping[str, int]]
     kills: Sequence[killing.Kill]
     findings: judge.Findings
     is_quiet: bool
 
 
-def read(played: scene.Scene, findings: judge.Findings) -> Outcome:
-    """Everything of a scene that is told, read while its database is there."""
+def read(played: trial.Trial, findings: judge.Findings) -> Outcome:
+    """Everything of a trial that is reported, read while its database is there."""
     kills, runs = played.killer.kills, [_times(row) for row in played.rows(_RUNS)]
     return Outcome(
         played.kind,
         len(played.replicas),
         _facts(played, kills, runs),
-        {road: (_by(runs, road), _by(_struck(runs, kills), road)) for road in ROADS},
+        {source: (_by(runs, source), _by(_struck(runs, kills), source)) for source in SOURCES},
         _counts(played),
         kills,
         findings,
@@ -61,8 +61,8 @@ def _instant(value: object) -> datetime | None:
     return datetime.fromisoformat(value) if isinstance(value, str) else value  # type: ignore[return-value]
 
 
-def _by(runs: Iterable[Row], road: str) -> int:
-    return sum(run["settled_by"] == road for run in runs)
+def _by(runs: Iterable[Row], source: str) -> int:
+    return sum(run["settled_by"] == source for run in runs)
 
 
 def _struck(runs: Iterable[Row], kills: Sequence[killing.Kill]) -> list[Row]:
@@ -74,10 +74,10 @@ def _struck(runs: Iterable[Row], kills: Sequence[killing.Kill]) -> list[Row]:
     ]
 
 
-def _facts(played: scene.Scene, kills: Sequence[killing.Kill], runs: Sequence[Row]) -> dict[str, str]:
+def _facts(played: trial.Trial, kills: Sequence[killing.Kill], runs: Sequence[Row]) -> dict[str, str]:
     tally, journal = played.tally, played.journal
     lasted = [(run["settled_at"] - run["accepted_at"]).total_seconds() for run in runs if run["settled_at"]]
-    moved = {of: [kill.moved[of] for kill in kills if of in kill.moved] for of in ("a run", "the house")}
+    moved = {of: [kill.moved[of] for kill in kills if of in kill.moved] for of in ("a run", "the deployment")}
     starts = [kill.start for kill in kills if kill.start is not None]
     sent = sum(count for what, count in journal.sent.items() if not what.endswith("dropped"))
     return {
@@ -90,10 +90,10 @@ def _facts(played: scene.Scene, kills: Sequence[killing.Kill], runs: Sequence[Ro
         "submissions acknowledged, stored": f"{_known(played):,}, {len(runs):,}",
         "deliveries acknowledged": f"{len(played.receipts) + journal.acknowledged.total():,}",
         "recovery: what was leased of runs is taken over": _seconds(moved["a run"]),
-        "recovery: the sweep, where it was leased": _seconds(moved["the house"]),
+        "recovery: the sweep, where it was leased": _seconds(moved["the deployment"]),
         "a process that starts again answers": _seconds(starts),
         "from acceptance to the stored result": _seconds(lasted),
-        "longest time in which nobody was answered 2xx": f"{tally.longest_silence:.1f} s",
+        "longest time without an answer 2xx": f"{tally.longest_silence:.1f} s",
         "everything done after the last kill": _after(played.quiet_after),
     }
 
@@ -104,7 +104,7 @@ def _kills(kills: Sequence[killing.Kill]) -> str:
     return f"{len(kills)}, {starting} of them while it started, {others} while another one was down"
 
 
-def _known(played: scene.Scene) -> int:
+def _known(played: trial.Trial) -> int:
     return sum(each.run_id is not None for each in played.submissions)
 
 
@@ -121,7 +121,7 @@ def _seconds(values: Sequence[float]) -> str:
     return f"{statistics.median(ordered):.1f} s, {late:.1f} s, {ordered[-1]:.1f} s"
 
 
-def _counts(played: scene.Scene) -> dict[str, dict[str, int]]:
+def _counts(played: trial.Trial) -> dict[str, dict[str, int]]:
     """Raw counts, by what they are counts of."""
     rows, tally, journal = played.rows, played.tally, played.journal
 
@@ -141,7 +141,7 @@ def _counts(played: scene.Scene) -> dict[str, dict[str, int]]:
         "runs": grouped("SELECT status AS name, count(*) AS n FROM runs GROUP BY status"),
         "upstream runs": grouped("SELECT role AS name, count(*) AS n FROM upstream_links GROUP BY role"),
         "seen started": _via(rows),
-        "deliveries": grouped("SELECT road || ' ' || verdict AS name, count(*) AS n FROM deliveries GROUP BY 1"),
+        "deliveries": grouped("SELECT source || ' ' || verdict AS name, count(*) AS n FROM deliveries GROUP BY 1"),
         "… counted on a row": grouped("SELECT 'repeats' AS name, sum(repeats) AS n FROM deliveries"),
         "ledger": grouped("SELECT kind AS name, count(*) AS n FROM ledger_entries GROUP BY kind"),
         "complaints in the log": dict(played.complaints()),
@@ -152,7 +152,7 @@ def _counts(played: scene.Scene) -> dict[str, dict[str, int]]:
 
 def _via(rows: judge.Rows) -> dict[str, int]:
     """How it was learned that a run had started: `status` is after a lost answer, a 409 or a kill."""
-    told = Counter[str]()
+    counted = Counter[str]()
     for entry in rows("SELECT body FROM ledger_entries WHERE kind = 'run.started'"):
-        told["by the answer to exec" if '"via":"exec"' in entry["body"] else "by asking for the status"] += 1
-    return dict(told)
+        counted["by the answer to exec" if '"via":"exec"' in entry["body"] else "by asking for the status"] += 1
+    return dict(counted)

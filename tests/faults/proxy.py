@@ -1,10 +1,10 @@
-"""A TCP proxy that misbehaves when it is told to, also towards connections that are open already.
+"""A TCP proxy that misbehaves on command, also towards connections that are open already.
 
 with proxy.running(("127.0.0.1", 5432)) as between:
     between.delay = 0.2            # seconds before each piece goes on
     between.rate = 10_000          # bytes a second, each way
     between.hole = True            # nothing goes on and nothing is closed; what was held goes on afterwards
-    between.refusing = True        # whoever comes newly is reset
+    between.refusing = True        # new connections are reset
     between.half = 100             # bytes of answers after which a connection is reset, and so are the others
     between.cut()                  # ends all connections in good order
     between.reset()                # ends them as a crash would
@@ -51,7 +51,7 @@ class _Pair:
 
     client: asyncio.StreamWriter
     target: asyncio.StreamWriter
-    told: int = 0
+    answered: int = 0
     found: int = 0
     tail: bytes = b""
     caught: Trap | None = None
@@ -121,7 +121,7 @@ class Proxy:
             pair.end(abruptly=abruptly)
 
     async def listen(self, ready: threading.Event, stop: asyncio.Event) -> None:
-        """Serves until it is told to stop."""
+        """Serve until `stop` is set."""
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         ready.set()
@@ -206,8 +206,8 @@ class Proxy:
                 if pair.caught is not None:
                     self._spring(pair, pair.caught)
                     return
-                room = len(piece) if self.half is None else max(0, self.half - pair.told)
-                pair.told += len(piece)
+                room = len(piece) if self.half is None else max(0, self.half - pair.answered)
+                pair.answered += len(piece)
                 pair.client.write(piece[:room])
                 await pair.client.drain()
                 if room < len(piece):

@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.faults import judge, killing, outcomes, scene, sending, submitting, upstream
+from tests.faults import judge, killing, outcomes, sending, submitting, trial, upstream
 
 ROOT = Path(__file__).parent.parent.parent
 
 
 @dataclass
-class Told:
+class SessionResult:
     """What was asked for, and what came of it."""
 
     seed: int
@@ -26,23 +26,32 @@ class Told:
 
     @property
     def findings(self) -> list[str]:
-        """Everything that was found, on whatever database."""
+        """Everything that was found, on any database."""
         return [f"{each.kind}: {found}" for each in self.outcomes for found in each.findings.all]
 
 
-def written(told: Told) -> str:
+def written(result: SessionResult) -> str:
     """The whole report."""
     return "\n".join(
-        [_opening(told), summary(told), "", _wrapped(_READING), "", _roads(told), _findings(told), _raw(told)]
+        [
+            _opening(result),
+            summary(result),
+            "",
+            _wrapped(_READING),
+            "",
+            _sources(result),
+            _findings(result),
+            _raw(result),
+        ]
     )
 
 
-def summary(told: Told) -> str:
+def summary(result: SessionResult) -> str:
     """The table that matters, a column per database."""
-    lines = [["", *(_name(each) for each in told.outcomes)]]
+    lines = [["", *(_name(each) for each in result.outcomes)]]
     for name, count in _FOUND.items():
-        lines.append([f"**{name}**", *(f"**{count(each.findings)}**" for each in told.outcomes)])
-    lines += [[name, *(each.facts[name] for each in told.outcomes)] for name in told.outcomes[0].facts]
+        lines.append([f"**{name}**", *(f"**{count(each.findings)}**" for each in result.outcomes)])
+    lines += [[name, *(each.facts[name] for each in result.outcomes)] for name in result.outcomes[0].facts]
     return _table(lines)
 
 
@@ -54,19 +63,19 @@ _FOUND: dict[str, Callable[[judge.Findings], int]] = {
 }
 
 
-def _opening(told: Told) -> str:
-    chosen = "" if told.database == "both" else f" --database {told.database}"
+def _opening(result: SessionResult) -> str:
+    chosen = "" if result.database == "both" else f" --database {result.database}"
     return f"""# Killed at random, under load
 
 {
         _wrapped(f'''
-    Written by `make faults`. To repeat it: `make faults KILLS={told.kills} ARGS="--seed {told.seed}{chosen}"`.
+    Written by `make faults`. To repeat it: `make faults KILLS={result.kills} ARGS="--seed {result.seed}{chosen}"`.
     The seed draws every choice of senders, killer and sandbox; what the machine makes of them differs from run
     to run.
 ''')
     }
 
-- commit {commit()}, seed {told.seed}, {told.kills} kills asked for
+- commit {commit()}, seed {result.seed}, {result.kills} kills asked for
 {_item(_machine())}
 {_item(_LOAD)}
 {_item(f"the sandbox: {upstream.DAY}")}
@@ -75,23 +84,23 @@ def _opening(told: Told) -> str:
 
 
 _LOAD = f"""
-    load: {scene.BACKENDS} backends that submit with idempotency keys and insist until they are answered, but
+    load: {trial.BACKENDS} backends that submit with idempotency keys and retry until they are answered, but
     for the {submitting.GIVES_UP:.0%} that give up at the first trouble; {submitting.CANCELLED:.0%} are
     cancelled. Callbacks and events come from the sandbox, {sending.COPIED:.0%} of them again and some thirty
-    times from {scene.SENDERS} senders, beside events about runs that nobody knows. All go through one address,
+    times from {trial.SENDERS} senders, and events about unknown runs. All go through one address,
     as through a load balancer.
 """
 _WAITS = f"""
-    waits are compressed: a lease lasts {scene.LEASE:.0f} s (20 s in production), the sweep comes every
-    {scene.SWEEP:.0f} s (60 s). A killed process stays down for {killing.DOWN[0]} to {killing.DOWN[1]} s.
+    waits are compressed: a lease lasts {trial.LEASE:.0f} s (20 s in production), the sweep comes every
+    {trial.SWEEP:.0f} s (60 s). A killed process stays down for {killing.DOWN[0]} to {killing.DOWN[1]} s.
     PostgreSQL runs without fsync: it is our processes that die here, not the machine.
 """
 _READING = """
     How to read it. *Lost*: acknowledged and not found, a record that was never settled, or a genuine delivery
     that was refused. *Doubled*: a submission with two records, more than one successful exec over all upstream
     runs that carry its nonce, more than one end in the ledger, an event that was accepted twice. *Recovery*:
-    from the SIGKILL until the last of the jobs that were leased at that moment, by whomever, was done, given
-    back or claimed anew. Its figures are the middle, the 95th of a hundred, and the slowest.
+    from the SIGKILL until the last of the jobs that were leased at that moment, by any process, was completed,
+    released or claimed again. Its figures are the middle, the 95th of a hundred, and the slowest.
 """
 
 
@@ -105,11 +114,11 @@ def _item(text: str) -> str:
 
 def commit() -> str:
     """What was tried: the commit, and whether tracked files differ from it."""
-    told = subprocess.run(
+    done = subprocess.run(
         ["git", "describe", "--always", "--abbrev=12", "--dirty= with changes"],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return told.stdout.strip() or "unknown"
+    return done.stdout.strip() or "unknown"
 
 
 def _machine() -> str:
@@ -120,27 +129,28 @@ def _machine() -> str:
     return f"{machine}; a load of {os.getloadavg()[2]:.1f} over the last fifteen minutes: {busy}"
 
 
-def _roads(told: Told) -> str:
-    """By which road runs were recovered."""
-    heads = [head for each in told.outcomes for head in (f"{_name(each)}, all", "under way at a kill")]
-    lines: list[list[object]] = [["road", *heads]]
+def _sources(result: SessionResult) -> str:
+    """By which source runs were recovered."""
+    heads = [head for each in result.outcomes for head in (f"{_name(each)}, all", "under way at a kill")]
+    lines: list[list[object]] = [["source", *heads]]
     lines += [
-        [road, *(f"{count:,}" for each in told.outcomes for count in each.roads[road])] for road in outcomes.ROADS
+        [source, *(f"{count:,}" for each in result.outcomes for count in each.sources[source])]
+        for source in outcomes.SOURCES
     ]
-    return f"## By which road runs were settled\n\n{_table(lines)}\n"
+    return f"## By which source runs were settled\n\n{_table(lines)}\n"
 
 
-def _findings(told: Told) -> str:
-    found = [f"- {each}" for each in told.findings] or ["Nothing."]
+def _findings(result: SessionResult) -> str:
+    found = [f"- {each}" for each in result.findings] or ["Nothing."]
     return "\n".join(["## Findings", "", *found, ""])
 
 
-def _raw(told: Told) -> str:
+def _raw(result: SessionResult) -> str:
     """All counts there are."""
-    lines: list[list[object]] = [["of", "what", *(_name(each) for each in told.outcomes)]]
-    for of in told.outcomes[0].counts:
-        names = sorted({name for each in told.outcomes for name in each.counts[of]})
-        lines += [[of, name, *(f"{each.counts[of].get(name, 0):,}" for each in told.outcomes)] for name in names]
+    lines: list[list[object]] = [["of", "what", *(_name(each) for each in result.outcomes)]]
+    for of in result.outcomes[0].counts:
+        names = sorted({name for each in result.outcomes for name in each.counts[of]})
+        lines += [[of, name, *(f"{each.counts[of].get(name, 0):,}" for each in result.outcomes)] for name in names]
     return f"## Raw counts\n\n{_table(lines)}\n"
 
 

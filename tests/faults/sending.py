@@ -1,4 +1,4 @@
-"""Those who send callbacks and signed events beside the sandbox, and keep the receipt of each 2xx."""
+"""Senders of callbacks and signed events in addition to the sandbox, which keep the receipt of each 2xx."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from typing import Any
 
 import httpx2 as httpx
 
-from tests.faults import insisting
+from tests.faults import retrying_client
 
 #: Shares of what the sandbox sends that is sent again here, and that is sent so often that not each one is a row.
 COPIED, FLOODED = 0.3, 0.005
 FLOOD = 30
-#: Seconds between two events of one sender about runs that nobody knows.
+#: Seconds between two events of one sender about unknown runs.
 BETWEEN = (0.02, 0.2)
 
 Json = Mapping[str, Any]
@@ -27,9 +27,9 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Receipt:
-    """A delivery that was acknowledged. `key` is our run's id on the road `watcher`, else the event's id."""
+    """A delivery that was acknowledged. `key` is our run's id on the source `watcher`, else the event's id."""
 
-    road: str
+    source: str
     key: str
     id: str
     verdict: str
@@ -37,15 +37,15 @@ class Receipt:
 
 
 class Sender:
-    """Sends what it is told to, and insists."""
+    """Send and retry until it is answered."""
 
-    def __init__(self, caller: insisting.Caller, secret: str) -> None:
+    def __init__(self, caller: retrying_client.Caller, secret: str) -> None:
         self._caller = caller
         self._key = base64.b64decode(secret.removeprefix("whsec_"))
         self.receipts: list[Receipt] = []
 
-    async def send_strangers(self, until: asyncio.Event) -> None:
-        """Genuine events about runs that somebody else submitted, one after the other."""
+    async def send_unknown(self, until: asyncio.Event) -> None:
+        """Genuine events about runs that were submitted elsewhere, one after the other."""
         while not until.is_set():
             number = self._caller.chance.getrandbits(64)
             run = {"runId": f"run_{number:016x}", "agentId": "agent_elsewhere", "status": "completed"}
@@ -84,15 +84,17 @@ class Sender:
         await self._send("event", "/webhooks/case", raw, headers, "platform", str(body["id"]))
 
     async def _send(
-        self, what: str, url: str, raw: bytes, headers: Mapping[str, str], road: str, key: str
+        self, what: str, url: str, raw: bytes, headers: Mapping[str, str], source: str, key: str
     ) -> None:
-        answer = await self._caller.insist(what, "POST", url, content=raw, headers=headers)
+        answer = await self._caller.until_answered(what, "POST", url, content=raw, headers=headers)
         if answer is not None and answer.is_success:
-            self._keep(answer, road, key, raw)
+            self._keep(answer, source, key, raw)
 
-    def _keep(self, answer: httpx.Response, road: str, key: str, raw: bytes) -> None:
-        told = answer.json()
-        self.receipts.append(Receipt(road, key, told["receipt"], told["verdict"], hashlib.sha256(raw).hexdigest()))
+    def _keep(self, answer: httpx.Response, source: str, key: str, raw: bytes) -> None:
+        body = answer.json()
+        self.receipts.append(
+            Receipt(source, key, body["receipt"], body["verdict"], hashlib.sha256(raw).hexdigest())
+        )
 
 
 def run_of(url: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 import uvloop
 
 from tests import postgres, server
-from tests.faults import judge, outcomes, report, scene
+from tests.faults import judge, outcomes, report, trial
 
 #: How many servers share a database.
 REPLICAS = {"sqlite": 1, "postgresql": 3}
@@ -32,18 +32,18 @@ def main() -> int:
     """Plays, judges, writes the report; its exit code."""
     args = _asked()
     kinds = list(REPLICAS) if args.database == "both" else [args.database]
-    told = report.Told(args.seed, args.kills, args.database)
+    result = report.SessionResult(args.seed, args.kills, args.database)
     for number, kind in enumerate(kinds):
         kills = (args.kills + number) // len(kinds)
         with _site(kind) as site:
-            told.outcomes.append(uvloop.run(_played(kind, site, kills, args.seed)))
+            result.outcomes.append(uvloop.run(_played(kind, site, kills, args.seed)))
     args.report.parent.mkdir(parents=True, exist_ok=True)
-    args.report.write_text(report.written(told))
-    print(report.summary(told))
+    args.report.write_text(report.written(result))
+    print(report.summary(result))
     print(f"The report is {args.report}")
-    for each in told.findings:
+    for each in result.findings:
         print(each, file=sys.stderr)
-    return 1 if told.findings else 0
+    return 1 if result.findings else 0
 
 
 def _asked() -> argparse.Namespace:
@@ -67,7 +67,7 @@ def _site(kind: str) -> Iterator[server.Site]:
 
 
 async def _played(kind: str, site: server.Site, kills: int, seed: int) -> outcomes.Outcome:
-    async with scene.staged(kind, site, REPLICAS[kind], seed) as played:
+    async with trial.started(kind, site, REPLICAS[kind], seed) as played:
         await played.play(kills)
         promised = judge.Promised(
             played.submissions,
@@ -87,5 +87,5 @@ async def _played(kind: str, site: server.Site, kills: int, seed: int) -> outcom
 
 
 def _is_bug(complaint: str) -> bool:
-    """Whether a process says that something went wrong in it which nobody has foreseen."""
-    return complaint.startswith(("error", "critical")) and complaint != "error delivery_not_committed"
+    """Whether a process says that something unforeseen went wrong in it."""
+    return complaint.startswith(("error", "critical")) and complaint != "error delivery_commit_failed"

@@ -1,4 +1,4 @@
-"""Backends that submit runs with idempotency keys and insist until they are acknowledged; some give up."""
+"""Backends that submit runs with idempotency keys and retry until they are acknowledged; some give up."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import httpx2 as httpx
 
-from tests.faults import insisting
+from tests.faults import retrying_client
 
 #: Shares of submissions: whose sender gives up at the first trouble, that are submitted again, waited for in the
 #: request, followed to their end, cancelled.
@@ -21,9 +21,9 @@ ENDED = ("completed", "failed", "cancelled", "refused")
 
 @dataclass
 class Submission:
-    """A wish, and what its sender knows: our id once it was acknowledged, whether its cancel was taken.
+    """A submission, and what its sender got: our id once it was acknowledged, whether its cancel was taken.
 
-    `others` are ids that a further acknowledgement told in place of the first.
+    `others` are ids that a further acknowledgement gave in place of the first.
     """
 
     nonce: str
@@ -33,9 +33,9 @@ class Submission:
 
 
 class Backend:
-    """Submits one run after the other for as long as it is told to."""
+    """Submits one run after the other until `until` is set."""
 
-    def __init__(self, caller: insisting.Caller, agents: Sequence[str]) -> None:
+    def __init__(self, caller: retrying_client.Caller, agents: Sequence[str]) -> None:
         self._caller, self._agents = caller, agents
         self.submissions: list[Submission] = []
 
@@ -49,16 +49,16 @@ class Backend:
 
     async def _submit(self, made: Submission) -> None:
         chance = self._caller.chance
-        wish = {"agentId": chance.choice(self._agents), "prompt": f"Find every force majeure clause. {made.nonce}"}
+        body = {"agentId": chance.choice(self._agents), "prompt": f"Find every force majeure clause. {made.nonce}"}
         if chance.random() < 0.3:
-            wish["guidance"] = "Cite the page."
+            body["guidance"] = "Cite the page."
         headers = {"Idempotency-Key": made.nonce}
         if chance.random() < WAITED:
             headers["Prefer"] = "wait=2"
         tries = 1 if chance.random() < GIVES_UP else 1000
         for _ in range(2 if chance.random() < TWICE else 1):
-            answer = await self._caller.insist(
-                "submit", "POST", "/v1/runs", json=wish, headers=headers, tries=tries
+            answer = await self._caller.until_answered(
+                "submit", "POST", "/v1/runs", json=body, headers=headers, tries=tries
             )
             _note(made, answer)
         if made.run_id is not None:
@@ -68,11 +68,11 @@ class Backend:
         chance, address = self._caller.chance, f"/v1/runs/{run_id}"
         if chance.random() < CANCELLED:
             await self._caller.rest(0.0, 1.5)
-            answer = await self._caller.insist("cancel", "POST", f"{address}/cancel")
+            answer = await self._caller.until_answered("cancel", "POST", f"{address}/cancel")
             made.is_cancelled = answer is not None and answer.status_code == 202
         if chance.random() < FOLLOWED:
             for _ in range(60):
-                answer = await self._caller.insist("look", "GET", address)
+                answer = await self._caller.until_answered("look", "GET", address)
                 if answer is None or not answer.is_success or answer.json()["status"] in ENDED:
                     return
                 await self._caller.rest(0.2, 0.6)

@@ -6,75 +6,75 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.faults import houses
+from tests.faults import deployments
 from tests.faults.conftest import Sites
-from tests.journeys import story
+from tests.journeys import harness
 from tests.journeys.judging import judge
 from tests.patience import until
 
 HOUR = 3600.0
-TIMING = {"sweep": 0.2, "stray": 60.0, "pause_most": 0.2}
+TIMING = {"sweep": 0.2, "lost_create": 60.0, "pause_most": 0.2}
 
 
-def _wrong(house: story.House, seconds: float) -> None:
+def _wrong(deployment: harness.Deployment, seconds: float) -> None:
     """From here on this machine's clock is wrong by so much."""
-    new = house.server.folder / "clock.new"
+    new = deployment.server.folder / "clock.new"
     new.write_text(str(seconds))
-    new.rename(house.server.folder / "clock")
+    new.rename(deployment.server.folder / "clock")
 
 
 @pytest.fixture(scope="module")
-def clocked(sites: Sites) -> Iterator[Callable[[str], story.House]]:
-    make = lambda site: story.opened(site, timing=TIMING, switches=houses.SWITCHES)  # noqa: E731
-    with story.shared(sites, make) as opened:
+def clocked(sites: Sites) -> Iterator[Callable[[str], harness.Deployment]]:
+    make = lambda site: harness.opened(site, timing=TIMING, switches=deployments.SWITCHES)  # noqa: E731
+    with harness.shared(sites, make) as opened:
         yield opened
 
 
 @pytest.fixture
-def house(clocked: Callable[[str], story.House], kind: str) -> Iterator[story.House]:
-    """A house whose clock is right, at first."""
+def deployment(clocked: Callable[[str], harness.Deployment], kind: str) -> Iterator[harness.Deployment]:
+    """A deployment whose clock is right, at first."""
     opened = clocked(kind)
     yield opened
     _wrong(opened, 0)
-    until(lambda: houses.readiness(opened) == 200, why="it did not become ready again by itself")
+    until(lambda: deployments.readiness(opened) == 200, why="it did not become ready again by itself")
 
 
-def _waiting(house: story.House, nonce: str) -> story.Row:
+def _waiting(deployment: harness.Deployment, nonce: str) -> harness.Row:
     """A run that waits, since the upstream is away, and a pause that holds."""
-    house.sandbox.faults(down=True)
-    run = house.submit(nonce)
-    house.until_troubled()
-    until(lambda: house.server.rows("SELECT 1 FROM jobs WHERE kind = 'start' AND last_error IS NOT NULL"))
+    deployment.sandbox.faults(down=True)
+    run = deployment.submit(nonce)
+    deployment.until_troubled()
+    until(lambda: deployment.server.rows("SELECT 1 FROM jobs WHERE kind = 'start' AND last_error IS NOT NULL"))
     return run
 
 
-def test_a_clock_that_goes_back_makes_nobody_wait_for_it(house: story.House, nonce: str) -> None:
-    _waiting(house, nonce)
-    _wrong(house, -HOUR)
-    house.sandbox.faults(down=False)
-    judge(house, nonce)
-    until(lambda: houses.readiness(house) == 200)
+def test_a_clock_that_goes_back_delays_nothing(deployment: harness.Deployment, nonce: str) -> None:
+    _waiting(deployment, nonce)
+    _wrong(deployment, -HOUR)
+    deployment.sandbox.faults(down=False)
+    judge(deployment, nonce)
+    until(lambda: deployments.readiness(deployment) == 200)
 
 
-def test_a_clock_that_goes_back_while_the_server_is_down_makes_nobody_wait_for_it(
-    house: story.House, nonce: str
+def test_a_clock_that_goes_back_while_the_server_is_down_delays_nothing(
+    deployment: harness.Deployment, nonce: str
 ) -> None:
-    _waiting(house, nonce)
-    house.server.kill()
-    _wrong(house, -HOUR)
-    house.sandbox.faults(down=False)
-    house.restart()
-    judge(house, nonce)
-    until(lambda: houses.readiness(house) == 200)
+    _waiting(deployment, nonce)
+    deployment.server.kill()
+    _wrong(deployment, -HOUR)
+    deployment.sandbox.faults(down=False)
+    deployment.restart()
+    judge(deployment, nonce)
+    until(lambda: deployments.readiness(deployment) == 200)
 
 
 @pytest.mark.parametrize("seconds", [HOUR, -HOUR])
 def test_a_clock_that_jumps_under_load_and_is_set_right_loses_nothing(
-    house: story.House, nonce: str, seconds: float
+    deployment: harness.Deployment, nonce: str, seconds: float
 ) -> None:
-    with houses.flowing(house, nonce) as load:
+    with deployments.flowing(deployment, nonce) as load:
         for wrong in (seconds, 0.0):
-            _wrong(house, wrong)
+            _wrong(deployment, wrong)
             taken = load.submitted
             until(lambda taken=taken: load.submitted > taken + 5)  # type: ignore[misc]
     assert set(load.answers) == {202}

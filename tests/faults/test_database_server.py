@@ -13,14 +13,14 @@ import pytest
 
 from receiver.sandbox import faults
 from tests import postgres
-from tests.faults import houses
+from tests.faults import deployments
 from tests.faults.conftest import Sites
-from tests.journeys import story
+from tests.journeys import harness
 from tests.journeys.judging import judge
 from tests.patience import until
 from tests.server import Site
 
-TIMING = {"sweep": 0.2, "stray": 60.0}
+TIMING = {"sweep": 0.2, "lost_create": 60.0}
 #: A callback that is too large for what is left, and of which nothing can be saved by compressing it.
 LARGE = 900_000
 #: Bytes up to which a file may grow on PostgreSQL: as many as its log of changes needs for itself.
@@ -28,43 +28,43 @@ FULL = 16 << 20
 
 
 @pytest.fixture(scope="module")
-def shaken(sites: Sites, request: pytest.FixtureRequest) -> Iterator[Callable[[str], story.House]]:
-    """A house each on a database that may be harmed."""
+def shaken(sites: Sites, request: pytest.FixtureRequest) -> Iterator[Callable[[str], harness.Deployment]]:
+    """A deployment each on a database that may be harmed."""
 
-    def make(site: Site) -> AbstractContextManager[story.House]:
+    def make(site: Site) -> AbstractContextManager[harness.Deployment]:
         if site.database_url:
             victim: postgres.Cluster = request.getfixturevalue("victim")
             site = Site(site.folder, victim.fresh())
-        return story.opened(site, timing=TIMING, switches=houses.SWITCHES)
+        return harness.opened(site, timing=TIMING, switches=deployments.SWITCHES)
 
-    with story.shared(sites, make) as opened:
+    with harness.shared(sites, make) as opened:
         yield opened
 
 
 @pytest.fixture
-def house(shaken: Callable[[str], story.House], kind: str) -> Iterator[story.House]:
+def deployment(shaken: Callable[[str], harness.Deployment], kind: str) -> Iterator[harness.Deployment]:
     """One of them, on a good day."""
     opened = shaken(kind)
     yield opened
-    opened.sandbox.faults(**faults.as_json(houses.SWITCHES))
+    opened.sandbox.faults(**faults.as_json(deployments.SWITCHES))
 
 
-def until_ready(house: story.House) -> None:
-    until(lambda: houses.readiness(house) == 200, why="it did not become ready again by itself")
+def until_ready(deployment: harness.Deployment) -> None:
+    until(lambda: deployments.readiness(deployment) == 200, why="it did not become ready again by itself")
 
 
 @pytest.mark.parametrize("kind", ["postgresql"])
 @pytest.mark.parametrize("mode", ["immediate", "fast"])
 def test_a_database_that_is_restarted_under_load_loses_nothing(
-    house: story.House, victim: postgres.Cluster, nonce: str, mode: str
+    deployment: harness.Deployment, victim: postgres.Cluster, nonce: str, mode: str
 ) -> None:
-    with houses.flowing(house, nonce) as load:
+    with deployments.flowing(deployment, nonce) as load:
         for _ in range(2):
             victim.restart(mode)
             taken = load.submitted
             until(lambda taken=taken: load.submitted > taken + 2)  # type: ignore[misc]
     load.judge()
-    until_ready(house)
+    until_ready(deployment)
 
 
 @contextmanager
@@ -91,28 +91,28 @@ def crowded(victim: postgres.Cluster, name: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("kind", ["postgresql"])
 def test_while_the_database_takes_no_more_connections_nothing_is_promised(
-    house: story.House, victim: postgres.Cluster, nonce: str
+    deployment: harness.Deployment, victim: postgres.Cluster, nonce: str
 ) -> None:
-    run = house.submit(nonce)
-    judge(house, nonce)
-    until(lambda: house.deliveries(run))  # the sweep may have been first
-    callback = house.callback(nonce)
-    with crowded(victim, houses.name_of(house.server.site.url)):
-        houses.until_not_ready(house)
+    run = deployment.submit(nonce)
+    judge(deployment, nonce)
+    until(lambda: deployment.deliveries(run))  # the sweep may have been first
+    callback = deployment.callback(nonce)
+    with crowded(victim, deployments.name_of(deployment.server.site.url)):
+        deployments.until_not_ready(deployment)
         refused = (
             httpx.post(callback, json={"runId": run["upstreamId"]}, timeout=60),
-            house.api.post("/v1/runs", json={"agentId": house.agent, "prompt": nonce}),
+            deployment.api.post("/v1/runs", json={"agentId": deployment.agent, "prompt": nonce}),
         )
         assert [(each.status_code, "retry-after" in each.headers) for each in refused] == [(503, True)] * 2
-        assert "too many clients" in house.server.log.read_text()
-    until_ready(house)
+        assert "too many clients" in deployment.server.log.read_text()
+    until_ready(deployment)
     assert httpx.post(callback, json={"runId": run["upstreamId"]}, timeout=60).status_code == 200
 
 
 @contextmanager
-def full(house: story.House, request: pytest.FixtureRequest) -> Iterator[None]:
+def full(deployment: harness.Deployment, request: pytest.FixtureRequest) -> Iterator[None]:
     """No room is left on the disk of the database."""
-    site = house.server.site
+    site = deployment.server.site
     if not site.database_url:
         file = site.folder / "full"
         file.touch()
@@ -128,21 +128,21 @@ def full(house: story.House, request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def test_on_a_full_disk_what_finds_no_room_is_not_promised(
-    house: story.House, request: pytest.FixtureRequest, nonce: str
+    deployment: harness.Deployment, request: pytest.FixtureRequest, nonce: str
 ) -> None:
-    house.sandbox.faults(callback_states=[])
-    run = house.submit(nonce)
-    house.until_named(nonce, "completed")
-    callback, large = house.callback(nonce), secrets.token_bytes(LARGE)
+    deployment.sandbox.faults(callback_states=[])
+    run = deployment.submit(nonce)
+    deployment.until_named(nonce, "completed")
+    callback, large = deployment.callback(nonce), secrets.token_bytes(LARGE)
     for _ in range(FULL // LARGE + 1):  # on a disk that is full the files are large
         assert httpx.post(callback, content=large, timeout=60).status_code == 200
-    with full(house, request):
-        kept = len(house.deliveries(run))
+    with full(deployment, request):
+        kept = len(deployment.deliveries(run))
         refused = [httpx.post(callback, content=large, timeout=60) for _ in range(3)]
         assert {(each.status_code, "retry-after" in each.headers) for each in refused} == {(503, True)}
-        assert len(house.deliveries(run)) == kept
-        assert house.run(run)["id"] == run["id"]  # reading goes on
-        assert houses.readiness(house) == 200  # and so does what needs no room
+        assert len(deployment.deliveries(run)) == kept
+        assert deployment.run(run)["id"] == run["id"]  # reading goes on
+        assert deployments.readiness(deployment) == 200  # and so does what needs no room
     assert httpx.post(callback, content=large, timeout=60).status_code == 200
-    judge(house, nonce)
-    until_ready(house)
+    judge(deployment, nonce)
+    until_ready(deployment)

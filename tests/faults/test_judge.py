@@ -48,8 +48,8 @@ SOUND: dict[str, list[dict[str, Any]]] = {
         {"run_id": "r2", "kind": "run.cancelled"},
     ],
     "deliveries": [
-        {"id": "d1", "road": "watcher", "run_id": "r1", "verdict": "accepted", "repeats": 2},
-        {"id": "d2", "road": "platform", "event_id": "e1", "verdict": "accepted"},
+        {"id": "d1", "source": "watcher", "run_id": "r1", "verdict": "accepted", "repeats": 2},
+        {"id": "d2", "source": "platform", "event_id": "e1", "verdict": "accepted"},
     ],
     "rollup_models": [{"model": "", "status": "completed"}, {"model": "", "status": "cancelled"}],
     "rollup_agents": [{"agent_id": "", "status": "completed"}, {"agent_id": "", "status": "cancelled"}],
@@ -62,7 +62,7 @@ SOUND: dict[str, list[dict[str, Any]]] = {
 SUMS = dict.fromkeys(
     ("cost_micros", "input_tokens", "output_tokens", "timed", "duration_ms", "max_duration_ms"), 0
 ) | {"day": AT[:10], "created": False, "runs": 1}
-#: What a row of a table needs beside that.
+#: What a row of a table needs in addition.
 NEEDED: dict[str, dict[str, Any]] = {
     "runs": {"origin": "submitted", "submitted_by": "backend", "accepted_at": AT, "settled_at": AT},
     "upstream_links": {"linked_at": AT},
@@ -133,14 +133,14 @@ def test_where_all_is_as_it_was_promised_nothing_is_found(engine: Engine) -> Non
 LOST = {
     "the run of an acknowledged submission": "DELETE FROM runs WHERE id = 'r1'",
     "a run that was never settled": "UPDATE runs SET status = 'running', settled_at = NULL WHERE id = 'r1'",
-    "an end that the ledger does not tell": "DELETE FROM ledger_entries WHERE kind = 'run.completed'",
+    "an end that is not in the ledger": "DELETE FROM ledger_entries WHERE kind = 'run.completed'",
     "a delivery that was acknowledged": "DELETE FROM deliveries WHERE id = 'd1'",
     "an event that only the sandbox saw acknowledged": "DELETE FROM deliveries WHERE id = 'd2'",
     "one of several deliveries that are counted on a row": "UPDATE deliveries SET repeats = 1 WHERE id = 'd1'",
     "the bytes of a delivery": "UPDATE deliveries SET body_sha256 = 'of others' WHERE id = 'd1'",
     "a step": "DELETE FROM run_steps",
     "the document": "DELETE FROM run_documents",
-    "a wish to cancel that was acknowledged": "UPDATE runs SET cancel_requested_at = NULL WHERE id = 'r2'",
+    "a request to cancel that was acknowledged": "UPDATE runs SET cancel_requested_at = NULL WHERE id = 'r2'",
     "an end that was not counted": "DELETE FROM rollup_models WHERE status = 'completed'",
     "a duration that was not counted": "DELETE FROM rollup_durations WHERE dimension = 'day'",
     "work that nobody does": "UPDATE jobs SET kind = 'settle', run_id = 'r1'",
@@ -165,7 +165,7 @@ DOUBLED = {
     "two records of one submission": "UPDATE runs SET prompt = (SELECT prompt FROM runs WHERE id = 'r1')",
     "two ends in the ledger": "UPDATE ledger_entries SET kind = 'run.failed', run_id = 'r1' WHERE id = 'l1'",
     "an end that was counted twice": "UPDATE rollup_agents SET runs = 2 WHERE status = 'cancelled'",
-    "an event that was accepted twice": "UPDATE deliveries SET road = 'platform', event_id = 'e1'",
+    "an event that was accepted twice": "UPDATE deliveries SET source = 'platform', event_id = 'e1'",
 }
 
 

@@ -14,7 +14,7 @@ from tests.patience import until
 
 
 def _echo(listening: socket.socket) -> None:
-    """Answers each connection with what it says, until nobody listens any more."""
+    """Answers each connection with what it says, until the socket is closed."""
     while True:
         try:
             connection, _ = listening.accept()
@@ -34,7 +34,7 @@ def _answer(connection: socket.socket) -> None:
 
 @pytest.fixture
 def between() -> Iterator[proxy.Proxy]:
-    """A proxy in front of somebody who repeats what is said."""
+    """A proxy in front of an echo server."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=_echo, args=(listening,), daemon=True).start()
         with proxy.running(listening.getsockname()) as made:
@@ -52,10 +52,10 @@ def line(between: proxy.Proxy) -> Iterator[socket.socket]:
 
 def _asked(line: socket.socket, words: bytes) -> bytes:
     line.sendall(words)
-    heard = b""
-    while len(heard) < len(words) and (piece := line.recv(65536)):
-        heard += piece
-    return heard
+    received = b""
+    while len(received) < len(words) and (piece := line.recv(65536)):
+        received += piece
+    return received
 
 
 def _visit(between: proxy.Proxy) -> None:
@@ -64,32 +64,32 @@ def _visit(between: proxy.Proxy) -> None:
 
 
 def _until_reset(line: socket.socket) -> bytes:
-    """All that is heard before the connection breaks."""
-    heard = b""
+    """All that is received before the connection breaks."""
+    received = b""
     try:
         while piece := line.recv(65536):
-            heard += piece
+            received += piece
     except ConnectionResetError:
-        return heard
+        return received
     raise AssertionError("the connection was not reset")
 
 
 def test_on_a_good_day_it_hands_on_everything(line: socket.socket) -> None:
     words = bytes(range(256)) * 4000
     threading.Thread(target=line.sendall, args=(words,), daemon=True).start()
-    heard = b""
-    while len(heard) < len(words):
-        heard += line.recv(65536)
-    assert heard == words
+    received = b""
+    while len(received) < len(words):
+        received += line.recv(65536)
+    assert received == words
 
 
-def test_who_stops_speaking_may_still_listen(line: socket.socket) -> None:
+def test_a_client_that_has_stopped_sending_still_receives(line: socket.socket) -> None:
     line.sendall(b"the last word")
     line.shutdown(socket.SHUT_WR)
-    heard = b""
+    received = b""
     while piece := line.recv(65536):
-        heard += piece
-    assert heard == b"the last word"
+        received += piece
+    assert received == b"the last word"
 
 
 def test_what_it_delays_comes_later(between: proxy.Proxy, line: socket.socket) -> None:
@@ -117,7 +117,7 @@ def test_a_hole_holds_everything_and_lets_go_of_it_again(between: proxy.Proxy, l
     assert line.recv(5) == b"lost?"
 
 
-def test_who_comes_to_a_hole_is_not_turned_away(between: proxy.Proxy) -> None:
+def test_a_new_connection_to_a_hole_is_not_refused(between: proxy.Proxy) -> None:
     between.hole = True
     with socket.create_connection(("127.0.0.1", between.port), timeout=60) as opened:
         opened.sendall(b"anybody?")
@@ -138,7 +138,7 @@ def test_a_reset_ends_it_as_a_crash_would(between: proxy.Proxy, line: socket.soc
         line.recv(1)
 
 
-def test_who_comes_while_it_refuses_is_reset_and_the_others_stay(
+def test_a_new_connection_while_it_refuses_is_reset_and_open_ones_stay(
     between: proxy.Proxy, line: socket.socket
 ) -> None:
     between.refusing = True

@@ -1,4 +1,4 @@
-"""The sandbox as a process of its own on a moderately bad day, and what its journal tells."""
+"""The sandbox as a process of its own on a moderately bad day, and its journal."""
 
 from __future__ import annotations
 
@@ -75,24 +75,24 @@ class Journal:
     calls: Counter[str] = field(default_factory=Counter)
     befell: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
-    #: Attempts that were answered 2xx, by road and by run or event.
+    #: Attempts that were answered 2xx, by source and by run or event.
     acknowledged: Counter[tuple[str, str]] = field(default_factory=Counter)
     #: Attempts that were answered as no genuine one may be.
     odd: list[str] = field(default_factory=list)
     _noted: set[int] = field(default_factory=set)
-    _told: set[tuple[str, str]] = field(default_factory=set)
+    _reported: set[tuple[str, str]] = field(default_factory=set)
 
-    async def follow(self, url: str, until: asyncio.Event, told: Callable[[Json], None]) -> None:
-        """Reads on `until` then, once more after that, and tells of each thing that is sent for the first time."""
+    async def follow(self, url: str, until: asyncio.Event, on_sent: Callable[[Json], None]) -> None:
+        """Reads on `until` then, once more after that, and reports each thing that is sent for the first time."""
         seen = 0
         async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
             is_last = False
             while not is_last:
                 is_last = until.is_set()
-                seen = await self._read(client, seen, told)
+                seen = await self._read(client, seen, on_sent)
                 await asyncio.sleep(0 if is_last else LOOK)
 
-    async def _read(self, client: httpx.AsyncClient, seen: int, told: Callable[[Json], None]) -> int:
+    async def _read(self, client: httpx.AsyncClient, seen: int, on_sent: Callable[[Json], None]) -> int:
         """Notes what is new since `seen`; answers up to where all that was sent has come to its end."""
         answer = await client.get("/sandbox/journal", params={"after": seen})
         page = answer.raise_for_status().json()
@@ -100,7 +100,7 @@ class Journal:
             self._note_call(call)
         for sent in page["sent"]:
             if sent["status"] is not None or sent["error"] is not None:
-                self._note_sent(sent, told)
+                self._note_sent(sent, on_sent)
         under_way = [each["seq"] for each in page["sent"] if each["status"] is None and each["error"] is None]
         newest = max((each["seq"] for each in (*page["requests"], *page["sent"])), default=seen)
         return min(under_way, default=newest + 1) - 1
@@ -111,7 +111,7 @@ class Journal:
             if call["fault"] is not None:
                 self.befell[f"{call['route']} {call['fault']}"] += 1
 
-    def _note_sent(self, sent: Json, told: Callable[[Json], None]) -> None:
+    def _note_sent(self, sent: Json, on_sent: Callable[[Json], None]) -> None:
         if not self._is_new(sent):
             return
         status = sent["status"] or 0
@@ -121,9 +121,9 @@ class Journal:
             self.acknowledged[key] += 1
         elif status not in (0, 502, 503):
             self.odd.append(f"{sent['kind']} of the sandbox: {status}")
-        if key not in self._told:
-            self._told.add(key)
-            told(sent)
+        if key not in self._reported:
+            self._reported.add(key)
+            on_sent(sent)
 
     def _is_new(self, entry: Json) -> bool:
         is_new = entry["seq"] not in self._noted
@@ -132,7 +132,7 @@ class Journal:
 
 
 def key_of(sent: Json) -> tuple[str, str]:
-    """The road of a callback or event, and by what its deliveries are told apart from others."""
+    """The source of a callback or event, and the key of its deliveries."""
     return ("watcher", sending.run_of(sent["url"])) if sent["kind"] == "callback" else ("platform", sent["event"])
 
 

@@ -23,14 +23,14 @@ _PLACE = re.compile(r"((?:receiver|storage)/[\w/]+\.py)\D{1,12}(\d+)")
 
 
 @dataclass(frozen=True)
-class Told:
+class CommandResult:
     """What a command printed, and its exit code; None where it did not end."""
 
     code: int | None
     text: str
 
 
-async def run(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> Told:
+async def run(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> CommandResult:
     """Run `runledger` with these words."""
     bare = {
         name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH") if name in os.environ
@@ -40,27 +40,27 @@ async def run(command: Sequence[str], environment: Mapping[str, str], folder: Pa
         stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
     try:
-        told, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+        output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     except TimeoutError:
         process.kill()
         await process.wait()
-        return Told(None, "")
-    return Told(process.returncode, told.decode("utf-8", "replace"))
+        return CommandResult(None, "")
+    return CommandResult(process.returncode, output.decode("utf-8", "replace"))
 
 
-def wrong_with(told: Told) -> str | None:
+def wrong_with(result: CommandResult) -> str | None:
     """Return what is wrong with what a command printed, None for nothing."""
-    if told.code is None:
+    if result.code is None:
         return f"does not end within {PATIENCE:.0f} s"
-    if "Traceback" in told.text:
-        places, last = _PLACE.findall(told.text), told.text.strip().splitlines()[-1]
+    if "Traceback" in result.text:
+        places, last = _PLACE.findall(result.text), result.text.strip().splitlines()[-1]
         return f"traceback at {':'.join(places[-1]) if places else '?'}: {last[:100]}"
-    if CANARY in told.text:
+    if CANARY in result.text:
         return "prints a secret"
-    return f"ended by signal {-told.code}" if told.code < 0 else None
+    return f"ended by signal {-result.code}" if result.code < 0 else None
 
 
-async def configured(command: Sequence[str], asked: Mapping[str, Any]) -> Told:
+async def configured(command: Sequence[str], asked: Mapping[str, Any]) -> CommandResult:
     """Run a command with settings as a case has them, in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="runledger-fuzz-env-") as folder:
         if asked["file"]:
@@ -68,7 +68,7 @@ async def configured(command: Sequence[str], asked: Mapping[str, Any]) -> Told:
         try:
             return await run(command, asked["environment"], Path(folder))
         except (ValueError, UnicodeEncodeError):  # what no environment can hold
-            return Told(0, "")
+            return CommandResult(0, "")
 
 
 class Reader:
@@ -89,9 +89,9 @@ class Reader:
 
     def _answer(self, asked: Mapping[str, Any]) -> dict[str, str]:
         if self._process is None:
-            told = [sys.executable, "-m", "tests.fuzz.surfaces.configuration"]
+            command = [sys.executable, "-m", "tests.fuzz.surfaces.configuration"]
             pipe = subprocess.PIPE
-            self._process = subprocess.Popen(told, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, cwd=ROOT)
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, cwd=ROOT)
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None

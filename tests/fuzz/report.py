@@ -19,10 +19,10 @@ _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 def keep(folder: Path, seed: int, failure: Failure) -> None:
-    """Write a failure into a file of its own, with the smallest input that is known, and bodies beside it."""
+    """Write a failure into a file of its own, with the smallest input that is known, and bodies next to it."""
     folder.mkdir(parents=True, exist_ok=True)
     name = re.sub(r"[^\w]+", "-", f"{failure.surface}-{failure.batch}-{failure.trouble.signature}")[:90].strip("-")
-    told = {
+    content = {
         "failure": failure.trouble.signature,
         "database": failure.kind,
         "again": again(seed, failure),
@@ -30,7 +30,7 @@ def keep(folder: Path, seed: int, failure: Failure) -> None:
         "input": [case.shown() for case in failure.smallest[:40]],
         "detail": failure.trouble.detail,
     }
-    (folder / f"{name}.json").write_text(json.dumps(told, indent=1, ensure_ascii=True))
+    (folder / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=True))
     for place, case in enumerate(failure.smallest[:3]):
         if case.request is not None and case.request.body:
             (folder / f"{name}.{place}.body").write_bytes(case.request.body)

@@ -1,4 +1,4 @@
-"""A short pass of every surface under one seed; `make fuzz` goes on for as long as it is told to."""
+"""A short pass of every surface under one seed; `make fuzz` goes on for MINUTES."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from receiver.sandbox import faults
 from tests import postgres, sandbox_server
-from tests.fuzz import calls, commands, front, probing
+from tests.fuzz import calls, commands, probing, upstream_proxy
 from tests.server import CONTEXT, Server, Site
 
 #: Seconds within which `/healthz` is to be answered, runs to end once answers are sane, and readiness back.
@@ -55,7 +55,7 @@ class Case:
     """What is tried at once: a request, a command, or both, while answers are spoiled as planned."""
 
     request: calls.Request | None = None
-    plans: tuple[front.Plan, ...] = ()
+    plans: tuple[upstream_proxy.Plan, ...] = ()
     command: tuple[str, ...] = ()
     settings: Mapping[str, Any] | None = None
 
@@ -121,12 +121,17 @@ class Bench:
     """The server, replaced with an empty store where it was found wanting."""
 
     def __init__(
-        self, kind: str, adopt: bool, fresh: Callable[[], Site], sandbox: sandbox_server.Sandbox, way: front.Front
+        self,
+        kind: str,
+        adopt: bool,
+        fresh: Callable[[], Site],
+        sandbox: sandbox_server.Sandbox,
+        way: upstream_proxy.UpstreamProxy,
     ) -> None:
         self.kind, self.adopt = kind, adopt
         self.known = Known()
         self.figures = Figures()
-        self.front = way
+        self.upstream = way
         self.sandbox = sandbox
         self.server: Server
         self._fresh = fresh
@@ -140,14 +145,14 @@ class Bench:
         await asyncio.to_thread(self._replace)
         self._log_read = 0
         self.figures.starts += 1
-        self.front.plans = []
+        self.upstream.plans = []
         await self._make_known()
         self._start_prober()
 
     def _replace(self) -> None:
         self.close()
         adopt = "all" if self.adopt else "none"
-        self.server = Server(self._fresh(), self.front.url, {}, {**SETTINGS, "adopt": adopt})
+        self.server = Server(self._fresh(), self.upstream.url, {}, {**SETTINGS, "adopt": adopt})
         self.server.start()
         assert not self.server.is_dead(), f"the server did not start: {self.server.log.read_text()[-1500:]}"
 
@@ -163,8 +168,8 @@ class Bench:
 
     def _start_prober(self) -> None:
         self._probes, theirs = multiprocessing.Pipe()
-        told = (self.server.port, self.server.pid, theirs)
-        self._prober = CONTEXT.Process(target=probing.probe, args=told, daemon=True)
+        arguments = (self.server.port, self.server.pid, theirs)
+        self._prober = CONTEXT.Process(target=probing.probe, args=arguments, daemon=True)
         self._prober.start()
         theirs.close()
 
@@ -179,7 +184,7 @@ class Bench:
         assert not troubles, troubles
         shown = [json.loads((await self.ask(f"/v1/runs/{run}")).body) for run in self.known.runs]
         self.known.upstream = [run["upstreamId"] for run in shown]
-        self.known.callbacks = ["/" + self.front.callbacks[marker].split("/", 3)[3] for marker in markers]
+        self.known.callbacks = ["/" + self.upstream.callbacks[marker].split("/", 3)[3] for marker in markers]
         self.known.cursor = json.loads((await self.ask("/v1/runs?limit=1")).body)["nextCursor"]
 
     async def send(self, request: calls.Request) -> calls.Reply:
@@ -192,7 +197,7 @@ class Bench:
 
     async def play(self, cases: Sequence[Case]) -> list[Trouble]:
         """Play a batch, and judge what came of it."""
-        self.front.plans = [replace(plan, done=[]) for case in cases for plan in case.plans]
+        self.upstream.plans = [replace(plan, done=[]) for case in cases for plan in case.plans]
         gate = asyncio.Semaphore(SIDE_BY_SIDE)
         played = await asyncio.gather(*(self._one(case, gate) for case in cases))
         troubles = [trouble for found, _ in played for trouble in found]
@@ -221,14 +226,14 @@ class Bench:
         return judged(case, case.request, reply), run
 
     async def _commanded(self, case: Case) -> list[Trouble]:
-        told = await commands.run(case.command, self._environment())
-        return self._printed(case, told)
+        result = await commands.run(case.command, self._environment())
+        return self._printed(case, result)
 
-    def _printed(self, case: Case, told: commands.Told) -> list[Trouble]:
-        self.figures.statuses[f"exit code {told.code}"] += 1
-        found = commands.wrong_with(told)
+    def _printed(self, case: Case, result: commands.CommandResult) -> list[Trouble]:
+        self.figures.statuses[f"exit code {result.code}"] += 1
+        found = commands.wrong_with(result)
         return (
-            [Trouble("command", f"{' '.join(case.command[:2])}: {found}", told.text[-3000:], case)]
+            [Trouble("command", f"{' '.join(case.command[:2])}: {found}", result.text[-3000:], case)]
             if found
             else []
         )
@@ -237,24 +242,26 @@ class Bench:
         """Read settings; where the case has a command, by running it with them."""
         if case.command:
             return self._printed(case, await commands.configured(case.command, asked))
-        told = await self._reader.read(asked)
-        self.figures.statuses[told["outcome"]] += 1
-        if told["outcome"] in ("value", "sentence", "impossible"):
+        answer = await self._reader.read(asked)
+        self.figures.statuses[answer["outcome"]] += 1
+        if answer["outcome"] in ("value", "sentence", "impossible"):
             return []
-        return [Trouble("settings", f"{told['outcome']}: {told['text'][:160]}", told.get("detail", ""), case)]
+        return [
+            Trouble("settings", f"{answer['outcome']}: {answer['text'][:160]}", answer.get("detail", ""), case)
+        ]
 
     def _environment(self) -> dict[str, str]:
         return {
             **self.server.site.environment,
             "CASEDEV_API_KEY": sandbox_server.KEY,
-            "CASEDEV_BASE_URL": self.front.url,
+            "CASEDEV_BASE_URL": self.upstream.url,
             "RUNLEDGER_PUBLIC_URL": self.server.url,
         }
 
     async def _until_spent(self, runs: Sequence[str]) -> None:
         """Wait until all answers were spoiled that were to be, or nobody asks for them any more."""
         deadline, open_ = time.monotonic() + SPENT, set(runs)
-        while any(plan.times > 0 for plan in self.front.plans) and time.monotonic() < deadline:
+        while any(plan.times > 0 for plan in self.upstream.plans) and time.monotonic() < deadline:
             for run in list(open_):
                 reply = await self.ask(f"/v1/runs/{run}")
                 if reply.status != 200 or json.loads(reply.body)["status"] in ENDED:
@@ -265,13 +272,13 @@ class Bench:
 
     def _note_plans(self, cases: Sequence[Case]) -> None:
         """Lift the plans, and write into the cases what they did."""
-        spoiled = iter(self.front.plans)
+        spoiled = iter(self.upstream.plans)
         for case in cases:
             for plan in case.plans:
                 plan.done[:] = next(spoiled).done
-        self.front.plans = []
-        self.figures.spoiled += self.front.spoiled
-        self.front.spoiled.clear()
+        self.upstream.plans = []
+        self.figures.spoiled += self.upstream.spoiled
+        self.upstream.spoiled.clear()
 
     async def _settle(self, runs: dict[str, Case | None]) -> list[Trouble]:
         """Wait until all of these runs have ended."""
@@ -296,9 +303,9 @@ class Bench:
         status, why = "?", "no job"
         with suppress(ValueError, KeyError, TypeError):
             status = json.loads(shown.body)["status"]
-            told = json.loads(jobs.body)["jobs"]
+            listed = json.loads(jobs.body)["jobs"]
             why = ", ".join(
-                f"{job['kind']}: {job.get('lastError') or job.get('error') or job.get('state')}" for job in told
+                f"{job['kind']}: {job.get('lastError') or job.get('error') or job.get('state')}" for job in listed
             )
         return Trouble("unsettled", f"{status}, {_normal(why)}", jobs.body[:2000].decode("utf-8", "replace"), case)
 
@@ -354,15 +361,15 @@ class Bench:
         """Tracebacks in what was logged since the last look."""
         with self.server.log.open("rb") as log:
             log.seek(self._log_read)
-            told = log.read()
-        self._log_read += len(told)
-        return list(_tracebacks(told.decode("utf-8", "replace")))
+            added = log.read()
+        self._log_read += len(added)
+        return list(_tracebacks(added.decode("utf-8", "replace")))
 
 
 def _tracebacks(text: str) -> list[Trouble]:
     found: dict[str, Trouble] = {}
     for line in text.splitlines():
-        if "Traceback" in line or "background_work_broke" in line:
+        if "Traceback" in line or "background_task_failed" in line:
             trouble = _traceback(line)
             found.setdefault(trouble.signature, trouble)
     return list(found.values())
@@ -370,18 +377,18 @@ def _tracebacks(text: str) -> list[Trouble]:
 
 def _traceback(line: str) -> Trouble:
     """The exception, and the last of our own lines that it passed."""
-    event, told = "", line
+    event, trace = "", line
     with suppress(ValueError, TypeError):
         entry = json.loads(line)
-        event, told = str(entry.get("event")), str(entry.get("exception", line))
-    ours = re.findall(r"(?:receiver|storage)/[\w/]+\.py\", line \d+", told)
+        event, trace = str(entry.get("event")), str(entry.get("exception", line))
+    ours = re.findall(r"(?:receiver|storage)/[\w/]+\.py\", line \d+", trace)
     place = ours[-1].replace('", line ', ":") if ours else "?"
     last = [
         each
-        for each in told.strip().splitlines()
+        for each in trace.strip().splitlines()
         if re.match(r"[\w.]+(Error|Exception|Exit|Group|Interrupt)\b", each)
     ]
-    return Trouble("traceback", f"{event} at {place}: {_normal(last[-1] if last else '?')}", told[-4000:])
+    return Trouble("traceback", f"{event} at {place}: {_normal(last[-1] if last else '?')}", trace[-4000:])
 
 
 def _normal(text: str) -> str:
@@ -461,7 +468,7 @@ async def opened(kind: str, *, adopt: bool, cluster: postgres.Cluster | None = N
 
         switches = faults.Faults(event_states=(), callback_retries=3, retry_backoff=0.05)
         sandbox = stack.enter_context(sandbox_server.running(run_seconds=0.05, faults=switches))
-        async with front.opened(sandbox.url) as way:
+        async with upstream_proxy.opened(sandbox.url) as way:
             bench = Bench(kind, adopt, fresh, sandbox, way)
             try:
                 await bench.renew()

@@ -1,4 +1,4 @@
-"""Houses that several journeys share: one of each kind per process, brought back to a good day after each."""
+"""Deployments that several journeys share: one of each kind per process, brought back to a good day after each."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from receiver.sandbox import faults
-from tests.journeys import story
+from tests.journeys import harness
 from tests.server import Site
 
-Houses = Callable[[str], story.House]
+Deployments = Callable[[str], harness.Deployment]
 Sites = Callable[[str], Site]
 
 
@@ -21,52 +21,52 @@ def nonce() -> str:
     return f"nonce_{secrets.token_hex(8)}"
 
 
-#: A server that asks only when it is told to.
-PATIENT = {"alive": story.NEVER, "alive_most": story.NEVER}
+#: A server that asks the upstream only after a callback, an event or a request.
+PATIENT = {"alive": harness.NEVER, "alive_most": harness.NEVER}
 
 
 @pytest.fixture(scope="session")
-def listening(sites: Sites) -> Iterator[Houses]:
-    """A server that hears callbacks and events, and as good as never asks by itself."""
-    with story.shared(sites, lambda site: story.opened(site, timing=PATIENT)) as opened:
+def listening(sites: Sites) -> Iterator[Deployments]:
+    """A server that receives callbacks and events, and practically never asks by itself."""
+    with harness.shared(sites, lambda site: harness.opened(site, timing=PATIENT)) as opened:
         yield opened
 
 
 @pytest.fixture
-def house(listening: Houses, kind: str) -> Iterator[story.House]:
+def deployment(listening: Deployments, kind: str) -> Iterator[harness.Deployment]:
     """The listening server on a good day."""
     opened = listening(kind)
     yield opened
-    opened.sandbox.faults(**faults.as_json(story.GOOD_DAY))
+    opened.sandbox.faults(**faults.as_json(harness.GOOD_DAY))
 
 
 @pytest.fixture(scope="session")
-def slow(sites: Sites) -> Iterator[Houses]:
-    """A listening server whose runs go on until somebody ends them."""
-    make = lambda site: story.opened(site, timing=PATIENT, run_seconds=story.NEVER)  # noqa: E731
-    with story.shared(sites, make) as opened:
+def slow(sites: Sites) -> Iterator[Deployments]:
+    """A listening server whose runs go on until the test ends them."""
+    make = lambda site: harness.opened(site, timing=PATIENT, run_seconds=harness.NEVER)  # noqa: E731
+    with harness.shared(sites, make) as opened:
         yield opened
 
 
 @pytest.fixture
-def slow_house(slow: Houses, kind: str) -> Iterator[story.House]:
+def slow_deployment(slow: Deployments, kind: str) -> Iterator[harness.Deployment]:
     """The server with long runs on a good day."""
     opened = slow(kind)
     yield opened
-    opened.sandbox.faults(**faults.as_json(story.GOOD_DAY))
+    opened.sandbox.faults(**faults.as_json(harness.GOOD_DAY))
 
 
 @pytest.fixture(scope="session")
-def sweeping(sites: Sites) -> Iterator[Houses]:
-    """A server that hears callbacks and sweeps all the time."""
-    timing = {"sweep": 0.5, "stray": 60.0}
-    with story.shared(sites, lambda site: story.opened(site, timing=timing)) as opened:
+def sweeping(sites: Sites) -> Iterator[Deployments]:
+    """A server that receives callbacks and sweeps all the time."""
+    timing = {"sweep": 0.5, "lost_create": 60.0}
+    with harness.shared(sites, lambda site: harness.opened(site, timing=timing)) as opened:
         yield opened
 
 
 @pytest.fixture
-def swept_house(sweeping: Houses, kind: str) -> Iterator[story.House]:
+def swept_deployment(sweeping: Deployments, kind: str) -> Iterator[harness.Deployment]:
     """The sweeping server on a good day."""
     opened = sweeping(kind)
     yield opened
-    opened.sandbox.faults(**faults.as_json(story.GOOD_DAY))
+    opened.sandbox.faults(**faults.as_json(harness.GOOD_DAY))

@@ -1,4 +1,4 @@
-"""What strangers and the upstream post to the public endpoints, well and badly formed."""
+"""What unknown senders and the upstream post to the public endpoints, well and badly formed."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import httpx2 as httpx
 
-from receiver.sandbox import signing
-from tests.journeys.story import House
+from receiver.sandbox import endpoints
+from tests.journeys.harness import Deployment
 
 ANY_KEY = b"not the key of any endpoint"
 
@@ -25,41 +25,46 @@ def event(upstream_id: str, event_id: str, status: str = "completed") -> bytes:
 
 
 def signed(
-    house: House, body: bytes, *, key: bytes | None = None, at: float | None = None, secret: str | None = None
+    deployment: Deployment,
+    body: bytes,
+    *,
+    key: bytes | None = None,
+    at: float | None = None,
+    secret: str | None = None,
 ) -> dict[str, str]:
-    """The three headers over a body, by the house's secret, another one, or any key whatever."""
+    """The three headers over a body, by the deployment's secret, another one, or any key whatever."""
     delivery, moment = f"dlv_{secrets.token_hex(8)}", str(int(time.time() if at is None else at))
-    used = signing.signing_key(secret or house.secret, "base64") if key is None else key
+    used = endpoints.signing_key(secret or deployment.secret, "base64") if key is None else key
     return {
         "case-webhook-id": delivery,
         "case-webhook-timestamp": moment,
-        "case-webhook-signature": signing.signature(used, delivery, moment, body),
+        "case-webhook-signature": endpoints.signature(used, delivery, moment, body),
     }
 
 
-def post_event(house: House, body: bytes, headers: Mapping[str, str | bytes]) -> httpx.Response:
+def post_event(deployment: Deployment, body: bytes, headers: Mapping[str, str | bytes]) -> httpx.Response:
     """Posts to the events' endpoint as the upstream does, without a key of ours."""
-    return httpx.post(f"{house.server.url}/webhooks/case", content=body, headers=dict(headers), timeout=60)  # type: ignore[arg-type]
+    return httpx.post(f"{deployment.server.url}/webhooks/case", content=body, headers=dict(headers), timeout=60)  # type: ignore[arg-type]
 
 
-def speak(house: House, *pieces: bytes, pause: float = 0.0) -> bytes:
-    """Says raw bytes on a connection, piece by piece until something is answered; all that was answered."""
-    heard = b""
-    with connected(house) as connection:
-        with contextlib.suppress(ConnectionError):  # who turns a body away closes before all of it was said
+def speak(deployment: Deployment, *pieces: bytes, pause: float = 0.0) -> bytes:
+    """Send raw bytes on a connection, piece by piece until something is answered; all that was answered."""
+    received = b""
+    with connected(deployment) as connection:
+        with contextlib.suppress(ConnectionError):  # a server that refuses a body closes before all of it was sent
             for piece in pieces:
                 connection.sendall(piece)
                 if select.select([connection], [], [], pause)[0]:
                     break
         with contextlib.suppress(ConnectionError):
             while chunk := connection.recv(65536):
-                heard += chunk
-    return heard
+                received += chunk
+    return received
 
 
-def connected(house: House) -> socket.socket:
+def connected(deployment: Deployment) -> socket.socket:
     """A connection to the server."""
-    return socket.create_connection(("127.0.0.1", house.server.port), timeout=60)
+    return socket.create_connection(("127.0.0.1", deployment.server.port), timeout=60)
 
 
 def head(path: str, *lines: str) -> bytes:

@@ -1,7 +1,7 @@
 """A server whose endpoint for events is registered by the product itself, and the operator who does it.
 
-with registering.opened(site) as house:
-    registering.operate(house, lambda desk: desk.register(registering.url(house)))
+with registering.opened(site) as deployment:
+    registering.operate(deployment, lambda registrar: registrar.register(registering.url(deployment)))
 """
 
 from __future__ import annotations
@@ -13,35 +13,43 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
-from receiver import clock, registration, settings, vault
+from receiver import clock, settings
+from receiver.crypto import secret_box
+from receiver.outbound import webhook_registration
 from receiver.upstream import client
-from storage import webhooks
-from storage.database import Database
-from storage.tables import HOUSE
+from storage.engine.database import Database
+from storage.repositories import webhook_endpoints
+from storage.tables.jobs import SYSTEM_STATE
 from tests import sandbox_server
-from tests.journeys import story
-from tests.receiver.cli import desk
+from tests.journeys import harness
+from tests.receiver.cli import terminal
 from tests.server import Server, Site
 
 T = TypeVar("T")
 
-#: Events are the only road, and are sent again soon and for long.
+#: Events are the only source, and are sent again soon and for long.
 SWITCHES = {"callback_states": [], "event_states": ["completed"], "event_retries": 1000, "retry_backoff": 0.02}
 #: The server looks by itself at endpoint and secrets all the time, and at runs as good as never.
-TIMING = {"sweep": story.NEVER, "alive": story.NEVER, "alive_most": story.NEVER, "check": 0.2, "secrets": 0.2}
+TIMING = {
+    "sweep": harness.NEVER,
+    "alive": harness.NEVER,
+    "alive_most": harness.NEVER,
+    "check": 0.2,
+    "secrets": 0.2,
+}
 
 
 @contextmanager
-def opened(site: Site, **settings_: object) -> Iterator[story.House]:
+def opened(site: Site, **settings_: object) -> Iterator[harness.Deployment]:
     """A server that knows no secret, with its sandbox. Its runs go on until they are ended by hand."""
-    with sandbox_server.running(run_seconds=story.NEVER) as sandbox, sandbox.client() as upstream:
+    with sandbox_server.running(run_seconds=harness.NEVER) as sandbox, sandbox.client() as upstream:
         sandbox.faults(**SWITCHES)
         server = Server(site, sandbox.url, TIMING, dict(settings_))
         agent = sandbox_server.new_agent(upstream)
         try:
             server.start()
             with server.client() as api:
-                yield story.House(server, sandbox, api, upstream, agent, "")
+                yield harness.Deployment(server, sandbox, api, upstream, agent, "")
         except BaseException:
             print(server.log.read_text() if server.log.exists() else "")
             raise
@@ -49,23 +57,28 @@ def opened(site: Site, **settings_: object) -> Iterator[story.House]:
             server.kill()
 
 
-def url(house: story.House) -> str:
+def url(deployment: harness.Deployment) -> str:
     """Where the server takes events."""
-    return f"{house.server.url}/webhooks/case"
+    return f"{deployment.server.url}/webhooks/case"
 
 
 def operate(
-    house: story.House, work: Callable[[registration.Registrar], Awaitable[T]], *, keys: tuple[str, ...] = ()
+    deployment: harness.Deployment,
+    work: Callable[[webhook_registration.Registrar], Awaitable[T]],
+    *,
+    keys: tuple[str, ...] = (),
 ) -> T:
-    """Does what a command would do, beside the server; under other `keys` than its own where some are given."""
+    """Does what a command would do, next to the server; under other `keys` than its own where some are given."""
 
     async def done() -> T:
-        async with Database(house.server.site.url) as store:
-            upstream = client.Client(house.sandbox.url, sandbox_server.KEY)
-            given = settings.load(env_file=None, **house.server.site.settings)
-            box = vault.Vault(keys or settings.signing_keys(given))
+        async with Database(deployment.server.site.url) as store:
+            upstream = client.Client(deployment.sandbox.url, sandbox_server.KEY)
+            given = settings.load(env_file=None, **deployment.server.site.settings)
+            box = secret_box.SecretBox(keys or settings.signing_keys(given))
             try:
-                return await work(registration.Registrar(store, upstream.webhooks, box, "base64", clock.now))
+                return await work(
+                    webhook_registration.Registrar(store, upstream.webhooks, box, "base64", clock.now)
+                )
             finally:
                 await upstream.aclose()
 
@@ -73,56 +86,56 @@ def operate(
 
 
 @contextmanager
-def command(house: story.House, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A real command beside the server, under way; it is over after the block."""
+def command(deployment: harness.Deployment, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A real command under way next to the server; it is over after the block."""
     environment = {
         "CASEDEV_API_KEY": "sk_case_test",
-        "CASEDEV_BASE_URL": house.sandbox.url,
-        "RUNLEDGER_PUBLIC_URL": house.server.url,
-        **house.server.site.environment,
+        "CASEDEV_BASE_URL": deployment.sandbox.url,
+        "RUNLEDGER_PUBLIC_URL": deployment.server.url,
+        **deployment.server.site.environment,
     }
-    with desk.started("webhooks", *words, folder=house.server.folder, **environment) as under_way:
+    with terminal.started("webhooks", *words, folder=deployment.server.folder, **environment) as under_way:
         try:
             yield under_way
         finally:
             under_way.kill()
 
 
-def lapse(house: story.House) -> None:
+def lapse(deployment: harness.Deployment) -> None:
     """The lease of a command that died is over: as a minute later."""
 
-    async def free(registrar: registration.Registrar) -> None:
-        over = HOUSE.update().values(webhooks_until=clock.now() - timedelta(hours=1))
+    async def free(registrar: webhook_registration.Registrar) -> None:
+        over = SYSTEM_STATE.update().values(webhooks_until=clock.now() - timedelta(hours=1))
         await registrar.store.write(lambda connection: connection.execute(over))
 
-    operate(house, free)
+    operate(deployment, free)
 
 
-def register(house: story.House) -> registration.Registered:
+def register(deployment: harness.Deployment) -> webhook_registration.Registration:
     """What `runledger webhooks register` does."""
-    return operate(house, lambda desk: desk.register(url(house)))
+    return operate(deployment, lambda registrar: registrar.register(url(deployment)))
 
 
-def standing(house: story.House) -> webhooks.Endpoint:
+def standing(deployment: harness.Deployment) -> webhook_endpoints.Endpoint:
     """The endpoint as the database has it."""
-    (row,) = house.server.rows("SELECT id FROM webhook_endpoints WHERE removed_at IS NULL")
+    (row,) = deployment.server.rows("SELECT id FROM webhook_endpoints WHERE removed_at IS NULL")
 
-    async def look(desk: registration.Registrar) -> webhooks.Endpoint:
-        found = await desk.store.read(webhooks.find, row["id"])
+    async def look(registrar: webhook_registration.Registrar) -> webhook_endpoints.Endpoint:
+        found = await registrar.store.read(webhook_endpoints.find, row["id"])
         assert found is not None
         return found
 
-    return operate(house, look)
+    return operate(deployment, look)
 
 
-def forget(house: story.House) -> None:
+def forget(deployment: harness.Deployment) -> None:
     """As if nothing had ever been registered, here and upstream."""
-    for endpoint in house.upstream.get("/webhooks/v1/endpoints").json()["endpoints"]:
-        house.upstream.delete(f"/webhooks/v1/endpoints/{endpoint['id']}").raise_for_status()
+    for endpoint in deployment.upstream.get("/webhooks/v1/endpoints").json()["endpoints"]:
+        deployment.upstream.delete(f"/webhooks/v1/endpoints/{endpoint['id']}").raise_for_status()
 
-    async def erase(desk: registration.Registrar) -> None:
-        while (endpoint := await desk.store.read(webhooks.standing)) is not None:
-            await desk.remove(endpoint)
-        await desk.store.write(webhooks.erase_ended, clock.now().replace(year=9999))
+    async def erase(registrar: webhook_registration.Registrar) -> None:
+        while (endpoint := await registrar.store.read(webhook_endpoints.find_active)) is not None:
+            await registrar.remove(endpoint)
+        await registrar.store.write(webhook_endpoints.delete_expired_secrets, clock.now().replace(year=9999))
 
-    operate(house, erase)
+    operate(deployment, erase)

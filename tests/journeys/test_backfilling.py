@@ -1,4 +1,4 @@
-"""A backfill beside a running server: the command walks the list, the server fetches."""
+"""A backfill next to a running server: the command walks the list, the server fetches."""
 
 from __future__ import annotations
 
@@ -10,26 +10,32 @@ import httpx2 as httpx
 import pytest
 
 from receiver import errors
-from receiver.tasks import backfilling
-from storage import backfills, links, states, transitions
-from storage.database import Database
+from receiver.worker.tasks import backfill
+from storage import states
+from storage.engine.database import Database
+from storage.repositories import backfills, upstream_links
+from storage.transitions import starting
 from tests import life
-from tests.journeys import story, upstreams
+from tests.journeys import harness, upstreams
 from tests.journeys.judging import judge
-from tests.receiver.cli import desk
+from tests.receiver.cli import terminal
 
 
-def test_the_server_fetches_what_a_backfill_finds(house: story.House, nonce: str, tmp_path: Path) -> None:
-    agent = house.upstream.post("/agent/v1/agents", json={"name": "Past", "instructions": "Work."}).json()["id"]
-    past = house.sandbox.past(3, agentId=agent, prompt=nonce)
-    ours = house.server.site.environment
-    theirs = {"CASEDEV_BASE_URL": house.sandbox.url, "CASEDEV_API_KEY": "sk_case_test"}
-    shown = desk.process("backfill", "--agent", agent, "--json", folder=tmp_path, **ours, **theirs)
+def test_the_server_fetches_what_a_backfill_finds(
+    deployment: harness.Deployment, nonce: str, tmp_path: Path
+) -> None:
+    agent = deployment.upstream.post("/agent/v1/agents", json={"name": "Past", "instructions": "Work."}).json()[
+        "id"
+    ]
+    past = deployment.sandbox.past(3, agentId=agent, prompt=nonce)
+    ours = deployment.server.site.environment
+    theirs = {"CASEDEV_BASE_URL": deployment.sandbox.url, "CASEDEV_API_KEY": "sk_case_test"}
+    shown = terminal.process("backfill", "--agent", agent, "--json", folder=tmp_path, **ours, **theirs)
     assert shown.returncode == 0, shown.stderr
     assert json.loads(shown.stdout)["stored"] == 3
-    found = judge(house, nonce, settled_by="sweep", records=3, execs=3)
+    found = judge(deployment, nonce, settled_by="sweep", records=3, execs=3)
     assert {run["upstream_id"] for run in found} == set(past)
-    assert len(house.calls("details", nonce)) == 3
+    assert len(deployment.calls("details", nonce)) == 3
 
 
 @pytest.mark.anyio
@@ -41,14 +47,17 @@ async def test_what_a_lost_call_may_have_made_is_left_to_it(database: Database) 
         {**line, "id": "run_other", "createdAt": life.at(5).isoformat(), "prompt": "Review the will."},
     ]
     run = await life.accepted(database, agent_id=None, instructions="x", prompt="Review the lease.")
-    await database.write(transitions.calling, await life.claimed(database, states.Kind.START, run.id), life.at(1))
+    await database.write(starting.mark_call, await life.claimed(database, states.Kind.START, run.id), life.at(1))
     asked = backfills.Walk("w", None, None, None, None, 0, 0, life.at(10), None)
     page = httpx.Response(200, json={"runs": listed, "hasMore": False})
     async with upstreams.answering(database, lambda _: page, now=lambda: life.at(10)) as context:
         begun = await database.write(backfills.begin, asked, anew=False)
-        walked = [each async for each in backfilling.walk(context, begun)]
+        walked = [each async for each in backfill.walk(context, begun)]
     assert [(each.seen, each.taken) for each in walked] == [(2, 2)]
-    assert set(await database.read(links.known, [each["id"] for each in listed])) == {"run_old", "run_other"}
+    assert set(await database.read(upstream_links.linked_runs, [each["id"] for each in listed])) == {
+        "run_old",
+        "run_other",
+    }
 
 
 def pages(kind: str, cursor: str | None) -> dict[str, object]:
@@ -90,8 +99,8 @@ async def test_a_list_that_leads_nowhere_ends_the_walk_with_the_place(
     begun = backfills.Walk("w", None, None, None, None, 0, 0, life.NOW, None)
     async with upstreams.answering(database, answer, now=lambda: life.NOW) as context:
         walk = await database.write(backfills.begin, begun, anew=False)
-        walks = backfilling.walk(context, walk)
-        with pytest.raises(errors.BadPaging, match="the list"):
+        walks = backfill.walk(context, walk)
+        with pytest.raises(errors.InvalidPaging, match="the list"):
             await _to_its_end(walks)
     left = await database.read(backfills.find, "w")
     assert left is not None

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from receiver.sandbox import faults
-from tests.journeys import story
-from tests.journeys.conftest import Houses, Sites
+from tests.journeys import harness
+from tests.journeys.conftest import Deployments, Sites
 from tests.journeys.judging import judge
 
 ROUTES = ("create", "list", "exec", "status", "details", "cancel", "watch")
@@ -40,20 +40,20 @@ def bad_day(chance: random.Random, doomed: str) -> faults.Faults:
 
 
 @pytest.fixture(scope="module")
-def houses(sites: Sites) -> Iterator[Houses]:
+def deployments(sites: Sites) -> Iterator[Deployments]:
     """A server that has seen better days."""
-    timing = {"sweep": 0.3, "stray": 60.0}
-    with story.shared(sites, lambda site: story.opened(site, timing=timing, run_seconds=0.3)) as opened:
+    timing = {"sweep": 0.3, "lost_create": 60.0}
+    with harness.shared(sites, lambda site: harness.opened(site, timing=timing, run_seconds=0.3)) as opened:
         yield opened
 
 
 @pytest.fixture
-def bad(houses: Houses, kind: str) -> story.House:
-    return houses(kind)
+def bad(deployments: Deployments, kind: str) -> harness.Deployment:
+    return deployments(kind)
 
 
 @pytest.mark.parametrize("day", range(3))
-def test_on_a_bad_day_everything_ends_once(bad: story.House, nonce: str, day: int) -> None:
+def test_on_a_bad_day_everything_ends_once(bad: harness.Deployment, nonce: str, day: int) -> None:
     seed = secrets.randbits(32)
     print(f"day {day}, seed {seed}")
     chance = random.Random(seed)
@@ -70,7 +70,7 @@ def test_on_a_bad_day_everything_ends_once(bad: story.House, nonce: str, day: in
 
 
 @pytest.mark.parametrize("day", range(2))
-def test_cancels_at_any_moment_leave_nothing_behind(bad: story.House, nonce: str, day: int) -> None:
+def test_cancels_at_any_moment_leave_nothing_behind(bad: harness.Deployment, nonce: str, day: int) -> None:
     bad.sandbox.faults(**faults.as_json(faults.Faults(latency=0.02, lose_answer={"create": 3, "exec": 3})))
     made = [bad.submit(f"{nonce}_{at}_") for at in range(16)]
     for run in made:

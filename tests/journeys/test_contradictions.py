@@ -1,4 +1,4 @@
-"""What the upstream says of a run that has ended here, where it says something else."""
+"""The upstream contradicts the end of a run that is stored here."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import json
 import httpx2 as httpx
 import pytest
 
-from receiver import tasks
-from storage import runs, states, transitions
-from storage.database import Database
+from receiver.worker.tasks import registry
+from storage import states
+from storage.engine.database import Database
+from storage.repositories import runs
+from storage.transitions import settling, submitting
 from tests import life
 from tests.journeys import upstreams
 from tests.storage import ledgers
@@ -25,7 +27,7 @@ DEEP = b'{"id":"run_1","status":"running","result":' + b"[" * 100_000 + b"]" * 1
 async def refreshed(database: Database, code: int, details: bytes) -> runs.Run:
     """A settled run after a refresh that was answered so."""
     run = await life.settled_run(database, upstream_id=RUN)
-    await database.write(transitions.request_refresh, run.id, life.at(70))
+    await database.write(submitting.request_refresh, run.id, life.at(70))
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/details"):
@@ -33,13 +35,13 @@ async def refreshed(database: Database, code: int, details: bytes) -> runs.Run:
         return httpx.Response(200, json=ALIVE if RUN in request.url.path else LISTED)
 
     async with upstreams.answering(database, answer) as context:
-        await tasks.run(context, await life.claimed(database, states.Kind.SETTLE, run.id, life.at(70)))
+        await registry.run(context, await life.claimed(database, states.Kind.SETTLE, run.id, life.at(70)))
     return await life.found(database, run.id)
 
 
 @pytest.mark.parametrize(
     ("code", "details", "reported"),
-    [(200, json.dumps(ALIVE).encode(), "running"), (200, DEEP, "running"), (404, b"", transitions.MISSING)],
+    [(200, json.dumps(ALIVE).encode(), "running"), (200, DEEP, "running"), (404, b"", settling.MISSING)],
 )
 async def test_it_is_a_conflict_and_the_question_is_answered(
     database: Database, code: int, details: bytes, reported: str

@@ -1,4 +1,4 @@
-"""The doctor beside a running house: what is sound is said so, and each broken set-up is named rightly."""
+"""The doctor next to a running deployment: it reports what is sound, and names each broken set-up."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from receiver import tokens
+from receiver.crypto import tokens
 from receiver.sandbox import faults
 from tests import sandbox_server, server
-from tests.journeys import story
-from tests.journeys.conftest import Houses, Sites
+from tests.journeys import harness
+from tests.journeys.conftest import Deployments, Sites
 from tests.patience import until
-from tests.receiver.cli.desk import Desk
+from tests.receiver.cli.terminal import Terminal
 
 Environment = Mapping[str, str]
 #: What is broken about a set-up, for as long as the block: the environment that differs.
@@ -26,56 +26,58 @@ Break = Callable[[Path, Path], AbstractContextManager[Environment]]
 
 
 @pytest.fixture
-def sit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[story.House], Desk]:
-    """Sits down beside a house, with the settings of its server."""
+def sit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[harness.Deployment], Terminal]:
+    """The doctor next to a deployment, with the settings of its server."""
 
-    def sat(house: story.House) -> Desk:
+    def sat(deployment: harness.Deployment) -> Terminal:
         monkeypatch.chdir(tmp_path)
         environment = {
             "CASEDEV_API_KEY": "sk_case_test",
-            "CASEDEV_BASE_URL": house.sandbox.url,
-            **house.server.site.environment,
-            "RUNLEDGER_PUBLIC_URL": house.server.url,
-            "RUNLEDGER_WEBHOOK_SECRETS": story.secrets_of(house.secret),
+            "CASEDEV_BASE_URL": deployment.sandbox.url,
+            **deployment.server.site.environment,
+            "RUNLEDGER_PUBLIC_URL": deployment.server.url,
+            "RUNLEDGER_WEBHOOK_SECRETS": harness.secrets_of(deployment.secret),
         }
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        return Desk(house.server.folder)
+        return Terminal(deployment.server.folder)
 
     return sat
 
 
 @pytest.fixture(scope="module")
-def houses(sites: Sites) -> Iterator[Houses]:
-    """A house of its own, with an upstream that does what is documented otherwise or not at all."""
+def deployments(sites: Sites) -> Iterator[Deployments]:
+    """A deployment of its own, with an upstream that does what is documented otherwise or not at all."""
     odd = faults.Faults(event_key_encoding="hex", callback_body="data.runId", error_shape="nested")
-    with story.shared(sites, lambda site: story.opened(site, switches=odd)) as opened:
+    with harness.shared(sites, lambda site: harness.opened(site, switches=odd)) as opened:
         yield opened
 
 
 @pytest.fixture
-def odd(houses: Houses, kind: str) -> story.House:
-    house = houses(kind)
-    until(lambda: house.ready()[0] == 200)
-    return house
+def odd(deployments: Deployments, kind: str) -> harness.Deployment:
+    deployment = deployments(kind)
+    until(lambda: deployment.ready()[0] == 200)
+    return deployment
 
 
-def test_a_sound_house_is_all_well(odd: story.House, sit: Callable[[story.House], Desk]) -> None:
-    desk = sit(odd)
-    screen = desk.type("doctor", "--json", "--timeout", "60")
-    # How full the disk and how slow the machine is of who runs this is not for us to say.
+def test_a_sound_deployment_is_all_well(
+    odd: harness.Deployment, sit: Callable[[harness.Deployment], Terminal]
+) -> None:
+    terminal = sit(odd)
+    screen = terminal.type("doctor", "--json", "--timeout", "60")
+    # The disk and the speed of the machine that runs this test are not judged.
     judged = [each for each in screen.objects if each["name"] not in ("disk space", "upstream")]
     assert [each for each in judged if each["level"] != "ok"] == []
     assert screen.code == 0
 
 
-def test_a_callback_address_tells_whether_it_is_ours_and_nothing_is_kept(house: story.House) -> None:
-    key = house.server.site.secret_keys
-    kept = house.server.rows("SELECT count(*) AS n FROM deliveries")
+def test_a_callback_address_tells_whether_it_is_ours_and_nothing_is_kept(deployment: harness.Deployment) -> None:
+    key = deployment.server.site.secret_keys
+    kept = deployment.server.rows("SELECT count(*) AS n FROM deliveries")
     for keys, status in (([key], 204), (["another"], 405)):
         token = tokens.Signer(keys).token("01a20d3f-8a28-7a92-a297-cf650f2a92d0")
-        assert house.api.get(f"/callbacks/{token}").status_code == status
-    assert house.server.rows("SELECT count(*) AS n FROM deliveries") == kept
+        assert deployment.api.get(f"/callbacks/{token}").status_code == status
+    assert deployment.server.rows("SELECT count(*) AS n FROM deliveries") == kept
 
 
 @contextmanager
@@ -162,7 +164,7 @@ def unwritable(folder: Path, template: Path) -> Iterator[Environment]:
 
 @contextmanager
 def unreadable_settings(folder: Path, template: Path) -> Iterator[Environment]:
-    yield {"RUNLEDGER_JOBS": "many"}
+    yield {"RUNLEDGER_WORKER_CONCURRENCY": "many"}
 
 
 @contextmanager
@@ -183,7 +185,7 @@ SQLITE = pytest.mark.parametrize("kind", ["sqlite"])
 
 
 def _named_rightly(
-    desk: Desk,
+    terminal: Terminal,
     folder: Path,
     template: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -195,7 +197,7 @@ def _named_rightly(
     with broken(folder, template) as environment:
         for variable, value in environment.items():
             monkeypatch.setenv(variable, value)
-        screen = desk.type("doctor", "--json", "--timeout", "60")
+        screen = terminal.type("doctor", "--json", "--timeout", "60")
     faulty = [each for each in screen.objects if each["level"] == "fault"]
     assert [each["name"] for each in faulty] == [name], screen.out
     assert said in faulty[0]["said"]
@@ -206,7 +208,7 @@ def _named_rightly(
 @pytest.mark.parametrize(
     ("broken", "name", "said"),
     [
-        (wrong_key, "key", "the upstream does not take CASEDEV_API_KEY (401)"),
+        (wrong_key, "key", "the upstream does not accept CASEDEV_API_KEY (401)"),
         (withdrawn, "agent API", "the agent API is withdrawn: GET /agent/v1/run answers 410"),
         (unreachable, "upstream", "cannot be reached: the connection is refused"),
         (skewed, "clock", "ahead of the upstream's"),
@@ -214,14 +216,14 @@ def _named_rightly(
         (another_installation, "public address", "leads to another Runledger"),
         (undecodable, "webhook secrets", "a secret that is not base64"),
         (no_server, "database", "postgresql://somebody:***@127.0.0.1:"),
-        (unreadable_settings, "settings", "RUNLEDGER_JOBS: "),
+        (unreadable_settings, "settings", "RUNLEDGER_WORKER_CONCURRENCY: "),
         (deaf_backend, "backend", "cannot be reached: the connection is refused"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_a_broken_set_up_is_named_rightly(
-    house: story.House,
-    sit: Callable[[story.House], Desk],
+    deployment: harness.Deployment,
+    sit: Callable[[harness.Deployment], Terminal],
     tmp_path: Path,
     template: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -229,7 +231,7 @@ def test_a_broken_set_up_is_named_rightly(
     name: str,
     said: str,
 ) -> None:
-    _named_rightly(sit(house), tmp_path, template, monkeypatch, broken, name, said)
+    _named_rightly(sit(deployment), tmp_path, template, monkeypatch, broken, name, said)
 
 
 @SQLITE
@@ -242,8 +244,8 @@ def test_a_broken_set_up_is_named_rightly(
     ],
 )
 def test_a_file_that_cannot_be_used_is_named_rightly(
-    house: story.House,
-    sit: Callable[[story.House], Desk],
+    deployment: harness.Deployment,
+    sit: Callable[[harness.Deployment], Terminal],
     tmp_path: Path,
     template: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -251,32 +253,32 @@ def test_a_file_that_cannot_be_used_is_named_rightly(
     name: str,
     said: str,
 ) -> None:
-    _named_rightly(sit(house), tmp_path, template, monkeypatch, broken, name, said)
+    _named_rightly(sit(deployment), tmp_path, template, monkeypatch, broken, name, said)
 
 
 def test_an_upstream_that_never_answers_is_named_in_time(
-    sit: Callable[[story.House], Desk], house: story.House, monkeypatch: pytest.MonkeyPatch
+    sit: Callable[[harness.Deployment], Terminal], deployment: harness.Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     silent = faults.merged(faults.Faults(), {"script": [{"route": "list", "action": "hold"}]})
     with sandbox_server.running(faults=silent) as sandbox:
-        desk = sit(house)
+        terminal = sit(deployment)
         monkeypatch.setenv("CASEDEV_BASE_URL", sandbox.url)
-        screen = desk.type("doctor", "--json", "--timeout", "3")
-    (told,) = [each for each in screen.objects if each["name"] == "upstream"]
-    assert told["level"] == "fault"
-    assert "in time" in told["said"]
+        screen = terminal.type("doctor", "--json", "--timeout", "3")
+    (finding,) = [each for each in screen.objects if each["name"] == "upstream"]
+    assert finding["level"] == "fault"
+    assert "in time" in finding["said"]
 
 
 def test_a_live_run_tells_what_the_service_does_and_the_settings_that_follow(
-    odd: story.House, sit: Callable[[story.House], Desk]
+    odd: harness.Deployment, sit: Callable[[harness.Deployment], Terminal]
 ) -> None:
     words = ["--live", odd.agent, "--yes", "--json", "--linger", "120", "--timeout", "60"]
     screen = sit(odd).type("doctor", *words)
-    told = {each["name"]: each for each in screen.objects}
+    findings = {each["name"]: each for each in screen.objects}
     assert screen.code == 0, screen.err
-    assert told["callback names"]["said"] == "the run as data.runId"
-    assert "user-agent: case-dev-sandbox" in told["callback headers"]["said"]
-    assert told["event"]["setting"] == "RUNLEDGER_WEBHOOK_KEY_ENCODING=hex"
-    assert told["error: unknown run"]["said"].endswith('answers 404, {"error": {message, type, code}}')
-    assert "a close event; then the upstream ends the stream" in told["event stream"]["said"]
-    assert "x-ratelimit-limit: 1000" in told["rate limits"]["said"]
+    assert findings["callback names"]["said"] == "the run as data.runId"
+    assert "user-agent: case-dev-sandbox" in findings["callback headers"]["said"]
+    assert findings["event"]["setting"] == "RUNLEDGER_WEBHOOK_KEY_ENCODING=hex"
+    assert findings["error: unknown run"]["said"].endswith('answers 404, {"error": {message, type, code}}')
+    assert "a close event; then the upstream ends the stream" in findings["event stream"]["said"]
+    assert "x-ratelimit-limit: 1000" in findings["rate limits"]["said"]

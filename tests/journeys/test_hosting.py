@@ -1,4 +1,4 @@
-"""The programs of the manual, run as it says: a backend beside Runledger, and backends that have it mounted."""
+"""The programs of the guides, run as they say: a backend next to Runledger, and backends that have it mounted."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ import httpx2 as httpx
 import pytest
 
 from tests import sandbox_server, server
-from tests.journeys import story
+from tests.journeys import harness
 from tests.journeys.conftest import Sites
+from tests.laws import pages
 from tests.patience import until
 
 ROOT = Path(__file__).parent.parent.parent
@@ -26,7 +27,7 @@ PROGRAMS = {
     name: (program, options.split())
     for program, name, options in re.findall(
         r"```python\n(# [^\n]*uvicorn (\w+):app --port 8000([^\n]*)\n.*?)```",
-        (ROOT / "deploy" / "README.md").read_text(),
+        "".join(pages.text(f"guides/{guide}.md") for guide in ("submit", "embedding")),
         re.DOTALL,
     )
 }
@@ -34,7 +35,7 @@ PROGRAMS = {
 
 @dataclass(frozen=True)
 class Host:
-    """A backend's process, with Runledger inside or beside it; `ledger` is a client of Runledger's part."""
+    """A backend's process, with Runledger mounted in it or next to it; `ledger` is a client of Runledger."""
 
     process: subprocess.Popen[bytes]
     backend: httpx.Client
@@ -55,11 +56,11 @@ class Host:
         assert answer.status_code == 202, answer.text
         return str(answer.json()["run"])
 
-    def until(self, run: str, status: str) -> story.Row:
+    def until(self, run: str, status: str) -> harness.Row:
         """The record of a run once it is in that state."""
 
-        def look() -> story.Row | None:
-            shown: story.Row = self.ledger.get(f"/v1/runs/{run}").raise_for_status().json()
+        def look() -> harness.Row | None:
+            shown: harness.Row = self.ledger.get(f"/v1/runs/{run}").raise_for_status().json()
             return shown if shown["status"] == status else None
 
         return until(look, why=f"the run did not become {status}") or {}
@@ -67,14 +68,14 @@ class Host:
 
 @contextmanager
 def hosted(name: str, site: server.Site) -> Iterator[Host]:
-    """A program of the manual in a process of its own; runs go on until the sandbox is told to end them."""
+    """A program of the guides in a process of its own; runs go on until the sandbox ends them."""
     program, options = PROGRAMS[name]
     folder = site.folder
     (folder / f"{name}.py").write_text(program)
     port = server.free_port()
     url = f"http://127.0.0.1:{port}"
-    with sandbox_server.running(run_seconds=story.NEVER) as sandbox, sandbox.client() as upstream:
-        behind = server.Server(site, sandbox.url, {"sweep": story.NEVER}, {})
+    with sandbox_server.running(run_seconds=harness.NEVER) as sandbox, sandbox.client() as upstream:
+        behind = server.Server(site, sandbox.url, {"sweep": harness.NEVER}, {})
         if name == "beside":
             behind.start()
         below = behind.url if name == "beside" else f"{url}/runledger"
@@ -112,8 +113,8 @@ def _answers(backend: httpx.Client) -> bool:
 
 @pytest.fixture(scope="module", params=PROGRAMS)
 def hosts(request: pytest.FixtureRequest, sites: Sites) -> Iterator[Callable[[str], Host]]:
-    """Each of the manual's backends."""
-    with story.shared(sites, lambda site: hosted(request.param, site)) as running:
+    """Each backend of the guides."""
+    with harness.shared(sites, lambda site: hosted(request.param, site)) as running:
         yield running
 
 
@@ -122,7 +123,7 @@ def host(hosts: Callable[[str], Host], kind: str) -> Host:
     return hosts(kind)
 
 
-def test_the_manual_has_an_example_of_each_way() -> None:
+def test_the_guides_have_an_example_of_each_way() -> None:
     assert set(PROGRAMS) == {"beside", "mounted", "mounted_fastapi"}
 
 
@@ -134,14 +135,14 @@ def test_a_run_of_the_backend_is_called_back_and_settled(host: Host) -> None:
     assert host.until(run, "completed")["output"]
     (address,) = host.sandbox.run(upstream)["watchers"]
     assert httpx.URL(address).path.startswith(f"{host.path}/callbacks/")
-    taken = host.behind.rows("SELECT verdict FROM deliveries WHERE run_id = ? AND road = 'watcher'", run)
+    taken = host.behind.rows("SELECT verdict FROM deliveries WHERE run_id = ? AND source = 'watcher'", run)
     assert {"verdict": "accepted"} in taken
 
 
 def test_addresses_that_are_answered_hold_wherever_it_is_mounted(host: Host) -> None:
     ledger, path = host.ledger, host.path
-    wish = {"agentId": host.agent, "prompt": "Find every force majeure clause."}
-    older, newer = (ledger.post("/v1/runs", json=wish) for _ in range(2))
+    body = {"agentId": host.agent, "prompt": "Find every force majeure clause."}
+    older, newer = (ledger.post("/v1/runs", json=body) for _ in range(2))
     assert older.headers["location"] == f"{path}/v1/runs/{older.json()['id']}"
     link = ledger.get("/v1/runs", params={"limit": 1, "sort": "accepted"}).links["next"]["url"]
     assert link.startswith(f"{path}/v1/runs?limit=1&sort=accepted&cursor=")
@@ -170,13 +171,13 @@ def test_errors_are_problems_wherever_it_is_mounted(host: Host, method: str, pat
     assert answer.headers["content-type"] == "application/problem+json"
 
 
-def test_a_host_that_stops_answers_who_waits_and_lets_the_worker_drain(site: server.Site) -> None:
+def test_a_host_that_stops_answers_waiting_callers_and_lets_the_worker_drain(site: server.Site) -> None:
     answers: list[httpx.Response] = []
     with hosted("mounted", site) as host:
-        wish = {"agentId": host.agent, "prompt": "Find every force majeure clause."}
+        body = {"agentId": host.agent, "prompt": "Find every force majeure clause."}
 
         def wait() -> None:
-            answers.append(host.ledger.post("/v1/runs", json=wish, headers={"Prefer": "wait=60"}, timeout=90))
+            answers.append(host.ledger.post("/v1/runs", json=body, headers={"Prefer": "wait=60"}, timeout=90))
 
         waiting = threading.Thread(target=wait)
         waiting.start()
@@ -188,6 +189,6 @@ def test_a_host_that_stops_answers_who_waits_and_lets_the_worker_drain(site: ser
         (running,) = host.behind.rows("SELECT status FROM runs")
         (held,) = host.behind.rows("SELECT count(*) AS held FROM jobs WHERE lease_until IS NOT NULL")
     (answer,) = answers
-    # Who waits is answered at once, exec perhaps a moment later.
+    # A waiting caller is answered at once, exec perhaps a moment later.
     assert (answer.status_code, answer.json()["status"] in ("queued", "running")) == (202, True)
     assert (running["status"], held["held"]) == ("running", 0)

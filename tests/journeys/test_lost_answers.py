@@ -6,92 +6,94 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.journeys import story
-from tests.journeys.conftest import Houses, Sites
+from tests.journeys import harness
+from tests.journeys.conftest import Deployments, Sites
 from tests.journeys.judging import judge
 from tests.patience import until
 
 
-def test_a_callback_before_the_answer_to_exec_settles_the_run(house: story.House, nonce: str) -> None:
-    house.sandbox.faults(callback_before_exec_answer=True)
-    run = house.submit(nonce)
-    judge(house, nonce, settled_by="watcher")
-    assert house.told(run).index("run.completed") > house.told(run).index("run.created")
+def test_a_callback_before_the_answer_to_exec_settles_the_run(deployment: harness.Deployment, nonce: str) -> None:
+    deployment.sandbox.faults(callback_before_exec_answer=True)
+    run = deployment.submit(nonce)
+    judge(deployment, nonce, settled_by="watcher")
+    assert deployment.ledger_kinds(run).index("run.completed") > deployment.ledger_kinds(run).index("run.created")
 
 
-def test_a_lost_answer_to_create_is_found_again(house: story.House, nonce: str) -> None:
-    house.script({"route": "create", "prompt": nonce, "times": 1, "action": "lose_answer"})
-    house.submit(nonce)
-    judge(house, nonce, settled_by="watcher")
-    assert len(house.named(nonce)) == 1
-    assert len(house.calls("create", nonce)) == 1
+def test_a_lost_answer_to_create_is_found_again(deployment: harness.Deployment, nonce: str) -> None:
+    deployment.script({"route": "create", "prompt": nonce, "times": 1, "action": "lose_answer"})
+    deployment.submit(nonce)
+    judge(deployment, nonce, settled_by="watcher")
+    assert len(deployment.named(nonce)) == 1
+    assert len(deployment.calls("create", nonce)) == 1
 
 
 @pytest.mark.parametrize("action", ["lose_answer", "malformed", "truncated", "hold_answer"])
-def test_a_lost_answer_to_exec_is_asked_for(house: story.House, nonce: str, action: str) -> None:
-    house.script({"route": "exec", "prompt": nonce, "times": 1, "action": action})
-    house.submit(nonce)
-    judge(house, nonce, settled_by="watcher")
-    assert len(house.calls("exec", nonce)) == 1
+def test_a_lost_answer_to_exec_is_asked_for(deployment: harness.Deployment, nonce: str, action: str) -> None:
+    deployment.script({"route": "exec", "prompt": nonce, "times": 1, "action": action})
+    deployment.submit(nonce)
+    judge(deployment, nonce, settled_by="watcher")
+    assert len(deployment.calls("exec", nonce)) == 1
 
 
 @pytest.mark.parametrize("action", ["malformed", "truncated", "status:500", "html:502", "empty:503"])
-def test_an_unusable_answer_to_create_doubles_nothing(house: story.House, nonce: str, action: str) -> None:
-    house.script({"route": "create", "prompt": nonce, "times": 1, "action": action})
-    house.submit(nonce)
-    judge(house, nonce, settled_by="watcher")
-    assert len(house.named(nonce)) == 1
+def test_an_unusable_answer_to_create_doubles_nothing(
+    deployment: harness.Deployment, nonce: str, action: str
+) -> None:
+    deployment.script({"route": "create", "prompt": nonce, "times": 1, "action": action})
+    deployment.submit(nonce)
+    judge(deployment, nonce, settled_by="watcher")
+    assert len(deployment.named(nonce)) == 1
 
 
-def test_a_lost_create_of_a_cancelled_run_is_swept_up(swept_house: story.House, nonce: str) -> None:
-    swept_house.script({"route": "create", "prompt": nonce, "times": 1, "action": "hold_answer"})
-    run = swept_house.submit(nonce)
-    swept_house.until_named(nonce)
-    assert swept_house.cancel(run, 200)["status"] == "cancelled"
-    judge(swept_house, nonce, status="cancelled", settled_by="request", execs=0)
-    assert "run.orphan" in swept_house.told(run)
+def test_a_lost_create_of_a_cancelled_run_is_swept_up(swept_deployment: harness.Deployment, nonce: str) -> None:
+    swept_deployment.script({"route": "create", "prompt": nonce, "times": 1, "action": "hold_answer"})
+    run = swept_deployment.submit(nonce)
+    swept_deployment.until_named(nonce)
+    assert swept_deployment.cancel(run, 200)["status"] == "cancelled"
+    judge(swept_deployment, nonce, status="cancelled", settled_by="request", execs=0)
+    assert "run.orphan" in swept_deployment.ledger_kinds(run)
 
 
 def test_a_create_that_is_done_long_after_it_was_given_up_is_swept_up(
-    swept_house: story.House, nonce: str
+    swept_deployment: harness.Deployment, nonce: str
 ) -> None:
-    swept_house.script({"route": "create", "prompt": nonce, "times": 1, "action": "hold"})
-    run = swept_house.submit(nonce)
-    judge(swept_house, nonce)
-    swept_house.release("create")
-    until(lambda: "run.orphan" in swept_house.told(run))
-    judge(swept_house, nonce)
-    assert sorted(each["status"] for each in swept_house.named(nonce)) == ["cancelled", "completed"]
+    swept_deployment.script({"route": "create", "prompt": nonce, "times": 1, "action": "hold"})
+    run = swept_deployment.submit(nonce)
+    judge(swept_deployment, nonce)
+    swept_deployment.release("create")
+    until(lambda: "run.orphan" in swept_deployment.ledger_kinds(run))
+    judge(swept_deployment, nonce)
+    assert sorted(each["status"] for each in swept_deployment.named(nonce)) == ["cancelled", "completed"]
 
 
-#: Leases that nobody renews, so that a slow job is claimed again.
-HURRIED = {"lease": 0.7, "heartbeat": story.NEVER, "call": 60.0, "sweep": 0.3, "stray": 60.0}
+#: Leases that are not renewed, so that a slow job is claimed again.
+HURRIED = {"lease": 0.7, "heartbeat": harness.NEVER, "call": 60.0, "sweep": 0.3, "lost_create": 60.0}
 
 
 @pytest.fixture(scope="module")
-def houses(sites: Sites) -> Iterator[Houses]:
+def deployments(sites: Sites) -> Iterator[Deployments]:
     """A server that loses its leases."""
-    with story.shared(sites, lambda site: story.opened(site, timing=HURRIED)) as opened:
+    with harness.shared(sites, lambda site: harness.opened(site, timing=HURRIED)) as opened:
         yield opened
 
 
 @pytest.fixture
-def hurried(houses: Houses, kind: str) -> story.House:
-    return houses(kind)
+def hurried(deployments: Deployments, kind: str) -> harness.Deployment:
+    return deployments(kind)
 
 
-def test_a_create_that_outlives_its_lease_leaves_an_orphan(hurried: story.House, nonce: str) -> None:
+def test_a_create_that_outlives_its_lease_leaves_an_orphan(hurried: harness.Deployment, nonce: str) -> None:
     hurried.script({"route": "create", "prompt": nonce, "times": 1, "action": "hold"})
     run = hurried.submit(nonce)
     judge(hurried, nonce)
     hurried.release("create")
-    until(lambda: "run.orphan" in hurried.told(run))
+    until(lambda: "run.orphan" in hurried.ledger_kinds(run))
     judge(hurried, nonce)
     assert sorted(each["status"] for each in hurried.named(nonce)) == ["cancelled", "completed"]
 
 
 def test_a_late_answer_to_a_run_that_was_found_meanwhile_is_no_second_start(
-    hurried: story.House, nonce: str
+    hurried: harness.Deployment, nonce: str
 ) -> None:
     hurried.script(
         {"route": "create", "prompt": nonce, "times": 1, "action": "hold_answer"},
@@ -105,7 +107,9 @@ def test_a_late_answer_to_a_run_that_was_found_meanwhile_is_no_second_start(
     assert hurried.named(nonce)[0]["id"] == hurried.run(run)["upstreamId"]
 
 
-def test_an_orphan_that_was_about_to_be_found_does_not_end_the_search(hurried: story.House, nonce: str) -> None:
+def test_an_orphan_that_was_about_to_be_found_does_not_end_the_search(
+    hurried: harness.Deployment, nonce: str
+) -> None:
     hurried.script(
         {"route": "create", "prompt": nonce, "times": 1, "action": "hold_answer"},
         {"route": "details", "prompt": nonce, "times": 1, "action": "hold"},

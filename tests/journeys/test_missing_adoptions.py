@@ -7,11 +7,13 @@ from datetime import datetime
 import httpx2 as httpx
 import pytest
 
-from receiver import tasks
-from storage import ids, jobs, runs, states, transitions
-from storage.database import Database
+from receiver.worker.tasks import registry
+from storage import ids, states
+from storage.engine.database import Database
+from storage.repositories import jobs, runs
+from storage.transitions import adopting, submitting
 from tests import life
-from tests.journeys import story, upstreams
+from tests.journeys import harness, upstreams
 from tests.journeys.judging import judge
 from tests.patience import until
 
@@ -35,15 +37,15 @@ class Upstream:
 
 
 async def adopt(database: Database, at: datetime = life.NOW) -> runs.Run:
-    wish = transitions.Adopted(ids.new(at), RUN, "backend", states.Road.REQUEST, at, life.at(3600))
-    return (await database.write(transitions.adopt, wish))[0]
+    adoption = adopting.Adoption(ids.new(at), RUN, "backend", states.Source.REQUEST, at, life.at(3600))
+    return (await database.write(adopting.adopt, adoption))[0]
 
 
 async def tried(database: Database, upstream: Upstream, run: runs.Run, *seconds: float) -> states.Status:
     """What it is after its job was carried out at these moments."""
     for second in seconds:
         async with upstreams.answering(database, upstream.answer, now=lambda at=second: life.at(at)) as context:  # type: ignore[misc]
-            await tasks.run(context, await life.claimed(database, states.Kind.ADOPT, run.id, life.at(second)))
+            await registry.run(context, await life.claimed(database, states.Kind.ADOPT, run.id, life.at(second)))
     return (await life.found(database, run.id)).status
 
 
@@ -104,30 +106,30 @@ async def test_a_refresh_makes_no_record_of_a_refused_run_with_an_output(databas
     run, upstream = await adopt(database), Upstream()
     await tried(database, upstream, run, 0, 10, 700)
     upstream.known = True
-    await database.write(transitions.request_refresh, run.id, life.at(800))
+    await database.write(submitting.request_refresh, run.id, life.at(800))
     async with upstreams.answering(database, upstream.answer, now=lambda: life.at(800)) as context:
-        await tasks.run(context, await life.claimed(database, states.Kind.SETTLE, run.id, life.at(800)))
+        await registry.run(context, await life.claimed(database, states.Kind.SETTLE, run.id, life.at(800)))
     kept = await life.found(database, run.id)
     assert (kept.status, kept.output, kept.refresh_requested_at) == (states.REFUSED, None, None)
     assert (await life.told(database, run.id))[-1] == "run.conflict"
 
 
-def test_one_404_among_good_answers_changes_nothing(house: story.House, nonce: str) -> None:
-    upstream_id = house.elsewhere(nonce)
-    house.execute(upstream_id)
-    house.script({"route": "details", "prompt": nonce, "times": 2, "action": "status:404"})
-    house.adopt(upstream_id)
-    judge(house, nonce)
+def test_one_404_among_good_answers_changes_nothing(deployment: harness.Deployment, nonce: str) -> None:
+    upstream_id = deployment.elsewhere(nonce)
+    deployment.execute(upstream_id)
+    deployment.script({"route": "details", "prompt": nonce, "times": 2, "action": "status:404"})
+    deployment.adopt(upstream_id)
+    judge(deployment, nonce)
 
 
-def test_a_storm_of_404s_neither_refuses_nor_pauses(house: story.House, nonce: str) -> None:
-    upstream_id = house.elsewhere(nonce)
-    house.execute(upstream_id)
-    house.sandbox.faults(not_found=[nonce])
-    run = house.adopt(upstream_id)
+def test_a_storm_of_404s_neither_refuses_nor_pauses(deployment: harness.Deployment, nonce: str) -> None:
+    upstream_id = deployment.elsewhere(nonce)
+    deployment.execute(upstream_id)
+    deployment.sandbox.faults(not_found=[nonce])
+    run = deployment.adopt(upstream_id)
     waiting = "SELECT 1 FROM jobs WHERE run_id = ? AND kind = 'adopt' AND refusals >= 5"
-    until(lambda: house.server.rows(waiting, run["id"]))
-    assert house.run(run)["status"] == "accepted"
-    house.judge_calm()
-    house.sandbox.faults(not_found=[])
-    judge(house, nonce)
+    until(lambda: deployment.server.rows(waiting, run["id"]))
+    assert deployment.run(run)["status"] == "accepted"
+    deployment.judge_calm()
+    deployment.sandbox.faults(not_found=[])
+    judge(deployment, nonce)

@@ -1,4 +1,4 @@
-"""Secrets, tokens, prompts and bodies are planted, and looked for in everything that the server says of itself."""
+"""Secrets, tokens, prompts and bodies are planted, and searched for in all logs and answers of the server."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ PLANTED = {
 WEBHOOK = "whsec_cGxhbnRlZCB3ZWJob29rIHNlY3JldCwgd2hvbGU="
 
 
-def _live(house: server.Server, sandbox: sandbox_server.Sandbox) -> list[str]:
-    """Everything that touches a secret once, well and badly; answers the errors that were told."""
-    with sandbox.client() as api, house.client() as client:
-        wish: dict[str, Any] = {
+def _live(deployment: server.Server, sandbox: sandbox_server.Sandbox) -> list[str]:
+    """Everything that touches a secret once, well and badly; return the errors that were answered."""
+    with sandbox.client() as api, deployment.client() as client:
+        body: dict[str, Any] = {
             "agentId": sandbox_server.new_agent(api),
             "prompt": PLANTED["prompt"],
             "guidance": PLANTED["guidance"],
         }
-        wish["tags"] = {"client": PLANTED["tag"]}
-        assert client.post("/v1/runs", json=wish, headers={"Prefer": "wait=10"}).status_code == 200
+        body["tags"] = {"client": PLANTED["tag"]}
+        assert client.post("/v1/runs", json=body, headers={"Prefer": "wait=10"}).status_code == 200
         sandbox.faults(unauthorized=True)
-        client.post("/v1/runs", json=wish)
-        bad = client.post("/v1/runs", json=wish | {"prompt": [PLANTED["prompt"]], "odd": PLANTED["body"]})
-        until(lambda: client.get("/readyz").status_code == 503, why="the pause was not told")
+        client.post("/v1/runs", json=body)
+        bad = client.post("/v1/runs", json=body | {"prompt": [PLANTED["prompt"]], "odd": PLANTED["body"]})
+        until(lambda: client.get("/readyz").status_code == 503, why="the pause was not reported")
         forged = [
-            httpx.post(f"{house.url}/callbacks/{PLANTED['body']}", content=PLANTED["body"]),
-            httpx.post(f"{house.url}/webhooks/case", content=PLANTED["body"]),
-            httpx.get(f"{house.url}/v1/runs", headers={"Authorization": f"Bearer rl_x_{PLANTED['body']}"}),
+            httpx.post(f"{deployment.url}/callbacks/{PLANTED['body']}", content=PLANTED["body"]),
+            httpx.post(f"{deployment.url}/webhooks/case", content=PLANTED["body"]),
+            httpx.get(f"{deployment.url}/v1/runs", headers={"Authorization": f"Bearer rl_x_{PLANTED['body']}"}),
             client.get("/readyz"),
             client.get("/v1/jobs"),
         ]
@@ -50,12 +50,12 @@ def test_no_secret_token_prompt_or_body_is_in_a_log_a_metric_or_an_error(site: s
     }
     with (
         sandbox_server.running(seed=secrets.randbits(30), run_seconds=0.2) as sandbox,
-        server.running(site, sandbox.url, **settings) as house,
+        server.running(site, sandbox.url, **settings) as deployment,
     ):
-        told = _live(house, sandbox)
+        errors = _live(deployment, sandbox)
         token = sandbox.run(sandbox.runs()[0]["id"])["watchers"][0].rsplit("/", 1)[1]
-        house.stop()
-        said = "\n".join([house.log.read_text(), *told])
-    looked_for = [*PLANTED.values(), WEBHOOK, WEBHOOK.removeprefix("whsec_"), token, house.key]
+        deployment.stop()
+        said = "\n".join([deployment.log.read_text(), *errors])
+    looked_for = [*PLANTED.values(), WEBHOOK, WEBHOOK.removeprefix("whsec_"), token, deployment.key]
     assert "run.completed" in said
     assert not [text for text in looked_for if text in said]

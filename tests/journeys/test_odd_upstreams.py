@@ -7,9 +7,11 @@ from datetime import timedelta
 import httpx2 as httpx
 import pytest
 
-from receiver import errors, tasks
-from storage import house, states
-from storage.database import Database
+from receiver import errors
+from receiver.worker.tasks import failures
+from storage import states
+from storage.engine.database import Database
+from storage.repositories import system_state
 from tests import life, sandbox_server, server
 from tests.journeys import upstreams
 from tests.patience import until
@@ -36,8 +38,10 @@ async def test_the_pause_after_a_hang_begins_when_the_hang_was_given_up(database
     run = await life.accepted(database)
     claim = await life.claimed(database, states.Kind.START, run.id)
     async with upstreams.answering(database, hang, now=lambda: moments[-1]) as context:
-        await tasks.failed(context, claim, errors.NoAnswer("POST /agent/v1/run", "nothing came"))
-    paused_until = (await database.read(house.read)).paused_until
+        await failures.handle_failure(
+            context, claim, errors.UpstreamUnreachable("POST /agent/v1/run", "nothing came")
+        )
+    paused_until = (await database.read(system_state.read)).paused_until
     assert paused_until is not None
     assert paused_until > moments[-1] > life.NOW
 
@@ -48,8 +52,8 @@ async def test_the_last_call_of_the_upstreams_window_holds_everybody_until_the_n
         for left, paused_until in (("1", None), ("0", life.at(30))):
             limits = {"x-ratelimit-remaining": left, "x-ratelimit-reset": "30"}
             context.telemetry.called("list", 200, 0.1, limits, life.NOW)
-            await tasks.answered(context)
-            assert (await database.read(house.read)).paused_until == paused_until
+            await failures.handle_success(context)
+            assert (await database.read(system_state.read)).paused_until == paused_until
 
 
 def test_an_upstream_that_hands_out_a_known_id_is_asked_less_and_less(site: server.Site) -> None:
@@ -67,7 +71,7 @@ def test_an_upstream_that_hands_out_a_known_id_is_asked_less_and_less(site: serv
             ours.start()
             _submit(ours, _agent(again), "the second")
             jobs = "SELECT * FROM jobs WHERE kind = 'start' AND failures > 0"
-            failing = until(lambda: ours.rows(jobs), why="it was not told that the id is taken")
+            failing = until(lambda: ours.rows(jobs), why="it was not reported that the id is taken")
             assert "taken" in failing[0]["last_error"]
             # The next id that this upstream mints is a new one: with it the run goes its way.
             until(lambda: len(ours.rows("SELECT 1 FROM runs WHERE status = 'completed'")) == 2)

@@ -1,4 +1,4 @@
-"""The house under pressure: a full queue, bodies that do not fit, a flood, a stop in the midst of everything."""
+"""The deployment under pressure: a full queue, bodies that do not fit, a flood, a stop under load."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from typing import Any
 
 import httpx2 as httpx
 
-from receiver import settings, signatures, tokens
+from receiver import settings
+from receiver.crypto import signatures, tokens
 from tests import beside, server
 from tests.bench import storm
-from tests.journeys import posting, story
+from tests.journeys import harness, posting
 from tests.patience import until
 
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
-#: Nobody listens there: what comes in is kept all the same.
+#: Nothing listens there: what comes in is kept all the same.
 NOBODY = "http://127.0.0.1:9"
 SUBMISSION = {"agentId": "agent_1", "prompt": "Review the lease."}
 
@@ -34,7 +35,7 @@ def running(site: server.Site, **given: Any) -> Iterator[tuple[server.Server, st
 
 
 def kept(ours: server.Server) -> int:
-    """Requests that the database knows: rows and repeats."""
+    """Requests that the database has: rows and repeats."""
     counted = "SELECT count(*) + sum(repeats) AS n FROM deliveries WHERE verdict <> 'rejected'"
     return int(ours.rows(counted)[0]["n"] or 0)
 
@@ -70,7 +71,7 @@ def test_a_full_queue_is_answered_at_once_and_what_was_promised_is_kept(site: se
 
 
 def test_a_body_that_dwells_makes_room_for_those_that_are_sent(site: server.Site) -> None:
-    with running(site, bounds={"bounds": {"room": 4096}}, body_limit=1024) as (ours, _):
+    with running(site, bounds={"bounds": {"body_bytes": 4096}}, body_limit=1024) as (ours, _):
         head = f"POST /webhooks/case HTTP/1.1\r\nhost: h\r\n{signatures.SIGNATURE_HEADER}: v1,A\r\n"
         dwelling = [socket.create_connection(("127.0.0.1", ours.port), timeout=60) for _ in range(4)]
         for each in dwelling:
@@ -97,7 +98,7 @@ def test_in_a_flood_what_is_good_is_taken_and_kept_and_nothing_else_is(site: ser
     """Bounds that are reached within moments stand for those of production."""
     bounds = {
         "queue": {"waiting": 8},
-        "bounds": {"room": 4 << 20, "failures": 5},
+        "bounds": {"body_bytes": 4 << 20, "failures": 5},
         "connections": {"open": 60, "spare": 4, "unread": 1.0, "look": 0.1},
     }
     sorts = {"silent": 40, "heavy": 8, "slow": 4, "deaf": 2, **dict.fromkeys(GENTLE, 2)}
@@ -112,36 +113,36 @@ def test_in_a_flood_what_is_good_is_taken_and_kept_and_nothing_else_is(site: ser
         assert 0 < good["200"] <= kept(ours) - 1 <= good["200"] + good["cut"] + under_way
         assert {status for sort, status in answers if sort == "forged"} <= {"401", "503", "cut"}
         assert {status for sort, status in answers if sort == "bad key"} <= {"401", "429", "cut"}
-        assert {status for sort, status in answers if sort == "stranger"} <= {"404", "429", "cut"}
+        assert {status for sort, status in answers if sort == "unknown"} <= {"404", "429", "cut"}
         assert answers["health", "200"]
 
 
-GENTLE = ("event", "callback", "health", "forged", "stranger", "bad key", "oversize")
+GENTLE = ("event", "callback", "health", "forged", "unknown", "bad key", "oversize")
 
 
 def test_a_stop_amid_callers_of_every_sort_loses_nothing_that_was_promised(site: server.Site, nonce: str) -> None:
-    with story.opened(site, run_seconds=story.NEVER) as house, contextlib.ExitStack() as stack:
-        run = house.submit(nonce)
-        house.until_named(nonce, "running")
+    with harness.opened(site, run_seconds=harness.NEVER) as deployment, contextlib.ExitStack() as stack:
+        run = deployment.submit(nonce)
+        deployment.until_named(nonce, "running")
         pool = stack.enter_context(ThreadPoolExecutor(8))
         for said in (b"", b"GET /x HT", posting.head("/webhooks/case", "Content-Length: 9") + b"half", _much()):
-            stack.enter_context(posting.connected(house)).sendall(said)
-        listening = stack.enter_context(house.api.stream("GET", f"/v1/runs/{run['id']}/events"))
+            stack.enter_context(posting.connected(deployment)).sendall(said)
+        listening = stack.enter_context(deployment.api.stream("GET", f"/v1/runs/{run['id']}/events"))
         assert next(listening.iter_lines()).startswith("id: ")
-        waiting = pool.submit(_submit_and_wait, house)
-        sending = [pool.submit(_send_on, house, number) for number in range(4)]
-        until(lambda: len(house.server.rows("SELECT 1 FROM deliveries")) > 20)
-        until(lambda: len(house.server.rows("SELECT 1 FROM runs")) == 2)
-        told = time.monotonic()
-        assert house.server.stop() == 0
-        assert time.monotonic() - told < 30, "it takes ten seconds at most, and here many other things go on"
+        waiting = pool.submit(_submit_and_wait, deployment)
+        sending = [pool.submit(_send_on, deployment, number) for number in range(4)]
+        until(lambda: len(deployment.server.rows("SELECT 1 FROM deliveries")) > 20)
+        until(lambda: len(deployment.server.rows("SELECT 1 FROM runs")) == 2)
+        began = time.monotonic()
+        assert deployment.server.stop() == 0
+        assert time.monotonic() - began < 30, "it takes ten seconds at most, and here many other things go on"
         promised = {receipt for each in sending for receipt in each.result()}
         assert waiting.result().status_code == 202
-        assert promised <= {row["id"] for row in house.server.rows("SELECT id FROM deliveries")}
+        assert promised <= {row["id"] for row in deployment.server.rows("SELECT id FROM deliveries")}
 
 
 def test_a_stop_while_the_database_takes_no_writes_promises_nothing_and_waits_once(site: server.Site) -> None:
-    with running(site, bounds={"queue": {"busy_seconds": 1.0, "group": 1}}) as (ours, _):
+    with running(site, bounds={"queue": {"busy_seconds": 1.0, "batch": 1}}) as (ours, _):
         with (
             beside.locking(site.url, "deliveries"),
             ours.client() as client,
@@ -150,30 +151,30 @@ def test_a_stop_while_the_database_takes_no_writes_promises_nothing_and_waits_on
             asked = [pool.submit(event, client, number) for number in range(60)]
             wait(asked, return_when=FIRST_COMPLETED)
             assert ours.stop() == 0
-            # Who came when nobody listened any more was told nothing, which comes again as well.
+            # A delivery that came after the server had stopped got no answer, and comes again as well.
             answers = [each.result() for each in asked if not isinstance(each.exception(), httpx.TransportError)]
         assert {(answer.status_code, "retry-after" in answer.headers) for answer in answers} == {(503, True)}
         assert kept(ours) == 0
 
 
 def _much() -> bytes:
-    """Requests for a megabyte, whose answers nobody will read."""
+    """Requests for a megabyte, whose answers are never read."""
     return b"GET /openapi.json HTTP/1.1\r\nhost: h\r\n\r\n" * 16
 
 
-def _submit_and_wait(house: story.House) -> httpx.Response:
-    wanted = {"agentId": house.agent, "prompt": "Review the lease."}
-    return house.api.post("/v1/runs", json=wanted, headers={"Prefer": "wait=60"})
+def _submit_and_wait(deployment: harness.Deployment) -> httpx.Response:
+    wanted = {"agentId": deployment.agent, "prompt": "Review the lease."}
+    return deployment.api.post("/v1/runs", json=wanted, headers={"Prefer": "wait=60"})
 
 
-def _send_on(house: story.House, sender: int) -> list[str]:
+def _send_on(deployment: harness.Deployment, sender: int) -> list[str]:
     """Sends events until the server is gone; the receipts of those that it took."""
     receipts: list[str] = []
     with httpx.Client(timeout=60) as client, contextlib.suppress(httpx.TransportError):
         for number in range(1_000_000):
             body = posting.event(f"run_{sender}", f"evt_{sender}_{number}")
             answer = client.post(
-                f"{house.server.url}/webhooks/case", content=body, headers=posting.signed(house, body)
+                f"{deployment.server.url}/webhooks/case", content=body, headers=posting.signed(deployment, body)
             )
             if answer.status_code == 200:
                 receipts.append(answer.json()["receipt"])

@@ -1,4 +1,4 @@
-"""The process itself: told to stop, killed, started twice, and kept from its database."""
+"""The process itself: stopped, killed, started twice, and kept from its database."""
 
 from __future__ import annotations
 
@@ -10,66 +10,68 @@ import httpx2 as httpx
 import pytest
 
 from tests import beside
-from tests.journeys import story
+from tests.journeys import harness
 from tests.journeys.judging import judge
 from tests.patience import until
 from tests.server import Server, Site
 
 
-def test_a_server_that_is_told_to_stop_drains_and_the_next_one_finishes(site: Site, nonce: str) -> None:
-    with story.opened(site, run_seconds=1.0, timing={"sweep": 0.5}) as house:
-        house.script({"route": "create", "prompt": nonce, "times": 2, "action": "hang:0.7"})
+def test_a_server_that_is_stopped_drains_and_the_next_one_finishes(site: Site, nonce: str) -> None:
+    with harness.opened(site, run_seconds=1.0, timing={"sweep": 0.5}) as deployment:
+        deployment.script({"route": "create", "prompt": nonce, "times": 2, "action": "hang:0.7"})
         for _ in range(12):
-            house.submit(nonce)
-        until(lambda: house.calls("create", nonce))
-        assert house.server.stop() in (0, -signal.SIGTERM)
-        assert not house.server.rows("SELECT 1 FROM jobs WHERE lease_owner IS NOT NULL")
-        assert len(house.named(nonce)) == len(
-            house.server.rows("SELECT 1 FROM runs WHERE upstream_id IS NOT NULL")
+            deployment.submit(nonce)
+        until(lambda: deployment.calls("create", nonce))
+        assert deployment.server.stop() in (0, -signal.SIGTERM)
+        assert not deployment.server.rows("SELECT 1 FROM jobs WHERE lease_owner IS NOT NULL")
+        assert len(deployment.named(nonce)) == len(
+            deployment.server.rows("SELECT 1 FROM runs WHERE upstream_id IS NOT NULL")
         )
-        house.restart()
-        judge(house, nonce, records=12, execs=12)
+        deployment.restart()
+        judge(deployment, nonce, records=12, execs=12)
 
 
 def test_a_server_that_was_killed_finishes_after_its_restart(site: Site, kind: str, nonce: str) -> None:
     lease = 60.0 if kind == "sqlite" else 3.0  # where others may hold it, it has to lapse
-    with story.opened(site, run_seconds=0.5, timing={"sweep": 0.5, "lease": lease, "heartbeat": 0.5}) as house:
-        house.script({"route": "exec", "prompt": nonce, "times": 1, "action": "hang:5"})
+    with harness.opened(
+        site, run_seconds=0.5, timing={"sweep": 0.5, "lease": lease, "heartbeat": 0.5}
+    ) as deployment:
+        deployment.script({"route": "exec", "prompt": nonce, "times": 1, "action": "hang:5"})
         for _ in range(4):
-            house.submit(nonce)
-        until(lambda: sum(run["execCount"] for run in house.named(nonce)) >= 2)
-        house.server.kill()
-        until(lambda: all(run["status"] != "running" for run in house.named(nonce)))
-        house.restart()
-        judge(house, nonce, records=4, execs=4)
+            deployment.submit(nonce)
+        until(lambda: sum(run["execCount"] for run in deployment.named(nonce)) >= 2)
+        deployment.server.kill()
+        until(lambda: all(run["status"] != "running" for run in deployment.named(nonce)))
+        deployment.restart()
+        judge(deployment, nonce, records=4, execs=4)
 
 
 @pytest.mark.parametrize("kind", ["sqlite"])
-def test_a_second_server_on_the_same_file_is_refused(house: story.House) -> None:
-    second = Server(house.server.site, house.sandbox.url, {}, {})
+def test_a_second_server_on_the_same_file_is_refused(deployment: harness.Deployment) -> None:
+    second = Server(deployment.server.site, deployment.sandbox.url, {}, {})
     second.start()
     assert second.is_dead()
-    assert "another Runledger server is running on" in house.server.log.read_text()
-    assert house.api.get("/healthz").status_code == 200
+    assert "another Runledger server is running on" in deployment.server.log.read_text()
+    assert deployment.api.get("/healthz").status_code == 200
 
 
 @pytest.mark.parametrize("seconds", [1.5, 6.0])
 def test_while_another_program_holds_the_database_nothing_is_promised(
-    slow_house: story.House, nonce: str, seconds: float
+    slow_deployment: harness.Deployment, nonce: str, seconds: float
 ) -> None:
-    run = slow_house.until_run(slow_house.submit(nonce), "running")
-    slow_house.sandbox.faults(callback_states=[])
-    url, answers = slow_house.callback(nonce), list[Future[httpx.Response]]()
+    run = slow_deployment.until_run(slow_deployment.submit(nonce), "running")
+    slow_deployment.sandbox.faults(callback_states=[])
+    url, answers = slow_deployment.callback(nonce), list[Future[httpx.Response]]()
     with ThreadPoolExecutor(4) as pool, httpx.Client(timeout=60) as client:
-        with beside.locking(slow_house.server.site.url, "deliveries"):
-            slow_house.sandbox.finish(run["upstreamId"])
+        with beside.locking(slow_deployment.server.site.url, "deliveries"):
+            slow_deployment.sandbox.finish(run["upstreamId"])
             answers += [pool.submit(client.post, url, json={"runId": run["upstreamId"]}) for _ in range(8)]
             time.sleep(seconds)
-            assert not slow_house.deliveries(run)
+            assert not slow_deployment.deliveries(run)
         answers += [pool.submit(client.post, url, json={"runId": run["upstreamId"]})]
         answered = [each.result() for each in answers]
     assert {answer.status_code for answer in answered} <= {200, 503}
     assert all("retry-after" in answer.headers for answer in answered if answer.status_code == 503)
     promised = {answer.json()["receipt"] for answer in answered if answer.status_code == 200}
-    assert promised == {each["id"] for each in slow_house.deliveries(run)}
-    judge(slow_house, nonce, settled_by="watcher")
+    assert promised == {each["id"] for each in slow_deployment.deliveries(run)}
+    judge(slow_deployment, nonce, settled_by="watcher")

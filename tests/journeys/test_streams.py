@@ -14,8 +14,8 @@ import pytest
 
 from receiver.sandbox import faults
 from tests import sandbox_server
-from tests.journeys import story
-from tests.journeys.conftest import Houses, Sites
+from tests.journeys import harness
+from tests.journeys.conftest import Deployments, Sites
 from tests.patience import until
 from tests.server import Server, Site
 
@@ -25,118 +25,130 @@ EVENTS = "events"
 
 @contextlib.contextmanager
 def opened(
-    house: story.House, run: story.Row, after: str | None = None
+    deployment: harness.Deployment, run: harness.Row, after: str | None = None
 ) -> Iterator[Iterator[httpx.ServerSentEvent]]:
     headers = {} if after is None else {"Last-Event-ID": after}
-    with house.api.stream("GET", f"/v1/runs/{run['id']}/events", headers=headers) as response:
+    with deployment.api.stream("GET", f"/v1/runs/{run['id']}/events", headers=headers) as response:
         assert response.status_code == 200, response.read()
         yield iter(httpx.EventSource(response))
 
 
-def read(house: story.House, run: story.Row, after: str | None = None) -> list[httpx.ServerSentEvent]:
-    with opened(house, run, after) as events:
+def read(
+    deployment: harness.Deployment, run: harness.Row, after: str | None = None
+) -> list[httpx.ServerSentEvent]:
+    with opened(deployment, run, after) as events:
         return list(events)
 
 
-def upstream(house: story.House, nonce: str) -> list[httpx.ServerSentEvent]:
+def upstream(deployment: harness.Deployment, nonce: str) -> list[httpx.ServerSentEvent]:
     """What the upstream itself replays of a nonce's run."""
-    with house.upstream.stream("GET", f"/agent/v1/run/{house.until_named(nonce)['id']}/events") as response:
+    with deployment.upstream.stream(
+        "GET", f"/agent/v1/run/{deployment.until_named(nonce)['id']}/events"
+    ) as response:
         return list(httpx.EventSource(response))
 
 
 class Listener(threading.Thread):
-    """Somebody who listens until he is told of the close."""
+    """A listener that reads until the close event."""
 
-    def __init__(self, house: story.House, run: story.Row) -> None:
+    def __init__(self, deployment: harness.Deployment, run: harness.Row) -> None:
         super().__init__(daemon=True)
-        self._house, self._run = house, run
+        self._deployment, self._run = deployment, run
         self.heard: list[httpx.ServerSentEvent] = []
 
     def run(self) -> None:
-        with opened(self._house, self._run) as events:
+        with opened(self._deployment, self._run) as events:
             for event in events:
                 self.heard.append(event)
 
 
-def test_many_listeners_hear_a_run_through_one_upstream_stream(slow_house: story.House, nonce: str) -> None:
-    run = slow_house.submit(nonce)
-    slow_house.until_named(nonce, "running")
-    listeners = [Listener(slow_house, run) for _ in range(6)]
+def test_many_listeners_receive_a_run_through_one_upstream_stream(
+    slow_deployment: harness.Deployment, nonce: str
+) -> None:
+    run = slow_deployment.submit(nonce)
+    slow_deployment.until_named(nonce, "running")
+    listeners = [Listener(slow_deployment, run) for _ in range(6)]
     for each in listeners:
         each.start()
     until(lambda: all(each.heard for each in listeners), why="not everybody heard the beginning")
-    assert len(slow_house.calls(EVENTS, nonce)) == 1
-    slow_house.sandbox.finish(slow_house.until_named(nonce)["id"], "completed")
+    assert len(slow_deployment.calls(EVENTS, nonce)) == 1
+    slow_deployment.sandbox.finish(slow_deployment.until_named(nonce)["id"], "completed")
     for each in listeners:
         each.join(60)
     heard = listeners[0].heard
     assert all(each.heard == heard for each in listeners)
-    assert len(slow_house.calls(EVENTS, nonce)) == 1
-    assert heard == upstream(slow_house, nonce)
+    assert len(slow_deployment.calls(EVENTS, nonce)) == 1
+    assert heard == upstream(slow_deployment, nonce)
     assert [event.event for event in heard[-2:]] == ["run.completed", "close"]
 
 
-def test_who_was_cut_off_goes_on_behind_the_last_event(slow_house: story.House, nonce: str) -> None:
-    run = slow_house.submit(nonce)
-    slow_house.until_named(nonce, "running")
-    with opened(slow_house, run) as events:
-        first = [next(events), next(events)]
-    slow_house.sandbox.finish(slow_house.until_named(nonce)["id"], "failed")
-    assert first + read(slow_house, run, first[-1].id) == upstream(slow_house, nonce)
-
-
-def test_a_stream_that_is_asked_for_early_begins_with_its_run(slow_house: story.House, nonce: str) -> None:
-    slow_house.script({"route": "exec", "prompt": nonce, "times": 1, "action": "hold"})
-    run = slow_house.submit(nonce)
-    slow_house.until_held("exec", nonce)
-    listener = Listener(slow_house, run)
-    listener.start()
-    until(lambda: slow_house.calls(EVENTS, nonce), why="the stream was not opened")
-    assert listener.heard == []
-    slow_house.release("exec")
-    until(lambda: listener.heard, why="the run began unheard")
-    slow_house.sandbox.finish(slow_house.until_named(nonce)["id"], "completed")
-    listener.join(60)
-    assert listener.heard == upstream(slow_house, nonce)
-
-
-def test_an_upstream_without_a_stream_is_told_and_nothing_else_suffers(
-    slow_house: story.House, nonce: str
+def test_a_listener_that_was_cut_off_resumes_after_the_last_event(
+    slow_deployment: harness.Deployment, nonce: str
 ) -> None:
-    run = slow_house.submit(nonce)
-    slow_house.until_named(nonce, "running")
-    slow_house.script({"route": EVENTS, "action": "status:500"})
-    answer = slow_house.api.get(f"/v1/runs/{run['id']}/events")
+    run = slow_deployment.submit(nonce)
+    slow_deployment.until_named(nonce, "running")
+    with opened(slow_deployment, run) as events:
+        first = [next(events), next(events)]
+    slow_deployment.sandbox.finish(slow_deployment.until_named(nonce)["id"], "failed")
+    assert first + read(slow_deployment, run, first[-1].id) == upstream(slow_deployment, nonce)
+
+
+def test_a_stream_that_is_asked_for_early_begins_with_its_run(
+    slow_deployment: harness.Deployment, nonce: str
+) -> None:
+    slow_deployment.script({"route": "exec", "prompt": nonce, "times": 1, "action": "hold"})
+    run = slow_deployment.submit(nonce)
+    slow_deployment.until_held("exec", nonce)
+    listener = Listener(slow_deployment, run)
+    listener.start()
+    until(lambda: slow_deployment.calls(EVENTS, nonce), why="the stream was not opened")
+    assert listener.heard == []
+    slow_deployment.release("exec")
+    until(lambda: listener.heard, why="the run began unheard")
+    slow_deployment.sandbox.finish(slow_deployment.until_named(nonce)["id"], "completed")
+    listener.join(60)
+    assert listener.heard == upstream(slow_deployment, nonce)
+
+
+def test_an_upstream_without_a_stream_is_reported_and_nothing_else_suffers(
+    slow_deployment: harness.Deployment, nonce: str
+) -> None:
+    run = slow_deployment.submit(nonce)
+    slow_deployment.until_named(nonce, "running")
+    slow_deployment.script({"route": EVENTS, "action": "status:500"})
+    answer = slow_deployment.api.get(f"/v1/runs/{run['id']}/events")
     assert (answer.status_code, answer.headers["content-type"]) == (502, "application/problem+json")
-    slow_house.judge_calm()
-    slow_house.sandbox.finish(slow_house.until_named(nonce)["id"], "completed")
-    slow_house.until_run(run, "completed")
+    slow_deployment.judge_calm()
+    slow_deployment.sandbox.finish(slow_deployment.until_named(nonce)["id"], "completed")
+    slow_deployment.until_run(run, "completed")
 
 
 @pytest.fixture(scope="module")
-def captured(sites: Sites) -> Iterator[Houses]:
+def captured(sites: Sites) -> Iterator[Deployments]:
     """A server that captures every stream, and does one job at a time."""
 
-    def make(site: Site) -> AbstractContextManager[story.House]:
-        return story.opened(site, timing={"capture_idle": story.NEVER}, capture_events=True, jobs=1)
+    def make(site: Site) -> AbstractContextManager[harness.Deployment]:
+        return harness.opened(
+            site, timing={"capture_idle": harness.NEVER}, capture_events=True, worker_concurrency=1
+        )
 
-    with story.shared(sites, make) as made:
+    with harness.shared(sites, make) as made:
         yield made
 
 
 @pytest.fixture
-def capturing(captured: Houses, kind: str) -> Iterator[story.House]:
+def capturing(captured: Deployments, kind: str) -> Iterator[harness.Deployment]:
     """The capturing server on a good day."""
     opened = captured(kind)
     yield opened
-    opened.sandbox.faults(**faults.as_json(story.GOOD_DAY))
+    opened.sandbox.faults(**faults.as_json(harness.GOOD_DAY))
 
 
-def until_captured(house: story.House, run: story.Row) -> story.Row:
-    return house.until_shown(run, lambda shown: shown["capturedAt"], why="the stream was not captured")
+def until_captured(deployment: harness.Deployment, run: harness.Row) -> harness.Row:
+    return deployment.until_shown(run, lambda shown: shown["capturedAt"], why="the stream was not captured")
 
 
-def test_a_captured_stream_is_replayed_without_the_upstream(capturing: story.House, nonce: str) -> None:
+def test_a_captured_stream_is_replayed_without_the_upstream(capturing: harness.Deployment, nonce: str) -> None:
     run = capturing.submit(nonce)
     assert until_captured(capturing, run)["captureNote"] is None
     calls = len(capturing.calls(EVENTS, nonce))
@@ -151,16 +163,16 @@ def test_a_captured_stream_is_replayed_without_the_upstream(capturing: story.Hou
     [{"stream_cut_after": 8}, {"stream_repeats": 1, "stream_junk": True}, {"stream_stays_open": True}],
 )
 def test_however_the_stream_breaks_it_is_captured_whole(
-    capturing: story.House, nonce: str, switches: dict[str, Any]
+    capturing: harness.Deployment, nonce: str, switches: dict[str, Any]
 ) -> None:
     capturing.sandbox.faults(**switches)
     run = capturing.submit(nonce)
     until_captured(capturing, run)
-    capturing.sandbox.faults(**faults.as_json(story.GOOD_DAY))
+    capturing.sandbox.faults(**faults.as_json(harness.GOOD_DAY))
     assert read(capturing, run) == upstream(capturing, nonce)
 
 
-def test_a_stream_that_is_gone_is_a_note_and_no_trouble(capturing: story.House, nonce: str) -> None:
+def test_a_stream_that_is_gone_is_a_note_and_no_trouble(capturing: harness.Deployment, nonce: str) -> None:
     capturing.script({"route": EVENTS, "prompt": nonce, "action": "status:404"})
     run = capturing.submit(nonce)
     assert until_captured(capturing, run)["captureNote"] == "the upstream has no such stream"
@@ -168,7 +180,7 @@ def test_a_stream_that_is_gone_is_a_note_and_no_trouble(capturing: story.House, 
     capturing.judge_calm()
 
 
-def test_a_capture_that_stalls_stands_in_nobodys_way(capturing: story.House, nonce: str) -> None:
+def test_a_capture_that_stalls_blocks_nothing_else(capturing: harness.Deployment, nonce: str) -> None:
     capturing.script({"route": EVENTS, "prompt": nonce, "times": 1, "action": "hold"})
     stalled = capturing.submit(nonce)
     capturing.until_held(EVENTS, nonce)
@@ -180,7 +192,9 @@ def test_a_capture_that_stalls_stands_in_nobodys_way(capturing: story.House, non
     until_captured(capturing, stalled)
 
 
-def test_what_one_run_is_denied_is_no_reason_to_pause_the_house(capturing: story.House, nonce: str) -> None:
+def test_what_one_run_is_denied_is_no_reason_to_pause_the_deployment(
+    capturing: harness.Deployment, nonce: str
+) -> None:
     capturing.script({"route": EVENTS, "prompt": nonce, "action": "status:401"})
     run = capturing.submit(nonce)
     until(lambda: len(capturing.calls(EVENTS, nonce)) > 2, why="it was not tried again")
@@ -210,19 +224,19 @@ def test_a_kill_in_the_middle_of_a_capture_loses_and_doubles_nothing(site: Site,
             server.kill()
         sandbox.faults(stream_cut_after=0)
         with api.stream("GET", f"/agent/v1/run/{sandbox.runs()[0]['id']}/events") as response:
-            *told, _close = httpx.EventSource(response)
-    assert [(row["event_id"], row["type"]) for row in stored] == [(int(each.id), each.event) for each in told]
-    assert [json.loads(row["data"]) for row in stored] == [each.json() for each in told]
+            *events, _close = httpx.EventSource(response)
+    assert [(row["event_id"], row["type"]) for row in stored] == [(int(each.id), each.event) for each in events]
+    assert [json.loads(row["data"]) for row in stored] == [each.json() for each in events]
 
 
-def test_listeners_of_a_server_that_stops_are_told_to_come_back(site: Site, nonce: str) -> None:
-    with story.opened(site, run_seconds=story.NEVER) as house:
-        run = house.submit(nonce)
-        house.until_named(nonce, "running")
-        with house.api.stream("GET", f"/v1/runs/{run['id']}/events") as response:
+def test_listeners_of_a_server_that_stops_are_asked_to_reconnect(site: Site, nonce: str) -> None:
+    with harness.opened(site, run_seconds=harness.NEVER) as deployment:
+        run = deployment.submit(nonce)
+        deployment.until_named(nonce, "running")
+        with deployment.api.stream("GET", f"/v1/runs/{run['id']}/events") as response:
             lines = response.iter_lines()
             assert next(lines).startswith("id: ")
-            house.server.stop()
+            deployment.server.stop()
             rest = list(lines)
     assert ": the server stops: connect again" in rest
     assert "event: close" not in rest

@@ -7,9 +7,11 @@ import json
 import httpx2 as httpx
 import pytest
 
-from receiver import errors, tasks
-from storage import jobs, states
-from storage.database import Database
+from receiver import errors
+from receiver.worker.tasks import registry
+from storage import states
+from storage.engine.database import Database
+from storage.repositories import jobs
 from tests import life
 from tests.journeys import upstreams
 
@@ -19,7 +21,7 @@ NOBODY = {"runs": [], "hasMore": False, "nextCursor": None}
 
 
 class Upstream:
-    """It lists nothing, answers for `run_well`, and for `run_sick` as it is told."""
+    """It lists nothing, answers for `run_well`, and for `run_sick` as the test sets it."""
 
     def __init__(self, sick: httpx.Response | Exception, listing: int = 200) -> None:
         self._sick = sick
@@ -38,9 +40,9 @@ class Upstream:
 async def swept(database: Database, upstream: Upstream) -> dict[str, list[str]]:
     """Sweeps once over a sick and a well run; the kinds of jobs that each has then."""
     sick, well = await life.running(database, "run_sick"), await life.running(database, "run_well")
-    await database.write(jobs.wish, [jobs.Wish(states.Kind.SWEEP, "", life.NOW)])
+    await database.write(jobs.enqueue, [jobs.JobRequest(states.Kind.SWEEP, "", life.NOW)])
     async with upstreams.answering(database, upstream.answer) as context:
-        await tasks.run(context, await life.claimed(database, states.Kind.SWEEP))
+        await registry.run(context, await life.claimed(database, states.Kind.SWEEP))
     return {run.upstream_id or "": list(await life.open_jobs(database, run.id)) for run in (sick, well)}
 
 

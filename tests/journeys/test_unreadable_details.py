@@ -1,4 +1,4 @@
-"""Details that no client can take: the run is settled from the light route, and the document says why so."""
+"""Details that no client can take: the run is settled from the light route, and the document gives the reason."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from collections.abc import Mapping
 import httpx2 as httpx
 import pytest
 
-from receiver import errors, tasks
-from receiver.tasks import looking, settling
-from receiver.upstream import large
-from storage import documents, ids, runs, states, transitions
-from storage.database import Database
+from receiver import errors
+from receiver.upstream import large_answers
+from receiver.worker.tasks import find_lost_create, registry, settle
+from storage import ids, states
+from storage.engine.database import Database
+from storage.repositories import documents, runs
+from storage.transitions import adopting, submitting
 from tests import life
 from tests.journeys import upstreams
 
@@ -43,13 +45,13 @@ async def work(
 
     limit = 4096 if details is LARGE else 1 << 20
     async with upstreams.answering(database, answer, limit) as context:
-        await tasks.run(context, await life.claimed(database, kind, run_id))
+        await registry.run(context, await life.claimed(database, kind, run_id))
 
 
 @pytest.mark.parametrize(("details", "why"), [(LARGE, "too large"), (DEEP, "too deep")])
 async def test_a_submitted_run_is_settled_from_its_status(database: Database, details: bytes, why: str) -> None:
     run = await life.running(database, RUN)
-    await database.write(transitions.request_refresh, run.id, life.NOW)
+    await database.write(submitting.request_refresh, run.id, life.NOW)
     await work(database, states.Kind.SETTLE, run.id, details, ENDED)
     settled = await life.found(database, run.id)
     assert (settled.status, settled.duration_ms, settled.cost_micros) == (states.COMPLETED, 30_000, None)
@@ -64,17 +66,19 @@ async def test_details_whose_parsing_comes_to_no_end_are_tried_again_and_then_ke
     database: Database,
 ) -> None:
     run = await life.running(database, RUN)
-    await database.write(transitions.request_refresh, run.id, life.NOW)
-    body = json.dumps({**ENDED, "result": {"output": "x" * large.SMALL}}).encode()
+    await database.write(submitting.request_refresh, run.id, life.NOW)
+    body = json.dumps({**ENDED, "result": {"output": "x" * large_answers.THREAD_BYTES}}).encode()
 
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, content=body if request.url.path.endswith("/details") else json.dumps(ENDED))
 
     claim = await life.claimed(database, states.Kind.SETTLE, run.id)
-    async with upstreams.answering(database, answer, 2 * len(body), bounds=large.Bounds(seconds=0)) as context:
-        with pytest.raises(errors.TooCostly):
-            await tasks.run(context, claim)
-        await tasks.run(context, dataclasses.replace(claim, failures=settling.PARSE_TRIES - 1))
+    async with upstreams.answering(
+        database, answer, 2 * len(body), bounds=large_answers.Bounds(seconds=0)
+    ) as context:
+        with pytest.raises(errors.ParserLimitExceeded):
+            await registry.run(context, claim)
+        await registry.run(context, dataclasses.replace(claim, failures=settle.PARSE_TRIES - 1))
     document = await database.read(documents.find, run.id, None)
     assert document is not None
     assert (document.parse_error or "").startswith("too costly")
@@ -85,7 +89,7 @@ async def test_details_whose_parsing_comes_to_no_end_are_tried_again_and_then_ke
 @pytest.mark.parametrize("details", [LARGE, DEEP])
 async def test_a_run_that_is_alive_comes_due_again(database: Database, details: bytes) -> None:
     run = await life.running(database, RUN)
-    await database.write(transitions.request_refresh, run.id, life.NOW)
+    await database.write(submitting.request_refresh, run.id, life.NOW)
     await work(database, states.Kind.SETTLE, run.id, details, ALIVE)
     assert (await life.found(database, run.id)).status is states.RUNNING
     assert await life.open_jobs(database, run.id) == ["settle"]
@@ -93,11 +97,11 @@ async def test_a_run_that_is_alive_comes_due_again(database: Database, details: 
 
 @pytest.mark.parametrize(("details", "why"), [(LARGE, "too large"), (DEEP, "too deep")])
 async def test_an_adopted_run_is_settled_from_its_status(database: Database, details: bytes, why: str) -> None:
-    wish = transitions.Adopted(ids.new(life.NOW), RUN, "test", states.Road.REQUEST, life.NOW, life.at(3600))
-    run, _ = await database.write(transitions.adopt, wish)
+    adoption = adopting.Adoption(ids.new(life.NOW), RUN, "test", states.Source.REQUEST, life.NOW, life.at(3600))
+    run, _ = await database.write(adopting.adopt, adoption)
     await work(database, states.Kind.ADOPT, run.id, details, ENDED)
     settled: runs.Run = await life.found(database, run.id)
-    assert (settled.status, settled.settled_by, settled.prompt) == (states.COMPLETED, states.Road.REQUEST, None)
+    assert (settled.status, settled.settled_by, settled.prompt) == (states.COMPLETED, states.Source.REQUEST, None)
     assert await life.told(database, run.id) == ["run.accepted", "run.created", "run.completed"]
     document = await database.read(documents.find, run.id, None)
     assert document is not None
@@ -116,4 +120,4 @@ async def test_a_listed_run_that_cannot_be_compared_is_not_taken_for_that_of_a_l
         return httpx.Response(200, content=details if request.url.path.endswith("/details") else page)
 
     async with upstreams.answering(database, answer, 4096 if details is LARGE else 1 << 20) as context:
-        assert await looking.look(context, run) is None
+        assert await find_lost_create.find(context, run) is None

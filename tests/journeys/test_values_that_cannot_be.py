@@ -8,9 +8,13 @@ import random
 import httpx2 as httpx
 import pytest
 
-from receiver import tasks
-from storage import documents, filters, ids, lists, states, stats, transitions
-from storage.database import Database
+from receiver.worker.tasks import registry
+from storage import ids, states
+from storage.engine.database import Database
+from storage.query import grammar, run_pages
+from storage.repositories import documents
+from storage.stats import questions
+from storage.transitions import adopting, submitting
 from tests import life
 from tests.journeys import upstreams
 
@@ -25,8 +29,8 @@ def _details(name: str, instant: str) -> bytes:
     times = dict.fromkeys(("createdAt", "startedAt", "completedAt", "timestamp"), instant)
     step = {"toolName": name, "durationMs": 2**53 - 1, **times}
     usage = {"entries": [{"model": name, **times}], "inputTokens": 2**53 - 1, "durationMs": 2**53 - 1}
-    told = {"id": RUN, "status": "completed", "agentId": name, "model": name, "steps": [step], "usage": usage}
-    return json.dumps({**told, **times}).encode()
+    details = {"id": RUN, "status": "completed", "agentId": name, "model": name, "steps": [step], "usage": usage}
+    return json.dumps({**details, **times}).encode()
 
 
 @pytest.mark.parametrize("instant", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
@@ -38,12 +42,12 @@ async def test_a_run_settles_whatever_its_details_say(
     body = _details(name, instant)
     if kind is states.Kind.SETTLE:
         run = await life.running(database, RUN)
-        await database.write(transitions.request_refresh, run.id, life.NOW)
+        await database.write(submitting.request_refresh, run.id, life.NOW)
     else:
-        wish = transitions.Adopted(ids.new(life.NOW), RUN, "test", states.Road.REQUEST, life.NOW, None)
-        run, _ = await database.write(transitions.adopt, wish)
+        adoption = adopting.Adoption(ids.new(life.NOW), RUN, "test", states.Source.REQUEST, life.NOW, None)
+        run, _ = await database.write(adopting.adopt, adoption)
     async with upstreams.answering(database, lambda _: httpx.Response(200, content=body)) as context:
-        await tasks.run(context, await life.claimed(database, kind, run.id))
+        await registry.run(context, await life.claimed(database, kind, run.id))
     settled = await life.found(database, run.id)
     assert (settled.status, settled.model, settled.duration_ms) == (states.COMPLETED, name[:200], None)
     document = await database.read(documents.find, run.id, None)
@@ -51,7 +55,7 @@ async def test_a_run_settles_whatever_its_details_say(
     assert document.read() == body
     for said in ("names cut to 200 characters: 4", "createdAt", "steps[0].timestamp", "usage.durationMs"):
         assert said in (document.parse_error or "")
-    page, _ = await database.read(lists.page, lists.Query(filters.parse(f"tool:{name[:10]}*", life.NOW)))
+    page, _ = await database.read(run_pages.page, run_pages.Query(grammar.parse(f"tool:{name[:10]}*", life.NOW)))
     assert [each.id for each in page] == [run.id]
-    (row,) = (await database.ask(stats.find, "model", filters.EVERYTHING)).stats
+    (row,) = (await database.timed_read(questions.find, "model", grammar.EVERYTHING)).stats
     assert (row.input_tokens, row.max_duration_ms) == (2**53 - 1, None)

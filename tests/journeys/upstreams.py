@@ -8,9 +8,10 @@ from datetime import datetime
 
 import httpx2 as httpx
 
-from receiver import backoff, clock, tasks, telemetry
-from receiver.upstream import client, large
-from storage.database import Database
+from receiver import clock, telemetry, timeouts
+from receiver.upstream import client, large_answers
+from receiver.worker import context
+from storage.engine.database import Database
 
 Later = Coroutine[None, None, httpx.Response]
 
@@ -21,13 +22,13 @@ async def answering(
     answer: Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], Later],
     body_limit: int = 1 << 20,
     now: Callable[[], datetime] = clock.now,
-    bounds: large.Bounds = large.BOUNDS,
-) -> AsyncIterator[tasks.Context]:
+    bounds: large_answers.Bounds = large_answers.BOUNDS,
+) -> AsyncIterator[context.Context]:
     """A context whose upstream answers so, by a client that takes so many bytes."""
-    told = telemetry.Telemetry()
+    counters = telemetry.Telemetry()
     transport = httpx.MockTransport(answer)
     upstream = client.Client("https://upstream.test", "sk_case_1", transport, body_limit=body_limit, bounds=bounds)
     try:
-        yield tasks.Context(database, upstream, backoff.Timing(), now, lambda _: None, told, 60.0)
+        yield context.Context(database, upstream, timeouts.Timing(), now, lambda _: None, counters, 60.0)
     finally:
         await upstream.aclose()

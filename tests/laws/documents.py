@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import typer.main
@@ -12,14 +11,17 @@ from pydantic.fields import FieldInfo
 from sqlalchemy import CheckConstraint, Dialect, Table, UniqueConstraint
 from sqlalchemy.dialects import postgresql, sqlite
 
-from receiver import cli, settings
-from storage import readable, tables
-
-DEPLOY = Path(__file__).parent.parent.parent / "deploy"
+from receiver import settings
+from receiver.cli import main
+from storage import states
+from storage.tables import declare
+from storage.tables import schema as storage_schema
+from storage.user_sql import readable_columns
+from tests.laws import api_page, metrics_page, pages
 
 DIALECTS: list[Dialect] = [sqlite.dialect(), postgresql.dialect()]  # type: ignore[no-untyped-call]
 
-SCHEMA_HEAD = """# The tables
+SCHEMA_HEAD = """# Tables
 
 Made from `storage/tables` by `make docs`. You may query them with your own SQL; names are kept, columns may
 be added. Instants are UTC: text of fixed width on SQLite (`2026-11-23T12:00:00.000000Z`), `timestamptz` on
@@ -27,10 +29,7 @@ PostgreSQL. JSON is text or `jsonb`. Costs are micro-dollars, durations millisec
 arrival inside one database and joins tables; it is never the cursor of a feed.
 """
 
-#: Between these two the manual is made from the commands themselves.
-COMMANDS_BEGIN = "<!-- made by `make docs` -->\n"
-COMMANDS_END = "<!-- the end of what is made -->\n"
-PROGRAM: Any = typer.main.get_command(cli.app)
+PROGRAM: Any = typer.main.get_command(main.app)
 
 ENV_HEAD = """# Settings of Runledger, made from receiver/settings.py by `make docs`.
 # Copy to .env and uncomment what you need. Several values are separated by commas or spaces.
@@ -38,12 +37,12 @@ ENV_HEAD = """# Settings of Runledger, made from receiver/settings.py by `make d
 
 
 def schema() -> str:
-    """deploy/SCHEMA.md."""
-    return SCHEMA_HEAD + "".join(_table(table) for table in tables.metadata.sorted_tables)
+    """docs/reference/tables.md."""
+    return SCHEMA_HEAD + "".join(_table(table) for table in storage_schema.metadata.sorted_tables)
 
 
 def _table(table: Table) -> str:
-    model = next(each for each in tables.Base.__subclasses__() if each.__tablename__ == table.name)
+    model = next(each for each in declare.Base.__subclasses__() if each.__tablename__ == table.name)
     said = " ".join((model.__doc__ or "").split())
     lines = [f"\n## {table.name}\n\n{said}\n\n| column | SQLite | PostgreSQL | null |\n|---|---|---|---|\n"]
     for column in table.columns:
@@ -78,6 +77,26 @@ def env_example() -> str:
     return ENV_HEAD + "".join(_setting(name, each) for name, each in settings.Settings.model_fields.items())
 
 
+def setting_table() -> str:
+    """docs/reference/settings.md, its table."""
+    rows = [
+        f"| `{variable(name)}` | {f'`{shown}`' if (shown := _shown(each.default)) else ''} | {each.description} |"
+        for name, each in settings.Settings.model_fields.items()
+    ]
+    return pages.fill("reference/settings.md", _joined("| setting | default | meaning |", rows))
+
+
+def state_table() -> str:
+    """docs/explain/life-of-a-run.md, its table of moves."""
+    rows = [f"| `{begin}` | `{end}` | {why} |" for (begin, end), why in states.MOVES.items()]
+    return pages.fill("explain/life-of-a-run.md", _joined("| from | to | when |", rows))
+
+
+def _joined(head: str, rows: Sequence[str]) -> str:
+    """Return a table of Markdown with three columns."""
+    return "\n".join([head, "|---|---|---|", *rows])
+
+
 def _setting(name: str, each: FieldInfo) -> str:
     return f"\n# {each.description}\n#{variable(name)}={_shown(each.default)}\n"
 
@@ -90,37 +109,36 @@ def _shown(default: object) -> str:
 
 def commands() -> list[tuple[str, Any]]:
     """Every command by its name in full, sorted: `jobs`, `jobs retry`, and so on."""
-    return sorted(_below("", PROGRAM), key=lambda each: each[0])
+    named = [each for name in main.COMMANDS for each in _below(name, main.load(name))]
+    return sorted(named, key=lambda each: each[0])
 
 
 def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
     below = getattr(command, "commands", {})
-    if name and (not below or command.invoke_without_command):
+    if not below or command.invoke_without_command:
         yield name, command
     for word, each in below.items():
-        yield from _below(f"{name} {word}".strip(), each)
+        yield from _below(f"{name} {word}", each)
 
 
-def manual() -> str:
-    """deploy/README.md, its part about commands made anew."""
-    before, rest = (DEPLOY / "README.md").read_text().split(COMMANDS_BEGIN)
-    made = "\n".join(_command(*each) for each in commands())
-    return f"{before}{COMMANDS_BEGIN}\n{made}\n{COMMANDS_END}{rest.split(COMMANDS_END)[1]}"
+def help_texts() -> str:
+    """docs/reference/commands.md, its part with the help texts generated."""
+    return pages.fill("reference/commands.md", "\n".join(_command(*each) for each in commands()).rstrip("\n"))
 
 
 def _command(name: str, command: Any) -> str:
-    told = command.get_help(
+    text = command.get_help(
         command.context_class(
             command, info_name=f"runledger {name}", terminal_width=80, **PROGRAM.context_settings
         )
     )
-    lines = "\n".join(line.rstrip() for line in told.splitlines())
+    lines = "\n".join(line.rstrip() for line in text.splitlines())
     return f"### `runledger {name}`\n\n```text\n{lines}\n```\n"
 
 
 SQL_HEAD = """-- What `runledger sql` and POST /v1/sql need on PostgreSQL: a role, and the views that it can read.
--- Made from storage/readable.py by `make docs`. Run it once, and again after each `runledger migrate`, as the
--- owner of the tables, who has to be allowed to make roles:
+-- Made from storage/user_sql/readable_columns.py by `make docs`. Run it once, and again after each
+-- `runledger migrate`, as the owner of the tables, who has to be allowed to make roles:
 --   psql --single-transaction --set ON_ERROR_STOP=1 --file sql-role.sql "$RUNLEDGER_DATABASE_URL"
 -- Then give the role a password, in psql: \\password runledger_sql
 
@@ -129,11 +147,20 @@ SQL_HEAD = """-- What `runledger sql` and POST /v1/sql need on PostgreSQL: a rol
 
 def sql_role() -> str:
     """deploy/sql-role.sql."""
-    return SQL_HEAD + readable.role()
+    return SQL_HEAD + readable_columns.role()
 
 
-PAGES = {"SCHEMA.md": schema, "env.example": env_example, "README.md": manual, "sql-role.sql": sql_role}
+PAGES = {
+    "deploy/env.example": env_example,
+    "deploy/sql-role.sql": sql_role,
+    "docs/reference/tables.md": schema,
+    "docs/reference/commands.md": help_texts,
+    "docs/reference/settings.md": setting_table,
+    "docs/reference/http-api.md": api_page.page,
+    "docs/reference/metrics.md": metrics_page.page,
+    "docs/explain/life-of-a-run.md": state_table,
+}
 
 if __name__ == "__main__":
     for page, make in PAGES.items():
-        (DEPLOY / page).write_text(make())
+        (pages.ROOT / page).write_text(make())

@@ -1,4 +1,4 @@
-"""What holds of every command, whoever adds the next one."""
+"""Rules for every command, present and future."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from receiver import cli
+from receiver.cli import main
 from tests.laws import documents
 
 COMMANDS = dict(documents.commands())
@@ -27,7 +27,7 @@ def test_every_command_has_an_example_that_names_it(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_speaks_json_to_programs(name: str) -> None:
+def test_every_command_can_print_json(name: str) -> None:
     assert ("--json" in _options(COMMANDS[name])) is (name not in WITHOUT_JSON)
 
 
@@ -39,9 +39,15 @@ def test_examples_use_options_that_there_are(name: str) -> None:
     assert used <= _options(COMMANDS[name])
 
 
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_the_list_of_commands_has_the_first_line_of_each_help_text(name: str) -> None:
+    first = (main.load(name).help or "").partition("\n")[0]
+    assert first.startswith(main.COMMANDS[name].summary)
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_fits_a_terminal_of_80_columns_without_colours(name: str) -> None:
-    shown = CliRunner().invoke(cli.app, [*name.split(), "--help"], env={"COLUMNS": "80"}, color=True)
+    shown = CliRunner().invoke(main.app, [*name.split(), "--help"], env={"COLUMNS": "80"}, color=True)
     assert shown.exit_code == 0
     assert max(len(line) for line in shown.output.splitlines()) <= 80
     assert "\x1b" not in shown.output

@@ -1,4 +1,4 @@
-"""The README's lines are run as a newcomer would type them, on ports of their own."""
+"""The lines of README and tutorial are run as a newcomer would type them, on ports of their own."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from receiver import cli
+from receiver.cli import main
 from tests import server
+from tests.laws import pages
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = pages.ROOT
 BLOCKS = re.compile(r"```sh\n(.*?)```", re.DOTALL)
-MANUAL = (ROOT / "deploy" / "README.md").read_text()
-#: Where a block ends what it started must end with it, and what it prints is told apart.
+MANUAL = "".join(pages.written(page) for page in pages.PAGES)
+#: What a block started ends with the script.
 SCRIPT = """set -euo pipefail
 trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null' EXIT
 {lines}
 """
 
 
-def typed() -> str:
-    """All shell lines of the README in order, with free ports and this environment's commands."""
-    lines = "\n".join(BLOCKS.findall((ROOT / "README.md").read_text()))
+def typed(page: str) -> str:
+    """All shell lines of a page in order, with free ports and this environment's commands."""
+    lines = "\n".join(BLOCKS.findall((ROOT / page).read_text()))
     for port in ("9000", "8080"):
         lines = lines.replace(port, str(server.free_port()))
     return lines.replace("$PWD/.venv/bin", str(Path(sys.executable).parent))
 
 
-def test_the_sixty_seconds_of_the_readme_work_as_they_stand(tmp_path: Path) -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_the_shell_lines_of_a_page_work(page: str, tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path)}
     done = subprocess.run(
-        ["bash", "-c", SCRIPT.format(lines=typed())],
+        ["bash", "-c", SCRIPT.format(lines=typed(page))],
         cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -52,7 +54,7 @@ def test_the_two_commands_of_the_readme_are_targets_of_the_makefile() -> None:
 
 
 @pytest.mark.parametrize("command", sorted(set(re.findall(r"`runledger ((?:[a-z]+ ?)+)", MANUAL))))
-def test_every_command_of_the_manual_exists_and_explains_itself(command: str) -> None:
-    shown = CliRunner().invoke(cli.app, [*command.split(), "--help"])
+def test_every_command_of_the_documents_exists_and_explains_itself(command: str) -> None:
+    shown = CliRunner().invoke(main.app, [*command.split(), "--help"])
     assert shown.exit_code == 0, shown.output
     assert "Usage" in shown.output

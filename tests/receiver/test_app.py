@@ -11,9 +11,11 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from receiver import access, clock, settings
+from receiver import clock, settings
 from receiver.app import Application, create_app
-from storage import database, transitions
+from receiver.web import authentication
+from storage.engine import database
+from storage.transitions import api_key_changes
 
 pytestmark = pytest.mark.anyio
 
@@ -36,12 +38,12 @@ async def _get(host: Starlette, path: str, root: str = "") -> httpx.Response:
         return await client.get(path)
 
 
-async def test_without_its_lifespan_it_says_what_the_host_forgot(ledger: Application) -> None:
+async def test_an_app_without_its_lifespan_reports_that_it_is_missing(ledger: Application) -> None:
     with pytest.raises(RuntimeError, match=r"lifespan=ledger\.lifespan"):
         await _get(Starlette(routes=[Mount("/runledger", ledger)]), "/runledger/healthz")
 
 
-async def test_a_second_lifespan_says_that_it_needs_a_second_application(ledger: Application) -> None:
+async def test_a_second_lifespan_needs_a_second_application(ledger: Application) -> None:
     async with ledger.lifespan():
         pass
     with pytest.raises(RuntimeError, match="create_app"):
@@ -79,8 +81,8 @@ async def test_statements_are_taken_where_they_are_turned_on(tmp_path: Path, swi
     given = settings.load(None, data_dir=tmp_path, casedev_base_url="http://127.0.0.1:9", sql=switch)
     ledger = create_app(given, with_worker=False)
     async with ledger.lifespan(), database.Database(given.url) as store:
-        key, text = access.mint("analyst", ["admin"], clock.now())
-        await store.write(transitions.create_key, key)
+        key, text = authentication.mint("analyst", ["admin"], clock.now())
+        await store.write(api_key_changes.create_key, key)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=ledger), base_url="http://host") as client:
             sent = {"sql": "SELECT count(*) AS n FROM runs"}
             answer = await client.post("/v1/sql", json=sent, headers={"authorization": f"Bearer {text}"})

@@ -1,4 +1,4 @@
-"""The time that replicas share is the database's, whatever their machines say."""
+"""Replicas share the time of the database, whatever the clocks of their machines show."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOUR = timedelta(hours=1)
 
 
 def answering(at: datetime) -> Callable[[], Awaitable[datetime]]:
-    """A database that says so."""
+    """Return a database with that time."""
 
     async def answer() -> datetime:
         return at
@@ -24,23 +24,23 @@ def answering(at: datetime) -> Callable[[], Awaitable[datetime]]:
     return answer
 
 
-def near(told: datetime, wanted: datetime) -> bool:
-    return abs(told - wanted) < timedelta(seconds=10)
+def near(shown: datetime, wanted: datetime) -> bool:
+    return abs(shown - wanted) < timedelta(seconds=10)
 
 
-async def shared(at: datetime) -> clock.Shared:
-    """A clock that has looked once."""
-    made = clock.Shared(lambda: NOW - 5 * HOUR)
-    await made.look(answering(at))
+async def shared(at: datetime) -> clock.SharedClock:
+    """Return a clock that was set once."""
+    made = clock.SharedClock(lambda: NOW - 5 * HOUR)
+    await made.synchronize(answering(at))
     return made
 
 
-async def test_the_database_tells_the_time_and_not_the_machine() -> None:
+async def test_the_time_is_the_databases_and_not_the_machines() -> None:
     assert near((await shared(NOW))(), NOW)
 
 
 @pytest.mark.parametrize("lag", [HOUR, -HOUR])
-async def test_a_clock_that_lost_time_is_set_right_by_what_the_database_says_beside(lag: timedelta) -> None:
+async def test_a_clock_that_lost_time_is_corrected_from_the_database(lag: timedelta) -> None:
     made = await shared(NOW)
     made.correct(NOW + lag, took=0.1)
     assert near(made(), NOW + lag)
@@ -53,7 +53,7 @@ async def test_an_answer_that_took_long_sets_a_good_clock_nowhere() -> None:
 
 
 async def test_a_clock_that_is_not_shared_is_left_alone() -> None:
-    machine = clock.Watched(lambda: NOW)
+    machine = clock.TrackedClock(lambda: NOW)
     machine.correct(NOW + HOUR, took=0)
     assert (machine(), machine.is_shared) == (NOW, False)
-    assert clock.Watched(clock.Shared()).is_shared
+    assert clock.TrackedClock(clock.SharedClock()).is_shared

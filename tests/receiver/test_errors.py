@@ -1,4 +1,4 @@
-"""Errors: what logs may say of them."""
+"""Errors: what of them may be logged."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ ECHO = "cannot store prompt 'a secret of the client'"
 @pytest.mark.parametrize(
     ("failure", "summary"),
     [
-        (errors.Answered("POST /agent/v1/run", 500, ECHO), "POST /agent/v1/run: 500"),
-        (errors.NoAnswer("POST /agent/v1/run", ECHO), "POST /agent/v1/run: NoAnswer"),
-        (errors.TooLarge("GET /agent/v1/run/{id}/details", ECHO), "GET /agent/v1/run/{id}/details: TooLarge"),
+        (errors.UpstreamStatusError("POST /agent/v1/run", 500, ECHO), "POST /agent/v1/run: 500"),
+        (errors.UpstreamUnreachable("POST /agent/v1/run", ECHO), "POST /agent/v1/run: UpstreamUnreachable"),
+        (
+            errors.ResponseTooLarge("GET /agent/v1/run/{id}/details", ECHO),
+            "GET /agent/v1/run/{id}/details: ResponseTooLarge",
+        ),
     ],
 )
 def test_a_summary_for_the_log_holds_no_words_of_the_upstream(failure: errors.UpstreamError, summary: str) -> None:

@@ -40,9 +40,9 @@ def test_the_environment_is_read_and_an_env_file_stands_behind_it(
 ) -> None:
     file = tmp_path / ".env"
     file.write_text("CASEDEV_API_KEY=sk_case_file\nRUNLEDGER_JOBS=3\n")
-    monkeypatch.setenv("RUNLEDGER_JOBS", "5")
+    monkeypatch.setenv("RUNLEDGER_WORKER_CONCURRENCY", "5")
     made = settings.load(env_file=file)
-    assert (made.casedev_api_key.get_secret_value(), made.jobs) == ("sk_case_file", 5)
+    assert (made.casedev_api_key.get_secret_value(), made.worker_concurrency) == ("sk_case_file", 5)
 
 
 def test_several_values_are_separated_by_commas_or_spaces(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +57,7 @@ def test_several_values_are_separated_by_commas_or_spaces(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"jobs": 0}, "RUNLEDGER_JOBS"),
+        ({"worker_concurrency": 0}, "RUNLEDGER_WORKER_CONCURRENCY"),
         ({"public_url": "runledger.example.com"}, "RUNLEDGER_PUBLIC_URL"),
         ({"public_url": "http://runledger.example.com"}, "must be https"),
         ({"casedev_base_url": "ftp://x"}, "CASEDEV_BASE_URL"),
@@ -89,7 +89,7 @@ def test_settings_are_frozen_and_hide_secrets() -> None:
     made = load(casedev_api_key="sk_case_planted", secret_keys="planted" * 4, webhook_secrets="whsec_%planted")
     assert "planted" not in repr(made)
     with pytest.raises(ValidationError):
-        made.jobs = 3  # type: ignore[misc]
+        made.worker_concurrency = 3  # type: ignore[misc]
 
 
 def test_an_embedded_server_makes_a_key_once_and_keeps_it_to_its_owner(tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_replicas_must_be_given_their_key() -> None:
         settings.signing_keys(load(database_url="postgresql+psycopg://x/y"))
 
 
-def test_without_an_upstream_key_the_sentence_says_what_to_do() -> None:
+def test_without_an_upstream_key_the_error_names_the_remedy() -> None:
     with pytest.raises(errors.SettingsError, match="CASEDEV_API_KEY is empty"):
-        settings.demand_api_key(load())
+        settings.require_api_key(load())
 
 
 SECRET = "whsec_dGhlIHNlY3JldCBvZiB0aGUgYmFja2VuZCwgd2hvbGU="
@@ -129,12 +129,12 @@ SECRET = "whsec_dGhlIHNlY3JldCBvZiB0aGUgYmFja2VuZCwgd2hvbGU="
         ),
         ({"notify_url": "https://backend.example.com:99999"}, "RUNLEDGER_NOTIFY_URL: must be an address such as"),
         ({"notify_url": "http://backend.example.com"}, "RUNLEDGER_NOTIFY_URL must be https, unless"),
-        ({"notify_url": "https://10.0.0.1/hooks"}, "leads to 10.0.0.1, which is no address of the open internet"),
-        ({"notify_url": "https://[::1]/hooks"}, "leads to ::1, which is no address"),
+        ({"notify_url": "https://10.0.0.1/hooks"}, "leads to 10.0.0.1, which is not a public address"),
+        ({"notify_url": "https://[::1]/hooks"}, "leads to ::1, which is not a public address"),
         ({"notify_url": "https://localhost/hooks"}, "RUNLEDGER_NOTIFY_ALLOW_PRIVATE=true"),
     ],
 )
-def test_a_backend_that_cannot_be_told_is_named_at_the_start(given: dict[str, object], named: str) -> None:
+def test_a_backend_that_cannot_be_notified_is_named_at_the_start(given: dict[str, object], named: str) -> None:
     usual = {"notify_url": "https://backend.example.com/hooks", "notify_secrets": SECRET}
     with pytest.raises(errors.SettingsError, match=named):
         load(**usual | given)
@@ -150,14 +150,17 @@ def test_a_misspelt_variable_is_found_with_the_nearest_name(monkeypatch: pytest.
     assert settings.unknown_names()["RUNLEDGER_PUBLIC_ULR"] == "RUNLEDGER_PUBLIC_URL"
 
 
-def test_what_is_wrong_is_told_and_the_rest_of_the_settings_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("RUNLEDGER_JOBS", "many")
+def test_a_wrong_setting_is_reported_and_the_rest_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNLEDGER_WORKER_CONCURRENCY", "many")
     monkeypatch.setenv("RUNLEDGER_PUBLIC_URL", "http://runledger.example.com")
     monkeypatch.setenv("RUNLEDGER_ADOPT", "all")
-    made, standing, sentences = settings.load_sound(env_file=None)
-    assert (made.jobs, made.public_url, made.adopt) == (8, "", "all")
-    assert set(standing) == {"jobs", "public_url"}
-    assert [sentence.split(" ")[0] for sentence in sentences] == ["RUNLEDGER_JOBS:", "RUNLEDGER_PUBLIC_URL"]
+    made, standing, sentences = settings.load_with_defaults(env_file=None)
+    assert (made.worker_concurrency, made.public_url, made.adopt) == (8, "", "all")
+    assert set(standing) == {"worker_concurrency", "public_url"}
+    assert [sentence.split(" ")[0] for sentence in sentences] == [
+        "RUNLEDGER_WORKER_CONCURRENCY:",
+        "RUNLEDGER_PUBLIC_URL",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -174,7 +177,7 @@ def test_a_sentence_stands_for_the_settings_that_it_names(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, fields: set[str]
 ) -> None:
     monkeypatch.setenv(name, value)
-    _, standing, sentences = settings.load_sound(env_file=None)
+    _, standing, sentences = settings.load_with_defaults(env_file=None)
     assert set(standing) == fields
     assert all(name in sentence for sentence in sentences)
 
@@ -243,7 +246,7 @@ def test_the_upstream_key_is_understood_as_it_is_pasted(spelled: str) -> None:
 
 @pytest.mark.parametrize("key", ["sk_case_1 sk_case_2", "sk_case_1\nx", "sk_case_\u2026", "sk_case_\x00"])
 def test_an_upstream_key_that_no_header_takes_is_named_without_itself(key: str) -> None:
-    with pytest.raises(errors.SettingsError, match="CASEDEV_API_KEY: holds a blank") as caught:
+    with pytest.raises(errors.SettingsError, match="CASEDEV_API_KEY: contains a blank") as caught:
         load(casedev_api_key=key)
     assert "sk_case" not in str(caught.value)
 
@@ -251,14 +254,14 @@ def test_an_upstream_key_that_no_header_takes_is_named_without_itself(key: str) 
 @pytest.mark.parametrize("held", [b"", b"\n", b"0123456789", b"\xff\xfe" * 40])
 def test_a_key_file_without_a_whole_key_is_named_and_left_alone(tmp_path: Path, held: bytes) -> None:
     (tmp_path / "secret.key").write_bytes(held)
-    with pytest.raises(errors.SettingsError, match=r"secret\.key holds no whole key"):
+    with pytest.raises(errors.SettingsError, match=r"secret\.key holds no complete key"):
         settings.signing_keys(load(data_dir=tmp_path))
     assert (tmp_path / "secret.key").read_bytes() == held
 
 
 def test_a_key_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "secret.key").mkdir()
-    with pytest.raises(errors.SettingsError, match=r"secret\.key cannot be made or read: Is a directory"):
+    with pytest.raises(errors.SettingsError, match=r"secret\.key cannot be created or read: Is a directory"):
         settings.signing_keys(load(data_dir=tmp_path))
 
 

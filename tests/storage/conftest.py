@@ -1,4 +1,4 @@
-"""A place for laws of the storage."""
+"""The database for properties of the storage."""
 
 from __future__ import annotations
 

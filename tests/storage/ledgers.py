@@ -1,4 +1,4 @@
-"""Reading the ledger as an outsider would: from stored bytes, salts and values, without the writer's code."""
+"""Reading the ledger from stored bytes, salts and values, without the code that wrote it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import pymerkle
 from sqlalchemy import Connection, select
 
-from storage.database import Database
-from storage.tables import LEDGER_ENTRIES, LEDGER_SALTS
+from storage.engine.database import Database
+from storage.tables.ledger import LEDGER_ENTRIES, LEDGER_SALTS
 
 
 @dataclass(frozen=True)
@@ -27,17 +27,17 @@ class Entry:
     salts: dict[str, bytes]
 
     def proves(self, name: str, value: bytes) -> bool:
-        """Whether the digest of that name was made of this value."""
+        """Return whether the digest of that name was made of this value."""
         return _digest(self.salts[name], name, value).hex() == self.digests[name]
 
 
 async def entries(database: Database, run_id: str | None) -> list[Entry]:
-    """All that the ledger says of a run (None: of no run), in order."""
+    """Return the entries of a run (None: of no run), in order."""
     return await database.read(_entries, run_id)
 
 
 async def last(database: Database, run_id: str | None) -> Entry:
-    """The last word of the ledger about a run."""
+    """Return the last entry of a run."""
     return (await entries(database, run_id))[-1]
 
 
@@ -48,14 +48,14 @@ def _entries(connection: Connection, run_id: str | None) -> list[Entry]:
 
 
 def _entry(connection: Connection, row: Any) -> Entry:
-    told = json.loads(row.body)
+    body = json.loads(row.body)
     salts = connection.execute(select(LEDGER_SALTS).where(LEDGER_SALTS.c.entry_id == row.id)).all()
     kept = {salt.name: salt.salt for salt in salts}
-    return Entry(told["kind"], told["run"], told["actor"], told["facts"], told["digests"], kept)
+    return Entry(body["kind"], body["run"], body["actor"], body["facts"], body["digests"], kept)
 
 
 def root(name: str, rows: Sequence[tuple[bytes, bytes]]) -> str:
-    """The root over salted digests of rows (salt, canonical bytes)."""
+    """Return the root over salted digests of rows (salt, canonical bytes)."""
     digests = [_digest(salt, name, value) for salt, value in rows]
     tree = pymerkle.InmemoryTree.init_from_entries(digests, algorithm="sha256")
     made: bytes = tree.get_root()

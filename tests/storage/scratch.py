@@ -1,4 +1,4 @@
-"""A connection past the door whose writes are gone afterwards: for laws that are tried many times over."""
+"""A connection past the writer whose writes are rolled back: for properties with many examples."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from contextlib import contextmanager
 
 from sqlalchemy import Connection, Engine
 
-from storage import dialect
-from storage.tables import metadata
+from storage.engine import connections
+from storage.search import fulltext
+from storage.tables.schema import metadata
 
 MEMORY = "sqlite://"
 
 
 @functools.cache
 def _in_memory() -> Engine:
-    engine = dialect.engine(MEMORY, readonly=False, connections=1)
+    engine = connections.engine(MEMORY, readonly=False, connections=1)
     with engine.begin() as connection:
         metadata.create_all(connection)
-        dialect.make_words(connection)
+        fulltext.create_words_table(connection)
     return engine
 
 
 @contextmanager
 def connected(url: str = MEMORY) -> Iterator[Connection]:
-    """A connection to an empty database; in memory where none is named."""
-    engine = _in_memory() if url == MEMORY else dialect.engine(url, readonly=False, connections=1)
+    """Open a connection to an empty database; in memory where none is named."""
+    engine = _in_memory() if url == MEMORY else connections.engine(url, readonly=False, connections=1)
     try:
         with engine.connect() as connection, connection.begin() as transaction:
             yield connection

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import cursors, errors, filters, lists
+from storage import cursors, errors
+from storage.query import grammar, run_pages
 from tests.storage import scratch
 
 SEQ = st.integers(0, 2**63 - 1)
@@ -62,6 +63,6 @@ def test_a_cursor_that_we_never_made_is_refused(packed: list[Any]) -> None:
     "value", ["0001-01-01T00:00:00+14:00", "9" * 40, "nonsense", -1, 20261123, True, "2026-11-23", None, "\ud800"]
 )
 def test_a_list_takes_a_forged_cursor_or_refuses_it(scratch_url: str, sort: str, value: Any) -> None:
-    query = lists.Query(filters.EVERYTHING, sort, 5, _pack([sort, value, 7]))
+    query = run_pages.Query(grammar.EVERYTHING, sort, 5, _pack([sort, value, 7]))
     with scratch.connected(scratch_url) as connection, contextlib.suppress(errors.BadCursor):
-        assert lists.page(connection, query) == ([], None)
+        assert run_pages.page(connection, query) == ([], None)

@@ -1,4 +1,4 @@
-"""Ids of ours."""
+"""Ids of runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_ids_of_one_moment_differ() -> None:
     assert len({ids.new(life.NOW) for _ in range(10_000)}) == 10_000
 
 
-def test_our_ids_are_known_by_their_form() -> None:
+def test_our_ids_are_recognised_by_their_form() -> None:
     assert ids.is_ours(ids.new(life.NOW))
 
 

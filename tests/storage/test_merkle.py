@@ -1,4 +1,4 @@
-"""Canonical bytes and Merkle roots, beside implementations that we did not write."""
+"""Canonical bytes and Merkle roots, compared with other implementations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from storage import merkle
 
-# Surrogates alone never reach this floor: they are replaced at the payload edge.
+# Lone surrogates never get here: they are replaced when a payload is read.
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 ASTRAL = st.sampled_from(
     ["\U0001f600", "\ufb33", "\u20ac", "\r", "1", "\u0080", "\u00f6", "\x00", "\x1f", "\x7f", '"', "\\"]
@@ -35,7 +35,7 @@ def test_keys_are_ordered_by_utf_16_units_not_by_code_points() -> None:
     assert [*json.loads(merkle.canonical(value)).values()] == [2, 4, 6, 7, 1, 5, 3]
 
 
-def test_a_number_without_a_value_is_turned_away() -> None:
+def test_not_a_number_is_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
         merkle.canonical(float("nan"))
 
@@ -52,33 +52,33 @@ def test_the_root_of_nothing_is_the_hash_of_nothing() -> None:
 
 
 def test_a_digest_covers_salt_name_and_value() -> None:
-    wanted = hashlib.sha256(b"salt" + b"prompt\x00" + b"value").hexdigest()
-    assert merkle.digest(b"salt", "prompt", b"value") == wanted
+    expected = hashlib.sha256(b"salt" + b"prompt\x00" + b"value").hexdigest()
+    assert merkle.digest(b"salt", "prompt", b"value") == expected
 
 
-def test_equal_values_are_sealed_unlike() -> None:
-    first, second = (merkle.seal("prompt", b"same")[0] for _ in range(2))
+def test_equal_values_get_different_digests() -> None:
+    first, second = (merkle.salted_digest("prompt", b"same")[0] for _ in range(2))
     assert first.hex != second.hex
 
 
-def test_a_seal_opens_with_its_salt() -> None:
-    (sealed,) = merkle.seal("prompt", b"value")
-    assert sealed.salt is not None
-    assert sealed.hex == merkle.digest(sealed.salt, "prompt", b"value")
+def test_a_digest_is_recomputed_from_its_salt() -> None:
+    (digest,) = merkle.salted_digest("prompt", b"value")
+    assert digest.salt is not None
+    assert digest.hex == merkle.digest(digest.salt, "prompt", b"value")
 
 
-def test_no_value_has_no_seal() -> None:
-    assert merkle.seal("guidance", None) == ()
+def test_no_value_has_no_digest() -> None:
+    assert merkle.salted_digest("guidance", None) == ()
 
 
-def test_an_empty_value_has_one() -> None:
-    assert len(merkle.seal("guidance", b"")) == 1
+def test_an_empty_value_has_a_digest() -> None:
+    assert len(merkle.salted_digest("guidance", b"")) == 1
 
 
-def test_rows_are_sealed_by_one_root_without_a_salt_of_its_own() -> None:
+def test_rows_share_one_root_without_a_salt_of_its_own() -> None:
     rows = [(b"a" * 16, b"first"), (b"b" * 16, b"second")]
-    (sealed,) = merkle.seal_rows("steps", rows)
+    (digest,) = merkle.rows_digest("steps", rows)
     digests = [hashlib.sha256(salt + b"steps\x00" + value).digest() for salt, value in rows]
     leaves = [hashlib.sha256(b"\x00" + digest).digest() for digest in digests]
     root = hashlib.sha256(b"\x01" + leaves[0] + leaves[1]).hexdigest()
-    assert (sealed.name, sealed.hex, sealed.salt) == ("steps", root, None)
+    assert (digest.name, digest.hex, digest.salt) == ("steps", root, None)

@@ -12,8 +12,18 @@ from alembic import autogenerate, command
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, inspect, select, text
 
-from storage import dialect, errors, migrations, rollups, search, tables, words
-from storage.database import Database
+from storage import errors
+from storage.engine import connections
+from storage.engine.database import Database
+from storage.migrations import schema_version
+from storage.migrations.versions import m0012_names
+from storage.search import fulltext, tokenizer
+from storage.search import index as search_index
+from storage.stats import rollups
+from storage.tables import schema
+from storage.tables.declare import ROWS_PER_RUN
+from storage.tables.runs import RUN_TOOLS
+from storage.tables.search import PASSAGES
 
 pytestmark = [
     pytest.mark.anyio,
@@ -22,11 +32,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:autogenerate skipping metadata-specified expression-based index"),
 ]
 
+RENAMED = {old: new for _, old, new in m0012_names.CONSTRAINTS}
+
 
 @contextmanager
 def opened(url: str) -> Iterator[Connection]:
-    """A connection past the door, whose transaction is committed at the end."""
-    engine = dialect.engine(url, readonly=False, connections=1)
+    """Open a connection past the writer; its transaction is committed at the end."""
+    engine = connections.engine(url, readonly=False, connections=1)
     with engine.begin() as connection:
         yield connection
     engine.dispose()
@@ -35,18 +47,21 @@ def opened(url: str) -> Iterator[Connection]:
 async def test_a_migrated_database_has_the_schema_of_the_tables(database: Database) -> None:
     def differences(connection: Connection) -> object:
         def is_of(item: Any, _name: object, kind: str, _reflected: bool, _other: object) -> bool:
-            return migrations.is_of(connection, item, kind)
+            return schema_version.is_included(connection, item, kind)
 
         opts = {"compare_server_default": True, "include_object": is_of}
-        return autogenerate.compare_metadata(MigrationContext.configure(connection, opts=opts), tables.metadata)
+        return autogenerate.compare_metadata(MigrationContext.configure(connection, opts=opts), schema.metadata)
 
     assert await database.read(differences) == []
 
 
 async def test_a_migrated_database_has_the_constraints_of_the_tables(database: Database) -> None:
     found = await database.read(_constraints)
-    for table in tables.metadata.sorted_tables:
-        assert found[table.name] == {str(constraint.name) for constraint in table.constraints}, table.name
+    for table in schema.metadata.sorted_tables:
+        # SQLite keeps the older names.
+        assert {RENAMED.get(str(name), name) for name in found[table.name]} == {
+            str(constraint.name) for constraint in table.constraints
+        }, table.name
 
 
 def _constraints(connection: Connection) -> dict[str, set[str | None]]:
@@ -63,15 +78,15 @@ def _constraints(connection: Connection) -> dict[str, set[str | None]]:
 
 def test_a_migrated_database_has_the_indexes_of_the_tables(empty_url: str) -> None:
     with opened(empty_url) as connection:
-        tables.metadata.create_all(connection)
-        wanted = _indexes(connection)
-        tables.metadata.drop_all(connection)
-        migrations.upgrade(connection)
-        assert _indexes(connection) == wanted
+        schema.metadata.create_all(connection)
+        expected = _indexes(connection)
+        schema.metadata.drop_all(connection)
+        schema_version.upgrade(connection)
+        assert _indexes(connection) == expected
 
 
 def _indexes(connection: Connection) -> dict[str, str]:
-    """The statements that would make them, by their names."""
+    """Return the statements that create the indexes, by name."""
     looks = {
         "sqlite": "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
         "postgresql": "SELECT indexname, indexdef FROM pg_indexes "
@@ -82,31 +97,31 @@ def _indexes(connection: Connection) -> dict[str, str]:
 
 
 def test_every_constraint_and_index_has_a_name() -> None:
-    for table in tables.metadata.sorted_tables:
+    for table in schema.metadata.sorted_tables:
         assert all(constraint.name for constraint in table.constraints), table.name
         assert all(index.name for index in table.indexes), table.name
 
 
-def test_bringing_an_empty_database_up_does_something(empty_url: str) -> None:
+def test_upgrading_an_empty_database_reports_a_change(empty_url: str) -> None:
     with opened(empty_url) as connection:
-        assert migrations.upgrade(connection)
-        assert migrations.current(connection) == migrations.newest()
+        assert schema_version.upgrade(connection)
+        assert schema_version.current(connection) == schema_version.newest()
 
 
-async def test_bringing_it_up_again_does_nothing(database: Database) -> None:
-    assert await database.write(migrations.upgrade) is False
+async def test_upgrading_again_changes_nothing(database: Database) -> None:
+    assert await database.write(schema_version.upgrade) is False
 
 
 async def test_the_newest_schema_passes_the_check(database: Database) -> None:
-    await database.read(migrations.check)
+    await database.read(schema_version.check)
 
 
 def test_an_empty_database_fails_the_check_with_what_to_do(empty_url: str) -> None:
     with opened(empty_url) as connection, pytest.raises(errors.SchemaMismatch, match="runledger migrate"):
-        migrations.check(connection)
+        schema_version.check(connection)
 
 
-@pytest.mark.parametrize("function", [migrations.check, migrations.upgrade])
+@pytest.mark.parametrize("function", [schema_version.check, schema_version.upgrade])
 async def test_a_schema_of_a_later_release_is_left_alone(
     function: Callable[[Connection], object], database: Database
 ) -> None:
@@ -117,28 +132,29 @@ async def test_a_schema_of_a_later_release_is_left_alone(
         await database.write(function)
 
 
-def test_a_run_that_was_indexed_by_the_words_of_before_waits_to_be_indexed_anew(empty_url: str) -> None:
+def test_a_run_that_an_older_tokenizer_indexed_is_queued_again(empty_url: str) -> None:
     with opened(empty_url) as connection:
-        command.upgrade(migrations.config(connection), "0005")
+        command.upgrade(schema_version.config(connection), "0005")
         connection.execute(
             text(
                 "INSERT INTO runs (seq, id, status, origin, submitted_by, accepted_at, prompt, watched) VALUES "
                 "(7, 'a', 'queued', 'submitted', 'b', '2026-11-23T12:00:00.000000Z', 'Gesamt\u00adkonzept', false)"
             )
         )
-        connection.execute(
-            tables.PASSAGES.insert(), {"id": 7 * search.ROWS, "part": "prompt", "start": 0, "stop": 14}
-        )
-        dialect.keep_words(connection, [(7 * search.ROWS, ["gesamt", "konzept"])])
-        migrations.upgrade(connection)
-        assert search.index(connection, search.waiting(connection, 50)) == 1
-        found = [search.saying(connection, words.Phrase((word,)), None) for word in ("gesamt", "gesamtkonzept")]
+        connection.execute(PASSAGES.insert(), {"id": 7 * ROWS_PER_RUN, "part": "prompt", "start": 0, "stop": 14})
+        fulltext.add_words(connection, [(7 * ROWS_PER_RUN, ["gesamt", "konzept"])])
+        schema_version.upgrade(connection)
+        assert search_index.add(connection, search_index.queued(connection, 50)) == 1
+        found = [
+            search_index.runs_with(connection, tokenizer.Phrase((word,)), None)
+            for word in ("gesamt", "gesamtkonzept")
+        ]
         assert [list(connection.execute(each).scalars()) for each in found] == [[], [7]]
 
 
 def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
     with opened(empty_url) as connection:
-        migrations.upgrade(connection)
+        schema_version.upgrade(connection)
         connection.rollback()
     with opened(empty_url) as connection:
         assert inspect(connection).get_table_names() == []
@@ -147,21 +163,21 @@ def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
 def test_names_of_tools_that_are_too_long_for_an_index_are_cut_once(empty_url: str) -> None:
     names = ["a" * 300, "a" * 250, "b", "a" * 200]
     with opened(empty_url) as connection:
-        command.upgrade(migrations.config(connection), "0005")
+        command.upgrade(schema_version.config(connection), "0005")
         rows = [{"name": name, "run_seq": 1, "run_id": "r"} for name in names]
-        connection.execute(tables.RUN_TOOLS.insert(), rows)
-        migrations.upgrade(connection)
-        assert sorted(connection.execute(select(tables.RUN_TOOLS.c.name)).scalars()) == ["a" * 200, "b"]
+        connection.execute(RUN_TOOLS.insert(), rows)
+        schema_version.upgrade(connection)
+        assert sorted(connection.execute(select(RUN_TOOLS.c.name)).scalars()) == ["a" * 200, "b"]
 
 
 def test_sums_that_64_bits_do_not_hold_are_migrated_as_the_largest_number(empty_url: str) -> None:
     with opened(empty_url) as connection:
-        command.upgrade(migrations.config(connection), "0004")
-        told = "'submitted', 'completed', 'backend', '2026-11-23T12:00:00.000000Z', 9007199254740991, 7"
+        command.upgrade(schema_version.config(connection), "0004")
+        common = "'submitted', 'completed', 'backend', '2026-11-23T12:00:00.000000Z', 9007199254740991, 7"
         columns = "seq, id, origin, status, submitted_by, accepted_at, cost_micros, input_tokens"
-        rows = ", ".join(f"({at}, 'run {at}', {told})" for at in range(1, 1101))
+        rows = ", ".join(f"({at}, 'run {at}', {common})" for at in range(1, 1101))
         connection.execute(text(f"INSERT INTO runs ({columns}) VALUES {rows}"))
-        migrations.upgrade(connection)
+        schema_version.upgrade(connection)
         sums = text("SELECT runs, cost_micros, input_tokens, output_tokens FROM rollup_models")
         assert tuple(connection.execute(sums).one()) == (1100, 2**63 - 1, 7700, 0)
         assert rollups.verify(connection).differences == []
@@ -177,13 +193,13 @@ ABSURD = [
 
 def test_durations_and_instants_that_cannot_be_are_taken_out_of_rows_and_rollups(empty_url: str) -> None:
     columns = "seq, id, origin, submitted_by, accepted_at, status, created_at, duration_ms"
-    told = "'submitted', 'backend', '2026-11-23T12:00:00.000000Z'"
-    rows = [f"({at}, 'run {at}', {told}, '{each[0]}', '{each[1]}', {each[2]})" for at, each in enumerate(ABSURD)]
+    common = "'submitted', 'backend', '2026-11-23T12:00:00.000000Z'"
+    rows = [f"({at}, 'run {at}', {common}, '{each[0]}', '{each[1]}', {each[2]})" for at, each in enumerate(ABSURD)]
     with opened(empty_url) as connection:
-        command.upgrade(migrations.config(connection), "0010")
+        command.upgrade(schema_version.config(connection), "0010")
         connection.execute(text(f"INSERT INTO runs ({columns}) VALUES {', '.join(rows)}"))
         rollups.rebuild(connection)
-        migrations.upgrade(connection)
+        schema_version.upgrade(connection)
         found = connection.execute(text("SELECT created_at IS NULL, duration_ms FROM runs ORDER BY seq")).all()
         assert [(bool(absent), duration) for absent, duration in found] == [
             (True, None),
@@ -197,9 +213,9 @@ def test_durations_and_instants_that_cannot_be_are_taken_out_of_rows_and_rollups
 
 def test_rows_within_the_bounds_are_left_alone(empty_url: str) -> None:
     with opened(empty_url) as connection:
-        command.upgrade(migrations.config(connection), "0010")
+        command.upgrade(schema_version.config(connection), "0010")
         connection.execute(
             text("INSERT INTO rollup_agents VALUES ('d', 'a', 'failed', true, 1, 1, 1, 1, 1, 1, 1)")
         )
-        migrations.upgrade(connection)
+        schema_version.upgrade(connection)
         assert connection.execute(text("SELECT runs FROM rollup_agents")).scalars().all() == [1]

@@ -8,27 +8,32 @@ from collections.abc import Mapping
 import pytest
 from sqlalchemy import Connection, Table, exc, select, update
 
-from storage import runs, states, tables, transitions
-from storage.database import Database
+from storage import states
+from storage.engine.database import Database
+from storage.repositories import runs
+from storage.tables.deliveries import DELIVERIES
+from storage.tables.jobs import JOBS
+from storage.tables.runs import RUNS, UPSTREAM_LINKS
+from storage.transitions import receiving, submitting
 from tests import life
 from tests.storage import scratch
 
 PAIRS = list(itertools.product(states.Status, repeat=2))
 ENUMS = [
-    (tables.RUNS, "status", states.Status),
-    (tables.RUNS, "origin", states.Origin),
-    (tables.RUNS, "settled_by", states.Road),
-    (tables.UPSTREAM_LINKS, "role", states.Role),
-    (tables.DELIVERIES, "road", (states.Road.WATCHER, states.Road.PLATFORM)),
-    (tables.DELIVERIES, "verdict", states.Verdict),
-    (tables.JOBS, "kind", states.Kind),
-    (tables.JOBS, "road", states.Road),
+    (RUNS, "status", states.Status),
+    (RUNS, "origin", states.Origin),
+    (RUNS, "settled_by", states.Source),
+    (UPSTREAM_LINKS, "role", states.Role),
+    (DELIVERIES, "source", (states.Source.WATCHER, states.Source.PLATFORM)),
+    (DELIVERIES, "verdict", states.Verdict),
+    (JOBS, "kind", states.Kind),
+    (JOBS, "trigger", states.Source),
 ]
 
 
 def _run_in(connection: Connection, status: states.Status) -> str:
-    run = transitions.submit(connection, life.submission()).run
-    connection.execute(update(tables.RUNS).values(status=status.value))
+    run = submitting.submit(connection, life.submission()).run
+    connection.execute(update(RUNS).values(status=status.value))
     return run.id
 
 
@@ -38,8 +43,8 @@ def test_a_run_moves_along_the_table_and_nowhere_else(
 ) -> None:
     with scratch.connected(scratch_url) as connection:
         run_id = _run_in(connection, source)
-        assert runs.move(connection, run_id, to, {}) is ((source, to) in states.MOVES)
-        found = connection.execute(select(tables.RUNS.c.status)).scalar_one()
+        assert runs.transition(connection, run_id, to, {}) is ((source, to) in states.MOVES)
+        found = connection.execute(select(RUNS.c.status)).scalar_one()
         assert found == (to if (source, to) in states.MOVES else source)
 
 
@@ -48,8 +53,8 @@ def test_nothing_leaves_a_terminal_state() -> None:
 
 
 def test_every_live_state_may_end_as_the_upstream_reports() -> None:
-    wanted = set(itertools.product(states.LIVE, states.REPORTED))
-    assert wanted <= set(states.MOVES)
+    expected = set(itertools.product(states.LIVE, states.REPORTED))
+    assert expected <= set(states.MOVES)
 
 
 def test_a_lost_run_is_not_terminal() -> None:
@@ -58,7 +63,7 @@ def test_a_lost_run_is_not_terminal() -> None:
 
 def test_sources_are_the_states_that_may_move_there() -> None:
     for to in states.Status:
-        assert set(states.sources(to)) == {source for source, aim in states.MOVES if aim is to}
+        assert set(states.predecessors(to)) == {source for source, aim in states.MOVES if aim is to}
 
 
 def test_every_kind_of_job_has_a_priority() -> None:
@@ -71,7 +76,8 @@ async def test_the_schema_refuses_a_word_that_is_in_no_list(
     table: Table, column: str, values: object, database: Database
 ) -> None:
     rows = await _rows(database)
-    with pytest.raises(exc.IntegrityError, match=rf"ck_{table.name}_{column}\b"):
+    names = f"{column}|road" if column in ("source", "trigger") else column  # SQLite keeps names of constraints
+    with pytest.raises(exc.IntegrityError, match=rf"ck_{table.name}_({names})\b"):
         await database.write(_insert, table, {**rows[table.name], column: "unheard of"})
 
 
@@ -97,7 +103,7 @@ def _empty(connection: Connection, table: Table) -> None:
 async def _rows(database: Database) -> dict[str, dict[str, object]]:
     """A row of each table with enums, taken from a life and removed again."""
     run = await life.queued(database)
-    await database.write(transitions.accept_delivery, life.delivery(run_id=run.id))
+    await database.write(receiving.accept_delivery, life.delivery(run_id=run.id))
     return await database.write(_take_rows)
 
 

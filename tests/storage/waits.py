@@ -1,4 +1,4 @@
-"""For two connections to a server of which one is held open: when the other one has come to wait for it."""
+"""Waiting until one connection to a server waits for a lock of another."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from storage import dialect
+from storage.engine import connections
 from tests.patience import until
 
 _WAITING = text(
@@ -19,8 +19,8 @@ _WAITING = text(
 
 @contextmanager
 def connected(url: str) -> Iterator[Engine]:
-    """Connections to a server past the writer, for the block."""
-    engine = dialect.engine(url, readonly=False, connections=4)
+    """Open connections to a server past the writer, for the block."""
+    engine = connections.engine(url, readonly=False, connections=4)
     try:
         yield engine
     finally:
@@ -28,8 +28,8 @@ def connected(url: str) -> Iterator[Engine]:
 
 
 def until_waiting(engine: Engine, count: int = 1) -> None:
-    """Waits until so many connections of this database wait for a lock."""
-    until(lambda: _is_waiting(engine, count), why="nobody came to wait")
+    """Wait until so many connections of this database wait for a lock."""
+    until(lambda: _is_waiting(engine, count), why="no connection waits for a lock")
 
 
 def _is_waiting(engine: Engine, count: int) -> bool:
@@ -38,5 +38,5 @@ def _is_waiting(engine: Engine, count: int) -> bool:
 
 
 def until_waiting_or_done(engine: Engine, work: Future[Any]) -> None:
-    """The same for what need not wait at all."""
+    """Wait until a connection waits for a lock or the work is done."""
     until(lambda: work.done() or _is_waiting(engine, 1), why="it neither waited nor ended")

@@ -1,4 +1,4 @@
-"""What a look at one thing comes to, and how it is told."""
+"""The findings of checks, and how they are shown."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from enum import StrEnum
 from rich.table import Table
 from rich.text import Text
 
-from receiver.cli import figures, tables
+from receiver.cli.render import format as render_format
+from receiver.cli.render import table, terminal
 
 
 class Level(StrEnum):
-    """How it is: a warning is worth a look, with a fault the house does not do its work."""
+    """How serious a finding is: a warning is worth a look, with a fault some work is not done."""
 
     OK = "ok"
     WARNING = "warning"
@@ -23,54 +24,54 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A sentence about one thing; `advice` says what to do. `setting` is a line for .env that follows from it."""
+    """A sentence about one subject; `advice` says what to do, `setting` is a line for .env that follows."""
 
     name: str
     level: Level
-    said: str
+    message: str
     advice: str = ""
     setting: str = ""
 
 
-def ok(name: str, said: str) -> Finding:
-    """As it should be."""
-    return Finding(name, Level.OK, said)
+def ok(name: str, message: str) -> Finding:
+    """Return a finding of what is right."""
+    return Finding(name, Level.OK, message)
 
 
-def warning(name: str, said: str, advice: str = "", setting: str = "") -> Finding:
-    """Worth a look."""
-    return Finding(name, Level.WARNING, said, advice, setting)
+def warning(name: str, message: str, advice: str = "", setting: str = "") -> Finding:
+    """Return a finding that is worth a look."""
+    return Finding(name, Level.WARNING, message, advice, setting)
 
 
-def fault(name: str, said: str, advice: str) -> Finding:
-    """Work is not done."""
-    return Finding(name, Level.FAULT, said, advice)
+def fault(name: str, message: str, advice: str) -> Finding:
+    """Return a finding by which some work is not done."""
+    return Finding(name, Level.FAULT, message, advice)
 
 
 def is_faulty(found: Sequence[Finding]) -> bool:
-    """Whether any of them is a fault."""
+    """Return whether any finding is a fault."""
     return any(each.level is Level.FAULT for each in found)
 
 
 def show(found: Sequence[Finding], *, as_json: bool) -> None:
-    """For programs one object a line; for people a table that fits."""
+    """Print findings: an object a line for programs, a table for people."""
     if as_json:
         for each in found:
             print(json.dumps(_object(each), ensure_ascii=False))
     else:
-        tables.console().print(_table(found))
+        terminal.console().print(_table(found))
 
 
-def show_sum(found: Sequence[Finding]) -> None:
-    """The last line for people."""
+def show_counts(found: Sequence[Finding]) -> None:
+    """Print the last line for people."""
     counts = {level: sum(each.level is level for each in found) for level in Level}
     faults = counted(counts[Level.FAULT], "fault")
     warnings = counted(counts[Level.WARNING], "warning")
-    print(f"\n{len(found)} looked at: {faults}, {warnings}.")
+    print(f"\n{len(found)} checked: {faults}, {warnings}.")
 
 
 def show_settings(found: Sequence[Finding]) -> None:
-    """The lines for .env that follow."""
+    """Print the lines for .env that follow."""
     lines = list(dict.fromkeys(each.setting for each in found if each.setting))
     print("\nSettings that follow:" if lines else "\nNo setting has to change.")
     for line in lines:
@@ -78,12 +79,12 @@ def show_settings(found: Sequence[Finding]) -> None:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and what it counts: no events, 1 event, 2 events."""
+    """Return a number and what it counts: no events, 1 event, 2 events."""
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
 
 
 def _object(each: Finding) -> dict[str, str]:
-    known = {"name": each.name, "level": each.level.value, "said": each.said, "advice": each.advice}
+    known = {"name": each.name, "level": each.level.value, "said": each.message, "advice": each.advice}
     return known | ({"setting": each.setting} if each.setting else {})
 
 
@@ -93,8 +94,8 @@ def _table(found: Sequence[Finding]) -> Table:
     made.add_column(no_wrap=True, style="bold")
     made.add_column(overflow="fold")
     for each in found:
-        said = Text(figures.safe(each.said))
+        message = Text(render_format.safe(each.message))
         if each.advice:
-            said.append(f"\n→ {figures.safe(each.advice)}", "" if each.level is Level.FAULT else "dim")
-        made.add_row(tables.state(each.level), each.name, said)
+            message.append(f"\n→ {render_format.safe(each.advice)}", "" if each.level is Level.FAULT else "dim")
+        made.add_row(table.state(each.level), each.name, message)
     return made

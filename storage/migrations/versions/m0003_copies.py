@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from storage import columns
+from storage.engine import column_types
 
 revision = "0003"
 down_revision = "0002"
@@ -12,7 +12,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("runs", sa.Column("restored_at", columns.Instant(), nullable=True))
-    op.add_column("house", sa.Column("restored_at", columns.Instant(), nullable=True))
-    op.add_column("house", sa.Column("copied_at", columns.Instant(), nullable=True))
+    op.add_column("runs", sa.Column("restored_at", column_types.Instant(), nullable=True))
+    op.add_column("house", sa.Column("restored_at", column_types.Instant(), nullable=True))
+    op.add_column("house", sa.Column("copied_at", column_types.Instant(), nullable=True))
     op.add_column("house", sa.Column("moved_to", sa.Text(), nullable=True))

@@ -3,7 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-from storage import columns, dialect
+from storage.engine import column_types
+from storage.search import fulltext
 
 revision = "0004"
 down_revision = "0003"
@@ -17,7 +18,7 @@ def upgrade() -> None:
     op.create_table(
         "run_tools",
         sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("run_seq", columns.Integer64, nullable=False),
+        sa.Column("run_seq", column_types.Integer64, nullable=False),
         sa.Column("run_id", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name", "run_seq", name=op.f("pk_run_tools")),
     )
@@ -27,22 +28,22 @@ def upgrade() -> None:
     )
     op.create_table(
         "search_queue",
-        sa.Column("run_seq", columns.Integer64, nullable=False),
-        sa.Column("version", columns.Integer64, nullable=False),
-        sa.Column("wished_at", columns.Instant(), nullable=False),
+        sa.Column("run_seq", column_types.Integer64, nullable=False),
+        sa.Column("version", column_types.Integer64, nullable=False),
+        sa.Column("wished_at", column_types.Instant(), nullable=False),
         sa.PrimaryKeyConstraint("run_seq", name=op.f("pk_search_queue")),
     )
     op.create_table(
         "passages",
-        sa.Column("id", columns.Integer64, nullable=False),
+        sa.Column("id", column_types.Integer64, nullable=False),
         sa.Column("part", sa.Text(), nullable=False),
-        sa.Column("step", columns.Integer64, nullable=True),
-        sa.Column("start", columns.Integer64, nullable=False),
-        sa.Column("stop", columns.Integer64, nullable=False),
+        sa.Column("step", column_types.Integer64, nullable=True),
+        sa.Column("start", column_types.Integer64, nullable=False),
+        sa.Column("stop", column_types.Integer64, nullable=False),
         sa.CheckConstraint(f"part IN ({PARTS})", name=op.f("ck_passages_part")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_passages")),
     )
-    dialect.make_words(op.get_bind())
+    fulltext.create_words_table(op.get_bind())
     op.execute(
         "INSERT INTO search_queue (run_seq, version, wished_at) SELECT seq, 1, accepted_at FROM runs "
         "WHERE pruned_at IS NULL"

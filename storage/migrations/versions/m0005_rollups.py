@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from storage import columns
+from storage.engine import column_types
 
 revision = "0005"
 down_revision = "0004"
@@ -21,7 +21,7 @@ def upgrade() -> None:
     _make("rollup_models", [("day", sa.Text()), ("model", sa.Text()), *_state()], SUMS)
     _make("rollup_agents", [("day", sa.Text()), ("agent_id", sa.Text()), *_state()], SUMS)
     keys = [(name, sa.Text()) for name in ("dimension", "key", "month")]
-    _make("rollup_durations", [*keys, *_state(), ("bucket", columns.Integer64)], ("runs",))
+    _make("rollup_durations", [*keys, *_state(), ("bucket", column_types.Integer64)], ("runs",))
     fill()
 
 
@@ -48,7 +48,7 @@ def _make(table: str, keys: list, sums: tuple) -> None:
     op.create_table(
         table,
         *(sa.Column(name, kind, nullable=False) for name, kind in keys),
-        *(sa.Column(name, columns.Integer64, nullable=False) for name in sums),
+        *(sa.Column(name, column_types.Integer64, nullable=False) for name in sums),
         sa.CheckConstraint(f"status IN ({STATES})", name=op.f(f"ck_{table}_status")),
         sa.PrimaryKeyConstraint(*(name for name, _ in keys), name=op.f(f"pk_{table}")),
     )
@@ -79,7 +79,7 @@ def _sum(name: str) -> str:
 
 
 def _bucket() -> str:
-    """As `storage.buckets` had it then."""
+    """As `storage.stats.histogram` had it then."""
     told = "".join(
         f" WHEN duration_ms < {32 << shift} THEN {16 * shift} + duration_ms / {1 << shift}" for shift in range(38)
     )

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from alembic import op
 
-from storage import columns
+from storage.engine import column_types
 
 revision = "0006"
 down_revision = "0005"
@@ -23,4 +23,4 @@ def upgrade() -> None:
         "INSERT INTO search_queue (run_seq, version, wished_at) SELECT seq, 1, :now FROM runs "
         "WHERE pruned_at IS NULL ON CONFLICT DO NOTHING"
     )
-    op.execute(waits.bindparams(sa.bindparam("now", datetime.now(UTC), columns.Instant())))
+    op.execute(waits.bindparams(sa.bindparam("now", datetime.now(UTC), column_types.Instant())))

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from storage import columns
+from storage.engine import column_types
 
 revision = "0008"
 down_revision = "0007"
@@ -15,15 +15,15 @@ CREATED = "coalesce(created_at, accepted_at)"
 
 def upgrade() -> None:
     op.add_column("house", sa.Column("sweep_cursor", sa.Text(), nullable=True))
-    op.add_column("house", sa.Column("sweep_began_at", columns.Instant(), nullable=True))
-    op.add_column("house", sa.Column("sweep_reached_at", columns.Instant(), nullable=True))
+    op.add_column("house", sa.Column("sweep_began_at", column_types.Instant(), nullable=True))
+    op.add_column("house", sa.Column("sweep_reached_at", column_types.Instant(), nullable=True))
     op.add_column("house", sa.Column("sweep_met", sa.Boolean(), nullable=False, server_default=sa.text("false")))
     op.create_table(
         "unknown_runs",
         sa.Column("upstream_id", sa.Text(), nullable=False),
-        sa.Column("listed_at", columns.Instant(), nullable=False),
-        sa.Column("ask_at", columns.Instant(), nullable=False),
-        sa.Column("missing_since", columns.Instant(), nullable=True),
+        sa.Column("listed_at", column_types.Instant(), nullable=False),
+        sa.Column("ask_at", column_types.Instant(), nullable=False),
+        sa.Column("missing_since", column_types.Instant(), nullable=True),
         sa.PrimaryKeyConstraint("upstream_id", name=op.f("pk_unknown_runs")),
     )
     op.create_index("ix_unknown_runs_ask_at", "unknown_runs", ["ask_at"])

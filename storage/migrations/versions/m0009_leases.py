@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from storage import columns
+from storage.engine import column_types
 
 revision = "0009"
 down_revision = "0008"
@@ -13,11 +13,11 @@ depends_on = None
 
 def upgrade() -> None:
     for name in ("notifies_set_at", "captures_set_at", "notifier_seen_at", "webhooks_until"):
-        op.add_column("house", sa.Column(name, columns.Instant(), nullable=True))
+        op.add_column("house", sa.Column(name, column_types.Instant(), nullable=True))
     op.add_column("house", _fence("webhooks_fence"))
     for table in ("webhook_endpoints", "webhook_secrets"):
         op.add_column(table, _fence("fence"))
 
 
 def _fence(name: str) -> sa.Column:
-    return sa.Column(name, columns.Integer64, server_default="0", nullable=False)
+    return sa.Column(name, column_types.Integer64, server_default="0", nullable=False)

@@ -1,7 +1,7 @@
 """`make bench-query`: what a store of ROWS runs costs to build, and how fast it answers over HTTP.
 
 The server is the real one in a process of its own, asked over loopback by one client, then by eight. On SQLite a
-bare Starlette over sqlite3 answers beside it from the same file, and Datasette where it can be installed. ARGS may
+bare Starlette over sqlite3 answers from the same file, and Datasette where it can be installed. ARGS may
 say `--requests N --database postgresql`, or `--store FOLDER`: a file that is built there once and asked again.
 """
 
@@ -20,7 +20,9 @@ from urllib.parse import quote
 import uvloop
 from sqlalchemy import create_engine, text
 
-from storage import cursors, dialect, migrations
+from storage import cursors
+from storage.engine import connections as engine_connections
+from storage.migrations import schema_version
 from tests import server
 from tests.bench import load
 from tests.bench.__main__ import site
@@ -108,7 +110,7 @@ def exported(running: server.Server) -> None:
     print(f"export                         {lines / (time.perf_counter() - begun):11,.0f} rows/s")
 
 
-def beside(path: Path, count: int, requests: int, middles: Mapping[str, float]) -> None:
+def compare_peers(path: Path, count: int, requests: int, middles: Mapping[str, float]) -> None:
     """The peers on the same file, and ours as so many times theirs."""
     texts, port = store.Texts(), server.free_port()
     process = subprocess.Popen([sys.executable, "-m", "tests.bench.query.peer", str(port), str(path)])
@@ -127,14 +129,14 @@ def beside(path: Path, count: int, requests: int, middles: Mapping[str, float]) 
 
 def run(place: server.Site, count: int, requests: int, *, peers: bool) -> dict[str, float]:
     """Builds, serves, asks; the middles of ours."""
-    engine = dialect.engine(place.url, readonly=False, connections=1)
+    engine = engine_connections.engine(place.url, readonly=False, connections=1)
     with engine.begin() as connection:
-        migrations.upgrade(connection)
+        schema_version.upgrade(connection)
         held = connection.execute(text("SELECT count(*) FROM runs")).scalar_one()
     if held not in (0, count):
         sys.exit(f"{place.folder} holds {held:,} runs: name another folder, or --rows {held} if it is whole")
     if not held:
-        store.told(engine, count)
+        store.fill(engine, count)
     engine.dispose()
     if place.database_url:
         analysed = create_engine(place.url, isolation_level="AUTOCOMMIT")
@@ -147,7 +149,7 @@ def run(place: server.Site, count: int, requests: int, *, peers: bool) -> dict[s
         middles = measured("Runledger", running.port, ours(count, store.Texts()), requests, running.key)
         exported(running)
         if peers and not place.database_url:
-            beside(place.folder / "runledger.db", count, requests, middles)
+            compare_peers(place.folder / "runledger.db", count, requests, middles)
     return middles
 
 

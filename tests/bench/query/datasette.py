@@ -27,8 +27,8 @@ def serving(path: Path) -> Iterator[int | None]:
         yield None
         return
     port = server.free_port()
-    told = [item for name, value in SETTINGS.items() for item in ("--setting", name, value)]
-    started = [str(PLACE / "bin" / "datasette"), "serve", str(path), "--port", str(port), *told]
+    options = [item for name, value in SETTINGS.items() for item in ("--setting", name, value)]
+    started = [str(PLACE / "bin" / "datasette"), "serve", str(path), "--port", str(port), *options]
     process = subprocess.Popen(started, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until(lambda: server.listens(port), why="Datasette did not start")

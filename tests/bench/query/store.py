@@ -1,4 +1,4 @@
-"""A store of many runs, written past the door in bulk, and made searchable as the product does it."""
+"""A store of many runs, written in bulk by SQL, and made searchable as the product does it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,11 @@ from typing import Any
 import zstandard
 from sqlalchemy import Connection, Engine, text
 
-from storage import rollups, search
-from storage.tables import RUN_DOCUMENTS, RUN_STEPS, RUN_TAGS, RUN_TOOLS, RUNS, SEARCH_QUEUE
+from storage.search import index
+from storage.stats import rollups
+from storage.tables.declare import ROWS_PER_RUN
+from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_TAGS, RUN_TOOLS, RUNS
+from storage.tables.search import SEARCH_QUEUE
 
 #: Runs of one transaction, and passages of one.
 GROUP, PASSAGES = 1000, 8000
@@ -49,8 +52,8 @@ def build(engine: Engine, count: int) -> Iterator[int]:
         seqs = range(first, min(first + GROUP, count + 1))
         with engine.begin() as connection:
             _write(connection, texts, seqs, count, document)
-            while batch := search.waiting(connection, PASSAGES):
-                search.index(connection, batch)
+            while batch := index.queued(connection, PASSAGES):
+                index.add(connection, batch)
         yield seqs[-1]
 
 
@@ -68,7 +71,7 @@ def _write(connection: Connection, texts: Texts, seqs: range, count: int, docume
     connection.execute(RUN_TOOLS.insert(), tools)
     shown = {"version": 1, "fetched_at": NOW, "body": document, "body_sha256": "", "size": 22}
     connection.execute(RUN_DOCUMENTS.insert(), [{"run_id": id_of(seq), **shown} for seq in seqs])
-    connection.execute(SEARCH_QUEUE.insert(), [{"run_seq": seq, "version": 1, "wished_at": NOW} for seq in seqs])
+    connection.execute(SEARCH_QUEUE.insert(), [{"run_seq": seq, "version": 1, "enqueued_at": NOW} for seq in seqs])
 
 
 def _client(owned: dict[str, Any]) -> str:
@@ -94,15 +97,15 @@ def _run(texts: Texts, seq: int, count: int) -> dict[str, Any]:
 
 def _step(texts: Texts, seq: int, at: int) -> dict[str, Any]:
     return {
-        "id": seq * search.ROWS + at, "run_id": id_of(seq), "position": at, "type": "tool_call",
+        "id": seq * ROWS_PER_RUN + at, "run_id": id_of(seq), "position": at, "type": "tool_call",
         "content": texts.of(3), "tool_name": f"tool_{seq % TOOLS}", "tool_input": {"query": texts.of(1)},
         "tool_output": {"results": [texts.of(3), texts.of(2)]}, "duration_ms": 900, "timestamp": NOW,
         "salt": b"s" * 16,
     }  # fmt: skip
 
 
-def told(engine: Engine, count: int) -> None:
-    """Builds with a bar where somebody looks, and says how long it took and how large it is."""
+def fill(engine: Engine, count: int) -> None:
+    """Build the store with a progress bar on a terminal; print the time that it took and its size."""
     begun = time.perf_counter()
     for done in build(engine, count):
         if sys.stderr.isatty() or done % 10_000 == 0:

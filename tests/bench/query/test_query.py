@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.bench.query import __main__ as bench
-from tests.bench.query import store
+from tests.bench.query import __main__, store
 from tests.server import Site
 
 
@@ -15,5 +14,5 @@ from tests.server import Site
 def test_every_question_of_the_bench_is_answered(
     kind: str, sites: Callable[[str], Site], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answered = bench.run(sites(kind), 300, 1, peers=False)
-    assert set(answered) == set(bench.ours(300, store.Texts())), capsys.readouterr().out
+    answered = __main__.run(sites(kind), 300, 1, peers=False)
+    assert set(answered) == set(__main__.ours(300, store.Texts())), capsys.readouterr().out

@@ -38,11 +38,11 @@ def _holds(name: str, check: Callable[[Path], str]) -> bool:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         try:
-            told = check(Path(folder))
+            message = check(Path(folder))
         except (tools.Failed, AssertionError) as failure:
             print(f"FAILED  {name}\n{failure}", flush=True)
             return False
-    print(f"ok      {name:46} {told} ({time.monotonic() - started:.1f} s)", flush=True)
+    print(f"ok      {name:46} {message} ({time.monotonic() - started:.1f} s)", flush=True)
     return True
 
 

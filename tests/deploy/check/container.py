@@ -44,7 +44,7 @@ _USER = [
 
 
 def built(_folder: Path) -> str:
-    """The image's steps run, and its command serves, is healthy, and stops when it is told to."""
+    """The image's steps run, and its command serves, is healthy, and stops on SIGTERM."""
     if os.geteuid() != 0:
         raise tools.Failed("the image's user can only be taken by root")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # /tmp is hidden behind the image's own
@@ -112,7 +112,7 @@ def _serve(root: Path, final: image.Stage) -> None:
         tools.run([*_SEAL, *_USER, *entry, "migrate"], cwd=data, **given)
         process.send_signal(signal.SIGTERM)
         if process.wait(30) != 0:
-            raise tools.Failed(f"told to stop, it ended with {process.returncode}")
+            raise tools.Failed(f"on SIGTERM it ended with {process.returncode}")
 
 
 def _is_well(health: list[str], given: dict[str, str], data: Path) -> bool:
@@ -123,7 +123,7 @@ def _is_well(health: list[str], given: dict[str, str], data: Path) -> bool:
 
 
 def _demand_read_only(root: Path, given: dict[str, str]) -> None:
-    """Not even root can write beside the data."""
+    """Even root can write only to the data."""
     command = [*_SEAL, "touch", str(root / "opt" / "runledger" / "strange")]
     done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
     if "Read-only file system" not in done.stderr:

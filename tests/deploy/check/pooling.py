@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 
 from tests import postgres, server
 from tests.deploy.check import tools
-from tests.journeys import judging, story
+from tests.journeys import harness, judging
 from tests.patience import until
 
 RUNS = 40
@@ -36,29 +36,29 @@ logfile = {folder}/pgbouncer.log
 
 
 def settled(folder: Path) -> str:
-    """Runs are submitted to both, executed once each, and settled; nothing is told that outlives a transaction."""
+    """Runs are submitted to both, executed once each, and settled; no state outlives a transaction."""
     with postgres.running() as cluster, _pooling(folder, cluster.fresh()) as url:
         site = server.Site(folder, url, pooler=True)
-        with story.opened(site, timing={"sweep": 0.5}) as house:
-            other = server.Server(site, house.sandbox.url, {"sweep": 0.5}, {})
+        with harness.opened(site, timing={"sweep": 0.5}) as deployment:
+            other = server.Server(site, deployment.sandbox.url, {"sweep": 0.5}, {})
             other.start()
             try:
-                _submit(house, other)
+                _submit(deployment, other)
             finally:
                 other.kill()
-            log = house.server.log.read_text()
-    if "prepared statement" in log or "job_broke" in log:
+            log = deployment.server.log.read_text()
+    if "prepared statement" in log or "job_crashed" in log:
         raise tools.Failed(log[-3000:])
     return f"{RUNS} runs settled over {CONNECTIONS} connections"
 
 
-def _submit(house: story.House, other: server.Server) -> None:
+def _submit(deployment: harness.Deployment, other: server.Server) -> None:
     nonce = f"nonce_{secrets.token_hex(8)}"
     with other.client() as api:
         for number in range(RUNS):
-            wish = {"agentId": house.agent, "prompt": nonce}
-            (house.api if number % 2 else api).post("/v1/runs", json=wish).raise_for_status()
-    judging.judge(house, nonce, records=RUNS, execs=RUNS)
+            body = {"agentId": deployment.agent, "prompt": nonce}
+            (deployment.api if number % 2 else api).post("/v1/runs", json=body).raise_for_status()
+    judging.judge(deployment, nonce, records=RUNS, execs=RUNS)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import httpx2 as httpx
 
 from tests import server
 from tests.deploy import files
-from tests.deploy.check import house, tools
+from tests.deploy.check import deployment, tools
 from tests.patience import until
 
 TOKEN = "a-token-that-nobody-may-read"
@@ -34,12 +34,12 @@ def standing(folder: Path) -> str:
     # What is too large is answered before it is read: little is too large here, which Caddy has sent by then.
     given = {"RUNLEDGER_TRUSTED_PROXIES": "127.0.0.0/8", "RUNLEDGER_BODY_LIMIT": "1024"}
     with (
-        house.running(folder / "one", **given) as one,
-        house.running(folder / "two", **given) as two,
+        deployment.running(folder / "one", **given) as one,
+        deployment.running(folder / "two", **given) as two,
     ):
         replicas = f"127.0.0.1:{one.port} 127.0.0.1:{two.port}"
         with running(folder, REPLICAS=replicas, ALLOWED_NETWORKS="192.0.2.0/24") as client:
-            _strangers(client)
+            _unknown_senders(client)
         with running(folder, REPLICAS=replicas) as client:
             _demand(client.get("/v1/runs").status_code == 401, "who is allowed reaches the API")
             _demand(client.get("/metrics").status_code == 404, "nobody reaches /metrics through the proxy")
@@ -54,15 +54,15 @@ def standing(folder: Path) -> str:
     return _unread(folder / "caddy.log")
 
 
-def _strangers(client: httpx.Client) -> None:
+def _unknown_senders(client: httpx.Client) -> None:
     """Who is in no allowed network gets to the public endpoints, as far as those let him."""
     _demand(client.get("/healthz").status_code == 200, "anybody may ask whether we are there")
     refused = client.post(f"/callbacks/{TOKEN}", content=b"{}")
     _demand("callback address" in refused.text, "anybody reaches the callbacks")
     refused = client.post("/webhooks/case", content=b"{}")
     _demand(refused.status_code == 503, "anybody reaches the events")
-    _demand(client.get("/v1/runs").status_code == 403, "a stranger does not reach the API")
-    _demand(client.get("/readyz").status_code == 403, "a stranger does not reach the readiness")
+    _demand(client.get("/v1/runs").status_code == 403, "an unknown sender does not reach the API")
+    _demand(client.get("/readyz").status_code == 403, "an unknown sender does not reach the readiness")
     large = client.post("/webhooks/case", content=b"x" * 1500)
     _demand(large.status_code == 413, "a body that is too large is turned away by Runledger")
     for body in (b"x" * 3_000_000, iter([b"x" * 1_000_000] * 3)):
@@ -100,10 +100,10 @@ def _unread(log: Path) -> str:
     """The log tells of callbacks, and of no token."""
     lines = log.read_text().splitlines()
     _demand(not any(TOKEN in line for line in lines), "the token stands in the log")
-    told = [json.loads(line)["logger"] for line in lines if "/callbacks/REDACTED" in line]
-    loggers = {logger.rpartition(".")[0] for logger in told}
-    _demand(loggers == {"http.log.access", "http.log.error"}, f"requests and their errors are told: {loggers}")
-    return f"{len(told)} of {len(lines)} lines tell of a callback, none of its token"
+    logged = [json.loads(line)["logger"] for line in lines if "/callbacks/REDACTED" in line]
+    loggers = {logger.rpartition(".")[0] for logger in logged}
+    _demand(loggers == {"http.log.access", "http.log.error"}, f"requests and their errors are logged: {loggers}")
+    return f"{len(logged)} of {len(lines)} lines tell of a callback, none of its token"
 
 
 def _demand(holds: bool, sentence: str) -> None:

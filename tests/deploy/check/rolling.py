@@ -12,10 +12,10 @@ from pathlib import Path
 import httpx2 as httpx
 import psycopg
 
-from receiver import tokens
+from receiver.crypto import tokens
 from storage import ids
 from tests import life, postgres, server
-from tests.deploy.check import house, proxy, tools
+from tests.deploy.check import deployment, proxy, tools
 from tests.patience import until
 
 KEY = "a-key-of-this-check-alone"
@@ -29,7 +29,7 @@ def upgraded(folder: Path) -> str:
     with postgres.running() as cluster:
         url = cluster.fresh("template0")
         shared = {"RUNLEDGER_DATABASE_URL": url, "RUNLEDGER_SECRET_KEYS": KEY}
-        house.migrate(folder, **shared)
+        deployment.migrate(folder, **shared)
         answers = _restarted(folder, shared)
         found = _rows(url)
     acknowledged = answers[200]
@@ -44,19 +44,19 @@ def _restarted(folder: Path, shared: dict[str, str]) -> Counter[int]:
     ports = [server.free_port(), server.free_port()]
     answers: Counter[int] = Counter()
     with ExitStack() as stack:
-        houses = [
-            stack.enter_context(house.running(folder / str(number), port, **shared))
+        deployments = [
+            stack.enter_context(deployment.running(folder / str(number), port, **shared))
             for number, port in enumerate(ports)
         ]
         replicas = " ".join(f"127.0.0.1:{port}" for port in ports)
         client = stack.enter_context(proxy.running(folder, REPLICAS=replicas))
         with _calling(client, answers):
-            for number, (each, port) in enumerate(zip(houses, ports, strict=True)):
+            for number, (each, port) in enumerate(zip(deployments, ports, strict=True)):
                 _more(answers)
                 each.process.send_signal(signal.SIGTERM)
                 if each.process.wait(30) != 0:
-                    raise tools.Failed(f"told to stop, a replica ended with {each.process.returncode}")
-                stack.enter_context(house.running(folder / str(number), port, **shared))
+                    raise tools.Failed(f"on SIGTERM a replica ended with {each.process.returncode}")
+                stack.enter_context(deployment.running(folder / str(number), port, **shared))
             _more(answers)
     return answers
 

@@ -49,10 +49,10 @@ def run(command: Sequence[str | Path], *, cwd: Path = ROOT, **environment: str) 
         check=False,
         timeout=400,
     )
-    told = (done.stdout + done.stderr).strip()
+    output = (done.stdout + done.stderr).strip()
     if done.returncode != 0:
-        raise Failed(f"{' '.join(str(word) for word in command)} ended with {done.returncode}\n{told}")
-    return told
+        raise Failed(f"{' '.join(str(word) for word in command)} ended with {done.returncode}\n{output}")
+    return output
 
 
 def environment(**given: str) -> dict[str, str]:

@@ -18,16 +18,16 @@ def verified(folder: Path) -> str:
     paths = [folder / name for name in files.UNITS]
     for path in paths:
         path.write_text(files.text(path.name).replace(INSTALLED, str(tools.BIN / "runledger")))
-    told = tools.run(["systemd-analyze", "verify", *paths])
-    if told:
-        raise tools.Failed(told)
+    output = tools.run(["systemd-analyze", "verify", *paths])
+    if output:
+        raise tools.Failed(output)
     scores = [_exposure(path) for path in paths]
     return f"exposure {', '.join(scores)} of 10"
 
 
 def _exposure(path: Path) -> str:
-    told = tools.run(["systemd-analyze", "security", "--offline=true", f"--threshold={THRESHOLD}", path])
-    found = re.search(r"exposure level for \S+: ([\d.]+)", told)
+    output = tools.run(["systemd-analyze", "security", "--offline=true", f"--threshold={THRESHOLD}", path])
+    found = re.search(r"exposure level for \S+: ([\d.]+)", output)
     if found is None:
-        raise tools.Failed(told)
+        raise tools.Failed(output)
     return found[1]

@@ -11,7 +11,7 @@ import yaml
 
 from tests import server
 from tests.deploy import files
-from tests.deploy.check import house, tools
+from tests.deploy.check import deployment, tools
 from tests.patience import until
 
 
@@ -36,7 +36,7 @@ def dashboard(folder: Path) -> str:
 
 def scraping(folder: Path) -> str:
     """A Prometheus with our configuration takes the metrics of a server of ours, and evaluates every alert."""
-    with house.running(folder / "house", RUNLEDGER_METRICS="open") as one:
+    with deployment.running(folder / "deployment", RUNLEDGER_METRICS="open") as one:
         config = files.text("prometheus.yml").replace("15s", "1s")
         config = config.replace('"runledger-1:8080", "runledger-2:8080"', f'"127.0.0.1:{one.port}"')
         (folder / "prometheus.yml").write_text(config)
@@ -65,14 +65,14 @@ def _ask(base: str, path: str, **parameters: str) -> Any:
 
 
 def _result(base: str, query: str) -> list[Any]:
-    told = _ask(base, "query", query=query)
-    found: list[Any] = told["result"] if told else []
+    answer = _ask(base, "query", query=query)
+    found: list[Any] = answer["result"] if answer else []
     return found
 
 
 def _evaluated(base: str) -> bool:
-    told = _ask(base, "rules")
-    health = [rule["health"] for group in told["groups"] for rule in group["rules"]] if told else []
+    answer = _ask(base, "rules")
+    health = [rule["health"] for group in answer["groups"] for rule in group["rules"]] if answer else []
     if "err" in health:
-        raise tools.Failed(json.dumps(told, indent=1))
+        raise tools.Failed(json.dumps(answer, indent=1))
     return len(health) == len(files.alerts()) and set(health) == {"ok"}

@@ -61,16 +61,16 @@ def body(rng: random.Random, known: Known) -> bytes:
             (b"", b"null", b"[]", b"{", b"\xff\xfe", b"\x00" * 100, b"\xef\xbb\xbf{}", rng.randbytes(200))
         )
     named = rng.choice((*known.upstream, *known.runs, "run_elsewhere"))
-    told = {
+    fields = {
         "runId": named,
         "status": rng.choice(("completed", "failed", "running")),
         "id": f"evt_{rng.getrandbits(64):x}",
     }
-    whole = {**told, "type": "agent.run.completed", "data": dict(told), "run": dict(told), "run_id": named}
+    whole = {**fields, "type": "agent.run.completed", "data": dict(fields), "run": dict(fields), "run_id": named}
     for name in values.some(rng, list(whole), 0, 3):
         whole[name] = values.drawn(rng)[1]
     if draw < 0.25:
-        return values.encoded({"data": values.drawn(rng, values.STRUCTURES)[1], **told})
+        return values.encoded({"data": values.drawn(rng, values.STRUCTURES)[1], **fields})
     if draw < 0.28:
-        return b'{"padding":"' + b"x" * (3 << 20) + b'",' + json.dumps(told).encode()[1:]
+        return b'{"padding":"' + b"x" * (3 << 20) + b'",' + json.dumps(fields).encode()[1:]
     return values.encoded(whole, ascii_only=rng.random() < 0.6)

@@ -80,7 +80,12 @@ _AMOUNTS = (
     "0x10",
     "None",
 )
-_NUMBERS = ("RUNLEDGER_JOBS", "RUNLEDGER_WORKER_CONCURRENCY", "RUNLEDGER_BODY_LIMIT", "RUNLEDGER_SWEEP_SECONDS")
+_NUMBERS = (
+    "RUNLEDGER_WORKER_CONCURRENCY",
+    "RUNLEDGER_WORKER_CONCURRENCY",
+    "RUNLEDGER_BODY_LIMIT",
+    "RUNLEDGER_SWEEP_SECONDS",
+)
 _WORDS = ("RUNLEDGER_ADOPT", "RUNLEDGER_SQL", "RUNLEDGER_METRICS", "RUNLEDGER_LOG_FORMAT", "RUNLEDGER_LOG_LEVEL")
 _FLAGS = ("RUNLEDGER_CAPTURE_EVENTS", "RUNLEDGER_DATABASE_POOLER", "RUNLEDGER_NOTIFY_ALLOW_PRIVATE")
 _NAMES = (*_TEXTS, *_NUMBERS, *_WORDS, *_FLAGS)
@@ -146,13 +151,13 @@ def answered(asked: dict[str, Any]) -> dict[str, str]:
         except (ValueError, UnicodeEncodeError):  # what no environment can hold
             os.chdir("/")
             return {"outcome": "impossible", "text": ""}
-        told = {"outcome": "value", "text": ""}
+        answer = {"outcome": "value", "text": ""}
         try:
             settings.unknown_names(path)
-            settings.load_sound(path)
+            settings.load_with_defaults(path)
             app.create_app(settings.load(path))
         except errors.SettingsError as refused:
-            told = {"outcome": "sentence", "text": str(refused)}
+            answer = {"outcome": "sentence", "text": str(refused)}
         except Exception as broke:  # noqa: BLE001 - any other is what is looked for
             last = [
                 each
@@ -160,7 +165,7 @@ def answered(asked: dict[str, Any]) -> dict[str, str]:
                 if "/site-packages/" not in each.filename
             ]
             place = f"{'/'.join(Path(last[-1].filename).parts[-2:])}:{last[-1].lineno}"
-            told = {
+            answer = {
                 "outcome": "broke",
                 "text": f"{type(broke).__name__} at {place}",
                 "detail": traceback.format_exc(),
@@ -168,18 +173,18 @@ def answered(asked: dict[str, Any]) -> dict[str, str]:
         finally:
             os.chdir("/")
     seconds = time.process_time() - begun
-    if CANARY in told["text"]:
-        return {"outcome": "echo", "text": "a secret stands in the message", "detail": told["text"]}
-    if told["outcome"] == "sentence" and not told["text"].strip():
+    if CANARY in answer["text"]:
+        return {"outcome": "echo", "text": "a secret stands in the message", "detail": answer["text"]}
+    if answer["outcome"] == "sentence" and not answer["text"].strip():
         return {"outcome": "broke", "text": "an empty sentence"}
-    return told if seconds < PROMPT else {"outcome": "slow", "text": "settings took more than a second"}
+    return answer if seconds < PROMPT else {"outcome": "slow", "text": "settings took more than a second"}
 
 
 def main() -> None:
     """Answer cases until there are no more."""
     for line in sys.stdin:
-        told = answered(json.loads(line))
-        sys.stdout.write(json.dumps(told) + "\n")
+        answer = answered(json.loads(line))
+        sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 

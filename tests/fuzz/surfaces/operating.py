@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
-from tests.fuzz.front import Plan
 from tests.fuzz.surfaces import questions
 from tests.fuzz.trial import Case, Known
+from tests.fuzz.upstream_proxy import Plan
 
 #: A command, and the routes whose answers it asks for.
 _COMMANDS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (

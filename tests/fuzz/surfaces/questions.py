@@ -48,7 +48,7 @@ _PIECES = (
 _LISTS = ("/v1/runs", "/v1/stats", "/v1/export", "/v1/changes", "/v1/deliveries", "/v1/jobs", "/v1/jobs/causes")
 _PARAMETERS = (
     "sort", "limit", "cursor", "count", "by", "format", "documents", "trailer", "after", "kind", "run",
-    "verdict", "road",
+    "verdict", "source",
     "source", "state", "cause", "version", "lastEventId", "nothing", "tag.a", "", "bom",
 )  # fmt: skip
 _OF_RUNS = ("", "/steps", "/timeline", "/document", "/events")

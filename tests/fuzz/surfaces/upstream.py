@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from tests.fuzz.front import Plan
 from tests.fuzz.trial import Case, Known, submission
+from tests.fuzz.upstream_proxy import Plan
 
 #: How often a route is chosen. Details carry most of what comes from outside.
 _ROUTES = {"details": 10, "create": 3, "exec": 3, "status": 2, "list": 4, "events": 3, "cancel": 1, "execute": 2}

@@ -1,4 +1,4 @@
-"""A fresh house for each test."""
+"""A fresh deployment for each test."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from storage.database import Database
-from tests.receiver.api import house as houses
+from storage.engine.database import Database
+from tests.receiver.api import app_fixture
 
 
 @pytest.fixture
-async def house(database: Database) -> AsyncIterator[houses.House]:
-    """The API over a fresh database, with a key for each scope."""
-    async for made in houses.opened(database):
+async def deployment(database: Database) -> AsyncIterator[app_fixture.Deployment]:
+    """Yield the API over a fresh database, with a key for each scope."""
+    async for made in app_fixture.opened(database):
         yield made

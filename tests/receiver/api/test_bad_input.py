@@ -9,17 +9,19 @@ from typing import Any
 
 import pytest
 
-from tests.receiver.api.house import SUBMISSION, House, problem
+from tests.receiver.api.app_fixture import SUBMISSION, Deployment, problem
 
 pytestmark = pytest.mark.anyio
 
 JSON = {"content-type": "application/json"}
 
 
-async def _refused(house: House, body: bytes, status: int, headers: dict[str, str] = JSON) -> dict[str, Any]:
-    told = problem(await house.post("/v1/runs", content=body, headers=headers), status)
-    assert (await house.get("/v1/runs")).json()["runs"] == []
-    return told
+async def _refused(
+    deployment: Deployment, body: bytes, status: int, headers: dict[str, str] = JSON
+) -> dict[str, Any]:
+    answer = problem(await deployment.post("/v1/runs", content=body, headers=headers), status)
+    assert (await deployment.get("/v1/runs")).json()["runs"] == []
+    return answer
 
 
 @pytest.mark.parametrize(
@@ -46,9 +48,9 @@ async def _refused(house: House, body: bytes, status: int, headers: dict[str, st
         b"{" + b",".join(b'"k%d":1' % n for n in range(5000)) + b"}",
     ],
 )
-async def test_bytes_that_are_no_json_are_refused(house: House, body: bytes) -> None:
-    told = await _refused(house, body, 400)
-    assert told["type"] == "urn:runledger:problem:bad-body"
+async def test_bytes_that_are_no_json_are_refused(deployment: Deployment, body: bytes) -> None:
+    answer = await _refused(deployment, body, 400)
+    assert answer["type"] == "urn:runledger:problem:bad-body"
 
 
 @pytest.mark.parametrize(
@@ -87,16 +89,16 @@ async def test_bytes_that_are_no_json_are_refused(house: House, body: bytes) -> 
         ({"agent_id": "a"}, "#/agent_id"),
     ],
 )
-async def test_a_body_of_the_wrong_shape_is_told_where(
-    house: House, changes: dict[str, Any], pointer: str
+async def test_a_body_of_the_wrong_shape_is_answered_with_the_place(
+    deployment: Deployment, changes: dict[str, Any], pointer: str
 ) -> None:
-    told = await _refused(house, json.dumps({**SUBMISSION, **changes}).encode(), 422)
-    assert [fault["pointer"] for fault in told["errors"]] == [pointer]
+    answer = await _refused(deployment, json.dumps({**SUBMISSION, **changes}).encode(), 422)
+    assert [fault["pointer"] for fault in answer["errors"]] == [pointer]
 
 
 @pytest.mark.parametrize("body", [b"[]", b"null", b"7", b'"x"', b"true"])
-async def test_a_body_that_is_no_object_is_refused(house: House, body: bytes) -> None:
-    assert [fault["pointer"] for fault in (await _refused(house, body, 422))["errors"]] == ["#"]
+async def test_a_body_that_is_no_object_is_refused(deployment: Deployment, body: bytes) -> None:
+    assert [fault["pointer"] for fault in (await _refused(deployment, body, 422))["errors"]] == ["#"]
 
 
 @pytest.mark.parametrize(
@@ -110,30 +112,32 @@ async def test_a_body_that_is_no_object_is_refused(house: House, body: bytes) ->
         ({**SUBMISSION, "objectIds": ["o"] * 1001}, "is longer than 1000 entries"),
     ],
 )
-async def test_what_is_wrong_with_a_body_is_said_in_plain_words(house: House, body: Any, detail: str) -> None:
-    told = await _refused(house, json.dumps(body).encode(), 422)
-    assert [fault["detail"] for fault in told["errors"]] == [detail]
+async def test_what_is_wrong_with_a_body_is_said_in_plain_words(
+    deployment: Deployment, body: Any, detail: str
+) -> None:
+    answer = await _refused(deployment, json.dumps(body).encode(), 422)
+    assert [fault["detail"] for fault in answer["errors"]] == [detail]
 
 
-async def test_every_missing_field_is_named(house: House) -> None:
-    told = await _refused(house, b"{}", 422)
-    assert [fault["pointer"] for fault in told["errors"]] == ["#/agentId", "#/prompt"]
+async def test_every_missing_field_is_named(deployment: Deployment) -> None:
+    answer = await _refused(deployment, b"{}", 422)
+    assert [fault["pointer"] for fault in answer["errors"]] == ["#/agentId", "#/prompt"]
 
 
-async def test_an_unknown_field_is_told_what_was_meant(house: House) -> None:
-    told = await _refused(house, json.dumps({**SUBMISSION, "objectIDs": ["o"]}).encode(), 422)
-    assert told["errors"] == [{"pointer": "#/objectIDs", "detail": "is unknown; did you mean objectIds?"}]
+async def test_an_unknown_field_is_answered_with_the_likely_one(deployment: Deployment) -> None:
+    answer = await _refused(deployment, json.dumps({**SUBMISSION, "objectIDs": ["o"]}).encode(), 422)
+    assert answer["errors"] == [{"pointer": "#/objectIDs", "detail": "is unknown; did you mean objectIds?"}]
 
 
-async def test_what_was_sent_is_never_repeated_in_a_problem(house: House) -> None:
+async def test_what_was_sent_is_never_repeated_in_a_problem(deployment: Deployment) -> None:
     secret = "a secret \0 prompt"
-    told = await _refused(house, json.dumps({"agentId": secret, "prompt": secret}).encode(), 422)
-    assert "secret" not in json.dumps(told)
+    answer = await _refused(deployment, json.dumps({"agentId": secret, "prompt": secret}).encode(), 422)
+    assert "secret" not in json.dumps(answer)
 
 
-async def test_many_faults_are_told_as_a_few(house: House) -> None:
+async def test_of_many_faults_a_few_are_reported(deployment: Deployment) -> None:
     body = {**SUBMISSION, **{f"k{n}": 1 for n in range(90)}}
-    assert len((await _refused(house, json.dumps(body).encode(), 422))["errors"]) == 20
+    assert len((await _refused(deployment, json.dumps(body).encode(), 422))["errors"]) == 20
 
 
 @pytest.mark.parametrize(
@@ -149,37 +153,37 @@ async def test_many_faults_are_told_as_a_few(house: House) -> None:
         "é",
     ],
 )
-async def test_a_body_that_is_not_declared_as_json_is_refused(house: House, media_type: str) -> None:
+async def test_a_body_that_is_not_declared_as_json_is_refused(deployment: Deployment, media_type: str) -> None:
     content = json.dumps(SUBMISSION).encode()
-    headers = [*house.bearer("submit").items(), ("content-type", media_type.encode())]
-    problem(await house.client.post("/v1/runs", content=content, headers=headers), 415)  # type: ignore[arg-type]
+    headers = [*deployment.bearer("submit").items(), ("content-type", media_type.encode())]
+    problem(await deployment.client.post("/v1/runs", content=content, headers=headers), 415)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     "media_type", ["application/json; charset=utf-8", "Application/JSON", 'application/json;charset="UTF-8"']
 )
-async def test_json_may_be_declared_in_any_spelling(house: House, media_type: str) -> None:
+async def test_json_may_be_declared_in_any_spelling(deployment: Deployment, media_type: str) -> None:
     content = json.dumps(SUBMISSION).encode()
-    response = await house.post("/v1/runs", content=content, headers={"content-type": media_type})
+    response = await deployment.post("/v1/runs", content=content, headers={"content-type": media_type})
     assert response.status_code == 202
 
 
-async def test_a_compressed_body_is_refused(house: House) -> None:
-    await _refused(house, b"\x1f\x8b", 415, {**JSON, "content-encoding": "gzip"})
+async def test_a_compressed_body_is_refused(deployment: Deployment) -> None:
+    await _refused(deployment, b"\x1f\x8b", 415, {**JSON, "content-encoding": "gzip"})
 
 
 @pytest.mark.parametrize("length", ["99999999", "9" * 5000, "9" * 18])
-async def test_a_body_that_is_declared_too_large_is_not_read(house: House, length: str) -> None:
+async def test_a_body_that_is_declared_too_large_is_not_read(deployment: Deployment, length: str) -> None:
     async def body() -> AsyncIterator[bytes]:
         raise AssertionError("it was read")
         yield b""
 
-    response = await house.post("/v1/runs", content=body(), headers={**JSON, "content-length": length})
+    response = await deployment.post("/v1/runs", content=body(), headers={**JSON, "content-length": length})
     assert problem(response, 413)["type"] == "urn:runledger:problem:body-too-large"
     assert response.headers["connection"] == "close"
 
 
-async def test_a_body_in_chunks_is_read_up_to_the_limit_and_no_further(house: House) -> None:
+async def test_a_body_in_chunks_is_read_up_to_the_limit_and_no_further(deployment: Deployment) -> None:
     sent = 0
 
     async def body() -> AsyncIterator[bytes]:
@@ -188,25 +192,25 @@ async def test_a_body_in_chunks_is_read_up_to_the_limit_and_no_further(house: Ho
             sent += 1 << 20
             yield b" " * (1 << 20)
 
-    problem(await house.post("/v1/runs", content=body(), headers=JSON), 413)
+    problem(await deployment.post("/v1/runs", content=body(), headers=JSON), 413)
     assert sent == 5 << 20
 
 
-async def test_the_largest_prompt_is_taken(house: House) -> None:
-    response = await house.submit(prompt="€" * 1_000_000)
+async def test_the_largest_prompt_is_taken(deployment: Deployment) -> None:
+    response = await deployment.submit(prompt="€" * 1_000_000)
     assert response.status_code == 202
 
 
-async def test_a_body_that_does_not_arrive_is_not_waited_for(house: House) -> None:
+async def test_a_body_that_does_not_arrive_is_not_waited_for(deployment: Deployment) -> None:
     async def body() -> AsyncIterator[bytes]:
         yield b"{"
         await asyncio.sleep(30)
 
-    told = problem(await house.post("/v1/runs", content=body(), headers=JSON), 408)
-    assert told["type"] == "urn:runledger:problem:body-too-slow"
+    answer = problem(await deployment.post("/v1/runs", content=body(), headers=JSON), 408)
+    assert answer["type"] == "urn:runledger:problem:body-too-slow"
 
 
 @pytest.mark.parametrize("run_id", ["../x", "", "a b", "a" * 129, "a\n", 7, None])
-async def test_a_run_to_watch_is_named_by_an_id(house: House, run_id: Any) -> None:
-    told = problem(await house.post("/v1/watch", json={"runId": run_id}), 422)
-    assert [fault["pointer"] for fault in told["errors"]] == ["#/runId"]
+async def test_a_run_to_watch_is_named_by_an_id(deployment: Deployment, run_id: Any) -> None:
+    answer = problem(await deployment.post("/v1/watch", json={"runId": run_id}), 422)
+    assert [fault["pointer"] for fault in answer["errors"]] == ["#/runId"]

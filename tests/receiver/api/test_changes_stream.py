@@ -1,4 +1,4 @@
-"""The feed as a stream: where it begins, what it tells, how it ends."""
+"""The feed as a stream: its beginning, its events, its end."""
 
 from __future__ import annotations
 
@@ -16,30 +16,36 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from receiver import api, backoff, endpoint, following, shapes
-from receiver.cli import listening
-from storage import errors, ledger, transitions
-from storage.database import Database, Limits
-from storage.following import Wish
+from receiver import timeouts
+from receiver.api import route_table
+from receiver.schemas import query_parameters
+from receiver.server import uvicorn_server
+from receiver.streams import subscribers
+from receiver.web import openapi
+from storage import errors
+from storage.engine.database import Database, Limits
+from storage.ledger import entries
+from storage.query.change_feed import ChangeSelection
+from storage.transitions import api_key_changes
 from tests import life
-from tests.receiver.api import house as houses
-from tests.receiver.api.house import House, problem
+from tests.receiver.api import app_fixture
+from tests.receiver.api.app_fixture import Deployment, problem
 
 pytestmark = pytest.mark.anyio
 
 STREAM = {"accept": "text/event-stream"}
-QUICK = backoff.Timing(poll=0.05)
+QUICK = timeouts.Timing(poll=0.05)
 
 
 class Reader:
-    """Reads a stream block by block, as it was sent."""
+    """A reader of a stream, block by block, as it was sent."""
 
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
         self._lines = response.aiter_lines()
 
     async def block(self) -> dict[str, str]:
-        """The next block's fields; a comment has no name."""
+        """Return the next block's fields; a comment has no name."""
         found: dict[str, str] = {}
         async for line in self._lines:
             if not line:
@@ -49,26 +55,26 @@ class Reader:
         raise EOFError
 
     async def rest(self) -> None:
-        """Reads to the end, which it tells by an error."""
+        """Read until the connection ends, which raises."""
         while True:
             await self.block()
 
     async def change(self) -> dict[str, Any]:
-        """The next change; what is none is passed over."""
+        """Return the next change, past the blocks that are none."""
         while "data" not in (block := await self.block()):
             pass
-        told: dict[str, Any] = json.loads(block["data"])
-        assert (block["id"], block["event"]) == (str(told["number"]), "change")
-        return told
+        entry: dict[str, Any] = json.loads(block["data"])
+        assert (block["id"], block["event"]) == (str(entry["number"]), "change")
+        return entry
 
 
 @asynccontextmanager
-async def served(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the house behind a real socket."""
-    bound = listening.bind("127.0.0.1", 0)
+async def served(deployment: Deployment) -> AsyncIterator[httpx.AsyncClient]:
+    """Yield a client of the deployment behind a real socket."""
+    bound = uvicorn_server.bind("127.0.0.1", 0)
     host, port = bound.getsockname()
     async with (
-        listening.running(house.app, bound),
+        uvicorn_server.running(deployment.app, bound),
         httpx.AsyncClient(base_url=f"http://{host}:{port}", timeout=60) as client,
     ):
         yield client
@@ -80,107 +86,120 @@ async def stopping() -> asyncio.Event:
 
 
 @pytest.fixture
-async def house(database: Database, stopping: asyncio.Event) -> AsyncIterator[House]:
-    """A house with waits of its own."""
-    async for made in houses.opened(database, timing=QUICK, stopping=stopping):
+async def deployment(database: Database, stopping: asyncio.Event) -> AsyncIterator[Deployment]:
+    """Yield a deployment with waits of its own."""
+    async for made in app_fixture.opened(database, timing=QUICK, stopping=stopping):
         await numbered(made)
         yield made
 
 
 @pytest.fixture
-async def client(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(house) as made:
+async def client(deployment: Deployment) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(deployment) as made:
         yield made
 
 
-async def numbered(house: House) -> int:
-    """Everything has its number; the last one."""
-    while await house.database.write(ledger.number, 1000):
+async def numbered(deployment: Deployment) -> int:
+    """Number all entries and return the last number."""
+    while await deployment.database.write(entries.number, 1000):
         pass
-    return await house.database.read(ledger.last_number)
+    return await deployment.database.read(entries.last_number)
 
 
 @asynccontextmanager
 async def followed(
-    house: House, client: httpx.AsyncClient, query: str = "", after: int | None = None
+    deployment: Deployment, client: httpx.AsyncClient, query: str = "", after: int | None = None
 ) -> AsyncIterator[Reader]:
-    headers = {**STREAM, **house.bearer("read")} | ({} if after is None else {"Last-Event-ID": str(after)})
+    headers = {**STREAM, **deployment.bearer("read")} | ({} if after is None else {"Last-Event-ID": str(after)})
     async with client.stream("GET", f"/v1/changes{query}", headers=headers) as response:
         assert response.status_code == 200, await response.aread()
         yield Reader(response)
 
 
-async def test_a_stream_tells_the_entries_of_the_pages(house: House, client: httpx.AsyncClient) -> None:
-    await life.running(house.database)
-    last = await numbered(house)
-    page = (await house.get("/v1/changes?limit=250")).json()["changes"]
-    async with followed(house, client, "?after=-1") as reader:
+async def test_a_stream_sends_the_entries_of_the_pages(deployment: Deployment, client: httpx.AsyncClient) -> None:
+    await life.running(deployment.database)
+    last = await numbered(deployment)
+    page = (await deployment.get("/v1/changes?limit=250")).json()["changes"]
+    async with followed(deployment, client, "?after=-1") as reader:
         assert reader.response.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert reader.response.headers["vary"] == "accept"
         assert [await reader.change() for _ in range(last + 1)] == page
 
 
-async def test_without_a_place_it_begins_with_what_is_new(house: House, client: httpx.AsyncClient) -> None:
-    before = await life.accepted(house.database)
-    last = await numbered(house)
-    async with followed(house, client) as reader:
+async def test_without_a_place_it_begins_with_what_is_new(
+    deployment: Deployment, client: httpx.AsyncClient
+) -> None:
+    before = await life.accepted(deployment.database)
+    last = await numbered(deployment)
+    async with followed(deployment, client) as reader:
         assert await reader.block() == {"id": str(last)}
-        run = await life.accepted(house.database)
-        await numbered(house)
-        told = await reader.change()
-    assert (told["run"], told["number"]) == (run.id, last + 1)
+        run = await life.accepted(deployment.database)
+        await numbered(deployment)
+        entry = await reader.change()
+    assert (entry["run"], entry["number"]) == (run.id, last + 1)
     assert run.id != before.id
 
 
-async def test_who_was_cut_off_goes_on_behind_the_last_event(house: House, client: httpx.AsyncClient) -> None:
-    await life.running(house.database)
-    last = await numbered(house)
-    async with followed(house, client, "?after=-1") as reader:
+async def test_who_was_cut_off_goes_on_behind_the_last_event(
+    deployment: Deployment, client: httpx.AsyncClient
+) -> None:
+    await life.running(deployment.database)
+    last = await numbered(deployment)
+    async with followed(deployment, client, "?after=-1") as reader:
         numbers = [(await reader.change())["number"] for _ in range(2)]
-    async with followed(house, client, "?after=-1", after=numbers[-1]) as reader:
+    async with followed(deployment, client, "?after=-1", after=numbers[-1]) as reader:
         numbers += [(await reader.change())["number"] for _ in range(last + 1 - len(numbers))]
     assert numbers == list(range(last + 1))
 
 
-async def test_more_than_a_page_comes_whole_and_in_order(house: House, client: httpx.AsyncClient) -> None:
-    entry = ledger.Entry(ledger.Kind.REJECTIONS_COUNTED, life.NOW, None, "worker")
-    await house.database.write(ledger.append, [entry] * (2 * following.PAGE + 7))
-    last = await numbered(house)
-    async with followed(house, client, after=-1) as reader:
+async def test_more_than_a_page_comes_whole_and_in_order(
+    deployment: Deployment, client: httpx.AsyncClient
+) -> None:
+    entry = entries.Entry(entries.Kind.REJECTIONS_COUNTED, life.NOW, None, "worker")
+    await deployment.database.write(entries.append, [entry] * (2 * subscribers.PAGE + 7))
+    last = await numbered(deployment)
+    async with followed(deployment, client, after=-1) as reader:
         assert [(await reader.change())["number"] for _ in range(last + 1)] == list(range(last + 1))
 
 
-async def test_a_filter_leaves_out_other_runs_and_the_house(house: House, client: httpx.AsyncClient) -> None:
-    await life.accepted(house.database)
-    run = await life.settled_run(house.database, tags={"matter": "7"})
-    await numbered(house)
+async def test_a_filter_leaves_out_other_runs_and_the_deployment(
+    deployment: Deployment, client: httpx.AsyncClient
+) -> None:
+    await life.accepted(deployment.database)
+    run = await life.settled_run(deployment.database, tags={"matter": "7"})
+    await numbered(deployment)
     chosen = "?after=-1&tag.matter=7&q=status:completed&kind=run.accepted,run.completed"
-    async with followed(house, client, chosen) as reader:
-        told = [await reader.change() for _ in range(2)]
-    assert [(each["run"], each["kind"]) for each in told] == [(run.id, "run.accepted"), (run.id, "run.completed")]
-    page = (await house.get(f"/v1/changes{chosen}")).json()
-    assert page["changes"] == told
+    async with followed(deployment, client, chosen) as reader:
+        entries = [await reader.change() for _ in range(2)]
+    assert [(each["run"], each["kind"]) for each in entries] == [
+        (run.id, "run.accepted"),
+        (run.id, "run.completed"),
+    ]
+    page = (await deployment.get(f"/v1/changes{chosen}")).json()
+    assert page["changes"] == entries
     assert page["hasMore"] is False
 
 
-async def test_who_asks_for_words_hears_a_run_once_it_is_indexed(house: House, client: httpx.AsyncClient) -> None:
-    async with followed(house, client, "?q=lease") as reader:
+async def test_a_stream_of_a_word_query_sends_a_run_once_it_is_indexed(
+    deployment: Deployment, client: httpx.AsyncClient
+) -> None:
+    async with followed(deployment, client, "?q=lease") as reader:
         begun = await reader.block()
-        silent = await life.accepted(house.database, prompt="Nothing of it.")
-        run = await life.accepted(house.database, prompt="A lease.")
-        last = await numbered(house)
-        assert (await house.get(f"/v1/changes?q=lease&after={begun['id']}")).json()["changes"] == []
-        await life.indexed(house.database)
-        told = await reader.change()
-    assert (told["run"], told["number"]) == (run.id, last)
+        silent = await life.accepted(deployment.database, prompt="Nothing of it.")
+        run = await life.accepted(deployment.database, prompt="A lease.")
+        last = await numbered(deployment)
+        assert (await deployment.get(f"/v1/changes?q=lease&after={begun['id']}")).json()["changes"] == []
+        await life.indexed(deployment.database)
+        entry = await reader.change()
+    assert (entry["run"], entry["number"]) == (run.id, last)
     assert silent.id != run.id
 
 
-async def test_where_nothing_is_wanted_the_place_is_told_all_the_same(database: Database) -> None:
-    async for house in houses.opened(database, timing=replace(QUICK, stream_heartbeat=0.0)):
-        async with served(house) as client, followed(house, client, "?after=-1&agent=nobody") as reader:
+async def test_the_position_is_sent_where_no_change_matches(database: Database) -> None:
+    async for deployment in app_fixture.opened(database, timing=replace(QUICK, stream_heartbeat=0.0)):
+        async with served(deployment) as client, followed(deployment, client, "?after=-1&agent=nobody") as reader:
             assert await reader.block() == {"id": "-1"}
-            last = await numbered(house)
+            last = await numbered(deployment)
             while (block := await reader.block()) == {"": "heartbeat"}:
                 pass
             assert block == {"id": str(last)}
@@ -188,9 +207,9 @@ async def test_where_nothing_is_wanted_the_place_is_told_all_the_same(database: 
 
 
 async def test_a_stop_ends_every_stream_with_a_word(
-    house: House, client: httpx.AsyncClient, stopping: asyncio.Event
+    deployment: Deployment, client: httpx.AsyncClient, stopping: asyncio.Event
 ) -> None:
-    async with followed(house, client) as first, followed(house, client, "?q=lease") as second:
+    async with followed(deployment, client) as first, followed(deployment, client, "?q=lease") as second:
         for reader in (first, second):
             await reader.block()
         stopping.set()
@@ -200,52 +219,55 @@ async def test_a_stop_ends_every_stream_with_a_word(
                 await reader.rest()
 
 
-async def slow_question(store: Database) -> None:
-    """Holds the only place for half a second, as soon as it is given it."""
+async def slow_read(store: Database) -> None:
+    """Occupy the only reader for half a second, as soon as it is free."""
     while True:
         with contextlib.suppress(errors.Busy):
-            return await store.ask(lambda _: time.sleep(0.5))
+            return await store.timed_read(lambda _: time.sleep(0.5))
 
 
 async def test_slow_questions_of_others_end_no_stream(database_url: str) -> None:
-    async with Database(database_url, askers=1, limits=Limits(queue_seconds=0.05)) as store:
-        async for house in houses.opened(store, timing=QUICK):
-            last = await numbered(house)
-            async with served(house) as client, followed(house, client, "?status=accepted", last) as reader:
+    async with Database(database_url, timed_readers=1, limits=Limits(queue_seconds=0.05)) as store:
+        async for deployment in app_fixture.opened(store, timing=QUICK):
+            last = await numbered(deployment)
+            async with (
+                served(deployment) as client,
+                followed(deployment, client, "?status=accepted", last) as reader,
+            ):
                 await reader.block()
-                slow = asyncio.create_task(slow_question(store))
+                slow = asyncio.create_task(slow_read(store))
                 run = await life.accepted(store)
-                await numbered(house)
+                await numbered(deployment)
                 assert (await reader.change())["run"] == run.id
                 await slow
 
 
 async def test_only_so_many_follow_at_once_and_a_place_comes_free(database: Database) -> None:
-    feed = following.Feed(1)
-    async for house in houses.opened(database, timing=QUICK, feed=feed):
-        async with served(house) as client:
-            async with followed(house, client) as reader:
+    feed = subscribers.Feed(1)
+    async for deployment in app_fixture.opened(database, timing=QUICK, feed=feed):
+        async with served(deployment) as client:
+            async with followed(deployment, client) as reader:
                 await reader.block()
-                told = problem(await house.get("/v1/changes", headers=STREAM), 503)
-                assert told["type"] == "urn:runledger:problem:too-many-streams"
-                assert (await house.get("/v1/changes")).status_code == 200
+                answer = problem(await deployment.get("/v1/changes", headers=STREAM), 503)
+                assert answer["type"] == "urn:runledger:problem:too-many-streams"
+                assert (await deployment.get("/v1/changes")).status_code == 200
             async with asyncio.timeout(60):
-                while feed.followers:
+                while feed.subscribers:
                     await asyncio.sleep(0.005)
-            async with followed(house, client) as reader:
+            async with followed(deployment, client) as reader:
                 assert "id" in await reader.block()
 
 
-async def test_a_place_that_the_feed_has_not_reached_is_a_conflict_and_no_stream(house: House) -> None:
-    last = await numbered(house)
+async def test_a_place_that_the_feed_has_not_reached_is_a_conflict_and_no_stream(deployment: Deployment) -> None:
+    last = await numbered(deployment)
     for query, headers in ((f"?after={last + 1}", {}), ("", {"Last-Event-ID": f"{last + 1}"})):
-        told = problem(await house.get(f"/v1/changes{query}", headers={**STREAM, **headers}), 409)
-        assert told["type"] == "urn:runledger:problem:beyond-the-end"
+        answer = problem(await deployment.get(f"/v1/changes{query}", headers={**STREAM, **headers}), 409)
+        assert answer["type"] == "urn:runledger:problem:beyond-the-end"
 
 
 @pytest.mark.parametrize("given", ["", "x", "-2", "1.5", "1" * 16, "٣", " 1 2"])
-async def test_a_last_event_id_that_is_none_is_named(house: House, given: str) -> None:
-    response = await house.get("/v1/changes", headers={**STREAM, "last-event-id": given.encode()})
+async def test_a_last_event_id_that_is_none_is_named(deployment: Deployment, given: str) -> None:
+    response = await deployment.get("/v1/changes", headers={**STREAM, "last-event-id": given.encode()})
     assert problem(response, 400)["header"] == "Last-Event-ID"
 
 
@@ -263,35 +285,39 @@ async def test_a_last_event_id_that_is_none_is_named(house: House, given: str) -
         ("", False),
     ],
 )
-async def test_what_is_accepted_decides_the_form(house: House, accept: str, is_stream: bool) -> None:
-    response = await house.ask("HEAD", "/v1/changes", "read", headers={"accept": accept})
+async def test_what_is_accepted_decides_the_form(deployment: Deployment, accept: str, is_stream: bool) -> None:
+    response = await deployment.ask("HEAD", "/v1/changes", "read", headers={"accept": accept})
     assert response.status_code == 200
     assert response.headers["content-type"].startswith("text/event-stream" if is_stream else "application/json")
     assert response.headers["vary"] == "accept"
 
 
-async def test_a_key_that_is_revoked_hears_no_more(database: Database) -> None:
-    async for house in houses.opened(database, timing=replace(QUICK, stream_key=0.05, stream_heartbeat=0.05)):
-        async with served(house) as client, followed(house, client) as reader:
+async def test_the_stream_of_a_revoked_key_ends(database: Database) -> None:
+    async for deployment in app_fixture.opened(
+        database, timing=replace(QUICK, stream_key=0.05, stream_heartbeat=0.05)
+    ):
+        async with served(deployment) as client, followed(deployment, client) as reader:
             await reader.block()
-            await house.database.write(transitions.revoke_key, house.keys["read"].split("_")[1], life.NOW)
+            await deployment.database.write(
+                api_key_changes.revoke_key, deployment.keys["read"].split("_")[1], life.NOW
+            )
             with pytest.raises((EOFError, httpx.TransportError)):
                 await reader.rest()
-        problem(await house.get("/v1/changes", headers=STREAM), 401)
+        problem(await deployment.get("/v1/changes", headers=STREAM), 401)
 
 
-async def test_a_key_without_the_scope_follows_nothing(house: House) -> None:
-    problem(await house.get("/v1/changes", "submit", headers=STREAM), 403)
+async def test_a_key_without_the_scope_follows_nothing(deployment: Deployment) -> None:
+    problem(await deployment.get("/v1/changes", "submit", headers=STREAM), 403)
 
 
 ANY = st.text(st.characters(codec="utf-8"), max_size=30)
 
 
 @pytest.fixture(scope="module")
-async def any_house(template: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def any_deployment(template: Any, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
     path = tmp_path_factory.mktemp("any") / "any.db"
     path.write_bytes(template.read_bytes())
-    async with houses.inhabited(f"sqlite:///{path}") as made:
+    async with app_fixture.inhabited(f"sqlite:///{path}") as made:
         yield made
 
 
@@ -299,41 +325,41 @@ async def any_house(template: Any, tmp_path_factory: pytest.TempPathFactory) -> 
     st.none() | st.integers(-3, 2**70).map(str) | ANY,
     st.none() | st.integers(-3, 2**70).map(str) | ANY,
     st.none() | ANY | st.sampled_from(["lease", "-lease", "status:failed", "tag.a:b OR has:output", '"a b"*']),
-    st.none() | ANY | st.sampled_from([*ledger.Kind]),
+    st.none() | ANY | st.sampled_from([*entries.Kind]),
     st.sampled_from(["text/event-stream", "application/json", "text/event-stream;q=x,,;"]),
 )
 async def test_whatever_is_asked_for_is_answered_or_refused(
-    any_house: House, last: str | None, after: str | None, q: str | None, kind: str | None, accept: str
+    any_deployment: Deployment, last: str | None, after: str | None, q: str | None, kind: str | None, accept: str
 ) -> None:
     asked = {"after": after, "q": q, "kind": kind}
     query = {name: value for name, value in asked.items() if value is not None}
     headers = {"accept": accept} if last is None else {"accept": accept, "last-event-id": last.encode()}
-    response = await any_house.ask("HEAD", "/v1/changes", "read", params=query, headers=headers)
+    response = await any_deployment.ask("HEAD", "/v1/changes", "read", params=query, headers=headers)
     assert response.status_code in (200, 400, 409), response.text
 
 
 def test_the_description_names_both_forms_of_the_feed() -> None:
-    described = endpoint.openapi(api.OPERATIONS, "1")["paths"]["/v1/changes"]["get"]
+    described = openapi.openapi(route_table.OPERATIONS, "1")["paths"]["/v1/changes"]["get"]
     assert set(described["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
     assert {"Last-Event-ID", "after", "q", "kind", "status"} <= {each["name"] for each in described["parameters"]}
 
 
 async def test_many_at_one_place_look_once(database: Database) -> None:
-    feed, question = following.Feed(), following.Question("all", Wish)
-    heard = await asyncio.gather(*(feed.look(database, -1, question) for _ in range(9)))
-    assert all(each is heard[0] for each in heard)
-    assert await feed.look(database, -1, question) is not heard[0]
+    feed, question = subscribers.Feed(), subscribers.Subscription("all", ChangeSelection)
+    pages = await asyncio.gather(*(feed.query(database, -1, question) for _ in range(9)))
+    assert all(each is pages[0] for each in pages)
+    assert await feed.query(database, -1, question) is not pages[0]
 
 
 async def test_who_goes_away_takes_no_look_from_the_others(database: Database) -> None:
-    feed, question = following.Feed(), following.Question("all", Wish)
-    gone, other = (asyncio.ensure_future(feed.look(database, -1, question)) for _ in range(2))
+    feed, question = subscribers.Feed(), subscribers.Subscription("all", ChangeSelection)
+    gone, other = (asyncio.ensure_future(feed.query(database, -1, question)) for _ in range(2))
     await asyncio.sleep(0)
     gone.cancel()
     assert (await other).look.last == -1
 
 
 def test_who_asks_the_same_shares_a_look() -> None:
-    first = shapes.ChangeQuery(after=1, limit=3, q="lease", tags={"a": "b"})
-    assert first.asked == shapes.ChangeQuery(after=2, q="lease", tags={"a": "b"}).asked
-    assert first.asked != shapes.ChangeQuery(q="lease").asked
+    first = query_parameters.ChangeQuery(after=1, limit=3, q="lease", tags={"a": "b"})
+    assert first.filter_key == query_parameters.ChangeQuery(after=2, q="lease", tags={"a": "b"}).filter_key
+    assert first.filter_key != query_parameters.ChangeQuery(q="lease").filter_key

@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 
-from storage import cursors, deliveries, lists, states, transitions
-from storage.database import Database
+from storage import cursors, states
+from storage.engine.database import Database
+from storage.query import run_pages
+from storage.repositories import deliveries
+from storage.transitions import receiving
 from tests import life
-from tests.receiver.api.house import House, problem
+from tests.receiver.api.app_fixture import Deployment, problem
 
 pytestmark = pytest.mark.anyio
 
 
 async def _mixed(database: Database) -> list[str]:
-    """Twelve runs, half of them without any measure, some with equal ones; their ids in order of acceptance."""
+    """Make twelve runs, half without any measure, some with equal ones; return the ids as accepted."""
     made = []
     for place, (cost, duration) in enumerate([(0, 9), (5, 9), (5, 1), (None, 3), (7, None), (5, 9)]):
         taken = life.measures(cost_micros=cost, duration_ms=duration, created_at=life.at(place // 2))
@@ -28,12 +31,12 @@ async def _mixed(database: Database) -> list[str]:
     return [run.id for run in made]
 
 
-async def _pages(house: House, path: str, noun: str) -> list[dict[str, Any]]:
-    """Every row, page by page, by the Link headers alone."""
+async def _pages(deployment: Deployment, path: str, noun: str) -> list[dict[str, Any]]:
+    """Return every row, page by page, by the Link headers alone."""
     found: list[dict[str, Any]] = []
     next_path: str | None = path
     while next_path is not None:
-        response = await house.get(next_path)
+        response = await deployment.get(next_path)
         page = response.json()
         found += page[noun]
         link = response.headers.get("link")
@@ -42,10 +45,10 @@ async def _pages(house: House, path: str, noun: str) -> list[dict[str, Any]]:
     return found
 
 
-@pytest.mark.parametrize("sort", [sign + name for name in lists.SORTS for sign in ("", "-")])
-async def test_pages_in_any_order_have_no_gaps_and_no_repeats(house: House, sort: str) -> None:
-    ids = await _mixed(house.database)
-    found = await _pages(house, f"/v1/runs?sort={sort}&limit=2", "runs")
+@pytest.mark.parametrize("sort", [sign + name for name in run_pages.SORTS for sign in ("", "-")])
+async def test_pages_in_any_order_have_no_gaps_and_no_repeats(deployment: Deployment, sort: str) -> None:
+    ids = await _mixed(deployment.database)
+    found = await _pages(deployment, f"/v1/runs?sort={sort}&limit=2", "runs")
     assert sorted(run["id"] for run in found) == sorted(ids)
     known = {
         "cost": "costMicros",
@@ -59,7 +62,7 @@ async def test_pages_in_any_order_have_no_gaps_and_no_repeats(house: House, sort
 
 
 def _assert_ordered(values: Sequence[Any], *, is_descending: bool) -> None:
-    """Rows without a value stand last descending, first ascending."""
+    """Check the order: rows without a value are last descending, first ascending."""
     ascending = values[::-1] if is_descending else values
     nulls = list(itertools.takewhile(lambda value: value is None, ascending))
     rest = ascending[len(nulls) :]
@@ -67,25 +70,25 @@ def _assert_ordered(values: Sequence[Any], *, is_descending: bool) -> None:
     assert list(rest) == sorted(rest)
 
 
-async def test_the_newest_run_comes_first_unless_something_else_is_asked(house: House) -> None:
-    ids = await _mixed(house.database)
-    page = (await house.get("/v1/runs")).json()
+async def test_the_newest_run_comes_first_unless_something_else_is_asked(deployment: Deployment) -> None:
+    ids = await _mixed(deployment.database)
+    page = (await deployment.get("/v1/runs")).json()
     assert [run["id"] for run in page["runs"]] == ids[::-1]
     assert (page["hasMore"], page["nextCursor"]) == (False, None)
 
 
-async def test_a_run_that_comes_between_two_pages_disturbs_neither(house: House) -> None:
-    ids = await _mixed(house.database)
-    first = (await house.get("/v1/runs?limit=6")).json()
-    await life.accepted(house.database)
-    second = (await house.get("/v1/runs", params={"limit": 6, "cursor": first["nextCursor"]})).json()
+async def test_a_run_that_comes_between_two_pages_disturbs_neither(deployment: Deployment) -> None:
+    ids = await _mixed(deployment.database)
+    first = (await deployment.get("/v1/runs?limit=6")).json()
+    await life.accepted(deployment.database)
+    second = (await deployment.get("/v1/runs", params={"limit": 6, "cursor": first["nextCursor"]})).json()
     assert [run["id"] for run in first["runs"] + second["runs"]] == ids[::-1]
 
 
-async def test_the_link_to_the_next_page_keeps_what_was_asked(house: House) -> None:
+async def test_the_link_to_the_next_page_keeps_what_was_asked(deployment: Deployment) -> None:
     for _ in range(2):
-        await life.accepted(house.database, tags={"matter": "a&b=c"}, agent_id="a_1")
-    response = await house.get("/v1/runs?limit=1&agent=a_1&tag.matter=a%26b%3Dc")
+        await life.accepted(deployment.database, tags={"matter": "a&b=c"}, agent_id="a_1")
+    response = await deployment.get("/v1/runs?limit=1&agent=a_1&tag.matter=a%26b%3Dc")
     cursor = response.json()["nextCursor"]
     assert (
         response.headers["link"]
@@ -93,21 +96,23 @@ async def test_the_link_to_the_next_page_keeps_what_was_asked(house: House) -> N
     )
 
 
-async def test_a_cursor_belongs_to_its_order(house: House) -> None:
-    await _mixed(house.database)
-    cursor = (await house.get("/v1/runs?limit=1&sort=cost")).json()["nextCursor"]
-    told = problem(await house.get(f"/v1/runs?sort=-cost&cursor={cursor}"), 400)
-    assert told["parameter"] == "cursor"
+async def test_a_cursor_belongs_to_its_order(deployment: Deployment) -> None:
+    await _mixed(deployment.database)
+    cursor = (await deployment.get("/v1/runs?limit=1&sort=cost")).json()["nextCursor"]
+    answer = problem(await deployment.get(f"/v1/runs?sort=-cost&cursor={cursor}"), 400)
+    assert answer["parameter"] == "cursor"
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "%00", "W10", "bnVsbA", "é", "9" * 1000])
-async def test_a_cursor_that_is_not_ours_is_a_problem_of_that_parameter(house: House, cursor: str) -> None:
+async def test_a_cursor_that_is_not_ours_is_a_problem_of_that_parameter(
+    deployment: Deployment, cursor: str
+) -> None:
     for path in ("/v1/runs", "/v1/deliveries", "/v1/jobs"):
-        assert problem(await house.get(f"{path}?cursor={cursor}"), 400)["parameter"] == "cursor"
+        assert problem(await deployment.get(f"{path}?cursor={cursor}"), 400)["parameter"] == "cursor"
 
 
-async def _chosen(house: House, query: str) -> list[str]:
-    page = (await house.get(f"/v1/runs?{query}&sort=accepted")).json()
+async def _chosen(deployment: Deployment, query: str) -> list[str]:
+    page = (await deployment.get(f"/v1/runs?{query}&sort=accepted")).json()
     return [run["prompt"] for run in page["runs"]]
 
 
@@ -139,15 +144,15 @@ async def _chosen(house: House, query: str) -> list[str]:
         ("status=completed&agent=agent_2", ""),
     ],
 )
-async def test_filters_choose_what_they_say(house: House, query: str, found: str) -> None:
+async def test_filters_choose_the_runs_that_they_name(deployment: Deployment, query: str, found: str) -> None:
     tags = {"case": "7", "team": "x"}
-    await life.settled_run(house.database, prompt="a", model="m-1", tags=tags)
+    await life.settled_run(deployment.database, prompt="a", model="m-1", tags=tags)
     cheap = life.measures(cost_micros=1000, duration_ms=500)
     failed = life.result(states.FAILED, measures=cheap)
-    await life.settled_run(house.database, prompt="b", agent_id="agent_2", tags={"case": "8"}, result=failed)
-    await life.accepted(house.database, prompt="c", agent_id="agent_3")
-    house.clock.tick(120)
-    assert await _chosen(house, query) == list(found)
+    await life.settled_run(deployment.database, prompt="b", agent_id="agent_2", tags={"case": "8"}, result=failed)
+    await life.accepted(deployment.database, prompt="c", agent_id="agent_3")
+    deployment.clock.tick(120)
+    assert await _chosen(deployment, query) == list(found)
 
 
 @pytest.mark.parametrize(
@@ -189,80 +194,84 @@ async def test_filters_choose_what_they_say(house: House, query: str, found: str
         ("&".join(f"tag.k{n}=v" for n in range(21)), "tag.<key>"),
     ],
 )
-async def test_a_parameter_that_cannot_be_read_is_named(house: House, query: str, parameter: str) -> None:
-    assert problem(await house.get(f"/v1/runs?{query}"), 400)["parameter"] == parameter
+async def test_a_parameter_that_cannot_be_read_is_named(
+    deployment: Deployment, query: str, parameter: str
+) -> None:
+    assert problem(await deployment.get(f"/v1/runs?{query}"), 400)["parameter"] == parameter
 
 
 @pytest.mark.parametrize(
     ("query", "meant"),
     [("stauts=completed", "status"), ("settledBy=watcher", "settled_by"), ("Limit=5", "limit"), ("tag=x", "tag.")],
 )
-async def test_an_unknown_parameter_is_told_what_was_meant(house: House, query: str, meant: str) -> None:
-    told = problem(await house.get(f"/v1/runs?{query}"), 400)
-    assert told["didYouMean"] == meant
-    assert meant in told["detail"]
+async def test_an_unknown_parameter_is_answered_with_the_likely_one(
+    deployment: Deployment, query: str, meant: str
+) -> None:
+    answer = problem(await deployment.get(f"/v1/runs?{query}"), 400)
+    assert answer["didYouMean"] == meant
+    assert meant in answer["detail"]
 
 
-async def test_an_unknown_parameter_like_no_other_is_just_unknown(house: House) -> None:
-    assert "didYouMean" not in problem(await house.get("/v1/runs?zzz=1"), 400)
+async def test_an_unknown_parameter_like_no_other_is_just_unknown(deployment: Deployment) -> None:
+    assert "didYouMean" not in problem(await deployment.get("/v1/runs?zzz=1"), 400)
 
 
-async def test_an_operation_without_parameters_takes_none(house: House) -> None:
-    run = await life.accepted(house.database)
-    assert problem(await house.get(f"/v1/runs/{run.id}?verbose=1"), 400)["parameter"] == "verbose"
+async def test_an_operation_without_parameters_takes_none(deployment: Deployment) -> None:
+    run = await life.accepted(deployment.database)
+    assert problem(await deployment.get(f"/v1/runs/{run.id}?verbose=1"), 400)["parameter"] == "verbose"
 
 
-async def test_a_list_cuts_prompts_and_the_run_itself_does_not(house: House) -> None:
-    run = await life.accepted(house.database, prompt="é" * 500)
-    line = (await house.get("/v1/runs")).json()["runs"][0]
+async def test_a_list_cuts_prompts_and_the_run_itself_does_not(deployment: Deployment) -> None:
+    run = await life.accepted(deployment.database, prompt="é" * 500)
+    line = (await deployment.get("/v1/runs")).json()["runs"][0]
     assert line["prompt"] == "é" * 200
     assert "output" not in line
-    assert (await house.get(f"/v1/runs/{run.id}")).json()["prompt"] == "é" * 500
+    assert (await deployment.get(f"/v1/runs/{run.id}")).json()["prompt"] == "é" * 500
 
 
-async def test_a_run_is_found_by_our_id_and_by_the_upstreams(house: House) -> None:
-    run = await life.settled_run(house.database, upstream_id="run_up")
-    ours, theirs = await house.get(f"/v1/runs/{run.id}"), await house.get("/v1/runs/run_up")
+async def test_a_run_is_found_by_our_id_and_by_the_upstreams(deployment: Deployment) -> None:
+    run = await life.settled_run(deployment.database, upstream_id="run_up")
+    ours, theirs = await deployment.get(f"/v1/runs/{run.id}"), await deployment.get("/v1/runs/run_up")
     assert ours.json() == theirs.json()
     assert (ours.json()["costMicros"], ours.json()["settledBy"]) == (3000, "watcher")
 
 
 @pytest.mark.parametrize("tail", ["", "/steps", "/timeline", "/document"])
-async def test_what_belongs_to_an_unknown_run_is_not_found(house: House, tail: str) -> None:
-    problem(await house.get(f"/v1/runs/run_nobody{tail}"), 404)
+async def test_what_belongs_to_an_unknown_run_is_not_found(deployment: Deployment, tail: str) -> None:
+    problem(await deployment.get(f"/v1/runs/run_nobody{tail}"), 404)
 
 
 @pytest.mark.parametrize(
     "path",
     ["..", "%2e%2e", "..%2f..%2fetc", "a%00b", "a%0A", "a b", "%C3%A9", "a" * 129, "a;b", "a.b", "%25", "a%2Fb"],
 )
-async def test_a_path_trick_in_an_id_finds_nothing(house: House, path: str) -> None:
-    await life.accepted(house.database)
-    response = await house.get(f"/v1/runs/x{path}/steps")
+async def test_a_path_trick_in_an_id_finds_nothing(deployment: Deployment, path: str) -> None:
+    await life.accepted(deployment.database)
+    response = await deployment.get(f"/v1/runs/x{path}/steps")
     problem(response, 404)
 
 
-async def test_steps_come_in_pages_in_their_order(house: House) -> None:
-    run = await life.settled_run(house.database, result=life.result(steps=life.steps(7)))
-    found = await _pages(house, f"/v1/runs/{run.id}/steps?limit=3", "steps")
+async def test_steps_come_in_pages_in_their_order(deployment: Deployment) -> None:
+    run = await life.settled_run(deployment.database, result=life.result(steps=life.steps(7)))
+    found = await _pages(deployment, f"/v1/runs/{run.id}/steps?limit=3", "steps")
     assert [step["position"] for step in found] == list(range(7))
     assert (found[0]["toolName"], found[0]["toolInput"]) == ("search", {"q": "lease"})
     assert "salt" not in found[0]
 
 
-async def test_steps_of_one_run_are_never_those_of_the_next(house: House) -> None:
-    run = await life.settled_run(house.database)
-    await life.settled_run(house.database)
+async def test_steps_of_one_run_are_never_those_of_the_next(deployment: Deployment) -> None:
+    run = await life.settled_run(deployment.database)
+    await life.settled_run(deployment.database)
     for seq in (65535, 65536, 2**62):
         cursor = cursors.Cursor("position", None, seq)
-        response = await house.get(f"/v1/runs/{run.id}/steps?cursor={cursor}")
+        response = await deployment.get(f"/v1/runs/{run.id}/steps?cursor={cursor}")
         assert response.status_code == 400 or response.json()["steps"] == []
 
 
-async def test_the_document_comes_byte_for_byte(house: House) -> None:
+async def test_the_document_comes_byte_for_byte(deployment: Deployment) -> None:
     body = b'{"status": "completed",\n "odd": "\\u0000 \xff"}'
-    run = await life.settled_run(house.database, result=life.result(body=body))
-    response = await house.get(f"/v1/runs/{run.id}/document")
+    run = await life.settled_run(deployment.database, result=life.result(body=body))
+    response = await deployment.get(f"/v1/runs/{run.id}/document")
     assert response.content == body
     assert response.headers["content-type"] == "application/json"
     assert response.headers["etag"] == f'"{hashlib.sha256(body).hexdigest()}"'
@@ -273,41 +282,43 @@ async def test_the_document_comes_byte_for_byte(house: House) -> None:
 @pytest.mark.parametrize(
     ("condition", "status"), [("{}", 304), ("W/{}", 304), ('"x", {}', 304), ("*", 304), ('"x"', 200)]
 )
-async def test_a_document_that_is_held_is_not_sent_again(house: House, condition: str, status: int) -> None:
-    run = await life.settled_run(house.database)
+async def test_a_document_that_is_held_is_not_sent_again(
+    deployment: Deployment, condition: str, status: int
+) -> None:
+    run = await life.settled_run(deployment.database)
     path = f"/v1/runs/{run.id}/document"
-    etag = (await house.get(path)).headers["etag"]
-    response = await house.get(path, headers={"if-none-match": condition.format(etag)})
+    etag = (await deployment.get(path)).headers["etag"]
+    response = await deployment.get(path, headers={"if-none-match": condition.format(etag)})
     assert response.status_code == status
     assert (response.content == b"") is (status == 304)
     assert response.headers["etag"] == etag
 
 
-async def test_each_version_of_a_document_stays(house: House) -> None:
-    run = await life.settled_run(house.database, result=life.result(body=b"1"))
-    await life.settle(house.database, run, life.result(body=b"22"))
+async def test_each_version_of_a_document_stays(deployment: Deployment) -> None:
+    run = await life.settled_run(deployment.database, result=life.result(body=b"1"))
+    await life.settle(deployment.database, run, life.result(body=b"22"))
     path = f"/v1/runs/{run.id}/document"
-    assert [(await house.get(path + query)).content for query in ("", "?version=1", "?version=2")] == [
+    assert [(await deployment.get(path + query)).content for query in ("", "?version=1", "?version=2")] == [
         b"22",
         b"1",
         b"22",
     ]
-    problem(await house.get(f"{path}?version=3"), 404)
-    problem(await house.get(f"{path}?version=0"), 400)
+    problem(await deployment.get(f"{path}?version=3"), 404)
+    problem(await deployment.get(f"{path}?version=0"), 400)
 
 
-async def test_a_run_that_has_not_ended_has_no_document(house: House) -> None:
-    run = await life.running(house.database)
-    problem(await house.get(f"/v1/runs/{run.id}/document"), 404)
+async def test_a_run_that_has_not_ended_has_no_document(deployment: Deployment) -> None:
+    run = await life.running(deployment.database)
+    problem(await deployment.get(f"/v1/runs/{run.id}/document"), 404)
 
 
-async def test_a_timeline_tells_all_that_happened_in_order(house: House) -> None:
-    run = await life.running(house.database, "run_up")
+async def test_a_timeline_lists_all_that_happened_in_order(deployment: Deployment) -> None:
+    run = await life.running(deployment.database, "run_up")
     callback = life.delivery(run_id=run.id, received_at=life.at(60))
     for received in (callback, life.delivery(run_id=run.id, received_at=life.at(61))):
-        await house.database.write(transitions.accept_delivery, received)
-    await life.settle(house.database, run, life.result())
-    timeline = (await house.get("/v1/runs/run_up/timeline")).json()["timeline"]
+        await deployment.database.write(receiving.accept_delivery, received)
+    await life.settle(deployment.database, run, life.result())
+    timeline = (await deployment.get("/v1/runs/run_up/timeline")).json()["timeline"]
     assert [entry["kind"] for entry in timeline] == [
         "run.accepted",
         "run.created",
@@ -320,11 +331,11 @@ async def test_a_timeline_tells_all_that_happened_in_order(house: House) -> None
     assert timeline[0]["actor"] == "key:backend"
 
 
-async def test_a_timeline_shows_what_came_before_the_run_was_known(house: House) -> None:
+async def test_a_timeline_shows_what_came_before_the_run_was_known(deployment: Deployment) -> None:
     early = life.event("run_up", received_at=life.at(0.5))
-    await house.database.write(transitions.accept_delivery, early)
-    run = await life.running(house.database, "run_up")
-    found, _ = await house.database.read(deliveries.page, deliveries.Query(run_id=run.id))
+    await deployment.database.write(receiving.accept_delivery, early)
+    run = await life.running(deployment.database, "run_up")
+    found, _ = await deployment.database.read(deliveries.page, deliveries.Query(run_id=run.id))
     assert [each.id for each in found] == [early.id]
-    timeline = (await house.get(f"/v1/runs/{run.id}/timeline")).json()["timeline"]
+    timeline = (await deployment.get(f"/v1/runs/{run.id}/timeline")).json()["timeline"]
     assert [entry["delivery"]["id"] for entry in timeline if entry["delivery"]] == [early.id]

@@ -6,16 +6,16 @@ import pytest
 
 from storage import states
 from tests import life
-from tests.receiver.api.house import House, problem
+from tests.receiver.api.app_fixture import Deployment, problem
 
 pytestmark = pytest.mark.anyio
 
 
-async def test_sums_are_counts_costs_tokens_and_durations_of_each_group(house: House) -> None:
+async def test_sums_are_counts_costs_tokens_and_durations_of_each_group(deployment: Deployment) -> None:
     for cost, duration in ((1000, 100), (3000, 300)):
         result = life.result(measures=life.measures(cost_micros=cost, duration_ms=duration))
-        await life.settled_run(house.database, agent_id="a_1", result=result)
-    response = await house.get("/v1/stats?by=agent")
+        await life.settled_run(deployment.database, agent_id="a_1", result=result)
+    response = await deployment.get("/v1/stats?by=agent")
     assert response.json() == {
         "by": "agent",
         "measure": "duration",
@@ -54,46 +54,48 @@ async def test_sums_are_counts_costs_tokens_and_durations_of_each_group(house: H
         ("tag.matter", [None]),
     ],
 )
-async def test_runs_can_be_grouped_in_each_way(house: House, by: str, keys: list[str | None]) -> None:
-    await life.settled_run(house.database, model="m-1")
-    await life.settled_run(house.database, model="m-1")
-    await life.settled_run(house.database, states.FAILED, model="m-1")
-    await life.accepted(house.database, agent_id="agent_2")
-    found = (await house.get(f"/v1/stats?by={by}")).json()["stats"]
+async def test_runs_can_be_grouped_in_each_way(deployment: Deployment, by: str, keys: list[str | None]) -> None:
+    await life.settled_run(deployment.database, model="m-1")
+    await life.settled_run(deployment.database, model="m-1")
+    await life.settled_run(deployment.database, states.FAILED, model="m-1")
+    await life.accepted(deployment.database, agent_id="agent_2")
+    found = (await deployment.get(f"/v1/stats?by={by}")).json()["stats"]
     assert sorted(row["key"] or "" for row in found) == sorted(key or "" for key in keys)
     assert sum(row["count"] for row in found) == 4
 
 
-async def test_by_road_it_is_told_how_late_ends_were_known_and_by_reason_why_runs_failed(house: House) -> None:
+async def test_delays_are_grouped_by_source_and_failures_by_reason(
+    deployment: Deployment,
+) -> None:
     failed = life.result(states.FAILED, measures=life.measures(failure_reason="No room 101."))
-    await life.settled_run(house.database, states.FAILED, result=failed)
-    by_road = (await house.get("/v1/stats?by=road")).json()
-    assert (by_road["measure"], by_road["stats"][0]["key"], by_road["stats"][0]["maxDurationMs"]) == (
+    await life.settled_run(deployment.database, states.FAILED, result=failed)
+    by_source = (await deployment.get("/v1/stats?by=source")).json()
+    assert (by_source["measure"], by_source["stats"][0]["key"], by_source["stats"][0]["maxDurationMs"]) == (
         "settling",
         "watcher",
         1000,
     )
-    by_reason = (await house.get("/v1/stats?by=failure_reason")).json()
+    by_reason = (await deployment.get("/v1/stats?by=failure_reason")).json()
     assert [row["key"] for row in by_reason["stats"]] == ["No room #."]
 
 
-async def test_a_grouping_that_resembles_a_known_one_is_answered_with_it(house: House) -> None:
-    told = problem(await house.get("/v1/stats?by=modle"), 400)
-    assert (told["parameter"], told["didYouMean"]) == ("by", "model")
+async def test_a_grouping_that_resembles_a_known_one_is_answered_with_it(deployment: Deployment) -> None:
+    answer = problem(await deployment.get("/v1/stats?by=modle"), 400)
+    assert (answer["parameter"], answer["didYouMean"]) == ("by", "model")
 
 
-async def test_an_answer_from_rows_says_so(house: House) -> None:
-    found = (await house.get("/v1/stats?by=hour&q=cost%3A%3E0.001")).json()
+async def test_an_answer_from_rows_is_marked_as_such(deployment: Deployment) -> None:
+    found = (await deployment.get("/v1/stats?by=hour&q=cost%3A%3E0.001")).json()
     assert (found["source"], found["bounded"], found["window"]) == ("rows", False, None)
 
 
-async def test_sums_are_taken_over_the_runs_that_the_filters_choose(house: House) -> None:
-    await life.settled_run(house.database, tags={"case": "7"})
-    await life.settled_run(house.database, states.FAILED)
-    found = (await house.get("/v1/stats?by=status&tag.case=7&cost=%3E0.001")).json()["stats"]
+async def test_sums_are_taken_over_the_runs_that_the_filters_choose(deployment: Deployment) -> None:
+    await life.settled_run(deployment.database, tags={"case": "7"})
+    await life.settled_run(deployment.database, states.FAILED)
+    found = (await deployment.get("/v1/stats?by=status&tag.case=7&cost=%3E0.001")).json()["stats"]
     assert [(row["key"], row["count"]) for row in found] == [("completed", 1)]
 
 
 @pytest.mark.parametrize("query", ["by=prompt", "by=", "sort=cost", "limit=5", "cost=x"])
-async def test_a_parameter_of_sums_that_cannot_be_read_is_named(house: House, query: str) -> None:
-    assert problem(await house.get(f"/v1/stats?{query}"), 400)["parameter"] == query.partition("=")[0]
+async def test_a_parameter_of_sums_that_cannot_be_read_is_named(deployment: Deployment, query: str) -> None:
+    assert problem(await deployment.get(f"/v1/stats?{query}"), 400)["parameter"] == query.partition("=")[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.receiver.cli.desk import Desk, process
+from tests.receiver.cli.terminal import Terminal, process
 
 CONTENTS = {
     "missing": None,
@@ -23,7 +23,7 @@ CONTENTS = {
 
 @pytest.fixture(params=[*CONTENTS, "folder"])
 def odd(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A file that no command of ours wrote."""
+    """Make a file that no command of ours wrote."""
     path = tmp_path / "odd"
     if request.param == "folder":
         path.mkdir()
@@ -33,8 +33,8 @@ def odd(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("words", ["import", "import --partial", "restore", "restore --force"])
-def test_a_file_that_is_none_of_ours_is_named_in_one_sentence(desk: Desk, odd: Path, words: str) -> None:
-    screen = desk.type(*words.split(), str(odd))
+def test_a_file_that_is_none_of_ours_is_named_in_one_sentence(terminal: Terminal, odd: Path, words: str) -> None:
+    screen = terminal.type(*words.split(), str(odd))
     if (words, screen.code) == ("import --partial", 0):
         assert "0 runs were imported" in screen.out
         return
@@ -45,11 +45,11 @@ def test_a_file_that_is_none_of_ours_is_named_in_one_sentence(desk: Desk, odd: P
 @pytest.mark.parametrize("words", ["export --output", "export --resume", "backup"])
 @pytest.mark.parametrize("place", ["there.txt/file", "nowhere/file", "folder", "x" * 300, "/proc/file"])
 def test_a_place_that_takes_no_file_is_named_in_one_sentence(
-    desk: Desk, tmp_path: Path, words: str, place: str
+    terminal: Terminal, tmp_path: Path, words: str, place: str
 ) -> None:
     (tmp_path / "there.txt").touch()
     (tmp_path / "folder").mkdir()
-    screen = desk.type(*words.split(), str(tmp_path / place))
+    screen = terminal.type(*words.split(), str(tmp_path / place))
     assert (screen.code in (1, 2), screen.err.count("\n")) == (True, 1), screen.err
     assert screen.err.startswith("runledger: ")
 
@@ -74,8 +74,8 @@ ODD = "caf\udce9"
         ["watch", ODD],
     ],
 )
-def test_words_that_are_no_text_are_no_traceback(desk: Desk, words: list[str]) -> None:
-    screen = desk.type(*words)
+def test_words_that_are_no_text_are_no_traceback(terminal: Terminal, words: list[str]) -> None:
+    screen = terminal.type(*words)
     assert screen.code in (0, 1, 2)
     assert (screen.code == 0) is (screen.err == "")
 
@@ -84,19 +84,19 @@ PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIO
 
 
 @pytest.mark.parametrize("words", ["runs", "show", "export --format csv -o größe.csv", "doctor --timeout 1"])
-def test_what_a_terminal_cannot_show_is_no_reason_to_fail(desk: Desk, words: str) -> None:
-    (desk.folder.parent / ".env").write_text("# Schlüssel\nRUNLEDGER_ADOPT=all\n", encoding="utf-8")
+def test_what_a_terminal_cannot_show_is_no_reason_to_fail(terminal: Terminal, words: str) -> None:
+    (terminal.folder.parent / ".env").write_text("# Schlüssel\nRUNLEDGER_ADOPT=all\n", encoding="utf-8")
     prompt = ["--prompt", "Größe 🎉", "--tag", "matter=Prüfung 🎉"]
-    run = desk.type("submit", "--agent", "agent_1", *prompt, "--json").object["id"]
+    run = terminal.type("submit", "--agent", "agent_1", *prompt, "--json").object["id"]
     named = [run] if words == "show" else []
     base = {"CASEDEV_BASE_URL": "http://127.0.0.1:1"}
-    done = process(*words.split(), *named, folder=desk.folder.parent, **base, **PLAIN)
+    done = process(*words.split(), *named, folder=terminal.folder.parent, **base, **PLAIN)
     assert b"Traceback" not in done.stderr
     assert done.returncode == (1 if words.startswith("doctor") else 0), done.stderr
 
 
-def test_a_key_file_that_is_no_text_is_no_traceback(desk: Desk) -> None:
-    (desk.folder / "secret.key").write_bytes(secrets.token_bytes(8) + b"\xff\xfe")
-    screen = desk.type("webhooks", "status")
+def test_a_key_file_that_is_no_text_is_no_traceback(terminal: Terminal) -> None:
+    (terminal.folder / "secret.key").write_bytes(secrets.token_bytes(8) + b"\xff\xfe")
+    screen = terminal.type("webhooks", "status")
     assert screen.code in (0, 1)
     assert screen.err.count("\n") <= 1

@@ -1,4 +1,4 @@
-"""A receiver that keeps every request it gets and answers the statuses it is told to."""
+"""A receiver that keeps every request it gets and answers the statuses it is given."""
 
 from __future__ import annotations
 

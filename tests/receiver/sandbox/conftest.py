@@ -13,7 +13,7 @@ from tests.receiver.sandbox import catcher
 
 @pytest.fixture
 def sandbox() -> Iterator[sandbox_server.Sandbox]:
-    """A sandbox on a good day, whose runs take a tenth of a second."""
+    """Yield a sandbox without faults, whose runs take a tenth of a second."""
     with sandbox_server.running() as server:
         yield server
 

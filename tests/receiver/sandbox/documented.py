@@ -27,13 +27,13 @@ def interface() -> dict[str, Any]:
 
 
 def operations(prefix: str) -> set[tuple[str, str]]:
-    """(METHOD, path template) of everything documented under a prefix."""
+    """Return (METHOD, path template) of everything documented under a prefix."""
     paths = interface()["paths"]
     return {(method.upper(), path) for path in paths if path.startswith(prefix) for method in paths[path]}
 
 
 def faults_of(method: str, path: str, status: int, value: object) -> list[str]:
-    """What is wrong with an answer's JSON, a sentence each; empty where it is as documented, or nothing is."""
+    """Return the faults of an answer's JSON, a sentence each; none where it is as documented, or nothing is."""
     answer = interface()["paths"][path][method.lower()]["responses"][str(status)]
     if "content" not in answer:
         return []

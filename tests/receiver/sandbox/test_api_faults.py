@@ -103,7 +103,7 @@ def test_an_error_rate_strikes_its_route_only(sandbox: Sandbox, api: httpx.Clien
     assert api.get(f"/agent/v1/run/{run}/status").json()["status"] == "queued"
 
 
-def test_the_rate_limit_tells_when_to_return_or_not(sandbox: Sandbox, api: httpx.Client) -> None:
+def test_the_rate_limit_sends_retry_after_or_not(sandbox: Sandbox, api: httpx.Client) -> None:
     """429 without Retry-After, with seconds, and with a date."""
     sandbox.faults(rate_limit=1)
     assert "retry-after" not in api.get("/agent/v1/run").headers
@@ -116,7 +116,7 @@ def test_the_rate_limit_tells_when_to_return_or_not(sandbox: Sandbox, api: httpx
     assert 50 < at.timestamp() - time.time() < 70
 
 
-def test_how_many_calls_a_minute_are_told_is_a_switch(sandbox: Sandbox, api: httpx.Client) -> None:
+def test_the_reported_number_of_calls_a_minute_is_a_switch(sandbox: Sandbox, api: httpx.Client) -> None:
     """The count goes down to none and stays there; nothing is refused."""
     sandbox.faults(calls_per_minute=1)
     response = api.get("/agent/v1/run")
@@ -145,7 +145,7 @@ def test_latency_is_added_to_every_call(sandbox: Sandbox, api: httpx.Client) -> 
 
 
 def test_a_held_answer_outlasts_the_client(sandbox: Sandbox, api: httpx.Client) -> None:
-    """The work is done at once; the client gives up; nobody waits for the rest."""
+    """The work is done at once; the client gives up; the sandbox does not wait for the rest."""
     agent = sandbox_server.new_agent(api)
     _script(sandbox, route="create", times=1, action="hang:600")
     with pytest.raises(httpx.ReadTimeout), sandbox.client(timeout=0.2) as hasty:
@@ -185,7 +185,7 @@ def test_details_may_be_incomplete_for_a_time(sandbox: Sandbox, api: httpx.Clien
 
 
 def test_a_broken_run_stands_beside_healthy_ones(sandbox: Sandbox, api: httpx.Client) -> None:
-    """Its details answer 500, by id or by a piece of the prompt; its status and its neighbours are well."""
+    """Its details answer 500, by id or by a piece of the prompt; its status and other runs answer 200."""
     broken, marked, healthy = (
         sandbox_server.new_run(api, prompt=text) for text in ("one", "a fail_details run", "three")
     )
@@ -219,7 +219,7 @@ def test_the_key_may_be_wrong_for_a_while(sandbox: Sandbox, api: httpx.Client) -
 
 @pytest.mark.parametrize("status", [404, 405, 410])
 def test_the_api_may_be_withdrawn(sandbox: Sandbox, api: httpx.Client, status: int) -> None:
-    """Every agent route says so; the webhook routes live on."""
+    """Every agent route answers with the fault; the webhook routes do not."""
     sandbox.faults(withdrawn=status)
     assert api.get("/agent/v1/run").status_code == status
     assert api.post("/agent/v1/run", json={}).status_code == status
@@ -227,7 +227,7 @@ def test_the_api_may_be_withdrawn(sandbox: Sandbox, api: httpx.Client, status: i
 
 
 def test_a_rule_may_name_a_piece_of_the_prompt_at_create(sandbox: Sandbox, api: httpx.Client) -> None:
-    """Only the submission whose prompt has it is hit, as often as the rule says."""
+    """Only the submission whose prompt has it is hit, as often as the rule allows."""
     agent = sandbox_server.new_agent(api)
     _script(sandbox, route="create", prompt="nonce-7", times=1, action="status:500")
     sandbox_server.new_run(api, prompt="nonce-6", agentId=agent)
@@ -246,15 +246,15 @@ def test_runs_fail_at_the_rate_that_is_set(api: httpx.Client, sandbox: Sandbox) 
     assert sandbox.finish(doomed)["status"] == "failed"
 
 
-def test_the_journal_tells_every_request(sandbox: Sandbox, api: httpx.Client) -> None:
+def test_the_journal_lists_every_request(sandbox: Sandbox, api: httpx.Client) -> None:
     """Route, run, body and status, in order; the sandbox's own routes and older entries left out."""
     run = sandbox_server.new_run(api, prompt="p")
     seen = sandbox.journal()["requests"][-1]["seq"]
     api.post(f"/agent/v1/run/{run}/exec?x=1")
     api.get("/nowhere", headers={"authorization": ""})
     entries = sandbox.journal(after=seen)["requests"]
-    told = [(entry["method"], entry["route"], entry["run"], entry["query"], entry["status"]) for entry in entries]
-    assert told == [("POST", "exec", run, "x=1", 200), ("GET", None, None, "", 401)]
+    shown = [(entry["method"], entry["route"], entry["run"], entry["query"], entry["status"]) for entry in entries]
+    assert shown == [("POST", "exec", run, "x=1", 200), ("GET", None, None, "", 401)]
     assert sandbox.calls("create")[0]["body"]["prompt"] == "p"
 
 
@@ -273,7 +273,7 @@ def test_a_run_is_ended_by_hand_once(sandbox: Sandbox, api: httpx.Client) -> Non
 
 
 def test_the_same_seed_makes_the_same_ids() -> None:
-    """Two sandboxes that are told the same mint the same ids."""
+    """Two sandboxes that get the same calls mint the same ids."""
 
     def story() -> list[str]:
         with sandbox_server.running(seed=9) as sandbox, sandbox.client() as api:
@@ -293,3 +293,16 @@ def test_it_stops_at_once_with_runs_and_callbacks_under_way() -> None:
             api.post(f"/agent/v1/run/{run}/exec")
         sandbox.finish(run)
     assert time.monotonic() - begun < 60
+
+
+def test_a_call_whose_answer_is_lost_counts_towards_the_limit(sandbox: Sandbox, api: httpx.Client) -> None:
+    """The service did its work, so one call fewer remains."""
+    sandbox.faults(calls_per_minute=1_000_000, lose_answer={"agents.list": 3})
+    before = api.get("/agent/v1/run").headers
+    for _ in range(3):
+        with pytest.raises(httpx.TransportError):
+            api.get("/agent/v1/agents")
+    after = api.get("/agent/v1/run").headers
+    is_same_minute = before["x-ratelimit-reset"] == after["x-ratelimit-reset"]
+    used = int(before["x-ratelimit-remaining"]) - int(after["x-ratelimit-remaining"])
+    assert used == 4 or not is_same_minute

@@ -8,7 +8,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from receiver.sandbox import addresses, answers
+from receiver.sandbox import messages
 from receiver.sandbox.faults import Faults
 from tests import sandbox_server
 from tests.patience import until
@@ -111,8 +111,8 @@ def test_an_update_of_nothing_is_400(api: httpx.Client) -> None:
 @pytest.mark.parametrize("url", BAD_ADDRESSES)
 def test_a_bad_callback_address_is_refused(url: str) -> None:
     """Not https, not public, or not an address at all."""
-    with pytest.raises(answers.Refusal) as refusal:
-        addresses.checked(url, public_only=False)
+    with pytest.raises(messages.ApiError) as refusal:
+        messages.target(url, public_only=False)
     assert refusal.value.status == 400
 
 
@@ -121,9 +121,9 @@ def test_a_bad_callback_address_is_refused(url: str) -> None:
 )
 def test_loopback_is_for_tests_only(url: str) -> None:
     """Loopback is taken unless only public addresses are."""
-    assert addresses.checked(url, public_only=False) == url
-    with pytest.raises(answers.Refusal):
-        addresses.checked(url, public_only=True)
+    assert messages.target(url, public_only=False) == url
+    with pytest.raises(messages.ApiError):
+        messages.target(url, public_only=True)
 
 
 def test_public_only_holds_for_every_route_that_takes_an_address() -> None:

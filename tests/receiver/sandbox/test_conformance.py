@@ -1,4 +1,4 @@
-"""Generated calls against the published interface: every request that it allows is answered as it says."""
+"""Generated calls against the published interface: every allowed request is answered as described."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ SCHEMA = schemathesis.openapi.from_dict(documented.interface(), config=CONFIG).e
 
 @pytest.fixture(scope="module")
 def busy() -> Iterator[tuple[Sandbox, httpx.Client]]:
-    """One sandbox for all generated calls, which sends nothing to the addresses in them."""
+    """Yield one sandbox for all generated calls, which sends nothing to the addresses in them."""
     with sandbox_server.running(run_seconds=0) as sandbox, sandbox.client() as api:
         sandbox.faults(event_states=[], event_retries=0, callback_drop_rate=1)
         yield sandbox, api
 
 
 def _known(sandbox: Sandbox, api: httpx.Client, path: str) -> str:
-    """The id of something new of the kind that a path is about."""
+    """Create something of the kind that a path is about, and return its id."""
     if path.startswith("/agent/v1/agents"):
         return sandbox_server.new_agent(api)
     run = sandbox_server.new_run(api)
@@ -60,7 +60,7 @@ def _known(sandbox: Sandbox, api: httpx.Client, path: str) -> str:
 @hypothesis.settings(
     max_examples=10, suppress_health_check=list(HealthCheck), deadline=None, derandomize=True, database=None
 )
-def test_what_the_interface_allows_is_answered_as_it_says(
+def test_a_call_that_the_interface_allows_is_answered_as_described(
     case: schemathesis.Case[Any], busy: tuple[Sandbox, httpx.Client]
 ) -> None:
     """A documented status, in the documented form, about things that exist."""
@@ -75,7 +75,7 @@ def test_what_the_interface_allows_is_answered_as_it_says(
 
 
 def _send(api: httpx.Client, sent: dict[str, Any]) -> httpx.Response:
-    """What would go through requests, through our client, with its key."""
+    """Send with our client and its key what would go through requests."""
     options = {name: sent[name] for name in ("method", "url", "params", "json") if sent.get(name) is not None}
     headers = {name: value for name, value in sent["headers"].items() if name.lower() != "authorization"}
     return api.request(headers=headers, **options)

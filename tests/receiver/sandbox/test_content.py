@@ -5,17 +5,17 @@ from __future__ import annotations
 import httpx2 as httpx
 import pytest
 
-from receiver.sandbox import audit, transcript, views, vocabulary, world
+from receiver.sandbox import details, messages, state, transcript
 from tests import sandbox_server
 
 START = 1_800_000_000.0
 
 
-def _world(seed: int, now: list[float]) -> world.World:
-    return world.World(seed, 60.0, lambda: now[0])
+def _world(seed: int, now: list[float]) -> state.World:
+    return state.World(seed, 60.0, lambda: now[0])
 
 
-def _ended(seed: int, status: str, after: float = 60.0) -> world.Run:
+def _ended(seed: int, status: str, after: float = 60.0) -> state.Run:
     now = [START]
     place = _world(seed, now)
     run = place.add_run(place.add_agent({"name": "n", "instructions": "i"}), "Review the lease.", None, None, None)
@@ -28,7 +28,7 @@ def _ended(seed: int, status: str, after: float = 60.0) -> world.Run:
 @pytest.mark.parametrize("seed", range(25))
 def test_a_run_has_ten_to_forty_steps_of_every_type(seed: int) -> None:
     """Thinking, calls with their results, and one output at the end, in order of time."""
-    shown = audit.details(_ended(seed, "completed"), START + 100)
+    shown = details.details(_ended(seed, "completed"), START + 100)
     steps = shown["steps"]
     assert isinstance(steps, list)
     assert 10 <= len(steps) <= 40
@@ -41,11 +41,11 @@ def test_a_run_has_ten_to_forty_steps_of_every_type(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_steps_carry_what_their_type_promises(seed: int) -> None:
     """Calls name a tool and its input, results its output and duration, the rest has text."""
-    steps = audit.details(_ended(seed, "completed"), START + 100)["steps"]
+    steps = details.details(_ended(seed, "completed"), START + 100)["steps"]
     assert isinstance(steps, list)
     for step in steps:
         if step["type"] in ("tool_call", "tool_result"):
-            assert step["toolName"] in vocabulary.TOOLS
+            assert step["toolName"] in transcript.TOOLS
             assert isinstance(step["toolInput"], dict)
         else:
             assert step["content"]
@@ -57,7 +57,7 @@ def test_steps_carry_what_their_type_promises(seed: int) -> None:
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_the_summary_is_the_sum_of_the_entries(status: str) -> None:
     """Tokens and costs add up, in whole and in part, and are above zero."""
-    usage = audit.details(_ended(3, status, after=30.0), START + 100)["usage"]
+    usage = details.details(_ended(3, status, after=30.0), START + 100)["usage"]
     assert isinstance(usage, dict)
     entries, summary = usage["entries"], usage["summary"]
     assert {entry["kind"] for entry in entries} == {"llm", "api"}
@@ -79,18 +79,18 @@ def test_steps_appear_as_time_passes() -> None:
     place.begin(run)
     counts = []
     for elapsed in range(0, 90, 10):
-        shown = audit.details(run, START + elapsed)
+        shown = details.details(run, START + elapsed)
         assert (shown["result"], shown["usage"]) == (None, None)
         assert isinstance(shown["steps"], list)
         counts.append(len(shown["steps"]))
     assert counts == sorted(counts)
     assert counts[0] == 0
-    assert counts[-1] == len(run.script.steps)
+    assert counts[-1] == len(run.transcript.steps)
 
 
-def test_the_same_seed_tells_the_same_story() -> None:
+def test_the_same_seed_makes_the_same_content() -> None:
     """Two worlds of one seed agree in every id and word; another seed differs."""
-    one, same, other = (audit.details(_ended(seed, "completed"), START + 100) for seed in (7, 7, 8))
+    one, same, other = (details.details(_ended(seed, "completed"), START + 100) for seed in (7, 7, 8))
     assert one == same
     assert one["id"] != other["id"]
     assert one["result"] != other["result"]
@@ -102,41 +102,41 @@ def test_runs_of_one_world_differ() -> None:
     assert one.output != other.output
 
 
-def _failed_everywhere() -> dict[str, world.Run]:
+def _failed_everywhere() -> dict[str, state.Run]:
     runs = [_ended(seed, "failed") for seed in range(40)]
-    return {run.script.failure_place: run for run in runs}
+    return {run.transcript.failure_place: run for run in runs}
 
 
-def test_a_failed_run_has_no_error_field_but_tells_why() -> None:
-    """The issues, the logs or the last step say why; or only the runtime's state shows that it failed."""
+def test_a_failed_run_has_no_error_field_but_a_reason_elsewhere() -> None:
+    """The reason is in the issues, the logs or the last step; or only the runtime's state shows the failure."""
     found = _failed_everywhere()
     assert set(found) == {"issues", "logs", "steps", "state"}
     for place, run in found.items():
-        shown = audit.details(run, START + 100)
+        shown = details.details(run, START + 100)
         assert "error" not in shown
         result, steps = shown["result"], shown["steps"]
         assert isinstance(steps, list)
-        told = {
+        shown_in = {
             "issues": isinstance(result, dict)
-            and run.script.failure in (result["finalResponse"] or {}).get("issues", []),
-            "logs": isinstance(result, dict) and run.script.failure in result["logs"]["runner"],
-            "steps": steps[-1]["content"] == run.script.failure,
+            and run.transcript.failure in (result["finalResponse"] or {}).get("issues", []),
+            "logs": isinstance(result, dict) and run.transcript.failure in result["logs"]["runner"],
+            "steps": steps[-1]["content"] == run.transcript.failure,
             "state": shown["runtimeState"] == "error",
         }
-        assert [where for where, is_told in told.items() if is_told] == [place]
+        assert [where for where, is_shown in shown_in.items() if is_shown] == [place]
 
 
 def test_a_topic_of_the_prompt_is_taken_up() -> None:
     """The memorandum is about what was asked, where the prompt names a known topic."""
     written = transcript.written("1", "Summarise all Force Majeure clauses.", "m", ["obj_7"])
     assert "force majeure" in written.output
-    asked = [step.given for step in written.steps if step.tool == "read_document" and isinstance(step.given, dict)]
-    assert {given["objectId"] for given in asked} <= {"obj_7"}
+    calls = [step.fields for step in written.steps if step.fields["toolName"] == "read_document"]
+    assert {call["toolInput"]["objectId"] for call in calls} <= {"obj_7"}
 
 
 def test_instants_are_utc_with_milliseconds() -> None:
     """As the service writes them."""
-    assert views.instant(1_795_435_200.0) == "2026-11-23T12:00:00.000Z"
+    assert messages.instant(1_795_435_200.0) == "2026-11-23T12:00:00.000Z"
 
 
 def test_a_past_is_made_at_once(sandbox: sandbox_server.Sandbox, api: httpx.Client) -> None:

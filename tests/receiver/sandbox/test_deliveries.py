@@ -18,7 +18,7 @@ DELIVERIES = "/webhooks/v1/deliveries"
 
 @pytest.fixture
 def endpoint(api: httpx.Client, receiver: Catcher) -> dict[str, Any]:
-    """One that is sent what happens to agent runs."""
+    """Return an endpoint that gets the events of agent runs."""
     body = {"url": receiver.url, "eventTypeFilters": ["agent.run.*"]}
     made: dict[str, Any] = api.post("/webhooks/v1/endpoints", json=body).raise_for_status().json()
     return made
@@ -30,18 +30,18 @@ def _listed(api: httpx.Client, query: str = "") -> list[dict[str, Any]]:
 
 
 def _ended(sandbox: Sandbox, api: httpx.Client) -> dict[str, Any]:
-    """The delivery of the event of a run that has just ended, when it is no longer pending."""
+    """End a run and return the delivery of its event, when it is no longer pending."""
     sandbox.finish(sandbox_server.new_run(api))
     return _settled(api)
 
 
 def _settled(api: httpx.Client) -> dict[str, Any]:
-    """The newest delivery, when it is no longer pending."""
+    """Return the newest delivery, when it is no longer pending."""
     until(lambda: _listed(api, "?limit=1")[0]["status"] != "pending")
     return _listed(api, "?limit=1")[0]
 
 
-def test_a_delivery_tells_what_was_sent_and_what_came_of_it(
+def test_a_delivery_shows_what_was_sent_and_its_outcome(
     sandbox: Sandbox, api: httpx.Client, receiver: Catcher, endpoint: dict[str, Any]
 ) -> None:
     """The event's own id, type and time, the attempts, and the last answer."""

@@ -25,13 +25,13 @@ def _made(api: httpx.Client, url: str = ADDRESS, **fields: Any) -> dict[str, Any
 
 
 def _ended(sandbox: Sandbox, api: httpx.Client, receiver: catcher.Catcher, count: int = 1) -> catcher.Caught:
-    """The event of a run that has just ended, the `count`th that the receiver got."""
+    """End a run and return its event, the `count`th that the receiver got."""
     sandbox.finish(sandbox_server.new_run(api))
     return until(lambda: receiver.caught[:] if len(receiver.caught) >= count else [])[-1]
 
 
 def _verified_by(secret: str, caught: catcher.Caught) -> bool:
-    """What the reference implementation of the scheme says."""
+    """Return the verdict of the scheme's reference implementation."""
     headers = {
         f"webhook-{part}": caught.headers[f"case-webhook-{part}"] for part in ("id", "timestamp", "signature")
     }
@@ -187,11 +187,11 @@ def test_a_grace_beyond_thirty_days_is_refused(api: httpx.Client, grace: object)
 def test_a_test_event_is_delivered_before_the_answer(
     sandbox: Sandbox, api: httpx.Client, receiver: catcher.Catcher
 ) -> None:
-    """Signed as any, told of in the answer, and kept in no history."""
+    """Signed as any, shown in the answer, and kept in no history."""
     made = _made(api, receiver.url)
-    told = api.post(f"{ENDPOINTS}/{made['id']}/test").json()
-    assert (told["delivered"], told["responseStatus"], told["error"]) == (True, 204, None)
-    assert told["durationMs"] >= 0
+    shown = api.post(f"{ENDPOINTS}/{made['id']}/test").json()
+    assert (shown["delivered"], shown["responseStatus"], shown["error"]) == (True, 204, None)
+    assert shown["durationMs"] >= 0
     (caught,) = receiver.caught
     assert caught.json["type"] == "webhook.test"
     assert _verified_by(made["signingSecret"], caught)
@@ -211,7 +211,7 @@ def test_a_test_event_may_be_of_any_kind(api: httpx.Client, receiver: catcher.Ca
 def test_a_test_event_that_fails_is_not_repeated(
     sandbox: Sandbox, api: httpx.Client, receiver: catcher.Catcher
 ) -> None:
-    """The answer tells the status, or why there is none; the endpoint's failures are not counted."""
+    """The answer gives the status, or why there is none; the endpoint's failures are not counted."""
     receiver.statuses = [503]
     made, dead = _made(api, receiver.url), _made(api, "http://127.0.0.1:9/nobody")
     refused = api.post(f"{ENDPOINTS}/{made['id']}/test").json()
@@ -225,7 +225,7 @@ def test_a_test_event_that_fails_is_not_repeated(
 def test_an_endpoint_that_keeps_failing_is_disabled(
     sandbox: Sandbox, api: httpx.Client, receiver: catcher.Catcher
 ) -> None:
-    """After so many deliveries in a row as the switch says, until somebody makes it active again."""
+    """After as many failed deliveries in a row as the switch names, until it is made active again."""
     receiver.statuses = [400, 204, 400, 400, 204]
     sandbox.faults(auto_disable_after=2)
     made = f"{ENDPOINTS}/{_made(api, receiver.url)['id']}"
@@ -272,7 +272,7 @@ def test_events_may_come_in_the_wrong_order(
 def test_an_event_that_nothing_overtakes_comes_late(
     sandbox: Sandbox, api: httpx.Client, receiver: catcher.Catcher
 ) -> None:
-    """When its patience has ended."""
+    """When its longest wait has ended."""
     _made(api, receiver.url)
     sandbox.faults(event_disorder=0.05)
     _ended(sandbox, api, receiver)

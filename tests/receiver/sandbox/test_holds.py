@@ -1,4 +1,4 @@
-"""Gates: what is held, what happens meanwhile, and what a release sets free."""
+"""Holds: what is held, what happens meanwhile, and what a release continues."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.sandbox_server import Sandbox
 
 @pytest.fixture
 def aside() -> Iterator[concurrent.futures.ThreadPoolExecutor]:
-    """Where calls are made that are not to be waited for yet."""
+    """Yield threads for calls that are not to be waited for yet."""
     with concurrent.futures.ThreadPoolExecutor(4) as threads:
         yield threads
 
@@ -78,10 +78,10 @@ def test_one_route_is_released_alone(
     """The other call waits on."""
     run = sandbox_server.new_run(api)
     sandbox.faults(script=[{"action": "hold"}])
-    listed, told = aside.submit(api.get, "/agent/v1/run"), aside.submit(api.get, f"/agent/v1/run/{run}/status")
+    listed, shown = aside.submit(api.get, "/agent/v1/run"), aside.submit(api.get, f"/agent/v1/run/{run}/status")
     _held(sandbox, 2)
     assert sandbox.release("status") == 1
-    assert told.result().json()["status"] == "queued"
+    assert shown.result().json()["status"] == "queued"
     assert [held["route"] for held in sandbox.held()] == ["list"]
     assert not listed.done()
     sandbox.release()
@@ -99,7 +99,7 @@ def test_a_held_call_outlasts_its_client(sandbox: Sandbox, api: httpx.Client) ->
 
 
 def test_a_held_answer_ends_with_its_client(sandbox: Sandbox, api: httpx.Client) -> None:
-    """There is nobody left to answer."""
+    """No client is left to answer."""
     agent = sandbox_server.new_agent(api)
     sandbox.faults(script=[{"route": "create", "action": "hold_answer"}])
     _ask_and_hang_up(sandbox, agent)
@@ -109,7 +109,7 @@ def test_a_held_answer_ends_with_its_client(sandbox: Sandbox, api: httpx.Client)
 
 @pytest.mark.parametrize("kind", ["callback", "event"])
 def test_what_is_sent_can_be_held(sandbox: Sandbox, api: httpx.Client, receiver: Catcher, kind: str) -> None:
-    """The run has ended and nobody hears of it before the release."""
+    """The run has ended, and nothing is sent before the release."""
     body = {"url": receiver.url, "eventTypeFilters": ["agent.run.*"]}
     sandbox.faults(script=[{"route": kind, "prompt": "lease", "action": "hold"}])
     if kind == "event":
@@ -147,8 +147,8 @@ def test_it_stops_with_calls_held(action: str, capfd: pytest.CaptureFixture[str]
 
 @pytest.mark.anyio
 async def test_nothing_is_held_for_ever() -> None:
-    """What nobody releases goes on by itself when the patience is at its end."""
-    waiting = holds.Holds(time.time, patience=0.01)
+    """What is not released continues by itself after the longest time."""
+    waiting = holds.Holds(time.time, longest=0.01)
     with anyio.fail_after(60):
         assert await waiting.wait(holds.Held("hold", rules.Subject("exec"), None))
     assert waiting.as_json() == []

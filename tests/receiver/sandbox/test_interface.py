@@ -18,7 +18,7 @@ AGENT = {"name": "Researcher", "instructions": "Research.", "vaultIds": ["vault_
 
 
 def _walk(api: httpx.Client, sandbox: Sandbox) -> dict[tuple[str, str], list[httpx.Response]]:
-    """Every documented agent route, called in each state that changes what it shows."""
+    """Call every documented agent route in each state that changes its answer."""
     walked: dict[tuple[str, str], list[httpx.Response]] = {}
 
     def call(method: str, path: str, known: str = "", query: str = "", **options: Any) -> httpx.Response:
@@ -113,7 +113,7 @@ def test_exec_works_once(sandbox: Sandbox, api: httpx.Client) -> None:
 
 
 def test_exec_of_a_cancelled_run_is_409(api: httpx.Client) -> None:
-    """409 says only that the run is no longer queued."""
+    """409 means only that the run is no longer queued."""
     run = sandbox_server.new_run(api)
     assert api.post(f"/agent/v1/run/{run}/cancel").json()["status"] == "cancelled"
     assert api.post(f"/agent/v1/run/{run}/exec").status_code == 409

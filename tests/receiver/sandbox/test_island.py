@@ -1,4 +1,4 @@
-"""The sandbox knows nothing of the product that is tested against it."""
+"""The sandbox imports nothing of the product that is tested against it."""
 
 from __future__ import annotations
 

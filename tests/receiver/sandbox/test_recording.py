@@ -48,7 +48,7 @@ def test_the_key_is_left_out() -> None:
 
 
 def test_what_was_not_answered_has_no_answer() -> None:
-    """A call that was cut, and a callback that nobody took."""
+    """A call that was cut, and a callback that was not received."""
     record = io.StringIO()
     with sandbox_server.running(record=record) as sandbox, sandbox.client() as api:
         run = sandbox_server.new_run(api, callbackUrl="http://127.0.0.1:9/nobody")

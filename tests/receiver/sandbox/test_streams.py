@@ -19,7 +19,7 @@ NEVER = 300.0
 
 @pytest.fixture
 def slow() -> Iterator[Sandbox]:
-    """A sandbox whose runs go on until somebody ends them."""
+    """Yield a sandbox whose runs continue until a test ends them."""
     with sandbox_server.running(run_seconds=NEVER) as server:
         yield server
 
@@ -31,7 +31,7 @@ def started(sandbox: Sandbox, api: httpx.Client) -> str:
 
 
 def ended(sandbox: Sandbox, api: httpx.Client, status: str = "completed") -> str:
-    """A run that has ended, whatever the switches would have it end as."""
+    """Return a run that has ended, whatever end the switches choose."""
     run = sandbox_server.new_run(api)
     sandbox.finish(run, status)
     return run
@@ -54,12 +54,12 @@ def replayed(api: httpx.Client, run: str, after: int | None = None) -> list[http
 
 
 def is_over(sandbox: Sandbox) -> bool:
-    """Whether nothing more comes in the stream that was opened last."""
+    """Return whether the stream that was opened last is over."""
     return bool(sandbox.calls("events")[-1]["is_over"])
 
 
 def until_cut(api: httpx.Client, run: str) -> list[httpx.ServerSentEvent]:
-    """What came before the connection was cut."""
+    """Return what came before the connection was cut."""
     found: list[httpx.ServerSentEvent] = []
     with streamed(api, run) as events, pytest.raises(httpx.TransportError):
         found.extend(events)
@@ -79,7 +79,9 @@ def test_ids_grow_with_gaps_and_the_data_repeats_the_type(sandbox: Sandbox, api:
 
 
 @pytest.mark.parametrize("status", faults.ENDED)
-def test_the_last_event_before_close_tells_the_end(sandbox: Sandbox, api: httpx.Client, status: str) -> None:
+def test_the_last_event_before_close_is_the_end_of_the_run(
+    sandbox: Sandbox, api: httpx.Client, status: str
+) -> None:
     run = ended(sandbox, api, status)
     terminal, close = replayed(api, run)[-2:]
     data = terminal.json()
@@ -162,7 +164,7 @@ def test_a_stream_that_is_cut_again_and_again_is_whole_in_the_end(sandbox: Sandb
     assert first + replayed(api, run, int(first[-1].id)) == whole
 
 
-def test_a_stalled_stream_says_nothing_more(sandbox: Sandbox, api: httpx.Client) -> None:
+def test_a_stalled_stream_sends_nothing_more(sandbox: Sandbox, api: httpx.Client) -> None:
     run = ended(sandbox, api)
     sandbox.faults(stream_stall_after=3)
     with streamed(api, run) as events:

@@ -1,4 +1,4 @@
-"""Reading switches: from NAME=VALUE, from JSON, and what is said about those that cannot be."""
+"""Reading switches: from NAME=VALUE, from JSON, and the errors of invalid ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from receiver.sandbox import chaos, faults, rules
+from receiver.sandbox import faults, rules
 
 
 def test_switches_are_read_from_text() -> None:
@@ -104,11 +104,11 @@ def test_every_switch_is_described() -> None:
     assert all(json.loads(switch.default) is not None and switch.takes and switch.about for switch in described)
 
 
-def test_a_rule_strikes_as_often_as_it_says() -> None:
+def test_a_rule_applies_as_often_as_it_is_set_to() -> None:
     """Twice, and then the next rule has its turn."""
     script = (rules.Rule("status:500", "exec", times=2), rules.Rule("status:503", "exec", times=1))
-    mischief = chaos.Chaos(faults.Faults(script=script), seed=1)
-    picked = [mischief.pick(rules.Subject("exec")) for _ in range(4)]
+    injector = faults.Injector(faults.Faults(script=script), seed=1)
+    picked = [injector.pick(rules.Subject("exec")) for _ in range(4)]
     assert [rule.action if rule else None for rule in picked] == ["status:500", "status:500", "status:503", None]
 
 
@@ -124,21 +124,21 @@ def test_a_rule_is_narrowed_by_run_agent_and_prompt() -> None:
 def test_a_change_elsewhere_leaves_the_counts() -> None:
     """Naming a switch begins its counts anew, and no other's."""
     switches = faults.Faults(lose_answer={"create": 1, "exec": 1})
-    mischief = chaos.Chaos(switches, seed=1)
-    assert mischief.pick(rules.Subject("exec"))
-    mischief.change(faults.merged(switches, {"script": [{"route": "list", "action": "pass"}]}), ["script"])
-    assert not mischief.pick(rules.Subject("exec"))
-    mischief.change(switches, ["lose_answer"])
-    assert mischief.pick(rules.Subject("exec"))
+    injector = faults.Injector(switches, seed=1)
+    assert injector.pick(rules.Subject("exec"))
+    injector.change(faults.merged(switches, {"script": [{"route": "list", "action": "pass"}]}), ["script"])
+    assert not injector.pick(rules.Subject("exec"))
+    injector.change(switches, ["lose_answer"])
+    assert injector.pick(rules.Subject("exec"))
 
 
 def test_chance_follows_the_seed() -> None:
-    """The same seed strikes the same calls; a rate of a half strikes about half."""
+    """The same seed hits the same calls; a rate of a half hits about half."""
     switches = faults.Faults(error_rate={"exec": 0.5})
 
     def struck(seed: int) -> list[bool]:
-        mischief = chaos.Chaos(switches, seed)
-        return [mischief.pick(rules.Subject("exec")) is not None for _ in range(200)]
+        injector = faults.Injector(switches, seed)
+        return [injector.pick(rules.Subject("exec")) is not None for _ in range(200)]
 
     assert struck(1) == struck(1) != struck(2)
     assert 70 < sum(struck(1)) < 130

@@ -18,7 +18,7 @@ import httpx2 as httpx
 import pytest
 
 from receiver import errors
-from receiver.upstream import client, routes, wire
+from receiver.upstream import client, exchange, routes
 
 DATA = pathlib.Path(__file__).parents[2] / "data"
 KEY = "sk_case_planted_secret"
@@ -32,12 +32,12 @@ pytestmark = pytest.mark.anyio
 
 
 class Upstream:
-    """Answers each request alike and remembers them."""
+    """An upstream that answers each request alike and records them."""
 
     def __init__(self, answer: httpx.Response | Exception) -> None:
         self.answer = answer
         self.requests: list[httpx.Request] = []
-        self.calls: list[wire.Call] = []
+        self.calls: list[exchange.Call] = []
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -45,14 +45,14 @@ class Upstream:
             raise self.answer
         return self.answer
 
-    def client(self, base: str = BASE, body_limit: int = wire.BODY_LIMIT) -> client.Client:
+    def client(self, base: str = BASE, body_limit: int = exchange.BODY_LIMIT) -> client.Client:
         return client.Client(
             base, KEY, httpx.MockTransport(self._handle), self.calls.append, body_limit=body_limit
         )
 
 
 class Stream(httpx.AsyncByteStream):
-    """A body in pieces, which knows how many were taken."""
+    """A body in pieces, which counts those that were taken."""
 
     def __init__(self, pieces: list[bytes]) -> None:
         self.pieces = pieces
@@ -137,7 +137,7 @@ async def test_the_list_is_asked_with_its_parameters() -> None:
     assert (len(page.runs), page.next_cursor) == (1, "run_abc122")
 
 
-async def test_cancel_tells_the_state_that_the_run_is_in() -> None:
+async def test_cancel_returns_the_state_of_the_run() -> None:
     upstream = answering({"id": RUN, "status": "completed", "message": "Already finished"})
     assert await upstream.client().cancel(RUN) == "completed"
 
@@ -164,23 +164,23 @@ async def test_an_id_that_cannot_stand_in_an_address_is_never_sent(call: Any, ru
 
 @pytest.mark.parametrize("call", CALLS[:4])
 async def test_an_answer_about_another_run_is_unreadable(call: Any) -> None:
-    with pytest.raises(errors.Unreadable, match="another run"):
+    with pytest.raises(errors.InvalidResponse, match="another run"):
         await call(answering({"id": "run_other", "status": "running"}).client(), RUN)
 
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"id":"run_', b"[]", b"\xff"])
 async def test_a_good_status_with_junk_is_unreadable(call: Any, body: bytes) -> None:
-    with pytest.raises(errors.Unreadable):
+    with pytest.raises(errors.InvalidResponse):
         await call(answering(body).client(), RUN)
 
 
 @pytest.mark.parametrize(
     "status", [301, 302, 307, 308, 400, 401, 402, 404, 405, 409, 410, 413, 422, 429, 500, 503, 599]
 )
-async def test_any_other_status_is_told_with_its_message(status: int) -> None:
+async def test_any_other_status_is_reported_with_its_message(status: int) -> None:
     upstream = answering({"message": "No such luck"}, status, retry_after="7", location="https://elsewhere.test/")
-    with pytest.raises(errors.Answered) as caught:
+    with pytest.raises(errors.UpstreamStatusError) as caught:
         await upstream.client().execute(RUN)
     assert (caught.value.route, caught.value.status, caught.value.retry_after) == (routes.EXECUTE, status, 7.0)
     assert caught.value.message == f"{status} No such luck"
@@ -189,26 +189,26 @@ async def test_any_other_status_is_told_with_its_message(status: int) -> None:
 
 async def test_a_redirect_is_not_followed_even_to_nonsense() -> None:
     upstream = answering(b"", 302, location="http://[nonsense")
-    with pytest.raises(errors.Answered, match="302 Found"):
+    with pytest.raises(errors.UpstreamStatusError, match="302 Found"):
         await upstream.client().status(RUN)
 
 
 async def test_a_refusal_with_a_garbled_body_is_still_a_refusal() -> None:
     upstream = Upstream(httpx.Response(409, stream=Stream([b"not gzip"]), headers={"content-encoding": "gzip"}))
-    with pytest.raises(errors.Answered, match="409 Conflict"):
+    with pytest.raises(errors.UpstreamStatusError, match="409 Conflict"):
         await upstream.client().execute(RUN)
 
 
 async def test_a_good_status_with_a_garbled_encoding_is_unreadable() -> None:
     upstream = Upstream(httpx.Response(200, stream=Stream([b"not gzip"]), headers={"content-encoding": "gzip"}))
-    with pytest.raises(errors.Unreadable, match="DecodingError"):
+    with pytest.raises(errors.InvalidResponse, match="DecodingError"):
         await details(upstream.client())
 
 
 async def test_an_answer_over_the_limit_is_too_large_and_not_read_on() -> None:
     stream = Stream([b"x" * 600] * 1000)
     upstream = Upstream(httpx.Response(200, stream=stream))
-    with pytest.raises(errors.TooLarge):
+    with pytest.raises(errors.ResponseTooLarge):
         await details(upstream.client(body_limit=1000))
     assert (stream.sent, stream.closed) == (2, True)
 
@@ -217,14 +217,14 @@ async def test_the_limit_counts_what_was_unpacked() -> None:
     bomb = httpx.Response(
         200, stream=Stream([gzip.compress(b" " * 10_000_000)]), headers={"content-encoding": "gzip"}
     )
-    with pytest.raises(errors.TooLarge):
+    with pytest.raises(errors.ResponseTooLarge):
         await details(Upstream(bomb).client(body_limit=1_000_000))
 
 
 async def test_what_is_packed_more_than_once_is_not_unpacked() -> None:
     stream = Stream([gzip.compress(gzip.compress(DETAILS))])
     upstream = Upstream(httpx.Response(200, stream=stream, headers={"content-encoding": "gzip, gzip"}))
-    with pytest.raises(errors.Unreadable, match="more than once"):
+    with pytest.raises(errors.InvalidResponse, match="more than once"):
         await details(upstream.client())
 
 
@@ -239,7 +239,7 @@ async def test_others_go_on_while_an_answer_is_unpacked() -> None:
             turns.append(True)
 
     async def asked() -> None:
-        with pytest.raises(errors.TooLarge):
+        with pytest.raises(errors.ResponseTooLarge):
             await details(upstream.client(body_limit=5_000_000))
         assert len(turns) == 4  # of five pieces
 
@@ -254,7 +254,7 @@ async def test_an_answer_at_the_limit_is_taken() -> None:
 
 async def test_a_refusal_is_read_for_its_message_only() -> None:
     stream = Stream([b"x" * 60_000] * 1000)
-    with pytest.raises(errors.Answered):
+    with pytest.raises(errors.UpstreamStatusError):
         await details(Upstream(httpx.Response(500, stream=stream)).client())
     assert stream.sent == 2
 
@@ -262,14 +262,14 @@ async def test_a_refusal_is_read_for_its_message_only() -> None:
 async def test_neither_key_nor_token_comes_back_in_a_message(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     upstream = answering({"error": f"{KEY} may not use https://us.test/callbacks/run.signed"}, 400)
-    with pytest.raises(errors.Answered) as caught:
+    with pytest.raises(errors.UpstreamStatusError) as caught:
         await upstream.client().watch(RUN, "https://us.test/callbacks/run.signed")
     assert caught.value.message == "400 [withheld] may not use https://us.test/callbacks/[withheld]"
     assert caplog.records == []
 
 
 def leaving() -> list[type[Exception]]:
-    """Every exception that the HTTP library exports."""
+    """Return every exception that the HTTP library exports."""
     exported = [getattr(httpx, name) for name in dir(httpx)]
     return [item for item in exported if inspect.isclass(item) and issubclass(item, Exception)]
 
@@ -280,16 +280,16 @@ UNSENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 @pytest.mark.parametrize("foreign", [*leaving(), TimeoutError, ConnectionResetError, OSError])
 async def test_every_exception_of_the_library_becomes_one_of_ours(foreign: type[Exception]) -> None:
-    error = foreign.__new__(foreign, "told\nin lines")
-    error.args = ("told\nin lines",)
+    error = foreign.__new__(foreign, "an error\nin lines")
+    error.args = ("an error\nin lines",)
     with pytest.raises(errors.UpstreamError) as caught:
         await Upstream(error).client().status(RUN)
     rare: dict[type[Exception], type[errors.UpstreamError]]
-    rare = {httpx.DecodingError: errors.Unreadable, httpx.SSEError: errors.Unreadable}
-    rare |= dict.fromkeys(UNSENT, errors.NotSent)
-    expected = rare.get(foreign, errors.NoAnswer)
+    rare = {httpx.DecodingError: errors.InvalidResponse, httpx.SSEError: errors.InvalidResponse}
+    rare |= dict.fromkeys(UNSENT, errors.RequestNotSent)
+    expected = rare.get(foreign, errors.UpstreamUnreachable)
     assert type(caught.value) is expected
-    assert caught.value.message == f"{foreign.__name__}: told in lines"
+    assert caught.value.message == f"{foreign.__name__}: an error in lines"
     assert caught.value.__cause__ is error
 
 
@@ -308,7 +308,7 @@ async def test_each_call_is_observed_with_its_limits() -> None:
 
 async def test_a_call_without_an_answer_is_observed_too() -> None:
     upstream = Upstream(httpx.ConnectError("refused"))
-    with pytest.raises(errors.NoAnswer):
+    with pytest.raises(errors.UpstreamUnreachable):
         await upstream.client().execute(RUN)
     assert [(call.route, call.status, call.date) for call in upstream.calls] == [(routes.EXECUTE, None, None)]
 
@@ -331,13 +331,13 @@ def test_a_key_that_cannot_be_sent_is_refused_without_being_shown(key: str) -> N
 
 @contextlib.asynccontextmanager
 async def speaking(*pieces: bytes, pause: float = 0.0) -> AsyncIterator[tuple[client.Client, list[bytes]]]:
-    """A client of a real server that answers each request with these pieces and hangs up."""
-    heard: list[bytes] = []
+    """Yield a client of a real server that answers each request with these pieces and hangs up."""
+    received: list[bytes] = []
 
     async def answer(stream: anyio.abc.SocketStream) -> None:
         async with stream:
             with contextlib.suppress(anyio.BrokenResourceError, anyio.EndOfStream):
-                heard.append(await stream.receive())
+                received.append(await stream.receive())
                 for piece in pieces:
                     await stream.send(piece)
                     await anyio.sleep(pause)
@@ -349,7 +349,7 @@ async def speaking(*pieces: bytes, pause: float = 0.0) -> AsyncIterator[tuple[cl
         group.start_soon(listener.serve, answer)
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
         case = client.Client(f"http://127.0.0.1:{port}", KEY, timeout=0.5)
-        yield case, heard
+        yield case, received
         await case.aclose()
         group.cancel_scope.cancel()
 
@@ -358,9 +358,9 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n"
 
 
 async def test_a_whole_answer_over_a_socket_is_read() -> None:
-    async with speaking(HEAD % len(DETAILS), DETAILS) as (case, heard):
+    async with speaking(HEAD % len(DETAILS), DETAILS) as (case, received):
         assert (await details(case)).body == DETAILS
-    assert heard[0].startswith(b"GET /agent/v1/run/run_abc123/details HTTP/1.1\r\n")
+    assert received[0].startswith(b"GET /agent/v1/run/run_abc123/details HTTP/1.1\r\n")
 
 
 @pytest.mark.parametrize(
@@ -368,29 +368,29 @@ async def test_a_whole_answer_over_a_socket_is_read() -> None:
                (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nabc",)],
 )  # fmt: skip
 async def test_a_cut_answer_is_no_answer_and_nothing_is_sent_again(pieces: tuple[bytes, ...]) -> None:
-    async with speaking(*pieces) as (case, heard):
-        with pytest.raises(errors.NoAnswer):
+    async with speaking(*pieces) as (case, received):
+        with pytest.raises(errors.UpstreamUnreachable):
             await case.execute(RUN)
-    assert len(heard) == 1
+    assert len(received) == 1
 
 
 async def test_a_body_that_drips_runs_into_the_time_limit() -> None:
     async with speaking(HEAD % 1000, *[b" "] * 100, pause=0.1) as (case, _):
-        with pytest.raises(errors.NoAnswer, match="Timeout"):
+        with pytest.raises(errors.UpstreamUnreachable, match="Timeout"):
             await details(case)
 
 
-async def test_a_server_that_says_nothing_runs_into_the_time_limit() -> None:
-    async with speaking(b"", pause=1.0) as (case, heard):
-        with pytest.raises(errors.NoAnswer, match="Timeout"):
+async def test_a_silent_server_runs_into_the_time_limit() -> None:
+    async with speaking(b"", pause=1.0) as (case, received):
+        with pytest.raises(errors.UpstreamUnreachable, match="Timeout"):
             await case.execute(RUN)
-    assert len(heard) == 1
+    assert len(received) == 1
 
 
 async def test_nobody_at_home_is_no_answer() -> None:
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
     case = client.Client(f"http://127.0.0.1:{port}", KEY)
-    with pytest.raises(errors.NoAnswer, match="ConnectError"):
+    with pytest.raises(errors.UpstreamUnreachable, match="ConnectError"):
         await case.status(RUN)
     await case.aclose()

@@ -12,8 +12,8 @@ import hypothesis
 import pytest
 from hypothesis import strategies
 
-from receiver import errors, hints
-from receiver.upstream import cleaning, payloads, trail
+from receiver import errors, upstream_values
+from receiver.upstream import audit_trail, payloads, sanitize
 from storage import bounds, states
 
 DATA = pathlib.Path(__file__).parents[2] / "data"
@@ -49,7 +49,7 @@ def at(hour: int, minute: int, second: int, micro: int = 0) -> datetime.datetime
 
 
 def places(value: object, path: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """The path of every value of a document but the top and its id and state."""
+    """Return the path of every value of a document but the top and its id and state."""
     inner: list[tuple[str | int, Any]] = []
     if isinstance(value, dict):
         inner = [(key, item) for key, item in value.items() if path or key not in ("id", "status")]
@@ -95,7 +95,7 @@ def test_instants_are_utc_with_microseconds() -> None:
 
 def test_steps_keep_their_order_and_their_parts() -> None:
     first, call, result = read(COMPLETED).steps
-    assert first == trail.Step(
+    assert first == audit_trail.Step(
         "thinking", "The vault has to be searched.", None, None, None, 900, at(12, 0, 10), "step_1"
     )
     assert (call.tool_name, call.tool_input) == ("vault_search", {"query": "force majeure", "limit": 10})
@@ -137,20 +137,20 @@ def test_unknown_fields_are_ignored() -> None:
      b'{"id":"run_1","status":"completed","prompt":"\xe9"}'],
 )  # fmt: skip
 def test_what_names_no_run_or_no_state_is_unreadable(body: bytes) -> None:
-    with pytest.raises(errors.Unreadable) as caught:
+    with pytest.raises(errors.InvalidResponse) as caught:
         payloads.details(body, NOW)
     assert caught.value.body == body
 
 
 @pytest.mark.parametrize("body", [b"[" * 100_000, b'{"a":' * 100_000, b'{"id":"run_1","steps":' + b"[" * 50_000])
-def test_what_nests_too_deeply_is_told_apart(body: bytes) -> None:
-    with pytest.raises(errors.TooDeep):
+def test_a_body_that_nests_too_deeply_has_an_error_of_its_own(body: bytes) -> None:
+    with pytest.raises(errors.ResponseTooDeep):
         payloads.details(body, NOW)
 
 
 def test_a_value_that_nests_deeply_is_cut_and_noted() -> None:
     deep: Any = 1
-    for _ in range(cleaning.DEEPEST + 5):
+    for _ in range(sanitize.MAX_DEPTH + 5):
         deep = {"inner": deep}
     details = read({**MINIMAL, "steps": [{"toolInput": deep}]})
     assert details.parse_error == "values nested too deeply: 1"
@@ -177,7 +177,7 @@ def test_every_value_that_is_kept_can_be_stored(value: object) -> None:
 @hypothesis.given(strategies.binary() | values.map(lambda value: json.dumps(value).encode()))
 def test_any_other_body_is_unreadable(body: bytes) -> None:
     for reader in (payloads.details, payloads.status, payloads.created, payloads.page):
-        with pytest.raises(errors.Unreadable):
+        with pytest.raises(errors.InvalidResponse):
             reader(body, NOW)
 
 
@@ -279,8 +279,8 @@ MONTH = bounds.DURATION_MS
 
 
 def test_durations_of_more_than_thirty_days_are_none_and_noted() -> None:
-    told = {"steps": [{"durationMs": MONTH}, {"durationMs": MONTH + 1}], "usage": {"durationMs": MONTH + 1}}
-    details = read({**MINIMAL, **told})
+    durations = {"steps": [{"durationMs": MONTH}, {"durationMs": MONTH + 1}], "usage": {"durationMs": MONTH + 1}}
+    details = read({**MINIMAL, **durations})
     assert ([step.duration_ms for step in details.steps], details.duration_ms) == ([MONTH, None], None)
     assert details.parse_error == "unusable fields: steps[1].durationMs, usage.durationMs"
     assert payloads.status(json.dumps({**MINIMAL, "durationMs": MONTH + 1}).encode(), NOW).duration_ms is None
@@ -328,19 +328,19 @@ def test_costs_and_tokens_fall_back_on_what_else_is_there() -> None:
 
 
 def test_steps_beyond_the_limit_are_left_out_and_noted() -> None:
-    details = read({**MINIMAL, "steps": [{}] * (trail.MOST_STEPS + 2)})
-    assert len(details.steps) == trail.MOST_STEPS
+    details = read({**MINIMAL, "steps": [{}] * (audit_trail.MOST_STEPS + 2)})
+    assert len(details.steps) == audit_trail.MOST_STEPS
     assert details.parse_error == "steps beyond 65536: 2"
 
 
 def test_usage_entries_beyond_the_limit_are_left_out_and_noted() -> None:
-    details = read({**MINIMAL, "usage": {"entries": [{}] * (trail.MOST_STEPS + 2)}})
-    assert len(details.usage) == trail.MOST_STEPS
+    details = read({**MINIMAL, "usage": {"entries": [{}] * (audit_trail.MOST_STEPS + 2)}})
+    assert len(details.usage) == audit_trail.MOST_STEPS
     assert details.parse_error is not None
     assert "usage entries beyond 65536: 2" in details.parse_error
 
 
-def test_a_failure_is_told_by_the_issues_first() -> None:
+def test_a_failure_is_described_by_the_issues_first() -> None:
     details = read(FAILED)
     assert (details.failure_reason, details.failure_source) == ("Vault is locked; Nothing was uploaded", "issues")
 
@@ -354,7 +354,7 @@ def test_a_failure_is_told_by_the_issues_first() -> None:
         ([("result",), ("steps",), ("runtimeState",)], None, None),
     ],
 )
-def test_a_failure_is_told_by_the_next_best_source(
+def test_a_failure_is_described_by_the_next_best_source(
     without: list[tuple[str | int, ...]], reason: str | None, source: str | None
 ) -> None:
     document = FAILED
@@ -370,7 +370,7 @@ def test_the_runner_is_asked_before_the_runtime() -> None:
 
 
 @pytest.mark.parametrize("output", ["timed out", {"error": "timed out"}, {"error": True, "message": "timed out"}])
-def test_a_tool_may_tell_the_failure(output: object) -> None:
+def test_a_tool_may_describe_the_failure(output: object) -> None:
     steps = [{"content": "before"}, {"toolOutput": output}, {"toolOutput": {"total": 3}, "content": ""}]
     details = read({"id": "r", "status": "failed", "steps": steps})
     assert (details.failure_reason, details.failure_source) == ("timed out", "steps")
@@ -381,7 +381,7 @@ def test_a_reason_is_cut() -> None:
     assert read(document).failure_reason == "x" * 2000
 
 
-@pytest.mark.parametrize("status", sorted(hints.STATUSES - {"failed"}))
+@pytest.mark.parametrize("status", sorted(upstream_values.STATUSES - {"failed"}))
 def test_only_a_failed_run_has_a_reason(status: str) -> None:
     assert read({**FAILED, "status": status}).failure_reason is None
 
@@ -400,7 +400,7 @@ def test_a_cursor_that_cannot_be_sent_back_is_none(cursor: object) -> None:
 
 
 def test_a_page_without_a_list_is_unreadable() -> None:
-    with pytest.raises(errors.Unreadable, match="no list of runs"):
+    with pytest.raises(errors.InvalidResponse, match="no list of runs"):
         payloads.page(b'{"runs":null}', NOW)
 
 

@@ -16,7 +16,7 @@ from tests import sandbox_server, server
 pytestmark = pytest.mark.anyio
 
 
-async def _asked(address: str, route: str = routes.LIST, run_id: str | None = None) -> probing.Seen:
+async def _asked(address: str, route: str = routes.LIST, run_id: str | None = None) -> probing.ProbeResult:
     probe = probing.Probe(address, sandbox_server.KEY, clock.now, timeout=30)
     try:
         return await probe.ask(route, run_id)
@@ -27,7 +27,7 @@ async def _asked(address: str, route: str = routes.LIST, run_id: str | None = No
 async def test_an_answer_is_kept_with_its_headers_and_its_clock() -> None:
     with sandbox_server.running() as sandbox:
         seen = await _asked(sandbox.url)
-    assert (seen.status, seen.error, seen.is_whole) == (200, None, True)
+    assert (seen.status, seen.error, seen.is_complete) == (200, None, True)
     assert seen.body.startswith(b'{"runs":')
     assert seen.skew is not None
     assert abs(seen.skew) < 60
@@ -36,7 +36,7 @@ async def test_an_answer_is_kept_with_its_headers_and_its_clock() -> None:
 async def test_a_refusal_is_kept_with_the_bytes_of_its_body() -> None:
     with sandbox_server.running(faults=faults.Faults(error_shape="text")) as sandbox:
         seen = await _asked(sandbox.url, routes.STATUS, "run_never")
-    assert (seen.status, type(seen.error)) == (404, errors.Answered)
+    assert (seen.status, type(seen.error)) == (404, errors.UpstreamStatusError)
     assert seen.body.startswith(b'{"error":')
 
 
@@ -47,19 +47,19 @@ async def test_where_nobody_listens_nothing_is_kept_but_the_cause() -> None:
 
 
 @pytest.mark.parametrize(
-    ("led_to", "told"),
+    ("led_to", "named"),
     [
         (socket.gaierror(-2, "Name or service not known"), "its name cannot be resolved"),
-        (ssl.SSLError(1, "wrong version number"), "no TLS comes about"),
-        (httpx.ConnectTimeout(""), "no connection comes about in time"),
-        (httpx.ReadTimeout(""), "it takes the connection and does not answer in time"),
-        (httpx.RemoteProtocolError(""), "what answers does not speak HTTP, or cuts the connection"),
+        (ssl.SSLError(1, "wrong version number"), "TLS cannot be established"),
+        (httpx.ConnectTimeout(""), "no connection is established in time"),
+        (httpx.ReadTimeout(""), "it accepts the connection and does not answer in time"),
+        (httpx.RemoteProtocolError(""), "it does not speak HTTP, or cuts the connection"),
         (ExceptionGroup("all", [OSError("odd"), ConnectionRefusedError()]), "the connection is refused"),
     ],
 )
-async def test_what_led_to_no_answer_is_named(led_to: Exception, told: str) -> None:
-    error = errors.NotSent(routes.LIST, "ConnectError")
+async def test_what_led_to_no_answer_is_named(led_to: Exception, named: str) -> None:
+    error = errors.RequestNotSent(routes.LIST, "ConnectError")
     error.__cause__ = httpx.ConnectError("all attempts failed") if isinstance(led_to, OSError) else led_to
     if error.__cause__ is not led_to:
         error.__cause__.__cause__ = led_to
-    assert probing.cause(error).startswith(told)
+    assert probing.cause(error).startswith(named)

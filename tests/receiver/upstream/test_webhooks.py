@@ -27,7 +27,7 @@ DOCUMENTED = {
 
 
 class Upstream:
-    """Answers each request alike and remembers them."""
+    """An upstream that answers each request alike and records them."""
 
     def __init__(self, status: int, body: object) -> None:
         self.answer = httpx.Response(
@@ -46,13 +46,13 @@ class Upstream:
 
     @property
     def asked(self) -> tuple[str, str, object]:
-        """Method, path with query, and body of the one request."""
+        """Return the method, path with query, and body of the one request."""
         (request,) = self.requests
         sent = json.loads(request.content) if request.content else None
         return request.method, request.url.raw_path.decode(), sent
 
 
-async def test_an_endpoint_is_made_and_its_secret_told() -> None:
+async def test_creating_an_endpoint_returns_its_secret() -> None:
     upstream = Upstream(201, DOCUMENTED | {"status": "active", "signingSecret": SECRET})
     made = await upstream.webhooks.create(URL, ["agent.run.*"], "Runledger")
     wanted = {"url": URL, "eventTypeFilters": ["agent.run.*"], "description": "Runledger"}
@@ -75,7 +75,7 @@ async def test_id_and_secret_are_found_in_whatever_form(answer: object) -> None:
     assert (made.endpoint.id, made.secret) == ("whe_1", SECRET)
 
 
-async def test_an_answer_without_a_secret_is_told_as_that() -> None:
+async def test_an_answer_without_a_secret_returns_none() -> None:
     assert (await Upstream(200, {"id": "whe_1"}).webhooks.rotate("whe_1", 60)).secret is None
 
 
@@ -83,12 +83,12 @@ async def test_an_answer_without_a_secret_is_told_as_that() -> None:
     "body", [f'{{"signingSecret": "{SECRET}"'.encode(), json.dumps({"secret": SECRET}).encode()]
 )
 async def test_an_unreadable_answer_with_a_secret_in_it_becomes_no_part_of_the_error(body: bytes) -> None:
-    with pytest.raises(errors.Unreadable) as caught:
+    with pytest.raises(errors.InvalidResponse) as caught:
         await Upstream(201, body).webhooks.create(URL, [], "")
     assert (caught.value.body, SECRET in str(caught.value), caught.value.__cause__) == (b"", False, None)
 
 
-async def test_a_rotation_says_how_long_the_old_secret_goes_on() -> None:
+async def test_a_rotation_returns_the_end_of_the_old_secret() -> None:
     upstream = Upstream(200, DOCUMENTED | {"signingSecret": SECRET})
     made = await upstream.webhooks.rotate("whe_1", 3600)
     path = "/webhooks/v1/endpoints/whe_1/rotate_secret"
@@ -101,7 +101,7 @@ async def test_an_endpoint_is_shown_with_what_is_known_of_it() -> None:
     assert shown is not None
     assert (shown.status, shown.failures, shown.filters) == ("auto_disabled", 7, ("agent.run.*",))
     assert (shown.rotated_at is None, shown.delivered_at) == (False, None)
-    assert (shown.hears("agent.run.failed"), shown.hears("ocr.job.completed")) == (True, False)
+    assert (shown.receives("agent.run.failed"), shown.receives("ocr.job.completed")) == (True, False)
 
 
 async def test_an_endpoint_that_is_not_there_is_none() -> None:
@@ -110,7 +110,7 @@ async def test_an_endpoint_that_is_not_there_is_none() -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 500])
 async def test_another_no_to_a_look_is_an_error(status: int) -> None:
-    with pytest.raises(errors.Answered):
+    with pytest.raises(errors.UpstreamStatusError):
         await Upstream(status, {}).webhooks.get("whe_1")
 
 
@@ -123,13 +123,13 @@ async def test_the_list_leaves_out_what_cannot_be_named() -> None:
 
 @pytest.mark.parametrize("answer", [{}, {"endpoints": "none"}, []])
 async def test_a_list_that_is_none_is_unreadable(answer: object) -> None:
-    with pytest.raises(errors.Unreadable):
+    with pytest.raises(errors.InvalidResponse):
         await Upstream(200, answer).webhooks.list()
 
 
 async def test_only_what_changes_is_sent() -> None:
     upstream = Upstream(200, DOCUMENTED)
-    await upstream.webhooks.change("whe_1", status="active")
+    await upstream.webhooks.update("whe_1", status="active")
     assert upstream.asked == ("PATCH", "/webhooks/v1/endpoints/whe_1", {"status": "active"})
 
 
@@ -141,7 +141,7 @@ async def test_what_is_deleted_already_is_as_good(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "expected"),
     [
         ({"delivered": True, "responseStatus": 200, "durationMs": 42}, (True, 200, None)),
         ({"delivered": False, "responseStatus": 401, "error": "HTTP 401"}, (False, 401, "HTTP 401")),
@@ -150,9 +150,9 @@ async def test_what_is_deleted_already_is_as_good(status: int) -> None:
         ({}, (False, None, None)),
     ],
 )
-async def test_a_test_tells_how_it_went(answer: object, told: tuple[object, ...]) -> None:
+async def test_a_test_delivery_reports_its_outcome(answer: object, expected: tuple[object, ...]) -> None:
     found = await Upstream(200, answer).webhooks.test("whe_1")
-    assert (found.delivered, found.status, found.error) == told
+    assert (found.delivered, found.status, found.error) == expected
 
 
 async def test_failed_deliveries_are_asked_for_by_endpoint() -> None:

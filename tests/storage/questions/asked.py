@@ -1,4 +1,4 @@
-"""The questions, each beside what it means of one record, and the phrases by which its relevance is told."""
+"""The questions, each with what it means for one record, and the phrases of its relevance."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def day(number: int) -> datetime:
 
 DAY = timedelta(days=1)
 
-# States, origins, roads.
+# States, origins, sources.
 ask("", lambda r: True)
 ask("status:completed", lambda r: r.status == "completed")
 ask("status:failed", lambda r: r.status == "failed")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, text
 
-from storage import dialect
+from storage.engine import connections
 from tests import postgres
 from tests.storage.questions import corpus
 
@@ -39,14 +39,14 @@ def asked(
 
 @contextmanager
 def _filled(url: str, records: list[corpus.Record]) -> Iterator[Connection]:
-    writer = dialect.engine(url, readonly=False, connections=1)
+    writer = connections.engine(url, readonly=False, connections=1)
     with writer.begin() as connection:
         corpus.load(connection, records)
     with writer.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("ANALYZE"))
     writer.dispose()
-    reader = dialect.engine(url, readonly=True, connections=1)
+    reader = connections.engine(url, readonly=True, connections=1)
     with reader.connect() as connection, connection.begin():
         yield connection
     reader.dispose()

@@ -1,4 +1,4 @@
-"""Some thousands of runs as plain records, the same every time, and how a database gets them past the door."""
+"""Some thousands of runs as plain records, the same every time, and how they are stored past the writer."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from storage import rollups, search
-from storage.tables import RUN_STEPS, RUN_TAGS, RUN_TOOLS, RUNS, SEARCH_QUEUE
+from storage.search import index
+from storage.stats import rollups
+from storage.tables.runs import RUN_STEPS, RUN_TAGS, RUN_TOOLS, RUNS
+from storage.tables.search import SEARCH_QUEUE
 
 #: When all questions are asked.
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -87,7 +89,7 @@ MODELS = {
     "openai/gpt-5": 20, "openai/gpt-5-mini": 8, "google/gemini_3": 5, "Anthropic/other": 2,
     "mistral,large": 1, None: 8,
 }  # fmt: skip
-ROADS = {"watcher": 50, "platform": 30, "sweep": 15, "request": 5}
+SOURCES = {"watcher": 50, "platform": 30, "sweep": 15, "request": 5}
 SUBMITTERS = {"backend": 70, "nightly batch": 20, "sweep": 6, "backfill": 4}
 CLIENTS = {
     "acme": 40,
@@ -156,7 +158,7 @@ def _record(dice: random.Random, seq: int, number: int, count: int) -> Record:
         id=f"00000000-0000-7000-8000-{seq:012d}",
         status=status,
         origin="adopted" if adopted else "submitted",
-        settled_by=_chosen(dice, ROADS) if has_ended else None,
+        settled_by=_chosen(dice, SOURCES) if has_ended else None,
         agent=_chosen(dice, AGENTS),
         model=_chosen(dice, MODELS),
         submitted_by=_chosen(dice, SUBMITTERS),
@@ -250,10 +252,10 @@ def load(connection: Connection, corpus: Sequence[Record]) -> None:
         {"run_seq": each.seq, "run_id": each.id, "name": name} for each in corpus for name in sorted(each.tools)
     ]
     connection.execute(RUN_TOOLS.insert(), tools)
-    wished = [{"run_seq": each.seq, "version": 1, "wished_at": NOW} for each in corpus]
-    connection.execute(SEARCH_QUEUE.insert(), wished)
-    while batch := search.waiting(connection, GROUP):
-        search.index(connection, batch)
+    queued = [{"run_seq": each.seq, "version": 1, "enqueued_at": NOW} for each in corpus]
+    connection.execute(SEARCH_QUEUE.insert(), queued)
+    while batch := index.queued(connection, GROUP):
+        index.add(connection, batch)
     rollups.rebuild(connection)
 
 

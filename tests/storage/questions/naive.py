@@ -1,4 +1,4 @@
-"""The same questions answered by looking at every record. Nothing here knows the product."""
+"""The same questions answered by reading every record. Nothing here imports the product."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 from tests.storage.questions.corpus import Record
 
 Predicate = Callable[[Record], bool]
-#: Words of a passage and from one beginning to the next, as the manual tells of relevance.
+#: Words of a passage and from one beginning to the next, as the manual explains relevance.
 SPAN, STRIDE = 255, 240
 #: Of how many runs relevance is looked at.
 RANKED = 1000
@@ -115,11 +115,11 @@ def _passages(record: Record) -> list[str]:
 
 def _needle(phrase: str) -> str:
     """The words one after the other; what is glued to others may go on, since it may be a part of more."""
-    told = words(phrase)
-    is_open = phrase.endswith("*") or _is_glued(told[-1])
-    if len(told) > 1 and _is_glued(told[-1]) and _is_glued(told[-2]) and told[-2] != told[-1]:
-        told = told[:-1] if told[-2].endswith(told[-1]) else told
-    return f" {' '.join(told)}" + " " * (not is_open)
+    units = words(phrase)
+    is_open = phrase.endswith("*") or _is_glued(units[-1])
+    if len(units) > 1 and _is_glued(units[-1]) and _is_glued(units[-2]) and units[-2] != units[-1]:
+        units = units[:-1] if units[-2].endswith(units[-1]) else units
+    return f" {' '.join(units)}" + " " * (not is_open)
 
 
 def says(record: Record, phrase: str) -> bool:
@@ -177,7 +177,7 @@ def ordered(chosen: Sequence[Record], sort: str, phrases: Sequence[str] = ()) ->
 
 @dataclass(frozen=True)
 class Sum:
-    """What is told of a group: runs, cost, tokens in and out, mean and longest duration, and by percent."""
+    """The sums of a group: runs, cost, tokens in and out, mean and longest duration, and by percent."""
 
     key: str | None
     count: int

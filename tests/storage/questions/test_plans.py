@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from storage import filters, lists
+from storage.query import grammar, run_pages
 from tests.storage.questions.corpus import NOW
 
 #: What the manual promises to be found in order: runs are looked at until the page is full.
@@ -36,29 +36,29 @@ OTHERS = (
 
 
 @contextmanager
-def heard(connection: Connection) -> Iterator[list[tuple[str, Any]]]:
+def recorded(connection: Connection) -> Iterator[list[tuple[str, Any]]]:
     """The statements about runs that are executed meanwhile, with their values."""
-    told: list[tuple[str, Any]] = []
+    executed: list[tuple[str, Any]] = []
 
-    def hear(_connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, _many: bool) -> None:
+    def record(_connection: Any, _cursor: Any, statement: str, values: Any, _context: Any, _many: bool) -> None:
         if "ORDER BY" in statement and "FROM runs" in statement:
-            told.append((statement, values))
+            executed.append((statement, values))
 
-    event.listen(connection.engine, "before_cursor_execute", hear)
+    event.listen(connection.engine, "before_cursor_execute", record)
     try:
-        yield told
+        yield executed
     finally:
-        event.remove(connection.engine, "before_cursor_execute", hear)
+        event.remove(connection.engine, "before_cursor_execute", record)
 
 
 def plans(connection: Connection, question: str, sort: str) -> list[str]:
     """How each statement of a page is carried out."""
-    with heard(connection) as told:
-        lists.page(connection, lists.Query(filters.parse(question, NOW), sort, 20))
+    with recorded(connection) as executed:
+        run_pages.page(connection, run_pages.Query(grammar.parse(question, NOW), sort, 20))
     explain = "EXPLAIN QUERY PLAN" if connection.dialect.name == "sqlite" else "EXPLAIN"
     return [
         "\n".join(row[-1] for row in connection.exec_driver_sql(f"{explain} {statement}", values))
-        for statement, values in told
+        for statement, values in executed
     ]
 
 
@@ -77,13 +77,13 @@ def test_what_the_manual_promises_is_neither_sorted_nor_scanned(
 def test_other_questions_are_bound_by_windows_of_keys(
     question: str, sign: str, asked: Mapping[str, Connection]
 ) -> None:
-    with heard(asked["sqlite"]) as told:
-        lists.page(asked["sqlite"], lists.Query(filters.parse(question, NOW), f"{sign}accepted", 20))
-    assert all("runs.seq >= ?" in statement for statement, _ in told)
+    with recorded(asked["sqlite"]) as executed:
+        run_pages.page(asked["sqlite"], run_pages.Query(grammar.parse(question, NOW), f"{sign}accepted", 20))
+    assert all("runs.seq >= ?" in statement for statement, _ in executed)
     assert not [plan for plan in plans(asked["sqlite"], question, f"{sign}accepted") if "SCAN runs" in plan]
 
 
-@pytest.mark.parametrize("sort", [each for each in lists.SORTS if each != "accepted"])
+@pytest.mark.parametrize("sort", [each for each in run_pages.SORTS if each != "accepted"])
 @pytest.mark.parametrize("question", OTHERS)
 def test_no_order_of_a_measure_scans_all_runs(question: str, sort: str, asked: Mapping[str, Connection]) -> None:
     (plan,) = plans(asked["sqlite"], question, f"-{sort}")
@@ -91,7 +91,7 @@ def test_no_order_of_a_measure_scans_all_runs(question: str, sort: str, asked: M
 
 
 def _index(sort: str) -> str:
-    column = lists.SORTS[sort]
+    column = run_pages.SORTS[sort]
     return f"ix_runs_{sort}" if sort in ("created", "tokens") else f"ix_runs_{column.name}"
 
 

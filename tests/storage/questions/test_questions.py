@@ -8,14 +8,15 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import Connection
 
-from storage import filters, lists, stats
+from storage.query import grammar, run_pages
+from storage.stats import questions
 from tests.storage.questions import naive
 from tests.storage.questions.asked import ASKED, Question
 from tests.storage.questions.corpus import NOW, Record
 
 #: Pages that are turned, and runs of one.
 PAGES, LIMIT = 5, 17
-NAMES = list(lists.SORTS)
+NAMES = list(run_pages.SORTS)
 EACH = pytest.mark.parametrize("question", ASKED, ids=lambda question: question.text or "everything")
 
 
@@ -35,9 +36,9 @@ def paged(connection: Connection, question: str, sort: str) -> list[int]:
     """The keys of the runs on the first pages."""
     seqs: list[int] = []
     cursor = None
-    wanted = filters.parse(question, NOW)
+    wanted = grammar.parse(question, NOW)
     for _ in range(PAGES):
-        page, cursor = lists.page(connection, lists.Query(wanted, sort, LIMIT, cursor))
+        page, cursor = run_pages.page(connection, run_pages.Query(wanted, sort, LIMIT, cursor))
         seqs += [run.seq for run in page]
         if cursor is None:
             break
@@ -64,10 +65,10 @@ def test_as_many_are_counted_as_there_are(
     question: Question, asked: Mapping[str, Connection], records: list[Record]
 ) -> None:
     right = sum(map(question.holds, records))
-    bound = lists.COUNTED_BY_WORDS if question.phrases else lists.COUNTED
+    bound = run_pages.MAX_COUNTED_BY_WORDS if question.phrases else run_pages.MAX_COUNTED
     for connection in asked.values():
-        counted = lists.count(connection, filters.parse(question.text, NOW))
-        assert counted == lists.Count(min(right, bound), exact=right <= bound)
+        counted = run_pages.count(connection, grammar.parse(question.text, NOW))
+        assert counted == run_pages.Count(min(right, bound), exact=right <= bound)
 
 
 @pytest.mark.parametrize("question", [each for each in ASKED if each.phrases], ids=lambda question: question.text)
@@ -88,20 +89,20 @@ def test_sums_of_groups_are_those_of_every_record(
     by = naive.GROUPINGS[ASKED.index(question) % len(naive.GROUPINGS)]
     right = naive.sums([each for each in records if question.holds(each)], by)
     for kind, connection in asked.items():
-        found = stats.find(connection, by, filters.parse(question.text, NOW)).stats
-        assert [told(row) for row in found] == [replace(each, percentiles={}) for each in right], (kind, by)
+        found = questions.find(connection, by, grammar.parse(question.text, NOW)).stats
+        assert [exact(row) for row in found] == [replace(each, percentiles={}) for each in right], (kind, by)
         for row, each in zip(found, right, strict=True):
             assert shares(row) == {at: pytest.approx(ms, rel=0.032, abs=1) for at, ms in each.percentiles.items()}
 
 
-def told(row: stats.Row) -> naive.Sum:
-    """Its exact part."""
+def exact(row: questions.Row) -> naive.Sum:
+    """Return the exact part of a row."""
     tokens = (row.input_tokens, row.output_tokens)
     return naive.Sum(row.key, row.count, row.cost_micros, *tokens, row.mean_duration_ms, row.max_duration_ms, {})
 
 
-def shares(row: stats.Row) -> dict[int, int]:
-    """Percentiles, where there are any."""
+def shares(row: questions.Row) -> dict[int, int]:
+    """Return the percentiles of a row, where it has any."""
     found = {50: row.p50_ms, 90: row.p90_ms, 95: row.p95_ms, 99: row.p99_ms}
     return {at: ms for at, ms in found.items() if ms is not None}
 
@@ -109,8 +110,8 @@ def shares(row: stats.Row) -> dict[int, int]:
 @pytest.mark.parametrize("by", ["agent", "model", "status", "day", "month"])
 def test_sums_come_from_rollups_where_those_can_tell(asked: Mapping[str, Connection], by: str) -> None:
     text = "created:2026-11-01..2026-11-20" if by in ("day", "month") else "status:failed,completed"
-    found = [stats.find(each, by, filters.parse(text, NOW)) for each in asked.values()]
-    assert {each.source for each in found} == {stats.Source.ROLLUP}
+    found = [questions.find(each, by, grammar.parse(text, NOW)) for each in asked.values()]
+    assert {each.source for each in found} == {questions.AnswerSource.ROLLUP}
 
 
 def test_there_are_two_hundred_questions_each_asked_once() -> None:

@@ -6,14 +6,17 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from storage import ids, jobs, runs, search, states, transitions
-from storage.database import Database
+from storage import ids, states
+from storage.engine.database import Database
+from storage.repositories import jobs, runs
+from storage.search import index
 from storage.states import Kind
+from storage.transitions import adopting, starting, submitting
 from tests import life
 
 pytestmark = pytest.mark.anyio
 
-SHOWN = transitions.Acquaintance("agent_7", "Review.", None, "m-7", life.at(-100), life.at(-90), "upstream")
+SHOWN = adopting.UpstreamDetails("agent_7", "Review.", None, "m-7", life.at(-100), life.at(-90), "upstream")
 
 
 async def settled(database: Database) -> runs.Run:
@@ -22,25 +25,25 @@ async def settled(database: Database) -> runs.Run:
 
 async def refused(database: Database) -> runs.Run:
     run = await life.queued(database)
-    await database.write(jobs.free_all)
+    await database.write(jobs.release_all)
     start = await life.claimed(database, Kind.START, run.id)
-    assert await database.write(transitions.refuse, start, "no such agent", life.at(3))
+    assert await database.write(starting.refuse, start, "no such agent", life.at(3))
     return run
 
 
 async def cancelled_here(database: Database) -> runs.Run:
     run = await life.accepted(database)
-    await database.write(transitions.request_cancel, run.id, "key:backend", life.at(3))
+    await database.write(submitting.request_cancel, run.id, "key:backend", life.at(3))
     return run
 
 
 async def adopted_ended(database: Database, by: str = "backend") -> runs.Run:
-    wish = transitions.Adopted(
-        ids.new(life.NOW), life.nonce("run"), by, states.Road.REQUEST, life.NOW, life.at(3600)
+    adoption = adopting.Adoption(
+        ids.new(life.NOW), life.nonce("run"), by, states.Source.REQUEST, life.NOW, life.at(3600)
     )
-    run, _ = await database.write(transitions.adopt, wish)
+    run, _ = await database.write(adopting.adopt, adoption)
     claim = await life.claimed(database, Kind.ADOPT, run.id)
-    await database.write(transitions.introduce_ended, claim, SHOWN, life.result(), life.at(3), None)
+    await database.write(adopting.complete_ended_adoption, claim, SHOWN, life.result(), life.at(3), None)
     return run
 
 
@@ -54,7 +57,7 @@ async def follows(database: Database, run: runs.Run) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("end", "wanted"),
+    ("end", "expected"),
     [
         (settled, ["capture", "notify"]),
         (refused, ["capture", "notify"]),
@@ -63,14 +66,14 @@ async def follows(database: Database, run: runs.Run) -> list[str]:
         (backfilled, ["capture"]),
     ],
 )
-async def test_the_end_of_a_run_is_followed_by_what_is_wanted_and_makes_sense(
-    database: Database, end: Callable[[Database], Awaitable[runs.Run]], wanted: list[str]
+async def test_the_end_of_a_run_enqueues_the_requested_follow_ups_that_make_sense(
+    database: Database, end: Callable[[Database], Awaitable[runs.Run]], expected: list[str]
 ) -> None:
     await life.wanted(database, notifies=True, captures=True)
-    assert await follows(database, await end(database)) == wanted
+    assert await follows(database, await end(database)) == expected
 
 
-async def test_nothing_follows_that_was_not_wished(database: Database) -> None:
+async def test_no_follow_up_is_enqueued_that_was_not_requested(database: Database) -> None:
     assert await follows(database, await settled(database)) == []
     await life.wanted(database, notifies=True)
     assert await follows(database, await settled(database)) == ["notify"]
@@ -89,8 +92,8 @@ async def test_the_reason_of_a_refusal_is_indexed_although_it_is_all_that_the_en
     database: Database,
 ) -> None:
     run = await life.queued(database)
-    await database.write(jobs.free_all)
+    await database.write(jobs.release_all)
     start = await life.claimed(database, Kind.START, run.id)
     await life.indexed(database)
-    await database.write(transitions.refuse, start, "no such agent", life.at(3))
-    assert await database.read(search.unindexed, [run.id]) == [run.id]
+    await database.write(starting.refuse, start, "no such agent", life.at(3))
+    assert await database.read(index.unindexed, [run.id]) == [run.id]

@@ -1,4 +1,4 @@
-"""Whatever happens to a run, in whatever order: some things hold at every moment."""
+"""Any events of a run in any order: some properties always hold."""
 
 from __future__ import annotations
 
@@ -20,8 +20,13 @@ from hypothesis.stateful import (
 )
 from sqlalchemy import func, select
 
-from storage import errors, jobs, ledger, runs, states, tables, transitions
-from storage.states import Kind, Road
+from storage import errors, states
+from storage.ledger import entries as ledger_entries
+from storage.repositories import jobs, runs
+from storage.states import Kind, Source
+from storage.tables.ledger import LEDGER_ENTRIES
+from storage.tables.runs import RUN_STEPS, UPSTREAM_LINKS
+from storage.transitions import receiving, settling, starting, submitting, sweeping
 from tests import life
 from tests.storage import scratch
 
@@ -41,9 +46,9 @@ class Life(RuleBasedStateMachine):
     def submit(self) -> None:
         self.stack = ExitStack()
         self.connection = self.stack.enter_context(scratch.connected(self.url))
-        self.run_id = transitions.submit(self.connection, life.submission()).run.id
+        self.run_id = submitting.submit(self.connection, life.submission()).run.id
         self.seconds = 0
-        self.ends: list[tuple[states.Status, datetime | None, Road | None]] = []
+        self.ends: list[tuple[states.Status, datetime | None, Source | None]] = []
 
     def teardown(self) -> None:
         self.stack.close()
@@ -53,11 +58,11 @@ class Life(RuleBasedStateMachine):
         return life.at(self.seconds)
 
     def try_(self, function: Callable[..., Any], *arguments: Any, **more: Any) -> None:
-        """One transaction. Who lost the lease changes nothing."""
+        """Run one transaction. With a lost lease it changes nothing."""
         before = self.connection.begin_nested()
         try:
             function(self.connection, *arguments, **more)
-        except errors.Fenced:
+        except errors.LeaseLost:
             before.rollback()
         else:
             before.commit()
@@ -74,59 +79,59 @@ class Life(RuleBasedStateMachine):
     @rule(claim=claims, upstream_id=UPSTREAM)
     def created(self, claim: jobs.Claim | None, upstream_id: str) -> None:
         if claim is not None and claim.kind is Kind.START:
-            self.try_(transitions.created, claim, transitions.Created(upstream_id, self.now, True), self.now)
+            self.try_(starting.record_created, claim, starting.CreatedRun(upstream_id, self.now, True), self.now)
 
     @rule(claim=claims)
     def started(self, claim: jobs.Claim | None) -> None:
         if claim is not None and claim.kind is Kind.START and self.run.upstream_id is not None:
-            self.try_(transitions.started, claim, "exec", self.now, self.now)
+            self.try_(starting.record_started, claim, "exec", self.now, self.now)
 
     @rule(claim=claims)
     def refused(self, claim: jobs.Claim | None) -> None:
         if claim is not None and claim.kind is Kind.START:
-            self.try_(transitions.refuse, claim, "no", self.now)
+            self.try_(starting.refuse, claim, "no", self.now)
 
     @rule(claim=claims, status=ENDED, body=st.sampled_from([b"1", b"2"]), again=st.booleans())
     def ended(self, claim: jobs.Claim | None, status: states.Status, body: bytes, again: bool) -> None:
         if claim is not None and claim.kind is Kind.SETTLE and self.run.upstream_id is not None:
             due_at = life.at(self.seconds + 60) if again else None
-            self.try_(transitions.record, claim, life.result(status, body), self.now, due_at)
+            self.try_(settling.record_result, claim, life.result(status, body), self.now, due_at)
 
     @rule(claim=claims, status=LIVE)
     def seen_alive(self, claim: jobs.Claim | None, status: states.Status) -> None:
         if claim is not None and claim.kind is Kind.SETTLE and self.run.upstream_id is not None:
-            self.try_(transitions.seen_alive, claim, status, None, self.now, life.at(self.seconds + 5))
+            self.try_(settling.record_alive, claim, status, None, self.now, life.at(self.seconds + 5))
 
     @rule(claim=claims, lost=st.booleans())
     def missing(self, claim: jobs.Claim | None, lost: bool) -> None:
         if claim is not None and claim.kind is Kind.SETTLE and self.run.upstream_id is not None:
-            self.try_(transitions.missing, claim, self.now, self.now, "404", lost=lost)
+            self.try_(settling.record_missing, claim, self.now, self.now, "404", lost=lost)
 
     @rule()
     def cancel(self) -> None:
-        self.try_(transitions.request_cancel, self.run_id, "key:backend", self.now)
+        self.try_(submitting.request_cancel, self.run_id, "key:backend", self.now)
 
     @rule()
     def refresh(self) -> None:
-        self.try_(transitions.request_refresh, self.run_id, self.now)
+        self.try_(submitting.request_refresh, self.run_id, self.now)
 
     @rule(upstream_id=st.none() | UPSTREAM, status=st.none() | st.sampled_from(states.Status))
     def call_back(self, upstream_id: str | None, status: states.Status | None) -> None:
         delivery = life.delivery(run_id=self.run_id, upstream_id=upstream_id, status=status, received_at=self.now)
-        self.try_(transitions.accept_delivery, [delivery])
+        self.try_(receiving.accept_delivery, [delivery])
 
     @rule(upstream_id=UPSTREAM, status=LIVE | ENDED)
     def sweep(self, upstream_id: str, status: states.Status) -> None:
-        self.try_(transitions.observe, [transitions.Seen(upstream_id, status)], self.now)
+        self.try_(sweeping.record_listed, [sweeping.ListedRun(upstream_id, status)], self.now)
 
     @rule(upstream_id=UPSTREAM)
-    def stray(self, upstream_id: str) -> None:
-        self.try_(transitions.orphan, self.run_id, upstream_id, self.now)
+    def lost_create_found(self, upstream_id: str) -> None:
+        self.try_(starting.record_orphan, self.run_id, upstream_id, self.now)
 
     @precondition(lambda self: self.seconds > 0)
     @rule()
     def number(self) -> None:
-        ledger.number(self.connection, 3)
+        ledger_entries.number(self.connection, 3)
 
     @property
     def run(self) -> runs.Run:
@@ -134,9 +139,9 @@ class Life(RuleBasedStateMachine):
         assert found is not None
         return found
 
-    def told(self) -> list[Any]:
-        entries = tables.LEDGER_ENTRIES
-        return list(self.connection.execute(select(entries.c.kind, entries.c.leaf_index).order_by(entries.c.seq)))
+    def entries(self) -> list[Any]:
+        columns = LEDGER_ENTRIES.c
+        return list(self.connection.execute(select(columns.kind, columns.leaf_index).order_by(columns.seq)))
 
     @invariant()
     def a_terminal_state_never_changes(self) -> None:
@@ -147,8 +152,8 @@ class Life(RuleBasedStateMachine):
         assert run.is_terminal or not self.ends
 
     @invariant()
-    def an_end_is_told_once(self) -> None:
-        ends = [kind for kind, _ in self.told() if kind in TERMINAL_KINDS]
+    def an_end_is_recorded_once(self) -> None:
+        ends = [kind for kind, _ in self.entries() if kind in TERMINAL_KINDS]
         assert ends == ([f"run.{self.run.status}"] if self.run.is_terminal else [])
 
     @invariant()
@@ -157,19 +162,19 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def one_upstream_run_at_most_is_executed(self) -> None:
-        links = tables.UPSTREAM_LINKS.c
+        links = UPSTREAM_LINKS.c
         rows: Mapping[str, str] = dict(self.connection.execute(select(links.upstream_id, links.role)).all())
         executed = [upstream_id for upstream_id, role in rows.items() if role == "run"]
         assert executed == ([] if self.run.upstream_id is None else [self.run.upstream_id])
 
     @invariant()
     def the_step_count_is_the_number_of_rows(self) -> None:
-        rows = self.connection.execute(select(func.count()).select_from(tables.RUN_STEPS)).scalar_one()
+        rows = self.connection.execute(select(func.count()).select_from(RUN_STEPS)).scalar_one()
         assert rows == self.run.step_count
 
     @invariant()
     def numbers_have_no_gap(self) -> None:
-        numbers = [number for _, number in self.told()]
+        numbers = [number for _, number in self.entries()]
         given = [number for number in numbers if number is not None]
         assert numbers == [*range(len(given))] + [None] * (len(numbers) - len(given))
 

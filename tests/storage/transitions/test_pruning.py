@@ -8,21 +8,27 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, select
 
-from storage import filters, jobs, runs, spans, states, transitions
-from storage.database import Database
-from storage.tables import DELIVERIES, LEDGER_ENTRIES, NOTIFICATIONS, RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE
+from storage import states
+from storage.engine.database import Database
+from storage.query import grammar, value_ranges
+from storage.repositories import jobs, runs
+from storage.tables.deliveries import DELIVERIES
+from storage.tables.integrations import NOTIFICATIONS
+from storage.tables.ledger import LEDGER_ENTRIES
+from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE
+from storage.transitions import pruning, receiving, starting, submitting
 from tests import life
 from tests.storage import ledgers
 
 pytestmark = pytest.mark.anyio
 
-#: Everything that was settled before a time after the story.
-OLD = filters.Within("settled", (spans.Range(high=life.at(1000), below=True),))
+#: Everything that was settled before a time after all of these tests.
+OLD = grammar.InRange("settled", (value_ranges.Range(high=life.at(1000), excludes_high=True),))
 LATER = life.at(2000)
 
 
 async def _pruned(database: Database, run: runs.Run) -> runs.Run:
-    assert (await database.write(transitions.prune, OLD, LATER)).runs == 1
+    assert (await database.write(pruning.prune, OLD, LATER)).runs == 1
     return await life.found(database, run.id)
 
 
@@ -41,7 +47,7 @@ async def test_content_goes_and_measures_stay(database: Database) -> None:
 
 async def test_rows_with_content_go_and_usage_keeps_its_figures(database: Database) -> None:
     run = await life.settled_run(database)
-    await database.write(transitions.accept_delivery, life.delivery(run_id=run.id))
+    await database.write(receiving.accept_delivery, life.delivery(run_id=run.id))
     before = (await database.read(_rows, RUN_USAGE, run.id))[0]._mapping
     await _pruned(database, run)
     assert [await database.read(_rows, table, run.id) for table in (RUN_STEPS, RUN_DOCUMENTS)] == [[], []]
@@ -54,7 +60,7 @@ async def test_rows_with_content_go_and_usage_keeps_its_figures(database: Databa
 
 async def test_the_ledger_keeps_every_byte_and_loses_the_salts(database: Database) -> None:
     run = await life.settled_run(database, tags={"matter": "7"})
-    await database.write(transitions.accept_delivery, life.delivery(run_id=run.id))
+    await database.write(receiving.accept_delivery, life.delivery(run_id=run.id))
     before = await database.read(_rows, LEDGER_ENTRIES, run.id)
     assert len([salt for each in await ledgers.entries(database, run.id) for salt in each.salts]) > 3
     await _pruned(database, run)
@@ -70,8 +76,8 @@ async def test_the_ledger_keeps_every_byte_and_loses_the_salts(database: Databas
 
 async def test_salts_of_a_delivery_that_came_before_its_run_was_known_go_too(database: Database) -> None:
     early = life.event("run_early", body=b'{"output":"The lease is void."}')
-    await database.write(transitions.accept_delivery, early)
-    await database.write(transitions.accept_delivery, life.event("run_of_others"))
+    await database.write(receiving.accept_delivery, early)
+    await database.write(receiving.accept_delivery, life.event("run_of_others"))
     run = await life.settled_run(database, upstream_id="run_early")
     await _pruned(database, run)
     kept = [set(each.salts) for each in await ledgers.entries(database, None)]
@@ -80,10 +86,10 @@ async def test_salts_of_a_delivery_that_came_before_its_run_was_known_go_too(dat
 
 async def test_what_came_for_an_orphan_before_it_was_known_goes_too(database: Database) -> None:
     run = await life.settled_run(database)
-    await database.write(transitions.accept_delivery, life.event("run_stray", body=b'{"output":"Void."}'))
-    assert await database.write(transitions.orphan, run.id, "run_stray", life.at(70))
+    await database.write(receiving.accept_delivery, life.event("run_stray", body=b'{"output":"Void."}'))
+    assert await database.write(starting.record_orphan, run.id, "run_stray", life.at(70))
     orphan = await life.claimed(database, states.Kind.ORPHAN, run.id, life.at(70))
-    await database.write(jobs.done, orphan)
+    await database.write(jobs.complete, orphan)
     await _pruned(database, run)
     assert [each.body for each in await database.read(_rows, DELIVERIES, run.id)] == [b""]
 
@@ -91,21 +97,21 @@ async def test_what_came_for_an_orphan_before_it_was_known_goes_too(database: Da
 async def test_what_is_open_or_recent_or_has_a_job_stays(database: Database) -> None:
     await life.running(database)
     waiting = await life.settled_run(database)
-    await database.write(jobs.wish, [jobs.Wish(states.Kind.SETTLE, waiting.id, life.at(70))])
+    await database.write(jobs.enqueue, [jobs.JobRequest(states.Kind.SETTLE, waiting.id, life.at(70))])
     recent = await life.running(database)
     await life.settle(database, recent, life.result(), now=life.at(1500))
-    found = await database.read(transitions.survey, OLD)
+    found = await database.read(pruning.survey, OLD)
     assert (found.runs, found.busy) == (0, 1)
-    assert (await database.write(transitions.prune, OLD, LATER)).runs == 0
+    assert (await database.write(pruning.prune, OLD, LATER)).runs == 0
 
 
 async def test_a_dead_job_goes_with_the_content(database: Database) -> None:
     run = await life.settled_run(database)
-    await database.write(jobs.wish, [jobs.Wish(states.Kind.NOTIFY, run.id, life.at(70))])
+    await database.write(jobs.enqueue, [jobs.JobRequest(states.Kind.NOTIFY, run.id, life.at(70))])
     job = await life.claimed(database, states.Kind.NOTIFY, run.id, life.at(70))
-    told = {"run_id": run.id, "event_id": "msg_1", "body": b'{"failureReason":"x"}', "created_at": life.at(70)}
-    await database.write(lambda connection: connection.execute(NOTIFICATIONS.insert(), told).close())
-    await database.write(jobs.die, job, error="410", now=life.at(71))
+    values = {"run_id": run.id, "event_id": "msg_1", "body": b'{"failureReason":"x"}', "created_at": life.at(70)}
+    await database.write(lambda connection: connection.execute(NOTIFICATIONS.insert(), values).close())
+    await database.write(jobs.bury, job, error="410", now=life.at(71))
     await _pruned(database, run)
     assert await life.open_jobs(database, run.id) == []
     assert (await database.read(_rows, NOTIFICATIONS, run.id))[0].body == b""
@@ -116,29 +122,29 @@ async def test_batches_walk_through_all_of_them_once(database: Database) -> None
         await life.settled_run(database)
     place, counts = None, []
     while True:
-        batch = await database.write(transitions.prune, OLD, LATER, place, 2)
+        batch = await database.write(pruning.prune, OLD, LATER, place, 2)
         counts.append(batch.runs)
-        place = batch.next_place
+        place = batch.next_position
         if place is None:
             break
     assert counts == [2, 2, 1]
-    assert (await database.write(transitions.prune, OLD, LATER)).runs == 0
+    assert (await database.write(pruning.prune, OLD, LATER)).runs == 0
 
 
-async def test_the_survey_tells_what_will_go(database: Database) -> None:
+async def test_the_survey_reports_what_will_be_removed(database: Database) -> None:
     runs_ = [await life.settled_run(database) for _ in range(3)]
-    await database.write(transitions.accept_delivery, life.delivery(run_id=runs_[0].id))
-    found = await database.read(transitions.survey, OLD)
-    removed = await database.write(transitions.prune, OLD, LATER)
+    await database.write(receiving.accept_delivery, life.delivery(run_id=runs_[0].id))
+    found = await database.read(pruning.survey, OLD)
+    removed = await database.write(pruning.prune, OLD, LATER)
     assert (found.runs, found.rows) == (removed.runs, removed.rows)
     assert (found.oldest, found.newest) == (life.at(63), life.at(63))
     assert found.size > 500
-    assert asdict(await database.read(transitions.survey, OLD))["size"] == 0
+    assert asdict(await database.read(pruning.survey, OLD))["size"] == 0
 
 
 async def test_what_was_removed_does_not_come_back(database: Database) -> None:
     run = await _pruned(database, await life.settled_run(database))
-    assert await database.write(transitions.request_refresh, run.id, LATER) == run
+    assert await database.write(submitting.request_refresh, run.id, LATER) == run
     assert await life.open_jobs(database, run.id) == []
     assert await life.settle(database, run, life.result(body=b"{}"), now=LATER) is False
     found = await life.found(database, run.id)
@@ -149,7 +155,7 @@ async def test_what_is_delivered_after_that_is_a_row_without_its_content(databas
     run = await _pruned(database, await life.settled_run(database, upstream_id="run_1"))
     event_id = life.nonce("evt")
     for late in (life.delivery(run_id=run.id), *(life.event("run_1", event_id=event_id) for _ in range(2))):
-        await database.write(transitions.accept_delivery, late)
+        await database.write(receiving.accept_delivery, late)
     rows = await database.read(_rows, DELIVERIES, run.id)
     assert [(each.body, each.body_sha256, each.headers) for each in rows] == [(b"", "", None)] * 3
     assert all(each.size > 0 for each in rows)
@@ -159,7 +165,7 @@ async def test_what_is_delivered_after_that_is_a_row_without_its_content(databas
 async def test_a_pruned_run_still_holds_its_idempotency_key(database: Database) -> None:
     asked: dict[str, Any] = {"idempotency_key": "order-1", "request_sha256": "ab"}
     run = await _pruned(database, await life.settled_run(database, **asked))
-    again = await database.write(transitions.submit, life.submission(**asked))
+    again = await database.write(submitting.submit, life.submission(**asked))
     assert (again.run.id, again.is_new, again.is_same) == (run.id, False, False)
 
 

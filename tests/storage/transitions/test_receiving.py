@@ -1,4 +1,4 @@
-"""What comes to the public endpoints: the first is accepted, the others are kept, nothing is believed."""
+"""What comes to the public endpoints: the first is accepted, the others are kept, no status is taken from them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from storage import deliveries, dialect, ids, merkle, states, transitions
-from storage.database import Database
-from storage.states import Kind, Road, Verdict
-from storage.tables import DELIVERIES
+from storage import ids, merkle, states
+from storage.engine import connections
+from storage.engine.database import Database
+from storage.repositories import deliveries
+from storage.states import Kind, Source, Verdict
+from storage.tables.deliveries import DELIVERIES
+from storage.transitions import receiving, settling
 from tests import life
 from tests.storage import ledgers
 
@@ -23,19 +26,19 @@ pytestmark = pytest.mark.anyio
 
 
 async def accept(database: Database, delivery: deliveries.Delivery) -> deliveries.Receipt:
-    return await database.write(transitions.accept_delivery, delivery)
+    return await database.write(receiving.accept_delivery, delivery)
 
 
-async def stored(database: Database, delivery_id: str) -> deliveries.Stored:
+async def stored(database: Database, delivery_id: str) -> deliveries.StoredDelivery:
     found = await database.read(deliveries.find, delivery_id)
     assert found is not None
     return found
 
 
 async def kinds(database: Database, run_id: str | None) -> list[str]:
-    """What the ledger says of deliveries and conflicts of a run."""
-    told = await ledgers.entries(database, run_id)
-    return [entry.kind for entry in told if entry.kind.startswith(("delivery", "run.conflict"))]
+    """Return the kinds of the entries about deliveries and conflicts of a run."""
+    found = await ledgers.entries(database, run_id)
+    return [entry.kind for entry in found if entry.kind.startswith(("delivery", "run.conflict"))]
 
 
 async def test_a_delivery_is_kept_whole(database: Database) -> None:
@@ -43,7 +46,7 @@ async def test_a_delivery_is_kept_whole(database: Database) -> None:
     delivery = life.delivery(run_id=run.id, body=b"\xff\x00 no json", secret_used="key 1")
     await accept(database, delivery)
     found = await stored(database, delivery.id)
-    told = (
+    values = (
         found.verdict,
         found.run_id,
         found.body,
@@ -52,8 +55,8 @@ async def test_a_delivery_is_kept_whole(database: Database) -> None:
         found.headers,
         found.secret_used,
     )
-    wanted = (Verdict.ACCEPTED, run.id, delivery.body, delivery.body_sha256, 10, delivery.headers, "key 1")
-    assert told == wanted
+    expected = (Verdict.ACCEPTED, run.id, delivery.body, delivery.body_sha256, 10, delivery.headers, "key 1")
+    assert values == expected
 
 
 async def test_a_receipt_names_the_row_and_the_run(database: Database) -> None:
@@ -65,23 +68,26 @@ async def test_a_receipt_names_the_row_and_the_run(database: Database) -> None:
 async def test_a_delivery_has_the_upstream_asked_about_its_run(database: Database) -> None:
     run = await life.running(database)
     await accept(database, life.delivery(run_id=run.id))
-    assert (await life.claimed(database, Kind.SETTLE, run.id)).road is Road.WATCHER
+    assert (await life.claimed(database, Kind.SETTLE, run.id)).trigger is Source.WATCHER
 
 
 async def test_an_event_has_the_upstream_asked_too(database: Database) -> None:
     run = await life.running(database, "run_1")
     receipt = await accept(database, life.event("run_1"))
-    assert (receipt.run_id, (await life.claimed(database, Kind.SETTLE, run.id)).road) == (run.id, Road.PLATFORM)
+    assert (receipt.run_id, (await life.claimed(database, Kind.SETTLE, run.id)).trigger) == (
+        run.id,
+        Source.PLATFORM,
+    )
 
 
-async def test_the_ledger_tells_a_delivery(database: Database) -> None:
+async def test_the_ledger_records_a_delivery(database: Database) -> None:
     run = await life.running(database, "run_1")
     event = life.event("run_1", event_id="evt_1", secret_used="2")
     await accept(database, event)
     entry = await ledgers.last(database, run.id)
     facts = {
         "deliveryId": event.id,
-        "road": "platform",
+        "source": "platform",
         "eventId": "evt_1",
         "size": len(event.body),
         "secretUsed": "2",
@@ -98,7 +104,7 @@ async def test_a_second_delivery_is_a_duplicate_of_the_first(database: Database)
     assert (found.verdict, found.duplicate_of, found.run_id) == (Verdict.DUPLICATE, first.id, run.id)
 
 
-async def test_the_ledger_tells_a_duplicate(database: Database) -> None:
+async def test_the_ledger_records_a_duplicate(database: Database) -> None:
     run = await life.running(database)
     for _ in range(2):
         await accept(database, life.delivery(run_id=run.id))
@@ -140,7 +146,7 @@ async def test_what_is_only_counted_carries_the_accepted_receipt(database: Datab
     assert [receipt.id for receipt in receipts].count(accepted.id) == 30
 
 
-async def test_the_accepted_row_knows_when_it_was_last_repeated(database: Database) -> None:
+async def test_the_accepted_row_has_the_time_of_its_last_repeat(database: Database) -> None:
     run_id, _ = await fifty(database)
     (accepted,), _ = await database.read(deliveries.page, deliveries.Query(run_id, Verdict.ACCEPTED))
     assert accepted.last_repeat_at == life.at(49)
@@ -148,7 +154,7 @@ async def test_the_accepted_row_knows_when_it_was_last_repeated(database: Databa
 
 async def test_counted_repeats_are_counted_as_duplicates(database: Database) -> None:
     await fifty(database)
-    counts = await database.read(deliveries.verdicts)
+    counts = await database.read(deliveries.count_by_verdict)
     assert counts == {("watcher", "accepted"): 1, ("watcher", "duplicate"): 49}
 
 
@@ -156,7 +162,7 @@ async def test_a_duplicate_nudges_a_run_that_is_not_settled(database: Database) 
     run = await life.running(database)
     await accept(database, life.delivery(run_id=run.id))
     await database.write(
-        transitions.seen_alive,
+        settling.record_alive,
         await life.claimed(database, Kind.SETTLE, run.id),
         states.RUNNING,
         None,
@@ -164,7 +170,7 @@ async def test_a_duplicate_nudges_a_run_that_is_not_settled(database: Database) 
         life.at(500),
     )
     await accept(database, life.delivery(run_id=run.id, received_at=life.at(9)))
-    assert (await life.claimed(database, Kind.SETTLE, run.id, life.at(9))).road is Road.WATCHER
+    assert (await life.claimed(database, Kind.SETTLE, run.id, life.at(9))).trigger is Source.WATCHER
 
 
 async def test_a_settled_run_is_not_nudged(database: Database) -> None:
@@ -185,7 +191,7 @@ async def test_an_early_event_is_given_to_its_run_when_we_learn_its_id(database:
     await accept(database, event)
     run = await life.queued(database, "run_9")
     claim = await life.claimed(database, Kind.SETTLE, run.id, life.at(1))
-    assert ((await stored(database, event.id)).run_id, claim.road) == (run.id, Road.PLATFORM)
+    assert ((await stored(database, event.id)).run_id, claim.trigger) == (run.id, Source.PLATFORM)
 
 
 async def test_the_early_event_of_another_run_is_left_alone(database: Database) -> None:
@@ -248,7 +254,7 @@ async def test_a_report_of_another_end_is_a_conflict(database: Database) -> None
     run = await life.settled_run(database, states.COMPLETED, "run_1")
     await accept(database, life.delivery(run_id=run.id, upstream_id="run_1", status="failed"))
     entry = await ledgers.last(database, run.id)
-    facts = {"reported": "failed", "kept": "completed", "road": "watcher"}
+    facts = {"reported": "failed", "kept": "completed", "source": "watcher"}
     assert (entry.kind, entry.facts) == ("run.conflict", facts)
 
 
@@ -297,65 +303,65 @@ async def test_pages_of_deliveries_are_newest_first_and_without_bodies(database:
     assert {each.body for each in page} == {None}
 
 
-async def test_deliveries_are_found_by_road(database: Database) -> None:
+async def test_deliveries_are_found_by_source(database: Database) -> None:
     await accept(database, life.delivery())
     event = life.event("run_1")
     await accept(database, event)
-    found, _ = await database.read(deliveries.page, deliveries.Query(road=Road.PLATFORM))
+    found, _ = await database.read(deliveries.page, deliveries.Query(source=Source.PLATFORM))
     assert [each.id for each in found] == [event.id]
 
 
-def rejected(**changes: Any) -> deliveries.Rejected:
-    one = deliveries.Rejected(
-        ids.new(life.NOW), Road.PLATFORM, life.NOW, {}, b"x", "0" * 64, 9, "bad signature", "127.0.0.1"
+def rejected(**changes: Any) -> deliveries.RejectedRequest:
+    one = deliveries.RejectedRequest(
+        ids.new(life.NOW), Source.PLATFORM, life.NOW, {}, b"x", "0" * 64, 9, "bad signature", "127.0.0.1"
     )
     return replace(one, **changes)
 
 
 async def test_a_rejected_request_is_kept_and_nothing_follows(database: Database) -> None:
     one = rejected()
-    await database.write(transitions.reject, [one, rejected()])
+    await database.write(receiving.store_rejected, [one, rejected()])
     found = await stored(database, one.id)
     assert (found.verdict, found.reason, found.size) == (Verdict.REJECTED, "bad signature", 9)
     assert await ledgers.entries(database, None) == []
 
 
 async def test_no_rejected_requests_are_fine(database: Database) -> None:
-    await database.write(transitions.reject, [])
+    await database.write(receiving.store_rejected, [])
 
 
 async def test_a_rejected_request_takes_no_place_of_an_accepted_one(database: Database) -> None:
-    await database.write(transitions.reject, [rejected()])
+    await database.write(receiving.store_rejected, [rejected()])
     assert (await accept(database, life.event("run_1"))).verdict is Verdict.ACCEPTED
 
 
-async def test_rejections_are_told_once_their_hour_is_over(database: Database) -> None:
+async def test_rejections_are_recorded_once_their_hour_is_over(database: Database) -> None:
     later = life.NOW + timedelta(hours=1)
-    await database.write(transitions.count_rejections, life.NOW, {"no signature": 2, "bad signature": 1})
-    await database.write(transitions.count_rejections, life.NOW, {"no signature": 3})
+    await database.write(receiving.count_rejections, life.NOW, {"no signature": 2, "bad signature": 1})
+    await database.write(receiving.count_rejections, life.NOW, {"no signature": 3})
     assert await ledgers.entries(database, None) == []
-    await database.write(transitions.count_rejections, later, {})
+    await database.write(receiving.count_rejections, later, {})
     (entry,) = await ledgers.entries(database, None)
     counts = {"no signature": 5, "bad signature": 1}
     assert (entry.kind, entry.facts["counts"]) == ("rejections.counted", counts)
 
 
-async def test_an_hour_is_told_once(database: Database) -> None:
-    await database.write(transitions.count_rejections, life.NOW, {"no signature": 2})
+async def test_an_hour_is_recorded_once(database: Database) -> None:
+    await database.write(receiving.count_rejections, life.NOW, {"no signature": 2})
     for hours in (1, 2):
-        await database.write(transitions.count_rejections, life.NOW + timedelta(hours=hours), {})
+        await database.write(receiving.count_rejections, life.NOW + timedelta(hours=hours), {})
     assert len(await ledgers.entries(database, None)) == 1
 
 
 def _deliver(url: str, barrier: Any, count: int) -> list[str]:
-    """Delivers the same event over and over, in a process of its own; the verdicts."""
-    engine = dialect.engine(url, readonly=False, connections=1)
+    """Deliver the same event over and over in another process; return the verdicts."""
+    engine = connections.engine(url, readonly=False, connections=1)
     barrier.wait(30)
     verdicts = []
     for _ in range(count):
         event = life.event("run_1", event_id="evt_1")
         with engine.begin() as connection:
-            verdicts.append(transitions.accept_delivery(connection, [event])[event.id].verdict.value)
+            verdicts.append(receiving.accept_delivery(connection, [event])[event.id].verdict.value)
     engine.dispose()
     return verdicts
 
@@ -373,4 +379,4 @@ async def test_of_two_processes_one_has_its_delivery_accepted(database: Database
 
 
 def test_digests_of_a_delivery_come_with_it() -> None:
-    assert [sealed.name for sealed in life.delivery().digests] == [merkle.seal("body", b"")[0].name]
+    assert [digest.name for digest in life.delivery().digests] == [merkle.salted_digest("body", b"")[0].name]

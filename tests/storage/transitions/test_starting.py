@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from storage import errors, jobs, links, runs, states, transitions
-from storage.database import Database
+from storage import errors, states
+from storage.engine.database import Database
+from storage.repositories import jobs, runs, upstream_links
 from storage.states import Kind
-from storage.tables import UPSTREAM_LINKS
-from storage.transitions import Linked
+from storage.tables.runs import UPSTREAM_LINKS
+from storage.transitions import starting as transitions_starting
+from storage.transitions import submitting
+from storage.transitions.starting import LinkResult
 from tests import life
 from tests.storage import ledgers
 
@@ -25,9 +28,11 @@ async def starting(database: Database, **changes: Any) -> tuple[runs.Run, jobs.C
     return run, await life.claimed(database, Kind.START, run.id)
 
 
-async def create(database: Database, claim: jobs.Claim, upstream_id: str = "run_1", second: float = 1) -> Linked:
-    made = transitions.Created(upstream_id, life.at(1), watched=True)
-    return await database.write(transitions.created, claim, made, life.at(second))
+async def create(
+    database: Database, claim: jobs.Claim, upstream_id: str = "run_1", second: float = 1
+) -> LinkResult:
+    made = transitions_starting.CreatedRun(upstream_id, life.at(1), watched=True)
+    return await database.write(transitions_starting.record_created, claim, made, life.at(second))
 
 
 async def role(database: Database, upstream_id: str = "run_1") -> tuple[str, str] | None:
@@ -42,11 +47,11 @@ async def test_a_created_run_is_queued_under_its_upstream_id(database: Database)
     run, claim = await starting(database)
     linked = await create(database, claim)
     run = await life.found(database, run.id)
-    told = (linked, run.status, run.upstream_id, run.created_at, run.watched)
-    assert told == (Linked.RUN, states.QUEUED, "run_1", life.at(1), True)
+    stored = (linked, run.status, run.upstream_id, run.created_at, run.watched)
+    assert stored == (LinkResult.RUN, states.QUEUED, "run_1", life.at(1), True)
 
 
-async def test_the_ledger_tells_the_upstream_id(database: Database) -> None:
+async def test_the_ledger_records_the_upstream_id(database: Database) -> None:
     run, claim = await starting(database)
     await create(database, claim)
     entry = await ledgers.last(database, run.id)
@@ -57,7 +62,7 @@ async def test_a_create_that_is_committed_again_changes_nothing(database: Databa
     run, claim = await starting(database)
     answers = [await create(database, claim) for _ in range(2)]
     kinds = await life.told(database, run.id)
-    assert (answers, kinds) == ([Linked.RUN, Linked.RUN], ["run.accepted", "run.created"])
+    assert (answers, kinds) == ([LinkResult.RUN, LinkResult.RUN], ["run.accepted", "run.created"])
 
 
 async def test_the_start_job_goes_on_to_exec(database: Database) -> None:
@@ -66,29 +71,29 @@ async def test_the_start_job_goes_on_to_exec(database: Database) -> None:
     assert await life.open_jobs(database, run.id) == ["start"]
 
 
-async def test_a_first_create_leaves_no_stray(database: Database) -> None:
+async def test_a_first_create_leaves_no_lost_create(database: Database) -> None:
     run, claim = await starting(database)
     await create(database, claim)
-    assert (await life.found(database, run.id)).stray_since is None
+    assert (await life.found(database, run.id)).lost_create_since is None
 
 
 async def test_a_create_by_a_later_claim_may_leave_one(database: Database) -> None:
     run, _ = await starting(database)
     later = await life.claimed(database, Kind.START, run.id, life.at(60))
     await create(database, later, second=61)
-    assert (await life.found(database, run.id)).stray_since == life.at(61)
+    assert (await life.found(database, run.id)).lost_create_since == life.at(61)
 
 
-async def cancelled_during_create(database: Database) -> tuple[runs.Run, Linked]:
+async def cancelled_during_create(database: Database) -> tuple[runs.Run, LinkResult]:
     run, claim = await starting(database)
-    await database.write(transitions.request_cancel, run.id, "key:backend", life.NOW)
+    await database.write(submitting.request_cancel, run.id, "key:backend", life.NOW)
     linked = await create(database, claim)
     return await life.found(database, run.id), linked
 
 
 async def test_an_answer_to_a_create_after_the_cancel_is_an_orphan(database: Database) -> None:
     run, linked = await cancelled_during_create(database)
-    assert (linked, await role(database)) == (Linked.ORPHAN, (run.id, "orphan"))
+    assert (linked, await role(database)) == (LinkResult.ORPHAN, (run.id, "orphan"))
 
 
 async def test_an_orphan_leaves_the_end_as_it_was(database: Database) -> None:
@@ -99,10 +104,10 @@ async def test_an_orphan_leaves_the_end_as_it_was(database: Database) -> None:
 async def test_an_orphan_has_a_job_that_cancels_it(database: Database) -> None:
     run, _ = await cancelled_during_create(database)
     assert await life.open_jobs(database, run.id) == ["orphan", "start"]
-    assert await database.read(links.orphans, run.id) == ["run_1"]
+    assert await database.read(upstream_links.open_orphans, run.id) == ["run_1"]
 
 
-async def test_the_ledger_tells_an_orphan(database: Database) -> None:
+async def test_the_ledger_records_an_orphan(database: Database) -> None:
     run, _ = await cancelled_during_create(database)
     entry = await ledgers.last(database, run.id)
     assert (entry.kind, entry.facts) == ("run.orphan", {"upstreamId": "run_1"})
@@ -110,30 +115,30 @@ async def test_the_ledger_tells_an_orphan(database: Database) -> None:
 
 async def test_an_orphan_stays_one_however_often_it_is_committed(database: Database) -> None:
     run, claim = await starting(database)
-    await database.write(transitions.request_cancel, run.id, "key:backend", life.NOW)
+    await database.write(submitting.request_cancel, run.id, "key:backend", life.NOW)
     answers = [await create(database, claim) for _ in range(2)]
     kinds = await life.told(database, run.id)
-    assert (answers, kinds.count("run.orphan")) == ([Linked.ORPHAN] * 2, 1)
+    assert (answers, kinds.count("run.orphan")) == ([LinkResult.ORPHAN] * 2, 1)
 
 
 async def test_an_orphan_that_was_cancelled_needs_no_more(database: Database) -> None:
     run, _ = await cancelled_during_create(database)
-    await database.write(transitions.orphan_cancelled, "run_1", life.at(9))
-    assert await database.read(links.orphans, run.id) == []
+    await database.write(transitions_starting.record_orphan_cancelled, "run_1", life.at(9))
+    assert await database.read(upstream_links.open_orphans, run.id) == []
 
 
-async def test_the_answer_to_who_lost_the_lease_is_an_orphan(database: Database) -> None:
+async def test_an_answer_under_a_lost_lease_is_an_orphan(database: Database) -> None:
     run, stale = await starting(database)
     await life.claimed(database, Kind.START, run.id, life.at(60))
     linked = await create(database, stale)
-    assert (linked, (await life.found(database, run.id)).status) == (Linked.ORPHAN, states.ACCEPTED)
+    assert (linked, (await life.found(database, run.id)).status) == (LinkResult.ORPHAN, states.ACCEPTED)
 
 
 async def test_a_second_create_for_one_submission_is_an_orphan(database: Database) -> None:
     run, stale = await starting(database)
     later = await life.claimed(database, Kind.START, run.id, life.at(60))
     answers = [await create(database, later, "run_1"), await create(database, stale, "run_2")]
-    assert (answers, await role(database)) == ([Linked.RUN, Linked.ORPHAN], (run.id, "run"))
+    assert (answers, await role(database)) == ([LinkResult.RUN, LinkResult.ORPHAN], (run.id, "run"))
 
 
 async def test_two_equal_submissions_never_share_an_upstream_run(database: Database) -> None:
@@ -151,31 +156,34 @@ async def test_a_submission_whose_find_was_taken_is_as_before(database: Database
     assert await life.found(database, second.id) == second
 
 
-async def test_a_stray_found_by_the_sweep_is_committed_as_an_orphan(database: Database) -> None:
+async def test_a_lost_create_found_by_the_sweep_is_committed_as_an_orphan(database: Database) -> None:
     run = await life.queued(database, "run_1")
-    assert await database.write(transitions.orphan, run.id, "run_2", life.at(5))
+    assert await database.write(transitions_starting.record_orphan, run.id, "run_2", life.at(5))
     assert (await role(database, "run_2"), await life.open_jobs(database, run.id)) == (
         (run.id, "orphan"),
         ["orphan", "start"],
     )
 
 
-async def test_what_is_linked_is_no_stray(database: Database) -> None:
+async def test_a_linked_run_is_no_lost_create(database: Database) -> None:
     run = await life.queued(database, "run_1")
     other = await life.queued(database, "run_2")
-    taken = [await database.write(transitions.orphan, run.id, each, life.at(5)) for each in ("run_1", "run_2")]
+    taken = [
+        await database.write(transitions_starting.record_orphan, run.id, each, life.at(5))
+        for each in ("run_1", "run_2")
+    ]
     assert (taken, await role(database, "run_2")) == ([False, False], (other.id, "run"))
 
 
 async def test_a_started_run_is_running(database: Database) -> None:
     run, claim = await starting(database)
     await create(database, claim)
-    await database.write(transitions.started, claim, "exec", life.at(2), life.at(999))
+    await database.write(transitions_starting.record_started, claim, "exec", life.at(2), life.at(999))
     run = await life.found(database, run.id)
     assert (run.status, run.started_at, run.expected_by) == (states.RUNNING, life.at(2), life.at(999))
 
 
-async def test_the_ledger_tells_how_we_know_that_it_started(database: Database) -> None:
+async def test_the_ledger_records_what_reported_the_start(database: Database) -> None:
     run = await life.running(database)
     entry = await ledgers.last(database, run.id)
     assert (entry.kind, entry.facts) == ("run.started", {"via": "exec"})
@@ -186,55 +194,55 @@ async def test_a_started_run_has_no_job(database: Database) -> None:
     assert await life.open_jobs(database, run.id) == []
 
 
-async def test_late_news_of_the_start_change_nothing(database: Database) -> None:
+async def test_a_late_report_of_the_start_changes_nothing(database: Database) -> None:
     run, claim = await starting(database)
     await create(database, claim)
     await life.settle(database, run, life.result())
     before = await life.found(database, run.id)
-    await database.write(transitions.started, claim, "status", life.at(70), life.at(999))
+    await database.write(transitions_starting.record_started, claim, "status", life.at(70), life.at(999))
     assert (await life.found(database, run.id), await life.open_jobs(database, run.id)) == (before, [])
 
 
-async def test_a_wish_to_cancel_that_came_around_exec_gets_its_job(database: Database) -> None:
+async def test_a_cancel_that_is_requested_around_exec_gets_its_job(database: Database) -> None:
     run, claim = await starting(database)
     await create(database, claim)
-    await database.write(transitions.request_cancel, run.id, "key:backend", life.at(2))
-    await database.write(jobs.done, await life.claimed(database, Kind.CANCEL, run.id, life.at(2)))
-    await database.write(transitions.started, claim, "exec", life.at(3), life.at(999))
+    await database.write(submitting.request_cancel, run.id, "key:backend", life.at(2))
+    await database.write(jobs.complete, await life.claimed(database, Kind.CANCEL, run.id, life.at(2)))
+    await database.write(transitions_starting.record_started, claim, "exec", life.at(3), life.at(999))
     assert await life.open_jobs(database, run.id) == ["cancel"]
 
 
 async def test_a_run_that_is_not_to_be_executed_is_left_to_its_cancel(database: Database) -> None:
     run, claim = await starting(database)
     await create(database, claim)
-    await database.write(transitions.leave_to_cancel, claim, life.at(2))
+    await database.write(transitions_starting.leave_to_cancel, claim, life.at(2))
     assert await life.open_jobs(database, run.id) == ["cancel"]
 
 
 async def test_how_a_run_ended_is_left_to_its_settle(database: Database) -> None:
     run, claim = await starting(database)
     await create(database, claim)
-    await database.write(transitions.ask_for_end, claim, life.at(2))
+    await database.write(transitions_starting.leave_to_settle, claim, life.at(2))
     assert await life.open_jobs(database, run.id) == ["settle"]
 
 
 async def test_there_is_no_end_to_ask_for_where_there_is_one(database: Database) -> None:
     run, claim = await starting(database)
-    await database.write(transitions.request_cancel, run.id, "key:backend", life.NOW)
-    await database.write(transitions.ask_for_end, claim, life.at(2))
+    await database.write(submitting.request_cancel, run.id, "key:backend", life.NOW)
+    await database.write(transitions_starting.leave_to_settle, claim, life.at(2))
     assert await life.open_jobs(database, run.id) == []
 
 
 async def refused(database: Database, claim: jobs.Claim, second: float = 5) -> bool:
-    return await database.write(transitions.refuse, claim, "no such agent", life.at(second))
+    return await database.write(transitions_starting.refuse, claim, "no such agent", life.at(second))
 
 
 async def test_a_refused_create_is_the_end(database: Database) -> None:
     run, claim = await starting(database)
     assert await refused(database, claim)
     run = await life.found(database, run.id)
-    told = (run.status, run.failure_reason, run.failure_source, run.settled_by, run.settled_at)
-    assert told == (states.REFUSED, "no such agent", "upstream", states.Road.REQUEST, life.at(5))
+    stored = (run.status, run.failure_reason, run.failure_source, run.settled_by, run.settled_at)
+    assert stored == (states.REFUSED, "no such agent", "upstream", states.Source.REQUEST, life.at(5))
 
 
 async def test_the_ledger_can_prove_why_it_was_refused(database: Database) -> None:
@@ -253,42 +261,42 @@ async def test_a_refused_create_leaves_nothing_to_do(database: Database) -> None
     run, claim = await starting(database)
     await refused(database, claim)
     run = await life.found(database, run.id)
-    assert (await life.open_jobs(database, run.id), run.stray_since) == ([], None)
+    assert (await life.open_jobs(database, run.id), run.lost_create_since) == ([], None)
 
 
-async def test_a_refusal_after_a_lost_create_may_leave_a_stray(database: Database) -> None:
+async def test_a_refusal_of_a_repeated_create_may_leave_a_lost_create(database: Database) -> None:
     run, _ = await starting(database)
     await refused(database, await life.claimed(database, Kind.START, run.id, life.at(60)), 61)
-    assert (await life.found(database, run.id)).stray_since == life.at(61)
+    assert (await life.found(database, run.id)).lost_create_since == life.at(61)
 
 
 async def test_a_refused_exec_is_cancelled_upstream(database: Database) -> None:
     run, claim = await starting(database)
     await create(database, claim)
     await refused(database, claim)
-    told = ((await life.found(database, run.id)).status, await life.open_jobs(database, run.id))
-    assert told == (states.REFUSED, ["cancel"])
+    stored = ((await life.found(database, run.id)).status, await life.open_jobs(database, run.id))
+    assert stored == (states.REFUSED, ["cancel"])
 
 
 async def test_a_refusal_after_the_cancel_changes_nothing(database: Database) -> None:
     run, claim = await starting(database)
-    await database.write(transitions.request_cancel, run.id, "key:backend", life.NOW)
+    await database.write(submitting.request_cancel, run.id, "key:backend", life.NOW)
     before = await life.found(database, run.id)
     assert not await refused(database, claim)
     assert (await life.found(database, run.id), await life.open_jobs(database, run.id)) == (before, [])
 
 
-async def test_who_lost_the_lease_refuses_nothing(database: Database) -> None:
+async def test_a_lost_lease_refuses_nothing(database: Database) -> None:
     run, stale = await starting(database)
     await life.claimed(database, Kind.START, run.id, life.at(60))
-    with pytest.raises(errors.Fenced):
+    with pytest.raises(errors.LeaseLost):
         await refused(database, stale)
     assert (await life.found(database, run.id)).status is states.ACCEPTED
 
 
-async def test_who_lost_the_lease_starts_nothing(database: Database) -> None:
+async def test_a_lost_lease_starts_nothing(database: Database) -> None:
     run = await life.queued(database)
     stale = await life.claimed(database, Kind.START, run.id, life.at(60))
     await life.claimed(database, Kind.START, run.id, life.at(120))
-    with pytest.raises(errors.Fenced):
-        await database.write(transitions.started, stale, "exec", life.at(121), life.at(999))
+    with pytest.raises(errors.LeaseLost):
+        await database.write(transitions_starting.record_started, stale, "exec", life.at(121), life.at(999))

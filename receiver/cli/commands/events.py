@@ -1,0 +1,143 @@
+"""The events of one run's stream, printed as they come; then the run's state."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Iterator
+from itertools import islice
+from typing import Any
+
+from rich.text import Text
+
+from receiver import clock, settings, telemetry, timeouts
+from receiver.api import run_events, runs
+from receiver.cli import local_api, open_database
+from receiver.cli.render import format as render_format
+from receiver.cli.render import json_lines, table, terminal
+from receiver.schemas import notification, query_parameters
+from receiver.streams import broker as streams_broker
+from receiver.upstream import client
+from storage import states
+from storage.engine import database
+from storage.repositories.stream_events import HEARTBEAT, Event
+
+#: Seconds between two reads of a run's state, and seconds that the server has to store the result.
+INTERVAL, PATIENCE = 0.25, 15.0
+#: Fields that hold names rather than content.
+_NAMES = ("type", "role")
+#: Texts of an event that are shown, and how many levels deep they may lie.
+_TEXTS, _DEPTH = 3, 4
+
+
+async def follow(run_id: str, as_json: bool) -> None:
+    """Print the events of a run, from the first one on, until it has ended; then the run."""
+    given = settings.load()
+    async with open_database.existing(given) as store, _streams(given) as open_stream:
+        is_live = await _is_live(store, run_id)
+        query = query_parameters.EventQuery()
+        answer = await local_api.call(store, run_events.stream_events, run_id, query, open_stream=open_stream)
+        assert answer.events is not None
+        async with contextlib.aclosing(answer.events) as found:
+            async for each in found:
+                _show(each, as_json, is_live=is_live)
+        _show_end(await _settled(store, run_id), as_json)
+
+
+async def _is_live(store: database.Database, run_id: str) -> bool:
+    """Return whether the run has yet to end. Warn where no worker is alive."""
+    run = await local_api.ask(store, runs.get_run, notification.FullRun, path_id=run_id)
+    if run.status in states.TERMINAL:
+        return False
+    worker = await local_api.worker_status(store)
+    if not worker.is_alive:
+        print(worker.message, file=sys.stderr)
+    return True
+
+
+@contextlib.asynccontextmanager
+async def _streams(given: settings.Settings) -> AsyncIterator[local_api.OpenStream | None]:
+    """Run a broker of streams in this process, which asks the upstream with the key of the settings."""
+    key = given.casedev_api_key.get_secret_value()
+    if not key:
+        yield None
+        return
+    upstream, stop = client.Client(given.casedev_base_url, key), asyncio.Event()
+    broker = streams_broker.Broker(timeouts.Timing(), telemetry.Telemetry(), stop)
+    running = asyncio.create_task(broker.run(upstream))
+    await asyncio.sleep(0)  # lets the broker start
+    try:
+        yield broker.listen
+    finally:
+        stop.set()
+        await running
+        await upstream.aclose()
+
+
+async def _settled(store: database.Database, run_id: str) -> notification.FullRun:
+    """Return the run once its result is stored, or as it is after PATIENCE."""
+    reads = round(PATIENCE / INTERVAL)
+    while True:
+        run = await local_api.ask(store, runs.get_run, notification.FullRun, path_id=run_id)
+        if run.status in states.TERMINAL or reads == 0:
+            return run
+        reads -= 1
+        await asyncio.sleep(INTERVAL)
+
+
+def _show(event: Event | str, as_json: bool, *, is_live: bool) -> None:
+    """Print an event in one line, with the time, or with its number where the run ended before."""
+    if isinstance(event, str):
+        if event != HEARTBEAT:
+            print(f"runledger: {event}", file=sys.stderr)
+    elif as_json:
+        # The upstream's JSON as it came: a line break can only stand between its tokens.
+        data = event.data.replace("\n", " ")
+        print(f'{{"id": {event.id}, "type": {json.dumps(event.type)}, "data": {data}}}', flush=True)
+    else:
+        out = terminal.console()
+        place = render_format.time(clock.now()) if is_live else f"{event.id:>8}"
+        line = Text.assemble((place, "dim"), "  ", (f"{event.type:<22}", "cyan"), "  ", gist(event))
+        out.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+        out.file.flush()
+
+
+def gist(event: Event) -> str:
+    """Return what an event says, in one line.
+
+    >>> gist(Event(1, "tool.started", '{"type":"tool.started","tool":"search","input":{"q":"lease"}}'))
+    'search · lease'
+    """
+    try:
+        data = json.loads(event.data)
+    except RecursionError:  # nested too deeply for the parser
+        return ""
+    return render_format.line(" · ".join(islice(_texts(data, _DEPTH), _TEXTS)))
+
+
+def _texts(value: Any, depth: int) -> Iterator[str]:
+    """Yield the texts in a value that are no ids, those of the upper levels first."""
+    if not isinstance(value, dict) or depth == 0:
+        return
+    fields = [(name, each) for name, each in value.items() if not (name in _NAMES or name.lower().endswith("id"))]
+    yield from (each for _, each in fields if isinstance(each, str) and each)
+    for _, each in fields:
+        yield from _texts(each, depth - 1)
+
+
+def _show_end(run: notification.FullRun, as_json: bool) -> None:
+    if as_json:
+        json_lines.model(run)
+        return
+    terminal.console().print(table.state(run.status), run.id, _measures(run))
+    if run.status not in states.TERMINAL:
+        print("The result is not stored yet: that takes a running server.", file=sys.stderr)
+    print(f"  runledger show {run.id}")
+
+
+def _measures(run: notification.FullRun) -> str:
+    if run.duration_ms is None:
+        return ""
+    return f"took {render_format.duration(run.duration_ms)}, cost {render_format.dollars(run.cost_micros)}"

@@ -1,0 +1,301 @@
+"""Runs as a file, and back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Annotated, Any, BinaryIO
+
+import typer
+from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from receiver import clock
+from receiver.api import export as handlers
+from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.render import format as render_format
+from receiver.cli.render import json_lines, terminal
+from receiver.export import flow, formats, import_reader
+from receiver.schemas import query_parameters
+from storage import errors
+from storage.engine import database
+from storage.transitions import importing
+
+app = event_loop.Commands()
+
+#: Suffixes of a file that is not whole yet, and of the file with its digest.
+PART, DIGEST = ".part", ".sha256"
+#: Runs, and bytes, roughly, that are imported in one transaction.
+GROUP, BYTES = 50, 1 << 20
+#: Messages about lines of a file that are shown at most.
+SHOWN = 20
+
+
+Documents = Annotated[
+    bool, typer.Option("--documents", help="With the upstream's answers byte for byte; jsonl alone.")
+]
+Bom = Annotated[
+    bool, typer.Option("--bom", help="With a byte-order mark, so that Excel reads umlauts; csv alone.")
+]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file; without it standard output.")
+]
+Resume = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Go on with a file that was cut off, by the same options.")
+]
+Json = Annotated[bool, typer.Option("--json", help="For programs: a summary of the file as one JSON object.")]
+
+
+@app.command()
+@options.filtered
+async def export(
+    chosen: Mapping[str, Any],
+    form: Annotated[str, options.choice(formats.Format, "FORM", "{words}.", "--format")] = "jsonl",
+    documents: Documents = False,
+    bom: Bom = False,
+    output: Output = None,
+    resume: Resume = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write runs into a file, oldest first.
+
+    Steps, usage and tags are written with them. The newest run of now is the
+    last one. A file is called FILE.part until it is whole. JSON Lines end with
+    a trailer of count and SHA-256; beside CSV and Parquet there is FILE.sha256,
+    for `sha256sum --check`. In CSV a text that a spreadsheet would take for a
+    formula has an apostrophe in front.
+
+    \b
+    Examples:
+      runledger export --documents --output runs.jsonl
+      runledger export --resume runs.jsonl --documents
+      runledger export 'tag.client:acme' --format csv --bom -o acme.csv
+      runledger export --status failed | jq -r .id
+    """
+    path = _path(form, output, resume, force, as_json)
+    trailer = "true" if form == formats.Format.JSONL or path is None else "false"
+    given = {**chosen, "format": form, "documents": documents, "bom": bom, "trailer": trailer}
+    query = local_api.parameters(query_parameters.ExportQuery, given)
+    async with open_database.existing() as store:
+        if path is None:
+            exported = _export(store, query)
+            with _file_errors(Path("standard output")):
+                await _write(exported, sys.stdout.buffer)
+            _demand_all(exported.summary)
+            return
+        exported = await _write_part(store, query, path, is_resumed=resume is not None)
+    end = _finish(path, exported, query.format)
+    if as_json:
+        json_lines.mapping(
+            {"file": str(path), "runs": end.records, "sha256": end.sha256, "unindexed": end.unindexed}
+        )
+    else:
+        print(f"{end.records:,} runs are in {path}.")
+        if end.unindexed:
+            print(f"{end.unindexed:,} runs could not be found by their words yet.")
+    _demand_all(end)
+
+
+def _path(form: str, output: Path | None, resume: Path | None, force: bool, as_json: bool) -> Path | None:
+    """Return the file to write; None for standard output. Raise CommandError."""
+    if output is not None and resume is not None:
+        raise CommandError("--resume names the file already: leave out --output", USAGE)
+    if resume is not None and form != formats.Format.JSONL:
+        raise CommandError("--resume goes on with JSON Lines alone", USAGE)
+    if output is not None and output.exists() and not force:
+        raise CommandError(f"{output} is there already: --force writes over it", USAGE)
+    if as_json and not (output or resume):
+        raise CommandError("--json describes a file: name it with --output", USAGE)
+    return output or resume
+
+
+def _demand_all(end: formats.Summary | None) -> None:
+    """Raise CommandError where runs are missing, with their ids."""
+    if end is not None and end.unwritten:
+        ids = ", ".join(end.unwritten_runs)
+        raise CommandError(
+            f"{end.unwritten:,} runs are missing, since what is stored of them cannot be read: {ids}"
+        )
+
+
+def _export(
+    store: database.Database, query: query_parameters.ExportQuery, place: import_reader.ResumePoint | None = None
+) -> flow.Export:
+    """Return the export as the API makes it; with `place` it goes on from there."""
+    after = None if place is None else place.last
+    exported = handlers.prepare(store, query.model_copy(update={"after": after}), clock.now())
+    if place is not None:
+        exported.resume(place.digest, place.records)
+    return exported
+
+
+async def _write_part(
+    store: database.Database, query: query_parameters.ExportQuery, path: Path, *, is_resumed: bool
+) -> flow.Export:
+    """Write the part file, after the last whole line of an earlier one where that is resumed."""
+    part, place = _part(path), None
+    earlier = part if part.exists() or not is_resumed else path
+    with _file_errors(earlier):
+        if is_resumed:
+            with earlier.open("rb") as file:
+                place = import_reader.resume_point(file)
+            earlier.rename(part)
+        exported = _export(store, query, place)
+        with part.open("r+b" if is_resumed else "wb") as file:
+            file.truncate(0 if place is None else place.size)
+            file.seek(0, 2)
+            await _write(exported, file)
+    return exported
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(path.name + PART)
+
+
+async def _write(exported: flow.Export, file: IO[bytes]) -> None:
+    with _progress("exporting", 1.0) as update:
+        async with contextlib.aclosing(exported.pieces()) as pieces:
+            async for piece in pieces:
+                file.write(piece)
+                update(completed=exported.share)
+    file.flush()
+    with contextlib.suppress(OSError):  # a pipe or a terminal cannot be synced
+        os.fsync(file.fileno())
+
+
+def _finish(path: Path, exported: flow.Export, form: str) -> formats.Summary:
+    """Give a whole file its name, and write its digest beside it where it has no trailer."""
+    end = exported.summary
+    assert end is not None, "all pieces were read"
+    with _file_errors(path):
+        if form != formats.Format.JSONL:
+            digest = f"# {end.records} runs\n{end.sha256}  {path.name}\n"
+            path.with_name(path.name + DIGEST).write_bytes(os.fsencode(digest))
+        _part(path).replace(path)
+    return end
+
+
+@app.command("import")
+async def import_(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines of `runledger export`.")],
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Take the whole lines of a file that was cut off.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Read runs back from JSON Lines.
+
+    Tags, steps, usage and documents come with them. The file is checked against
+    its trailer first. Runs that are here already, by our id or the upstream's,
+    stay as they are; runs that had not ended are left to the store that watches
+    them. A line that cannot be read is named with its run and the field, and the
+    others are imported; the exit code is 1 then. It may be stopped and started
+    again.
+
+    \b
+    Examples:
+      runledger import runs.jsonl
+      runledger import --partial --json runs.jsonl.part
+    """
+    report = import_reader.Report()
+    with _file_errors(path), path.open("rb") as file:
+        size = None if partial else import_reader.verify(file).size
+        async with open_database.created() as store:
+            counts = await _import_file(store, file, size, report)
+    _show_counts(asdict(counts), as_json)
+    _show_messages("something was left out that cannot be", report.left_out)
+    if counts.is_all_refused:
+        raise CommandError(f"{path}: no line holds a run that can be taken; {report.refused[0]}")
+    _show_messages("a run was refused", report.refused)
+    if report.refused:
+        raise CommandError(f"runs that were refused: {len(report.refused):,}; the others are here now")
+
+
+async def _import_file(
+    store: database.Database, file: BinaryIO, size: int | None, report: import_reader.Report
+) -> importing.Imported:
+    """Import group by group, each in a transaction."""
+    total = importing.Imported()
+    with _progress("importing", size or file.seek(0, 2)) as update:
+        for group, at in _groups(import_reader.records(file, size, clock.now(), report)):
+            total += await _import_group(store, group, report)
+            update(completed=at)
+    return total + importing.Imported(refused=len(report.refused))
+
+
+async def _import_group(
+    store: database.Database, group: list[Any], report: import_reader.Report
+) -> importing.Imported:
+    """Import a group at once; where the store cannot hold a run of it, one by one."""
+    try:
+        return await store.write(importing.import_runs, group, "operator", clock.now())
+    except errors.UnstorableValue as unfit:
+        if len(group) == 1:
+            report.refused.append(str(unfit))
+            return importing.Imported()
+    total = importing.Imported()
+    for record in group:
+        total += await _import_group(store, [record], report)
+    return total
+
+
+def _groups(records: Iterator[tuple[Any, int]]) -> Iterator[tuple[list[Any], int]]:
+    """Yield records in groups of at most GROUP and about BYTES, each with the place in the file behind it."""
+    group: list[Any] = []
+    weight = at = 0
+    for record, at in records:
+        group.append(record)
+        weight += record.weight
+        if len(group) >= GROUP or weight >= BYTES:
+            yield group, at
+            group, weight = [], 0
+    if group:
+        yield group, at
+
+
+def _show_messages(what: str, messages: list[str]) -> None:
+    """Print the first messages, and how many more there are."""
+    for each in messages[:SHOWN]:
+        print(f"runledger: {what}: {render_format.safe(each)}", file=sys.stderr)
+    if len(messages) > SHOWN:
+        print(f"runledger: {what}: {len(messages) - SHOWN:,} more", file=sys.stderr)
+
+
+def _show_counts(counts: Mapping[str, int], as_json: bool) -> None:
+    if as_json:
+        json_lines.mapping(counts)
+        return
+    print(f"{counts['imported']:,} runs were imported.")
+    for name, sentence in _NOT_IMPORTED.items():
+        if counts[name]:
+            print(f"{counts[name]:,} {sentence}")
+
+
+_NOT_IMPORTED = {
+    "same": "were here already, with the same content.",
+    "different": "are here with other content, and stay as they are.",
+    "live": "had not ended where they were exported: the store that watches them settles them.",
+    "clashing": "were left out: their idempotency key is that of another run here.",
+    "refused": "were refused: see the messages.",
+}
+
+
+def _progress(what: str, total: float) -> contextlib.AbstractContextManager[Callable[..., None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
+    return terminal.bar(what, total, *columns)
+
+
+@contextlib.contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    """Turn errors of the file into CommandError."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # the reader of the pipe has enough
+    except OSError as error:
+        raise CommandError(f"{path}: {error.strerror or error}") from None

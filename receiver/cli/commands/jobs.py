@@ -1,0 +1,113 @@
+"""Jobs: which there are, why they fail, and trying them again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from receiver.api import jobs as handlers
+from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.render import json_lines, lists, pages
+from receiver.schemas import bodies, job_errors, query_parameters, responses
+from storage import states
+from storage.repositories import jobs as stored
+
+app = event_loop.Commands()
+
+Kind = Annotated[str | None, options.choice(states.Kind, "KIND")]
+#: States of jobs that may be tried again.
+RETRIED = (stored.State.FAILING, stored.State.DEAD)
+
+
+@app.callback(invoke_without_command=True)
+async def jobs(
+    context: typer.Context,
+    kind: Kind = None,
+    run: options.OfRun = None,
+    state: Annotated[str | None, options.choice(stored.State, "STATE")] = None,
+    by: Annotated[str | None, typer.Option(metavar="cause", help="cause: why jobs fail, and how many.")] = None,
+    limit: options.Limit = 50,
+    cursor: options.Cursor = None,
+    every_page: options.All = False,
+    as_json: options.Json = False,
+) -> None:
+    """List the work that is under way, or try jobs again.
+
+    \b
+    Examples:
+      runledger jobs --state failing
+      runledger jobs --by cause
+      runledger jobs retry --kind notify --dry-run
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if by is None:
+        given = {"kind": kind, "run": run, "state": state, "limit": limit, "cursor": cursor}
+        query = local_api.parameters(query_parameters.JobQuery, given)
+        await pages.show(handlers.list_jobs, query, "jobs", lists.jobs, every_page=every_page, as_json=as_json)
+        return
+    if by != "cause" or run or cursor:
+        raise CommandError("--by cause goes with --kind and --state alone", USAGE)
+    async with open_database.existing() as store:
+        causes = local_api.parameters(query_parameters.CauseQuery, {"kind": kind, "state": state})
+        found = await local_api.ask(store, handlers.list_causes, job_errors.Causes, query=causes)
+    if not as_json:
+        lists.causes(found.causes)
+        return
+    for each in found.causes:
+        json_lines.model(each)
+
+
+@app.command()
+async def retry(
+    job: Annotated[
+        str | None, typer.Argument(metavar="ID", help="A job, as `runledger jobs` lists it.", show_default=False)
+    ] = None,
+    kind: Kind = None,
+    state: Annotated[str | None, options.choice(RETRIED, "STATE")] = None,
+    cause: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="The cause contains this, in upper or lower case.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which jobs, and change nothing.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Make jobs due now, whatever their back-off.
+
+    Without an ID: all jobs that fail or are dead and that the options choose.
+
+    \b
+    Examples:
+      runledger jobs retry 019a2f7c-0000-7000-8000-000000000000
+      runledger jobs retry --kind notify
+      runledger jobs retry --kind settle --cause '503' --dry-run
+    """
+    chosen = {"kind": kind, "state": state, "cause": cause}
+    if (job is None) != any(chosen.values()) or (job is not None and dry_run):
+        raise CommandError("name one job, or some by --kind, --state or --cause", USAGE)
+    if job is not None:
+        await _retry_one(job, as_json)
+        return
+    body = await local_api.body(bodies.Retry, {**chosen, "dryRun": dry_run})
+    async with open_database.existing() as store:
+        found = await local_api.ask(store, handlers.retry_jobs, job_errors.Retried, body=body)
+        worker = await local_api.worker_status(store)
+    if as_json:
+        json_lines.model(found)
+        return
+    if found.count:
+        lists.causes(found.causes)
+    if found.dry_run:
+        print(f"Due now without --dry-run: {found.count:,}.")
+    else:
+        print(f"Due now: {found.count:,}." + (f" {worker.message}" if found.count else ""))
+
+
+async def _retry_one(job_id: str, as_json: bool) -> None:
+    async with open_database.existing() as store:
+        job = await local_api.ask(store, handlers.retry_job, responses.Job, path_id=job_id)
+        if as_json:
+            json_lines.model(job)
+        else:
+            print(f"The {job.kind} job is due now. {(await local_api.worker_status(store)).message}")

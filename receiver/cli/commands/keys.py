@@ -1,0 +1,125 @@
+"""API keys: made, listed, revoked."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from receiver import clock
+from receiver.cli import event_loop, open_database, options
+from receiver.cli.errors import CommandError
+from receiver.cli.render import format as render_format
+from receiver.cli.render import json_lines, table
+from receiver.cli.render.table import Column
+from receiver.web import authentication
+from storage.engine import database
+from storage.repositories import api_keys
+from storage.transitions import api_key_changes
+
+app = event_loop.Commands(no_args_is_help=True, help="Make, list and revoke API keys.")
+
+COLUMNS = (Column("id"), Column("name"), Column("scopes"), Column("state"), Column("made", 2), Column("used", 1))
+
+
+@app.command()
+async def create(
+    name: Annotated[str, typer.Argument(help="Who will use it; the ledger records this name.")],
+    scope: Annotated[list[str], options.choice(authentication.Scope, "SCOPE", "{words}; repeat it.")],
+    as_json: options.Json = False,
+) -> None:
+    """Make a key. It is shown once: only a digest is stored.
+
+    \b
+    Examples:
+      runledger keys create backend --scope submit --scope read
+      KEY=$(runledger keys create ci --scope read --json | jq -r .key)
+    """
+    scopes = [each.strip() for text in scope for each in text.split(",")]
+    key, text = authentication.mint(name, scopes, clock.now())
+    async with open_database.created() as store:
+        await store.write(api_key_changes.create_key, key)
+    if as_json:
+        json_lines.mapping(_object(key) | {"key": text})
+        return
+    print(text)
+    print(f"This is shown once. Scopes: {', '.join(key.scopes)}. `runledger keys revoke {key.id}` revokes it.")
+
+
+@app.command("list")
+async def list_keys(as_json: options.Json = False) -> None:
+    """List all keys, without their secrets.
+
+    \b
+    Example:
+      runledger keys list
+    """
+    async with open_database.existing() as store:
+        found = await store.read(api_keys.list_all)
+    if as_json:
+        for key in found:
+            json_lines.mapping(_object(key))
+    elif found:
+        table.show(COLUMNS, [_row(key) for key in found])
+    else:
+        print("No keys: `runledger keys create NAME --scope submit` makes one.")
+
+
+def _row(key: api_keys.Key) -> tuple[table.Cell, ...]:
+    now, state = clock.now(), "revoked" if key.revoked_at else "live"
+    return (
+        key.id,
+        key.name,
+        " ".join(key.scopes),
+        table.state(state),
+        render_format.age(key.created_at, now),
+        render_format.age(key.last_used_at, now),
+    )
+
+
+@app.command()
+async def revoke(
+    key: Annotated[str, typer.Argument(metavar="ID|NAME", help="A key, as `runledger keys list` shows it.")],
+    as_json: options.Json = False,
+) -> None:
+    """Revoke a key at once.
+
+    \b
+    Example:
+      runledger keys revoke backend
+    """
+    async with open_database.existing() as store:
+        chosen = await _find(store, key)
+        if chosen.revoked_at is not None:
+            raise CommandError(f"the key {chosen.id} ({chosen.name}) is revoked already")
+        revoked = await store.write(api_key_changes.revoke_key, chosen.id, clock.now())
+    if as_json:
+        json_lines.mapping(_object(revoked or chosen))
+    else:
+        print(f"The key {chosen.id} ({chosen.name}) is revoked.")
+
+
+async def _find(store: database.Database, name: str) -> api_keys.Key:
+    """Return the key with that id, or the one live key with that name. Raise CommandError."""
+    found = await store.read(api_keys.list_all)
+    same_name = [key for key in found if key.name == name]
+    live = [key for key in same_name if key.revoked_at is None]
+    chosen = [key for key in found if key.id == name] or live or same_name[:1]
+    if len(chosen) == 1:
+        return chosen[0]
+    if not chosen:
+        raise CommandError(f"there is no key with the id or name {name!r}: see `runledger keys list`")
+    ids = ", ".join(key.id for key in chosen)
+    raise CommandError(f"{len(chosen)} keys are named {name!r}: name one of them by its id ({ids})")
+
+
+def _object(key: api_keys.Key) -> dict[str, Any]:
+    """Return a key as the API spells it, without its secret."""
+    return {
+        "id": key.id,
+        "name": key.name,
+        "scopes": list(key.scopes),
+        "createdAt": json_lines.instant(key.created_at),
+        "revokedAt": json_lines.instant(key.revoked_at),
+        "lastUsedAt": json_lines.instant(key.last_used_at),
+    }

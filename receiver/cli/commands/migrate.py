@@ -1,0 +1,121 @@
+"""The database's schema, a sweep out of turn, and the move to PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from receiver import clock, settings
+from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.render import format as render_format
+from receiver.cli.render import json_lines, terminal
+from storage import states
+from storage.engine import urls
+from storage.maintenance import comparison, moving
+from storage.migrations import schema_version
+from storage.repositories import jobs
+
+app = event_loop.Commands()
+
+
+@app.command()
+async def sweep(as_json: options.Json = False) -> None:
+    """Ask the upstream about all open runs now.
+
+    \b
+    Example:
+      runledger sweep
+    """
+    async with open_database.existing() as store:
+        now = (await open_database.shared_clock(store))()
+        await store.write(jobs.enqueue, [jobs.JobRequest(states.Kind.SWEEP, "", now, urgent=True)])
+        worker = await local_api.worker_status(store)
+    if as_json:
+        json_lines.mapping({"enqueued": states.Kind.SWEEP.value, "workerSeen": worker.is_alive})
+    else:
+        print(f"A sweep is due now. {worker.message}")
+
+
+@app.command()
+async def migrate(as_json: options.Json = False) -> None:
+    """Bring the database to the schema of this release.
+
+    `serve` does so by itself on an embedded one.
+
+    \b
+    Example:
+      runledger migrate
+    """
+    async with open_database.unchecked() as store:
+        before = await store.read(schema_version.current)
+        await store.write(schema_version.upgrade)
+        now = await store.read(schema_version.current)
+    if as_json:
+        json_lines.mapping({"before": before, "now": now})
+        return
+    change = " already" if before == now else f"; it was at {before or 'none'}"
+    print(f"The database is at schema {now}{change}.")
+
+
+@app.command()
+def move(
+    to: Annotated[
+        str, typer.Option("--to", metavar="URL", help="An empty database: postgresql://user@host/name.")
+    ],
+    as_json: options.Json = False,
+) -> None:
+    """Move the store from SQLite to PostgreSQL.
+
+    No server may run. All of it is moved or nothing: it is one transaction,
+    which is committed once each table was read on both sides and found to be
+    the same. The file stays as it is, but no server starts on it any more.
+    There is no command for the way back.
+
+    \b
+    Example:
+      runledger move --to postgresql://runledger@db.internal/runledger
+    """
+    given = settings.load()
+    _demand_file_to_server(given, to)
+    rows = 2 * moving.count_rows(given.url)
+    with urls.server_lock(given.url), terminal.bar("moving", rows) as update:
+
+        def advance(what: str, table: str, count: int) -> None:
+            update(advance=count, description=f"{what} {table}")
+
+        tables = moving.move(given.url, to, clock.now(), advance)
+    if not as_json:
+        _show_moved(given, tables)
+        return
+    for each in tables:
+        json_lines.mapping({"table": each.table, "rows": each.rows[0], "sha256": each.digests[0]})
+
+
+def _demand_file_to_server(given: settings.Settings, to: str) -> None:
+    """Raise CommandError unless the store is a file and `to` the address of a PostgreSQL."""
+    fault = urls.problem(to)
+    if to.startswith("postgres") and fault is not None:
+        raise CommandError(f"--to {fault}", USAGE)
+    if fault is not None or urls.file_path(to) is not None:
+        raise CommandError("--to must be the address of a PostgreSQL, as in postgresql://user@host/name", USAGE)
+    file = urls.file_path(given.url)
+    if file is None:
+        raise CommandError("only a store on SQLite is moved, and this one is on PostgreSQL already")
+    if not Path(file).exists():
+        raise CommandError(f"there is no database at {open_database.short_path(file)} yet")
+
+
+def _show_moved(given: settings.Settings, tables: Sequence[comparison.TableComparison]) -> None:
+    width = max(len(each.table) for each in tables)
+    for each in tables:
+        print(f"{each.table:<{width}}  {render_format.count(each.rows[0]):>12}  {each.digests[0]}")
+    rows = render_format.count(sum(each.rows[0] for each in tables))
+    print(f"Moved: {rows} rows, and each table is the same on both sides.")
+    print("Set RUNLEDGER_DATABASE_URL to the new database before you start a server.")
+    if not given.secret_keys:
+        file = open_database.short_path(given.data_dir / "secret.key")
+        print(f"Set RUNLEDGER_SECRET_KEYS to the content of {file}: on PostgreSQL every process needs it set.")

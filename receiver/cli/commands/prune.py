@@ -1,0 +1,250 @@
+"""Removal of old content: of runs, and of requests that belong to no run; and of the space it took."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from receiver import client_address, clock
+from receiver.cli import confirm, event_loop, local_api, open_database, options
+from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.render import format as render_format
+from receiver.cli.render import json_lines, terminal
+from receiver.schemas import query_parameters
+from receiver.worker import retention
+from storage.engine import database
+from storage.maintenance import vacuum as maintenance_vacuum
+from storage.query import grammar, value_ranges
+from storage.transitions import pruning, unmatched
+
+app = event_loop.Commands()
+
+_AGE = re.compile(r"\d+(\.\d+)?\s*(ms|s|m|h|d)", re.ASCII)
+
+
+SettledBefore = Annotated[
+    str | None,
+    typer.Option(metavar="AGE|DATE", help="Settled longer ago than 90d, or before 2026-01-01 (UTC)."),
+]
+Rejected = Annotated[
+    bool, typer.Option("--rejected", help="In place of runs: requests that belong to none, see above.")
+]
+Before = Annotated[
+    str | None, typer.Option(metavar="AGE|DATE", help="With --rejected: received longer ago, or before.")
+]
+Address = Annotated[str | None, typer.Option(metavar="ADDRESS", help="With --rejected: from this address alone.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Vacuum = Annotated[
+    bool,
+    typer.Option("--vacuum", help="Write the file anew, which needs its size twice and keeps writers waiting."),
+]
+
+
+@app.command()
+async def prune(
+    settled_before: SettledBefore = None,
+    rejected: Rejected = False,
+    before: Before = None,
+    address: Address = None,
+    agent: options.Agent = None,
+    tag: options.Tag = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    vacuum: Vacuum = False,
+    as_json: options.Json = False,
+) -> None:
+    """Remove the content of old runs; measures and ledger stay.
+
+    Prompts, results, steps, documents, events and the bodies of deliveries are
+    removed, and the salts by which the ledger's digests of them could be
+    checked. State, times, cost, tokens, agent, model, tags and idempotency key
+    stay, and every proof of the ledger holds. Runs with a job stay whole. It
+    runs beside a server, and may be stopped and started again at any time.
+
+    With --rejected it is requests to the public endpoints that belong to no
+    run: what did not verify is deleted, of what did verify the content.
+    The worker does that by itself after RUNLEDGER_REJECTED_DAYS.
+
+    \b
+    Examples:
+      runledger prune --settled-before 90d --dry-run
+      runledger prune --settled-before 2026-01-01 --tag matter=0042 --yes
+      runledger prune --rejected --before 0d --address 203.0.113.7
+    """
+    if rejected:
+        if before is None or settled_before is not None or agent or tag:
+            raise CommandError("--rejected goes with --before and --address alone", USAGE)
+        chosen = unmatched.UnmatchedFilter(value_ranges.moment("before", before, clock.now()), _plain(address))
+        await _prune_deliveries(chosen, dry_run, yes, vacuum, as_json)
+        return
+    if settled_before is None or before is not None or address is not None:
+        raise CommandError("name runs with --settled-before, or requests with --rejected --before", USAGE)
+    await _prune_runs(_expression(settled_before, agent, tag), dry_run, yes, vacuum, as_json)
+
+
+def _expression(before: str, agent: list[str] | None, tag: list[str] | None) -> grammar.Expression:
+    """Return which runs are chosen. Raise BadFilter, BadParameter."""
+    now, text = clock.now(), before.strip()
+    spelled = f"<-{text}" if _AGE.fullmatch(text) else f"<{text}"
+    chosen = local_api.parameters(query_parameters.RunFilter, {"agent": agent, "tag": options.tags(tag)})
+    ended = value_ranges.instants("settled_before", spelled, now)
+    return grammar.all_of(chosen.expression(now), grammar.InRange("settled", (ended,)))
+
+
+async def _prune_runs(chosen: grammar.Expression, dry_run: bool, yes: bool, vacuum: bool, as_json: bool) -> None:
+    removed, freed = None, None
+    async with open_database.existing() as store:
+        found = await store.read(pruning.survey, chosen)
+        if not dry_run and (found.runs or vacuum):
+            if not yes:
+                confirm.demand_yes(_found(found))
+            removed = await _remove_runs(store, chosen, found.runs)
+            freed = await asyncio.to_thread(maintenance_vacuum.shrink, store.url, rewrite=vacuum)
+    if as_json:
+        json_lines.mapping(_object(found, removed, freed))
+    elif removed is None:
+        print(_found(found))
+    else:
+        _show_removed(removed, freed)
+
+
+async def _remove_runs(store: database.Database, chosen: grammar.Expression, expected: int) -> pruning.Pruned:
+    """Remove batch by batch, as the server does."""
+    total, rows, place = 0, dict[str, int](), None
+    with terminal.bar("removing", expected) as update:
+
+        async def remove() -> bool:
+            nonlocal total, rows, place
+            batch = await store.write(pruning.prune, chosen, clock.now(), place)
+            total += batch.runs
+            rows = {noun: rows.get(noun, 0) + count for noun, count in batch.rows.items()} or rows
+            update(advance=batch.runs)
+            place = batch.next_position
+            return place is not None
+
+        await retention.repeat(remove)
+    return pruning.Pruned(total, rows)
+
+
+def _show_removed(removed: pruning.Pruned, freed: maintenance_vacuum.VacuumResult | None) -> None:
+    nouns = _counted(removed.rows)
+    print(
+        f"The content of {render_format.count(removed.runs)} runs is removed" + (f": {nouns}." if nouns else ".")
+    )
+    if freed is None:
+        return
+    print(f"The database had {render_format.size(freed.before)} and has {render_format.size(freed.after)}.")
+    if freed.free > freed.after // 10:
+        print(f"{render_format.size(freed.free)} of it are free and will be used again; --vacuum gives them back.")
+
+
+def _found(found: pruning.Survey) -> str:
+    busy = f" {render_format.count(found.busy)} more have open jobs and stay." if found.busy else ""
+    if not found.runs:
+        return f"There is nothing to remove.{busy}"
+    span = f"settled from {render_format.instant(found.oldest)} to {render_format.instant(found.newest)}"
+    nouns = _counted(found.rows)
+    content = f" with {nouns}" if nouns else ""
+    return (
+        f"{render_format.count(found.runs)} runs{content}, about {render_format.size(found.size)}, {span}.{busy}"
+    )
+
+
+def _counted(rows: Mapping[str, int]) -> str:
+    return ", ".join(f"{render_format.count(count)} {noun}" for noun, count in rows.items() if count)
+
+
+def _object(
+    found: pruning.Survey, removed: pruning.Pruned | None, freed: maintenance_vacuum.VacuumResult | None
+) -> dict[str, Any]:
+    """Return what was removed, or with `dryRun` what would be."""
+    rows = found.rows if removed is None else removed.rows
+    return {
+        "dryRun": removed is None,
+        "runs": found.runs if removed is None else removed.runs,
+        **{noun: rows.get(noun, 0) for noun in found.rows},
+        "busyRuns": found.busy,
+        "contentBytes": found.size,
+        "oldest": json_lines.instant(found.oldest),
+        "newest": json_lines.instant(found.newest),
+        "fileBytesBefore": freed.before if freed else None,
+        "fileBytesAfter": freed.after if freed else None,
+        "fileBytesFree": freed.free if freed else None,
+    }
+
+
+def _plain(address: str | None) -> str | None:
+    """Return an address as deliveries have it. Raise CommandError."""
+    if address is not None and not client_address.is_literal(address):
+        raise CommandError(f"--address {address!r} is no address", USAGE)
+    return client_address.spelled(address)
+
+
+async def _prune_deliveries(
+    chosen: unmatched.UnmatchedFilter, dry_run: bool, yes: bool, vacuum: bool, as_json: bool
+) -> None:
+    removed, freed = None, None
+    async with open_database.existing() as store:
+        found = await store.read(unmatched.count_unmatched, chosen)
+        if not dry_run and (found.rejected or found.unlinked or vacuum):
+            if not yes:
+                confirm.demand_yes(_found_deliveries(found))
+            removed = await _remove_deliveries(store, chosen)
+            freed = await asyncio.to_thread(maintenance_vacuum.shrink, store.url, rewrite=vacuum)
+    if as_json:
+        json_lines.mapping(_deliveries_object(found, removed, freed))
+    elif removed is None:
+        print(_found_deliveries(found))
+    else:
+        rejected, unlinked = render_format.count(removed.rejected), render_format.count(removed.unlinked)
+        print(
+            f"{rejected} requests that did not verify are deleted, and the content of "
+            f"{unlinked} verified ones is removed."
+        )
+
+
+async def _remove_deliveries(
+    store: database.Database, chosen: unmatched.UnmatchedFilter
+) -> unmatched.RemovedDeliveries:
+    """Remove batch by batch, as the server does."""
+    rejected = unlinked = 0
+
+    async def remove() -> bool:
+        nonlocal rejected, unlinked
+        batch = await store.write(unmatched.remove_unmatched, chosen, clock.now(), "operator")
+        rejected, unlinked = rejected + batch.rejected, unlinked + batch.unlinked
+        return batch.has_more
+
+    await retention.repeat(remove)
+    return unmatched.RemovedDeliveries(rejected, unlinked, has_more=False)
+
+
+def _found_deliveries(found: unmatched.UnmatchedDeliveries) -> str:
+    if not (found.rejected or found.unlinked):
+        return "There is nothing to remove."
+    rejected, unlinked = render_format.count(found.rejected), render_format.count(found.unlinked)
+    size, oldest = render_format.size(found.size), render_format.instant(found.oldest)
+    return (
+        f"{rejected} requests that did not verify and {unlinked} verified ones of no run, {size}, since {oldest}."
+    )
+
+
+def _deliveries_object(
+    found: unmatched.UnmatchedDeliveries,
+    removed: unmatched.RemovedDeliveries | None,
+    freed: maintenance_vacuum.VacuumResult | None,
+) -> dict[str, Any]:
+    return {
+        "dryRun": removed is None,
+        "rejected": found.rejected if removed is None else removed.rejected,
+        "unlinked": found.unlinked if removed is None else removed.unlinked,
+        "contentBytes": found.size,
+        "oldest": json_lines.instant(found.oldest),
+        "fileBytesBefore": freed.before if freed else None,
+        "fileBytesAfter": freed.after if freed else None,
+    }

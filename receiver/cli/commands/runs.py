@@ -1,0 +1,183 @@
+"""Lists of runs, sums over them, deliveries; runs as they change."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import sys
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from receiver import clock, errors
+from receiver.api import deliveries as delivery_handlers
+from receiver.api import runs as run_handlers
+from receiver.api import stats as stats_handlers
+from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.render import detail, json_lines, lists, pages
+from receiver.cli.render import format as render_format
+from receiver.schemas import changes, query_parameters, responses
+from storage import states
+from storage.ledger import entries
+from storage.query import change_feed
+from storage.repositories import ledger_changes
+from storage.stats import questions
+
+app = event_loop.Commands()
+
+#: Changes that are read at once, and seconds between two reads: the server commits in another process.
+CHANGES, INTERVAL = 500, 0.25
+#: Where a delivery may come from.
+SOURCES = (states.Source.WATCHER, states.Source.PLATFORM)
+
+
+@app.command()
+@options.filtered
+async def runs(
+    context: typer.Context,
+    chosen: Mapping[str, Any],
+    sort: options.Sort = "-accepted",
+    limit: options.Limit = 50,
+    cursor: options.Cursor = None,
+    every_page: options.All = False,
+    count: options.Count = False,
+    follow: options.Follow = False,
+    as_json: options.Json = False,
+) -> None:
+    """List runs, newest first.
+
+    \b
+    Examples:
+      runledger runs --status failed,cancelled --created '>-7d'
+      runledger runs 'status:failed cost:>0.50 created:>-7d "force majeure"'
+      runledger runs --tag matter=0042 --sort -cost --limit 10
+      runledger runs --cost '>0.50' --duration '>2m' --all --json
+      runledger runs --follow --status failed,refused
+      runledger runs --follow 'tag.client:acme "force majeure"'
+      runledger runs --follow --json --cursor 4711
+    """
+    if follow:
+        number = _demand_number(context, cursor)
+        with event_loop.until_interrupted():
+            await _follow(chosen, number, as_json)
+        return
+    given = {**chosen, "sort": sort, "limit": limit, "cursor": cursor, "count": count}
+    query = local_api.parameters(query_parameters.RunQuery, given)
+    await pages.show(run_handlers.list_runs, query, "runs", lists.runs, every_page=every_page, as_json=as_json)
+
+
+def _demand_number(context: typer.Context, cursor: str | None) -> int | None:
+    """Return the number of the change to go on from. Raise CommandError for options of a list."""
+    for name, option in (("sort", "--sort"), ("limit", "--limit"), ("every_page", "--all")):
+        if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE":
+            raise CommandError(f"--follow takes no {option}: it shows all", USAGE)
+    if cursor is not None and not re.fullmatch(r"-1|\d{1,15}", cursor, re.ASCII):
+        raise CommandError("--cursor: with --follow it is the number of a change, or -1", USAGE)
+    return None if cursor is None else int(cursor)
+
+
+async def _follow(chosen: Mapping[str, Any], number: int | None, as_json: bool) -> None:
+    """Print each chosen run when it changes, without end.
+
+    Begins after the change with that number, or with the next change.
+    """
+    query = local_api.parameters(query_parameters.RunFilter, chosen)
+    show = _print_change if as_json else lists.Feed().show
+    async with open_database.existing() as store:
+        worker = await local_api.worker_status(store)
+        if not worker.is_alive:
+            print(worker.message, file=sys.stderr)
+        last = await store.read(entries.last_number)
+        number = last if number is None else number
+        if number > last:
+            raise errors.CursorBeyondEnd(number, last)
+        while True:
+            request = change_feed.ChangeSelection(query.expression(clock.now()), runs_only=True)
+            news = await store.read(change_feed.read_page, number, request, CHANGES)
+            latest = {each.run_id: each for each in news.changes if each.run_id is not None}
+            for run_id, change in sorted(latest.items(), key=lambda item: item[1].number or 0):
+                show(responses.RunLine.model_validate(news.runs[run_id]), change)
+            number = news.number
+            if not news.has_more:
+                await asyncio.sleep(INTERVAL)
+
+
+def _print_change(run: responses.RunLine, change: ledger_changes.Change) -> None:
+    """Print a run as lists give it, with its last change, whose number is where to go on from."""
+    last = changes.Change.of(change).model_dump(mode="json", by_alias=True, include={"number", "kind", "at"})
+    print(json.dumps(run.model_dump(mode="json", by_alias=True) | {"change": last}), flush=True)
+
+
+@app.command()
+@options.filtered
+async def stats(
+    chosen: Mapping[str, Any],
+    by: Annotated[str, options.choice(questions.By, "GROUP", "{words}, or tag.<key>.")] = "status",
+    as_json: options.Json = False,
+) -> None:
+    """Sum up runs: how many, what they cost, how long they took.
+
+    By source the times are those from the end of a run until it was settled.
+
+    \b
+    Examples:
+      runledger stats --by model --created '>-30d'
+      runledger stats --by hour --created 2026-11-23
+      runledger stats --by tag.client 'status:completed created:>=2026-11-01'
+      runledger stats --by failure_reason --created '>-7d'
+      runledger stats --by day --tag matter=0042 --json
+    """
+    query = local_api.parameters(query_parameters.StatsQuery, {**chosen, "by": by})
+    async with open_database.existing() as store:
+        found = await local_api.ask(store, stats_handlers.get_stats, responses.Stats, query=query)
+    if as_json:
+        for row in found.stats:
+            json_lines.model(row)
+    else:
+        lists.stats(found)
+    if found.window is not None:
+        count, since = render_format.count(found.window.runs), render_format.instant(found.window.since)
+        print(f"Of the newest {count} runs alone, since {since}: --created chooses older ones.", file=sys.stderr)
+
+
+@app.command()
+async def deliveries(
+    delivery: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help="One delivery, with headers and body.", show_default=False),
+    ] = None,
+    run: options.OfRun = None,
+    verdict: Annotated[str | None, options.choice(states.Verdict, "VERDICT")] = None,
+    source: Annotated[str | None, options.choice(SOURCES, "SOURCE")] = None,
+    limit: options.Limit = 50,
+    cursor: options.Cursor = None,
+    every_page: options.All = False,
+    as_json: options.Json = False,
+) -> None:
+    """List requests to the public endpoints, newest first.
+
+    \b
+    Examples:
+      runledger deliveries --verdict rejected
+      runledger deliveries --run run_01hx --json
+    """
+    if delivery is not None:
+        await _show_delivery(delivery, as_json)
+        return
+    given = {"run": run, "verdict": verdict, "source": source, "limit": limit, "cursor": cursor}
+    query = local_api.parameters(query_parameters.DeliveryQuery, given)
+    handler, render = delivery_handlers.list_deliveries, lists.deliveries
+    await pages.show(handler, query, "deliveries", render, every_page=every_page, as_json=as_json)
+
+
+async def _show_delivery(delivery_id: str, as_json: bool) -> None:
+    handler, shape = delivery_handlers.get_delivery, responses.DeliveryWithBody
+    async with open_database.existing() as store:
+        found = await local_api.ask(store, handler, shape, path_id=delivery_id)
+    if as_json:
+        json_lines.model(found)
+    else:
+        detail.delivery(found)

@@ -1,0 +1,116 @@
+"""One run: its record, its steps, its timeline, the upstream's answer."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from receiver.api import runs
+from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli.commands import events
+from receiver.cli.render import detail, json_lines, lists
+from receiver.schemas import notification, query_parameters, responses
+
+app = event_loop.Commands()
+
+#: Steps that are read at once.
+PAGE = 250
+
+
+@app.command()
+async def show(
+    run: options.Run,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Print the events of its stream until it has ended.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show one run with its prompt and its result.
+
+    With --follow its events come from Case.dev with your key, or from the
+    database where they were captured.
+
+    \b
+    Examples:
+      runledger show run_01hx
+      runledger show run_01hx --follow
+    """
+    if follow:
+        with event_loop.until_interrupted():
+            await events.follow(run, as_json)
+        return
+    async with open_database.existing() as store:
+        found = await local_api.ask(store, runs.get_run, notification.FullRun, path_id=run)
+    if as_json:
+        json_lines.model(found)
+    else:
+        detail.run(found)
+
+
+@app.command()
+async def steps(
+    run: options.Run,
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="The first N steps; all of them without it.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """List what the agent thought and did, step by step.
+
+    \b
+    Example:
+      runledger steps run_01hx --json
+    """
+    found: list[responses.Step] = []
+    query = query_parameters.StepQuery(limit=min(limit or PAGE, PAGE))
+    async with open_database.existing() as store:
+        async for page in local_api.pages(store, runs.list_steps, query, path_id=run, every_page=True):
+            found += page.steps
+            if limit is not None and len(found) >= limit:
+                break
+    if not as_json:
+        lists.steps(found[:limit])
+        return
+    for step in found[:limit]:
+        json_lines.model(step)
+
+
+@app.command()
+async def timeline(run: options.Run, as_json: options.Json = False) -> None:
+    """List what happened to a run, oldest first.
+
+    \b
+    Example:
+      runledger timeline run_01hx
+    """
+    async with open_database.existing() as store:
+        found = await local_api.ask(store, runs.get_timeline, responses.Timeline, path_id=run)
+    if not as_json:
+        lists.timeline(found.timeline)
+        return
+    for entry in found.timeline:
+        json_lines.model(entry)
+
+
+@app.command()
+async def document(
+    run: options.Run,
+    version: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Which version; the last one without it.")
+    ] = None,
+) -> None:
+    """Print the upstream's answer, byte for byte.
+
+    \b
+    Examples:
+      runledger document run_01hx > run_01hx.json
+      runledger document run_01hx | jq .result
+    """
+    query = query_parameters.DocumentQuery(version=version)
+    async with open_database.existing() as store:
+        answer = await local_api.call(store, runs.get_document, run, query)
+    assert isinstance(answer.body, bytes)
+    sys.stdout.buffer.write(answer.body)
+    sys.stdout.buffer.flush()

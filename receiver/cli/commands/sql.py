@@ -1,0 +1,127 @@
+"""The operator's own SQL, read-only."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from receiver import json_lines, settings
+from receiver.cli import event_loop, open_database
+from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.render import format as render_format
+from receiver.cli.render import table, terminal
+from receiver.export import csv_format
+from storage.user_sql import sql_runner, statements
+from storage.user_sql.statements import Answer, Value
+
+app = event_loop.Commands()
+
+
+@app.command()
+async def sql(
+    statement: Annotated[
+        str, typer.Argument(metavar="STATEMENT", help="SELECT …; - for standard input.", show_default=False)
+    ],
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", metavar="TEXT", help="The values of $1, $2, …")
+    ] = None,
+    limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="How many rows at most.")] = 1000,
+    as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+    bom: Annotated[bool, typer.Option("--bom", help="With --csv: a byte-order mark, for Excel.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For programs: one JSON object a line, by the names of the columns.")
+    ] = False,
+) -> None:
+    """Read the store with SQL of your own.
+
+    Nothing can be changed by it. The tables are those of docs/reference/tables.md, but
+    for keys, salts and secrets; hidden columns of the others are null. A
+    statement has 5 seconds. On PostgreSQL it runs as the role that
+    RUNLEDGER_SQL_DATABASE_URL names.
+
+    \b
+    Examples:
+      runledger sql 'SELECT status, count(*) FROM runs GROUP BY status'
+      runledger sql 'SELECT id FROM runs WHERE agent_id = $1' -p agent_1 --json
+      runledger sql - --csv < report.sql > report.csv
+    """
+    if as_csv and as_json:
+        raise CommandError("--csv and --json exclude each other", USAGE)
+    if bom and not as_csv:
+        raise CommandError("--bom goes with --csv alone", USAGE)
+    with event_loop.interruptible():
+        text = sys.stdin.read() if statement == "-" else statement
+    answer = await _answer(statements.Statement(text, tuple(parameter or ()), limit))
+    if as_csv:
+        _print_csv(answer, bom=bom)
+    elif as_json:
+        _print_json(answer)
+    else:
+        _print_table(answer)
+    if answer.is_truncated:
+        shown = f"the first {len(answer.rows)} rows" if answer.rows else "no row: the first is too large"
+        print(f"There are more; this is {shown}.", file=sys.stderr)
+
+
+async def _answer(statement: statements.Statement) -> Answer:
+    given = settings.load()
+    if given.sql_database_url:
+        return sql_runner.run(given.sql_url, statement)
+    if not given.is_embedded:
+        raise CommandError(
+            "RUNLEDGER_SQL_DATABASE_URL is empty: on PostgreSQL it names a role that can only read; "
+            "deploy/sql-role.sql makes one"
+        )
+    async with open_database.existing(given, allow_moved=True):
+        return sql_runner.run(given.sql_url, statement)
+
+
+def _print_json(answer: Answer) -> None:
+    names = _distinct(answer.columns)
+    for row in answer.rows:
+        print(json_lines.one_line(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False)))
+
+
+def _distinct(columns: Sequence[str]) -> list[str]:
+    """Return the names of the columns, repeated ones with a number behind."""
+    names: list[str] = []
+    for column in columns:
+        name, number = column, 1
+        while name in names:
+            number += 1
+            name = f"{column}_{number}"
+        names.append(name)
+    return names
+
+
+def _print_csv(answer: Answer, *, bom: bool) -> None:
+    if bom:
+        sys.stdout.write("\ufeff")
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerows([csv_format.cell(value) for value in row] for row in (answer.columns, *answer.rows))
+
+
+def _print_table(answer: Answer) -> None:
+    if not answer.rows:
+        print("No rows.")
+        return
+    numeric = [all(_is_number(row[at]) for row in answer.rows) for at in range(len(answer.columns))]
+    columns = [
+        table.Column(render_format.line(name), rank=at, right=is_number, flexible=not is_number)
+        for at, (name, is_number) in enumerate(zip(answer.columns, numeric, strict=True))
+    ]
+    rows = [[render_format.NONE if value is None else str(value) for value in row] for row in answer.rows]
+    out = terminal.console()
+    made = table.made(columns, rows, out.width)
+    out.print(made)
+    if hidden := len(columns) - len(made.columns):
+        print(f"{hidden} more columns have no room here: name fewer of them, or use --json.", file=sys.stderr)
+
+
+def _is_number(value: Value) -> bool:
+    return value is None or isinstance(value, int | float)

@@ -1,0 +1,213 @@
+"""Requests about a run: submit, adopt, cancel, fetch again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from receiver.api import runs, submissions
+from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli.errors import FAILED, USAGE, CommandError
+from receiver.cli.render import format as render_format
+from receiver.cli.render import json_lines, table, terminal
+from receiver.schemas import bodies, responses
+from storage import states
+from storage.engine import database
+from storage.repositories import runs as storage_runs
+
+app = event_loop.Commands()
+
+#: Seconds between two reads of a run's state.
+INTERVAL = 0.25
+
+
+Instructions = Annotated[
+    str | None,
+    typer.Option(metavar="TEXT", help="In place of --agent: of an agent that is made for this run alone."),
+]
+Objects = Annotated[
+    list[str] | None, typer.Option("--object", metavar="ID", help="The run may read these only; repeat it.")
+]
+IdempotencyKey = Annotated[
+    str | None, typer.Option(metavar="KEY", help="The same key with the same content is the same run.")
+]
+Wait = Annotated[
+    float | None, typer.Option(metavar="SECONDS", min=0, help="Wait for its end; exit 1 if it fails.")
+]
+
+
+@app.command()
+async def submit(
+    agent: Annotated[str | None, typer.Option(metavar="ID", help="The agent that is to run.")] = None,
+    source: Annotated[str | None, typer.Argument(metavar="-", help="The prompt from standard input.")] = None,
+    prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="What the agent is asked to do.")] = None,
+    prompt_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The same from a file.")] = None,
+    guidance: Annotated[str | None, typer.Option(metavar="TEXT", help="Further guidance for this run.")] = None,
+    instructions: Instructions = None,
+    instructions_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The same from a file.")] = None,
+    model: Annotated[str | None, typer.Option(metavar="NAME", help="In place of the agent's own.")] = None,
+    object_id: Objects = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label; repeat it.")] = None,
+    idempotency_key: IdempotencyKey = None,
+    wait: Wait = None,
+    as_json: options.Json = False,
+) -> None:
+    """Submit a run.
+
+    It is stored before anything is sent; the running server sends it. A run
+    of an agent is executed exactly once, one by --instructions at most once.
+
+    \b
+    Examples:
+      runledger submit --agent agent_1 --prompt "Summarise the lease."
+      runledger submit --agent agent_1 --prompt "…" --tag matter=0042
+      runledger submit --agent agent_1 --prompt-file task.txt --wait 300
+      runledger submit --instructions "You review leases." --prompt-file task.txt
+      cat task.txt | runledger submit --agent agent_1 - --json
+    """
+    content = {
+        "agentId": agent,
+        "instructions": _instructions(agent, instructions, instructions_file),
+        "prompt": _prompt(source, prompt, prompt_file),
+        "guidance": guidance,
+        "model": model,
+        "objectIds": object_id or None,
+        "tags": options.tags(tag) or None,
+    }
+    body = await local_api.body(bodies.Submission, content)
+    headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
+    async with open_database.created() as store:
+        run = await local_api.ask(store, submissions.submit_run, responses.Run, body=body, headers=headers)
+        if wait is not None:
+            run = await _ended(store, run, wait)
+        await _show(store, run, as_json, has_waited=wait is not None)
+    if wait is not None and run.status != "completed":
+        raise typer.Exit(FAILED)
+
+
+def _instructions(agent: str | None, text: str | None, file: Path | None) -> str | None:
+    """Return the instructions where there is no agent. Raise CommandError."""
+    if sum(each is not None for each in (agent, text, file)) != 1:
+        raise CommandError(
+            "give --agent ID, or --instructions TEXT (or --instructions-file FILE) for an agent made for this run",
+            USAGE,
+        )
+    return text if file is None else _read(file, "instructions")
+
+
+def _prompt(source: str | None, prompt: str | None, file: Path | None) -> str:
+    """Return the prompt from the one place that is named. Raise CommandError."""
+    if source not in (None, "-"):
+        raise CommandError(f"{source!r} is no option: give the prompt as --prompt TEXT", USAGE)
+    if sum(each is not None for each in (source, prompt, file)) != 1:
+        raise CommandError(
+            "give the prompt in one way: --prompt TEXT, --prompt-file FILE, or - for standard input", USAGE
+        )
+    text = _read(file, "prompt") if prompt is None else prompt
+    if not text.strip():
+        raise CommandError("the prompt is empty", USAGE)
+    return text
+
+
+def _read(file: Path | None, what: str) -> str:
+    """Return the text of a file, or of standard input. Raise CommandError."""
+    try:
+        with event_loop.interruptible():
+            return (sys.stdin.buffer.read() if file is None else file.read_bytes()).decode()
+    except OSError as error:
+        raise CommandError(f"--{what}-file {file}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        verb = "are" if what.endswith("s") else "is"
+        raise CommandError(f"the {what} {verb} not UTF-8 text") from None
+
+
+async def _ended(store: database.Database, run: responses.Run, seconds: float) -> responses.Run:
+    """Return the run when it has ended, or as it is after so many seconds."""
+    worker = await local_api.worker_status(store)
+    if not worker.is_alive:
+        print(worker.message, file=sys.stderr)
+    with terminal.spinner(f"waiting for run {run.id}"), contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            # The server commits in another process, which notifies nobody here.
+            while await store.read(storage_runs.status, run.id) not in states.TERMINAL:  # noqa: ASYNC110
+                await asyncio.sleep(INTERVAL)
+    return await local_api.ask(store, runs.get_run, responses.Run, path_id=run.id)
+
+
+@app.command()
+async def watch(run: options.Run, as_json: options.Json = False) -> None:
+    """Adopt a run that was created elsewhere.
+
+    \b
+    Example:
+      runledger watch run_01hx
+    """
+    body = await local_api.body(bodies.WatchRequest, {"runId": run})
+    async with open_database.created() as store:
+        await _show(store, await local_api.ask(store, submissions.watch_run, responses.Run, body=body), as_json)
+
+
+@app.command()
+async def cancel(run: options.Run, as_json: options.Json = False) -> None:
+    """Cancel a run. One that has ended stays as it is.
+
+    \b
+    Example:
+      runledger cancel run_01hx
+    """
+    async with open_database.existing() as store:
+        await _show(store, await local_api.ask(store, submissions.cancel_run, responses.Run, path_id=run), as_json)
+
+
+@app.command()
+async def refresh(run: options.Run, as_json: options.Json = False) -> None:
+    """Fetch a run again, also one that has ended.
+
+    A terminal state stays; what is new becomes a further document.
+
+    \b
+    Example:
+      runledger refresh run_01hx
+    """
+    async with open_database.existing() as store:
+        found = await local_api.ask(store, submissions.refresh_run, responses.Run, path_id=run)
+        await _show(store, found, as_json, is_requested=True)
+
+
+async def _show(
+    store: database.Database,
+    run: responses.Run,
+    as_json: bool,
+    *,
+    is_requested: bool = False,
+    has_waited: bool = False,
+) -> None:
+    """Print the run; for people also how it ended, or what happens next.
+
+    `is_requested` means that a worker has something to do even where the run has ended.
+    """
+    has_ended = run.status in states.TERMINAL
+    if has_waited and not has_ended:
+        print("It has not ended yet and goes on; `runledger show` shows its state.", file=sys.stderr)
+    if as_json:
+        json_lines.model(run)
+        return
+    terminal.console().print(table.state(run.status), run.id)
+    if has_ended and not is_requested:
+        print(_end(run))
+    elif not has_waited:
+        print((await local_api.worker_status(store)).message)
+    print(f"  runledger show {run.id}")
+
+
+def _end(run: responses.Run) -> str:
+    """Return how it ended, in a sentence or two."""
+    took, cost = render_format.duration(run.duration_ms), render_format.dollars(run.cost_micros)
+    measures = "" if run.duration_ms is None else f"It took {took} and cost {cost}. "
+    reason = f"Reason: {render_format.safe(run.failure_reason)}. " if run.failure_reason else ""
+    return f"{measures}{reason}Settled by {run.settled_by}."

@@ -1,0 +1,108 @@
+"""What the backend of the demo does, and a sender of forged requests."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import httpx2 as httpx
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+
+from receiver import clock
+from receiver.cli import open_database
+from receiver.cli.demo import submissions
+from receiver.cli.demo.environment import DemoEnvironment
+from receiver.cli.errors import CommandError
+from receiver.cli.render import terminal
+from storage import states
+from storage.repositories import deliveries, jobs
+
+#: Seconds after which the demo has failed, and between two reads.
+TIMEOUT, INTERVAL = 22.0, 0.1
+#: Forged requests, each of which is rejected.
+FORGED, REJECTED = 2, states.Verdict.REJECTED
+_COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """The agent, our ids of the runs in the order of `submissions.TASKS`, and how long it took."""
+
+    agent: str
+    runs: tuple[str, ...]
+    seconds: float
+
+    def run(self, part: str) -> str:
+        """Return the run whose prompt contains a text."""
+        tasks = zip(self.runs, submissions.TASKS, strict=True)
+        return next(run for run, task in tasks if part in task.prompt)
+
+
+async def play(servers: DemoEnvironment) -> Played:
+    """Submit the runs, cancel one, forge requests, and wait until all has settled. Raise CommandError."""
+    began = time.monotonic()
+    log = open_database.short_path(servers.log)
+    try:
+        async with asyncio.timeout(TIMEOUT), servers.backend() as backend, servers.upstream() as upstream:
+            agent: str = (await _post(upstream, "/agent/v1/agents", submissions.AGENT))["id"]
+            bodies = [task.body(agent) for task in submissions.TASKS]
+            runs: list[str] = [(await _post(backend, "/v1/runs", body))["id"] for body in bodies]
+            await _forge(servers.server)
+            await _cancel(backend, runs[submissions.TASKS.index(submissions.CANCELLED)])
+            await _wait(servers, backend)
+    except TimeoutError:
+        raise CommandError(f"the demo's runs have not all settled within {TIMEOUT:g} s: see {log}") from None
+    except httpx.HTTPError as error:
+        raise CommandError(f"the demo failed: {error}; see {log}") from None
+    return Played(agent, tuple(runs), time.monotonic() - began)
+
+
+async def _post(client: httpx.AsyncClient, path: str, body: object = None) -> dict[str, str]:
+    answer: dict[str, str] = (await client.post(path, json=body)).raise_for_status().json()
+    return answer
+
+
+async def _cancel(backend: httpx.AsyncClient, run: str) -> None:
+    """Cancel a run once it is running, so that it is cancelled upstream."""
+    while await _status(backend, run) in ("accepted", "queued"):  # noqa: ASYNC110 - over HTTP
+        await asyncio.sleep(INTERVAL)
+    await _post(backend, f"/v1/runs/{run}/cancel")
+
+
+async def _status(backend: httpx.AsyncClient, run: str) -> str:
+    status: str = (await backend.get(f"/v1/runs/{run}")).raise_for_status().json()["status"]
+    return status
+
+
+async def _forge(server: str) -> None:
+    """Send an event with a forged signature, and a callback to an address that does not exist."""
+    event = {"id": "evt_forged", "type": "agent.run.completed", "data": {"runId": "run_forged"}}
+    headers = {
+        "case-webhook-id": "dlv_forged",
+        "case-webhook-timestamp": str(int(time.time())),
+        "case-webhook-signature": "v1,Zm9yZ2VkIGZvcmdlZCBmb3JnZWQgZm9yZ2VkIGZvcmc=",
+    }
+    async with httpx.AsyncClient(base_url=server, trust_env=False) as sender:
+        await sender.post("/webhooks/case", json=event, headers=headers)
+        await sender.post("/callbacks/never-given-out", json={"runId": "run_forged"})
+
+
+async def _wait(servers: DemoEnvironment, backend: httpx.AsyncClient) -> None:
+    """Wait until every run has ended, the forged requests are stored, and no job settles a run."""
+    total = len(submissions.TASKS)
+    with terminal.bar("waiting for callbacks, events and the sweep", total, *_COLUMNS) as update:
+        async with open_database.existing(servers.given) as store:
+            while True:
+                page = (await backend.get("/v1/runs")).raise_for_status().json()
+                settled = sum(run["settledAt"] is not None for run in page["runs"])
+                update(completed=settled)
+                counts = await store.read(deliveries.count_by_verdict)
+                rejected = sum(
+                    count for (_, verdict), count in counts.items() if verdict == states.Verdict.REJECTED
+                )
+                found, _ = await store.read(jobs.page, jobs.Query(kind=states.Kind.SETTLE), clock.now())
+                is_busy = any(job.state in (jobs.State.DUE, jobs.State.LEASED) for job in found)
+                if settled == total and rejected >= FORGED and not is_busy:
+                    return
+                await asyncio.sleep(INTERVAL)

@@ -1,0 +1,89 @@
+"""The doctor: what is wrong with this set-up, what to do, and what the real service does undocumented."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from receiver.cli import confirm, event_loop
+from receiver.cli.doctor import context, findings, live_run, runner
+from receiver.cli.doctor.context import CheckContext
+from receiver.cli.doctor.findings import Finding
+from receiver.cli.errors import FAILED, USAGE, CommandError
+from receiver.cli.render import terminal
+
+app = event_loop.Commands()
+
+
+@app.command()
+async def doctor(
+    live: Annotated[
+        str | None,
+        typer.Option(metavar="AGENT", help="Send a tiny run of this agent too, and show what the service does."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="With --live: do not ask before it is sent.")] = False,
+    cancel_too: Annotated[
+        bool, typer.Option("--cancel-too", help="With --live: send a second run and cancel it.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="With --live: how long a run may take.")
+    ] = 600.0,
+    linger: Annotated[
+        float, typer.Option(metavar="SECONDS", min=0, help="With --live: how long a callback may take after it.")
+    ] = 30.0,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            "--timeout", metavar="SECONDS", min=0.1, help="How long an exchange over the network may take."
+        ),
+    ] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object a line.")] = False,
+) -> None:
+    """Look for what is wrong with this set-up, and say what to do.
+
+    Nothing is changed or sent, unless --live is given: that sends one tiny
+    run, which costs what a run costs. Exit code 1 where anything is a fault.
+
+    \b
+    Examples:
+      runledger doctor
+      runledger doctor --json
+      runledger doctor --live agent_1
+    """
+    if live is None and (yes or cancel_too):
+        raise CommandError("--yes and --cancel-too belong to --live AGENT", USAGE)
+    if live is not None and not yes and not sys.stdin.isatty():
+        raise CommandError("--live sends a run: add --yes where there is no terminal to ask on", USAGE)
+    checked = context.read(seconds)
+    with terminal.spinner("checking"):
+        found = await runner.run(checked)
+    findings.show(found, as_json=as_json)
+    if not as_json:
+        findings.show_counts(found)
+    if live is not None:
+        request = live_run.Request(live, cancel_too, wait, linger)
+        found += await _live_findings(checked, found, request, yes, as_json)
+    if findings.is_faulty(found):
+        raise typer.Exit(FAILED)
+
+
+async def _live_findings(
+    checked: CheckContext, found: list[Finding], request: live_run.Request, yes: bool, as_json: bool
+) -> list[Finding]:
+    """Return what a run through the real service shows. Raise CommandError where nothing could be seen of it."""
+    for obstacle in live_run.obstacles(checked.given, found):
+        raise CommandError(f"--live: {obstacle}")
+    number = "Two tiny runs" if request.cancel_too else "A tiny run"
+    question = f"\n{number} of agent {request.agent} at {checked.given.casedev_base_url}, paid for as any. Go on?"
+    if not yes and not confirm.is_yes(question):
+        return []
+    with terminal.spinner("waiting for what the service does"):
+        seen = await live_run.run(checked, request)
+    if not as_json:
+        print("\nWhat the service does:\n")
+    findings.show(seen, as_json=as_json)
+    if not as_json:
+        findings.show_settings(seen)
+    return seen

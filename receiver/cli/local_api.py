@@ -1,0 +1,160 @@
+"""The API's own handlers, called in this process without HTTP: the same checks, answers and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, NamedTuple, TypeVar, cast
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.types import Message
+
+from receiver import errors, telemetry, timeouts
+from receiver.cli import open_database
+from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.render import format as render_format
+from receiver.schemas import query_parameters
+from receiver.web import authentication, operations, request_limits, request_parsing, streaming
+from storage.engine import database
+from storage.repositories import system_state
+
+A = TypeVar("A", bound=BaseModel)
+B = TypeVar("B", bound=BaseModel)
+Q = TypeVar("Q", bound=query_parameters.Query)
+
+OpenStream = Callable[[str, int], Awaitable[streaming.Events]]
+Handler = Callable[[operations.Call[Any, Any]], Awaitable[operations.Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operator(authentication.Caller):
+    """The caller of every command. Its runs are submitted by `cli`; the ledger names the operator."""
+
+    @property
+    def actor(self) -> str:
+        """The name in the ledger."""
+        return "operator"
+
+
+OPERATOR = Operator("", "cli", frozenset({authentication.Scope.ADMIN.value}))
+
+
+class WorkerStatus(NamedTuple):
+    """Whether a worker is alive that does what was requested, and a sentence about it."""
+
+    is_alive: bool
+    message: str
+
+
+async def ask(
+    store: database.Database,
+    handler: Handler,
+    shape: type[A],
+    *,
+    path_id: str | None = None,
+    query: query_parameters.Query | None = None,
+    body: BaseModel | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> A:
+    """Return the body of a handler's answer. Raise what the API would answer as a problem."""
+    return cast(A, (await call(store, handler, path_id, query, body, headers)).body)
+
+
+async def call(
+    store: database.Database,
+    handler: Handler,
+    path_id: str | None = None,
+    query: query_parameters.Query | None = None,
+    body: BaseModel | None = None,
+    headers: Mapping[str, str] | None = None,
+    open_stream: OpenStream | None = None,
+) -> operations.Answer:
+    """Return a handler's whole answer. `open_stream` opens the upstream's streams of events.
+
+    Raises CommandError where `path_id` is not of the form of an id.
+    """
+    shared_clock = await open_database.shared_clock(store)
+    request: operations.Call[Any, Any] = operations.Call(
+        context=operations.Context(
+            store, timeouts.Timing(), shared_clock, telemetry.Telemetry(), listen=open_stream
+        ),
+        request=_request(b"", headers or {}),
+        now=shared_clock(),
+        caller=OPERATOR,
+        ids={} if path_id is None else _path_ids(path_id),
+        query=query,
+        body=body,
+        parameters=(),
+        describe=bytes,
+    )
+    return await handler(request)
+
+
+def _path_ids(path_id: str) -> dict[str, str]:
+    try:
+        return request_parsing.ids({"id": path_id})
+    except errors.NotFound:
+        raise CommandError(f"{render_format.line(path_id)[:80]!r} has not the form of an id", USAGE) from None
+
+
+async def pages(
+    store: database.Database, handler: Handler, query: Q, *, path_id: str | None = None, every_page: bool
+) -> AsyncIterator[Any]:
+    """Yield the page that the query names, or it and all that follow."""
+    while True:
+        page: Any = (await call(store, handler, path_id, query)).body
+        yield page
+        if not (every_page and page.next_cursor):
+            return
+        query = query.model_copy(update={"cursor": page.next_cursor})
+
+
+def parameters(model: type[Q], given: Mapping[str, Any]) -> Q:
+    """Return options as the parameters of an API operation. Raise BadParameter."""
+    return cast(Q, request_parsing.query(model, list(_spelled(given))))
+
+
+def _spelled(given: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    for name, value in given.items():
+        if name == "tag":
+            yield from ((f"tag.{key}", each) for key, each in (value or {}).items())
+        elif value:
+            yield name, ",".join(value) if isinstance(value, list) else str(value)
+
+
+async def body(model: type[B], content: Mapping[str, Any]) -> B:
+    """Return a request body, checked as one that came over HTTP. Raise InvalidBody, BadBody, BodyTooLarge."""
+    sent = json.dumps({name: value for name, value in content.items() if value is not None}).encode()
+    request = _request(sent, {"content-type": "application/json"})
+    with request_limits.BodyBudget().lease() as place:
+        return await request_parsing.body(
+            request, model, operations.Context.body_limit, timeouts.Timing().slow_body, place
+        )
+
+
+def _request(sent: bytes, headers: Mapping[str, str]) -> Request:
+    async def receive() -> Message:
+        return {"type": "http.request", "body": sent, "more_body": False}
+
+    lines = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+    return Request({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": lines}, receive)
+
+
+async def worker_status(store: database.Database) -> WorkerStatus:
+    """Return whether a worker is alive, for commands whose request a worker carries out."""
+    now, state = (await open_database.shared_clock(store))(), await store.read(system_state.read)
+    seen = state.worker_seen_at
+    if seen is None:
+        return WorkerStatus(
+            False, "No worker was ever seen on this database: it waits until `runledger serve` is started."
+        )
+    if now - seen > timedelta(seconds=timeouts.Timing().worker_gone_after):
+        ago = render_format.age(seen, now)
+        return WorkerStatus(False, f"The worker was last seen {ago}: it waits until `runledger serve` is started.")
+    if state.pause_streak:
+        reason = render_format.line(state.pause_reason)
+        return WorkerStatus(True, f"The upstream has a fault; the worker retries until it answers: {reason}.")
+    return WorkerStatus(True, "The running worker does it.")

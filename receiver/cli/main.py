@@ -1,0 +1,133 @@
+"""The command line: all commands, each imported when it is called or its help is shown."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+from typing import Annotated, Any, NamedTuple
+
+import typer
+import typer.core
+import typer.main
+
+from receiver.cli import lazy_imports
+
+
+class Command(NamedTuple):
+    """Where a command is, below this package, and its line in the list of commands."""
+
+    module: str
+    summary: str
+
+
+COMMANDS = {
+    "serve": Command("commands.serve", "Run the server: the API, the public endpoints, the worker."),
+    "work": Command("commands.serve", "Run a worker without a server."),
+    "sandbox": Command("commands.serve", "Imitate Case.dev, faults included, for trying things out."),
+    "demo": Command("demo.command", "See all of it at work in ten seconds, without a key."),
+    "doctor": Command("doctor.command", "Look for what is wrong with this set-up, and say what to do."),
+    "submit": Command("commands.submit", "Submit a run."),
+    "watch": Command("commands.submit", "Adopt a run that was created elsewhere."),
+    "cancel": Command("commands.submit", "Cancel a run."),
+    "refresh": Command("commands.submit", "Fetch a run again, also one that has ended."),
+    "runs": Command("commands.runs", "List runs, newest first."),
+    "stats": Command("commands.runs", "Sum up runs: how many, what they cost, how long they took."),
+    "deliveries": Command("commands.runs", "List requests to the public endpoints, newest first."),
+    "show": Command("commands.show", "Show one run with its prompt and its result."),
+    "steps": Command("commands.show", "List what the agent thought and did, step by step."),
+    "timeline": Command("commands.show", "List what happened to a run, oldest first."),
+    "document": Command("commands.show", "Print the upstream's answer, byte for byte."),
+    "sql": Command("commands.sql", "Read the store with SQL of your own."),
+    "export": Command("commands.export", "Write runs into a file, oldest first."),
+    "import": Command("commands.export", "Read runs back from JSON Lines."),
+    "backfill": Command("commands.backfill", "Store the finished runs that Case.dev has from before."),
+    "sweep": Command("commands.migrate", "Ask the upstream about all open runs now."),
+    "migrate": Command("commands.migrate", "Bring the database to the schema of this release."),
+    "prune": Command("commands.prune", "Remove the content of old runs; measures and ledger stay."),
+    "backup": Command("commands.backup", "Copy the whole store into a file, beside a running server."),
+    "restore": Command("commands.backup", "Replace the store by a copy, and mark it as restored."),
+    "restored": Command("commands.backup", "Mark a store as restored from an older copy."),
+    "move": Command("commands.migrate", "Move the store from SQLite to PostgreSQL."),
+    "jobs": Command("commands.jobs", "List the work that is under way, or try jobs again."),
+    "keys": Command("commands.keys", "Make, list and revoke API keys."),
+    "rollups": Command("commands.rollups", "Check and rebuild the sums over ended runs."),
+    "search": Command("commands.search", "Check and rebuild the full-text index."),
+    "webhooks": Command("commands.webhooks", "Register for Case.dev's signed events, and manage them."),
+}
+
+
+class LazyGroup(typer.core.TyperGroup):
+    """All commands. Each is a stub with its summary until it is called or its help is shown."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for name, command in COMMANDS.items():
+            self.add_command(typer.core.TyperCommand(name, help=command.summary))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the name of the command that is called, the command itself, and its arguments."""
+        name, _, rest = super().resolve_command(ctx, args)
+        return name, None if name is None else load(name), rest
+
+
+def load(name: str) -> Any:
+    """Import a command, or a group of commands, by its name."""
+    module = importlib.import_module(f"receiver.cli.{COMMANDS[name].module}")
+    group = typer.main.get_group(module.app)
+    return group.commands.get(name, group)
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    name="runledger",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help takes half the time
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        metadata = importlib.import_module("importlib.metadata")
+        print(f"runledger {metadata.version('runledger')}")
+        raise typer.Exit
+
+
+@app.callback()
+def runledger(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Submit long agent runs to Case.dev, and never lose a result.
+
+    Beside a running server the other commands work on its database; give them
+    the same settings, such as RUNLEDGER_DATA_DIR, or start them where .env is.
+
+    \b
+    Examples:
+      runledger demo        see all of it at work, without a Case.dev key
+      runledger serve       the server
+      runledger submit --agent agent_1 --prompt "Summarise the lease."
+      runledger runs --status failed --created '>-7d'
+    """
+
+
+def _shows_help() -> bool:
+    """Return whether this process shows a help text or completes a line, and runs no command."""
+    completes = "_RUNLEDGER_COMPLETE" in os.environ  # noqa: TID251 - how Click tells a program that it completes a line
+    return completes or bool({"-h", "--help"} & set(sys.argv[1:]))
+
+
+def main() -> None:
+    """Run one command and exit: 0 done, 1 it failed, 2 wrong usage."""
+    if _shows_help():
+        lazy_imports.install()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # the terminal's encoding may lack a character
+            stream.reconfigure(errors="replace")
+    sys.exit(app(prog_name="runledger"))

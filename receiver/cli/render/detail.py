@@ -1,0 +1,133 @@
+"""One run or delivery for people, in full."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from receiver.cli.render import format as render_format
+from receiver.cli.render import table, terminal
+from receiver.schemas import notification, responses
+from storage import states
+
+#: The promised number of executions, in words.
+_EXECUTIONS = {
+    states.Execution.EXACTLY_ONCE: "exactly once",
+    states.Execution.AT_MOST_ONCE: "at most once (one call created and started it)",
+}
+
+
+def run(found: notification.FullRun) -> None:
+    """Print one run with its prompt and its result."""
+    out = terminal.console()
+    out.print(table.facts([(name, value) for name, value in _run(found) if str(value) != render_format.NONE]))
+    for name, text in (
+        ("prompt", found.prompt),
+        ("guidance", found.guidance),
+        ("instructions", found.instructions),
+        ("summary", found.summary),
+        ("output", found.output),
+    ):
+        if text:
+            out.print(Text(f"\n{name}", "bold"))
+            out.print(Text(render_format.safe(text)), soft_wrap=not out.is_terminal)
+
+
+def _run(found: notification.FullRun) -> list[tuple[str, table.Cell]]:
+    tags = " ".join(f"{key}={value}" for key, value in found.tags.items())
+    reason = render_format.safe(found.failure_reason)
+    return [
+        ("run", found.id),
+        ("upstream", found.upstream_id or render_format.NONE),
+        ("state", table.state(found.status)),
+        ("settled by", found.settled_by or render_format.NONE),
+        ("failed because", f"{reason} (from {found.failure_source})" if found.failure_source else reason),
+        ("agent", found.agent_id or render_format.NONE),
+        ("model", render_format.line(found.model)),
+        ("objects", render_format.line(" ".join(found.object_ids or ()) or None)),
+        ("tags", render_format.line(tags) if tags else render_format.NONE),
+        ("origin", f"{found.origin} by {found.submitted_by}"),
+        ("execution", _EXECUTIONS[found.execution] if found.execution else render_format.NONE),
+        ("idempotency key", render_format.line(found.idempotency_key)),
+        ("accepted", render_format.instant(found.accepted_at)),
+        ("created", render_format.instant(found.created_at)),
+        ("started", render_format.instant(found.started_at)),
+        ("completed", render_format.instant(found.completed_at)),
+        ("settled", render_format.instant(found.settled_at)),
+        ("expected by", render_format.NONE if found.settled_at else render_format.instant(found.expected_by)),
+        ("cancel requested", render_format.instant(found.cancel_requested_at)),
+        (
+            "content",
+            f"removed {render_format.instant(found.pruned_at)}" if found.pruned_at else render_format.NONE,
+        ),
+        ("stream", _stream(found)),
+        ("missing since", render_format.instant(found.missing_since)),
+        ("took", render_format.duration(found.duration_ms)),
+        ("cost", render_format.dollars(found.cost_micros)),
+        ("tokens", _tokens(found)),
+        ("steps", render_format.count(found.step_count)),
+        ("tool calls", render_format.count(found.tool_calls)),
+        ("watched", "yes" if found.watched else "no"),
+        ("backend", render_format.NONE if found.notification is None else _notification(found.notification)),
+    ]
+
+
+def _notification(sent: notification.Notification) -> str:
+    """Return the state of the notification of the backend."""
+    tries = "1 try" if sent.attempts == 1 else f"{sent.attempts:,} tries"
+    match sent.state:
+        case "delivered":
+            how = f"notified at {render_format.instant(sent.delivered_at)}, answered {sent.last_status}"
+        case "stopped":
+            how = "given up; `runledger jobs retry --kind notify` tries again"
+        case _:
+            how = "not notified yet"
+    remark = f": {render_format.line(sent.last_error)}" if sent.last_error else ""
+    return f"{how} ({tries}){remark}"
+
+
+def _stream(found: responses.Run) -> str:
+    """Return since when its events are stored, and what is missing of them."""
+    if found.captured_at is None:
+        return render_format.NONE
+    note = "" if found.capture_note is None else f", not whole: {found.capture_note}"
+    return f"captured {render_format.instant(found.captured_at)}{note}"
+
+
+def _tokens(found: responses.RunLine) -> str:
+    if found.input_tokens is None and found.output_tokens is None:
+        return render_format.NONE
+    return f"{render_format.count(found.input_tokens)} in, {render_format.count(found.output_tokens)} out"
+
+
+def delivery(found: responses.DeliveryWithBody) -> None:
+    """Print one delivery with its headers and its body."""
+    pairs: list[tuple[str, table.Cell]] = [
+        ("delivery", found.id),
+        ("verdict", table.state(found.verdict)),
+        ("source", found.source),
+        ("run", found.run_id or render_format.NONE),
+        ("event", " ".join(each for each in (found.event_id, found.event_type) if each) or render_format.NONE),
+        ("reason", render_format.safe(found.reason)),
+        ("duplicate of", found.duplicate_of or render_format.NONE),
+        ("repeats", render_format.count(found.repeats)),
+        ("received", render_format.instant(found.received_at)),
+        ("from", found.remote_addr or render_format.NONE),
+        ("signed with", found.secret_used or render_format.NONE),
+        ("SHA-256", found.body_sha256),
+    ]
+    out = terminal.console()
+    out.print(table.facts(pairs))
+    out.print(Text("\nheaders", "bold"))
+    out.print(
+        table.facts(
+            [(render_format.line(name), render_format.line(value)) for name, value in found.headers.items()]
+        )
+    )
+    out.print(Text("\nbody", "bold"))
+    out.print(Text(_body(found)))
+
+
+def _body(found: responses.DeliveryWithBody) -> str:
+    if found.text is not None:
+        return render_format.safe(found.text)
+    return f"{found.size:,} bytes, {'not UTF-8' if found.body else 'removed'}"

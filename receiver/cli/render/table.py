@@ -1,0 +1,126 @@
+"""Tables that fit the terminal: less important columns are left out, ids are never cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich import box
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+from receiver.cli.render import format as render_format
+from receiver.cli.render import terminal
+
+#: The least cells of a flexible column, and those it gets where ids need the room.
+LEAST, SCARCE = 28, 8
+
+STYLES = {
+    "completed": "green",
+    "accepted": "cyan",
+    "queued": "cyan",
+    "running": "cyan",
+    "duplicate": "dim",
+    "failed": "red",
+    "failing": "red",
+    "dead": "red",
+    "refused": "red",
+    "rejected": "red",
+    "cancelled": "yellow",
+    "lost": "yellow",
+    "revoked": "yellow",
+    "ok": "green",
+    "warning": "yellow",
+    "fault": "bold red",
+}
+
+Cell = str | Text
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column. One of `rank` 0 is always shown; of the others the highest rank is left out first.
+
+    A flexible column is cut where there is no room, or goes on in the next line where it `folds`. `least` is its
+    least width in cells, so that tables made one after the other have the same columns.
+    """
+
+    name: str
+    rank: int = 0
+    right: bool = False
+    flexible: bool = False
+    least: int = 0
+    folds: bool = False
+
+
+def state(word: str) -> Text:
+    """Return a state, a verdict or a level in its colour."""
+    return Text(render_format.line(word), STYLES.get(word, ""))
+
+
+def show(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], title: str = "") -> None:
+    """Print a table. Each cell is one line without control characters."""
+    out = terminal.console()
+    if title:
+        out.print(Text(title, "bold"))
+    out.print(made(columns, rows, out.width))
+
+
+def made(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> Table:
+    """Return the table with the columns that fit into `width` cells."""
+    cleaned = [[_cleaned(cell) for cell in row] for row in rows]
+    natural = [_natural(column, [row[at] for row in cleaned]) for at, column in enumerate(columns)]
+    kept = _fitting(columns, natural, width)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+    spare = width - sum(natural[at] + 2 for at in kept if not columns[at].flexible) + 2
+    flexible = sum(columns[at].flexible for at in kept)
+    least = LEAST if _needed(columns, natural, kept) <= width else SCARCE
+    for at in kept:
+        column = columns[at]
+        room = min(natural[at], max(least, spare // flexible - 2)) if column.flexible else natural[at]
+        table.add_column(
+            column.name,
+            justify="right" if column.right else "left",
+            no_wrap=not column.folds,
+            overflow="fold" if column.folds else "ellipsis",
+            width=room,
+        )
+    for row in cleaned:
+        table.add_row(*(row[at] for at in kept))
+    return table
+
+
+def _cleaned(cell: Cell) -> Text:
+    return cell if isinstance(cell, Text) else Text(render_format.line(cell))
+
+
+def _natural(column: Column, cells: Sequence[Text]) -> int:
+    return max(len(column.name), column.least, *(cell_len(cell.plain) for cell in cells), 0)
+
+
+def _fitting(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
+    """Return the indexes of the columns that are shown."""
+    kept = list(range(len(columns)))
+    while _needed(columns, natural, kept) > width:
+        going = max(kept, key=lambda at: (columns[at].rank, at))
+        if columns[going].rank == 0:
+            break
+        kept.remove(going)
+    return kept
+
+
+def _needed(columns: Sequence[Column], natural: Sequence[int], kept: Sequence[int]) -> int:
+    """Return the least width of the table with these columns."""
+    sizes = (min(natural[at], LEAST) if columns[at].flexible else natural[at] for at in kept)
+    return sum(size + 2 for size in sizes) - 2
+
+
+def facts(pairs: Sequence[tuple[str, Cell]]) -> Table:
+    """Return names and values, a pair a line. A value may have several lines, without control characters."""
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in pairs:
+        table.add_row(name, value if isinstance(value, Text) else Text(render_format.safe(value)))
+    return table

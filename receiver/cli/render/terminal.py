@@ -1,0 +1,43 @@
+"""The terminal: colours, progress bars and spinners only where there is one."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, ProgressColumn
+
+#: Columns of a pipe or a file, where COLUMNS is not set.
+WIDTH = 120
+
+
+def console(*, to_stderr: bool = False) -> Console:
+    """Return a console on standard output or error. Colours only on a terminal, and not with NO_COLOR."""
+    stream = sys.stderr if to_stderr else sys.stdout
+    is_terminal = stream.isatty()
+    width = None if is_terminal else shutil.get_terminal_size((WIDTH, 25)).columns
+    plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": False}
+    made = Console(file=stream, width=width, force_terminal=is_terminal, **plain)
+    return Console(file=stream, width=width, color_system=None, **plain) if made.no_color else made
+
+
+@contextlib.contextmanager
+def bar(description: str, total: float | None, *columns: ProgressColumn) -> Iterator[Callable[..., None]]:
+    """Show a progress bar on standard error for the block, where that is a terminal.
+
+    Yields a function that takes `completed`, `advance`, `total` and `description`.
+    """
+    out = console(to_stderr=True)
+    with Progress(*columns, console=out, disable=not out.is_terminal, transient=True) as progress:
+        yield functools.partial(progress.update, progress.add_task(description, total=total))
+
+
+def spinner(text: str) -> contextlib.AbstractContextManager[object]:
+    """Show a spinner on standard error for a block, where that is a terminal."""
+    out = console(to_stderr=True)
+    return out.status(text) if out.is_terminal else contextlib.nullcontext()

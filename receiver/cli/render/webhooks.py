@@ -1,0 +1,133 @@
+"""The endpoint for platform events: our view of it and the upstream's, for people and for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from receiver.cli.render import format as render_format
+from receiver.cli.render import json_lines, table
+from receiver.inbound import webhook_secrets
+from receiver.upstream import webhooks
+from storage.repositories import deliveries, webhook_endpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """Both views. `theirs` is None where the upstream shows none; `error` says why it could not be asked."""
+
+    ours: webhook_endpoints.Endpoint | None
+    theirs: webhooks.Endpoint | None
+    error: str | None
+    secrets: Sequence[webhook_secrets.KnownSecret]
+    last: deliveries.StoredDelivery | None
+    warnings: Sequence[str]
+
+
+def show(found: Views, now: datetime) -> None:
+    """Print both views beside each other, and what is wrong."""
+    if found.ours is None:
+        print("No webhook endpoint is registered: `runledger webhooks register` does it.")
+    else:
+        views = (table.Column(name, flexible=True, folds=True) for name in ("here", "upstream"))
+        table.show([table.Column(""), *views], _rows(found.ours, found, now))
+    for warning in found.warnings:
+        print(f"! {warning}")
+
+
+def _rows(ours: webhook_endpoints.Endpoint, found: Views, now: datetime) -> list[tuple[table.Cell, ...]]:
+    theirs = found.theirs or webhooks.Endpoint("", status="not asked" if found.error else webhook_endpoints.GONE)
+    seen = "" if ours.checked_at is None else f", seen {render_format.age(ours.checked_at, now)}"
+    return [
+        ("endpoint", ours.upstream_id or "not known yet", theirs.id or render_format.NONE),
+        ("address", ours.url, render_format.line(theirs.url)),
+        ("state", (ours.status or render_format.NONE) + seen, render_format.line(theirs.status)),
+        ("failures", render_format.count(ours.failures), render_format.count(theirs.failures)),
+        ("events", webhooks.EVENTS, render_format.line(" ".join(theirs.filters) or None)),
+        ("secrets", secret_names(found.secrets, now), _rotation(theirs, now)),
+        ("last event", _last_event(found.last, now), render_format.age(theirs.delivered_at, now)),
+    ]
+
+
+def _last_event(last: deliveries.StoredDelivery | None, now: datetime) -> str:
+    if last is None:
+        return render_format.NONE
+    return f"{render_format.age(last.received_at, now)}, signed with {last.secret_used}"
+
+
+def _rotation(theirs: webhooks.Endpoint, now: datetime) -> str:
+    if theirs.rotated_at is None:
+        return render_format.NONE
+    former = theirs.previous_ends_at
+    ends = f", former ends {render_format.age(former, now)}" if former is not None and former > now else ""
+    return f"rotated {render_format.age(theirs.rotated_at, now)}{ends}"
+
+
+def secret_names(secrets: Sequence[webhook_secrets.KnownSecret], now: datetime) -> str:
+    """Return the names of secrets, and until when they sign."""
+    names = ["unusable" if each.secret is None else each.secret.name for each in secrets]
+    ends = ["" if each.ends_at is None else _end(each.ends_at, now) for each in secrets]
+    return ", ".join(map("".join, zip(names, ends, strict=True))) or "none"
+
+
+def _end(at: datetime, now: datetime) -> str:
+    return f" ({'ends' if at > now else 'ended'} {render_format.age(at, now)})"
+
+
+def views(found: Views) -> dict[str, Any]:
+    """Return both views as an object."""
+    return {
+        "here": None if found.ours is None else endpoint(found.ours),
+        "upstream": None if found.theirs is None else _upstream_endpoint(found.theirs),
+        "upstreamError": found.error,
+        "secrets": secrets(found.secrets),
+        "lastEvent": None if found.last is None else _event(found.last),
+        "warnings": list(found.warnings),
+    }
+
+
+def secrets(given: Sequence[webhook_secrets.KnownSecret]) -> list[dict[str, Any]]:
+    """Return secrets as objects, by their names; the name of an unusable one is null."""
+    return [
+        {"name": None if each.secret is None else each.secret.name, "expiresAt": json_lines.instant(each.ends_at)}
+        for each in given
+    ]
+
+
+def endpoint(ours: webhook_endpoints.Endpoint) -> dict[str, Any]:
+    """Return our view as an object."""
+    return {
+        "id": ours.id,
+        "upstreamId": ours.upstream_id,
+        "url": ours.url,
+        "status": ours.status,
+        "failures": ours.failures,
+        "registeredAt": json_lines.instant(ours.registered_at),
+        "awaitingSince": json_lines.instant(ours.awaiting_since),
+        "checkedAt": json_lines.instant(ours.checked_at),
+        "checkError": ours.check_error,
+    }
+
+
+def _upstream_endpoint(theirs: webhooks.Endpoint) -> dict[str, Any]:
+    return {
+        "id": theirs.id,
+        "url": theirs.url,
+        "status": theirs.status,
+        "eventTypeFilters": list(theirs.filters),
+        "failures": theirs.failures,
+        "secretRotatedAt": json_lines.instant(theirs.rotated_at),
+        "previousSecretExpiresAt": json_lines.instant(theirs.previous_ends_at),
+        "lastDeliveryAt": json_lines.instant(theirs.delivered_at),
+    }
+
+
+def _event(last: deliveries.StoredDelivery) -> dict[str, Any]:
+    return {
+        "deliveryId": last.id,
+        "type": last.event_type,
+        "receivedAt": json_lines.instant(last.received_at),
+        "secretUsed": last.secret_used,
+    }

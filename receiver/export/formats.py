@@ -1,0 +1,90 @@
+"""The interface of all export formats, and the columns of the formats with a row for each run. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from pydantic.alias_generators import to_camel
+
+from receiver import json_lines
+from storage.engine import column_types
+from storage.query import run_chunks
+from storage.repositories import runs
+
+#: The exported fields of a run, by their names in the file.
+FIELDS = {to_camel(each.name): each.name for each in fields(runs.Run) if each.name not in run_chunks.LOCAL_COLUMNS}
+INSTANTS = frozenset(to_camel(each.name) for each in fields(runs.Run) if str(each.type).startswith("datetime"))
+NUMBERS = frozenset(to_camel(each.name) for each in fields(runs.Run) if str(each.type).startswith("int"))
+
+#: The most runs that a trailer names, so that it stays short; and the fields about missing runs.
+NAMED = 50
+_MISSING = ("unwritten", "unwritten_runs")
+
+
+class Format(StrEnum):
+    """The export formats."""
+
+    JSONL = "jsonl"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The summary of a whole export: the number of runs, and the SHA-256 of all bytes before the trailer.
+
+    `after` is the run after which it began. `unindexed` is the number of runs whose words could not be searched
+    yet. `unwritten` is the number of runs that are missing since their stored values cannot be read; the first of
+    them are listed in `unwritten_runs`.
+    """
+
+    records: int
+    sha256: str
+    after: str | None = None
+    unindexed: int | None = None
+    unwritten: int = 0
+    unwritten_runs: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """Return the trailer as JSON values; missing runs are mentioned only where there are some."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in values.items() if self.unwritten or name not in _MISSING}
+
+
+class Writer(Protocol):
+    """The writer of one format: `head`, then `rows` for each chunk, `foot`, `trailer`."""
+
+    media_type: str
+
+    def head(self) -> bytes: ...
+    def rows(self, records: Sequence[run_chunks.Record]) -> bytes: ...
+    def foot(self) -> bytes: ...
+    def trailer(self, end: Summary) -> bytes: ...
+
+
+def cells(run: runs.Run) -> Iterator[object]:
+    """Yield the cells of a run, in the order of FIELDS: texts, numbers, instants; structures as JSON.
+
+    Raises ValueError for a value that is not UTF-8 in the store.
+    """
+    for name in FIELDS.values():
+        value = getattr(run, name)
+        if isinstance(value, bytes):
+            raise ValueError(f"{name} is not UTF-8")
+        yield compact(value) if isinstance(value, Mapping | list | tuple) else value
+
+
+def json_value(value: Any) -> Any:
+    """Return an instant as text, and any other value unchanged."""
+    return column_types.instant_text(value) if isinstance(value, datetime) else value
+
+
+def compact(value: object) -> str:
+    """Return JSON in one line for any line reader, with sorted object keys."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    return json_lines.one_line(text)

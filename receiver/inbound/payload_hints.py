@@ -1,0 +1,115 @@
+"""What an unsigned callback or a platform event claims: a hint where to look, never a fact.
+
+The upstream documents no format of a callback's body, so each name that it might use is tried. What is missing, or
+not text of the right form, is not claimed. Nothing here raises, whatever the bytes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import zlib
+from collections.abc import Mapping
+
+from receiver import upstream_values
+
+_LABEL = re.compile(r"[\x21-\x7e]{1,256}")
+_RUN_ID = re.compile(rb'"(?:runId|run_id)"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}"([A-Za-z0-9_-]{1,128})"')
+_GZIP = b"\x1f\x8b"
+#: The most bytes that are decompressed.
+_UNZIPPED = 1 << 20
+_CALLBACK_PATHS = (("runId",), ("id",), ("run", "id"), ("data", "runId"), ("run_id",))
+_EVENT_PATHS = (("data", "runId"), ("data", "run_id"), ("data", "run", "id"), ("runId",), ("run_id",))
+_STATUS_PATHS = (("status",), ("run", "status"), ("data", "status"))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Event:
+    """The envelope of a platform event; `id` is its dedupe key. A field is None where it is not usable."""
+
+    id: str | None
+    type: str | None
+    run_id: str | None
+    status: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Callback:
+    """What a callback's body claims: distinct run ids, the likeliest first, and one of the known states."""
+
+    run_ids: tuple[str, ...]
+    status: str | None
+
+
+def callback(body: bytes) -> Callback:
+    """Return what the body of a watcher's callback claims, in any of the known forms."""
+    claimed = _object(body)
+    return Callback(_run_ids(claimed, _CALLBACK_PATHS), _status(claimed))
+
+
+def event(body: bytes) -> Event:
+    """Return the envelope `{id, type, data: {runId, status}}` of a platform event."""
+    claimed = _object(body)
+    run_ids = _run_ids(claimed, _EVENT_PATHS)
+    return Event(
+        id=_label(claimed.get("id")),
+        type=_label(claimed.get("type")),
+        run_id=run_ids[0] if run_ids else None,
+        status=_status(claimed),
+    )
+
+
+def _object(body: bytes) -> Mapping[str, object]:
+    """Return the JSON object of a body, empty for any other bytes. Numbers are dropped, since none is used.
+
+    Where the JSON is truncated or invalid, return the first run id that is labelled as such.
+    """
+    plain = _unzipped(body) if body.startswith(_GZIP) else body
+    try:
+        text = plain.decode("utf-8", "replace").removeprefix("\ufeff")
+        parsed = json.loads(text, parse_int=_no_number, parse_float=_no_number, parse_constant=_no_number)
+    except (ValueError, RecursionError):
+        found = _RUN_ID.search(plain)
+        return {"runId": found[1].decode()} if found else {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _unzipped(body: bytes) -> bytes:
+    """Return the beginning of a gzip body, or nothing where it is not gzip."""
+    try:
+        return zlib.decompressobj(wbits=31).decompress(body, _UNZIPPED)
+    except zlib.error:
+        return b""
+
+
+def _no_number(_: str) -> None:
+    """Return None: parsing huge numbers would raise or take long."""
+
+
+def _at(claimed: Mapping[str, object], path: tuple[str, ...]) -> object:
+    value: object = claimed
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _run_ids(claimed: Mapping[str, object], paths: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    values = (_at(claimed, path) for path in paths)
+    return tuple(
+        dict.fromkeys(
+            value for value in values if isinstance(value, str) and upstream_values.SAFE_ID.fullmatch(value)
+        )
+    )
+
+
+def _status(claimed: Mapping[str, object]) -> str | None:
+    """Return the state by its own field, else from the end of the event type, as in `agent.run.completed`."""
+    words = [_at(claimed, path) for path in _STATUS_PATHS]
+    kinds = [claimed.get("type"), claimed.get("event")]
+    words += [kind.rpartition("run.")[2] for kind in kinds if isinstance(kind, str)]
+    return next((word for word in words if isinstance(word, str) and word in upstream_values.STATUSES), None)
+
+
+def _label(value: object) -> str | None:
+    return value if isinstance(value, str) and _LABEL.fullmatch(value) else None

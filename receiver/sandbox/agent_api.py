@@ -1,0 +1,181 @@
+"""The handlers of /agent/v1, agents and their runs; the streams of events are in `streams`."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from receiver.sandbox import details as sandbox_details
+from receiver.sandbox import faults, messages, state
+
+
+def _machine_or_null(value: object) -> bool:
+    """Check the `sandbox` of an agent: cpu and memoryMiB are positive integers."""
+    sizes = [value.get(name, 1) for name in ("cpu", "memoryMiB")] if isinstance(value, dict) else [None]
+    return value is None or all(map(messages.whole(1, math.inf), sizes))
+
+
+_TASK: dict[str, messages.Check] = {
+    "prompt": messages.text,
+    "guidance": messages.text_or_null,
+    "objectIds": messages.texts_or_null,
+}
+_RUN: dict[str, messages.Check] = {
+    "agentId": messages.text,
+    **_TASK,
+    "model": messages.text_or_null,
+    "callbackUrl": messages.text_or_null,
+}
+_TOOLS: dict[str, messages.Check] = {
+    "instructions": messages.text,
+    "model": messages.text,
+    "vaultIds": messages.texts_or_null,
+    "enabledTools": messages.texts_or_null,
+    "disabledTools": messages.texts_or_null,
+    "sandbox": _machine_or_null,
+    "vaultGroups": messages.texts_or_null,
+}
+_AGENT: dict[str, messages.Check] = {"name": messages.text, "description": messages.text_or_null, **_TOOLS}
+_HIGHEST_LIMIT = 250
+
+
+@dataclasses.dataclass(frozen=True)
+class Agents:
+    """Create, list, get, update and soft-delete agents."""
+
+    world: state.World
+
+    async def create(self, request: Request) -> messages.Json:
+        fields = messages.fields(await request.body(), _AGENT, required=("name", "instructions"))
+        _refuse_both_tool_lists(fields)
+        return messages.Json(_agent(self.world.add_agent(fields), _AGENT))
+
+    async def list(self, request: Request) -> messages.Json:
+        limit = messages.limit(request.query_params.get("limit"), _HIGHEST_LIMIT)
+        known = [agent for agent in self.world.agents.values() if not agent.ephemeral]
+        page, cursor = state.page(known, limit, request.query_params.get("cursor"), lambda agent: agent.active)
+        # Lists leave out the instructions.
+        shown = [_agent(agent, ("name", "description", "model", "vaultIds")) for agent in page]
+        return messages.Json({"agents": shown, "hasMore": cursor is not None, "nextCursor": cursor})
+
+    async def get(self, request: Request) -> messages.Json:
+        return messages.Json(_agent(self._named(request), _AGENT))
+
+    async def update(self, request: Request) -> messages.Json:
+        agent = self._named(request)
+        fields = messages.fields(await request.body(), _AGENT)
+        if not fields:
+            raise messages.ApiError(400, "No fields to update")
+        _refuse_both_tool_lists({**agent.fields, **fields})
+        agent.fields.update(fields)
+        agent.updated_at = self.world.clock()
+        return messages.Json(_agent(agent, _AGENT))
+
+    async def delete(self, request: Request) -> messages.Json:
+        self._named(request).active = False
+        return messages.Json({"ok": True})
+
+    def _named(self, request: Request) -> state.Agent:
+        return self.world.agent(request.path_params["id"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """Create, list, execute, show, cancel and watch runs."""
+
+    world: state.World
+    injector: faults.Injector
+    lifecycle: state.Lifecycle
+    public_only: bool
+
+    async def create(self, request: Request) -> messages.Json:
+        fields: dict[str, Any] = messages.fields(await request.body(), _RUN, required=("agentId", "prompt"))
+        callback = fields.get("callbackUrl")
+        if callback is not None:
+            messages.target(callback, public_only=self.public_only)
+        run = self._added(self.world.agent(fields["agentId"]), fields)
+        run.watchers += [callback] if callback is not None else []
+        return messages.Json(messages.shown(run, "id", "agent_id", "status", "object_ids", "created_at"))
+
+    async def list(self, request: Request) -> messages.Json:
+        params = request.query_params
+        limit = messages.limit(params.get("limit"), _HIGHEST_LIMIT)
+        agent, status = params.get("agentId"), messages.one_of(params.get("status"), state.STATES, "status")
+
+        def matches(run: state.Run) -> bool:
+            return agent in (None, run.agent_id) and status in (None, run.status)
+
+        page, cursor = state.page(list(self.world.runs.values()), limit, params.get("cursor"), matches)
+        names = ("id", "agent_id", "status", "model", *sandbox_details.TIMES)
+        shown = [{**messages.shown(run, *names), "prompt": run.prompt[:200]} for run in page]
+        return messages.Json({"runs": shown, "hasMore": cursor is not None, "nextCursor": cursor})
+
+    async def exec(self, request: Request) -> messages.Json:
+        run = self._named(request)
+        self.lifecycle.start(run)
+        if self.injector.faults.callback_before_exec_answer:
+            await self.lifecycle.finish_and_send(run)
+        text = "Run started. Poll /run/:id/status or register a watcher."
+        return messages.Json({"id": run.id, "status": "running", "workflowId": run.workflow_id, "message": text})
+
+    async def status(self, request: Request) -> messages.Json:
+        run = self._named(request)
+        duration = sandbox_details.duration_ms(run, self.world.clock())
+        shown = messages.shown(run, "id", "status", "started_at", "completed_at")
+        return messages.Json({**shown, "durationMs": duration})
+
+    async def details(self, request: Request) -> Response:
+        run, now, switches = self._named(request), self.world.clock(), self.injector.faults
+        since_end = now - (run.completed_at or now)
+        complete = (
+            since_end >= switches.incomplete_seconds and run.fetches_after_end >= switches.incomplete_fetches
+        )
+        run.fetches_after_end += run.ended
+        shown = messages.encoded(sandbox_details.details(run, now, complete=complete))
+        padded = sandbox_details.padded(shown, switches.details_padding if run.ended else 0)
+        return Response(padded, media_type=messages.Json.media_type)
+
+    async def cancel(self, request: Request) -> messages.Json:
+        run = self._named(request)
+        text = f"Run already {run.status}" if run.ended else "Run cancelled"
+        self.lifecycle.finish(run, "cancelled")
+        return messages.Json({"id": run.id, "status": run.status, "message": text})
+
+    async def watch(self, request: Request) -> messages.Json:
+        run = self._named(request)
+        fields = messages.fields(await request.body(), {"callbackUrl": messages.text}, required=("callbackUrl",))
+        url = messages.target(fields["callbackUrl"], public_only=self.public_only)
+        run.watchers.append(url)
+        return messages.Json({"ok": True, "callbackUrl": url})
+
+    async def execute(self, request: Request) -> messages.Json:
+        """Create an ephemeral agent and a run of it, which starts at once."""
+        fields: dict[str, Any] = messages.fields(await request.body(), {**_TOOLS, **_TASK}, required=("prompt",))
+        default = {"name": "Ephemeral agent", "instructions": "You are a legal assistant."}
+        about = {**default, **{name: value for name, value in fields.items() if name in _TOOLS}}
+        run = self._added(self.world.add_agent(about, ephemeral=True), fields)
+        self.lifecycle.start(run)
+        text = "Run started. Poll /agent/v1/run/:id/status."
+        return messages.Json({"runId": run.id, "agentId": run.agent_id, "status": "running", "message": text})
+
+    def _named(self, request: Request) -> state.Run:
+        return self.world.run(request.path_params["id"])
+
+    def _added(self, agent: state.Agent, fields: dict[str, Any]) -> state.Run:
+        chosen = (fields.get(name) for name in ("guidance", "model", "objectIds"))
+        return self.world.add_run(agent, fields["prompt"], *chosen)
+
+
+def _agent(agent: state.Agent, names: Iterable[str]) -> messages.Object:
+    shown = {name: agent.fields.get(name) for name in names}
+    return {**shown, **messages.shown(agent, "id", "created_at", "updated_at"), "isActive": agent.active}
+
+
+def _refuse_both_tool_lists(fields: messages.Object) -> None:
+    if fields.get("enabledTools") is not None and fields.get("disabledTools") is not None:
+        raise messages.ApiError(400, "enabledTools and disabledTools are mutually exclusive")

@@ -1,0 +1,373 @@
+"""The bodies of answers. Every field is always present, null without a value; instants are RFC 3339 in UTC."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic.alias_generators import to_camel
+
+from storage import states
+from storage.engine import column_types
+from storage.repositories import deliveries, jobs
+from storage.stats import questions
+
+Instant = Annotated[
+    datetime,
+    PlainSerializer(column_types.instant_text, return_type=str),
+    WithJsonSchema({"type": "string", "format": "date-time"}, mode="serialization"),
+]
+
+
+class Answer(BaseModel):
+    """The base of bodies that go out, read off a value of `storage` by the names of its fields."""
+
+    model_config = ConfigDict(
+        alias_generator=AliasGenerator(serialization_alias=to_camel),
+        frozen=True,
+        from_attributes=True,
+        hide_input_in_errors=True,
+        json_schema_serialization_defaults_required=True,
+    )
+
+
+UNREADABLE = "Ids, or positions, of rows that are left out since their stored values cannot be read."
+
+
+class Page(Answer):
+    """The fields that every list has beside its rows."""
+
+    has_more: bool
+    next_cursor: str | None = Field(description="Opaque; null on the last page.")
+    unreadable: list[str] = Field([], description=UNREADABLE)
+
+
+class Problem(Answer):
+    """A problem answer (RFC 9457). Fields that do not apply are absent."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str | None = None
+    parameter: str | None = Field(None, description="The query parameter that is invalid.")
+    position: int | None = Field(
+        None, description="The character from which the parameter, or the SQL statement, is invalid."
+    )
+    header: str | None = Field(None, description="The header that is invalid.")
+    did_you_mean: str | None = Field(None, description="A known name that resembles the one given.")
+    scope: str | None = Field(None, description="The scope that the API key lacks.")
+    run_id: str | None = Field(None, description="The run that the request conflicts with.")
+    errors: list[Fault] | None = Field(None, description="The faults of the body, place by place.")
+
+
+class Fault(Answer):
+    """A fault at one place of a body."""
+
+    pointer: str = Field(description="A JSON pointer as a URI fragment (RFC 6901).")
+    detail: str
+
+
+class Receipt(Answer):
+    """The answer to the sender of a delivery, once the delivery is committed."""
+
+    receipt: str
+    verdict: states.Verdict
+
+
+class RunLine(Answer):
+    """A run as lists show it. `id` is Runledger's; durations are milliseconds, costs micro-dollars."""
+
+    id: str
+    upstream_id: str | None
+    origin: states.Origin
+    execution: states.Execution | None = Field(
+        description="How often a submission is executed: exactly once or at most once; null for an adopted run."
+    )
+    status: states.Status
+    agent_id: str | None
+    prompt: str | None = Field(description="In lists its first 200 characters.")
+    model: str | None
+    tags: Mapping[str, str]
+    submitted_by: str
+    accepted_at: Instant
+    created_at: Instant | None
+    started_at: Instant | None
+    completed_at: Instant | None
+    settled_at: Instant | None
+    settled_by: states.Source | None = Field(description="The source that first reported the end of the run.")
+    cancel_requested_at: Instant | None
+    expected_by: Instant | None
+    missing_since: Instant | None
+    duration_ms: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    tool_calls: int | None
+    cost_micros: int | None
+    summary: str | None
+    failure_reason: str | None
+    failure_source: str | None
+    step_count: int
+    pruned_at: Instant | None = Field(
+        description="When its content was removed; measures and ledger entries stay."
+    )
+    captured_at: Instant | None = Field(description="When all events of its stream had been stored.")
+    capture_note: str | None = Field(description="Which events are missing.")
+
+
+class Run(RunLine):
+    """A run with all that was requested and all that came back."""
+
+    guidance: str | None
+    instructions: str | None = Field(
+        description="The instructions of an agent that was created for this run only."
+    )
+    object_ids: list[str] | None
+    output: str | None
+    idempotency_key: str | None
+    request_sha256: str | None
+    refresh_requested_at: Instant | None
+    asked_at: Instant | None
+    watched: bool = Field(description="Whether the upstream accepted a callback address for it.")
+
+
+class Runs(Page):
+    """A page of runs."""
+
+    runs: list[FoundRun]
+    total: Total | None = Field(description="The number of all matching runs; null unless `count` is set.")
+    unindexed: int | None = Field(
+        description="The number of runs that are not indexed yet; null unless the filter contains words."
+    )
+
+
+class FoundRun(RunLine):
+    """A run of a list."""
+
+    snippets: list[Snippet] = Field([], description="The places that match the words of the filter.")
+
+
+class Snippet(Answer):
+    """A place in a run's texts."""
+
+    part: states.Part
+    step: int | None = Field(description="The position of the step, where the text is part of one.")
+    text: str = Field(description="The text around the matches, in one line.")
+    marks: list[tuple[int, int]] = Field(description="The matches: start and end, in characters of the text.")
+    html: str = Field(description="The same as HTML, with each match in a mark element.")
+
+
+class Total(Answer):
+    """A count of runs."""
+
+    count: int
+    exact: bool = Field(description="False where there are more runs than could be counted.")
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, bytes):
+        raise ValueError("is not UTF-8")
+    return value
+
+
+#: A JSON value; bytes are what is stored of one that is not UTF-8.
+JsonText = Annotated[Any, BeforeValidator(_decoded)]
+
+
+class Step(Answer):
+    """A step of the trace."""
+
+    position: int
+    upstream_id: str | None
+    type: str | None
+    content: str | None
+    tool_name: str | None
+    tool_input: JsonText
+    tool_output: JsonText
+    duration_ms: int | None
+    timestamp: Instant | None
+
+
+class Steps(Page):
+    """A page of steps, in their order."""
+
+    steps: list[Step]
+
+
+class Delivery(Answer):
+    """A request that arrived at a public endpoint."""
+
+    id: str
+    source: states.Source
+    run_id: str | None
+    event_id: str | None
+    event_type: str | None
+    received_at: Instant
+    verdict: states.Verdict
+    reason: str | None
+    duplicate_of: str | None
+    repeats: int
+    last_repeat_at: Instant | None
+    remote_addr: str | None
+    body_sha256: str
+    size: int
+    secret_used: str | None
+
+
+class DeliveryWithBody(Delivery):
+    """A delivery with what was sent. `body` is base64; `text` is the same bytes where they are UTF-8.
+
+    Once the run was pruned, both are empty and `size` stays.
+    """
+
+    headers: Mapping[str, str]
+    body: str
+    text: str | None
+
+    @classmethod
+    def of(cls, stored: deliveries.StoredDelivery) -> Self:
+        """Return a delivery that was read with its body."""
+        sent = stored.body or b""
+        line = Delivery.model_validate(stored).model_dump()
+        body = base64.b64encode(sent).decode("ascii")
+        is_pruned = stored.size > 0 and not sent
+        return cls(
+            **line,
+            headers=stored.headers if isinstance(stored.headers, Mapping) else {},
+            body=body,
+            text=None if is_pruned else _text(sent),
+        )
+
+
+def _text(body: bytes) -> str | None:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+class Deliveries(Page):
+    """A page of deliveries, newest first."""
+
+    deliveries: list[Delivery]
+
+
+class Job(Answer):
+    """A job. `runId` is null for a deployment-wide job."""
+
+    id: str
+    kind: states.Kind | str
+    run_id: str | None
+    state: jobs.State
+    created_at: Instant
+    due_at: Instant
+    requested: int
+    trigger: states.Source | str | None
+    lease_until: Instant | None
+    attempts: int
+    refusals: int
+    last_error: str | None
+    last_error_at: Instant | None
+    dead_at: Instant | None
+
+    @classmethod
+    def of(cls, job: jobs.Job) -> Self:
+        """Return a row of `jobs` as an answer."""
+        answer = cls.model_validate(job)
+        return answer if answer.run_id else answer.model_copy(update={"run_id": None})
+
+
+class Jobs(Page):
+    """A page of jobs, newest first."""
+
+    jobs: list[Job]
+
+
+class TimelineEntry(Answer):
+    """Something that happened to a run. `number` is its place in the feed, `delivery` the request behind it."""
+
+    at: Instant
+    kind: str
+    actor: str
+    facts: Mapping[str, Any]
+    number: int | None
+    delivery: Delivery | None
+
+
+class Timeline(Page):
+    """All that happened to a run, oldest first."""
+
+    timeline: list[TimelineEntry]
+
+
+class StatsRow(Answer):
+    """The sums of one group; `key` is null for runs without a value. Percentiles are off by at most 3.2 %.
+
+    A sum that does not fit into 64 bits is given as the largest number that does, 9223372036854775807.
+    """
+
+    key: str | None
+    count: int
+    cost_micros: int
+    input_tokens: int
+    output_tokens: int
+    mean_duration_ms: int | None
+    max_duration_ms: int | None
+    p50_ms: int | None
+    p90_ms: int | None
+    p95_ms: int | None
+    p99_ms: int | None
+
+
+class StatsWindow(Answer):
+    """The runs that were counted where not all were."""
+
+    runs: int = Field(description="The number of runs, the newest ones.")
+    since: Instant = Field(description="When the oldest of them was accepted.")
+
+
+class Stats(Answer):
+    """Sums over runs. Hours, days and months come newest first, others by count.
+
+    There are at most 1,000 groups, of failure reasons at most 50.
+    """
+
+    by: str
+    measure: questions.Measure = Field(
+        description="What the durations measure: how long runs took, or by source how long their settling took."
+    )
+    source: questions.AnswerSource
+    bounded: bool = Field(description="Whether older runs were left out, see `window`.")
+    window: StatsWindow | None = Field(description="Null where all runs were counted.")
+    stats: list[StatsRow]
+
+
+class Alive(Answer):
+    """The state of the process."""
+
+    ok: bool
+    version: str
+
+
+class Ready(Answer):
+    """Whether the deployment can do its work."""
+
+    ready: bool
+
+
+class Readiness(Ready):
+    """Readiness with its reasons. Without an API key only `ready` is present."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=False)
+
+    reasons: list[str] | None = Field(None, description="Why the deployment is not ready.")
+    upstream_ok_at: Instant | None = Field(None, description="When the upstream last answered without an error.")
+    worker_seconds: float | None = Field(None, description="Seconds since a worker was last seen.")
+    overdue_runs: int | None = None
+    failing_jobs: int | None = None
+    failing: list[Job] | None = Field(None, description="The newest failing jobs.")
+    warnings: list[str] | None = Field(None, description="What an operator should look at, though work goes on.")

@@ -1,0 +1,226 @@
+"""uvicorn with sockets that are bound first, errors of the start-up that are raised, and signals of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import uvicorn
+from starlette.types import ASGIApp, Message
+
+from receiver import errors
+from receiver.server import connections
+
+#: Seconds that requests under way have once the server stops.
+DRAIN = 7
+#: Seconds between SIGTERM and the end of accepting connections. `/readyz` reports the stop at once, so that a load
+#: balancer sends requests elsewhere, and no connection is refused.
+NOTICE = 2.0
+#: Seconds between two checks whether uvicorn listens, for which it has no event.
+INTERVAL = 0.01
+
+
+class UnknownHost(errors.ReceiverError):
+    """The host to listen on is no address of this machine."""
+
+
+class ListenError(errors.ReceiverError):
+    """The socket cannot be bound. `errno` is the system's error number."""
+
+    def __init__(self, message: str, errno: int | None) -> None:
+        super().__init__(message)
+        self.errno = errno
+
+
+class Server(uvicorn.Server):
+    """A uvicorn server that leaves signals to its caller, so that two can run in one process."""
+
+    def __init__(self, config: uvicorn.Config, pool: connections.Pool) -> None:
+        super().__init__(config)
+        self.pool = pool
+        self.is_signalled = False
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture no signals."""
+        yield
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Return a socket bound to that address, on which nothing listens yet. Raise UnknownHost, ListenError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError):
+        raise UnknownHost(f"{host!r} is no address of this machine") from None
+    bound = socket.socket(family, kind, protocol)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        raise ListenError(f"{host}:{port} cannot be listened on: {error.strerror}", error.errno) from None
+    return bound
+
+
+def url(bound: socket.socket) -> str:
+    """Return the address of a bound socket."""
+    host, port = bound.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _server(app: Any, limits: connections.Limits | None = None) -> Server:
+    """Return a server for an application whose lifespan `_lifespan` runs."""
+    pool = connections.Pool(connections.fitting(limits or connections.Limits()))
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=cast(type[asyncio.Protocol], pool.protocol),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,  # a setting of ours names the proxies whose X-Forwarded-For counts
+        server_header=False,
+        date_header=True,
+        # Longer than that of proxies, so that they close a connection before the server does.
+        timeout_keep_alive=int(pool.limits.idle),
+        timeout_graceful_shutdown=DRAIN,
+        backlog=connections.BACKLOG,
+    )
+    return Server(config, pool)
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Run a coroutine function on uvloop."""
+
+    async def awaited() -> None:
+        await main()
+
+    with asyncio.Runner(loop_factory=_server(None).config.get_loop_factory()) as runner:
+        runner.run(awaited())
+
+
+async def serve(
+    app: Any,
+    bound: socket.socket,
+    ready: Callable[[], None] = lambda: None,
+    limits: connections.Limits | None = None,
+    notice: float = 0.0,
+) -> None:
+    """Serve until SIGINT or SIGTERM, then drain. Raise what the application's start-up raises.
+
+    After SIGTERM, which supervisors send, the server stops `notice` seconds later; a further signal stops it at
+    once. `ready` is called when connections are accepted.
+    """
+    server = _server(app, limits)
+
+    def stop(received: signal.Signals) -> None:
+        is_first = received is signal.SIGTERM and not server.is_signalled
+        server.is_signalled = True
+        if hasattr(app, "stop"):
+            app.stop()
+        server.pool.announce_stop()
+        if is_first and notice:
+            asyncio.get_running_loop().call_later(notice, _stop, server, app)
+        else:
+            _stop(server, app)
+
+    with _on_signals(stop):
+        async with _lifespan(app), _watched(server.pool):
+            bound.listen(server.config.backlog)  # before `ready`: its reader may connect at once
+            ready()
+            await server.serve([bound])
+
+
+@asynccontextmanager
+async def running(app: Any, bound: socket.socket, limits: connections.Limits | None = None) -> AsyncIterator[None]:
+    """Serve for as long as the block."""
+    server = _server(app, limits)
+    async with _lifespan(app), _watched(server.pool):
+        serving = asyncio.ensure_future(server.serve([bound]))
+        try:
+            while not (server.started or serving.done()):  # noqa: ASYNC110
+                await asyncio.sleep(INTERVAL)
+            yield
+        finally:
+            _stop(server, app)
+            await serving
+
+
+def _stop(server: Server, app: Any) -> None:
+    """Drain the server at the first call, stop it at once at a further one."""
+    if hasattr(app, "stop"):
+        app.stop()
+    server.pool.stop()
+    server.force_exit = server.should_exit
+    server.should_exit = True
+
+
+@asynccontextmanager
+async def _watched(pool: connections.Pool) -> AsyncIterator[None]:
+    """Enforce the time limits of connections for as long as the block."""
+    watching = asyncio.ensure_future(pool.watch())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+
+
+async def until_signalled() -> None:
+    """Wait for SIGINT or SIGTERM."""
+    signalled = asyncio.Event()
+    with _on_signals(lambda _: signalled.set()):
+        await signalled.wait()
+
+
+@contextlib.contextmanager
+def _on_signals(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
+    """Call `stop` at each SIGINT or SIGTERM within the block."""
+    loop = asyncio.get_running_loop()
+    for each in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(each, stop, each)
+    try:
+        yield
+    finally:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(each)
+
+
+@asynccontextmanager
+async def _lifespan(app: ASGIApp) -> AsyncIterator[None]:
+    """Run an application's ASGI lifespan around the block. Raise what the application raises."""
+    to_app: asyncio.Queue[Message] = asyncio.Queue()
+    from_app: asyncio.Queue[Message] = asyncio.Queue()
+    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
+
+    async def call() -> None:
+        await app(scope, to_app.get, from_app.put)
+
+    called = asyncio.ensure_future(call())
+    try:
+        await _phase(called, to_app, from_app, "startup")
+        yield
+        await _phase(called, to_app, from_app, "shutdown")
+    finally:
+        called.cancel()
+        await asyncio.wait([called])
+
+
+async def _phase(
+    called: asyncio.Future[None], to_app: asyncio.Queue[Message], from_app: asyncio.Queue[Message], name: str
+) -> None:
+    """Begin a phase, and wait until it is complete or the application has ended."""
+    await to_app.put({"type": f"lifespan.{name}"})
+    answer = asyncio.ensure_future(from_app.get())
+    either: set[asyncio.Future[Any]] = {called, answer}
+    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+    if answer.done() and answer.result()["type"] == f"lifespan.{name}.complete":
+        return
+    answer.cancel()
+    await called  # raises the application's error

@@ -1,0 +1,187 @@
+"""Subscribers of the change feed. Equal subscriptions at the same position share one query.
+
+A subscriber holds at most one page, which is replaced once it has been read. A slow subscriber delays no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from receiver import errors, timeouts
+from receiver.schemas import changes
+from storage import errors as storage_errors
+from storage.engine import database
+from storage.query import change_feed
+from storage.repositories import stream_events
+
+#: Changes of one page, and subscribers at most.
+PAGE = 100
+MAX_SUBSCRIBERS = 512
+#: Seconds after a commit within which its entries get their numbers.
+NUMBERING_SECONDS = 0.1
+#: The type of each event; its data contains the kind of change.
+EVENT_TYPE = "change"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A filter, built anew for each query because ages change. Questions with equal keys are the same."""
+
+    key: Hashable
+    build: Callable[[], change_feed.ChangeSelection]
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """The result of one query, with its changes as events."""
+
+    look: change_feed.FeedPage
+    page: Sequence[stream_events.Event]
+
+
+class Feed:
+    """All subscribers of a server, a bounded number."""
+
+    def __init__(self, bound: int = MAX_SUBSCRIBERS) -> None:
+        self.subscribers = 0
+        self._bound = bound
+        self._looks: dict[Hashable, asyncio.Task[QueryResult]] = {}
+
+    async def subscribe(
+        self,
+        store: database.Database,
+        number: int,
+        question: Subscription,
+        timing: timeouts.Timing,
+        stopping: asyncio.Event,
+    ) -> Subscriber:
+        """Subscribe to the changes after a number, without end.
+
+        Raises TooManyStreams, CursorBeyondEnd, and the errors of the first query.
+        """
+        if self.subscribers >= self._bound:
+            raise errors.TooManyStreams(f"{self._bound} subscribers are connected already: try again in a moment")
+        first = await self.query(store, number, question)
+        if first.look.last is not None and first.look.last < number:
+            raise errors.CursorBeyondEnd(number, first.look.last)
+        return Subscriber(self, store, number, question, timing, stopping)
+
+    async def query(self, store: database.Database, number: int, question: Subscription) -> QueryResult:
+        """Query the changes after a number."""
+        # Subscribers that wait for the same commit may share a query that began after the commit before it.
+        key = (store.next_commit(), number, question.key)
+        if key not in self._looks:
+            self._looks[key] = asyncio.create_task(_look(store, number, question))
+            self._looks[key].add_done_callback(lambda done: self._forget(key, done))
+        return await asyncio.shield(self._looks[key])
+
+    def _forget(self, key: Hashable, done: asyncio.Task[QueryResult]) -> None:
+        del self._looks[key]
+        if not done.cancelled():
+            done.exception()  # no subscriber may be left to read it
+
+
+async def _look(store: database.Database, number: int, question: Subscription) -> QueryResult:
+    request = question.build()
+    # Filters of users may be expensive, so they run with a time limit; the plain feed is cheap.
+    reading = store.timed_read if request.excludes_deployment else store.read
+    look = await reading(change_feed.read_page, number, request, PAGE)
+    return QueryResult(look, [_event(changes.Change.of(each)) for each in look.changes])
+
+
+def _event(change: changes.Change) -> stream_events.Event:
+    return stream_events.Event(change.number, EVENT_TYPE, change.model_dump_json(by_alias=True))
+
+
+class Subscriber:
+    """The events of one subscriber; `aclose` releases its slot."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        store: database.Database,
+        number: int,
+        question: Subscription,
+        timing: timeouts.Timing,
+        stopping: asyncio.Event,
+    ) -> None:
+        feed.subscribers += 1
+        self._feed: Feed | None = feed
+        self._query = feed.query
+        self._store = store
+        self._number = number
+        self._question = question
+        self._timing = timing
+        self._stopping = stopping
+        # The start position is sent at once, so a subscriber that is cut off before the first change resumes
+        # there.
+        self._page: deque[stream_events.Event | str] = deque([stream_events.resume_point(number)])
+        self._sent = number
+
+    def __aiter__(self) -> Subscriber:
+        return self
+
+    async def __anext__(self) -> stream_events.Event | str:
+        """Return the next event. Raises StreamInterrupted when the server stops or the feed was begun anew."""
+        if not self._page:
+            self._page.extend(await self._next())
+        event = self._page.popleft()
+        self._sent = event.id if isinstance(event, stream_events.Event) else self._sent
+        return event
+
+    async def aclose(self) -> None:
+        """End the subscription."""
+        if self._feed is not None:
+            feed, self._feed = self._feed, None
+            feed.subscribers -= 1
+
+    async def _next(self) -> Sequence[stream_events.Event | str]:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._timing.stream_heartbeat
+        while True:
+            if self._stopping.is_set():
+                raise errors.StreamInterrupted("the server stops: connect again")
+            commit = self._store.next_commit()  # taken before the query, so that no later commit is missed
+            try:
+                result = await self._query(self._store, self._number, self._question)
+            except storage_errors.Busy:  # too many queries are running, and a subscriber waits anyway
+                if loop.time() >= deadline:
+                    return [stream_events.HEARTBEAT]
+                await self._wait(commit, deadline - loop.time())
+                continue
+            look = result.look
+            if look.last is not None and look.last < self._number:
+                raise errors.StreamInterrupted("the feed ends before this: connect again")
+            self._number = look.number
+            if result.page:
+                return result.page
+            if look.has_more or loop.time() >= deadline:
+                return [self._progress(look)]
+            await self._wait(commit, deadline - loop.time())
+
+    def _progress(self, look: change_feed.FeedPage) -> stream_events.Event | str:
+        """Return the position that was reached without a match, or a comment."""
+        if look.number != self._sent:
+            return stream_events.resume_point(look.number)
+        return (
+            stream_events.HEARTBEAT
+            if look.waiting_for_run is None
+            else f"the texts of run {look.waiting_for_run} are not indexed yet"
+        )
+
+    async def _wait(self, commit: asyncio.Future[None], left: float) -> None:
+        """Wait until there may be something new. Polls happen at the same moments for all subscribers."""
+        poll = self._timing.poll or NUMBERING_SECONDS
+        tick = poll - asyncio.get_running_loop().time() % poll
+        stop = asyncio.ensure_future(self._stopping.wait())
+        either: list[asyncio.Future[Any]] = [commit, stop]
+        try:
+            await asyncio.wait(either, timeout=min(tick, left), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+        if not self._stopping.is_set():
+            await asyncio.sleep(NUMBERING_SECONDS)

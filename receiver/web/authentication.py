@@ -1,0 +1,120 @@
+"""Authentication by API keys of the form `rl_<id>_<secret>`, and what each key may do.
+
+The key is found by its id. The secret is 256 random bits, of which only the SHA-256 is stored. A slow hash is not
+needed: 256 random bits cannot be guessed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from receiver import errors
+from storage import errors as storage_errors
+from storage import states
+from storage.engine import database
+from storage.repositories import api_keys
+
+#: `last_used_at` is updated at most this often.
+USED_EVERY = timedelta(minutes=1)
+
+_TEXT = re.compile(r"rl_([a-z0-9]{1,32})_([A-Za-z0-9_-]{43})")  # 43 characters of base64url hold 256 bits
+_BEARER = re.compile(r"bearer +([!-~]+) *", re.IGNORECASE | re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9 _.@-]{1,64}")
+_NO_SECRET = hashlib.sha256(b"").hexdigest()
+
+
+class Scope(StrEnum):
+    """What a key may do."""
+
+    SUBMIT = "submit"
+    READ = "read"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The sender of a request, identified by the API key."""
+
+    key_id: str
+    name: str
+    scopes: frozenset[str]
+
+    @property
+    def actor(self) -> str:
+        """Return the name of the caller in the ledger."""
+        return f"key:{self.name}"
+
+    def may(self, scope: Scope) -> bool:
+        """Return whether a scope of the key allows `scope`. `admin` allows everything, others only themselves."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+#: The caller of a request without a valid key.
+ANONYMOUS = Caller("", "", frozenset())
+
+
+def mint(name: str, scopes: Iterable[str], now: datetime) -> tuple[api_keys.Key, str]:
+    """Return a new key to be stored, and its text, which is shown once. Raises InvalidKeyRequest."""
+    if _NAME.fullmatch(name) is None or not name.strip():
+        raise errors.InvalidKeyRequest("a key's name is 1 to 64 characters of A-Z a-z 0-9 space _ . @ -")
+    if name in frozenset(states.Submitter):  # their runs are not all notified to the backend
+        raise errors.InvalidKeyRequest(f"Runledger's own runs have the name {name!r}: choose another one")
+    unique = tuple(dict.fromkeys(scopes))
+    if not unique or not set(unique) <= set(Scope):
+        raise errors.InvalidKeyRequest(f"a key needs one or more of the scopes {', '.join(Scope)}")
+    key_id, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
+    return api_keys.Key(key_id, name, unique, _hash(secret), now), f"rl_{key_id}_{secret}"
+
+
+async def authenticate(store: database.Database, authorizations: Sequence[str], now: datetime) -> Caller:
+    """Return the caller that the Authorization headers of a request (RFC 6750) identify.
+
+    Raises NotAuthenticated for no header, several, a malformed one, an unknown key and a revoked one; Unavailable.
+    """
+    key_id, secret = parse(authorizations)
+    key = await store.read(api_keys.find, key_id)
+    # An unknown id costs the same comparison, so that the time taken does not show which ids exist.
+    matches = hmac.compare_digest(_hash(secret), _NO_SECRET if key is None else key.secret_sha256)
+    if key is None or not matches or key.revoked_at is not None:
+        raise errors.NotAuthenticated("this API key is unknown or was revoked", key_given=True)
+    await _note_use(store, key, now)
+    return Caller(key.id, key.name, frozenset(key.scopes))
+
+
+def require_scope(caller: Caller, scope: Scope) -> None:
+    """Raise NotAuthenticated for a caller without a key, NotPermitted for a key that lacks the scope."""
+    if caller is ANONYMOUS:
+        raise errors.NotAuthenticated("this needs an API key: Authorization: Bearer rl_…")
+    if not caller.may(scope):
+        raise errors.NotPermitted(scope.value)
+
+
+def parse(authorizations: Sequence[str]) -> tuple[str, str]:
+    """Return the id and the secret in the Authorization headers. Raises NotAuthenticated for any other text."""
+    if not authorizations:
+        raise errors.NotAuthenticated("this needs an API key: Authorization: Bearer rl_…")
+    bearer = _BEARER.fullmatch(authorizations[0]) if len(authorizations) == 1 else None
+    text = None if bearer is None else _TEXT.fullmatch(bearer[1])
+    if text is None:
+        raise errors.NotAuthenticated("the Authorization header is not of the form: Bearer rl_…", key_given=True)
+    return text[1], text[2]
+
+
+async def _note_use(store: database.Database, key: api_keys.Key, now: datetime) -> None:
+    if key.last_used_at is not None and now - key.last_used_at < USED_EVERY:
+        return
+    # Authentication must work while the database takes no writes.
+    with contextlib.suppress(storage_errors.Unavailable):
+        await store.write(api_keys.record_use, key.id, now)
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

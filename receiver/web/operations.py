@@ -1,0 +1,173 @@
+"""Operations: what describes one, what its handler receives, and what it answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib import metadata
+from typing import Any, Generic, Protocol, TypeVar
+from urllib.parse import urlencode
+
+from pydantic import BaseModel
+from starlette.datastructures import Headers
+from starlette.requests import Request
+
+from receiver import client_address, timeouts
+from receiver.export import flow
+from receiver.schemas import query_parameters
+from receiver.streams import subscribers
+from receiver.web import authentication, request_limits, streaming
+from storage.engine import database
+from storage.user_sql import statements
+
+Q = TypeVar("Q", bound=query_parameters.Query | None)
+B = TypeVar("B", bound=BaseModel | None)
+
+
+class Metrics(Protocol):
+    """A source of metrics: the exposition in Prometheus text form, and its content type."""
+
+    async def metrics(self, store: database.Database, now: datetime, /) -> tuple[bytes, str]: ...
+
+
+async def _nothing(_now: datetime) -> Sequence[str]:
+    """Return no warnings."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Context:
+    """What all handlers work with. `body_limit` is in bytes; with `metrics_open`, metrics need no API key."""
+
+    database: database.Database
+    timing: timeouts.Timing
+    clock: Callable[[], datetime]
+    metrics: Metrics
+    metrics_open: bool = False
+    body_limit: int = 4 << 20
+    version: str = field(default_factory=lambda: metadata.version("runledger"))
+    #: What keeps platform events from arriving or verifying, as sentences; the other sources still work.
+    warnings: Callable[[datetime], Awaitable[Sequence[str]]] = _nothing
+    #: Streams the events of an upstream run after an event id; None where this process does not ask the upstream.
+    listen: Callable[[str, int], Awaitable[streaming.Events]] | None = None
+    #: Executes a statement that only reads; None where SQL is turned off.
+    run_sql: Callable[[statements.Statement], Awaitable[statements.Answer]] | None = None
+    #: Set when the server stops: requests that wait are then answered at once.
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    #: The subscribers of the change feed.
+    feed: subscribers.Feed = field(default_factory=subscribers.Feed)
+    #: The limits on unauthenticated requests, shared with the public endpoints.
+    limits: request_limits.Limits = field(default_factory=request_limits.Limits)
+    #: The number of exports that may run at once.
+    export_slots: flow.ExportSlots = field(default_factory=flow.ExportSlots)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer of a handler: its body is at most one of the following.
+
+    `body` is a model, or bytes of `media_type`. `pieces` are the bytes of a file, sent as they are made. `events`
+    is a stream of events.
+    """
+
+    status: int
+    body: BaseModel | bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    media_type: str = "application/json"
+    events: streaming.Events | None = None
+    pieces: streaming.Pieces | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Q, B]):
+    """One checked request. `now` is when it arrived; `ids` are the parameters of the path.
+
+    `describe` returns the OpenAPI description of all operations; its first call takes a while.
+    """
+
+    context: Context
+    request: Request
+    now: datetime
+    caller: authentication.Caller
+    ids: Mapping[str, str]
+    query: Q
+    body: B
+    parameters: Sequence[tuple[str, str]]
+    describe: Callable[[], bytes]
+
+    @property
+    def database(self) -> database.Database:
+        """Return the database."""
+        return self.context.database
+
+    @property
+    def timing(self) -> timeouts.Timing:
+        """Return the waits of the deployment."""
+        return self.context.timing
+
+    @property
+    def headers(self) -> Headers:
+        """Return the request headers; names are case-insensitive."""
+        return self.request.headers
+
+    def mounted_path(self, path: str) -> str:
+        """Return a path of this API below the path where the application is mounted."""
+        root: str = self.request.scope.get("root_path", "")
+        return root + path
+
+    def link(self, name: str, value: str | int | None) -> dict[str, str]:
+        """Return the Link header (RFC 8288) to the next page, or no header when `value` is None.
+
+        The link is this request's URL with the parameter `name` set to `value`.
+        """
+        if value is None:
+            return {}
+        others = [(each, given) for each, given in self.parameters if each != name]
+        path = self.mounted_path(client_address.path_below_mount(self.request.scope))
+        target = f"{path}?{urlencode([*others, (name, str(value))])}"
+        return {"link": f'<{target}>; rel="next"'}
+
+
+Handler = Callable[[Call[Any, Any]], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A request header that an operation reads."""
+
+    name: str
+    description: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One method of one path.
+
+    `answers` maps each status to a model, to the media type of bytes, or to None for no body. `problems` lists the
+    problem statuses that are particular to this operation. Without a `scope` no API key is needed; with
+    `identifies_caller` a key that is given is still checked. An operation without a handler is only described.
+    With `is_streamed` a client that accepts a stream of events gets one in place of the model.
+    """
+
+    method: str
+    path: str
+    summary: str
+    handler: Handler | None
+    answers: Mapping[int, type[BaseModel] | str | None]
+    scope: authentication.Scope | None = None
+    identifies_caller: bool = False
+    query: type[query_parameters.Query] | None = None
+    body: type[BaseModel] | None = None
+    headers: Sequence[Header] = ()
+    problems: Sequence[int] = ()
+    tag: str = "runs"
+    name: str = ""
+    is_streamed: bool = False
+
+    @property
+    def id(self) -> str:
+        """Return the `operationId`, by which generated clients name the operation."""
+        return self.name or getattr(self.handler, "__name__", "receive")

@@ -1,0 +1,86 @@
+"""The indexer: adds the texts of runs to the search index, some time after they were stored.
+
+Indexing costs more than storing, so no request waits for it. Every server has an indexer. Where several share a
+database, a run that two of them read at once is indexed once.
+"""
+
+from __future__ import annotations
+
+import time
+
+from receiver import poll_loop, telemetry
+from storage import errors
+from storage.engine import database
+from storage.search import index, passages
+
+#: Approximate passages that are read at once; a single run may have more.
+BATCH = 400
+#: Seconds before a run that failed is tried again, the first time and at most.
+RETRY_FIRST, RETRY_MAX = 10.0, 3600.0
+#: Seconds between two rounds, so that several runs are indexed together.
+PAUSE = 0.2
+
+
+class Indexer:
+    """The indexer of one server. A run that fails is skipped for a while, longer each time."""
+
+    def __init__(self, store: database.Database, telemetry: telemetry.Telemetry) -> None:
+        self._store = store
+        self._telemetry = telemetry
+        self._failures: dict[int, int] = {}
+        self._due: dict[int, float] = {}
+
+    async def catch_up(self) -> None:
+        """Index all waiting runs, unless another indexer does."""
+        while True:
+            now = time.monotonic()
+            skipped = frozenset(seq for seq, due in self._due.items() if due > now)
+            found: list[int] = []
+            failure = await poll_loop.failure_of(self._index(BATCH, skipped, found))
+            if isinstance(failure, errors.Unavailable):
+                raise failure
+            if failure is not None:
+                await self._singly(skipped)
+            elif not found:
+                return
+
+    async def _index(self, limit: int, skipped: frozenset[int], found: list[int]) -> None:
+        """Index a batch and add the indexed runs to `found`."""
+        batch = await self._store.read(index.queued, limit, skipped=skipped)
+        for piece in passages.slices(batch):  # one transaction each, so that other writes get their turn
+            if not await self._store.write(index.add, piece):
+                continue  # another indexer is at work, or the texts have changed
+            found += [each.run_seq for each in piece]
+            for each in piece:
+                self._failures.pop(each.run_seq, None)
+                self._due.pop(each.run_seq, None)
+            self._telemetry.unindexable(len(self._due))
+
+    async def _singly(self, skipped: frozenset[int]) -> None:
+        """Index one run after another, the newest first, up to the one that fails."""
+        while (run := await self._store.read(index.newest_queued, skipped)) is not None:
+            found: list[int] = []
+            failure = await poll_loop.failure_of(self._index(1, skipped, found))
+            if isinstance(failure, errors.Unavailable):
+                raise failure
+            if failure is not None:
+                self._pass_over(run.seq, run.id, failure)
+            if not found:
+                return
+
+    def _pass_over(self, seq: int, run_id: str, failure: Exception) -> None:
+        count = self._failures[seq] = self._failures.get(seq, 0) + 1
+        self._due[seq] = time.monotonic() + min(RETRY_MAX, RETRY_FIRST * 2.0 ** min(count - 1, 20))
+        self._telemetry.unindexable(len(self._due))
+        self._telemetry.log.error(
+            "run_indexing_failed", run_id=run_id, error=poll_loop.log_reason(failure), failures=count
+        )
+
+
+async def run(store: database.Database, telemetry: telemetry.Telemetry, poll: float) -> None:
+    """Index waiting runs as soon as they are stored, until cancelled, and look for them every `poll` seconds."""
+
+    def on_failure(reason: str) -> None:
+        telemetry.log.warning("indexer_paused", reason=reason)
+
+    await poll_loop.run(store, Indexer(store, telemetry).catch_up, on_failure, pace=PAUSE, poll=poll)

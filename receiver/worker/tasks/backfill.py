@@ -1,0 +1,213 @@
+"""Take over the runs that the upstream already has: walk its list page by page, then adopt what was found.
+
+Both obey the pause that all workers share. A run that is listed and cannot be fetched concerns only its own
+adoption and does not stop the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from receiver import errors, poll_loop, timeouts
+from receiver.upstream import payloads
+from receiver.worker import isolation, list_walk
+from receiver.worker.context import Context
+from receiver.worker.tasks import adopt, failures, find_lost_create
+from storage import errors as storage_errors
+from storage import ids, states
+from storage.repositories import backfills, jobs, runs, system_state
+from storage.transitions import adopting
+
+#: Failures of the list in a row, rate limits not counted, after which the walk stops.
+TRIES = 5
+#: Seconds between two checks of a pause, which other workers may extend.
+PAUSE_POLL = 1.0
+#: The only kind of job that `fetch` runs.
+_LANE = (states.PRIORITY[states.Kind.ADOPT],)
+
+
+async def walk(context: Context, walk: backfills.Walk) -> AsyncIterator[backfills.Walk]:
+    """Walk the list from the stored position and yield the progress after each committed page.
+
+    Raises UpstreamError where the list cannot be read; the stored position then stays where it is. Raises
+    InvalidPaging where no next page can be found, after the runs of the last page are stored.
+    """
+    was_resumed, trail = walk.cursor is not None, list_walk.PageGuard(walk.cursor)
+    while walk.finished_at is None:
+        try:
+            page = await _page(context, walk)
+        except errors.UpstreamStatusError as failure:
+            if failure.status not in (400, 404) or not was_resumed:
+                raise
+            # The run whose id is the stored cursor may be gone, and the cursor with it.
+            walk, trail = await context.database.write(backfills.restart, walk), list_walk.PageGuard()
+            page = await _page(context, walk)
+        was_resumed = False
+        # Read after the page: a submission whose one call created a run on it is listed here, or is linked by now.
+        unlinked = await context.database.read(runs.unlinked)
+        cursor, paging_error = _behind(walk, page, trail)
+        is_last = cursor is None and paging_error is None
+        turned = _turned(context, walk, page, unlinked, cursor, is_last=is_last)
+        walk = await _turn(context, walk, turned)
+        yield walk
+        if paging_error is not None:
+            raise paging_error
+
+
+async def _turn(context: Context, walk: backfills.Walk, page: adopting.BackfillPage) -> backfills.Walk:
+    """Commit the page in one transaction; where one of its runs fails, commit singly and log those that fail."""
+
+    async def turn(pages: Sequence[adopting.BackfillPage]) -> backfills.Walk:
+        return await context.database.write(adopting.adopt_page, walk, pages[0])
+
+    async def take(part: Sequence[adopting.Adoption]) -> None:
+        nonlocal walk
+        staying = adopting.BackfillPage(part, walk.cursor, None)
+        walk = await context.database.write(adopting.adopt_page, walk, staying)
+
+    def broke(each: adopting.Adoption, failure: Exception) -> None:
+        log = context.telemetry.log
+        log.error("run_adoption_failed", upstream_id=each.upstream_id, error=poll_loop.log_reason(failure))
+
+    if whole := await isolation.apply(turn, [page], lambda _page, _failure: None):
+        return whole[0]
+    await isolation.apply(take, page.found, broke)
+    return await turn([replace(page, found=())])
+
+
+def _behind(
+    walk: backfills.Walk, page: payloads.Page, trail: list_walk.PageGuard
+) -> tuple[str | None, errors.InvalidPaging | None]:
+    """Return the next cursor, None at the end of the walk; or the present one with the error that stops it."""
+    if not page.has_more or (walk.since is not None and list_walk.reaches(page, walk.since)):
+        return None, None
+    try:
+        return trail.next_cursor(page), None
+    except errors.InvalidPaging as failure:
+        return walk.cursor, failure
+
+
+async def _page(context: Context, walk: backfills.Walk) -> payloads.Page:
+    """Fetch the next page. Rate limits are waited out without end, other failures a few times."""
+    failed_tries = 0
+    while True:
+        await _wait_for_pause(context)
+        try:
+            only_status = next(iter(walk.statuses)) if len(walk.statuses) == 1 else None
+            page = await context.upstream.list(agent_id=walk.agent_id, status=only_status, cursor=walk.cursor)
+        except errors.UpstreamError as failure:
+            failed_tries += not _is_limit(failure)
+            if _is_final(failure) or failed_tries >= TRIES:
+                raise
+            await failures.pause(context, failure, context.clock())
+        else:
+            await failures.handle_success(context)
+            return page
+
+
+def _is_limit(failure: errors.UpstreamError) -> bool:
+    return isinstance(failure, errors.UpstreamStatusError) and failure.status == 429
+
+
+def _is_final(failure: errors.UpstreamError) -> bool:
+    """Return whether asking again cannot help."""
+    return (
+        isinstance(failure, errors.UpstreamStatusError)
+        and failure.status < 500
+        and failure.status not in (408, 429)
+    )
+
+
+async def _wait_for_pause(context: Context) -> None:
+    while (state := await context.database.read(system_state.read)).is_paused(context.clock()):
+        assert state.paused_until is not None
+        left = (state.paused_until - context.clock()).total_seconds()
+        await asyncio.sleep(min(PAUSE_POLL, max(0.0, left)))
+
+
+def _turned(
+    context: Context,
+    walk: backfills.Walk,
+    page: payloads.Page,
+    unlinked: Sequence[runs.Run],
+    cursor: str | None,
+    *,
+    is_last: bool,
+) -> adopting.BackfillPage:
+    now, skew = context.clock(), context.timing.clock_skew
+    open_ = [each for each in unlinked if each.upstream_id is None and not each.is_terminal]
+    asked_for = [each for each in page.runs if _is_asked_for(each, walk)]
+    # A run that may belong to an open submission is left to that submission's own job.
+    found = [each for each in asked_for if not any(find_lost_create.resembles(run, each, skew) for run in open_)]
+    return adopting.BackfillPage([_adopted(each, now) for each in found], cursor, now if is_last else None)
+
+
+def _is_asked_for(listed: payloads.Listed, walk: backfills.Walk) -> bool:
+    """Return whether the walk asks for this run.
+
+    A run without a date is taken: an extra run does no harm, a lost one does.
+    """
+    is_young = walk.since is None or listed.created_at is None or listed.created_at >= walk.since
+    return is_young and listed.status in walk.statuses and walk.agent_id in (None, listed.agent_id)
+
+
+def _adopted(listed: payloads.Listed, now: datetime) -> adopting.Adoption:
+    """Build the adoption of a listed run, without a deadline, because the run has ended."""
+    by = states.Submitter.BACKFILL
+    return adopting.Adoption(ids.new(now), listed.id, by, states.Source.SWEEP, now, None, actor=adopt.ACTORS[by])
+
+
+async def run_adoptions(context: Context, owner: str, slots: int) -> bool:
+    """Run up to `slots` due adoptions where no worker does; return whether there were any."""
+    now, state = context.clock(), await context.database.read(system_state.read)
+    if state.is_paused(now):
+        return False
+    claims = await context.database.write(
+        jobs.claim,
+        now=now,
+        until=now + timedelta(seconds=context.timing.lease),
+        owner=owner,
+        limit=slots if state.pause_streak == 0 else 1,  # during a pause only one job runs, as a trial
+        lane=_LANE,
+    )
+    await _adopt(context, claims)
+    return bool(claims)
+
+
+async def _adopt(context: Context, claims: Sequence[jobs.Claim]) -> None:
+    """Run the claimed adoptions side by side; an interruption releases the jobs that are not done."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for claim in claims:
+                group.create_task(_adopt_one(context, claim))
+    finally:
+        await context.database.write(jobs.release, claims, context.clock())
+
+
+async def _adopt_one(context: Context, claim: jobs.Claim) -> None:
+    """Run one adoption as the worker does: a failure is written to its job, or sets the shared pause."""
+    trouble = await poll_loop.failure_of(_carry_out(context, claim))
+    if isinstance(trouble, storage_errors.LeaseLost | storage_errors.Unavailable):
+        context.telemetry.log.info("adoption_postponed", run_id=claim.run_id, reason=str(trouble))
+    elif trouble is not None:
+        context.telemetry.log.error("job_crashed", run_id=claim.run_id, exc_info=trouble)
+        await poll_loop.failure_of(_put_off(context, claim, trouble))
+
+
+async def _carry_out(context: Context, claim: jobs.Claim) -> None:
+    try:
+        await adopt.adopt(context, claim)
+        await failures.handle_success(context)
+    except errors.UpstreamError as failure:
+        await failures.handle_failure(context, claim, failure)
+
+
+async def _put_off(context: Context, claim: jobs.Claim, failure: Exception) -> None:
+    """Reschedule a job that crashed, so that one faulty run does not stop the other adoptions."""
+    now = context.clock()
+    due_at = now + timeouts.after_failure(context.timing, claim.failures)
+    error = f"{type(failure).__name__}: {failure}"
+    await context.database.write(jobs.fail, claim, due_at, error=error, now=now)

@@ -1,0 +1,188 @@
+"""The asynchronous facade of a database: synchronous functions behind `read` and `write`.
+
+A writer owns a write connection and its thread. It runs all waiting calls in one transaction, commits once, and
+answers all of them: a commit costs the same for one call and for sixty-four. A SQLite file has one writer. Where
+other processes write as well, as on PostgreSQL, documents have a writer of their own, and only the calls of one
+batch function share a transaction.
+Functions given to `write` may run several times: a transaction that loses a race is begun again, and a batch that
+fails is rolled back and replayed call by call, so that only the failing call fails. Therefore these functions use
+nothing but the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+
+from sqlalchemy import Connection
+
+from storage import errors
+from storage.engine import connections, deadlines, queues, urls, writer
+from storage.engine.writer import BatchFunction, CommitBatch
+
+P = ParamSpec("P")
+R = TypeVar("R")
+A = TypeVar("A", bound=writer.Keyed)
+
+
+def batch(function: Callable[[Connection, Sequence[A]], Mapping[str, R]]) -> BatchFunction[A, R]:
+    """Mark a batch function: the writer passes all waiting calls of it at once."""
+    return BatchFunction(function)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits of a database: members and bytes of a commit batch and of the queues, and timeouts in seconds.
+
+    Documents have a queue of their own, which `documents` and `documents_bytes` limit.
+
+    `busy_seconds` is how long a statement waits for a lock of another program before it raises Unavailable.
+    `response_seconds` is how long it waits for a database server that does not respond; None means without limit.
+    `timed_read_seconds` is how long a timed read may take, and `queue_seconds` how long it may wait for others.
+    """
+
+    batch: int = 64
+    batch_bytes: int = 8 << 20
+    waiting: int = 4096
+    waiting_bytes: int = 64 << 20
+    documents: int = 1024
+    documents_bytes: int = 128 << 20
+    busy_seconds: float = 5.0
+    response_seconds: float | None = None
+    timed_read_seconds: float = 2.0
+    queue_seconds: float = 5.0
+
+
+def _ignore(_group: CommitBatch) -> None:
+    """Do nothing: the default observer."""
+
+
+class Database:
+    """One database, open while the context manager is. Used from one event loop."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        readers: int = 2,
+        timed_readers: int = 2,
+        limits: Limits | None = None,
+        observe: Callable[[CommitBatch], None] = _ignore,
+        pooler: bool = False,
+    ) -> None:
+        self.url = url
+        self._limits = limits or Limits()
+        self._observe = observe
+        self._commits: asyncio.Future[None] | None = None
+        engine = partial(
+            connections.engine,
+            url,
+            busy_seconds=self._limits.busy_seconds,
+            response_seconds=self._limits.response_seconds,
+            pooler=pooler,
+        )
+        self._sources = _batch_sources(self._limits, is_sole_writer=urls.file_path(url) is not None)
+        self._write_engine = engine(readonly=False, connections=len(self._sources))
+        self._read_engine = engine(readonly=True, connections=readers + timed_readers)
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
+        self._timed_readers = ThreadPoolExecutor(timed_readers, thread_name_prefix="timed-reader")
+
+    async def __aenter__(self) -> Database:
+        self._loop = asyncio.get_running_loop()
+        self._writers = [
+            writer.Writer(self._write_engine, each, self._observe, self.notify_commit) for each in self._sources
+        ]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Commit the waiting calls, accept no more, and close all connections."""
+        await asyncio.gather(*(each.close() for each in self._writers))
+        self._readers.shutdown()
+        self._timed_readers.shutdown()
+        self._write_engine.dispose()
+        self._read_engine.dispose()
+
+    def fail_fast(self) -> None:
+        """Fail all waiting writes as soon as the database accepts none, since the process is about to end.
+
+        Without this each call would wait for its own timeout.
+        """
+        for each in self._writers:
+            each.fail_fast()
+
+    async def read(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
+        """Run `function(connection, …)` in one snapshot and return its result. Raises Unavailable."""
+        return await self._loop.run_in_executor(self._readers, partial(self._read, None, function, *args, **kw))
+
+    async def timed_read(
+        self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs
+    ) -> R:
+        """Run a read that may be expensive: in threads of its own, and for a limited time.
+
+        Raises Unavailable, StatementTimeout, and Busy where it waited too long for other reads to be begun.
+        """
+        until = time.monotonic() + self._limits.queue_seconds
+
+        def run() -> R:
+            if time.monotonic() > until:
+                raise errors.Busy("too many queries are running at once: try again later")
+            return self._read(self._limits.timed_read_seconds, function, *args, **kw)
+
+        return await self._loop.run_in_executor(self._timed_readers, run)
+
+    def _read(self, seconds: float | None, function: Callable[..., R], /, *args: Any, **kw: Any) -> R:
+        with writer.translated_errors(), self._read_engine.connect() as connection, connection.begin():
+            if seconds is None:
+                return function(connection, *args, **kw)
+            with deadlines.deadline(connection, seconds):
+                return function(connection, *args, **kw)
+
+    @overload
+    async def write(self, function: BatchFunction[A, R], member: A, /) -> R: ...
+
+    @overload
+    async def write(
+        self, function: Callable[Concatenate[Connection, P], R], /, *args: P.args, **kw: P.kwargs
+    ) -> R: ...
+
+    async def write(self, function: Callable[..., Any], /, *args: Any, **kw: Any) -> Any:
+        """Run `function` in the next commit batch and return its result after the commit.
+
+        Raises Busy where the queue is full, Unavailable where the batch was not committed, and the errors of the
+        function itself.
+        """
+        member = queues.Member(function, args, kw, self._loop.create_future(), isinstance(function, BatchFunction))
+        return await self._writers[0 if member.is_document else -1].write(member)
+
+    def next_commit(self) -> asyncio.Future[None]:
+        """Return a future that is done at the next commit.
+
+        A caller that takes it before it reads the database misses no commit that comes after the read.
+        """
+        if self._commits is None:
+            self._commits = self._loop.create_future()
+        return self._commits
+
+    def notify_commit(self) -> None:
+        """Wake the callers that wait for a commit, be it of this process or of another one."""
+        if self._commits is not None:
+            self._commits.set_result(None)
+            self._commits = None
+
+    async def wait_for_commit(self, seconds: float) -> None:
+        """Wait for the next commit, for `seconds` at most."""
+        await asyncio.wait([self.next_commit()], timeout=seconds)
+
+
+def _batch_sources(limits: Limits, *, is_sole_writer: bool) -> list[queues.BatchSource]:
+    """Return the batch source of each writer, the writer of documents first."""
+    documents = queues.Queue(limits.documents, limits.documents_bytes)
+    others = queues.Queue(limits.waiting, limits.waiting_bytes)
+    if is_sole_writer:
+        return [queues.AlternatingQueues(documents, others, limits.batch, limits.batch_bytes)]
+    return [queues.SingleQueue(each, limits.batch, limits.batch_bytes) for each in (documents, others)]

@@ -1,0 +1,71 @@
+"""A time limit for all statements of a block."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+from sqlalchemy import Connection, event, exc
+
+from storage import errors
+from storage.engine import error_translation
+
+#: The instructions of SQLite's virtual machine between two checks of the time.
+STEPS = 1000
+#: The timeout of a server is set again once the remaining time is shorter by so many seconds.
+SLACK = 0.05
+#: One plan cannot fit all: words and ranges differ too much in how many rows they match.
+_CUSTOM_PLANS = "SET LOCAL plan_cache_mode = force_custom_plan"
+
+
+@contextmanager
+def deadline(connection: Connection, seconds: float) -> Iterator[None]:
+    """Limit the statements of the block to `seconds`, all of them together. Raises StatementTimeout."""
+    ends_at, timeout = time.monotonic() + seconds, float("inf")
+    is_server = connection.dialect.name == "postgresql"
+
+    def begin(_connection: Connection, cursor: Any, *_: Any) -> None:
+        nonlocal timeout
+        left = ends_at - time.monotonic()
+        if left <= 0:
+            raise errors.StatementTimeout(_message(seconds))
+        if is_server and timeout - left > SLACK:  # most blocks set it only once
+            cursor.execute(f"SET LOCAL statement_timeout = {max(1, int(left * 1000))}; {_CUSTOM_PLANS}")
+            timeout = left
+
+    event.listen(connection, "before_cursor_execute", begin)
+    try:
+        with nullcontext() if is_server else _interrupted(connection, ends_at):
+            yield
+    except exc.DBAPIError as error:
+        is_ended = (
+            error_translation.sqlstate(error) == error_translation.CANCELLED
+            if is_server
+            else "interrupted" in str(error.orig)
+        )
+        if is_ended:
+            raise errors.StatementTimeout(_message(seconds)) from error
+        raise
+    finally:
+        event.remove(connection, "before_cursor_execute", begin)
+
+
+@contextmanager
+def _interrupted(connection: Connection, ends_at: float) -> Iterator[None]:
+    """Make SQLite check the time while a statement runs."""
+    driver = connection.connection.driver_connection
+    assert driver is not None, "an open connection has one"
+    driver.set_progress_handler(lambda: time.monotonic() > ends_at, STEPS)
+    try:
+        yield
+    finally:
+        driver.set_progress_handler(None, 0)
+
+
+def _message(seconds: float) -> str:
+    return (
+        f"the query did not end within {seconds:g} s: restrict it by a narrower `created`, an agent or a status, "
+        "write more letters before a `*`, or sort in the order of acceptance"
+    )

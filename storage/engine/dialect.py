@@ -1,0 +1,131 @@
+"""Expressions, locks and notifications that differ between the databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    String,
+    Table,
+    Text,
+    case,
+    cast,
+    extract,
+    func,
+    literal,
+    literal_column,
+    select,
+    type_coerce,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from storage import bounds
+from storage.engine import column_types
+
+#: The channel on which PostgreSQL notifies other processes of commits.
+CHANNEL = "runledger"
+
+
+def insert(connection: Connection, table: Table) -> Any:
+    """Return an INSERT with support for ON CONFLICT, in the dialect of the connection."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def day(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the UTC day of an instant, as text: 2026-11-23."""
+    if connection.dialect.name == "postgresql":
+        return func.to_char(func.timezone("UTC", column), "YYYY-MM-DD")
+    return func.substr(type_coerce(column, String), 1, 10)
+
+
+def month(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the UTC month of an instant, as text: 2026-11."""
+    if connection.dialect.name == "postgresql":
+        return func.to_char(func.timezone("UTC", column), "YYYY-MM")
+    return func.substr(type_coerce(column, String), 1, 7)
+
+
+def hour(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the beginning of the UTC hour of an instant, as text: 2026-11-23T14:00Z."""
+    if connection.dialect.name == "postgresql":
+        return func.to_char(func.timezone("UTC", column), 'YYYY-MM-DD"T"HH24:00"Z"')
+    return func.substr(type_coerce(column, String), 1, 13).op("||")(":00Z")
+
+
+def milliseconds(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return an instant as milliseconds since 1970, rounded down."""
+    if connection.dialect.name == "postgresql":
+        return cast(func.floor(extract("epoch", column) * 1000), BigInteger)
+    instant = type_coerce(column, String)
+    return cast(func.strftime("%s", instant), Integer) * 1000 + cast(func.substr(instant, 21, 3), Integer)
+
+
+def total(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return the sum of a column, capped at `bounds.SUM`; null without rows.
+
+    SQLite's own sum fails beyond 64 bits, so the halves of the numbers are summed separately and then combined.
+    """
+    most = _number(bounds.SUM)
+    if connection.dialect.name == "postgresql":
+        summed = func.sum(column)
+        return cast(case((summed > most, most), else_=summed), BigInteger)
+    whole = cast(column, Integer)
+    low = func.sum(whole.bitwise_and(_number(0xFFFFFFFF)))
+    high = func.sum(whole.bitwise_rshift(_number(32))) + low.bitwise_rshift(_number(32))
+    combined = high.bitwise_lshift(_number(32)).bitwise_or(low.bitwise_and(_number(0xFFFFFFFF)))
+    return case((high > _number(bounds.SUM >> 32), most), else_=combined)
+
+
+def _number(value: int) -> ColumnElement[int]:
+    """Return a literal without a parameter, so that the database evaluates equal expressions only once."""
+    return literal_column(str(value), BigInteger)
+
+
+def lock_tables(connection: Connection, tables: Iterable[Table]) -> None:
+    """Lock tables against other writers until the transaction ends. On SQLite a writer is alone anyway."""
+    if connection.dialect.name == "postgresql":
+        for table in tables:
+            connection.exec_driver_sql(f"LOCK TABLE {table.name} IN EXCLUSIVE MODE")
+
+
+def acquire_locks(connection: Connection, names: Iterable[str]) -> None:
+    """Take named locks until the transaction ends; wait for them. On SQLite a writer is alone anyway."""
+    if connection.dialect.name == "postgresql":
+        each = func.unnest(literal(sorted(names), postgresql.ARRAY(Text))).column_valued("name")
+        connection.execute(select(func.pg_advisory_xact_lock(_key(each))))
+
+
+def try_acquire_lock(connection: Connection, name: str) -> bool:
+    """Try to take a named lock until the transaction ends; return whether it was free. Always True on SQLite."""
+    if connection.dialect.name != "postgresql":
+        return True
+    return bool(connection.execute(select(func.pg_try_advisory_xact_lock(_key(literal(name))))).scalar_one())
+
+
+def _key(name: ColumnElement[str]) -> ColumnElement[int]:
+    return func.hashtextextended(literal("runledger ") + name, 0)
+
+
+def server_time(connection: Connection) -> datetime | None:
+    """Return the time of the database server, which all processes share; None for an embedded database."""
+    if connection.dialect.name != "postgresql":
+        return None
+    now: datetime = connection.execute(select(func.clock_timestamp(type_=column_types.Instant()))).scalar_one()
+    return now
+
+
+def notify_on_commit(connection: Connection) -> None:
+    """Request that other processes are notified when this transaction commits."""
+    connection.info["notify"] = True
+
+
+def send_notify(connection: Connection) -> None:
+    """Send the requested notification with the commit. It is only a hint: other processes also poll."""
+    if connection.info.pop("notify", False) and connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_notify(CHANNEL, "")))

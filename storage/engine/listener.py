@@ -1,0 +1,39 @@
+"""Listen for commits of other processes on the same database server.
+
+A notification is only a hint to read the database earlier: everything works without it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import NoReturn
+
+import psycopg
+
+from storage.engine import connections, dialect, error_translation, session
+
+
+async def listen(
+    url: str, on_commit: Callable[[], None], on_failure: Callable[[str], None], pause: float
+) -> NoReturn:
+    """Call `on_commit` after each commit of another process, until cancelled.
+
+    Where listening fails, call `on_failure` with the reason, and try again after `pause` seconds.
+    """
+    while True:
+        try:
+            await _listen_once(url, on_commit)
+        except psycopg.Error as error:
+            on_failure(error_translation.message(error))
+        await asyncio.sleep(pause)
+
+
+async def _listen_once(url: str, on_commit: Callable[[], None]) -> None:
+    connection = await psycopg.AsyncConnection.connect(**connections.libpq_arguments(url), autocommit=True)
+    async with connection:
+        await connection.execute(session.settings_statement(connection.info.server_version, local=False).encode())
+        await connection.execute(f"LISTEN {dialect.CHANNEL}".encode())
+        on_commit()  # commits before this moment sent no notification to this connection
+        async for _ in connection.notifies():
+            on_commit()

@@ -1,0 +1,226 @@
+"""The writer: a thread that owns one write connection and commits the waiting calls in batches.
+
+It runs all waiting calls in one transaction, commits once, and answers all of them. A transaction that loses a
+race is begun again. A batch that fails is rolled back and replayed call by call, so that only the failing call
+fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from sqlalchemy import Connection, Engine, RootTransaction, exc
+
+from storage import errors
+from storage.engine import dialect, error_translation, queues
+
+
+class Keyed(Protocol):
+    """A value with an id, under which its result is returned, and a weight in bytes."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def weight(self) -> int: ...
+
+
+#: How often a transaction is tried that the database rolls back before its commit.
+TRIES = 4
+
+R = TypeVar("R")
+A = TypeVar("A", bound=Keyed)
+
+
+class BatchFunction(Generic[A, R]):
+    """A function that gets all its waiting calls of a commit batch at once and returns their results by id."""
+
+    def __init__(self, function: Callable[[Connection, Sequence[A]], Mapping[str, R]]) -> None:
+        self._function = function
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+
+    def __call__(self, connection: Connection, members: Sequence[A]) -> Mapping[str, R]:
+        # Sorted, so that two writers lock rows in the same order.
+        return self._function(connection, sorted(members, key=lambda member: member.id))
+
+
+@dataclass(frozen=True, slots=True)
+class CommitBatch:
+    """A commit batch as the observer gets it, once `before` and once `after` the commit (`phase`).
+
+    `seconds` counts from the start of the transaction. `names` and `results` are those of the functions, in order
+    of arrival.
+    """
+
+    phase: str
+    names: tuple[str, ...]
+    seconds: float
+    results: tuple[Any, ...] = ()
+
+
+class Writer:
+    """One write connection and the calls that wait for it; used from one event loop.
+
+    `observe` is called in the writer's thread before and after each commit, `committed` on the loop after it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        waiting: queues.BatchSource,
+        observe: Callable[[CommitBatch], None],
+        committed: Callable[[], None],
+    ) -> None:
+        self._engine, self._waiting = engine, waiting
+        self._observe, self._committed = observe, committed
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._replays: deque[queues.Member] = deque()
+        self._marked: tuple[int, ...] = ()
+        self._was_locked = False
+        self._busy = False
+        self._closing = self._failing_fast = False
+        self._idle = asyncio.Event()
+
+    async def close(self) -> None:
+        """Commit the waiting calls, accept no more, and end the thread."""
+        self._closing = True
+        while self._busy:  # the end of each batch dispatches the next one
+            await self._idle.wait()
+        self._thread.shutdown()
+
+    def fail_fast(self) -> None:
+        """Fail all waiting calls as soon as the database accepts no write, since the process is about to end."""
+        self._failing_fast = True
+
+    async def write(self, member: queues.Member) -> Any:
+        """Run the member's function in the next batch, and return its result after the commit. Raises Busy."""
+        if self._closing or not self._waiting.append(member):
+            raise errors.Busy("the queue of database writes is full: try again later")
+        self._dispatch()
+        return await member.answer
+
+    def _dispatch(self) -> None:
+        """Start the next batch, unless one is running."""
+        if self._busy or not (self._replays or self._waiting):
+            return
+        self._busy = True
+        self._idle.clear()
+        batch = [self._replays.popleft()] if self._replays else self._waiting.take()
+        self._marked = self._waiting.marked()
+        done = self._thread.submit(self._commit, batch)
+        done.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._finish, batch, done))
+
+    def _commit(self, batch: list[queues.Member]) -> None:
+        """Run a batch in one transaction, in the writer's thread; try again where the database rolls it back."""
+        for _ in range(TRIES - 1):
+            try:
+                return self._transact(batch)
+            except exc.DBAPIError as error:
+                if not error_translation.is_retryable(error):
+                    raise
+        return self._transact(batch)
+
+    def _transact(self, batch: list[queues.Member]) -> None:
+        """Run a batch and commit it once.
+
+        An error of connect, begin or commit is Unavailable: a replay would not help.
+        """
+        names = tuple(member.function.__name__ for member in batch)
+        started = time.perf_counter()
+        with self._writing() as (connection, transaction):
+            connection.info.pop("notify", None)  # left by a try that was rolled back
+            _run(connection, batch)
+            dialect.send_notify(connection)
+            results = tuple(member.result for member in batch)
+            self._observe(CommitBatch("before", names, time.perf_counter() - started, results))
+            with translated_errors():
+                transaction.commit()
+        self._observe(CommitBatch("after", names, time.perf_counter() - started, results))
+
+    @contextmanager
+    def _writing(self) -> Iterator[tuple[Connection, RootTransaction]]:
+        """Begin a transaction on the write connection; roll it back unless the block commits it."""
+        with translated_errors():
+            connection = self._engine.connect()
+        with connection:
+            with translated_errors():
+                transaction = connection.begin()
+            with transaction:
+                yield connection, transaction
+
+    def _finish(self, batch: list[queues.Member], done: Future[None]) -> None:
+        """Answer the calls of a batch, or queue them for a replay one by one. Runs on the loop."""
+        error = done.exception()
+        if self._failing_fast and isinstance(_translate(error), errors.Unavailable):
+            self._give_up([*batch, *self._replays, *self._waiting.pop_all()], error)
+        elif len(batch) == 1 and error_translation.is_lock_timeout(error):
+            # Perhaps a whole table is locked: then each of the others would wait just as long. So the replays fail
+            # too, and after a second lock timeout in a row also the calls that waited meanwhile.
+            _answer(
+                [*batch, *self._replays, *(self._waiting.pop_marked(self._marked) if self._was_locked else ())],
+                error,
+            )
+            self._replays.clear()
+        elif error is None or isinstance(error, errors.Unavailable) or len(batch) == 1:
+            _answer(batch, error)
+        else:
+            self._replays.extend(batch)
+        self._was_locked = error_translation.is_lock_timeout(error)
+        if error is None:
+            self._committed()
+        self._busy = False
+        self._idle.set()
+        self._dispatch()
+
+    def _give_up(self, members: list[queues.Member], error: BaseException | None) -> None:
+        """Accept no more calls, and fail all that wait."""
+        self._closing = True
+        self._replays.clear()
+        _answer(members, error)
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Turn errors of SQLAlchemy into errors of this package."""
+    try:
+        yield
+    except exc.SQLAlchemyError as error:
+        raise error_translation.translate(error) from error
+
+
+def _run(connection: Connection, batch: list[queues.Member]) -> None:
+    """Run each member once, the members of one batch function together."""
+    batches: dict[int, list[queues.Member]] = {}
+    for member in batch:
+        if isinstance(member.function, BatchFunction):
+            batches.setdefault(id(member.function), []).append(member)
+        else:
+            member.result = member.function(connection, *member.arguments, **member.keywords)
+    for members in batches.values():
+        answers = members[0].function(connection, [member.arguments[0] for member in members])
+        for member in members:
+            member.result = answers[member.arguments[0].id]
+
+
+def _translate(error: BaseException | None) -> BaseException | None:
+    return error_translation.translate(error) if isinstance(error, exc.SQLAlchemyError) else error
+
+
+def _answer(batch: list[queues.Member], error: BaseException | None) -> None:
+    """Give the callers their results, or the error. A caller that was cancelled gets nothing."""
+    error = _translate(error)
+    for member in batch:
+        if member.answer.done():
+            continue
+        if error is None:
+            member.answer.set_result(member.result)
+        else:
+            member.answer.set_exception(error)

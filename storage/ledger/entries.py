@@ -1,0 +1,179 @@
+"""Ledger entries: one per fact, appended in the transaction of the fact, numbered later by the sequencer.
+
+An entry is canonical JSON of at most 8 KiB, stored and hashed as the same bytes:
+`{"v":1,"kind":…,"at":…,"run":…,"actor":…,"facts":{…},"digests":{name: hex}}`. An entry holds
+salted digests of contents, never the contents, so that erasing a value and its salt later keeps every proof valid.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from storage import ids, merkle
+from storage.engine import dialect
+from storage.engine.column_types import instant_text
+from storage.tables.ledger import LEDGER_ENTRIES, LEDGER_SALTS
+
+#: The most bytes of an entry.
+LIMIT = 8192
+
+Fact = str | int | list[Any] | dict[str, Any]
+
+
+class Kind(StrEnum):
+    """The kinds of entries. Kinds and fields are only ever added."""
+
+    RUN_ACCEPTED = "run.accepted"
+    RUN_CREATED = "run.created"
+    RUN_STARTED = "run.started"
+    RUN_CANCEL_REQUESTED = "run.cancel_requested"
+    DELIVERY_ACCEPTED = "delivery.accepted"
+    DELIVERY_DUPLICATE = "delivery.duplicate"
+    RUN_COMPLETED = "run.completed"
+    RUN_FAILED = "run.failed"
+    RUN_CANCELLED = "run.cancelled"
+    RUN_REFUSED = "run.refused"
+    RUN_DOCUMENT = "run.document"
+    RUN_CONFLICT = "run.conflict"
+    RUN_LOST = "run.lost"
+    RUN_ORPHAN = "run.orphan"
+    KEY_CREATED = "key.created"
+    KEY_REVOKED = "key.revoked"
+    REJECTIONS_COUNTED = "rejections.counted"
+    RUN_PRUNED = "run.pruned"
+    DELIVERIES_PRUNED = "deliveries.pruned"
+    WEBHOOK_REGISTERED = "webhook.registered"
+    WEBHOOK_ROTATED = "webhook.rotated"
+    STORE_RESTORED = "store.restored"
+    RUN_IMPORTED = "run.imported"
+    RUN_REOPENED = "run.reopened"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry to append. Facts that are None are left out."""
+
+    kind: Kind
+    at: datetime
+    run_id: str | None
+    actor: str
+    facts: Mapping[str, Fact | None] = field(default_factory=dict)
+    digests: Sequence[merkle.Digest] = ()
+
+
+def body(entry: Entry) -> bytes:
+    """Return the bytes that are stored and hashed. Raises ValueError where they are over the limit."""
+    facts = {name: value for name, value in entry.facts.items() if value is not None}
+    digests = {sealed.name: sealed.hex for sealed in entry.digests}
+    whole = {
+        "v": 1,
+        "kind": entry.kind.value,
+        "at": instant_text(entry.at),
+        "run": entry.run_id,
+        "actor": entry.actor,
+        "facts": facts,
+        "digests": digests,
+    }
+    encoded = merkle.canonical(whole)
+    if len(encoded) > LIMIT:
+        raise ValueError(f"the ledger entry has {len(encoded)} bytes, more than {LIMIT}")
+    return encoded
+
+
+def append(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Append entries, in the transaction of their facts."""
+    rows, salts = [], []
+    for entry in entries:
+        entry_id = ids.new(entry.at)
+        rows.append(_row(entry, entry_id, body(entry)))
+        salts += [
+            {"entry_id": entry_id, "name": sealed.name, "salt": sealed.salt}
+            for sealed in entry.digests
+            if sealed.salt is not None
+        ]
+    if rows:
+        connection.execute(_INSERT, rows)
+        dialect.notify_on_commit(connection)
+    if salts:
+        connection.execute(_INSERT_SALTS, salts)
+
+
+def _row(entry: Entry, entry_id: str, encoded: bytes) -> dict[str, Any]:
+    return {
+        "id": entry_id,
+        "run_id": entry.run_id,
+        "kind": entry.kind.value,
+        "actor": entry.actor,
+        "at": entry.at,
+        "body": encoded.decode(),
+        "leaf_hash": merkle.leaf_hash(encoded),
+    }
+
+
+def last(connection: Connection, run_id: str, kind: Kind) -> Mapping[str, Any] | None:
+    """Return the body of a run's last entry of that kind, or None."""
+    of_run = select(LEDGER_ENTRIES.c.body).where(LEDGER_ENTRIES.c.run_id == run_id)
+    newest = of_run.where(LEDGER_ENTRIES.c.kind == kind.value).order_by(LEDGER_ENTRIES.c.seq.desc()).limit(1)
+    found = connection.execute(newest).scalar()
+    return None if found is None else json.loads(found)
+
+
+def has_unnumbered(connection: Connection) -> bool:
+    """Return whether the sequencer has entries to number."""
+    return connection.execute(_UNNUMBERED, {"limit": 1}).first() is not None
+
+
+def oldest_unnumbered(connection: Connection) -> datetime | None:
+    """Return when the oldest entry without a number was written; None where all have one."""
+    found: datetime | None = connection.execute(_OLDEST_UNNUMBERED).scalar()
+    return found
+
+
+def last_number(connection: Connection) -> int:
+    """Return the highest number of an entry, -1 where none has one."""
+    found = connection.execute(_LAST).scalar_one()
+    return -1 if found is None else int(found)
+
+
+def number(connection: Connection, limit: int) -> range:
+    """Give numbers to up to `limit` committed entries without a gap, oldest first, and return the new numbers.
+
+    An entry is numbered after its commit, so a reader that has seen n will never find a new entry below n. One
+    transaction numbers at a time: while another one does, this one numbers none.
+    """
+    if not dialect.try_acquire_lock(connection, "sequencer"):
+        return range(0)
+    waiting = connection.execute(_UNNUMBERED, {"limit": limit}).scalars().all()
+    if not waiting:
+        return range(0)
+    first = last_number(connection) + 1
+    numbered = [{"entry": seq, "number": first + at} for at, seq in enumerate(waiting)]
+    connection.execute(_NUMBER, numbered)
+    return range(first, first + len(numbered))
+
+
+_INSERT = LEDGER_ENTRIES.insert()
+_INSERT_SALTS = LEDGER_SALTS.insert()
+_UNNUMBERED = (
+    select(LEDGER_ENTRIES.c.seq)
+    .where(LEDGER_ENTRIES.c.leaf_index.is_(None))
+    .order_by(LEDGER_ENTRIES.c.seq)
+    .limit(bindparam("limit"))
+)
+_OLDEST_UNNUMBERED = (
+    select(LEDGER_ENTRIES.c.at)
+    .where(LEDGER_ENTRIES.c.leaf_index.is_(None))
+    .order_by(LEDGER_ENTRIES.c.seq)
+    .limit(1)
+)
+_LAST = select(func.max(LEDGER_ENTRIES.c.leaf_index))
+_NUMBER = (
+    update(LEDGER_ENTRIES).where(LEDGER_ENTRIES.c.seq == bindparam("entry")).values(leaf_index=bindparam("number"))
+)

@@ -1,0 +1,44 @@
+"""Arguments for the PostgreSQL tools: connection strings and password files."""
+
+from __future__ import annotations
+
+from psycopg import conninfo
+from sqlalchemy.engine import URL
+
+from storage.engine import connections, urls
+
+
+def connection_string(url: str) -> tuple[str, str | None]:
+    """Return a libpq connection string, and the password apart, since other users can see a tool's arguments."""
+    arguments = connections.libpq_arguments(url)
+    password = arguments.pop("password", None)
+    return conninfo.make_conninfo(**arguments), password
+
+
+def display_url(url: str) -> str:
+    """Return the URL as an operator types it for such a tool, without the password."""
+    parsed = urls.without_foreign_options(urls.parse(url)).difference_update_query(urls.SECRETS)
+    plain = URL.create(
+        "postgresql", parsed.username, None, parsed.host, parsed.port, parsed.database, parsed.query
+    )
+    return plain.render_as_string()
+
+
+def passfile_line(password: str) -> str:
+    r"""Return the line of a password file that gives libpq this password for every connection.
+
+    >>> passfile(r"a:b\c")
+    '*:*:*:*:a\\:b\\\\c\n'
+    """
+    escaped = password.replace("\\", "\\\\").replace(":", "\\:")
+    return f"*:*:*:*:{escaped}\n"
+
+
+def quote(value: str) -> str:
+    r"""Return a value quoted for a connection string.
+
+    >>> quoted(r"it's a\b")
+    "'it\\'s a\\\\b'"
+    """
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -1,0 +1,81 @@
+"""Vacuum: return the free pages of an embedded database to the file system, after content was removed."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from storage import errors
+from storage.engine import connections, urls
+from storage.search import fulltext
+
+#: The pages that are freed in one transaction, and the seconds of pause in which others can write.
+PAGES = 1024
+PAUSE = 0.02
+#: The seconds to wait for a lock of another program.
+BUSY = 30.0
+#: The seconds to wait for readers before the file is truncated: the server's writes wait meanwhile.
+BUSY_READERS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class VacuumResult:
+    """The bytes of the database's files before and after; `free` of them are still unused."""
+
+    before: int
+    after: int
+    free: int
+
+
+def shrink(url: str, *, rewrite: bool) -> VacuumResult | None:
+    """Shrink the file by its free pages, beside a running server. Return None for a database that is not a file.
+
+    A database that was created without incremental vacuum keeps its size, unless `rewrite` allows to rewrite it.
+    That needs twice its size on disk in addition, blocks writers, and enables incremental vacuum. Raises
+    Unavailable.
+    """
+    file = urls.file_path(url)
+    if file is None:
+        return None
+    before = urls.size_of(file)
+    with _connect(file) as connection:
+        if rewrite:
+            connection.execute(fulltext.REWRITE_WORDS)
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # takes effect by the next statement
+            connection.execute("VACUUM")
+        elif _pragma(connection, "auto_vacuum") == connections.INCREMENTAL:
+            _free_pages(connection)
+        # Only pages in the file itself can be truncated; where readers prevent that, the server does it later.
+        connection.execute(f"PRAGMA busy_timeout={int(BUSY_READERS * 1000)}")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        free = _pragma(connection, "freelist_count") * _pragma(connection, "page_size")
+    return VacuumResult(before, urls.size_of(file), free)
+
+
+def _free_pages(connection: sqlite3.Connection) -> None:
+    """Free pages in small transactions, so that a server can write in between."""
+    left = _pragma(connection, "freelist_count")
+    while left > 0:
+        # The driver runs one step of a statement without rows, which is one page; a script it runs to the end.
+        connection.executescript(f"PRAGMA incremental_vacuum({PAGES})")
+        before, left = left, _pragma(connection, "freelist_count")
+        if left >= before:  # others free pages faster than this does
+            return
+        time.sleep(PAUSE)
+
+
+@contextmanager
+def _connect(file: str) -> Iterator[sqlite3.Connection]:
+    try:
+        with closing(sqlite3.connect(file, timeout=BUSY, isolation_level=None)) as connection:
+            yield connection
+    except sqlite3.OperationalError as error:
+        raise errors.Unavailable(str(error)) from error
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    found: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return found

@@ -1,0 +1,229 @@
+"""Statements that read complete runs for an export, in the order of acceptance, a chunk at a time.
+
+Each chunk is a query of its own about a window of keys. So no transaction is long, and no more than a chunk is in
+memory, however many runs there are. The newest key at the beginning is the end, so an export ends under load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from itertools import groupby
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, cast, func, select
+
+from storage.engine.column_types import Integer64
+from storage.query import conditions, grammar
+from storage.repositories import documents, runs
+from storage.search import index
+from storage.tables.runs import RUN_DOCUMENTS, RUNS
+
+#: Runs per chunk, and roughly the bytes after which a chunk is closed: its last run may exceed them.
+RUNS_AT_ONCE, BYTES_AT_ONCE = 200, 1 << 20
+#: Runs whose content is read together, and roughly the bytes that lower their number.
+BATCH, BATCH_BYTES = 16, 1 << 20
+#: The errors that values raise which another program wrote into the store.
+UNREADABLE_ERRORS = (ValueError, TypeError, OverflowError, RecursionError)
+#: The assumed size of a step before it is read.
+STEP_BYTES = 4096
+#: The size of a trace row besides its text.
+ROW_BYTES = 512
+#: Columns about this store's own work on a run; they say nothing about the run's result.
+LOCAL_COLUMNS = frozenset(
+    (
+        "seq",
+        "expected_by",
+        "refresh_requested_at",
+        "asked_at",
+        "missing_since",
+        "lost_create_since",
+        "watched",
+        "captured_at",
+        "capture_note",
+        "restored_at",
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What is exported of each run besides its row and its tags."""
+
+    trace: bool = True
+    documents: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A run with its trace; `documents` are all versions, oldest first, None where they are not exported."""
+
+    run: runs.Run
+    steps: Sequence[documents.Step] = ()
+    usage: Sequence[documents.Usage] = ()
+    documents: Sequence[documents.Document] | None = None
+
+    @property
+    def weight(self) -> int:
+        """Return roughly the bytes of its JSON."""
+        texts = [self.run.prompt, self.run.guidance, self.run.instructions, self.run.output]
+        texts += [text for step in self.steps for text in (step.content, _text(step.tool_output))]
+        rows = len(self.steps) + len(self.usage) + 1
+        sizes = sum(each.size for each in self.documents or ())
+        return sum(len(text or "") for text in texts) + rows * ROW_BYTES + sizes
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRange:
+    """The keys of an export: behind `place`, up to `until`.
+
+    `unindexed` is the number of runs whose words could not be found when it began; None without phrases.
+    """
+
+    position: int
+    until: int
+    unindexed: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some records, the key up to which all runs were read, and the ids of runs that cannot be read."""
+
+    records: Sequence[Record]
+    position: int
+    unreadable: Sequence[str] = ()
+
+
+def begin(connection: Connection, expression: grammar.Expression, after: str | None) -> ExportRange | None:
+    """Return the range of an export that begins behind a run; None where there is no run with that id."""
+    place = 0
+    if after is not None:
+        found = connection.execute(select(RUNS.c.seq).where(RUNS.c.id == after)).scalar()
+        if found is None:
+            return None
+        place = found
+    until: int = connection.execute(select(func.max(RUNS.c.seq))).scalar() or 0
+    return ExportRange(place, until, index.lag(connection).runs if conditions.has_phrases(expression) else None)
+
+
+def read_chunk(
+    connection: Connection, expression: grammar.Expression, window: index.Window, parts: Parts
+) -> Chunk:
+    """Return the first matching runs of a window of keys, with all their content."""
+    limit = min(RUNS_AT_ONCE, window.high - window.low)
+    chosen = select(RUNS.c.seq, RUNS.c.id, RUNS.c.step_count)
+    chosen = chosen.where(*conditions.where(connection, expression, window)).order_by(RUNS.c.seq).limit(limit)
+    rows = connection.execute(chosen).all()
+    sizes = _sizes(connection, [row.id for row in rows]) if parts.documents else {}
+    step_weight = STEP_BYTES if parts.trace else 0
+    records: list[Record] = []
+    unreadable: list[str] = []
+    weight, ids = 0, {row.seq: row.id for row in rows}
+    for group in _groups((row.seq, row.step_count * step_weight + sizes.get(row.id, 0)) for row in rows):
+        found = _readable(connection, group, parts)
+        records += found
+        unreadable += [ids[seq] for seq in group if seq not in {each.run.seq for each in found}]
+        weight += sum(each.weight for each in found)
+        if weight >= BYTES_AT_ONCE:
+            return Chunk(records, group[-1], unreadable)
+    return Chunk(records, rows[-1].seq if len(rows) == limit else window.high - 1, unreadable)
+
+
+def _readable(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[Record]:
+    """Return the runs of these keys; where one of them cannot be read, the others."""
+    try:
+        return read(connection, seqs, parts)
+    except UNREADABLE_ERRORS:
+        return [] if len(seqs) == 1 else [each for seq in seqs for each in _readable(connection, [seq], parts)]
+
+
+def _sizes(connection: Connection, run_ids: Sequence[str]) -> Mapping[str, int]:
+    """Return the bytes of each run's documents, all versions together."""
+    table = RUN_DOCUMENTS.c
+    summed = select(table.run_id, cast(func.sum(table.size), Integer64)).where(table.run_id.in_(run_ids))
+    return {row[0]: row[1] for row in connection.execute(summed.group_by(table.run_id))}
+
+
+def _groups(weights: Iterable[tuple[int, int]]) -> Iterator[list[int]]:
+    """Group keys, given with their weights, so that each group can be read together."""
+    group: list[int] = []
+    total = 0
+    for seq, weight in weights:
+        if group and (len(group) >= BATCH or total + weight > BATCH_BYTES):
+            yield group
+            group, total = [], 0
+        group.append(seq)
+        total += weight
+    if group:
+        yield group
+
+
+def read(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[Record]:
+    """Return the runs of these keys, in their order."""
+    found = runs.get_full(connection, seqs)
+    ids = [run.id for run in found]
+    steps = _rows(connection, ids, documents.Step) if parts.trace else {}
+    usage = _rows(connection, ids, documents.Usage) if parts.trace else {}
+    versions = _documents(connection, ids) if parts.documents else {}
+    return [
+        Record(
+            run,
+            steps.get(run.id, ()),
+            usage.get(run.id, ()),
+            versions.get(run.id, ()) if parts.documents else None,
+        )
+        for run in found
+    ]
+
+
+T = TypeVar("T", documents.Step, documents.Usage)
+
+
+def _rows(connection: Connection, run_ids: Sequence[str], kind: type[T]) -> Mapping[str, Sequence[T]]:
+    table = documents.TABLES[kind]
+    selected = [table.c[each.name] for each in fields(kind)]
+    chosen = select(table.c.run_id, *selected).where(table.c.run_id.in_(run_ids)).order_by(table.c.id)
+    return {
+        run_id: [kind(*row[1:]) for row in rows]
+        for run_id, rows in groupby(connection.execute(chosen), key=lambda row: str(row.run_id))
+    }
+
+
+def _documents(connection: Connection, run_ids: Sequence[str]) -> Mapping[str, Sequence[documents.Document]]:
+    table = RUN_DOCUMENTS.c
+    selected = [table[each.name] for each in fields(documents.Document)]
+    chosen = select(table.run_id, *selected).where(table.run_id.in_(run_ids)).order_by(table.run_id, table.version)
+    return {
+        run_id: [documents.Document(*row[1:]) for row in rows]
+        for run_id, rows in groupby(connection.execute(chosen), key=lambda row: str(row.run_id))
+    }
+
+
+def is_same(one: Record, other: Record) -> bool:
+    """Return whether two records describe the same run; documents count where both have them."""
+    return _content(one) == _content(other) and (
+        one.documents is None
+        or other.documents is None
+        or _version_keys(one.documents) == _version_keys(other.documents)
+    )
+
+
+def _content(record: Record) -> tuple[Any, ...]:
+    run = {
+        each.name: getattr(record.run, each.name) for each in fields(record.run) if each.name not in LOCAL_COLUMNS
+    }
+    run |= {"tags": dict(record.run.tags), "object_ids": _as_list(record.run.object_ids)}
+    return run, *([replace(row, salt=b"") for row in rows] for rows in (record.steps, record.usage))
+
+
+def _as_list(value: Sequence[str] | None) -> list[str] | None:
+    return None if value is None else list(value)
+
+
+def _version_keys(versions: Sequence[documents.Document]) -> list[tuple[int, str, datetime, str | None]]:
+    return [(each.version, each.body_sha256, each.fetched_at, each.parse_error) for each in versions]
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else str(value or "")

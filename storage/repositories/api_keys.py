@@ -1,0 +1,61 @@
+"""Statements about API keys. The secret of a key is stored nowhere, only its SHA-256."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, select, update
+
+from storage.tables.integrations import API_KEYS
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A row of `api_keys`."""
+
+    id: str
+    name: str
+    scopes: tuple[str, ...]
+    secret_sha256: str
+    created_at: datetime
+    revoked_at: datetime | None = None
+    last_used_at: datetime | None = None
+
+
+def insert(connection: Connection, key: Key) -> None:
+    """Insert a new key."""
+    row = {each.name: getattr(key, each.name) for each in fields(key)}
+    connection.execute(API_KEYS.insert(), row | {"scopes": list(key.scopes)})
+
+
+def find(connection: Connection, key_id: str) -> Key | None:
+    """Return the key with this id, revoked or not."""
+    row = connection.execute(_BY_ID, {"id": key_id}).first()
+    return None if row is None else _key(row)
+
+
+def list_all(connection: Connection) -> list[Key]:
+    """Return every key, oldest first."""
+    return [_key(row) for row in connection.execute(_ALL.order_by(API_KEYS.c.created_at, API_KEYS.c.id))]
+
+
+def record_use(connection: Connection, key_id: str, now: datetime) -> None:
+    """Record that the key was used at `now`."""
+    connection.execute(update(API_KEYS).where(API_KEYS.c.id == key_id).values(last_used_at=now))
+
+
+def revoke(connection: Connection, key_id: str, now: datetime) -> bool:
+    """Revoke a key; return False where it is unknown or was revoked before."""
+    live = (API_KEYS.c.id == key_id, API_KEYS.c.revoked_at.is_(None))
+    return connection.execute(update(API_KEYS).where(*live).values(revoked_at=now)).rowcount > 0
+
+
+def _key(row: Row[*tuple[Any, ...]]) -> Key:
+    values = row._asdict()
+    return Key(**values | {"scopes": tuple(values["scopes"])})
+
+
+_ALL = select(*(API_KEYS.c[each.name] for each in fields(Key)))
+_BY_ID = _ALL.where(API_KEYS.c.id == bindparam("id"))

@@ -1,0 +1,53 @@
+"""How much work there is: when the next job is due, how many jobs wait, fail, or are dead."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, and_, func, select
+
+from storage import states
+from storage.repositories import jobs
+from storage.tables.jobs import JOBS
+
+
+def next_due(connection: Connection, now: datetime, lane: Sequence[int] = states.EVERY_LANE) -> datetime | None:
+    """Return when the next unleased job of these priorities is due; None where there is none."""
+    waiting = (
+        select(JOBS.c.due_at)
+        .where(jobs.is_unleased(now), JOBS.c.dead_at.is_(None))
+        .order_by(JOBS.c.due_at)
+        .limit(1)
+    )
+    earliest = [waiting.where(JOBS.c.priority == priority).scalar_subquery() for priority in lane]
+    return min(
+        (due_at for due_at in connection.execute(select(*earliest)).one() if due_at is not None), default=None
+    )
+
+
+def count_due(connection: Connection, now: datetime) -> tuple[dict[str, int], datetime | None]:
+    """Return how many due jobs of each kind wait for a worker, and since when the first of them does."""
+    waiting = (JOBS.c.due_at <= now, jobs.is_unleased(now), JOBS.c.dead_at.is_(None))
+    counted = select(JOBS.c.kind, func.count(), func.min(JOBS.c.due_at)).where(*waiting)
+    rows = connection.execute(counted.group_by(JOBS.c.kind)).all()
+    oldest = min((since for _, _, since in rows), default=None)
+    return {kind: count for kind, count, _ in rows}, oldest
+
+
+def count_open(connection: Connection, kind: states.Kind) -> int:
+    """Return how many jobs of a kind are still to be done, due or not, without dead ones."""
+    is_open = (JOBS.c.kind == kind.value, JOBS.c.dead_at.is_(None))
+    return connection.execute(select(func.count()).where(*is_open)).scalar_one()
+
+
+def count_failing(connection: Connection) -> int:
+    """Return how many jobs failed at their last try and come due again."""
+    is_failing = and_(JOBS.c.last_error.is_not(None), JOBS.c.dead_at.is_(None))
+    return connection.execute(select(func.count()).where(is_failing)).scalar_one()
+
+
+def count_dead(connection: Connection) -> dict[states.Kind, int]:
+    """Return how many jobs of each kind are dead until an operator retries them."""
+    counted = select(JOBS.c.kind, func.count()).where(JOBS.c.dead_at.is_not(None)).group_by(JOBS.c.kind)
+    return {states.read(states.Kind, kind): count for kind, count in connection.execute(counted)}

@@ -1,0 +1,103 @@
+"""Failing and dead jobs, grouped by their errors: errors that differ only in ids and numbers are one cause."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ColumnElement, Connection, case, func, or_, select
+
+from storage import states
+from storage.tables.jobs import JOBS
+
+
+class State(StrEnum):
+    """Failing jobs come due by themselves; dead ones wait for an operator."""
+
+    FAILING = "failing"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """Which jobs: of a kind, in a state, with a text in the cause, regardless of case."""
+
+    kind: states.Kind | None = None
+    state: State | None = None
+    cause: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """The jobs of one kind and state with the same cause; `due_at` is when the first of them comes due."""
+
+    kind: states.Kind
+    state: State
+    cause: str
+    count: int
+    oldest_at: datetime
+    due_at: datetime
+
+
+#: Ids (a prefix, an underscore, a part with a digit), UUIDs, hexadecimal and plain numbers.
+_VARIABLE = re.compile(
+    r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
+    r"|\b[A-Za-z]+_(?=[A-Za-z0-9]*\d)[A-Za-z0-9]+\b|\b[0-9a-f]{12,}\b|\b\d+(\.\d+)?\b",
+    re.IGNORECASE,
+)
+_STATUS = re.compile(r"[1-5]\d\d")
+
+
+def normalize(error: str) -> str:
+    """Return an error as a cause: ids and numbers, which differ from job to job, become `…`; HTTP statuses stay.
+
+    >>> normal("run_7f3a took 12.5 s: 503 busy, ask 019a2f7c-0000-7000-8000-000000000000")
+    '… took … s: 503 busy, ask …'
+    """
+    return _VARIABLE.sub(lambda found: found[0] if _STATUS.fullmatch(found[0]) else "…", error)
+
+
+def group(connection: Connection, query: Query, now: datetime) -> list[Cause]:
+    """Return the causes, those with the most jobs first."""
+    columns = JOBS.c.kind, _state().label("state"), JOBS.c.last_error
+    measures = func.count(), func.min(JOBS.c.created_at), func.min(JOBS.c.due_at)
+    rows = connection.execute(select(*columns, *measures).where(*_which(query, now)).group_by(*columns))
+    merged: dict[tuple[str, str, str], Cause] = {}
+    for kind, state, error, count, oldest_at, due_at in rows:
+        cause = normalize(error)
+        found = Cause(states.read(states.Kind, kind), State(state), cause, count, oldest_at, due_at)
+        existing = merged.get((kind, state, cause))
+        merged[kind, state, cause] = found if existing is None else _merged(existing, found)
+    matching_causes = [each for each in merged.values() if _matches(each.cause, query)]
+    return sorted(matching_causes, key=lambda each: (-each.count, each.kind, each.state, each.cause))
+
+
+def _merged(one: Cause, other: Cause) -> Cause:
+    oldest_at, due_at = min(one.oldest_at, other.oldest_at), min(one.due_at, other.due_at)
+    return replace(one, count=one.count + other.count, oldest_at=oldest_at, due_at=due_at)
+
+
+def matching(connection: Connection, query: Query, now: datetime) -> list[str]:
+    """Return the ids of the matching jobs, oldest first."""
+    which = select(JOBS.c.id, JOBS.c.last_error).where(*_which(query, now)).order_by(JOBS.c.seq)
+    return [job_id for job_id, error in connection.execute(which) if _matches(normalize(error), query)]
+
+
+def _which(query: Query, now: datetime) -> Iterable[ColumnElement[bool]]:
+    yield JOBS.c.last_error.is_not(None)
+    yield or_(JOBS.c.lease_until.is_(None), JOBS.c.lease_until <= now)  # a leased job is being tried
+    if query.kind is not None:
+        yield JOBS.c.kind == query.kind.value
+    if query.state is not None:
+        yield _state() == query.state.value
+
+
+def _matches(cause: str, query: Query) -> bool:
+    return query.cause is None or query.cause.casefold() in cause.casefold()
+
+
+def _state() -> ColumnElement[str]:
+    return case((JOBS.c.dead_at.is_not(None), State.DEAD.value), else_=State.FAILING.value)

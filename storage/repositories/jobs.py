@@ -1,0 +1,400 @@
+"""Statements about jobs: work that is tried until it is done.
+
+There is one row per kind and run. A repeated request raises `requested`. Completing a job removes its row only
+where `requested` still equals the claimed value, so that a callback during a settle is not lost. Each claim raises
+`fence`; a worker with an older fence writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, literal, or_, select, update
+
+from storage import cursors, errors, ids, states
+from storage.engine import dialect
+from storage.engine.column_types import instant
+from storage.tables.jobs import JOBS
+
+#: Characters of an error that are stored.
+ERROR_LENGTH = 500
+#: How long a row waits that no worker can read.
+UNREADABLE_DELAY = timedelta(hours=1)
+UNREADABLE = "no worker can read this row, its kind is {kind!r}: correct it, or delete it"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """A request for work on a run (`run_id` is empty for deployment-wide work).
+
+    `hurry` makes an existing job due now as well; without it an existing back-off stays.
+    """
+
+    kind: states.Kind
+    run_id: str
+    at: datetime
+    trigger: states.Source | None = None
+    due_at: datetime | None = None
+    urgent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job under our lease. `requested` is the counter's value at the claim."""
+
+    seq: int
+    id: str
+    kind: states.Kind
+    run_id: str
+    fence: int
+    requested: int
+    trigger: states.Source | None
+    attempts: int
+    failures: int
+    refusals: int
+    refused_since: datetime | None
+
+
+class Claims(list[Claim]):
+    """Jobs under our lease, the most urgent first; `unread` are the ids of rows that could not be read."""
+
+    unreadable: tuple[str, ...] = ()
+
+
+class State(StrEnum):
+    """The state of a job at a moment; of several that apply, the last in this list counts."""
+
+    WAITING = "waiting"
+    DUE = "due"
+    FAILING = "failing"
+    LEASED = "leased"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row of `jobs` with its state. `run_id` is empty for deployment-wide work."""
+
+    seq: int
+    id: str
+    kind: states.Kind
+    run_id: str
+    state: State
+    created_at: datetime
+    due_at: datetime
+    requested: int
+    trigger: states.Source | None
+    lease_owner: str | None
+    lease_until: datetime | None
+    attempts: int
+    refusals: int
+    last_error: str | None
+    last_error_at: datetime | None
+    dead_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The parameters of a page of jobs, newest first."""
+
+    kind: states.Kind | None = None
+    run_id: str | None = None
+    state: State | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+def enqueue(connection: Connection, requests: Sequence[JobRequest]) -> None:
+    """Insert jobs, or raise `requested` of those that exist."""
+    in_order = sorted(requests, key=lambda each: (each.kind, each.run_id))  # the order of their locks
+    for hurry in (True, False):
+        rows = [_row(each) for each in in_order if each.urgent is hurry]
+        if rows:
+            connection.execute(_upsert(connection, hurry), rows)
+            dialect.notify_on_commit(connection)
+
+
+def _row(each: JobRequest) -> dict[str, Any]:
+    return {
+        "id": ids.new(each.at),
+        "kind": each.kind.value,
+        "run_id": each.run_id,
+        "priority": states.PRIORITY[each.kind],
+        "created_at": each.at,
+        "due_at": each.due_at or each.at,
+        "trigger": each.trigger,
+    }
+
+
+def _upsert(connection: Connection, hurry: bool) -> Any:
+    statement = dialect.insert(connection, JOBS)
+    new, leased = statement.excluded, JOBS.c.lease_until.is_not(None)
+    changes = {
+        # A request without `hurry` must not undo the back-off of a leased job, which finds out anyway.
+        "requested": JOBS.c.requested + 1
+        if hurry
+        else case((leased, JOBS.c.requested), else_=JOBS.c.requested + 1),
+        "trigger": case((leased, JOBS.c.trigger), else_=func.coalesce(JOBS.c.trigger, new.trigger)),
+        "pending_trigger": case(
+            (leased, func.coalesce(JOBS.c.pending_trigger, new.trigger)), else_=JOBS.c.pending_trigger
+        ),
+    }
+    if hurry:
+        changes["due_at"] = case((new.due_at < JOBS.c.due_at, new.due_at), else_=JOBS.c.due_at)
+        changes["attempts"] = literal(0)  # there is news, so the intervals between tries start short again
+    return statement.on_conflict_do_update(index_elements=["kind", "run_id"], set_=changes)
+
+
+def is_unleased(now: datetime) -> ColumnElement[bool]:
+    """Return the condition that no worker holds a job at `now`."""
+    return or_(JOBS.c.lease_until.is_(None), JOBS.c.lease_until <= now)
+
+
+def claim(
+    connection: Connection,
+    *,
+    now: datetime,
+    until: datetime,
+    owner: str,
+    limit: int,
+    lane: Sequence[int] = states.EVERY_LANE,
+) -> Claims:
+    """Lease up to `limit` due jobs of these priorities until `until`, the most urgent first.
+
+    A row that cannot be read, because another program wrote it, comes due again later; its error is the reason.
+    """
+    claimed = Claims()
+    # One query per priority, each along the index: a single one would read all jobs that are not due yet.
+    for priority in lane:
+        if len(claimed) < limit:
+            found = _claim_priority(connection, priority, now, until, owner, limit - len(claimed))
+            claimed += found
+            claimed.unreadable += found.unreadable
+    return claimed
+
+
+def _claim_priority(
+    connection: Connection, priority: int, now: datetime, until: datetime, owner: str, limit: int
+) -> Claims:
+    due = (
+        select(JOBS.c.seq.label("due"))
+        .where(JOBS.c.priority == priority, JOBS.c.due_at <= now, is_unleased(now), JOBS.c.dead_at.is_(None))
+        .order_by(JOBS.c.due_at, JOBS.c.seq)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .cte("due")  # evaluated once: joined into the update it may be evaluated, and lock rows, repeatedly
+    )
+    statement = (
+        update(JOBS)
+        .where(JOBS.c.seq.in_(select(due.c.due)))
+        .values(
+            lease_owner=owner,
+            lease_until=until,
+            fence=JOBS.c.fence + 1,
+            attempts=JOBS.c.attempts + 1,
+            trigger=func.coalesce(JOBS.c.trigger, JOBS.c.pending_trigger),
+            pending_trigger=None,
+        )
+        .returning(*_CLAIMED, JOBS.c.due_at)
+    )
+    # RETURNING has no order.
+    leased = sorted(connection.execute(statement).all(), key=lambda row: (row.due_at, row.seq))
+    claims = Claims(_claim(row) for row in leased if _is_readable(row))
+    unreadable = [row for row in leased if not _is_readable(row)]
+    for row in unreadable:
+        _postpone_unreadable(connection, row, now)
+    claims.unreadable = tuple(str(row.id) for row in unreadable)
+    return claims
+
+
+def _is_readable(row: Any) -> bool:
+    """Return whether a worker can read the row. An embedded database stores values of any type."""
+    return row.kind in _KINDS and all(isinstance(row._mapping[name], int) for name in _COUNTERS)
+
+
+def _postpone_unreadable(connection: Connection, row: Any, now: datetime) -> None:
+    """Free a leased row that cannot be read, to come due again later; its counters become numbers."""
+    error = UNREADABLE.format(kind=str(row.kind)[:100])
+    numbers = {name: JOBS.c[name] + 0 for name in _COUNTERS}
+    freed = {**_NO_LEASE, "due_at": now + UNREADABLE_DELAY, **_error(error, now), **numbers}
+    which = and_(JOBS.c.seq == row.seq, JOBS.c.fence == row.fence)
+    connection.execute(update(JOBS).where(which).values(freed))
+
+
+def _claim(row: Any) -> Claim:
+    trigger = states.Source(row.trigger) if row.trigger in _TRIGGERS else None
+    return replace(Claim(*row[: len(_CLAIMED)]), kind=states.Kind(row.kind), trigger=trigger)
+
+
+def renew(connection: Connection, claims: Sequence[Claim], until: datetime) -> None:
+    """Extend the leases that are still ours."""
+    if claims:
+        is_ours = or_(*(_is_ours(each) for each in claims))
+        connection.execute(update(JOBS).where(is_ours).values(lease_until=until))
+
+
+def clamp_to_clock(connection: Connection, now: datetime, until: datetime) -> None:
+    """Adapt jobs to a clock that went back: nothing waits beyond `now`, no lease lasts beyond `until`."""
+    for name, at in {"due_at": now, "lease_until": until, "refused_since": now}.items():
+        connection.execute(update(JOBS).where(JOBS.c[name] > at).values({name: at}))
+
+
+def release_all(connection: Connection) -> int:
+    """Free every lease: for an embedded server at its start, when no other process can hold one."""
+    freed = update(JOBS).where(JOBS.c.lease_until.is_not(None)).values(_NO_LEASE)
+    return connection.execute(freed).rowcount
+
+
+def _is_ours(claim: Claim) -> ColumnElement[bool]:
+    # Not by `seq`: SQLite gives the seq of a removed row to the next one.
+    return and_(JOBS.c.id == claim.id, JOBS.c.fence == claim.fence, JOBS.c.lease_until.is_not(None))
+
+
+def has_lease(connection: Connection, claim: Claim) -> bool:
+    """Return whether the lease is still ours; the row stays locked until the transaction ends."""
+    return connection.execute(select(JOBS.c.seq).where(_is_ours(claim)).with_for_update()).first() is not None
+
+
+def require_lease(connection: Connection, claim: Claim) -> None:
+    """Raise LeaseLost unless the lease is still ours."""
+    if not has_lease(connection, claim):
+        raise _lease_lost(claim)
+
+
+def complete(connection: Connection, claim: Claim) -> None:
+    """Remove the job, or free it where another request came meanwhile. Raise LeaseLost."""
+    if connection.execute(delete(JOBS).where(_is_ours(claim), JOBS.c.requested == claim.requested)).rowcount == 0:
+        _free_lease(connection, claim, {"attempts": 0, "trigger": JOBS.c.pending_trigger, **_NO_ERROR})
+
+
+def reschedule(connection: Connection, claim: Claim, due_at: datetime, *, alive: bool = False) -> None:
+    """Free the job to come due at `due_at`, or at once where a request came meanwhile. Raise LeaseLost.
+
+    With `alive` the upstream showed the run alive, which answers every trigger until now.
+    """
+    trigger = JOBS.c.pending_trigger if alive else func.coalesce(JOBS.c.trigger, JOBS.c.pending_trigger)
+    _free_lease(connection, claim, {"due_at": _unless_requested(claim, due_at), "trigger": trigger, **_NO_ERROR})
+
+
+def fail(
+    connection: Connection,
+    claim: Claim,
+    due_at: datetime,
+    *,
+    error: str,
+    now: datetime,
+    refused: bool = False,
+    counted: bool = True,
+) -> None:
+    """Free the job after a failure to come due at `due_at`. Raise LeaseLost.
+
+    `refused` counts a refusal of exactly this job by the upstream; `counted=False` keeps the back-off as it is.
+    """
+    changes: dict[str, Any] = {
+        "due_at": _unless_requested(claim, due_at),
+        "trigger": func.coalesce(JOBS.c.trigger, JOBS.c.pending_trigger),
+        **_error(error, now),
+    }
+    if refused:
+        changes["refusals"] = JOBS.c.refusals + 1
+        changes["refused_since"] = func.coalesce(JOBS.c.refused_since, instant(now))
+    if counted:
+        changes["failures"] = JOBS.c.failures + 1
+    _free_lease(connection, claim, changes)
+
+
+def bury(connection: Connection, claim: Claim, *, error: str, now: datetime) -> None:
+    """Mark the job dead until `retry`, except where a request came meanwhile. Raise LeaseLost."""
+    dead_at = case((JOBS.c.requested == claim.requested, instant(now)), else_=None)
+    _free_lease(connection, claim, {"dead_at": dead_at, "failures": JOBS.c.failures + 1, **_error(error, now)})
+
+
+def _error(error: str, now: datetime) -> dict[str, Any]:
+    # Neither half of a surrogate pair nor NUL can be stored.
+    text = error[:ERROR_LENGTH].encode("utf-8", "replace").decode().replace("\x00", "?")
+    return {"last_error": text, "last_error_at": now}
+
+
+def _unless_requested(claim: Claim, due_at: datetime) -> ColumnElement[datetime]:
+    return case((JOBS.c.requested == claim.requested, instant(due_at)), else_=JOBS.c.due_at)
+
+
+def _free_lease(connection: Connection, claim: Claim, changes: dict[str, Any]) -> None:
+    freed = {**_NO_LEASE, "pending_trigger": None, **changes}
+    if connection.execute(update(JOBS).where(_is_ours(claim)).values(freed)).rowcount == 0:
+        raise _lease_lost(claim)
+
+
+def _lease_lost(claim: Claim) -> errors.LeaseLost:
+    return errors.LeaseLost(f"{claim.kind} of run {claim.run_id or '-'} was claimed by another worker")
+
+
+def withdraw(connection: Connection, kind: states.Kind, run_id: str) -> None:
+    """Delete a job that is not needed any more. A worker that holds its lease writes nothing from then on."""
+    connection.execute(delete(JOBS).where(JOBS.c.kind == kind.value, JOBS.c.run_id == run_id))
+
+
+def release(connection: Connection, claims: Sequence[Claim], now: datetime) -> None:
+    """Free the leases that are still ours, due now: for a worker that stops before it is done."""
+    for each in claims:
+        connection.execute(update(JOBS).where(_is_ours(each)).values({**_NO_LEASE, "due_at": now}))
+
+
+def retry(connection: Connection, job_ids: Sequence[str], now: datetime) -> list[tuple[states.Kind, str]]:
+    """Make these jobs due now and reset their back-off; return kind and run of each that exists."""
+    counted = dict.fromkeys(("attempts", "failures", "refusals"), 0)
+    # One request more, or the back-off of a job that is leased now would win.
+    reset = {"due_at": now, "requested": JOBS.c.requested + 1, "dead_at": None, "refused_since": None, **counted}
+    which = update(JOBS).where(JOBS.c.id.in_(job_ids)).values(reset).returning(JOBS.c.kind, JOBS.c.run_id)
+    return [(states.read(states.Kind, kind), run_id) for kind, run_id in connection.execute(which)]
+
+
+def find(connection: Connection, job_id: str, now: datetime) -> Job | None:
+    """Return the job with this id and its state at `now`."""
+    found = connection.execute(_listed(now).where(JOBS.c.id == job_id)).first()
+    return None if found is None else _to_listed(found)
+
+
+def page(connection: Connection, query: Query, now: datetime) -> tuple[list[Job], str | None]:
+    """Return a page of jobs, newest first, and the cursor of the next page."""
+    criteria = ((JOBS.c.kind, query.kind), (JOBS.c.run_id, query.run_id), (_state(now), query.state))
+    which = [column == value for column, value in criteria if value is not None]
+    if query.cursor is not None:
+        which.append(JOBS.c.seq < cursors.parse(query.cursor, "-created").seq)
+    newest = _listed(now).where(*which).order_by(JOBS.c.seq.desc()).limit(query.limit + 1)
+    found = [_to_listed(row) for row in connection.execute(newest)]
+    if len(found) <= query.limit:
+        return found, None
+    return found[: query.limit], str(cursors.Cursor("-created", None, found[query.limit - 1].seq))
+
+
+def _listed(now: datetime) -> Any:
+    return select(*(_state(now).label("state") if each == "state" else JOBS.c[each] for each in _LISTED))
+
+
+def _state(now: datetime) -> ColumnElement[str]:
+    return case(
+        (JOBS.c.dead_at.is_not(None), State.DEAD.value),
+        (JOBS.c.lease_until > now, State.LEASED.value),
+        (JOBS.c.last_error.is_not(None), State.FAILING.value),
+        (JOBS.c.due_at <= now, State.DUE.value),
+        else_=State.WAITING.value,
+    )
+
+
+def _to_listed(row: Any) -> Job:
+    listed = Job(*row)
+    trigger = None if listed.trigger is None else states.read(states.Source, listed.trigger)
+    return replace(listed, kind=states.read(states.Kind, listed.kind), state=State(listed.state), trigger=trigger)
+
+
+_LISTED = tuple(each.name for each in fields(Job))
+_NO_LEASE = {"lease_until": None, "lease_owner": None}
+_NO_ERROR = {"failures": 0, "last_error": None, "last_error_at": None, "refusals": 0, "refused_since": None}
+_KINDS, _TRIGGERS = frozenset(each.value for each in states.Kind), frozenset(each.value for each in states.Source)
+_COUNTERS = ("fence", "requested", "attempts", "failures", "refusals")
+_CLAIMED = tuple(JOBS.c[each.name] for each in fields(Claim))

@@ -1,0 +1,347 @@
+"""Statements about runs: the row itself, its tags, and lists of runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import update as sql_update
+
+from storage import ids, states
+from storage.engine import column_types, dialect
+from storage.engine.column_types import instant
+from storage.tables.runs import RUN_TAGS, RUNS, UPSTREAM_LINKS
+
+#: Characters of the prompt in lists; the upstream cuts it at the same length.
+LIST_PROMPT_LENGTH = 200
+#: Submissions that are compared at once to find lost creates. With more of them open, unknown runs wait.
+MAX_UNLINKED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A run that a caller submits.
+
+    `request_sha256` decides whether a repeated idempotency key means the same request.
+    """
+
+    id: str
+    accepted_at: datetime
+    expected_by: datetime
+    submitted_by: str
+    actor: str
+    agent_id: str | None
+    prompt: str
+    guidance: str | None = None
+    instructions: str | None = None
+    model: str | None = None
+    object_ids: tuple[str, ...] | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    idempotency_key: str | None = None
+    request_sha256: str | None = None
+
+    @property
+    def weight(self) -> int:
+        """Return roughly the bytes, for the bounds of the writer's queue."""
+        return len(self.prompt) + len(self.guidance or "") + len(self.instructions or "") + 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A row of `runs` with its tags. Instants are in UTC, durations in milliseconds, costs in micro-dollars."""
+
+    seq: int
+    id: str
+    upstream_id: str | None
+    origin: states.Origin
+    status: states.Status
+    agent_id: str | None
+    prompt: str | None
+    guidance: str | None
+    instructions: str | None
+    model: str | None
+    object_ids: Sequence[str] | None
+    submitted_by: str
+    idempotency_key: str | None
+    request_sha256: str | None
+    accepted_at: datetime
+    created_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    settled_at: datetime | None
+    settled_by: states.Source | None
+    cancel_requested_at: datetime | None
+    refresh_requested_at: datetime | None
+    expected_by: datetime | None
+    asked_at: datetime | None
+    missing_since: datetime | None
+    lost_create_since: datetime | None
+    watched: bool
+    duration_ms: int | None
+    input_tokens: int | None
+    output_tokens: int | None
+    tool_calls: int | None
+    cost_micros: int | None
+    output: str | None
+    summary: str | None
+    failure_reason: str | None
+    failure_source: str | None
+    step_count: int
+    pruned_at: datetime | None
+    captured_at: datetime | None
+    capture_note: str | None
+    restored_at: datetime | None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Return whether the state is final."""
+        return self.status in states.TERMINAL
+
+    @property
+    def execution(self) -> states.Execution | None:
+        """Return what we promise of the run's execution; None for an adopted run, which we never execute."""
+        if self.origin is states.Origin.ADOPTED:
+            return None
+        return states.Execution.EXACTLY_ONCE if self.instructions is None else states.Execution.AT_MOST_ONCE
+
+    @property
+    def may_reopen(self) -> bool:
+        """Return whether this is a refused adoption, the only end that may be left. A pruned run stays ended."""
+        was_refused = self.status is states.REOPENED[0] and self.origin is states.Origin.ADOPTED
+        return was_refused and self.pruned_at is None
+
+    def is_named(self, either_id: str) -> bool:
+        """Return whether the id is this run's own, ours or the upstream's; the id of its orphan is not."""
+        return either_id in (self.id, self.upstream_id)
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether result and usage were present when the run was last fetched."""
+        return self.output is not None and self.cost_micros is not None
+
+
+def insert(connection: Connection, row: Mapping[str, Any]) -> int | None:
+    """Insert a run; return its seq, or None where a unique constraint already holds such a run."""
+    statement = dialect.insert(connection, RUNS).values(**row).on_conflict_do_nothing()
+    found: int | None = connection.execute(statement.returning(RUNS.c.seq)).scalar_one_or_none()
+    return found
+
+
+def tag(connection: Connection, seq: int, run_id: str, tags: Mapping[str, str]) -> None:
+    """Insert the tags of a new run."""
+    if tags:
+        rows = [{"run_seq": seq, "run_id": run_id, "key": key, "value": tags[key]} for key in sorted(tags)]
+        connection.execute(RUN_TAGS.insert(), rows)
+
+
+def find(connection: Connection, either_id: str) -> Run | None:
+    """Return the run with this id, ours or the upstream's; the id of an orphan finds the run it belongs to."""
+    return _find(connection, either_id, _BY_ID, _BY_UPSTREAM_ID)
+
+
+def get_for_update(connection: Connection, either_id: str) -> Run | None:
+    """Return the same run and lock its row until the transaction ends, for decisions that depend on it."""
+    return _find(connection, either_id, _BY_ID.with_for_update(), _BY_UPSTREAM_ID.with_for_update())
+
+
+def lock_open(connection: Connection, run_id: str) -> int | None:
+    """Lock the row of a run of ours that has not ended and return its seq; None for any other run."""
+    seq: int | None = connection.execute(_LOCK_OPEN, {"id": run_id}).scalar_one_or_none()
+    return seq
+
+
+def _find(connection: Connection, either_id: str, by_id: Select[Any], by_upstream_id: Select[Any]) -> Run | None:
+    row = connection.execute(by_id, {"id": either_id}).first() if ids.is_ours(either_id) else None
+    row = row or connection.execute(by_upstream_id, {"id": either_id}).first()
+    return None if row is None else _with_tags(connection, [row])[0]
+
+
+def find_pruned(connection: Connection, run_ids: Sequence[str]) -> set[str]:
+    """Return which of these runs of ours are pruned; no other of them is pruned before the transaction ends."""
+    rows = connection.execute(_LOCK_PRUNED, {"ids": list(run_ids)}) if run_ids else ()
+    return {row.id for row in rows if row.pruned_at is not None}
+
+
+def resolve_id(connection: Connection, named: str) -> str:
+    """Return our id of the run that either id names; an unknown id is returned unchanged and finds nothing."""
+    found = find(connection, named)
+    return named if found is None else found.id
+
+
+def find_many(connection: Connection, either_ids: Sequence[str]) -> dict[str, Run]:
+    """Return the runs by the requested ids, ours or the upstream's, without long texts and tags."""
+    found = {row.id: _run(row) for row in connection.execute(_BY_IDS, {"ids": list(either_ids)})}
+    links = UPSTREAM_LINKS.c
+    linked = select(links.upstream_id, links.run_id).where(links.upstream_id.in_(set(either_ids) - found.keys()))
+    run_ids = {row.upstream_id: row.run_id for row in connection.execute(linked)}
+    if run_ids:
+        linked_runs = {
+            row.id: _run(row) for row in connection.execute(_BY_IDS, {"ids": sorted(set(run_ids.values()))})
+        }
+        found |= {
+            upstream_id: linked_runs[run_id] for upstream_id, run_id in run_ids.items() if run_id in linked_runs
+        }
+    return found
+
+
+def from_rows(connection: Connection, rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Run]:
+    """Return rows of LISTED as runs."""
+    return _with_tags(connection, list(rows))
+
+
+def get_full(connection: Connection, seqs: Sequence[int]) -> list[Run]:
+    """Return the runs of these keys with all their columns and tags, in the order of the keys."""
+    rows = connection.execute(_ALL.where(RUNS.c.seq.in_(seqs)).order_by(RUNS.c.seq))
+    return _with_tags(connection, rows.all())
+
+
+def find_by_idempotency_key(connection: Connection, submitted_by: str, key: str) -> Run | None:
+    """Return the run that was submitted under an idempotency key."""
+    row = connection.execute(_BY_KEY, {"submitted_by": submitted_by, "key": key}).first()
+    return None if row is None else _with_tags(connection, [row])[0]
+
+
+def status(connection: Connection, run_id: str) -> states.Status | None:
+    """Return only the state of a run of ours, for callers that wait for its end."""
+    found = connection.execute(_STATUS, {"id": run_id}).scalar_one_or_none()
+    return None if found is None else states.read(states.Status, found)
+
+
+def transition(connection: Connection, run_id: str, to: states.Status, values: Mapping[str, Any]) -> bool:
+    """Make a legal transition; return False where the run's state does not allow it."""
+    allowed = and_(RUNS.c.id == run_id, RUNS.c.status.in_(states.predecessors(to)))
+    return update(connection, allowed, {"status": to.value, **values})
+
+
+def update(connection: Connection, which: ColumnElement[bool], values: Mapping[str, Any]) -> bool:
+    """Update the rows that `which` selects; return whether there were any."""
+    return connection.execute(sql_update(RUNS).where(which).values(**values)).rowcount > 0
+
+
+def similar_submissions(connection: Connection, agent_id: str, prompt_head: str, latest: datetime) -> list[Run]:
+    """Return up to a thousand similar submissions, newest first, to match an upstream run with its submission.
+
+    They go to the same agent, were accepted up to `latest`, and their prompts begin with `prompt_head`.
+    """
+    which = (
+        RUNS.c.origin == states.Origin.SUBMITTED.value,
+        RUNS.c.agent_id == agent_id,
+        func.substr(RUNS.c.prompt, 1, len(prompt_head)) == prompt_head,
+        RUNS.c.accepted_at <= latest,
+    )
+    return [_run(row) for row in connection.execute(_ALL.where(*which).order_by(RUNS.c.seq.desc()).limit(1000))]
+
+
+def unlinked(connection: Connection, prompt: str | None = None) -> list[Run]:
+    """Return submissions that may have an unlinked run upstream: without an upstream id, or after a lost create.
+
+    With `prompt`, return only those that have exactly this prompt.
+    """
+    is_ours = RUNS.c.origin == states.Origin.SUBMITTED.value
+    if prompt is not None:
+        is_ours = and_(is_ours, RUNS.c.prompt == prompt)
+    is_open = and_(RUNS.c.status == states.ACCEPTED.value, RUNS.c.upstream_id.is_(None))
+    # Two queries, each along its index: joined by OR they would read the whole table.
+    queries = [
+        _SUBMITTED.where(is_ours, condition).limit(MAX_UNLINKED)
+        for condition in (is_open, RUNS.c.lost_create_since.is_not(None))
+    ]
+    found = {row.seq: _run(row) for query in queries for row in connection.execute(query)}
+    return [found[seq] for seq in sorted(found)[:MAX_UNLINKED]]
+
+
+def oldest_open(connection: Connection) -> datetime | None:
+    """Return when the oldest run that may still end was created upstream, or accepted where that is unknown."""
+    which = (RUNS.c.settled_at.is_(None), RUNS.c.upstream_id.is_not(None), RUNS.c.status != states.LOST.value)
+    since = func.coalesce(RUNS.c.created_at, RUNS.c.accepted_at)
+    found: datetime | None = connection.execute(
+        select(func.min(since, type_=column_types.Instant())).where(*which)
+    ).scalar_one()
+    return found
+
+
+def unasked(connection: Connection, before: datetime, lost_before: datetime, limit: int) -> list[Run]:
+    """Return open runs that the upstream was not asked about since `before`, the longest unasked first.
+
+    For lost runs the limit is `lost_before`.
+    """
+    is_lost = RUNS.c.status == states.LOST.value
+    due = or_(
+        RUNS.c.asked_at.is_(None), RUNS.c.asked_at < case((is_lost, instant(lost_before)), else_=instant(before))
+    )
+    open_ = (RUNS.c.settled_at.is_(None), RUNS.c.upstream_id.is_not(None), RUNS.c.status != states.ACCEPTED.value)
+    # A missing run is asked about by its own settle job, less and less often.
+    not_missing = or_(RUNS.c.missing_since.is_(None), is_lost)
+    oldest = _ALL.where(*open_, not_missing, due).order_by(RUNS.c.asked_at.asc().nulls_first()).limit(limit)
+    return [_run(row) for row in connection.execute(oldest)]
+
+
+def other_upstream_id(connection: Connection, run_id: str) -> str | None:
+    """Return the upstream id of another run that the upstream had when it settled, the last one to settle."""
+    reported = [status.value for status in sorted(states.REPORTED)]
+    which = (RUNS.c.id != run_id, RUNS.c.upstream_id.is_not(None), RUNS.c.status.in_(reported))
+    newest = select(RUNS.c.upstream_id).where(*which).order_by(RUNS.c.settled_at.desc()).limit(1)
+    found: str | None = connection.execute(newest).scalar_one_or_none()
+    return found
+
+
+def overdue(connection: Connection, now: datetime) -> int:
+    """Return how many runs should have ended by now and have not."""
+    late = select(func.count()).where(RUNS.c.settled_at.is_(None), RUNS.c.expected_by < now)
+    return connection.execute(late).scalar_one()
+
+
+def _run(row: Row[*tuple[Any, ...]], tags: Mapping[str, str] | None = None) -> Run:
+    columns_of_row = row._mapping  # `_mapping` is built anew on each access
+    values = {name: columns_of_row[name] for name in _NAMES}
+    values["origin"] = states.read(states.Origin, row.origin)
+    values["status"] = states.read(states.Status, row.status)
+    values["settled_by"] = None if row.settled_by is None else states.read(states.Source, row.settled_by)
+    return Run(**values, tags=tags or {})
+
+
+def _with_tags(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Run]:
+    tags: dict[int, dict[str, str]] = {}
+    for tag in connection.execute(_TAGS, {"seqs": [row.seq for row in rows]}):
+        tags.setdefault(tag.run_seq, {})[tag.key] = tag.value
+    return [_run(row, tags.get(row.seq)) for row in rows]
+
+
+_NAMES = [each.name for each in fields(Run) if each.name != "tags"]
+_ALL = select(*(RUNS.c[name] for name in _NAMES))
+_SHORTENED = {
+    "prompt": func.substr(RUNS.c.prompt, 1, LIST_PROMPT_LENGTH).label("prompt"),
+    # A list shows whether there is an output; the run itself shows which.
+    "output": func.substr(RUNS.c.output, 1, 0).label("output"),
+    "guidance": func.substr(RUNS.c.guidance, 1, 0).label("guidance"),
+    "instructions": func.substr(RUNS.c.instructions, 1, 0).label("instructions"),
+}
+#: The columns of a run in lists.
+LIST_COLUMNS = [_SHORTENED.get(name, RUNS.c[name]) for name in _NAMES]
+_BY_ID = _ALL.where(RUNS.c.id == bindparam("id"))
+_LOCK_OPEN = (
+    select(RUNS.c.seq)
+    .where(RUNS.c.id == bindparam("id"), RUNS.c.status.not_in(sorted(states.TERMINAL)))
+    .with_for_update()
+)
+_STATUS = select(RUNS.c.status).where(RUNS.c.id == bindparam("id"))
+#: Without the results, which may be large: enough to compare submissions.
+_SUBMITTED = select(
+    *(RUNS.c[n] if n in ("prompt", "guidance", "instructions") else _SHORTENED.get(n, RUNS.c[n]) for n in _NAMES)
+)
+_BY_IDS = select(*LIST_COLUMNS).where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
+#: In the order in which every transaction locks these rows.
+_LOCK_PRUNED = (
+    select(RUNS.c.id, RUNS.c.pruned_at)
+    .where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(RUNS.c.id)
+    .with_for_update(read=True)
+)
+_RUN_OF_LINK = select(UPSTREAM_LINKS.c.run_id).where(UPSTREAM_LINKS.c.upstream_id == bindparam("id"))
+_BY_UPSTREAM_ID = _ALL.where(RUNS.c.id == _RUN_OF_LINK.scalar_subquery())
+_BY_KEY = _ALL.where(RUNS.c.submitted_by == bindparam("submitted_by"), RUNS.c.idempotency_key == bindparam("key"))
+_TAGS = select(RUN_TAGS).where(RUN_TAGS.c.run_seq.in_(bindparam("seqs", expanding=True))).order_by(RUN_TAGS.c.key)

@@ -1,0 +1,239 @@
+"""Statements about the one row that all workers share: pause, rate limit, heartbeats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, and_, literal, or_, select, update
+
+from storage.engine import dialect
+from storage.engine.column_types import instant
+from storage.tables.jobs import SYSTEM_STATE
+
+#: How long a setting holds after the last server with it was seen: longer than an outage of one server.
+REMEMBERED = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The shared row. `pause_streak` is 0 while the upstream answers normally."""
+
+    paused_until: datetime | None = None
+    pause_reason: str | None = None
+    pause_streak: int = 0
+    rate_limit: Mapping[str, str] | None = None
+    upstream_ok_at: datetime | None = None
+    worker_seen_at: datetime | None = None
+    swept_at: datetime | None = None
+    notifier_seen_at: datetime | None = None
+
+    def is_paused(self, now: datetime) -> bool:
+        """Return whether the upstream must not be asked at `now`."""
+        return self.paused_until is not None and self.paused_until > now
+
+    def has_notifier(self, now: datetime, absent: float) -> bool:
+        """Return whether a worker that can send notifications was seen within so many seconds."""
+        return self.notifier_seen_at is not None and now - self.notifier_seen_at <= timedelta(seconds=absent)
+
+
+@dataclass(frozen=True, slots=True)
+class SweepPosition:
+    """Where an interrupted sweep continues: behind which run, when it began, and how far back it came.
+
+    `met` is whether every run that it saw could be handled.
+    """
+
+    cursor: str
+    began_at: datetime
+    reached_at: datetime | None
+    all_handled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FollowUps:
+    """What follows the end of a run: the backend is notified, the events of its stream are captured."""
+
+    notifies: bool = False
+    captures: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CopyStatus:
+    """Whether this is the original store: when it was restored from a copy, made as a copy, or where it moved."""
+
+    restored_at: datetime | None = None
+    copied_at: datetime | None = None
+    moved_to: str | None = None
+
+
+def read(connection: Connection) -> State:
+    """Return the shared state; the initial one before the first write."""
+    row = connection.execute(_READ).first()
+    return State() if row is None else State(*row)
+
+
+def pause(connection: Connection, until: datetime, reason: str, now: datetime) -> None:
+    """Stop all requests to the upstream until `until`. Within a pause, only its end may move, to a later time."""
+    _ensure(connection)
+    row = SYSTEM_STATE.c
+    renewed = update(SYSTEM_STATE).where(or_(row.paused_until.is_(None), row.paused_until <= instant(now)))
+    if connection.execute(
+        renewed.values(paused_until=until, pause_reason=reason, pause_streak=row.pause_streak + 1)
+    ).rowcount:
+        return
+    connection.execute(update(SYSTEM_STATE).where(row.paused_until < until).values(paused_until=until))
+
+
+def resume(connection: Connection, now: datetime) -> bool:
+    """End the streak of pauses after an answer of the upstream; return whether there was one.
+
+    A running pause lasts to its end: the answer may belong to a request from before it.
+    """
+    over = {"paused_until": None, "pause_reason": None, "pause_streak": 0, "upstream_ok_at": now}
+    ended = and_(SYSTEM_STATE.c.pause_streak > 0, SYSTEM_STATE.c.paused_until <= instant(now))
+    return connection.execute(update(SYSTEM_STATE).where(ended).values(over)).rowcount > 0
+
+
+def record_heartbeat(
+    connection: Connection,
+    now: datetime,
+    upstream_ok_at: datetime | None = None,
+    rate_limit: Mapping[str, str] | None = None,
+    notifies: bool = False,
+) -> None:
+    """Record a worker's heartbeat, with what it last learned of the upstream, if anything.
+
+    `notifies` says that this worker can send notifications.
+    """
+    _ensure(connection)
+    values: dict[str, object] = {"worker_seen_at": now}
+    if upstream_ok_at is not None:
+        values["upstream_ok_at"] = upstream_ok_at
+    if rate_limit is not None:
+        values["rate_limit"] = dict(rate_limit)
+    if notifies:
+        values["notifier_seen_at"] = now
+    connection.execute(update(SYSTEM_STATE).values(values))
+
+
+def clamp_to_clock(connection: Connection, now: datetime) -> None:
+    """Adapt the row to a clock that went back: no pause and no webhook lease lasts beyond `now`."""
+    for each in (SYSTEM_STATE.c.paused_until, SYSTEM_STATE.c.webhooks_until):
+        connection.execute(update(SYSTEM_STATE).where(each > instant(now)).values({each: now}))
+
+
+def lease_webhooks(connection: Connection, now: datetime, length: timedelta) -> int | None:
+    """Lease the right to change our endpoint for platform events upstream; return the fence, None if it is taken.
+
+    The time is that of the database where it has one: commands run on machines with clocks of their own.
+    """
+    _ensure(connection)
+    now, row = dialect.server_time(connection) or now, SYSTEM_STATE.c
+    free = or_(row.webhooks_until.is_(None), row.webhooks_until <= instant(now))
+    leased = (
+        update(SYSTEM_STATE).where(free).values(webhooks_fence=row.webhooks_fence + 1, webhooks_until=now + length)
+    )
+    return connection.execute(leased.returning(row.webhooks_fence)).scalar_one_or_none()
+
+
+def renew_webhooks(connection: Connection, fence: int, now: datetime, length: timedelta) -> bool:
+    """Extend that lease; return False where another command has leased it since."""
+    until = (dialect.server_time(connection) or now) + length
+    leased = update(SYSTEM_STATE).where(SYSTEM_STATE.c.webhooks_fence == fence)
+    return connection.execute(leased.values(webhooks_until=until)).rowcount > 0
+
+
+def free_webhooks(connection: Connection, fence: int) -> None:
+    """End that lease, if it is still ours."""
+    connection.execute(
+        update(SYSTEM_STATE).where(SYSTEM_STATE.c.webhooks_fence == fence).values(webhooks_until=None)
+    )
+
+
+def record_sweep(connection: Connection, started: datetime) -> None:
+    """Record a complete sweep that began at `started`."""
+    _ensure(connection)
+    connection.execute(update(SYSTEM_STATE).values(swept_at=started))
+
+
+def sweep_position(connection: Connection) -> SweepPosition | None:
+    """Return where the interrupted sweep continues; None where the next one starts with the newest run."""
+    row = SYSTEM_STATE.c
+    chosen = select(row.sweep_cursor, row.sweep_began_at, row.sweep_reached_at, row.sweep_all_handled)
+    found = connection.execute(chosen).first()
+    return None if found is None or found.sweep_cursor is None else SweepPosition(*found)
+
+
+def save_sweep_position(connection: Connection, cut: SweepPosition | None) -> None:
+    """Store where the sweep continues; None where it is complete or starts anew."""
+    _ensure(connection)
+    values: dict[str, object] = {"sweep_cursor": None, "sweep_began_at": None, "sweep_reached_at": None}
+    if cut is not None:
+        values = {"sweep_cursor": cut.cursor, "sweep_began_at": cut.began_at, "sweep_reached_at": cut.reached_at}
+    values["sweep_all_handled"] = cut is not None and cut.all_handled
+    connection.execute(update(SYSTEM_STATE).values(values))
+
+
+def request_follow_ups(connection: Connection, requested: FollowUps, now: datetime, *, alone: bool) -> None:
+    """Record which follow-ups a server wants for ended runs, at its start and while it runs.
+
+    What one server wants holds for the deployment, in whichever order they start. It ends once no server that
+    wants it was seen for the time of REMEMBERED, or at once where this one is `alone` on its database.
+    """
+    _ensure(connection)
+    row = SYSTEM_STATE.c
+    notifies = (row.notifies, row.notifies_set_at, requested.notifies)
+    captures = (row.captures, row.captures_set_at, requested.captures)
+    for setting, seen_at, is_wanted in (notifies, captures):
+        if is_wanted:
+            connection.execute(update(SYSTEM_STATE).values({setting: True, seen_at: now}))
+            continue
+        # A value that an earlier release has set counts from now on.
+        connection.execute(update(SYSTEM_STATE).where(setting, seen_at.is_(None)).values({seen_at: now}))
+        is_over = literal(alone) | (seen_at <= instant(now - REMEMBERED))
+        connection.execute(update(SYSTEM_STATE).where(is_over).values({setting: False}))
+
+
+def follow_ups(connection: Connection) -> FollowUps:
+    """Return what follows the end of a run now; nothing before the first server was started."""
+    row = connection.execute(select(SYSTEM_STATE.c.notifies, SYSTEM_STATE.c.captures)).first()
+    return FollowUps() if row is None else FollowUps(*row)
+
+
+def copy_status(connection: Connection) -> CopyStatus:
+    """Return whether this store is a copy, was restored, or has moved."""
+    row = connection.execute(
+        select(SYSTEM_STATE.c.restored_at, SYSTEM_STATE.c.copied_at, SYSTEM_STATE.c.moved_to)
+    ).first()
+    return CopyStatus() if row is None else CopyStatus(*row)
+
+
+def mark_restored(connection: Connection, now: datetime) -> None:
+    """Mark this database as the original store from now on, and end a pause from before."""
+    _ensure(connection)
+    over = {"paused_until": None, "pause_reason": None, "pause_streak": 0, "webhooks_until": None}
+    connection.execute(update(SYSTEM_STATE).values(restored_at=now, copied_at=None, moved_to=None, **over))
+
+
+def mark_moved(connection: Connection, to: str) -> None:
+    """Record that another database, called `to`, took over."""
+    _ensure(connection)
+    connection.execute(update(SYSTEM_STATE).values(moved_to=to))
+
+
+def _ensure(connection: Connection) -> None:
+    connection.execute(dialect.insert(connection, SYSTEM_STATE).values(id=1).on_conflict_do_nothing())
+
+
+_READ = select(
+    SYSTEM_STATE.c.paused_until,
+    SYSTEM_STATE.c.pause_reason,
+    SYSTEM_STATE.c.pause_streak,
+    SYSTEM_STATE.c.rate_limit,
+    SYSTEM_STATE.c.upstream_ok_at,
+    SYSTEM_STATE.c.worker_seen_at,
+    SYSTEM_STATE.c.swept_at,
+    SYSTEM_STATE.c.notifier_seen_at,
+)

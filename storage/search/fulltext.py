@@ -1,0 +1,128 @@
+"""Full-text search: the words of passages in FTS5 on SQLite, in tsvector with a GIN index on PostgreSQL.
+
+Both get the words of our own tokenizer and do not split them further: FTS5's `ascii` tokenizer splits at spaces,
+and PostgreSQL gets ready-made vectors and queries. SQLite's table is contentless, so removing a passage needs all
+its words again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Select,
+    cast,
+    column,
+    func,
+    literal,
+    literal_column,
+    select,
+    table,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TSQUERY
+
+#: The id of a passage and its words.
+Row = tuple[int, Sequence[str]]
+
+#: Tables that are not in the metadata.
+UNMANAGED_TABLES = frozenset({"passage_words"})
+
+_CREATE_SQLITE = (
+    "CREATE VIRTUAL TABLE passage_words USING fts5(words, content='', detail='full', tokenize='ascii')"
+)
+_CREATE_POSTGRESQL = """
+    CREATE TABLE passage_words (
+        id bigint CONSTRAINT pk_passage_words PRIMARY KEY
+            CONSTRAINT fk_passage_words REFERENCES passages (id) ON DELETE CASCADE,
+        words tsvector NOT NULL
+    );
+    CREATE INDEX ix_passage_words_words ON passage_words USING gin (words)
+"""
+#: Makes SQLite rewrite its index: removed words are still in it until then.
+REWRITE_WORDS = "INSERT INTO passage_words (passage_words) VALUES ('optimize')"
+_ADD_SQLITE = "INSERT INTO passage_words (rowid, words) VALUES (?, ?)"
+_REMOVE_SQLITE = "INSERT INTO passage_words (passage_words, rowid, words) VALUES ('delete', ?, ?)"
+_ADD_POSTGRESQL = text("INSERT INTO passage_words (id, words) VALUES (:id, CAST(:words AS tsvector))")
+
+
+def create_words_table(connection: Connection) -> None:
+    """Create the table of words, which is not in the metadata."""
+    if connection.dialect.name == "postgresql":
+        for statement in _CREATE_POSTGRESQL.split(";"):
+            connection.exec_driver_sql(statement)
+    else:
+        connection.exec_driver_sql(_CREATE_SQLITE)
+
+
+def add_words(connection: Connection, rows: Sequence[Row]) -> None:
+    """Add the words of new passages."""
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        connection.execute(_ADD_POSTGRESQL, [{"id": id_, "words": _vector(words)} for id_, words in rows])
+    else:
+        connection.exec_driver_sql(_ADD_SQLITE, [(id_, " ".join(words)) for id_, words in rows])
+
+
+def remove_words(connection: Connection, rows: Sequence[Row]) -> None:
+    """Remove passages, given with all the words that were added; on a server the passage's deletion does that."""
+    if rows and connection.dialect.name != "postgresql":
+        connection.exec_driver_sql(_REMOVE_SQLITE, [(id_, " ".join(words)) for id_, words in rows])
+
+
+def removal_needs_words(connection: Connection) -> bool:
+    """Return whether `remove_words` has to be called, with the words that were added."""
+    return connection.dialect.name != "postgresql"
+
+
+def remove_all_words(connection: Connection) -> None:
+    """Remove all words."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("DELETE FROM passage_words")
+    else:
+        connection.exec_driver_sql("INSERT INTO passage_words (passage_words) VALUES ('delete-all')")
+
+
+def passages_with(
+    connection: Connection, words: Sequence[str], open_ended: bool, low: Any, high: Any
+) -> Select[Any]:
+    """Return a query for the ids (`low` <= id < `high`) of the passages in which the words are consecutive."""
+    if connection.dialect.name == "postgresql":
+        id_, query = column("id", BigInteger), cast(literal(_query(words, open_ended)), TSQUERY)
+        matches = column("words").op("@@")(query)
+    else:
+        id_ = literal_column("rowid", BigInteger)
+        matches = literal_column("passage_words").op("MATCH")(literal(f'"{" ".join(words)}"' + " *" * open_ended))
+    return select(id_).select_from(table("passage_words")).where(matches, id_ >= low, id_ < high)
+
+
+def is_expensive(connection: Connection) -> bool:
+    """Return whether a query is expensive in itself: FTS5 collects all words with a prefix for each query."""
+    return connection.dialect.name != "postgresql"
+
+
+def materialized(connection: Connection, found: Select[Any]) -> Select[Any]:
+    """Return a query for the same values that is evaluated before its values are used.
+
+    PostgreSQL assumes that a word without statistics is frequent, and would scan all rows; it assumes few elements
+    in an array.
+    """
+    if connection.dialect.name == "postgresql":
+        return select(func.unnest(func.array(found.scalar_subquery()), type_=BigInteger))
+    return found
+
+
+def _vector(words: Sequence[str]) -> str:
+    """Return a tsvector as text: `'force':1 'majeure':2,7`."""
+    positions: dict[str, list[str]] = {}
+    for position, word in enumerate(words, 1):
+        positions.setdefault(word, []).append(str(position))
+    return " ".join(f"'{word}':{','.join(each)}" for word, each in positions.items())
+
+
+def _query(words: Sequence[str], open_ended: bool) -> str:
+    return " <-> ".join(f"'{word}'" for word in words) + ":*" * open_ended

@@ -1,0 +1,400 @@
+"""The search index: which runs contain a phrase, and where.
+
+A run is indexed some time after it was stored, and waits in a queue until then. The old words of a run are removed
+in the transaction that changes its texts, since removing them needs the old texts.
+"""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import dropwhile, islice, pairwise, takewhile
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Row,
+    Select,
+    Text,
+    bindparam,
+    case,
+    cast,
+    delete,
+    func,
+    literal,
+    select,
+    update,
+)
+
+from storage import states
+from storage.engine import dialect
+from storage.engine.column_types import instant
+from storage.search import fulltext, passages, tokenizer
+from storage.states import Part
+from storage.tables.declare import ROWS_PER_RUN
+from storage.tables.runs import RUN_STEPS, RUNS
+from storage.tables.search import PASSAGES, SEARCH_QUEUE
+
+#: The key of a run's passage is `seq * ROWS_PER_RUN + number`, as that of its steps.
+#: The passages of one run that are read at once; a run that has more is indexed in parts.
+PART = 2000
+#: The name of the lock that lets one transaction at a time index runs.
+LOCK_NAME = "search"
+#: Runs whose keys are at most so far apart are searched by one statement.
+NEAR = 4096
+#: The characters of a snippet around a hit, and of the hit itself.
+AROUND, SHOWN = 60, 400
+
+_RUN_TEXTS = (Part.PROMPT, Part.GUIDANCE, Part.OUTPUT, Part.SUMMARY, Part.FAILURE_REASON)
+#: JSON values, read as text: `passages.parse_json` parses a long one without blocking other threads.
+_JSON_TEXTS = {
+    Part.TOOL_INPUT: cast(RUN_STEPS.c.tool_input, Text).label("tool_input"),
+    Part.TOOL_OUTPUT: cast(RUN_STEPS.c.tool_output, Text).label("tool_output"),
+}
+_STEP_TEXTS = {Part.STEP: RUN_STEPS.c.content, **_JSON_TEXTS}
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The runs with a `seq` from `low` up to, but not including, `high`."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """How many runs wait to be indexed, and since when the first of them."""
+
+    runs: int
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """An extract of a text with hits: `marks` are their ranges of characters in `text`."""
+
+    part: Part
+    step: int | None
+    text: str
+    marks: tuple[tuple[int, int], ...]
+
+    @property
+    def html(self) -> str:
+        """The text as escaped HTML, with each hit in `<mark>`."""
+        edges = [0, *(edge for mark in self.marks for edge in mark), len(self.text)]
+        parts = [html.escape(self.text[low:high]) for low, high in pairwise(edges)]
+        return "".join(f"<mark>{part}</mark>" if at % 2 else part for at, part in enumerate(parts))
+
+
+def enqueue(connection: Connection, run_seq: int, now: datetime) -> bool:
+    """Enqueue a run to be indexed; return whether it was enqueued already."""
+    version = connection.execute(_upsert(connection), {"run_seq": run_seq, "enqueued_at": now}).scalar_one()
+    return bool(version > 1)
+
+
+def requeue(connection: Connection, run_seq: int, now: datetime) -> None:
+    """Remove a run from the index and enqueue it again. Call this before its texts change."""
+    enqueue(connection, run_seq, now)
+    _remove_words(connection, run_seq)  # also when it was enqueued already: it may be indexed in part
+
+
+def _remove_words(connection: Connection, run_seq: int) -> None:
+    """Remove the words of a run from the index. Its texts must still be the indexed ones."""
+    known = _indexed(connection, run_seq)
+    if not known:
+        return
+    if fulltext.removal_needs_words(connection):
+        indexed = islice(passages.of(texts(connection, run_seq)), known)
+        numbered = ((id_, each.words) for id_, each in enumerate(indexed, run_seq * ROWS_PER_RUN))
+        while batch := list(islice(numbered, PART)):
+            fulltext.remove_words(connection, batch)
+    connection.execute(_DELETE, _key_range(run_seq))
+
+
+def remove(connection: Connection, run_seq: int) -> None:
+    """Remove a run from the queue, which waits for a transaction that indexes it, and from the index."""
+    connection.execute(delete(SEARCH_QUEUE).where(SEARCH_QUEUE.c.run_seq == run_seq))
+    _remove_words(connection, run_seq)
+
+
+def newest_queued(connection: Connection, skipped: Collection[int]) -> Row[Any, Any] | None:
+    """Return the `seq` and `id` of the newest queued run that is not in `skipped`, or None."""
+    waiting = select(RUNS.c.seq, RUNS.c.id).join(SEARCH_QUEUE, SEARCH_QUEUE.c.run_seq == RUNS.c.seq)
+    newest = waiting.where(RUNS.c.seq.not_in(skipped)).order_by(RUNS.c.seq.desc()).limit(1)
+    return connection.execute(newest).first()
+
+
+def queued(
+    connection: Connection, limit: int, part: int = PART, skipped: Collection[int] = ()
+) -> list[passages.QueuedRun]:
+    """Return queued runs, newest first, until they have `limit` passages or more; of each run up to `part`.
+
+    Runs in `skipped` are left out.
+    """
+    found: list[passages.QueuedRun] = []
+    size = 0
+    chosen = _WAITING.where(SEARCH_QUEUE.c.run_seq.not_in(skipped)) if skipped else _WAITING
+    for row in connection.execute(chosen, {"limit": limit}).all():
+        first = _indexed(connection, row.run_seq)
+        rest = _from_number(connection, row.run_seq, first)
+        taken = tuple(islice(rest, part))
+        is_last = next(rest, None) is None
+        found.append(passages.QueuedRun(row.run_seq, row.version, row.enqueued_at, taken, first, is_last))
+        size += len(found[-1].passages)
+        if size >= limit:
+            break
+    return found
+
+
+def _from_number(connection: Connection, run_seq: int, first: int) -> Iterator[passages.Passage]:
+    """Yield the passages from the number `first` on, without reading texts again that are indexed completely."""
+    last = connection.execute(_LAST, {"id": run_seq * ROWS_PER_RUN + first - 1}).first() if first else None
+    if last is None:
+        return passages.of(texts(connection, run_seq))
+    unread = texts(connection, run_seq, last.step)
+    rest = dropwhile(lambda each: (each[0].value, each[1]) != (last.part, last.step), unread)
+    return islice(passages.after(rest, last.start), ROWS_PER_RUN - first)
+
+
+def unindexed(connection: Connection, run_ids: Sequence[str]) -> list[str]:
+    """Return the ids of those runs that are not indexed completely."""
+    return list(connection.execute(_UNINDEXED, {"ids": list(run_ids)}).scalars()) if run_ids else []
+
+
+def add(connection: Connection, batch: Sequence[passages.QueuedRun]) -> int:
+    """Index the runs whose texts are as they were read; return their number, 0 while another process indexes."""
+    if not dialect.try_acquire_lock(connection, LOCK_NAME):
+        return 0
+    done = [each for each in sorted(batch, key=lambda each: each.run_seq) if _take_from_queue(connection, each)]
+    rows = [row for each in done for row in enumerate(each.passages, each.run_seq * ROWS_PER_RUN + each.first)]
+    if rows:
+        connection.execute(PASSAGES.insert(), [_row(id_, passage) for id_, passage in rows])
+        fulltext.add_words(connection, [(id_, passage.words) for id_, passage in rows])
+    return len(done)
+
+
+def _take_from_queue(connection: Connection, each: passages.QueuedRun) -> bool:
+    """Lock the queue row if the run is still as it was read; delete it if this completes the run."""
+    taken = {"read_seq": each.run_seq, "read_version": each.version, "read_at": each.enqueued_at}
+    if not connection.execute(_LOCK, taken).rowcount or _indexed(connection, each.run_seq) != each.first:
+        return False  # its texts have changed, or another process indexed a part of them
+    if each.are_last:
+        connection.execute(_REMOVE, taken)
+    return True
+
+
+def _indexed(connection: Connection, run_seq: int) -> int:
+    """Return how many passages of a run are indexed; these are the first ones."""
+    return connection.execute(_COUNT_INDEXED, _key_range(run_seq)).scalar_one()
+
+
+def _row(id_: int, each: passages.Passage) -> dict[str, Any]:
+    return {"id": id_, "part": each.part.value, "step": each.step, "start": each.start, "stop": each.stop}
+
+
+def lag(connection: Connection) -> Lag:
+    """Return how far the index lags behind the stored runs."""
+    row = connection.execute(_LAG).one()
+    return Lag(row.runs, row.since)
+
+
+def waits_longest(connection: Connection, before: datetime) -> tuple[int, str | None]:
+    """Return how many runs were enqueued before that instant, and the id of the first of them."""
+    late = SEARCH_QUEUE.c.enqueued_at < before
+    count = connection.execute(select(func.count()).select_from(SEARCH_QUEUE).where(late)).scalar_one()
+    first = select(RUNS.c.id).join(SEARCH_QUEUE, SEARCH_QUEUE.c.run_seq == RUNS.c.seq).where(late)
+    first = first.order_by(SEARCH_QUEUE.c.enqueued_at, RUNS.c.seq).limit(1)
+    return count, connection.execute(first).scalar() if count else None
+
+
+def rebuild(connection: Connection, now: datetime) -> int:
+    """Clear the index, enqueue all runs that have texts, and return their number."""
+    dialect.acquire_locks(connection, [LOCK_NAME])
+    fulltext.remove_all_words(connection)
+    connection.execute(delete(PASSAGES))
+    unpruned = select(RUNS.c.seq, literal(1), instant(now)).where(RUNS.c.pruned_at.is_(None))
+    columns = ["run_seq", "version", "enqueued_at"]
+    missing = dialect.insert(connection, SEARCH_QUEUE).from_select(columns, unpruned).on_conflict_do_nothing()
+    connection.execute(missing)
+    return lag(connection).runs
+
+
+def runs_with(connection: Connection, phrase: tokenizer.Phrase, window: Window | None) -> Select[Any]:
+    """Return a query for the `seq` of the runs that contain the phrase."""
+    low, high = (0, (1 << 63) - 1) if window is None else (window.low * ROWS_PER_RUN, window.high * ROWS_PER_RUN)
+    matching = fulltext.passages_with(connection, phrase.words, phrase.open_ended, low, high).subquery()
+    return fulltext.materialized(connection, select(matching.c[0] // ROWS_PER_RUN))
+
+
+def count_hits(connection: Connection, seqs: Sequence[int], phrases: Iterable[tokenizer.Phrase]) -> dict[int, int]:
+    """Count the passages of each run that contain a phrase, summed over the phrases; the keys are `seq`."""
+    if not seqs:
+        return {}
+    found: Counter[int] = Counter()
+    low, high = min(seqs) * ROWS_PER_RUN, (max(seqs) + 1) * ROWS_PER_RUN
+    for phrase in phrases:
+        matching = fulltext.passages_with(connection, phrase.words, phrase.open_ended, low, high).subquery()
+        run_seq = (matching.c[0] // ROWS_PER_RUN).label("run_seq")
+        for row in connection.execute(select(run_seq, func.count()).group_by(run_seq)):
+            found[row[0]] += row[1]
+    return dict(found)
+
+
+def snippets(
+    connection: Connection, run_seqs: Sequence[int], phrases: Iterable[tokenizer.Phrase]
+) -> dict[int, list[Snippet]]:
+    """Return the first snippet of each phrase in each run, by the `seq` of the run."""
+    found: dict[int, list[Snippet]] = {}
+    for phrase in phrases if run_seqs else ():
+        for row in connection.execute(_HITS, {"ids": _firsts(connection, run_seqs, phrase)}).all():
+            if snippet := _snippet(row, _text_around(connection, row), phrase):
+                found.setdefault(row.id // ROWS_PER_RUN, []).append(snippet)
+    return found
+
+
+def _firsts(connection: Connection, run_seqs: Sequence[int], phrase: tokenizer.Phrase) -> list[int]:
+    """Return the ids of the first passage of each run that contains the phrase."""
+    first, last = min(run_seqs), max(run_seqs)
+    is_one_scan = fulltext.is_expensive(connection) and (phrase.open_ended or last - first < NEAR)
+    low, high = (first, last + 1) if is_one_scan else (RUNS.c.seq, RUNS.c.seq + 1)
+    matching = fulltext.passages_with(
+        connection, phrase.words, phrase.open_ended, low * ROWS_PER_RUN, high * ROWS_PER_RUN
+    )
+    id_ = matching.selected_columns[0]
+    if is_one_scan:
+        of_runs = matching.where((id_ // ROWS_PER_RUN).in_(run_seqs)).group_by(id_ // ROWS_PER_RUN)
+        chosen = of_runs.with_only_columns(func.min(id_))
+    else:
+        of_each = matching.with_only_columns(func.min(id_)).scalar_subquery()
+        chosen = select(of_each).where(RUNS.c.seq.in_(run_seqs))
+    return [id_ for id_ in connection.execute(chosen).scalars() if id_ is not None]
+
+
+def _text_around(connection: Connection, row: Row[Any]) -> str:
+    """Return the text of a passage and around it. JSON values are read one by one, since they may be large."""
+    column = _JSON_TEXTS.get(states.read(Part, row.part))
+    if column is None:
+        return row.around or ""
+    chosen = select(column).where(RUN_STEPS.c.id == row.id // ROWS_PER_RUN * ROWS_PER_RUN + row.step)
+    text = _flatten(connection.execute(chosen).scalar()) or ""
+    return text[row.begin : row.stop + AROUND + 1]
+
+
+def _snippet(row: Row[Any], text: str, phrase: tokenizer.Phrase) -> Snippet | None:
+    """Return the first hit in a passage with the text around it, in one line. `text` begins at `row.begin`."""
+    start, stop = row.start - row.begin, row.stop - row.begin
+    ranges = ((low + start, high + start) for low, high in phrase.spans(text[start:stop]))
+    first = next(ranges, None)
+    if first is None:
+        return None  # the text has changed since
+    first = (first[0], min(first[1], first[0] + SHOWN))  # words may be long, and far from each other
+    low, high = max(0, first[0] - AROUND), min(len(text), first[1] + AROUND)
+    before, after = "…" * (low + row.begin > 0), "…" * (high < len(text))
+    line = before + "".join(" " if each.isspace() else each for each in text[low:high]) + after
+    shift = len(before) - low
+    marks = [first, *takewhile(lambda mark: mark[1] <= high, ranges)]
+    shifted = _without_overlaps([(at + shift, to + shift) for at, to in marks])
+    return Snippet(states.read(Part, row.part), row.step, line, shifted)
+
+
+def _without_overlaps(marks: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return the marks without those that overlap one before them."""
+    kept: list[tuple[int, int]] = []
+    for mark in marks:
+        if not kept or mark[0] >= kept[-1][1]:
+            kept.append(mark)
+    return tuple(kept)
+
+
+def texts(connection: Connection, run_seq: int, step: int | None = None) -> Iterator[passages.RunText]:
+    """Yield the texts of a run in a fixed order; with `step`, only those of its steps from there on."""
+    if step is None:
+        row = connection.execute(_TEXTS, {"seq": run_seq}).one()
+        yield from ((part, None, text) for part, text in zip(_RUN_TEXTS, row, strict=True) if text)
+    span = {"low": run_seq * ROWS_PER_RUN + (step or 0), "high": run_seq * ROWS_PER_RUN + ROWS_PER_RUN - 1}
+    with connection.execute(_STEPS, span) as steps:
+        for row in steps:
+            for part, column in _STEP_TEXTS.items():
+                value = row._mapping[column.name]
+                if text := _flatten(value) if part in _JSON_TEXTS else value:
+                    yield part, row.position, text
+
+
+def _flatten(value: str | None) -> str | None:
+    """Return all names and values of a JSON text, one a line."""
+    return None if value is None else passages.flatten(passages.parse_json(value))
+
+
+def _key_range(run_seq: int) -> Mapping[str, int]:
+    return {"low": run_seq * ROWS_PER_RUN, "high": run_seq * ROWS_PER_RUN + ROWS_PER_RUN - 1}
+
+
+def _upsert(connection: Connection) -> Any:
+    new = dialect.insert(connection, SEARCH_QUEUE).values(
+        run_seq=bindparam("run_seq"), version=1, enqueued_at=bindparam("enqueued_at")
+    )
+    raised = {"version": SEARCH_QUEUE.c.version + 1}
+    return new.on_conflict_do_update(index_elements=["run_seq"], set_=raised).returning(SEARCH_QUEUE.c.version)
+
+
+def _between(column: ColumnElement[Any]) -> ColumnElement[bool]:
+    return column.between(bindparam("low"), bindparam("high"))
+
+
+_LAST = select(PASSAGES.c.part, PASSAGES.c.step, PASSAGES.c.start).where(PASSAGES.c.id == bindparam("id"))
+_COUNT_INDEXED = select(func.count()).select_from(PASSAGES).where(_between(PASSAGES.c.id))
+_BEGIN = case((PASSAGES.c.start > AROUND, PASSAGES.c.start - AROUND), else_=0).label("begin")
+_TEXT = case(
+    {part.value: RUNS.c[part.value] for part in _RUN_TEXTS} | {Part.STEP.value: RUN_STEPS.c.content},
+    value=PASSAGES.c.part,
+)
+#: Passages with the text in and around them, except for JSON values.
+_HITS = (
+    select(
+        PASSAGES,
+        _BEGIN,
+        func.substr(_TEXT, cast(_BEGIN + 1, Integer), cast(PASSAGES.c.stop - _BEGIN + AROUND + 1, Integer)).label(
+            "around"
+        ),
+    )
+    .join(RUNS, RUNS.c.seq == PASSAGES.c.id // ROWS_PER_RUN)
+    .outerjoin(RUN_STEPS, RUN_STEPS.c.id == RUNS.c.seq * ROWS_PER_RUN + PASSAGES.c.step)
+    .where(PASSAGES.c.id.in_(bindparam("ids", expanding=True)))
+)
+_DELETE = delete(PASSAGES).where(_between(PASSAGES.c.id))
+_TEXTS = select(*(RUNS.c[part.value] for part in _RUN_TEXTS)).where(RUNS.c.seq == bindparam("seq"))
+#: Fetches a few rows at a time, since they may be large.
+_STEPS = (
+    select(RUN_STEPS.c.position, *_STEP_TEXTS.values())
+    .where(_between(RUN_STEPS.c.id))
+    .order_by(RUN_STEPS.c.id)
+    .execution_options(stream_results=True, max_row_buffer=20)
+)
+_WAITING = (
+    select(SEARCH_QUEUE.c.run_seq, SEARCH_QUEUE.c.version, SEARCH_QUEUE.c.enqueued_at)
+    .order_by(SEARCH_QUEUE.c.run_seq.desc())
+    .limit(bindparam("limit"))
+)
+_UNINDEXED = (
+    select(RUNS.c.id)
+    .join(SEARCH_QUEUE, SEARCH_QUEUE.c.run_seq == RUNS.c.seq)
+    .where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
+)
+_AS_READ = (
+    SEARCH_QUEUE.c.run_seq == bindparam("read_seq"),
+    SEARCH_QUEUE.c.version == bindparam("read_version"),
+    SEARCH_QUEUE.c.enqueued_at == bindparam("read_at"),
+)
+_REMOVE = delete(SEARCH_QUEUE).where(*_AS_READ)
+#: Locks the row, so that a change of the texts waits.
+_LOCK = update(SEARCH_QUEUE).values(run_seq=SEARCH_QUEUE.c.run_seq).where(*_AS_READ)
+_LAG = select(
+    func.count().label("runs"),
+    func.min(SEARCH_QUEUE.c.enqueued_at, type_=SEARCH_QUEUE.c.enqueued_at.type).label("since"),
+)

@@ -1,0 +1,366 @@
+"""Statements that sum over runs.
+
+Where a query names only states, whole days of creation and the group's own values, the rollups answer it, and only
+runs that have not ended are counted row by row. Other queries are answered from rows, of the newest runs where
+there are more than a bound; the answer says so. Percentiles come from the same histogram either way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time, timedelta
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
+
+from storage import bounds, states
+from storage.engine import dialect
+from storage.query import conditions, grammar, value_ranges
+from storage.search import index
+from storage.stats import error_signatures, histogram, rollups
+from storage.tables.runs import RUN_TAGS, RUNS
+
+#: Limits of the rows of an answer, the second for failure reasons.
+MAX_ROWS, MAX_REASONS = 1000, 50
+#: How many of the newest runs are read row by row.
+MAX_RUNS_READ = 100_000
+_PERCENTILES = (50, 90, 95, 99)
+_LIVE = sorted(states.LIVE)
+#: A limit that never takes effect.
+_EVERY = 1 << 62
+_RESOLUTION = timedelta.resolution
+
+
+class By(StrEnum):
+    """What runs are grouped by, besides tags."""
+
+    AGENT = "agent"
+    MODEL = "model"
+    STATUS = "status"
+    ORIGIN = "origin"
+    SETTLED_BY = "settled_by"
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+    SOURCE = "source"
+    FAILURE_REASON = "failure_reason"
+
+
+#: Groups that are sorted newest first.
+_TIMES = (By.HOUR, By.DAY, By.MONTH)
+
+
+class Measure(StrEnum):
+    """What is timed: a run's duration, or the delay until its end was known here."""
+
+    DURATION = "duration"
+    SETTLING = "settling"
+
+
+class AnswerSource(StrEnum):
+    """Where an answer comes from."""
+
+    ROLLUP = "rollup"
+    ROWS = "rows"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The sums of one group; `key` is None for runs without a value. Times are in milliseconds."""
+
+    key: str | None
+    count: int
+    cost_micros: int
+    input_tokens: int
+    output_tokens: int
+    mean_duration_ms: int | None
+    max_duration_ms: int | None
+    p50_ms: int | None
+    p90_ms: int | None
+    p95_ms: int | None
+    p99_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The runs that were read: how many at most, and when the first of them was accepted."""
+
+    runs: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Sums by groups. `window` is set where only the newest runs were read."""
+
+    by: str
+    measure: Measure
+    stats: Sequence[Row]
+    source: AnswerSource
+    window: Window | None = None
+
+    @property
+    def bounded(self) -> bool:
+        """Return whether runs outside the window may be missing."""
+        return self.window is not None
+
+
+def check_grouping(by: str) -> str:
+    """Return the name of a grouping: one of By, or a tag. Raise BadFilter."""
+    if by in [each.value for each in By] or (
+        by.startswith(grammar.TAG_PREFIX) and len(by) > len(grammar.TAG_PREFIX)
+    ):
+        return by
+    raise grammar.unknown_value("by", by, [*By, f"{grammar.TAG_PREFIX}<key>"])
+
+
+def find(connection: Connection, by: str, expression: grammar.Expression, bound: int = MAX_RUNS_READ) -> Answer:
+    """Return sums over the runs that match; time groups newest first, others by count. Raise BadFilter."""
+    what, groups = check_grouping(by), _Groups()
+    rollup_slice = _slice(what, expression)
+    window = None
+    if rollup_slice is not None:
+        groups.add_sums(rollups.sums(connection, rollup_slice))
+        groups.add_durations(rollups.durations(connection, rollup_slice))
+        live = [*conditions.where(connection, expression), RUNS.c.status.in_(_LIVE)]
+        groups.add(_summed(connection, what, live))
+    else:
+        window = _window(connection, expression, bound)
+        keys = None if window is None else index.Window(window.low, window.high)
+        groups.add(_summed(connection, what, conditions.where(connection, expression, keys)))
+    measure = Measure.SETTLING if what == By.SOURCE else Measure.DURATION
+    answer_window = None if window is None else Window(bound, window.since)
+    source = AnswerSource.ROWS if rollup_slice is None else AnswerSource.ROLLUP
+    return Answer(what, measure, groups.rows(what), source, answer_window)
+
+
+@dataclass(slots=True)
+class _Group:
+    count: int = 0
+    cost: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    timed: int = 0
+    time: int = 0
+    longest: int = 0
+    buckets: Counter[int] = field(default_factory=Counter)
+
+    def add(
+        self, count: int, cost: Any, tokens_in: Any, tokens_out: Any, timed: int, time: Any, longest: Any
+    ) -> None:
+        self.count += int(count)
+        self.cost += int(cost or 0)
+        self.tokens_in += int(tokens_in or 0)
+        self.tokens_out += int(tokens_out or 0)
+        self.timed += int(timed)
+        self.time += int(time or 0)
+        self.longest = max(self.longest, int(longest or 0))
+
+    def row(self, key: str | None) -> Row:
+        mean, longest = (round(self.time / self.timed), self.longest) if self.timed else (None, None)
+        percentiles = [histogram.percentile(self.buckets, percent) for percent in _PERCENTILES]
+        capped = [None if each is None else min(each, self.longest) for each in percentiles]
+        cost, tokens_in, tokens_out = map(bounds.total, (self.cost, self.tokens_in, self.tokens_out))
+        return Row(key, self.count, cost, tokens_in, tokens_out, mean, longest, *capped)
+
+
+class _Groups:
+    """Sums by key, combined from several answers."""
+
+    def __init__(self) -> None:
+        self._by_key: dict[str | None, _Group] = {}
+
+    def add(self, rows: Iterable[Any]) -> None:
+        """Add rows of key, bucket, and sums."""
+        for key, bucket, count, *rest in rows:
+            group = self._at(key)
+            group.add(count, *rest)
+            if bucket is not None:
+                group.buckets[bucket] += count
+
+    def add_sums(self, rows: Iterable[Any]) -> None:
+        """Add rows of key and sums."""
+        for key, *sums in rows:
+            self._at(key).add(*sums)
+
+    def add_durations(self, rows: Iterable[Any]) -> None:
+        """Add rows of key, bucket, runs."""
+        for key, bucket, count in rows:
+            self._at(key).buckets[bucket] += int(count)
+
+    def _at(self, key: str | None) -> _Group:
+        key = key or None
+        if key not in self._by_key:
+            self._by_key[key] = _Group()
+        return self._by_key[key]
+
+    def rows(self, what: str) -> list[Row]:
+        """Return the groups in order, up to the limit."""
+        found = self._by_key if what != By.FAILURE_REASON else self._merge_by_signature()
+        made = [group.row(key) for key, group in found.items()]
+        if what in _TIMES:
+            return sorted(made, key=lambda row: row.key or "", reverse=True)[:MAX_ROWS]
+        made.sort(key=lambda row: (-row.count, row.key is None, row.key or ""))
+        return made[: MAX_REASONS if what == By.FAILURE_REASON else MAX_ROWS]
+
+    def _merge_by_signature(self) -> dict[str | None, _Group]:
+        """Merge the groups whose failure reasons have the same signature."""
+        found: dict[str | None, _Group] = {}
+        for key, group in self._by_key.items():
+            into = found.setdefault(None if key is None else error_signatures.signature(key) or None, _Group())
+            into.add(
+                group.count, group.cost, group.tokens_in, group.tokens_out, group.timed, group.time, group.longest
+            )
+            into.buckets.update(group.buckets)
+        return found
+
+
+def _summed(connection: Connection, what: str, which: Sequence[ColumnElement[bool]]) -> Iterable[Any]:
+    """Return rows of key, bucket, runs, cost, tokens in and out, timed, time, longest."""
+    # The limit makes SQLite evaluate `took` once per row, and not at each use.
+    rows = _rows(connection, what).where(*which).limit(_EVERY).subquery().c
+    took = case((rows.took < 0, 0), else_=rows.took)
+    bucketed = select(*rows, took.label("clean"), histogram.bucket_sql(rows.took).label("bucket")).subquery().c
+    measures = (bucketed.cost_micros, bucketed.input_tokens, bucketed.output_tokens, bucketed.clean)
+    *sums, time = (dialect.total(connection, measure) for measure in measures)
+    times = (func.count(bucketed.clean), time, func.max(bucketed.clean))
+    keys = (bucketed.key, bucketed.bucket)
+    return connection.execute(select(*keys, func.count(), *sums, *times).group_by(*keys))
+
+
+def _rows(connection: Connection, what: str) -> Select[Any]:
+    """Return the query for one row per run, with the key of its group."""
+    took = _settling(connection) if what == By.SOURCE else RUNS.c.duration_ms
+    rest = (took.label("took"), RUNS.c.cost_micros, RUNS.c.input_tokens, RUNS.c.output_tokens)
+    if what.startswith(grammar.TAG_PREFIX):
+        is_it = and_(RUN_TAGS.c.run_seq == RUNS.c.seq, RUN_TAGS.c.key == what.removeprefix(grammar.TAG_PREFIX))
+        tagged = RUNS.outerjoin(RUN_TAGS, is_it)
+        return select(RUN_TAGS.c.value.label("key"), *rest).select_from(tagged)
+    chosen = select(_key(connection, By(what)).label("key"), *rest)
+    match what:
+        case By.SOURCE:
+            return chosen.where(RUNS.c.settled_by.is_not(None))
+        case By.FAILURE_REASON:
+            failed = RUNS.c.status.in_((states.FAILED.value, states.REFUSED.value))
+            return chosen.where(or_(failed, RUNS.c.failure_reason.is_not(None)))
+    return chosen
+
+
+def _key(connection: Connection, what: By) -> ColumnElement[Any]:
+    at = conditions.CREATED
+    match what:
+        case By.HOUR:
+            return dialect.hour(connection, at)
+        case By.DAY:
+            return dialect.day(connection, at)
+        case By.MONTH:
+            return dialect.month(connection, at)
+        case By.FAILURE_REASON:
+            return func.substr(RUNS.c.failure_reason, 1, error_signatures.MAX_READ)
+    return _COLUMNS[what]
+
+
+def _settling(connection: Connection) -> ColumnElement[Any]:
+    """Return the time from the end upstream until it was known here, in milliseconds."""
+    ended, settled = (dialect.milliseconds(connection, at) for at in (RUNS.c.completed_at, RUNS.c.settled_at))
+    return settled - ended
+
+
+_COLUMNS: dict[By, ColumnElement[Any]] = {
+    By.AGENT: RUNS.c.agent_id,
+    By.MODEL: RUNS.c.model,
+    By.STATUS: RUNS.c.status,
+    By.ORIGIN: RUNS.c.origin,
+    By.SETTLED_BY: RUNS.c.settled_by,
+    By.SOURCE: RUNS.c.settled_by,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    low: int
+    high: int
+    since: datetime
+
+
+def _window(connection: Connection, expression: grammar.Expression, bound: int) -> _Keys | None:
+    """Return the newest runs, where more than a bound may match."""
+    last = connection.execute(select(func.max(RUNS.c.seq))).scalar() or 0
+    low = last - bound + 1
+    older = [RUNS.c.seq + 0 < low]  # along the index of the other conditions, not through the whole table
+    for part in expression.parts if isinstance(expression, grammar.And) else (expression,):
+        if isinstance(part, grammar.InRange) and part.name in (
+            "accepted",
+            "created",
+            "settled",
+        ):  # these grow with the keys
+            older += conditions.where(connection, part)
+    if low <= 1 or connection.execute(select(RUNS.c.seq).where(*older).limit(1)).first() is None:
+        return None
+    first = select(RUNS.c.accepted_at).where(RUNS.c.seq >= low).order_by(RUNS.c.seq).limit(1)
+    return _Keys(low, last + 1, connection.execute(first).scalar_one())
+
+
+_BY = {By.AGENT: rollups.Dimension.AGENT, By.MODEL: rollups.Dimension.MODEL}
+
+
+def _slice(what: str, expression: grammar.Expression) -> rollups.Slice | None:
+    """Return the part of the rollups that answers a query; None where they do not suffice."""
+    if what not in (By.AGENT, By.MODEL, By.STATUS, By.DAY, By.MONTH):
+        return None
+    given: dict[str, Any] = {}
+    for part in expression.parts if isinstance(expression, grammar.And) else (expression,):
+        term = _rollup_term(part)
+        if term is None or term[0] in given:
+            return None
+        given |= {term[0]: term[1]}
+    dimensions = {each for each in (By(what), *map(_dimension_name, given)) if each in _BY}
+    if len(dimensions) > 1:
+        return None
+    keys = given.get("agent") or given.get("model")
+    # The table of models has the fewest rows.
+    tried = [_BY[each] for each in dimensions] or [rollups.Dimension.MODEL, rollups.Dimension.DAY]
+    slices = (rollups.Slice(each, what, given.get("status"), keys, given.get("created")) for each in tried)
+    return next((each for each in slices if each.has_durations), None)
+
+
+def _dimension_name(name: str) -> By | None:
+    return By(name) if name in (By.AGENT, By.MODEL) else None
+
+
+def _rollup_term(part: grammar.Expression) -> tuple[str, Any] | None:
+    """Return a name and its values in the form of the rollups."""
+    match part:
+        case grammar.Equals("status" | "agent" | "model" as name, values) if _are_whole(values):
+            return name, [each.text for each in values]
+        case grammar.Not(grammar.Equals("status", values)):
+            return "status", sorted({*states.Status} - {each.text for each in values})
+        case grammar.InRange("created", ranges):
+            days = [_days(each) for each in ranges]
+            return None if None in days else ("created", days)
+    return None
+
+
+def _are_whole(values: Sequence[grammar.Value]) -> bool:
+    """Return whether each value is a complete text; in rollups an empty one stands for none."""
+    return all(each.text and not each.is_prefix for each in values)
+
+
+def _days(span: value_ranges.Range) -> tuple[str | None, str | None] | None:
+    """Return the first day and the day after the last one; None where the range has a part of a day."""
+    try:
+        low = None if span.low is None else span.low + _RESOLUTION * span.excludes_low
+        high = None if span.high is None else span.high + _RESOLUTION * (not span.excludes_high)
+    except OverflowError:  # the end of the calendar
+        return None
+    edges = [None if each is None else each.astimezone(UTC) for each in (low, high)]
+    if any(each is not None and each.time() != time() for each in edges):
+        return None
+    return _day(edges[0]), _day(edges[1])
+
+
+def _day(edge: datetime | None) -> str | None:
+    return None if edge is None else f"{edge:%Y-%m-%d}".zfill(10)

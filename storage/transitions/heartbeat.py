@@ -1,0 +1,80 @@
+"""The worker's heartbeat, and the state that it reads between two jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from storage import states
+from storage.engine import dialect
+from storage.repositories import job_counts, jobs, runs, system_state
+from storage.tables.runs import RUNS
+
+#: A heartbeat this far ahead of now was written by a clock that has gone back since.
+MAX_CLOCK_LEAD = timedelta(seconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The shared state, and when the next unleased job of each lane of `states` is due.
+
+    `at` is the time of a database server when it was read, None of an embedded database.
+    """
+
+    state: system_state.State
+    upstream_due_at: datetime | None
+    reserved_due_at: datetime | None
+    backend_due_at: datetime | None
+    stream_due_at: datetime | None
+    at: datetime | None = None
+
+
+def record_heartbeat(
+    connection: Connection,
+    claims: Sequence[jobs.Claim],
+    until: datetime,
+    now: datetime,
+    latest: datetime | None,
+    upstream_ok_at: datetime | None,
+    rate_limit: Mapping[str, str] | None,
+    *,
+    notifies: bool = False,
+    is_shared: bool = False,
+) -> timedelta | None:
+    """Record that a worker is alive, extend its leases to `until`, and store the upstream's last answer.
+
+    `notifies` says that the worker can send notifications. Return how far the clock went back since the previous
+    heartbeat, or since `latest`, a time that it showed in between; None where it did not. Where the clock is the
+    database's (`is_shared`), its own time replaces `now`, so that a worker with a wrong clock does not decide when
+    the jobs of others are due.
+    """
+    at = dialect.server_time(connection) if is_shared else None
+    if at is not None:
+        now, until, latest = at, at + (until - now), None
+    seen_times = [each for each in (system_state.read(connection).worker_seen_at, latest) if each is not None]
+    last_seen = max(seen_times, default=None)
+    gone_back = None if last_seen is None or last_seen - now <= MAX_CLOCK_LEAD else last_seen - now
+    if gone_back is not None:
+        _clamp_to_clock(connection, now, until)
+    system_state.record_heartbeat(connection, now, upstream_ok_at, rate_limit, notifies)
+    jobs.renew(connection, claims, until)
+    return gone_back
+
+
+def _clamp_to_clock(connection: Connection, now: datetime, until: datetime) -> None:
+    """Let nothing wait for times of the old clock: how long it has waited is unknown."""
+    jobs.clamp_to_clock(connection, now, until)
+    system_state.clamp_to_clock(connection, now)
+    runs.update(connection, RUNS.c.asked_at > now, {"asked_at": now})
+
+
+def schedule(connection: Connection, now: datetime) -> Schedule:
+    """Return when work is due, and whether it may be done."""
+    lanes = (states.UPSTREAM_LANE, states.RESERVED_LANE, states.BACKEND_LANE, states.STREAM_LANE)
+    upstream, unhurried, backend, stream = (job_counts.next_due(connection, now, lane) for lane in lanes)
+    return Schedule(
+        system_state.read(connection), upstream, unhurried, backend, stream, dialect.server_time(connection)
+    )

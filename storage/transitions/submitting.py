@@ -1,0 +1,149 @@
+"""The requests of callers: submit a run, cancel it, fetch it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, Connection, and_
+
+from storage import merkle, states
+from storage.ledger import entries
+from storage.repositories import jobs, runs
+from storage.search import index
+from storage.tables.runs import RUNS
+from storage.transitions import endings
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The run of a submission. Where it is not new, `is_same` says whether the earlier request was the same."""
+
+    run: runs.Run
+    is_new: bool
+    is_same: bool
+
+
+def submit(connection: Connection, submission: runs.Submission) -> Submitted:
+    """Accept a run: its row, its start job, its ledger entry, and the time by which it should end."""
+    seq = runs.insert(connection, _row(submission))
+    if seq is None:
+        return _existing(connection, submission)
+    runs.tag(connection, seq, submission.id, submission.tags)
+    index.enqueue(connection, seq, submission.accepted_at)
+    jobs.enqueue(connection, [_start(submission)])
+    entries.append(connection, [_accepted(submission)])
+    return Submitted(_get(connection, submission.id), is_new=True, is_same=True)
+
+
+def _row(submission: runs.Submission) -> dict[str, object]:
+    ids = submission.object_ids
+    return {
+        "id": submission.id,
+        "origin": states.Origin.SUBMITTED.value,
+        "status": states.ACCEPTED.value,
+        "agent_id": submission.agent_id,
+        "prompt": submission.prompt,
+        "guidance": submission.guidance,
+        "instructions": submission.instructions,
+        "model": submission.model,
+        "object_ids": None if ids is None else list(ids),
+        "submitted_by": submission.submitted_by,
+        "idempotency_key": submission.idempotency_key,
+        "request_sha256": submission.request_sha256,
+        "accepted_at": submission.accepted_at,
+        "expected_by": submission.expected_by,
+    }
+
+
+def _start(submission: runs.Submission) -> jobs.JobRequest:
+    return jobs.JobRequest(states.Kind.START, submission.id, submission.accepted_at, states.Source.REQUEST)
+
+
+def _accepted(submission: runs.Submission) -> entries.Entry:
+    ids, guidance, instructions = submission.object_ids, submission.guidance, submission.instructions
+    return entries.Entry(
+        entries.Kind.RUN_ACCEPTED,
+        submission.accepted_at,
+        submission.id,
+        submission.actor,
+        {
+            "origin": states.Origin.SUBMITTED.value,
+            "agentId": submission.agent_id,
+            "model": submission.model,
+            "submittedBy": submission.submitted_by,
+        },
+        (
+            *merkle.salted_digest("prompt", submission.prompt.encode()),
+            *merkle.salted_digest("guidance", None if guidance is None else guidance.encode()),
+            *merkle.salted_digest("instructions", None if instructions is None else instructions.encode()),
+            *merkle.salted_digest("objectIds", None if ids is None else merkle.canonical(list(ids))),
+            *merkle.salted_digest("tags", merkle.canonical(dict(submission.tags)) if submission.tags else None),
+        ),
+    )
+
+
+def _existing(connection: Connection, submission: runs.Submission) -> Submitted:
+    """Return the existing run: our own row of an earlier try, or one with the same idempotency key."""
+    existing = runs.find(connection, submission.id)
+    if existing is not None:
+        return Submitted(existing, is_new=True, is_same=True)
+    existing = runs.find_by_idempotency_key(connection, submission.submitted_by, submission.idempotency_key or "")
+    assert existing is not None, "only these two constraints can reject a submission"
+    return Submitted(existing, is_new=False, is_same=existing.request_sha256 == submission.request_sha256)
+
+
+def _get(connection: Connection, run_id: str) -> runs.Run:
+    found = runs.find(connection, run_id)
+    assert found is not None
+    return found
+
+
+def request_cancel(connection: Connection, run_id: str, by: str, now: datetime) -> runs.Run | None:
+    """Record the request. A run that the upstream does not know yet ends at once; otherwise a job cancels it.
+
+    A restored run does not end at once: whether the upstream knows it is unknown. Return the run afterwards; None
+    where there is none. A terminal run stays unchanged, and so does one that is named by the id of an orphan.
+    """
+    run = runs.get_for_update(connection, run_id)
+    if run is None or run.is_terminal or not run.is_named(run_id):
+        return run
+    if runs.update(connection, _not_cancelled_before(run.id), {"cancel_requested_at": now}):
+        entry = entries.Entry(entries.Kind.RUN_CANCEL_REQUESTED, now, run.id, by, {"by": by})
+        entries.append(connection, [entry])
+    if run.upstream_id is None and run.restored_at is not None:
+        # The run may be running: its start job looks for it, and then cancels it upstream or here.
+        jobs.enqueue(connection, [jobs.JobRequest(states.Kind.START, run.id, now, states.Source.REQUEST)])
+    elif run.upstream_id is not None or not _cancel_here(connection, run.id, by, now):
+        jobs.enqueue(connection, [jobs.JobRequest(states.Kind.CANCEL, run.id, now, states.Source.REQUEST)])
+    return runs.find(connection, run.id)
+
+
+def _not_cancelled_before(run_id: str) -> ColumnElement[bool]:
+    return and_(RUNS.c.id == run_id, RUNS.c.cancel_requested_at.is_(None))
+
+
+def _cancel_here(connection: Connection, run_id: str, by: str, now: datetime) -> bool:
+    """Cancel an accepted run without the upstream. A create that is running then finds its guard gone.
+
+    Return False where a create was committed since the run was read.
+    """
+    end = endings.End(states.CANCELLED, now, states.Source.REQUEST, by)
+    if not endings.end_before_create(connection, run_id, end):
+        return False
+    endings.append_entry(connection, run_id, end)
+    return True
+
+
+def request_refresh(connection: Connection, run_id: str, now: datetime) -> runs.Run | None:
+    """Request a fetch now, also for a settled run. Return None where there is no such run.
+
+    A pruned run stays pruned: removed content does not come back. A run that is named by the id of an orphan stays
+    unchanged.
+    """
+    run = runs.get_for_update(connection, run_id)
+    if run is None or run.upstream_id is None or run.pruned_at is not None or not run.is_named(run_id):
+        return run
+    runs.update(connection, RUNS.c.id == run.id, {"refresh_requested_at": now})
+    jobs.enqueue(connection, [jobs.JobRequest(states.Kind.SETTLE, run.id, now, states.Source.REQUEST)])
+    return runs.find(connection, run.id)

@@ -1,0 +1,155 @@
+"""The ledger: canonical bytes, whole numbers, nothing changed afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import rfc8785
+from sqlalchemy import Connection, select
+
+from storage import merkle
+from storage.engine.database import Database
+from storage.ledger import entries
+from storage.repositories import ledger_changes
+from storage.tables.ledger import LEDGER_ENTRIES, LEDGER_SALTS
+from tests import life
+
+pytestmark = pytest.mark.anyio
+
+ENTRY = entries.Entry(entries.Kind.RUN_STARTED, life.NOW, "run", "worker", {"via": "exec"})
+
+
+def rows(connection: Connection) -> Sequence[Any]:
+    return connection.execute(select(LEDGER_ENTRIES).order_by(LEDGER_ENTRIES.c.seq)).all()
+
+
+async def test_an_entry_has_the_form_of_the_contract(database: Database) -> None:
+    entry = replace(ENTRY, digests=merkle.salted_digest("prompt", b"value"))
+    await database.write(entries.append, [entry])
+    (found,) = await database.read(rows)
+    assert json.loads(found.body) == {
+        "v": 1,
+        "kind": "run.started",
+        "at": "2026-11-23T12:00:00.000000Z",
+        "run": "run",
+        "actor": "worker",
+        "facts": {"via": "exec"},
+        "digests": {"prompt": entry.digests[0].hex},
+    }
+
+
+def test_an_entry_is_canonical_bytes() -> None:
+    made = entries.body(replace(ENTRY, facts={"é\U0001f600": ["\n", {"b": 1, "a": 2}], "count": 2**53 - 1}))
+    assert made == rfc8785.dumps(json.loads(made))
+
+
+async def test_the_leaf_is_the_hash_of_the_stored_bytes(database: Database) -> None:
+    await database.write(entries.append, [replace(ENTRY, facts={"reason": "naïve \U0001f600"})])
+    (found,) = await database.read(rows)
+    assert found.leaf_hash == merkle.leaf_hash(found.body.encode())
+
+
+async def test_columns_repeat_what_the_bytes_say(database: Database) -> None:
+    await database.write(entries.append, [ENTRY])
+    (found,) = await database.read(rows)
+    assert (found.run_id, found.kind, found.actor, found.at) == ("run", "run.started", "worker", life.NOW)
+
+
+def test_facts_that_are_not_there_are_left_out() -> None:
+    assert json.loads(entries.body(replace(ENTRY, facts={"model": None})))["facts"] == {}
+
+
+def test_an_entry_for_no_run_says_null() -> None:
+    assert json.loads(entries.body(replace(ENTRY, run_id=None)))["run"] is None
+
+
+async def test_salts_are_kept_beside_their_entry(database: Database) -> None:
+    digests = (*merkle.salted_digest("prompt", b"one"), *merkle.rows_digest("steps", [(b"s" * 16, b"row")]))
+    await database.write(entries.append, [replace(ENTRY, digests=digests)])
+    (entry,) = await database.read(rows)
+    salts = await database.read(lambda connection: connection.execute(select(LEDGER_SALTS)).all())
+    assert [tuple(salt) for salt in salts] == [(entry.id, "prompt", digests[0].salt)]
+
+
+def test_an_entry_of_8_kib_is_taken() -> None:
+    spare = entries.LIMIT - len(entries.body(replace(ENTRY, facts={"text": ""})))
+    assert len(entries.body(replace(ENTRY, facts={"text": "x" * spare}))) == entries.LIMIT
+
+
+async def test_an_entry_beyond_that_is_refused(database: Database) -> None:
+    with pytest.raises(ValueError, match="8192"):
+        await database.write(entries.append, [replace(ENTRY, facts={"text": "x" * entries.LIMIT})])
+
+
+async def test_nothing_is_numbered_at_first(database: Database) -> None:
+    await database.write(entries.append, [ENTRY])
+    assert [found.leaf_index for found in await database.read(rows)] == [None]
+
+
+async def test_numbers_begin_at_zero_and_have_no_gap(database: Database) -> None:
+    await database.write(entries.append, [ENTRY] * 7)
+    counts = [len(await database.write(entries.number, 3)) for _ in range(4)]
+    assert (counts, [found.leaf_index for found in await database.read(rows)]) == ([3, 3, 1, 0], list(range(7)))
+
+
+async def test_numbers_have_no_gap_while_many_write(database: Database) -> None:
+    async def append(count: int) -> None:
+        await database.write(entries.append, [ENTRY] * count)
+        await database.write(entries.number, 2)
+
+    await asyncio.gather(*(append(count) for count in (1, 3, 2, 5, 1)))
+    await database.write(entries.number, 100)
+    assert [found.leaf_index for found in await database.read(rows)] == list(range(12))
+
+
+async def test_a_write_that_failed_leaves_no_gap(database: Database) -> None:
+    def append_and_fail(connection: Connection) -> None:
+        entries.append(connection, [ENTRY])
+        raise LookupError
+
+    await database.write(entries.append, [ENTRY])
+    await asyncio.gather(database.write(append_and_fail), return_exceptions=True)
+    await database.write(entries.append, [ENTRY])
+    await database.write(entries.number, 100)
+    assert [found.leaf_index for found in await database.read(rows)] == [0, 1]
+
+
+async def test_the_sequencer_finds_out_whether_there_is_work(database: Database) -> None:
+    await database.write(entries.append, [ENTRY])
+    before = await database.read(entries.has_unnumbered)
+    await database.write(entries.number, 100)
+    assert (before, await database.read(entries.has_unnumbered)) == (True, False)
+
+
+async def test_a_life_changes_no_entry_but_to_number_it(database: Database) -> None:
+    run = await life.queued(database)
+    before = await database.read(rows)
+    await database.write(entries.number, 100)
+    await life.settle(database, run, life.result())
+    after = await database.read(rows)
+    assert [found[:-2] + found[-1:] for found in after[: len(before)]] == [
+        each[:-2] + each[-1:] for each in before
+    ]
+
+
+async def test_the_feed_has_only_numbered_entries(database: Database) -> None:
+    await database.write(entries.append, [ENTRY] * 3)
+    await database.write(entries.number, 2)
+    assert [each.number for each in await database.read(ledger_changes.after, -1, 100)] == [0, 1]
+
+
+async def test_the_feed_goes_on_after_a_number(database: Database) -> None:
+    await database.write(entries.append, [ENTRY] * 5)
+    await database.write(entries.number, 5)
+    assert [each.number for each in await database.read(ledger_changes.after, 1, 2)] == [2, 3]
+
+
+async def test_a_run_has_its_own_entries_in_order(database: Database) -> None:
+    run = await life.settled_run(database)
+    await life.settled_run(database)
+    assert await life.told(database, run.id) == ["run.accepted", "run.created", "run.started", "run.completed"]
