@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
@@ -21,6 +22,9 @@ DRAIN = 7
 #: Seconds between SIGTERM and the end of accepting connections. `/readyz` reports the stop at once, so that a load
 #: balancer sends requests elsewhere, and no connection is refused.
 NOTICE = 2.0
+#: Seconds after which a thread that computes lets another one run. A write takes a dozen round trips in its thread,
+#: and at Python's 5 ms each of them waits as long while a large document is parsed, stored or indexed.
+SWITCH_INTERVAL = 0.0005
 #: Seconds between two checks whether uvicorn listens, for which it has no event.
 INTERVAL = 0.01
 
@@ -101,6 +105,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     async def awaited() -> None:
         await main()
 
+    sys.setswitchinterval(SWITCH_INTERVAL)
     with asyncio.Runner(loop_factory=_server(None).config.get_loop_factory()) as runner:
         runner.run(awaited())
 

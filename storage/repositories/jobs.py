@@ -231,10 +231,15 @@ def _claim(row: Any) -> Claim:
 
 
 def renew(connection: Connection, claims: Sequence[Claim], until: datetime) -> None:
-    """Extend the leases that are still ours."""
+    """Extend the leases that are still ours.
+
+    A job whose row is locked is passed over: the transaction that stores its result may take seconds, and nobody
+    claims a locked row.
+    """
     if claims:
         is_ours = or_(*(_is_ours(each) for each in claims))
-        connection.execute(update(JOBS).where(is_ours).values(lease_until=until))
+        free = select(JOBS.c.seq.label("seq")).where(is_ours).with_for_update(skip_locked=True).cte("free")
+        connection.execute(update(JOBS).where(JOBS.c.seq.in_(select(free.c.seq))).values(lease_until=until))
 
 
 def clamp_to_clock(connection: Connection, now: datetime, until: datetime) -> None:

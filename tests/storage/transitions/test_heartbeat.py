@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import NullPool, create_engine
 
 from storage import states
 from storage.engine import dialect
@@ -16,6 +18,16 @@ from storage.transitions import heartbeat, sweeping
 from tests import life
 
 pytestmark = pytest.mark.anyio
+
+
+@contextmanager
+def locked_row(url: str, claim: jobs.Claim) -> Iterator[None]:
+    """Hold the lock of a job's row in another connection for as long as the block."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        assert jobs.has_lease(connection, claim)
+        yield
+    engine.dispose()
 
 
 async def test_a_heartbeat_renews_the_leases(database: Database) -> None:
@@ -41,6 +53,20 @@ async def test_the_schedule_has_a_due_time_for_each_lane(database: Database) -> 
     seen = await database.read(heartbeat.schedule, life.NOW)
     lanes = (seen.upstream_due_at, seen.reserved_due_at, seen.backend_due_at)
     assert lanes == (life.at(2), life.at(3), life.at(9))
+
+
+async def test_a_heartbeat_waits_for_no_job_whose_result_is_just_being_stored(
+    served: Database, server_url: str
+) -> None:
+    await life.accepted(served)
+    await life.accepted(served)
+    storing, other = await served.write(jobs.claim, now=life.at(1), until=life.at(30), owner="a", limit=9)
+    with locked_row(server_url, storing):
+        await served.write(
+            heartbeat.record_heartbeat, [storing, other], life.at(90), life.at(20), None, None, None
+        )
+        taken = await served.write(jobs.claim, now=life.at(60), until=life.at(99), owner="b", limit=9)
+    assert taken == []  # one is locked, and the lease of the other was renewed
 
 
 async def beat(database: Database, seconds: float, latest: float | None = None) -> timedelta | None:
