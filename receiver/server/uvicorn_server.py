@@ -22,8 +22,8 @@ DRAIN = 7
 #: Seconds between SIGTERM and the end of accepting connections. `/readyz` reports the stop at once, so that a load
 #: balancer sends requests elsewhere, and no connection is refused.
 NOTICE = 2.0
-#: Seconds after which a thread that computes lets another one run. A write takes a dozen round trips in its thread,
-#: and at Python's 5 ms each of them waits as long while a large document is parsed, stored or indexed.
+#: Seconds after which a thread that computes lets another one run. A write takes a dozen round trips in its
+#: thread, and at Python's 5 ms each of them waits as long while a large document is parsed, stored or indexed.
 SWITCH_INTERVAL = 0.0005
 #: Seconds between two checks whether uvicorn listens, for which it has no event.
 INTERVAL = 0.01

@@ -26,7 +26,9 @@ INLINE_BYTES = 64 << 10
 THREAD_BYTES = 1 << 20
 #: Large answers that are held at once.
 SLOTS = 1
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from receiver.upstream import parser_process; parser_process.main()"
+_PROGRAM = (
+    "import sys; sys.path[:] = {path!r}; from receiver.upstream import parser_process; parser_process.main()"
+)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(eq=False, slots=True)
@@ -32,8 +34,14 @@ class Member:
 
     @property
     def is_document(self) -> bool:
-        """Whether the call writes a document of the upstream."""
-        return any(getattr(argument, "is_document", False) for argument in self.arguments)
+        """Whether the call waits in the queue of documents."""
+        return getattr(self.function, "is_document", False)
+
+
+def with_documents(function: F) -> F:
+    """Mark a function whose calls wait in the queue of documents: it stores one, or locks rows that one locks."""
+    function.is_document = True  # type: ignore[attr-defined]
+    return function
 
 
 class Queue:

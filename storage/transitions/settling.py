@@ -11,6 +11,7 @@ from sqlalchemy import Connection, and_, func
 
 from storage import merkle, states
 from storage.engine.column_types import instant
+from storage.engine.queues import with_documents
 from storage.ledger import entries
 from storage.repositories import documents, jobs, runs
 from storage.search import index
@@ -69,12 +70,8 @@ class Result:
         """Return roughly the bytes, for the bounds of a batch; never 0, since a document may be empty."""
         return 1024 + (self.document.size if self.document is not None else 0)
 
-    @property
-    def is_document(self) -> bool:
-        """Return True: the write waits in the queue of documents."""
-        return True
 
-
+@with_documents
 def record_result(
     connection: Connection,
     claim: jobs.Claim,

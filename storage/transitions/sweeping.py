@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, and_
 
 from storage import states
+from storage.engine.queues import with_documents
 from storage.repositories import jobs, runs, system_state, unknown_runs, upstream_links
 from storage.tables.runs import RUNS
 from storage.transitions import settling
@@ -31,6 +32,7 @@ class SweptPage:
     unknown_ids: frozenset[str]
 
 
+@with_documents
 def record_listed(connection: Connection, seen: Sequence[ListedRun], now: datetime) -> SweptPage:
     """Enqueue a settle for each of our runs that the list shows as ended; move live ones forward.
 
@@ -65,6 +67,7 @@ def _settle_request(run_id: str, now: datetime) -> jobs.JobRequest:
     return jobs.JobRequest(states.Kind.SETTLE, run_id, now, states.Source.SWEEP, urgent=False)
 
 
+@with_documents
 def request_own_settle(connection: Connection, run_id: str, now: datetime) -> None:
     """Enqueue a settle for a run whose status request failed: its own job finds out why, with its own back-off."""
     runs.update(connection, RUNS.c.id == run_id, {"asked_at": now})

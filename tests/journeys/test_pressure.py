@@ -15,7 +15,7 @@ import httpx2 as httpx
 
 from receiver import settings
 from receiver.crypto import signatures, tokens
-from tests import beside, server
+from tests import other_client, server
 from tests.bench import storm
 from tests.journeys import harness, posting
 from tests.patience import until
@@ -51,7 +51,7 @@ def test_a_full_queue_is_answered_at_once_and_what_was_promised_is_kept(site: se
     queue = {"queue": {"waiting": 4, "busy_seconds": 60.0}}
     with running(site, bounds=queue) as (ours, _), ours.client() as client, ThreadPoolExecutor(24) as pool:
         run = client.post("/v1/runs", json=SUBMISSION).raise_for_status().json()["id"]
-        with beside.locking(site.url, "deliveries"):
+        with other_client.locking(site.url, "deliveries"):
             asked: list[Future[httpx.Response]] = []
             while not any(each.done() for each in asked):  # one by one: then it is the lock that all wait for
                 asked.append(pool.submit(event, client, len(asked)))
@@ -144,7 +144,7 @@ def test_a_stop_amid_callers_of_every_sort_loses_nothing_that_was_promised(site:
 def test_a_stop_while_the_database_takes_no_writes_promises_nothing_and_waits_once(site: server.Site) -> None:
     with running(site, bounds={"queue": {"busy_seconds": 1.0, "batch": 1}}) as (ours, _):
         with (
-            beside.locking(site.url, "deliveries"),
+            other_client.locking(site.url, "deliveries"),
             ours.client() as client,
             ThreadPoolExecutor(60) as pool,
         ):

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import httpx2 as httpx
 import pytest
 
-from tests import beside
+from tests import other_client
 from tests.journeys import harness
 from tests.journeys.judging import judge
 from tests.patience import until
@@ -63,7 +63,7 @@ def test_while_another_program_holds_the_database_nothing_is_promised(
     slow_deployment.sandbox.faults(callback_states=[])
     url, answers = slow_deployment.callback(nonce), list[Future[httpx.Response]]()
     with ThreadPoolExecutor(4) as pool, httpx.Client(timeout=60) as client:
-        with beside.locking(slow_deployment.server.site.url, "deliveries"):
+        with other_client.locking(slow_deployment.server.site.url, "deliveries"):
             slow_deployment.sandbox.finish(run["upstreamId"])
             answers += [pool.submit(client.post, url, json={"runId": run["upstreamId"]}) for _ in range(8)]
             time.sleep(seconds)

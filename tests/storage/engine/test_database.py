@@ -12,12 +12,12 @@ import pytest
 from sqlalchemy import Connection, exc, func, select
 
 from storage import errors
-from storage.engine import database
+from storage.engine import database, queues
 from storage.engine.database import Database, Limits
 from storage.engine.writer import CommitBatch
 from storage.repositories import api_keys
 from storage.tables.integrations import API_KEYS
-from tests import beside, life
+from tests import life, other_client
 
 pytestmark = pytest.mark.anyio
 
@@ -28,13 +28,6 @@ class Note:
 
     id: str
     weight: int = 1
-
-
-@dataclass(frozen=True)
-class Document:
-    """An argument that makes a write one of the documents."""
-
-    is_document: bool = True
 
 
 def keep(connection: Connection, note_id: str) -> str:
@@ -193,13 +186,13 @@ async def test_a_queue_that_was_full_takes_more_once_it_has_drained(database_url
 
 async def test_a_locked_database_is_unavailable(database_url: str) -> None:
     async with Database(database_url, limits=Limits(busy_seconds=0.01)) as opened:
-        with beside.locking(database_url), pytest.raises(errors.Unavailable, match="lock"):
+        with other_client.locking(database_url), pytest.raises(errors.Unavailable, match="lock"):
             await opened.write(keep, "a")
 
 
 async def test_the_same_write_works_once_the_lock_is_gone(database_url: str) -> None:
     async with Database(database_url, limits=Limits(busy_seconds=0.01)) as opened:
-        with beside.locking(database_url):
+        with other_client.locking(database_url):
             await asyncio.gather(*(opened.write(keep, each) for each in "abc"), return_exceptions=True)
         await asyncio.gather(*(opened.write(keep, each) for each in "abc"))
         assert await opened.read(kept) == ["a", "b", "c"]
@@ -236,7 +229,7 @@ async def test_the_next_write_works_when_there_is_room_again(embedded: Database)
 
 async def test_an_urgent_caller_waits_once_for_a_database_that_takes_no_writes(database_url: str) -> None:
     async with Database(database_url, limits=Limits(batch=1, busy_seconds=0.5)) as opened:
-        with beside.locking(database_url):
+        with other_client.locking(database_url):
             writes = [asyncio.ensure_future(opened.write(keep, f"n{place}")) for place in range(100)]
             await asyncio.sleep(0)
             opened.fail_fast()
@@ -279,7 +272,7 @@ async def test_a_caller_that_is_cancelled_before_its_answer_stops_no_other(datab
 
 async def test_a_commit_is_answered_after_it_is_durable(database_url: str) -> None:
     seen: list[tuple[str, list[str]]] = []
-    with beside.looking(database_url) as other:
+    with other_client.looking(database_url) as other:
 
         def look(batch: CommitBatch) -> None:
             seen.append((batch.phase, [row[0] for row in other("SELECT id FROM api_keys")]))
@@ -390,7 +383,7 @@ async def test_a_lock_that_is_held_is_waited_for_twice_and_not_again_by_those_be
         return keep(connection, note_id)
 
     async with Database(server_url, limits=Limits(busy_seconds=0.05)) as opened:
-        with beside.locking(server_url):
+        with other_client.locking(server_url):
             answers = await gathered(opened, *(opened.write(held_up, each) for each in "abcdef"))
         assert {type(answer) for answer in answers} == {errors.Unavailable}
         assert tries == ["a", "b"]
@@ -404,7 +397,7 @@ async def test_a_write_whose_connection_was_lost_before_its_commit_is_begun_anew
         tries.append("x")
         if len(tries) == 1:
             pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
-            with beside.looking(server_url) as other:
+            with other_client.looking(server_url) as other:
                 other(f"SELECT pg_terminate_backend({pid}, 5000)")
         return keep(connection, "a")
 
@@ -416,11 +409,12 @@ async def test_a_write_whose_connection_was_lost_before_its_commit_is_begun_anew
 async def test_a_document_that_is_being_written_keeps_no_other_write_waiting(server_url: str) -> None:
     gate = Gate()
 
-    def hold(connection: Connection, _document: Document) -> None:
+    @queues.with_documents
+    def hold(connection: Connection) -> None:
         gate.hold(connection)
 
     async with Database(server_url) as opened:
-        document = asyncio.ensure_future(opened.write(hold, Document()))
+        document = asyncio.ensure_future(opened.write(hold))
         assert await opened.write(keep, "a") == "kept a"
         assert not document.done()
         gate.open()

@@ -19,7 +19,11 @@ class Argument:
     """An argument of so many bytes."""
 
     weight: int = 0
-    is_document: bool = False
+
+
+@queues.with_documents
+def store(_argument: Argument) -> None:
+    """Store a document."""
 
 
 class Line:
@@ -31,8 +35,8 @@ class Line:
         self.waiting = queues.AlternatingQueues(documents, others, batch, 8 * MB)
 
     def add(self, name: str, weight: int = 0, *, is_document: bool = False) -> bool:
-        argument = Argument(weight, is_document)
-        member = queues.Member(print, (argument,), {"name": name}, self._loop.create_future())
+        function = store if is_document else print
+        member = queues.Member(function, (Argument(weight),), {"name": name}, self._loop.create_future())
         return self.waiting.append(member)
 
     def take(self) -> list[str]:

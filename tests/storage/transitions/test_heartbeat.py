@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import NullPool, create_engine
 
 from storage import states
 from storage.engine import dialect
@@ -15,19 +13,9 @@ from storage.engine.database import Database
 from storage.repositories import job_counts, jobs, runs, system_state
 from storage.states import Kind
 from storage.transitions import heartbeat, sweeping
-from tests import life
+from tests import life, other_client
 
 pytestmark = pytest.mark.anyio
-
-
-@contextmanager
-def locked_row(url: str, claim: jobs.Claim) -> Iterator[None]:
-    """Hold the lock of a job's row in another connection for as long as the block."""
-    engine = create_engine(url, poolclass=NullPool)
-    with engine.connect() as connection:
-        assert jobs.has_lease(connection, claim)
-        yield
-    engine.dispose()
 
 
 async def test_a_heartbeat_renews_the_leases(database: Database) -> None:
@@ -61,7 +49,7 @@ async def test_a_heartbeat_waits_for_no_job_whose_result_is_just_being_stored(
     await life.accepted(served)
     await life.accepted(served)
     storing, other = await served.write(jobs.claim, now=life.at(1), until=life.at(30), owner="a", limit=9)
-    with locked_row(server_url, storing):
+    with other_client.locking_jobs(server_url, storing.run_id):
         await served.write(
             heartbeat.record_heartbeat, [storing, other], life.at(90), life.at(20), None, None, None
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from storage.repositories import jobs, runs, system_state
 from storage.states import Kind, Source
 from storage.transitions import adopting, settling, starting, submitting, sweeping
 from storage.transitions.sweeping import ListedRun, SweptPage
-from tests import life
+from tests import life, other_client
 from tests.storage import ledgers
 
 pytestmark = pytest.mark.anyio
@@ -31,6 +32,18 @@ async def test_a_run_shown_ended_gets_its_settle(database: Database) -> None:
     run = await life.running(database, "run_1")
     page = await observe(database, ListedRun("run_1", states.COMPLETED))
     assert (page.ended, [job.trigger for job in await settles(database, run.id)]) == (1, [Source.SWEEP])
+
+
+async def test_a_sweep_that_waits_for_a_document_lets_every_other_write_pass(
+    served: Database, server_url: str
+) -> None:
+    run = await life.running(served, "run_1")
+    await observe(served, ListedRun("run_1", states.COMPLETED))
+    with other_client.locking_jobs(server_url, run.id):
+        swept = asyncio.ensure_future(observe(served, ListedRun("run_1", states.COMPLETED)))
+        await life.accepted(served)
+        assert not swept.done()
+    assert (await swept).ended == 1
 
 
 async def test_a_run_shown_ended_is_not_believed_to_be(database: Database) -> None:
