@@ -106,6 +106,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.points = site.folder / "points"
         self.log = site.folder / "server.log"
+        self._kill = site.folder / "kill"
         self._timing = TIMING | timing
         self._bounds = bounds or {}
         self._settings = {
@@ -130,8 +131,18 @@ class Server:
         self.begin(kill, **settings)
         until(lambda: self.is_dead() or answers(self.url), why="the server did not start")
 
+    def die_at(self, point: str | None) -> None:
+        """Let the process die at a point that it has yet to pass; None lets it live."""
+        if point is None:
+            self._kill.unlink(missing_ok=True)
+        else:
+            written = self._kill.with_suffix(".new")
+            written.write_text(point)
+            written.rename(self._kill)
+
     def begin(self, kill: str | None = None, **settings: Any) -> None:
         """Starts the process, whatever becomes of it."""
+        self.die_at(kill)
         self.starts += 1
         wanted = {
             "port": self.port,
@@ -139,7 +150,6 @@ class Server:
             "timing": self._timing,
             "points": str(self.points),
             "log": str(self.log),
-            "kill": kill,
             **self._bounds,
         }
         self._process = CONTEXT.Process(target=serving.serve, args=(wanted,), daemon=True)

@@ -1,14 +1,15 @@
 """Runs the real server in a process of its own, with compressed waits.
 
 The argument of `serve` names the settings, the fields of `Timing` that differ, bounds of the queue, of unknown
-senders and of connections, and where to die: `kill` is a point such as `before commit record_created`. Every point
-that is passed is written to `points`, one a line. Next to the log two files may come and go while it runs: `clock`
-holds the seconds by which this machine's clock is wrong, and while `full` is there an embedded database finds no
-room on its disk.
+senders and of connections. Every point that is passed is written to `points`, one a line. Next to the log files
+may come and go while it runs: `kill` holds the point at which the process dies, such as
+`before commit record_created`, `clock` the seconds by which this machine's clock is wrong, and while `full` is
+there an embedded database finds no room on its disk.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import warnings
@@ -30,10 +31,10 @@ from tests.patience import PATIENT
 
 
 class Points:
-    """Records each commit and each request of this process, and kills the process at the point `kill`."""
+    """Record each commit and each request of this process; kill it at the point that the file `kill` names."""
 
-    def __init__(self, path: str | None, kill: str | None) -> None:
-        self._file = Path(path).open("a", buffering=1) if path else None  # noqa: SIM115 - open until the process ends
+    def __init__(self, path: Path, kill: Path) -> None:
+        self._file = path.open("a", buffering=1)
         self._kill = kill
 
     def commit(self, group: writer.CommitBatch) -> None:
@@ -43,10 +44,10 @@ class Points:
                 self.passed(f"{group.phase} commit {label}")
 
     def passed(self, point: str) -> None:
-        if self._file:
-            self._file.write(point + "\n")
-        if point == self._kill:
-            os.kill(os.getpid(), signal.SIGKILL)
+        self._file.write(point + "\n")
+        with contextlib.suppress(FileNotFoundError):
+            if self._kill.read_text() == point:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 class WatchedTransport(httpx.AsyncBaseTransport):
@@ -103,12 +104,12 @@ def serve(wanted: dict[str, Any]) -> None:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     warnings.simplefilter("error")
-    points = Points(wanted.get("points"), wanted.get("kill"))
+    folder = Path(wanted["log"]).parent
+    points = Points(Path(wanted["points"]), folder / "kill")
     bound = uvicorn_server.bind("127.0.0.1", wanted["port"])
     given = settings.load(env_file=None, **wanted["settings"])
     telemetry.configure("json", given.log_level)
     timing = timeouts.Timing(**{**wanted["timing"], "refetch": tuple(wanted["timing"]["refetch"])})
-    folder = Path(wanted["log"]).parent
     _keep_full(folder / "full")
     overrides = app.Overrides(
         timing=timing,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx2 as httpx
@@ -15,20 +18,20 @@ from storage.engine.database import Database
 from storage.repositories import deliveries
 from storage.transitions import receiving
 from tests import backend, life, sandbox_server, server
+from tests.faults.conftest import Sites
+from tests.journeys import harness
 from tests.patience import until
 
 #: On a database server the leases of a killed process cannot be freed: they lapse.
-HURRIED = {"lease": 1.0, "heartbeat": 0.2}
+SHORT_LEASES = {"lease": 1.0, "heartbeat": 0.2}
 #: What a server commits at its start on an embedded database alone.
 EMBEDDED = ("upgrade", "release_all")
+#: What a server commits at its first start, or for the first request of a key, and not again.
+AT_START = tuple(f"commit {name}" for name in ("request_follow_ups", "remove_unmatched", "enqueue", "record_use"))
 COMMITS = (
-    "request_follow_ups",
-    "remove_unmatched",
-    "enqueue",
     "record_heartbeat",
     "claim[sweep]",
     "finish_sweep",
-    "record_use",
     "submit",
     "number",
     "claim[start]",
@@ -51,7 +54,7 @@ SOMETIMES = (
     ),
     *("request GET /agent/v1/run", "request GET /agent/v1/run/{id}/status"),
 )
-CERTAIN = tuple(f"commit {name}" for name in COMMITS) + tuple(f"request {name}" for name in REQUESTS)
+IN_LIFE = tuple(f"commit {name}" for name in COMMITS) + tuple(f"request {name}" for name in REQUESTS)
 #: What is added where a backend is notified.
 NOTIFICATION = (
     "commit claim[notify]",
@@ -62,10 +65,136 @@ NOTIFICATION = (
 SIDES = ("before", "after")
 
 
+@dataclass
+class Survivor:
+    """A server that dies and lives on, and its upstream. `listener` is the backend that it notifies."""
+
+    sandbox: sandbox_server.Sandbox
+    server: server.Server
+    agent: str
+    listener: backend.Backend | None = None
+
+    def revive(self) -> None:
+        """Start the server where it is dead."""
+        if self.server.is_dead():
+            self.server.start()
+
+
+@contextmanager
+def surviving(site: server.Site, *, notified: bool = False) -> Iterator[Survivor]:
+    """Yield a server on this site that is not started yet."""
+    with ExitStack() as stack:
+        sandbox = stack.enter_context(sandbox_server.running(seed=secrets.randbits(30), run_seconds=0.2))
+        listener = stack.enter_context(backend.listening()) if notified else None
+        with sandbox.client() as api:
+            agent = sandbox_server.new_agent(api)
+        settings = backend.settings(listener) if listener else {}
+        made = server.Server(site, sandbox.url, SHORT_LEASES, settings)
+        stack.callback(made.kill)
+        yield Survivor(sandbox, made, agent, listener)
+
+
+class Submission:
+    """A backend that submits one run and retries, as a careful one does; and the outcome."""
+
+    def __init__(self, survivor: Survivor) -> None:
+        self.survivor, self.sandbox, self.server = survivor, survivor.sandbox, survivor.server
+        self.nonce = secrets.token_hex(8)
+        self.body = {"agentId": survivor.agent, "prompt": f"Find every force majeure clause. {self.nonce}"}
+
+    def run(self) -> None:
+        """Submit until it is acknowledged, and wait for the end; start the server again where it has died."""
+        until(self._is_acknowledged, why="never acknowledged")
+        until(self._is_over, why="never settled")
+
+    def die_at(self, point: str) -> None:
+        """Submit the run to a server that dies at the point, start it again, and wait for the end."""
+        starts = self.server.starts
+        self.server.die_at(point)
+        self.run()
+        until(lambda: self.server.is_dead() or self.server.starts > starts, why=f"never reached {point}")
+        self.run()
+        assert self.server.starts == starts + 1
+
+    def _is_acknowledged(self) -> bool:
+        self.survivor.revive()
+        try:
+            with self.server.client() as client:
+                answer = client.post("/v1/runs", json=self.body, headers={"Idempotency-Key": self.nonce})
+        except httpx.TransportError:
+            return False
+        return answer.status_code in (200, 202)
+
+    def _is_over(self) -> bool:
+        self.survivor.revive()
+        return (
+            self.is_settled() and not self.rows("SELECT 1 FROM jobs WHERE run_id = ?") and not self._unnumbered()
+        )
+
+    def is_settled(self) -> bool:
+        return self.record()["status"] == "completed"
+
+    def _unnumbered(self) -> list[dict[str, Any]]:
+        return self.rows("SELECT 1 FROM ledger_entries WHERE leaf_index IS NULL AND run_id = ?")
+
+    def record(self) -> dict[str, Any]:
+        (found,) = self.server.rows("SELECT * FROM runs WHERE idempotency_key = ?", self.nonce)
+        return found
+
+    def rows(self, statement: str) -> list[dict[str, Any]]:
+        """Return rows about the run, whose id stands for the `?`."""
+        return self.server.rows(statement, self.record()["id"])
+
+    def judge(self) -> None:
+        """One successful exec for the nonce over all upstream runs, one settled record, nothing lost."""
+        upstream = {run["id"]: run for run in self.sandbox.runs() if self.nonce in run["prompt"]}
+        assert sum(run["execCount"] for run in upstream.values()) == 1
+        statuses = sorted(run["status"] for run in upstream.values())
+        assert statuses == ["cancelled"] * (len(upstream) - 1) + ["completed"]
+        run = self.record()
+        assert run["status"] == "completed"
+        assert upstream[run["upstream_id"]]["execCount"] == 1
+        ends = self.rows(
+            "SELECT kind FROM ledger_entries WHERE kind IN ('run.completed', 'run.accepted') AND run_id = ?"
+        )
+        assert sorted(end["kind"] for end in ends) == ["run.accepted", "run.completed"]
+        steps = self.rows("SELECT count(*) AS n FROM run_steps WHERE run_id = ?")[0]["n"]
+        assert steps == run["step_count"] > 0
+        callbacks = [sent for sent in self.sandbox.sent("callback") if sent["run"] in upstream]
+        acknowledged = sum(sent["status"] == 200 for sent in callbacks)
+        rows = self.rows("SELECT 1 + repeats AS n FROM deliveries WHERE verdict <> 'rejected' AND run_id = ?")
+        assert sum(row["n"] for row in rows) >= acknowledged
+
+
+Survivors = Callable[[str], Survivor]
+
+
+@pytest.fixture(scope="module")
+def survivors(sites: Sites) -> Iterator[Survivors]:
+    with harness.shared(sites, surviving) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def notifying_survivors(sites: Sites) -> Iterator[Survivors]:
+    with harness.shared(sites, partial(surviving, notified=True)) as opened:
+        yield opened
+
+
 @pytest.fixture
-def sandbox() -> Iterator[sandbox_server.Sandbox]:
-    with sandbox_server.running(seed=secrets.randbits(30), run_seconds=0.2) as running:
-        yield running
+def submission(survivors: Survivors, kind: str) -> Submission:
+    """A run of its own, for a server that is up."""
+    survivor = survivors(kind)
+    survivor.revive()
+    return Submission(survivor)
+
+
+@pytest.fixture
+def new_submission(site: server.Site) -> Iterator[Submission]:
+    """A run for a server that has never been up, and that finds a request to remove."""
+    with surviving(site) as survivor:
+        asyncio.run(_reject_one(site.url))
+        yield Submission(survivor)
 
 
 async def _reject_one(url: str) -> None:
@@ -76,138 +205,75 @@ async def _reject_one(url: str) -> None:
         await store.write(receiving.store_rejected, [row])
 
 
-class Scenario:
-    """A backend that submits one run and retries, as a careful one does; and the outcome."""
-
-    def __init__(self, sandbox: sandbox_server.Sandbox, deployment: server.Server) -> None:
-        self.sandbox, self.deployment = sandbox, deployment
-        self.nonce = secrets.token_hex(8)
-        with sandbox.client() as api:
-            agent = sandbox_server.new_agent(api)
-        asyncio.run(_reject_one(deployment.site.url))
-        self._body = {"agentId": agent, "prompt": f"Find every force majeure clause. {self.nonce}"}
-
-    def run(self) -> None:
-        """Submits until it is acknowledged, and waits for the end; starts the server again where it has died."""
-        until(self._submitted, why="never acknowledged")
-        until(self._over, why="never settled")
-
-    def _revive(self) -> None:
-        if self.deployment.is_dead():
-            self.deployment.start()
-
-    def _submitted(self) -> bool:
-        self._revive()
-        try:
-            with self.deployment.client() as client:
-                answer = client.post("/v1/runs", json=self._body, headers={"Idempotency-Key": self.nonce})
-        except httpx.TransportError:
-            return False
-        return answer.status_code in (200, 202)
-
-    def _over(self) -> bool:
-        self._revive()
-        return self.settled() and not self.left_to_do() and not self.unnumbered()
-
-    def settled(self) -> bool:
-        return bool(self.deployment.rows("SELECT 1 FROM runs WHERE status = 'completed'"))
-
-    def left_to_do(self) -> list[dict[str, Any]]:
-        return self.deployment.rows("SELECT * FROM jobs WHERE kind <> 'sweep'")
-
-    def unnumbered(self) -> list[dict[str, Any]]:
-        return self.deployment.rows("SELECT 1 FROM ledger_entries WHERE leaf_index IS NULL")
-
-    def judge(self) -> None:
-        """One successful exec for the nonce over all upstream runs, one settled record, nothing lost."""
-        upstream = [run for run in self.sandbox.runs() if self.nonce in run["prompt"]]
-        assert sum(run["execCount"] for run in upstream) == 1
-        assert sorted(run["status"] for run in upstream) == ["cancelled"] * (len(upstream) - 1) + ["completed"]
-        runs = self.deployment.rows("SELECT * FROM runs")
-        assert [run["status"] for run in runs] == ["completed"]
-        assert runs[0]["upstream_id"] in {run["id"] for run in upstream if run["execCount"]}
-        ends = self.deployment.rows(
-            "SELECT kind FROM ledger_entries WHERE kind IN ('run.completed', 'run.accepted')"
-        )
-        assert sorted(end["kind"] for end in ends) == ["run.accepted", "run.completed"]
-        steps = self.deployment.rows("SELECT count(*) AS n FROM run_steps")[0]["n"]
-        assert steps == runs[0]["step_count"] > 0
-        acknowledged = sum(1 for sent in self.sandbox.sent("callback") if sent["status"] == 200)
-        rows = self.deployment.rows("SELECT 1 + repeats AS n FROM deliveries WHERE verdict <> 'rejected'")
-        assert sum(row["n"] for row in rows) >= acknowledged
+def points(of: server.Server) -> str:
+    """Return the points that the server passed, one a line."""
+    return of.points.read_text()
 
 
-@pytest.fixture
-def scenario(sandbox: sandbox_server.Sandbox, site: server.Site) -> Iterator[Scenario]:
-    deployment = server.Server(site, sandbox.url, HURRIED, {})
-    try:
-        yield Scenario(sandbox, deployment)
-    finally:
-        deployment.kill()
-
-
-def test_the_recording_of_a_life_has_no_point_that_is_not_killed_at(scenario: Scenario, kind: str) -> None:
-    scenario.deployment.start()
-    scenario.run()
-    recorded = {line.split(" ", 1)[1] for line in scenario.deployment.points.read_text().splitlines()}
+def test_the_recording_of_a_life_has_no_point_that_is_not_killed_at(new_submission: Submission, kind: str) -> None:
+    new_submission.run()
+    recorded = {line.split(" ", 1)[1] for line in points(new_submission.server).splitlines()}
     begin = {f"commit {name}" for name in EMBEDDED if kind == "sqlite"}
-    assert recorded <= {*begin, *CERTAIN, *SOMETIMES}
-    assert recorded >= {*begin, *CERTAIN}
+    assert recorded <= {*begin, *AT_START, *IN_LIFE, *SOMETIMES}
+    assert recorded >= {*begin, *AT_START, *IN_LIFE}
+
+
+def die_at_start(new_submission: Submission, point: str) -> None:
+    new_submission.server.start(kill=point)
+    new_submission.run()
+    assert f"{point}\n" in points(new_submission.server)
+    assert new_submission.server.starts == 2
+    new_submission.judge()
 
 
 @pytest.mark.parametrize("kind", ["sqlite"])
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("name", EMBEDDED)
 def test_a_kill_while_an_embedded_database_is_taken_over_loses_nothing(
-    scenario: Scenario, name: str, side: str
+    new_submission: Submission, name: str, side: str
 ) -> None:
-    scenario.deployment.start(kill=f"{side} commit {name}")
-    scenario.run()
-    assert scenario.deployment.starts == 2
-    scenario.judge()
+    die_at_start(new_submission, f"{side} commit {name}")
 
 
 @pytest.mark.parametrize("side", SIDES)
-@pytest.mark.parametrize("point", CERTAIN)
-def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(scenario: Scenario, point: str, side: str) -> None:
-    scenario.deployment.start(kill=f"{side} {point}")
-    scenario.run()
-    assert f"{side} {point}\n" in scenario.deployment.points.read_text()
-    assert scenario.deployment.starts == 2
-    scenario.judge()
+@pytest.mark.parametrize("point", AT_START)
+def test_a_kill_at_the_first_start_loses_nothing_and_doubles_nothing(
+    new_submission: Submission, point: str, side: str
+) -> None:
+    die_at_start(new_submission, f"{side} {point}")
 
 
-@pytest.fixture
-def notified_scenario(
-    sandbox: sandbox_server.Sandbox, site: server.Site
-) -> Iterator[tuple[Scenario, backend.Backend]]:
-    with backend.listening() as listener:
-        deployment = server.Server(site, sandbox.url, HURRIED, backend.settings(listener))
-        try:
-            yield Scenario(sandbox, deployment), listener
-        finally:
-            deployment.kill()
+@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("point", IN_LIFE)
+def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(
+    submission: Submission, point: str, side: str
+) -> None:
+    submission.die_at(f"{side} {point}")
+    submission.judge()
 
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("point", NOTIFICATION)
 def test_a_kill_during_a_notification_changes_nothing_of_its_content(
-    notified_scenario: tuple[Scenario, backend.Backend], point: str, side: str
+    notifying_survivors: Survivors, kind: str, point: str, side: str
 ) -> None:
-    scenario, listener = notified_scenario
-    scenario.deployment.start(kill=f"{side} {point}")
-    scenario.run()
-    assert f"{side} {point}\n" in scenario.deployment.points.read_text()
-    scenario.judge()
-    assert len({(posted.id, posted.body) for posted in listener.received}) == 1
-    assert backend.verified(listener.received[0])["type"] == "run.completed"
+    survivor = notifying_survivors(kind)
+    survivor.revive()
+    submission = Submission(survivor)
+    submission.die_at(f"{side} {point}")
+    submission.judge()
+    assert survivor.listener is not None
+    posted = survivor.listener.of(submission.record()["id"])
+    assert len({(each.id, each.body) for each in posted}) == 1
+    assert backend.verified(posted[0])["type"] == "run.completed"
 
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("point", SOMETIMES)
 def test_a_kill_at_a_point_that_not_every_run_reaches_loses_and_doubles_nothing(
-    scenario: Scenario, point: str, side: str
+    submission: Submission, point: str, side: str
 ) -> None:
-    scenario.deployment.start(kill=f"{side} {point}")
-    scenario.run()
-    scenario.judge()
+    submission.server.die_at(f"{side} {point}")
+    submission.run()
+    submission.server.die_at(None)
+    submission.judge()

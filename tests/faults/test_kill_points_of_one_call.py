@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests import sandbox_server, server
 from tests.faults import test_kill_points
-from tests.faults.test_kill_points import HURRIED, sandbox
+from tests.faults.test_kill_points import Survivor, Survivors, survivors
 
-__all__ = ["sandbox"]
+__all__ = ["survivors"]
 
 #: The points of such a life that another run does not have, and how often the run is then executed.
 POINTS = {
@@ -29,35 +26,27 @@ POINTS = {
 }
 
 
-class Scenario(test_kill_points.Scenario):
+class OneCall(test_kill_points.Submission):
     """A backend that submits a run without an agent, and accepts that it may have to submit it again."""
 
-    def __init__(self, sandbox: sandbox_server.Sandbox, deployment: server.Server) -> None:
-        super().__init__(sandbox, deployment)
-        self._body = {"instructions": "You review leases.", "prompt": self._body["prompt"]}
+    def __init__(self, survivor: Survivor) -> None:
+        super().__init__(survivor)
+        self.body = {"instructions": "You review leases.", "prompt": self.body["prompt"]}
 
-    def settled(self) -> bool:
-        return bool(self.deployment.rows("SELECT 1 FROM runs WHERE settled_at IS NOT NULL"))
-
-
-@pytest.fixture
-def scenario(sandbox: sandbox_server.Sandbox, site: server.Site) -> Iterator[Scenario]:
-    deployment = server.Server(site, sandbox.url, HURRIED, {})
-    try:
-        yield Scenario(sandbox, deployment)
-    finally:
-        deployment.kill()
+    def is_settled(self) -> bool:
+        return self.record()["settled_at"] is not None
 
 
 @pytest.mark.parametrize("point", POINTS)
-def test_a_kill_around_the_one_call_executes_at_most_once(scenario: Scenario, point: str) -> None:
-    scenario.deployment.start(kill=point)
-    scenario.run()
-    assert scenario.deployment.starts == 2
-    assert len(scenario.sandbox.calls("execute")) == POINTS[point]
-    (run,) = scenario.deployment.rows("SELECT * FROM runs")
+def test_a_kill_around_the_one_call_executes_at_most_once(survivors: Survivors, kind: str, point: str) -> None:
+    survivor = survivors(kind)
+    survivor.revive()
+    submission, before = OneCall(survivor), len(survivor.sandbox.calls("execute"))
+    submission.die_at(point)
+    assert len(survivor.sandbox.calls("execute")) == before + POINTS[point]
     if POINTS[point]:
-        scenario.judge()
-    else:
-        assert (run["status"], run["failure_source"]) == ("refused", "runledger")
-        assert scenario.sandbox.runs() == []
+        submission.judge()
+        return
+    run = submission.record()
+    assert (run["status"], run["failure_source"]) == ("refused", "runledger")
+    assert not [run for run in survivor.sandbox.runs() if submission.nonce in run["prompt"]]
