@@ -127,15 +127,12 @@ class Submission:
 
     def _is_over(self) -> bool:
         self.survivor.revive()
-        return (
-            self.is_settled() and not self.rows("SELECT 1 FROM jobs WHERE run_id = ?") and not self._unnumbered()
-        )
+        unnumbered = "SELECT 1 FROM ledger_entries WHERE leaf_index IS NULL AND run_id = ?"
+        left = self.rows("SELECT 1 FROM jobs WHERE run_id = ?"), self.rows(unnumbered)
+        return self.is_settled() and not any(left)
 
     def is_settled(self) -> bool:
-        return self.record()["status"] == "completed"
-
-    def _unnumbered(self) -> list[dict[str, Any]]:
-        return self.rows("SELECT 1 FROM ledger_entries WHERE leaf_index IS NULL AND run_id = ?")
+        return bool(self.record()["status"] == "completed")
 
     def record(self) -> dict[str, Any]:
         (found,) = self.server.rows("SELECT * FROM runs WHERE idempotency_key = ?", self.nonce)
