@@ -36,7 +36,7 @@ _LINKED_TO = re.compile(r"(tcp|udp|sctp)://\S+")
 def strip_value(value: Any) -> Any:
     """Return a value without blanks around it, and without one pair of quotes.
 
-    >>> [plain(value) for value in (' 8080 ', '"a b"', "'x", ' " y " ', 7)]
+    >>> [strip_value(value) for value in (' 8080 ', '"a b"', "'x", ' " y " ', 7)]
     ['8080', 'a b', "'x", 'y', 7]
     """
     if not isinstance(value, str):
@@ -50,7 +50,7 @@ def strip_value(value: Any) -> Any:
 def strip_separators(value: str) -> str:
     """Return a number without its thousands separators; any other spelling unchanged.
 
-    >>> [number(value) for value in ('1_000', '1048576', '1e3', '1,000')]
+    >>> [strip_separators(value) for value in ('1_000', '1048576', '1e3', '1,000')]
     ['1000', '1048576', '1e3', '1,000']
     """
     return value.replace("_", "") if re.fullmatch(r"\d{1,3}(_\d{3})+", value) else value

@@ -27,7 +27,7 @@ def display_url(url: str) -> str:
 def passfile_line(password: str) -> str:
     r"""Return the line of a password file that gives libpq this password for every connection.
 
-    >>> passfile(r"a:b\c")
+    >>> passfile_line(r"a:b\c")
     '*:*:*:*:a\\:b\\\\c\n'
     """
     escaped = password.replace("\\", "\\\\").replace(":", "\\:")
@@ -37,7 +37,7 @@ def passfile_line(password: str) -> str:
 def quote(value: str) -> str:
     r"""Return a value quoted for a connection string.
 
-    >>> quoted(r"it's a\b")
+    >>> quote(r"it's a\b")
     "'it\\'s a\\\\b'"
     """
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")

@@ -165,6 +165,6 @@ async def test_a_list_that_comes_no_further_ends_the_sweep_with_an_error(embedde
     )
     await embedded.write(system_state.record_sweep, life.at(-100_000))
     job = await sweep(embedded, upstream, life.at(60))
-    assert "no further" in (job.last_error or "")
+    assert "no progress" in (job.last_error or "")
     assert await embedded.read(system_state.sweep_position) is None
     assert (await embedded.read(system_state.read)).swept_at == life.at(-100_000)

@@ -206,7 +206,9 @@ def test_what_one_run_is_denied_is_no_reason_to_pause_the_deployment(
     until_captured(capturing, run)
 
 
-@pytest.mark.parametrize("point", ["before commit keep", "after commit keep", "after commit captured"])
+@pytest.mark.parametrize(
+    "point", ["before commit store_events", "after commit store_events", "after commit complete_capture"]
+)
 def test_a_kill_in_the_middle_of_a_capture_loses_and_doubles_nothing(site: Site, nonce: str, point: str) -> None:
     with sandbox_server.running(faults=faults.Faults(stream_cut_after=9)) as sandbox, sandbox.client() as api:
         server = Server(site, sandbox.url, {}, {"capture_events": True})

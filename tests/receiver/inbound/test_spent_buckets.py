@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 class Refilled(request_limits.Limits):
     """A bucket that is empty at the first check and allows one failure a moment later."""
 
-    def is_spent(self, address: str | None) -> bool:
+    def is_exhausted(self, address: str | None) -> bool:
         return True
 
     def charge(self, address: str | None) -> bool:

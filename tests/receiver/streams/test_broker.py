@@ -154,7 +154,7 @@ async def test_a_slow_listener_is_dropped_and_no_other(sandbox: Sandbox) -> None
 
 
 async def test_a_listener_who_takes_nothing_does_not_hold_the_stream_for_ever(sandbox: Sandbox) -> None:
-    async with set_up(sandbox, channels.Bounds(events=5), slow_reader=0.01) as setup:
+    async with set_up(sandbox, channels.Bounds(events=5), slow_listener=0.01) as setup:
         idle = await setup.broker.listen(setup.run, 0)
         await setup.finish()
 

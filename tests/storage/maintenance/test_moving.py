@@ -34,6 +34,7 @@ JSONS: tuple[Any, ...] = ({}, [], "text", True, 0, 1e22, "7", NUMBERS, {"é": {"
 #: What a column may hold that is checked.
 ALLOWED: dict[str, str | None] = {
     "source": "platform",
+    "trigger": "platform",
     "verdict": "accepted",
     "status": "running",
     "origin": "adopted",
@@ -82,7 +83,7 @@ def _fill(connection: Connection, table: Table) -> None:
     """Rows with everything in them that is hard to carry over."""
     keyed = {name for each in table.constraints for name in _keyed(each)}
     checked = {str(each.name).removeprefix(f"ck_{table.name}_") for each in table.constraints if _is_check(each)}
-    for at in range(1, 2 if table.name == "deployment" else 40):
+    for at in range(1, 2 if table.name == "system_state" else 40):
         row = {column.name: (_key if column.name in keyed else _value)(column, at) for column in table.columns}
         allowed = {name: ALLOWED[name] for name in (checked | {"moved_to"}) & row.keys()}
         connection.execute(table.insert().values({**row, **allowed}))
@@ -144,7 +145,7 @@ async def test_all_that_a_table_can_hold_is_the_same_on_the_other_side(
     await embedded.write(_fill, table)
     (found,) = [each for each in moved(embedded, server_url) if each.table == table.name]
     assert found.is_equal
-    assert found.rows[0] == (1 if table.name == "deployment" else 39)
+    assert found.rows[0] == (1 if table.name == "system_state" else 39)
 
 
 async def test_what_was_moved_is_not_moved_again(embedded: Database, to: str, cluster: postgres.Cluster) -> None:

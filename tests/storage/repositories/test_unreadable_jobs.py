@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 UNCHECKED = {
     "sqlite": "PRAGMA ignore_check_constraints = ON",
-    "postgresql": "ALTER TABLE jobs DROP CONSTRAINT ck_jobs_kind, DROP CONSTRAINT ck_jobs_source",
+    "postgresql": "ALTER TABLE jobs DROP CONSTRAINT ck_jobs_kind, DROP CONSTRAINT ck_jobs_trigger",
 }
 
 

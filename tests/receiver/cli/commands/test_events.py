@@ -52,7 +52,7 @@ def test_a_captured_stream_is_drawn_without_the_upstream(terminal: Terminal) -> 
     assert [line[:2] for line in lines[:3]] == [[str(each.id), each.type] for each in EVENTS]
     assert "web_search · force\N{REPLACEMENT CHARACTER} majeure" in shown.out
     assert lines[3][:2] == ["completed", run.id]
-    assert ", not whole: it is longer" in terminal.type("show", run.id).out
+    assert ", not whole: the stream is longer" in terminal.type("show", run.id).out
     assert shown.err == "runledger: not captured whole: the stream is longer than the limit\n"
 
 

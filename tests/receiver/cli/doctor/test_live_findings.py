@@ -118,7 +118,7 @@ async def test_a_stream_that_stays_open_is_distinguished_from_one_that_closes() 
     closed = _seen(200, b"event: run.completed\ndata: {}\n\nevent: close\ndata: {}\n\n")
     (found,) = live_findings.stream_finding(closed)
     assert found.message == "2 events (run.completed, close); a close event; then the upstream ends the stream"
-    (found,) = live_findings.stream_finding(_seen(200, b"data: {}\n\n", is_whole=False, error=late))
+    (found,) = live_findings.stream_finding(_seen(200, b"data: {}\n\n", is_complete=False, error=late))
     assert (
         found.message
         == "1 event (message); no close event; then the stream stays open (it does not answer in time)"
