@@ -39,7 +39,7 @@ def test_the_environment_is_read_and_an_env_file_stands_behind_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / ".env"
-    file.write_text("CASEDEV_API_KEY=sk_case_file\nRUNLEDGER_JOBS=3\n")
+    file.write_text("CASEDEV_API_KEY=sk_case_file\nRUNLEDGER_WORKER_CONCURRENCY=3\n")
     monkeypatch.setenv("RUNLEDGER_WORKER_CONCURRENCY", "5")
     made = settings.load(env_file=file)
     assert (made.casedev_api_key.get_secret_value(), made.worker_concurrency) == ("sk_case_file", 5)
