@@ -32,7 +32,7 @@ from storage.transitions import restoring
 from storage.user_sql import sql_runner
 
 Work = Callable[[], Coroutine[Any, Any, None]]
-Life = Callable[[], AbstractAsyncContextManager[None]]
+Lifespan = Callable[[], AbstractAsyncContextManager[None]]
 #: Seconds before failed background work restarts, and before a lost LISTEN connection is opened again.
 RESTART = 1.0
 LISTEN_AGAIN = 5.0
@@ -57,11 +57,11 @@ class Application:
     It may be mounted under a path of another application, which then has to run its `lifespan`.
     """
 
-    def __init__(self, public: ASGIApp, private: Starlette, stop: asyncio.Event, life: Life) -> None:
+    def __init__(self, public: ASGIApp, private: Starlette, stop: asyncio.Event, lifespan: Lifespan) -> None:
         self._public = public
         self._private = private
         self._stopping = stop
-        self._life = life
+        self._lifespan = lifespan
         self._has_begun = self._is_running = False
         private.router.lifespan_context = self.lifespan
 
@@ -70,12 +70,12 @@ class Application:
         """Run all components of the server within the block. It can run once; a host passes it as its `lifespan=`.
 
         Starlette does not run the lifespans of mounted applications. The block has to be in the event loop of the
-        requests; at its end the worker drains. Raises SettingsError, InUse, SchemaMismatch, Unavailable.
+        requests; at its end the worker drains. Raises SettingsError, DatabaseInUse, SchemaMismatch, Unavailable.
         """
         if self._has_begun:
             raise RuntimeError("an application runs once: make another one with create_app")
         self._has_begun = True
-        async with self._life():
+        async with self._lifespan():
             self._is_running = True
             try:
                 with stop_signals.on_signal(self.stop):
@@ -106,7 +106,7 @@ class _Components:
     """The components of a server, or of a worker without a server."""
 
     given: settings.Settings
-    seams: Overrides
+    overrides: Overrides
     telemetry: telemetry.Telemetry
     store: database.Database
     signer: tokens.Signer
@@ -120,29 +120,22 @@ def create_app(
 ) -> Application:
     """Build the server for `given` settings. Raises SettingsError; opening the database may raise at start-up."""
     components = _components(given, overrides or Overrides(), with_worker)
-    overrides, telemetry, store = components.seams, components.telemetry, components.store
-    secrets, limits = _keyring(components), _admission(given, overrides)
-    rejected = rejection_buffer.RejectionBuffer(store, overrides.clock)
+    overrides, telemetry, store = components.overrides, components.telemetry, components.store
+    timing, now = overrides.timing, overrides.clock
+    secrets, limits = _webhook_secrets(components), _limits(given, overrides)
+    rejected = rejection_buffer.RejectionBuffer(store, now)
     public = endpoints.Dependencies(
-        store,
-        components.signer,
-        secrets,
-        rejected,
-        telemetry,
-        overrides.timing,
-        overrides.clock,
-        given.body_limit,
-        limits,
+        store, components.signer, secrets, rejected, telemetry, timing, now, given.body_limit, limits
     )
-    hub = broker.Broker(overrides.timing, telemetry, components.stop)
+    event_broker = broker.Broker(timing, telemetry, components.stop)
     context = operations.Context(
         store,
-        overrides.timing,
-        overrides.clock,
+        timing,
+        now,
         telemetry,
         given.metrics == "open",
         warnings=secrets.warnings,
-        listen=hub.listen if with_worker else None,
+        listen=event_broker.listen if with_worker else None,
         stopping=components.stop,
         limits=public.limits,
         run_sql=sql_runner.SqlRunner(given.sql_url).run if given.sql == "on" and given.sql_url else None,
@@ -158,7 +151,7 @@ def create_app(
         problems.LastResort(endpoints.PublicEndpoints(public)),
         private,
         components.stop,
-        lambda: _serving(components, secrets, rejected, hub if with_worker else None),
+        lambda: _serving(components, secrets, rejected, event_broker if with_worker else None),
     )
 
 
@@ -166,45 +159,47 @@ def create_app(
 async def working(given: settings.Settings, *, overrides: Overrides | None = None) -> AsyncIterator[None]:
     """Run a worker and a sequencer without a server, within the block; at its end the worker drains.
 
-    Raises SettingsError, InUse, SchemaMismatch, Unavailable.
+    Raises SettingsError, DatabaseInUse, SchemaMismatch, Unavailable.
     """
     components = _components(given, overrides or Overrides(), with_worker=True)
     async with _opened(components), _running_worker(components):
         yield
 
 
-def _components(given: settings.Settings, seams: Overrides, with_worker: bool) -> _Components:
+def _components(given: settings.Settings, overrides: Overrides, with_worker: bool) -> _Components:
     if with_worker:
         settings.require_api_key(given)
     monitor = telemetry.Telemetry()
     signer = tokens.Signer(settings.signing_keys(given))
-    return _Components(given, seams, monitor, _database(given, seams, monitor), signer, _notifier(given, seams))
+    store = _database(given, overrides, monitor)
+    return _Components(given, overrides, monitor, store, signer, _notifier(given, overrides))
 
 
-def _admission(given: settings.Settings, seams: Overrides) -> request_limits.Limits:
-    room = max(seams.bounds.body_bytes, 4 * given.body_limit)  # some of the largest bodies have to fit in
+def _limits(given: settings.Settings, overrides: Overrides) -> request_limits.Limits:
+    body_bytes = max(overrides.bounds.body_bytes, 4 * given.body_limit)  # several of the largest bodies fit
     return request_limits.Limits(
-        request_limits.BodyBudget(room), request_limits.Buckets(seams.bounds), given.trusted_proxies
+        request_limits.BodyBudget(body_bytes), request_limits.Buckets(overrides.bounds), given.trusted_proxies
     )
 
 
-def _database(given: settings.Settings, seams: Overrides, telemetry: telemetry.Telemetry) -> database.Database:
+def _database(given: settings.Settings, overrides: Overrides, telemetry: telemetry.Telemetry) -> database.Database:
     def observe(batch: writer.CommitBatch) -> None:
         telemetry.committed(batch)
-        if seams.observe is not None:
-            seams.observe(batch)
+        if overrides.observe is not None:
+            overrides.observe(batch)
 
-    limits = replace(seams.write_limits or database.Limits(), response_seconds=seams.timing.database_timeout)
+    limits = overrides.write_limits or database.Limits()
+    limits = replace(limits, response_seconds=overrides.timing.database_timeout)
     return database.Database(given.url, limits=limits, observe=observe, pooler=given.database_pooler)
 
 
-def _keyring(components: _Components) -> webhook_secrets.WebhookSecrets:
+def _webhook_secrets(components: _Components) -> webhook_secrets.WebhookSecrets:
     return webhook_secrets.WebhookSecrets(
         components.store,
         secret_box.SecretBox(settings.signing_keys(components.given)),
         [secret.get_secret_value() for secret in components.given.webhook_secrets],
         components.given.webhook_key_encoding,
-        components.seams.timing,
+        components.overrides.timing,
         lambda trouble: components.telemetry.log.error("webhook_secret_rejected", reason=trouble),
     )
 
@@ -214,20 +209,20 @@ async def _serving(
     components: _Components,
     secrets: webhook_secrets.WebhookSecrets,
     rejected: rejection_buffer.RejectionBuffer,
-    hub: broker.Broker | None,
+    event_broker: broker.Broker | None,
 ) -> AsyncIterator[None]:
     """Run all components that live as long as the server; with a broker also the worker."""
-    telemetry, timing = components.telemetry, components.seams.timing
+    telemetry, timing = components.telemetry, components.overrides.timing
     async with (
         _opened(components),
         _in_background(telemetry, lambda: rejected.run(timing.rejection_flush)),
-        _in_background(telemetry, lambda: secrets.run(timing.secrets, components.seams.clock)),
+        _in_background(telemetry, lambda: secrets.run(timing.secrets, components.overrides.clock)),
         AsyncExitStack() as stack,
     ):
-        if hub is not None:
+        if event_broker is not None:
             # Streams last long, so they have their own connections.
-            stream_client = await stack.enter_async_context(_upstream(components, hub.bounds.channels))
-            await stack.enter_async_context(_in_background(telemetry, lambda: hub.run(stream_client)))
+            stream_client = await stack.enter_async_context(_upstream(components, event_broker.bounds.channels))
+            await stack.enter_async_context(_in_background(telemetry, lambda: event_broker.run(stream_client)))
             await stack.enter_async_context(_running_worker(components))
         yield
 
@@ -235,7 +230,7 @@ async def _serving(
 @asynccontextmanager
 async def _opened(components: _Components) -> AsyncIterator[None]:
     """Open the database at its current schema and record the follow-ups; what starts last stops first."""
-    given, store, seams = components.given, components.store, components.seams
+    given, store, now = components.given, components.store, components.overrides.clock
     async with AsyncExitStack() as stack:
         stack.enter_context(urls.server_lock(given.url))
         await stack.enter_async_context(store)
@@ -248,7 +243,7 @@ async def _opened(components: _Components) -> AsyncIterator[None]:
             await store.read(schema_version.check)
             await stack.enter_async_context(_shared(components))
         await _mark_copy(components)
-        requirements = follow_ups.FollowUps(store, seams.clock, given.url, given.notify_url, given.capture_events)
+        requirements = follow_ups.FollowUps(store, now, given.url, given.notify_url, given.capture_events)
         await stack.enter_async_context(_in_background(components.telemetry, await requirements.begin()))
         yield
 
@@ -256,14 +251,14 @@ async def _opened(components: _Components) -> AsyncIterator[None]:
 async def _mark_copy(components: _Components) -> None:
     """Mark a copied database as restored before anything works on it. One that was moved elsewhere is refused."""
     if await components.store.read(restoring.require_original):
-        marked = await components.store.write(restoring.mark_restored, components.seams.clock())
+        marked = await components.store.write(restoring.mark_restored, components.overrides.clock())
         components.telemetry.log.warning("store_marked_restored", accepted=marked.accepted, queued=marked.queued)
 
 
 @asynccontextmanager
 async def _shared(components: _Components) -> AsyncIterator[None]:
     """Follow the clock and the commits of a shared database; a connection of its own listens for the commits."""
-    store, shared_clock, telemetry = components.store, components.seams.clock, components.telemetry
+    store, shared_clock, telemetry = components.store, components.overrides.clock, components.telemetry
 
     async def read_time() -> datetime | None:
         return await store.read(dialect.server_time)
@@ -284,23 +279,25 @@ async def _shared(components: _Components) -> AsyncIterator[None]:
 @asynccontextmanager
 async def _running_worker(components: _Components) -> AsyncIterator[None]:
     """Run the sequencer, the indexer and the worker within the block."""
-    given, seams, telemetry, store = components.given, components.seams, components.telemetry, components.store
+    given, telemetry, store = components.given, components.telemetry, components.store
+    timing, now = components.overrides.timing, components.overrides.clock
     async with AsyncExitStack() as stack:
         if components.notifier is not None:
             stack.push_async_callback(components.notifier.aclose)
-        poll = seams.timing.poll
-        await stack.enter_async_context(_in_background(telemetry, lambda: sequencer.run(store, telemetry, poll)))
-        await stack.enter_async_context(_in_background(telemetry, lambda: indexer.run(store, telemetry, poll)))
-        clear = lambda: retention.run(store, telemetry, seams.clock, given.rejected_days, seams.timing.retention)  # noqa: E731
-        await stack.enter_async_context(_in_background(telemetry, clear))
+        for work in (
+            lambda: sequencer.run(store, telemetry, timing.poll),
+            lambda: indexer.run(store, telemetry, timing.poll),
+            lambda: retention.run(store, telemetry, now, given.rejected_days, timing.retention),
+        ):
+            await stack.enter_async_context(_in_background(telemetry, work))
         context = worker_context.Context(
             store,
             await stack.enter_async_context(_upstream(components, given.worker_concurrency * 2)),
-            seams.timing,
-            seams.clock,
+            timing,
+            now,
             _callback_url(given, components.signer),
             telemetry,
-            given.sweep_seconds or (seams.timing.sweep if given.public_url else seams.timing.sweep_only),
+            given.sweep_seconds or (timing.sweep if given.public_url else timing.sweep_only),
             given.adopt == "all",
             given.public_url,
             components.notifier,
@@ -312,15 +309,15 @@ async def _running_worker(components: _Components) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _upstream(components: _Components, connections: int) -> AsyncIterator[client.Client]:
-    given, seams, monitor = components.given, components.seams, components.telemetry
+    given, overrides, monitor = components.given, components.overrides, components.telemetry
     opened = client.Client(
         given.casedev_base_url,
         given.casedev_api_key.get_secret_value(),
-        seams.transport,
-        lambda call: monitor.called(call.route, call.status, call.seconds, call.limits, seams.clock()),
-        timeout=seams.timing.call,
+        overrides.transport,
+        lambda call: monitor.called(call.route, call.status, call.seconds, call.limits, overrides.clock()),
+        timeout=overrides.timing.call,
         connections=connections,
-        clock=seams.clock,
+        clock=overrides.clock,
     )
     try:
         yield opened
@@ -328,7 +325,7 @@ async def _upstream(components: _Components, connections: int) -> AsyncIterator[
         await opened.aclose()
 
 
-def _notifier(given: settings.Settings, seams: Overrides) -> notification_sender.Notifier | None:
+def _notifier(given: settings.Settings, overrides: Overrides) -> notification_sender.Notifier | None:
     """Return the notifier; None where no backend is notified."""
     secrets = [signatures.decode_notify_secret(secret.get_secret_value()) for secret in given.notify_secrets]
     if not given.notify_url:
@@ -337,8 +334,8 @@ def _notifier(given: settings.Settings, seams: Overrides) -> notification_sender
         given.notify_url,
         secrets,
         allow_private=given.notify_allow_private,
-        timeout=seams.timing.notify,
-        transport=seams.backend_transport,
+        timeout=overrides.timing.notify,
+        transport=overrides.backend_transport,
     )
 
 

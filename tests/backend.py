@@ -1,8 +1,8 @@
-"""A backend that receives notifications: a real server on loopback with scripted answers.
+"""A backend that receives notifications: a real server on loopback with scripted responses.
 
 with backend.listening() as listener:
-    listener.answer(Answer(500), Answer(204))         # the first request of all, then every other one
-    listener.answer(Answer(410), to="nonce_1")        # every request whose body holds that word
+    listener.answer(Answer(500), Answer(204))         # the first request, then all others
+    listener.answer(Answer(410), to="nonce_1")        # every request whose body has that word
     backend.verified(listener.of("nonce_1")[0])       # by the library of the scheme, under each of our secrets
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 import standardwebhooks
 
-#: What signs: the newest, and the one that it replaces.
+#: The secrets that sign: the newest one, and the one that it replaces.
 SECRETS = (
     "whsec_" + "dGhlIG5ld2VzdCBrZXkgb2YgdGhlIHR3bywgaW4gZnVsbA==",
     "whsec_" + "dGhlIGtleSBiZWZvcmUgdGhlIG5ld2VzdCwgaW4gZnVsbA==",
@@ -30,7 +30,7 @@ PATH = "/hooks/runs"
 
 @dataclass(frozen=True)
 class Posted:
-    """A request as it came."""
+    """A request as it was received."""
 
     path: str
     headers: Mapping[str, str]
@@ -38,19 +38,19 @@ class Posted:
 
     @property
     def id(self) -> str:
-        """What the backend dedupes by."""
+        """Return the id by which the backend recognizes repeats."""
         return self.headers["webhook-id"]
 
     @property
     def content(self) -> dict[str, Any]:
-        """The body, read."""
+        """Return the parsed body."""
         read: dict[str, Any] = json.loads(self.body)
         return read
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is answered once `gate` is open. `raw` stands in place of a response, `length` of the true one."""
+    """A response, sent once `gate` is open. `raw` replaces the whole response, `length` the true length."""
 
     status: int = 204
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -61,7 +61,7 @@ class Answer:
 
 
 class Backend:
-    """What came in, oldest first, and what is answered."""
+    """The requests that were received, oldest first, and the responses to them."""
 
     def __init__(self, port: int, scheme: str) -> None:
         self.url = f"{scheme}://127.0.0.1:{port}{PATH}"
@@ -71,21 +71,21 @@ class Backend:
         self._lock = threading.Lock()
 
     def answer(self, *answers: Answer, to: str = "") -> None:
-        """What requests that hold this word are answered in turn, the last for ever."""
+        """Respond to requests that contain this word with these in turn; the last one repeats."""
         with self._lock:
             self._rules = {to: list(answers), **{word: rule for word, rule in self._rules.items() if word != to}}
 
     def gate(self) -> threading.Event:
-        """A gate that is shut, and opened at the end at the latest."""
+        """Return a closed gate; it is opened at the end at the latest."""
         self.gates.append(threading.Event())
         return self.gates[-1]
 
     def of(self, word: str) -> list[Posted]:
-        """What came that holds this word."""
+        """Return the requests that contain this word."""
         return [each for each in list(self.received) if word in each.body.decode()]
 
     def take(self, posted: Posted) -> Answer:
-        """Notes a request; what it is answered."""
+        """Record a request; return the response to it."""
         with self._lock:
             self.received.append(posted)
             text = posted.body.decode()
@@ -94,14 +94,14 @@ class Backend:
 
 
 def verified(posted: Posted) -> dict[str, Any]:
-    """The body, which the library of the scheme holds for genuine under each of our secrets."""
+    """Verify the request under each of our secrets with the library of the scheme; return its body."""
     found = [standardwebhooks.Webhook(secret).verify(posted.body, dict(posted.headers)) for secret in SECRETS]
     assert found[0] == found[1] == posted.content
     return posted.content
 
 
 def settings(listener: Backend) -> dict[str, Any]:
-    """The settings of a server that notifies this backend."""
+    """Return the settings of a server that notifies this backend."""
     return {"notify_url": listener.url, "notify_secrets": " ".join(SECRETS), "notify_allow_private": True}
 
 
@@ -123,10 +123,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
         if answer.length is not None:
             self.wfile.flush()
-            self.rfile.read(1)  # until the other side hangs up
+            self.rfile.read(1)  # until the client closes the connection
 
     def log_message(self, format: str, *args: object) -> None:
-        """Says nothing."""
+        """Log nothing."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -134,17 +134,17 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def server_bind(self) -> None:
-        """Binds; the base class would look up our name, too."""
+        """Bind without the base class's lookup of the host name."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
     def handle_error(self, *_: object) -> None:
-        """The other side left: that is its right."""
+        """Ignore a client that closed its connection."""
 
 
 @contextmanager
 def listening(tls: ssl.SSLContext | None = None) -> Iterator[Backend]:
-    """A backend for as long as the block."""
+    """Run a backend for as long as the block."""
     with _Server(("127.0.0.1", 0), _Handler) as server:
         if tls is not None:
             server.socket = tls.wrap_socket(server.socket, server_side=True)

@@ -1,4 +1,4 @@
-"""A certificate for a name, and who trusts it."""
+"""A certificate for a name, and a client that trusts it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def made(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """For the server of that name, and for a client that trusts its certificate and no other."""
+    """Return the TLS contexts of a server with that name and of a client that trusts its certificate alone."""
     key = ec.generate_private_key(ec.SECP256R1())
     issuer = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What every test shares: one event loop, a closed network, a fresh database."""
+"""Fixtures and hooks for every test: one event loop, no network besides loopback, a fresh database."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("runledger")
 
 
-def _close_the_network(event: str, arguments: tuple[Any, ...]) -> None:
+def _allow_only_loopback(event: str, arguments: tuple[Any, ...]) -> None:
     """Refuse every connection that leaves this machine. AF_UNIX addresses are no tuples."""
     if event == "socket.connect" and isinstance(arguments[1], tuple):
         _demand_loopback(arguments[1][0])
@@ -48,7 +48,7 @@ def _close_the_network(event: str, arguments: tuple[Any, ...]) -> None:
 def _demand_loopback(host: str | bytes | None) -> None:
     name = host.decode() if isinstance(host, bytes) else host
     if name not in (None, "", "localhost", "0.0.0.0", "::") and not _is_loopback(name):
-        raise RuntimeError(f"a test reaches for {name}: the network is closed but for loopback")
+        raise RuntimeError(f"a test connects to {name}: only loopback is allowed")
 
 
 def _is_loopback(name: str) -> bool:
@@ -58,18 +58,18 @@ def _is_loopback(name: str) -> bool:
         return False
 
 
-sys.addaudithook(_close_the_network)
+sys.addaudithook(_allow_only_loopback)
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """The server runs on asyncio, and so do the tests."""
+    """Run asynchronous tests on asyncio, as the server does."""
     return "asyncio"
 
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty database at the newest schema, made once; tests open copies of it."""
+    """Make an empty SQLite database at the newest schema, once; tests open copies of it."""
     path = tmp_path_factory.mktemp("template") / "template.db"
     engine = create_engine(f"sqlite:///{path}")
     with engine.begin() as connection:
@@ -82,26 +82,26 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[postgres.Cluster]:
-    """The PostgreSQL of this process."""
+    """Start the PostgreSQL server of this test process."""
     with postgres.running() as started:
         yield started
 
 
 BOTH = ["sqlite", "postgresql"]
 _KIND = re.compile(r"[\[-](sqlite|postgresql)[\]-]")
-#: What a test asks for that is said of one kind alone.
+#: Fixtures that belong to one kind alone.
 _ALONE = {"file_url": "sqlite", "cluster": "postgresql", "victim": "postgresql"}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Notes on which kind of database a test runs."""
+    """Record on which kind of database a test runs."""
     found = _KIND.search(item.nodeid)
     asked = [_ALONE[name] for name in getattr(item, "fixturenames", ()) if name in _ALONE]
     item.user_properties.append(("database", found[1] if found else next(iter(asked), "neither")))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Counts the tests of each kind of database, so that none is left out unseen."""
+    """Count the tests of each kind of database, so that a kind that was left out is noticed."""
     counts: Counter[tuple[str, str]] = Counter()
     for outcome in ("passed", "failed", "error", "skipped"):
         for report in terminalreporter.stats.get(outcome, ()):
@@ -114,26 +114,26 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture(params=BOTH)
 def database_url(request: pytest.FixtureRequest) -> str:
-    """The address of a fresh database at the newest schema, once per kind of database."""
+    """Return the address of a fresh database at the newest schema, once per kind of database."""
     url: str = request.getfixturevalue("file_url" if request.param == "sqlite" else "server_url")
     return url
 
 
 @pytest.fixture
 def file_url(tmp_path: Path, template: Path) -> str:
-    """The address of a fresh embedded database, for what is said of those alone."""
+    """Return the address of a fresh SQLite database, for what concerns SQLite alone."""
     return f"sqlite:///{shutil.copy(template, tmp_path / 'runledger.db')}"
 
 
 @pytest.fixture
 def server_url(cluster: postgres.Cluster) -> str:
-    """The address of a fresh database of a server, for what is said of those alone."""
+    """Return the address of a fresh PostgreSQL database, for what concerns PostgreSQL alone."""
     return cluster.emptied()
 
 
 @pytest.fixture(scope="session", params=["LATIN1", "SQL_ASCII"])
 def narrow_url(cluster: postgres.Cluster, request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a database that cannot hold every text."""
+    """Return the address of a database whose encoding cannot represent every text."""
     name = f"narrow_{request.param.lower()}"
     with cluster.admin() as connection:
         made = f"CREATE DATABASE {name} ENCODING '{request.param}' LOCALE 'C' TEMPLATE template0"
@@ -145,7 +145,7 @@ def narrow_url(cluster: postgres.Cluster, request: pytest.FixtureRequest) -> Ite
 
 @pytest.fixture(params=BOTH)
 def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a database in which nothing is, once per kind of database."""
+    """Return the address of a database without tables, once per kind of database."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'empty.db'}"
     cluster: postgres.Cluster = request.getfixturevalue("cluster")
@@ -154,14 +154,14 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(params=BOTH)
 def kind(request: pytest.FixtureRequest) -> str:
-    """The kind of database behind a server."""
+    """Return the kind of database that a server uses."""
     found: str = request.param
     return found
 
 
 @pytest.fixture(scope="session")
 def sites(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Site]:
-    """Makes places for servers, with a fresh database of a kind."""
+    """Return a function that makes a site with a fresh database of a given kind."""
 
     def made(kind: str) -> Site:
         folder = tmp_path_factory.mktemp(kind)
@@ -172,20 +172,20 @@ def sites(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def site(kind: str, sites: Callable[[str], Site]) -> Site:
-    """A place for a server of one's own, once per kind of database."""
+    """Return a site for a server of one's own, once per kind of database."""
     return sites(kind)
 
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    """An open `Database` on a fresh database."""
+    """Open a `Database` on a fresh database."""
     async with Database(database_url, limits=PATIENT) as opened:
         yield opened
 
 
 @pytest.fixture
 async def spoiled(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Database]:
-    """An open `Database` on a store of its own, once per kind, whose schema may be changed."""
+    """Open a `Database` on a database of its own, once per kind; tests may change its schema."""
     fresh = request.getfixturevalue("file_url") if kind == "sqlite" else request.getfixturevalue("cluster").fresh()
     async with Database(fresh, limits=PATIENT) as opened:
         yield opened
@@ -193,13 +193,13 @@ async def spoiled(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Da
 
 @pytest.fixture
 async def embedded(file_url: str) -> AsyncIterator[Database]:
-    """An open `Database` on a fresh embedded database."""
+    """Open a `Database` on a fresh SQLite database."""
     async with Database(file_url, limits=PATIENT) as opened:
         yield opened
 
 
 @pytest.fixture
 async def served(server_url: str) -> AsyncIterator[Database]:
-    """An open `Database` on a fresh database of a server."""
+    """Open a `Database` on a fresh PostgreSQL database."""
     async with Database(server_url, limits=PATIENT) as opened:
         yield opened

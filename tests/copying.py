@@ -1,4 +1,4 @@
-"""Copies of a site's store, made and put back by the commands and tools that an operator has."""
+"""Back up the database of a site and restore it, with the commands and tools that an operator has."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from receiver.cli.commands import backup
 from tests import postgres
 from tests.server import Site
 
-#: Makes a database in which nothing is, and tells its address.
+#: Makes a database without tables, and returns its address.
 Fresh = Callable[[], str]
 
 
-def typed(site: Site, *words: str) -> str:
-    """What a command prints at a site, with PostgreSQL's own tools at hand."""
+def run_command(site: Site, *words: str) -> str:
+    """Run a command on a site, with PostgreSQL's own tools in the path; return what it prints."""
     path = f"{postgres.TOOLS}:{os.environ['PATH']}"
     shown = CliRunner().invoke(main.app, list(words), env={**site.environment, "PATH": path})
     assert shown.exit_code == 0, shown.output
     return shown.stdout
 
 
-def taken(site: Site, file: Path) -> None:
-    """A copy by `runledger backup`."""
-    typed(site, "backup", str(file))
+def back_up(site: Site, file: Path) -> None:
+    """Back up a site with `runledger backup`."""
+    run_command(site, "backup", str(file))
 
 
-def put_back(site: Site, file: Path, folder: Path, fresh: Fresh) -> Site:
-    """A site on which the copy was restored, as the manual says."""
+def restore(site: Site, file: Path, folder: Path, fresh: Fresh) -> Site:
+    """Restore a backup as the manual describes; return the site."""
     if not site.database_url:
         restored = Site(folder, secret_keys=site.secret_keys)
-        typed(restored, "restore", str(file))
+        run_command(restored, "restore", str(file))
         return restored
-    restored = loaded(site, file, folder, fresh)
-    typed(restored, "restored", "--force")
+    restored = load_content(site, file, folder, fresh)
+    run_command(restored, "restored", "--force")
     return restored
 
 
-def loaded(site: Site, file: Path, folder: Path, fresh: Fresh) -> Site:
-    """A site with the bare content of a copy: nothing was said to it."""
+def load_content(site: Site, file: Path, folder: Path, fresh: Fresh) -> Site:
+    """Load the content of a backup without the commands that mark a database as restored; return the site."""
     if site.database_url:
         url = fresh()
         line = [

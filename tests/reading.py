@@ -1,4 +1,4 @@
-"""A store in which every secret column holds one word, and the address that user SQL reads it by."""
+"""A database in which every secret column holds one word, and the address with which user SQL reads it."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from storage.transitions import receiving
 from storage.user_sql import readable_columns, sql_runner, statements
 from tests import life, postgres
 
-#: Stands in every place that is not to be read.
+#: The value in every column that user SQL must not read.
 SECRET = "s3cr3t-planted"
 
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """`url` is the owner's address, `reader` that of who may only read."""
+    """`url` is the owner's address, `reader` the address of the role that may only read."""
 
     url: str
     reader: str
 
     def ask(self, text: str, *parameters: statements.Value, rows: int = 1000, **bounds: Any) -> statements.Answer:
-        """What the reader is answered."""
+        """Return the answer to a statement of the reader."""
         return sql_runner.run(
             self.reader, statements.Statement(text, parameters, rows), statements.Bounds(**bounds)
         )
 
     def outcome(self, text: str, *parameters: statements.Value) -> str:
-        """The rows that the reader gets, or the text of its error."""
+        """Return the rows that the reader gets, or the text of its error."""
         try:
             return texts(self.ask(text, *parameters, seconds=1.0))
         except (errors.NotReadable, errors.BadStatement, errors.StatementTimeout) as refused:
@@ -46,7 +46,7 @@ class Store:
 
 
 def filled(kind: str, request: pytest.FixtureRequest, folder: Path) -> Store:
-    """A fresh store of that kind of database: two runs with all that belongs to one, a delivery, and secrets."""
+    """Make a database of that kind: two runs with all that belongs to a run, a delivery, and secrets."""
     if kind == "sqlite":
         url = f"sqlite:///{shutil.copy(request.getfixturevalue('template'), folder / 'runledger.db')}"
         made = Store(url, url)
@@ -58,7 +58,7 @@ def filled(kind: str, request: pytest.FixtureRequest, folder: Path) -> Store:
 
 
 def served(cluster: postgres.Cluster) -> Store:
-    """An empty store on a server, with the role for SQL."""
+    """Make an empty PostgreSQL database with the role for user SQL."""
     address = make_url(cluster.fresh())
     with cluster.admin(str(address.database)) as connection:
         connection.execute(readable_columns.role().encode())
@@ -78,7 +78,7 @@ async def _live(url: str) -> None:
 
 
 def _plant(url: str) -> None:
-    """Puts the secret into all rows where one can stand, and makes a row where there is none."""
+    """Write the secret into every secret column, and insert a row where a table has none."""
     engine = connections.engine(url, readonly=False, connections=1)
     with engine.begin() as connection:
         for table in schema.metadata.sorted_tables:
@@ -89,7 +89,7 @@ def _plant(url: str) -> None:
 
 
 def secret_columns(table: Table) -> list[str]:
-    """The columns in which a secret can stand: hidden ones, and those of closed tables."""
+    """Return the columns that can hold a secret: hidden ones, and all of closed tables."""
     closed = frozenset(each.name for each in table.columns if not each.primary_key)
     hidden = readable_columns.HIDDEN.get(table.name, closed)
     return [
@@ -104,7 +104,7 @@ def _secret(column: Column[Any]) -> Any:
 
 
 def _row(table: Table) -> dict[str, Any]:
-    """Something for each column that has to have a value."""
+    """Return a value for each column that requires one."""
     needed = [each for each in table.columns if not each.nullable and each.server_default is None]
     return {each.name: life.NOW if isinstance(each.type, Instant) else _value(each) for each in needed}
 
@@ -116,7 +116,7 @@ def _value(column: Column[Any]) -> Any:
 
 
 def texts(answer: statements.Answer) -> str:
-    """All that stands in an answer, bytes spelled out."""
+    """Return all that an answer contains as text, with bytes decoded."""
     return json.dumps([answer.columns, answer.rows]) + " ".join(
         bytes.fromhex(cell[2:]).decode("utf-8", "replace")
         for row in answer.rows

@@ -34,28 +34,28 @@ class Sandbox:
     url: str
 
     def client(self, key: str = KEY, **options: Any) -> httpx.Client:
-        """A client of the API, relative to `url`; close it, or use it with `with`."""
+        """Return a client of the API, relative to `url`; close it, or use it with `with`."""
         headers = {"authorization": f"Bearer {key}"}
         return httpx.Client(base_url=self.url, headers=headers, **PLAIN | options)
 
     def faults(self, **changes: Any) -> dict[str, Any]:
-        """Change switches (JSON forms) while it runs; all switches come back."""
+        """Change switches (JSON forms) while the sandbox runs; return all switches."""
         return self._ask("PUT", "/sandbox/faults", json=changes)
 
     def journal(self, after: int = 0) -> dict[str, Any]:
-        """{"requests": [...], "sent": [...], "execs": {run id: successful execs}}"""
+        """Return {"requests": [...], "sent": [...], "execs": {run id: successful execs}}."""
         return self._ask("GET", f"/sandbox/journal?after={after}")
 
     def calls(self, route: str) -> list[dict[str, Any]]:
-        """The journal's requests of one route, oldest first."""
+        """Return the journal's requests of one route, oldest first."""
         return [call for call in self.journal()["requests"] if call["route"] == route]
 
     def sent(self, kind: str) -> list[dict[str, Any]]:
-        """The journal's attempts at one kind (callback or event), oldest first."""
+        """Return the journal's attempts at one kind (callback or event), oldest first."""
         return [sent for sent in self.journal()["sent"] if sent["kind"] == kind]
 
     def runs(self) -> list[dict[str, Any]]:
-        """All runs in order of creation, with full prompt, execCount and watchers."""
+        """Return all runs in order of creation, with full prompt, execCount and watchers."""
         found: list[dict[str, Any]] = self._ask("GET", "/sandbox/runs")["runs"]
         return found
 
@@ -63,21 +63,21 @@ class Sandbox:
         return next(run for run in self.runs() if run["id"] == run_id)
 
     def past(self, count: int, **about: Any) -> list[str]:
-        """Makes runs that have ended; their ids, oldest first. `ago` is how many seconds ago."""
+        """Create runs that have ended; return their ids, oldest first. `ago` is in seconds."""
         made: list[str] = self._ask("POST", "/sandbox/runs", json={"count": count, **about})["runs"]
         return made
 
     def finish(self, run_id: str, status: str | None = None) -> dict[str, Any]:
-        """End a live run by hand; without a status it ends as the switches have it."""
+        """End a live run; without a status it ends as the switches say."""
         return self._ask("POST", f"/sandbox/runs/{run_id}/finish", json={"status": status} if status else {})
 
     def held(self) -> list[dict[str, Any]]:
-        """What the actions `hold` and `hold_answer` hold now, oldest first: action, route, run, prompt, body."""
+        """Return what `hold` and `hold_answer` hold now, oldest first: action, route, run, prompt, body."""
         found: list[dict[str, Any]] = self._ask("GET", "/sandbox/held")["held"]
         return found
 
     def release(self, route: str | None = None) -> int:
-        """Let go on what is held now, of one route or all; how many it was. Wait for `held()` before."""
+        """Release what is held now, of one route or all; return how many. Wait for `held()` before."""
         released: int = self._ask("POST", "/sandbox/release", json={"route": route} if route else {})["released"]
         return released
 
@@ -90,7 +90,7 @@ class Sandbox:
 
 
 class _Server(uvicorn.Server):
-    """Stop the sandbox first, as `runledger sandbox` does, so that held calls are not waited for."""
+    """Stop the sandbox first, as `runledger sandbox` does, so that the server does not wait for held calls."""
 
     async def shutdown(self, sockets: Any = None) -> None:
         cast(app.Sandbox, self.config.app).stop()
@@ -107,7 +107,7 @@ def running(
     port: int = 0,
     record: TextIO | None = None,
 ) -> Iterator[Sandbox]:
-    """A sandbox that listens on loopback, on a free port unless `port` says which."""
+    """Run a sandbox that listens on loopback, on a free port unless `port` is given."""
     sandbox = app.Sandbox(
         seed=seed, run_seconds=run_seconds, switches=faults, public_only=public_only, record=record
     )
@@ -129,14 +129,14 @@ def running(
 
 
 def new_agent(api: httpx.Client, **fields: Any) -> str:
-    """The id of a new agent."""
+    """Create an agent; return its id."""
     body = {"name": "Legal Researcher", "instructions": "Research and report.", **fields}
     agent: str = api.post("/agent/v1/agents", json=body).raise_for_status().json()["id"]
     return agent
 
 
 def new_run(api: httpx.Client, prompt: str = "Review the lease.", **fields: Any) -> str:
-    """The id of a new queued run, of a new agent unless `agentId` is given."""
+    """Create a queued run, of a new agent unless `agentId` is given; return its id."""
     agent = fields.pop("agentId", None) or new_agent(api)
     body = {"agentId": agent, "prompt": prompt, **fields}
     run: str = api.post("/agent/v1/run", json=body).raise_for_status().json()["id"]

@@ -1,4 +1,4 @@
-"""The real server under test: a process of its own, reached over its socket, with its database at hand."""
+"""Start and stop the real server in a process of its own; tests reach it over its socket and read its database."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests import serving
 from tests.patience import until
 from tests.sandbox_server import PLAIN
 
-#: What differs of the bounds of the `queue`, of `bounds` for unknown senders, and of the `connections`.
+#: Changed bounds of the `queue`, of unknown senders (`bounds`), and of the `connections`.
 Bounds = dict[str, dict[str, Any]]
 
 #: Waits that are long in production, compressed; all in seconds.
@@ -56,14 +56,14 @@ TIMING: dict[str, Any] = {
     "notify_backoff": 0.1,
     "notify_backoff_most": 0.5,
 }
-#: A process that has everything imported and is forked for each server: a start takes a moment, not seconds.
+#: A process with all imports that is forked for each server, since imports take seconds.
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["tests.serving"])
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where servers keep what they have: a folder, a database (in that folder unless it is a server's), keys."""
+    """The folder, database and keys of a server; without `database_url` the database is a file in the folder."""
 
     folder: Path
     database_url: str = ""
@@ -72,20 +72,20 @@ class Site:
 
     @property
     def url(self) -> str:
-        """The address of the database."""
+        """Return the address of the database."""
         return self.database_url or f"sqlite:///{self.folder / 'runledger.db'}"
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings of each process on it."""
-        places = {"data_dir": str(self.folder), "secret_keys": self.secret_keys}
+        """Return the settings of each process that uses the site."""
+        values = {"data_dir": str(self.folder), "secret_keys": self.secret_keys}
         if self.database_url:
-            places |= {"database_url": self.database_url, "database_pooler": str(self.pooler).lower()}
-        return places
+            values |= {"database_url": self.database_url, "database_pooler": str(self.pooler).lower()}
+        return values
 
     @property
     def environment(self) -> dict[str, str]:
-        """The same for a command."""
+        """Return the same settings as environment variables of a command."""
         return {f"RUNLEDGER_{name.upper()}": value for name, value in self.settings.items()}
 
 
@@ -127,7 +127,7 @@ class Server:
             return text
 
     def start(self, kill: str | None = None, **settings: Any) -> None:
-        """Starts the process and waits until it answers; with `kill` it will die at that point."""
+        """Start the process and wait until it answers; with `kill` the process dies at that point."""
         self.begin(kill, **settings)
         until(lambda: self.is_dead() or answers(self.url), why="the server did not start")
 
@@ -141,10 +141,10 @@ class Server:
             written.rename(self._kill)
 
     def begin(self, kill: str | None = None, **settings: Any) -> None:
-        """Starts the process, whatever becomes of it."""
+        """Start the process without waiting for it."""
         self.die_at(kill)
         self.starts += 1
-        wanted = {
+        options = {
             "port": self.port,
             "settings": self._settings | settings,
             "timing": self._timing,
@@ -152,28 +152,28 @@ class Server:
             "log": str(self.log),
             **self._bounds,
         }
-        self._process = CONTEXT.Process(target=serving.serve, args=(wanted,), daemon=True)
+        self._process = CONTEXT.Process(target=serving.serve, args=(options,), daemon=True)
         self._process.start()
 
     @property
     def pid(self) -> int:
-        """The process that was started last."""
+        """Return the id of the process that was started last."""
         assert self._process is not None
         assert self._process.pid is not None
         return self._process.pid
 
     def is_dead(self) -> bool:
-        """Whether the process has ended."""
+        """Return whether the process has ended."""
         return self._process is None or self._process.exitcode is not None
 
     def kill(self) -> None:
-        """SIGKILL: nothing is flushed, nothing is said."""
+        """Send SIGKILL, so that the process can neither flush nor log anything."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
 
     def stop(self) -> int:
-        """SIGTERM: it drains and ends; its exit code, negative where it ended by the signal itself."""
+        """Send SIGTERM and wait until the process has drained; return its exit code, negative after a signal."""
         assert self._process is not None
         self._process.terminate()
         self._process.join(60)
@@ -182,27 +182,27 @@ class Server:
 
     @contextmanager
     def client(self) -> Iterator[httpx.Client]:
-        """A client with the key of an administrator."""
+        """Open a client with the key of an administrator."""
         headers = {"Authorization": f"Bearer {self.key}"}
         with httpx.Client(base_url=self.url, headers=headers, **PLAIN) as client:
             yield client
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
-        """Rows read directly from the database, not through the server; each `?` stands for one of the values."""
-        places = itertools.count()
-        named = text(re.sub(r"\?", lambda _: f":v{next(places)}", statement))
+        """Read rows from the database, not through the server; each `?` stands for one of the values."""
+        numbers = itertools.count()
+        named = text(re.sub(r"\?", lambda _: f":v{next(numbers)}", statement))
         with self._engine.connect() as connection:
-            found = connection.execute(named, {f"v{place}": value for place, value in enumerate(values)})
+            found = connection.execute(named, {f"v{number}": value for number, value in enumerate(values)})
             return [dict(row) for row in found.mappings()]
 
     @cached_property
     def _engine(self) -> Engine:
-        """It keeps no connection, and what it has learned of the database: that takes longer than a question."""
+        """Return an engine that keeps no connection; it is made once, as it inspects the database slowly."""
         return create_engine(self.site.url, poolclass=NullPool)
 
 
 def answers(url: str) -> bool:
-    """Whether a server at this address says that it lives."""
+    """Return whether a server at this address answers its liveness check."""
     try:
         return httpx.get(f"{url}/healthz", **PLAIN | {"timeout": 5}).status_code == 200
     except httpx.TransportError:
@@ -210,13 +210,13 @@ def answers(url: str) -> bool:
 
 
 def listens(port: int) -> bool:
-    """Whether somebody listens on that loopback port."""
+    """Return whether a process listens on that loopback port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:
-    """A loopback port that nothing listens on."""
+    """Return a loopback port on which no process listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -232,7 +232,7 @@ def running(
     bounds: Bounds | None = None,
     **settings: Any,
 ) -> Iterator[Server]:
-    """A started server; killed at the end if it is still there, and its log shown where a test failed."""
+    """Start a server; kill it at the end if it still runs, and print its log where a test failed."""
     server = Server(site, upstream, timing or {}, settings, bounds)
     try:
         server.start()

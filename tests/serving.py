@@ -1,10 +1,10 @@
-"""Runs the real server in a process of its own, with compressed waits.
+"""Run the real server in a process of its own, with compressed waits.
 
-The argument of `serve` names the settings, the fields of `Timing` that differ, bounds of the queue, of unknown
-senders and of connections. Every point that is passed is written to `points`, one a line. Next to the log files
-may come and go while it runs: `kill` holds the point at which the process dies, such as
-`before commit record_created`, `clock` the seconds by which this machine's clock is wrong, and while `full` is
-there an embedded database finds no room on its disk.
+The argument of `serve` has the settings, changed fields of `Timing`, and bounds of the queue, of unknown senders
+and of connections. Every point that is passed is written to `points`, one a line. Tests may write files next to
+the log at any time: `kill` has the point at which the process kills itself, such as `before commit
+record_created`, `clock` the seconds by which this machine's clock is wrong, and while `full` exists SQLite
+cannot grow.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Points:
 
 
 class WatchedTransport(httpx.AsyncBaseTransport):
-    """The real transport, with a point before each request and one after its answer."""
+    """The real transport, with a point before each request and one after its response."""
 
     def __init__(self, points: Points) -> None:
         self._points = points
@@ -69,7 +69,7 @@ class WatchedTransport(httpx.AsyncBaseTransport):
 
 
 class Wall:
-    """This machine's clock, as wrong as the file says."""
+    """This machine's clock, wrong by the seconds that the file holds."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -84,7 +84,7 @@ MAX_PAGES = 4294967294
 
 
 def _keep_full(file: Path) -> None:
-    """While the file is there no database file of this process grows."""
+    """Let no SQLite file of this process grow while the file exists."""
 
     @event.listens_for(sqlalchemy.Engine, "begin")
     def begin(connection: sqlalchemy.Connection) -> None:
@@ -93,23 +93,23 @@ def _keep_full(file: Path) -> None:
 
 
 def _template(path: str) -> str:
-    """The path with the run's id taken out."""
+    """Return the path with the run's id replaced."""
     parts = path.split("/")
     return "/".join("{id}" if part.startswith("run_") else part for part in parts)
 
 
-def serve(wanted: dict[str, Any]) -> None:
-    """Serve until it is stopped or reaches its kill point. Its output goes to the file `log`."""
-    with Path(wanted["log"]).open("a", buffering=1) as log:
+def serve(options: dict[str, Any]) -> None:
+    """Serve until the process is stopped or reaches its kill point. Its output goes to the file `log`."""
+    with Path(options["log"]).open("a", buffering=1) as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     warnings.simplefilter("error")
-    folder = Path(wanted["log"]).parent
-    points = Points(Path(wanted["points"]), folder / "kill")
-    bound = uvicorn_server.bind("127.0.0.1", wanted["port"])
-    given = settings.load(env_file=None, **wanted["settings"])
+    folder = Path(options["log"]).parent
+    points = Points(Path(options["points"]), folder / "kill")
+    bound = uvicorn_server.bind("127.0.0.1", options["port"])
+    given = settings.load(env_file=None, **options["settings"])
     telemetry.configure("json", given.log_level)
-    timing = timeouts.Timing(**{**wanted["timing"], "refetch": tuple(wanted["timing"]["refetch"])})
+    timing = timeouts.Timing(**{**options["timing"], "refetch": tuple(options["timing"]["refetch"])})
     _keep_full(folder / "full")
     overrides = app.Overrides(
         timing=timing,
@@ -117,11 +117,11 @@ def serve(wanted: dict[str, Any]) -> None:
         transport=WatchedTransport(points),
         backend_transport=WatchedTransport(points),
         observe=points.commit,
-        write_limits=replace(PATIENT, **wanted.get("queue", {})),
-        bounds=request_limits.Bounds(**wanted.get("bounds", {})),
+        write_limits=replace(PATIENT, **options.get("queue", {})),
+        bounds=request_limits.Bounds(**options.get("bounds", {})),
     )
     served = app.create_app(given, overrides=overrides)
-    limits = connections.Limits(**wanted.get("connections", {}))
+    limits = connections.Limits(**options.get("connections", {}))
     uvicorn_server.run(
-        lambda: uvicorn_server.serve(served, bound, limits=limits, notice=wanted.get("notice", 0.0))
+        lambda: uvicorn_server.serve(served, bound, limits=limits, notice=options.get("notice", 0.0))
     )

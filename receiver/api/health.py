@@ -10,7 +10,7 @@ from datetime import timedelta
 from receiver.schemas import responses, unreadable_rows
 from receiver.web import authentication, operations
 from storage import errors, states
-from storage.repositories import job_counts, jobs, runs, system_state
+from storage.repositories import job_counts, job_list, jobs, runs, system_state
 from storage.search import index
 
 #: Failing jobs that readiness names.
@@ -64,7 +64,9 @@ def _reasons(call: Plain, state: system_state.State) -> list[str]:
 async def _details(call: Plain, state: system_state.State, reasons: list[str]) -> responses.Readiness:
     """Return the details. Overdue runs and failing jobs concern single runs, so they do not affect readiness."""
     seen = state.worker_seen_at
-    failing, _ = await call.database.read(jobs.page, jobs.Query(state=jobs.State.FAILING, limit=NAMED), call.now)
+    failing, _ = await call.database.read(
+        job_list.page, job_list.Query(state=jobs.State.FAILING, limit=NAMED), call.now
+    )
     return responses.Readiness(
         ready=not reasons,
         reasons=reasons,

@@ -6,7 +6,7 @@ from receiver import errors
 from receiver.schemas import bodies, job_errors, query_parameters, responses, unreadable_rows
 from receiver.web import authentication, operations
 from storage.repositories import job_errors as storage_job_errors
-from storage.repositories import jobs, runs
+from storage.repositories import job_list, runs
 from storage.transitions import retrying
 
 Listing = operations.Call[query_parameters.JobQuery, None]
@@ -19,8 +19,8 @@ async def list_jobs(call: Listing) -> operations.Answer:
     """Answer with a page of jobs, newest first."""
     parameters = call.query
     run_id = parameters.run and await call.database.read(runs.resolve_id, parameters.run)
-    query = jobs.Query(parameters.kind, run_id, parameters.state, parameters.limit, parameters.cursor)
-    found, cursor = await call.database.read(jobs.page, query, call.now)
+    query = job_list.Query(parameters.kind, run_id, parameters.state, parameters.limit, parameters.cursor)
+    found, cursor = await call.database.read(job_list.page, query, call.now)
     lines, unread = unreadable_rows.readable(found, responses.Job.of)
     page = responses.Jobs(jobs=lines, has_more=cursor is not None, next_cursor=cursor, unreadable=unread)
     return operations.Answer(200, page, call.link("cursor", cursor))
@@ -51,7 +51,7 @@ async def retry_jobs(call: Retrying) -> operations.Answer:
 async def retry_job(call: Plain) -> operations.Answer:
     """Make a job due now, whatever its back-off."""
     await call.database.write(retrying.retry, [call.ids["id"]], call.now)
-    found = await call.database.read(jobs.find, call.ids["id"], call.now)
+    found = await call.database.read(job_list.find, call.ids["id"], call.now)
     if found is None:
         raise errors.NotFound("there is no job of that id; a job that is done is gone")
     return operations.Answer(202, responses.Job.of(found))

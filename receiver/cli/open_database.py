@@ -21,8 +21,8 @@ async def existing(
 ) -> AsyncIterator[database.Database]:
     """Open the database as it is. Raise CommandError where there is none.
 
-    Raises SchemaMismatch for the schema of another release, and Moved where another database has taken over from
-    this one, unless `allow_moved`.
+    Raises SchemaMismatch for the schema of another release, DatabaseMoved where another database has taken over
+    from this one, unless `allow_moved`.
     """
     given = given or settings.load()
     file = urls.file_path(given.url)
@@ -39,7 +39,7 @@ async def existing(
 
 @asynccontextmanager
 async def created(given: settings.Settings | None = None) -> AsyncIterator[database.Database]:
-    """Open the database, and create it where there is none. Raise SchemaMismatch, Moved."""
+    """Open the database, and create it where there is none. Raise SchemaMismatch, DatabaseMoved."""
     async with unchecked(given) as store:
         # An older schema is left to `migrate` and `serve`: another release may be running on it.
         if await store.read(schema_version.current) is None:

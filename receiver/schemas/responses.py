@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from storage import states
 from storage.engine import column_types
-from storage.repositories import deliveries, jobs
+from storage.repositories import deliveries, job_list, jobs
 from storage.stats import questions
 
 Instant = Annotated[
@@ -275,7 +275,7 @@ class Job(Answer):
     dead_at: Instant | None
 
     @classmethod
-    def of(cls, job: jobs.Job) -> Self:
+    def of(cls, job: job_list.Job) -> Self:
         """Return a row of `jobs` as an answer."""
         answer = cls.model_validate(job)
         return answer if answer.run_id else answer.model_copy(update={"run_id": None})

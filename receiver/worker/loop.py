@@ -91,7 +91,7 @@ class Worker:
         """Start due jobs; add the seconds to wait before the next look to `waits`.
 
         Jobs that call the backend and jobs that read streams have slots of their own: however slow, they do not
-        hold up exec and settle. The backend's jobs ignore the upstream's pause, and are left to other workers
+        delay exec and settle. The backend's jobs ignore the upstream's pause, and are left to other workers
         where this one has no notifier. Sweep and cancels have one slot besides those of exec and settle, so that
         these cannot hold them up for ever.
         """

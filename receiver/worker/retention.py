@@ -50,7 +50,7 @@ async def remove_expired(
     async def remove_old() -> bool:
         return (await store.write(unmatched.remove_unmatched, chosen, clock(), "worker")).has_more
 
-    if await store.read(unmatched.has_loose, chosen):
+    if await store.read(unmatched.has_unmatched, chosen):
         await repeat(remove_old)
     excess = await store.read(unmatched.rejected_size) - most
 

@@ -247,7 +247,7 @@ class _Parser:
             case "(":
                 return self._group(depth)
         named = _NAME.match(self._text, self._at)
-        return self._named(named) if named else self._said()
+        return self._named(named) if named else self._phrase()
 
     def _count(self) -> None:
         self._parts += 1
@@ -293,7 +293,7 @@ class _Parser:
         self._at = found.end()
         return value(found[0])
 
-    def _said(self) -> Expression:
+    def _phrase(self) -> Expression:
         start = self._at
         if self._text.startswith('"', self._at):
             given = self._quoted()

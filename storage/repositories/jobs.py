@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, literal, or_, select, update
 
-from storage import cursors, errors, ids, states
+from storage import errors, ids, states
 from storage.engine import dialect
 from storage.engine.column_types import instant
 from storage.tables.jobs import JOBS
@@ -31,7 +31,7 @@ UNREADABLE = "no worker can read this row, its kind is {kind!r}: correct it, or 
 class JobRequest:
     """A request for work on a run (`run_id` is empty for deployment-wide work).
 
-    `hurry` makes an existing job due now as well; without it an existing back-off stays.
+    `urgent` makes an existing job due now as well; without it an existing back-off stays.
     """
 
     kind: states.Kind
@@ -60,7 +60,7 @@ class Claim:
 
 
 class Claims(list[Claim]):
-    """Jobs under our lease, the most urgent first; `unread` are the ids of rows that could not be read."""
+    """Jobs under our lease, the most urgent first; `unreadable` are the ids of rows that could not be read."""
 
     unreadable: tuple[str, ...] = ()
 
@@ -75,46 +75,13 @@ class State(StrEnum):
     DEAD = "dead"
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A row of `jobs` with its state. `run_id` is empty for deployment-wide work."""
-
-    seq: int
-    id: str
-    kind: states.Kind
-    run_id: str
-    state: State
-    created_at: datetime
-    due_at: datetime
-    requested: int
-    trigger: states.Source | None
-    lease_owner: str | None
-    lease_until: datetime | None
-    attempts: int
-    refusals: int
-    last_error: str | None
-    last_error_at: datetime | None
-    dead_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """The parameters of a page of jobs, newest first."""
-
-    kind: states.Kind | None = None
-    run_id: str | None = None
-    state: State | None = None
-    limit: int = 50
-    cursor: str | None = None
-
-
 def enqueue(connection: Connection, requests: Sequence[JobRequest]) -> None:
     """Insert jobs, or raise `requested` of those that exist."""
     in_order = sorted(requests, key=lambda each: (each.kind, each.run_id))  # the order of their locks
-    for hurry in (True, False):
-        rows = [_row(each) for each in in_order if each.urgent is hurry]
+    for urgent in (True, False):
+        rows = [_row(each) for each in in_order if each.urgent is urgent]
         if rows:
-            connection.execute(_upsert(connection, hurry), rows)
+            connection.execute(_upsert(connection, urgent), rows)
             dialect.notify_on_commit(connection)
 
 
@@ -130,22 +97,22 @@ def _row(each: JobRequest) -> dict[str, Any]:
     }
 
 
-def _upsert(connection: Connection, hurry: bool) -> Any:
+def _upsert(connection: Connection, urgent: bool) -> Any:
     statement = dialect.insert(connection, JOBS)
     new, leased = statement.excluded, JOBS.c.lease_until.is_not(None)
     changes = {
-        # A request without `hurry` must not undo the back-off of a leased job, which finds out anyway.
+        # A request that is not urgent must not undo the back-off of a leased job, which fetches the run anyway.
         "requested": JOBS.c.requested + 1
-        if hurry
+        if urgent
         else case((leased, JOBS.c.requested), else_=JOBS.c.requested + 1),
         "trigger": case((leased, JOBS.c.trigger), else_=func.coalesce(JOBS.c.trigger, new.trigger)),
         "pending_trigger": case(
             (leased, func.coalesce(JOBS.c.pending_trigger, new.trigger)), else_=JOBS.c.pending_trigger
         ),
     }
-    if hurry:
+    if urgent:
         changes["due_at"] = case((new.due_at < JOBS.c.due_at, new.due_at), else_=JOBS.c.due_at)
-        changes["attempts"] = literal(0)  # there is news, so the intervals between tries start short again
+        changes["attempts"] = literal(0)  # the run changed, so the intervals between tries start short again
     return statement.on_conflict_do_update(index_elements=["kind", "run_id"], set_=changes)
 
 
@@ -358,46 +325,6 @@ def retry(connection: Connection, job_ids: Sequence[str], now: datetime) -> list
     return [(states.read(states.Kind, kind), run_id) for kind, run_id in connection.execute(which)]
 
 
-def find(connection: Connection, job_id: str, now: datetime) -> Job | None:
-    """Return the job with this id and its state at `now`."""
-    found = connection.execute(_listed(now).where(JOBS.c.id == job_id)).first()
-    return None if found is None else _to_listed(found)
-
-
-def page(connection: Connection, query: Query, now: datetime) -> tuple[list[Job], str | None]:
-    """Return a page of jobs, newest first, and the cursor of the next page."""
-    criteria = ((JOBS.c.kind, query.kind), (JOBS.c.run_id, query.run_id), (_state(now), query.state))
-    which = [column == value for column, value in criteria if value is not None]
-    if query.cursor is not None:
-        which.append(JOBS.c.seq < cursors.parse(query.cursor, "-created").seq)
-    newest = _listed(now).where(*which).order_by(JOBS.c.seq.desc()).limit(query.limit + 1)
-    found = [_to_listed(row) for row in connection.execute(newest)]
-    if len(found) <= query.limit:
-        return found, None
-    return found[: query.limit], str(cursors.Cursor("-created", None, found[query.limit - 1].seq))
-
-
-def _listed(now: datetime) -> Any:
-    return select(*(_state(now).label("state") if each == "state" else JOBS.c[each] for each in _LISTED))
-
-
-def _state(now: datetime) -> ColumnElement[str]:
-    return case(
-        (JOBS.c.dead_at.is_not(None), State.DEAD.value),
-        (JOBS.c.lease_until > now, State.LEASED.value),
-        (JOBS.c.last_error.is_not(None), State.FAILING.value),
-        (JOBS.c.due_at <= now, State.DUE.value),
-        else_=State.WAITING.value,
-    )
-
-
-def _to_listed(row: Any) -> Job:
-    listed = Job(*row)
-    trigger = None if listed.trigger is None else states.read(states.Source, listed.trigger)
-    return replace(listed, kind=states.read(states.Kind, listed.kind), state=State(listed.state), trigger=trigger)
-
-
-_LISTED = tuple(each.name for each in fields(Job))
 _NO_LEASE = {"lease_until": None, "lease_owner": None}
 _NO_ERROR = {"failures": 0, "last_error": None, "last_error_at": None, "refusals": 0, "refused_since": None}
 _KINDS, _TRIGGERS = frozenset(each.value for each in states.Kind), frozenset(each.value for each in states.Source)

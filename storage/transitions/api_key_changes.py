@@ -13,7 +13,7 @@ from storage.repositories import api_keys
 def create_key(connection: Connection, key: api_keys.Key) -> None:
     """Store a new key; only its creator has the secret."""
     api_keys.insert(connection, key)
-    _tell(connection, entries.Kind.KEY_CREATED, key, key.created_at)
+    _append_entry(connection, entries.Kind.KEY_CREATED, key, key.created_at)
 
 
 def revoke_key(connection: Connection, key_id: str, now: datetime) -> api_keys.Key | None:
@@ -21,10 +21,10 @@ def revoke_key(connection: Connection, key_id: str, now: datetime) -> api_keys.K
     if api_keys.revoke(connection, key_id, now):
         key = api_keys.find(connection, key_id)
         assert key is not None
-        _tell(connection, entries.Kind.KEY_REVOKED, key, now)
+        _append_entry(connection, entries.Kind.KEY_REVOKED, key, now)
     return api_keys.find(connection, key_id)
 
 
-def _tell(connection: Connection, kind: entries.Kind, key: api_keys.Key, now: datetime) -> None:
+def _append_entry(connection: Connection, kind: entries.Kind, key: api_keys.Key, now: datetime) -> None:
     facts: dict[str, entries.Fact | None] = {"name": key.name, "scopes": list(key.scopes)}
     entries.append(connection, [entries.Entry(kind, now, None, "operator", facts)])

@@ -55,7 +55,7 @@ class RemovedDeliveries:
 
 
 def count_unmatched(connection: Connection, chosen: UnmatchedFilter) -> UnmatchedDeliveries:
-    """Return how much `clear` would remove now."""
+    """Return how much `remove_unmatched` would remove now."""
     counted = select(func.count(), _size(), func.min(DELIVERIES.c.received_at)).where(*_which(chosen))
     rejected, size, oldest = connection.execute(counted.where(_IS_REJECTED)).one()
     unlinked, more, first = connection.execute(counted.where(~_IS_REJECTED)).one()
@@ -63,8 +63,8 @@ def count_unmatched(connection: Connection, chosen: UnmatchedFilter) -> Unmatche
     return UnmatchedDeliveries(rejected, unlinked, size + more, min(moments, default=None))
 
 
-def has_loose(connection: Connection, chosen: UnmatchedFilter) -> bool:
-    """Return whether `clear` would remove anything now."""
+def has_unmatched(connection: Connection, chosen: UnmatchedFilter) -> bool:
+    """Return whether `remove_unmatched` would remove anything now."""
     return connection.execute(select(DELIVERIES.c.seq).where(*_which(chosen)).limit(1)).first() is not None
 
 
@@ -93,7 +93,7 @@ def remove_unmatched(
 
 def rejected_size(connection: Connection) -> int:
     """Return roughly the bytes of all stored requests that did not verify."""
-    total: int = connection.execute(select(_size()).where(*_LOOSE, _IS_REJECTED)).scalar_one()
+    total: int = connection.execute(select(_size()).where(*_IS_UNMATCHED, _IS_REJECTED)).scalar_one()
     return total
 
 
@@ -102,7 +102,7 @@ def trim_rejected(connection: Connection, excess: int, limit: int = BATCH) -> in
 
     The result is 0 where nothing is left that could be removed.
     """
-    selected = select(DELIVERIES.c.seq, _length().label("size")).where(*_LOOSE, _IS_REJECTED)
+    selected = select(DELIVERIES.c.seq, _length().label("size")).where(*_IS_UNMATCHED, _IS_REJECTED)
     oldest = selected.order_by(DELIVERIES.c.received_at).limit(limit).with_for_update(skip_locked=True)
     found = connection.execute(oldest).all()
     removed = []
@@ -116,7 +116,7 @@ def trim_rejected(connection: Connection, excess: int, limit: int = BATCH) -> in
 
 
 def _which(chosen: UnmatchedFilter) -> list[ColumnElement[bool]]:
-    which = [*_LOOSE, DELIVERIES.c.received_at < instant(chosen.before)]
+    which = [*_IS_UNMATCHED, DELIVERIES.c.received_at < instant(chosen.before)]
     return which if chosen.address is None else [*which, DELIVERIES.c.remote_addr == chosen.address]
 
 
@@ -160,4 +160,4 @@ def _size() -> ColumnElement[int]:
 
 _IS_REJECTED = DELIVERIES.c.verdict == states.Verdict.REJECTED.value
 #: Literally the condition of the index `ix_deliveries_unmatched`.
-_LOOSE = (DELIVERIES.c.run_id.is_(None), DELIVERIES.c.body_sha256 != literal_column("''"))
+_IS_UNMATCHED = (DELIVERIES.c.run_id.is_(None), DELIVERIES.c.body_sha256 != literal_column("''"))

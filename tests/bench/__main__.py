@@ -1,7 +1,7 @@
-"""`make bench`: callbacks a second with every 2xx found in the database, compared with a peer that stores nothing.
+"""`make bench`: callbacks per second with every 2xx checked in the database, against a peer that stores nothing.
 
-Both are real servers in processes of their own, asked in turn over loopback by the same client. ARGS may say
-`--events N --rounds N --connections N --database postgresql`, which is a real one here and as durable as SQLite.
+Both are real servers in processes of their own, with the same load in turn over loopback. ARGS may be
+`--events N --rounds N --connections N --database postgresql`, a real server with the durability of SQLite.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 
 @dataclass(frozen=True)
 class Round:
-    """One turn of one server: answers a second, and milliseconds."""
+    """One round of one server: answers per second, and latencies in milliseconds."""
 
     rate: float
     p50: float
@@ -39,16 +39,16 @@ class Round:
     others: int
 
 
-def turn(port: int, events: int, connections: int, prefix: str) -> Round:
-    """Sends the load once."""
+def send_load(port: int, events: int, connections: int, prefix: str) -> Round:
+    """Send the load once."""
     requests = load.events(signatures.decode(SECRET), events, prefix, "127.0.0.1")
     tally, seconds = uvloop.run(load.run(port, requests, connections))
     rate = len(tally.seconds) / seconds
     return Round(rate, tally.percentile(0.5), tally.percentile(0.99), len(tally.seconds), tally.others)
 
 
-def bare(port: int) -> subprocess.Popen[bytes]:
-    """The peer, started."""
+def start_peer(port: int) -> subprocess.Popen[bytes]:
+    """Run the peer."""
     process = subprocess.Popen([sys.executable, "-m", "tests.bench.bare", str(port), SECRET])
     until(lambda: _listens(port), why="the peer did not start")
     return process
@@ -61,14 +61,14 @@ def _listens(port: int) -> bool:
         return False
 
 
-def found(ours: server.Server) -> int:
-    """Requests that the database knows: rows and repeats."""
+def stored_count(ours: server.Server) -> int:
+    """Return how many requests the database has, as rows or as counted repeats."""
     counted = "SELECT count(*) + sum(repeats) AS n FROM deliveries WHERE verdict <> 'rejected'"
     return int(ours.rows(counted)[0]["n"] or 0)
 
 
 def report(name: str, rounds: list[Round]) -> float:
-    """One line; answers the median rate."""
+    """Print one line; return the median rate."""
     rate = statistics.median(each.rate for each in rounds)
     p50 = statistics.median(each.p50 for each in rounds)
     p99 = statistics.median(each.p99 for each in rounds)
@@ -78,22 +78,22 @@ def report(name: str, rounds: list[Round]) -> float:
 
 
 def main() -> int:
-    """Runs the rounds and reports; 1 where an answered request is not in the database."""
-    wanted = argparse.ArgumentParser(prog="make bench")
-    wanted.add_argument("--events", type=int, default=10_000)
-    wanted.add_argument("--rounds", type=int, default=5)
-    wanted.add_argument("--connections", type=int, default=32)
-    wanted.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    args = wanted.parse_args()
+    """Run the rounds and report; return 1 where an answered request is not in the database."""
+    parser = argparse.ArgumentParser(prog="make bench")
+    parser.add_argument("--events", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--connections", type=int, default=32)
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    args = parser.parse_args()
     settings: dict[str, Any] = {"webhook_secrets": SECRET, "public_url": "", "log_level": "error"}
-    # Nothing listens upstream: what is measured is the writer, not the worker.
-    quiet = {"pause": 600.0, "pause_most": 600.0}
+    # No upstream: the writer is measured, not the worker.
+    timing = {"pause": 600.0, "pause_most": 600.0}
     with (
         site(args.database) as place,
-        server.running(place, "http://127.0.0.1:9", timing=quiet, **settings) as ours,
+        server.running(place, "http://127.0.0.1:9", timing=timing, **settings) as ours,
     ):
         peer_port = server.free_port()
-        peer = bare(peer_port)
+        peer = start_peer(peer_port)
         try:
             return compare(ours, peer_port, args)
         finally:
@@ -103,7 +103,7 @@ def main() -> int:
 
 @contextmanager
 def site(database: str) -> Iterator[server.Site]:
-    """A place for the server, with a fresh database of that kind."""
+    """Return a site for the server, with a fresh database of that kind."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         if database == "sqlite":
             yield server.Site(Path(folder))
@@ -113,19 +113,19 @@ def site(database: str) -> Iterator[server.Site]:
 
 
 def compare(ours: server.Server, peer_port: int, args: argparse.Namespace) -> int:
-    """The rounds in turn, one not counted first."""
+    """Run the rounds of both servers in turn, after one that does not count."""
     stored, passed = [], []
     for number in range(args.rounds + 1):
         prefix = f"r{number}"
-        stored.append(turn(ours.port, args.events, args.connections, prefix))
-        passed.append(turn(peer_port, args.events, args.connections, prefix))
+        stored.append(send_load(ours.port, args.events, args.connections, prefix))
+        passed.append(send_load(peer_port, args.events, args.connections, prefix))
         print(f"\rround {number} of {args.rounds}", end="", file=sys.stderr, flush=True)
     print(file=sys.stderr)
     rate = report("Runledger (verified and committed)", stored[1:])
     peer = report("bare Starlette (verified only)", passed[1:])
-    acknowledged, known = sum(each.accepted for each in stored), found(ours)
+    acknowledged, known = sum(each.accepted for each in stored), stored_count(ours)
     others = sum(each.others for each in stored)
-    print(f"ratio {rate / peer:.2f}; {acknowledged:,} answered 2xx, {known:,} found, {others} answered otherwise")
+    print(f"ratio {rate / peer:.2f}; {acknowledged:,} answered 2xx, {known:,} stored, {others} other answers")
     return 0 if acknowledged == known else 1
 
 

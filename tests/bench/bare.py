@@ -16,7 +16,7 @@ from receiver.inbound import payload_hints
 
 
 def app(secret: signatures.Secret) -> Starlette:
-    """One route."""
+    """Return an application with one route."""
 
     async def receive(request: Request) -> Response:
         body = await request.body()

@@ -1,10 +1,10 @@
-"""`make bench-large`: large answers at once, and what everybody else waits for meanwhile.
+"""`make bench-large`: large answers at once, and how long other requests wait during them.
 
 The sandbox and the server are processes of their own on loopback. Eight runs end together, each with details of
-50 MB, tool outputs of floats and words. Until they are settled and indexed, `/healthz` is asked on a new
-connection and on a kept one, and a signed event is sent, over and over. The longest answer of each is shown, and
-the memory of the server, with and without the processes that it starts. ARGS may say `--runs N`, `--size BYTES`,
-`--database postgresql`, and `--read` to have the answers read back through the API as well.
+50 MB, tool outputs of floats and words. Until they are settled and indexed, `/healthz` is requested on a
+new connection and on an open one, and a signed event is sent, repeatedly. The report has the longest latency of
+each, and the memory of the server, with and without its child processes. ARGS may be `--runs N`, `--size BYTES`,
+`--database postgresql`, and `--read` to read the runs through the API as well.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from tests.bench.__main__ import SECRET, site
 from tests.journeys import posting
 from tests.patience import until
 
-#: Seconds between two probes of one kind, and after which the bench gives up.
+#: Seconds between two probes of one kind, and after which the benchmark fails.
 PAUSE = 0.02
-MOST = 600.0
+TIMEOUT = 600.0
 
 
 @dataclass
 class Probe:
-    """One kind of request, asked again and again in a thread of its own; `ask` answers the status."""
+    """A kind of request that a thread of its own repeats; `ask` returns the status."""
 
     name: str
     ask: Callable[[int], int]
@@ -44,7 +44,7 @@ class Probe:
     sent: int = 0
 
     def run(self, stop: threading.Event) -> None:
-        """Asks until it is stopped."""
+        """Repeat the request until stopped."""
         while not stop.wait(PAUSE):
             began = time.perf_counter()
             try:
@@ -55,31 +55,31 @@ class Probe:
             self.seconds.append(time.perf_counter() - began)
 
     def line(self) -> str:
-        """The longest one, with others for comparison."""
+        """Return the longest latency, with others for comparison."""
         ordered = sorted(self.seconds) or [0.0]
         p50, p99, most = (ordered[int((len(ordered) - 1) * share)] * 1000 for share in (0.5, 0.99, 1.0))
-        shown = f"{self.name:24} {len(ordered):6,} asked   p50 {p50:7.1f} ms   p99 {p99:7.1f} ms"
+        shown = f"{self.name:24} {len(ordered):6,} sent   p50 {p50:7.1f} ms   p99 {p99:7.1f} ms"
         return f"{shown}   longest {most:8.1f} ms   not 200: {self.others}"
 
 
 @dataclass
 class Memory:
-    """Megabytes of a process and of all that it started, looked at again and again."""
+    """Megabytes of a process and all its children, measured repeatedly."""
 
     pid: int
     most: float = 0.0
     most_with_children: float = 0.0
 
     def run(self, stop: threading.Event) -> None:
-        """Looks until it is stopped."""
+        """Measure until stopped."""
         while not stop.wait(PAUSE):
-            own = held(self.pid)
+            own = memory_of(self.pid)
             self.most = max(self.most, own)
-            self.most_with_children = max(self.most_with_children, own + sum(map(held, started_by(self.pid))))
+            self.most_with_children = max(self.most_with_children, own + sum(map(memory_of, started_by(self.pid))))
 
 
-def held(pid: int) -> float:
-    """Megabytes that a process holds; none where it has gone."""
+def memory_of(pid: int) -> float:
+    """Return the megabytes that a process occupies, 0 where it has ended."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
@@ -88,7 +88,7 @@ def held(pid: int) -> float:
 
 
 def started_by(pid: int) -> list[int]:
-    """The processes that a process has started."""
+    """Return the processes that a process has started."""
     found: list[int] = []
     with contextlib.suppress(OSError):
         for task in Path(f"/proc/{pid}/task").iterdir():
@@ -98,7 +98,7 @@ def started_by(pid: int) -> list[int]:
 
 @contextlib.contextmanager
 def sandbox(size: int) -> Iterator[sandbox_server.Sandbox]:
-    """A sandbox in a process of its own, whose ended runs have details of `size` bytes."""
+    """Run a sandbox in a process of its own, whose ended runs have details of `size` bytes."""
     port = server.free_port()
     faults = [f"details_padding={size}", "event_states="]
     options = [part for each in faults for part in ("--fault", each)]
@@ -113,7 +113,7 @@ def sandbox(size: int) -> Iterator[sandbox_server.Sandbox]:
 
 
 def probes(ours: server.Server, stack: contextlib.ExitStack) -> list[Probe]:
-    """What is asked meanwhile."""
+    """Return the requests that are repeated during the measurement."""
     kept = stack.enter_context(httpx.Client(base_url=ours.url, **sandbox_server.PLAIN))
     sender = stack.enter_context(httpx.Client(base_url=ours.url, **sandbox_server.PLAIN))
     key = signatures.decode(SECRET).key
@@ -132,25 +132,25 @@ def probes(ours: server.Server, stack: contextlib.ExitStack) -> list[Probe]:
 
 
 def unsettled(ours: server.Server) -> int:
-    """Runs that are not settled."""
+    """Return how many runs are not settled."""
     return int(ours.rows("SELECT count(*) AS n FROM runs WHERE settled_at IS NULL")[0]["n"])
 
 
 def unindexed(ours: server.Server) -> int:
-    """Runs that are not indexed."""
+    """Return how many runs are not indexed."""
     return int(ours.rows("SELECT count(*) AS n FROM search_queue")[0]["n"])
 
 
 def waited(look: Callable[[], int]) -> float:
-    """Seconds until there is none left."""
+    """Wait until `left` returns 0; return the seconds."""
     began = time.monotonic()
-    while look() and time.monotonic() - began < MOST:
+    while look() and time.monotonic() - began < TIMEOUT:
         time.sleep(0.2)
     return time.monotonic() - began
 
 
 def submitted(ours: server.Server, upstream: sandbox_server.Sandbox, count: int) -> list[str]:
-    """So many runs of one agent, handed over at once; their ids."""
+    """Submit runs of one agent at once; return their ids."""
     with upstream.client() as api, ours.client() as client:
         agent = sandbox_server.new_agent(api)
         asked = [{"agentId": agent, "prompt": f"Review lease {number}."} for number in range(count)]
@@ -158,7 +158,7 @@ def submitted(ours: server.Server, upstream: sandbox_server.Sandbox, count: int)
 
 
 def read_back(ours: server.Server, runs: list[str]) -> None:
-    """Each run, its steps and its document, as a caller of the API sees them."""
+    """Read each run, its steps and its document through the API."""
     with ours.client() as client:
         for run in runs:
             for path in ("", "/steps?limit=100", "/document"):
@@ -167,7 +167,7 @@ def read_back(ours: server.Server, runs: list[str]) -> None:
 
 
 def measure(ours: server.Server, upstream: sandbox_server.Sandbox, args: argparse.Namespace) -> int:
-    """Has the runs settled while all is probed, and reports; 1 where a run is not settled whole."""
+    """Settle the runs while all probes run, and report; return 1 where a run was not settled completely."""
     stop, memory = threading.Event(), Memory(ours.pid)
     with contextlib.ExitStack() as stack:
         asked = probes(ours, stack)
@@ -175,7 +175,7 @@ def measure(ours: server.Server, upstream: sandbox_server.Sandbox, args: argpars
         threads = [threading.Thread(target=each.run, args=(stop,)) for each in loads]
         for thread in threads:
             thread.start()
-        began = held(ours.pid)
+        began = memory_of(ours.pid)
         runs = submitted(ours, upstream, args.runs)
         print(f"{args.runs} answers of {args.size / 1e6:g} MB; {began:.0f} MB of memory before", flush=True)
         report(f"settled after {waited(lambda: unsettled(ours)):.1f} s", asked, memory)
@@ -186,11 +186,11 @@ def measure(ours: server.Server, upstream: sandbox_server.Sandbox, args: argpars
         stop.set()
         for thread in threads:
             thread.join()
-    return 0 if whole(ours) == args.runs else 1
+    return 0 if settled_whole(ours) == args.runs else 1
 
 
 def report(phase: str, asked: list[Probe], memory: Memory) -> None:
-    """What was seen since the last report."""
+    """Print what was measured since the last report."""
     most, in_all = memory.most, memory.most_with_children
     print(f"{phase}: {most:.0f} MB of memory at most, with the server's processes {in_all:.0f} MB")
     for each in asked:
@@ -199,8 +199,8 @@ def report(phase: str, asked: list[Probe], memory: Memory) -> None:
     memory.most = memory.most_with_children = 0.0
 
 
-def whole(ours: server.Server) -> int:
-    """Runs that are settled from details that were read."""
+def settled_whole(ours: server.Server) -> int:
+    """Return how many runs were settled from details that could be read."""
     found = ours.rows(
         "SELECT count(*) AS n FROM runs JOIN run_documents ON run_documents.run_id = runs.id "
         "WHERE runs.status = 'completed' AND runs.step_count > 0 AND run_documents.version = 1"
@@ -209,13 +209,13 @@ def whole(ours: server.Server) -> int:
 
 
 def main() -> int:
-    """Measures and reports."""
-    wanted = argparse.ArgumentParser(prog="make bench-large")
-    wanted.add_argument("--runs", type=int, default=8)
-    wanted.add_argument("--size", type=int, default=50_000_000)
-    wanted.add_argument("--read", action="store_true")
-    wanted.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    args = wanted.parse_args()
+    """Measure and report."""
+    parser = argparse.ArgumentParser(prog="make bench-large")
+    parser.add_argument("--runs", type=int, default=8)
+    parser.add_argument("--size", type=int, default=50_000_000)
+    parser.add_argument("--read", action="store_true")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    args = parser.parse_args()
     given: dict[str, Any] = {"webhook_secrets": SECRET, "log_level": "error"}
     timing = {"call": 30.0, "lease": 60.0, "heartbeat": 5.0, "sweep": 5.0, "alive_most": 2.0, "backoff_most": 5.0}
     with (

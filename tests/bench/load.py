@@ -1,4 +1,4 @@
-"""A load of signed events over keep-alive connections: as lean as it can be, since it shares the machine."""
+"""A load of signed events over keep-alive connections; it does little work itself, since it shares the machine."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from receiver.crypto import signatures
 
 @dataclass(slots=True)
 class Tally:
-    """What a load saw: seconds of each answered request, and how many were answered otherwise than 2xx."""
+    """The seconds of each answered request, and how many were not answered with 2xx."""
 
     seconds: list[float] = field(default_factory=list)
     others: int = 0
 
     def percentile(self, share: float) -> float:
-        """In milliseconds."""
+        """Return a percentile in milliseconds."""
         ordered = sorted(self.seconds)
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))] * 1000 if ordered else 0.0
 
 
 def events(secret: signatures.Secret, count: int, prefix: str, host: str) -> list[bytes]:
-    """Whole HTTP requests, signed beforehand, each with an id of its own."""
+    """Return complete HTTP requests, signed beforehand, each with an id of its own."""
     timestamp = str(int(time.time()))
     return [_request(secret, f"{prefix}_{number}", timestamp, host) for number in range(count)]
 
@@ -96,7 +96,7 @@ def _length(head: bytes) -> int:
 
 
 async def run(port: int, requests: Sequence[bytes], connections: int) -> tuple[Tally, float]:
-    """Sends all requests to a loopback port over so many connections; answers the tally and the seconds taken."""
+    """Send all requests to a loopback port over several connections; return the tally and the seconds."""
     loop = asyncio.get_running_loop()
     tally, queue = Tally(), iter(requests)
     started = time.perf_counter()

@@ -1,6 +1,6 @@
-"""A flood of every sort at once: good callbacks among forged, oversize, heavy, slow, silent and deaf ones.
+"""A flood of every sort at once: valid callbacks, and forged, oversized, heavy, slow, idle and unread requests.
 
-Each sort has so many connections, which go on until the time is over: one that ends is opened again.
+Each sort has several connections until the time is over: one that ends is opened again.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ SORTS = {
     "oversize": 4,
     "heavy": 100,
     "slow": 50,
-    "deaf": 20,
-    "silent": 1200,
+    "unread": 20,
+    "idle": 1200,
 }
-#: What must never be lost.
-GOOD = ("event", "callback")
-#: Bytes that a heavy one has sent when it falls silent, of those that it has promised.
-HEAVY, PROMISED = 1_000_000, 1_000_001
-#: Seconds between two bytes of a slow one, and before one that was cut off comes again.
-DRIP = 0.5
-AGAIN = 0.05
+#: Sorts that must never be lost.
+VALID = ("event", "callback")
+#: Bytes of a heavy body that are sent, and its declared length.
+HEAVY, HEAVY_DECLARED = 1_000_000, 1_000_001
+#: Seconds between two bytes of a slow body, and before a new connection.
+SLOW_INTERVAL = 0.5
+RECONNECT = 0.05
 
 Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -46,7 +46,7 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 class Flood:
     """One flood. `answers` counts by sort and status; "cut" is a connection that ended without an answer.
 
-    Once the server is stopping they are counted in a counter of their own, `late`.
+    Once the server is stopping, answers are counted in `late`.
     """
 
     port: int
@@ -59,16 +59,16 @@ class Flood:
     _prefix: str = field(default_factory=lambda: secrets.token_hex(4))
 
     async def run(self, seconds: float, sorts: Mapping[str, int] = SORTS) -> None:
-        """Floods for so long."""
-        ways: dict[str, Callable[[Stream, str], Awaitable[None]]] = {
+        """Flood for this many seconds."""
+        actions: dict[str, Callable[[Stream, str], Awaitable[None]]] = {
             "oversize": self._oversize,
             "heavy": self._heavy,
             "slow": self._slow,
-            "deaf": self._deaf,
-            "silent": self._silent,
+            "unread": self._unread,
+            "idle": self._idle,
         }
-        each = [(sort, ways.get(sort, self._ask)) for sort, count in sorts.items() for _ in range(count)]
-        running = [asyncio.ensure_future(self._again(sort, way)) for sort, way in each]
+        each = [(sort, actions.get(sort, self._ask)) for sort, count in sorts.items() for _ in range(count)]
+        running = [asyncio.ensure_future(self._repeat(sort, action)) for sort, action in each]
         await asyncio.wait(running, timeout=seconds)
         for one in running:
             one.cancel()
@@ -77,17 +77,17 @@ class Flood:
             if not one.cancelled():
                 one.result()
 
-    async def _again(self, sort: str, way: Callable[[Stream, str], Awaitable[None]]) -> None:
+    async def _repeat(self, sort: str, action: Callable[[Stream, str], Awaitable[None]]) -> None:
         while True:
             try:
-                async with _connected(self.port, deaf=sort == "deaf") as stream:
-                    await way(stream, sort)
+                async with _connected(self.port, unread=sort == "unread") as stream:
+                    await action(stream, sort)
             except (ConnectionError, asyncio.IncompleteReadError, TimeoutError):
                 self._count(sort, "cut")
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(RECONNECT)
 
     async def _ask(self, stream: Stream, sort: str) -> None:
-        """One request after the other, as long as the connection is kept."""
+        """Send one request after the other, as long as the connection stays open."""
         reader, writer = stream
         while True:
             writer.write(self._request(sort))
@@ -146,9 +146,9 @@ class Flood:
         answer.result()
 
     async def _heavy(self, stream: Stream, sort: str) -> None:
-        """A body that lacks one byte."""
+        """Send a body that lacks one byte."""
         reader, writer = stream
-        writer.write(_unfinished(f"content-length: {PROMISED}"))
+        writer.write(_unfinished(f"content-length: {HEAVY_DECLARED}"))
         writer.write(bytes(HEAVY))
         await self._answer(reader, sort)
 
@@ -159,37 +159,37 @@ class Flood:
         try:
             while not answer.done():
                 writer.write(b"x")
-                await asyncio.wait([answer], timeout=DRIP)
+                await asyncio.wait([answer], timeout=SLOW_INTERVAL)
         finally:
             answer.cancel()
             await asyncio.wait([answer])
         answer.result()
 
-    async def _deaf(self, stream: Stream, _sort: str) -> None:
-        """Asks for much and reads nothing."""
+    async def _unread(self, stream: Stream, _sort: str) -> None:
+        """Request much and read nothing."""
         _, writer = stream
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         while True:
             writer.write(b"GET /openapi.json HTTP/1.1\r\nhost: h\r\n\r\n")
             await writer.drain()
-            await asyncio.sleep(DRIP)
+            await asyncio.sleep(SLOW_INTERVAL)
 
-    async def _silent(self, stream: Stream, _sort: str) -> None:
+    async def _idle(self, stream: Stream, _sort: str) -> None:
         reader, _ = stream
         await reader.readexactly(1)
 
 
 @contextlib.asynccontextmanager
-async def _connected(port: int, *, deaf: bool) -> AsyncIterator[Stream]:
-    plug = socket.socket()
-    if deaf:
-        plug.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    plug.setblocking(False)
+async def _connected(port: int, *, unread: bool) -> AsyncIterator[Stream]:
+    connection = socket.socket()
+    if unread:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setblocking(False)
     try:
-        await asyncio.get_running_loop().sock_connect(plug, ("127.0.0.1", port))
-        reader, writer = await asyncio.open_connection(sock=plug)
+        await asyncio.get_running_loop().sock_connect(connection, ("127.0.0.1", port))
+        reader, writer = await asyncio.open_connection(sock=connection)
     except BaseException:
-        plug.close()
+        connection.close()
         raise
     try:
         yield reader, writer
@@ -198,7 +198,7 @@ async def _connected(port: int, *, deaf: bool) -> AsyncIterator[Stream]:
 
 
 def _unfinished(line: str) -> bytes:
-    """The head of an event whose body has to be read before it can be seen that it is forged."""
+    """Return the head of an event whose body must be read before the server can detect the forgery."""
     head = f"POST /webhooks/case HTTP/1.1\r\nhost: h\r\n{signatures.SIGNATURE_HEADER}: v1,AAAA\r\n"
     return f"{head}{line}\r\n\r\n".encode()
 

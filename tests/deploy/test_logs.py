@@ -1,4 +1,4 @@
-"""What the pages say of log lines is what the product logs."""
+"""Log events in the documents are those that the product logs."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tests.deploy import files
 from tests.laws import pages
 
 LEVELS = ("info", "warning", "error")
-#: Those whose names are put together, in telemetry.
+#: Events whose names are computed, in telemetry.
 NOTIFIED = {f"notification_{result}" for result in telemetry.NOTIFICATION_RESULTS}
 
 
 def _logged() -> Iterator[tuple[str, str]]:
-    """Level and event of every line that the source logs under a name; a level that is chosen there is empty."""
+    """Return level and event of every logged line with a fixed name; a level that is computed is empty."""
     for path in sorted((files.DEPLOY.parent / "receiver").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
@@ -34,7 +34,7 @@ SAMPLES = [line for block in pages.blocks("operate/monitoring.md", "jsonl") for 
 
 
 def test_every_error_that_is_logged_is_counted_by_its_name() -> None:
-    # request_failed is the last resort of a request, where nobody counts.
+    # request_failed is logged where no metric counts.
     errors = {event for level, event in _logged() if level == "error"} | {"notification_stopped"}
     assert errors - {"request_failed"} == set(telemetry.ERRORS)
 
@@ -49,7 +49,7 @@ def test_a_sample_of_the_log_is_a_line_as_the_product_writes_it(line: str) -> No
 
 
 def _named(page: str) -> set[str]:
-    """The log events that a page names."""
+    """Return the log events that a page names."""
     named = re.findall(r"[Ll]og(?: has|:| line| lines)? ((?:`[a-z_]+`(?:, | and )?)+)", pages.written(page))
     found = {event for each in named for event in re.findall(r"`([a-z_]+)`", each)}
     return {event for event in found if not event.startswith("runledger_")}
@@ -61,5 +61,5 @@ def test_log_events_that_a_page_names_exist(page: str) -> None:
 
 
 @pytest.mark.parametrize("page", ["operate/troubleshooting.md", "operate/runbook.md"])
-def test_pages_for_trouble_name_log_events(page: str) -> None:
+def test_pages_about_failures_name_log_events(page: str) -> None:
     assert _named(page)

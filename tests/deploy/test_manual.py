@@ -1,4 +1,4 @@
-"""The lines that documents give to be typed: run where they can be, else compared with what there is."""
+"""Commands in the documents: run where they can be, else compared with the parsers and files."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ TEXTS = [pages.written(page) for page in pages.PAGES] + [
     (pages.ROOT / name).read_text() for name in OTHER_DOCUMENTS
 ]
 BLOCKS = [block for page in pages.PAGES for block in pages.blocks(page, "sh")]
-#: Behind these words of `docker compose` stand options and services.
+#: After these words of `docker compose` come options and services.
 _COMPOSE = ("build", "up", "run", "exec", "logs", "ps")
 
 
 def _typed() -> Iterator[list[str]]:
-    """Each line to be typed, in words; what goes into files is none."""
+    """Return each line to be typed as words, without the content of files."""
     for block in BLOCKS:
         typed = re.sub(r"<<'?(\w+)'?\n.*?^\1$", "", block, flags=re.MULTILINE | re.DOTALL)
         for line in typed.replace("\\\n", "").splitlines():
@@ -39,7 +39,7 @@ LINES = [words for words in _typed() if words]
 
 
 def _runledger() -> Iterator[list[str]]:
-    """The words behind `runledger` wherever it is typed, in blocks and in the text."""
+    """Return the arguments of `runledger` wherever it occurs, in blocks and in the text."""
     for words in LINES:
         for at, word in enumerate(words):
             is_user = words[at - 1] in ("-u", "-g") or words[0] in ("useradd", "systemctl")
@@ -84,7 +84,7 @@ def test_files_that_are_copied_are_there() -> None:
 
 
 def _with_key(text: str) -> str:
-    """The text with a key in the place that the reader fills in; what stands there is refused as a key."""
+    """Return the text with a key in place of the placeholder, which is refused as a key."""
     assert "sk_case_…" in text
     return text.replace("sk_case_…", "sk_case_1")
 

@@ -1,4 +1,4 @@
-"""Alerts, runbook and dashboard speak of the metrics that there are, and of each other."""
+"""Alerts, runbook and dashboard use metrics that exist, and name each other correctly."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.laws import pages
 
 pytestmark = pytest.mark.anyio
 
-#: What Prometheus adds to whatever it asks.
+#: Labels that Prometheus adds to every sample.
 ITS_OWN = {"job", "instance"}
 _SELECTOR = re.compile(r"\b(up|(?:runledger|process)_\w+)(?:\{([^}]*)\})?")
 _GROUPED = re.compile(r"\b(?:by|without|on) \(([^)]*)\)")
@@ -31,7 +31,7 @@ ENTRIES = dict(_ENTRY.findall(pages.text("operate/runbook.md").partition("## The
 
 @pytest.fixture
 async def exposed(database: Database) -> Mapping[str, set[str]]:
-    """The names of all samples that /metrics gives once each thing has happened, with their labels."""
+    """Return the names and labels of all samples of /metrics after each event has happened once."""
     made = telemetry.Telemetry()
     made.settled(await life.settled_run(database), states.Source.WATCHER, life.NOW)
     made.rejected(states.Source.WATCHER, "unknown token")
@@ -47,7 +47,7 @@ async def exposed(database: Database) -> Mapping[str, set[str]]:
 
 
 def _labels(matchers: str) -> set[str]:
-    """The labels that a selector compares; the dashboard's variables are none."""
+    """Return the labels that a selector compares, without the dashboard's variables."""
     return set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers))
 
 
@@ -86,7 +86,7 @@ async def test_metrics_that_a_page_names_are_exposed(page: str, exposed: Mapping
 
 
 def _family(name: str) -> str:
-    """The metric behind a sample's name."""
+    """Return the metric to which a sample belongs."""
     return re.sub(r"_(bucket|sum|count|total)$", "", name)
 
 

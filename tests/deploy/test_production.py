@@ -1,4 +1,4 @@
-"""What the files of deploy/ promise, as far as Python can read it; `make deploy-check` asks their own programs."""
+"""What the files of deploy/ promise, as far as Python can check it; `make deploy-check` runs the programs."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ BUILD, FINAL = image.stages()
 SERVICES = files.services()
 OURS = ("migrate", "runledger-1", "runledger-2", "worker")
 REPLICAS = ("runledger-1", "runledger-2")
-#: A word behind a secret's name that is no secret: nothing, a place of the environment, or a sample.
+#: A value of a secret's name that is not a secret: none, an environment variable, or a sample.
 _SECRET = re.compile(
     r"sk_case_[A-Za-z0-9]{8}|whsec_[A-Za-z0-9+/]{8}|\b[0-9a-f]{32}\b|://[^@\s/:]+:(?!password|\$)[^@\s]+@"
 )
 
 
 def tracked() -> list[str]:
-    """The files of deploy/ that are under version control, or will be."""
+    """Return the files of deploy/ that are under version control, or will be."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "."]
     done = subprocess.run(listed, cwd=files.DEPLOY, capture_output=True, text=True, check=True)
     return done.stdout.split()
@@ -38,7 +38,7 @@ def test_a_file_of_yaml_can_be_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in tracked() if "requirements" not in name])
-def test_no_secret_stands_in_a_file(name: str) -> None:
+def test_no_secret_is_in_a_file(name: str) -> None:
     assert not _SECRET.findall(files.text(name))
 
 
@@ -179,7 +179,7 @@ def test_litestream_looks_at_the_file_that_the_unit_keeps() -> None:
 
 
 def test_the_compose_file_says_nothing_twice() -> None:
-    # YAML lets a later key win in silence.
+    # In YAML a later key silently replaces an earlier one.
     class Strict(yaml.SafeLoader):  # type: ignore[misc]
         pass
 

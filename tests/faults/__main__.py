@@ -1,4 +1,4 @@
-"""`make faults KILLS=n`: random SIGKILLs under load, then a judgement. See `session`."""
+"""`make faults KILLS=n`: random SIGKILLs under load, then a verdict. See `session`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deployments that the cells of the matrix share, brought back to a good day after each."""
+"""Deployments that the tests of the matrix share; after each test all proxies are transparent again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ProxiedDeployments = Callable[[str], deployments.ProxiedDeployment]
 
 @pytest.fixture
 def nonce() -> str:
-    """A word that stands in the prompts of this cell alone."""
+    """Return a word that only the prompts of this test contain."""
     return f"nonce_{secrets.token_hex(8)}"
 
 
@@ -30,15 +30,15 @@ def proxied_deployments(sites: Sites) -> Iterator[ProxiedDeployments]:
 
 @pytest.fixture
 def proxied(proxied_deployments: ProxiedDeployments, kind: str) -> Iterator[deployments.ProxiedDeployment]:
-    """A deployment with a proxy on each of its ways, on a good day."""
+    """Return a deployment with a transparent proxy before the upstream and before a database server."""
     opened = proxied_deployments(kind)
     yield opened
-    opened.calm()
+    opened.clear_faults()
 
 
 @pytest.fixture(scope="session")
 def victim() -> Iterator[postgres.Cluster]:
-    """A PostgreSQL for rough treatment, with room for a dozen connections."""
+    """Start a PostgreSQL server that tests may restart and limit, with room for a dozen connections."""
     with postgres.running() as started:
         with started.admin() as connection:
             for name, value in (("max_connections", 12), ("superuser_reserved_connections", 0)):

@@ -1,7 +1,7 @@
-"""Deployments whose ways are watched: a proxy before the upstream and, on PostgreSQL, one before the database.
+"""Deployments with a proxy before the upstream and, on PostgreSQL, one before the database.
 
-with deployments.proxied(site) as far:
-    proxied.upstream_way.hole = True
+with deployments.proxied(site) as proxied:
+    proxied.upstream_proxy.blackhole = True
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.patience import until
 from tests.sandbox_server import PLAIN
 from tests.server import Site
 
-#: An hour of the time of these deployments, in seconds: their waits for the upstream are 1200 times shorter.
+#: Seconds that stand for an hour: the waits for the upstream are 1200 times shorter here.
 HOUR = 3.0
 TIMING = {
     "pause": 0.02,
@@ -41,7 +41,7 @@ TIMING = {
     "database_timeout": 3.0,
     "readiness": 2.0,
 }
-#: Callbacks that are not taken are sent again, and are the first to tell.
+#: Rejected callbacks are repeated. There are no events, so that callbacks report the ends.
 SWITCHES = faults.Faults(event_states=(), callback_retries=1000, retry_backoff=0.05)
 
 
@@ -49,34 +49,34 @@ SWITCHES = faults.Faults(event_states=(), callback_retries=1000, retry_backoff=0
 class ProxiedDeployment(harness.Deployment):
     """A deployment that reaches the upstream, and a database server, through proxies."""
 
-    upstream_way: proxy.Proxy
-    database_way: proxy.Proxy | None
+    upstream_proxy: proxy.Proxy
+    database_proxy: proxy.Proxy | None
 
-    def calm(self) -> None:
-        """A good day again."""
-        self.upstream_way.calm()
-        if self.database_way is not None:
-            self.database_way.calm()
+    def clear_faults(self) -> None:
+        """Make all proxies transparent again."""
+        self.upstream_proxy.clear_faults()
+        if self.database_proxy is not None:
+            self.database_proxy.clear_faults()
         self.sandbox.faults(**faults.as_json(SWITCHES))
 
     def until_ready(self) -> None:
-        """Waits until the deployment is ready, by itself."""
+        """Wait until the deployment is ready again without help."""
         until(lambda: readiness(self) == 200, why="it did not become ready again by itself")
 
 
 def readiness(deployment: harness.Deployment) -> int:
-    """The status that a load balancer gets."""
+    """Return the status that a load balancer gets from readiness."""
     return httpx.get(f"{deployment.server.url}/readyz", **PLAIN).status_code
 
 
 def until_not_ready(deployment: harness.Deployment) -> None:
     """Wait until readiness is 503."""
-    until(lambda: readiness(deployment) == 503, why="the trouble was not reported")
+    until(lambda: readiness(deployment) == 503, why="readiness did not become 503")
 
 
 @contextmanager
 def proxied(site: Site, *, run_seconds: float = 0.1, **settings: Any) -> Iterator[ProxiedDeployment]:
-    """A started server with its sandbox and a proxy on each way."""
+    """Start a server with its sandbox and a proxy before the upstream and the database."""
     with ExitStack() as stack:
         ways: list[proxy.Proxy] = []
 
@@ -96,23 +96,23 @@ def proxied(site: Site, *, run_seconds: float = 0.1, **settings: Any) -> Iterato
         )
         deployment = stack.enter_context(opened)
         known = {each.name: getattr(deployment, each.name) for each in fields(harness.Deployment)}
-        yield ProxiedDeployment(**known, upstream_way=ways[-1], database_way=database)
+        yield ProxiedDeployment(**known, upstream_proxy=ways[-1], database_proxy=database)
 
 
 @dataclass
 class Load:
-    """A backend that goes on submitting and, as a careful one, insists where it was not acknowledged."""
+    """A backend that submits one run after the other and retries each until it is acknowledged."""
 
     deployment: harness.Deployment
     nonce: str
-    pace: float
+    interval: float
     answers: Counter[int] = field(default_factory=Counter)
-    unhelpful: list[str] = field(default_factory=list)
+    without_retry_after: list[str] = field(default_factory=list)
     submitted: int = 0
     _stopping: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> None:
-        """Submits one run after the other until `stop` is called; the last one is seen through as well."""
+        """Submit one run after the other until `stop` is called; finish the last one."""
         headers = {"Authorization": f"Bearer {self.deployment.server.key}"}
         with httpx.Client(base_url=self.deployment.server.url, headers=headers, timeout=60) as client:
             for number in itertools.count():
@@ -120,29 +120,29 @@ class Load:
                     return
                 until(partial(self._taken, client, number), why="it was never acknowledged")
                 self.submitted += 1
-                time.sleep(self.pace)  # what is judged is to stay small
+                time.sleep(self.interval)  # keeps the number of runs small
 
     def _taken(self, client: httpx.Client, number: int) -> bool:
         body = {"agentId": self.deployment.agent, "prompt": f"Review the lease. {self.nonce}"}
         answer = client.post("/v1/runs", json=body, headers={"Idempotency-Key": f"{self.nonce}_{number}"})
         self.answers[answer.status_code] += 1
         if answer.status_code == 503 and "retry-after" not in answer.headers:
-            self.unhelpful.append(answer.text)
+            self.without_retry_after.append(answer.text)
         return answer.status_code in (200, 202)
 
     def stop(self) -> None:
         self._stopping.set()
 
     def judge(self) -> None:
-        """Every answer was a 2xx or a 503 that says when; every run was stored and executed once."""
+        """Check that every answer was a 2xx or a 503 with Retry-After, and each run was executed once."""
         assert set(self.answers) <= {200, 202, 503}
-        assert not self.unhelpful
+        assert not self.without_retry_after
         judge(self.deployment, self.nonce, records=self.submitted, execs=self.submitted)
         acknowledged(self.deployment, self.nonce)
 
 
 def acknowledged(deployment: harness.Deployment, nonce: str) -> int:
-    """Judges that every callback that got a 2xx is a row or counted on one; how many those were."""
+    """Check that every callback with a 2xx is a row or counted on one; return how many those were."""
     ids = {run["id"] for run in deployment.named(nonce)}
     taken: int = sum(sent["run"] in ids and sent["status"] == 200 for sent in deployment.sandbox.sent("callback"))
     named = "%" + nonce.replace("_", "!_") + "%"
@@ -156,27 +156,27 @@ def acknowledged(deployment: harness.Deployment, nonce: str) -> int:
 
 
 @contextmanager
-def flowing(deployment: harness.Deployment, nonce: str, pace: float = 0.05) -> Iterator[Load]:
-    """Runs are submitted, one every `pace` seconds, carried out and called back all the while."""
-    load = Load(deployment, nonce, pace)
+def under_load(deployment: harness.Deployment, nonce: str, interval: float = 0.05) -> Iterator[Load]:
+    """Submit a run every `interval` seconds, and have them executed and called back, for as long as the block."""
+    load = Load(deployment, nonce, interval)
     thread = threading.Thread(target=load.run, name="load")
     thread.start()
     try:
         until(lambda: load.submitted > 2)
         yield load
         enough = load.submitted + 2
-        until(lambda: load.submitted > enough, why="after the trouble nothing was taken any more")
+        until(lambda: load.submitted > enough, why="no more submissions were accepted")
     finally:
         load.stop()
         thread.join(120)
 
 
-def at_once(*asked: Callable[[], httpx.Response]) -> list[httpx.Response]:
-    """The answers to requests made at the same time, in their order."""
+def simultaneously(*asked: Callable[[], httpx.Response]) -> list[httpx.Response]:
+    """Make requests at the same time; return the answers in their order."""
     with ThreadPoolExecutor(len(asked)) as pool:
         return [each.result() for each in [pool.submit(ask) for ask in asked]]
 
 
 def name_of(url: str) -> str:
-    """The name of a database."""
+    """Return the name of a database."""
     return str(make_url(url).database)

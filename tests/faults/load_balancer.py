@@ -1,6 +1,6 @@
-"""A load balancer: one address of all replicas. A connection goes to one that accepts it.
+"""A load balancer: one address of all replicas. A connection goes to a replica that accepts it.
 
-A replica that is killed cuts its connections, and what was under way on them is not answered.
+The connections of a killed replica end, and open requests on them get no answer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from types import TracebackType
 
 from tests import server
 
-#: Bytes that are handed on at once.
+#: Bytes that are forwarded at once.
 PIECE = 65536
 
 
@@ -50,7 +50,7 @@ Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def _joined(one: Ends, other: Ends) -> None:
-    """Hands on bytes both ways until either side ends."""
+    """Forward bytes both ways until either side ends."""
     ways = [asyncio.create_task(_pass_on(one[0], other[1])), asyncio.create_task(_pass_on(other[0], one[1]))]
     try:
         await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)

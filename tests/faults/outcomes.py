@@ -1,4 +1,4 @@
-"""What came of one database: the figures and counts of the report, read while the database is there."""
+"""The result of one database: the figures and counts of the report, read while the database exists."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one database: lines of the summary, counts by table, findings."""
+    """The result of one database: lines of the summary, counts by table, findings."""
 
     kind: str
     replicas: int
@@ -26,21 +26,21 @@ class Outcome:
     counts: Mapping[str, Mapping[str, int]]
     kills: Sequence[killing.Kill]
     findings: judge.Findings
-    is_quiet: bool
+    has_ended: bool
 
 
 def read(played: trial.Trial, findings: judge.Findings) -> Outcome:
-    """Everything of a trial that is reported, read while its database is there."""
+    """Read all that is reported of a trial, while its database exists."""
     kills, runs = played.killer.kills, [_times(row) for row in played.rows(_RUNS)]
     return Outcome(
         played.kind,
         len(played.replicas),
         _facts(played, kills, runs),
-        {source: (_by(runs, source), _by(_struck(runs, kills), source)) for source in SOURCES},
+        {source: (_by(runs, source), _by(_open_at_a_kill(runs, kills), source)) for source in SOURCES},
         _counts(played),
         kills,
         findings,
-        played.quiet_after is not None,
+        played.ended_after is not None,
     )
 
 
@@ -65,8 +65,8 @@ def _by(runs: Iterable[Row], source: str) -> int:
     return sum(run["settled_by"] == source for run in runs)
 
 
-def _struck(runs: Iterable[Row], kills: Sequence[killing.Kill]) -> list[Row]:
-    """Runs that were under way when some process was killed."""
+def _open_at_a_kill(runs: Iterable[Row], kills: Sequence[killing.Kill]) -> list[Row]:
+    """Return how many runs were open when some process was killed."""
     return [
         run
         for run in runs
@@ -77,7 +77,9 @@ def _struck(runs: Iterable[Row], kills: Sequence[killing.Kill]) -> list[Row]:
 def _facts(played: trial.Trial, kills: Sequence[killing.Kill], runs: Sequence[Row]) -> dict[str, str]:
     tally, journal = played.tally, played.journal
     lasted = [(run["settled_at"] - run["accepted_at"]).total_seconds() for run in runs if run["settled_at"]]
-    moved = {of: [kill.moved[of] for kill in kills if of in kill.moved] for of in ("a run", "the deployment")}
+    recovered = {
+        of: [kill.recovered[of] for kill in kills if of in kill.recovered] for of in ("a run", "the deployment")
+    }
     starts = [kill.start for kill in kills if kill.start is not None]
     sent = sum(count for what, count in journal.sent.items() if not what.endswith("dropped"))
     return {
@@ -89,12 +91,12 @@ def _facts(played: trial.Trial, kills: Sequence[killing.Kill], runs: Sequence[Ro
         "not answered or 503, and sent again": f"{tally.unanswered.total() + tally.busy.total():,}",
         "submissions acknowledged, stored": f"{_known(played):,}, {len(runs):,}",
         "deliveries acknowledged": f"{len(played.receipts) + journal.acknowledged.total():,}",
-        "recovery: what was leased of runs is taken over": _seconds(moved["a run"]),
-        "recovery: the sweep, where it was leased": _seconds(moved["the deployment"]),
+        "recovery: leased jobs of runs": _seconds(recovered["a run"]),
+        "recovery: the sweep, where it was leased": _seconds(recovered["the deployment"]),
         "a process that starts again answers": _seconds(starts),
         "from acceptance to the stored result": _seconds(lasted),
-        "longest time without an answer 2xx": f"{tally.longest_silence:.1f} s",
-        "everything done after the last kill": _after(played.quiet_after),
+        "longest time without an answer 2xx": f"{tally.longest_gap:.1f} s",
+        "everything done after the last kill": _after(played.ended_after),
     }
 
 
@@ -113,7 +115,7 @@ def _after(seconds: float | None) -> str:
 
 
 def _seconds(values: Sequence[float]) -> str:
-    """The middle, the 95th of a hundred, the slowest."""
+    """Return the median, the 95th percentile and the maximum."""
     if not values:
         return "none"
     ordered = sorted(values)
@@ -122,7 +124,7 @@ def _seconds(values: Sequence[float]) -> str:
 
 
 def _counts(played: trial.Trial) -> dict[str, dict[str, int]]:
-    """Raw counts, by what they are counts of."""
+    """Return the raw counts by table."""
     rows, tally, journal = played.rows, played.tally, played.journal
 
     def grouped(statement: str) -> dict[str, int]:
@@ -134,24 +136,24 @@ def _counts(played: trial.Trial) -> dict[str, dict[str, int]]:
         "… answered 2xx": dict(tally.acknowledged),
         "… answered 503": dict(tally.busy),
         "… not answered": dict(tally.unanswered),
-        "submissions given up before any answer": {"all": given_up},
+        "submissions abandoned without an answer": {"all": given_up},
         "sent by the sandbox, by answer": dict(journal.sent),
         "calls to the sandbox": dict(journal.calls),
-        "what befell them there": dict(journal.befell),
+        "faults of their answers": dict(journal.faults),
         "runs": grouped("SELECT status AS name, count(*) AS n FROM runs GROUP BY status"),
         "upstream runs": grouped("SELECT role AS name, count(*) AS n FROM upstream_links GROUP BY role"),
         "seen started": _via(rows),
         "deliveries": grouped("SELECT source || ' ' || verdict AS name, count(*) AS n FROM deliveries GROUP BY 1"),
         "… counted on a row": grouped("SELECT 'repeats' AS name, sum(repeats) AS n FROM deliveries"),
         "ledger": grouped("SELECT kind AS name, count(*) AS n FROM ledger_entries GROUP BY kind"),
-        "complaints in the log": dict(played.complaints()),
+        "problems in the log": dict(played.log_problems()),
         "kills by process": dict(Counter(f"process {kill.replica}" for kill in played.killer.kills)),
         "leased jobs at the kills": {"all": sum(kill.leased for kill in played.killer.kills)},
     }
 
 
 def _via(rows: judge.Rows) -> dict[str, int]:
-    """How it was learned that a run had started: `status` is after a lost answer, a 409 or a kill."""
+    """Return how the start of a run was learned: `status` is after a lost answer, a 409 or a kill."""
     counted = Counter[str]()
     for entry in rows("SELECT body FROM ledger_entries WHERE kind = 'run.started'"):
         counted["by the answer to exec" if '"via":"exec"' in entry["body"] else "by asking for the status"] += 1

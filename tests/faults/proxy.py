@@ -1,14 +1,14 @@
-"""A TCP proxy that misbehaves on command, also towards connections that are open already.
+"""A TCP proxy that injects faults on command, also into connections that are already open.
 
 with proxy.running(("127.0.0.1", 5432)) as between:
-    between.delay = 0.2            # seconds before each piece goes on
+    between.delay = 0.2            # seconds before each piece is forwarded
     between.rate = 10_000          # bytes a second, each way
-    between.hole = True            # nothing goes on and nothing is closed; what was held goes on afterwards
+    between.blackhole = True       # bytes are held, and nothing is closed, until it is False
     between.refusing = True        # new connections are reset
     between.half = 100             # bytes of answers after which a connection is reset, and so are the others
     between.cut()                  # ends all connections in good order
     between.reset()                # ends them as a crash would
-    between.trap([b"run_17", b"COMMIT"], after=True)  # the next connection that says these in turn is reset
+    between.trap([b"run_17", b"COMMIT"], after=True)  # the next connection that sends these in turn is reset
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from typing import Any
 Target = tuple[str, int] | Path
 #: What has a socket send a reset when it is closed.
 ABRUPT = struct.pack("ii", 1, 0)
-#: Seconds between two looks at whether the hole is closed again.
+#: Seconds between two checks of a switch.
 LOOK = 0.005
 
 
 @dataclass
 class Trap:
-    """Springs once on the connection whose requests hold all of `markers`, one after the other.
+    """Springs once, on the connection whose requests contain all of `markers`, one after the other.
 
-    Before the last of them is handed on, or `after` it was answered, the answer being swallowed.
+    It resets the connection before the last marker is forwarded, or `after` its answer, which is then dropped.
     """
 
     markers: Sequence[bytes]
@@ -47,7 +47,7 @@ class Trap:
 
 @dataclass(eq=False)
 class _Pair:
-    """A client and the target, as two open connections; how far into the trap it has stepped."""
+    """A client's connection and the one to the target; `found` counts the markers of the trap so far."""
 
     client: asyncio.StreamWriter
     target: asyncio.StreamWriter
@@ -67,13 +67,13 @@ class _Pair:
 
 
 class Proxy:
-    """What stands between; its switches may be set from any thread at any time."""
+    """A proxy with faults; its switches may be set from any thread at any time."""
 
     def __init__(self, target: Target) -> None:
         self.target = target
         self.delay = 0.0
         self.rate = math.inf
-        self.hole = False
+        self.blackhole = False
         self.refusing = False
         self.half: int | None = None
         self.port = 0
@@ -85,29 +85,29 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Its address for HTTP."""
+        """Return its address for HTTP."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def open(self) -> int:
-        """How many connections are open."""
+        """Return how many connections are open."""
         return len(self._pairs)
 
-    def calm(self) -> None:
-        """Misbehaves no more."""
-        self.delay, self.rate, self.hole, self.refusing, self.half = 0.0, math.inf, False, False, None
+    def clear_faults(self) -> None:
+        """Remove all faults."""
+        self.delay, self.rate, self.blackhole, self.refusing, self.half = 0.0, math.inf, False, False, None
         self._trap = None
 
     def cut(self) -> None:
-        """Ends all connections in good order."""
+        """Close all connections in good order."""
         self._ask(self._end_all(abruptly=False))
 
     def reset(self) -> None:
-        """Ends all connections as a crash would."""
+        """Reset all connections, as a crash would."""
         self._ask(self._end_all(abruptly=True))
 
     def trap(self, markers: Sequence[bytes], *, after: bool) -> Trap:
-        """Sets a trap, in place of any other."""
+        """Set a trap, in place of any other."""
         for pair in list(self._pairs):
             pair.found, pair.tail = 0, b""
         self._trap = Trap(markers, after)
@@ -138,14 +138,14 @@ class Proxy:
         self.accepted += 1
         self._tasks.add(task)
         try:
-            await self._weather(0)
-            await self._between(reader, writer)
+            await self._apply_faults(0)
+            await self._forward(reader, writer)
         except (OSError, asyncio.CancelledError):
             writer.transport.abort()
         finally:
             self._tasks.discard(task)
 
-    async def _between(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         answers, target = await self._connected()
         pair = _Pair(writer, target)
         self._pairs.add(pair)
@@ -164,18 +164,18 @@ class Proxy:
             return await asyncio.open_unix_connection(self.target)
         return await asyncio.open_connection(*self.target)
 
-    async def _weather(self, size: int) -> None:
+    async def _apply_faults(self, size: int) -> None:
         if self.delay or size / self.rate:
             await asyncio.sleep(self.delay + size / self.rate)
-        while self.hole:
+        while self.blackhole:
             await asyncio.sleep(LOOK)
 
     async def _requests(self, pair: _Pair, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(OSError):
             while piece := await reader.read(65536):
-                await self._weather(len(piece))
+                await self._apply_faults(len(piece))
                 trap = self._trap
-                if trap is not None and self._steps_in(pair, trap, piece):
+                if trap is not None and self._matches(pair, trap, piece):
                     self._trap = None
                     if not trap.after:
                         self._spring(pair, trap)
@@ -189,7 +189,7 @@ class Proxy:
         pair.end(abruptly=True)
         trap.sprung.set()
 
-    def _steps_in(self, pair: _Pair, trap: Trap, piece: bytes) -> bool:
+    def _matches(self, pair: _Pair, trap: Trap, piece: bytes) -> bool:
         seen = pair.tail + piece
         while pair.found < len(trap.markers):
             _, found, rest = seen.partition(trap.markers[pair.found])
@@ -202,15 +202,15 @@ class Proxy:
     async def _answers(self, pair: _Pair, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(OSError):
             while piece := await reader.read(65536):
-                await self._weather(len(piece))
+                await self._apply_faults(len(piece))
                 if pair.caught is not None:
                     self._spring(pair, pair.caught)
                     return
-                room = len(piece) if self.half is None else max(0, self.half - pair.answered)
+                allowed = len(piece) if self.half is None else max(0, self.half - pair.answered)
                 pair.answered += len(piece)
-                pair.client.write(piece[:room])
+                pair.client.write(piece[:allowed])
                 await pair.client.drain()
-                if room < len(piece):
+                if allowed < len(piece):
                     pair.end(abruptly=True)
                     return
             pair.client.write_eof()
@@ -218,7 +218,7 @@ class Proxy:
 
 @contextmanager
 def running(target: Target) -> Iterator[Proxy]:
-    """A proxy on a loopback port in front of `target`, in a thread of its own."""
+    """Run a proxy on a loopback port in front of `target`, in a thread of its own."""
     made, ready, stop = Proxy(target), threading.Event(), asyncio.Event()
     loop = made._loop
     thread = threading.Thread(target=loop.run_until_complete, args=(made.listen(ready, stop),), name="proxy")
@@ -227,7 +227,7 @@ def running(target: Target) -> Iterator[Proxy]:
         assert ready.wait(60), "the proxy did not start"
         yield made
     finally:
-        made.calm()
+        made.clear_faults()
         loop.call_soon_threadsafe(stop.set)
         thread.join(60)
         loop.close()

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 @dataclass
 class SessionResult:
-    """What was asked for, and what came of it."""
+    """What was requested of a session, and its outcomes."""
 
     seed: int
     kills: int
@@ -26,12 +26,12 @@ class SessionResult:
 
     @property
     def findings(self) -> list[str]:
-        """Everything that was found, on any database."""
+        """Return every finding on any database."""
         return [f"{each.kind}: {found}" for each in self.outcomes for found in each.findings.all]
 
 
 def written(result: SessionResult) -> str:
-    """The whole report."""
+    """Return the report."""
     return "\n".join(
         [
             _opening(result),
@@ -47,7 +47,7 @@ def written(result: SessionResult) -> str:
 
 
 def summary(result: SessionResult) -> str:
-    """The table that matters, a column per database."""
+    """Return the summary, a table with a column per database."""
     lines = [["", *(_name(each) for each in result.outcomes)]]
     for name, count in _FOUND.items():
         lines.append([f"**{name}**", *(f"**{count(each.findings)}**" for each in result.outcomes)])
@@ -58,7 +58,7 @@ def summary(result: SessionResult) -> str:
 _FOUND: dict[str, Callable[[judge.Findings], int]] = {
     "lost": lambda found: len(found.lost),
     "doubled": lambda found: len(found.doubled),
-    "leftovers upstream, not linked and cancelled": lambda found: len(found.loose),
+    "leftovers upstream, not linked and cancelled": lambda found: len(found.leftover),
     "contradictions": lambda found: len(found.wrong),
 }
 
@@ -78,14 +78,14 @@ def _opening(result: SessionResult) -> str:
 - commit {commit()}, seed {result.seed}, {result.kills} kills asked for
 {_item(_machine())}
 {_item(_LOAD)}
-{_item(f"the sandbox: {upstream.DAY}")}
+{_item(f"the sandbox: {upstream.DESCRIPTION}")}
 {_item(_WAITS)}
 """
 
 
 _LOAD = f"""
     load: {trial.BACKENDS} backends that submit with idempotency keys and retry until they are answered, but
-    for the {submitting.GIVES_UP:.0%} that give up at the first trouble; {submitting.CANCELLED:.0%} are
+    for the {submitting.GIVES_UP:.0%} that give up at the first failure; {submitting.CANCELLED:.0%} are
     cancelled. Callbacks and events come from the sandbox, {sending.COPIED:.0%} of them again and some thirty
     times from {trial.SENDERS} senders, and events about unknown runs. All go through one address,
     as through a load balancer.
@@ -100,7 +100,7 @@ _READING = """
     that was refused. *Doubled*: a submission with two records, more than one successful exec over all upstream
     runs that carry its nonce, more than one end in the ledger, an event that was accepted twice. *Recovery*:
     from the SIGKILL until the last of the jobs that were leased at that moment, by any process, was completed,
-    released or claimed again. Its figures are the middle, the 95th of a hundred, and the slowest.
+    released or claimed again. Its figures are the median, the 95th percentile and the maximum.
 """
 
 
@@ -113,7 +113,7 @@ def _item(text: str) -> str:
 
 
 def commit() -> str:
-    """What was tried: the commit, and whether tracked files differ from it."""
+    """Return the commit that was tested, and whether tracked files differ from it."""
     done = subprocess.run(
         ["git", "describe", "--always", "--abbrev=12", "--dirty= with changes"],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -130,7 +130,7 @@ def _machine() -> str:
 
 
 def _sources(result: SessionResult) -> str:
-    """By which source runs were recovered."""
+    """Return by which source runs were recovered."""
     heads = [head for each in result.outcomes for head in (f"{_name(each)}, all", "under way at a kill")]
     lines: list[list[object]] = [["source", *heads]]
     lines += [
@@ -146,7 +146,7 @@ def _findings(result: SessionResult) -> str:
 
 
 def _raw(result: SessionResult) -> str:
-    """All counts there are."""
+    """Return all raw counts."""
     lines: list[list[object]] = [["of", "what", *(_name(each) for each in result.outcomes)]]
     for of in result.outcomes[0].counts:
         names = sorted({name for each in result.outcomes for name in each.counts[of]})

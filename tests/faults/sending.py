@@ -16,7 +16,7 @@ import httpx2 as httpx
 
 from tests.faults import retrying_client
 
-#: Shares of what the sandbox sends that is sent again here, and that is sent so often that not each one is a row.
+#: Shares of the sandbox's sends that are repeated once, and so often that some repeats are only counted.
 COPIED, FLOODED = 0.3, 0.005
 FLOOD = 30
 #: Seconds between two events of one sender about unknown runs.
@@ -37,7 +37,7 @@ class Receipt:
 
 
 class Sender:
-    """Send and retry until it is answered."""
+    """Send deliveries, each until it is acknowledged."""
 
     def __init__(self, caller: retrying_client.Caller, secret: str) -> None:
         self._caller = caller
@@ -45,19 +45,19 @@ class Sender:
         self.receipts: list[Receipt] = []
 
     async def send_unknown(self, until: asyncio.Event) -> None:
-        """Genuine events about runs that were submitted elsewhere, one after the other."""
+        """Send genuine events about runs that were submitted elsewhere, one after the other."""
         while not until.is_set():
             number = self._caller.chance.getrandbits(64)
             run = {"runId": f"run_{number:016x}", "agentId": "agent_elsewhere", "status": "completed"}
             await self.event({"id": f"evt_{number:016x}", "type": "agent.run.completed", "data": run})
-            await self._caller.rest(*BETWEEN)
+            await self._caller.sleep(*BETWEEN)
 
     async def repeat(self, sent: Json) -> None:
-        """Sends some of what the sandbox has sent, or lost, once more or far too often."""
+        """Repeat some of what the sandbox has sent, or lost, once or many times."""
         drawn = self._caller.chance.random()
         copies = FLOOD if drawn < FLOODED else int(drawn < COPIED)
         if copies:
-            await self._caller.rest(0.0, 2.0)
+            await self._caller.sleep(0.0, 2.0)
             await asyncio.gather(*(self._again(sent) for _ in range(copies)))
 
     async def _again(self, sent: Json) -> None:
@@ -67,18 +67,18 @@ class Sender:
             await self.event(sent["body"])
 
     async def callback(self, url: str, body: Json) -> None:
-        """A watcher's callback to the address that was given."""
+        """Send a watcher's callback to its address."""
         raw = json.dumps(body).encode()
         await self._send("callback", url, raw, {}, "watcher", run_of(url))
 
     async def event(self, body: Json) -> None:
-        """A platform event under a delivery id of its own, signed anew for each."""
+        """Send a platform event under a delivery id of its own, signed anew for each try."""
         raw = json.dumps(body).encode()
-        delivery, moment = f"dlv_{self._caller.chance.getrandbits(64):016x}", str(int(time.time()))
-        mac = hmac.new(self._key, f"{delivery}.{moment}.".encode() + raw, hashlib.sha256)
+        delivery, timestamp = f"dlv_{self._caller.chance.getrandbits(64):016x}", str(int(time.time()))
+        mac = hmac.new(self._key, f"{delivery}.{timestamp}.".encode() + raw, hashlib.sha256)
         headers = {
             "case-webhook-id": delivery,
-            "case-webhook-timestamp": moment,
+            "case-webhook-timestamp": timestamp,
             "case-webhook-signature": "v1," + base64.b64encode(mac.digest()).decode(),
         }
         await self._send("event", "/webhooks/case", raw, headers, "platform", str(body["id"]))
@@ -86,7 +86,7 @@ class Sender:
     async def _send(
         self, what: str, url: str, raw: bytes, headers: Mapping[str, str], source: str, key: str
     ) -> None:
-        answer = await self._caller.until_answered(what, "POST", url, content=raw, headers=headers)
+        answer = await self._caller.retry(what, "POST", url, content=raw, headers=headers)
         if answer is not None and answer.is_success:
             self._keep(answer, source, key, raw)
 
@@ -98,5 +98,5 @@ class Sender:
 
 
 def run_of(url: str) -> str:
-    """Our id of the run that a callback address was made for: what stands before the signature."""
+    """Return our id of the run for which a callback address was made: the part before the signature."""
     return url.rpartition("/")[2].partition(".")[0]

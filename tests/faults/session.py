@@ -1,8 +1,8 @@
-"""`make faults KILLS=n`: random SIGKILLs under load on either database, a judgement, and a report.
+"""`make faults KILLS=n`: random SIGKILLs under load on either database, a verdict, and a report.
 
 Real servers in processes of their own, three replicas on PostgreSQL and one process on SQLite, behind one
-address; the sandbox as a process on a moderately bad day. The seed drives every choice. Exit code 1 where anything
-was lost, doubled, left behind or wrong.
+address; the sandbox as a process with moderate faults. The seed determines every choice. The exit code is 1 where
+anything was lost, doubled, left over or wrong.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ KEPT = report.ROOT / ".faults"
 
 
 def main() -> int:
-    """Plays, judges, writes the report; its exit code."""
+    """Run the trials, judge them, write the report; return the exit code."""
     args = _asked()
     kinds = list(REPLICAS) if args.database == "both" else [args.database]
     result = report.SessionResult(args.seed, args.kills, args.database)
@@ -47,17 +47,17 @@ def main() -> int:
 
 
 def _asked() -> argparse.Namespace:
-    wanted = argparse.ArgumentParser(prog="python -m tests.faults", description="Kill at random, and judge.")
-    wanted.add_argument("--kills", type=int, default=200, help="in all, shared out among the databases")
-    wanted.add_argument("--seed", type=int, default=secrets.randbits(31))
-    wanted.add_argument("--database", choices=(*REPLICAS, "both"), default="both")
-    wanted.add_argument("--report", type=Path, default=REPORT)
-    return wanted.parse_args()
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description="Kill at random, and judge.")
+    parser.add_argument("--kills", type=int, default=200, help="in total, divided between the databases")
+    parser.add_argument("--seed", type=int, default=secrets.randbits(31))
+    parser.add_argument("--database", choices=(*REPLICAS, "both"), default="both")
+    parser.add_argument("--report", type=Path, default=REPORT)
+    return parser.parse_args()
 
 
 @contextmanager
 def _site(kind: str) -> Iterator[server.Site]:
-    """A folder with a fresh database."""
+    """Return a site with a fresh database."""
     with tempfile.TemporaryDirectory(prefix=f"runledger-faults-{kind}-") as folder:
         if kind == "sqlite":
             yield server.Site(Path(folder))
@@ -69,23 +69,23 @@ def _site(kind: str) -> Iterator[server.Site]:
 async def _played(kind: str, site: server.Site, kills: int, seed: int) -> outcomes.Outcome:
     async with trial.started(kind, site, REPLICAS[kind], seed) as played:
         await played.play(kills)
-        promised = judge.Promised(
+        recorded = judge.ClientRecords(
             played.submissions,
             played.receipts,
             played.journal.acknowledged,
             played.sandbox.runs(),
-            [*played.tally.odd, *played.journal.odd],
+            [*played.tally.unexpected, *played.journal.unexpected],
             [
-                *played.killer.odd,
-                *(f"in the log: {each}" for each in sorted(played.complaints()) if _is_bug(each)),
+                *played.killer.unexpected,
+                *(f"in the log: {each}" for each in sorted(played.log_problems()) if _is_bug(each)),
             ],
         )
-        findings = judge.judge(played.rows, promised)
+        findings = judge.judge(played.rows, recorded)
         if findings.all:
             shutil.copytree(site.folder, KEPT / kind, dirs_exist_ok=True)
         return outcomes.read(played, findings)
 
 
-def _is_bug(complaint: str) -> bool:
-    """Whether a process says that something unforeseen went wrong in it."""
-    return complaint.startswith(("error", "critical")) and complaint != "error delivery_commit_failed"
+def _is_bug(entry: str) -> bool:
+    """Return whether a log entry shows an unexpected failure."""
+    return entry.startswith(("error", "critical")) and entry != "error delivery_commit_failed"

@@ -11,8 +11,8 @@ import httpx2 as httpx
 
 from tests.faults import retrying_client
 
-#: Shares of submissions: whose sender gives up at the first trouble, that are submitted again, waited for in the
-#: request, followed to their end, cancelled.
+#: Shares of submissions: whose sender gives up at the first failure, that are submitted twice, waited for in the
+#: request, polled until their end, cancelled.
 GIVES_UP, TWICE, WAITED, FOLLOWED, CANCELLED = 0.1, 0.05, 0.1, 0.15, 0.05
 #: Seconds between two submissions of one backend.
 BETWEEN = (0.1, 0.9)
@@ -21,7 +21,7 @@ ENDED = ("completed", "failed", "cancelled", "refused")
 
 @dataclass
 class Submission:
-    """A submission, and what its sender got: our id once it was acknowledged, whether its cancel was taken.
+    """A submission, and what its sender got: our id once it was acknowledged, whether its cancel was accepted.
 
     `others` are ids that a further acknowledgement gave in place of the first.
     """
@@ -40,12 +40,12 @@ class Backend:
         self.submissions: list[Submission] = []
 
     async def run(self, until: asyncio.Event) -> None:
-        """Goes on `until` then, and finishes what it has begun."""
+        """Submit until `until` is set, and finish the submission that is open then."""
         while not until.is_set():
             made = Submission(f"nonce_{uuid.UUID(int=self._caller.chance.getrandbits(128)).hex}")
             self.submissions.append(made)
             await self._submit(made)
-            await self._caller.rest(*BETWEEN)
+            await self._caller.sleep(*BETWEEN)
 
     async def _submit(self, made: Submission) -> None:
         chance = self._caller.chance
@@ -57,29 +57,29 @@ class Backend:
             headers["Prefer"] = "wait=2"
         tries = 1 if chance.random() < GIVES_UP else 1000
         for _ in range(2 if chance.random() < TWICE else 1):
-            answer = await self._caller.until_answered(
+            answer = await self._caller.retry(
                 "submit", "POST", "/v1/runs", json=body, headers=headers, tries=tries
             )
             _note(made, answer)
         if made.run_id is not None:
-            await self._look_after(made, made.run_id)
+            await self._follow(made, made.run_id)
 
-    async def _look_after(self, made: Submission, run_id: str) -> None:
+    async def _follow(self, made: Submission, run_id: str) -> None:
         chance, address = self._caller.chance, f"/v1/runs/{run_id}"
         if chance.random() < CANCELLED:
-            await self._caller.rest(0.0, 1.5)
-            answer = await self._caller.until_answered("cancel", "POST", f"{address}/cancel")
+            await self._caller.sleep(0.0, 1.5)
+            answer = await self._caller.retry("cancel", "POST", f"{address}/cancel")
             made.is_cancelled = answer is not None and answer.status_code == 202
         if chance.random() < FOLLOWED:
             for _ in range(60):
-                answer = await self._caller.until_answered("look", "GET", address)
+                answer = await self._caller.retry("get", "GET", address)
                 if answer is None or not answer.is_success or answer.json()["status"] in ENDED:
                     return
-                await self._caller.rest(0.2, 0.6)
+                await self._caller.sleep(0.2, 0.6)
 
 
 def _note(made: Submission, answer: httpx.Response | None) -> None:
-    """An acknowledgement; a second one of the same key must not tell of another run."""
+    """Record an acknowledgement; a second one of the same key must not name another run."""
     if answer is None or not answer.is_success:
         return
     run_id = str(answer.json()["id"])

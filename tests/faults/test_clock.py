@@ -17,7 +17,7 @@ TIMING = {"sweep": 0.2, "lost_create": 60.0, "pause_most": 0.2}
 
 
 def _wrong(deployment: harness.Deployment, seconds: float) -> None:
-    """From here on this machine's clock is wrong by so much."""
+    """Make this machine's clock wrong by this many seconds."""
     new = deployment.server.folder / "clock.new"
     new.write_text(str(seconds))
     new.rename(deployment.server.folder / "clock")
@@ -32,7 +32,7 @@ def clocked(sites: Sites) -> Iterator[Callable[[str], harness.Deployment]]:
 
 @pytest.fixture
 def deployment(clocked: Callable[[str], harness.Deployment], kind: str) -> Iterator[harness.Deployment]:
-    """A deployment whose clock is right, at first."""
+    """Return a deployment whose clock is right, at first."""
     opened = clocked(kind)
     yield opened
     _wrong(opened, 0)
@@ -40,10 +40,10 @@ def deployment(clocked: Callable[[str], harness.Deployment], kind: str) -> Itera
 
 
 def _waiting(deployment: harness.Deployment, nonce: str) -> harness.Row:
-    """A run that waits, since the upstream is away, and a pause that holds."""
+    """Submit a run while the upstream is down, so that it waits and a pause holds."""
     deployment.sandbox.faults(down=True)
     run = deployment.submit(nonce)
-    deployment.until_troubled()
+    deployment.until_unready()
     until(lambda: deployment.server.rows("SELECT 1 FROM jobs WHERE kind = 'start' AND last_error IS NOT NULL"))
     return run
 
@@ -72,7 +72,7 @@ def test_a_clock_that_goes_back_while_the_server_is_down_delays_nothing(
 def test_a_clock_that_jumps_under_load_and_is_set_right_loses_nothing(
     deployment: harness.Deployment, nonce: str, seconds: float
 ) -> None:
-    with deployments.flowing(deployment, nonce) as load:
+    with deployments.under_load(deployment, nonce) as load:
         for wrong in (seconds, 0.0):
             _wrong(deployment, wrong)
             taken = load.submitted

@@ -1,4 +1,4 @@
-"""The database server ends under load, takes no more connections, or is hindered by a full disk."""
+"""The database server ends under load, takes no more connections, or has a full disk."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from tests.patience import until
 from tests.server import Site
 
 TIMING = {"sweep": 0.2, "lost_create": 60.0}
-#: A callback that is too large for what is left, and of which nothing can be saved by compressing it.
+#: A callback that is larger than the free space, and cannot be compressed.
 LARGE = 900_000
-#: Bytes up to which a file may grow on PostgreSQL: as many as its log of changes needs for itself.
+#: Bytes up to which a file may grow on PostgreSQL: as many as its write-ahead log needs.
 FULL = 16 << 20
 
 
 @pytest.fixture(scope="module")
-def shaken(sites: Sites, request: pytest.FixtureRequest) -> Iterator[Callable[[str], harness.Deployment]]:
-    """A deployment each on a database that may be harmed."""
+def damaged(sites: Sites, request: pytest.FixtureRequest) -> Iterator[Callable[[str], harness.Deployment]]:
+    """Start a deployment of each kind on a database that tests may damage."""
 
     def make(site: Site) -> AbstractContextManager[harness.Deployment]:
         if site.database_url:
@@ -42,9 +42,9 @@ def shaken(sites: Sites, request: pytest.FixtureRequest) -> Iterator[Callable[[s
 
 
 @pytest.fixture
-def deployment(shaken: Callable[[str], harness.Deployment], kind: str) -> Iterator[harness.Deployment]:
-    """One of them, on a good day."""
-    opened = shaken(kind)
+def deployment(damaged: Callable[[str], harness.Deployment], kind: str) -> Iterator[harness.Deployment]:
+    """Return one of the deployments, without faults."""
+    opened = damaged(kind)
     yield opened
     opened.sandbox.faults(**faults.as_json(deployments.SWITCHES))
 
@@ -58,7 +58,7 @@ def until_ready(deployment: harness.Deployment) -> None:
 def test_a_database_that_is_restarted_under_load_loses_nothing(
     deployment: harness.Deployment, victim: postgres.Cluster, nonce: str, mode: str
 ) -> None:
-    with deployments.flowing(deployment, nonce) as load:
+    with deployments.under_load(deployment, nonce) as load:
         for _ in range(2):
             victim.restart(mode)
             taken = load.submitted
@@ -68,8 +68,8 @@ def test_a_database_that_is_restarted_under_load_loses_nothing(
 
 
 @contextmanager
-def crowded(victim: postgres.Cluster, name: str) -> Iterator[None]:
-    """Ends the connections to a database, and takes all that a server has before anybody can come back."""
+def without_connections(victim: postgres.Cluster, name: str) -> Iterator[None]:
+    """End the connections to a database, and take all connections of the server before others can."""
     with contextlib.ExitStack() as stack:
         admin = stack.enter_context(victim.admin())
         taken = 1
@@ -90,14 +90,14 @@ def crowded(victim: postgres.Cluster, name: str) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("kind", ["postgresql"])
-def test_while_the_database_takes_no_more_connections_nothing_is_promised(
+def test_while_the_database_takes_no_more_connections_nothing_is_acknowledged(
     deployment: harness.Deployment, victim: postgres.Cluster, nonce: str
 ) -> None:
     run = deployment.submit(nonce)
     judge(deployment, nonce)
     until(lambda: deployment.deliveries(run))  # the sweep may have been first
     callback = deployment.callback(nonce)
-    with crowded(victim, deployments.name_of(deployment.server.site.url)):
+    with without_connections(victim, deployments.name_of(deployment.server.site.url)):
         deployments.until_not_ready(deployment)
         refused = (
             httpx.post(callback, json={"runId": run["upstreamId"]}, timeout=60),
@@ -111,7 +111,7 @@ def test_while_the_database_takes_no_more_connections_nothing_is_promised(
 
 @contextmanager
 def full(deployment: harness.Deployment, request: pytest.FixtureRequest) -> Iterator[None]:
-    """No room is left on the disk of the database."""
+    """Leave no room on the disk of the database."""
     site = deployment.server.site
     if not site.database_url:
         file = site.folder / "full"
@@ -127,22 +127,22 @@ def full(deployment: harness.Deployment, request: pytest.FixtureRequest) -> Iter
         victim.bound_files(None)
 
 
-def test_on_a_full_disk_what_finds_no_room_is_not_promised(
+def test_on_a_full_disk_a_write_that_needs_space_is_not_acknowledged(
     deployment: harness.Deployment, request: pytest.FixtureRequest, nonce: str
 ) -> None:
     deployment.sandbox.faults(callback_states=[])
     run = deployment.submit(nonce)
     deployment.until_named(nonce, "completed")
     callback, large = deployment.callback(nonce), secrets.token_bytes(LARGE)
-    for _ in range(FULL // LARGE + 1):  # on a disk that is full the files are large
+    for _ in range(FULL // LARGE + 1):  # until the files are as large as the limit
         assert httpx.post(callback, content=large, timeout=60).status_code == 200
     with full(deployment, request):
         kept = len(deployment.deliveries(run))
         refused = [httpx.post(callback, content=large, timeout=60) for _ in range(3)]
         assert {(each.status_code, "retry-after" in each.headers) for each in refused} == {(503, True)}
         assert len(deployment.deliveries(run)) == kept
-        assert deployment.run(run)["id"] == run["id"]  # reading goes on
-        assert deployments.readiness(deployment) == 200  # and so does what needs no room
+        assert deployment.run(run)["id"] == run["id"]  # reads still work
+        assert deployments.readiness(deployment) == 200  # and so do writes that need no space
     assert httpx.post(callback, content=large, timeout=60).status_code == 200
     judge(deployment, nonce)
     until_ready(deployment)

@@ -1,4 +1,4 @@
-"""The judge can fail: each thing that must not happen is planted once, and found."""
+"""The judge can fail: each forbidden state is produced once, and found."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ UPSTREAM = [
     {"id": "u2", "prompt": f"Look. {OTHER}", "status": "cancelled", "execCount": 0},
     {"id": "u3", "prompt": f"Look. {NONCE}", "status": "cancelled", "execCount": 0},
 ]
-PROMISED = judge.Promised(
+RECORDED = judge.ClientRecords(
     [submitting.Submission(NONCE, "r1"), submitting.Submission(OTHER, "r2", is_cancelled=True)],
     [
         sending.Receipt("watcher", "r1", "d1", "accepted", "sha"),
@@ -92,7 +92,7 @@ Spoil = Callable[[str], None]
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
-    """A database in which all is well."""
+    """Make a database in which each acknowledgement was kept."""
     made = create_engine(database_url)
     with made.begin() as connection:
         for table, rows in SOUND.items():
@@ -107,7 +107,7 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def spoil(engine: Engine) -> Spoil:
-    """Makes something in it not as it was promised."""
+    """Change the database so that one acknowledgement was not kept."""
 
     def spoiled(statement: str) -> None:
         with engine.begin() as connection:
@@ -117,16 +117,16 @@ def spoil(engine: Engine) -> Spoil:
 
 
 def found(engine: Engine, **changes: Any) -> judge.Findings:
-    """What the judge finds."""
+    """Return the findings of the judge."""
 
     def rows(statement: str) -> list[judge.Row]:
         with engine.connect() as connection:
             return [dict(row) for row in connection.execute(text(statement)).mappings()]
 
-    return judge.judge(rows, replace(PROMISED, **changes))
+    return judge.judge(rows, replace(RECORDED, **changes))
 
 
-def test_where_all_is_as_it_was_promised_nothing_is_found(engine: Engine) -> None:
+def test_where_everything_was_kept_nothing_is_found(engine: Engine) -> None:
     assert found(engine).all == []
 
 
@@ -158,7 +158,7 @@ def test_a_run_that_was_never_executed_is_found(engine: Engine) -> None:
 
 
 def test_a_genuine_delivery_that_was_turned_away_is_found(engine: Engine) -> None:
-    assert found(engine, odd=["callback: 404"]).lost
+    assert found(engine, unexpected=["callback: 404"]).lost
 
 
 DOUBLED = {
@@ -184,7 +184,7 @@ def test_two_successful_execs_of_one_nonce_are_found(engine: Engine, execs: tupl
 
 def test_a_second_acknowledgement_with_another_id_is_found(engine: Engine) -> None:
     twice = submitting.Submission(NONCE, "r1", others=("r9",))
-    assert found(engine, submissions=[twice, PROMISED.submissions[1]]).doubled
+    assert found(engine, submissions=[twice, RECORDED.submissions[1]]).doubled
 
 
 LOOSE = {
@@ -197,12 +197,12 @@ LOOSE = {
 @pytest.mark.parametrize("statement", LOOSE.values(), ids=LOOSE)
 def test_a_leftover_is_found(engine: Engine, spoil: Spoil, statement: str) -> None:
     spoil(statement)
-    assert found(engine).loose
+    assert found(engine).leftover
 
 
 @pytest.mark.parametrize("state", [{"status": "queued"}, {"status": "completed"}, {"execCount": 1}])
 def test_an_orphan_that_is_not_cancelled_is_found(engine: Engine, state: judge.Row) -> None:
-    assert found(engine, upstream=[*UPSTREAM[:2], UPSTREAM[2] | state]).loose
+    assert found(engine, upstream=[*UPSTREAM[:2], UPSTREAM[2] | state]).leftover
 
 
 WRONG = {

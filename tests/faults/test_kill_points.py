@@ -23,7 +23,7 @@ from tests.journeys import harness
 from tests.patience import until
 
 #: On a database server the leases of a killed process cannot be freed: they lapse.
-SHORT_LEASES = {"lease": 1.0, "heartbeat": 0.2}
+SHORT_LEASE = {"lease": 1.0, "heartbeat": 0.2}
 #: What a server commits at its start on an embedded database alone.
 EMBEDDED = ("upgrade", "release_all")
 #: What a server commits at its first start, or for the first request of a key, and not again.
@@ -89,7 +89,7 @@ def surviving(site: server.Site, *, notified: bool = False) -> Iterator[Survivor
         with sandbox.client() as api:
             agent = sandbox_server.new_agent(api)
         settings = backend.settings(listener) if listener else {}
-        made = server.Server(site, sandbox.url, SHORT_LEASES, settings)
+        made = server.Server(site, sandbox.url, SHORT_LEASE, settings)
         stack.callback(made.kill)
         yield Survivor(sandbox, made, agent, listener)
 
@@ -207,7 +207,7 @@ def points(of: server.Server) -> str:
     return of.points.read_text()
 
 
-def test_the_recording_of_a_life_has_no_point_that_is_not_killed_at(new_submission: Submission, kind: str) -> None:
+def test_every_point_that_a_run_passes_is_listed_here(new_submission: Submission, kind: str) -> None:
     new_submission.run()
     recorded = {line.split(" ", 1)[1] for line in points(new_submission.server).splitlines()}
     begin = {f"commit {name}" for name in EMBEDDED if kind == "sqlite"}
@@ -234,7 +234,7 @@ def test_a_kill_while_an_embedded_database_is_taken_over_loses_nothing(
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("point", AT_START)
-def test_a_kill_at_the_first_start_loses_nothing_and_doubles_nothing(
+def test_a_kill_at_the_first_start_loses_and_duplicates_nothing(
     new_submission: Submission, point: str, side: str
 ) -> None:
     die_at_start(new_submission, f"{side} {point}")
@@ -242,9 +242,7 @@ def test_a_kill_at_the_first_start_loses_nothing_and_doubles_nothing(
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("point", IN_LIFE)
-def test_a_kill_at_any_point_loses_nothing_and_doubles_nothing(
-    submission: Submission, point: str, side: str
-) -> None:
+def test_a_kill_at_any_point_loses_and_duplicates_nothing(submission: Submission, point: str, side: str) -> None:
     submission.die_at(f"{side} {point}")
     submission.judge()
 
@@ -267,7 +265,7 @@ def test_a_kill_during_a_notification_changes_nothing_of_its_content(
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize("point", SOMETIMES)
-def test_a_kill_at_a_point_that_not_every_run_reaches_loses_and_doubles_nothing(
+def test_a_kill_at_a_point_that_not_every_run_passes_loses_and_duplicates_nothing(
     submission: Submission, point: str, side: str
 ) -> None:
     submission.server.die_at(f"{side} {point}")

@@ -1,12 +1,15 @@
-"""The matrix names tests that exist, says on which databases they run, and leaves no test of its own out."""
+"""The matrix names files, tests, waits and databases that exist, and has each test of its modules."""
 
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from receiver import timeouts
 
 TESTS = Path(__file__).parent.parent
 PAGE = Path(__file__).parent / "MATRIX.md"
@@ -20,7 +23,7 @@ FIXTURES |= {"far": "PostgreSQL", "three": "PostgreSQL"}
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the matrix."""
+    """A row of the matrix."""
 
     cells: tuple[str, ...]
 
@@ -46,7 +49,7 @@ def _functions(path: Path) -> dict[str, ast.FunctionDef | ast.AsyncFunctionDef]:
 
 
 def _kinds(marks: list[ast.expr]) -> list[str]:
-    """The kinds of database to which marks bind what they mark."""
+    """Return the kinds of database to which marks limit a test."""
     found = [ast.literal_eval(mark.args[1]) for mark in marks if isinstance(mark, ast.Call) and _is_kind(mark)]
     return [kind for kinds in found for kind in kinds]
 
@@ -56,7 +59,7 @@ def _is_kind(mark: ast.Call) -> bool:
 
 
 def _databases(path: Path, name: str) -> str:
-    """On which databases a test runs, as the matrix says it."""
+    """Return on which databases a test runs, in the words of the matrix."""
     tree, test = ast.parse(path.read_text()), _functions(path)[name]
     marks = [node.value for node in tree.body if isinstance(node, ast.Assign) and "pytestmark" in ast.dump(node)]
     kinds = _kinds([*marks, *test.decorator_list])
@@ -81,3 +84,12 @@ def test_no_test_of_the_matrix_is_left_out_of_it() -> None:
     files = [f"faults/test_{each}.py" for each in CELLS]
     tests = {f"{file}::{name}" for file in files for name in _functions(TESTS / file) if name.startswith("test_")}
     assert tests <= {row.test for row in ROWS}
+
+
+def test_every_file_and_wait_that_the_page_names_exists() -> None:
+    text = PAGE.read_text()
+    files = {name.removeprefix("tests/") for name in re.findall(r"`([\w/]+\.py)", text)}
+    assert not {name for name in files if not (TESTS / name).is_file()}
+    waits = set(re.findall(r"`Timing\.(\w+)`", text))
+    assert waits
+    assert not {name for name in waits if not hasattr(timeouts.Timing(), name)}

@@ -1,4 +1,4 @@
-"""The proxy itself: each of its switches does what it says, to connections that are open already too."""
+"""Tests of the proxy itself: each of its switches works, also for connections that are already open."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.patience import until
 
 
 def _echo(listening: socket.socket) -> None:
-    """Answers each connection with what it says, until the socket is closed."""
+    """Answer each connection with its own bytes, until the socket is closed."""
     while True:
         try:
             connection, _ = listening.accept()
@@ -34,7 +34,7 @@ def _answer(connection: socket.socket) -> None:
 
 @pytest.fixture
 def between() -> Iterator[proxy.Proxy]:
-    """A proxy in front of an echo server."""
+    """Run a proxy in front of an echo server."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         threading.Thread(target=_echo, args=(listening,), daemon=True).start()
         with proxy.running(listening.getsockname()) as made:
@@ -44,7 +44,7 @@ def between() -> Iterator[proxy.Proxy]:
 
 @pytest.fixture
 def line(between: proxy.Proxy) -> Iterator[socket.socket]:
-    """A connection through the proxy that is open and in use."""
+    """Open a connection through the proxy and use it once."""
     with socket.create_connection(("127.0.0.1", between.port), timeout=60) as opened:
         assert _asked(opened, b"hello") == b"hello"
         yield opened
@@ -64,7 +64,7 @@ def _visit(between: proxy.Proxy) -> None:
 
 
 def _until_reset(line: socket.socket) -> bytes:
-    """All that is received before the connection breaks."""
+    """Return the bytes that are received before the connection breaks."""
     received = b""
     try:
         while piece := line.recv(65536):
@@ -107,22 +107,22 @@ def test_what_it_throttles_takes_its_time(between: proxy.Proxy, line: socket.soc
 
 
 def test_a_hole_holds_everything_and_lets_go_of_it_again(between: proxy.Proxy, line: socket.socket) -> None:
-    between.hole = True
+    between.blackhole = True
     line.sendall(b"lost?")
     line.settimeout(0.2)
     with pytest.raises(TimeoutError):
         line.recv(1)
-    between.hole = False
+    between.blackhole = False
     line.settimeout(60)
     assert line.recv(5) == b"lost?"
 
 
 def test_a_new_connection_to_a_hole_is_not_refused(between: proxy.Proxy) -> None:
-    between.hole = True
+    between.blackhole = True
     with socket.create_connection(("127.0.0.1", between.port), timeout=60) as opened:
         opened.sendall(b"anybody?")
         until(lambda: between.accepted)
-        between.calm()
+        between.clear_faults()
         assert opened.recv(8) == b"anybody?"
 
 

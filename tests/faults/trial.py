@@ -1,4 +1,4 @@
-"""One database under load and kills: the sandbox, replicas behind one address, and the wait for quiet."""
+"""One database under load and kills: the sandbox, replicas behind one address, and the wait for the end."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from tests.faults import killing, load_balancer, retrying_client, sending, submi
 #: Waits in seconds: a lease is long enough to outlast every call, the rest is as in `tests.server`.
 LEASE, SWEEP = 5.0, 2.0
 TIMING: dict[str, Any] = {"lease": LEASE, "sweep": SWEEP, "lost_create": 60.0, "clock_skew": 30.0}
-#: How many clients are at work, in addition to the sandbox.
+#: How many clients there are, in addition to the sandbox.
 BACKENDS, SENDERS, AGENTS = 12, 4, 8
-#: Seconds in which everything has to have come to its end once the last kill is over.
-PATIENCE = 180.0
+#: Seconds after the last kill in which all work has to end.
+TIMEOUT = 180.0
 #: Seconds between two lines of progress.
 LINE = 5.0
 
 
 @dataclass
 class Trial:
-    """What there is while it lasts, and what is known of it afterwards."""
+    """The servers, clients and results of a trial."""
 
     kind: str
     sandbox: sandbox_server.Sandbox
@@ -40,7 +40,7 @@ class Trial:
     tally: retrying_client.Tally
     journal: upstream.Journal
     seconds: float = 0.0
-    quiet_after: float | None = None
+    ended_after: float | None = None
 
     @property
     def rows(self) -> Callable[[str], list[dict[str, Any]]]:
@@ -49,20 +49,20 @@ class Trial:
 
     @property
     def submissions(self) -> list[submitting.Submission]:
-        """Everybody's."""
+        """Return the submissions of all backends."""
         return [each for backend in self.backends for each in backend.submissions]
 
     @property
     def receipts(self) -> list[sending.Receipt]:
-        """Everybody's."""
+        """Return the receipts of all senders."""
         return [each for sender in self.senders for each in sender.receipts]
 
-    def complaints(self) -> Counter[str]:
-        """What the servers have complained of in their log, by level and name."""
-        return Counter(_complaint(line) for line in self.replicas[0].process.log.read_text().splitlines())
+    def log_problems(self) -> Counter[str]:
+        """Return what the servers logged as warnings or errors, by level and name."""
+        return Counter(_log_problem(line) for line in self.replicas[0].process.log.read_text().splitlines())
 
     async def play(self, kills: int) -> None:
-        """Load and kills, then what was begun is finished, then quiet, then all servers are stopped."""
+        """Run load and kills, finish all submissions, wait until nothing is open, then stop all servers."""
         began, over, read = time.monotonic(), asyncio.Event(), asyncio.Event()
         repeats: set[asyncio.Task[None]] = set()
 
@@ -81,17 +81,17 @@ class Trial:
             over.set()
             await asyncio.wait(at_work)
             await asyncio.gather(*repeats)
-            self.quiet_after = await self._quiet()
+            self.ended_after = await self._wait_for_end()
             progress.cancel()
             await self.killer.stop()
             read.set()
             await following
 
-    async def _quiet(self) -> float | None:
-        """Seconds until nothing was left to do, here or upstream; None where that did not come."""
+    async def _wait_for_end(self) -> float | None:
+        """Wait until no work was left here or upstream; return the seconds, or None where some was left."""
         began = time.monotonic()
-        await asyncio.sleep(upstream.LATE)  # until then a create may be done that nobody waits for any more
-        while (now := time.monotonic() - began) < PATIENCE:
+        await asyncio.sleep(upstream.LATE)  # until then the sandbox may still perform an abandoned create
+        while (now := time.monotonic() - began) < TIMEOUT:
             if not await asyncio.to_thread(self._left):
                 return now
             await asyncio.sleep(0.5)
@@ -117,17 +117,17 @@ class Trial:
             )
 
 
-def _complaint(line: str) -> str:
+def _log_problem(line: str) -> str:
     try:
         entry = json.loads(line)
     except ValueError:
-        return "unreadable line"  # its writer was killed meanwhile
+        return "unreadable line"  # its writer was killed
     return f"{entry.get('level')} {entry.get('event')}"
 
 
 @asynccontextmanager
 async def started(kind: str, site: server.Site, replicas: int, seed: int) -> AsyncIterator[Trial]:
-    """A trial whose servers are up. Each actor draws from a chance of its own, which follows from the seed."""
+    """Start the servers of a trial. Each actor has a random generator of its own, derived from the seed."""
 
     def chance(name: str) -> random.Random:
         return random.Random(f"{seed}:{kind}:{name}")
@@ -135,7 +135,7 @@ async def started(kind: str, site: server.Site, replicas: int, seed: int) -> Asy
     async with AsyncExitStack() as stack:
         sandbox = stack.enter_context(upstream.running(seed))
         address = await stack.enter_async_context(load_balancer.LoadBalancer(chance("front")))
-        agents, secret = await asyncio.to_thread(_settle_in, sandbox, address.url)
+        agents, secret = await asyncio.to_thread(_create_agents, sandbox, address.url)
         made = await asyncio.to_thread(_servers, site, sandbox.url, address.url, secret, replicas)
         for each in made:
             stack.callback(each.process.kill)
@@ -153,8 +153,8 @@ async def started(kind: str, site: server.Site, replicas: int, seed: int) -> Asy
         yield Trial(kind, sandbox, made, killer, backends, senders, tally, upstream.Journal())
 
 
-def _settle_in(sandbox: sandbox_server.Sandbox, url: str) -> tuple[list[str], str]:
-    """Agents to run, and the secret with which events are signed."""
+def _create_agents(sandbox: sandbox_server.Sandbox, url: str) -> tuple[list[str], str]:
+    """Create agents, and the secret with which events are signed."""
     with sandbox.client() as api:
         agents = [sandbox_server.new_agent(api) for _ in range(AGENTS)]
         wanted = {"url": f"{url}/webhooks/case", "eventTypeFilters": ["agent.run.*"]}

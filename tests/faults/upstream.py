@@ -1,4 +1,4 @@
-"""The sandbox as a process of its own on a moderately bad day, and its journal."""
+"""The sandbox as a process of its own with moderate faults, and its journal."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ import httpx2 as httpx
 from tests import sandbox_server
 from tests.faults import sending
 
-#: Seconds that a run takes, about; and after which a create is done that was held up on its way.
+#: Seconds that a run takes, about; and after which a delayed create is performed.
 RUN_SECONDS, LATE = 1.0, 7.0
-#: Answers that are lost, come late, or are of no use; a create that is done after everybody has given it up.
+#: Answers that are lost, late or useless; a create that is performed after its callers gave up.
 SCRIPT = [
     {"route": "create", "probability": 0.04, "action": "lose_answer"},
     {"route": "create", "probability": 0.02, "action": f"delay:{LATE}"},
@@ -41,21 +41,21 @@ SWITCHES: Mapping[str, object] = {
     "latency": 0.01,
     "script": SCRIPT,
 }
-#: The same in words.
-DAY = (
+#: The same as a text.
+DESCRIPTION = (
     "a third of callbacks and of events is never sent, callbacks come twice, a tenth of the runs fails; 4% of the "
     "answers to create and to exec are lost, others come late, are cut in half or useless; 2% of the creates are "
-    f"done only after {LATE:.0f} s, when everybody has given them up."
+    f"performed only after {LATE:.0f} s, when all callers have given up."
 )
-#: Seconds between two looks into the journal.
-LOOK = 0.5
+#: Seconds between two reads of the journal.
+INTERVAL = 0.5
 
 Json = dict[str, Any]
 
 
 @contextmanager
 def running(seed: int) -> Iterator[sandbox_server.Sandbox]:
-    """`runledger sandbox` for as long as the block."""
+    """Run `runledger sandbox` for as long as the block."""
     command = [sys.executable, "-m", "receiver", "sandbox", "--port", "0", "--json", "--seed", str(seed)]
     command += ["--run-seconds", str(RUN_SECONDS)]
     for name, value in SWITCHES.items():
@@ -70,30 +70,30 @@ def running(seed: int) -> Iterator[sandbox_server.Sandbox]:
 
 @dataclass
 class Journal:
-    """What the sandbox was asked, what befell its answers, and which of its own sends were acknowledged."""
+    """The calls to the sandbox, the faults of their answers, and which of its own sends were acknowledged."""
 
     calls: Counter[str] = field(default_factory=Counter)
-    befell: Counter[str] = field(default_factory=Counter)
+    faults: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
     #: Attempts that were answered 2xx, by source and by run or event.
     acknowledged: Counter[tuple[str, str]] = field(default_factory=Counter)
-    #: Attempts that were answered as no genuine one may be.
-    odd: list[str] = field(default_factory=list)
+    #: Attempts whose answers a genuine delivery must not get.
+    unexpected: list[str] = field(default_factory=list)
     _noted: set[int] = field(default_factory=set)
     _reported: set[tuple[str, str]] = field(default_factory=set)
 
     async def follow(self, url: str, until: asyncio.Event, on_sent: Callable[[Json], None]) -> None:
-        """Reads on `until` then, once more after that, and reports each thing that is sent for the first time."""
+        """Read until `until` is set, then once more, and report each thing that is sent for the first time."""
         seen = 0
         async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
             is_last = False
             while not is_last:
                 is_last = until.is_set()
                 seen = await self._read(client, seen, on_sent)
-                await asyncio.sleep(0 if is_last else LOOK)
+                await asyncio.sleep(0 if is_last else INTERVAL)
 
     async def _read(self, client: httpx.AsyncClient, seen: int, on_sent: Callable[[Json], None]) -> int:
-        """Notes what is new since `seen`; answers up to where all that was sent has come to its end."""
+        """Record what is new since `seen`; return the index up to which everything sent has ended."""
         answer = await client.get("/sandbox/journal", params={"after": seen})
         page = answer.raise_for_status().json()
         for call in page["requests"]:
@@ -109,7 +109,7 @@ class Journal:
         if self._is_new(call) and call["route"] is not None:
             self.calls[call["route"]] += 1
             if call["fault"] is not None:
-                self.befell[f"{call['route']} {call['fault']}"] += 1
+                self.faults[f"{call['route']} {call['fault']}"] += 1
 
     def _note_sent(self, sent: Json, on_sent: Callable[[Json], None]) -> None:
         if not self._is_new(sent):
@@ -120,7 +120,7 @@ class Journal:
         if 200 <= status < 300:
             self.acknowledged[key] += 1
         elif status not in (0, 502, 503):
-            self.odd.append(f"{sent['kind']} of the sandbox: {status}")
+            self.unexpected.append(f"{sent['kind']} of the sandbox: {status}")
         if key not in self._reported:
             self._reported.add(key)
             on_sent(sent)
@@ -132,7 +132,7 @@ class Journal:
 
 
 def key_of(sent: Json) -> tuple[str, str]:
-    """The source of a callback or event, and the key of its deliveries."""
+    """Return the source of a callback or event, and the key of its deliveries."""
     return ("watcher", sending.run_of(sent["url"])) if sent["kind"] == "callback" else ("platform", sent["event"])
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a valid answer of the upstream: its fields, its bytes, its status, its headers, its timing.
+"""Mutations of a valid answer of the upstream: its fields, bytes, status, headers, timing.
 
 A change is drawn from a generator of its own, so that one answer and one seed always give the same bytes.
 """
@@ -15,17 +15,17 @@ from typing import Any
 
 from tests.fuzz import values
 
-#: What comes of changing an answer that an earlier change has made unreadable: it stays as it is.
+#: The errors of changing an answer that an earlier change has made unreadable: it is left as it is.
 UNREADABLE = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 Path = tuple[str | int, ...]
-#: Seconds of a slow answer, and bytes that a compressed answer unfolds to.
+#: Seconds of a slow answer, and bytes of a decompressed answer.
 SLOW = 1.5
 UNFOLDED = 96 << 20
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer on its way. `framing` is how its end is shown: length, wrong length, chunked, close or cut."""
+    """An answer to be sent. `framing` is how its end is marked: length, wrong length, chunked, close or cut."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -40,7 +40,7 @@ class Answer:
 
 
 def changed(answer: Answer, route: str, seed: int, *, times: int) -> Answer:
-    """Return the answer with so many changes."""
+    """Return the answer with this many changes."""
     rng = random.Random(seed)
     for _ in range(times):
         with suppress(*UNREADABLE):
@@ -66,7 +66,7 @@ def _fields(answer: Answer, route: str, rng: random.Random) -> Answer:
 
 
 def _paths(value: Any, path: Path = ()) -> Iterator[Path]:
-    """All places of a document but its root; of a long list its beginning."""
+    """Return all paths in a document but its root; of a long list only its beginning."""
     members = (
         value.items() if isinstance(value, dict) else enumerate(value[:20]) if isinstance(value, list) else ()
     )
@@ -94,7 +94,7 @@ def _one_field(whole: Any, path: Path, rng: random.Random) -> tuple[str, Any]:
 
 
 def _families(name: str | int, held: Any, rng: random.Random) -> tuple[dict[str, values.Maker], ...]:
-    """What such a field is given: mostly of its own type, and sometimes of any."""
+    """Return the families of values for such a field: mostly of its own type, and sometimes any."""
     if rng.random() < 0.25:
         return ()
     if isinstance(name, str) and (name.endswith("At") or name in ("timestamp", "expires")):
@@ -107,7 +107,7 @@ def _families(name: str | int, held: Any, rng: random.Random) -> tuple[dict[str,
 
 
 def _twice(whole: Any, parent: dict[str, Any], name: str, rng: random.Random) -> Any:
-    """The object that holds the field has it twice, the second time as something else."""
+    """Return the object that has the field with the field twice, the second time with another value."""
     pairs = values.Pairs((*parent.items(), (name, values.drawn(rng)[1])))
     if parent is whole:
         return pairs
@@ -123,7 +123,7 @@ def _replaced(value: Any, old: Any, new: Any) -> Any:
 
 
 def _page(answer: Answer, route: str, rng: random.Random) -> Answer:
-    """Change what only a list has: its entries as a whole, and where it goes on."""
+    """Change what only a list has: its entries as a whole, and its paging."""
     page = json.loads(answer.body)
     runs = page["runs"]
     what = rng.choice(
@@ -153,7 +153,7 @@ STATES = ("queued", "running", "completed", "failed", "cancelled", "unknown")
 
 
 def _entry(rng: random.Random) -> Any:
-    """A run in a list that does not exist, with a hostile value in every field or two."""
+    """Return a run in a list that does not exist, with a hostile value in every field or two."""
     entry: dict[str, Any] = {
         "id": f"run_{rng.getrandbits(96):024x}", "agentId": "agent_x", "status": rng.choice(STATES), "prompt": "x",
         "model": "m", "createdAt": "2026-11-25T10:00:00Z", "startedAt": None, "completedAt": None,
@@ -249,7 +249,7 @@ HEADERS = {
 
 
 def _headers(answer: Answer, route: str, rng: random.Random) -> Answer:
-    """Add hostile headers; those that tell of limits mostly with the statuses that go with them."""
+    """Add hostile headers; rate limit headers mostly with the statuses that go with them."""
     added = tuple((name, rng.choice(HEADERS[name])) for name in values.some(rng, list(HEADERS), 1, 3))
     status = (
         rng.choice((answer.status, 429, 503)) if any(name == "retry-after" for name, _ in added) else answer.status
@@ -292,7 +292,7 @@ def _status(answer: Answer, route: str, rng: random.Random) -> Answer:
 
 
 def _timing(answer: Answer, route: str, rng: random.Random) -> Answer:
-    """Change how the answer comes: its framing, its speed, its compression."""
+    """Change how the answer is sent: its framing, its speed, its compression."""
     what = rng.choice(
         (
             "slow",
@@ -319,7 +319,7 @@ def _timing(answer: Answer, route: str, rng: random.Random) -> Answer:
 
 
 def _stream(answer: Answer, route: str, rng: random.Random) -> Answer:
-    """Change one event of a stream, or put something between two."""
+    """Change one event of a stream, or insert something between two."""
     pieces = answer.body.split(b"\n\n")
     place = rng.randrange(len(pieces))
     kind, value = values.drawn(rng)

@@ -1,4 +1,4 @@
-"""Requests as bytes, sent over a socket of their own, and their answers: no client stands in the way."""
+"""Requests as bytes, sent over a socket of their own, and their answers, without an HTTP client."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from dataclasses import dataclass
 
-#: Seconds within which any request is to be answered, and that an endless stream is listened to.
+#: Seconds in which every request must be answered, and for which an endless stream is read.
 PATIENCE = 30.0
 LISTENED = 0.15
 MOST = 64 << 20
@@ -16,7 +16,7 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 @dataclass(frozen=True)
 class Request:
-    """A request. `expects`: any, genuine (never 4xx), forged (never 2xx), submission (settles if it is taken).
+    """A request. `expects`: any, genuine (never 4xx), forged (never 2xx), submission (settles if accepted).
 
     `sound` tells that it is HTTP, so that it is to be answered.
     """
@@ -31,7 +31,7 @@ class Request:
     framing: str = "length"
 
     def raw(self, host: str) -> bytes:
-        """The bytes that are sent."""
+        """Return the bytes that are sent."""
         names = {name.lower() for name, _ in self.headers}
         headers = list(self.headers)
         if b"host" not in names:
@@ -49,7 +49,7 @@ class Request:
         return head + b"\r\n".join([*lines, b"", b""]) + body
 
     def shown(self) -> dict[str, object]:
-        """What is written of it in a summary."""
+        """Return the request's line in a summary."""
         headers = {name.decode("latin-1"): value[:200].decode("latin-1") for name, value in self.headers}
         headers.pop("authorization", None)
         return {
@@ -63,7 +63,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back: status 0 for nothing at all; `whole` is whether the body came to its end."""
+    """An answer: status 0 for none at all; `whole` is whether the body was complete."""
 
     status: int
     headers: dict[str, str]
@@ -73,7 +73,7 @@ class Reply:
 
 
 async def send(port: int, request: Request, *, patience: float = PATIENCE) -> Reply:
-    """Send a request and read what comes."""
+    """Send a request and read the answer."""
     writer: asyncio.StreamWriter | None = None
     try:
         async with asyncio.timeout(patience):
@@ -120,7 +120,7 @@ async def _listened(reader: asyncio.StreamReader) -> bytes:
 
 
 async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> tuple[bytes, bool]:
-    """The body, and whether it came to its end."""
+    """Return the body, and whether it was complete."""
     try:
         if headers.get("transfer-encoding") == "chunked":
             return await _chunks(reader), True

@@ -1,4 +1,4 @@
-"""Commands of the product as an operator runs them, and what must not be in what they print."""
+"""Commands of the product as an operator runs them, and what their output must not contain."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Seconds within which any command is to end.
+#: Seconds in which every command must end.
 PATIENCE = 60.0
-#: A piece that stands in every secret that is tried.
+#: A part of every secret that is used.
 CANARY = "c4n4ry"
 ROOT = Path(__file__).parent.parent.parent
 _PLACE = re.compile(r"((?:receiver|storage)/[\w/]+\.py)\D{1,12}(\d+)")
@@ -31,7 +31,7 @@ class CommandResult:
 
 
 async def run(command: Sequence[str], environment: Mapping[str, str], folder: Path | None = None) -> CommandResult:
-    """Run `runledger` with these words."""
+    """Run `runledger` with these arguments."""
     bare = {
         name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH") if name in os.environ
     }
@@ -49,7 +49,7 @@ async def run(command: Sequence[str], environment: Mapping[str, str], folder: Pa
 
 
 def wrong_with(result: CommandResult) -> str | None:
-    """Return what is wrong with what a command printed, None for nothing."""
+    """Return what is wrong with a command's output, None for nothing."""
     if result.code is None:
         return f"does not end within {PATIENCE:.0f} s"
     if "Traceback" in result.text:
@@ -61,7 +61,7 @@ def wrong_with(result: CommandResult) -> str | None:
 
 
 async def configured(command: Sequence[str], asked: Mapping[str, Any]) -> CommandResult:
-    """Run a command with settings as a case has them, in a folder of its own."""
+    """Run a command with the settings of a case, in a folder of its own."""
     with tempfile.TemporaryDirectory(prefix="runledger-fuzz-env-") as folder:
         if asked["file"]:
             (Path(folder) / ".env").write_bytes(bytes.fromhex(asked["file"]))
@@ -72,14 +72,14 @@ async def configured(command: Sequence[str], asked: Mapping[str, Any]) -> Comman
 
 
 class Reader:
-    """A process that reads settings, one case after the other; begun anew where it did not answer."""
+    """A process that reads settings, one case after the other; it is restarted where it did not answer."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._turn = asyncio.Lock()
 
     async def read(self, asked: Mapping[str, Any]) -> dict[str, str]:
-        """What came of these settings."""
+        """Return the outcome of these settings."""
         async with self._turn:
             try:
                 return await asyncio.wait_for(asyncio.to_thread(self._answer, asked), PATIENCE)

@@ -1,4 +1,4 @@
-"""Asks `/healthz` all the time from a process of its own, and tells how long each answer took, the machine aside.
+"""Request `/healthz` all the time from a process of its own, and record the latencies, less the machine's load.
 
 On a busy machine an answer is late also where nothing is wrong. What the kernel says that one thread of the
 server and the prober itself waited for a core meanwhile (`schedstat`) is therefore taken off: what is left is the
@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-#: Seconds between two questions, and after which one is given up.
+#: Seconds between two requests, and the timeout of one.
 PAUSE = 0.1
 GIVEN_UP = 40.0
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One question: when it was asked, seconds until it was answered, of these spent waiting for a core."""
+    """One request: when it was sent, its latency in seconds, of these spent waiting for a core."""
 
     at: float
     seconds: float
@@ -32,12 +32,12 @@ class Probe:
 
     @property
     def own(self) -> float:
-        """Seconds that the server is answerable for."""
+        """Return the seconds that the server itself took."""
         return max(0.0, self.seconds - self.waited)
 
 
 def probe(port: int, pid: int, pipe: Connection) -> None:
-    """Ask until the other end of the pipe closes."""
+    """Probe until the other end of the pipe closes."""
     with contextlib.suppress(BrokenPipeError, OSError, EOFError):
         while not pipe.poll():
             pipe.send(_asked(port, pid))
@@ -64,12 +64,12 @@ def _status(port: int) -> int:
 
 
 def _most(before: dict[str, float], after: dict[str, float]) -> float:
-    """The longest that one thread has waited meanwhile."""
+    """Return the longest time that one thread has waited meanwhile."""
     return max((now - before.get(thread, 0.0) for thread, now in after.items()), default=0.0)
 
 
 def _waits(pid: int) -> dict[str, float]:
-    """Seconds that each thread of a process has waited for a core."""
+    """Return the seconds that each thread of a process has waited for a core."""
     return dict(_each_wait(Path(f"/proc/{pid}/task")))
 
 
@@ -81,7 +81,7 @@ def _each_wait(tasks: Path) -> Iterator[tuple[str, float]]:
 
 
 def resident(pid: int) -> int:
-    """Return the bytes of memory that a process holds."""
+    """Return the bytes of memory that a process occupies."""
     with contextlib.suppress(OSError):
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     return 0

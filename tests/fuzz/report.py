@@ -19,16 +19,16 @@ _NAMES = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}
 
 
 def keep(folder: Path, seed: int, failure: Failure) -> None:
-    """Write a failure into a file of its own, with the smallest input that is known, and bodies next to it."""
+    """Write a failure into a file of its own, with the smallest input that is known, and its bodies beside it."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = re.sub(r"[^\w]+", "-", f"{failure.surface}-{failure.batch}-{failure.trouble.signature}")[:90].strip("-")
+    name = re.sub(r"[^\w]+", "-", f"{failure.surface}-{failure.batch}-{failure.finding.signature}")[:90].strip("-")
     content = {
-        "failure": failure.trouble.signature,
+        "failure": failure.finding.signature,
         "database": failure.kind,
         "again": again(seed, failure),
         "happened again alone": failure.is_repeated,
         "input": [case.shown() for case in failure.smallest[:40]],
-        "detail": failure.trouble.detail,
+        "detail": failure.finding.detail,
     }
     (folder / f"{name}.json").write_text(json.dumps(content, indent=1, ensure_ascii=True))
     for place, case in enumerate(failure.smallest[:3]):
@@ -37,13 +37,13 @@ def keep(folder: Path, seed: int, failure: Failure) -> None:
 
 
 def again(seed: int, failure: Failure) -> str:
-    """The command that plays the batch again."""
+    """Return the command that repeats the batch."""
     only = f"{failure.surface}:{failure.batch}"
     return f"python -m tests.fuzz --seed {seed} --database {failure.kind} --only {only}"
 
 
 def written(session: Session, kinds: Sequence[str]) -> str:
-    """The whole report."""
+    """Return the report."""
     return "\n".join([_opening(session, kinds), summary(session, kinds), "", _found(session)])
 
 
@@ -60,7 +60,7 @@ def _opening(session: Session, kinds: Sequence[str]) -> str:
         {trial.HEALTHY:.0f} s of what is left is a failure.
     """
     settles = f"""
-        Answers are spoiled for one batch, then the upstream is sane again. Each submitted run has to end within
+        Answers are changed for one batch, then the upstream is valid again. Each submitted run has to end within
         {trial.SETTLED:.0f} s, all lists, exports and pages are read, and `/readyz` is to say ready. No answer is
         5xx but 503, no log has a traceback, no genuine event is answered 4xx, no forged one 2xx.
     """
@@ -84,7 +84,7 @@ def _item(text: str) -> str:
 
 
 def summary(session: Session, kinds: Sequence[str]) -> str:
-    """The table of figures, a column per database."""
+    """Return the table of figures, a column per database."""
     played = [kind for kind in kinds if kind in session.figures]
     lines: list[list[str]] = [["", *(_NAMES[kind] for kind in played)]]
     failures = [sum(each.kind == kind for each in session.failures.values()) for kind in played]
@@ -112,7 +112,9 @@ def _facts(figures: trial.Figures, seconds: float) -> dict[str, str]:
         "longest until the runs of a batch had ended": f"{figures.settle_seconds:.1f} s",
     }
     counted |= {f"runs, {status}": f"{count:,}" for status, count in sorted(figures.settled.items())}
-    counted |= {f"answers spoiled, {route}": f"{count:,}" for route, count in sorted(figures.spoiled.items())}
+    counted |= {
+        f"answers changed, {route}": f"{count:,}" for route, count in sorted(figures.changed_answers.items())
+    }
     return counted | {f"answered {status}": f"{count:,}" for status, count in sorted(figures.statuses.items())}
 
 
@@ -122,7 +124,7 @@ def _found(session: Session) -> str:
     lines = ["## Failures", ""]
     for each in session.failures.values():
         lines.append(
-            f"- **{each.surface}**, {each.count} times, first on {_NAMES[each.kind]}: {each.trouble.signature}"
+            f"- **{each.surface}**, {each.count} times, first on {_NAMES[each.kind]}: {each.finding.signature}"
         )
         shown = json.dumps([case.shown() for case in each.smallest[:1]])[:600]
         lines += [f"  - again: `{again(session.seed, each)}`", f"  - input: `{shown.replace('`', chr(39))}`"]

@@ -1,4 +1,4 @@
-"""`make fuzz MINUTES=n`: hostile values on every surface for so long, in turn on either database.
+"""`make fuzz MINUTES=n`: hostile values on every surface, alternating between the databases.
 
 Every batch is drawn from a seed, the surface and the number of the batch: `--seed 7 --only events:12` plays that
 batch again. After a failure the batch is made smaller, the server gets an empty store, and the session goes on.
@@ -25,18 +25,18 @@ KINDS = ("sqlite", "postgresql")
 REPORT = Path(__file__).parent / "REPORT.md"
 #: Where failures are written.
 KEPT = Path(__file__).parent.parent.parent / ".fuzz"
-#: Seconds on one database before it is the other's turn, for making a batch smaller, and inputs kept per failure.
+#: Seconds on one database before the other one, for making a batch smaller, and inputs kept per failure.
 TURN, SMALLER, KEPT_INPUTS = 150.0, 45.0, 3
 
 
 @dataclass
 class Failure:
-    """One fault, however often it was met."""
+    """One fault, however often it occurred."""
 
     surface: str
     batch: int
     kind: str
-    trouble: trial.Trouble
+    finding: trial.Finding
     count: int = 1
     smallest: Sequence[trial.Case] = ()
     is_repeated: bool = False
@@ -44,7 +44,7 @@ class Failure:
 
 @dataclass
 class Session:
-    """What is asked for, and what came of it."""
+    """What was requested of a session, and its outcome."""
 
     seed: int
     minutes: float
@@ -55,43 +55,43 @@ class Session:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def drawn(self, surface: str, batch: int, known: trial.Known, size: int | None = None) -> list[trial.Case]:
-        """The cases of a batch."""
+        """Return the cases of a batch."""
         draw, usual = surfaces.SURFACES[surface]
         rng = random.Random(f"{self.seed}:{surface}:{batch}")
         return [draw(rng, known) for _ in range(size or usual)]
 
-    async def play(
+    async def run_batch(
         self, bench: trial.Bench, surface: str, batch: int, size: int | None = None, *, is_short: bool = False
     ) -> None:
-        """Play one batch, and note what is wrong; where it `is_short`, failures are not made smaller."""
+        """Run one batch, and record what is wrong; where it `is_short`, failures are not made smaller."""
         cases = self.drawn(surface, batch, bench.known, size)
-        troubles = await bench.play(cases)
+        findings = await bench.run_batch(cases)
         key = (bench.kind, surface)
         self.played[key] = self.played.get(key, 0) + len(cases)
-        for trouble in troubles:
-            await self._note(bench, surface, batch, trouble, [] if is_short else cases)
-        if any(trouble.case is None or trouble.kind == "unsettled" for trouble in troubles):
+        for finding in findings:
+            await self._note(bench, surface, batch, finding, [] if is_short else cases)
+        if any(finding.case is None or finding.kind == "unsettled" for finding in findings):
             await bench.renew()
 
     def note_broken(self, kind: str, detail: str) -> None:
-        """Note that a server did not start, or that its first runs did not end; the session goes on."""
-        trouble = trial.Trouble("start", detail.partition(":")[0][:100], detail)
-        known = self.failures.setdefault(f"start {trouble.signature}", Failure("start", 0, kind, trouble, count=0))
+        """Record that a server did not start, or that its first runs did not end; the session continues."""
+        finding = trial.Finding("start", detail.partition(":")[0][:100], detail)
+        known = self.failures.setdefault(f"start {finding.signature}", Failure("start", 0, kind, finding, count=0))
         known.count += 1
         report.keep(KEPT, self.seed, known)
-        print(f"\n{kind}: {trouble.signature}", file=sys.stderr)
+        print(f"\n{kind}: {finding.signature}", file=sys.stderr)
 
     async def _note(
-        self, bench: trial.Bench, surface: str, batch: int, trouble: trial.Trouble, cases: Sequence[trial.Case]
+        self, bench: trial.Bench, surface: str, batch: int, finding: trial.Finding, cases: Sequence[trial.Case]
     ) -> None:
-        known = self.failures.get(f"{surface} {trouble.signature}")
+        known = self.failures.get(f"{surface} {finding.signature}")
         if known is not None:
             known.count += 1
             return
-        failure = Failure(surface, batch, bench.kind, trouble, smallest=[trouble.case] if trouble.case else cases)
-        self.failures[f"{surface} {trouble.signature}"] = failure
-        print(f"\n{surface}:{batch} on {bench.kind}: {trouble.signature}", file=sys.stderr)
-        if trouble.case is None and len(cases) > 1:
+        failure = Failure(surface, batch, bench.kind, finding, smallest=[finding.case] if finding.case else cases)
+        self.failures[f"{surface} {finding.signature}"] = failure
+        print(f"\n{surface}:{batch} on {bench.kind}: {finding.signature}", file=sys.stderr)
+        if finding.case is None and len(cases) > 1:
             with contextlib.suppress(AssertionError, OSError):
                 await smaller(bench, failure)
         if cases:
@@ -99,7 +99,7 @@ class Session:
 
 
 async def smaller(bench: trial.Bench, failure: Failure) -> None:
-    """Look for the one case that shows the failure, on an empty store, for as long as there is time."""
+    """Search for the one case that shows the failure, on an empty database, while there is time."""
     deadline = time.monotonic() + SMALLER
     candidates = list(failure.smallest)
     while candidates and time.monotonic() < deadline:
@@ -115,12 +115,12 @@ async def smaller(bench: trial.Bench, failure: Failure) -> None:
 async def _shows(bench: trial.Bench, cases: Sequence[trial.Case], failure: Failure) -> bool:
     await bench.renew()
     fresh = [replace(case, plans=tuple(replace(plan, done=[]) for plan in case.plans)) for case in cases]
-    troubles = await bench.play(fresh)
-    return any(trouble.signature == failure.trouble.signature for trouble in troubles)
+    findings = await bench.run_batch(fresh)
+    return any(finding.signature == failure.finding.signature for finding in findings)
 
 
 async def run(session: Session, kinds: Sequence[str]) -> None:
-    """Play for as long as is asked for, the databases in turn."""
+    """Run batches for the requested time, on the databases in turn."""
     begun, turn = time.monotonic(), 0
     batches = dict.fromkeys(surfaces.SURFACES, 0)
     length = min(TURN, session.minutes * 60 / len(kinds))
@@ -143,24 +143,24 @@ async def _turn(
     batches: dict[str, int],
     cluster: postgres.Cluster | None,
 ) -> None:
-    """One database's turn, on an empty store, with runs of others adopted or not."""
+    """Run batches on one database, which is empty at first, with runs of others adopted or not."""
     begun = time.monotonic()
     async with trial.opened(kind, adopt=adopt, cluster=cluster) as bench:
         bench.figures = session.figures.setdefault(kind, bench.figures)
         while time.monotonic() < until:
             if session.only and session.only[1] is not None:
-                await session.play(bench, session.only[0], session.only[1])
+                await session.run_batch(bench, session.only[0], session.only[1])
                 session.minutes = 0.0
                 break
             surface = _next(batches, session.only)
-            await session.play(bench, surface, batches[surface])
+            await session.run_batch(bench, surface, batches[surface])
             batches[surface] += 1
             _progress(session, kind)
     session.seconds[kind] = session.seconds.get(kind, 0.0) + time.monotonic() - begun
 
 
 def _next(batches: dict[str, int], only: tuple[str, int | None] | None) -> str:
-    """The surface whose turn it is: the one that was played least, as often as it is to be."""
+    """Return the surface that has had the fewest batches in relation to its weight."""
     if only:
         return only[0]
     return min(batches, key=lambda surface: batches[surface] * surfaces.SELDOM.get(surface, 1))
@@ -181,7 +181,7 @@ async def _cluster(kinds: Sequence[str]) -> AsyncIterator[postgres.Cluster | Non
 
 
 def main() -> int:
-    """Play, write the report; the exit code."""
+    """Run the session and write the report; return the exit code."""
     args = _asked()
     surface, _, number = (args.only or "").partition(":")
     only = (surface, int(number) if number else None) if surface else None
@@ -195,7 +195,7 @@ def main() -> int:
         print(f"Inputs are in {KEPT}")
         print(
             json.dumps(
-                [f"{each.surface}: {each.trouble.signature}" for each in session.failures.values()], indent=1
+                [f"{each.surface}: {each.finding.signature}" for each in session.failures.values()], indent=1
             )
         )
     return 1 if session.failures else 0

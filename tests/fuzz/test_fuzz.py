@@ -1,4 +1,4 @@
-"""A short pass of every surface under one seed; `make fuzz` goes on for MINUTES."""
+"""Run a short pass of every surface under one seed; `make fuzz` goes on for MINUTES."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tests import postgres
 from tests.fuzz import probing, report, session, trial, values
 
 SEED = 20261129
-#: How many cases of each surface are played. Commands take seconds each, and are left to the long run.
+#: The number of cases per surface. Commands take seconds each, so only the long run has them.
 CASES = {"upstream": 20, "callbacks": 40, "events": 60, "questions": 30, "headers": 40, "settings": 60}
 
 
 @pytest.fixture
 def cluster_of(kind: str, request: pytest.FixtureRequest) -> postgres.Cluster | None:
-    """The PostgreSQL of this process, where it is the kind that is asked for."""
+    """Return the PostgreSQL of this process, for that kind of database."""
     found: postgres.Cluster | None = request.getfixturevalue("cluster") if kind == "postgresql" else None
     return found
 
@@ -27,14 +27,14 @@ def test_hostile_values_on_every_surface_leave_the_server_answering_and_every_ru
     played = session.Session(SEED, 0.0)
     asyncio.run(_played(played, kind, cluster_of))
     assert not {
-        f"{each.surface}: {each.trouble.signature}": each.trouble.detail for each in played.failures.values()
+        f"{each.surface}: {each.finding.signature}": each.finding.detail for each in played.failures.values()
     }
 
 
 async def _played(played: session.Session, kind: str, cluster: postgres.Cluster | None) -> None:
     async with trial.opened(kind, adopt=True, cluster=cluster) as bench:
         for surface, count in CASES.items():
-            await played.play(bench, surface, 0, count, is_short=True)
+            await played.run_batch(bench, surface, 0, count, is_short=True)
 
 
 def test_one_seed_draws_the_same_cases_each_time() -> None:
@@ -45,7 +45,7 @@ def test_one_seed_draws_the_same_cases_each_time() -> None:
 
 
 def test_a_failure_tells_the_command_that_plays_it_again() -> None:
-    failure = session.Failure("events", 12, "sqlite", trial.Trouble("5xx", "POST /webhooks/case: 500"))
+    failure = session.Failure("events", 12, "sqlite", trial.Finding("5xx", "POST /webhooks/case: 500"))
     assert report.again(7, failure) == "python -m tests.fuzz --seed 7 --database sqlite --only events:12"
 
 

@@ -1,7 +1,7 @@
-"""One server with its sandbox, and what is tried on it: cases are played in batches, and judged by what is seen.
+"""One server with its sandbox: run cases against it in batches, and judge what was observed.
 
 async with trial.opened("sqlite", adopt=False) as bench:
-    troubles = await bench.play(cases)
+    findings = await bench.run_batch(cases)
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from tests import postgres, sandbox_server
 from tests.fuzz import calls, commands, probing, upstream_proxy
 from tests.server import CONTEXT, Server, Site
 
-#: Seconds within which `/healthz` is to be answered, runs to end once answers are sane, and readiness back.
+#: Seconds in which `/healthz` must answer, runs must end once answers are valid, and readiness must return.
 HEALTHY, SETTLED, READY = 1.0, 40.0, 25.0
-#: Seconds for which a batch waits at most until its answers were spoiled, and once its runs have ended.
+#: Seconds that a batch waits at most until its answers were changed, and after its runs have ended.
 SPENT, LINGER = 12.0, 1.0
-#: Bytes of memory that are too many.
+#: Bytes of memory that count as a failure.
 MEMORY = 1 << 30
 SIDE_BY_SIDE = 8
 ENDED = ("completed", "failed", "cancelled", "refused")
-#: The secret that signs events. It is no secret of anybody.
+#: The secret that signs events; a sample.
 SECRET = "whsec_" + "Zm9yIHRlc3RzIG9ubHksIG5vYm9keSB1c2VzIGl0IQ=="
 SETTINGS: dict[str, Any] = {
     "webhook_secrets": SECRET,
@@ -52,7 +52,7 @@ _READ_OF_RUN = ("", "/steps?limit=250", "/timeline", "/document", "/events")
 
 @dataclass(frozen=True)
 class Case:
-    """What is tried at once: a request, a command, or both, while answers are spoiled as planned."""
+    """What is done at once: a request, a command, or both, while answers are changed as planned."""
 
     request: calls.Request | None = None
     plans: tuple[upstream_proxy.Plan, ...] = ()
@@ -60,7 +60,7 @@ class Case:
     settings: Mapping[str, Any] | None = None
 
     def shown(self) -> dict[str, Any]:
-        """What is written of it."""
+        """Return the case's line in a summary."""
         return {
             **({"plans": [plan.shown() for plan in self.plans]} if self.plans else {}),
             **({"command": " ".join(self.command)} if self.command else {}),
@@ -70,8 +70,8 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Trouble:
-    """Something that must not be. `kind` and `what` are the same for the same fault; `detail` need not be."""
+class Finding:
+    """A failure. `kind` and `what` are the same for the same fault; `detail` need not be."""
 
     kind: str
     what: str
@@ -80,7 +80,7 @@ class Trouble:
 
     @property
     def signature(self) -> str:
-        """What tells this fault from others."""
+        """Return what distinguishes this fault from others."""
         return f"{self.kind}: {self.what}"
 
 
@@ -97,7 +97,7 @@ class Known:
 
     @property
     def auth(self) -> tuple[bytes, bytes]:
-        """The header of an administrator."""
+        """Return the header of an administrator."""
         return b"authorization", f"Bearer {self.key}".encode()
 
 
@@ -110,7 +110,7 @@ class Figures:
     slowest_raw: float = 0.0
     memory: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
-    spoiled: Counter[str] = field(default_factory=Counter)
+    changed_answers: Counter[str] = field(default_factory=Counter)
     submitted: int = 0
     settled: Counter[str] = field(default_factory=Counter)
     settle_seconds: float = 0.0
@@ -118,7 +118,7 @@ class Figures:
 
 
 class Bench:
-    """The server, replaced with an empty store where it was found wanting."""
+    """The server, replaced with one on an empty database after a failure."""
 
     def __init__(
         self,
@@ -126,12 +126,12 @@ class Bench:
         adopt: bool,
         fresh: Callable[[], Site],
         sandbox: sandbox_server.Sandbox,
-        way: upstream_proxy.UpstreamProxy,
+        proxy: upstream_proxy.UpstreamProxy,
     ) -> None:
         self.kind, self.adopt = kind, adopt
         self.known = Known()
         self.figures = Figures()
-        self.upstream = way
+        self.upstream = proxy
         self.sandbox = sandbox
         self.server: Server
         self._fresh = fresh
@@ -141,7 +141,7 @@ class Bench:
         self._prober: Any = None
 
     async def renew(self) -> None:
-        """Start a server on an empty store, and have three runs settle in it."""
+        """Start a server on an empty database, and have three runs settle in it."""
         await asyncio.to_thread(self._replace)
         self._log_read = 0
         self.figures.starts += 1
@@ -157,7 +157,7 @@ class Bench:
         assert not self.server.is_dead(), f"the server did not start: {self.server.log.read_text()[-1500:]}"
 
     def close(self) -> None:
-        """End the prober and the server."""
+        """Stop the prober and the server."""
         if self._prober is not None:
             self._probes.close()
             self._prober.join(60)
@@ -180,8 +180,8 @@ class Bench:
         markers = [f"fuzz-{place:012x}" for place in range(3)]
         replies = [await self.send(submission(self.known, f"Review the lease. {marker}")) for marker in markers]
         self.known.runs = [json.loads(reply.body)["id"] for reply in replies]
-        troubles = await self._settle(dict.fromkeys(self.known.runs))
-        assert not troubles, troubles
+        findings = await self._settle(dict.fromkeys(self.known.runs))
+        assert not findings, findings
         shown = [json.loads((await self.ask(f"/v1/runs/{run}")).body) for run in self.known.runs]
         self.known.upstream = [run["upstreamId"] for run in shown]
         self.known.callbacks = ["/" + self.upstream.callbacks[marker].split("/", 3)[3] for marker in markers]
@@ -192,24 +192,24 @@ class Bench:
         return await calls.send(self.server.port, request)
 
     async def ask(self, target: str) -> calls.Reply:
-        """Ask as an administrator."""
+        """Send a request as an administrator."""
         return await self.send(calls.Request("GET", target.encode(), (self.known.auth,)))
 
-    async def play(self, cases: Sequence[Case]) -> list[Trouble]:
-        """Play a batch, and judge what came of it."""
+    async def run_batch(self, cases: Sequence[Case]) -> list[Finding]:
+        """Run a batch, and return its failures."""
         self.upstream.plans = [replace(plan, done=[]) for case in cases for plan in case.plans]
         gate = asyncio.Semaphore(SIDE_BY_SIDE)
         played = await asyncio.gather(*(self._one(case, gate) for case in cases))
-        troubles = [trouble for found, _ in played for trouble in found]
-        await self._until_spent([run for _, run in played if run])
+        findings = [finding for found, _ in played for finding in found]
+        await self._until_plans_used([run for _, run in played if run])
         self._note_plans(cases)
-        troubles += await self._settle({run: case for case, (_, run) in zip(cases, played, strict=True) if run})
-        troubles += await self._read_all([run for _, run in played if run])
-        troubles += await self._until_ready()
-        return troubles + self._observed()
+        findings += await self._settle({run: case for case, (_, run) in zip(cases, played, strict=True) if run})
+        findings += await self._read_all([run for _, run in played if run])
+        findings += await self._until_ready()
+        return findings + self._observed()
 
-    async def _one(self, case: Case, gate: asyncio.Semaphore) -> tuple[list[Trouble], str | None]:
-        """The troubles of one case, and the run that it submitted."""
+    async def _one(self, case: Case, gate: asyncio.Semaphore) -> tuple[list[Finding], str | None]:
+        """Run one case; return its failures, and the run that it submitted."""
         async with gate:
             if case.settings is not None:
                 return await self._configured(case, case.settings), None
@@ -225,20 +225,20 @@ class Bench:
                 run = str(json.loads(reply.body)["id"])
         return judged(case, case.request, reply), run
 
-    async def _commanded(self, case: Case) -> list[Trouble]:
+    async def _commanded(self, case: Case) -> list[Finding]:
         result = await commands.run(case.command, self._environment())
         return self._printed(case, result)
 
-    def _printed(self, case: Case, result: commands.CommandResult) -> list[Trouble]:
+    def _printed(self, case: Case, result: commands.CommandResult) -> list[Finding]:
         self.figures.statuses[f"exit code {result.code}"] += 1
         found = commands.wrong_with(result)
         return (
-            [Trouble("command", f"{' '.join(case.command[:2])}: {found}", result.text[-3000:], case)]
+            [Finding("command", f"{' '.join(case.command[:2])}: {found}", result.text[-3000:], case)]
             if found
             else []
         )
 
-    async def _configured(self, case: Case, asked: Mapping[str, Any]) -> list[Trouble]:
+    async def _configured(self, case: Case, asked: Mapping[str, Any]) -> list[Finding]:
         """Read settings; where the case has a command, by running it with them."""
         if case.command:
             return self._printed(case, await commands.configured(case.command, asked))
@@ -247,7 +247,7 @@ class Bench:
         if answer["outcome"] in ("value", "sentence", "impossible"):
             return []
         return [
-            Trouble("settings", f"{answer['outcome']}: {answer['text'][:160]}", answer.get("detail", ""), case)
+            Finding("settings", f"{answer['outcome']}: {answer['text'][:160]}", answer.get("detail", ""), case)
         ]
 
     def _environment(self) -> dict[str, str]:
@@ -258,8 +258,8 @@ class Bench:
             "RUNLEDGER_PUBLIC_URL": self.server.url,
         }
 
-    async def _until_spent(self, runs: Sequence[str]) -> None:
-        """Wait until all answers were spoiled that were to be, or nobody asks for them any more."""
+    async def _until_plans_used(self, runs: Sequence[str]) -> None:
+        """Wait until all planned answers were changed, or no more are requested."""
         deadline, open_ = time.monotonic() + SPENT, set(runs)
         while any(plan.times > 0 for plan in self.upstream.plans) and time.monotonic() < deadline:
             for run in list(open_):
@@ -271,16 +271,16 @@ class Bench:
             await asyncio.sleep(0.1)
 
     def _note_plans(self, cases: Sequence[Case]) -> None:
-        """Lift the plans, and write into the cases what they did."""
-        spoiled = iter(self.upstream.plans)
+        """Remove the plans, and write into the cases what they did."""
+        plans = iter(self.upstream.plans)
         for case in cases:
             for plan in case.plans:
-                plan.done[:] = next(spoiled).done
+                plan.done[:] = next(plans).done
         self.upstream.plans = []
-        self.figures.spoiled += self.upstream.spoiled
-        self.upstream.spoiled.clear()
+        self.figures.changed_answers += self.upstream.changed_answers
+        self.upstream.changed_answers.clear()
 
-    async def _settle(self, runs: dict[str, Case | None]) -> list[Trouble]:
+    async def _settle(self, runs: dict[str, Case | None]) -> list[Finding]:
         """Wait until all of these runs have ended."""
         begun, open_ = time.monotonic(), dict(runs)
         self.figures.submitted += len(runs)
@@ -298,7 +298,7 @@ class Bench:
         self.figures.settle_seconds = max(self.figures.settle_seconds, time.monotonic() - begun)
         return [await self._unsettled(run, case) for run, case in open_.items()]
 
-    async def _unsettled(self, run: str, case: Case | None) -> Trouble:
+    async def _unsettled(self, run: str, case: Case | None) -> Finding:
         shown, jobs = await self.ask(f"/v1/runs/{run}"), await self.ask(f"/v1/jobs?run={run}")
         status, why = "?", "no job"
         with suppress(ValueError, KeyError, TypeError):
@@ -307,40 +307,40 @@ class Bench:
             why = ", ".join(
                 f"{job['kind']}: {job.get('lastError') or job.get('error') or job.get('state')}" for job in listed
             )
-        return Trouble("unsettled", f"{status}, {_normal(why)}", jobs.body[:2000].decode("utf-8", "replace"), case)
+        return Finding("unsettled", f"{status}, {_normal(why)}", jobs.body[:2000].decode("utf-8", "replace"), case)
 
-    async def _read_all(self, runs: Sequence[str]) -> list[Trouble]:
-        """Read everything there is, of these runs too."""
+    async def _read_all(self, runs: Sequence[str]) -> list[Finding]:
+        """Read everything through the API, of these runs too."""
         targets = [*_READ, *(f"/v1/runs/{run}{part}" for run in runs for part in _READ_OF_RUN)]
         gate = asyncio.Semaphore(SIDE_BY_SIDE)
 
-        async def read(target: str) -> list[Trouble]:
+        async def read(target: str) -> list[Finding]:
             async with gate:
                 request = calls.Request("GET", target.encode(), (self.known.auth,))
                 return judged(None, request, await self.send(request))
 
-        return [trouble for found in await asyncio.gather(*map(read, targets)) for trouble in found]
+        return [finding for found in await asyncio.gather(*map(read, targets)) for finding in found]
 
-    async def _until_ready(self) -> list[Trouble]:
+    async def _until_ready(self) -> list[Finding]:
         deadline = time.monotonic() + READY
         while (reply := await self.ask("/readyz")).status != 200:
             if time.monotonic() > deadline or self.server.is_dead():
-                return [Trouble("not ready", _normal(_checks(reply.body)), reply.body.decode("utf-8", "replace"))]
+                return [Finding("not ready", _normal(_checks(reply.body)), reply.body.decode("utf-8", "replace"))]
             await asyncio.sleep(0.2)
         return []
 
-    def _observed(self) -> list[Trouble]:
-        """What the prober, the log, and the process itself show."""
-        troubles = self._probed() + self._logged()
+    def _observed(self) -> list[Finding]:
+        """Return what the prober, the log, and the process itself show."""
+        findings = self._probed() + self._logged()
         memory = probing.resident(self.server.pid)
         self.figures.memory = max(self.figures.memory, memory)
         if memory > MEMORY:
-            troubles.append(Trouble("memory", "more than a gibibyte", f"{memory:,} bytes"))
+            findings.append(Finding("memory", "more than a gibibyte", f"{memory:,} bytes"))
         if self.server.is_dead():
-            troubles.append(Trouble("dead", "the process ended", self.server.log.read_text()[-3000:]))
-        return troubles
+            findings.append(Finding("dead", "the process ended", self.server.log.read_text()[-3000:]))
+        return findings
 
-    def _probed(self) -> list[Trouble]:
+    def _probed(self) -> list[Finding]:
         probes: list[probing.Probe] = []
         with suppress(EOFError, OSError):
             while self._probes.poll():
@@ -353,12 +353,12 @@ class Bench:
         self.figures.slowest_raw = max(self.figures.slowest_raw, *(each.seconds for each in probes))
         if worst.own > HEALTHY:
             detail = f"{worst.seconds:.2f} s, of which {worst.waited:.2f} s waiting for a core"
-            return [Trouble("stall", "/healthz took more than a second", detail)]
+            return [Finding("stall", "/healthz took more than a second", detail)]
         wrong = [each for each in probes if each.status != 200]
-        return [Trouble("unhealthy", f"/healthz: {wrong[0].status}")] if wrong else []
+        return [Finding("unhealthy", f"/healthz: {wrong[0].status}")] if wrong else []
 
-    def _logged(self) -> list[Trouble]:
-        """Tracebacks in what was logged since the last look."""
+    def _logged(self) -> list[Finding]:
+        """Return the tracebacks that were logged since the last call."""
         with self.server.log.open("rb") as log:
             log.seek(self._log_read)
             added = log.read()
@@ -366,17 +366,17 @@ class Bench:
         return list(_tracebacks(added.decode("utf-8", "replace")))
 
 
-def _tracebacks(text: str) -> list[Trouble]:
-    found: dict[str, Trouble] = {}
+def _tracebacks(text: str) -> list[Finding]:
+    found: dict[str, Finding] = {}
     for line in text.splitlines():
         if "Traceback" in line or "background_task_failed" in line:
-            trouble = _traceback(line)
-            found.setdefault(trouble.signature, trouble)
+            finding = _traceback(line)
+            found.setdefault(finding.signature, finding)
     return list(found.values())
 
 
-def _traceback(line: str) -> Trouble:
-    """The exception, and the last of our own lines that it passed."""
+def _traceback(line: str) -> Finding:
+    """Return the exception, and the last of our own lines in the traceback."""
     event, trace = "", line
     with suppress(ValueError, TypeError):
         entry = json.loads(line)
@@ -388,16 +388,16 @@ def _traceback(line: str) -> Trouble:
         for each in trace.strip().splitlines()
         if re.match(r"[\w.]+(Error|Exception|Exit|Group|Interrupt)\b", each)
     ]
-    return Trouble("traceback", f"{event} at {place}: {_normal(last[-1] if last else '?')}", trace[-4000:])
+    return Finding("traceback", f"{event} at {place}: {_normal(last[-1] if last else '?')}", trace[-4000:])
 
 
 def _normal(text: str) -> str:
-    """A text without what differs each time."""
+    """Return a text without what differs each time."""
     return re.sub(r"[0-9a-f]{8}-[0-9a-f-]{20,}|\b\w*\d[\w.:-]*", "#", text)[:160]
 
 
 def _checks(body: bytes) -> str:
-    """Which checks of readiness fail."""
+    """Return which checks of readiness fail."""
     with suppress(ValueError, AttributeError, TypeError):
         checks = json.loads(body).get("checks", {})
         if isinstance(checks, dict):
@@ -405,51 +405,51 @@ def _checks(body: bytes) -> str:
     return body[:300].decode("utf-8", "replace")
 
 
-def judged(case: Case | None, request: calls.Request, reply: calls.Reply) -> list[Trouble]:
-    """What is wrong with a reply."""
+def judged(case: Case | None, request: calls.Request, reply: calls.Reply) -> list[Finding]:
+    """Return what is wrong with a reply."""
     route = f"{request.method} {template(request.target)}"
     detail = reply.body[:1000].decode("utf-8", "replace")
     status = reply.status
     if reply.late:
-        return [Trouble("unanswered", f"{route}: nothing for {calls.PATIENCE:.0f} s", case=case)]
+        return [Finding("unanswered", f"{route}: nothing for {calls.PATIENCE:.0f} s", case=case)]
     if status == 0:
-        return [Trouble("unanswered", f"{route}: the connection was closed", case=case)] if request.sound else []
+        return [Finding("unanswered", f"{route}: the connection was closed", case=case)] if request.sound else []
     if status >= 500 and status not in allowed(request):
-        return [Trouble("5xx", f"{route}: {status}", detail, case)]
+        return [Finding("5xx", f"{route}: {status}", detail, case)]
     if not reply.whole:
-        return [Trouble("cut", f"{route}: the answer stops", detail, case)]
+        return [Finding("cut", f"{route}: the answer stops", detail, case)]
     if request.expects == "genuine" and 400 <= status < 500:
         return [
-            Trouble(
+            Finding(
                 "genuine event lost", f"{'4xx' if status in (401, 429) else status} {request.note}", detail, case
             )
         ]
     if request.expects == "forged" and 200 <= status < 300:
-        return [Trouble("forgery taken", f"{status} {request.note}", detail, case)]
+        return [Finding("forgery taken", f"{status} {request.note}", detail, case)]
     return []
 
 
 def allowed(request: calls.Request) -> tuple[int, ...]:
-    """The statuses from 500 on that may be answered: a stream that the upstream spoils is no fault of ours."""
+    """Return the statuses from 500 on that are allowed: a stream that the upstream breaks is not our fault."""
     path = request.target.partition(b"?")[0]
     return (502, 503) if path.startswith(b"/v1/runs/") and path.endswith(b"/events") else (503,)
 
 
 def has_ended(status: str, case: Case | None) -> bool:
-    """Whether a run has come to its end. One whose upstream id was spoiled is looked for in vain: it is lost."""
+    """Return whether a run has ended. One whose upstream id was changed cannot be found: it is lost."""
     renamed = case is not None and any(plan.route in ("create", "execute") for plan in case.plans)
     return status in ENDED or (status == "lost" and renamed)
 
 
 def template(target: bytes) -> str:
-    """A target without ids and parameters, for people."""
+    """Return a target without ids and parameters, for the report."""
     path = target.partition(b"?")[0].decode("latin-1")
     path = re.sub(r"(/v1/(?:runs|deliveries|jobs)/)[^/]+", r"\1{id}", path)
     return re.sub(r"(/callbacks/).*", r"\1{token}", path)[:60]
 
 
 def submission(known: Known, prompt: str, **fields: Any) -> calls.Request:
-    """A request that submits a run."""
+    """Return a request that submits a run."""
     body = json.dumps({"agentId": known.agent, "prompt": prompt, **fields}).encode()
     headers = (known.auth, (b"content-type", b"application/json"))
     return calls.Request("POST", b"/v1/runs", headers, body, expects="submission")
@@ -457,7 +457,7 @@ def submission(known: Known, prompt: str, **fields: Any) -> calls.Request:
 
 @asynccontextmanager
 async def opened(kind: str, *, adopt: bool, cluster: postgres.Cluster | None = None) -> AsyncIterator[Bench]:
-    """A bench with a started server; `cluster` is the PostgreSQL to use, where there is one already."""
+    """Open a bench with a started server; `cluster` is the PostgreSQL to use, where one runs already."""
     with ExitStack() as stack:
         if kind == "postgresql" and cluster is None:
             cluster = stack.enter_context(postgres.running())
@@ -468,8 +468,8 @@ async def opened(kind: str, *, adopt: bool, cluster: postgres.Cluster | None = N
 
         switches = faults.Faults(event_states=(), callback_retries=3, retry_backoff=0.05)
         sandbox = stack.enter_context(sandbox_server.running(run_seconds=0.05, faults=switches))
-        async with upstream_proxy.opened(sandbox.url) as way:
-            bench = Bench(kind, adopt, fresh, sandbox, way)
+        async with upstream_proxy.opened(sandbox.url) as proxy:
+            bench = Bench(kind, adopt, fresh, sandbox, proxy)
             try:
                 await bench.renew()
                 yield bench

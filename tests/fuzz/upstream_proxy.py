@@ -1,4 +1,4 @@
-"""The upstream as the server sees it: passes every call to the sandbox, and spoils the answers that plans name.
+"""The upstream as the server sees it: forward every call to the sandbox, and change answers as plans say.
 
 A plan names a route, whose run it is for (a word of the prompt, empty for any), and how many answers it spoils.
 """
@@ -39,7 +39,7 @@ _DROPPED = {"host", "content-length", "connection", "accept-encoding", "transfer
 
 @dataclass
 class Plan:
-    """Spoil so many answers of a route, for the run whose prompt holds `marker`."""
+    """Change this many answers of a route, for the run whose prompt has `marker`."""
 
     route: str
     seed: int
@@ -50,19 +50,19 @@ class Plan:
     done: list[str] = field(default_factory=list)
 
     def shown(self) -> dict[str, Any]:
-        """What is written of it."""
+        """Return the plan's line in a summary."""
         return {"route": self.route, "seed": self.seed, "answers": self.times, "what": self.done[:5]}
 
 
 class UpstreamProxy:
-    """The plans, and what was learned of the runs that passed."""
+    """The plans, and what is known of the runs that passed."""
 
     def __init__(self, upstream: str) -> None:
         self.port = 0
         self.plans: list[Plan] = []
         self.callbacks: dict[str, str] = {}
         self.calls: Counter[str] = Counter()
-        self.spoiled: Counter[str] = Counter()
+        self.changed_answers: Counter[str] = Counter()
         self._markers: dict[str, str] = {}
         self._upstream = upstream
         self._client = httpx.AsyncClient(**PLAIN)
@@ -70,11 +70,11 @@ class UpstreamProxy:
 
     @property
     def url(self) -> str:
-        """The origin that the server is given."""
+        """Return the origin that the server is given."""
         return f"http://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer the requests of one connection."""
+        """Serve the requests of one connection."""
         self._open.add(asyncio.current_task())
         try:
             while await self._exchange(reader, writer):
@@ -86,7 +86,7 @@ class UpstreamProxy:
             self._open.discard(asyncio.current_task())
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; whether the connection may go on."""
+        """Serve one request; return whether the connection may be used again."""
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
         method, target, _ = head[0].split(" ", 2)
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:-2])}
@@ -98,7 +98,7 @@ class UpstreamProxy:
         if plan is not None:
             answer = answers.changed(answer, route, plan.seed + plan.times, times=plan.changes)
             plan.done += answer.done
-            self.spoiled[route] += 1
+            self.changed_answers[route] += 1
         await asyncio.sleep(answer.seconds)
         return await _written(writer, answer)
 
@@ -112,7 +112,7 @@ class UpstreamProxy:
         return answers.Answer(found.status_code, shown, found.content)
 
     def _named(self, method: str, target: str, body: bytes) -> tuple[str, str]:
-        """The route, and the marker of the run that the call is about."""
+        """Return the route, and the marker of the run that the call is about."""
         path = target.partition("?")[0]
         route = next((r for m, p, r in _ROUTES if m in (method, "*") and p.fullmatch(path)), "unknown")
         if route in ("create", "execute"):
@@ -129,7 +129,7 @@ class UpstreamProxy:
         return found[0]
 
     def _learn(self, route: str, marker: str, body: bytes) -> None:
-        """Note which run of the upstream a marker belongs to."""
+        """Record which run of the upstream has a marker."""
         if route in ("create", "execute") and marker:
             with suppress(ValueError, TypeError):
                 made = json.loads(body)
@@ -143,7 +143,7 @@ class UpstreamProxy:
         return None
 
     async def aclose(self) -> None:
-        """End all connections."""
+        """Close all connections."""
         for task in list(self._open):
             if task is not None:
                 task.cancel()
@@ -151,7 +151,7 @@ class UpstreamProxy:
 
 
 async def _written(writer: asyncio.StreamWriter, answer: answers.Answer) -> bool:
-    """Send an answer as its framing has it; whether the connection may go on."""
+    """Send an answer with its framing; return whether the connection may be used again."""
     head = [f"HTTP/1.1 {answer.status} Answer", *(f"{name}: {value}" for name, value in answer.headers)]
     body, framing = answer.body, answer.framing
     lengths = {"length": len(body), "cut": len(body), "two at once": len(body), "too long": len(body) + 100}
@@ -178,7 +178,7 @@ def _pieces(body: bytes) -> list[bytes]:
 
 @asynccontextmanager
 async def opened(upstream: str) -> AsyncIterator[UpstreamProxy]:
-    """A proxy on a loopback port for as long as the block."""
+    """Run a proxy on a loopback port for as long as the block."""
     proxy = UpstreamProxy(upstream)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, limit=32 << 20)
     proxy.port = server.sockets[0].getsockname()[1]

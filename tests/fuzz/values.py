@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-#: A kind, and what it looks like this time.
+#: A kind, and its label.
 Value = tuple[str, Any]
 Maker = Callable[[random.Random], Any]
 
@@ -59,7 +59,7 @@ def _words(rng: random.Random) -> str:
     return " ".join(f"w{rng.getrandbits(40):x}" for _ in range(rng.choice((50, 20_000))))
 
 
-#: Texts by kind. Each kind is a thing that has broken some receiver, store, index or reader.
+#: Texts by kind. Each kind has broken some receiver, database, index or parser.
 TEXTS: dict[str, Maker] = {
     "empty": lambda _: "",
     "blank": lambda rng: rng.choice((" ", "\t\n", "\u3000", "\u00a0" * 100, " " * 100_000)),
@@ -156,7 +156,7 @@ STRUCTURES: dict[str, Maker] = {
     },
     "many floats": lambda rng: [rng.random() for _ in range(rng.choice((100, 20_000)))],
 }
-#: Kinds that are drawn more often: what breaks stores and readers most.
+#: Kinds that are drawn more often: they break databases and parsers most.
 FAVOURED = (
     "combining marks",
     "NUL",

@@ -1,4 +1,4 @@
-"""Deployments that several journeys share: one of each kind per process, brought back to a good day after each."""
+"""Deployments that several journeys share: one per kind and process, without faults before each journey."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Sites = Callable[[str], Site]
 
 @pytest.fixture
 def nonce() -> str:
-    """A word that stands in the prompts of this journey alone."""
+    """Return a word that only the prompts of this journey have."""
     return f"nonce_{secrets.token_hex(8)}"
 
 
@@ -27,22 +27,22 @@ PATIENT = {"alive": harness.NEVER, "alive_most": harness.NEVER}
 
 @pytest.fixture(scope="session")
 def listening(sites: Sites) -> Iterator[Deployments]:
-    """A server that receives callbacks and events, and practically never asks by itself."""
+    """Start servers that receive callbacks and events, and practically never sweep."""
     with harness.shared(sites, lambda site: harness.opened(site, timing=PATIENT)) as opened:
         yield opened
 
 
 @pytest.fixture
 def deployment(listening: Deployments, kind: str) -> Iterator[harness.Deployment]:
-    """The listening server on a good day."""
+    """Return a server that receives callbacks and events, without faults."""
     opened = listening(kind)
     yield opened
-    opened.sandbox.faults(**faults.as_json(harness.GOOD_DAY))
+    opened.sandbox.faults(**faults.as_json(harness.NO_FAULTS))
 
 
 @pytest.fixture(scope="session")
 def slow(sites: Sites) -> Iterator[Deployments]:
-    """A listening server whose runs go on until the test ends them."""
+    """Start servers that receive callbacks, whose runs go on until the test ends them."""
     make = lambda site: harness.opened(site, timing=PATIENT, run_seconds=harness.NEVER)  # noqa: E731
     with harness.shared(sites, make) as opened:
         yield opened
@@ -50,15 +50,15 @@ def slow(sites: Sites) -> Iterator[Deployments]:
 
 @pytest.fixture
 def slow_deployment(slow: Deployments, kind: str) -> Iterator[harness.Deployment]:
-    """The server with long runs on a good day."""
+    """Return a server with long runs, without faults."""
     opened = slow(kind)
     yield opened
-    opened.sandbox.faults(**faults.as_json(harness.GOOD_DAY))
+    opened.sandbox.faults(**faults.as_json(harness.NO_FAULTS))
 
 
 @pytest.fixture(scope="session")
 def sweeping(sites: Sites) -> Iterator[Deployments]:
-    """A server that receives callbacks and sweeps all the time."""
+    """Start servers that receive callbacks and sweep all the time."""
     timing = {"sweep": 0.5, "lost_create": 60.0}
     with harness.shared(sites, lambda site: harness.opened(site, timing=timing)) as opened:
         yield opened
@@ -66,7 +66,7 @@ def sweeping(sites: Sites) -> Iterator[Deployments]:
 
 @pytest.fixture
 def swept_deployment(sweeping: Deployments, kind: str) -> Iterator[harness.Deployment]:
-    """The sweeping server on a good day."""
+    """Return a sweeping server, without faults."""
     opened = sweeping(kind)
     yield opened
-    opened.sandbox.faults(**faults.as_json(harness.GOOD_DAY))
+    opened.sandbox.faults(**faults.as_json(harness.NO_FAULTS))

@@ -1,4 +1,4 @@
-"""What a journey runs on: the sandbox, the real server, and what a backend does with them.
+"""The parts of every journey: the sandbox, the real server, and the calls of a backend.
 
 with harness.opened(site, timing={"sweep": 0.3}, public_url="") as deployment:
     run = deployment.submit(nonce)
@@ -25,17 +25,17 @@ Rule = Mapping[str, object]
 
 #: A secret that is still listed, as during a rotation.
 FORMER_SECRET = "whsec_" + base64.b64encode(b"the key of the secret before this").decode()
-#: What the readiness says while the upstream is in trouble.
+#: The reason of readiness while the upstream fails.
 AWAY = "the upstream is not asked now"
-#: Long enough that within a journey nothing comes of it.
+#: Longer than any journey.
 NEVER = 300.0
-#: A good day of the shared deployment: watchers are called, platform events are switched off.
-GOOD_DAY = faults.Faults(event_states=(), retry_backoff=0.1)
+#: The switches of a shared deployment without faults: watchers are called, platform events are off.
+NO_FAULTS = faults.Faults(event_states=(), retry_backoff=0.1)
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """`api` is a backend's client of the server, `upstream` another client of the sandbox's own API."""
+    """`api` is a backend's client of the server, `upstream` a client of the sandbox's own API."""
 
     server: Server
     sandbox: sandbox_server.Sandbox
@@ -45,11 +45,11 @@ class Deployment:
     secret: str
 
     def restart(self) -> None:
-        """Starts the server again as it was."""
+        """Start the server again with the same settings."""
         self.server.start(webhook_secrets=secrets_of(self.secret))
 
     def submit(self, nonce: str, *, key: str | None = None, **fields: Any) -> Row:
-        """Submits a run whose prompt carries the nonce; the record as it was answered, with 202 or 200."""
+        """Submit a run whose prompt has the nonce; return the answer, which has status 202 or 200."""
         body = {"agentId": self.agent, "prompt": f"Review the lease. {nonce}", **fields}
         headers = {} if key is None else {"Idempotency-Key": key}
         return self._record(self.api.post("/v1/runs", json=body, headers=headers), 202, 200)
@@ -64,17 +64,17 @@ class Deployment:
         return self._record(self.api.post(f"/v1/runs/{run['id']}/refresh"), 202)
 
     def run(self, run: Row) -> Row:
-        """The record as it stands."""
+        """Return the run as the API shows it now."""
         return self._record(self.api.get(f"/v1/runs/{run['id']}"), 200)
 
     def until_run(self, run: Row, *status: str) -> Row:
-        """The record once it is in one of these states."""
+        """Wait until the run is in one of these states; return it."""
 
         why = f"the run did not become {' or '.join(status)}"
         return self.until_shown(run, lambda shown: shown["status"] in status, why)
 
     def until_shown(self, run: Row, holds: Callable[[Row], object], why: str = "it was never shown so") -> Row:
-        """The record once something holds for it."""
+        """Wait until a condition holds for the run; return it."""
         until(lambda: holds(self.run(run)), why)
         return self.run(run)
 
@@ -84,15 +84,15 @@ class Deployment:
         return record
 
     def script(self, *rules: Rule) -> None:
-        """Has the sandbox misbehave by these rules, and by no others."""
+        """Replace the sandbox's fault rules by these."""
         self.sandbox.faults(script=list(rules))
 
     def until_held(self, route: str, nonce: str) -> None:
-        """Waits until a call of this nonce stands at a gate of the sandbox's, `hold` or `hold_answer`."""
+        """Wait until the sandbox holds a call of this nonce, by `hold` or `hold_answer`."""
         until(lambda: self._held(route, nonce), why=f"no call of {route} was held")
 
     def release(self, route: str) -> None:
-        """Opens the gates of a route, and waits until nobody stands there."""
+        """Release the held calls of a route, and wait until none is held."""
         self.sandbox.release(route)
         until(lambda: all(each["route"] != route for each in self.sandbox.held()))
 
@@ -102,11 +102,11 @@ class Deployment:
         )
 
     def named(self, nonce: str) -> list[Row]:
-        """The upstream runs of a nonce, oldest first."""
+        """Return the upstream runs of a nonce, oldest first."""
         return [run for run in self.sandbox.runs() if nonce in run["prompt"]]
 
     def until_named(self, nonce: str, status: str | None = None) -> Row:
-        """The oldest upstream run of a nonce once it is there, in that state."""
+        """Wait until the oldest upstream run of a nonce exists and has that state; return it."""
 
         def look() -> list[Row]:
             return [run for run in self.named(nonce) if status in (None, run["status"])]
@@ -114,49 +114,49 @@ class Deployment:
         return until(look, why=f"no run of that nonce became {status or 'known'} upstream")[0]
 
     def elsewhere(self, nonce: str, **fields: Any) -> str:
-        """Creates a run upstream past the server; its upstream id."""
+        """Create a run upstream without the server; return its upstream id."""
         prompt = f"Review the lease. {nonce}"
         return sandbox_server.new_run(self.upstream, prompt=prompt, agentId=self.agent, **fields)
 
     def execute(self, upstream_id: str) -> None:
-        """Executes a run upstream past the server."""
+        """Execute a run upstream without the server."""
         self.upstream.post(f"/agent/v1/run/{upstream_id}/exec").raise_for_status()
 
     def callback(self, nonce: str) -> str:
-        """The callback address that was given for a run."""
+        """Return the callback address of a run."""
         return str(self.until_named(nonce)["watchers"][0])
 
     def calls(self, route: str, nonce: str) -> list[Row]:
-        """The calls of one route that named one of the nonce's runs, or its prompt."""
+        """Return the calls of one route that named one of the nonce's runs, or its prompt."""
         ids = {run["id"] for run in self.named(nonce)}
         return [call for call in self.sandbox.calls(route) if call["run"] in ids or nonce in str(call["body"])]
 
     def ready(self) -> tuple[int, list[str]]:
-        """Status and reasons of the readiness; there are none where the database could not be asked in time."""
+        """Return status and reasons of the readiness; no reasons where the database did not answer in time."""
         answer = self.api.get("/readyz")
         return answer.status_code, answer.json().get("reasons", [])
 
-    def is_troubled(self, because: str = AWAY) -> bool:
-        """Whether it is not ready for a reason of these words. A heartbeat that is late is another one."""
+    def is_unready(self, because: str = AWAY) -> bool:
+        """Return whether a reason with these words makes it not ready; a late heartbeat is another one."""
         status, reasons = self.ready()
         return status == 503 and any(because in reason for reason in reasons)
 
-    def until_troubled(self, because: str = AWAY) -> None:
-        """Waits until it is not ready for a reason of these words."""
-        until(lambda: self.is_troubled(because), why="the trouble was not reported")
+    def until_unready(self, because: str = AWAY) -> None:
+        """Wait until it is not ready for a reason with these words."""
+        until(lambda: self.is_unready(because), why="readiness gave no such reason")
 
-    def judge_calm(self) -> None:
-        """Nothing is wrong upstream, and the deployment is ready, were its heartbeat late."""
-        assert not self.is_troubled()
+    def judge_ready(self) -> None:
+        """Check that the upstream is called, and wait until the deployment is ready."""
+        assert not self.is_unready()
         until(lambda: self.ready() == (200, []), why="it is not ready")
 
     def ledger_kinds(self, run: Row) -> list[str]:
-        """The kinds of a run's ledger entries, in order."""
+        """Return the kinds of a run's ledger entries, in order."""
         rows = self.server.rows("SELECT kind FROM ledger_entries WHERE run_id = ? ORDER BY seq", run["id"])
         return [row["kind"] for row in rows]
 
     def deliveries(self, run: Row) -> list[Row]:
-        """The deliveries of a run, oldest first."""
+        """Return the deliveries of a run, oldest first."""
         return self.server.rows("SELECT * FROM deliveries WHERE run_id = ? ORDER BY seq", run["id"])
 
 
@@ -165,14 +165,14 @@ def opened(
     site: Site,
     *,
     timing: dict[str, Any] | None = None,
-    switches: faults.Faults = GOOD_DAY,
+    switches: faults.Faults = NO_FAULTS,
     run_seconds: float = 0.1,
     public_only: bool = False,
     bounds: Bounds | None = None,
     through: Callable[[str], str] = str,
     **settings: Any,
 ) -> Iterator[Deployment]:
-    """A started server with its sandbox; events are signed for it, with the secret that it is given.
+    """Start a server and its sandbox, which signs events with the secret that the server has.
 
     With `public_only` the sandbox takes neither callback addresses nor webhook endpoints on loopback. `through`
     turns the sandbox's address into the one that the server gets.
@@ -203,7 +203,7 @@ T = TypeVar("T")
 def shared(
     sites: Callable[[str], Site], make: Callable[[Site], AbstractContextManager[T]]
 ) -> Iterator[Callable[[str], T]]:
-    """What several journeys share, one of each kind of database, made when a journey first asks for it."""
+    """Share deployments between journeys, one per kind of database, made when a journey first requests it."""
     with ExitStack() as stack:
         made: dict[str, T] = {}
 
@@ -216,12 +216,12 @@ def shared(
 
 
 def secrets_of(secret: str) -> str:
-    """The setting of a server in the midst of a rotation; nothing where there is no secret."""
+    """Return the setting of a server during a rotation; empty where there is no secret."""
     return f"{secret} {FORMER_SECRET}" if secret else ""
 
 
 def register(upstream: httpx.Client, server: Server) -> str:
-    """Makes a webhook endpoint for the server; its signing secret."""
+    """Create a webhook endpoint for the server; return its signing secret."""
     wanted = {"url": f"{server.url}/webhooks/case", "eventTypeFilters": ["agent.run.*"]}
     made = upstream.post("/webhooks/v1/endpoints", json=wanted).raise_for_status()
     return str(made.json()["signingSecret"])

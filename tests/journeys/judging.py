@@ -1,4 +1,4 @@
-"""What every journey is judged by, in one place.
+"""The checks at the end of every journey.
 
 One successful exec per nonce over all upstream runs, one settled record per submission, nothing left queued
 upstream, nothing left to do here, one terminal entry in the ledger per run.
@@ -25,7 +25,7 @@ def judge(
     records: int = 1,
     left_queued: int = 0,
 ) -> list[Row]:
-    """Waits for the end of all runs of a nonce and judges them; their records, oldest first.
+    """Wait for the end of all runs of a nonce and check them; return their records, oldest first.
 
     `execs` is the number of successful execs over all upstream runs, `records` that of submissions. With None
     for status or execs any will do that the upstream agrees with.
@@ -55,7 +55,7 @@ def _are_settled(deployment: Deployment, nonce: str, records: int) -> bool:
 
 
 def _judge_work(deployment: Deployment, found: list[Row]) -> None:
-    """Nothing is left to do for these runs, but to fetch again what was not there yet."""
+    """Check that no work is left for these runs, except repeated fetches of missing data."""
     marks, ids = ",".join("?" * len(found)), [run["id"] for run in found]
     left = f"""SELECT * FROM jobs JOIN runs ON runs.id = jobs.run_id WHERE run_id IN ({marks}) AND NOT (
         kind = 'settle' AND last_error IS NULL AND runs.upstream_id IS NOT NULL
@@ -90,7 +90,7 @@ def _judge_upstream(
 
 
 def _judge_same(run: Row, shown: Row) -> None:
-    """The upstream run is what was asked for, and ended as we say."""
+    """Check that the upstream run has the submitted values, and the same end as the record."""
     asked = run["object_ids"]
     asked = json.loads(asked) if isinstance(asked, str) else asked  # as SQLite has it
     assert run["origin"] == "adopted" or shown["objectIds"] == asked
@@ -103,7 +103,7 @@ def _queued(deployment: Deployment, nonce: str) -> int:
 
 
 def _judge_ledger(deployment: Deployment, run: Row) -> None:
-    """Accepted once and first, created and started at most once, ended once, with the end that stands.
+    """Check the ledger: accepted once and first, created and started at most once, ended once, as stored.
 
     Of an adopted run little is known at first, so a request or a delivery may come before its acceptance.
     """

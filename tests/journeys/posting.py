@@ -1,4 +1,4 @@
-"""What unknown senders and the upstream post to the public endpoints, well and badly formed."""
+"""Requests of unknown senders and of the upstream to the public endpoints, well and badly formed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ANY_KEY = b"not the key of any endpoint"
 
 
 def event(upstream_id: str, event_id: str, status: str = "completed") -> bytes:
-    """The body of a platform event."""
+    """Return the body of a platform event."""
     body = {"id": event_id, "type": f"agent.run.{status}", "data": {"runId": upstream_id, "status": status}}
     return json.dumps(body).encode()
 
@@ -32,7 +32,7 @@ def signed(
     at: float | None = None,
     secret: str | None = None,
 ) -> dict[str, str]:
-    """The three headers over a body, by the deployment's secret, another one, or any key whatever."""
+    """Return the three headers for a body, signed with the deployment's secret or any other key."""
     delivery, moment = f"dlv_{secrets.token_hex(8)}", str(int(time.time() if at is None else at))
     used = endpoints.signing_key(secret or deployment.secret, "base64") if key is None else key
     return {
@@ -43,12 +43,12 @@ def signed(
 
 
 def post_event(deployment: Deployment, body: bytes, headers: Mapping[str, str | bytes]) -> httpx.Response:
-    """Posts to the events' endpoint as the upstream does, without a key of ours."""
+    """Post to the events' endpoint as the upstream does, without an API key."""
     return httpx.post(f"{deployment.server.url}/webhooks/case", content=body, headers=dict(headers), timeout=60)  # type: ignore[arg-type]
 
 
 def speak(deployment: Deployment, *pieces: bytes, pause: float = 0.0) -> bytes:
-    """Send raw bytes on a connection, piece by piece until something is answered; all that was answered."""
+    """Send raw bytes on a connection, piece by piece until an answer comes; return the answer."""
     received = b""
     with connected(deployment) as connection:
         with contextlib.suppress(ConnectionError):  # a server that refuses a body closes before all of it was sent
@@ -63,15 +63,15 @@ def speak(deployment: Deployment, *pieces: bytes, pause: float = 0.0) -> bytes:
 
 
 def connected(deployment: Deployment) -> socket.socket:
-    """A connection to the server."""
+    """Open a connection to the server."""
     return socket.create_connection(("127.0.0.1", deployment.server.port), timeout=60)
 
 
 def head(path: str, *lines: str) -> bytes:
-    """The head of a raw POST that ends its connection."""
+    """Return the head of a raw POST that ends its connection."""
     return "\r\n".join([f"POST {path} HTTP/1.1", "Host: localhost", "Connection: close", *lines, "", ""]).encode()
 
 
 def chunked(pieces: Sequence[bytes]) -> list[bytes]:
-    """Chunks as they stand on the wire, without the last one."""
+    """Return the body in chunked encoding, without the last chunk."""
     return [f"{len(piece):x}\r\n".encode() + piece + b"\r\n" for piece in pieces]

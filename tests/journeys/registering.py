@@ -1,4 +1,4 @@
-"""A server whose endpoint for events is registered by the product itself, and the operator who does it.
+"""A server whose webhook endpoint is registered by its own commands.
 
 with registering.opened(site) as deployment:
     registering.operate(deployment, lambda registrar: registrar.register(registering.url(deployment)))
@@ -41,7 +41,7 @@ TIMING = {
 
 @contextmanager
 def opened(site: Site, **settings_: object) -> Iterator[harness.Deployment]:
-    """A server that knows no secret, with its sandbox. Its runs go on until they are ended by hand."""
+    """Start a server without a secret, with its sandbox. Its runs go on until a test ends them."""
     with sandbox_server.running(run_seconds=harness.NEVER) as sandbox, sandbox.client() as upstream:
         sandbox.faults(**SWITCHES)
         server = Server(site, sandbox.url, TIMING, dict(settings_))
@@ -58,7 +58,7 @@ def opened(site: Site, **settings_: object) -> Iterator[harness.Deployment]:
 
 
 def url(deployment: harness.Deployment) -> str:
-    """Where the server takes events."""
+    """Return the address at which the server receives events."""
     return f"{deployment.server.url}/webhooks/case"
 
 
@@ -68,7 +68,7 @@ def operate(
     *,
     keys: tuple[str, ...] = (),
 ) -> T:
-    """Does what a command would do, next to the server; under other `keys` than its own where some are given."""
+    """Call the registrar as a command does, beside the server; with other `keys` where some are given."""
 
     async def done() -> T:
         async with Database(deployment.server.site.url) as store:
@@ -87,7 +87,7 @@ def operate(
 
 @contextmanager
 def command(deployment: harness.Deployment, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A real command under way next to the server; it is over after the block."""
+    """Run a real command beside the server; it has ended after the block."""
     environment = {
         "CASEDEV_API_KEY": "sk_case_test",
         "CASEDEV_BASE_URL": deployment.sandbox.url,
@@ -102,7 +102,7 @@ def command(deployment: harness.Deployment, *words: str) -> Iterator[subprocess.
 
 
 def lapse(deployment: harness.Deployment) -> None:
-    """The lease of a command that died is over: as a minute later."""
+    """Expire the lease of a command that died."""
 
     async def free(registrar: webhook_registration.Registrar) -> None:
         over = SYSTEM_STATE.update().values(webhooks_until=clock.now() - timedelta(hours=1))
@@ -112,12 +112,12 @@ def lapse(deployment: harness.Deployment) -> None:
 
 
 def register(deployment: harness.Deployment) -> webhook_registration.Registration:
-    """What `runledger webhooks register` does."""
+    """Register as `runledger webhooks register` does."""
     return operate(deployment, lambda registrar: registrar.register(url(deployment)))
 
 
 def standing(deployment: harness.Deployment) -> webhook_endpoints.Endpoint:
-    """The endpoint as the database has it."""
+    """Return the endpoint as it is stored."""
     (row,) = deployment.server.rows("SELECT id FROM webhook_endpoints WHERE removed_at IS NULL")
 
     async def look(registrar: webhook_registration.Registrar) -> webhook_endpoints.Endpoint:
@@ -129,7 +129,7 @@ def standing(deployment: harness.Deployment) -> webhook_endpoints.Endpoint:
 
 
 def forget(deployment: harness.Deployment) -> None:
-    """As if nothing had ever been registered, here and upstream."""
+    """Remove all that was registered, here and upstream."""
     for endpoint in deployment.upstream.get("/webhooks/v1/endpoints").json()["endpoints"]:
         deployment.upstream.delete(f"/webhooks/v1/endpoints/{endpoint['id']}").raise_for_status()
 

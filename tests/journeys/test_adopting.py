@@ -52,7 +52,7 @@ def test_a_spent_limit_while_a_watcher_is_registered_is_waited_out(
     slow_deployment.execute(upstream_id)
     slow_deployment.script({"route": "status", "prompt": nonce, "action": "status:429"})
     run = slow_deployment.adopt(upstream_id)
-    slow_deployment.until_troubled("429")
+    slow_deployment.until_unready("429")
     slow_deployment.script()
     slow_deployment.until_shown(run, lambda shown: shown["watched"])
     slow_deployment.sandbox.finish(upstream_id)
@@ -91,7 +91,7 @@ def test_an_adoption_waits_while_the_upstream_is_down(deployment: harness.Deploy
     deployment.execute(upstream_id)
     deployment.sandbox.faults(down=True)
     run = deployment.adopt(upstream_id)
-    deployment.until_troubled()
+    deployment.until_unready()
     assert deployment.run(run)["status"] == "accepted"
     deployment.sandbox.faults(down=False)
     judge(deployment, nonce)
@@ -113,7 +113,7 @@ def test_an_event_about_an_unknown_run_waits_for_it_to_become_ours(
 
 
 def test_the_sweep_adopts_unknown_runs_that_are_no_longer_queued(site: Site, nonce: str) -> None:
-    with harness.opened(site, timing={"sweep": 0.2}, adopt="all", switches=harness.GOOD_DAY) as deployment:
+    with harness.opened(site, timing={"sweep": 0.2}, adopt="all", switches=harness.NO_FAULTS) as deployment:
         queued = deployment.elsewhere(f"queued_{nonce}")
         started = deployment.elsewhere(f"started_{nonce}")
         deployment.execute(started)

@@ -53,7 +53,7 @@ def bad(deployments: Deployments, kind: str) -> harness.Deployment:
 
 
 @pytest.mark.parametrize("day", range(3))
-def test_on_a_bad_day_everything_ends_once(bad: harness.Deployment, nonce: str, day: int) -> None:
+def test_with_all_faults_at_once_every_run_ends_once(bad: harness.Deployment, nonce: str, day: int) -> None:
     seed = secrets.randbits(32)
     print(f"day {day}, seed {seed}")
     chance = random.Random(seed)

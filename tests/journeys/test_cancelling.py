@@ -25,7 +25,7 @@ def test_while_the_upstream_is_down_a_cancelled_run_is_never_created(
 ) -> None:
     deployment.sandbox.faults(down=True)
     run = deployment.submit(nonce)
-    deployment.until_troubled()
+    deployment.until_unready()
     assert deployment.cancel(run, 200)["status"] == "cancelled"
     deployment.sandbox.faults(down=False)
     judge(deployment, nonce, status="cancelled", settled_by="request", execs=0)

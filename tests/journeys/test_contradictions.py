@@ -36,7 +36,7 @@ async def refreshed(database: Database, code: int, details: bytes) -> runs.Run:
 
     async with upstreams.answering(database, answer) as context:
         await registry.run(context, await life.claimed(database, states.Kind.SETTLE, run.id, life.at(70)))
-    return await life.found(database, run.id)
+    return await life.get_run(database, run.id)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_submissions_that_differ_only_in_object_ids_are_never_mixed_up(
 
 
 @pytest.mark.parametrize("field", ["guidance", "model"])
-def test_a_lost_create_is_not_taken_for_one_that_asks_for_something_else(
+def test_a_lost_create_is_not_mistaken_for_one_that_asks_for_something_else(
     swept_deployment: harness.Deployment, nonce: str, field: str
 ) -> None:
     swept_deployment.script({"route": "create", "prompt": nonce, "times": 2, "action": "lose_answer"})

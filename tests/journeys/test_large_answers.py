@@ -11,7 +11,7 @@ from tests.patience import until
 
 #: Some three times as much as is read outside a process of its own.
 SIZE = 3 * large_answers.THREAD_BYTES
-SWITCHES = dataclasses.replace(harness.GOOD_DAY, details_padding=SIZE)
+SWITCHES = dataclasses.replace(harness.NO_FAULTS, details_padding=SIZE)
 
 
 def test_large_answers_are_settled_whole_while_others_are_answered(site: server.Site, nonce: str) -> None:

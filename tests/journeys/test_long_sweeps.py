@@ -13,7 +13,7 @@ from receiver.worker.tasks import registry
 from receiver.worker.tasks import sweep as tasks_sweep
 from storage import states
 from storage.engine.database import Database
-from storage.repositories import jobs, system_state, upstream_links
+from storage.repositories import job_list, jobs, system_state, upstream_links
 from tests import life
 from tests.journeys import upstreams
 
@@ -51,13 +51,13 @@ class Upstream:
         return {"id": run_id, "status": self.states.get(run_id, "queued"), "createdAt": created_at}
 
 
-async def sweep(database: Database, upstream: Upstream, at: datetime) -> jobs.Job:
+async def sweep(database: Database, upstream: Upstream, at: datetime) -> job_list.Job:
     """One pass of a deployment that adopts all; the job behind it."""
     await database.write(jobs.enqueue, [jobs.JobRequest(states.Kind.SWEEP, "", at)])
     async with upstreams.answering(database, upstream.answer, now=lambda: at) as context:
         claim = await life.claimed(database, states.Kind.SWEEP, now=at)
         await registry.run(replace(context, adopt_all=True), claim)
-    (job,), _ = await database.read(jobs.page, jobs.Query(kind=states.Kind.SWEEP), at)
+    (job,), _ = await database.read(job_list.page, job_list.Query(kind=states.Kind.SWEEP), at)
     return job
 
 

@@ -28,7 +28,9 @@ def test_a_lost_answer_to_create_is_found_again(deployment: harness.Deployment, 
 
 
 @pytest.mark.parametrize("action", ["lose_answer", "malformed", "truncated", "hold_answer"])
-def test_a_lost_answer_to_exec_is_asked_for(deployment: harness.Deployment, nonce: str, action: str) -> None:
+def test_a_lost_answer_to_exec_is_recovered_by_status(
+    deployment: harness.Deployment, nonce: str, action: str
+) -> None:
     deployment.script({"route": "exec", "prompt": nonce, "times": 1, "action": action})
     deployment.submit(nonce)
     judge(deployment, nonce, settled_by="watcher")
@@ -36,7 +38,7 @@ def test_a_lost_answer_to_exec_is_asked_for(deployment: harness.Deployment, nonc
 
 
 @pytest.mark.parametrize("action", ["malformed", "truncated", "status:500", "html:502", "empty:503"])
-def test_an_unusable_answer_to_create_doubles_nothing(
+def test_an_unusable_answer_to_create_duplicates_nothing(
     deployment: harness.Deployment, nonce: str, action: str
 ) -> None:
     deployment.script({"route": "create", "prompt": nonce, "times": 1, "action": action})

@@ -10,7 +10,7 @@ import pytest
 from receiver.worker.tasks import registry
 from storage import ids, states
 from storage.engine.database import Database
-from storage.repositories import jobs, runs
+from storage.repositories import job_list, runs
 from storage.transitions import adopting, submitting
 from tests import life
 from tests.journeys import harness, upstreams
@@ -46,14 +46,14 @@ async def tried(database: Database, upstream: Upstream, run: runs.Run, *seconds:
     for second in seconds:
         async with upstreams.answering(database, upstream.answer, now=lambda at=second: life.at(at)) as context:  # type: ignore[misc]
             await registry.run(context, await life.claimed(database, states.Kind.ADOPT, run.id, life.at(second)))
-    return (await life.found(database, run.id)).status
+    return (await life.get_run(database, run.id)).status
 
 
 @pytest.mark.anyio
 async def test_it_is_refused_after_three_tries_over_ten_minutes(database: Database) -> None:
     run, upstream = await adopt(database), Upstream()
     assert await tried(database, upstream, run, 0, 10, 590) is states.ACCEPTED
-    listed, _ = await database.read(jobs.page, jobs.Query(run_id=run.id), life.at(590))
+    listed, _ = await database.read(job_list.page, job_list.Query(run_id=run.id), life.at(590))
     assert "404" in (listed[0].last_error or "")
     assert await tried(database, upstream, run, 700) is states.REFUSED
 
@@ -98,7 +98,7 @@ async def test_to_watch_it_again_has_it_looked_for_again(database: Database) -> 
     opened = await adopt(database, life.at(800))
     assert (opened.id, opened.status) == (run.id, states.ACCEPTED)
     assert await tried(database, upstream, run, 800) is states.COMPLETED
-    assert (await life.found(database, run.id)).output == "Void."
+    assert (await life.get_run(database, run.id)).output == "Void."
 
 
 @pytest.mark.anyio
@@ -109,9 +109,9 @@ async def test_a_refresh_makes_no_record_of_a_refused_run_with_an_output(databas
     await database.write(submitting.request_refresh, run.id, life.at(800))
     async with upstreams.answering(database, upstream.answer, now=lambda: life.at(800)) as context:
         await registry.run(context, await life.claimed(database, states.Kind.SETTLE, run.id, life.at(800)))
-    kept = await life.found(database, run.id)
+    kept = await life.get_run(database, run.id)
     assert (kept.status, kept.output, kept.refresh_requested_at) == (states.REFUSED, None, None)
-    assert (await life.told(database, run.id))[-1] == "run.conflict"
+    assert (await life.ledger_kinds(database, run.id))[-1] == "run.conflict"
 
 
 def test_one_404_among_good_answers_changes_nothing(deployment: harness.Deployment, nonce: str) -> None:
@@ -130,6 +130,6 @@ def test_a_storm_of_404s_neither_refuses_nor_pauses(deployment: harness.Deployme
     waiting = "SELECT 1 FROM jobs WHERE run_id = ? AND kind = 'adopt' AND refusals >= 5"
     until(lambda: deployment.server.rows(waiting, run["id"]))
     assert deployment.run(run)["status"] == "accepted"
-    deployment.judge_calm()
+    deployment.judge_ready()
     deployment.sandbox.faults(not_found=[])
     judge(deployment, nonce)

@@ -21,7 +21,7 @@ def test_runs_that_were_under_way_go_on_where_the_store_went(
         deployment.submit(nonce, key=nonce)
         deployment.until_held("exec", nonce)
         deployment.server.kill()
-        copying.typed(source, "move", "--to", to)
+        copying.run_command(source, "move", "--to", to)
         site = dataclasses.replace(source, database_url=to)
         target = Server(site, deployment.sandbox.url, {}, {"sweep_seconds": "0.3"})
         try:

@@ -73,7 +73,7 @@ def notifying(
     opened = notifying_deployments(kind)
     until(lambda: opened.deployment.ready() == (200, []))
     yield opened
-    opened.deployment.sandbox.faults(**faults.as_json(harness.GOOD_DAY))
+    opened.deployment.sandbox.faults(**faults.as_json(harness.NO_FAULTS))
 
 
 def test_every_end_is_notified_once_with_what_the_backend_needs(
@@ -159,7 +159,7 @@ def test_a_slow_backend_holds_up_nothing_else(notifying: NotifyingDeployment, no
 def test_the_backend_is_notified_while_the_upstream_is_away(notifying: NotifyingDeployment, nonce: str) -> None:
     notifying.deployment.sandbox.faults(down=True)
     run = notifying.submit(nonce)
-    notifying.deployment.until_troubled()
+    notifying.deployment.until_unready()
     notifying.deployment.cancel(run, 200)
     notifying.shown(run, "delivered")
     assert [posted.content["type"] for posted in notifying.distinct(nonce)] == ["run.cancelled"]

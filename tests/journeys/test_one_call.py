@@ -107,7 +107,7 @@ def test_while_nobody_listens_upstream_nothing_was_sent(site: Site, nonce: str) 
 
 
 @pytest.mark.anyio
-async def test_while_there_is_trouble_another_call_goes_ahead(database: Database) -> None:
+async def test_during_a_pause_one_call_is_tried(database: Database) -> None:
     asked: list[str] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -120,7 +120,7 @@ async def test_while_there_is_trouble_another_call_goes_ahead(database: Database
         with pytest.raises(errors.UpstreamStatusError):
             await registry.run(context, await life.claimed(database, states.Kind.START, run.id))
     assert asked == ["/agent/v1/run"]
-    assert (await life.found(database, run.id)).lost_create_since is None
+    assert (await life.get_run(database, run.id)).lost_create_since is None
 
 
 def test_an_unknown_run_of_the_same_prompt_is_not_taken(slow_deployment: harness.Deployment, nonce: str) -> None:
@@ -193,7 +193,7 @@ def test_a_run_that_was_cancelled_before_its_call_has_no_lost_create(
 ) -> None:
     swept_deployment.script({"action": "status:429"})
     run = swept_deployment.submit(nonce, **AD_HOC)
-    swept_deployment.until_troubled()
+    swept_deployment.until_unready()
     assert swept_deployment.cancel(run, 200)["status"] == "cancelled"
     swept_deployment.script()
     judge(swept_deployment, nonce, status="cancelled", settled_by="request", execs=0)

@@ -47,7 +47,7 @@ def event(client: httpx.Client, number: int) -> httpx.Response:
     return client.post("/webhooks/case", content=body, headers={**named, signatures.SIGNATURE_HEADER: signature})
 
 
-def test_a_full_queue_is_answered_at_once_and_what_was_promised_is_kept(site: server.Site) -> None:
+def test_a_full_queue_is_answered_at_once_and_what_was_acknowledged_is_stored(site: server.Site) -> None:
     queue = {"queue": {"waiting": 4, "busy_seconds": 60.0}}
     with running(site, bounds=queue) as (ours, _), ours.client() as client, ThreadPoolExecutor(24) as pool:
         run = client.post("/v1/runs", json=SUBMISSION).raise_for_status().json()["id"]
@@ -70,7 +70,7 @@ def test_a_full_queue_is_answered_at_once_and_what_was_promised_is_kept(site: se
     assert promised == {row["id"] for row in ours.rows("SELECT id FROM deliveries")}
 
 
-def test_a_body_that_dwells_makes_room_for_those_that_are_sent(site: server.Site) -> None:
+def test_a_slow_body_is_evicted_for_faster_ones(site: server.Site) -> None:
     with running(site, bounds={"bounds": {"body_bytes": 4096}}, body_limit=1024) as (ours, _):
         head = f"POST /webhooks/case HTTP/1.1\r\nhost: h\r\n{signatures.SIGNATURE_HEADER}: v1,A\r\n"
         dwelling = [socket.create_connection(("127.0.0.1", ours.port), timeout=60) for _ in range(4)]
@@ -94,22 +94,22 @@ def _is_answered(connection: socket.socket) -> bool:
         connection.setblocking(True)
 
 
-def test_in_a_flood_what_is_good_is_taken_and_kept_and_nothing_else_is(site: server.Site) -> None:
+def test_in_a_flood_valid_callbacks_are_stored_and_nothing_else_is(site: server.Site) -> None:
     """Bounds that are reached within moments stand for those of production."""
     bounds = {
         "queue": {"waiting": 8},
         "bounds": {"body_bytes": 4 << 20, "failures": 5},
         "connections": {"open": 60, "spare": 4, "unread": 1.0, "look": 0.1},
     }
-    sorts = {"silent": 40, "heavy": 8, "slow": 4, "deaf": 2, **dict.fromkeys(GENTLE, 2)}
+    sorts = {"idle": 40, "heavy": 8, "slow": 4, "unread": 2, **dict.fromkeys(GENTLE, 2)}
     with running(site, bounds=bounds) as (ours, flood):
         asyncio.run(flood.run(4, sorts))
         with ours.client() as client:
             assert event(client, 1).status_code == 200
         answers = flood.answers
-        good = {status: sum(answers[sort, status] for sort in storm.GOOD) for status in ("200", "503", "cut")}
-        assert sum(count for (sort, _), count in answers.items() if sort in storm.GOOD) == sum(good.values())
-        under_way = 2 * len(storm.GOOD)
+        good = {status: sum(answers[sort, status] for sort in storm.VALID) for status in ("200", "503", "cut")}
+        assert sum(count for (sort, _), count in answers.items() if sort in storm.VALID) == sum(good.values())
+        under_way = 2 * len(storm.VALID)
         assert 0 < good["200"] <= kept(ours) - 1 <= good["200"] + good["cut"] + under_way
         assert {status for sort, status in answers if sort == "forged"} <= {"401", "503", "cut"}
         assert {status for sort, status in answers if sort == "bad key"} <= {"401", "429", "cut"}
@@ -120,7 +120,9 @@ def test_in_a_flood_what_is_good_is_taken_and_kept_and_nothing_else_is(site: ser
 GENTLE = ("event", "callback", "health", "forged", "unknown", "bad key", "oversize")
 
 
-def test_a_stop_amid_callers_of_every_sort_loses_nothing_that_was_promised(site: server.Site, nonce: str) -> None:
+def test_a_stop_with_clients_of_every_sort_loses_nothing_that_was_acknowledged(
+    site: server.Site, nonce: str
+) -> None:
     with harness.opened(site, run_seconds=harness.NEVER) as deployment, contextlib.ExitStack() as stack:
         run = deployment.submit(nonce)
         deployment.until_named(nonce, "running")

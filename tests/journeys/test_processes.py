@@ -56,7 +56,7 @@ def test_a_second_server_on_the_same_file_is_refused(deployment: harness.Deploym
 
 
 @pytest.mark.parametrize("seconds", [1.5, 6.0])
-def test_while_another_program_holds_the_database_nothing_is_promised(
+def test_while_another_program_locks_the_database_nothing_is_acknowledged(
     slow_deployment: harness.Deployment, nonce: str, seconds: float
 ) -> None:
     run = slow_deployment.until_run(slow_deployment.submit(nonce), "running")

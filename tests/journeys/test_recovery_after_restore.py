@@ -175,7 +175,7 @@ def test_a_call_that_left_no_run_is_not_made_again(case: RestoreCase) -> None:
 @pytest.mark.parametrize("kind", ["sqlite"])
 def test_a_server_that_is_started_on_a_backup_detects_it(case: RestoreCase, tmp_path: Path) -> None:
     case.submitted()
-    copying.taken(case.site, tmp_path / "runledger.db")
+    copying.back_up(case.site, tmp_path / "runledger.db")
     executed = case.executed()
     (run,) = RestoreCase(Site(tmp_path), case.sandbox, case.upstream, case.agent, case.prompt).settled()
     assert (run["status"], run["upstream_id"], case.execs) == ("completed", executed, 1)

@@ -199,7 +199,7 @@ def test_an_endpoint_is_moved_with_the_public_address(deployment: harness.Deploy
     judge(deployment, nonce, settled_by="platform")
 
 
-def test_an_endpoint_that_was_deleted_upstream_is_made_anew(deployment: harness.Deployment, nonce: str) -> None:
+def test_an_endpoint_that_was_deleted_upstream_is_made_again(deployment: harness.Deployment, nonce: str) -> None:
     first = registering.register(deployment)
     deployment.upstream.delete(f"/webhooks/v1/endpoints/{first.endpoint.upstream_id}").raise_for_status()
     until(lambda: "gone upstream" in " ".join(warnings(deployment)))

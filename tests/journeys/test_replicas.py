@@ -119,14 +119,14 @@ def test_what_one_replica_numbers_the_others_leave_alone(three: Replicas, nonce:
     assert [row["leaf_index"] for row in numbers] == list(range(len(numbers)))
 
 
-def test_a_rate_limit_that_one_meets_is_obeyed_by_all(three: Replicas, nonce: str) -> None:
+def test_a_rate_limit_for_one_replica_is_obeyed_by_all(three: Replicas, nonce: str) -> None:
     three.deployment.sandbox.faults(
         script=[{"route": each, "action": "status:429"} for each in ("create", "list")]
     )
     three.deployment.submit(nonce)
     for server in three.servers:
         with three.through(server) as deployment:
-            deployment.until_troubled("429")
+            deployment.until_unready("429")
     three.deployment.script()
     judge(three.deployment, nonce)
     for server in three.servers:
@@ -139,7 +139,7 @@ def _is_well(deployment: harness.Deployment) -> bool:
 
 
 def test_a_killed_replica_leaves_its_jobs_its_sweep_and_the_ledger_to_the_other(sites: Sites, nonce: str) -> None:
-    with opened(sites, 2, switches=harness.GOOD_DAY) as pair:
+    with opened(sites, 2, switches=harness.NO_FAULTS) as pair:
         deployment, (first, second) = pair.deployment, pair.servers
         second.kill()
         deployment.sandbox.faults(callback_states=[])

@@ -136,9 +136,9 @@ def taking(
         def tell(kind: str, is_marked: bool) -> tuple[Past, harness.Deployment]:
             folder, site = tmp_path_factory.mktemp("copy"), sites(kind)
             this = stack.enter_context(past(site))
-            copying.taken(site, folder / "copy")
+            copying.back_up(site, folder / "copy")
             this.go_on()
-            restore = copying.put_back if is_marked else copying.loaded
+            restore = copying.restore if is_marked else copying.load_content
             copy = restore(site, folder / "copy", folder, lambda: _fresh(request))
             if not is_marked:
                 pause(copy, None)

@@ -78,7 +78,7 @@ def test_one_broken_run_does_not_stop_the_deployment(deployment: harness.Deploym
     for at in range(5):
         deployment.submit(f"well{at}_{nonce}")
         judge(deployment, f"well{at}_{nonce}", settled_by="watcher")
-        deployment.judge_calm()
+        deployment.judge_ready()
     shown = deployment.api.get("/v1/jobs", params={"run": sick["id"]}).json()["jobs"]
     assert [(job["kind"], job["state"]) for job in shown] in ([("settle", "failing")], [("settle", "leased")])
     assert deployment.server.rows("SELECT pause_streak FROM system_state") in ([{"pause_streak": 0}], [])

@@ -93,7 +93,7 @@ def test_a_listener_that_was_cut_off_resumes_after_the_last_event(
     assert first + read(slow_deployment, run, first[-1].id) == upstream(slow_deployment, nonce)
 
 
-def test_a_stream_that_is_asked_for_early_begins_with_its_run(
+def test_a_stream_that_is_requested_early_begins_with_its_run(
     slow_deployment: harness.Deployment, nonce: str
 ) -> None:
     slow_deployment.script({"route": "exec", "prompt": nonce, "times": 1, "action": "hold"})
@@ -118,7 +118,7 @@ def test_an_upstream_without_a_stream_is_reported_and_nothing_else_suffers(
     slow_deployment.script({"route": EVENTS, "action": "status:500"})
     answer = slow_deployment.api.get(f"/v1/runs/{run['id']}/events")
     assert (answer.status_code, answer.headers["content-type"]) == (502, "application/problem+json")
-    slow_deployment.judge_calm()
+    slow_deployment.judge_ready()
     slow_deployment.sandbox.finish(slow_deployment.until_named(nonce)["id"], "completed")
     slow_deployment.until_run(run, "completed")
 
@@ -141,7 +141,7 @@ def capturing(captured: Deployments, kind: str) -> Iterator[harness.Deployment]:
     """The capturing server on a good day."""
     opened = captured(kind)
     yield opened
-    opened.sandbox.faults(**faults.as_json(harness.GOOD_DAY))
+    opened.sandbox.faults(**faults.as_json(harness.NO_FAULTS))
 
 
 def until_captured(deployment: harness.Deployment, run: harness.Row) -> harness.Row:
@@ -168,16 +168,16 @@ def test_however_the_stream_breaks_it_is_captured_whole(
     capturing.sandbox.faults(**switches)
     run = capturing.submit(nonce)
     until_captured(capturing, run)
-    capturing.sandbox.faults(**faults.as_json(harness.GOOD_DAY))
+    capturing.sandbox.faults(**faults.as_json(harness.NO_FAULTS))
     assert read(capturing, run) == upstream(capturing, nonce)
 
 
-def test_a_stream_that_is_gone_is_a_note_and_no_trouble(capturing: harness.Deployment, nonce: str) -> None:
+def test_a_stream_that_is_gone_is_noted_and_delays_nothing(capturing: harness.Deployment, nonce: str) -> None:
     capturing.script({"route": EVENTS, "prompt": nonce, "action": "status:404"})
     run = capturing.submit(nonce)
     assert until_captured(capturing, run)["captureNote"] == "the upstream has no such stream"
     assert [event.event for event in read(capturing, run)] == ["close"]
-    capturing.judge_calm()
+    capturing.judge_ready()
 
 
 def test_a_capture_that_stalls_blocks_nothing_else(capturing: harness.Deployment, nonce: str) -> None:
@@ -186,7 +186,7 @@ def test_a_capture_that_stalls_blocks_nothing_else(capturing: harness.Deployment
     capturing.until_held(EVENTS, nonce)
     for other in (capturing.submit(f"{nonce[::-1]} {number}") for number in range(3)):
         capturing.until_run(other, "completed")
-    capturing.judge_calm()
+    capturing.judge_ready()
     assert capturing.run(stalled)["capturedAt"] is None
     capturing.release(EVENTS)
     until_captured(capturing, stalled)
@@ -209,7 +209,9 @@ def test_what_one_run_is_denied_is_no_reason_to_pause_the_deployment(
 @pytest.mark.parametrize(
     "point", ["before commit store_events", "after commit store_events", "after commit complete_capture"]
 )
-def test_a_kill_in_the_middle_of_a_capture_loses_and_doubles_nothing(site: Site, nonce: str, point: str) -> None:
+def test_a_kill_in_the_middle_of_a_capture_loses_and_duplicates_nothing(
+    site: Site, nonce: str, point: str
+) -> None:
     with sandbox_server.running(faults=faults.Faults(stream_cut_after=9)) as sandbox, sandbox.client() as api:
         server = Server(site, sandbox.url, {}, {"capture_events": True})
         try:

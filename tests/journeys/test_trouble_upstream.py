@@ -19,7 +19,7 @@ IN_FLIGHT = 0.5
 def test_while_the_upstream_is_down_runs_are_accepted_at_once(deployment: harness.Deployment, nonce: str) -> None:
     deployment.sandbox.faults(down=True)
     first = deployment.submit(nonce)
-    deployment.until_troubled()
+    deployment.until_unready()
     for _ in range(4):
         assert deployment.submit(nonce)["status"] == "accepted"
     ends = time.monotonic() + 2
@@ -35,13 +35,13 @@ def test_while_the_upstream_is_down_runs_are_accepted_at_once(deployment: harnes
 @pytest.mark.parametrize(
     "switch", [{"unauthorized": True}, {"withdrawn": 404}, {"withdrawn": 405}, {"withdrawn": 410}]
 )
-def test_what_concerns_everybody_pauses_the_deployment(
+def test_a_refusal_that_concerns_every_call_pauses_the_deployment(
     deployment: harness.Deployment, nonce: str, switch: dict[str, object]
 ) -> None:
     deployment.sandbox.faults(**switch)
     run = deployment.submit(nonce)
     # An earlier journey's reason may stand until the pause is renewed.
-    deployment.until_troubled(str(switch.get("withdrawn", 401)))
+    deployment.until_unready(str(switch.get("withdrawn", 401)))
     asked = len(deployment.sandbox.calls("list"))
     until(lambda: len(deployment.sandbox.calls("list")) > asked + 3)
     assert deployment.run(run)["status"] == "accepted"
@@ -50,12 +50,10 @@ def test_what_concerns_everybody_pauses_the_deployment(
     until(lambda: deployment.ready() == (200, []))
 
 
-def test_the_end_of_the_trouble_is_seen_where_there_is_nothing_to_do(
-    swept_deployment: harness.Deployment, nonce: str
-) -> None:
+def test_the_end_of_a_pause_is_noticed_without_jobs(swept_deployment: harness.Deployment, nonce: str) -> None:
     swept_deployment.sandbox.faults(down=True)
     run = swept_deployment.submit(nonce)
-    swept_deployment.until_troubled()
+    swept_deployment.until_unready()
     swept_deployment.cancel(run, 200)
     swept_deployment.sandbox.faults(down=False)
     judge(swept_deployment, nonce, status="cancelled", execs=0)
@@ -68,7 +66,7 @@ def test_a_rate_limit_is_obeyed_by_all(deployment: harness.Deployment, nonce: st
     after = deployment.sandbox.journal()["requests"][-1]["seq"] if deployment.sandbox.journal()["requests"] else 0
     for _ in range(3):
         deployment.submit(nonce)
-    deployment.until_troubled()
+    deployment.until_unready()
     deployment.sandbox.faults(rate_limit=0)
     judge(deployment, nonce, records=3, execs=3)
     calls = deployment.sandbox.journal(after)["requests"]
@@ -79,7 +77,7 @@ def test_a_rate_limit_is_obeyed_by_all(deployment: harness.Deployment, nonce: st
     until(lambda: deployment.ready() == (200, []))
 
 
-def test_a_success_does_not_end_a_pause_that_was_asked_for(deployment: harness.Deployment, nonce: str) -> None:
+def test_a_success_does_not_end_a_pause_that_was_requested(deployment: harness.Deployment, nonce: str) -> None:
     slow, limited, late = f"slow_{nonce}", f"limited_{nonce}", f"late_{nonce}"
     deployment.script(
         {"route": "exec", "prompt": slow, "times": 1, "action": "hold_answer"},
@@ -104,7 +102,7 @@ def test_a_storm_of_404_loses_and_refuses_nothing(deployment: harness.Deployment
     run = deployment.submit(nonce)
     until(lambda: len(deployment.calls("status", nonce)) >= 3)
     assert deployment.run(run)["status"] == "queued"
-    deployment.judge_calm()
+    deployment.judge_ready()
     deployment.sandbox.faults(not_found=[])
     judge(deployment, nonce)
 
@@ -126,7 +124,7 @@ def test_a_storm_of_404_loses_and_refuses_nothing(deployment: harness.Deployment
         ("details", "refuse_before"),
     ],
 )
-def test_a_spell_of_bad_answers_on_one_route_is_survived(
+def test_bad_answers_on_one_route_for_a_while_lose_nothing(
     swept_deployment: harness.Deployment, nonce: str, route: str, action: str
 ) -> None:
     swept_deployment.script({"route": route, "times": 4, "action": action})
@@ -137,7 +135,7 @@ def test_a_spell_of_bad_answers_on_one_route_is_survived(
 
 
 @pytest.mark.parametrize("shape", ["nested", "text", "flag", "empty"])
-def test_a_storm_of_errors_in_any_form_is_survived(
+def test_a_storm_of_errors_in_any_form_loses_nothing(
     swept_deployment: harness.Deployment, nonce: str, shape: str
 ) -> None:
     routes = ("create", "list", "exec", "status", "details", "cancel", "watch")

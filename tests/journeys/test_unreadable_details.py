@@ -53,7 +53,7 @@ async def test_a_submitted_run_is_settled_from_its_status(database: Database, de
     run = await life.running(database, RUN)
     await database.write(submitting.request_refresh, run.id, life.NOW)
     await work(database, states.Kind.SETTLE, run.id, details, ENDED)
-    settled = await life.found(database, run.id)
+    settled = await life.get_run(database, run.id)
     assert (settled.status, settled.duration_ms, settled.cost_micros) == (states.COMPLETED, 30_000, None)
     document = await database.read(documents.find, run.id, None)
     assert document is not None
@@ -83,7 +83,7 @@ async def test_details_whose_parsing_comes_to_no_end_are_tried_again_and_then_ke
     assert document is not None
     assert (document.parse_error or "").startswith("too costly")
     assert document.read() == body
-    assert (await life.found(database, run.id)).status is states.COMPLETED
+    assert (await life.get_run(database, run.id)).status is states.COMPLETED
 
 
 @pytest.mark.parametrize("details", [LARGE, DEEP])
@@ -91,7 +91,7 @@ async def test_a_run_that_is_alive_comes_due_again(database: Database, details: 
     run = await life.running(database, RUN)
     await database.write(submitting.request_refresh, run.id, life.NOW)
     await work(database, states.Kind.SETTLE, run.id, details, ALIVE)
-    assert (await life.found(database, run.id)).status is states.RUNNING
+    assert (await life.get_run(database, run.id)).status is states.RUNNING
     assert await life.open_jobs(database, run.id) == ["settle"]
 
 
@@ -100,16 +100,16 @@ async def test_an_adopted_run_is_settled_from_its_status(database: Database, det
     adoption = adopting.Adoption(ids.new(life.NOW), RUN, "test", states.Source.REQUEST, life.NOW, life.at(3600))
     run, _ = await database.write(adopting.adopt, adoption)
     await work(database, states.Kind.ADOPT, run.id, details, ENDED)
-    settled: runs.Run = await life.found(database, run.id)
+    settled: runs.Run = await life.get_run(database, run.id)
     assert (settled.status, settled.settled_by, settled.prompt) == (states.COMPLETED, states.Source.REQUEST, None)
-    assert await life.told(database, run.id) == ["run.accepted", "run.created", "run.completed"]
+    assert await life.ledger_kinds(database, run.id) == ["run.accepted", "run.created", "run.completed"]
     document = await database.read(documents.find, run.id, None)
     assert document is not None
     assert (document.parse_error or "").startswith(why)
 
 
 @pytest.mark.parametrize("details", [LARGE, DEEP])
-async def test_a_listed_run_that_cannot_be_compared_is_not_taken_for_that_of_a_lost_create(
+async def test_a_listed_run_that_cannot_be_compared_is_not_mistaken_for_that_of_a_lost_create(
     database: Database, details: bytes
 ) -> None:
     run = await life.accepted(database)

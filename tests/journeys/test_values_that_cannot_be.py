@@ -48,7 +48,7 @@ async def test_a_run_settles_whatever_its_details_say(
         run, _ = await database.write(adopting.adopt, adoption)
     async with upstreams.answering(database, lambda _: httpx.Response(200, content=body)) as context:
         await registry.run(context, await life.claimed(database, kind, run.id))
-    settled = await life.found(database, run.id)
+    settled = await life.get_run(database, run.id)
     assert (settled.status, settled.model, settled.duration_ms) == (states.COMPLETED, name[:200], None)
     document = await database.read(documents.find, run.id, None)
     assert document is not None

@@ -1,4 +1,4 @@
-"""What a task works with, where the upstream is a function: for answers that the sandbox cannot give."""
+"""A worker's context whose upstream is a function: for answers that the sandbox cannot give."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ async def answering(
     now: Callable[[], datetime] = clock.now,
     bounds: large_answers.Bounds = large_answers.BOUNDS,
 ) -> AsyncIterator[context.Context]:
-    """A context whose upstream answers so, by a client that takes so many bytes."""
+    """Return a context whose upstream answers with this function, through a client with a limit of bytes."""
     counters = telemetry.Telemetry()
     transport = httpx.MockTransport(answer)
     upstream = client.Client("https://upstream.test", "sk_case_1", transport, body_limit=body_limit, bounds=bounds)

@@ -37,7 +37,7 @@ ENV_HEAD = """# Settings of Runledger, made from receiver/settings.py by `make d
 
 
 def schema() -> str:
-    """docs/reference/tables.md."""
+    """Return docs/reference/tables.md."""
     return SCHEMA_HEAD + "".join(_table(table) for table in storage_schema.metadata.sorted_tables)
 
 
@@ -68,17 +68,17 @@ def _rules(table: Table) -> list[str]:
 
 
 def variable(name: str) -> str:
-    """The environment variable of a setting."""
+    """Return the environment variable of a setting."""
     return name.upper() if name.startswith("casedev") else settings.PREFIX + name.upper()
 
 
 def env_example() -> str:
-    """deploy/env.example."""
+    """Return deploy/env.example."""
     return ENV_HEAD + "".join(_setting(name, each) for name, each in settings.Settings.model_fields.items())
 
 
 def setting_table() -> str:
-    """docs/reference/settings.md, its table."""
+    """Return the table of docs/reference/settings.md."""
     rows = [
         f"| `{variable(name)}` | {f'`{shown}`' if (shown := _shown(each.default)) else ''} | {each.description} |"
         for name, each in settings.Settings.model_fields.items()
@@ -87,7 +87,7 @@ def setting_table() -> str:
 
 
 def state_table() -> str:
-    """docs/explain/life-of-a-run.md, its table of moves."""
+    """Return the table of transitions of docs/explain/life-of-a-run.md."""
     rows = [f"| `{begin}` | `{end}` | {why} |" for (begin, end), why in states.MOVES.items()]
     return pages.fill("explain/life-of-a-run.md", _joined("| from | to | when |", rows))
 
@@ -108,7 +108,7 @@ def _shown(default: object) -> str:
 
 
 def commands() -> list[tuple[str, Any]]:
-    """Every command by its name in full, sorted: `jobs`, `jobs retry`, and so on."""
+    """Return every command by its full name, sorted: `jobs`, `jobs retry`, and so on."""
     named = [each for name in main.COMMANDS for each in _below(name, main.load(name))]
     return sorted(named, key=lambda each: each[0])
 
@@ -122,7 +122,7 @@ def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 
 def help_texts() -> str:
-    """docs/reference/commands.md, its part with the help texts generated."""
+    """Return the help texts of docs/reference/commands.md."""
     return pages.fill("reference/commands.md", "\n".join(_command(*each) for each in commands()).rstrip("\n"))
 
 
@@ -146,7 +146,7 @@ SQL_HEAD = """-- What `runledger sql` and POST /v1/sql need on PostgreSQL: a rol
 
 
 def sql_role() -> str:
-    """deploy/sql-role.sql."""
+    """Return deploy/sql-role.sql."""
     return SQL_HEAD + readable_columns.role()
 
 

@@ -1,4 +1,4 @@
-"""What is undocumented, or documented otherwise than it is, fails the build."""
+"""What is undocumented, or documented differently from the code, fails the build."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The lines of README and tutorial are run as a newcomer would type them, on ports of their own."""
+"""Run the commands of README and tutorial as a new user would type them, on ports of their own."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null' EXIT
 
 
 def typed(page: str) -> str:
-    """All shell lines of a page in order, with free ports and this environment's commands."""
+    """Return all shell lines of a page in order, with free ports and this environment's commands."""
     lines = "\n".join(BLOCKS.findall((ROOT / page).read_text()))
     for port in ("9000", "8080"):
         lines = lines.replace(port, str(server.free_port()))

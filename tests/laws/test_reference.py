@@ -76,7 +76,7 @@ async def _entries(database: Database) -> Sequence[ledger_changes.Change]:
 
 @pytest.fixture(scope="module")
 def program() -> dict[str, Any]:
-    """The functions that the ledger page shows."""
+    """Return the functions that the ledger page shows."""
     made: dict[str, Any] = {}
     exec("\n".join(pages.blocks("reference/ledger.md", "python")), made)
     return made

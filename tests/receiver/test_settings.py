@@ -173,7 +173,7 @@ def test_a_wrong_setting_is_reported_and_the_rest_stands(monkeypatch: pytest.Mon
         ("RUNLEDGER_WEBHOOK_KEY_ENCODING", "rot13", {"webhook_key_encoding"}),
     ],
 )
-def test_a_sentence_stands_for_the_settings_that_it_names(
+def test_one_sentence_is_given_for_all_settings_that_it_names(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, fields: set[str]
 ) -> None:
     monkeypatch.setenv(name, value)

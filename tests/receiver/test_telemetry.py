@@ -35,7 +35,7 @@ async def test_the_metrics_show_the_age_of_the_last_heartbeat(database: Database
     assert (await exposed(database, made, 40))["runledger_worker_heartbeat_age_seconds"] == 40
 
 
-async def test_the_metrics_show_trouble_upstream_between_two_pauses_too(database: Database) -> None:
+async def test_the_metrics_show_upstream_failures_between_two_pauses_too(database: Database) -> None:
     made = telemetry.Telemetry()
     await database.write(system_state.pause, life.at(2), "429", life.NOW)
     seen = await exposed(database, made, 3)

@@ -10,7 +10,7 @@ from tests.storage import scratch
 
 @pytest.fixture(params=BOTH, scope="session")
 def scratch_url(request: pytest.FixtureRequest) -> str:
-    """The address of an empty database for `scratch.connected`, once per kind of database."""
+    """Return the address of an empty database for `scratch.connected`, once per kind of database."""
     if request.param == "sqlite":
         return scratch.MEMORY
     url: str = request.getfixturevalue("cluster").fresh()

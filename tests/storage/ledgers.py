@@ -1,4 +1,4 @@
-"""Reading the ledger from stored bytes, salts and values, without the code that wrote it."""
+"""Read the ledger from stored bytes, salts and values, without the code that wrote it."""
 
 from __future__ import annotations
 

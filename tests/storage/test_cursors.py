@@ -32,7 +32,7 @@ def test_a_cursor_comes_back_as_it_went(sort: str, value: str | int | None, seq:
     assert cursors.parse(str(made), sort) == made
 
 
-def test_a_cursor_can_stand_in_an_address() -> None:
+def test_a_cursor_can_be_in_an_address() -> None:
     text = str(cursors.Cursor("-accepted", "ÿ?>~", 2**62))
     assert text.replace("-", "").replace("_", "").isalnum()
 

@@ -35,6 +35,6 @@ def test_our_ids_are_recognised_by_their_form() -> None:
     assert ids.is_ours(ids.new(life.NOW))
 
 
-def test_other_ids_are_not_taken_for_ours() -> None:
+def test_other_ids_are_not_mistaken_for_ours() -> None:
     others = ["", "run_1", str(uuid.uuid4()), ids.new(life.NOW)[:-1], "7" * 36, "x" * 4000]
     assert not [other for other in others if ids.is_ours(other)]

@@ -1,4 +1,4 @@
-"""Waiting until one connection to a server waits for a lock of another."""
+"""Wait until one connection to a server waits for a lock of another."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def connected(url: str) -> Iterator[Engine]:
 
 
 def until_waiting(engine: Engine, count: int = 1) -> None:
-    """Wait until so many connections of this database wait for a lock."""
+    """Wait until this many connections of this database wait for a lock."""
     until(lambda: _is_waiting(engine, count), why="no connection waits for a lock")
 
 

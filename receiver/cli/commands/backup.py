@@ -81,7 +81,7 @@ def _back_up_file(given: settings.Settings, file: Path, force: bool, as_json: bo
 
 
 def _back_up_server(url: str, file: Path, force: bool, as_json: bool) -> None:
-    """Have `pg_dump` write the store into a file, and `pg_restore` read it. Raise CommandError, Occupied."""
+    """Have `pg_dump` write the store into a file, and `pg_restore` read it. Raise CommandError, TargetNotEmpty."""
     tool, target, now = shutil.which("pg_dump"), file.absolute(), clock.now()
     copying.require_free(target, replace=force)
     if tool is None:

@@ -16,7 +16,7 @@ from receiver.cli.demo.environment import DemoEnvironment
 from receiver.cli.errors import CommandError
 from receiver.cli.render import terminal
 from storage import states
-from storage.repositories import deliveries, jobs
+from storage.repositories import deliveries, job_list, jobs
 
 #: Seconds after which the demo has failed, and between two reads.
 TIMEOUT, INTERVAL = 22.0, 0.1
@@ -101,7 +101,7 @@ async def _wait(servers: DemoEnvironment, backend: httpx.AsyncClient) -> None:
                 rejected = sum(
                     count for (_, verdict), count in counts.items() if verdict == states.Verdict.REJECTED
                 )
-                found, _ = await store.read(jobs.page, jobs.Query(kind=states.Kind.SETTLE), clock.now())
+                found, _ = await store.read(job_list.page, job_list.Query(kind=states.Kind.SETTLE), clock.now())
                 is_busy = any(job.state in (jobs.State.DUE, jobs.State.LEASED) for job in found)
                 if settled == total and rejected >= FORGED and not is_busy:
                     return

@@ -63,7 +63,7 @@ def _client(address: str, key: str) -> httpx.AsyncClient:
 
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[DemoEnvironment]:
-    """Run both servers for the block, on an empty database. Raise CommandError, InUse."""
+    """Run both servers for the block, on an empty database. Raise CommandError, DatabaseInUse."""
     switches = faults.merged(faults.Faults(), submissions.FAULTS)
     imitation = sandbox.Sandbox(seed=1, run_seconds=RUN_SECONDS, switches=switches)
     with (
@@ -77,8 +77,8 @@ async def running(folder: Path) -> AsyncIterator[DemoEnvironment]:
             given = _settings(folder, upstream, ours, secret)
             servers = DemoEnvironment(upstream, ours, await _create_key(given), given)
             # The report waits until rejected requests are stored, which takes two seconds by default.
-            seams = receiver_app.Overrides(timing=timeouts.Timing(rejection_flush=0.5))
-            async with uvicorn_server.running(receiver_app.create_app(given, overrides=seams), server_socket):
+            overrides = receiver_app.Overrides(timing=timeouts.Timing(rejection_flush=0.5))
+            async with uvicorn_server.running(receiver_app.create_app(given, overrides=overrides), server_socket):
                 yield servers
 
 

@@ -1,1 +1,1 @@
-"""How fast a large store answers, compared with peers on the same file."""
+"""How fast a large database answers, compared with peers on the same file."""

@@ -1,4 +1,4 @@
-"""`make bench-query`: what a store of ROWS runs costs to build, and how fast it answers over HTTP.
+"""`make bench-query`: how long a database of ROWS runs takes to build, and how fast it answers over HTTP.
 
 The server is the real one in a process of its own, asked over loopback by one client, then by eight. On SQLite a
 bare Starlette over sqlite3 answers from the same file, and Datasette where it can be installed. ARGS may
@@ -33,7 +33,7 @@ Questions = Mapping[str, Sequence[str]]
 
 
 def ours(count: int, texts: store.Texts) -> Questions:
-    """The paths of each question, varied where that matters."""
+    """Return the paths of each query, varied where that matters."""
     agents = [f"agent_{number}" for number in range(0, store.AGENTS, 3)]
     deep = [cursors.Cursor("-accepted", None, count * part // 20 + 1) for part in range(2, 18)]
     return {
@@ -55,7 +55,7 @@ def ours(count: int, texts: store.Texts) -> Questions:
 
 
 def bare(count: int, texts: store.Texts) -> Questions:
-    """The same of the peer, as far as it can answer."""
+    """Return the paths of the peer, for the queries that it supports."""
     return {
         "newest list": ["/newest"],
         "deep page": [f"/deep?seq={count * part // 20 + 1}" for part in range(2, 18)],
@@ -70,18 +70,18 @@ def bare(count: int, texts: store.Texts) -> Questions:
 
 
 def ask(port: int, paths: Sequence[str], requests: int, key: str, connections: int) -> tuple[load.Tally, float]:
-    """Sends the requests over so many connections; five seconds of one question are enough."""
+    """Send the requests over several connections; stop after five seconds of one query."""
     heads = [
         f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer {key}\r\n\r\n".encode() for path in paths
     ]
     first, seconds = uvloop.run(load.run(port, heads[:1], 1))
     most = max(len(heads), int(5 / max(seconds, 0.001)))
-    wanted = [heads[number % len(heads)] for number in range(min(requests, most))]
-    return uvloop.run(load.run(port, wanted, connections)) if first.seconds else (first, seconds)
+    repeated = [heads[number % len(heads)] for number in range(min(requests, most))]
+    return uvloop.run(load.run(port, repeated, connections)) if first.seconds else (first, seconds)
 
 
 def measured(name: str, port: int, questions: Questions, requests: int, key: str = "-") -> dict[str, float]:
-    """Asks each question and prints a line of it; milliseconds at the middle by the question."""
+    """Run each query and print a line of it; return the median milliseconds by query."""
     print(f"\n{name:30}      p50 ms      p99 ms    8 clients/s")
     middles = {}
     for question, paths in questions.items():
@@ -97,7 +97,7 @@ def measured(name: str, port: int, questions: Questions, requests: int, key: str
 
 
 def exported(running: server.Server) -> None:
-    """Rows a second of an export, where there is such a route."""
+    """Return the rows per second of an export, where the server has such a route."""
     begun, lines = time.perf_counter(), 0
     with running.client() as client, client.stream("GET", "/v1/export") as answer:
         if answer.status_code == 404:
@@ -111,7 +111,7 @@ def exported(running: server.Server) -> None:
 
 
 def compare_peers(path: Path, count: int, requests: int, middles: Mapping[str, float]) -> None:
-    """The peers on the same file, and ours as so many times theirs."""
+    """Run the peers on the same file, and print their medians relative to ours."""
     texts, port = store.Texts(), server.free_port()
     process = subprocess.Popen([sys.executable, "-m", "tests.bench.query.peer", str(port), str(path)])
     try:
@@ -128,7 +128,7 @@ def compare_peers(path: Path, count: int, requests: int, middles: Mapping[str, f
 
 
 def run(place: server.Site, count: int, requests: int, *, peers: bool) -> dict[str, float]:
-    """Builds, serves, asks; the middles of ours."""
+    """Build the database, serve it and run the queries; return our medians."""
     engine = engine_connections.engine(place.url, readonly=False, connections=1)
     with engine.begin() as connection:
         schema_version.upgrade(connection)
@@ -154,13 +154,13 @@ def run(place: server.Site, count: int, requests: int, *, peers: bool) -> dict[s
 
 
 def main() -> int:
-    """Reports; 1 where a question was not answered."""
-    wanted = argparse.ArgumentParser(prog="make bench-query")
-    wanted.add_argument("--rows", type=int, default=100_000)
-    wanted.add_argument("--requests", type=int, default=400)
-    wanted.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    wanted.add_argument("--store", type=Path)
-    args = wanted.parse_args()
+    """Report; return 1 where a query was not answered."""
+    parser = argparse.ArgumentParser(prog="make bench-query")
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--requests", type=int, default=400)
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--store", type=Path)
+    args = parser.parse_args()
     if args.store:
         args.store.mkdir(parents=True, exist_ok=True)
     with nullcontext(server.Site(args.store)) if args.store else site(args.database) as place:

@@ -1,4 +1,4 @@
-"""Datasette on the same file, in an environment of its own: it wants another httpx than we do."""
+"""Datasette on the same file, in an environment of its own, because it requires another httpx."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTINGS = {"sql_time_limit_ms": "5000", "default_page_size": "50", "facet_time_
 
 @contextmanager
 def serving(path: Path) -> Iterator[int | None]:
-    """The port on which it answers; None, said, where it cannot be installed."""
+    """Return the port on which it listens; print and return None where it cannot be installed."""
     if not _installed():
         print("\nDatasette: not measured, it could not be installed into .bench/")
         yield None
@@ -47,7 +47,7 @@ def _installed() -> bool:
 
 
 def questions(count: int, texts: store.Texts) -> Mapping[str, Sequence[str]]:
-    """The same statements as the bare peer's, as queries of its own; without counts and facets."""
+    """Return the statements of the bare peer as canned queries, without counts and facets."""
     given = {
         "newest list": ("/newest", ""),
         "deep page": ("/deep", f"&seq={count // 2}"),

@@ -1,4 +1,4 @@
-"""The peer: bare Starlette handlers over raw sqlite3, each one statement, its rows as JSON."""
+"""The peer: bare Starlette handlers over raw sqlite3, one statement each, with the rows as JSON."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STATEMENTS = {
 
 
 def app(path: str) -> Starlette:
-    """A route for each statement."""
+    """Return an application with a route for each statement."""
     opened = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False)
     opened.row_factory = sqlite3.Row
 

@@ -1,4 +1,4 @@
-"""A store of many runs, written in bulk by SQL, and made searchable as the product does it."""
+"""A database of many runs, written in bulk by SQL, and indexed as the product does it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RARE = 10_000
 
 
 class Texts:
-    """Sentences of words that are as frequent as words are, the same every time."""
+    """Sentences whose words have a natural frequency, the same every time."""
 
     def __init__(self, seed: int = 6) -> None:
         self.dice = random.Random(seed)
@@ -41,12 +41,12 @@ class Texts:
         self.common, self.phrase = words[0], f"{words[1]} {words[3]}"
 
     def of(self, sentences: int) -> str:
-        """So many sentences."""
+        """Return this many sentences."""
         return ". ".join(self.dice.choices(self._pool, k=sentences))
 
 
 def build(engine: Engine, count: int) -> Iterator[int]:
-    """Writes the runs and has their words indexed; tells how many are stored, which is: searchable."""
+    """Write the runs and index their words; report how many are stored and then how many are indexed."""
     texts, document = Texts(), zstandard.ZstdCompressor(level=3).compress(b'{"status":"completed"}')
     for first in range(1, count + 1, GROUP):
         seqs = range(first, min(first + GROUP, count + 1))
@@ -58,7 +58,7 @@ def build(engine: Engine, count: int) -> Iterator[int]:
 
 
 def id_of(seq: int) -> str:
-    """The id of a run by its key."""
+    """Return the id of a run by its key."""
     return f"00000000-0000-7000-8000-{seq:012d}"
 
 
@@ -123,7 +123,7 @@ def fill(engine: Engine, count: int) -> None:
 
 
 def sizes(connection: Connection) -> tuple[int, int]:
-    """Bytes of the database, and of its index of words."""
+    """Return the bytes of the database, and of its index of words."""
     if connection.dialect.name == "postgresql":
         words = "pg_total_relation_size('passage_words') + pg_total_relation_size('passages')"
         whole, held = connection.execute(text(f"SELECT pg_database_size(current_database()), {words}")).one()

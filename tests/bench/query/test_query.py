@@ -1,4 +1,4 @@
-"""The bench is run in small, so that it does not rot."""
+"""Run the benchmark with few rows, so that it keeps working."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs every check in turn, one line each; 1 where one failed."""
+"""Run every check in turn and print a line each; exit with 1 where one failed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CHECKS: dict[str, Callable[[Path], str]] = {
 
 
 def main() -> int:
-    """The checks whose names contain a word that was given; all of them without one."""
+    """Run the checks whose names contain one of the given words; all of them without words."""
     tools.demand()
     wanted = sys.argv[1:]
     chosen = {name: check for name, check in CHECKS.items() if not wanted or any(word in name for word in wanted)}

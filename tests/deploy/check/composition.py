@@ -1,4 +1,4 @@
-"""Compose: the file is what its schema says. The schema comes with check-jsonschema."""
+"""Compose: the file matches its schema, which comes with check-jsonschema."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.deploy.check import tools
 
 
 def schema(_folder: Path) -> str:
-    """The compose file is valid."""
+    """Check the compose file against the schema."""
     tools.run(
         [tools.BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", files.DEPLOY / "compose.yaml"]
     )

@@ -1,4 +1,4 @@
-"""The image, without Docker: the Dockerfile's steps for Python are run in a folder that stands for its root.
+"""The image, without Docker: run the Dockerfile's steps for Python in a folder that replaces the root.
 
 Its command is started there as its user, with everything else read-only.
 """
@@ -44,7 +44,7 @@ _USER = [
 
 
 def built(_folder: Path) -> str:
-    """The image's steps run, and its command serves, is healthy, and stops on SIGTERM."""
+    """Run the image's steps; its command serves, is healthy, and stops on SIGTERM."""
     if os.geteuid() != 0:
         raise tools.Failed("the image's user can only be taken by root")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:  # /tmp is hidden behind the image's own
@@ -64,7 +64,7 @@ def built(_folder: Path) -> str:
 
 
 def _step(root: Path, workdir: Path, word: str, rest: str) -> bool:
-    """One instruction of the first stage; whether there was something to do."""
+    """Run one instruction of the first stage; return whether it had a command to run."""
     workdir.mkdir(exist_ok=True)
     if word == "COPY":
         *sources, target = rest.split()
@@ -83,7 +83,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _python(root: Path) -> Path:
-    """A folder in which the machine's own Python is called `python`, as it is in the base image."""
+    """Make a folder in which the machine's own Python is called `python`, as in the base image."""
     folder = root / "usr" / "local" / "bin"
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "python").exists():
@@ -96,7 +96,7 @@ def _below(root: Path, text: str) -> str:
 
 
 def _serve(root: Path, final: image.Stage) -> None:
-    """Starts what the image starts, asks it what Docker would ask, and stops it."""
+    """Start the image's command, run its health check, and stop it."""
     data = root / "var" / "lib" / "runledger"
     data.mkdir(parents=True, mode=0o700)
     os.chown(data, 10001, 10001)
@@ -123,7 +123,7 @@ def _is_well(health: list[str], given: dict[str, str], data: Path) -> bool:
 
 
 def _demand_read_only(root: Path, given: dict[str, str]) -> None:
-    """Even root can write only to the data."""
+    """Check that even root can write only to the data folder."""
     command = [*_SEAL, "touch", str(root / "opt" / "runledger" / "strange")]
     done = subprocess.run(command, env=given, capture_output=True, text=True, check=False)
     if "Read-only file system" not in done.stderr:

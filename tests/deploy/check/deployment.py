@@ -1,4 +1,4 @@
-"""A server under a check: the command as it is installed here, on a port and a data folder of its own."""
+"""A server for a check: the installed command, on a port and a data folder of its own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Deployment:
 
 
 def migrate(folder: Path, **settings: str) -> None:
-    """What has to be run before the servers of a database that is shared."""
+    """Migrate the database before the servers that share it start."""
     tools.run([tools.BIN / "runledger", "migrate"], cwd=folder, **settings)
 
 
@@ -38,7 +38,7 @@ def _settings(folder: Path) -> dict[str, str]:
 
 @contextmanager
 def running(folder: Path, port: int | None = None, /, **settings: str) -> Iterator[Deployment]:
-    """A server whose upstream is nowhere, for as long as the block."""
+    """Run a server whose upstream does not exist, for as long as the block."""
     folder.mkdir(exist_ok=True)
     port, log = port or server.free_port(), folder / "server.log"
     given = _settings(folder) | settings

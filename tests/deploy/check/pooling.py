@@ -1,4 +1,4 @@
-"""Two replicas on a real PostgreSQL behind a real PgBouncer, which deals connections out by transaction."""
+"""Two replicas on a real PostgreSQL behind a real PgBouncer, which assigns connections per transaction."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ logfile = {folder}/pgbouncer.log
 
 
 def settled(folder: Path) -> str:
-    """Runs are submitted to both, executed once each, and settled; no state outlives a transaction."""
+    """Submit runs to both; each is executed once and settled, and no session state outlives a transaction."""
     with postgres.running() as cluster, _pooling(folder, cluster.fresh()) as url:
         site = server.Site(folder, url, pooler=True)
         with harness.opened(site, timing={"sweep": 0.5}) as deployment:
@@ -63,7 +63,7 @@ def _submit(deployment: harness.Deployment, other: server.Server) -> None:
 
 @contextmanager
 def _pooling(folder: Path, url: str) -> Iterator[str]:
-    """The address at which PgBouncer stands before a database."""
+    """Run PgBouncer before a database; return its address."""
     direct, port, below = make_url(url), server.free_port(), folder / "pgbouncer"
     below.mkdir()
     for each in (folder, below):

@@ -1,4 +1,4 @@
-"""Caddy: its file is read and is in form; and a real one stands in front of two replicas."""
+"""Caddy: its file is valid and formatted, and a real Caddy serves two replicas."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ALONE = "skip_install_trust\n\tadmin off\n\tauto_https disable_redirects\n"
 
 
 def written(_folder: Path) -> str:
-    """The Caddyfile is valid, and in the form that Caddy gives it."""
+    """Check that the Caddyfile is valid and formatted as `caddy fmt` does."""
     path = files.DEPLOY / "Caddyfile"
     tools.run(["caddy", "validate", "--adapter", "caddyfile", "--config", path], SITE_ADDRESS="localhost")
     tools.run(["caddy", "fmt", path])
@@ -30,7 +30,7 @@ def written(_folder: Path) -> str:
 
 
 def standing(folder: Path) -> str:
-    """What is public passes, the rest from allowed networks alone; a replica may go; no token is logged."""
+    """Check that public paths pass, others from allowed networks alone, a replica may stop, no token is logged."""
     # What is too large is answered before it is read: little is too large here, which Caddy has sent by then.
     given = {"RUNLEDGER_TRUSTED_PROXIES": "127.0.0.0/8", "RUNLEDGER_BODY_LIMIT": "1024"}
     with (
@@ -55,7 +55,7 @@ def standing(folder: Path) -> str:
 
 
 def _unknown_senders(client: httpx.Client) -> None:
-    """Who is in no allowed network gets to the public endpoints, as far as those let him."""
+    """Check that a client outside the allowed networks reaches the public endpoints, within their limits."""
     _demand(client.get("/healthz").status_code == 200, "anybody may ask whether we are there")
     refused = client.post(f"/callbacks/{TOKEN}", content=b"{}")
     _demand("callback address" in refused.text, "anybody reaches the callbacks")
@@ -74,7 +74,7 @@ def _unknown_senders(client: httpx.Client) -> None:
 
 @contextmanager
 def running(folder: Path, **given: str) -> Iterator[httpx.Client]:
-    """A client of a Caddy that has our file."""
+    """Run a Caddy with our file; return a client of it."""
     port = server.free_port()
     path = folder / "Caddyfile"
     path.write_text(files.text("Caddyfile").replace("skip_install_trust\n", ALONE))
@@ -97,7 +97,7 @@ def _answers(client: httpx.Client) -> bool:
 
 
 def _unread(log: Path) -> str:
-    """The log tells of callbacks, and of no token."""
+    """Check that the log has the callbacks, and no token."""
     lines = log.read_text().splitlines()
     _demand(not any(TOKEN in line for line in lines), "the token stands in the log")
     logged = [json.loads(line)["logger"] for line in lines if "/callbacks/REDACTED" in line]

@@ -25,7 +25,7 @@ ANSWERS = 150
 
 
 def upgraded(folder: Path) -> str:
-    """Callbacks go on being taken, and each one that was acknowledged is a row."""
+    """Restart the replicas; callbacks are accepted all the time, and each acknowledged one is a row."""
     with postgres.running() as cluster:
         url = cluster.fresh("template0")
         shared = {"RUNLEDGER_DATABASE_URL": url, "RUNLEDGER_SECRET_KEYS": KEY}
@@ -40,7 +40,7 @@ def upgraded(folder: Path) -> str:
 
 
 def _restarted(folder: Path, shared: dict[str, str]) -> Counter[int]:
-    """Every replica ends and begins again while callbacks come; what was answered."""
+    """Restart every replica while callbacks come; return the answers."""
     ports = [server.free_port(), server.free_port()]
     answers: Counter[int] = Counter()
     with ExitStack() as stack:
@@ -63,7 +63,7 @@ def _restarted(folder: Path, shared: dict[str, str]) -> Counter[int]:
 
 @contextmanager
 def _calling(client: httpx.Client, answers: Counter[int]) -> Iterator[None]:
-    """Callbacks of as many runs as it takes, for as long as the block."""
+    """Send callbacks of many runs for as long as the block."""
     signer, done = tokens.Signer([KEY]), threading.Event()
 
     def call() -> None:
@@ -88,7 +88,7 @@ def _calling(client: httpx.Client, answers: Counter[int]) -> Iterator[None]:
 
 
 def _more(answers: Counter[int]) -> None:
-    """Waits until so many more were acknowledged."""
+    """Wait until this many more were acknowledged."""
     wanted = answers[200] + ANSWERS
     until(lambda: answers[200] >= wanted, why=f"callbacks are not acknowledged: {dict(answers)}")
 

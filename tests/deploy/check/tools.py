@@ -1,4 +1,4 @@
-"""The programs that the checks run, and running them."""
+"""The programs that the checks run, and functions that run them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ ROOT = Path(__file__).parent.parent.parent.parent
 
 
 class Failed(Exception):
-    """A check that did not hold, with what was seen."""
+    """A check failed; the message has what was seen."""
 
 
 def demand() -> None:
-    """Has all programs there, from Debian where this is root on Debian. Raises Failed naming what is missing."""
+    """Install missing programs where this is root on Debian. Raise Failed with the names of missing ones."""
     missing = sorted({package for program, package in PACKAGES.items() if shutil.which(program) is None})
     if not missing:
         return
@@ -39,7 +39,7 @@ def demand() -> None:
 
 
 def run(command: Sequence[str | Path], *, cwd: Path = ROOT, **environment: str) -> str:
-    """What the command prints. Raises Failed where it does not end well."""
+    """Return what the command prints. Raise Failed where its exit code is not 0."""
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
@@ -56,7 +56,7 @@ def run(command: Sequence[str | Path], *, cwd: Path = ROOT, **environment: str) 
 
 
 def environment(**given: str) -> dict[str, str]:
-    """A process's environment with none of Runledger's own settings but those given."""
+    """Return a process's environment with none of Runledger's own settings but those given."""
     ours = ("RUNLEDGER_", "CASEDEV_")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | given
 
@@ -65,7 +65,7 @@ def environment(**given: str) -> dict[str, str]:
 def started(
     command: Sequence[str | Path], log: Path, environment: Mapping[str, str], cwd: Path
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A program for as long as the block; what it says goes to `log`, and into what fails meanwhile."""
+    """Run a program for as long as the block; its output goes to `log`, and into the error of a failure."""
     with log.open("ab") as file:
         process = subprocess.Popen(
             [str(word) for word in command], stdout=file, stderr=file, env=dict(environment), cwd=cwd

@@ -1,4 +1,4 @@
-"""systemd: it understands the units, and says how much of the machine they leave to the service."""
+"""systemd: the units are valid, and `systemd-analyze` rates their exposure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INSTALLED = "/opt/runledger/bin/runledger"
 
 
 def verified(folder: Path) -> str:
-    """The units are valid, with the command where it is installed here."""
+    """Check the units with the command at the place where it is installed here."""
     paths = [folder / name for name in files.UNITS]
     for path in paths:
         path.write_text(files.text(path.name).replace(INSTALLED, str(tools.BIN / "runledger")))

@@ -1,4 +1,4 @@
-"""Prometheus: rules, their tests, configuration, the dashboard's questions; and a real one that asks a server."""
+"""Prometheus: rules, their tests, configuration, the dashboard's queries; and a real one that scrapes a server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.patience import until
 
 
 def rules(_folder: Path) -> str:
-    """Alerts and configuration are what Prometheus reads, and the alerts fire when they should."""
+    """Check that alerts and configuration are valid, and that the alerts pass their tests."""
     tools.run(["promtool", "check", "rules", files.DEPLOY / "alerts.yml"])
     tools.run(["promtool", "test", "rules", files.DEPLOY / "alerts.test.yml"])
     tools.run(["promtool", "check", "config", files.DEPLOY / "prometheus.yml"])
@@ -24,7 +24,7 @@ def rules(_folder: Path) -> str:
 
 
 def dashboard(folder: Path) -> str:
-    """Each question of the dashboard is one that Prometheus understands."""
+    """Check that each query of the dashboard is valid."""
     asked = [target["expr"] for panel in files.panels() for target in panel["targets"]]
     plain = [each.replace("$__rate_interval", "5m").replace("$job", "runledger") for each in asked]
     recorded = [{"record": f"panel:number{number}", "expr": each} for number, each in enumerate(plain)]
@@ -35,7 +35,7 @@ def dashboard(folder: Path) -> str:
 
 
 def scraping(folder: Path) -> str:
-    """A Prometheus with our configuration takes the metrics of a server of ours, and evaluates every alert."""
+    """Run a Prometheus with our configuration that scrapes a server, and evaluate every alert."""
     with deployment.running(folder / "deployment", RUNLEDGER_METRICS="open") as one:
         config = files.text("prometheus.yml").replace("15s", "1s")
         config = config.replace('"runledger-1:8080", "runledger-2:8080"', f'"127.0.0.1:{one.port}"')

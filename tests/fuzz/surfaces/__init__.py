@@ -1,4 +1,4 @@
-"""What is tried, a file per surface: each draws cases from a generator, and knows what cases may name."""
+"""What is tested, a module per surface: each draws cases from a generator, and knows what cases may name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.fuzz.surfaces import callbacks, configuration, events, headers, opera
 from tests.fuzz.trial import Case, Known
 
 Draw = Callable[[random.Random, Known], Case]
-#: The case of a surface, and how many of them are played at once.
+#: The case of a surface, and how many run at once.
 SURFACES: dict[str, tuple[Draw, int]] = {
     "upstream": (upstream.draw, 24),
     "callbacks": (callbacks.draw, 30),
@@ -20,5 +20,5 @@ SURFACES: dict[str, tuple[Draw, int]] = {
     "commands": (operating.draw, 2),
 }
 
-#: Surfaces that are slow to play, and how many rounds of the others come between two of theirs.
+#: Slow surfaces, and how many rounds of the others come between two of theirs.
 SELDOM = {"commands": 4, "settings": 2}

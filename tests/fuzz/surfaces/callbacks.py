@@ -1,4 +1,4 @@
-"""Callbacks at addresses that are ours, and at others that never were."""
+"""Callbacks at addresses that the server issued, and at others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.fuzz.trial import Case, Known
 
 
 def draw(rng: random.Random, known: Known) -> Case:
-    """One callback. Only an address that is spelled as it was given has to be taken."""
+    """Draw one callback. Only an unchanged address must be accepted."""
     target = rng.choice(known.callbacks).encode()
     expects = "any"
     if rng.random() < 0.35:
@@ -31,7 +31,7 @@ def draw(rng: random.Random, known: Known) -> Case:
 
 
 def _forged(target: bytes, rng: random.Random) -> bytes:
-    """An address that nobody was given."""
+    """Return an address that was not issued."""
     at = rng.randrange(len(b"/callbacks/"), len(target))
     kind = rng.choice(("changed", "cut", "longer", "hostile", "empty", "other", "swapped"))
     if kind == "changed":
@@ -49,12 +49,12 @@ def _forged(target: bytes, rng: random.Random) -> bytes:
 
 
 def is_sound(target: bytes) -> bool:
-    """Whether a target is one that a server of HTTP has to read."""
+    """Return whether an HTTP server must be able to parse a target."""
     return len(target) < 8000 and all(0x20 < byte < 0x7F for byte in target)
 
 
 def body(rng: random.Random, known: Known) -> bytes:
-    """What a callback or an event might carry."""
+    """Return a body that a callback or an event might have."""
     draw = rng.random()
     if draw < 0.15:
         return rng.choice(

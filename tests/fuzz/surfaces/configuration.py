@@ -1,4 +1,4 @@
-"""Settings: what stands in the environment and in `.env`, read in a process that is there for that alone.
+"""Settings in the environment and in `.env`, read in a process of their own.
 
 python -m tests.fuzz.surfaces.configuration reads cases from its input, a line each, and answers each with a line.
 """
@@ -95,11 +95,11 @@ PROMPT = 1.0
 
 
 def draw(rng: random.Random, known: Known) -> Case:
-    """Some variables, and what stands in `.env`; now and then for the command that looks for faults."""
+    """Draw some variables and a `.env`; sometimes for the command that checks them."""
     given = {name: _value(rng, name) for name in values.some(rng, _NAMES, 1, 2)}
     file = _file(rng)
     command = ("doctor",) if rng.random() < 0.006 else ()
-    if command:  # it asks what stands there, and nothing but this machine is to be asked
+    if command:  # it connects to the addresses, which must be on this machine
         given |= {"CASEDEV_BASE_URL": "http://127.0.0.1:1", "RUNLEDGER_PUBLIC_URL": "http://127.0.0.1:1"}
     return Case(command=command, settings={"environment": given, "file": file.hex()})
 
@@ -114,7 +114,7 @@ def _value(rng: random.Random, name: str) -> str:
 
 
 def _file(rng: random.Random) -> bytes:
-    """The bytes of `.env`; mostly there is none."""
+    """Return the bytes of `.env`; mostly there is none."""
     if rng.random() < 0.5:
         return b""
     name = rng.choice(_NAMES)
@@ -135,8 +135,8 @@ def _file(rng: random.Random) -> bytes:
 
 
 def answered(asked: dict[str, Any]) -> dict[str, str]:
-    """Read these settings, and build what is made of them; tell what came of it."""
-    from receiver import app, errors, settings  # here: only the process that reads them needs the product
+    """Read these settings, and build what uses them; report the outcome."""
+    from receiver import app, errors, settings  # here: only the process that reads settings needs the product
 
     for name in [name for name in os.environ if name.startswith(("RUNLEDGER_", "CASEDEV_"))]:
         del os.environ[name]

@@ -1,4 +1,4 @@
-"""Signed events: genuine ones in every spelling of headers and body, which must never be lost, and forged ones."""
+"""Signed events: genuine ones in every spelling of headers and body, which must not be lost, and forged ones."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _PATHS = (b"/webhooks/case/", b"/webhooks/case?x=1", b"//webhooks/case", b"/webh
 _SIGNED = (b"case-webhook-id", b"case-webhook-timestamp", b"case-webhook-signature")
 
 
-#: What may be odd about an event. One thing at a time, so that a failure tells which.
+#: What may be unusual in an event. One thing at a time, so that a failure shows which.
 _ODD = ("", "id", "timestamp", "timestamp", "signature", "path", "headers")
 
 
 def draw(rng: random.Random, known: Known) -> Case:
-    """One event, genuine more often than not."""
+    """Draw one event, genuine more often than not."""
     odd, is_genuine = rng.choice(_ODD), rng.random() < 0.65
     body = callbacks.body(rng, known)
     delivery, what_id = _delivery(rng) if odd == "id" else (b"dlv_%016x" % rng.getrandbits(64), "")
@@ -52,7 +52,7 @@ def _names(rng: random.Random) -> tuple[bytes, ...]:
 
 
 def _delivery(rng: random.Random) -> tuple[bytes, str]:
-    """The delivery's id."""
+    """Return the delivery's id."""
     kind = rng.choice(("dots", "300 characters", "a blank inside", "Latin-1", "empty", "comma", "UTF-8", "quotes"))
     made = {
         "dots": b"a.b.c", "300 characters": b"d" * 300, "a blank inside": b"dlv 1", "Latin-1": b"dlv_\xe9",
@@ -62,7 +62,7 @@ def _delivery(rng: random.Random) -> tuple[bytes, str]:
 
 
 def _moment(rng: random.Random) -> tuple[bytes, str]:
-    """The moment that is signed."""
+    """Return the timestamp that is signed."""
     now = int(time.time())
     made = {
         "milliseconds": b"%d" % (now * 1000 + 123),
@@ -78,7 +78,7 @@ def _moment(rng: random.Random) -> tuple[bytes, str]:
 
 
 def _signature(rng: random.Random, delivery: bytes, moment: bytes, body: bytes, is_odd: bool) -> tuple[bytes, str]:
-    """A genuine value of the header."""
+    """Return a genuine value of the header."""
     good = _signed(KEY, delivery, moment, body)
     made = {
         "others beside": b"v1,bm90aGluZw== " * 9 + good, "another scheme beside": b"v1a,abc " + good + b" v2,x",
@@ -89,7 +89,7 @@ def _signature(rng: random.Random, delivery: bytes, moment: bytes, body: bytes, 
 
 
 def _forged(rng: random.Random, delivery: bytes, moment: bytes, body: bytes) -> tuple[bytes, str]:
-    """A value that is signed with another key, over other bytes, or not at all."""
+    """Return a value that is signed with another key, over other bytes, or not at all."""
     good = _signed(KEY, delivery, moment, body)
     made = {
         "another key": _signed(b"k" * 32, delivery, moment, body),

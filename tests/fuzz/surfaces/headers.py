@@ -103,7 +103,7 @@ _ROUTES = (
 
 
 def draw(rng: random.Random, known: Known) -> Case:
-    """A request of any route, with hostile headers."""
+    """Draw a request of any route, with hostile headers."""
     method, path = rng.choice(_ROUTES)
     target = path.format(run=rng.choice(known.runs), callback=rng.choice(known.callbacks)).encode()
     given = some(rng)
@@ -123,12 +123,12 @@ def draw(rng: random.Random, known: Known) -> Case:
 
 
 def some(rng: random.Random) -> calls.Headers:
-    """A few hostile headers."""
+    """Return a few hostile headers."""
     return tuple(_one(rng, name) for name in values.some(rng, list(HEADERS), 1, 4))
 
 
 def harmless(rng: random.Random) -> calls.Headers:
-    """A few hostile headers of those that do not change how a request is read."""
+    """Return a few hostile headers that do not change how a request is parsed."""
     return tuple(
         each for each in (_one(rng, name) for name in values.some(rng, _HARMLESS, 1, 3)) if are_sound((each,))
     )
@@ -139,7 +139,7 @@ def _one(rng: random.Random, name: str) -> tuple[bytes, bytes]:
 
 
 def are_sound(given: calls.Headers) -> bool:
-    """Whether a server of HTTP has to answer a request with these."""
+    """Return whether an HTTP server must answer a request with these headers."""
     is_framed = any(name.decode() in FRAMING for name, _ in given)
     return not is_framed and all(
         (byte >= 0x20 and byte != 0x7F) or byte == 9 for _, value in given for byte in value
@@ -147,10 +147,10 @@ def are_sound(given: calls.Headers) -> bool:
 
 
 def quoted(text: str) -> bytes:
-    """A text as it stands in an address; surrogates as bytes that are no UTF-8."""
+    """Return a text percent-encoded for an address; surrogates become bytes that are not UTF-8."""
     return quote(text.encode("utf-8", "surrogatepass"), safe="").encode()
 
 
 def printable(rng: random.Random) -> bytes:
-    """A few printable characters."""
+    """Return a few printable characters."""
     return bytes(rng.randrange(0x21, 0x7F) for _ in range(rng.choice((1, 44, 500))))

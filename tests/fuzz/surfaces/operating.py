@@ -1,4 +1,4 @@
-"""Commands of an operator, while the upstream's answers to them are spoiled."""
+"""Commands of an operator, while the upstream's answers to them are changed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COMMANDS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
 
 
 def draw(rng: random.Random, known: Known) -> Case:
-    """One command; those that ask the upstream hear nonsense a few times, and questions are hostile."""
+    """Draw one command; the answers of the upstream are changed a few times, and queries are hostile."""
     command, routes = rng.choice(_COMMANDS)
     plans = tuple(
         Plan(rng.choice(routes), rng.getrandbits(32), rng.choice((1, 2)), rng.choice((1, 3, 300)))

@@ -1,4 +1,4 @@
-"""Submissions and questions by the API: bodies, filters, cursors, ids, ranges, SQL."""
+"""Submissions and queries through the API: bodies, filters, cursors, ids, ranges, SQL."""
 
 from __future__ import annotations
 
@@ -70,12 +70,12 @@ _SQL = (
 
 
 def draw(rng: random.Random, known: Known) -> Case:
-    """One request."""
+    """Draw one request."""
     return Case(rng.choices((_listed, _of_run, _submitted, _sql, _posted), (10, 4, 5, 2, 2))[0](rng, known))
 
 
 def _listed(rng: random.Random, known: Known) -> calls.Request:
-    """A list with filters and parameters."""
+    """Return a request for a list with filters and parameters."""
     path = rng.choice(_LISTS)
     pairs = [(rng.choice(_NAMES), _value(rng)) for _ in range(rng.choice((0, 1, 1, 2)))]
     if rng.random() < 0.5:
@@ -90,7 +90,7 @@ def _value(rng: random.Random) -> str:
 
 
 def question(rng: random.Random) -> str:
-    """A question in the filter language, or nearly."""
+    """Return a query in the filter language, or nearly."""
     parts = []
     for _ in range(rng.choice((1, 2, 5, 40))):
         draw = rng.random()
@@ -120,7 +120,7 @@ def _parameter(rng: random.Random, name: str, known: Known) -> str:
 
 
 def _of_run(rng: random.Random, known: Known) -> calls.Request:
-    """Something of one run, which may not be there."""
+    """Return a request about one run, which may not exist."""
     run = rng.choice((*known.runs, *known.upstream)) if rng.random() < 0.6 else str(values.short_text(rng, 600)[1])
     target = b"/v1/runs/" + headers.quoted(run) + rng.choice(_OF_RUNS).encode()
     if rng.random() < 0.5:
@@ -130,7 +130,7 @@ def _of_run(rng: random.Random, known: Known) -> calls.Request:
 
 
 def _submitted(rng: random.Random, known: Known) -> calls.Request:
-    """A run to be carried out, with hostile texts that are mostly acceptable."""
+    """Return a submission with hostile texts, most of which are acceptable."""
     fields: dict[str, Any] = {"agentId": known.agent, "prompt": f"Review the lease. {rng.getrandbits(48):x}"}
     for name in values.some(
         rng, ("prompt", "guidance", "model", "objectIds", "tags", "agentId", "instructions", "extra"), 0, 2
@@ -164,7 +164,7 @@ def _field(rng: random.Random, name: str) -> Any:
 
 
 def _sql(rng: random.Random, known: Known) -> calls.Request:
-    """A statement of anybody's."""
+    """Return a request with an SQL statement."""
     statement = rng.choice(_SQL) if rng.random() < 0.8 else values.text(rng)[1]
     asked: dict[str, Any] = {"sql": statement}
     if rng.random() < 0.5:
@@ -177,7 +177,7 @@ def _sql(rng: random.Random, known: Known) -> calls.Request:
 
 
 def _posted(rng: random.Random, known: Known) -> calls.Request:
-    """The other things that are posted."""
+    """Return one of the other POST requests."""
     run = rng.choice((*known.runs, *known.upstream, "run_elsewhere", "x" * 200))
     path, body = rng.choice(
         (

@@ -1,4 +1,4 @@
-"""Answers of the upstream, of every route, spoiled for one run each or for all."""
+"""Answers of the upstream, of every route, changed for one run each or for all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROUTES = {"details": 10, "create": 3, "exec": 3, "status": 2, "list": 4, "event
 
 
 def draw(rng: random.Random, known: Known) -> Case:
-    """A run, one or two of whose answers are spoiled once or a few times."""
+    """Draw a run, one or two of whose answers are changed once or a few times."""
     marker = f"fuzz-{rng.getrandbits(48):012x}"
     plans = tuple(_plan(rng, marker) for _ in range(rng.choice((1, 1, 2))))
     request = submission(known, f"Review the lease. {marker}")

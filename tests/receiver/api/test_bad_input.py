@@ -112,7 +112,7 @@ async def test_a_body_that_is_no_object_is_refused(deployment: Deployment, body:
         ({**SUBMISSION, "objectIds": ["o"] * 1001}, "is longer than 1000 entries"),
     ],
 )
-async def test_what_is_wrong_with_a_body_is_said_in_plain_words(
+async def test_what_is_wrong_with_a_body_is_reported_in_plain_words(
     deployment: Deployment, body: Any, detail: str
 ) -> None:
     answer = await _refused(deployment, json.dumps(body).encode(), 422)

@@ -328,7 +328,7 @@ async def any_deployment(template: Any, tmp_path_factory: pytest.TempPathFactory
     st.none() | ANY | st.sampled_from([*entries.Kind]),
     st.sampled_from(["text/event-stream", "application/json", "text/event-stream;q=x,,;"]),
 )
-async def test_whatever_is_asked_for_is_answered_or_refused(
+async def test_whatever_is_requested_is_answered_or_refused(
     any_deployment: Deployment, last: str | None, after: str | None, q: str | None, kind: str | None, accept: str
 ) -> None:
     asked = {"after": after, "q": q, "kind": kind}

@@ -127,7 +127,7 @@ async def test_a_deployment_whose_database_hangs_is_not_ready(database: Database
     await asyncio.gather(*reads)
 
 
-async def test_a_list_without_a_database_may_be_asked_for_again() -> None:
+async def test_a_list_without_a_database_may_be_requested_again() -> None:
     async with Database("sqlite:////nowhere/at/all.db") as nothing:
         response = await _asked(nothing, "/v1/runs")
         assert problem(response, 503)["type"] == "urn:runledger:problem:unavailable"

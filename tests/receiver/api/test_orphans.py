@@ -18,7 +18,7 @@ async def left_behind(deployment: Deployment) -> runs.Run:
     """Return a run that is executed, and the orphan that a lost answer left."""
     run = await life.running(deployment.database, "run_executed")
     assert await deployment.database.write(starting.record_orphan, run.id, ORPHAN, life.NOW)
-    return await life.found(deployment.database, run.id)
+    return await life.get_run(deployment.database, run.id)
 
 
 @pytest.mark.parametrize("verb", ["cancel", "refresh"])
@@ -27,9 +27,9 @@ async def test_nothing_is_asked_of_the_run_that_is_executed(deployment: Deployme
     answer = problem(await deployment.post(f"/v1/runs/{ORPHAN}/{verb}"), 409)
     assert (answer["type"], answer["runId"]) == ("urn:runledger:problem:orphan", run.id)
     assert f"orphan of run {run.id}" in answer["detail"]
-    assert await life.found(deployment.database, run.id) == run
+    assert await life.get_run(deployment.database, run.id) == run
     assert await life.open_jobs(deployment.database, run.id) == ["orphan"]
-    assert "run.cancel_requested" not in await life.told(deployment.database, run.id)
+    assert "run.cancel_requested" not in await life.ledger_kinds(deployment.database, run.id)
 
 
 @pytest.mark.parametrize("verb", ["cancel", "refresh"])

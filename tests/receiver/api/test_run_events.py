@@ -137,7 +137,7 @@ async def test_an_id_that_is_no_number_is_refused(deployment: Deployment, after:
         assert answer["header"] == "Last-Event-ID"
 
 
-async def test_what_is_missing_of_a_captured_stream_is_said(deployment: Deployment) -> None:
+async def test_what_is_missing_of_a_captured_stream_is_reported(deployment: Deployment) -> None:
     run = await captured(deployment.database, EVENTS[:1], "the upstream has no such stream")
     response = await deployment.get(f"/v1/runs/{run.id}/events")
     assert ": not captured whole: the upstream has no such stream\n" in response.text
@@ -194,7 +194,7 @@ async def test_an_upstream_without_a_stream_is_answered_with_a_problem(
         assert ("retry-after" in response.headers) is (status == 503)
 
 
-async def test_where_nobody_asks_the_upstream_it_is_said_who_would(database: Database) -> None:
+async def test_without_a_worker_the_output_names_what_would_ask_the_upstream(database: Database) -> None:
     async for deployment in listening(database, None):
         run = await life.running(database)
         assert "--no-worker" in problem(await deployment.get(f"/v1/runs/{run.id}/events"), 503)["detail"]

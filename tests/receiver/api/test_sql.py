@@ -58,7 +58,7 @@ async def test_a_statement_is_answered_with_columns_and_rows(open_deployment: De
     assert response.json() == {"columns": ["agent_id", "seq"], "rows": [["agent_2", 2]], "truncated": False}
 
 
-async def test_more_rows_than_are_wanted_are_cut_and_that_is_said(open_deployment: Deployment) -> None:
+async def test_more_rows_than_requested_are_cut_and_that_is_reported(open_deployment: Deployment) -> None:
     found = (await asked(open_deployment, "SELECT id FROM run_steps", limit=2)).json()
     assert (len(found["rows"]), found["truncated"]) == (2, True)
 

@@ -11,7 +11,7 @@ import pytest
 
 from receiver.api import submissions
 from storage import states
-from storage.repositories import jobs
+from storage.repositories import job_list
 from storage.transitions import starting
 from tests import life
 from tests.receiver.api.app_fixture import SUBMISSION, Deployment, problem
@@ -33,7 +33,7 @@ async def test_a_submission_is_accepted_with_the_address_of_its_run(deployment: 
 async def test_a_submission_is_a_row_with_its_job_before_it_is_answered(deployment: Deployment) -> None:
     run = (await deployment.submit()).json()
     assert await life.open_jobs(deployment.database, run["id"]) == ["start"]
-    assert await life.told(deployment.database, run["id"]) == ["run.accepted"]
+    assert await life.ledger_kinds(deployment.database, run["id"]) == ["run.accepted"]
 
 
 async def test_instants_are_in_utc_to_the_microsecond(deployment: Deployment) -> None:
@@ -122,7 +122,7 @@ async def _end(deployment: Deployment, run_id: str) -> None:
     made = starting.CreatedRun("run_up", life.at(1), watched=True)
     await deployment.database.write(starting.record_created, start, made, life.at(1))
     await deployment.database.write(starting.record_started, start, "exec", life.at(2), life.at(3600))
-    await life.settle(deployment.database, await life.found(deployment.database, run_id), life.result())
+    await life.settle(deployment.database, await life.get_run(deployment.database, run_id), life.result())
 
 
 async def test_a_wait_that_is_over_returns_the_run_as_it_is(deployment: Deployment) -> None:
@@ -201,7 +201,7 @@ async def test_a_cancel_before_the_create_ends_the_run_at_once(deployment: Deplo
     run = (await deployment.submit()).json()
     response = await deployment.post(f"/v1/runs/{run['id']}/cancel")
     assert (response.status_code, response.json()["status"]) == (200, "cancelled")
-    assert "run.cancel_requested" in await life.told(deployment.database, run["id"])
+    assert "run.cancel_requested" in await life.ledger_kinds(deployment.database, run["id"])
 
 
 async def test_a_cancel_of_a_running_run_is_a_job(deployment: Deployment) -> None:
@@ -223,7 +223,7 @@ async def test_a_refresh_is_a_job_also_for_a_run_that_has_ended(deployment: Depl
     run = await life.settled_run(deployment.database)
     response = await deployment.post(f"/v1/runs/{run.id}/refresh")
     assert response.status_code == 202
-    listed, _ = await deployment.database.read(jobs.page, jobs.Query(run_id=run.id), life.NOW)
+    listed, _ = await deployment.database.read(job_list.page, job_list.Query(run_id=run.id), life.NOW)
     assert [(job.kind, job.trigger) for job in listed] == [(states.Kind.SETTLE, states.Source.REQUEST)]
 
 

@@ -27,7 +27,7 @@ def test_a_token_leads_back_to_its_run(run: uuid.UUID) -> None:
 
 @modest
 @hypothesis.given(strategies.uuids())
-def test_a_token_stands_in_a_path_as_it_is(run: uuid.UUID) -> None:
+def test_a_token_needs_no_escaping_in_a_path(run: uuid.UUID) -> None:
     token = SIGNER.token(str(run))
     assert urllib.parse.quote(token, safe="") == token
 

@@ -62,7 +62,7 @@ async def test_a_chunk_holds_little_more_than_its_bound_however_much_there_is(da
     assert max(sizes) < run_chunks.BYTES_AT_ONCE + run_chunks.BATCH * 110_000
 
 
-async def test_nothing_is_read_before_it_is_asked_for(database: Database) -> None:
+async def test_nothing_is_read_before_it_is_requested(database: Database) -> None:
     await many(database, 40, "x" * 100_000)
     asked = Asked(database)
     pieces = through(asked).pieces()
@@ -73,7 +73,7 @@ async def test_nothing_is_read_before_it_is_asked_for(database: Database) -> Non
     await pieces.aclose()
 
 
-async def test_what_is_too_slow_is_asked_for_in_smaller_parts(database: Database) -> None:
+async def test_what_is_too_slow_is_requested_in_smaller_parts(database: Database) -> None:
     await files.populated(database)
     written = b"".join([piece async for piece in through(Asked(database, widest=16)).pieces()])
     assert written == await files.bytes_of(database)

@@ -60,7 +60,7 @@ async def test_a_run_that_is_here_otherwise_stays_as_it_is(database: Database, o
     ours = await life.settled_run(database, upstream_id="run_1", prompt="Ours.")
     exported = await files.bytes_of(other)
     assert await files.imported(database, exported) == importing.Imported(different=1)
-    assert await life.found(database, ours.id) == ours
+    assert await life.get_run(database, ours.id) == ours
 
 
 async def test_a_live_run_is_left_to_the_store_that_watches_it(database: Database, other: Database) -> None:
@@ -69,7 +69,7 @@ async def test_a_live_run_is_left_to_the_store_that_watches_it(database: Databas
     assert (await database.read(run_pages.page, run_pages.Query()))[0] == []
 
 
-async def test_an_idempotency_key_that_stands_for_another_run_here_is_reported(
+async def test_an_idempotency_key_that_names_another_run_here_is_reported(
     database: Database, other: Database
 ) -> None:
     await life.settled_run(other, idempotency_key="k")
@@ -146,6 +146,6 @@ async def test_a_tool_of_a_long_name_comes_into_either_database(database: Databa
     steps = [replace(life.steps(1)[0], tool_name=name)]
     run = await life.settled_run(other, result=life.result(steps=steps))
     assert (await files.imported(database, await files.bytes_of(other))).imported == 1
-    held = await life.found(database, run.id)
+    held = await life.get_run(database, run.id)
     (step,) = await database.read(documents.read, held.seq, documents.Step)
     assert step.tool_name == name

@@ -87,7 +87,7 @@ async def registered_elsewhere(folder: Path, key: bytes) -> None:
     text = "whsec_" + base64.b64encode(key).decode()
     sealed = secret_box.SecretBox(settings.signing_keys(given)).seal(text, now)
     async with database.Database(given.url) as store:
-        _, fence = await life.requested(store, "row", "https://ledger.test/webhooks/case", now)
+        _, fence = await life.request_secret(store, "row", "https://ledger.test/webhooks/case", now)
         secret = webhook_endpoints.Secret(ids.new(now), "row", sealed, now, fence=fence)
         await store.write(webhook_changes.store_secret, webhook_changes.NewSecret(secret, "whe_1", None), now)
 
@@ -324,7 +324,7 @@ async def test_an_event_without_an_id_of_its_own_is_known_by_whatever_id_it_came
     assert [*verdicts, other.json()["verdict"]] == ["accepted", "duplicate", "accepted"]
 
 
-async def test_an_event_without_an_id_is_the_same_where_a_proxy_doubles_the_header(tmp_path: Path) -> None:
+async def test_an_event_without_an_id_is_the_same_where_a_proxy_duplicates_the_header(tmp_path: Path) -> None:
     doubled = dict(signed(body=b"[]")) | {signatures.ID_HEADER: "dlv_1, dlv_1"}
     async with served(tmp_path, GOOD) as client:
         answers = [

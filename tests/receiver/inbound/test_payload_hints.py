@@ -40,7 +40,7 @@ def test_every_run_that_is_named_is_returned_once_and_in_order() -> None:
 @pytest.mark.parametrize(
     "run", ["", "../agents", "a b", "é", "a" * 129, "run_1\n", 5, None, ["run_1"], {"id": "x"}]
 )
-def test_an_id_that_cannot_stand_in_an_address_is_not_one(run: object) -> None:
+def test_an_id_that_cannot_be_in_an_address_is_not_one(run: object) -> None:
     assert payload_hints.callback(json.dumps({"runId": run}).encode()).run_ids == ()
 
 
@@ -95,7 +95,7 @@ def test_an_event_is_read_from_its_envelope() -> None:
     )
 
 
-def test_the_id_of_an_event_is_never_taken_for_a_run() -> None:
+def test_the_id_of_an_event_is_never_mistaken_for_a_run() -> None:
     assert payload_hints.event(b'{"id":"evt_1","type":"webhook.test","data":{"id":"obj_1"}}').run_id is None
 
 

@@ -48,7 +48,7 @@ async def learn(
     grace: float = 0,
 ) -> None:
     """Store a secret of the upstream; the one before it ends after `grace` seconds."""
-    _, fence = await life.requested(store, row, URL, at)
+    _, fence = await life.request_secret(store, row, URL, at)
     secret = webhook_endpoints.Secret(ids.new(at), row, box.seal(text(key), at), at, fence=fence)
     ends = datetime.fromtimestamp(at.timestamp() + grace, at.tzinfo)
     await store.write(
@@ -72,7 +72,7 @@ async def test_a_registered_secret_is_seen_at_the_next_look_and_comes_first(data
     assert keys(held) == [b"registered", b"of the settings"]
 
 
-async def test_a_secret_that_stands_in_both_places_is_one(database: Database) -> None:
+async def test_a_secret_that_is_in_both_places_is_one(database: Database) -> None:
     held = secrets_of(database, text(b"same"))
     await learn(database, b"same")
     await held.refresh(life.NOW)
@@ -101,9 +101,9 @@ async def test_a_former_secret_is_believed_five_minutes_longer_than_it_signs(dat
     assert keys(held, life.at(71 + 300)) == [b"new"]
 
 
-async def test_while_a_secret_is_asked_for_a_mismatch_may_be_its_own(database: Database) -> None:
+async def test_while_a_secret_is_requested_a_mismatch_may_be_its_own(database: Database) -> None:
     held = secrets_of(database, text(b"one"))
-    await life.requested(database, "row", URL)
+    await life.request_secret(database, "row", URL)
     assert not held.awaits_secret(life.NOW)
     await held.refresh(life.NOW)
     assert held.awaits_secret(life.at(599))
@@ -111,7 +111,7 @@ async def test_while_a_secret_is_asked_for_a_mismatch_may_be_its_own(database: D
 
 async def test_a_registration_that_broke_off_turns_no_forgery_into_a_503_for_ever(database: Database) -> None:
     held = secrets_of(database, text(b"one"))
-    await life.requested(database, "row", URL)
+    await life.request_secret(database, "row", URL)
     await held.refresh(life.at(600))
     assert not held.awaits_secret(life.at(600))
     (warning,) = await held.warnings(life.at(600))
@@ -162,7 +162,7 @@ async def test_a_secret_of_the_settings_that_does_not_decode_is_named_without_it
 
 async def test_a_registered_secret_that_can_be_guessed_verifies_nothing_and_is_named(database: Database) -> None:
     held, at = secrets_of(database, text(b"good")), life.NOW
-    _, fence = await life.requested(database, "row", URL, at)
+    _, fence = await life.request_secret(database, "row", URL, at)
     secret = webhook_endpoints.Secret(ids.new(at), "row", BOX.seal("whsec_c2hvcnQ=", at), at, fence=fence)
     await database.write(
         webhook_changes.store_secret, webhook_changes.NewSecret(secret, "whe_row", None, "active", at), at

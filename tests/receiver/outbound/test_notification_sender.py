@@ -59,7 +59,7 @@ def leading(*addresses: str) -> Callable[[str, int], Any]:
     return resolve
 
 
-async def test_silent_name_servers_hold_up_nobody_elses_look_up() -> None:
+async def test_silent_name_servers_delay_no_other_look_up() -> None:
     """The loop has a few threads for look-ups; one for the upstream's address must be free at once."""
     gate = threading.Event()
 
@@ -127,7 +127,7 @@ async def test_a_backend_that_never_answers_is_left_in_time(target: Backend) -> 
     assert (await refused(target.url, timeout=0.3)).reason == "the backend did not answer in time"
 
 
-async def test_the_status_stands_where_the_rest_does_not_come(target: Backend) -> None:
+async def test_the_status_counts_where_the_rest_does_not_come(target: Backend) -> None:
     target.answer(Answer(200, body=b"o", length=9))
     assert await post(target.url) == notification_sender.Accepted(
         200, "the answer did not come to its end in time"

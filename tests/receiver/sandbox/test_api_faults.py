@@ -125,7 +125,7 @@ def test_the_reported_number_of_calls_a_minute_is_a_switch(sandbox: Sandbox, api
 
 
 @pytest.mark.parametrize("switch", ["malformed", "truncated"])
-def test_a_spoiled_answer_is_a_200_that_is_not_json(sandbox: Sandbox, api: httpx.Client, switch: str) -> None:
+def test_a_malformed_answer_is_a_200_that_is_not_json(sandbox: Sandbox, api: httpx.Client, switch: str) -> None:
     """The work is done, the body cannot be read."""
     run = sandbox_server.new_run(api)
     sandbox.faults(**{switch: {"exec": 1}})
@@ -184,7 +184,7 @@ def test_details_may_be_incomplete_for_a_time(sandbox: Sandbox, api: httpx.Clien
     until(lambda: api.get(f"/agent/v1/run/{run}/details").json()["usage"])
 
 
-def test_a_broken_run_stands_beside_healthy_ones(sandbox: Sandbox, api: httpx.Client) -> None:
+def test_a_broken_run_is_listed_beside_healthy_ones(sandbox: Sandbox, api: httpx.Client) -> None:
     """Its details answer 500, by id or by a piece of the prompt; its status and other runs answer 200."""
     broken, marked, healthy = (
         sandbox_server.new_run(api, prompt=text) for text in ("one", "a fail_details run", "three")

@@ -223,7 +223,7 @@ async def test_where_asking_again_is_of_no_use_it_is_left(sandbox: Sandbox, rule
         assert len(await setup.calls()) == 2
 
 
-async def test_one_stream_that_stalls_stands_in_nobodys_way(sandbox: Sandbox) -> None:
+async def test_one_stream_that_stalls_delays_no_other(sandbox: Sandbox) -> None:
     async with set_up(sandbox) as stalled:
         stall = [{"route": "events", "run": stalled.run, "action": "hold"}]
         await asyncio.to_thread(lambda: sandbox.faults(script=stall))

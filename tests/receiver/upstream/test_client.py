@@ -88,7 +88,7 @@ CALLS: list[Callable[[client.Client, str], Coroutine[Any, Any, object]]] = [
 ]
 
 
-async def test_create_sends_what_was_asked_for_and_nothing_else() -> None:
+async def test_create_sends_what_was_requested_and_nothing_else() -> None:
     upstream = answering({"id": RUN, "status": "queued", "createdAt": "2026-03-01T12:00:00Z"})
     created = await upstream.client().create(
         agent_id="agent_1",
@@ -155,7 +155,7 @@ async def test_watch_and_execute_are_posts_to_their_routes() -> None:
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("run", ["", "..", "../agents", "a/b", "a%2fb", "a?b", "é", "a\n", "a" * 129, "\ud800"])
-async def test_an_id_that_cannot_stand_in_an_address_is_never_sent(call: Any, run: str) -> None:
+async def test_an_id_that_cannot_be_in_an_address_is_never_sent(call: Any, run: str) -> None:
     upstream = answering(STATUS)
     with pytest.raises(errors.UpstreamError, match="nothing was sent"):
         await call(upstream.client(), run)
@@ -387,7 +387,7 @@ async def test_a_silent_server_runs_into_the_time_limit() -> None:
     assert len(received) == 1
 
 
-async def test_nobody_at_home_is_no_answer() -> None:
+async def test_a_refused_connection_is_no_answer() -> None:
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
     case = client.Client(f"http://127.0.0.1:{port}", KEY)

@@ -40,7 +40,7 @@ async def test_a_refusal_is_kept_with_the_bytes_of_its_body() -> None:
     assert seen.body.startswith(b'{"error":')
 
 
-async def test_where_nobody_listens_nothing_is_kept_but_the_cause() -> None:
+async def test_without_webhook_secrets_only_the_cause_is_kept() -> None:
     seen = await _asked(f"http://127.0.0.1:{server.free_port()}")
     assert (seen.status, seen.body, seen.skew) == (None, b"", None)
     assert seen.cause == "the connection is refused"

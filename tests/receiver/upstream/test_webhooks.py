@@ -155,7 +155,7 @@ async def test_a_test_delivery_reports_its_outcome(answer: object, expected: tup
     assert (found.delivered, found.status, found.error) == expected
 
 
-async def test_failed_deliveries_are_asked_for_by_endpoint() -> None:
+async def test_failed_deliveries_are_requested_by_endpoint() -> None:
     upstream = Upstream(
         200, {"deliveries": [{"id": "dlv_1", "eventId": "evt_1", "status": "failed"}, {"id": "d/2"}]}
     )

@@ -81,7 +81,7 @@ def test_a_problem_carries_the_evidence_of_its_error(
 @pytest.mark.parametrize(
     "error", [RuntimeError("secret"), storage_errors.Unavailable("secret"), KeyError("secret")]
 )
-def test_trouble_of_ours_is_answered_without_its_cause(error: Exception) -> None:
+def test_an_internal_error_is_answered_without_its_cause(error: Exception) -> None:
     body, _ = _answered(error)
     assert "secret" not in json.dumps(body)
 
@@ -110,7 +110,7 @@ async def _ask(error: Exception, *, after_start: bool = False) -> httpx.Response
 
 
 @pytest.mark.anyio
-async def test_what_nobody_expected_is_answered_and_logged(capfd: pytest.CaptureFixture[str]) -> None:
+async def test_an_unexpected_error_is_answered_and_logged(capfd: pytest.CaptureFixture[str]) -> None:
     response = await _ask(ZeroDivisionError("secret of ours"))
     assert response.json() == {"type": "about:blank", "title": "Internal Server Error", "status": 500}
     assert "request_failed" in "".join(capfd.readouterr())

@@ -156,7 +156,7 @@ async def test_a_file_comes_whole() -> None:
 @pytest.mark.parametrize(
     "error", [storage_errors.StatementTimeout("it was not answered"), errors.StreamInterrupted("a stop")]
 )
-async def test_a_file_that_breaks_off_is_never_taken_for_a_whole_one(error: Exception) -> None:
+async def test_a_file_that_breaks_off_is_never_mistaken_for_a_whole_one(error: Exception) -> None:
     file = File(b"a", error=error)
     with pytest.raises(httpx.RemoteProtocolError):
         await fetched(streaming.ByteStream(file, {}, 60, asyncio.Event()))
@@ -198,7 +198,7 @@ async def test_who_hangs_up_is_forgotten() -> None:
     assert source.is_closed
 
 
-async def test_trouble_of_the_database_ends_the_stream_by_name() -> None:
+async def test_a_failure_of_the_database_ends_the_stream_with_its_name() -> None:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:

@@ -59,7 +59,7 @@ async def started_again(database: Database, status: str) -> tuple[runs.Run, Upst
     upstream = Upstream(status=shown(run, status), exec=shown(run, "running"))
     later = await life.claimed(database, Kind.START, run.id, life.at(100))
     await carried_out(database, upstream, later, 100)
-    return await life.found(database, run.id), upstream
+    return await life.get_run(database, run.id), upstream
 
 
 @pytest.mark.parametrize("status", ["running", "completed", "failed", "cancelled"])
@@ -89,7 +89,7 @@ async def missed(database: Database, run: runs.Run, upstream: Upstream, second: 
     await carried_out(
         database, upstream, await life.claimed(database, Kind.SETTLE, run.id, life.at(second)), second
     )
-    return await life.found(database, run.id)
+    return await life.get_run(database, run.id)
 
 
 async def test_a_run_is_lost_after_a_day_of_404s_and_not_before(database: Database) -> None:
@@ -100,7 +100,7 @@ async def test_a_run_is_lost_after_a_day_of_404s_and_not_before(database: Databa
         found = await missed(database, run, upstream, second)
         assert (found.status, found.missing_since) == (states.RUNNING, life.at(100))
     assert (await missed(database, run, upstream, 100 + DAY)).status is states.LOST
-    assert (await life.told(database, run.id)).count("run.lost") == 1
+    assert (await life.ledger_kinds(database, run.id)).count("run.lost") == 1
 
 
 async def test_a_run_is_not_lost_while_the_upstream_lists_no_other_one(database: Database) -> None:
@@ -111,7 +111,7 @@ async def test_a_run_is_not_lost_while_the_upstream_lists_no_other_one(database:
         assert (await missed(database, run, upstream, second)).status is states.RUNNING
 
 
-async def test_a_day_of_404s_begins_anew_where_the_run_was_seen_between(database: Database) -> None:
+async def test_a_day_of_404s_begins_again_where_the_run_was_seen_between(database: Database) -> None:
     other = await life.settled_run(database)
     run = await life.running(database)
     upstream = Upstream(**{f"status_of_{other.upstream_id}": shown(other, "completed")})
@@ -124,7 +124,7 @@ async def test_a_day_of_404s_begins_anew_where_the_run_was_seen_between(database
 
 
 async def test_notifications_are_left_to_workers_with_a_backend(database: Database) -> None:
-    await life.wanted(database, notifies=True)
+    await life.request_follow_ups(database, notifies=True)
     run = await life.settled_run(database)
     claim = await life.claimed(database, Kind.NOTIFY, run.id, life.at(100))
     await carried_out(database, Upstream(), claim, 100)

@@ -16,7 +16,7 @@ from receiver.worker.tasks import registry
 from storage import errors as storage_errors
 from storage import states
 from storage.engine.database import Database
-from storage.repositories import jobs, runs, stream_events, system_state
+from storage.repositories import job_list, jobs, runs, stream_events, system_state
 from storage.repositories.stream_events import Event
 from storage.transitions import follow_up
 from tests import life
@@ -61,13 +61,13 @@ class Capture:
     async def stored(self) -> list[Event]:
         return await self.database.read(stream_events.read, self.run.id, 0, 10**6)
 
-    async def job(self) -> jobs.Job | None:
-        found, _ = await self.database.read(jobs.page, jobs.Query(run_id=self.run.id), self.now)
+    async def job(self) -> job_list.Job | None:
+        found, _ = await self.database.read(job_list.page, job_list.Query(run_id=self.run.id), self.now)
         return found[0] if found else None
 
     async def note(self) -> str | None:
         """Return the note on what is missing in the captured stream."""
-        run = await life.found(self.database, self.run.id)
+        run = await life.get_run(self.database, self.run.id)
         assert run.captured_at == self.now
         assert await self.job() is None
         return run.capture_note
@@ -76,7 +76,7 @@ class Capture:
 @pytest.fixture
 async def capture(database: Database) -> Capture:
     """Return a run whose end enqueued a capture, as the settings ask for it."""
-    await life.wanted(database, captures=True)
+    await life.request_follow_ups(database, captures=True)
     return Capture(database, await life.settled_run(database))
 
 
@@ -132,10 +132,10 @@ async def test_a_stream_that_does_not_come_backs_off_alone_while_the_list_answer
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])
-async def test_trouble_that_the_list_shows_too_is_the_deployments(capture: Capture, status: int) -> None:
+async def test_a_failure_that_the_list_has_too_pauses_the_deployment(capture: Capture, status: int) -> None:
     with pytest.raises(errors.UpstreamError):
         await capture.run_job(Upstream(status=status, list_status=503))
-    assert (await life.found(capture.database, capture.run.id)).captured_at is None
+    assert (await life.get_run(capture.database, capture.run.id)).captured_at is None
 
 
 async def test_a_stream_without_any_event_is_not_called_whole(capture: Capture) -> None:

@@ -13,7 +13,7 @@ from receiver import errors
 from receiver.worker.tasks import failures, registry
 from storage import ids, states
 from storage.engine.database import Database
-from storage.repositories import jobs, runs, system_state, upstream_links
+from storage.repositories import job_list, jobs, runs, system_state, upstream_links
 from storage.states import Kind
 from storage.transitions import adopting, starting, submitting
 from tests import life
@@ -117,7 +117,7 @@ async def test_a_create_is_sent_once_for_any_answer_but_400(database: Database, 
             database, upstream, Kind.START, run.id, callback_url=lambda _: "https://ledger.test/callbacks/t"
         )
     assert upstream.asked.count("run") == 1
-    assert (await life.found(database, run.id)).status is states.ACCEPTED
+    assert (await life.get_run(database, run.id)).status is states.ACCEPTED
 
 
 @pytest.mark.parametrize("status", [401, 402, 429])
@@ -136,7 +136,7 @@ async def test_a_no_to_exec_counts_for_nothing_while_the_list_is_away(database: 
     upstream = Upstream(exec=400, status=shown(run, "queued"), list=503)
     with pytest.raises(errors.UpstreamStatusError, match="503"):
         await work(database, upstream, Kind.START, run.id)
-    (job,), _ = await database.read(jobs.page, jobs.Query(Kind.START), life.at(60))
+    (job,), _ = await database.read(job_list.page, job_list.Query(Kind.START), life.at(60))
     assert job.refusals == 0
 
 
@@ -145,7 +145,7 @@ async def test_a_404_of_the_details_proves_nothing_while_the_list_is_away(databa
     await database.write(jobs.enqueue, [jobs.JobRequest(Kind.SETTLE, run.id, life.at(60))])
     with pytest.raises(errors.UpstreamStatusError, match="503"):
         await work(database, Upstream(list=503), Kind.SETTLE, run.id)
-    assert (await life.found(database, run.id)).missing_since is None
+    assert (await life.get_run(database, run.id)).missing_since is None
 
 
 async def test_a_run_without_an_upstream_id_is_not_asked_about(database: Database) -> None:
@@ -158,7 +158,7 @@ async def test_a_run_without_an_upstream_id_is_not_asked_about(database: Databas
 async def test_a_create_that_is_refused_while_the_list_answers_ends_the_submission(database: Database) -> None:
     run, upstream = await life.accepted(database), Upstream(run=404)
     await work(database, upstream, Kind.START, run.id)
-    assert (await life.found(database, run.id)).status is states.REFUSED
+    assert (await life.get_run(database, run.id)).status is states.REFUSED
     assert (upstream.asked, await life.open_jobs(database, run.id)) == (["run", "list"], [])
 
 
@@ -167,7 +167,7 @@ async def test_the_only_run_there_is_is_never_lost(database: Database) -> None:
     for second in (100.0, 200_000.0):
         await database.write(jobs.enqueue, [jobs.JobRequest(Kind.SETTLE, run.id, life.at(second))])
         await work(database, Upstream(), Kind.SETTLE, run.id, second)
-    assert (await life.found(database, run.id)).status is states.RUNNING
+    assert (await life.get_run(database, run.id)).status is states.RUNNING
 
 
 async def test_what_a_long_run_lacked_is_fetched_again_by_the_age_of_its_end(database: Database) -> None:
@@ -176,7 +176,7 @@ async def test_what_a_long_run_lacked_is_fetched_again_by_the_age_of_its_end(dat
     await database.write(jobs.enqueue, [jobs.JobRequest(Kind.SETTLE, run.id, life.at(3001))])
     upstream = Upstream()
     await work(database, upstream, Kind.SETTLE, run.id, 3001)
-    (job,), _ = await database.read(jobs.page, jobs.Query(Kind.SETTLE, run.id), life.at(3001))
+    (job,), _ = await database.read(job_list.page, job_list.Query(Kind.SETTLE, run.id), life.at(3001))
     assert (upstream.asked, job.due_at) == ([], life.at(3060))
 
 
@@ -188,10 +188,10 @@ async def test_after_a_conflict_only_a_run_that_lacks_something_is_fetched_again
     await life.settle(database, run, life.result(measures=taken), life.at(100))
     await database.write(submitting.request_refresh, run.id, life.at(110))
     await work(database, Upstream(details=shown(run, "running")), Kind.SETTLE, run.id, 110)
-    left, _ = await database.read(jobs.page, jobs.Query(Kind.SETTLE, run.id), life.at(110))
+    left, _ = await database.read(job_list.page, job_list.Query(Kind.SETTLE, run.id), life.at(110))
     assert next((job.due_at for job in left), None) == due_at
-    assert (await life.found(database, run.id)).status is states.COMPLETED
-    assert (await life.told(database, run.id))[-1] == "run.conflict"
+    assert (await life.get_run(database, run.id)).status is states.COMPLETED
+    assert (await life.ledger_kinds(database, run.id))[-1] == "run.conflict"
 
 
 async def adopted(database: Database) -> runs.Run:
@@ -205,7 +205,7 @@ async def adopted(database: Database) -> runs.Run:
 async def test_an_adopted_run_takes_over_the_details(database: Database, status: str) -> None:
     run, asked = await adopted(database), {"agentId": "agent_1", "prompt": "p", "guidance": "g", "model": "m-1"}
     await work(database, Upstream(details={"id": "run_1", "status": status, **asked}), Kind.ADOPT, run.id)
-    found = await life.found(database, run.id)
+    found = await life.get_run(database, run.id)
     assert [found.agent_id, found.prompt, found.guidance, found.model] == list(asked.values())
 
 
@@ -216,7 +216,7 @@ async def test_an_adopted_run_that_had_ended_is_fetched_again_where_something_wa
     run, cost = await adopted(database), {"summary": {"costMicros": 5}}
     ended = {"id": "run_1", "status": "completed", "result": result, "usage": cost}
     await work(database, Upstream(details=ended), Kind.ADOPT, run.id)
-    left, _ = await database.read(jobs.page, jobs.Query(run_id=run.id), life.at(60))
+    left, _ = await database.read(job_list.page, job_list.Query(run_id=run.id), life.at(60))
     assert [job.due_at for job in left] == due_at
 
 
@@ -224,7 +224,7 @@ async def test_an_adoption_counts_no_404_while_the_list_is_away(database: Databa
     run = await adopted(database)
     with pytest.raises(errors.UpstreamStatusError, match="503"):
         await work(database, Upstream(list=503), Kind.ADOPT, run.id)
-    (job,), _ = await database.read(jobs.page, jobs.Query(Kind.ADOPT), life.at(60))
+    (job,), _ = await database.read(job_list.page, job_list.Query(Kind.ADOPT), life.at(60))
     assert job.refusals == 0
 
 
@@ -232,7 +232,7 @@ async def test_details_that_fail_refuse_no_adoption(database: Database) -> None:
     run = await adopted(database)
     with pytest.raises(errors.UpstreamStatusError, match="500"):
         await work(database, Upstream(details=500), Kind.ADOPT, run.id)
-    assert (await life.found(database, run.id)).status is states.ACCEPTED
+    assert (await life.get_run(database, run.id)).status is states.ACCEPTED
 
 
 @pytest.mark.parametrize(("status", "watched"), [(422, False), (500, None)])
@@ -266,14 +266,14 @@ async def test_a_sweep_without_open_runs_asks_whether_the_pause_can_end(database
     assert upstream.asked == ["list"]
 
 
-async def failed(database: Database, run: runs.Run, upstream: Upstream) -> tuple[jobs.Job, system_state.State]:
+async def failed(database: Database, run: runs.Run, upstream: Upstream) -> tuple[job_list.Job, system_state.State]:
     """Return the start job and the state of the deployment after a call of that job failed, at second 60."""
     claim = await life.claimed(database, Kind.START, run.id, life.at(60))
     async with upstreams.answering(database, upstream, now=lambda: life.at(60)) as context:
         with pytest.raises(errors.UpstreamError) as caught:
             await registry.run(context, claim)
         await failures.handle_failure(context, claim, caught.value)
-    (job,), _ = await database.read(jobs.page, jobs.Query(Kind.START), life.at(60))
+    (job,), _ = await database.read(job_list.page, job_list.Query(Kind.START), life.at(60))
     return job, await database.read(system_state.read)
 
 

@@ -11,7 +11,7 @@ from receiver import clock
 from receiver.worker import loop
 from storage import states
 from storage.engine.database import Database
-from storage.repositories import jobs
+from storage.repositories import job_list, jobs
 from tests import life
 from tests.journeys import upstreams
 
@@ -25,7 +25,7 @@ def broken(_request: httpx.Request) -> httpx.Response:
 
 async def failures(database: Database) -> dict[str, str]:
     """Return the errors of jobs by their runs."""
-    listed, _ = await database.read(jobs.page, jobs.Query(kind=states.Kind.SETTLE), clock.now())
+    listed, _ = await database.read(job_list.page, job_list.Query(kind=states.Kind.SETTLE), clock.now())
     return {job.run_id: job.last_error for job in listed if job.last_error is not None}
 
 

@@ -16,7 +16,7 @@ from receiver.worker import context as worker_context
 from receiver.worker.tasks import registry
 from storage import errors, ids, states
 from storage.engine.database import Database
-from storage.repositories import job_counts, jobs, notifications, runs
+from storage.repositories import job_counts, job_list, jobs, notifications, runs
 from storage.states import Kind
 from storage.transitions import adopting, starting
 from tests import backend, life
@@ -71,7 +71,9 @@ class NotifiedRun:
 
     async def due_in(self, second: float) -> float:
         """Return the seconds until it is tried again."""
-        (job,), _ = await self.database.read(jobs.page, jobs.Query(Kind.NOTIFY, self.run.id), life.at(second))
+        (job,), _ = await self.database.read(
+            job_list.page, job_list.Query(Kind.NOTIFY, self.run.id), life.at(second)
+        )
         return (job.due_at - life.at(second)).total_seconds()
 
 
@@ -86,7 +88,7 @@ def _notifier(transport: Backend) -> notification_sender.Notifier:
 
 
 async def ended(database: Database, transport: Backend, **changes: Any) -> NotifiedRun:
-    await life.wanted(database, notifies=True)
+    await life.request_follow_ups(database, notifies=True)
     return NotifiedRun(database, await life.settled_run(database, **changes), transport)
 
 
@@ -155,7 +157,7 @@ async def test_of_an_end_that_is_none_any_more_nothing_is_sent_and_whose_job_it_
     database: Database,
 ) -> None:
     transport = Backend()
-    await life.wanted(database, notifies=True)
+    await life.request_follow_ups(database, notifies=True)
     adopted = adopting.Adoption(ids.new(life.NOW), "run_1", "backend", states.Source.REQUEST, life.NOW, None)
     run, _ = await database.write(adopting.adopt, adopted)
     adoption = await life.claimed(database, Kind.ADOPT, run.id)

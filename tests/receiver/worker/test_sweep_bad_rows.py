@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from receiver.worker.tasks import registry
 from storage import states
 from storage.engine.database import Database
-from storage.repositories import job_counts, jobs, runs, system_state, unknown_runs, upstream_links
+from storage.repositories import job_counts, job_list, jobs, runs, system_state, unknown_runs, upstream_links
 from storage.transitions import sweeping
 from tests import life
 from tests.journeys import upstreams
@@ -50,12 +50,12 @@ async def forbid(database: Database, run: runs.Run) -> None:
     await database.write(change)
 
 
-async def sweep(database: Database, answer: object, *, adopts: bool = False) -> jobs.Job:
+async def sweep(database: Database, answer: object, *, adopts: bool = False) -> job_list.Job:
     await database.write(jobs.enqueue, [jobs.JobRequest(states.Kind.SWEEP, "", life.at(60))])
     async with upstreams.answering(database, answer, now=lambda: life.at(60)) as context:  # type: ignore[arg-type]
         claim = await life.claimed(database, states.Kind.SWEEP, now=life.at(60))
         await registry.run(replace(context, adopt_all=adopts), claim)
-    (job,), _ = await database.read(jobs.page, jobs.Query(kind=states.Kind.SWEEP), life.at(60))
+    (job,), _ = await database.read(job_list.page, job_list.Query(kind=states.Kind.SWEEP), life.at(60))
     return job
 
 
@@ -63,7 +63,7 @@ async def test_a_run_that_cannot_be_changed_costs_no_other_its_sweep(spoiled: Da
     first, bad, last = [await life.running(spoiled, name) for name in ("run_1", "run_2", "run_3")]
     await forbid(spoiled, bad)
     job = await sweep(spoiled, lambda _: listing("run_1", "run_2", "run_3"))
-    settles, _ = await spoiled.read(jobs.page, jobs.Query(kind=states.Kind.SETTLE), life.at(60))
+    settles, _ = await spoiled.read(job_list.page, job_list.Query(kind=states.Kind.SETTLE), life.at(60))
     assert {each.run_id for each in settles} == {first.id, last.id}
     assert (job.state, "run_2" in (job.last_error or "")) == (jobs.State.FAILING, True)
     assert (await spoiled.read(system_state.read)).swept_at == life.at(60)
@@ -73,7 +73,7 @@ async def test_an_unknown_run_that_cannot_be_adopted_costs_no_other_its_adoption
     forbidden = "BEFORE INSERT ON runs WHEN NEW.upstream_id = 'run_2' BEGIN SELECT RAISE(ABORT, 'no'); END"
     await embedded.write(lambda connection: connection.execute(text(f"CREATE TRIGGER no {forbidden}")).close())
     job = await sweep(embedded, lambda _: listing("run_1", "run_2", "run_3"), adopts=True)
-    adopted, _ = await embedded.read(jobs.page, jobs.Query(kind=states.Kind.ADOPT), life.at(60))
+    adopted, _ = await embedded.read(job_list.page, job_list.Query(kind=states.Kind.ADOPT), life.at(60))
     assert len(adopted) == 2
     assert "run_2" in (job.last_error or "")
 
@@ -86,7 +86,7 @@ async def test_an_instant_that_is_none_does_not_end_the_sweep(embedded: Database
     await embedded.write(lambda connection: connection.execute(text(spoil), {"id": lost.id}).close())
     assert (await sweep(embedded, lambda _: listing("run_1"))).last_error is None
     assert await embedded.read(job_counts.count_open, states.Kind.SETTLE) == 1
-    assert (await life.found(embedded, other.id)).asked_at == life.at(60)
+    assert (await life.get_run(embedded, other.id)).asked_at == life.at(60)
 
 
 def _unreadable(request: httpx.Request) -> httpx.Response:

@@ -108,4 +108,4 @@ async def test_a_sweep_that_cannot_look_at_a_likely_orphan_does_not_count_as_who
     async with upstreams.answering(database, answer, now=lambda: life.at(5000)) as context:
         await registry.run(context, await life.claimed(database, states.Kind.SWEEP, now=life.at(5000)))
     assert (await database.read(system_state.read)).swept_at is None
-    assert (await life.found(database, run.id)).lost_create_since == life.NOW
+    assert (await life.get_run(database, run.id)).lost_create_since == life.NOW

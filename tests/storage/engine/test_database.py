@@ -123,7 +123,7 @@ async def test_what_a_failing_member_wrote_is_gone_and_the_rest_stays(database: 
     assert await database.read(kept) == ["a", "c"]
 
 
-async def test_a_broken_constraint_is_not_taken_for_trouble(database: Database) -> None:
+async def test_a_broken_constraint_is_not_mistaken_for_an_outage(database: Database) -> None:
     await database.write(keep, "a")
     with pytest.raises(exc.IntegrityError):
         await database.write(keep, "a")
@@ -214,7 +214,7 @@ async def test_a_full_disk_is_unavailable(embedded: Database) -> None:
         await embedded.write(_keep_much, "a")
 
 
-async def test_a_full_disk_is_answered_to_whom_it_concerns_alone(embedded: Database) -> None:
+async def test_a_full_disk_fails_only_the_writes_that_need_space(embedded: Database) -> None:
     await embedded.write(_pages, 1)
     much, little = await gathered(embedded, embedded.write(_keep_much, "a"), embedded.write(keep, "b"))
     assert (type(much), little) == (errors.Unavailable, "kept b")
@@ -356,7 +356,7 @@ async def test_a_write_sees_what_others_commit_and_waits_for_their_locks_so_long
     assert await served.write(ask) == value
 
 
-async def test_a_write_that_a_deadlock_took_back_is_begun_anew(server_url: str) -> None:
+async def test_a_write_that_a_deadlock_rolled_back_is_retried(server_url: str) -> None:
     """Two writers change two rows in opposite orders: the database rolls one of them back."""
     met = threading.Barrier(2)
     tries: list[str] = []
@@ -390,7 +390,7 @@ async def test_a_lock_that_is_held_is_waited_for_twice_and_not_again_by_those_be
         assert await opened.write(held_up, "a") == "kept a"
 
 
-async def test_a_write_whose_connection_was_lost_before_its_commit_is_begun_anew(server_url: str) -> None:
+async def test_a_write_whose_connection_was_lost_before_its_commit_is_retried(server_url: str) -> None:
     tries: list[str] = []
 
     def lose(connection: Connection) -> str:

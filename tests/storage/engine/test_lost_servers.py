@@ -35,21 +35,21 @@ async def far(server_url: str, between: proxy.Proxy) -> AsyncIterator[Database]:
 
 
 async def test_a_write_that_is_not_answered_is_unavailable(far: Database, between: proxy.Proxy) -> None:
-    between.hole = True
+    between.blackhole = True
     with pytest.raises(errors.Unavailable, match=r"did not answer within 0\.2 seconds"):
         await far.write(keep, "a")
 
 
 async def test_a_read_that_is_not_answered_is_unavailable(far: Database, between: proxy.Proxy) -> None:
-    between.hole = True
+    between.blackhole = True
     with pytest.raises(errors.Unavailable):
         await far.read(kept)
 
 
 async def test_once_the_server_answers_again_writes_are_answered(far: Database, between: proxy.Proxy) -> None:
-    between.hole = True
+    between.blackhole = True
     await asyncio.gather(far.write(keep, "a"), far.read(kept), far.read(kept), return_exceptions=True)
-    between.calm()
+    between.clear_faults()
     assert await far.write(keep, "b") == "kept b"
     assert {"first", "b"} <= set(await far.read(kept))
 
@@ -60,7 +60,7 @@ async def test_a_slow_answer_within_bounds_is_an_answer(far: Database, between: 
 
 
 @pytest.mark.parametrize("abruptly", [False, True])
-async def test_connections_that_ended_meanwhile_are_made_anew(
+async def test_connections_that_ended_meanwhile_are_made_again(
     far: Database, between: proxy.Proxy, abruptly: bool
 ) -> None:
     (between.reset if abruptly else between.cut)()
@@ -77,7 +77,7 @@ async def test_a_server_that_accepts_no_connection_is_unavailable(far: Database,
 
 
 @pytest.mark.parametrize("after", [False, True])
-async def test_a_commit_whose_connection_is_lost_is_not_begun_anew(
+async def test_a_commit_whose_connection_is_lost_is_not_retried(
     far: Database, between: proxy.Proxy, after: bool
 ) -> None:
     trap = between.trap([b"note-a", b"COMMIT"], after=after)

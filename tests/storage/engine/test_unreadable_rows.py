@@ -62,5 +62,5 @@ async def test_a_text_that_is_no_instant_or_no_json_is_no_reason_to_read_nothing
     )
     page, _ = await embedded.read(run_pages.page, run_pages.Query())
     assert [each.id for each in page] == [other.id, run.id]
-    found = await life.found(embedded, run.id)
+    found = await life.get_run(embedded, run.id)
     assert (found.created_at, found.object_ids) == (bounds.FIRST, "{")

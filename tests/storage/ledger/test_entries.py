@@ -152,4 +152,9 @@ async def test_the_feed_goes_on_after_a_number(database: Database) -> None:
 async def test_a_run_has_its_own_entries_in_order(database: Database) -> None:
     run = await life.settled_run(database)
     await life.settled_run(database)
-    assert await life.told(database, run.id) == ["run.accepted", "run.created", "run.started", "run.completed"]
+    assert await life.ledger_kinds(database, run.id) == [
+        "run.accepted",
+        "run.created",
+        "run.started",
+        "run.completed",
+    ]

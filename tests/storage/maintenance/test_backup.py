@@ -37,7 +37,7 @@ async def test_a_copy_holds_what_was_committed_and_is_one_private_file(embedded:
     assert (tmp_path / "copy.db").stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in tmp_path.iterdir() if "copy" in path.name) == ["copy.db"]
     async with Database(f"sqlite:///{tmp_path / 'copy.db'}") as copy:
-        assert await life.found(copy, run.id) == await life.found(embedded, run.id)
+        assert await life.get_run(copy, run.id) == await life.get_run(embedded, run.id)
 
 
 async def test_a_copy_says_that_it_is_one_and_the_store_does_not(embedded: Database, tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ async def test_a_copy_says_that_it_is_one_and_the_store_does_not(embedded: Datab
         assert (await copy.read(system_state.copy_status)).copied_at == life.at(60)
 
 
-async def test_what_is_written_while_it_is_copied_neither_comes_in_nor_begins_it_anew(
+async def test_what_is_written_while_it_is_copied_neither_comes_in_nor_begins_it_again(
     embedded: Database, tmp_path: Path
 ) -> None:
     with closing(sqlite3.connect(source(embedded), isolation_level=None)) as other:
@@ -67,7 +67,7 @@ async def test_what_is_written_while_it_is_copied_neither_comes_in_nor_begins_it
         assert copy.execute("SELECT count(*) FROM system_state").fetchone() == (0,)
 
 
-async def test_nothing_is_replaced_unless_that_is_said(embedded: Database, tmp_path: Path) -> None:
+async def test_nothing_is_replaced_without_an_option(embedded: Database, tmp_path: Path) -> None:
     (tmp_path / "copy.db").write_text("mine")
     with pytest.raises(errors.TargetNotEmpty, match="--force"):
         taken(embedded, tmp_path / "copy.db")

@@ -117,7 +117,7 @@ async def test_a_store_that_was_moved_is_the_same(embedded: Database, to: str) -
         assert (await served.read(index.lag)).runs == 4
         counted = await served.read(rollups.verify)
         assert (counted.rows > 0, counted.differences) == (True, [])
-        assert await life.found(served, run.id) == run
+        assert await life.get_run(served, run.id) == run
         assert await served.read(entries.last_number) == 9
 
 

@@ -59,7 +59,7 @@ async def test_nothing_of_what_was_removed_is_left_in_the_files(store: Database,
     assert WORD.encode() not in held
 
 
-async def test_its_words_are_gone_once_the_file_is_written_anew(store: Database, file: Path) -> None:
+async def test_its_words_are_gone_once_the_file_is_rewritten(store: Database, file: Path) -> None:
     await store.write(schema_version.upgrade)
     for word in (WORD, "kept", "kept", "kept"):
         await life.settled_run(store, prompt=word)
@@ -71,7 +71,7 @@ async def test_its_words_are_gone_once_the_file_is_written_anew(store: Database,
     assert (WORD.encode() in held, b"kept" in held) == (False, True)
 
 
-async def test_a_file_of_an_older_release_shrinks_once_it_is_written_anew(store: Database, file: Path) -> None:
+async def test_a_file_of_an_older_release_shrinks_once_it_is_rewritten(store: Database, file: Path) -> None:
     with closing(sqlite3.connect(file)) as old:
         old.execute("CREATE TABLE before_us (x)")
     await _live_and_prune(store)
@@ -83,7 +83,7 @@ async def test_a_file_of_an_older_release_shrinks_once_it_is_written_anew(store:
     assert rewritten.after < rewritten.before / 3
     with closing(sqlite3.connect(file)) as now:
         assert now.execute("PRAGMA auto_vacuum").fetchone() == (2,)
-    assert await life.told(store, (await life.accepted(store)).id) == ["run.accepted"]
+    assert await life.ledger_kinds(store, (await life.accepted(store)).id) == ["run.accepted"]
 
 
 async def test_a_reader_that_stays_does_not_keep_writers_waiting_for_long(store: Database, file: Path) -> None:

@@ -40,7 +40,7 @@ async def _seqs(database: Database, question: str, **query: Any) -> list[int]:
 
 
 @pytest.mark.anyio
-async def test_what_stands_in_no_index_is_found_window_by_window(database: Database) -> None:
+async def test_what_is_in_no_index_is_found_window_by_window(database: Database) -> None:
     await database.write(_fill)
     newest = MANY // 100 * 100
     assert await _seqs(database, "tag.odd:yes", limit=2) == [newest, newest - 100]

@@ -136,7 +136,7 @@ async def test_the_same_document_is_kept_once(database: Database) -> None:
     assert await database.write(documents.add, "id1", life.document(b"1")) is None
 
 
-async def test_any_version_can_be_asked_for_and_the_last_is_meant_otherwise(database: Database) -> None:
+async def test_any_version_can_be_requested_and_the_last_is_meant_otherwise(database: Database) -> None:
     for body in (b"1", b"22"):
         await database.write(documents.add, "id1", life.document(body))
     found = [await database.read(documents.find, "id1", version) for version in (1, 2, None, 3)]

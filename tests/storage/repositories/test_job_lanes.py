@@ -6,7 +6,7 @@ import pytest
 
 from storage import states
 from storage.engine.database import Database
-from storage.repositories import job_counts, jobs
+from storage.repositories import job_counts, job_list, jobs
 from storage.repositories.jobs import JobRequest
 from storage.states import Kind
 from tests import life
@@ -32,7 +32,7 @@ async def died(database: Database) -> jobs.Claim:
 
 
 async def state(database: Database, claim: jobs.Claim, now: float = 1) -> jobs.State:
-    found = await database.read(jobs.find, claim.id, life.at(now))
+    found = await database.read(job_list.find, claim.id, life.at(now))
     assert found is not None
     return found.state
 

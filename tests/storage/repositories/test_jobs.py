@@ -15,7 +15,7 @@ from sqlalchemy import select
 from storage import errors, states
 from storage.engine import connections
 from storage.engine.database import Database
-from storage.repositories import job_counts, jobs
+from storage.repositories import job_counts, job_list, jobs
 from storage.repositories.jobs import JobRequest
 from storage.states import Kind, Source
 from storage.tables.jobs import JOBS
@@ -107,7 +107,7 @@ async def test_claims_come_in_the_order_of_their_urgency(database: Database) -> 
     assert [each.run_id for each in await claim(database)] == ["a", "b", ""]
 
 
-async def test_no_more_than_asked_for_are_claimed(database: Database) -> None:
+async def test_no_more_than_requested_are_claimed(database: Database) -> None:
     await enqueue(database, *(settle(str(number)) for number in range(5)))
     assert len(await claim(database, limit=3)) == 3
 
@@ -338,30 +338,30 @@ async def test_without_jobs_nothing_is_due(database: Database) -> None:
 
 
 @pytest.mark.parametrize(("seconds", "state"), [(-1, jobs.State.WAITING), (0, jobs.State.DUE)])
-async def test_a_job_is_listed_as_it_stands(seconds: int, state: jobs.State, database: Database) -> None:
+async def test_a_job_is_listed_with_its_state(seconds: int, state: jobs.State, database: Database) -> None:
     await enqueue(database, settle())
-    (listed,), _ = await database.read(jobs.page, jobs.Query(), life.at(seconds))
+    (listed,), _ = await database.read(job_list.page, job_list.Query(), life.at(seconds))
     assert (listed.state, listed.kind, listed.trigger) == (state, states.Kind.SETTLE, Source.WATCHER)
 
 
 async def test_a_held_job_is_listed_as_leased_until_the_lease_is_over(database: Database) -> None:
     await enqueue(database, settle())
     held = await claimed(database)
-    found = [await database.read(jobs.find, held.id, life.at(second)) for second in (59, 60)]
+    found = [await database.read(job_list.find, held.id, life.at(second)) for second in (59, 60)]
     assert [each and each.state for each in found] == [jobs.State.LEASED, jobs.State.DUE]
 
 
 async def test_a_job_that_failed_is_listed_as_failing(database: Database) -> None:
     await enqueue(database, settle())
     await database.write(jobs.fail, await claimed(database), life.at(9), error="boom", now=life.NOW)
-    listed, _ = await database.read(jobs.page, jobs.Query(state=jobs.State.FAILING), life.at(1))
+    listed, _ = await database.read(job_list.page, job_list.Query(state=jobs.State.FAILING), life.at(1))
     assert [each.last_error for each in listed] == ["boom"]
 
 
 async def test_pages_of_jobs_are_newest_first_and_whole(database: Database) -> None:
     await enqueue(database, *(settle(str(number)) for number in range(5)))
-    found, cursor = await database.read(jobs.page, jobs.Query(limit=3), life.NOW)
-    rest, end = await database.read(jobs.page, jobs.Query(limit=3, cursor=cursor), life.NOW)
+    found, cursor = await database.read(job_list.page, job_list.Query(limit=3), life.NOW)
+    rest, end = await database.read(job_list.page, job_list.Query(limit=3, cursor=cursor), life.NOW)
     assert ([each.run_id for each in found + rest], end) == (["4", "3", "2", "1", "0"], None)
 
 

@@ -46,7 +46,7 @@ async def test_an_unknown_run_is_not_found(database: Database) -> None:
 
 async def test_a_run_has_its_tags(database: Database) -> None:
     run = await life.accepted(database, tags={"matter": "7", "client": "é"})
-    assert (await life.found(database, run.id)).tags == {"matter": "7", "client": "é"}
+    assert (await life.get_run(database, run.id)).tags == {"matter": "7", "client": "é"}
 
 
 async def test_lists_are_newest_first(database: Database) -> None:

@@ -47,5 +47,5 @@ async def test_it_is_known_how_far_a_stream_is_stored(database: Database) -> Non
         (StoredStream(1, 1, stream_events.MAX_DATA), True),
     ],
 )
-def test_no_more_is_kept_of_one_run_than_said(held: StoredStream, full: bool) -> None:
+def test_no_more_is_kept_of_one_run_than_the_limit(held: StoredStream, full: bool) -> None:
     assert held.is_full is full

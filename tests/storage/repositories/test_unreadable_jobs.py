@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from storage import states
 from storage.engine.database import Database
-from storage.repositories import job_counts, jobs
+from storage.repositories import job_counts, job_list, jobs
 from storage.transitions import heartbeat
 from tests import life
 
@@ -47,7 +47,7 @@ async def test_a_job_of_an_unknown_kind_is_shown_with_the_reason(embedded: Datab
     run = await life.accepted(embedded)
     await spoil(embedded, run.id, "kind = 'teleport'")
     await claim(embedded)
-    (listed,), _ = await embedded.read(jobs.page, jobs.Query(state=jobs.State.FAILING), life.at(1))
+    (listed,), _ = await embedded.read(job_list.page, job_list.Query(state=jobs.State.FAILING), life.at(1))
     assert (listed.kind, listed.run_id) == ("teleport", run.id)
     assert "'teleport'" in (listed.last_error or "")
     assert await embedded.read(job_counts.count_failing) == 1
@@ -56,7 +56,7 @@ async def test_a_job_of_an_unknown_kind_is_shown_with_the_reason(embedded: Datab
 async def test_an_unknown_source_is_no_reason_to_leave_a_job_undone(embedded: Database) -> None:
     run = await life.accepted(embedded)
     await spoil(embedded, run.id, "trigger = 'tunnel'")
-    listed, _ = await embedded.read(jobs.page, jobs.Query(), life.at(1))
+    listed, _ = await embedded.read(job_list.page, job_list.Query(), life.at(1))
     assert [each.trigger for each in listed] == ["tunnel"]
     assert [each.trigger for each in await claim(embedded)] == [None]
 

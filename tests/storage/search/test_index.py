@@ -78,14 +78,14 @@ async def test_words_phrases_and_beginnings_are_found(database: Database, questi
     assert await saying(database, question) == [run.id] * is_found
 
 
-async def test_words_that_stand_in_different_texts_of_a_run_are_found_together(database: Database) -> None:
+async def test_words_that_are_in_different_texts_of_a_run_are_found_together(database: Database) -> None:
     run = await settled(database, [step(tool_output="rent")], "lease")
     await life.indexed(database)
     assert await saying(database, "lease rent") == [run.id]
     assert await saying(database, '"lease rent"') == []
 
 
-async def test_a_phrase_is_found_wherever_it_stands_in_a_long_text(database: Database) -> None:
+async def test_a_phrase_is_found_anywhere_in_a_long_text(database: Database) -> None:
     words = [f"w{number}" for number in range(1000)]
     run = await settled(database, output=" ".join(words))
     await life.indexed(database)
@@ -129,7 +129,7 @@ async def test_what_is_pruned_is_found_no_more(database: Database) -> None:
     await life.indexed(database)
     assert await saying(database, "secret OR void OR review") == []
     assert await database.read(_passages) == 0
-    assert (await life.found(database, waiting.id)).pruned_at is not None
+    assert (await life.get_run(database, waiting.id)).pruned_at is not None
 
 
 def _passages(connection: Connection) -> int:

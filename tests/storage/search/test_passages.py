@@ -15,7 +15,7 @@ from storage.search import passages, tokenizer
 PART = states.Part.OUTPUT
 
 
-def test_passages_overlap_so_that_any_phrase_stands_in_one_of_them() -> None:
+def test_passages_overlap_so_that_any_phrase_is_in_one_of_them() -> None:
     words = [f"w{number}" for number in range(1000)]
     found = list(passages.of([(PART, None, " ".join(words))]))
     assert [list(each.words) for each in found] == [words[at : at + 255] for at in range(0, 1000, 240)]
@@ -28,7 +28,7 @@ def test_a_text_of_as_many_words_as_a_passage_has_is_one() -> None:
     assert [len(each.words) for each in found] == [255, 255, 16]
 
 
-def test_of_a_text_no_more_is_read_than_is_asked_for() -> None:
+def test_of_a_text_no_more_is_read_than_is_requested() -> None:
     def said() -> Iterator[tuple[states.Part, int | None, str]]:
         yield PART, None, "word " * 500
         raise AssertionError("the next text was read")
@@ -52,7 +52,7 @@ def test_names_of_an_object_are_read_in_order_however_many_there_are() -> None:
         "Maß um Maß, 重跑gen-itgc后 " * 300,
     ],
 )
-def test_a_text_that_is_read_on_has_the_same_passages_as_one_that_is_read_anew(text: str) -> None:
+def test_a_text_that_is_continued_has_the_same_passages_as_one_that_is_read_again(text: str) -> None:
     whole = list(passages.of([(PART, None, text), (PART, 1, "behind")]))
     assert len(whole) > 2
     for at, each in enumerate(whole[:-1]):

@@ -44,7 +44,7 @@ def test_words_are_letters_and_digits_without_case_and_diacritics(text: str, exp
 
 
 @given(st.text(st.characters(codec="utf-8")))
-def test_words_stand_where_it_is_said_and_do_not_change_again(text: str) -> None:
+def test_words_have_the_stated_positions_and_folding_is_stable(text: str) -> None:
     found = list(tokenizer.located_words(text))
     assert [word for word, _, _ in found] == tokenizer.words(text)
     for word, start, stop in found:

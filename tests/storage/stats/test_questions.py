@@ -220,7 +220,7 @@ def test_a_grouping_that_is_unknown_is_named_with_what_was_meant(by: str, meant:
 
 
 @given(st.integers(-5, 2**42 - 1))
-def test_a_bucket_stands_for_what_fell_into_it(milliseconds: int) -> None:
+def test_a_bucket_represents_the_values_in_it(milliseconds: int) -> None:
     known = max(milliseconds, 0)
     assert abs(histogram.middle(histogram.bucket_of(milliseconds)) - known) <= known / 32
 

@@ -67,7 +67,7 @@ async def lived(
     for number, measures in enumerate(versions):
         body = f'{{"v":{number}}}'.encode()
         await life.settle(database, run, life.result(status, body, measures=measures), life.at(100 + number))
-    return await life.found(database, run.id)
+    return await life.get_run(database, run.id)
 
 
 def naive(connection: Connection) -> dict[str, dict[tuple[Any, ...], tuple[int, ...]]]:

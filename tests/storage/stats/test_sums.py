@@ -70,14 +70,14 @@ async def test_lists_and_counts_of_such_runs_are_answered(database: Database) ->
     assert [run.seq for run in (*found.runs, *again.runs)] == [MANY, MANY - 1, MANY - 2, MANY - 3]
 
 
-async def test_rollups_of_such_runs_verify_and_can_be_made_anew(database: Database) -> None:
+async def test_rollups_of_such_runs_verify_and_can_be_made_again(database: Database) -> None:
     await database.write(_ended)
     assert (await database.read(rollups.verify)).differences == []
     await database.write(rollups.rebuild)
     assert (await database.read(rollups.verify)).differences == []
 
 
-async def test_what_is_taken_back_from_a_sum_at_its_bound_is_counted_anew(database: Database) -> None:
+async def test_what_is_taken_back_from_a_sum_at_its_bound_is_counted_again(database: Database) -> None:
     await database.write(_ended, 1030)
     for keep in (1026, 1020):
         await database.write(_shrink, keep)

@@ -32,7 +32,7 @@ async def adopted(database: Database, upstream_id: str = "run_1") -> tuple[runs.
 async def adopted_alive(database: Database, status: states.Status = states.RUNNING) -> tuple[runs.Run, jobs.Claim]:
     run, claim = await adopted(database)
     await database.write(adopting.complete_adoption, claim, SHOWN, status, life.at(1))
-    return await life.found(database, run.id), claim
+    return await life.get_run(database, run.id), claim
 
 
 async def test_a_new_run_is_accepted_under_its_upstream_id(database: Database) -> None:
@@ -48,7 +48,7 @@ async def test_an_adoption_is_a_job(database: Database) -> None:
 
 async def test_the_ledger_has_no_entry_before_the_adoption_is_complete(database: Database) -> None:
     run, _ = await adopted(database)
-    assert await life.told(database, run.id) == []
+    assert await life.ledger_kinds(database, run.id) == []
 
 
 async def test_a_run_is_adopted_once(database: Database) -> None:
@@ -105,7 +105,7 @@ async def test_the_ledger_can_prove_what_was_shown(database: Database) -> None:
 
 async def test_a_running_run_is_recorded_as_started_by_adoption(database: Database) -> None:
     run, _ = await adopted_alive(database)
-    kinds = await life.told(database, run.id)
+    kinds = await life.ledger_kinds(database, run.id)
     last = await ledgers.last(database, run.id)
     assert (kinds, last.facts) == (["run.accepted", "run.created", "run.started"], {"via": "adoption"})
 
@@ -114,37 +114,37 @@ async def test_the_job_goes_on_to_the_watcher(database: Database) -> None:
     run, claim = await adopted_alive(database)
     before = await life.open_jobs(database, run.id)
     await database.write(adopting.record_watcher, claim, True, None)
-    run = await life.found(database, run.id)
+    run = await life.get_run(database, run.id)
     assert (before, await life.open_jobs(database, run.id), run.watched) == (["adopt"], [], True)
 
 
 async def test_a_run_that_may_have_ended_before_its_watcher_is_fetched(database: Database) -> None:
     run, claim = await adopted_alive(database)
     await database.write(adopting.record_watcher, claim, True, life.at(2))
-    run = await life.found(database, run.id)
+    run = await life.get_run(database, run.id)
     assert (run.watched, await life.open_jobs(database, run.id)) == (True, ["settle"])
 
 
 async def test_a_run_without_a_watcher_is_adopted_all_the_same(database: Database) -> None:
     run, claim = await adopted_alive(database)
     await database.write(adopting.record_watcher, claim, False, None)
-    assert ((await life.found(database, run.id)).watched, await life.open_jobs(database, run.id)) == (False, [])
+    assert ((await life.get_run(database, run.id)).watched, await life.open_jobs(database, run.id)) == (False, [])
 
 
 async def test_completing_an_adoption_twice_changes_nothing(database: Database) -> None:
     run, claim = await adopted_alive(database)
-    before = await life.told(database, run.id)
+    before = await life.ledger_kinds(database, run.id)
     await database.write(adopting.complete_adoption, claim, SHOWN, states.RUNNING, life.at(2))
-    assert (await life.found(database, run.id), await life.told(database, run.id)) == (run, before)
+    assert (await life.get_run(database, run.id), await life.ledger_kinds(database, run.id)) == (run, before)
 
 
 async def test_a_run_that_had_ended_is_adopted_and_settled_at_once(database: Database) -> None:
     run, claim = await adopted(database)
     await database.write(adopting.complete_ended_adoption, claim, SHOWN, life.result(), life.at(1), None)
-    run = await life.found(database, run.id)
+    run = await life.get_run(database, run.id)
     stored = (run.status, run.agent_id, run.settled_by, run.settled_at, run.output)
     assert stored == (states.COMPLETED, "agent_7", Source.REQUEST, life.at(1), "The lease is void.")
-    assert await life.told(database, run.id) == ["run.accepted", "run.created", "run.completed"]
+    assert await life.ledger_kinds(database, run.id) == ["run.accepted", "run.created", "run.completed"]
 
 
 async def test_an_ended_run_leaves_no_job(database: Database) -> None:
@@ -169,7 +169,7 @@ async def test_the_repeated_fetch_does_not_delay_a_settle_that_is_due_now(databa
 async def test_a_run_that_the_upstream_does_not_know_is_refused(database: Database) -> None:
     run, claim = await adopted(database)
     assert await database.write(starting.refuse, claim, "404 no such run", life.at(1))
-    run = await life.found(database, run.id)
+    run = await life.get_run(database, run.id)
     assert (run.status, run.settled_by, await life.open_jobs(database, run.id)) == (
         states.REFUSED,
         Source.REQUEST,

@@ -69,21 +69,21 @@ async def follows(database: Database, run: runs.Run) -> list[str]:
 async def test_the_end_of_a_run_enqueues_the_requested_follow_ups_that_make_sense(
     database: Database, end: Callable[[Database], Awaitable[runs.Run]], expected: list[str]
 ) -> None:
-    await life.wanted(database, notifies=True, captures=True)
+    await life.request_follow_ups(database, notifies=True, captures=True)
     assert await follows(database, await end(database)) == expected
 
 
 async def test_no_follow_up_is_enqueued_that_was_not_requested(database: Database) -> None:
     assert await follows(database, await settled(database)) == []
-    await life.wanted(database, notifies=True)
+    await life.request_follow_ups(database, notifies=True)
     assert await follows(database, await settled(database)) == ["notify"]
-    await life.wanted(database, captures=True)
+    await life.request_follow_ups(database, captures=True)
     assert await follows(database, await settled(database)) == ["capture"]
 
 
 async def test_a_further_version_of_the_document_is_no_second_end(database: Database) -> None:
     run = await settled(database)
-    await life.wanted(database, notifies=True, captures=True)
+    await life.request_follow_ups(database, notifies=True, captures=True)
     await life.settle(database, run, life.result(body=b'{"status":"completed","more":1}'), life.at(90))
     assert await follows(database, run) == []
 

@@ -9,7 +9,7 @@ import pytest
 
 from storage import errors, states
 from storage.engine.database import Database
-from storage.repositories import job_counts, jobs, runs
+from storage.repositories import job_counts, job_list, jobs, runs
 from storage.states import Kind
 from storage.transitions import (
     adopting,
@@ -62,11 +62,11 @@ async def test_a_worker_without_its_lease_commits_nothing(
 ) -> None:
     run = await life.running(database)
     lost = await stale(database, run)
-    before, kinds = await life.found(database, run.id), await life.told(database, run.id)
+    before, kinds = await life.get_run(database, run.id), await life.ledger_kinds(database, run.id)
     function, arguments, named = commit
     with pytest.raises(errors.LeaseLost):
         await database.write(function, lost, *arguments, **named)
-    assert (await life.found(database, run.id), await life.told(database, run.id)) == (before, kinds)
+    assert (await life.get_run(database, run.id), await life.ledger_kinds(database, run.id)) == (before, kinds)
 
 
 async def test_a_call_is_not_marked_for_a_run_that_was_cancelled_meanwhile(database: Database) -> None:
@@ -74,7 +74,7 @@ async def test_a_call_is_not_marked_for_a_run_that_was_cancelled_meanwhile(datab
     claim = await life.claimed(database, Kind.START, run.id)
     await database.write(submitting.request_cancel, run.id, "key:backend", life.at(1))
     assert not await database.write(starting.mark_call, claim, life.at(2))
-    assert (await life.found(database, run.id)).lost_create_since is None
+    assert (await life.get_run(database, run.id)).lost_create_since is None
 
 
 async def test_a_worker_that_stops_releases_only_its_own_jobs(database: Database) -> None:
@@ -83,7 +83,7 @@ async def test_a_worker_that_stops_releases_only_its_own_jobs(database: Database
     await life.claimed(database, Kind.SETTLE, "b", life.at(61), "another")
     await life.claimed(database, Kind.SETTLE, "c", life.at(61), "another")
     await database.write(jobs.release, [mine, lost], life.at(62))
-    found, _ = await database.read(jobs.page, jobs.Query(), life.at(62))
+    found, _ = await database.read(job_list.page, job_list.Query(), life.at(62))
     assert {each.run_id: each.lease_owner for each in found} == {"a": None, "b": "another", "c": "another"}
 
 
@@ -99,7 +99,7 @@ async def test_a_job_that_is_retried_by_hand_has_all_its_time_again(database: Da
     assert (again.refused_since, again.refusals, again.failures, again.attempts) == (None, 0, 0, 1)
 
 
-async def test_the_first_due_is_claimed_first_whichever_was_asked_for_first(database: Database) -> None:
+async def test_the_first_due_is_claimed_first_whichever_was_requested_first(database: Database) -> None:
     due = {"a": 9, "b": 1, "c": 5}
     requests = [
         jobs.JobRequest(Kind.SETTLE, name, life.NOW, due_at=life.at(second)) for name, second in due.items()
@@ -130,5 +130,5 @@ async def test_counted_rejections_name_their_hour(database: Database) -> None:
 async def test_a_run_that_is_cancelled_here_ends_alone(database: Database) -> None:
     cancelled, other = await life.accepted(database), await life.accepted(database)
     await database.write(submitting.request_cancel, cancelled.id, "key:backend", life.at(1))
-    assert (await life.found(database, cancelled.id)).status is states.CANCELLED
-    assert await life.found(database, other.id) == other
+    assert (await life.get_run(database, cancelled.id)).status is states.CANCELLED
+    assert await life.get_run(database, other.id) == other

@@ -26,7 +26,7 @@ async def test_a_call_is_marked_once(database: Database) -> None:
     assert await database.write(starting.mark_call, start, life.at(1))
     assert await database.write(starting.mark_call, start, life.at(1))  # the same try, replayed
     assert not await database.write(starting.mark_call, start, life.at(2))
-    assert (await life.found(database, run.id)).lost_create_since == life.at(1)
+    assert (await life.get_run(database, run.id)).lost_create_since == life.at(1)
 
 
 async def test_a_call_that_did_nothing_may_be_made_again(database: Database) -> None:
@@ -41,10 +41,10 @@ async def test_what_the_call_made_is_created_and_started_at_once(database: Datab
     await database.write(starting.mark_call, start, life.at(1))
     linked = await database.write(starting.record_call, start, MADE, "execute", life.at(2), life.at(3600))
     assert linked is starting.LinkResult.RUN
-    kept = await life.found(database, run.id)
+    kept = await life.get_run(database, run.id)
     assert (kept.status, kept.upstream_id, kept.agent_id) == (states.RUNNING, "run_up", "agent_made")
     assert kept.lost_create_since is None
-    assert await life.told(database, run.id) == ["run.accepted", "run.created", "run.started"]
+    assert await life.ledger_kinds(database, run.id) == ["run.accepted", "run.created", "run.started"]
     assert await life.open_jobs(database, run.id) == ["start"]
 
 
@@ -54,7 +54,7 @@ async def test_what_the_call_made_for_a_cancelled_run_is_an_orphan(database: Dat
     await database.write(submitting.request_cancel, run.id, "key:backend", life.at(2))
     linked = await database.write(starting.record_call, start, MADE, "execute", life.at(3), life.at(3600))
     assert linked is starting.LinkResult.ORPHAN
-    assert (await life.found(database, run.id)).status is states.CANCELLED
+    assert (await life.get_run(database, run.id)).status is states.CANCELLED
     assert "orphan" in await life.open_jobs(database, run.id)
 
 
@@ -73,7 +73,7 @@ async def test_a_sweep_does_not_take_the_mark_of_a_run_that_is_looked_for(databa
     await database.write(
         sweeping.finish_sweep, sweep, life.at(9), life.at(99), complete=True, lost_create_before=life.at(8)
     )
-    assert (await life.found(database, run.id)).lost_create_since == life.at(1)
+    assert (await life.get_run(database, run.id)).lost_create_since == life.at(1)
 
 
 async def test_the_ledger_keeps_a_digest_of_the_instructions(database: Database) -> None:

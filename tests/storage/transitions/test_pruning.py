@@ -29,7 +29,7 @@ LATER = life.at(2000)
 
 async def _pruned(database: Database, run: runs.Run) -> runs.Run:
     assert (await database.write(pruning.prune, OLD, LATER)).runs == 1
-    return await life.found(database, run.id)
+    return await life.get_run(database, run.id)
 
 
 def _rows(connection: Connection, table: Any, run_id: str) -> list[Any]:
@@ -86,8 +86,8 @@ async def test_salts_of_a_delivery_that_came_before_its_run_was_known_go_too(dat
 
 async def test_what_came_for_an_orphan_before_it_was_known_goes_too(database: Database) -> None:
     run = await life.settled_run(database)
-    await database.write(receiving.accept_delivery, life.event("run_stray", body=b'{"output":"Void."}'))
-    assert await database.write(starting.record_orphan, run.id, "run_stray", life.at(70))
+    await database.write(receiving.accept_delivery, life.event("run_orphan", body=b'{"output":"Void."}'))
+    assert await database.write(starting.record_orphan, run.id, "run_orphan", life.at(70))
     orphan = await life.claimed(database, states.Kind.ORPHAN, run.id, life.at(70))
     await database.write(jobs.complete, orphan)
     await _pruned(database, run)
@@ -147,7 +147,7 @@ async def test_what_was_removed_does_not_come_back(database: Database) -> None:
     assert await database.write(submitting.request_refresh, run.id, LATER) == run
     assert await life.open_jobs(database, run.id) == []
     assert await life.settle(database, run, life.result(body=b"{}"), now=LATER) is False
-    found = await life.found(database, run.id)
+    found = await life.get_run(database, run.id)
     assert replace(found, asked_at=run.asked_at) == run
 
 
@@ -169,7 +169,7 @@ async def test_a_pruned_run_still_holds_its_idempotency_key(database: Database) 
     assert (again.run.id, again.is_new, again.is_same) == (run.id, False, False)
 
 
-async def test_what_was_promised_of_the_execution_stays(database: Database) -> None:
+async def test_what_was_planned_of_the_execution_stays(database: Database) -> None:
     run = await life.settled_run(database, instructions="You review leases.")
     pruned = await _pruned(database, run)
     assert (pruned.instructions, pruned.execution) == ("", run.execution)

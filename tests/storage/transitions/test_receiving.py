@@ -261,7 +261,7 @@ async def test_a_report_of_another_end_is_a_conflict(database: Database) -> None
 async def test_a_conflict_leaves_the_run_as_it_was(database: Database) -> None:
     run = await life.settled_run(database)
     await accept(database, life.delivery(run_id=run.id, status="failed"))
-    assert await life.found(database, run.id) == run
+    assert await life.get_run(database, run.id) == run
 
 
 @pytest.mark.parametrize("status", [None, "completed", "running", "nonsense"])

@@ -34,7 +34,7 @@ async def refused(database: Database) -> runs.Run:
     await database.write(
         follow_up.prepare_notification, notify, notifications.Notification(run.id, "msg_1", b"{}", life.at(1))
     )
-    return await life.found(database, run.id)
+    return await life.get_run(database, run.id)
 
 
 async def test_it_is_accepted_as_though_it_had_not_ended(database: Database) -> None:
@@ -62,7 +62,7 @@ async def test_its_end_is_counted_no_more_and_the_next_one_is(database: Database
     shown = adopting.UpstreamDetails("agent_7", "Check.", None, None, life.at(-9), life.at(-8), "key:backend")
     await database.write(adopting.complete_ended_adoption, claim, shown, life.result(), life.at(61), None)
     assert not (await database.read(rollups.verify)).differences
-    ended = await life.found(database, run.id)
+    ended = await life.get_run(database, run.id)
     assert (ended.status, ended.output) == (states.COMPLETED, "The lease is void.")
     assert await life.open_jobs(database, run.id) == ["capture", "notify"]
 
@@ -71,7 +71,7 @@ async def test_to_open_it_twice_is_to_open_it_once(database: Database) -> None:
     run = await refused(database)
     for second in (60, 61):
         await database.write(adopting.adopt, adoption(life.at(second)))
-    assert (await life.told(database, run.id)).count("run.reopened") == 1
+    assert (await life.ledger_kinds(database, run.id)).count("run.reopened") == 1
 
 
 async def test_a_refused_submission_stays_refused(database: Database) -> None:
@@ -100,6 +100,6 @@ async def test_what_was_fetched_before_it_was_opened_neither_ends_nor_contradict
     assert not await database.write(settling.record_result, fetch, life.result(), life.at(61), None)
     fetch = await life.claimed(database, Kind.SETTLE, run.id, life.at(62))
     await database.write(settling.record_contradiction, fetch, "running", life.at(63), None)
-    assert (await life.found(database, run.id)).status is states.ACCEPTED
-    assert "run.conflict" not in await life.told(database, run.id)
+    assert (await life.get_run(database, run.id)).status is states.ACCEPTED
+    assert "run.conflict" not in await life.ledger_kinds(database, run.id)
     assert "adopt" in await life.open_jobs(database, run.id)

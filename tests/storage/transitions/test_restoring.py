@@ -7,7 +7,7 @@ import pytest
 from storage import errors, states
 from storage.engine.database import Database
 from storage.ledger import entries
-from storage.repositories import jobs, runs, system_state, upstream_links, webhook_endpoints
+from storage.repositories import job_list, runs, system_state, upstream_links, webhook_endpoints
 from storage.tables.jobs import SYSTEM_STATE
 from storage.transitions import adopting, receiving, restoring, starting, submitting, webhook_changes
 from tests import life
@@ -28,7 +28,7 @@ async def test_what_is_submitted_and_not_started_is_marked_and_due(database: Dat
     marked = await restored(database)
     assert (marked.accepted, marked.queued, marked.one_call, marked.is_new) == (1, 1, 0, True)
     for run in (accepted, queued):
-        assert (await life.found(database, run.id)).restored_at == LATER
+        assert (await life.get_run(database, run.id)).restored_at == LATER
         assert (await life.claimed(database, states.Kind.START, run.id, LATER)).run_id == run.id
 
 
@@ -37,13 +37,13 @@ async def test_what_is_started_or_over_or_was_created_elsewhere_is_not(database:
     adoption = adopting.Adoption(life.submission().id, "run_1", "backend", states.Source.REQUEST, life.NOW, None)
     known.append((await database.write(adopting.adopt, adoption))[0])
     await restored(database)
-    assert [(await life.found(database, run.id)).restored_at for run in known] == [None] * 3
+    assert [(await life.get_run(database, run.id)).restored_at for run in known] == [None] * 3
 
 
 async def test_a_call_that_may_have_been_made_counts_as_made(database: Database) -> None:
     run = await life.accepted(database, agent_id=None, instructions="You review leases.")
     assert (await restored(database)).one_call == 1
-    assert (await life.found(database, run.id)).lost_create_since == LATER
+    assert (await life.get_run(database, run.id)).lost_create_since == LATER
     start = await life.claimed(database, states.Kind.START, run.id, LATER)
     assert not await database.write(starting.mark_call, start, life.at(601))
 
@@ -64,7 +64,7 @@ async def test_marking_again_changes_nothing(database: Database) -> None:
     assert [entry.kind for entry in await ledgers.entries(database, None)] == ["store.restored"]
 
 
-async def test_a_copy_of_what_was_restored_and_worked_on_is_marked_anew(database: Database) -> None:
+async def test_a_copy_of_what_was_restored_and_worked_on_is_marked_again(database: Database) -> None:
     await restored(database)
     await database.write(system_state.record_heartbeat, life.at(650))
     assert (await database.write(restoring.mark_restored, life.at(700))).is_new
@@ -74,7 +74,7 @@ async def test_what_came_in_since_is_marked_as_well(database: Database) -> None:
     await restored(database)
     run = await life.accepted(database)
     assert (await database.write(restoring.mark_restored, life.at(700))).accepted == 1
-    assert (await life.found(database, run.id)).restored_at == life.at(700)
+    assert (await life.get_run(database, run.id)).restored_at == life.at(700)
 
 
 async def test_the_ledger_records_how_many_entries_are_the_same(database: Database) -> None:
@@ -88,7 +88,7 @@ async def test_the_ledger_records_how_many_entries_are_the_same(database: Databa
 
 
 async def test_a_secret_may_have_changed_since_so_nothing_is_refused_for_good(database: Database) -> None:
-    _, fence = await life.requested(database, "endpoint", "https://example.com/webhooks/case")
+    _, fence = await life.request_secret(database, "endpoint", "https://example.com/webhooks/case")
     secret = webhook_endpoints.Secret("secret", "endpoint", b"sealed", life.NOW, fence=fence)
     await database.write(webhook_changes.store_secret, webhook_changes.NewSecret(secret, "ep_1", None), life.NOW)
     assert (await restored(database)).awaits_secret
@@ -106,7 +106,7 @@ async def test_a_requested_cancel_waits_until_the_run_was_looked_for(database: D
     assert await life.open_jobs(database, run.id) == ["start"]
     start = await life.claimed(database, states.Kind.START, run.id, life.at(601))
     await database.write(restoring.cancel_not_found, start, life.at(602))
-    assert (await life.found(database, run.id)).status is states.CANCELLED
+    assert (await life.get_run(database, run.id)).status is states.CANCELLED
     assert await life.open_jobs(database, run.id) == []
 
 
@@ -116,7 +116,7 @@ async def test_lost_creates_of_forgotten_runs_are_looked_for(database: Database)
     start = await life.claimed(database, states.Kind.START, run.id, LATER)
     assert start.fence == 1
     await database.write(starting.record_created, start, starting.CreatedRun("run_1", LATER, watched=True), LATER)
-    assert (await life.found(database, run.id)).lost_create_since == LATER
+    assert (await life.get_run(database, run.id)).lost_create_since == LATER
 
 
 async def test_a_copy_is_recognised_as_one_until_it_is_marked(database: Database) -> None:
@@ -163,7 +163,7 @@ async def test_it_brings_back_nothing_that_it_does_not_name_or_that_is_another_r
     other = await life.running(database, "known")
     await restored(database)
     assert await called_back(database, life.submission().id, upstream_id) is None
-    assert (await life.found(database, other.id)).upstream_id == "known"
+    assert (await life.get_run(database, other.id)).upstream_id == "known"
 
 
 async def test_two_callbacks_for_one_forgotten_run_bring_back_one(database: Database) -> None:
@@ -177,5 +177,5 @@ async def test_the_jobs_of_a_restored_store_are_free(database: Database) -> None
     run = await life.accepted(database)
     await life.claimed(database, states.Kind.START, run.id)
     await restored(database)
-    page, _ = await database.read(jobs.page, jobs.Query(run_id=run.id), LATER)
+    page, _ = await database.read(job_list.page, job_list.Query(run_id=run.id), LATER)
     assert [job.lease_owner for job in page] == [None]

@@ -12,7 +12,7 @@ import rfc8785
 from storage import errors, states
 from storage.engine import column_types
 from storage.engine.database import Database
-from storage.repositories import documents, jobs, runs
+from storage.repositories import documents, job_list, jobs, runs
 from storage.states import Kind, Source
 from storage.transitions import settling, starting, submitting
 from tests import life
@@ -52,7 +52,7 @@ def canonical(row: documents.Step | documents.Usage) -> bytes:
 
 
 @pytest.mark.parametrize("status", sorted(states.REPORTED))
-async def test_a_settled_run_shows_all_that_the_upstream_said(status: states.Status, database: Database) -> None:
+async def test_a_settled_run_shows_all_that_the_upstream_sent(status: states.Status, database: Database) -> None:
     run = await life.settled_run(database, status)
     found = [getattr(run, name) for name in life.measures().__slots__]
     assert (run.status, found) == (status, [getattr(life.measures(), name) for name in life.measures().__slots__])
@@ -124,7 +124,7 @@ async def test_a_settled_run_has_no_job(database: Database) -> None:
     assert await life.open_jobs(database, run.id) == []
 
 
-async def test_an_answer_that_lacked_something_is_asked_for_again(database: Database) -> None:
+async def test_an_answer_that_lacked_something_is_fetched_again(database: Database) -> None:
     run = await life.running(database)
     claim = await claimed(database, run, 63)
     await database.write(settling.record_result, claim, life.result(), life.at(63), life.at(123))
@@ -145,7 +145,7 @@ async def test_a_lost_lease_records_nothing(database: Database) -> None:
     await life.claimed(database, Kind.SETTLE, run.id, life.at(123))
     with pytest.raises(errors.LeaseLost):
         await database.write(settling.record_result, stale, life.result(), life.at(124), None)
-    assert await life.found(database, run.id) == run
+    assert await life.get_run(database, run.id) == run
 
 
 async def test_two_answers_at_once_settle_once(database: Database) -> None:
@@ -158,14 +158,14 @@ async def test_two_answers_at_once_settle_once(database: Database) -> None:
         return_exceptions=True,
     )
     assert (isinstance(answers[0], errors.LeaseLost), answers[1]) == (True, True)
-    assert (await life.told(database, run.id))[3:] == ["run.completed"]
+    assert (await life.ledger_kinds(database, run.id))[3:] == ["run.completed"]
 
 
 async def test_the_source_is_that_of_the_first_request(database: Database) -> None:
     run = await life.running(database)
     await database.write(jobs.enqueue, [jobs.JobRequest(Kind.SETTLE, run.id, life.at(60), Source.SWEEP)])
     await life.settle(database, run, life.result(), source=Source.WATCHER)
-    assert (await life.found(database, run.id)).settled_by is Source.SWEEP
+    assert (await life.get_run(database, run.id)).settled_by is Source.SWEEP
 
 
 async def test_a_timer_of_ours_counts_as_the_sweep(database: Database) -> None:
@@ -174,14 +174,14 @@ async def test_a_timer_of_ours_counts_as_the_sweep(database: Database) -> None:
     await alive(database, claim, states.RUNNING, 60)
     claim = await life.claimed(database, Kind.SETTLE, run.id, life.at(65))
     await database.write(settling.record_result, claim, life.result(), life.at(65), None)
-    assert (await life.found(database, run.id)).settled_by is Source.SWEEP
+    assert (await life.get_run(database, run.id)).settled_by is Source.SWEEP
 
 
 async def test_a_settle_answers_the_requested_refresh(database: Database) -> None:
     run = await life.running(database)
     await database.write(submitting.request_refresh, run.id, life.at(5))
     await life.settle(database, run, life.result())
-    assert (await life.found(database, run.id)).refresh_requested_at is None
+    assert (await life.get_run(database, run.id)).refresh_requested_at is None
 
 
 async def test_a_refresh_that_is_requested_during_a_fetch_stays_open(database: Database) -> None:
@@ -190,14 +190,14 @@ async def test_a_refresh_that_is_requested_during_a_fetch_stays_open(database: D
     claim = await life.claimed(database, Kind.SETTLE, run.id, life.at(70))
     await database.write(submitting.request_refresh, run.id, life.at(72))
     await database.write(settling.record_result, claim, life.result(), life.at(73), None, life.at(71))
-    assert (await life.found(database, run.id)).refresh_requested_at == life.at(72)
+    assert (await life.get_run(database, run.id)).refresh_requested_at == life.at(72)
     assert await life.open_jobs(database, run.id) == ["settle"]
 
 
 async def test_a_run_may_end_before_we_wrote_that_it_started(database: Database) -> None:
     run = await life.queued(database)
     await life.settle(database, run, life.result())
-    assert (await life.found(database, run.id)).status is states.COMPLETED
+    assert (await life.get_run(database, run.id)).status is states.COMPLETED
 
 
 # -- A run that is settled already.
@@ -208,13 +208,13 @@ async def amended(database: Database, result: settling.Result, second: float = 1
     run = await life.settled_run(database)
     settled = await life.settle(database, run, result, life.at(second), Source.REQUEST)
     assert not settled
-    return await life.found(database, run.id)
+    return await life.get_run(database, run.id)
 
 
 async def test_the_same_bytes_again_change_nothing(database: Database) -> None:
     run = await amended(database, life.result(body=b'{"status":"completed"}'))
     assert await database.read(documents.count_versions, run.id) == 1
-    assert (await life.told(database, run.id))[-1] == "run.completed"
+    assert (await life.ledger_kinds(database, run.id))[-1] == "run.completed"
 
 
 async def test_other_bytes_are_a_further_version(database: Database) -> None:
@@ -239,14 +239,14 @@ async def test_a_further_version_takes_nothing_away(database: Database) -> None:
 
 
 @pytest.mark.parametrize(("asked", "kept"), [("m-1", "m-1"), (None, "m-2")])
-async def test_the_model_that_was_asked_for_stands_in_every_version(
+async def test_the_model_that_was_requested_is_in_every_version(
     database: Database, asked: str | None, kept: str
 ) -> None:
     first, later = (life.measures(model=each) for each in ("m-2", "m-3"))
     run = await life.settled_run(database, model=asked, result=life.result(measures=first))
     assert run.model == kept
     await life.settle(database, run, life.result(body=b"more", measures=later), life.at(100))
-    assert (await life.found(database, run.id)).model == kept
+    assert (await life.get_run(database, run.id)).model == kept
 
 
 async def test_a_further_version_keeps_when_and_how_the_run_was_settled(database: Database) -> None:
@@ -281,13 +281,13 @@ async def test_a_report_of_another_end_is_a_conflict_and_nothing_more(database: 
 
 async def test_a_conflict_without_a_document_is_recorded_too(database: Database) -> None:
     run = await amended(database, life.result(states.CANCELLED, document=None, steps=(), usage=()))
-    assert (await life.told(database, run.id))[-1] == "run.conflict"
+    assert (await life.ledger_kinds(database, run.id))[-1] == "run.conflict"
 
 
 async def test_a_conflict_is_recorded_once_for_the_same_bytes(database: Database) -> None:
     run = await amended(database, life.result(states.FAILED, b"other"))
     await life.settle(database, run, life.result(states.FAILED, b"other"), life.at(200))
-    assert (await life.told(database, run.id)).count("run.conflict") == 1
+    assert (await life.ledger_kinds(database, run.id)).count("run.conflict") == 1
 
 
 # -- A run that lives.
@@ -305,13 +305,13 @@ async def test_a_run_shown_alive_is_asked_about_again(database: Database) -> Non
     run = await life.running(database)
     await alive(database, await claimed(database, run, 10), states.RUNNING, 10)
     assert (await life.claimed(database, Kind.SETTLE, run.id, life.at(15))).trigger is None
-    assert (await life.found(database, run.id)).asked_at == life.at(10)
+    assert (await life.get_run(database, run.id)).asked_at == life.at(10)
 
 
 async def test_a_run_follows_forward(database: Database) -> None:
     run = await life.queued(database)
     await alive(database, await claimed(database, run, 10), states.RUNNING, 10, started=7)
-    run = await life.found(database, run.id)
+    run = await life.get_run(database, run.id)
     entry = await ledgers.last(database, run.id)
     assert (run.status, run.started_at) == (states.RUNNING, life.at(7))
     assert (entry.kind, entry.facts) == ("run.started", {"via": "status"})
@@ -320,19 +320,19 @@ async def test_a_run_follows_forward(database: Database) -> None:
 async def test_a_run_never_goes_back(database: Database) -> None:
     run = await life.running(database)
     await alive(database, await claimed(database, run, 10), states.QUEUED, 10)
-    assert (await life.found(database, run.id)).status is states.RUNNING
+    assert (await life.get_run(database, run.id)).status is states.RUNNING
 
 
 async def test_a_start_is_recorded_once(database: Database) -> None:
     run = await life.running(database)
     await alive(database, await claimed(database, run, 10), states.RUNNING, 10)
-    assert (await life.told(database, run.id)).count("run.started") == 1
+    assert (await life.ledger_kinds(database, run.id)).count("run.started") == 1
 
 
 async def test_a_settled_run_does_not_come_back_to_life(database: Database) -> None:
     run = await life.settled_run(database)
     await alive(database, await claimed(database, run, 70), states.RUNNING, 70)
-    found = await life.found(database, run.id)
+    found = await life.get_run(database, run.id)
     assert (found.status, found.settled_at) == (run.status, run.settled_at)
 
 
@@ -343,7 +343,7 @@ async def miss(database: Database, run: runs.Run, second: float, *, lost: bool =
     claim = await claimed(database, run, second, None)
     now, due_at = life.at(second), life.at(second + 5)
     await database.write(settling.record_missing, claim, now, due_at, "404 no such run", lost=lost)
-    return await life.found(database, run.id)
+    return await life.get_run(database, run.id)
 
 
 async def test_a_missing_run_is_missing_since_the_first_time(database: Database) -> None:
@@ -356,34 +356,34 @@ async def test_a_missing_run_is_missing_since_the_first_time(database: Database)
 async def test_a_missing_run_is_asked_about_again(database: Database) -> None:
     run = await life.running(database)
     await miss(database, run, 10)
-    job, _ = await database.read(jobs.page, jobs.Query(run_id=run.id), life.at(10))
+    job, _ = await database.read(job_list.page, job_list.Query(run_id=run.id), life.at(10))
     assert [(each.due_at, each.last_error) for each in job] == [(life.at(15), "404 no such run")]
 
 
 async def test_after_long_enough_it_is_lost_and_the_ledger_says_so(database: Database) -> None:
     run = await miss(database, await life.running(database), 10, lost=True)
     assert (run.status, run.settled_at) == (states.LOST, None)
-    assert (await life.told(database, run.id))[-1] == "run.lost"
+    assert (await life.ledger_kinds(database, run.id))[-1] == "run.lost"
 
 
 async def test_a_lost_run_is_lost_once(database: Database) -> None:
     run = await life.running(database)
     for second in (10, 20):
         run = await miss(database, run, second, lost=True)
-    assert (await life.told(database, run.id)).count("run.lost") == 1
+    assert (await life.ledger_kinds(database, run.id)).count("run.lost") == 1
 
 
 async def test_a_lost_run_that_turns_up_runs_again(database: Database) -> None:
     run = await miss(database, await life.running(database), 10, lost=True)
     await alive(database, await claimed(database, run, 20), states.RUNNING, 20)
-    run = await life.found(database, run.id)
+    run = await life.get_run(database, run.id)
     assert (run.status, run.missing_since, run.started_at) == (states.RUNNING, None, life.at(2))
 
 
 async def test_a_lost_run_that_turns_up_ended_is_settled(database: Database) -> None:
     run = await miss(database, await life.running(database), 10, lost=True)
     assert await life.settle(database, run, life.result())
-    run = await life.found(database, run.id)
+    run = await life.get_run(database, run.id)
     assert (run.status, run.missing_since) == (states.COMPLETED, None)
 
 
@@ -400,7 +400,7 @@ async def contradicted(database: Database, run: runs.Run, reported: str, second:
     await database.write(submitting.request_refresh, run.id, life.at(second))
     claim = await life.claimed(database, Kind.SETTLE, run.id, life.at(second))
     await database.write(settling.record_contradiction, claim, reported, life.at(second + 1), None)
-    return await life.found(database, run.id)
+    return await life.get_run(database, run.id)
 
 
 @pytest.mark.parametrize("reported", ["running", settling.MISSING])
@@ -420,7 +420,7 @@ async def test_the_same_contradiction_is_recorded_once_and_another_one_again(dat
     run = await life.settled_run(database)
     for second, reported in enumerate(["running", "running", settling.MISSING]):
         await contradicted(database, run, reported, 70 + 10 * second)
-    assert (await life.told(database, run.id)).count("run.conflict") == 2
+    assert (await life.ledger_kinds(database, run.id)).count("run.conflict") == 2
 
 
 async def test_a_refresh_that_is_requested_while_it_is_contradicted_stays_open(database: Database) -> None:
@@ -429,7 +429,7 @@ async def test_a_refresh_that_is_requested_while_it_is_contradicted_stays_open(d
     claim = await life.claimed(database, Kind.SETTLE, run.id, life.at(70))
     await database.write(submitting.request_refresh, run.id, life.at(72))
     await database.write(settling.record_contradiction, claim, "running", life.at(73), None, life.at(71))
-    assert (await life.found(database, run.id)).refresh_requested_at == life.at(72)
+    assert (await life.get_run(database, run.id)).refresh_requested_at == life.at(72)
     assert await life.open_jobs(database, run.id) == ["settle"]
 
 
@@ -438,7 +438,7 @@ async def test_a_refresh_of_a_live_run_is_answered_by_its_being_alive(database: 
     await database.write(submitting.request_refresh, run.id, life.at(5))
     claim = await life.claimed(database, Kind.SETTLE, run.id, life.at(5))
     await alive(database, claim, states.RUNNING, 6)
-    assert (await life.found(database, run.id)).refresh_requested_at is None
+    assert (await life.get_run(database, run.id)).refresh_requested_at is None
 
 
 async def test_a_refused_run_takes_no_output_from_a_later_answer(database: Database) -> None:
@@ -446,7 +446,7 @@ async def test_a_refused_run_takes_no_output_from_a_later_answer(database: Datab
     claim = await life.claimed(database, Kind.START, run.id, life.at(120))
     await database.write(starting.refuse, claim, "422 no", life.at(121))
     await life.settle(database, run, life.result(), life.at(200), Source.REQUEST)
-    kept = await life.found(database, run.id)
+    kept = await life.get_run(database, run.id)
     assert (kept.status, kept.output, kept.cost_micros, kept.step_count) == (states.REFUSED, None, None, 0)
     assert await database.read(documents.find, run.id, None) is None
     assert (await ledgers.last(database, run.id)).facts["reported"] == "completed"
@@ -458,7 +458,7 @@ async def test_that_a_refused_run_is_missing_is_no_conflict(database: Database) 
     await database.write(starting.refuse, claim, "404 no", life.at(121))
     asked = await contradicted(database, run, settling.MISSING, 200)
     assert asked.refresh_requested_at is None
-    assert "run.conflict" not in await life.told(database, run.id)
+    assert "run.conflict" not in await life.ledger_kinds(database, run.id)
 
 
 @pytest.mark.parametrize("kept", [b"", None])
@@ -471,4 +471,4 @@ async def test_an_answer_of_which_nothing_is_kept_is_stored_like_any_other(
     result = settling.Result(states.COMPLETED, settling.Measures(), document=document)
     async with asyncio.timeout(20):
         assert await database.write(settling.record_result, job, result, life.at(61), None)
-    assert (await life.found(database, run.id)).status is states.COMPLETED
+    assert (await life.get_run(database, run.id)).status is states.COMPLETED

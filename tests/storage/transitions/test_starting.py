@@ -46,7 +46,7 @@ async def role(database: Database, upstream_id: str = "run_1") -> tuple[str, str
 async def test_a_created_run_is_queued_under_its_upstream_id(database: Database) -> None:
     run, claim = await starting(database)
     linked = await create(database, claim)
-    run = await life.found(database, run.id)
+    run = await life.get_run(database, run.id)
     stored = (linked, run.status, run.upstream_id, run.created_at, run.watched)
     assert stored == (LinkResult.RUN, states.QUEUED, "run_1", life.at(1), True)
 
@@ -61,7 +61,7 @@ async def test_the_ledger_records_the_upstream_id(database: Database) -> None:
 async def test_a_create_that_is_committed_again_changes_nothing(database: Database) -> None:
     run, claim = await starting(database)
     answers = [await create(database, claim) for _ in range(2)]
-    kinds = await life.told(database, run.id)
+    kinds = await life.ledger_kinds(database, run.id)
     assert (answers, kinds) == ([LinkResult.RUN, LinkResult.RUN], ["run.accepted", "run.created"])
 
 
@@ -74,21 +74,21 @@ async def test_the_start_job_goes_on_to_exec(database: Database) -> None:
 async def test_a_first_create_leaves_no_lost_create(database: Database) -> None:
     run, claim = await starting(database)
     await create(database, claim)
-    assert (await life.found(database, run.id)).lost_create_since is None
+    assert (await life.get_run(database, run.id)).lost_create_since is None
 
 
 async def test_a_create_by_a_later_claim_may_leave_one(database: Database) -> None:
     run, _ = await starting(database)
     later = await life.claimed(database, Kind.START, run.id, life.at(60))
     await create(database, later, second=61)
-    assert (await life.found(database, run.id)).lost_create_since == life.at(61)
+    assert (await life.get_run(database, run.id)).lost_create_since == life.at(61)
 
 
 async def cancelled_during_create(database: Database) -> tuple[runs.Run, LinkResult]:
     run, claim = await starting(database)
     await database.write(submitting.request_cancel, run.id, "key:backend", life.NOW)
     linked = await create(database, claim)
-    return await life.found(database, run.id), linked
+    return await life.get_run(database, run.id), linked
 
 
 async def test_an_answer_to_a_create_after_the_cancel_is_an_orphan(database: Database) -> None:
@@ -117,7 +117,7 @@ async def test_an_orphan_stays_one_however_often_it_is_committed(database: Datab
     run, claim = await starting(database)
     await database.write(submitting.request_cancel, run.id, "key:backend", life.NOW)
     answers = [await create(database, claim) for _ in range(2)]
-    kinds = await life.told(database, run.id)
+    kinds = await life.ledger_kinds(database, run.id)
     assert (answers, kinds.count("run.orphan")) == ([LinkResult.ORPHAN] * 2, 1)
 
 
@@ -131,7 +131,7 @@ async def test_an_answer_under_a_lost_lease_is_an_orphan(database: Database) -> 
     run, stale = await starting(database)
     await life.claimed(database, Kind.START, run.id, life.at(60))
     linked = await create(database, stale)
-    assert (linked, (await life.found(database, run.id)).status) == (LinkResult.ORPHAN, states.ACCEPTED)
+    assert (linked, (await life.get_run(database, run.id)).status) == (LinkResult.ORPHAN, states.ACCEPTED)
 
 
 async def test_a_second_create_for_one_submission_is_an_orphan(database: Database) -> None:
@@ -153,7 +153,7 @@ async def test_a_submission_whose_find_was_taken_is_as_before(database: Database
     second, other = await starting(database)
     await create(database, claim)
     await create(database, other)
-    assert await life.found(database, second.id) == second
+    assert await life.get_run(database, second.id) == second
 
 
 async def test_a_lost_create_found_by_the_sweep_is_committed_as_an_orphan(database: Database) -> None:
@@ -179,7 +179,7 @@ async def test_a_started_run_is_running(database: Database) -> None:
     run, claim = await starting(database)
     await create(database, claim)
     await database.write(transitions_starting.record_started, claim, "exec", life.at(2), life.at(999))
-    run = await life.found(database, run.id)
+    run = await life.get_run(database, run.id)
     assert (run.status, run.started_at, run.expected_by) == (states.RUNNING, life.at(2), life.at(999))
 
 
@@ -198,9 +198,9 @@ async def test_a_late_report_of_the_start_changes_nothing(database: Database) ->
     run, claim = await starting(database)
     await create(database, claim)
     await life.settle(database, run, life.result())
-    before = await life.found(database, run.id)
+    before = await life.get_run(database, run.id)
     await database.write(transitions_starting.record_started, claim, "status", life.at(70), life.at(999))
-    assert (await life.found(database, run.id), await life.open_jobs(database, run.id)) == (before, [])
+    assert (await life.get_run(database, run.id), await life.open_jobs(database, run.id)) == (before, [])
 
 
 async def test_a_cancel_that_is_requested_around_exec_gets_its_job(database: Database) -> None:
@@ -240,7 +240,7 @@ async def refused(database: Database, claim: jobs.Claim, second: float = 5) -> b
 async def test_a_refused_create_is_the_end(database: Database) -> None:
     run, claim = await starting(database)
     assert await refused(database, claim)
-    run = await life.found(database, run.id)
+    run = await life.get_run(database, run.id)
     stored = (run.status, run.failure_reason, run.failure_source, run.settled_by, run.settled_at)
     assert stored == (states.REFUSED, "no such agent", "upstream", states.Source.REQUEST, life.at(5))
 
@@ -260,30 +260,30 @@ async def test_the_ledger_can_prove_why_it_was_refused(database: Database) -> No
 async def test_a_refused_create_leaves_nothing_to_do(database: Database) -> None:
     run, claim = await starting(database)
     await refused(database, claim)
-    run = await life.found(database, run.id)
+    run = await life.get_run(database, run.id)
     assert (await life.open_jobs(database, run.id), run.lost_create_since) == ([], None)
 
 
 async def test_a_refusal_of_a_repeated_create_may_leave_a_lost_create(database: Database) -> None:
     run, _ = await starting(database)
     await refused(database, await life.claimed(database, Kind.START, run.id, life.at(60)), 61)
-    assert (await life.found(database, run.id)).lost_create_since == life.at(61)
+    assert (await life.get_run(database, run.id)).lost_create_since == life.at(61)
 
 
 async def test_a_refused_exec_is_cancelled_upstream(database: Database) -> None:
     run, claim = await starting(database)
     await create(database, claim)
     await refused(database, claim)
-    stored = ((await life.found(database, run.id)).status, await life.open_jobs(database, run.id))
+    stored = ((await life.get_run(database, run.id)).status, await life.open_jobs(database, run.id))
     assert stored == (states.REFUSED, ["cancel"])
 
 
 async def test_a_refusal_after_the_cancel_changes_nothing(database: Database) -> None:
     run, claim = await starting(database)
     await database.write(submitting.request_cancel, run.id, "key:backend", life.NOW)
-    before = await life.found(database, run.id)
+    before = await life.get_run(database, run.id)
     assert not await refused(database, claim)
-    assert (await life.found(database, run.id), await life.open_jobs(database, run.id)) == (before, [])
+    assert (await life.get_run(database, run.id), await life.open_jobs(database, run.id)) == (before, [])
 
 
 async def test_a_lost_lease_refuses_nothing(database: Database) -> None:
@@ -291,7 +291,7 @@ async def test_a_lost_lease_refuses_nothing(database: Database) -> None:
     await life.claimed(database, Kind.START, run.id, life.at(60))
     with pytest.raises(errors.LeaseLost):
         await refused(database, stale)
-    assert (await life.found(database, run.id)).status is states.ACCEPTED
+    assert (await life.get_run(database, run.id)).status is states.ACCEPTED
 
 
 async def test_a_lost_lease_starts_nothing(database: Database) -> None:

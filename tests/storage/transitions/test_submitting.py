@@ -148,7 +148,7 @@ async def test_a_run_that_the_upstream_does_not_know_is_cancelled_here(database:
 
 async def test_a_cancel_here_is_recorded_as_request_and_end(database: Database) -> None:
     run = await cancel(database, (await life.accepted(database)).id)
-    assert await life.told(database, run.id) == ["run.accepted", "run.cancel_requested", "run.cancelled"]
+    assert await life.ledger_kinds(database, run.id) == ["run.accepted", "run.cancel_requested", "run.cancelled"]
 
 
 async def test_a_cancel_here_may_leave_a_lost_create(database: Database) -> None:
@@ -165,14 +165,14 @@ async def test_a_run_that_was_created_meanwhile_is_not_cancelled_here(database: 
     run = await life.queued(database)
     end = endings.End(states.CANCELLED, life.at(5), states.Source.REQUEST, "key:backend")
     assert not await database.write(endings.end_before_create, run.id, end)
-    assert await life.found(database, run.id) == run
+    assert await life.get_run(database, run.id) == run
 
 
 async def test_a_requested_cancel_is_recorded_once(database: Database) -> None:
     run = await life.running(database)
     for second in (5, 6):
         run = await cancel(database, run.id, second)
-    kinds = await life.told(database, run.id)
+    kinds = await life.ledger_kinds(database, run.id)
     assert (kinds.count("run.cancel_requested"), run.cancel_requested_at) == (1, life.at(5))
 
 

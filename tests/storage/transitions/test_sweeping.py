@@ -9,7 +9,7 @@ import pytest
 
 from storage import errors, ids, states
 from storage.engine.database import Database
-from storage.repositories import jobs, runs, system_state
+from storage.repositories import job_list, jobs, runs, system_state
 from storage.states import Kind, Source
 from storage.transitions import adopting, settling, starting, submitting, sweeping
 from storage.transitions.sweeping import ListedRun, SweptPage
@@ -23,8 +23,8 @@ async def observe(database: Database, *seen: ListedRun, second: float = 10) -> S
     return await database.write(sweeping.record_listed, list(seen), life.at(second))
 
 
-async def settles(database: Database, run_id: str) -> list[jobs.Job]:
-    found, _ = await database.read(jobs.page, jobs.Query(Kind.SETTLE, run_id), life.at(10))
+async def settles(database: Database, run_id: str) -> list[job_list.Job]:
+    found, _ = await database.read(job_list.page, job_list.Query(Kind.SETTLE, run_id), life.at(10))
     return found
 
 
@@ -49,7 +49,7 @@ async def test_a_sweep_that_waits_for_a_document_lets_every_other_write_pass(
 async def test_a_run_shown_ended_is_not_believed_to_be(database: Database) -> None:
     run = await life.running(database, "run_1")
     await observe(database, ListedRun("run_1", states.FAILED))
-    assert (await life.found(database, run.id)).status is states.RUNNING
+    assert (await life.get_run(database, run.id)).status is states.RUNNING
 
 
 async def test_a_settle_that_is_there_keeps_its_back_off(database: Database) -> None:
@@ -66,14 +66,14 @@ async def test_a_settle_that_is_there_keeps_its_back_off(database: Database) -> 
 async def test_a_live_run_is_noted_as_seen(database: Database) -> None:
     run = await life.running(database, "run_1")
     page = await observe(database, ListedRun("run_1", states.RUNNING))
-    assert (page.ended, (await life.found(database, run.id)).asked_at) == (0, life.at(10))
+    assert (page.ended, (await life.get_run(database, run.id)).asked_at) == (0, life.at(10))
     assert await settles(database, run.id) == []
 
 
 async def test_a_live_run_follows_forward(database: Database) -> None:
     run = await life.queued(database, "run_1")
     await observe(database, ListedRun("run_1", states.RUNNING, life.at(7)))
-    run = await life.found(database, run.id)
+    run = await life.get_run(database, run.id)
     assert (run.status, run.started_at) == (states.RUNNING, life.at(7))
     assert (await ledgers.last(database, run.id)).facts == {"via": "sweep"}
 
@@ -84,14 +84,14 @@ async def test_a_run_that_turns_up_is_missing_no_more(database: Database) -> Non
     claim = await life.claimed(database, Kind.SETTLE, run.id)
     await database.write(settling.record_missing, claim, life.NOW, life.at(5), "404", lost=True)
     await observe(database, ListedRun("run_1", states.RUNNING))
-    run = await life.found(database, run.id)
+    run = await life.get_run(database, run.id)
     assert (run.status, run.missing_since) == (states.RUNNING, None)
 
 
 async def test_a_settled_run_is_passed_over(database: Database) -> None:
     run = await life.settled_run(database, upstream_id="run_1")
     page = await observe(database, ListedRun("run_1", states.FAILED))
-    assert (page, await life.found(database, run.id)) == (SweptPage(0, frozenset()), run)
+    assert (page, await life.get_run(database, run.id)) == (SweptPage(0, frozenset()), run)
 
 
 async def test_a_run_whose_adoption_is_not_complete_is_passed_over(database: Database) -> None:
@@ -121,7 +121,7 @@ async def test_an_empty_page_is_fine(database: Database) -> None:
 async def test_a_run_that_gave_no_answer_gets_its_own_settle(database: Database) -> None:
     run = await life.running(database, "run_1")
     await database.write(sweeping.request_own_settle, run.id, life.at(10))
-    assert (len(await settles(database, run.id)), (await life.found(database, run.id)).asked_at) == (
+    assert (len(await settles(database, run.id)), (await life.get_run(database, run.id)).asked_at) == (
         1,
         life.at(10),
     )
@@ -164,7 +164,7 @@ async def test_only_a_whole_pass_long_after_proves_that_no_lost_create_is_left(
 ) -> None:
     run = await cancelled_during_create(database)
     await over(database, await sweep(database), whole=whole, before=life.at(before))
-    assert (await life.found(database, run.id)).lost_create_since == left
+    assert (await life.get_run(database, run.id)).lost_create_since == left
 
 
 async def test_runs_with_a_possible_lost_create_are_looked_for(database: Database) -> None:
@@ -210,4 +210,4 @@ async def test_a_lost_create_is_given_up_after_a_day(database: Database) -> None
         complete=False,
         lost_create_before=life.at(99_000),
     )
-    assert (await life.found(database, run.id)).lost_create_since is None
+    assert (await life.get_run(database, run.id)).lost_create_since is None

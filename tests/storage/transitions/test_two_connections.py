@@ -94,7 +94,7 @@ def test_a_cancel_of_a_run_that_ends_just_now_finds_it_ended(two: Two, by: str) 
     assert two.done(lambda each: each.execute(select(JOBS.c.kind)).scalars().all()) == []
 
 
-def test_a_refresh_that_is_asked_for_during_a_fetch_is_not_taken_for_answered(two: Two) -> None:
+def test_a_refresh_that_is_requested_during_a_fetch_is_not_mistaken_for_answered(two: Two) -> None:
     run, claim = two.done(settling)
     with held_open(two) as slow:
         runs.update(slow, RUNS.c.id == run.id, {"refresh_requested_at": life.at(20)})

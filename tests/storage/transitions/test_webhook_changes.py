@@ -9,7 +9,7 @@ import pytest
 
 from storage import errors, ids, states
 from storage.engine.database import Database
-from storage.repositories import jobs, webhook_endpoints
+from storage.repositories import job_list, webhook_endpoints
 from storage.transitions import webhook_changes
 from tests import life
 from tests.storage import ledgers
@@ -51,7 +51,7 @@ async def known(database: Database, at: float) -> list[bytes]:
 
 
 async def test_a_requested_secret_is_visible_to_verification_before_it_exists(database: Database) -> None:
-    await life.requested(database, ROW, URL)
+    await life.request_secret(database, ROW, URL)
     found = await database.read(webhook_endpoints.verification_set, life.NOW)
     assert [(each.upstream_id, each.awaiting_since) for each in found.endpoints] == [(None, life.NOW)]
 
@@ -72,7 +72,7 @@ async def test_the_ledger_records_a_registration_without_the_secret(database: Da
 
 async def test_a_job_checks_the_endpoint_from_then_on(database: Database) -> None:
     await registered(database)
-    found, _ = await database.read(jobs.page, jobs.Query(kind=states.Kind.CHECK), life.at(1))
+    found, _ = await database.read(job_list.page, job_list.Query(kind=states.Kind.CHECK), life.at(1))
     assert [(each.run_id, each.due_at) for each in found] == [("", life.at(1))]
 
 
@@ -116,7 +116,7 @@ async def test_secrets_that_ended_long_ago_are_forgotten(database: Database) -> 
 
 async def requested(database: Database, at: float) -> tuple[webhook_endpoints.Endpoint | None, int]:
     """A secret is asked for; the row as it was before, and the fence of the request."""
-    return await life.requested(database, ROW, URL, life.at(at))
+    return await life.request_secret(database, ROW, URL, life.at(at))
 
 
 async def test_a_new_endpoint_that_was_refused_does_not_stand(database: Database) -> None:
@@ -180,8 +180,8 @@ async def test_the_answer_for_an_endpoint_that_was_removed_meanwhile_opens_nothi
 
 
 async def test_a_lost_lease_asks_the_upstream_for_nothing(database: Database) -> None:
-    lost = await life.leased(database)
-    await life.leased(database, life.at(61))
+    lost = await life.lease_and_free(database)
+    await life.lease_and_free(database, life.at(61))
     with pytest.raises(errors.LeaseLost, match="run this command again"):
         await database.write(webhook_changes.request_secret, ROW, URL, life.at(62), lost)
     assert await database.read(webhook_endpoints.find_active) is None

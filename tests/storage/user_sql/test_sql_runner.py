@@ -72,7 +72,7 @@ def test_a_column_that_sounds_like_a_secret_is_hidden_or_was_looked_at(table: Ta
 
 
 @pytest.mark.parametrize("table", READABLE, ids=str)
-def test_all_of_a_table_can_be_asked_for_and_what_is_hidden_is_null(store: Store, table: Table) -> None:
+def test_all_of_a_table_can_be_requested_and_what_is_hidden_is_null(store: Store, table: Table) -> None:
     name = table.name
     found = store.ask(f"SELECT * FROM {name}")
     assert found.columns == [column.name for column in table.columns]
@@ -110,7 +110,7 @@ def test_json_comes_as_a_text(store: Store) -> None:
     assert json.loads(str(found.rows[0][0])) == {"q": "lease"}
 
 
-def test_words_of_the_index_can_be_asked_for_on_a_file(file: Store) -> None:
+def test_words_of_the_index_can_be_requested_on_a_file(file: Store) -> None:
     found = file.ask("SELECT rowid / 65536 FROM passage_words WHERE passage_words MATCH $1", '"force majeure"')
     assert found.rows == file.ask("SELECT seq FROM runs WHERE prompt LIKE '%force majeure%'").rows
 

@@ -134,7 +134,7 @@ def test_a_rate_limit_is_waited_out(setup: Setup) -> None:
     assert len(setup.sandbox.calls("details")) == 4
 
 
-def test_only_what_was_asked_for_is_taken(setup: Setup) -> None:
+def test_only_what_was_requested_is_taken(setup: Setup) -> None:
     with setup.sandbox.client() as api:
         agent = sandbox_server.new_agent(api)
         sandbox_server.new_run(api, agentId=agent)

@@ -121,12 +121,12 @@ async def test_on_postgresql_its_own_tools_make_and_put_back_the_copy(
 ) -> None:
     async with Database(served.url) as database:
         run = await life.settled_run(database)
-    copying.taken(served, tmp_path / "copy")
+    copying.back_up(served, tmp_path / "copy")
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
     (tmp_path / "there").mkdir()
-    copy = copying.loaded(served, tmp_path / "copy", tmp_path / "there", lambda: cluster.fresh("template0"))
+    copy = copying.load_content(served, tmp_path / "copy", tmp_path / "there", lambda: cluster.fresh("template0"))
     async with Database(copy.url) as database:
-        assert await life.found(database, run.id) == run
+        assert await life.get_run(database, run.id) == run
         await life.settled_run(database)  # sequences go on where they were
 
 

@@ -16,7 +16,7 @@ GONE = "the backend answered 410 Gone"
 
 async def died(database: Database) -> str:
     """Make a run whose notification was given up; return its id."""
-    await life.wanted(database, notifies=True)
+    await life.request_follow_ups(database, notifies=True)
     run = await life.settled_run(database)
     claim = await life.claimed(database, states.Kind.NOTIFY, run.id, life.at(100))
     new = notifications.Notification(run.id, "msg_1", b"{}", life.at(100))

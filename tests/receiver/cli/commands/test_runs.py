@@ -115,7 +115,7 @@ def test_an_unknown_grouping_is_named_with_a_likely_one(terminal: Terminal) -> N
     assert (screen.code, screen.err) == (2, "runledger: --by: 'agnet' is unknown; did you mean agent?\n")
 
 
-def test_sums_are_asked_for_by_a_tag_with_percentiles(terminal: Terminal) -> None:
+def test_sums_are_requested_by_a_tag_with_percentiles(terminal: Terminal) -> None:
     terminal.in_database(three)
     rows = terminal.type("stats", "--by", "tag.matter", "--json").objects
     assert [(row["key"], row["count"], row["p95Ms"]) for row in rows] == [(None, 2, 60_000), ("42", 1, 60_000)]
@@ -123,7 +123,7 @@ def test_sums_are_asked_for_by_a_tag_with_percentiles(terminal: Terminal) -> Non
     assert "settled after" in terminal.type("stats", "--by", "source", width=160).out
 
 
-def test_rollups_are_verified_and_made_anew(terminal: Terminal) -> None:
+def test_rollups_are_verified_and_made_again(terminal: Terminal) -> None:
     terminal.in_database(three)
     assert terminal.type("rollups", "verify").out.startswith("All 10 rows are what")
     terminal.in_database(_tamper)

@@ -61,7 +61,7 @@ def test_a_spreadsheet_is_given_no_formula(kept: Terminal) -> None:
     ]
 
 
-def test_nothing_that_stands_in_the_store_steers_the_terminal(kept: Terminal) -> None:
+def test_nothing_that_is_in_the_store_steers_the_terminal(kept: Terminal) -> None:
     assert "\x1b" not in kept.type("sql", "SELECT prompt FROM runs").out
 
 

@@ -11,7 +11,7 @@ import pytest
 from receiver import clock
 from storage import states
 from storage.engine.database import Database
-from storage.repositories import jobs, ledger_changes, runs, system_state
+from storage.repositories import job_list, ledger_changes, runs, system_state
 from storage.transitions import starting
 from tests import life
 from tests.receiver.cli.terminal import Terminal
@@ -21,7 +21,7 @@ def test_a_submission_is_kept_with_all_that_was_asked(new_terminal: Terminal) ->
     words = ["--agent", "agent_1", "--prompt", "Read it.", "--guidance", "Slowly.", "--model", "m-1"]
     words += ["--object", "o1", "--object", "o2", "--tag", "matter=42", "--tag", "kind=a=b", "--json"]
     shown = new_terminal.type("submit", *words).object
-    kept = new_terminal.in_database(lambda database: life.found(database, shown["id"]))
+    kept = new_terminal.in_database(lambda database: life.get_run(database, shown["id"]))
     assert (kept.agent_id, kept.prompt, kept.guidance, kept.model) == ("agent_1", "Read it.", "Slowly.", "m-1")
     assert (kept.object_ids, dict(kept.tags)) == (["o1", "o2"], {"matter": "42", "kind": "a=b"})
     assert (kept.status, kept.submitted_by) == (states.ACCEPTED, "cli")
@@ -45,7 +45,7 @@ def test_a_prompt_comes_from_a_file_or_standard_input_as_it_is(
     assert new_terminal.type("submit", "--agent", "a", "--json", *words, given=given).object["prompt"] == text
 
 
-def test_instructions_stand_in_the_place_of_an_agent(new_terminal: Terminal, tmp_path: Path) -> None:
+def test_instructions_replace_an_agent(new_terminal: Terminal, tmp_path: Path) -> None:
     (tmp_path / "who.txt").write_text("You review leases.")
     run = new_terminal.type("submit", "--instructions-file", "who.txt", "--prompt", "x", "--json").object
     assert (run["agentId"], run["instructions"]) == (None, "You review leases.")
@@ -121,7 +121,7 @@ def test_waiting_ends_with_the_run_and_prints_its_outcome(
         now, made = clock.now(), starting.CreatedRun("run_up", life.at(1), watched=False)
         start = await life.claimed(database, states.Kind.START, first["id"], now)
         await database.write(starting.record_created, start, made, now)
-        await life.settle(database, await life.found(database, first["id"]), life.result(status), clock.now())
+        await life.settle(database, await life.get_run(database, first["id"]), life.result(status), clock.now())
 
     terminal.in_database(end)
     screen = terminal.type(*words, "--wait", "5")
@@ -193,7 +193,7 @@ def test_a_sweep_is_requested_and_the_state_of_the_worker_is_shown(
 
 
 async def _sweeps(database: Database) -> int:
-    return len((await database.read(jobs.page, jobs.Query(kind=states.Kind.SWEEP), clock.now()))[0])
+    return len((await database.read(job_list.page, job_list.Query(kind=states.Kind.SWEEP), clock.now()))[0])
 
 
 def test_submitting_here_and_over_http_means_the_same(new_terminal: Terminal) -> None:

@@ -1,0 +1,90 @@
+"""Jobs with their states, for an operator: a page of them, or one by its id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, case, select
+
+from storage import cursors, states
+from storage.repositories import jobs
+from storage.tables.jobs import JOBS
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A row of `jobs` with its state. `run_id` is empty for deployment-wide work."""
+
+    seq: int
+    id: str
+    kind: states.Kind
+    run_id: str
+    state: jobs.State
+    created_at: datetime
+    due_at: datetime
+    requested: int
+    trigger: states.Source | None
+    lease_owner: str | None
+    lease_until: datetime | None
+    attempts: int
+    refusals: int
+    last_error: str | None
+    last_error_at: datetime | None
+    dead_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The parameters of a page of jobs, newest first."""
+
+    kind: states.Kind | None = None
+    run_id: str | None = None
+    state: jobs.State | None = None
+    limit: int = 50
+    cursor: str | None = None
+
+
+def find(connection: Connection, job_id: str, now: datetime) -> Job | None:
+    """Return the job with this id and its state at `now`."""
+    found = connection.execute(_listed(now).where(JOBS.c.id == job_id)).first()
+    return None if found is None else _to_listed(found)
+
+
+def page(connection: Connection, query: Query, now: datetime) -> tuple[list[Job], str | None]:
+    """Return a page of jobs, newest first, and the cursor of the next page."""
+    criteria = ((JOBS.c.kind, query.kind), (JOBS.c.run_id, query.run_id), (_state(now), query.state))
+    which = [column == value for column, value in criteria if value is not None]
+    if query.cursor is not None:
+        which.append(JOBS.c.seq < cursors.parse(query.cursor, "-created").seq)
+    newest = _listed(now).where(*which).order_by(JOBS.c.seq.desc()).limit(query.limit + 1)
+    found = [_to_listed(row) for row in connection.execute(newest)]
+    if len(found) <= query.limit:
+        return found, None
+    return found[: query.limit], str(cursors.Cursor("-created", None, found[query.limit - 1].seq))
+
+
+def _listed(now: datetime) -> Any:
+    return select(*(_state(now).label("state") if each == "state" else JOBS.c[each] for each in _LISTED))
+
+
+def _state(now: datetime) -> ColumnElement[str]:
+    return case(
+        (JOBS.c.dead_at.is_not(None), jobs.State.DEAD.value),
+        (JOBS.c.lease_until > now, jobs.State.LEASED.value),
+        (JOBS.c.last_error.is_not(None), jobs.State.FAILING.value),
+        (JOBS.c.due_at <= now, jobs.State.DUE.value),
+        else_=jobs.State.WAITING.value,
+    )
+
+
+def _to_listed(row: Any) -> Job:
+    listed = Job(*row)
+    trigger = None if listed.trigger is None else states.read(states.Source, listed.trigger)
+    return replace(
+        listed, kind=states.read(states.Kind, listed.kind), state=jobs.State(listed.state), trigger=trigger
+    )
+
+
+_LISTED = tuple(each.name for each in fields(Job))
