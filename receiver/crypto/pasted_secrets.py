@@ -20,7 +20,7 @@ _BEARER = re.compile(r"bearer\s+", re.IGNORECASE)
 def clean_secret(text: str) -> str:
     """Return `text` without the blanks, quotes and `Bearer` around it.
 
-    >>> one(' "Bearer sk_case_1" ')
+    >>> clean_secret(' "Bearer sk_case_1" ')
     'sk_case_1'
     """
     return _BEARER.sub("", _bare(text), count=1)
@@ -29,9 +29,9 @@ def clean_secret(text: str) -> str:
 def split_secrets(text: str) -> tuple[str, ...]:
     """Return the secrets of a list, which commas or blanks separate, or of a JSON list.
 
-    >>> several('v1,whsec_one, "whsec_two",,')
+    >>> split_secrets('v1,whsec_one, "whsec_two",,')
     ('whsec_one', 'whsec_two')
-    >>> several('["whsec_one", "whsec_two"]')
+    >>> split_secrets('["whsec_one", "whsec_two"]')
     ('whsec_one', 'whsec_two')
     """
     parts = [_bare(part) for part in _BETWEEN.split(_listed(text))]

@@ -140,8 +140,8 @@ class Check:
         for _, _, mac in self._macs:
             mac.update(piece)
 
-    def verified(self, now: float, tolerance: int = TOLERANCE) -> Verified:
-        """Return what the headers prove about the body so far; `now` and `tolerance` are in seconds.
+    def verified(self, now: float) -> Verified:
+        """Return what the headers prove about the body so far; `now` is in Unix seconds.
 
         Raises BadSignature for anything that does not verify, whatever the bytes, and OutsideTolerance only where
         the signature does verify.
@@ -153,25 +153,10 @@ class Check:
             raise errors.BadSignature("no value matches any of our secrets")
         secret, head = matched[0]
         at = seconds(head.timestamp)
-        if at is None or not abs(now - at) <= tolerance:
+        if at is None or not abs(now - at) <= TOLERANCE:
             skew = None if at is None else round(abs(now - at))
             raise errors.OutsideTolerance(skew, secret.name, head.delivery_id)
         return Verified(head.delivery_id, int(at), secret.name)
-
-
-def verify(
-    body: bytes,
-    delivery_id: str | None,
-    timestamp: str | None,
-    signature: str | None,
-    secrets: Sequence[Secret],
-    now: float,
-    tolerance: int = TOLERANCE,
-) -> Verified:
-    """Return what the three headers prove about the raw `body`. Raises as `Check.verified` does."""
-    check = Check(SignatureHeaders(delivery_id, timestamp, signature), secrets)
-    check.update(body)
-    return check.verified(now, tolerance)
 
 
 def seconds(timestamp: str) -> float | None:

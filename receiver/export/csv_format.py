@@ -16,7 +16,7 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 MARK = "#trailer"
 
 
-class CsvWriter:
+class CsvWriter(formats.Writer):
     """The writer of CSV, for spreadsheets and loaders."""
 
     media_type = "text/csv; charset=utf-8"
@@ -36,10 +36,6 @@ class CsvWriter:
     def rows(self, records: Sequence[run_chunks.Record]) -> bytes:
         """Return a CSV record for each record."""
         return _written([cell(each) for each in formats.cells(record.run)] for record in records)
-
-    def foot(self) -> bytes:
-        """Return nothing."""
-        return b""
 
     def trailer(self, end: formats.Summary) -> bytes:
         """Return a last record with as many cells as the others: the number of runs and the SHA-256."""

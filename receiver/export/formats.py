@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic.alias_generators import to_camel
 
@@ -56,15 +57,26 @@ class Summary:
         return {name: value for name, value in values.items() if self.unwritten or name not in _MISSING}
 
 
-class Writer(Protocol):
+class Writer(ABC):
     """The writer of one format: `head`, then `rows` for each chunk, `foot`, `trailer`."""
 
     media_type: str
 
-    def head(self) -> bytes: ...
-    def rows(self, records: Sequence[run_chunks.Record]) -> bytes: ...
-    def foot(self) -> bytes: ...
-    def trailer(self, end: Summary) -> bytes: ...
+    @abstractmethod
+    def rows(self, records: Sequence[run_chunks.Record]) -> bytes:
+        """Return the bytes of records."""
+
+    def head(self) -> bytes:
+        """Return nothing, unless the format has a beginning."""
+        return b""
+
+    def foot(self) -> bytes:
+        """Return nothing, unless the format has an end."""
+        return b""
+
+    def trailer(self, _end: Summary) -> bytes:
+        """Return nothing, unless the format has a trailer, which is not hashed."""
+        return b""
 
 
 def cells(run: runs.Run) -> Iterator[object]:

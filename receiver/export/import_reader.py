@@ -50,25 +50,16 @@ _REQUIRED = frozenset(("accepted_at", "settled_at", "pruned_at", "fetched_at"))
 _OWN: dict[str, Any] = dict.fromkeys(run_chunks.LOCAL_COLUMNS) | {"seq": 0, "watched": False}
 
 
-@dataclass(frozen=True, slots=True)
-class VerifiedFile:
-    """A file that is as it was written: its trailer, and the number of bytes before the trailer."""
+def verify(file: BinaryIO) -> int:
+    """Check a file against its trailer, and return the number of bytes before it.
 
-    end: formats.Summary
-    size: int
-
-
-def verify(file: BinaryIO) -> VerifiedFile:
-    """Check a file against its trailer. Raises InvalidExport where it was truncated, or changed since.
-
-    A byte-order mark that an editor added at the start is ignored.
+    Raises InvalidExport where it was truncated, or changed since. A byte-order mark that an editor added at the
+    start is ignored.
     """
     last, size = _last_line(file)
     end = _end(last)
-    file.seek(0)
-    digest, records, at = hashlib.sha256(), 0, 0
-    for line in _lines(file):
-        at += len(line)
+    digest, records = hashlib.sha256(), 0
+    for line, at in _lines(file):
         if at > size:
             break
         digest.update(line.removeprefix(codecs.BOM_UTF8) if at == len(line) else line)
@@ -79,7 +70,7 @@ def verify(file: BinaryIO) -> VerifiedFile:
         raise errors.InvalidExport(f"the trailer says {end.records} runs, but the file has {records}")
     if digest.hexdigest() != end.sha256:
         raise errors.InvalidExport("the file was changed: its SHA-256 is not the one in the trailer")
-    return VerifiedFile(end, size)
+    return size
 
 
 def _last_line(file: BinaryIO) -> tuple[bytes, int]:
@@ -112,11 +103,14 @@ def _id(line: bytes) -> object:
     return values.get("id") if isinstance(values, dict) else None
 
 
-def _lines(file: BinaryIO) -> Iterator[bytes]:
+def _lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Yield all lines, each with the number of bytes up to its end."""
+    at = file.seek(0)
     while line := file.readline(LINE):
         if len(line) == LINE:
             raise errors.InvalidExport(f"a line is longer than {LINE >> 20} MiB")
-        yield line
+        at += len(line)
+        yield line, at
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +125,8 @@ class ResumePoint:
 
 def resume_point(file: BinaryIO) -> ResumePoint:
     """Return the end of the last whole line of a truncated file. Raises InvalidExport for a complete file."""
-    file.seek(0)
     digest, records, size, last = hashlib.sha256(), 0, 0, None
-    for line in _lines(file):
+    for line, at in _lines(file):
         is_whole = line.endswith(b"\n")
         if is_whole and line.startswith(_TRAILER):
             raise errors.InvalidExport("the file is complete: there is nothing to resume")
@@ -141,7 +134,7 @@ def resume_point(file: BinaryIO) -> ResumePoint:
         if not isinstance(run_id, str):
             break
         digest.update(line)
-        records, size, last = records + 1, size + len(line), run_id
+        records, size, last = records + 1, at, run_id
     return ResumePoint(records, size, last, digest)
 
 
@@ -154,30 +147,24 @@ class Report:
 
 
 def records(
-    file: BinaryIO, size: int | None, now: datetime, report: Report | None = None
+    file: BinaryIO, size: int | None, now: datetime, report: Report
 ) -> Iterator[tuple[run_chunks.Record, int]]:
     """Yield the records in the first `size` bytes, each with the number of bytes read so far.
 
     For None they are those in all whole lines but a trailer. An invalid line is added to the `report`, and reading
-    goes on. Without a report it raises InvalidExport with the number of the line.
+    goes on.
     """
-    file.seek(0)
-    at = 0
-    for number, line in enumerate(_lines(file), 1):
-        at += len(line)
+    for number, (line, at) in enumerate(_lines(file), 1):
         if size is None and (not line.endswith(b"\n") or line.startswith(_TRAILER)):
             return
         if size is not None and at > size:
             return
         try:
-            read, left_out = _record(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line, now)
+            read, left_out = record(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line, now)
         except (ValueError, OverflowError, RecursionError) as error:
-            sentence = f"line {number}: {_run_prefix(line)}{_message(error)}"
-            if report is None:
-                raise errors.InvalidExport(sentence) from None
-            report.refused.append(sentence)
+            report.refused.append(f"line {number}: {_run_prefix(line)}{_message(error)}")
             continue
-        if report is not None and left_out:
+        if left_out:
             report.left_out.append(f"line {number}: run {read.run.id}: {_few(left_out)}")
         yield read, at
 
@@ -199,13 +186,8 @@ def _message(error: Exception) -> str:
     return f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}"
 
 
-def record(line: bytes, now: datetime) -> run_chunks.Record:
-    """Return a line as a record. Raises ValueError, OverflowError."""
-    return _record(line, now)[0]
-
-
-def _record(line: bytes, now: datetime) -> tuple[run_chunks.Record, list[str]]:
-    """Return a line as a record, and the impossible values that were left out."""
+def record(line: bytes, now: datetime) -> tuple[run_chunks.Record, list[str]]:
+    """Return a line as a record, and the impossible values left out. Raises ValueError, OverflowError."""
     values = pydantic_core.from_json(line, allow_inf_nan=False)
     if not isinstance(values, dict):
         raise ValueError("is not a JSON object")

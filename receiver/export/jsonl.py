@@ -16,7 +16,7 @@ STEP_FIELDS = {to_camel(each.name): each.name for each in fields(documents.Step)
 USAGE_FIELDS = {to_camel(each.name): each.name for each in fields(documents.Usage) if each.name != "salt"}
 
 
-class JsonLinesWriter:
+class JsonLinesWriter(formats.Writer):
     """The writer of JSON Lines, the format that can be imported again."""
 
     media_type = "application/jsonl"
@@ -24,17 +24,9 @@ class JsonLinesWriter:
     def __init__(self, has_trailer: bool = True) -> None:
         self._has_trailer = has_trailer
 
-    def head(self) -> bytes:
-        """Return nothing."""
-        return b""
-
     def rows(self, records: Sequence[run_chunks.Record]) -> bytes:
         """Return a line for each record."""
         return b"".join(map(encode_run, records))
-
-    def foot(self) -> bytes:
-        """Return nothing."""
-        return b""
 
     def trailer(self, end: formats.Summary) -> bytes:
         """Return the last line."""

@@ -14,7 +14,7 @@ from storage.query import run_chunks
 ROWS, BYTES = 5000, 8 << 20
 
 
-class ParquetWriter:
+class ParquetWriter(formats.Writer):
     """The writer of Parquet.
 
     The end of the file lists its parts, so a truncated file cannot be read at all, and no trailer is needed.
@@ -52,10 +52,6 @@ class ParquetWriter:
         self._write()
         self._writer.close()
         return self._sink.taken()
-
-    def trailer(self, _end: formats.Summary) -> bytes:
-        """Return nothing."""
-        return b""
 
     def _write(self) -> None:
         columns = zip(*self._waiting, strict=True) if self._waiting else [[] for _ in formats.FIELDS]

@@ -1,9 +1,11 @@
-"""The handlers of /agent/v1, agents and their runs; the streams of events are in `streams`."""
+"""The handlers of /agent/v1: agents and their runs."""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import math
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,7 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver.sandbox import details as sandbox_details
-from receiver.sandbox import faults, messages, state
+from receiver.sandbox import events as sandbox_events
+from receiver.sandbox import messages, state, streams
 
 
 def _machine_or_null(value: object) -> bool:
@@ -86,12 +89,12 @@ class Agents:
 
 @dataclasses.dataclass(frozen=True)
 class Runs:
-    """Create, list, execute, show, cancel and watch runs."""
+    """Create, list, execute, show, stream, cancel and watch runs; streams end when `stopped` is set."""
 
     world: state.World
-    injector: faults.Injector
-    lifecycle: state.Lifecycle
+    lifecycle: sandbox_events.Lifecycle
     public_only: bool
+    stopped: asyncio.Event
 
     async def create(self, request: Request) -> messages.Json:
         fields: dict[str, Any] = messages.fields(await request.body(), _RUN, required=("agentId", "prompt"))
@@ -118,8 +121,8 @@ class Runs:
     async def exec(self, request: Request) -> messages.Json:
         run = self._named(request)
         self.lifecycle.start(run)
-        if self.injector.faults.callback_before_exec_answer:
-            await self.lifecycle.finish_and_send(run)
+        if self.world.injector.faults.callback_before_exec_answer and (tasks := self.lifecycle.finish(run)):
+            await asyncio.wait(tasks)
         text = "Run started. Poll /run/:id/status or register a watcher."
         return messages.Json({"id": run.id, "status": "running", "workflowId": run.workflow_id, "message": text})
 
@@ -130,7 +133,7 @@ class Runs:
         return messages.Json({**shown, "durationMs": duration})
 
     async def details(self, request: Request) -> Response:
-        run, now, switches = self._named(request), self.world.clock(), self.injector.faults
+        run, now, switches = self._named(request), self.world.clock(), self.world.injector.faults
         since_end = now - (run.completed_at or now)
         complete = (
             since_end >= switches.incomplete_seconds and run.fetches_after_end >= switches.incomplete_fetches
@@ -139,6 +142,14 @@ class Runs:
         shown = messages.encoded(sandbox_details.details(run, now, complete=complete))
         padded = sandbox_details.padded(shown, switches.details_padding if run.ended else 0)
         return Response(padded, media_type=messages.Json.media_type)
+
+    async def events(self, request: Request) -> streams.Stream:
+        run = self._named(request)
+        # The header wins: a client that connects again keeps the query of its first call.
+        after = request.headers.get("last-event-id") or request.query_params.get("lastEventId") or "0"
+        if not re.fullmatch(r"[0-9]{1,15}", after):
+            raise messages.ApiError(400, "lastEventId must be an integer")
+        return streams.Stream(self.world, self.stopped, run, int(after))
 
     async def cancel(self, request: Request) -> messages.Json:
         run = self._named(request)

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import functools
+import re
 import time
 from collections.abc import AsyncIterator
-from typing import TextIO
+from typing import Any, TextIO
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -23,23 +25,100 @@ from starlette.types import ASGIApp
 
 from receiver.sandbox import (
     agent_api,
-    control,
+    details,
     endpoints,
     events,
     faults,
-    holds,
     journal,
     messages,
     middleware,
+    rules,
     sending,
     state,
-    streams,
     webhook_api,
 )
 
+_PAST: dict[str, messages.Check] = {
+    "count": messages.whole(0, 10_000),
+    "ago": messages.whole(0, 10**9),
+    "agentId": messages.text,
+    "prompt": messages.text,
+    "status": faults.ENDED.__contains__,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Control:
+    """The handlers of /sandbox/*, which the real service does not have: what tests look at and change. No key."""
+
+    world: state.World
+    lifecycle: events.Lifecycle
+    journal: journal.Journal
+    holds: rules.Holds
+
+    async def show_faults(self, request: Request) -> messages.Json:
+        return messages.Json(faults.as_json(self.world.injector.faults))
+
+    async def change_faults(self, request: Request) -> messages.Json:
+        """Take a partial object of switches; the counts of those that are named start again."""
+        changes = messages.parsed(await request.body())
+        if not isinstance(changes, dict):
+            raise messages.ApiError(400, "send a JSON object of switches")
+        try:
+            switches = faults.merged(self.world.injector.faults, changes)
+        except faults.FaultError as error:
+            raise messages.ApiError(400, str(error)) from error
+        self.world.injector.change(switches, changes)
+        return messages.Json(faults.as_json(switches))
+
+    async def show_journal(self, request: Request) -> messages.Json:
+        """Answer calls and attempts to send whose seq is above `after`, and successful execs by run."""
+        after = request.query_params.get("after", "0")
+        if not re.fullmatch(r"[0-9]{1,15}", after):
+            raise messages.ApiError(400, "after is the seq of an entry")
+        execs = {run.id: run.exec_count for run in self.world.runs.values() if run.exec_count}
+        return messages.Json({**self.journal.as_json(int(after)), "execs": execs})
+
+    async def show_held(self, request: Request) -> messages.Json:
+        return messages.Json({"held": self.holds.as_json()})
+
+    async def release(self, request: Request) -> messages.Json:
+        """Release everything that is held now, or that of one route: `{"route": "exec"}`."""
+        body = await request.body() or b"{}"
+        route = messages.fields(body, {"route": rules.ROUTES[1:].__contains__}).get("route")
+        return messages.Json({"released": self.holds.release(str(route) if route else None)})
+
+    async def show_runs(self, request: Request) -> messages.Json:
+        """Answer all runs in order of creation, with full prompts."""
+        return messages.Json({"runs": [_run(run) for run in self.world.runs.values()]})
+
+    async def add_past(self, request: Request) -> messages.Json:
+        """Add `count` runs that ended `ago` seconds ago; answer their ids."""
+        fields: dict[str, Any] = messages.fields(await request.body(), _PAST, required=("count",))
+        given, world = fields.get("agentId"), self.world
+        agent = world.agent(given) if given else world.add_agent({"name": "Past", "instructions": "Work."})
+        prompt, status = fields.get("prompt", "Review the lease."), fields.get("status", "completed")
+        added = [world.add_past(agent, prompt, status, fields.get("ago", 0)) for _ in range(fields["count"])]
+        return messages.Json({"runs": [run.id for run in added]})
+
+    async def finish(self, request: Request) -> messages.Json:
+        """End a live run: `{"status": "completed"}`, or as the switches decide where no status is given."""
+        run = self.world.run(request.path_params["id"])
+        body = await request.body() or b"{}"
+        status = messages.fields(body, {"status": faults.ENDED.__contains__}).get("status")
+        if run.ended:
+            raise messages.ApiError(409, f"Run already {run.status}")
+        self.lifecycle.finish(run, str(status) if status else None)
+        return messages.Json(_run(run))
+
+
+def _run(run: state.Run) -> messages.Object:
+    names = ("id", "agent_id", "status", "prompt", "model", "guidance", "object_ids", "exec_count", "watchers")
+    return messages.shown(run, *names, *details.TIMES)
+
 
 class Sandbox(Starlette):
-    """An empty sandbox. Runs take about `run_seconds` (0.8 to 1.2 times); `clock` gives seconds since 1970.
+    """An empty sandbox. Runs take about `run_seconds` (0.8 to 1.2 times).
 
     Run ids and contents follow from `seed` and the order of the calls, so that two sandboxes of one seed mint the
     same ids. `public_only` refuses callback URLs on loopback, as the real service does. Every exchange is written
@@ -55,31 +134,23 @@ class Sandbox(Starlette):
         switches: faults.Faults,
         public_only: bool = False,
         record: TextIO | None = None,
-        clock: state.Clock = time.time,
     ) -> None:
-        injector, world = faults.Injector(switches, seed), state.World(seed, run_seconds, clock)
-        entries, held = journal.Journal(clock, record), holds.Holds(clock)
-        registry = endpoints.Registry(seed, clock)
-        sender = sending.Sender(injector, entries, held, registry)
-        callbacks = sending.Callbacks(world, injector, sender, seed)
-        platform = events.Events(world, injector, sender, registry, seed)
-        ends = [callbacks.run_ended, platform.run_ended]
-        lifecycle = state.Lifecycle(world, injector, platform.run_started, ends)
-        self._wrap = functools.partial(
-            middleware.Middleware, world=world, injector=injector, journal=entries, holds=held
-        )
-        self._injector, self._holds, self._stopped = injector, held, asyncio.Event()
-        self._sender, self._lifecycle = sender, lifecycle
+        self._world = world = state.World(seed, run_seconds, time.time, faults.Injector(switches, seed))
+        self._holds, self._stopped = rules.Holds(), asyncio.Event()
+        entries, registry = journal.Journal(record), endpoints.Registry(world)
+        self._sender = sending.Sender(world.injector, entries, self._holds, registry)
+        platform = events.Events(world, self._sender, registry)
+        self._lifecycle = events.Lifecycle(world, sending.Callbacks(world, self._sender), platform)
+        self._wrap = functools.partial(middleware.Middleware, world=world, journal=entries, holds=self._holds)
         routes = _routes(
             agent_api.Agents(world),
-            agent_api.Runs(world, injector, lifecycle, public_only),
-            streams.Streams(world, injector, self._stopped),
-            webhook_api.Endpoints(registry, platform, injector, public_only),
+            agent_api.Runs(world, self._lifecycle, public_only, self._stopped),
+            webhook_api.Endpoints(world, platform, registry, public_only),
             webhook_api.Deliveries(registry, platform),
-            control.Control(world, injector, lifecycle, entries, held),
+            Control(world, self._lifecycle, entries, self._holds),
         )
         handlers = {messages.ApiError: self._error, HTTPException: self._error}
-        super().__init__(routes=routes, lifespan=self._lifespan, exception_handlers=handlers)
+        super().__init__(routes=routes, lifespan=self.lifespan, exception_handlers=handlers)
         self.router.redirect_slashes = False
 
     def stop(self) -> None:
@@ -92,7 +163,8 @@ class Sandbox(Starlette):
         return self._wrap(super().build_middleware_stack(), self.routes)
 
     @contextlib.asynccontextmanager
-    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(self, _app: object = None) -> AsyncIterator[None]:
+        """Send callbacks and events, and end runs, within the block."""
         async with self._sender.open():
             yield
             self._lifecycle.close()
@@ -100,7 +172,7 @@ class Sandbox(Starlette):
     def _error(self, request: Request, error: Exception) -> Response:
         """Answer an error, also of an unknown path or method, in the shape that the switches ask for."""
         # The control routes stay readable, whatever the switches say.
-        shape = "status" if request.url.path.startswith("/sandbox/") else self._injector.faults.error_shape
+        shape = "status" if request.url.path.startswith("/sandbox/") else self._world.injector.faults.error_shape
         if isinstance(error, HTTPException):
             return messages.error(error.status_code, error.detail, shape, error.headers)
         if isinstance(error, messages.ApiError):
@@ -111,10 +183,9 @@ class Sandbox(Starlette):
 def _routes(
     agent: agent_api.Agents,
     run: agent_api.Runs,
-    stream: streams.Streams,
     endpoint: webhook_api.Endpoints,
     delivery: webhook_api.Deliveries,
-    behind: control.Control,
+    behind: Control,
 ) -> list[Route]:
     table = [
         ("POST", "/agent/v1/agents", agent.create, "agents.create"),
@@ -130,7 +201,7 @@ def _routes(
         ("GET", "/agent/v1/run/{id}/status", run.status, "status"),
         ("GET", "/agent/v1/run/{id}/details", run.details, "details"),
         ("POST", "/agent/v1/run/{id}/cancel", run.cancel, "cancel"),
-        ("GET", "/agent/v1/run/{id}/events", stream.events, "events"),
+        ("GET", "/agent/v1/run/{id}/events", run.events, "events"),
         ("POST", "/agent/v1/run/{id}/watch", run.watch, "watch"),
         ("POST", "/webhooks/v1/endpoints", endpoint.create, "endpoints.create"),
         ("GET", "/webhooks/v1/endpoints", endpoint.list, "endpoints.list"),

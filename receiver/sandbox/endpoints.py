@@ -10,7 +10,6 @@ import base64
 import dataclasses
 import hashlib
 import hmac
-import random
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,14 +20,6 @@ DELIVERY_STATES = ("pending", "delivered", "failed")
 _KEPT = 20_000
 
 
-def signing_key(secret: str, encoding: str) -> bytes:
-    """Return the key that a `whsec_` secret holds, in one of `faults.ENCODINGS`."""
-    text = secret.removeprefix("whsec_")
-    if encoding == "hex":
-        return bytes.fromhex(text)
-    return base64.b64decode(text) if encoding == "base64" else text.encode()
-
-
 def signature(key: bytes, delivery: str, timestamp: str, body: bytes) -> str:
     """Return one value of the signature header: `v1,<base64>`."""
     mac = hmac.new(key, f"{delivery}.{timestamp}.".encode() + body, hashlib.sha256)
@@ -37,15 +28,11 @@ def signature(key: bytes, delivery: str, timestamp: str, body: bytes) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Secret:
-    """A signing secret as it is shown; `encoding` says how it holds the key; only a former secret expires."""
+    """A signing secret as it is shown, and its key; only a former secret expires."""
 
     text: str
-    encoding: str
+    key: bytes
     expires_at: float = 0.0
-
-    @property
-    def key(self) -> bytes:
-        return signing_key(self.text, self.encoding)
 
 
 @dataclasses.dataclass
@@ -53,7 +40,6 @@ class Endpoint:
     """A webhook endpoint; instants are seconds since 1970."""
 
     id: str
-    ordinal: int
     secret: Secret
     created_at: float
     updated_at: float
@@ -62,7 +48,6 @@ class Endpoint:
     description: str | None = None
     resource_scopes: Mapping[str, list[str] | None] | None = None
     previous: Secret | None = None
-    rotations: int = 0
     secret_rotated_at: float | None = None
     status: str = "active"
     consecutive_failures: int = 0
@@ -99,17 +84,15 @@ class Delivery:
 class Registry:
     """Every endpoint there was, and the newest 20,000 deliveries."""
 
-    def __init__(self, seed: int, clock: state.Clock) -> None:
-        self._seed = seed
-        self.clock = clock
+    def __init__(self, world: state.World) -> None:
+        self._world = world
         self._endpoints: dict[str, Endpoint] = {}
         self._deliveries: dict[str, Delivery] = {}
 
     def add(self, fields: Mapping[str, Any], encoding: str) -> Endpoint:
         """Add an endpoint with the fields of its request."""
-        ordinal, now = len(self._endpoints), self.clock()
-        endpoint_id = "whe_" + random.Random(f"{self._seed}:endpoint:{ordinal}").randbytes(12).hex()
-        endpoint = Endpoint(endpoint_id, ordinal, self._secret(f"{ordinal}", encoding), now, now, **fields)
+        now = self._world.clock()
+        endpoint = Endpoint(self._world.new_id("whe"), self._secret(encoding), now, now, **fields)
         self._endpoints[endpoint.id] = endpoint
         return endpoint
 
@@ -130,14 +113,13 @@ class Registry:
             endpoint.consecutive_failures = 0
         for name, value in changes.items():
             setattr(endpoint, name, value)
-        endpoint.updated_at = self.clock()
+        endpoint.updated_at = self._world.clock()
 
     def rotate(self, endpoint: Endpoint, grace: float, encoding: str) -> None:
         """Make a new secret; the present one signs beside it for `grace` seconds, any earlier one no longer."""
-        now = self.clock()
-        endpoint.rotations += 1
+        now = self._world.clock()
         endpoint.previous = dataclasses.replace(endpoint.secret, expires_at=now + grace)
-        endpoint.secret = self._secret(f"{endpoint.ordinal}:{endpoint.rotations}", encoding)
+        endpoint.secret = self._secret(encoding)
         endpoint.secret_rotated_at = endpoint.updated_at = now
 
     def keep(self, delivery: Delivery) -> None:
@@ -162,7 +144,7 @@ class Registry:
 
     def headers(self, delivery: Delivery, body: bytes, *, forged: bool) -> dict[str, str]:
         """Return the headers of an attempt that is made now; a replay is signed with the current secret alone."""
-        now, endpoint = self.clock(), delivery.endpoint
+        now, endpoint = self._world.clock(), delivery.endpoint
         keys = [secret.key for secret in ([endpoint.secret] if delivery.is_replay else endpoint.secrets(now))]
         keys = [b"not the key of this endpoint"] if forged else keys
         timestamp = str(int(now))
@@ -177,7 +159,7 @@ class Registry:
         """Note the end of an attempt; `status` is None where no answer came."""
         delivery.attempts += 1
         delivery.response_status = status
-        delivery.last_attempt_at = delivery.endpoint.last_delivery_at = self.clock()
+        delivery.last_attempt_at = delivery.endpoint.last_delivery_at = self._world.clock()
 
     def ended(self, delivery: Delivery, delivered: bool, auto_disable_after: int) -> None:
         """Note that no attempt follows; so many failures in a row (0 for never) disable an active endpoint."""
@@ -187,7 +169,8 @@ class Registry:
         if endpoint.receives and 0 < auto_disable_after <= endpoint.consecutive_failures:
             self.update(endpoint, {"status": "auto_disabled"})
 
-    def _secret(self, name: str, encoding: str) -> Secret:
-        key = random.Random(f"{self._seed}:secret:{name}").randbytes(32)
+    def _secret(self, encoding: str) -> Secret:
+        """Return a new secret, which holds its key in one of `faults.ENCODINGS`."""
+        key = self._world.new_bytes("secret", 32)
         text = base64.b64encode(key).decode() if encoding == "base64" else key.hex()
-        return Secret("whsec_" + text, encoding)
+        return Secret(f"whsec_{text}", text.encode() if encoding == "raw" else key)

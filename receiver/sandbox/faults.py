@@ -13,9 +13,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
-import json
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from receiver.sandbox import rules, values
@@ -27,16 +26,6 @@ ENDED = ("completed", "failed", "cancelled")
 BODIES = ("minimal", "rich", "id", "run.id", "data.runId", "run_id")
 SHAPES = ("status", "nested", "text", "flag", "html", "empty")
 ENCODINGS = ("base64", "hex", "raw")
-
-
-@dataclasses.dataclass(frozen=True)
-class Switch:
-    """A switch as it is described to people: its default as JSON, what it takes, what it imitates."""
-
-    name: str
-    default: str
-    takes: str
-    about: str
 
 
 def _switch(about: str, default: T, read: values.Reader[T]) -> T:
@@ -193,12 +182,13 @@ def as_json(faults: Faults) -> dict[str, object]:
     return {**shown, "script": [dataclasses.asdict(rule) for rule in faults.script]}
 
 
-def describe() -> list[Switch]:
-    """Return the descriptions of all switches, in order."""
+def describe() -> list[dict[str, Any]]:
+    """Return all switches in order: the name, the default as JSON, what it takes, and what it imitates."""
     defaults = as_json(Faults())
+    about = {name: field.metadata for name, field in FIELDS.items()}
     return [
-        Switch(name, json.dumps(defaults[name]), field.metadata["read"].takes, field.metadata["about"])
-        for name, field in FIELDS.items()
+        {"switch": name, "default": defaults[name], "takes": found["read"].takes, "imitates": found["about"]}
+        for name, found in about.items()
     ]
 
 
@@ -240,40 +230,44 @@ class Injector:
 
     def _install(self, switches: Faults) -> None:
         self.faults = switches
-        self._rules: list[tuple[tuple[str, int], rules.Rule]] = []
         # The key is the place within the rule's own switch, so that a change of another switch keeps the count.
-        within: collections.Counter[str] = collections.Counter()
-        for source, rule in _rules(switches):
-            self._rules.append(((source, within[source]), rule))
-            within[source] += 1
+        self._rules = [
+            ((switch, place), rule)
+            for switch, found in _rules(switches).items()
+            for place, rule in enumerate(found)
+        ]
 
 
-def _rules(switches: Faults) -> Iterator[tuple[str, rules.Rule]]:
-    """Yield the script first, then the rules of the other switches, each with its switch's name."""
-    for rule in switches.script:
-        yield "script", rule
-    if switches.down:
-        yield "down", rules.Rule("refuse_before")
-    if switches.unauthorized:
-        yield "unauthorized", rules.Rule("status:401")
-    for route in rules.AGENT_ROUTES if switches.withdrawn else ():
-        yield "withdrawn", rules.Rule(f"status:{switches.withdrawn}", route)
-    if switches.rate_limit:
-        yield "rate_limit", rules.Rule("status:429", probability=switches.rate_limit)
-    for name, route in itertools.product(switches.not_found, rules.RUN_ROUTES):
-        yield from (("not_found", rule) for rule in _of_run(name, route, "status:404"))
-    for name, route in itertools.product(switches.broken_runs, ("details", "get")):
-        yield from (("broken_runs", rule) for rule in _of_run(name, route, "status:500"))
-    for route, times in switches.lose_answer.items():
-        yield "lose_answer", rules.Rule("lose_answer", route, times=int(times))
-    failed = f"status:{switches.error_status}"
-    for switch, action in (("error_rate", failed), ("malformed", "malformed"), ("truncated", "truncated")):
-        for route, rate in getattr(switches, switch).items():
-            yield switch, rules.Rule(action, route, probability=rate)
+def _rules(switches: Faults) -> dict[str, Sequence[rules.Rule]]:
+    """Return the rules of the script first, then those of the other switches, each under its switch's name."""
+    withdrawn = rules.AGENT_ROUTES if switches.withdrawn else ()
+    return {
+        "script": switches.script,
+        "down": [rules.Rule("refuse_before")] if switches.down else [],
+        "unauthorized": [rules.Rule("status:401")] if switches.unauthorized else [],
+        "withdrawn": [rules.Rule(f"status:{switches.withdrawn}", route) for route in withdrawn],
+        "rate_limit": [rules.Rule("status:429", probability=switches.rate_limit)],
+        "not_found": _of_runs(switches.not_found, rules.RUN_ROUTES, "status:404"),
+        "broken_runs": _of_runs(switches.broken_runs, ("details", "get"), "status:500"),
+        "lose_answer": [
+            rules.Rule("lose_answer", route, times=int(times)) for route, times in switches.lose_answer.items()
+        ],
+        "error_rate": _by_share(switches.error_rate, f"status:{switches.error_status}"),
+        "malformed": _by_share(switches.malformed, "malformed"),
+        "truncated": _by_share(switches.truncated, "truncated"),
+    }
 
 
-def _of_run(name: str, route: str, action: str) -> tuple[rules.Rule, ...]:
-    """Return the rules of a run that is named by its id or by a part of its prompt; `*` names all runs."""
-    if name == "*":
-        return (rules.Rule(action, route),)
-    return rules.Rule(action, route, run=name), rules.Rule(action, route, prompt=name)
+def _by_share(shares: Mapping[str, float], action: str) -> list[rules.Rule]:
+    return [rules.Rule(action, route, probability=share) for route, share in shares.items()]
+
+
+def _of_runs(names: Iterable[str], routes: Iterable[str], action: str) -> list[rules.Rule]:
+    """Return the rules of runs that are named by their ids or by parts of their prompts; `*` names all runs."""
+    found: list[rules.Rule] = []
+    for name, route in itertools.product(names, routes):
+        if name == "*":
+            found.append(rules.Rule(action, route))
+        else:
+            found += [rules.Rule(action, route, run=name), rules.Rule(action, route, prompt=name)]
+    return found

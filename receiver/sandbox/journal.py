@@ -17,7 +17,8 @@ import collections
 import dataclasses
 import itertools
 import json
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable
 from typing import TextIO
 
 from receiver.sandbox import messages
@@ -73,8 +74,7 @@ class Journal:
     Exchanges go to `file`, or nowhere where there is none.
     """
 
-    def __init__(self, clock: Callable[[], float], file: TextIO | None = None) -> None:
-        self._clock = clock
+    def __init__(self, file: TextIO | None) -> None:
         self._file = file
         self._seq = itertools.count(1)
         self._calls: collections.deque[Call] = collections.deque(maxlen=_KEPT)
@@ -86,19 +86,19 @@ class Journal:
         return self._file is not None
 
     def called(self, method: str, path: str, query: str, route: str | None, run: str | None, body: object) -> Call:
-        call = Call(next(self._seq), self._clock(), method, path, query, route, run, body)
+        call = Call(next(self._seq), time.time(), method, path, query, route, run, body)
         self._calls.append(call)
         return call
 
     def sent(self, kind: str, run: str | None, url: str, attempt: int, body: object) -> Sent:
-        sent = Sent(next(self._seq), self._clock(), kind, run, url, attempt, body)
+        sent = Sent(next(self._seq), time.time(), kind, run, url, attempt, body)
         self._sent.append(sent)
         return sent
 
     def record(self, about: messages.Object, request: messages.Object, answer: messages.Object | None) -> None:
         """Write an exchange that has just ended; `about` has its kind."""
         if self._file is not None:
-            at = messages.instant(self._clock())
+            at = messages.instant(time.time())
             self._file.write(json.dumps({"at": at, **about, "request": request, "answer": answer}) + "\n")
             self._file.flush()
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from receiver.sandbox import faults, holds, journal, messages, rules, state
+from receiver.sandbox import journal, messages, rules, state
 
 _LARGEST_BODY = 16 * 1024 * 1024
 _JOURNALED_BODY = 64 * 1024
@@ -34,9 +34,8 @@ class Middleware:
     app: ASGIApp
     routes: Sequence[BaseRoute]
     world: state.World
-    injector: faults.Injector
     journal: journal.Journal
-    holds: holds.Holds
+    holds: rules.Holds
     #: The number of calls by minute, for the rate-limit headers.
     counts: dict[int, int] = dataclasses.field(default_factory=dict)
 
@@ -49,11 +48,11 @@ class Middleware:
 
     def error(self, status: int, message: str) -> Response:
         """Return an error in the shape that the switches ask for."""
-        return messages.error(status, message, self.injector.faults.error_shape, self.retry_after(status))
+        return messages.error(status, message, self.world.injector.faults.error_shape, self.retry_after(status))
 
     def retry_after(self, status: int) -> dict[str, str]:
         """Return the header Retry-After where the switches ask for it."""
-        value = self.injector.faults.retry_after
+        value = self.world.injector.faults.retry_after
         if status not in (429, 503) or not value:
             return {}
         if value.startswith("date:"):
@@ -70,7 +69,7 @@ class Middleware:
 
     def rate_limits(self, status: int) -> list[tuple[bytes, bytes]]:
         """Return the rate-limit headers: calls are counted by minute, and nothing is refused."""
-        minute, most = int(self.world.clock() // 60), self.injector.faults.calls_per_minute
+        minute, most = int(self.world.clock() // 60), self.world.injector.faults.calls_per_minute
         left = 0 if status == 429 else max(0, most - self.counts.get(minute, 1))
         headers = {"limit": most, "remaining": left, "reset": (minute + 1) * 60}
         return [(f"x-ratelimit-{name}".encode(), str(value).encode()) for name, value in headers.items()]
@@ -96,20 +95,20 @@ class _Exchange:
         route, run = parts.match(scope)
         value = _parsed(body)
         self.subject = parts.world.subject(route or "unknown", run, value)
-        rule = parts.injector.pick(self.subject)
+        rule = parts.world.injector.pick(self.subject)
         self.rule = rule or rules.NO_RULE
         shown = _shown(body, value)
         self.call = parts.journal.called(scope["method"], scope["path"], self.query, route, run, shown)
         self.call.fault = rule.action if rule else None
         self.status, self.answer = 500, b""
         self.headers: list[tuple[bytes, bytes]] = []
-        self.is_stream = self.is_over = self.is_read = False
+        self.flows = self.is_over = self.is_read = False
         self.sent: list[Message] = []
 
     async def run(self) -> None:
         """Answer the call or cut its connection, then record the exchange."""
         try:
-            await asyncio.sleep(self.parts.injector.faults.latency)
+            await asyncio.sleep(self.parts.world.injector.faults.latency)
             if not await self._answered():
                 await self._cut()
         finally:
@@ -122,7 +121,7 @@ class _Exchange:
         if verb == "refuse_before" or (verb == "hold" and not await self._held()):
             return False
         await self._work()
-        if self.is_stream and verb in _FLOWING:
+        if self.flows:
             self.call.is_over = True
             return self.is_over
         if verb == "lose_answer" or (verb == "hold_answer" and not await self._held()):
@@ -138,7 +137,7 @@ class _Exchange:
         return True
 
     async def _held(self) -> bool:
-        held = holds.Held(self.rule.verb, self.subject, self.call.body)
+        held = rules.Held(self.rule.verb, self.subject, self.call.body)
         return await self.parts.holds.wait_with_client(held, self.receive)
 
     async def _work(self) -> None:
@@ -184,10 +183,11 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             self.headers = [(name, value) for name, value in message["headers"] if name != b"content-length"]
-            self.is_stream = b"event-stream" in dict(self.headers).get(b"content-type", b"")
-            if self.is_stream and self.rule.verb in _FLOWING:
+            is_stream = b"event-stream" in dict(self.headers).get(b"content-type", b"")
+            self.flows = is_stream and self.rule.verb in _FLOWING
+            if self.flows:
                 await self._start(self.headers)
-        elif self.is_stream and self.rule.verb in _FLOWING:
+        elif self.flows:
             self.is_over = not message.get("more_body", False)
             await self._send(message)
         else:

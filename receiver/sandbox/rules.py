@@ -1,4 +1,4 @@
-"""Scripted faults: rules that say which calls are hit, how often, and what happens to them.
+"""Scripted faults: rules that say which calls are hit, how often, and what happens to them; and what is held.
 
     {"route": "create", "times": 1, "action": "lose_answer"}
     {"route": "details", "run": "run_x", "action": "status:500"}
@@ -12,14 +12,20 @@ On the route `events`, a stream: `delay`, `hold` and `pass` let it flow; actions
 back wait for its end first. The `stream_…` switches say what happens in the middle of a stream.
 
 What is held waits for `POST /sandbox/release` (`{"route": "exec"}` releases one route), ten minutes at most;
-`GET /sandbox/held` lists it. A call held by `hold` does its work even if its client has hung up.
+`GET /sandbox/held` lists it. A call held by `hold` waits before its work begins, also if its client has hung up;
+one held by `hold_answer` has done its work, and ends with its client. What is sent waits before its first attempt.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import dataclasses
 import re
+import time
 from collections.abc import Mapping
+
+from starlette.types import Receive
 
 from receiver.sandbox import values
 
@@ -35,6 +41,9 @@ WEBHOOK_ROUTES = (
 API_ROUTES = (*AGENT_ROUTES, *WEBHOOK_ROUTES)
 SENT_ROUTES = ("callback", "event")
 ROUTES = ("*", *API_ROUTES, *SENT_ROUTES)
+
+#: Seconds after which something that nobody releases continues by itself.
+LONGEST = 600.0
 
 _STATUS = r"[2-5][0-9]{2}"
 _SECONDS = r"[0-9]{1,5}(\.[0-9]{1,6})?"
@@ -155,3 +164,71 @@ def _text_or_none(value: object) -> str | None:
     if value is not None and not isinstance(value, str):
         raise values.FaultError(f"{value!r} is not a text")
     return value
+
+
+@dataclasses.dataclass(eq=False)
+class Held:
+    """A call or sent message, held since `at` (seconds since 1970); `abandoned` once its client has hung up."""
+
+    action: str
+    subject: Subject
+    body: object
+    at: float = dataclasses.field(default_factory=time.time)
+    abandoned: bool = False
+    released: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
+
+    def as_json(self) -> dict[str, object]:
+        about = {"route": self.subject.route, "run": self.subject.run, "prompt": self.subject.prompt[:200]}
+        return {"action": self.action, **about, "body": self.body, "at": self.at, "abandoned": self.abandoned}
+
+
+class Holds:
+    """Everything that is held now, the oldest first."""
+
+    def __init__(self, longest: float = LONGEST) -> None:
+        self._longest = longest
+        self._held: list[Held] = []
+        self._closed = False
+
+    async def wait(self, held: Held) -> bool:
+        """Wait for the release or the longest time; return False where the sandbox stops and nothing follows."""
+        if self._closed:
+            return False
+        self._held.append(held)
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(held.released.wait(), self._longest)
+        finally:
+            self._held = [other for other in self._held if other is not held]
+        return not self._closed
+
+    async def wait_with_client(self, held: Held, receive: Receive) -> bool:
+        """Wait as `wait` does, for a call whose body has been read: `receive` returns when its client hangs up."""
+
+        async def watch() -> None:
+            await receive()
+            held.abandoned = True
+            if held.action == "hold_answer":
+                held.released.set()
+
+        async with asyncio.TaskGroup() as group:
+            watching = group.create_task(watch())
+            continues = await self.wait(held)
+            watching.cancel()
+        return continues
+
+    def release(self, route: str | None = None) -> int:
+        """Release everything that is held now, or that of one route; return how many there were."""
+        freed = [held for held in self._held if route in (None, held.subject.route)]
+        self._held = [held for held in self._held if held not in freed]
+        for held in freed:
+            held.released.set()
+        return len(freed)
+
+    def close(self) -> None:
+        """End what is held now or later without doing its work, since the sandbox stops."""
+        self._closed = True
+        self.release()
+
+    def as_json(self) -> list[dict[str, object]]:
+        return [held.as_json() for held in self._held]

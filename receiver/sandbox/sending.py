@@ -8,37 +8,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 
 import httpx2 as httpx
 
-from receiver.sandbox import details, endpoints, faults, holds, journal, messages, rules, state
+from receiver.sandbox import details, endpoints, faults, journal, messages, rules, state
 
 _TIMEOUT = 10.0  # seconds that a receiver has to answer
 _LONGEST_PAUSE = 60.0
 _RETRIED = (408, 429)
-
-
-@dataclasses.dataclass(frozen=True)
-class Turn:
-    """When an event may be sent: at once, or once a later one was sent, or after `longest` seconds."""
-
-    longest: float = 0.0
-    passed: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
-    passes: asyncio.Event | None = None
-
-    async def wait(self) -> None:
-        """Wait until the event may be sent."""
-        if self.longest and self.passes is None:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.passed.wait(), self.longest)
-        self.passed.set()
-
-    def done(self) -> None:
-        """Let the event follow that this one passes."""
-        if self.passes is not None:
-            self.passes.set()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,15 +30,14 @@ class Outgoing:
     delay: float
     retries: int
     delivery: endpoints.Delivery | None = None
-    turn: Turn = dataclasses.field(default_factory=Turn)
-    held: bool = False
+    #: Set once a later message was sent, for which this one waits; and set once this one was sent.
+    waits: asyncio.Event | None = None
+    passes: asyncio.Event = dataclasses.field(default_factory=asyncio.Event)
 
     @property
     def subject(self) -> rules.Subject:
         """What the rules may match the message by."""
-        if self.run is None:
-            return rules.Subject(self.kind)
-        return rules.Subject(self.kind, self.run.id, self.run.agent_id, self.run.prompt)
+        return rules.Subject(self.kind) if self.run is None else self.run.subject(self.kind)
 
     @property
     def is_wanted(self) -> bool:
@@ -72,21 +49,15 @@ class Outgoing:
         return self.delivery is None or status is None or status in _RETRIED or status >= 500
 
 
+@dataclasses.dataclass
 class Sender:
     """Delivers messages in tasks of its own, which live as long as `open`."""
 
-    def __init__(
-        self,
-        injector: faults.Injector,
-        record: journal.Journal,
-        waiting: holds.Holds,
-        registry: endpoints.Registry,
-    ) -> None:
-        self._injector = injector
-        self._journal = record
-        self._holds = waiting
-        self._registry = registry
-        self._tasks: set[asyncio.Task[None]] = set()
+    injector: faults.Injector
+    entries: journal.Journal
+    held: rules.Holds
+    registry: endpoints.Registry
+    tasks: set[asyncio.Task[None]] = dataclasses.field(default_factory=set)
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
@@ -94,28 +65,25 @@ class Sender:
         client = httpx.AsyncClient(timeout=_TIMEOUT, trust_env=False)
         async with client as self._client, asyncio.TaskGroup() as self._group:
             yield
-            for task in self._tasks:
+            for task in self.tasks:
                 task.cancel()
 
-    def selected(self, copies: Sequence[Outgoing], drop_rate: float) -> list[Outgoing]:
-        """Return the copies of one message that are to be sent, and how; one rule strikes them all."""
-        rule = self._injector.pick(copies[0].subject) or rules.NO_RULE
-        kept = [copy for copy in copies if rule.verb != "drop" and not self._injector.chance(drop_rate)]
+    def send(self, copies: Sequence[Outgoing], drop_rate: float) -> list[asyncio.Task[None]]:
+        """Start the tasks that deliver the copies that are not dropped, and return them; one rule strikes all.
+
+        Events enter the history.
+        """
+        rule = self.injector.pick(copies[0].subject) or rules.NO_RULE
+        kept = [copy for copy in copies if rule.verb != "drop" and not self.injector.chance(drop_rate)]
         for copy in copies[len(kept) :]:
             self._note(copy, 0).error = "dropped"
-        if rule.verb == "delay":
-            return [dataclasses.replace(copy, delay=float(rule.amount)) for copy in kept]
-        return [dataclasses.replace(copy, held=rule.verb == "hold") for copy in kept]
-
-    def send(self, outgoing: Sequence[Outgoing]) -> list[asyncio.Task[None]]:
-        """Start the tasks that deliver the messages, and return them; events enter the history."""
-        for each in outgoing:
-            if each.delivery is not None:
-                self._registry.keep(each.delivery)
-        tasks = [self._group.create_task(self._deliver(each)) for each in outgoing]
-        self._tasks.update(tasks)
+        for copy in kept:
+            if copy.delivery is not None:
+                self.registry.keep(copy.delivery)
+        tasks = [self._group.create_task(self._deliver(copy, rule)) for copy in kept]
+        self.tasks.update(tasks)
         for task in tasks:
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self.tasks.discard)
         return tasks
 
     async def attempt(self, outgoing: Outgoing, number: int = 1) -> journal.Sent:
@@ -138,18 +106,22 @@ class Sender:
             answer = {"status": response.status_code, **shown}
         request = {"method": "POST", "url": outgoing.url, **journal.recorded(headers.items(), body)}
         about: messages.Object = {"kind": sent.kind, "run": sent.run, "attempt": number, "error": sent.error}
-        self._journal.record(about, request, answer)
+        self.entries.record(about, request, answer)
         return sent
 
-    async def _deliver(self, outgoing: Outgoing) -> None:
-        if outgoing.held and not await self._holds.wait(holds.Held("hold", outgoing.subject, outgoing.body)):
+    async def _deliver(self, outgoing: Outgoing, rule: rules.Rule) -> None:
+        held = rules.Held("hold", outgoing.subject, outgoing.body)
+        if rule.verb == "hold" and not await self.held.wait(held):
             return
-        await asyncio.sleep(outgoing.delay)
-        await outgoing.turn.wait()
+        await asyncio.sleep(float(rule.amount) if rule.verb == "delay" else outgoing.delay)
+        if outgoing.waits is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(outgoing.waits.wait(), self.injector.faults.event_disorder)
+            outgoing.waits.set()
         delivered = await self._attempts(outgoing)
         if outgoing.delivery is not None:
-            self._registry.ended(outgoing.delivery, delivered, self._injector.faults.auto_disable_after)
-        outgoing.turn.done()
+            self.registry.ended(outgoing.delivery, delivered, self.injector.faults.auto_disable_after)
+        outgoing.passes.set()
 
     async def _attempts(self, outgoing: Outgoing) -> bool:
         """Return whether one of the attempts was answered with a 2xx."""
@@ -158,18 +130,18 @@ class Sender:
                 return False
             sent = await self.attempt(outgoing, number)
             if outgoing.delivery is not None:
-                self._registry.attempted(outgoing.delivery, sent.status)
-            outgoing.turn.done()
+                self.registry.attempted(outgoing.delivery, sent.status)
+            outgoing.passes.set()
             if sent.delivered:
                 return True
             if number > outgoing.retries or not outgoing.is_retried(sent.status):
                 return False
-            pause = self._injector.faults.retry_backoff * 2.0 ** min(number - 1, 16)
+            pause = self.injector.faults.retry_backoff * 2.0 ** min(number - 1, 16)
             await asyncio.sleep(min(pause, _LONGEST_PAUSE))
         return False
 
     def _note(self, outgoing: Outgoing, attempt: int) -> journal.Sent:
-        sent = self._journal.sent(outgoing.kind, outgoing.subject.run, outgoing.url, attempt, outgoing.body)
+        sent = self.entries.sent(outgoing.kind, outgoing.subject.run, outgoing.url, attempt, outgoing.body)
         if outgoing.delivery is not None:
             sent.event, sent.delivery = outgoing.delivery.event["id"], outgoing.delivery.id
         return sent
@@ -177,41 +149,38 @@ class Sender:
     def _signed(self, outgoing: Outgoing, body: bytes) -> Mapping[str, str]:
         if outgoing.delivery is None:
             return {}
-        return self._registry.headers(outgoing.delivery, body, forged=self._injector.faults.event_forged)
+        return self.registry.headers(outgoing.delivery, body, forged=self.injector.faults.event_forged)
 
 
+@dataclasses.dataclass(frozen=True)
 class Callbacks:
     """Calls the watchers of runs that have ended."""
 
-    def __init__(self, world: state.World, injector: faults.Injector, sender: Sender, seed: int) -> None:
-        self._world = world
-        self._injector = injector
-        self._sender = sender
-        self._ids = random.Random(f"{seed}:callbacks")
+    world: state.World
+    sender: Sender
 
     def run_ended(self, run: state.Run) -> list[asyncio.Task[None]]:
         """Start a callback to each watcher, and return the tasks."""
-        watchers = run.watchers if run.status in self._injector.faults.callback_states else []
+        watchers = run.watchers if run.status in self.world.injector.faults.callback_states else []
         return [task for url in watchers for task in self._call(run, url)]
 
     def _call(self, run: state.Run, url: str) -> list[asyncio.Task[None]]:
-        switches = self._injector.faults
+        switches = self.world.injector.faults
         named = self._another(run) if switches.callback_wrong_run_id else run.id
         outgoing = Outgoing(
             kind="callback",
             run=run,
             url=url,
-            body=_body(run, named, switches.callback_body, self._world.clock()),
+            body=_body(run, named, switches.callback_body, self.world.clock()),
             delay=switches.callback_delay,
             retries=switches.callback_retries,
         )
-        copies = [outgoing] * (1 + switches.callback_duplicates)
-        return self._sender.send(self._sender.selected(copies, switches.callback_drop_rate))
+        return self.sender.send([outgoing] * (1 + switches.callback_duplicates), switches.callback_drop_rate)
 
     def _another(self, run: state.Run) -> str:
         """Return the id of the newest other run, or one that does not exist."""
-        others = [other for other in self._world.runs if other != run.id]
-        return others[-1] if others else "run_" + self._ids.randbytes(12).hex()
+        others = [other for other in self.world.runs if other != run.id]
+        return others[-1] if others else "run_of_nobody"
 
 
 def _body(run: state.Run, named: str, form: str, now: float) -> Mapping[str, object]:

@@ -1,8 +1,9 @@
-"""The agents and runs that exist, and the lifecycle of runs: exec starts one; a timer or a call ends it."""
+"""The agents and runs that exist, the states of runs, and pages of both."""
 
 from __future__ import annotations
 
 import asyncio
+import collections
 import dataclasses
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +35,6 @@ class Run:
     """A run; instants are seconds since 1970, `seconds` is how long it takes if it is not ended before."""
 
     id: str
-    ordinal: int
     agent_id: str
     prompt: str
     guidance: str | None
@@ -65,6 +65,10 @@ class Run:
             return 1.0
         return min(1.0, ((self.completed_at or now) - self.started_at) / self.seconds)
 
+    def subject(self, route: str) -> rules.Subject:
+        """Return what the rules may match a call or a message by."""
+        return rules.Subject(route, self.id, self.agent_id, self.prompt)
+
     def notify_change(self) -> None:
         """Wake those that wait for `changed`."""
         self.changed.set()
@@ -74,19 +78,31 @@ class Run:
 Record = TypeVar("Record", Agent, Run)
 
 
+@dataclasses.dataclass
 class World:
-    """All agents and runs. The same seed and the same calls give the same ids and the same contents."""
+    """All agents and runs, and the switches. The same seed and the same calls give the same ids and contents."""
 
-    def __init__(self, seed: int, run_seconds: float, clock: Clock) -> None:
-        self._seed = seed
-        self._run_seconds = run_seconds
-        self.clock = clock
-        self.agents: dict[str, Agent] = {}
-        self.runs: dict[str, Run] = {}
+    seed: int
+    run_seconds: float
+    clock: Clock
+    injector: faults.Injector
+    agents: dict[str, Agent] = dataclasses.field(default_factory=dict)
+    runs: dict[str, Run] = dataclasses.field(default_factory=dict)
+    #: How many values of each kind were made.
+    made: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
+
+    def new_id(self, prefix: str) -> str:
+        """Return the next id with that prefix."""
+        return f"{prefix}_{self.new_bytes(prefix, 12).hex()}"
+
+    def new_bytes(self, kind: str, size: int) -> bytes:
+        """Return the next random bytes of that kind."""
+        self.made[kind] += 1
+        return random.Random(f"{self.seed}:{kind}:{self.made[kind]}").randbytes(size)
 
     def add_agent(self, fields: Mapping[str, object], *, ephemeral: bool = False) -> Agent:
         now, fields = self.clock(), {"model": DEFAULT_MODEL, **fields}
-        agent = Agent(self._id("agent", "agent", len(self.agents)), fields, now, now, ephemeral=ephemeral)
+        agent = Agent(self.new_id("agent"), fields, now, now, ephemeral=ephemeral)
         self.agents[agent.id] = agent
         return agent
 
@@ -105,11 +121,10 @@ class World:
         model: str | None = None,
         object_ids: list[str] | None = None,
     ) -> Run:
-        ordinal, model = len(self.runs) + 1, model or str(agent.fields["model"])
-        script = transcript.written(f"{self._seed}:run:{ordinal}", prompt, model, object_ids or [])
+        model = model or str(agent.fields["model"])
+        script = transcript.written(f"{self.seed}:run:{len(self.runs) + 1}", prompt, model, object_ids or [])
         about = (agent.id, prompt, guidance, model, object_ids)
-        run_id, seconds = self._id("run", "run", ordinal), self._run_seconds * script.pace
-        run = Run(run_id, ordinal, *about, self.clock(), seconds, script)
+        run = Run(self.new_id("run"), *about, self.clock(), self.run_seconds * script.pace, script)
         self.runs[run.id] = run
         return run
 
@@ -131,7 +146,7 @@ class World:
         """Return what the rules may match a call by: the run it names, or the one that it would create."""
         run = self.runs.get(run_id) if run_id else None
         if run is not None:
-            return rules.Subject(route, run.id, run.agent_id, run.prompt)
+            return run.subject(route)
         fields = body if isinstance(body, dict) else {}
         agent, prompt = fields.get("agentId"), fields.get("prompt")
         agent = agent if isinstance(agent, str) else None
@@ -144,7 +159,7 @@ class World:
             raise messages.ApiError(409, f"Run is no longer queued (status: {run.status})")
         run.status = "running"
         run.started_at = self.clock()
-        run.workflow_id = self._id("wrun", "workflow", run.ordinal)
+        run.workflow_id = self.new_id("wrun")
         run.exec_count += 1
         run.notify_change()
 
@@ -157,59 +172,6 @@ class World:
         agent = self.agents[run.agent_id]
         agent.active = agent.active and not agent.ephemeral
         run.notify_change()
-
-    def _id(self, prefix: str, kind: str, ordinal: int) -> str:
-        return f"{prefix}_" + random.Random(f"{self._seed}:{kind}:{ordinal}").randbytes(12).hex()
-
-
-class Lifecycle:
-    """Starts and ends runs, and calls `on_start` and `on_end`. Needs a running event loop."""
-
-    def __init__(
-        self,
-        world: World,
-        injector: faults.Injector,
-        on_start: Callable[[Run], object],
-        on_end: Sequence[Callable[[Run], list[asyncio.Task[None]]]],
-    ) -> None:
-        self._world = world
-        self._injector = injector
-        self._on_start = on_start
-        self._on_end = on_end
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-
-    def start(self, run: Run) -> None:
-        """Start a queued run, with a timer for its end; raises ApiError with status 404 or 409."""
-        self._world.begin(run)
-        self._on_start(run)
-        self._timers[run.id] = asyncio.get_running_loop().call_later(run.seconds, self.finish, run)
-
-    def finish(self, run: Run, status: str | None = None) -> list[asyncio.Task[None]]:
-        """End a live run, in the state that the switches decide unless `status` is given.
-
-        Return the tasks that send its callbacks and events.
-        """
-        if run.ended:
-            return []
-        timer = self._timers.pop(run.id, None)
-        if timer is not None:
-            timer.cancel()
-        self._world.end(run, status or self._outcome(run))
-        return [task for announce in self._on_end for task in announce(run)]
-
-    async def finish_and_send(self, run: Run) -> None:
-        """End a run now; return only when its callbacks and events have been delivered or given up."""
-        if tasks := self.finish(run):
-            await asyncio.wait(tasks)
-
-    def close(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
-
-    def _outcome(self, run: Run) -> str:
-        switches = self._injector.faults
-        marked = any(piece in run.prompt for piece in switches.fail_prompts)
-        return "failed" if marked or run.transcript.chance < switches.fail_rate else "completed"
 
 
 def page(

@@ -1,4 +1,4 @@
-"""The handler of /agent/v1/run/{id}/events: a run's events live or as a replay, and everything that can go wrong.
+"""The answer of /agent/v1/run/{id}/events: a run's events live or as a replay, and everything that can go wrong.
 
 Ids grow with gaps and follow from the run alone: a live reader and a later replay see the same ids with the same
 contents. The events of a run's end come only once it has ended.
@@ -10,11 +10,9 @@ import asyncio
 import dataclasses
 import itertools
 import random
-import re
 from collections.abc import Iterator
 
-from starlette.requests import Request
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from receiver.sandbox import faults, messages, state, transcript
 
@@ -34,28 +32,12 @@ class Event:
     id: int = 0
 
 
-@dataclasses.dataclass(frozen=True)
-class Streams:
-    """Opens the streams of runs; all end when `stopped` is set."""
-
-    world: state.World
-    injector: faults.Injector
-    stopped: asyncio.Event
-
-    async def events(self, request: Request) -> Stream:
-        run = self.world.run(request.path_params["id"])
-        # The header wins: a client that connects again keeps the query of its first call.
-        after = request.headers.get("last-event-id") or request.query_params.get("lastEventId") or "0"
-        if not re.fullmatch(r"[0-9]{1,15}", after):
-            raise messages.ApiError(400, "lastEventId must be an integer")
-        return Stream(self, run, int(after))
-
-
 class Stream:
     """One stream as an ASGI answer. The connection is cut where it returns before its last message."""
 
-    def __init__(self, streams: Streams, run: state.Run, after: int) -> None:
-        self._streams = streams
+    def __init__(self, world: state.World, stopped: asyncio.Event, run: state.Run, after: int) -> None:
+        self._world = world
+        self._stopped = stopped
         self._run = run
         forgotten = _happened(run, self._now)[: -self._switches.stream_kept or None]
         self._last = max(after, forgotten[-1].id if forgotten else 0)
@@ -65,7 +47,7 @@ class Stream:
         """Send events until the run's end, the client's disconnect or the sandbox's stop, whichever is first."""
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         async with asyncio.TaskGroup() as group:
-            endings = (self._write_all(send), _disconnected(receive), self._streams.stopped.wait())
+            endings = (self._write_all(send), _disconnected(receive), self._stopped.wait())
             tasks: list[asyncio.Task[object]] = [group.create_task(ending) for ending in endings]
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in tasks:
@@ -73,11 +55,11 @@ class Stream:
 
     @property
     def _switches(self) -> faults.Faults:
-        return self._streams.injector.faults
+        return self._world.injector.faults
 
     @property
     def _now(self) -> float:
-        return self._streams.world.clock()
+        return self._world.clock()
 
     async def _write_all(self, send: Send) -> None:
         is_replay, continues = self._run.ended, True
@@ -138,9 +120,8 @@ class Stream:
 
 
 async def _disconnected(receive: Receive) -> None:
-    message: Message = {"type": "http.request"}
-    while message["type"] != "http.disconnect":
-        message = await receive()
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def _junk(id: int) -> Iterator[bytes]:

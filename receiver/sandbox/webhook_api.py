@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.sandbox import endpoints, events, faults, messages
+from receiver.sandbox import endpoints, events, messages, state
 
 _GRACE = 86_400
 _LONGEST_GRACE = 2_592_000
@@ -54,9 +54,9 @@ _DELIVERY = ("id", "status", "attempts", "response_status", "created_at", "last_
 class Endpoints:
     """Create, list, show, change, delete, rotate and test webhook endpoints."""
 
-    registry: endpoints.Registry
+    world: state.World
     events: events.Events
-    injector: faults.Injector
+    registry: endpoints.Registry
     public_only: bool
 
     async def create(self, request: Request) -> messages.Json:
@@ -64,7 +64,7 @@ class Endpoints:
         required = ("url", "eventTypeFilters")
         fields: dict[str, Any] = messages.fields(await request.body(), _FIELDS, required=required)
         self._check_url(fields)
-        endpoint = self.registry.add(_record(fields), self.injector.faults.event_key_encoding)
+        endpoint = self.registry.add(_record(fields), self.world.injector.faults.event_key_encoding)
         return messages.Json(self._with_secret(endpoint), status_code=201)
 
     async def list(self, request: Request) -> messages.Json:
@@ -92,7 +92,7 @@ class Endpoints:
         endpoint, body = self._named(request), await request.body() or b"{}"
         fields: dict[str, Any] = messages.fields(body, {"previousSecretExpiresInSec": _grace})
         grace = fields.get("previousSecretExpiresInSec", _GRACE)
-        self.registry.rotate(endpoint, grace, self.injector.faults.event_key_encoding)
+        self.registry.rotate(endpoint, grace, self.world.injector.faults.event_key_encoding)
         return messages.Json(self._with_secret(endpoint))
 
     async def test(self, request: Request) -> messages.Json:
@@ -121,7 +121,7 @@ class Endpoints:
 
     def _shown(self, endpoint: endpoints.Endpoint) -> messages.Object:
         """Return an endpoint without its secrets; the interface names no fields, so these are its requests'."""
-        previous = endpoint.secrets(self.registry.clock())[1:]
+        previous = endpoint.secrets(self.world.clock())[1:]
         expires = messages.instant(previous[0].expires_at) if previous else None
         return {**messages.shown(endpoint, *_ENDPOINT), "previousSecretExpiresAt": expires}
 

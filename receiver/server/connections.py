@@ -83,10 +83,6 @@ class Pool:
         #: Whether the server stops soon: then each answer is the last one on its connection.
         self.is_stopping = False
 
-    def protocol(self, **given: Any) -> asyncio.Protocol:
-        """Return a new connection, for uvicorn."""
-        return Connection(self, **given)
-
     def join(self, connection: Connection, app: ASGIApp) -> ASGIApp:
         """Add a connection. Return its application: with too many connections one that answers 503."""
         self.all.add(connection)
@@ -114,10 +110,6 @@ class Pool:
         """Remove a connection."""
         self.all.discard(connection)
         self.waiting.pop(connection, None)
-
-    def announce_stop(self) -> None:
-        """End connections after their next answer, since the server stops soon."""
-        self.is_stopping = True
 
     def stop(self) -> None:
         """Wait for clients only briefly from now on, since the server stops."""
@@ -164,9 +156,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer 503 on the public paths: what cannot be parsed may be a genuine event, and is sent again."""
-        path = (
-            getattr(self, "url", b"").decode("latin-1").partition("?")[0]
-        )  # there is none before a request begins
+        url = getattr(self, "url", b"")  # there is none before a request begins
+        path = url.decode("latin-1").partition("?")[0]
         if not endpoints.is_public(path):
             super().send_400_response(msg)
             return

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from typing import Any, cast
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Protocol, cast
 
 import uvicorn
-from starlette.types import ASGIApp, Message
+from starlette.types import Receive, Scope, Send
 
 from receiver import errors
 from receiver.server import connections
@@ -39,6 +40,14 @@ class ListenError(errors.ReceiverError):
     def __init__(self, message: str, errno: int | None) -> None:
         super().__init__(message)
         self.errno = errno
+
+
+class Application(Protocol):
+    """An ASGI application that is served within its lifespan; `stop` reports that the server stops."""
+
+    def lifespan(self) -> AbstractAsyncContextManager[None]: ...
+    def stop(self) -> None: ...
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
 
 
 class Server(uvicorn.Server):
@@ -78,12 +87,12 @@ def url(bound: socket.socket) -> str:
 
 
 def _server(app: Any, limits: connections.Limits | None = None) -> Server:
-    """Return a server for an application whose lifespan `_lifespan` runs."""
+    """Return a server for an application whose lifespan the caller runs."""
     pool = connections.Pool(connections.fitting(limits or connections.Limits()))
     config = uvicorn.Config(
         app,
         loop="uvloop",
-        http=cast(type[asyncio.Protocol], pool.protocol),
+        http=cast(type[asyncio.Protocol], functools.partial(connections.Connection, pool)),
         ws="none",
         lifespan="off",
         log_config=None,
@@ -99,19 +108,15 @@ def _server(app: Any, limits: connections.Limits | None = None) -> Server:
     return Server(config, pool)
 
 
-def run(main: Callable[[], Awaitable[None]]) -> None:
+def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
     """Run a coroutine function on uvloop."""
-
-    async def awaited() -> None:
-        await main()
-
     sys.setswitchinterval(SWITCH_INTERVAL)
     with asyncio.Runner(loop_factory=_server(None).config.get_loop_factory()) as runner:
-        runner.run(awaited())
+        runner.run(main())
 
 
 async def serve(
-    app: Any,
+    app: Application,
     bound: socket.socket,
     ready: Callable[[], None] = lambda: None,
     limits: connections.Limits | None = None,
@@ -127,26 +132,27 @@ async def serve(
     def stop(received: signal.Signals) -> None:
         is_first = received is signal.SIGTERM and not server.is_signalled
         server.is_signalled = True
-        if hasattr(app, "stop"):
-            app.stop()
-        server.pool.announce_stop()
+        app.stop()
+        server.pool.is_stopping = True
         if is_first and notice:
             asyncio.get_running_loop().call_later(notice, _stop, server, app)
         else:
             _stop(server, app)
 
     with _on_signals(stop):
-        async with _lifespan(app), _watched(server.pool):
+        async with app.lifespan(), _watched(server.pool):
             bound.listen(server.config.backlog)  # before `ready`: its reader may connect at once
             ready()
             await server.serve([bound])
 
 
 @asynccontextmanager
-async def running(app: Any, bound: socket.socket, limits: connections.Limits | None = None) -> AsyncIterator[None]:
+async def running(
+    app: Application, bound: socket.socket, limits: connections.Limits | None = None
+) -> AsyncIterator[None]:
     """Serve for as long as the block."""
     server = _server(app, limits)
-    async with _lifespan(app), _watched(server.pool):
+    async with app.lifespan(), _watched(server.pool):
         serving = asyncio.ensure_future(server.serve([bound]))
         try:
             while not (server.started or serving.done()):  # noqa: ASYNC110
@@ -157,10 +163,9 @@ async def running(app: Any, bound: socket.socket, limits: connections.Limits | N
             await serving
 
 
-def _stop(server: Server, app: Any) -> None:
+def _stop(server: Server, app: Application) -> None:
     """Drain the server at the first call, stop it at once at a further one."""
-    if hasattr(app, "stop"):
-        app.stop()
+    app.stop()
     server.pool.stop()
     server.force_exit = server.should_exit
     server.should_exit = True
@@ -195,37 +200,3 @@ def _on_signals(stop: Callable[[signal.Signals], None]) -> Iterator[None]:
     finally:
         for each in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(each)
-
-
-@asynccontextmanager
-async def _lifespan(app: ASGIApp) -> AsyncIterator[None]:
-    """Run an application's ASGI lifespan around the block. Raise what the application raises."""
-    to_app: asyncio.Queue[Message] = asyncio.Queue()
-    from_app: asyncio.Queue[Message] = asyncio.Queue()
-    scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": {}}
-
-    async def call() -> None:
-        await app(scope, to_app.get, from_app.put)
-
-    called = asyncio.ensure_future(call())
-    try:
-        await _phase(called, to_app, from_app, "startup")
-        yield
-        await _phase(called, to_app, from_app, "shutdown")
-    finally:
-        called.cancel()
-        await asyncio.wait([called])
-
-
-async def _phase(
-    called: asyncio.Future[None], to_app: asyncio.Queue[Message], from_app: asyncio.Queue[Message], name: str
-) -> None:
-    """Begin a phase, and wait until it is complete or the application has ended."""
-    await to_app.put({"type": f"lifespan.{name}"})
-    answer = asyncio.ensure_future(from_app.get())
-    either: set[asyncio.Future[Any]] = {called, answer}
-    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-    if answer.done() and answer.result()["type"] == f"lifespan.{name}.complete":
-        return
-    answer.cancel()
-    await called  # raises the application's error

@@ -20,15 +20,9 @@ def app(secret: signatures.Secret) -> Starlette:
 
     async def receive(request: Request) -> Response:
         body = await request.body()
-        headers = request.headers
-        signatures.verify(
-            body,
-            headers.get(signatures.ID_HEADER),
-            headers.get(signatures.TIMESTAMP_HEADER),
-            headers.get(signatures.SIGNATURE_HEADER),
-            [secret],
-            time.time(),
-        )
+        check = signatures.Check(signatures.signature_headers(request.headers), [secret])
+        check.update(body)
+        check.verified(time.time())
         payload_hints.event(body)
         return Response(status_code=204)
 

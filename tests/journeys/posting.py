@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 
 import httpx2 as httpx
 
+from receiver.crypto import signatures
 from receiver.sandbox import endpoints
 from tests.journeys.harness import Deployment
 
@@ -34,7 +35,7 @@ def signed(
 ) -> dict[str, str]:
     """Return the three headers for a body, signed with the deployment's secret or any other key."""
     delivery, moment = f"dlv_{secrets.token_hex(8)}", str(int(time.time() if at is None else at))
-    used = endpoints.signing_key(secret or deployment.secret, "base64") if key is None else key
+    used = signatures.decode(secret or deployment.secret).key if key is None else key
     return {
         "case-webhook-id": delivery,
         "case-webhook-timestamp": moment,

@@ -14,8 +14,6 @@ ROOT = Path(__file__).parent.parent.parent
 PRODUCT = sorted(path for package in ("receiver", "storage") for path in (ROOT / package).rglob("*.py"))
 SOURCES = [path for path in PRODUCT if "versions" not in path.parts]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
-#: Folders that may have more than 16 modules, for now.
-LARGER = {"receiver/sandbox": 18}
 VAGUE_NAMES = {"utils", "helpers", "common", "services", "managers", "manager", "misc"}
 
 
@@ -51,7 +49,7 @@ def test_no_function_is_longer_than_50_lines(path: Path) -> None:
 @pytest.mark.parametrize("folder", sorted({path.parent for path in SOURCES}), ids=name_of)
 def test_a_folder_has_at_most_16_modules(folder: Path) -> None:
     modules = [path for path in folder.glob("*.py") if path.name != "__init__.py"]
-    assert len(modules) <= LARGER.get(name_of(folder), 16)
+    assert len(modules) <= 16
 
 
 def test_a_package_does_nothing_when_it_is_imported() -> None:

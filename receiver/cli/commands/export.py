@@ -204,7 +204,7 @@ async def import_(
     """
     report = import_reader.Report()
     with _file_errors(path), path.open("rb") as file:
-        size = None if partial else import_reader.verify(file).size
+        size = None if partial else import_reader.verify(file)
         async with open_database.created() as store:
             counts = await _import_file(store, file, size, report)
     _show_counts(asdict(counts), as_json)

@@ -24,7 +24,7 @@ def show(*, as_json: bool) -> None:
         return
     _section("Switches", "--fault NAME=VALUE, or PUT /sandbox/faults while it runs")
     for switch in faults.describe():
-        _entry(switch.name, f"{switch.default}  {switch.takes}", switch.about)
+        _entry(switch["switch"], f"{json.dumps(switch['default'])}  {switch['takes']}", switch["imitates"])
     _section("Rules", _RULE, _NARROWED)
     for action in rules.ACTIONS.values():
         _entry(action.form, _places(action), action.does)
@@ -34,9 +34,7 @@ def show(*, as_json: bool) -> None:
 
 
 def _objects() -> Iterable[dict[str, object]]:
-    for switch in faults.describe():
-        values = {"default": json.loads(switch.default), "takes": switch.takes, "imitates": switch.about}
-        yield {"switch": switch.name, **values}
+    yield from faults.describe()
     for action in rules.ACTIONS.values():
         yield {"action": action.form, "does": action.does, "toCalls": action.to_calls, "toSent": action.to_sent}
     for route in rules.ROUTES:

@@ -10,7 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import httpx2 as httpx
-from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from receiver import timeouts
@@ -21,7 +20,7 @@ from storage.ledger import entries
 from storage.repositories import system_state
 from storage.repositories.stream_events import Event
 from storage.transitions import api_key_changes
-from tests import life
+from tests import life, routes_only
 from tests.patience import PATIENT
 
 SUBMISSION: Mapping[str, Any] = {"agentId": "agent_1", "prompt": "Review the lease."}
@@ -64,9 +63,9 @@ def context(store: database.Database, clock: Clock, **changes: Any) -> operation
     return replace(operations.Context(store, timing, clock, Metrics(), listen=nothing), **changes)
 
 
-def app(made: operations.Context) -> Starlette:
+def app(made: operations.Context) -> routes_only.Application:
     """Return the routes with the middleware of the server."""
-    built = Starlette(
+    built = routes_only.Application(
         routes=routing.routes(route_table.OPERATIONS, made),
         middleware=[Middleware(problems.LastResort)],
         exception_handlers=problems.HANDLERS,
@@ -81,7 +80,7 @@ class Deployment:
 
     database: database.Database
     clock: Clock
-    app: Starlette
+    app: routes_only.Application
     client: httpx.AsyncClient
     keys: dict[str, str] = field(default_factory=dict)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from typing import Any
 
 from receiver.export import flow, formats, import_reader
@@ -63,9 +64,17 @@ def begun(
     return flow.Export(database.timed_read, wanted, made, run_chunks.Parts(documents=documents), after, stopping)
 
 
+def trailer(data: bytes) -> dict[str, Any]:
+    """Check a whole file, and return what its trailer says."""
+    size = import_reader.verify(io.BytesIO(data))
+    found: dict[str, Any] = json.loads(data[size:])["trailer"]
+    return found
+
+
 async def imported(database: Database, data: bytes) -> importing.Imported:
     """Read a whole file back."""
     file = io.BytesIO(data)
-    size = import_reader.verify(file).size
-    records = [record for record, _ in import_reader.records(file, size, life.NOW)]
+    size, report = import_reader.verify(file), import_reader.Report()
+    records = [record for record, _ in import_reader.records(file, size, life.NOW, report)]
+    assert report == import_reader.Report()
     return await database.write(importing.import_runs, records, "operator", life.at(200))

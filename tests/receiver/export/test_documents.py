@@ -36,7 +36,7 @@ async def test_a_number_without_an_end_is_refused(embedded: Database) -> None:
 async def test_a_document_keeps_whatever_bytes_it_has(database: Database) -> None:
     run = await life.settled_run(database, upstream_id="run_1", result=life.result(body=b'{"nul": "\0"}'))
     (record,) = await database.read(run_chunks.read, [run.seq], run_chunks.Parts(documents=True))
-    assert run_chunks.is_same(import_reader.record(jsonl.encode_run(record), life.NOW), record)
+    assert run_chunks.is_same(import_reader.record(jsonl.encode_run(record), life.NOW)[0], record)
 
 
 async def test_runs_with_large_documents_are_read_a_few_at_a_time(embedded: Database) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import httpx2 as httpx
 import pytest
 
-from receiver.sandbox import details, messages, state, transcript
+from receiver.sandbox import details, faults, messages, state, transcript
 from tests import sandbox_server
 
 START = 1_800_000_000.0
 
 
 def _world(seed: int, now: list[float]) -> state.World:
-    return state.World(seed, 60.0, lambda: now[0])
+    return state.World(seed, 60.0, lambda: now[0], faults.Injector(faults.Faults(), seed))
 
 
 def _ended(seed: int, status: str, after: float = 60.0) -> state.Run:

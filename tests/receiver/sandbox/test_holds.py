@@ -14,7 +14,7 @@ import anyio
 import httpx2 as httpx
 import pytest
 
-from receiver.sandbox import holds, rules
+from receiver.sandbox import rules
 from tests import sandbox_server
 from tests.patience import until
 from tests.receiver.sandbox.catcher import Catcher
@@ -148,7 +148,7 @@ def test_it_stops_with_calls_held(action: str, capfd: pytest.CaptureFixture[str]
 @pytest.mark.anyio
 async def test_nothing_is_held_for_ever() -> None:
     """What is not released continues by itself after the longest time."""
-    waiting = holds.Holds(time.time, longest=0.01)
+    waiting = rules.Holds(longest=0.01)
     with anyio.fail_after(60):
-        assert await waiting.wait(holds.Held("hold", rules.Subject("exec"), None))
+        assert await waiting.wait(rules.Held("hold", rules.Subject("exec"), None))
     assert waiting.as_json() == []

@@ -100,8 +100,10 @@ def test_what_is_shown_can_be_set() -> None:
 def test_every_switch_is_described() -> None:
     """Each has its default, what it takes, and a sentence."""
     described = faults.describe()
-    assert [switch.name for switch in described] == [field.name for field in dataclasses.fields(faults.Faults)]
-    assert all(json.loads(switch.default) is not None and switch.takes and switch.about for switch in described)
+    assert [switch["switch"] for switch in described] == [
+        field.name for field in dataclasses.fields(faults.Faults)
+    ]
+    assert all(switch["default"] is not None and switch["takes"] and switch["imitates"] for switch in described)
 
 
 def test_a_rule_applies_as_often_as_it_is_set_to() -> None:

@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from receiver.server import connections, uvicorn_server
+from tests import routes_only
 
 pytestmark = pytest.mark.anyio
 
@@ -70,7 +70,7 @@ class Served:
         self.given_up = asyncio.Event()
         self.clients: list[Client] = []
 
-    def app(self) -> Starlette:
+    def app(self) -> routes_only.Application:
         async def quick(request: Request) -> Response:
             return Response(await request.body() or b"quick")
 
@@ -90,7 +90,7 @@ class Served:
             return StreamingResponse(pieces(), headers={"content-length": str(LARGE)})
 
         routes = [Route("/hold", hold), Route("/large", large)]
-        return Starlette(routes=[*routes, Route("/{name}", quick, methods=["GET", "POST"])])
+        return routes_only.Application(routes=[*routes, Route("/{name}", quick, methods=["GET", "POST"])])
 
     @asynccontextmanager
     async def serving(self, **limits: float) -> AsyncIterator[None]:

@@ -8,9 +8,9 @@ import socket
 
 import anyio
 import pytest
-from starlette.applications import Starlette
 
 from receiver.server import uvicorn_server
+from tests import routes_only
 
 pytestmark = pytest.mark.anyio
 
@@ -24,5 +24,5 @@ async def test_a_server_that_reports_readiness_accepts_connections_at_once() -> 
         os.kill(os.getpid(), signal.SIGTERM)
 
     with uvicorn_server.bind("127.0.0.1", 0) as bound, anyio.fail_after(30):
-        await uvicorn_server.serve(Starlette(), bound, ready)
+        await uvicorn_server.serve(routes_only.Application(), bound, ready)
     assert connected

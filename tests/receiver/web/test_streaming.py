@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
 
 import httpx2 as httpx
@@ -76,13 +76,14 @@ class App:
         self.is_cut = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self.stream(scope, receive, send)
-            self.is_cut = (await receive())["type"] == "http.disconnect"
-            return
-        for phase in ("startup", "shutdown"):
-            await receive()
-            await send({"type": f"lifespan.{phase}.complete"})
+        await self.stream(scope, receive, send)
+        self.is_cut = (await receive())["type"] == "http.disconnect"
+
+    def lifespan(self) -> AbstractAsyncContextManager[None]:
+        return nullcontext()
+
+    def stop(self) -> None:
+        """Do nothing."""
 
 
 async def eventually(check: Callable[[], bool]) -> None:
