@@ -74,7 +74,7 @@ async def _details(call: Plain, state: system_state.State, reasons: list[str]) -
         worker_seconds=None if seen is None else (call.now - seen).total_seconds(),
         overdue_runs=await call.database.read(runs.overdue, call.now),
         failing_jobs=await call.database.read(job_counts.count_failing),
-        failing=unreadable_rows.readable(failing, responses.Job.of)[0],
+        failing=unreadable_rows.readable(failing, responses.Job.model_validate)[0],
         warnings=[
             *_warnings(await call.database.read(job_counts.count_dead)),
             *await _unsent(call, state),

@@ -21,7 +21,7 @@ async def list_jobs(call: Listing) -> operations.Answer:
     run_id = parameters.run and await call.database.read(runs.resolve_id, parameters.run)
     query = job_list.Query(parameters.kind, run_id, parameters.state, parameters.limit, parameters.cursor)
     found, cursor = await call.database.read(job_list.page, query, call.now)
-    lines, unread = unreadable_rows.readable(found, responses.Job.of)
+    lines, unread = unreadable_rows.readable(found, responses.Job.model_validate)
     page = responses.Jobs(jobs=lines, has_more=cursor is not None, next_cursor=cursor, unreadable=unread)
     return operations.Answer(200, page, call.link("cursor", cursor))
 
@@ -54,7 +54,7 @@ async def retry_job(call: Plain) -> operations.Answer:
     found = await call.database.read(job_list.find, call.ids["id"], call.now)
     if found is None:
         raise errors.NotFound("there is no job of that id; a job that is done is gone")
-    return operations.Answer(202, responses.Job.of(found))
+    return operations.Answer(202, responses.Job.model_validate(found))
 
 
 OPERATIONS = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from receiver import errors
-from receiver.schemas import bodies, sql_result
+from receiver.schemas import bodies, responses
 from receiver.web import authentication, operations
 from storage.user_sql import statements
 
@@ -18,7 +18,7 @@ async def ask_sql(call: Asking) -> operations.Answer:
             "RUNLEDGER_SQL_DATABASE_URL names a role for them"
         )
     statement = statements.Statement(call.body.sql, tuple(call.body.parameters), call.body.limit)
-    return operations.Answer(200, sql_result.SqlResult.of(await call.context.run_sql(statement)))
+    return operations.Answer(200, responses.SqlResult.model_validate(await call.context.run_sql(statement)))
 
 
 OPERATIONS = (
@@ -27,7 +27,7 @@ OPERATIONS = (
         "/v1/sql",
         "Read with SQL",
         ask_sql,
-        {200: sql_result.SqlResult},
+        {200: responses.SqlResult},
         authentication.Scope.ADMIN,
         body=bodies.SqlStatement,
         problems=(403,),

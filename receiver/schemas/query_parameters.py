@@ -110,8 +110,6 @@ Sort = Literal[
     "-tokens",
     "-relevance",
 ]
-
-
 Grouping = Annotated[
     str,
     Field(max_length=128, description="What the runs are grouped by; `tag.<key>` groups by the values of a tag."),

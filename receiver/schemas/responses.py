@@ -12,7 +12,7 @@ from pydantic.alias_generators import to_camel
 
 from storage import states
 from storage.engine import column_types
-from storage.repositories import deliveries, job_list, jobs
+from storage.repositories import deliveries, jobs
 from storage.stats import questions
 
 Instant = Annotated[
@@ -261,7 +261,8 @@ class Job(Answer):
 
     id: str
     kind: states.Kind | str
-    run_id: str | None
+    # A deployment-wide job is stored with an empty one.
+    run_id: Annotated[str | None, BeforeValidator(lambda stored: stored or None)]
     state: jobs.State
     created_at: Instant
     due_at: Instant
@@ -273,12 +274,6 @@ class Job(Answer):
     last_error: str | None
     last_error_at: Instant | None
     dead_at: Instant | None
-
-    @classmethod
-    def of(cls, job: job_list.Job) -> Self:
-        """Return a row of `jobs` as an answer."""
-        answer = cls.model_validate(job)
-        return answer if answer.run_id else answer.model_copy(update={"run_id": None})
 
 
 class Jobs(Page):
@@ -344,6 +339,17 @@ class Stats(Answer):
     bounded: bool = Field(description="Whether older runs were left out, see `window`.")
     window: StatsWindow | None = Field(description="Null where all runs were counted.")
     stats: list[StatsRow]
+
+
+class SqlResult(Answer):
+    """Rows as the database returned them. JSON is given as text, bytes as `\\x` and hexadecimal digits."""
+
+    columns: list[str] = Field(description="The names of the columns, which need not be unique.")
+    rows: list[list[str | int | float | bool | None]]
+    truncated: bool = Field(
+        validation_alias="is_truncated",
+        description="Whether there were more rows than `limit`, or than fit into an answer.",
+    )
 
 
 class Alive(Answer):

@@ -67,7 +67,8 @@ def temporary_file(file: Path) -> Iterator[Path]:
     try:
         yield path
     finally:
-        _remove(path)
+        for name in ("", *SIDECAR_SUFFIXES):
+            path.with_name(path.name + name).unlink(missing_ok=True)
 
 
 def copy(source: str | Path, to: Path, advance: Advance) -> None:
@@ -131,11 +132,6 @@ def _sync(path: Path) -> None:
         os.fsync(opened)
     finally:
         os.close(opened)
-
-
-def _remove(path: Path) -> None:
-    for name in ("", *SIDECAR_SUFFIXES):
-        path.with_name(path.name + name).unlink(missing_ok=True)
 
 
 def _connect(file: str | Path, mode: str) -> sqlite3.Connection:

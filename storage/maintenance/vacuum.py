@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 
 from storage import errors
@@ -41,17 +40,20 @@ def shrink(url: str, *, rewrite: bool) -> VacuumResult | None:
     if file is None:
         return None
     before = urls.size_of(file)
-    with _connect(file) as connection:
-        if rewrite:
-            connection.execute(fulltext.REWRITE_WORDS)
-            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # takes effect by the next statement
-            connection.execute("VACUUM")
-        elif _pragma(connection, "auto_vacuum") == connections.INCREMENTAL:
-            _free_pages(connection)
-        # Only pages in the file itself can be truncated; where readers prevent that, the server does it later.
-        connection.execute(f"PRAGMA busy_timeout={int(BUSY_READERS * 1000)}")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        free = _pragma(connection, "freelist_count") * _pragma(connection, "page_size")
+    try:
+        with closing(sqlite3.connect(file, timeout=BUSY, isolation_level=None)) as connection:
+            if rewrite:
+                connection.execute(fulltext.REWRITE_WORDS)
+                connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # takes effect by the next statement
+                connection.execute("VACUUM")
+            elif _pragma(connection, "auto_vacuum") == connections.INCREMENTAL:
+                _free_pages(connection)
+            # Only pages in the file itself can be truncated; where readers prevent that, the server does it later.
+            connection.execute(f"PRAGMA busy_timeout={int(BUSY_READERS * 1000)}")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            free = _pragma(connection, "freelist_count") * _pragma(connection, "page_size")
+    except sqlite3.OperationalError as error:
+        raise errors.Unavailable(str(error)) from error
     return VacuumResult(before, urls.size_of(file), free)
 
 
@@ -65,15 +67,6 @@ def _free_pages(connection: sqlite3.Connection) -> None:
         if left >= before:  # others free pages faster than this does
             return
         time.sleep(PAUSE)
-
-
-@contextmanager
-def _connect(file: str) -> Iterator[sqlite3.Connection]:
-    try:
-        with closing(sqlite3.connect(file, timeout=BUSY, isolation_level=None)) as connection:
-            yield connection
-    except sqlite3.OperationalError as error:
-        raise errors.Unavailable(str(error)) from error
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -6,7 +6,6 @@ Each step is a file under `versions`, named by number; Alembic records it in the
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -16,7 +15,6 @@ from sqlalchemy import Connection
 
 from storage import errors
 from storage.engine import dialect
-from storage.tables import declare
 
 
 def config(connection: Connection | None = None) -> Config:
@@ -25,17 +23,6 @@ def config(connection: Connection | None = None) -> Config:
     result.set_main_option("script_location", str(Path(__file__).parent))
     result.attributes["connection"] = connection
     return result
-
-
-def is_included(connection: Connection, item: Any, kind: str) -> bool:
-    """Return whether this kind of database has an item of the schema: some indexes exist on one of them only.
-
-    The table of words is not in the metadata; `fulltext` creates it.
-    """
-    if kind in ("table", "index") and "passage_words" in item.name:
-        return False
-    only = item.info.get(declare.ONLY_ON) if kind == "index" else None
-    return only in (None, connection.dialect.name)
 
 
 def current(connection: Connection) -> str | None:

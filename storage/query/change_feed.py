@@ -24,9 +24,9 @@ SCAN_SIZE = 500
 
 @dataclass(frozen=True, slots=True)
 class ChangeSelection:
-    """Which changes are wanted: of runs that match `wanted` when they are read, of some `kinds` if any are named.
+    """Which changes are wanted: of runs that match now, and of some `kinds` if any are named.
 
-    Changes of the deployment itself are left out where runs are selected, or with `of_runs`.
+    Changes of the deployment itself are left out where runs are selected, or with `runs_only`.
     """
 
     expression: grammar.Expression = grammar.EVERYTHING
@@ -44,8 +44,8 @@ class FeedPage:
     """The changes behind a number, and the `number` behind which the next page begins.
 
     `runs` are the runs of these changes by id, where runs are selected. `has_more` says whether the next page has
-    changes now, `waits_for` is the run whose words are not indexed yet. Where nothing is behind the number, `last`
-    is the last number of the feed.
+    changes now, `waiting_for_run` is the run whose words are not indexed yet. Where nothing is behind the number,
+    `last` is the last number of the feed.
     """
 
     number: int
@@ -64,35 +64,21 @@ def read_page(connection: Connection, number: int, selection: ChangeSelection, l
     if not scanned:
         return FeedPage(number, last=entries.last_number(connection))
     chosen = [each for each in scanned if not selection.kinds or each.kind in selection.kinds]
-    if not selection.excludes_deployment:
-        return _page(_number(scanned[-1]), chosen, limit, {}, None, is_full=len(scanned) == batch_size)
-    run_ids = sorted({each.run_id for each in chosen if each.run_id is not None})
-    undecided = _undecided(connection, selection.expression, run_ids)
-    stop = next((each for each in chosen if each.run_id in undecided), None)
-    if stop is not None:
-        scanned, chosen = scanned[: scanned.index(stop)], chosen[: chosen.index(stop)]
-    found = matching(connection, selection.expression, [each for each in run_ids if each not in undecided])
-    selected = [each for each in chosen if each.run_id in found]
-    is_full = len(scanned) == batch_size
-    waits_for = None if stop is None else stop.run_id
+    found: Mapping[str, runs.Run] = {}
+    stop = None
+    if selection.excludes_deployment:
+        run_ids = sorted({each.run_id for each in chosen if each.run_id is not None})
+        undecided = _undecided(connection, selection.expression, run_ids)
+        stop = next((each for each in chosen if each.run_id in undecided), None)
+        if stop is not None:
+            scanned, chosen = scanned[: scanned.index(stop)], chosen[: chosen.index(stop)]
+        found = matching(connection, selection.expression, [each for each in run_ids if each not in undecided])
+        chosen = [each for each in chosen if each.run_id in found]
+    if len(chosen) > limit:
+        return FeedPage(_number(chosen[limit - 1]), chosen[:limit], found, has_more=True)
     reached = _number(scanned[-1]) if scanned else number
-    return _page(reached, selected, limit, found, waits_for, is_full=is_full)
-
-
-def _page(
-    reached: int,
-    matching: Sequence[ledger_changes.Change],
-    limit: int,
-    found: Mapping[str, runs.Run],
-    waits_for: str | None,
-    *,
-    is_full: bool,
-) -> FeedPage:
-    """Return the first `limit` changes; when these are all, the next page begins behind `reached`."""
-    if len(matching) > limit:
-        page = matching[:limit]
-        return FeedPage(_number(page[-1]), page, found, has_more=True)
-    return FeedPage(reached, matching, found, is_full, waits_for)
+    is_full = len(scanned) == batch_size
+    return FeedPage(reached, chosen, found, is_full, None if stop is None else stop.run_id)
 
 
 def _number(change: ledger_changes.Change) -> int:

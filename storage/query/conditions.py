@@ -48,8 +48,7 @@ def where(
 ) -> list[ColumnElement[bool]]:
     """Return the conditions on `runs` for an expression, all of which must hold."""
     bounds = [] if window is None else [RUNS.c.seq >= window.low, RUNS.c.seq < window.high]
-    parts = expression.parts if isinstance(expression, grammar.And) else (expression,)
-    return bounds + [_condition(connection, part, window) for part in parts]
+    return bounds + [_condition(connection, part, window) for part in grammar.conjuncts(expression)]
 
 
 def needs_lookup(expression: grammar.Expression) -> bool:
@@ -70,7 +69,7 @@ def has_index_order(expression: grammar.Expression) -> bool:
     The index of an agent's runs has them state by state, and no index has two values in one order: a database
     would collect all matching runs and sort them, unless they are read window by window.
     """
-    parts = expression.parts if isinstance(expression, grammar.And) else (expression,)
+    parts = grammar.conjuncts(expression)
     value_counts = {each.name: len(each.values) for each in parts if isinstance(each, grammar.Equals)}
     indexed = {name: value_counts[name] for name in _INDEXED if name in value_counts}
     is_scattered = "submitted_by" in indexed or ("agent" in indexed and "status" not in indexed)
@@ -79,7 +78,7 @@ def has_index_order(expression: grammar.Expression) -> bool:
 
 def acceptance_bounds(expression: grammar.Expression) -> ColumnElement[bool] | None:
     """Return the condition on the time of acceptance, the order of keys but for imports; None without one."""
-    parts = expression.parts if isinstance(expression, grammar.And) else (expression,)
+    parts = grammar.conjuncts(expression)
     terms = [part for part in parts if isinstance(part, grammar.InRange) and part.name == "accepted"]
     if not terms:
         return None
@@ -108,10 +107,8 @@ def without_phrases(expression: grammar.Expression, *, is_not: bool = False) -> 
             return grammar.Or(()) if is_not else grammar.EVERYTHING
         case grammar.Not(part):
             return grammar.Not(without_phrases(part, is_not=not is_not))
-        case grammar.And(parts):
-            return grammar.And(tuple(without_phrases(part, is_not=is_not) for part in parts))
-        case grammar.Or(parts):
-            return grammar.Or(tuple(without_phrases(part, is_not=is_not) for part in parts))
+        case grammar.And(parts) | grammar.Or(parts):
+            return type(expression)(tuple(without_phrases(part, is_not=is_not) for part in parts))
     return expression
 
 

@@ -99,7 +99,7 @@ CHOICES: dict[str, type[StrEnum]] = {
     "origin": states.Origin,
     "settled_by": states.Source,
 }
-#: Names with free values; names of tags begin with TAG.
+#: Names with free values; names of tags begin with TAG_PREFIX.
 TEXT_NAMES = ("agent", "model", "submitted_by", "tool")
 TAG_PREFIX = "tag."
 _READERS: dict[str, Callable[[str, str, datetime], value_ranges.Range]] = {
@@ -135,6 +135,16 @@ def all_of(*parts: Expression | None) -> Expression:
     return there[0] if len(there) == 1 else And(there)
 
 
+def conjuncts(expression: Expression) -> tuple[Expression, ...]:
+    """Return the parts that must all hold: those of a conjunction, or the expression itself."""
+    return expression.parts if isinstance(expression, And) else (expression,)
+
+
+def is_tag(name: str) -> bool:
+    """Return whether a name is that of a tag: `tag.<key>`."""
+    return name.startswith(TAG_PREFIX) and len(name) > len(TAG_PREFIX)
+
+
 def value(text: str) -> Value:
     """Return the value of an unquoted text; a `*` alone matches any known value."""
     return Value(text.removesuffix("*"), text.endswith("*"))
@@ -144,7 +154,7 @@ def term(name: str, given: Sequence[Value], now: datetime) -> Expression:
     """Return the expression for one name and its values, any of which may match. Raise BadFilter."""
     if name in CHOICES:
         return Equals(name, tuple(_check_choice(name, each) for each in given))
-    if name in TEXT_NAMES or (name.startswith(TAG_PREFIX) and len(name) > len(TAG_PREFIX)):
+    if name in TEXT_NAMES or is_tag(name):
         return Equals(name, tuple(given))
     if name in _READERS:
         return InRange(name, tuple(_READERS[name](name, _full_text(each), now) for each in given))
@@ -165,7 +175,7 @@ def _check_choice(name: str, requested: Value) -> Value:
 
 
 def _check_optional(text: str) -> str:
-    if text in OPTIONAL_NAMES or (text.startswith(TAG_PREFIX) and len(text) > len(TAG_PREFIX)):
+    if text in OPTIONAL_NAMES or is_tag(text):
         return text
     known = (*OPTIONAL_NAMES, f"{TAG_PREFIX}<key>")
     raise unknown_value(HAS, text, known)
@@ -239,8 +249,7 @@ class _Parser:
             case "-":
                 self._at += 1
                 if self._at == len(self._text) or self._text[self._at].isspace() or self._text[self._at] == ")":
-                    self._at -= 1
-                    self._refuse("- must stand directly before the term that it negates")
+                    self._refuse("- must stand directly before the term that it negates", self._at - 1)
                 if depth >= MAX_DEPTH:
                     self._refuse(f"- and parentheses are nested more than {MAX_DEPTH} deep")
                 return Not(self._part(depth + 1))
@@ -259,11 +268,9 @@ class _Parser:
         self._at += 1
         found = self._alternatives(depth + 1)
         if not self._text.startswith(")", self._at):
-            self._at = start
-            self._refuse("this ( is never closed")
+            self._refuse("this ( is never closed", start)
         if found == EVERYTHING:
-            self._at = start
-            self._refuse("these parentheses are empty")
+            self._refuse("these parentheses are empty", start)
         self._at += 1
         return found
 
@@ -306,15 +313,11 @@ class _Parser:
             given, open_ended = found[0], found[0].endswith("*")
         phrase = tokenizer.phrase(given, open_ended)
         if not phrase.words:
-            self._refuse_at(start, "there is no word here")
+            self._refuse("there is no word here", start)
         if tokenizer.count(phrase.words) > tokenizer.PHRASE or len(phrase.words) > MAX_PHRASE_CHARACTERS:
             limit = f"{MAX_PHRASE_CHARACTERS} characters of a script without spaces"
-            self._refuse_at(start, f"a phrase has {tokenizer.PHRASE} words at most, or {limit}")
+            self._refuse(f"a phrase has {tokenizer.PHRASE} words at most, or {limit}", start)
         return all_of(*(Phrase(each) for each in phrase.parts(tokenizer.PHRASE)))
-
-    def _refuse_at(self, at: int, detail: str) -> NoReturn:
-        self._at = at
-        self._refuse(detail)
 
     def _quoted(self) -> str:
         found = _QUOTED.match(self._text, self._at)
@@ -342,5 +345,5 @@ class _Parser:
         self._at += 2
         return True
 
-    def _refuse(self, detail: str) -> NoReturn:
-        raise errors.BadQuery(self._text, self._at, detail)
+    def _refuse(self, detail: str, at: int | None = None) -> NoReturn:
+        raise errors.BadQuery(self._text, self._at if at is None else at, detail)

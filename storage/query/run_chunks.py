@@ -12,13 +12,13 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, cast, func, select
+from sqlalchemy import Column, Connection, cast, func, select
 
 from storage.engine.column_types import Integer64
 from storage.query import conditions, grammar
 from storage.repositories import documents, runs
 from storage.search import index
-from storage.tables.runs import RUN_DOCUMENTS, RUNS
+from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE, RUNS
 
 #: Runs per chunk, and roughly the bytes after which a chunk is closed: its last run may exceed them.
 RUNS_AT_ONCE, BYTES_AT_ONCE = 200, 1 << 20
@@ -163,39 +163,32 @@ def read(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[Reco
     """Return the runs of these keys, in their order."""
     found = runs.get_full(connection, seqs)
     ids = [run.id for run in found]
-    steps = _rows(connection, ids, documents.Step) if parts.trace else {}
-    usage = _rows(connection, ids, documents.Usage) if parts.trace else {}
-    versions = _documents(connection, ids) if parts.documents else {}
+    versions = RUN_DOCUMENTS.c
+    steps = _by_run(connection, ids, documents.Step, RUN_STEPS.c.id) if parts.trace else {}
+    usage = _by_run(connection, ids, documents.Usage, RUN_USAGE.c.id) if parts.trace else {}
+    kept = (
+        _by_run(connection, ids, documents.Document, versions.run_id, versions.version)
+        if parts.documents
+        else None
+    )
     return [
-        Record(
-            run,
-            steps.get(run.id, ()),
-            usage.get(run.id, ()),
-            versions.get(run.id, ()) if parts.documents else None,
-        )
+        Record(run, steps.get(run.id, ()), usage.get(run.id, ()), None if kept is None else kept.get(run.id, ()))
         for run in found
     ]
 
 
-T = TypeVar("T", documents.Step, documents.Usage)
+T = TypeVar("T", documents.Step, documents.Usage, documents.Document)
 
 
-def _rows(connection: Connection, run_ids: Sequence[str], kind: type[T]) -> Mapping[str, Sequence[T]]:
-    table = documents.TABLES[kind]
-    selected = [table.c[each.name] for each in fields(kind)]
-    chosen = select(table.c.run_id, *selected).where(table.c.run_id.in_(run_ids)).order_by(table.c.id)
+def _by_run(
+    connection: Connection, run_ids: Sequence[str], kind: type[T], *order: Column[Any]
+) -> Mapping[str, Sequence[T]]:
+    """Return the rows of each run; the `order` by columns of their table keeps those of one run together."""
+    table = order[0].table.c
+    selected = [table[each.name] for each in fields(kind)]
+    chosen = select(table.run_id, *selected).where(table.run_id.in_(run_ids)).order_by(*order)
     return {
         run_id: [kind(*row[1:]) for row in rows]
-        for run_id, rows in groupby(connection.execute(chosen), key=lambda row: str(row.run_id))
-    }
-
-
-def _documents(connection: Connection, run_ids: Sequence[str]) -> Mapping[str, Sequence[documents.Document]]:
-    table = RUN_DOCUMENTS.c
-    selected = [table[each.name] for each in fields(documents.Document)]
-    chosen = select(table.run_id, *selected).where(table.run_id.in_(run_ids)).order_by(table.run_id, table.version)
-    return {
-        run_id: [documents.Document(*row[1:]) for row in rows]
         for run_id, rows in groupby(connection.execute(chosen), key=lambda row: str(row.run_id))
     }
 

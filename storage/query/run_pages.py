@@ -24,16 +24,8 @@ RELEVANCE = "-relevance"
 #: Number of keys in the first window, and the factor by which each next one grows.
 WINDOW, GROWTH = 512, 8
 
-_SORT_COLUMNS = (
-    RUNS.c.seq,
-    conditions.CREATED,
-    RUNS.c.settled_at,
-    RUNS.c.cost_micros,
-    RUNS.c.duration_ms,
-    conditions.TOKENS,
-)
-#: The sort orders of lists; each has an index that ends with the key.
-SORTS = dict(zip(grammar.SORT_NAMES, _SORT_COLUMNS, strict=True))
+#: The sort orders of lists; each has an index that ends with the key, which is the order of acceptance itself.
+SORTS = {name: conditions.COLUMNS[name] for name in grammar.SORT_NAMES} | {"accepted": RUNS.c.seq}
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import TSQUERY
 
+from storage.search import tokenizer
+
 #: The id of a passage and its words.
 Row = tuple[int, Sequence[str]]
 
@@ -87,16 +89,15 @@ def remove_all_words(connection: Connection) -> None:
         connection.exec_driver_sql("INSERT INTO passage_words (passage_words) VALUES ('delete-all')")
 
 
-def passages_with(
-    connection: Connection, words: Sequence[str], open_ended: bool, low: Any, high: Any
-) -> Select[Any]:
-    """Return a query for the ids (`low` <= id < `high`) of the passages in which the words are consecutive."""
+def passages_with(connection: Connection, phrase: tokenizer.Phrase, low: Any, high: Any) -> Select[Any]:
+    """Return a query for the ids (`low` <= id < `high`) of the passages that contain the phrase."""
     if connection.dialect.name == "postgresql":
-        id_, query = column("id", BigInteger), cast(literal(_query(words, open_ended)), TSQUERY)
+        id_, query = column("id", BigInteger), cast(literal(_query(phrase)), TSQUERY)
         matches = column("words").op("@@")(query)
     else:
         id_ = literal_column("rowid", BigInteger)
-        matches = literal_column("passage_words").op("MATCH")(literal(f'"{" ".join(words)}"' + " *" * open_ended))
+        quoted = f'"{" ".join(phrase.words)}"' + " *" * phrase.open_ended
+        matches = literal_column("passage_words").op("MATCH")(literal(quoted))
     return select(id_).select_from(table("passage_words")).where(matches, id_ >= low, id_ < high)
 
 
@@ -124,5 +125,5 @@ def _vector(words: Sequence[str]) -> str:
     return " ".join(f"'{word}':{','.join(each)}" for word, each in positions.items())
 
 
-def _query(words: Sequence[str], open_ended: bool) -> str:
-    return " <-> ".join(f"'{word}'" for word in words) + ":*" * open_ended
+def _query(phrase: tokenizer.Phrase) -> str:
+    return " <-> ".join(f"'{word}'" for word in phrase.words) + ":*" * phrase.open_ended

@@ -200,8 +200,7 @@ def _row(id_: int, each: passages.Passage) -> dict[str, Any]:
 
 def lag(connection: Connection) -> Lag:
     """Return how far the index lags behind the stored runs."""
-    row = connection.execute(_LAG).one()
-    return Lag(row.runs, row.since)
+    return Lag(*connection.execute(_LAG).one())
 
 
 def waits_longest(connection: Connection, before: datetime) -> tuple[int, str | None]:
@@ -228,7 +227,7 @@ def rebuild(connection: Connection, now: datetime) -> int:
 def runs_with(connection: Connection, phrase: tokenizer.Phrase, window: Window | None) -> Select[Any]:
     """Return a query for the `seq` of the runs that contain the phrase."""
     low, high = (0, (1 << 63) - 1) if window is None else (window.low * ROWS_PER_RUN, window.high * ROWS_PER_RUN)
-    matching = fulltext.passages_with(connection, phrase.words, phrase.open_ended, low, high).subquery()
+    matching = fulltext.passages_with(connection, phrase, low, high).subquery()
     return fulltext.materialized(connection, select(matching.c[0] // ROWS_PER_RUN))
 
 
@@ -239,7 +238,7 @@ def count_hits(connection: Connection, seqs: Sequence[int], phrases: Iterable[to
     found: Counter[int] = Counter()
     low, high = min(seqs) * ROWS_PER_RUN, (max(seqs) + 1) * ROWS_PER_RUN
     for phrase in phrases:
-        matching = fulltext.passages_with(connection, phrase.words, phrase.open_ended, low, high).subquery()
+        matching = fulltext.passages_with(connection, phrase, low, high).subquery()
         run_seq = (matching.c[0] // ROWS_PER_RUN).label("run_seq")
         for row in connection.execute(select(run_seq, func.count()).group_by(run_seq)):
             found[row[0]] += row[1]
@@ -263,9 +262,7 @@ def _firsts(connection: Connection, run_seqs: Sequence[int], phrase: tokenizer.P
     first, last = min(run_seqs), max(run_seqs)
     is_one_scan = fulltext.is_expensive(connection) and (phrase.open_ended or last - first < NEAR)
     low, high = (first, last + 1) if is_one_scan else (RUNS.c.seq, RUNS.c.seq + 1)
-    matching = fulltext.passages_with(
-        connection, phrase.words, phrase.open_ended, low * ROWS_PER_RUN, high * ROWS_PER_RUN
-    )
+    matching = fulltext.passages_with(connection, phrase, low * ROWS_PER_RUN, high * ROWS_PER_RUN)
     id_ = matching.selected_columns[0]
     if is_one_scan:
         of_runs = matching.where((id_ // ROWS_PER_RUN).in_(run_seqs)).group_by(id_ // ROWS_PER_RUN)
@@ -317,8 +314,7 @@ def texts(connection: Connection, run_seq: int, step: int | None = None) -> Iter
     if step is None:
         row = connection.execute(_TEXTS, {"seq": run_seq}).one()
         yield from ((part, None, text) for part, text in zip(_RUN_TEXTS, row, strict=True) if text)
-    span = {"low": run_seq * ROWS_PER_RUN + (step or 0), "high": run_seq * ROWS_PER_RUN + ROWS_PER_RUN - 1}
-    with connection.execute(_STEPS, span) as steps:
+    with connection.execute(_STEPS, _key_range(run_seq, step or 0)) as steps:
         for row in steps:
             for part, column in _STEP_TEXTS.items():
                 value = row._mapping[column.name]
@@ -331,8 +327,8 @@ def _flatten(value: str | None) -> str | None:
     return None if value is None else passages.flatten(passages.parse_json(value))
 
 
-def _key_range(run_seq: int) -> Mapping[str, int]:
-    return {"low": run_seq * ROWS_PER_RUN, "high": run_seq * ROWS_PER_RUN + ROWS_PER_RUN - 1}
+def _key_range(run_seq: int, first: int = 0) -> Mapping[str, int]:
+    return {"low": run_seq * ROWS_PER_RUN + first, "high": run_seq * ROWS_PER_RUN + ROWS_PER_RUN - 1}
 
 
 def _upsert(connection: Connection) -> Any:

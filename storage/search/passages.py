@@ -128,22 +128,16 @@ def parse_json(text: str) -> JsonValue:
 
     A long one is parsed by the decoder written in Python, during which other threads can run.
     """
-    try:
-        value: JsonValue = (json.loads if len(text) <= PARSED else _PYTHON_DECODER.decode)(text)
-    except RecursionError:
-        return text if len(text) <= PARSED else _parse_at_once(text)
-    except ValueError:
-        return text
-    return value
-
-
-def _parse_at_once(text: str) -> JsonValue:
-    """Parse in one call, since the C decoder allows deeper nesting than the one in Python."""
-    try:
-        value: JsonValue = json.loads(text)
-    except (ValueError, RecursionError):
-        return text
-    return value
+    # In one call where that is fast, and where the nesting is deeper than the decoder in Python allows.
+    for decode in (json.loads,) if len(text) <= PARSED else (_PYTHON_DECODER.decode, json.loads):
+        try:
+            value: JsonValue = decode(text)
+        except RecursionError:
+            continue
+        except ValueError:
+            break
+        return value
+    return text
 
 
 class _PythonDecoder(json.JSONDecoder):

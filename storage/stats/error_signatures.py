@@ -18,9 +18,9 @@ _PART = re.compile(rf"(?P<code>\b{_CODE})|{_VARIABLE}", re.IGNORECASE)
 def signature(reason: str) -> str:
     """Return a reason in one line without its ids, numbers and times; HTTP status codes stay.
 
-    >>> form("run_01hx: timed out  after 300.5s")
+    >>> signature("run_01hx: timed out  after 300.5s")
     '#: timed out after #'
-    >>> form("HTTP 503 from 10.0.0.7:443 at 2026-11-23T12:00:00Z")
+    >>> signature("HTTP 503 from 10.0.0.7:443 at 2026-11-23T12:00:00Z")
     'HTTP 503 from # at #'
     """
     line = " ".join(reason[:MAX_READ].split())

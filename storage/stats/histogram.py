@@ -21,7 +21,7 @@ _LAST = (1 << MAX_BITS) - 1
 def bucket_of(milliseconds: int) -> int:
     """Return the bucket of a duration.
 
-    >>> [of(ms) for ms in (-1, 0, 31, 32, 33, 34, 63, 64, 1000)]
+    >>> [bucket_of(ms) for ms in (-1, 0, 31, 32, 33, 34, 63, 64, 1000)]
     [0, 0, 31, 32, 32, 33, 47, 48, 111]
     """
     clamped = min(max(milliseconds, 0), _LAST)
@@ -41,7 +41,7 @@ def middle(bucket: int) -> int:
 
 
 def bucket_sql(milliseconds: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the SQL expression of `of`; null where there is no duration."""
+    """Return the SQL expression of `bucket_of`; null where there is no duration."""
     ranges = [
         (
             milliseconds < _number(2 * STEPS_PER_DOUBLING << shift),

@@ -7,7 +7,7 @@ there are more than a bound; the answer says so. Percentiles come from the same 
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
@@ -49,6 +49,8 @@ class By(StrEnum):
     FAILURE_REASON = "failure_reason"
 
 
+#: Instants that grow with the keys.
+_GROWING = ("accepted", "created", "settled")
 #: Groups that are sorted newest first.
 _TIMES = (By.HOUR, By.DAY, By.MONTH)
 
@@ -110,16 +112,15 @@ class Answer:
 
 def check_grouping(by: str) -> str:
     """Return the name of a grouping: one of By, or a tag. Raise BadFilter."""
-    if by in [each.value for each in By] or (
-        by.startswith(grammar.TAG_PREFIX) and len(by) > len(grammar.TAG_PREFIX)
-    ):
+    if by in list(By) or grammar.is_tag(by):
         return by
     raise grammar.unknown_value("by", by, [*By, f"{grammar.TAG_PREFIX}<key>"])
 
 
 def find(connection: Connection, by: str, expression: grammar.Expression, bound: int = MAX_RUNS_READ) -> Answer:
     """Return sums over the runs that match; time groups newest first, others by count. Raise BadFilter."""
-    what, groups = check_grouping(by), _Groups()
+    what = check_grouping(by)
+    groups = _Groups(what)
     rollup_slice = _slice(what, expression)
     window = None
     if rollup_slice is not None:
@@ -128,63 +129,53 @@ def find(connection: Connection, by: str, expression: grammar.Expression, bound:
         live = [*conditions.where(connection, expression), RUNS.c.status.in_(_LIVE)]
         groups.add(_summed(connection, what, live))
     else:
-        window = _window(connection, expression, bound)
-        keys = None if window is None else index.Window(window.low, window.high)
+        keys, window = _newest(connection, expression, bound)
         groups.add(_summed(connection, what, conditions.where(connection, expression, keys)))
     measure = Measure.SETTLING if what == By.SOURCE else Measure.DURATION
-    answer_window = None if window is None else Window(bound, window.since)
     source = AnswerSource.ROWS if rollup_slice is None else AnswerSource.ROLLUP
-    return Answer(what, measure, groups.rows(what), source, answer_window)
+    return Answer(what, measure, groups.rows(), source, window)
 
 
 @dataclass(slots=True)
 class _Group:
-    count: int = 0
-    cost: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    timed: int = 0
-    time: int = 0
+    """Runs, cost, tokens in and out, timed runs, and time as `sums`; the longest time; the runs by bucket."""
+
+    sums: list[int] = field(default_factory=lambda: [0] * 6)
     longest: int = 0
     buckets: Counter[int] = field(default_factory=Counter)
 
-    def add(
-        self, count: int, cost: Any, tokens_in: Any, tokens_out: Any, timed: int, time: Any, longest: Any
-    ) -> None:
-        self.count += int(count)
-        self.cost += int(cost or 0)
-        self.tokens_in += int(tokens_in or 0)
-        self.tokens_out += int(tokens_out or 0)
-        self.timed += int(timed)
-        self.time += int(time or 0)
+    def add(self, sums: Sequence[Any], longest: Any) -> None:
+        self.sums = [one + int(other or 0) for one, other in zip(self.sums, sums, strict=True)]
         self.longest = max(self.longest, int(longest or 0))
 
     def row(self, key: str | None) -> Row:
-        mean, longest = (round(self.time / self.timed), self.longest) if self.timed else (None, None)
+        count, cost, tokens_in, tokens_out, timed, time = self.sums
+        mean, longest = (round(time / timed), self.longest) if timed else (None, None)
         percentiles = [histogram.percentile(self.buckets, percent) for percent in _PERCENTILES]
         capped = [None if each is None else min(each, self.longest) for each in percentiles]
-        cost, tokens_in, tokens_out = map(bounds.total, (self.cost, self.tokens_in, self.tokens_out))
-        return Row(key, self.count, cost, tokens_in, tokens_out, mean, longest, *capped)
+        cost, tokens_in, tokens_out = map(bounds.total, (cost, tokens_in, tokens_out))
+        return Row(key, count, cost, tokens_in, tokens_out, mean, longest, *capped)
 
 
 class _Groups:
     """Sums by key, combined from several answers."""
 
-    def __init__(self) -> None:
-        self._by_key: dict[str | None, _Group] = {}
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._by_key: defaultdict[str | None, _Group] = defaultdict(_Group)
 
     def add(self, rows: Iterable[Any]) -> None:
         """Add rows of key, bucket, and sums."""
-        for key, bucket, count, *rest in rows:
+        for key, bucket, *sums, longest in rows:
             group = self._at(key)
-            group.add(count, *rest)
+            group.add(sums, longest)
             if bucket is not None:
-                group.buckets[bucket] += count
+                group.buckets[bucket] += sums[0]
 
     def add_sums(self, rows: Iterable[Any]) -> None:
         """Add rows of key and sums."""
-        for key, *sums in rows:
-            self._at(key).add(*sums)
+        for key, *sums, longest in rows:
+            self._at(key).add(sums, longest)
 
     def add_durations(self, rows: Iterable[Any]) -> None:
         """Add rows of key, bucket, runs."""
@@ -192,30 +183,18 @@ class _Groups:
             self._at(key).buckets[bucket] += int(count)
 
     def _at(self, key: str | None) -> _Group:
-        key = key or None
-        if key not in self._by_key:
-            self._by_key[key] = _Group()
-        return self._by_key[key]
+        """Return the group of a key; failure reasons with the same signature are one group."""
+        if key and self._what == By.FAILURE_REASON:
+            key = error_signatures.signature(key)
+        return self._by_key[key or None]
 
-    def rows(self, what: str) -> list[Row]:
+    def rows(self) -> list[Row]:
         """Return the groups in order, up to the limit."""
-        found = self._by_key if what != By.FAILURE_REASON else self._merge_by_signature()
-        made = [group.row(key) for key, group in found.items()]
-        if what in _TIMES:
+        made = [group.row(key) for key, group in self._by_key.items()]
+        if self._what in _TIMES:
             return sorted(made, key=lambda row: row.key or "", reverse=True)[:MAX_ROWS]
         made.sort(key=lambda row: (-row.count, row.key is None, row.key or ""))
-        return made[: MAX_REASONS if what == By.FAILURE_REASON else MAX_ROWS]
-
-    def _merge_by_signature(self) -> dict[str | None, _Group]:
-        """Merge the groups whose failure reasons have the same signature."""
-        found: dict[str | None, _Group] = {}
-        for key, group in self._by_key.items():
-            into = found.setdefault(None if key is None else error_signatures.signature(key) or None, _Group())
-            into.add(
-                group.count, group.cost, group.tokens_in, group.tokens_out, group.timed, group.time, group.longest
-            )
-            into.buckets.update(group.buckets)
-        return found
+        return made[: MAX_REASONS if self._what == By.FAILURE_REASON else MAX_ROWS]
 
 
 def _summed(connection: Connection, what: str, which: Sequence[ColumnElement[bool]]) -> Iterable[Any]:
@@ -260,7 +239,9 @@ def _key(connection: Connection, what: By) -> ColumnElement[Any]:
             return dialect.month(connection, at)
         case By.FAILURE_REASON:
             return func.substr(RUNS.c.failure_reason, 1, error_signatures.MAX_READ)
-    return _COLUMNS[what]
+        case By.SOURCE:
+            return RUNS.c.settled_by
+    return conditions.COLUMNS[what]
 
 
 def _settling(connection: Connection) -> ColumnElement[Any]:
@@ -269,42 +250,20 @@ def _settling(connection: Connection) -> ColumnElement[Any]:
     return settled - ended
 
 
-_COLUMNS: dict[By, ColumnElement[Any]] = {
-    By.AGENT: RUNS.c.agent_id,
-    By.MODEL: RUNS.c.model,
-    By.STATUS: RUNS.c.status,
-    By.ORIGIN: RUNS.c.origin,
-    By.SETTLED_BY: RUNS.c.settled_by,
-    By.SOURCE: RUNS.c.settled_by,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class _Keys:
-    low: int
-    high: int
-    since: datetime
-
-
-def _window(connection: Connection, expression: grammar.Expression, bound: int) -> _Keys | None:
-    """Return the newest runs, where more than a bound may match."""
+def _newest(
+    connection: Connection, expression: grammar.Expression, bound: int
+) -> tuple[index.Window, Window] | tuple[None, None]:
+    """Return the keys of the newest runs, and what they are, where more than a bound may match."""
     last = connection.execute(select(func.max(RUNS.c.seq))).scalar() or 0
     low = last - bound + 1
     older = [RUNS.c.seq + 0 < low]  # along the index of the other conditions, not through the whole table
-    for part in expression.parts if isinstance(expression, grammar.And) else (expression,):
-        if isinstance(part, grammar.InRange) and part.name in (
-            "accepted",
-            "created",
-            "settled",
-        ):  # these grow with the keys
+    for part in grammar.conjuncts(expression):
+        if isinstance(part, grammar.InRange) and part.name in _GROWING:
             older += conditions.where(connection, part)
     if low <= 1 or connection.execute(select(RUNS.c.seq).where(*older).limit(1)).first() is None:
-        return None
+        return None, None
     first = select(RUNS.c.accepted_at).where(RUNS.c.seq >= low).order_by(RUNS.c.seq).limit(1)
-    return _Keys(low, last + 1, connection.execute(first).scalar_one())
-
-
-_BY = {By.AGENT: rollups.Dimension.AGENT, By.MODEL: rollups.Dimension.MODEL}
+    return index.Window(low, last + 1), Window(bound, connection.execute(first).scalar_one())
 
 
 def _slice(what: str, expression: grammar.Expression) -> rollups.Slice | None:
@@ -312,41 +271,34 @@ def _slice(what: str, expression: grammar.Expression) -> rollups.Slice | None:
     if what not in (By.AGENT, By.MODEL, By.STATUS, By.DAY, By.MONTH):
         return None
     given: dict[str, Any] = {}
-    for part in expression.parts if isinstance(expression, grammar.And) else (expression,):
+    for part in grammar.conjuncts(expression):
         term = _rollup_term(part)
         if term is None or term[0] in given:
             return None
         given |= {term[0]: term[1]}
-    dimensions = {each for each in (By(what), *map(_dimension_name, given)) if each in _BY}
+    dimensions = {each for each in (what, *given) if each in (By.AGENT, By.MODEL)}
     if len(dimensions) > 1:
         return None
     keys = given.get("agent") or given.get("model")
     # The table of models has the fewest rows.
-    tried = [_BY[each] for each in dimensions] or [rollups.Dimension.MODEL, rollups.Dimension.DAY]
+    tried = [rollups.Dimension(each) for each in dimensions] or [rollups.Dimension.MODEL, rollups.Dimension.DAY]
     slices = (rollups.Slice(each, what, given.get("status"), keys, given.get("created")) for each in tried)
     return next((each for each in slices if each.has_durations), None)
-
-
-def _dimension_name(name: str) -> By | None:
-    return By(name) if name in (By.AGENT, By.MODEL) else None
 
 
 def _rollup_term(part: grammar.Expression) -> tuple[str, Any] | None:
     """Return a name and its values in the form of the rollups."""
     match part:
-        case grammar.Equals("status" | "agent" | "model" as name, values) if _are_whole(values):
-            return name, [each.text for each in values]
+        case grammar.Equals("status" | "agent" | "model" as name, values):
+            # In rollups an empty text stands for none.
+            is_answered = all(each.text and not each.is_prefix for each in values)
+            return (name, [each.text for each in values]) if is_answered else None
         case grammar.Not(grammar.Equals("status", values)):
             return "status", sorted({*states.Status} - {each.text for each in values})
         case grammar.InRange("created", ranges):
             days = [_days(each) for each in ranges]
             return None if None in days else ("created", days)
     return None
-
-
-def _are_whole(values: Sequence[grammar.Value]) -> bool:
-    """Return whether each value is a complete text; in rollups an empty one stands for none."""
-    return all(each.text and not each.is_prefix for each in values)
 
 
 def _days(span: value_ranges.Range) -> tuple[str | None, str | None] | None:

@@ -114,11 +114,8 @@ def _parts(run: RunMeasures | None, sign: int) -> Iterator[tuple[Table, dict[str
     longest = max(run.duration_ms or 0, 0) if sign > 0 else 0
     sums = {
         "runs": sign,
-        "cost_micros": sign * run.cost_micros,
-        "input_tokens": sign * run.input_tokens,
-        "output_tokens": sign * run.output_tokens,
+        **{name: sign * (getattr(run, name) or 0) for name in _MEASURES},
         "timed": 0 if run.duration_ms is None else sign,
-        "duration_ms": sign * (run.duration_ms or 0),
         _LONGEST: longest,
     }
     yield ROLLUP_MODELS, {"day": run.day, "model": run.model, **key, **sums}
@@ -140,15 +137,8 @@ def _merged(parts: Iterable[tuple[Table, dict[str, Any]]]) -> list[tuple[Table, 
             existing |= {_LONGEST: max(existing[_LONGEST], row[_LONGEST])} if _LONGEST in row else {}
         else:
             found[key] = (table, row)
-    return [(table, row) for _, (table, row) in sorted(found.items(), key=_key) if _changes_sums(table, row)]
-
-
-def _key(item: tuple[tuple[Any, ...], object]) -> tuple[Any, ...]:
-    return item[0]
-
-
-def _changes_sums(table: Table, row: Mapping[str, Any]) -> bool:
-    return any(row[name] for name in _sums(table))
+    merged = (found[key] for key in sorted(found))
+    return [(table, row) for table, row in merged if any(row[name] for name in _sums(table))]
 
 
 def _keys(table: Table) -> list[str]:
@@ -246,7 +236,7 @@ def verify(connection: Connection) -> Verified:
     """Count all ended runs, and compare the rollups with them."""
     rows, found = 0, list[Difference]()
     for table in TABLES:
-        counted, stored = _read(connection, table, _counted(connection, table)), _read(connection, table, None)
+        counted, stored = (_read(connection, table, each) for each in (_counted(connection, table), select(table)))
         rows += len(counted)
         for key in sorted(counted.keys() | stored.keys()):
             if counted.get(key) != stored.get(key):
@@ -255,10 +245,10 @@ def verify(connection: Connection) -> Verified:
     return Verified(rows, found)
 
 
-def _read(connection: Connection, table: Table, chosen: Select[Any] | None) -> dict[tuple[Any, ...], Any]:
+def _read(connection: Connection, table: Table, chosen: Select[Any]) -> dict[tuple[Any, ...], Any]:
     names, keyed = [column.name for column in table.columns], len(_keys(table))
     found: dict[tuple[Any, ...], Any] = {}
-    for row in connection.execute(select(table) if chosen is None else chosen):
+    for row in connection.execute(chosen):
         key = tuple(
             bool(each) if name == "created" else each for name, each in zip(names, row[:keyed], strict=False)
         )
@@ -303,27 +293,13 @@ def _ended(connection: Connection) -> Any:
         func.coalesce(RUNS.c.agent_id, "").label("agent_id"),
         func.coalesce(RUNS.c.model, "").label("model"),
         histogram.bucket_sql(RUNS.c.duration_ms).label("bucket"),
-        *(RUNS.c[name] for name in ("status", "cost_micros", "input_tokens", "output_tokens", "duration_ms")),
+        *(RUNS.c[name] for name in ("status", *_MEASURES)),
     )
     return chosen.where(RUNS.c.status.in_(_TERMINAL)).subquery().c
 
 
-_ONE = select(
-    *(
-        RUNS.c[name]
-        for name in (
-            "status",
-            "agent_id",
-            "model",
-            "accepted_at",
-            "created_at",
-            "cost_micros",
-            "input_tokens",
-            "output_tokens",
-            "duration_ms",
-        )
-    )
-).where(RUNS.c.id == bindparam("id"))
+_MEASURED = ("status", "agent_id", "model", "accepted_at", "created_at", *_MEASURES)
+_ONE = select(*(RUNS.c[name] for name in _MEASURED)).where(RUNS.c.id == bindparam("id"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -205,18 +205,15 @@ def _failure(error: Exception, authorizer: Authorizer) -> dict[str, Any]:
 def _result(cursor: sqlite3.Cursor, most_rows: int, most_bytes: int) -> dict[str, Any]:
     """Return rows up to the limits, and whether there are more."""
     rows: list[list[Any]] = []
-    room = most_bytes
+    room, is_truncated = most_bytes, False
     for row in cursor:
         values = [_value(each) for each in row]
         room -= len(json.dumps(values))
         if len(rows) == most_rows or room < 0:
-            return {"columns": _names(cursor), "rows": rows, "truncated": True}
+            is_truncated = True
+            break
         rows.append(values)
-    return {"columns": _names(cursor), "rows": rows, "truncated": False}
-
-
-def _names(cursor: sqlite3.Cursor) -> list[str]:
-    return [column[0] for column in cursor.description]
+    return {"columns": [column[0] for column in cursor.description], "rows": rows, "truncated": is_truncated}
 
 
 def _value(value: Any) -> Any:

@@ -12,13 +12,13 @@ import re
 import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import psycopg
 
 from storage import errors
 from storage.engine import connection_timeouts, connections, error_translation, session
-from storage.user_sql import statements
+from storage.user_sql import readable_columns, statements
 
 #: The most bytes of a row as JSON, since it is in memory as a whole.
 ROW = 1 << 20
@@ -84,23 +84,24 @@ _EXCESS_RIGHT = b"""
 """
 
 
-def execute(
-    url: str, statement: statements.Statement, bounds: statements.Bounds, schema: str
-) -> statements.Answer:
+def execute(url: str, statement: statements.Statement, bounds: statements.Bounds) -> statements.Answer:
     """Run a statement by the role in the URL, in a read-only transaction. Raises as `statements.execute` does."""
     found = _CLOSED.search(statement.text)
     if found is not None:
         raise errors.NotReadable(f"{found[0]} cannot be used here: if it is only a text, pass it as a parameter")
-    with _translate_errors(statement, bounds), _connect(url, bounds, schema) as cursor:
-        _require_confined(cursor, schema)
-        ends_at = time.monotonic() + bounds.seconds
-        columns = _columns(cursor, statement)
-        _set_timeout(cursor, ends_at - time.monotonic())
-        return _rows(cursor, statement, bounds, columns)
+    try:
+        with _connect(url, bounds) as cursor:
+            _require_confined(cursor)
+            ends_at = time.monotonic() + bounds.seconds
+            columns = _columns(cursor, statement)
+            _set_timeout(cursor, ends_at - time.monotonic())
+            return _rows(cursor, statement, bounds, columns)
+    except psycopg.Error as error:
+        raise _translated(error, statement, bounds) from error
 
 
 @contextmanager
-def _connect(url: str, bounds: statements.Bounds, schema: str) -> Iterator[psycopg.RawCursor[Any]]:
+def _connect(url: str, bounds: statements.Bounds) -> Iterator[psycopg.RawCursor[Any]]:
     """Open a cursor with `$1` as placeholder, in a read-only transaction that ends with the connection."""
     with connection_timeouts.Connection.connect(**connections.libpq_arguments(url)) as connection:
         connection.response_seconds = bounds.seconds + statements.GRACE
@@ -110,7 +111,7 @@ def _connect(url: str, bounds: statements.Bounds, schema: str) -> Iterator[psyco
         cursor = psycopg.RawCursor(connection)
         session.require_encoding(connection)
         cursor.execute(session.settings_statement(connection.info.server_version, local=True).encode())
-        for name, value in (("lock_timeout", "1000"), ("search_path", schema)):
+        for name, value in (("lock_timeout", "1000"), ("search_path", readable_columns.SCHEMA)):
             cursor.execute(_SET, [name, value])
         _set_timeout(cursor, bounds.seconds)
         yield cursor
@@ -122,8 +123,8 @@ def _set_timeout(cursor: psycopg.RawCursor[Any], seconds: float) -> None:
     cursor.execute(_SET, ["statement_timeout", str(max(1, int(seconds * 1000)))])
 
 
-def _require_confined(cursor: psycopg.RawCursor[Any], schema: str) -> None:
-    excess = cursor.execute(_EXCESS_RIGHT, [schema]).fetchone()
+def _require_confined(cursor: psycopg.RawCursor[Any]) -> None:
+    excess = cursor.execute(_EXCESS_RIGHT, [readable_columns.SCHEMA]).fetchone()
     if excess is None or excess[0] is not None:
         reason = "it is unknown" if excess is None else excess[0]
         raise errors.RoleTooPowerful(
@@ -198,28 +199,22 @@ def _float(digits: str) -> float | str:
     return number if math.isfinite(number) else digits
 
 
-@contextmanager
-def _translate_errors(statement: statements.Statement, bounds: statements.Bounds) -> Iterator[None]:
-    """Turn errors of the driver into errors of this package."""
-    try:
-        yield
-    except psycopg.Error as error:
-        _raise(error, statement, bounds)
-
-
-def _raise(error: psycopg.Error, statement: statements.Statement, bounds: statements.Bounds) -> NoReturn:
+def _translated(
+    error: psycopg.Error, statement: statements.Statement, bounds: statements.Bounds
+) -> errors.StorageError:
+    """Return the error of this package for an error of the driver."""
     state, message = error.sqlstate or "", error.diag.message_primary or str(error).strip()
     message = message.replace(f"{_AFTER} LIMIT 0", "")
     # A server that builds a large text does not check its own timeout meanwhile.
     if state == error_translation.CANCELLED or isinstance(error, connection_timeouts.ResponseTimeout):
-        raise errors.StatementTimeout(statements.timeout_message(bounds)) from error
+        return errors.StatementTimeout(statements.timeout_message(bounds))
     if state in DENIED:
-        raise errors.NotReadable(message) from error
+        return errors.NotReadable(message)
     if state == PARAMETER_MISMATCH:
-        raise errors.BadStatement(statement.text, "the parameters and the values differ in number") from error
+        return errors.BadStatement(statement.text, "the parameters and the values differ in number")
     if state.startswith(TROUBLE) or (not state and isinstance(error, psycopg.OperationalError)):
-        raise errors.Unavailable(message) from error
-    raise errors.BadStatement(statement.text, message, _position(error, statement)) from error
+        return errors.Unavailable(message)
+    return errors.BadStatement(statement.text, message, _position(error, statement))
 
 
 def _position(error: psycopg.Error, statement: statements.Statement) -> int | None:

@@ -6,7 +6,7 @@ import asyncio
 import re
 
 from storage import errors
-from storage.user_sql import readable_columns, statements
+from storage.user_sql import statements
 from storage.user_sql.statements import Answer, Bounds, Statement
 
 #: The most rows of a result, and the most characters of a statement.
@@ -27,8 +27,7 @@ def run(url: str, statement: Statement, bounds: Bounds | None = None) -> Answer:
     Raises BadStatement, NotReadable, StatementTimeout, Unavailable, RoleTooPowerful.
     """
     _require_acceptable(statement)
-    columns = readable_columns.columns()
-    return statements.execute(url, statement, bounds or Bounds(), columns, readable_columns.SCHEMA)
+    return statements.execute(url, statement, bounds or Bounds())
 
 
 def _require_acceptable(statement: Statement) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from storage import errors
 from storage.engine import urls
-from storage.user_sql import restricted_process
+from storage.user_sql import readable_columns, restricted_process
 
 Value = str | int | float | bool | None
 #: The seconds that the process has in addition to those of its statement, to start and to answer.
@@ -49,25 +49,20 @@ class Answer:
     is_truncated: bool
 
 
-def execute(
-    url: str, statement: Statement, bounds: Bounds, readable: restricted_process.Columns, schema: str
-) -> Answer:
+def execute(url: str, statement: Statement, bounds: Bounds) -> Answer:
     """Run a statement and return its result.
 
-    `readable` has the columns of each readable table; `schema` is the schema of a server's views on them. Raises
-    BadStatement, NotReadable, StatementTimeout, Unavailable, and RoleTooPowerful.
+    Raises BadStatement, NotReadable, StatementTimeout, Unavailable, and RoleTooPowerful.
     """
     file = urls.file_path(url)
     if file is not None:
-        return _run_in_process(file, statement, bounds, readable)
+        return _run_in_process(file, statement, bounds)
     from storage.user_sql import restricted_role  # the driver is slow to import, and not needed for a file
 
-    return restricted_role.execute(url, statement, bounds, schema)
+    return restricted_role.execute(url, statement, bounds)
 
 
-def _run_in_process(
-    file: str, statement: Statement, bounds: Bounds, readable: restricted_process.Columns
-) -> Answer:
+def _run_in_process(file: str, statement: Statement, bounds: Bounds) -> Answer:
     request = {
         "file": file,
         "text": statement.text,
@@ -76,7 +71,7 @@ def _run_in_process(
         "bytes": bounds.size,
         "seconds": bounds.seconds,
         "memory": bounds.memory,
-        "columns": readable,
+        "columns": readable_columns.columns(),
     }
     # Isolated: neither the environment nor the working folder affects what it imports.
     program = [sys.executable, "-I", "-S", str(Path(restricted_process.__file__))]

@@ -20,7 +20,7 @@ from storage.migrations.versions import m0012_names
 from storage.search import fulltext, tokenizer
 from storage.search import index as search_index
 from storage.stats import rollups
-from storage.tables import schema
+from storage.tables import declare, schema
 from storage.tables.declare import ROWS_PER_RUN
 from storage.tables.runs import RUN_TOOLS
 from storage.tables.search import PASSAGES
@@ -47,7 +47,10 @@ def opened(url: str) -> Iterator[Connection]:
 async def test_a_migrated_database_has_the_schema_of_the_tables(database: Database) -> None:
     def differences(connection: Connection) -> object:
         def is_of(item: Any, _name: object, kind: str, _reflected: bool, _other: object) -> bool:
-            return schema_version.is_included(connection, item, kind)
+            if kind in ("table", "index") and "passage_words" in item.name:  # it is not in the metadata
+                return False
+            only = item.info.get(declare.ONLY_ON) if kind == "index" else None
+            return only in (None, connection.dialect.name)
 
         opts = {"compare_server_default": True, "include_object": is_of}
         return autogenerate.compare_metadata(MigrationContext.configure(connection, opts=opts), schema.metadata)

@@ -3,25 +3,24 @@
 import sqlalchemy as sa
 from alembic import op
 
+from storage.migrations.declarations import is_server, sort_index
+
 revision = "0002"
 down_revision = "0001"
-branch_labels = None
-depends_on = None
 
 LISTED = (("agent_id", "status"), ("status",), ("model",))
 ORDERED = (("agent_id", "created_at"), ("created_at",), ("settled_at",), ("cost_micros",), ("duration_ms",))
 
 
 def upgrade() -> None:
-    if op.get_context().dialect.name != "postgresql":
+    if not is_server():
         return
     for names in (*LISTED, *ORDERED):
         op.drop_index(_name(names), "runs")
     for names in LISTED:
         op.create_index(f"{_name(names)}_seq", "runs", [*names, sa.text("seq DESC")])
     for *before, last in ORDERED:
-        newest = [sa.text(f"{last} DESC NULLS LAST"), sa.text("seq DESC")]
-        op.create_index(f"{_name((*before, last))}_seq", "runs", [*before, *newest])
+        sort_index("_".join((*before, last)), last, *before)
 
 
 def _name(names: tuple[str, ...]) -> str:

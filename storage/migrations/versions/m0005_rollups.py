@@ -1,14 +1,11 @@
 """Sums over the runs that have ended, kept by whoever ends one."""
 
-import sqlalchemy as sa
 from alembic import op
 
-from storage.engine import column_types
+from storage.migrations.declarations import FLAG, INTEGER, TEXT, columns, is_server, table
 
 revision = "0005"
 down_revision = "0004"
-branch_labels = None
-depends_on = None
 
 STATES = "'accepted', 'queued', 'running', 'completed', 'failed', 'cancelled', 'refused', 'lost'"
 ENDED = "'completed', 'failed', 'cancelled', 'refused'"
@@ -18,18 +15,17 @@ LONGEST = "CASE WHEN duration_ms < 0 THEN 0 ELSE duration_ms END"
 
 
 def upgrade() -> None:
-    _make("rollup_models", [("day", sa.Text()), ("model", sa.Text()), *_state()], SUMS)
-    _make("rollup_agents", [("day", sa.Text()), ("agent_id", sa.Text()), *_state()], SUMS)
-    keys = [(name, sa.Text()) for name in ("dimension", "key", "month")]
-    _make("rollup_durations", [*keys, *_state(), ("bucket", column_types.Integer64)], ("runs",))
+    _make("rollup_models", ("day", "model"), SUMS)
+    _make("rollup_agents", ("day", "agent_id"), SUMS)
+    _make("rollup_durations", ("dimension", "key", "month"), ("runs",), "bucket")
     fill()
 
 
 def fill() -> None:
     """Count all runs that have ended into tables that are empty."""
-    for table, name in (("rollup_models", "model"), ("rollup_agents", "agent_id")):
+    for rollup, name in (("rollup_models", "model"), ("rollup_agents", "agent_id")):
         op.execute(
-            f"INSERT INTO {table} (day, {name}, status, created, {', '.join(SUMS)}) "
+            f"INSERT INTO {rollup} (day, {name}, status, created, {', '.join(SUMS)}) "
             f"SELECT day, {name}, status, created, count(*), {_sum('cost_micros')}, "
             f"{_sum('input_tokens')}, {_sum('output_tokens')}, count(duration_ms), "
             f"{_sum('duration_ms')}, coalesce(max({LONGEST}), 0) "
@@ -44,24 +40,20 @@ def fill() -> None:
         )
 
 
-def _make(table: str, keys: list, sums: tuple) -> None:
-    op.create_table(
-        table,
-        *(sa.Column(name, kind, nullable=False) for name, kind in keys),
-        *(sa.Column(name, column_types.Integer64, nullable=False) for name in sums),
-        sa.CheckConstraint(f"status IN ({STATES})", name=op.f(f"ck_{table}_status")),
-        sa.PrimaryKeyConstraint(*(name for name, _ in keys), name=op.f(f"pk_{table}")),
+def _make(name: str, texts: tuple, sums: tuple, *numbers: str) -> None:
+    table(
+        name,
+        columns(TEXT, *texts, "status"),
+        columns(FLAG, "created"),
+        columns(INTEGER, *numbers, *sums),
+        key=(*texts, "status", "created", *numbers),
+        checks={"status": f"status IN ({STATES})"},
     )
-
-
-def _state() -> list:
-    return [("status", sa.Text()), ("created", sa.Boolean())]
 
 
 def _ended() -> str:
     at = "coalesce(created_at, accepted_at)"
-    is_served = op.get_context().dialect.name == "postgresql"
-    day = f"to_char(timezone('UTC', {at}), 'YYYY-MM-DD')" if is_served else f"substr({at}, 1, 10)"
+    day = f"to_char(timezone('UTC', {at}), 'YYYY-MM-DD')" if is_server() else f"substr({at}, 1, 10)"
     return (
         f"SELECT {day} AS day, coalesce(model, '') AS model, coalesce(agent_id, '') AS agent_id, status, "
         "created_at IS NOT NULL AS created, cost_micros, input_tokens, output_tokens, duration_ms "
@@ -71,7 +63,7 @@ def _ended() -> str:
 
 def _sum(name: str) -> str:
     """As `storage.dialect.total` has it: what 64 bits do not hold is the largest number that they do."""
-    if op.get_context().dialect.name == "postgresql":
+    if is_server():
         return f"least(coalesce(sum({name}), 0), {MOST})"
     low, high = f"sum({name} & 4294967295)", f"sum({name} >> 32)"
     high = f"({high} + ({low} >> 32))"

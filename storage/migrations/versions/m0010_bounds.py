@@ -4,8 +4,6 @@ from alembic import op
 
 revision = "0010"
 down_revision = "0009"
-branch_labels = None
-depends_on = None
 
 #: As `storage.bounds` had it then, in characters.
 NAME = 200

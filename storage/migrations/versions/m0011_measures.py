@@ -7,8 +7,6 @@ from storage.migrations.versions import m0005_rollups
 
 revision = "0011"
 down_revision = "0010"
-branch_labels = None
-depends_on = None
 
 #: As `storage.bounds` had it then: 30 days in milliseconds, the year 2000, a year ahead.
 DURATION_MS = 30 * 24 * 3600 * 1000

@@ -284,25 +284,13 @@ def test_what_is_denied_is_named(file: Store, text: str, named: str) -> None:
 )
 def test_the_list_of_what_a_file_allows_holds_by_itself(file: Store, text: str) -> None:
     with pytest.raises(errors.NotReadable):
-        statements.execute(
-            file.url,
-            statements.Statement(text),
-            statements.Bounds(),
-            readable_columns.columns(),
-            readable_columns.SCHEMA,
-        )
+        statements.execute(file.url, statements.Statement(text), statements.Bounds())
 
 
 def test_a_file_is_not_copied_either(file: Store, tmp_path: Path) -> None:
     text = f"VACUUM INTO '{tmp_path / 'copy.db'}'"
     with pytest.raises(errors.BadStatement):
-        statements.execute(
-            file.url,
-            statements.Statement(text),
-            statements.Bounds(),
-            readable_columns.columns(),
-            readable_columns.SCHEMA,
-        )
+        statements.execute(file.url, statements.Statement(text), statements.Bounds())
     assert not (tmp_path / "copy.db").exists()
 
 
@@ -311,13 +299,7 @@ def test_a_file_is_not_copied_either(file: Store, tmp_path: Path) -> None:
 )
 def test_on_a_server_a_statement_is_a_question_or_nothing(server: Store, text: str) -> None:
     with pytest.raises(errors.BadStatement):
-        statements.execute(
-            server.reader,
-            statements.Statement(text),
-            statements.Bounds(),
-            readable_columns.columns(),
-            readable_columns.SCHEMA,
-        )
+        statements.execute(server.reader, statements.Statement(text), statements.Bounds())
 
 
 def test_the_role_itself_can_read_no_secret_and_change_nothing(server: Store) -> None:
