@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from starlette.applications import Starlette
@@ -27,7 +28,7 @@ from receiver.worker import follow_ups, indexer, loop, retention, sequencer
 from storage.engine import database, dialect, listener, urls, writer
 from storage.maintenance import integrity
 from storage.migrations import schema_version
-from storage.repositories import jobs
+from storage.repositories import jobs, system_state
 from storage.transitions import restoring
 from storage.user_sql import sql_runner
 
@@ -243,8 +244,10 @@ async def _opened(components: _Components) -> AsyncIterator[None]:
             await store.read(schema_version.check)
             await stack.enter_async_context(_shared(components))
         await _mark_copy(components)
-        requirements = follow_ups.FollowUps(store, now, given.url, given.notify_url, given.capture_events)
-        await stack.enter_async_context(_in_background(components.telemetry, await requirements.begin()))
+        needs = system_state.FollowUps(bool(given.notify_url), given.capture_events)
+        record = partial(follow_ups.record, store, now, needs, alone=given.is_embedded)
+        await record()
+        await stack.enter_async_context(_in_background(components.telemetry, partial(follow_ups.run, record)))
         yield
 
 
@@ -259,9 +262,7 @@ async def _mark_copy(components: _Components) -> None:
 async def _shared(components: _Components) -> AsyncIterator[None]:
     """Follow the clock and the commits of a shared database; a connection of its own listens for the commits."""
     store, shared_clock, telemetry = components.store, components.overrides.clock, components.telemetry
-
-    async def read_time() -> datetime | None:
-        return await store.read(dialect.server_time)
+    read_time = partial(store.read, dialect.server_time)
 
     def on_failure(reason: str) -> None:
         telemetry.log.warning("listener_disconnected", reason=reason)
@@ -271,7 +272,7 @@ async def _shared(components: _Components) -> AsyncIterator[None]:
             await shared_clock.synchronize(read_time)
             await stack.enter_async_context(_in_background(telemetry, lambda: shared_clock.run(read_time)))
         if not (components.given.database_pooler or urls.is_pooled(components.given.url)):
-            listen = lambda: listener.listen(components.given.url, store.notify_commit, on_failure, LISTEN_AGAIN)  # noqa: E731
+            listen = partial(listener.listen, components.given.url, store.notify_commit, on_failure, LISTEN_AGAIN)
             await stack.enter_async_context(_in_background(telemetry, listen))
         yield
 
@@ -284,18 +285,19 @@ async def _running_worker(components: _Components) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         if components.notifier is not None:
             stack.push_async_callback(components.notifier.aclose)
-        for work in (
+        work = _in_background(
+            telemetry,
             lambda: sequencer.run(store, telemetry, timing.poll),
             lambda: indexer.run(store, telemetry, timing.poll),
             lambda: retention.run(store, telemetry, now, given.rejected_days, timing.retention),
-        ):
-            await stack.enter_async_context(_in_background(telemetry, work))
+        )
+        await stack.enter_async_context(work)
         context = worker_context.Context(
             store,
             await stack.enter_async_context(_upstream(components, given.worker_concurrency * 2)),
             timing,
             now,
-            _callback_url(given, components.signer),
+            partial(_callback_url, given, components.signer),
             telemetry,
             given.sweep_seconds or (timing.sweep if given.public_url else timing.sweep_only),
             given.adopt == "all",
@@ -307,10 +309,9 @@ async def _running_worker(components: _Components) -> AsyncIterator[None]:
         yield
 
 
-@asynccontextmanager
-async def _upstream(components: _Components, connections: int) -> AsyncIterator[client.Client]:
+def _upstream(components: _Components, connections: int) -> AbstractAsyncContextManager[client.Client]:
     given, overrides, monitor = components.given, components.overrides, components.telemetry
-    opened = client.Client(
+    upstream = client.Client(
         given.casedev_base_url,
         given.casedev_api_key.get_secret_value(),
         overrides.transport,
@@ -319,10 +320,7 @@ async def _upstream(components: _Components, connections: int) -> AsyncIterator[
         connections=connections,
         clock=overrides.clock,
     )
-    try:
-        yield opened
-    finally:
-        await opened.aclose()
+    return aclosing(upstream)
 
 
 def _notifier(given: settings.Settings, overrides: Overrides) -> notification_sender.Notifier | None:
@@ -339,22 +337,20 @@ def _notifier(given: settings.Settings, overrides: Overrides) -> notification_se
     )
 
 
-def _callback_url(given: settings.Settings, signer: tokens.Signer) -> Callable[[str], str | None]:
-    def url(run_id: str) -> str | None:
-        return f"{given.public_url}{endpoints.CALLBACKS}{signer.token(run_id)}" if given.public_url else None
-
-    return url
+def _callback_url(given: settings.Settings, signer: tokens.Signer, run_id: str) -> str | None:
+    return f"{given.public_url}{endpoints.CALLBACKS}{signer.token(run_id)}" if given.public_url else None
 
 
 @asynccontextmanager
-async def _in_background(telemetry: telemetry.Telemetry, work: Work) -> AsyncIterator[None]:
-    """Run `work` for the length of the block; cancel it at the end."""
-    task = asyncio.create_task(_restarted(telemetry, work))
+async def _in_background(telemetry: telemetry.Telemetry, *works: Work) -> AsyncIterator[None]:
+    """Run the `works` for the length of the block; cancel them at the end."""
+    tasks = [asyncio.create_task(_restarted(telemetry, work)) for work in works]
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 @asynccontextmanager

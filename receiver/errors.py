@@ -1,50 +1,7 @@
-"""Every error this package raises, drawn as a tree.
+"""Every error this package raises: each is expected, and one place handles it.
 
-ReceiverError
-├── SettingsError              the settings do not make a runnable server
-├── BadToken                   a callback address that we did not sign
-├── BadSignature               an event whose signature is not valid, for any reason
-│   └── OutsideTolerance       the signature is valid, the timestamp is too far from now
-├── SecretNotDecrypted         a stored secret that none of our keys decrypts
-├── UpstreamError              a call to Case.dev that gave no usable answer
-│   ├── UpstreamUnreachable    the transport failed: the request may or may not have been processed
-│   │   └── RequestNotSent     ... before there was a connection: nothing was processed
-│   ├── InvalidResponse        a 2xx whose body is unusable (truncated, HTML, junk)
-│   │   ├── ResponseTooLarge   ... because it is larger than the limit
-│   │   ├── ResponseTooDeep    ... because it nests deeper than a parser goes
-│   │   ├── InvalidPaging      ... because the next page of a list is missing
-│   │   └── ParserLimitExceeded  ... because parsing it takes too much memory or time
-│   └── UpstreamStatusError    a status other than 2xx
-├── ParserNotStarted           the process that parses large answers does not start: a fault of the installation
-├── NotificationFailed         the backend did not accept a notification
-├── StreamInterrupted          a stream of events that ends here before it ends upstream
-├── UnreadableRow              a stored row that cannot be read
-├── InvalidExport              a file that is no export of ours, or not a complete one
-├── PackageMissing             a feature that needs a package which is not installed
-├── InvalidKeyRequest          a name or a scope that no API key can have
-└── RequestError               a request to our API that is rejected; the message is for its sender
-    ├── NotAuthenticated       no API key, or none that is valid
-    ├── NotPermitted           the key lacks a scope
-    ├── NotFound               there is nothing with that id
-    ├── RunPruned              there was a run, and its content was removed on purpose
-    ├── WrongMethod            the path takes other methods
-    ├── BadParameter           a query parameter that is unknown, repeated, or unreadable
-    ├── BadHeader              a header that cannot be used
-    ├── BadBody                a body that is missing or no JSON
-    ├── InvalidBody            JSON that the operation does not take; lists each fault
-    ├── BodyTooLarge           a body over the limit
-    ├── BodyTooSlow            a body that did not arrive in time
-    ├── TooManyBodies          a body that was dropped to free memory for others
-    ├── TooManyFailures        a request that does not verify, after too many such ones from its address
-    ├── WrongMediaType         a body that is declared as anything but plain JSON
-    ├── SqlDisabled            SQL statements are not accepted here
-    ├── StreamsUnavailable     this process cannot open the upstream's streams
-    ├── TooManyStreams         the limit of streams or listeners is reached
-    └── Conflict               the request contradicts the present state
-        ├── IdempotencyKeyReused  an idempotency key that belongs to another submission
-        ├── CursorBeyondEnd    a place that the feed has not reached, since it was begun anew
-        ├── NotCreatedYet      the upstream does not know the run yet
-        └── RunIsOrphan        the upstream id of an orphan, where only the submitted run can be meant
+`UpstreamError` is the root of what a call to Case.dev raises. The message of a `RequestError` is for the sender of
+the request.
 """
 
 from __future__ import annotations
@@ -99,7 +56,13 @@ class SecretNotDecrypted(ReceiverError):
 
 
 class UpstreamError(ReceiverError):
-    """A call to the upstream gave no usable answer; `route` is its template, as in `POST /agent/v1/run`."""
+    """A call to the upstream gave no usable answer; `route` is its template, as in `POST /agent/v1/run`.
+
+    `status` is None where it was 2xx or unknown. `retry_after` is in seconds, None where the answer named none.
+    """
+
+    status: int | None = None
+    retry_after: float | None = None
 
     def __init__(self, route: str, message: str) -> None:
         super().__init__(f"{route}: {message}")
@@ -121,7 +84,7 @@ class RequestNotSent(UpstreamUnreachable):
 
 
 class InvalidResponse(UpstreamError):
-    """A 2xx is unusable. `body` holds the bytes that arrived."""
+    """A 2xx is unusable: truncated, HTML, junk. `body` holds the bytes that arrived."""
 
     def __init__(self, route: str, message: str, body: bytes = b"") -> None:
         super().__init__(route, message)
@@ -149,21 +112,19 @@ INVALID_DETAILS = (ResponseTooLarge, ResponseTooDeep, ParserLimitExceeded)
 
 
 class ParserNotStarted(ReceiverError):
-    """`program` could not be run as a Python that finds this package. The answer is not at fault."""
+    """`program` could not be run as a Python that finds this package: a fault of the installation."""
 
     def __init__(self, program: str) -> None:
         super().__init__(
             f"the process that parses large answers does not start: {program} must be a Python that can import "
             "`receiver`, and this server must be allowed to start it"
         )
-        self.program = program
 
 
 class UpstreamStatusError(UpstreamError):
-    """The upstream answered with a status other than 2xx.
+    """The upstream answered with a status other than 2xx."""
 
-    `retry_after` is in seconds, None where the answer named none.
-    """
+    status: int
 
     def __init__(self, route: str, status: int, message: str, retry_after: float | None = None) -> None:
         super().__init__(route, f"{status} {message}")
@@ -217,7 +178,6 @@ class PackageMissing(ReceiverError):
 
     def __init__(self, what: str, command: str) -> None:
         super().__init__(f"{what} needs a package that is not installed here: {command}")
-        self.command = command
 
 
 class InvalidKeyRequest(ReceiverError):
@@ -306,7 +266,6 @@ class BodyTooLarge(RequestError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"the body is larger than {limit} bytes")
-        self.limit = limit
 
 
 class BodyTooSlow(RequestError):

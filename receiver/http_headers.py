@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import http
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC
@@ -35,6 +36,11 @@ def retry_after(headers: Mapping[str, str], now: float) -> float | None:
         return None
     wait = until - (now if sent is None else sent)
     return min(wait, MAX_WAIT) if wait >= 0 else None
+
+
+def phrase(status: int) -> str:
+    """Return the standard phrase of a status; empty for an unknown one."""
+    return http.HTTPStatus(status).phrase if status in set(http.HTTPStatus) else ""
 
 
 def rate_limits(headers: Mapping[str, str]) -> dict[str, str]:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from storage import errors
 from storage.engine import database
 
+T = TypeVar("T")
 
-async def failure_of(work: Awaitable[object]) -> Exception | None:
-    """Await the work and return the exception it raised, None where it succeeded.
+
+async def outcome_of(work: Awaitable[T]) -> T | Exception:
+    """Await the work and return its result, or the exception it raised.
 
     This is the boundary of a task, for callers that continue whatever one piece of work contains.
     """
     try:
-        await work
+        return await work
     except Exception as failure:  # noqa: BLE001 - returned as a value
         return failure
-    return None
 
 
 def log_reason(failure: Exception) -> str:
@@ -29,19 +31,19 @@ def log_reason(failure: Exception) -> str:
 async def run(
     store: database.Database,
     work: Callable[[], Awaitable[None]],
-    on_failure: Callable[[str], None],
+    on_failure: Callable[..., object],
     *,
     pace: float,
     poll: float,
 ) -> None:
     """Repeat `work` until cancelled, at least `pace` seconds after the last time and at most `poll` seconds later.
 
-    While the database is away, or the work fails otherwise, `on_failure` is called with the reason.
+    While the database is away, or the work fails otherwise, `on_failure` is called with the `reason`.
     """
     while True:
         wake = store.next_commit()
-        failure = await failure_of(work())
+        failure = await outcome_of(work())
         if failure is not None:
-            on_failure(log_reason(failure))
+            on_failure(reason=log_reason(failure))
         await asyncio.sleep(pace)
         await asyncio.wait([wake], timeout=poll)

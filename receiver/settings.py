@@ -336,15 +336,14 @@ def _is_named(field: str, sentences: Sequence[str]) -> bool:
 
 def _sentence(error: ErrorDetails) -> str:
     """Return one problem in one line, without the value, which may be a secret."""
-    name = str(error["loc"][0]).upper() if error["loc"] else ""
-    shown = name if not name or name.startswith("CASEDEV") else PREFIX + name
+    shown = _variable(str(error["loc"][0]).lower()) if error["loc"] else ""
     text = setting_values.MESSAGES.get(error["type"], error["msg"].removeprefix("Value error, "))
     return f"{shown}: {text}".removeprefix(": ")
 
 
 def unknown_names(env_file: str | Path = ".env") -> dict[str, str | None]:
     """Return unknown variables with our prefix, also of `env_file`, each with the nearest known name."""
-    known = [PREFIX + name.upper() for name in Settings.model_fields if not name.startswith("casedev")]
+    known = [_variable(name) for name in Settings.model_fields if not name.startswith("casedev")]
     meant = _with_prefix(env_file).items()
     candidates = sorted(name for name, value in meant if not setting_values.is_service_link(name, value))
     near = {name: next(iter(difflib.get_close_matches(name[:80], known, 1)), None) for name in candidates}

@@ -9,6 +9,7 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from importlib import metadata
 
 import structlog
@@ -66,56 +67,43 @@ class Telemetry:
         self.upstream_seen: tuple[datetime | None, Mapping[str, str] | None] = (None, None)
         #: When the used-up rate limit resets, by the last 2xx answer.
         self.exhausted_until: datetime | None = None
-        self._errors = Counter("runledger_errors", "Lines logged as errors", ("event",), registry=registry)
-        _from_zero(self._errors, ERRORS)
         self.log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
             None,
             processors=[self._logged, *structlog.get_config()["processors"]],
             logger_factory_args=("runledger",),
         ).bind()
-        names = ("source", "verdict")
-        self._deliveries = Counter("runledger_deliveries", "Deliveries received", names, registry=registry)
+        counter, gauge = partial(Counter, registry=registry), partial(Gauge, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        self._errors = counter("runledger_errors", "Lines logged as errors", ("event",))
+        _from_zero(self._errors, ERRORS)
+        self._deliveries = counter("runledger_deliveries", "Deliveries received", ("source", "verdict"))
         _from_zero(self._deliveries, (states.Source.WATCHER, states.Source.PLATFORM), states.Verdict)
-        self._rejections = Counter(
-            "runledger_rejections", "Requests rejected, by cause", ("cause",), registry=registry
-        )
-        self._settled = Counter("runledger_runs_settled", "Runs settled", ("source", "status"), registry=registry)
-        self._to_settle = Histogram(
+        self._rejections = counter("runledger_rejections", "Requests rejected, by cause", ("cause",))
+        self._settled = counter("runledger_runs_settled", "Runs settled", ("source", "status"))
+        self._to_settle = histogram(
             "runledger_time_to_settle_seconds",
             "From acceptance to settlement",
             ("source",),
             buckets=SETTLE_BUCKETS,
-            registry=registry,
         )
-        self._calls = Counter("runledger_upstream_calls", "Calls upstream", ("route", "status"), registry=registry)
-        self._call_seconds = Histogram(
-            "runledger_upstream_call_duration_seconds", "Durations", ("route",), registry=registry
-        )
-        self._notifications = Counter(
-            "runledger_notifications", "Notifications sent, by result", ("result",), registry=registry
-        )
+        self._calls = counter("runledger_upstream_calls", "Calls upstream", ("route", "status"))
+        self._call_seconds = histogram("runledger_upstream_call_duration_seconds", "Durations", ("route",))
+        self._notifications = counter("runledger_notifications", "Notifications sent, by result", ("result",))
         _from_zero(self._notifications, NOTIFICATION_RESULTS)
-        self._pauses = Counter("runledger_upstream_pauses", "Times the shared pause was set", registry=registry)
-        self._register_background(registry)
-        self._database_up = _about_process(registry)
+        self._pauses = counter("runledger_upstream_pauses", "Times the shared pause was set")
+        self._skipped = counter("runledger_stream_events_skipped", "Upstream events left out", ("why",))
+        self._streams = gauge("runledger_streams", "Open upstream streams")
+        self._passed_over = gauge("runledger_search_unindexable_runs", "Runs that this server could not index")
+        self._listeners = gauge("runledger_stream_listeners", "Listeners of event streams")
+        self._batch_size = histogram("runledger_db_commit_batch_size", "Writes per commit", buckets=BATCH_BUCKETS)
+        self._commit = histogram("runledger_db_commit_duration_seconds", "Time from begin to commit")
+        ProcessCollector(registry=registry)
+        build = Info("runledger_build", "Version of the running program", registry=registry)
+        build.info({"version": metadata.version("runledger")})
+        self._database_up = gauge(
+            "runledger_database_up", "1 while the database answers; at 0 the metrics read from it are missing"
+        )
         self._gauges = _Gauges()
-
-    def _register_background(self, registry: CollectorRegistry) -> None:
-        """Add the metrics of event streams, of the indexer and of commits."""
-        self._skipped = Counter(
-            "runledger_stream_events_skipped", "Upstream events left out", ("why",), registry=registry
-        )
-        self._streams = Gauge("runledger_streams", "Open upstream streams", registry=registry)
-        self._passed_over = Gauge(
-            "runledger_search_unindexable_runs", "Runs that this server could not index", registry=registry
-        )
-        self._listeners = Gauge("runledger_stream_listeners", "Listeners of event streams", registry=registry)
-        self._batch_size = Histogram(
-            "runledger_db_commit_batch_size", "Writes per commit", buckets=BATCH_BUCKETS, registry=registry
-        )
-        self._commit = Histogram(
-            "runledger_db_commit_duration_seconds", "Time from begin to commit", registry=registry
-        )
 
     def _logged(
         self, _logger: object, method: str, line: structlog.typing.EventDict
@@ -215,58 +203,30 @@ def _from_zero(counter: Counter, *values: Iterable[str]) -> None:
         counter.labels(*labels)
 
 
-def _about_process(registry: CollectorRegistry) -> Gauge:
-    """Register the metrics of any process; return the gauge of whether it reaches its database."""
-    ProcessCollector(registry=registry)
-    Info("runledger_build", "Version of the running program", registry=registry).info(
-        {"version": metadata.version("runledger")}
-    )
-    return Gauge(
-        "runledger_database_up",
-        "1 while the database answers; at 0 the metrics read from it are missing",
-        registry=registry,
-    )
-
-
 class _Gauges:
     """The metrics that are read from the database, and so are the same in every replica."""
 
     def __init__(self) -> None:
-        registry = CollectorRegistry()
-        self.registry = registry
-        self._jobs = Gauge("runledger_jobs_due", "Jobs due now", ("kind",), registry=registry)
-        self._oldest = Gauge(
-            "runledger_jobs_oldest_due_age_seconds", "Age of the oldest due job", registry=registry
-        )
-        self._dead = Gauge("runledger_jobs_dead", "Jobs that are not tried any more", ("kind",), registry=registry)
-        self._failing = Gauge("runledger_jobs_failing", "Jobs whose last try failed", registry=registry)
-        self._overdue = Gauge("runledger_runs_overdue", "Runs that should have ended", registry=registry)
-        self._webhook_disabled = Gauge(
+        self.registry = CollectorRegistry()
+        gauge = partial(Gauge, registry=self.registry)
+        self._jobs = gauge("runledger_jobs_due", "Jobs due now", ("kind",))
+        self._oldest = gauge("runledger_jobs_oldest_due_age_seconds", "Age of the oldest due job")
+        self._dead = gauge("runledger_jobs_dead", "Jobs that are not tried any more", ("kind",))
+        self._failing = gauge("runledger_jobs_failing", "Jobs whose last try failed")
+        self._overdue = gauge("runledger_runs_overdue", "Runs that should have ended")
+        self._webhook_disabled = gauge(
             "runledger_webhook_disabled",
             "1 while the upstream sends no events to the endpoint that was registered",
-            registry=registry,
         )
-        self._paused = Gauge("runledger_upstream_paused", "1 while the shared pause holds", registry=registry)
-        self._streak = Gauge(
-            "runledger_upstream_pause_streak", "Pauses in a row; 0 while the upstream answers", registry=registry
+        self._paused = gauge("runledger_upstream_paused", "1 while the shared pause holds")
+        self._streak = gauge("runledger_upstream_pause_streak", "Pauses in a row; 0 while the upstream answers")
+        self._worker = gauge("runledger_worker_heartbeat_age_seconds", "Age of the last heartbeat of any worker")
+        self._sweep_age = gauge("runledger_last_sweep_age_seconds", "Age of the last complete sweep")
+        self._unnumbered = gauge(
+            "runledger_ledger_oldest_unnumbered_age_seconds", "Age of the oldest ledger entry without a number"
         )
-        self._worker = Gauge(
-            "runledger_worker_heartbeat_age_seconds", "Age of the last heartbeat of any worker", registry=registry
-        )
-        self._sweep_age = Gauge(
-            "runledger_last_sweep_age_seconds", "Age of the last complete sweep", registry=registry
-        )
-        self._unnumbered = Gauge(
-            "runledger_ledger_oldest_unnumbered_age_seconds",
-            "Age of the oldest ledger entry without a number",
-            registry=registry,
-        )
-        self._unindexed = Gauge(
-            "runledger_search_queue_runs", "Runs that wait to be indexed for search", registry=registry
-        )
-        self._index_lag = Gauge(
-            "runledger_search_lag_seconds", "Age of the oldest run that waits to be indexed", registry=registry
-        )
+        self._unindexed = gauge("runledger_search_queue_runs", "Runs that wait to be indexed for search")
+        self._index_lag = gauge("runledger_search_lag_seconds", "Age of the oldest run that waits to be indexed")
 
     async def read(self, store: database.Database, now: datetime) -> None:
         """Set all of them. Raises Unavailable."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,10 @@ class Timing:
     def worker_gone_after(self) -> float:
         """Return the time after which a worker without a heartbeat counts as gone: it missed several."""
         return self.heartbeat * 3
+
+    def overdue_at(self, began: datetime) -> datetime:
+        """Return when a run that began then counts as overdue."""
+        return began + timedelta(seconds=self.hard_limit + self.overdue)
 
     def __post_init__(self) -> None:
         for each in fields(self):

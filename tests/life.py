@@ -18,7 +18,7 @@ from typing import Any
 import zstandard
 from sqlalchemy import Connection, or_, update
 
-from storage import ids, merkle, states
+from storage import ids, merkle, results, states
 from storage.engine.database import Database
 from storage.repositories import (
     deliveries,
@@ -90,10 +90,10 @@ def event(upstream_id: str | None = None, **changes: Any) -> deliveries.Delivery
     return delivery(source=states.Source.PLATFORM, event_id=event_id, upstream_id=upstream_id, **changes)
 
 
-def steps(count: int, content: str = "Read the lease.") -> list[documents.Step]:
+def steps(count: int, content: str = "Read the lease.") -> list[results.Step]:
     """Return a trace of this many tool calls."""
     return [
-        documents.Step(
+        results.Step(
             place,
             f"step_{place}",
             "tool_call",
@@ -109,10 +109,10 @@ def steps(count: int, content: str = "Read the lease.") -> list[documents.Step]:
     ]
 
 
-def usage(count: int) -> list[documents.Usage]:
+def usage(count: int) -> list[results.Usage]:
     """Return the usage of this many calls of a model, a thousandth of a dollar each."""
     return [
-        documents.Usage(
+        results.Usage(
             place, f"use_{place}", "llm", "openai", "/chat", "POST", 200, 1000, 30, 12, 42, "m-1", at(place),
             {"cached": False}, merkle.salt(),
         )
@@ -126,9 +126,9 @@ def document(body: bytes = b'{"status":"completed"}', fetched_at: datetime = NOW
     return documents.Document(frame, hashlib.sha256(body).hexdigest(), len(body), fetched_at)
 
 
-def measures(**changes: Any) -> settling.Measures:
+def measures(**changes: Any) -> results.Measures:
     """Return the times, sums and texts of a finished run."""
-    whole = settling.Measures(
+    whole = results.Measures(
         created_at=at(1),
         started_at=at(2),
         completed_at=at(62),
@@ -147,7 +147,7 @@ def result(
     status: states.Status = states.COMPLETED, body: bytes = b'{"status":"completed"}', **changes: Any
 ) -> settling.Result:
     """Return a terminal answer of the upstream, parsed, compressed and hashed."""
-    taken: settling.Measures = changes.pop("measures", measures())
+    taken: results.Measures = changes.pop("measures", measures())
     digests = (
         *merkle.salted_digest("output", None if taken.output is None else taken.output.encode()),
         *merkle.salted_digest("summary", None if taken.summary is None else taken.summary.encode()),

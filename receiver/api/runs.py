@@ -10,7 +10,7 @@ from receiver.api import run_ids
 from receiver.schemas import changes, query_parameters, responses, unreadable_rows
 from receiver.schemas import notification as schemas_notification
 from receiver.web import authentication, operations
-from storage import cursors
+from storage import cursors, results
 from storage import errors as storage_errors
 from storage.query import run_pages
 from storage.repositories import deliveries, documents, ledger_changes, notifications, runs
@@ -59,7 +59,7 @@ async def list_steps(call: Stepping) -> operations.Answer:
     """Answer with a page of the steps of a run."""
     run = await _unpruned(call)
     after, limit = _position(call.query.cursor), call.query.limit
-    found = await call.database.read(documents.read, run.seq, documents.Step, after=after, limit=limit + 1)
+    found = await call.database.read(documents.read, run.seq, results.Step, after=after, limit=limit + 1)
     cursor = _step_cursor(found[limit - 1]) if len(found) > limit else None
     steps, unread = unreadable_rows.readable(
         found[:limit], responses.Step.model_validate, lambda step: step.position
@@ -68,7 +68,7 @@ async def list_steps(call: Stepping) -> operations.Answer:
     return operations.Answer(200, page, call.link("cursor", cursor))
 
 
-def _step_cursor(last: documents.Step) -> str:
+def _step_cursor(last: results.Step) -> str:
     return str(cursors.Cursor("position", None, last.position))
 
 

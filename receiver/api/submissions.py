@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from datetime import datetime, timedelta
 
 from receiver import errors
 from receiver.api import run_ids
@@ -46,7 +45,7 @@ def _submission(call: Submit) -> runs.Submission:
     return runs.Submission(
         id=ids.new(call.now),
         accepted_at=call.now,
-        expected_by=_expected_by(call),
+        expected_by=call.timing.overdue_at(call.now),
         submitted_by=call.caller.name,
         actor=call.caller.actor,
         agent_id=body.agent_id,
@@ -76,10 +75,6 @@ def _idempotency_key(call: Submit) -> str | None:
     if len(given) > 1 or _KEY.fullmatch(given[0]) is None:
         raise errors.BadHeader("Idempotency-Key", "must be one value of 1 to 255 printable ASCII characters")
     return given[0]
-
-
-def _expected_by(call: Submit | Watch) -> datetime:
-    return call.now + timedelta(seconds=call.timing.hard_limit + call.timing.overdue)
 
 
 def wait(preferences: list[str]) -> int | None:
@@ -139,7 +134,7 @@ def _adopted(call: Watch) -> adopting.Adoption:
         submitted_by=call.caller.name,
         trigger=states.Source.REQUEST,
         at=call.now,
-        expected_by=_expected_by(call),
+        expected_by=call.timing.overdue_at(call.now),
         actor=call.caller.actor,
     )
 

@@ -23,7 +23,7 @@ from pydantic.alias_generators import to_camel
 from receiver import errors
 from receiver.export import flow, formats, jsonl
 from receiver.schemas import text_types
-from storage import bounds, ids, merkle, states
+from storage import bounds, ids, merkle, results, states
 from storage.query import run_chunks
 from storage.repositories import documents, runs
 from storage.tables.declare import ROWS_PER_RUN
@@ -39,11 +39,11 @@ _LEDGER = ("agent_id", "model", "submitted_by", "failure_source")
 
 _TRAILER = b'{"trailer":'
 _ID = re.compile(text_types.ID)
-V = TypeVar("V", bound="runs.Run | documents.Step | documents.Usage | documents.Document")
+V = TypeVar("V", bound="runs.Run | results.Step | results.Usage | documents.Document")
 _RUN = TypeAdapter(runs.Run)
 _INSTANT = TypeAdapter(datetime)
-_STEP = TypeAdapter(documents.Step)
-_USAGE = TypeAdapter(documents.Usage)
+_STEP = TypeAdapter(results.Step)
+_USAGE = TypeAdapter(results.Usage)
 _END = TypeAdapter(formats.Summary)
 #: Instants that Runledger itself has set: they must be valid.
 _REQUIRED = frozenset(("accepted_at", "settled_at", "pruned_at", "fetched_at"))

@@ -9,11 +9,12 @@ from dataclasses import fields
 from pydantic.alias_generators import to_camel
 
 from receiver.export import formats
+from storage import results
 from storage.query import run_chunks
 from storage.repositories import documents
 
-STEP_FIELDS = {to_camel(each.name): each.name for each in fields(documents.Step) if each.name != "salt"}
-USAGE_FIELDS = {to_camel(each.name): each.name for each in fields(documents.Usage) if each.name != "salt"}
+STEP_FIELDS = {to_camel(each.name): each.name for each in fields(results.Step) if each.name != "salt"}
+USAGE_FIELDS = {to_camel(each.name): each.name for each in fields(results.Usage) if each.name != "salt"}
 
 
 class JsonLinesWriter(formats.Writer):
@@ -43,7 +44,7 @@ def encode_run(record: run_chunks.Record) -> bytes:
     return (formats.compact(values) + "\n").encode()
 
 
-def _row(row: documents.Step | documents.Usage, names: dict[str, str]) -> dict[str, object]:
+def _row(row: results.Step | results.Usage, names: dict[str, str]) -> dict[str, object]:
     return {name: formats.json_value(getattr(row, field)) for name, field in names.items()}
 
 

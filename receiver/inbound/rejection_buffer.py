@@ -63,11 +63,11 @@ class RejectionBuffer:
             return
 
     async def _write_rows(self, rows: list[deliveries.RejectedRequest]) -> None:
-        failure = await poll_loop.failure_of(self._store.write(receiving.store_rejected, rows))
+        failure = await poll_loop.outcome_of(self._store.write(receiving.store_rejected, rows))
         if isinstance(failure, errors.Unavailable):
             self._waiting.extendleft(reversed(rows))
             raise failure
-        if failure is not None:
+        if isinstance(failure, Exception):
             await self._write_singly(rows, failure)
 
     async def _write_singly(self, rows: list[deliveries.RejectedRequest], failure: Exception) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import http
 import importlib.metadata
 import socket
 import threading
@@ -25,6 +24,7 @@ import httpx2 as httpx
 
 from receiver import client_address, errors, http_headers
 from receiver.crypto import signatures
+from receiver.upstream import failure_reasons
 
 #: Bytes of an answer that are read at most, and seconds for them after the status.
 BODY_LIMIT = 4096
@@ -189,7 +189,7 @@ def _judged(response: httpx.Response, remark: str | None) -> Accepted:
     status = response.status_code
     if response.is_success:
         return Accepted(status, remark)
-    reason = f"the backend answered {status} {_phrase(status)}".rstrip()
+    reason = f"the backend answered {status} {http_headers.phrase(status)}".rstrip()
     if response.is_redirect:
         reason += ", a redirect, which is not followed: RUNLEDGER_NOTIFY_URL must be where it leads"
     elif remark is not None:
@@ -199,11 +199,4 @@ def _judged(response: httpx.Response, remark: str | None) -> Accepted:
 
 def _described(error: Exception) -> str:
     text = next(text for foreign, text in FAILURES if isinstance(error, foreign))
-    return text.format(" ".join(str(error).split()) or type(error).__name__)[:_LONGEST_REASON]
-
-
-def _phrase(status: int) -> str:
-    try:
-        return http.HTTPStatus(status).phrase
-    except ValueError:
-        return ""
+    return text.format(failure_reasons.one_line(str(error)) or type(error).__name__)[:_LONGEST_REASON]

@@ -280,6 +280,4 @@ class Registrar:
 
 def _is_rejection(failure: errors.UpstreamError) -> bool:
     """Return whether the request was rejected; a 408 may come after the work was done."""
-    return (
-        isinstance(failure, errors.UpstreamStatusError) and 400 <= failure.status < 500 and failure.status != 408
-    )
+    return failure.status in range(400, 500) and failure.status != 408

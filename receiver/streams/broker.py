@@ -147,14 +147,9 @@ class Broker:
 
     def _pause(self, failures: int, failure: errors.UpstreamError) -> float:
         wait = timeouts.delay(failures, self._timing.backoff, self._timing.pause_most)
-        return max(wait.total_seconds(), _retry_after(failure))
+        return max(wait.total_seconds(), failure.retry_after or 0.0)
 
     def _is_final(self, failure: errors.UpstreamError) -> bool:
         """Return whether another try is useless, or due so late that listeners should connect again instead."""
-        status = failure.status if isinstance(failure, errors.UpstreamStatusError) else 500
-        return (400 <= status < 500 and status not in _PASSING) or _retry_after(failure) > self._timing.pause_most
-
-
-def _retry_after(failure: errors.UpstreamError) -> float:
-    """Return the seconds for which the upstream asks for no further call."""
-    return (failure.retry_after or 0.0) if isinstance(failure, errors.UpstreamStatusError) else 0.0
+        is_refused = failure.status in range(400, 500) and failure.status not in _PASSING
+        return is_refused or (failure.retry_after or 0.0) > self._timing.pause_most

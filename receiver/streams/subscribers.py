@@ -97,30 +97,24 @@ def _event(change: changes.Change) -> stream_events.Event:
     return stream_events.Event(change.number, EVENT_TYPE, change.model_dump_json(by_alias=True))
 
 
+@dataclass(eq=False)
 class Subscriber:
     """The events of one subscriber; `aclose` releases its slot."""
 
-    def __init__(
-        self,
-        feed: Feed,
-        store: database.Database,
-        number: int,
-        question: Subscription,
-        timing: timeouts.Timing,
-        stopping: asyncio.Event,
-    ) -> None:
-        feed.subscribers += 1
-        self._feed: Feed | None = feed
-        self._query = feed.query
-        self._store = store
-        self._number = number
-        self._question = question
-        self._timing = timing
-        self._stopping = stopping
+    feed: Feed
+    store: database.Database
+    number: int
+    question: Subscription
+    timing: timeouts.Timing
+    stopping: asyncio.Event
+
+    def __post_init__(self) -> None:
+        self.feed.subscribers += 1
+        self._is_open = True
         # The start position is sent at once, so a subscriber that is cut off before the first change resumes
         # there.
-        self._page: deque[stream_events.Event | str] = deque([stream_events.resume_point(number)])
-        self._sent = number
+        self._page: deque[stream_events.Event | str] = deque([stream_events.resume_point(self.number)])
+        self._sent = self.number
 
     def __aiter__(self) -> Subscriber:
         return self
@@ -135,28 +129,28 @@ class Subscriber:
 
     async def aclose(self) -> None:
         """End the subscription."""
-        if self._feed is not None:
-            feed, self._feed = self._feed, None
-            feed.subscribers -= 1
+        if self._is_open:
+            self._is_open = False
+            self.feed.subscribers -= 1
 
     async def _next(self) -> Sequence[stream_events.Event | str]:
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._timing.stream_heartbeat
+        deadline = loop.time() + self.timing.stream_heartbeat
         while True:
-            if self._stopping.is_set():
+            if self.stopping.is_set():
                 raise errors.StreamInterrupted("the server stops: connect again")
-            commit = self._store.next_commit()  # taken before the query, so that no later commit is missed
+            commit = self.store.next_commit()  # taken before the query, so that no later commit is missed
             try:
-                result = await self._query(self._store, self._number, self._question)
+                result = await self.feed.query(self.store, self.number, self.question)
             except storage_errors.Busy:  # too many queries are running, and a subscriber waits anyway
                 if loop.time() >= deadline:
                     return [stream_events.HEARTBEAT]
                 await self._wait(commit, deadline - loop.time())
                 continue
             look = result.look
-            if look.last is not None and look.last < self._number:
+            if look.last is not None and look.last < self.number:
                 raise errors.StreamInterrupted("the feed ends before this: connect again")
-            self._number = look.number
+            self.number = look.number
             if result.page:
                 return result.page
             if look.has_more or loop.time() >= deadline:
@@ -175,13 +169,13 @@ class Subscriber:
 
     async def _wait(self, commit: asyncio.Future[None], left: float) -> None:
         """Wait until there may be something new. Polls happen at the same moments for all subscribers."""
-        poll = self._timing.poll or NUMBERING_SECONDS
+        poll = self.timing.poll or NUMBERING_SECONDS
         tick = poll - asyncio.get_running_loop().time() % poll
-        stop = asyncio.ensure_future(self._stopping.wait())
+        stop = asyncio.ensure_future(self.stopping.wait())
         either: list[asyncio.Future[Any]] = [commit, stop]
         try:
             await asyncio.wait(either, timeout=min(tick, left), return_when=asyncio.FIRST_COMPLETED)
         finally:
             stop.cancel()
-        if not self._stopping.is_set():
+        if not self.stopping.is_set():
             await asyncio.sleep(NUMBERING_SECONDS)

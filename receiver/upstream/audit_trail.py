@@ -1,83 +1,46 @@
-"""The audit trail in a run's details: its steps and its charged calls."""
+"""The audit trail in a run's details, as it is stored: its steps and its charged calls."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime
+import json
 from collections.abc import Iterator, Sequence
 
 from receiver.upstream import sanitize
-from storage import merkle
+from storage import merkle, results
 
 MOST_STEPS = 65_536
-_LEFT_OUT = f"steps beyond {MOST_STEPS}"
-_ENTRIES_LEFT_OUT = f"usage entries beyond {MOST_STEPS}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Step:
-    """One step of the audit trail; `tool_input` and `tool_output` are any JSON."""
-
-    type: str | None
-    content: str | None
-    tool_name: str | None
-    tool_input: object
-    tool_output: object
-    duration_ms: int | None
-    timestamp: datetime.datetime | None
-    upstream_id: str | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class UsageEntry:
-    """One charged call of a run; `metadata` is any JSON."""
-
-    upstream_id: str | None
-    kind: str | None
-    service: str | None
-    endpoint: str | None
-    method: str | None
-    status_code: int | None
-    cost_micros: int | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
-    model: str | None
-    timestamp: datetime.datetime | None
-    metadata: object
-
-
-def steps(fields: sanitize.Fields, notes: sanitize.Notes) -> tuple[Step, ...]:
+def steps(fields: sanitize.Fields, notes: sanitize.Notes) -> tuple[results.Step, ...]:
     """Return the steps of a run's details, in order; those beyond `MOST_STEPS` are left out and noted."""
-    items = list(fields.each("steps"))
-    if len(items) > MOST_STEPS:
-        notes.count(_LEFT_OUT, len(items) - MOST_STEPS)
-    return tuple(_step(item) for item in items[:MOST_STEPS])
+    items = _bounded(fields, "steps", f"steps beyond {MOST_STEPS}", notes)
+    return tuple(_step(*each) for each in enumerate(items))
 
 
-def _step(fields: sanitize.Fields) -> Step:
-    return Step(
+def _step(position: int, fields: sanitize.Fields) -> results.Step:
+    return results.Step(
+        position=position,
+        upstream_id=fields.text("id"),
         type=fields.text("type"),
         content=fields.text("content"),
         tool_name=fields.name("toolName"),
-        tool_input=fields.anything("toolInput"),
-        tool_output=fields.anything("toolOutput"),
+        tool_input=merkle.encode(fields.anything("toolInput")),
+        tool_output=merkle.encode(fields.anything("toolOutput")),
         duration_ms=fields.duration("durationMs"),
         timestamp=fields.instant("timestamp"),
-        upstream_id=fields.text("id"),
+        salt=merkle.salt(),
     )
 
 
-def usage(fields: sanitize.Fields, notes: sanitize.Notes) -> tuple[UsageEntry, ...]:
+def usage(fields: sanitize.Fields, notes: sanitize.Notes) -> tuple[results.Usage, ...]:
     """Return the entries of the `usage` of a run's details; those beyond `MOST_STEPS` are left out and noted."""
-    items = list(fields.each("entries"))
-    if len(items) > MOST_STEPS:
-        notes.count(_ENTRIES_LEFT_OUT, len(items) - MOST_STEPS)
-    return tuple(_entry(item) for item in items[:MOST_STEPS])
+    items = _bounded(fields, "entries", f"usage entries beyond {MOST_STEPS}", notes)
+    return tuple(_entry(*each) for each in enumerate(items))
 
 
-def _entry(fields: sanitize.Fields) -> UsageEntry:
-    return UsageEntry(
+def _entry(position: int, fields: sanitize.Fields) -> results.Usage:
+    return results.Usage(
+        position=position,
         upstream_id=fields.text("id"),
         kind=fields.text("kind"),
         service=fields.text("service"),
@@ -90,33 +53,30 @@ def _entry(fields: sanitize.Fields) -> UsageEntry:
         total_tokens=fields.count("totalTokens"),
         model=fields.name("model"),
         timestamp=fields.instant("timestamp"),
-        metadata=fields.anything("metadata"),
+        metadata=merkle.encode(fields.anything("metadata")),
+        salt=merkle.salt(),
     )
 
 
-def encoded_step(step: Step) -> Step:
-    """Return the step with its free-form values in canonical JSON."""
-    given, found = merkle.encode(step.tool_input), merkle.encode(step.tool_output)
-    return dataclasses.replace(step, tool_input=given, tool_output=found)
+def _bounded(fields: sanitize.Fields, name: str, excess: str, notes: sanitize.Notes) -> list[sanitize.Fields]:
+    items = list(fields.each(name))
+    if len(items) > MOST_STEPS:
+        notes.count(excess, len(items) - MOST_STEPS)
+    return items[:MOST_STEPS]
 
 
-def encoded_entry(entry: UsageEntry) -> UsageEntry:
-    """Return the entry with its free-form value in canonical JSON."""
-    return dataclasses.replace(entry, metadata=merkle.encode(entry.metadata))
-
-
-def cost(entries: Sequence[UsageEntry]) -> int | None:
+def cost(entries: Sequence[results.Usage]) -> int | None:
     """Return the sum of the known costs in micro-dollars; None where none is known or the sum is absurd."""
     known = [entry.cost_micros for entry in entries if entry.cost_micros is not None]
     total = sum(known)
     return total if known and total < sanitize.MAX_INTEGER else None
 
 
-def step_texts(run_steps: Sequence[Step]) -> Iterator[str]:
+def step_texts(run_steps: Sequence[results.Step]) -> Iterator[str]:
     """Yield the texts of the steps, the last step's first: what the agent wrote, then its tool's output."""
     for step in reversed(run_steps):
         yield step.content or ""
-        yield from _output_text(step.tool_output)
+        yield from _output_text(json.loads(step.tool_output or "null"))
 
 
 def _output_text(output: object) -> Iterator[str]:

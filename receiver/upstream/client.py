@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import TypeVar
 
 import anyio
@@ -13,10 +13,10 @@ import httpx2 as httpx
 
 from receiver import clock as clocks
 from receiver import errors
-from receiver.upstream import event_stream, exchange, large_answers, payloads, routes, webhooks
-from storage.repositories import stream_events
+from receiver.upstream import event_stream, exchange, large_answers, payloads, routes, sanitize, webhooks
+from storage.repositories import runs, stream_events
 
-_Shown = TypeVar("_Shown", payloads.Status, payloads.Details)
+_Shown = TypeVar("_Shown", bound=payloads.Status)
 _Value = TypeVar("_Value")
 
 
@@ -48,7 +48,6 @@ class Client:
         observe: Callable[[exchange.Call], None] | None = None,
         *,
         timeout: float = exchange.TIMEOUT,
-        connect_timeout: float = exchange.CONNECT_TIMEOUT,
         body_limit: int = exchange.BODY_LIMIT,
         connections: int = exchange.CONNECTIONS,
         clock: Callable[[], datetime.datetime] = clocks.now,
@@ -61,53 +60,20 @@ class Client:
             transport or exchange.http_transport(connections),
             observe,
             timeout=timeout,
-            connect_timeout=connect_timeout,
             body_limit=body_limit,
         )
-        self._places, self._bounds = large_answers.Slots(), bounds
+        self._slots, self._bounds = anyio.Semaphore(large_answers.SLOTS), bounds
         #: The routes for webhook endpoints.
         self.webhooks = webhooks.Webhooks(self._wire, clock)
 
-    async def create(
-        self,
-        *,
-        agent_id: str,
-        prompt: str,
-        guidance: str | None = None,
-        model: str | None = None,
-        object_ids: Sequence[str] | None = None,
-        callback_url: str | None = None,
-    ) -> payloads.Created:
+    async def create(self, run: runs.Run, callback_url: str | None) -> payloads.Created:
         """Queue a run and register its watcher with it. Not idempotent upstream."""
-        fields = {
-            "agentId": agent_id,
-            "prompt": prompt,
-            "guidance": guidance,
-            "model": model,
-            "objectIds": None if object_ids is None else list(object_ids),
-            "callbackUrl": callback_url,
-        }
-        body = _without_none(fields)
+        body = _without_none({"agentId": run.agent_id or "", **_asked(run), "callbackUrl": callback_url})
         return payloads.created(await self._wire.call(routes.CREATE, body=body), self._clock())
 
-    async def execute_ad_hoc(
-        self,
-        *,
-        instructions: str,
-        prompt: str,
-        guidance: str | None = None,
-        model: str | None = None,
-        object_ids: Sequence[str] | None = None,
-    ) -> payloads.Executed:
+    async def execute_ad_hoc(self, run: runs.Run) -> payloads.Created:
         """Create an agent for one run, create that run, and start it. Not idempotent upstream."""
-        fields = {
-            "instructions": instructions,
-            "prompt": prompt,
-            "guidance": guidance,
-            "model": model,
-            "objectIds": None if object_ids is None else list(object_ids),
-        }
-        body = _without_none(fields)
+        body = _without_none({"instructions": run.instructions or "", **_asked(run)})
         return payloads.executed(await self._wire.call(routes.EXECUTE_AD_HOC, body=body), self._clock())
 
     async def instructions(self, agent_id: str) -> str | None:
@@ -135,20 +101,20 @@ class Client:
         so that waiting takes neither a connection nor the time of a call. Raises ResponseTooLarge, ResponseTooDeep
         and ParserLimitExceeded as well.
         """
-        with self._places.slot() as place:
+        with large_answers.Slot(self._slots) as slot:
             try:
-                body = await self._wire.call(
-                    routes.DETAILS, run_id, limit=large_answers.THREAD_BYTES, grow=place.try_acquire
-                )
+                body = await self._details(run_id, slot)
             except errors.ResponseTooLarge:
-                if not place.must_wait:
+                if not slot.must_wait:
                     raise
-                await place.acquire()
-                body = await self._wire.call(
-                    routes.DETAILS, run_id, limit=large_answers.THREAD_BYTES, grow=place.try_acquire
-                )
+                await slot.acquire()
+                body = await self._details(run_id, slot)
             shown = await large_answers.details(body, self._clock(), self._bounds)
             yield Fetched(body, _check_same(run_id, shown, routes.DETAILS, body))
+
+    async def _details(self, run_id: str, slot: large_answers.Slot) -> bytes:
+        limit = large_answers.THREAD_BYTES
+        return await self._wire.call(routes.DETAILS, run_id, limit=limit, grow=slot.try_acquire)
 
     async def list(
         self,
@@ -172,9 +138,8 @@ class Client:
 
     async def watch(self, run_id: str, callback_url: str) -> None:
         """Register `callback_url` as a watcher of the run's end."""
-        payloads.acknowledged(
-            await self._wire.call(routes.WATCH, run_id, body={"callbackUrl": callback_url}), routes.WATCH
-        )
+        body = await self._wire.call(routes.WATCH, run_id, body={"callbackUrl": callback_url})
+        sanitize.document(routes.WATCH, body)  # its content does not matter
 
     @contextlib.asynccontextmanager
     async def events(
@@ -195,6 +160,17 @@ class Client:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._wire.aclose()
+
+
+def _asked(run: runs.Run) -> dict[str, object]:
+    """Return what a submission asks of its agent, as the upstream names it."""
+    object_ids = None if run.object_ids is None else list(run.object_ids)
+    return {
+        "prompt": run.prompt or "",
+        "guidance": run.guidance,
+        "model": run.model,
+        "objectIds": object_ids,
+    }
 
 
 def _without_none(fields: Mapping[str, _Value | None]) -> dict[str, _Value]:

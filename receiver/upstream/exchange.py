@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import http
 import importlib.metadata
 import json
 import re
@@ -30,41 +29,29 @@ TIMEOUT = 30.0  # seconds for a whole call
 CONNECT_TIMEOUT = 10.0
 CONNECTIONS = 32
 _MAX_ERROR_BYTES = 64 * 1024
-_MAX_DATE_LENGTH = 64
 _USABLE_KEY = re.compile(r"[\x21-\x7e]{1,1024}")
 
+_UNREACHABLE = (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, httpx.CookieConflict, TimeoutError, OSError)
 # The first row that fits an exception names the error that replaces it. In doubt the request may have been
 # processed.
-FAILURES: tuple[tuple[type[Exception], type[errors.UpstreamError]], ...] = (
-    (httpx.DecodingError, errors.InvalidResponse),
-    (httpx.ConnectError, errors.RequestNotSent),
-    (httpx.ConnectTimeout, errors.RequestNotSent),
-    (httpx.PoolTimeout, errors.RequestNotSent),
-    (httpx.SSEError, errors.InvalidResponse),
-    (httpx.HTTPError, errors.UpstreamUnreachable),
-    (httpx.StreamError, errors.UpstreamUnreachable),
-    (httpx.InvalidURL, errors.UpstreamUnreachable),
-    (httpx.CookieConflict, errors.UpstreamUnreachable),
-    (TimeoutError, errors.UpstreamUnreachable),
-    (OSError, errors.UpstreamUnreachable),
+FAILURES: tuple[tuple[tuple[type[Exception], ...], type[errors.UpstreamError]], ...] = (
+    ((httpx.DecodingError, httpx.SSEError), errors.InvalidResponse),
+    ((httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout), errors.RequestNotSent),
+    (_UNREACHABLE, errors.UpstreamUnreachable),
 )
 #: The type that carries a request; a test may pass its own.
 Transport = httpx.AsyncBaseTransport
 
-_FOREIGN = tuple(foreign for foreign, _ in FAILURES)
+_FOREIGN = tuple(each for foreign, _ in FAILURES for each in foreign)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Call:
-    """One call as telemetry records it.
-
-    `status` is None where no complete answer came, `date` is the answer's own.
-    """
+    """One call as telemetry records it; `status` is None where no complete answer came."""
 
     route: str
     status: int | None
     seconds: float
-    date: str | None
     limits: Mapping[str, str]
 
 
@@ -107,10 +94,10 @@ class Connection:
         base_url: str,
         api_key: str,
         transport: httpx.AsyncBaseTransport,
-        observe: Callable[[Call], None] | None,
+        observe: Callable[[Call], None] | None = None,
         *,
         timeout: float,
-        connect_timeout: float,
+        connect_timeout: float = CONNECT_TIMEOUT,
         body_limit: int,
     ) -> None:
         self._origin = _checked(base_url)
@@ -144,7 +131,14 @@ class Connection:
         A body larger than `limit` is read on where `grow` returns true, else ResponseTooLarge is raised.
         """
         limits = _Limits(min(limit, self._body_limit), self._body_limit, grow)
-        answer = await self._observed(route, self._request(route, run_id, query, body), limits)
+        request = self._request(route, run_id, query, body)
+        started = time.monotonic()
+        answer = None
+        try:
+            with _translated(route), anyio.fail_after(self._timeout):
+                answer = await self._exchange(request, limits)
+        finally:
+            self._report(route, answer, time.monotonic() - started)
         if not 200 <= answer.status < 300:
             raise self._refusal(route, answer, body)
         if not answer.is_complete:
@@ -170,7 +164,7 @@ class Connection:
                 response = await self._transport.handle_async_request(request)
             answer = _Answer(response.status_code, response.headers, b"", is_complete=False)
         finally:
-            self._report(_observed_call(route, answer, time.monotonic() - started))
+            self._report(route, answer, time.monotonic() - started)
         response.request = request
         try:
             with _translated(route):
@@ -184,7 +178,8 @@ class Connection:
     def _refusal(
         self, route: str, answer: _Answer, sent: Mapping[str, object] | None
     ) -> errors.UpstreamStatusError:
-        message = failure_reasons.error_message(self._without_secrets(answer.body, sent)) or _phrase(answer.status)
+        given = failure_reasons.error_message(self._without_secrets(answer.body, sent))
+        message = given or http_headers.phrase(answer.status) or "no message"
         wait = http_headers.retry_after(answer.headers, now=time.time())
         return errors.UpstreamStatusError(route, answer.status, message, wait)
 
@@ -215,19 +210,12 @@ class Connection:
         """Close the connections."""
         await self._transport.aclose()
 
-    async def _observed(self, route: str, request: httpx.Request, limits: _Limits) -> _Answer:
-        started = time.monotonic()
-        answer = None
-        try:
-            with _translated(route), anyio.fail_after(self._timeout):
-                answer = await self._exchange(request, limits)
-            return answer
-        finally:
-            self._report(_observed_call(route, answer, time.monotonic() - started))
-
-    def _report(self, call: Call) -> None:
+    def _report(self, route: str, answer: _Answer | None, seconds: float) -> None:
         if self._observe is not None:
-            self._observe(call)
+            status = None if answer is None else answer.status
+            self._observe(
+                Call(route, status, seconds, {} if answer is None else http_headers.rate_limits(answer.headers))
+            )
 
     async def _exchange(self, request: httpx.Request, limits: _Limits) -> _Answer:
         response = await self._transport.handle_async_request(request)
@@ -299,20 +287,6 @@ async def _read_refusal(response: httpx.Response) -> bytes:
     return body
 
 
-def _observed_call(route: str, answer: _Answer | None, seconds: float) -> Call:
-    if answer is None:
-        return Call(route, None, seconds, None, {})
-    date = answer.headers.get("date", "")[:_MAX_DATE_LENGTH] or None
-    return Call(route, answer.status, seconds, date, http_headers.rate_limits(answer.headers))
-
-
 def _described(error: Exception) -> str:
     text = failure_reasons.one_line(str(error))
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _phrase(status: int) -> str:
-    try:
-        return http.HTTPStatus(status).phrase
-    except ValueError:
-        return "no message"

@@ -12,13 +12,13 @@ import datetime
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import IO
 
 import anyio
 
 from receiver import errors
-from receiver.upstream import audit_trail, parser_process, payloads, routes
+from receiver.upstream import parser_process, payloads, routes
+from storage import results
 
 #: Bytes up to which an answer is parsed on the event loop, and in a thread; a larger one is parsed in a process of
 #: its own.
@@ -43,28 +43,19 @@ class Bounds:
 BOUNDS = Bounds()
 
 
-class Slots:
-    """The slots for large answers; waiting answers get one in order of arrival."""
-
-    def __init__(self, number: int = SLOTS) -> None:
-        self._free = anyio.Semaphore(number)
-
-    @contextlib.contextmanager
-    def slot(self) -> Iterator[Slot]:
-        """Return a slot that may be acquired within the block and is released after it."""
-        place = Slot(self._free)
-        try:
-            yield place
-        finally:
-            place.release()
-
-
 class Slot:
-    """The slot that one answer may need."""
+    """The slot that one answer may need, released at the end of the block to the answer that waits longest."""
 
     def __init__(self, free: anyio.Semaphore) -> None:
         self._free = free
         self.is_held = self.must_wait = False
+
+    def __enter__(self) -> Slot:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.is_held:
+            self._free.release()
 
     def try_acquire(self) -> bool:
         """Acquire the slot if one is free; return whether it is held."""
@@ -81,12 +72,6 @@ class Slot:
         """Wait for the slot."""
         await self._free.acquire()
         self.is_held = True
-
-    def release(self) -> None:
-        """Release the slot to the next one that waits."""
-        if self.is_held:
-            self._free.release()
-            self.is_held = False
 
 
 async def details(body: bytes, now: datetime.datetime, bounds: Bounds = BOUNDS) -> payloads.Details:
@@ -151,9 +136,9 @@ def _assembled(output: IO[bytes], body: bytes) -> payloads.Details:
         is_deep = isinstance(found, parser_process.Refusal) and found.is_deep
         message = found.message if isinstance(found, parser_process.Refusal) else "the parser gave no reason"
         raise (errors.ResponseTooDeep if is_deep else errors.InvalidResponse)(routes.DETAILS, message, body)
-    steps, usage = list[audit_trail.Step](), list[audit_trail.UsageEntry]()
+    steps, usage = list[results.Step](), list[results.Usage]()
     while rows := pickle.load(output):
-        (steps if isinstance(rows[0], audit_trail.Step) else usage).extend(rows)
+        (steps if isinstance(rows[0], results.Step) else usage).extend(rows)
     return dataclasses.replace(found, steps=tuple(steps), usage=tuple(usage))
 
 

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from receiver import errors
-from receiver.upstream import audit_trail, payloads
+from receiver.upstream import payloads
+from storage import results
 
 #: Processor seconds that it may use, and its niceness.
 SECONDS = 60
@@ -33,7 +34,7 @@ CHARACTERS = 1 << 20
 #: Written once it has started, before it reads.
 READY = b"ready\n"
 
-Row = TypeVar("Row", audit_trail.Step, audit_trail.UsageEntry)
+Row = TypeVar("Row", results.Step, results.Usage)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -45,19 +46,19 @@ class Refusal:
 
 
 #: The written values in order: one of the first two, step rows, usage rows, and None.
-Piece = payloads.Details | Refusal | list[audit_trail.Step] | list[audit_trail.UsageEntry] | None
+Piece = payloads.Details | Refusal | list[results.Step] | list[results.Usage] | None
 
 
 def pieces(body: bytes, now: datetime.datetime) -> Iterator[Piece]:
-    """Yield the parsed answer in pieces. The free-form values of its rows are canonical JSON, as stored."""
+    """Yield the parsed answer in pieces."""
     try:
         details = payloads.details(body, now)
     except errors.InvalidResponse as failure:
         yield Refusal(failure.message, isinstance(failure, errors.ResponseTooDeep))
     else:
         yield dataclasses.replace(details, steps=(), usage=())
-        yield from _rows([audit_trail.encoded_step(each) for each in details.steps])
-        yield from _rows([audit_trail.encoded_entry(each) for each in details.usage])
+        yield from _rows(details.steps)
+        yield from _rows(details.usage)
     yield None
 
 
@@ -74,7 +75,7 @@ def _rows(rows: Sequence[Row]) -> Iterator[list[Row]]:
         yield piece
 
 
-def _size(row: audit_trail.Step | audit_trail.UsageEntry) -> int:
+def _size(row: results.Step | results.Usage) -> int:
     values = (getattr(row, field.name) for field in dataclasses.fields(row))
     return sum(len(value) for value in values if isinstance(value, str))
 

@@ -14,34 +14,25 @@ from collections.abc import Iterator
 
 from receiver import errors, upstream_values
 from receiver.upstream import audit_trail, failure_reasons, routes, sanitize
-from storage import bounds, states
+from storage import bounds, results, states
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Created:
-    """A run that waits for its execution."""
+    """A new run, and the agent that was made for it if one call made both."""
 
     id: str
-    created_at: datetime.datetime | None
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Executed:
-    """A run that one call created and started, and the agent that was made for it."""
-
-    id: str
-    agent_id: str | None
+    created_at: datetime.datetime | None = None
+    agent_id: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Status:
-    """The short answer about a run's state."""
+    """The short answer about a run's state, with few of its measures."""
 
     id: str
     status: states.Status
-    started_at: datetime.datetime | None
-    completed_at: datetime.datetime | None
-    duration_ms: int | None
+    measures: results.Measures
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,10 +43,8 @@ class Listed:
     agent_id: str | None
     status: states.Status
     prompt: str | None
-    model: str | None
     created_at: datetime.datetime | None
     started_at: datetime.datetime | None
-    completed_at: datetime.datetime | None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -68,100 +57,69 @@ class Page:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Details:
+class Details(Status):
     """All known data of a run; `parse_error` lists what was changed or left out, None for nothing.
 
-    `has_result` and `has_usage` are false until the upstream has written these, which may happen after the end.
+    `model` is the run's own; the one in the measures may be that of its first charged call.
     """
 
-    id: str
-    status: states.Status
     agent_id: str | None
     prompt: str | None
     guidance: str | None
     model: str | None
-    created_at: datetime.datetime | None
-    started_at: datetime.datetime | None
-    completed_at: datetime.datetime | None
-    duration_ms: int | None
-    input_tokens: int | None
-    output_tokens: int | None
-    tool_calls: int | None
-    cost_micros: int | None
-    output: str | None
-    summary: str | None
-    failure_reason: str | None
-    failure_source: str | None
-    steps: tuple[audit_trail.Step, ...]
-    usage: tuple[audit_trail.UsageEntry, ...]
-    has_result: bool
-    has_usage: bool
-    runtime_state: str | None
+    steps: tuple[results.Step, ...]
+    usage: tuple[results.Usage, ...]
     parse_error: str | None
-
-
-def acknowledged(body: bytes, route: str) -> None:
-    """Check that an answer whose content does not matter is a JSON object."""
-    sanitize.document(route, body)
 
 
 def created(body: bytes, now: datetime.datetime) -> Created:
     """Read the answer to a create."""
-    fields = _fields(body, routes.CREATE, now)
+    fields = sanitize.read(body, routes.CREATE, now)
     return Created(_id(fields, routes.CREATE, body), fields.instant("createdAt"))
 
 
-def executed(body: bytes, now: datetime.datetime) -> Executed:
+def executed(body: bytes, now: datetime.datetime) -> Created:
     """Read the answer to the one call that creates and starts a run."""
-    fields = _fields(body, routes.EXECUTE_AD_HOC, now)
-    return Executed(_id(fields, routes.EXECUTE_AD_HOC, body, "runId"), fields.name("agentId"))
+    fields = sanitize.read(body, routes.EXECUTE_AD_HOC, now)
+    return Created(_id(fields, routes.EXECUTE_AD_HOC, body, "runId"), agent_id=fields.name("agentId"))
 
 
 def instructions(body: bytes, now: datetime.datetime) -> str | None:
     """Read the instructions of an agent."""
-    return _fields(body, routes.AGENT, now).text("instructions")
+    return sanitize.read(body, routes.AGENT, now).text("instructions")
 
 
 def status(body: bytes, now: datetime.datetime, route: str = routes.STATUS) -> Status:
     """Read the answer to a status call, or to exec and cancel, which have the same id and status."""
-    fields = _fields(body, route, now)
-    return Status(
-        id=_id(fields, route, body),
-        status=_status(fields, route, body),
+    fields = sanitize.read(body, route, now)
+    measures = results.Measures(
         started_at=fields.instant("startedAt"),
         completed_at=fields.instant("completedAt"),
         duration_ms=fields.duration("durationMs"),
     )
+    return Status(_id(fields, route, body), _status(fields, route, body), measures)
 
 
 def page(body: bytes, now: datetime.datetime) -> Page:
     """Read a page of the list; a run without a usable id or with an unknown state is left out."""
-    fields = _fields(body, routes.LIST, now)
+    fields = sanitize.read(body, routes.LIST, now)
     if not fields.has_list("runs"):
         raise errors.InvalidResponse(routes.LIST, "the answer has no list of runs", body)
-    cursor = fields.text("nextCursor")
-    usable = cursor is not None and upstream_values.SAFE_ID.fullmatch(cursor) is not None
     runs = tuple(run for item in fields.each("runs") for run in _listed(item))
-    return Page(runs, fields.flag("hasMore"), cursor if usable else None)
+    return Page(runs, fields.flag("hasMore"), fields.safe_id("nextCursor"))
 
 
 def _listed(fields: sanitize.Fields) -> Iterator[Listed]:
-    run_id, state = fields.text("id"), fields.text("status")
-    if (
-        run_id is None
-        or upstream_values.SAFE_ID.fullmatch(run_id) is None
-        or state not in upstream_values.STATUSES
-    ):
+    run_id, state = fields.safe_id("id"), fields.text("status")
+    if run_id is None or state not in upstream_values.STATUSES:
         return
     yield Listed(
         id=run_id,
         agent_id=fields.name("agentId"),
         status=states.Status(state),
         prompt=fields.text("prompt"),
-        model=fields.name("model"),
         created_at=fields.instant("createdAt"),
         started_at=fields.instant("startedAt"),
-        completed_at=fields.instant("completedAt"),
     )
 
 
@@ -173,16 +131,11 @@ def details(body: bytes, now: datetime.datetime) -> Details:
     result, usage = fields.within("result"), fields.within("usage")
     totals = usage.within("summary")
     steps, entries = audit_trail.steps(fields, notes), audit_trail.usage(usage, notes)
-    runtime_state = fields.text("runtimeState")
+    runtime_state, model = fields.text("runtimeState"), fields.name("model")
     reason, source = _failure(result, steps, runtime_state) if state == "failed" else (None, None)
     started_at, completed_at = fields.instant("startedAt"), fields.instant("completedAt")
-    return Details(
-        id=run_id,
-        status=state,
-        agent_id=fields.name("agentId"),
-        prompt=fields.text("prompt"),
-        guidance=fields.text("guidance"),
-        model=fields.name("model"),
+    measures = results.Measures(
+        model=next((name for name in (model, *(entry.model for entry in entries)) if name), None),
         created_at=fields.instant("createdAt"),
         started_at=started_at,
         completed_at=completed_at,
@@ -195,22 +148,24 @@ def details(body: bytes, now: datetime.datetime) -> Details:
         summary=result.within("finalResponse").text("summary"),
         failure_reason=reason,
         failure_source=source,
+    )
+    return Details(
+        run_id,
+        state,
+        measures,
+        agent_id=fields.name("agentId"),
+        prompt=fields.text("prompt"),
+        guidance=fields.text("guidance"),
+        model=model,
         steps=steps,
         usage=entries,
-        has_result=fields.has("result"),
-        has_usage=fields.has("usage"),
-        runtime_state=runtime_state,
         parse_error=notes.text(),
     )
 
 
-def _fields(body: bytes, route: str, now: datetime.datetime) -> sanitize.Fields:
-    return sanitize.Fields(sanitize.document(route, body), sanitize.Notes(), now)
-
-
 def _id(fields: sanitize.Fields, route: str, body: bytes, name: str = "id") -> str:
-    run_id = fields.text(name)
-    if run_id is None or upstream_values.SAFE_ID.fullmatch(run_id) is None:
+    run_id = fields.safe_id(name)
+    if run_id is None:
         raise errors.InvalidResponse(route, "the answer has no usable id", body)
     return run_id
 
@@ -223,7 +178,7 @@ def _status(fields: sanitize.Fields, route: str, body: bytes) -> states.Status:
 
 
 def _failure(
-    result: sanitize.Fields, steps: tuple[audit_trail.Step, ...], runtime_state: str | None
+    result: sanitize.Fields, steps: tuple[results.Step, ...], runtime_state: str | None
 ) -> tuple[str | None, str | None]:
     logs = result.within("logs")
     return failure_reasons.failure(

@@ -74,7 +74,6 @@ class Probe:
             base_url,
             api_key,
             self._recorder,
-            None,
             timeout=timeout,
             connect_timeout=timeout,
             body_limit=BODY_LIMIT,

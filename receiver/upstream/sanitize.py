@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from receiver import errors
+from receiver import errors, upstream_values
 from storage import bounds
 
 MAX_DEPTH = 100  # levels of nesting that are kept in a free-form value
@@ -88,6 +88,11 @@ class Fields:
             self._notes.count(_NAMES)
             return text[: bounds.NAME]
         return text
+
+    def safe_id(self, name: str) -> str | None:
+        """Return an id that can be put into a path."""
+        text = self.text(name)
+        return text if text is not None and upstream_values.SAFE_ID.fullmatch(text) else None
 
     def texts(self, name: str) -> tuple[str, ...]:
         """Return the strings of a list."""
@@ -174,6 +179,11 @@ class Fields:
 
     def _at(self, name: str) -> str:
         return f"{self._path}.{name}" if self._path else name
+
+
+def read(body: bytes, route: str, now: datetime.datetime) -> Fields:
+    """Read the JSON object of an answer whose changes are not kept. Raises as `document` does."""
+    return Fields(document(route, body), Notes(), now)
 
 
 def document(route: str, body: bytes) -> dict[str, object]:

@@ -10,11 +10,13 @@ import dataclasses
 import datetime
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-from receiver import errors, upstream_values
+from receiver import errors
 from receiver.upstream import exchange, routes, sanitize
 from storage.repositories import webhook_endpoints
 
+_Value = TypeVar("_Value")
 #: The event types that we subscribe to, and the type of a test event.
 EVENTS = "agent.run.*"
 TEST = "webhook.test"
@@ -126,9 +128,9 @@ class Webhooks:
         """Have a test event sent and return how that went."""
         body = await self._wire.call(routes.TEST_ENDPOINT, endpoint_id, body={"eventType": TEST})
         fields = _inner(body, routes.TEST_ENDPOINT, self._clock())
-        status = _count(fields, "responseStatus", "response_status", "statusCode", "status")
+        status = _first(fields.count, "responseStatus", "response_status", "statusCode", "status")
         delivered = any(fields.flag(name) for name in ("delivered", "success", "ok"))
-        return TestResult(delivered or status in range(200, 300), status, _text(fields, "error", "message"))
+        return TestResult(delivered or status in range(200, 300), status, _first(fields.text, "error", "message"))
 
     async def failed(self, endpoint_id: str) -> tuple[Delivery, ...]:
         """Return the newest deliveries that the upstream gave up, 100 at most, newest first."""
@@ -153,10 +155,10 @@ def state(shown: Endpoint | None) -> tuple[str, int | None]:
 
 def _with_secret(body: bytes, route: str, now: datetime.datetime) -> EndpointWithSecret:
     try:
-        envelope = _fields(body, route, now)
+        envelope = sanitize.read(body, route, now)
         fields = _unwrapped(envelope)
         spellings = ("signingSecret", "signing_secret", "secret")
-        secret = _text(envelope, *spellings) or _text(fields, *spellings)
+        secret = _first(envelope.text, *spellings) or _first(fields.text, *spellings)
         for endpoint in _endpoint(fields):
             return EndpointWithSecret(endpoint, secret or None)
     except errors.InvalidResponse as failure:
@@ -173,29 +175,31 @@ def _shown(body: bytes, route: str, now: datetime.datetime) -> Endpoint:
 
 
 def _endpoint(fields: sanitize.Fields) -> Iterator[Endpoint]:
-    endpoint_id = _text(fields, "id", "endpointId", "endpoint_id")
-    if endpoint_id is None or upstream_values.SAFE_ID.fullmatch(endpoint_id) is None:
+    endpoint_id = _first(fields.safe_id, "id", "endpointId", "endpoint_id")
+    if endpoint_id is None:
         return
     yield Endpoint(
         id=endpoint_id,
         url=fields.text("url"),
         status=fields.text("status"),
         filters=fields.texts("eventTypeFilters") or fields.texts("event_type_filters"),
-        failures=_count(fields, "consecutiveFailures", "consecutive_failures", "failureCount", "failure_count"),
-        rotated_at=_instant(fields, "secretRotatedAt", "secret_rotated_at"),
-        previous_ends_at=_instant(fields, "previousSecretExpiresAt", "previous_secret_expires_at"),
-        delivered_at=_instant(fields, "lastDeliveryAt", "last_delivery_at"),
+        failures=_first(
+            fields.count, "consecutiveFailures", "consecutive_failures", "failureCount", "failure_count"
+        ),
+        rotated_at=_first(fields.instant, "secretRotatedAt", "secret_rotated_at"),
+        previous_ends_at=_first(fields.instant, "previousSecretExpiresAt", "previous_secret_expires_at"),
+        delivered_at=_first(fields.instant, "lastDeliveryAt", "last_delivery_at"),
     )
 
 
 def _delivery(fields: sanitize.Fields) -> Iterator[Delivery]:
-    delivery_id = _text(fields, "id", "deliveryId", "delivery_id")
-    if delivery_id is not None and upstream_values.SAFE_ID.fullmatch(delivery_id):
-        yield Delivery(delivery_id, _text(fields, "eventId", "event_id"))
+    delivery_id = _first(fields.safe_id, "id", "deliveryId", "delivery_id")
+    if delivery_id is not None:
+        yield Delivery(delivery_id, _first(fields.text, "eventId", "event_id"))
 
 
 def _each(body: bytes, route: str, name: str, now: datetime.datetime) -> Iterator[sanitize.Fields]:
-    fields = _fields(body, route, now)
+    fields = sanitize.read(body, route, now)
     listed = next((each for each in (name, "data", "items") if fields.has_list(each)), None)
     if listed is None:
         raise errors.InvalidResponse(route, f"the answer has no list of {name}", body)
@@ -203,11 +207,7 @@ def _each(body: bytes, route: str, name: str, now: datetime.datetime) -> Iterato
 
 
 def _inner(body: bytes, route: str, now: datetime.datetime) -> sanitize.Fields:
-    return _unwrapped(_fields(body, route, now))
-
-
-def _fields(body: bytes, route: str, now: datetime.datetime) -> sanitize.Fields:
-    return sanitize.Fields(sanitize.document(route, body), sanitize.Notes(), now)
+    return _unwrapped(sanitize.read(body, route, now))
 
 
 def _unwrapped(fields: sanitize.Fields) -> sanitize.Fields:
@@ -216,13 +216,6 @@ def _unwrapped(fields: sanitize.Fields) -> sanitize.Fields:
     return fields if wrapped is None else fields.within(wrapped)
 
 
-def _text(fields: sanitize.Fields, *names: str) -> str | None:
-    return next((value for name in names if (value := fields.text(name)) is not None), None)
-
-
-def _count(fields: sanitize.Fields, *names: str) -> int | None:
-    return next((value for name in names if (value := fields.count(name)) is not None), None)
-
-
-def _instant(fields: sanitize.Fields, *names: str) -> datetime.datetime | None:
-    return next((value for name in names if (value := fields.instant(name)) is not None), None)
+def _first(read: Callable[[str], _Value | None], *names: str) -> _Value | None:
+    """Return the value under the first of these spellings that has one."""
+    return next((value for name in names if (value := read(name)) is not None), None)

@@ -7,9 +7,10 @@ database, a run that two of them read at once is indexed once.
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from receiver import poll_loop, telemetry
-from storage import errors
+from receiver.worker import isolation
 from storage.engine import database
 from storage.search import index, passages
 
@@ -35,36 +36,33 @@ class Indexer:
         while True:
             now = time.monotonic()
             skipped = frozenset(seq for seq, due in self._due.items() if due > now)
-            found: list[int] = []
-            failure = await poll_loop.failure_of(self._index(BATCH, skipped, found))
-            if isinstance(failure, errors.Unavailable):
-                raise failure
-            if failure is not None:
+            found = await isolation.attempt(self._index(BATCH, skipped))
+            if isinstance(found, Exception):
                 await self._singly(skipped)
             elif not found:
                 return
 
-    async def _index(self, limit: int, skipped: frozenset[int], found: list[int]) -> None:
-        """Index a batch and add the indexed runs to `found`."""
+    async def _index(self, limit: int, skipped: frozenset[int]) -> bool:
+        """Index a batch and return whether any run was indexed."""
+        has_indexed = False
         batch = await self._store.read(index.queued, limit, skipped=skipped)
         for piece in passages.slices(batch):  # one transaction each, so that other writes get their turn
             if not await self._store.write(index.add, piece):
                 continue  # another indexer is at work, or the texts have changed
-            found += [each.run_seq for each in piece]
+            has_indexed = True
             for each in piece:
                 self._failures.pop(each.run_seq, None)
                 self._due.pop(each.run_seq, None)
             self._telemetry.unindexable(len(self._due))
+        return has_indexed
 
     async def _singly(self, skipped: frozenset[int]) -> None:
         """Index one run after another, the newest first, up to the one that fails."""
         while (run := await self._store.read(index.newest_queued, skipped)) is not None:
-            found: list[int] = []
-            failure = await poll_loop.failure_of(self._index(1, skipped, found))
-            if isinstance(failure, errors.Unavailable):
-                raise failure
-            if failure is not None:
-                self._pass_over(run.seq, run.id, failure)
+            found = await isolation.attempt(self._index(1, skipped))
+            if isinstance(found, Exception):
+                self._pass_over(run.seq, run.id, found)
+                return
             if not found:
                 return
 
@@ -79,8 +77,5 @@ class Indexer:
 
 async def run(store: database.Database, telemetry: telemetry.Telemetry, poll: float) -> None:
     """Index waiting runs as soon as they are stored, until cancelled, and look for them every `poll` seconds."""
-
-    def on_failure(reason: str) -> None:
-        telemetry.log.warning("indexer_paused", reason=reason)
-
-    await poll_loop.run(store, Indexer(store, telemetry).catch_up, on_failure, pace=PAUSE, poll=poll)
+    paused = partial(telemetry.log.warning, "indexer_paused")
+    await poll_loop.run(store, Indexer(store, telemetry).catch_up, paused, pace=PAUSE, poll=poll)

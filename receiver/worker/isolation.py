@@ -14,6 +14,14 @@ R = TypeVar("R")
 SHARED_FAILURES = (errors.UpstreamError, storage_errors.Unavailable, storage_errors.LeaseLost)
 
 
+async def attempt(work: Awaitable[R]) -> R | Exception:
+    """Return the result of work on one member, or its failure. Raises UpstreamError, Unavailable, LeaseLost."""
+    outcome = await poll_loop.outcome_of(work)
+    if isinstance(outcome, SHARED_FAILURES):
+        raise outcome
+    return outcome
+
+
 async def apply(
     work: Callable[[Sequence[T]], Awaitable[R]], members: Sequence[T], on_failure: Callable[[T, Exception], None]
 ) -> list[R]:
@@ -21,19 +29,12 @@ async def apply(
 
     `on_failure` is called with each member that fails alone. Raises UpstreamError, Unavailable, LeaseLost.
     """
-    results: list[R] = []
-    failure = await poll_loop.failure_of(_append_result(work(members), results))
-    if failure is None:
-        return results
-    if isinstance(failure, SHARED_FAILURES):
-        raise failure
+    outcome = await attempt(work(members))
+    if not isinstance(outcome, Exception):
+        return [outcome]
     if len(members) <= 1:
         for member in members:
-            on_failure(member, failure)
+            on_failure(member, outcome)
         return []
     half = len(members) // 2
     return [*await apply(work, members[:half], on_failure), *await apply(work, members[half:], on_failure)]
-
-
-async def _append_result(work: Awaitable[R], results: list[R]) -> None:
-    results.append(await work)

@@ -33,15 +33,11 @@ class Worker:
         self._clock = clock.TrackedClock(context.clock)
         self._context = replace(context, clock=self._clock)
         self._concurrency = concurrency
+        self._can_notify = context.notifier is not None
         self._owner = secrets.token_hex(6)
         self._running: dict[asyncio.Task[None], jobs.Claim] = {}
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
-
-    @property
-    def _can_notify(self) -> bool:
-        """Return whether this worker can send notifications."""
-        return self._context.notifier is not None
 
     def stop(self) -> None:
         """Claim no more jobs; `run` returns once the running ones are done, or the drain time is over."""
@@ -73,13 +69,11 @@ class Worker:
         """Claim due jobs up to the free slots, or wait for a reason to look again."""
         wake = self._context.database.next_commit()
         self._freed.clear()
-        waits: list[float] = []
-        error = await poll_loop.failure_of(self._look(group, waits))
-        if error is not None:
+        wait = await poll_loop.outcome_of(self._look(group))
+        if isinstance(wait, Exception):
             # An unreadable row ends this look, not the worker.
-            await self._wait_after(error)
+            await self._wait_after(wait)
             return
-        wait = waits[0]
         if wait > 0:
             freed = asyncio.ensure_future(self._freed.wait())
             wake_ups: list[asyncio.Future[Any]] = [wake, freed]
@@ -87,8 +81,8 @@ class Worker:
             freed.cancel()
             await asyncio.sleep(PACE)
 
-    async def _look(self, group: asyncio.TaskGroup, waits: list[float]) -> None:
-        """Start due jobs; add the seconds to wait before the next look to `waits`.
+    async def _look(self, group: asyncio.TaskGroup) -> float:
+        """Start due jobs; return the seconds to wait before the next look.
 
         Jobs that call the backend and jobs that read streams have slots of their own: however slow, they do not
         delay exec and settle. The backend's jobs ignore the upstream's pause, and are left to other workers
@@ -110,7 +104,7 @@ class Worker:
         backend_slots = half if self._can_notify else 0
         backend = await self._fill(group, states.BACKEND_LANE, backend_slots, outlook.backend_due_at)
         stream = await self._fill(group, states.STREAM_LANE, half if is_well else 0, stream_at)
-        waits.append(min(upstream, unhurried, backend, stream))
+        return min(upstream, unhurried, backend, stream)
 
     async def _fill(
         self, group: asyncio.TaskGroup, lane: Sequence[int], slots: int, due_at: datetime | None
@@ -143,7 +137,7 @@ class Worker:
 
     async def _work(self, claim: jobs.Claim) -> None:
         """Run a claim. What it raises is written to its job, unless another worker holds the lease."""
-        failure = await poll_loop.failure_of(self._run_task(claim))
+        failure = await poll_loop.outcome_of(self._run_task(claim))
         if failure is None:
             return
         self._log_failure(claim, failure)
@@ -168,7 +162,7 @@ class Worker:
     async def _release(self, claim: jobs.Claim, failure: Exception) -> None:
         """Release the job to come due again. Repeats while the database is away, since a lease lasts long."""
         for attempt in itertools.count(1):
-            error = await poll_loop.failure_of(self._release_once(claim, failure))
+            error = await poll_loop.outcome_of(failures.handle_failure(self._context, claim, failure))
             if error is None or isinstance(error, storage_errors.LeaseLost):
                 return
             if isinstance(error, storage_errors.Unavailable):
@@ -180,18 +174,6 @@ class Worker:
             if attempt > 3:
                 return
             failure = error
-
-    async def _release_once(self, claim: jobs.Claim, failure: Exception) -> None:
-        if isinstance(failure, errors.UpstreamError):
-            await failures.handle_failure(self._context, claim, failure)
-        else:
-            await self._fail(claim, failure)
-
-    async def _fail(self, claim: jobs.Claim, failure: Exception) -> None:
-        now = self._context.clock()
-        due_at = now + timeouts.after_failure(self._context.timing, claim.failures)
-        error = f"{type(failure).__name__}: {failure}"
-        await self._context.database.write(jobs.fail, claim, due_at, error=error, now=now)
 
     async def _wait_after(self, error: Exception, attempt: int = 1) -> None:
         """Wait a moment, since the database is away, or a row in it cannot be read."""

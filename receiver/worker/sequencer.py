@@ -6,6 +6,8 @@ gone. Each numbered entry is also logged, which is safe because facts hold no co
 
 from __future__ import annotations
 
+from functools import partial
+
 from receiver import poll_loop, telemetry
 from storage.engine import database
 from storage.ledger import entries
@@ -19,11 +21,8 @@ PAUSE = 0.05
 
 async def run(store: database.Database, telemetry: telemetry.Telemetry, poll: float) -> None:
     """Give committed entries their numbers until cancelled; look for new ones every `poll` seconds."""
-
-    def on_failure(reason: str) -> None:
-        telemetry.log.warning("sequencer_paused", reason=reason)
-
-    await poll_loop.run(store, lambda: _number_all(store, telemetry), on_failure, pace=PAUSE, poll=poll)
+    paused = partial(telemetry.log.warning, "sequencer_paused")
+    await poll_loop.run(store, lambda: _number_all(store, telemetry), paused, pace=PAUSE, poll=poll)
 
 
 async def _number_all(store: database.Database, telemetry: telemetry.Telemetry) -> None:

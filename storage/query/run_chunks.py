@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, cast, func, select
 
+from storage import results
 from storage.engine.column_types import Integer64
 from storage.query import conditions, grammar
 from storage.repositories import documents, runs
@@ -60,8 +61,8 @@ class Record:
     """A run with its trace; `documents` are all versions, oldest first, None where they are not exported."""
 
     run: runs.Run
-    steps: Sequence[documents.Step] = ()
-    usage: Sequence[documents.Usage] = ()
+    steps: Sequence[results.Step] = ()
+    usage: Sequence[results.Usage] = ()
     documents: Sequence[documents.Document] | None = None
 
     @property
@@ -164,8 +165,8 @@ def read(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[Reco
     found = runs.get_full(connection, seqs)
     ids = [run.id for run in found]
     versions = RUN_DOCUMENTS.c
-    steps = _by_run(connection, ids, documents.Step, RUN_STEPS.c.id) if parts.trace else {}
-    usage = _by_run(connection, ids, documents.Usage, RUN_USAGE.c.id) if parts.trace else {}
+    steps = _by_run(connection, ids, results.Step, RUN_STEPS.c.id) if parts.trace else {}
+    usage = _by_run(connection, ids, results.Usage, RUN_USAGE.c.id) if parts.trace else {}
     kept = (
         _by_run(connection, ids, documents.Document, versions.run_id, versions.version)
         if parts.documents
@@ -177,7 +178,7 @@ def read(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[Reco
     ]
 
 
-T = TypeVar("T", documents.Step, documents.Usage, documents.Document)
+T = TypeVar("T", results.Step, results.Usage, documents.Document)
 
 
 def _by_run(

@@ -11,50 +11,13 @@ from typing import Any, TypeVar
 import zstandard
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, func, select
 
-from storage import bounds, merkle
+from storage import bounds, merkle, results
 from storage.engine import column_types
 from storage.tables.declare import ROWS_PER_RUN
 from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_TOOLS, RUN_USAGE
 
 #: Compression level of documents: level 3 takes 200 µs for 40 kB.
 COMPRESSION_LEVEL = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A step of the trace. `salt` hides the step's digest in the ledger."""
-
-    position: int
-    upstream_id: str | None
-    type: str | None
-    content: str | None
-    tool_name: str | None
-    tool_input: Any
-    tool_output: Any
-    duration_ms: int | None
-    timestamp: datetime | None
-    salt: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """One usage entry. Costs are in micro-dollars."""
-
-    position: int
-    upstream_id: str | None
-    kind: str | None
-    service: str | None
-    endpoint: str | None
-    method: str | None
-    status_code: int | None
-    cost_micros: int | None
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    total_tokens: int | None
-    model: str | None
-    timestamp: datetime | None
-    metadata: Any
-    salt: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +45,10 @@ def compress(body: bytes, fetched_at: datetime, parse_error: str | None = None, 
     return Document(frame, hashlib.sha256(body).hexdigest(), len(body), fetched_at, parse_error, version)
 
 
-RowT = TypeVar("RowT", Step, Usage)
+RowT = TypeVar("RowT", results.Step, results.Usage)
 
 
-def row_bytes(row: Step | Usage) -> bytes:
+def row_bytes(row: results.Step | results.Usage) -> bytes:
     """Return the canonical bytes that a row's digest covers: all values but the salt, without absent ones."""
     values = {name: value for name, value in _values(row).items() if value is not None and name != "salt"}
     if row.timestamp is not None:
@@ -93,20 +56,22 @@ def row_bytes(row: Step | Usage) -> bytes:
     return merkle.object_bytes(values)
 
 
-def _values(row: Step | Usage) -> dict[str, Any]:
+def _values(row: results.Step | results.Usage) -> dict[str, Any]:
     """Return the values of a row by name, without copies, since they may be large."""
     return {each.name: getattr(row, each.name) for each in fields(row)}
 
 
-def root(name: str, rows: Sequence[Step] | Sequence[Usage]) -> tuple[merkle.Digest, ...]:
+def root(name: str, rows: Sequence[results.Step] | Sequence[results.Usage]) -> tuple[merkle.Digest, ...]:
     """Return the digest over all rows of a kind, whose salts are in the rows; nothing where there are no rows."""
     return merkle.rows_digest(name, [(row.salt, row_bytes(row)) for row in rows]) if rows else ()
 
 
-def store_steps(connection: Connection, run_seq: int, run_id: str, steps: Sequence[Step]) -> Sequence[Step]:
+def store_steps(
+    connection: Connection, run_seq: int, run_id: str, steps: Sequence[results.Step]
+) -> Sequence[results.Step]:
     """Store steps and the names of the tools they used, cut to the length that an index takes."""
     previous = _tool_names(connection, run_seq)
-    stored = store(connection, run_seq, run_id, steps, Step)
+    stored = store(connection, run_seq, run_id, steps, results.Step)
     current = {step.tool_name[: bounds.NAME] for step in steps if step.tool_name is not None}
     _delete_tools(connection, run_seq, previous - current)
     if new := sorted(current - previous):
@@ -203,7 +168,7 @@ def count_versions(connection: Connection, run_id: str) -> int:
 
 
 #: The table of each kind of row.
-TABLES: dict[type[Any], Table] = {Step: RUN_STEPS, Usage: RUN_USAGE}
+TABLES: dict[type[Any], Table] = {results.Step: RUN_STEPS, results.Usage: RUN_USAGE}
 _DOCUMENT = [RUN_DOCUMENTS.c[each.name] for each in fields(Document)]
 _TOOLS = select(RUN_STEPS.c.tool_name).where(RUN_STEPS.c.tool_name.is_not(None)).distinct()
 _LAST = (

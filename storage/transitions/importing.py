@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, exc
 
-from storage import errors, merkle, states
+from storage import errors, merkle, results, states
 from storage.engine import error_translation
 from storage.ledger import entries
 from storage.query import run_chunks
@@ -109,7 +109,7 @@ def _store(connection: Connection, seq: int, record: run_chunks.Record, now: dat
     run = record.run
     runs.tag(connection, seq, run.id, run.tags)
     steps = documents.store_steps(connection, seq, run.id, record.steps)
-    usage = documents.store(connection, seq, run.id, record.usage, documents.Usage)
+    usage = documents.store(connection, seq, run.id, record.usage, results.Usage)
     for document in record.documents or ():
         documents.add(connection, run.id, document)
     if run.upstream_id is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, func
 
-from storage import merkle, states
+from storage import merkle, results, states
 from storage.engine.column_types import instant
 from storage.engine.queues import with_documents
 from storage.ledger import entries
@@ -24,33 +24,6 @@ MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
-class Measures:
-    """The columns of a run that an answer fills. Durations in milliseconds, costs in micro-dollars.
-
-    `model` is the one that ran; it is stored where the submission named none.
-    """
-
-    model: str | None = None
-    created_at: datetime | None = None
-    started_at: datetime | None = None
-    completed_at: datetime | None = None
-    duration_ms: int | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    tool_calls: int | None = None
-    cost_micros: int | None = None
-    output: str | None = None
-    summary: str | None = None
-    failure_reason: str | None = None
-    failure_source: str | None = None
-
-    @property
-    def is_complete(self) -> bool:
-        """Return whether result and usage were present."""
-        return self.output is not None and self.cost_micros is not None
-
-
-@dataclass(frozen=True, slots=True)
 class Result:
     """A terminal answer, parsed and hashed: the values to store, and their digests.
 
@@ -58,9 +31,9 @@ class Result:
     """
 
     status: states.Status
-    measures: Measures
-    steps: Sequence[documents.Step] = ()
-    usage: Sequence[documents.Usage] = ()
+    measures: results.Measures
+    steps: Sequence[results.Step] = ()
+    usage: Sequence[results.Usage] = ()
     document: documents.Document | None = None
     digests: Sequence[merkle.Digest] = ()
     roots: Sequence[merkle.Digest] = ()
@@ -227,7 +200,7 @@ def _store(connection: Connection, run: runs.Run, result: Result) -> _Stored | N
         steps = documents.store_steps(connection, run.seq, run.id, result.steps)
         digests += _prepared_root("steps", result, steps is result.steps) or documents.root("steps", steps)
     if result.usage:
-        usage = documents.store(connection, run.seq, run.id, result.usage, documents.Usage)
+        usage = documents.store(connection, run.seq, run.id, result.usage, results.Usage)
         digests += _prepared_root("usage", result, usage is result.usage) or documents.root("usage", usage)
     return _Stored(version, digests)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import anyio
-
-from receiver import errors, timeouts
-from receiver.upstream import client, payloads
+from receiver import errors
+from receiver.upstream import payloads, routes
 from receiver.worker.context import Context
 from receiver.worker.tasks import failures, register_watcher, settle
-from storage import bounds, states
+from storage import states
 from storage.repositories import jobs, runs
-from storage.transitions import adopting, settling, starting
+from storage.transitions import adopting, starting
 
 #: The actor in the ledger, by submitter; any other submitter is an API key.
 ACTORS: dict[str, str] = {
@@ -37,28 +35,18 @@ async def adopt(context: Context, claim: jobs.Claim) -> None:
 async def _introduce(context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str) -> bool:
     """Return whether the run is live and stored; an ended or unknown run needs no further step."""
     try:
-        async with context.upstream.details(upstream_id) as fetched:
-            return await _introduce_shown(context, claim, run, fetched)
-    except errors.INVALID_DETAILS as failure:
-        if not settle.is_final(failure, claim):
-            raise
-        return await _introduce_from_status(context, claim, run, upstream_id, failure)
+        async with settle.fetch(context, claim, upstream_id) as (shown, result):
+            details, now = _details(run, shown), context.clock()
+            if result is None:
+                await context.database.write(adopting.complete_adoption, claim, details, shown.status, now)
+                return True
+            refetch_at = None if result.measures.is_complete else settle.next_fetch(context.timing, now, now)
+            await context.database.write(adopting.complete_ended_adoption, claim, details, result, now, refetch_at)
+            context.telemetry.settled(run, claim.trigger or states.Source.SWEEP, now)
     except errors.UpstreamStatusError as failure:
-        if failure.status not in GONE_STATUSES:
+        if failure.status not in GONE_STATUSES or failure.route != routes.DETAILS:
             raise
         await _missing(context, claim, run, upstream_id, failure)
-        return False
-
-
-async def _introduce_shown(context: Context, claim: jobs.Claim, run: runs.Run, fetched: client.Fetched) -> bool:
-    """Store the fetched details while they hold their memory slot; return whether the run is live."""
-    shown = _shown(run, fetched.details)
-    if fetched.details.status not in states.TERMINAL:
-        await context.database.write(
-            adopting.complete_adoption, claim, shown, fetched.details.status, context.clock()
-        )
-        return True
-    await _introduce_ended(context, claim, run, shown, fetched)
     return False
 
 
@@ -69,16 +57,12 @@ async def _missing(
 
     The run is never refused as long as the list shows it: then the details route is at fault.
     """
-    trouble = await failures.list_failure(context)
-    if trouble is not None:
-        raise trouble
+    await context.upstream.list(limit=1)  # where this fails, the 404 may be a general failure
     is_over = failures.is_refused_for_good(context, claim) and not await _is_listed(context, run, upstream_id)
-    now = context.clock()
     if is_over:
-        await context.database.write(starting.refuse, claim, failure.message, now)
-        return
-    due_at = now + timeouts.after_failure(context.timing, claim.failures)
-    await context.database.write(jobs.fail, claim, due_at, error=str(failure), now=now, refused=True)
+        await context.database.write(starting.refuse, claim, failure.message, context.clock())
+    else:
+        await failures.back_off(context, claim, str(failure), refused=True)
 
 
 async def _is_listed(context: Context, run: runs.Run, upstream_id: str) -> bool:
@@ -103,59 +87,17 @@ async def _is_listed(context: Context, run: runs.Run, upstream_id: str) -> bool:
     return [each.id for each in newest_page] != [each.id for each in older_page]
 
 
-async def _introduce_ended(
-    context: Context, claim: jobs.Claim, run: runs.Run, shown: adopting.UpstreamDetails, fetched: client.Fetched
-) -> None:
-    result = await anyio.to_thread.run_sync(settle.prepare, fetched, context.clock())
-    await _write_ended(context, claim, run, shown, result)
-
-
-async def _write_ended(
-    context: Context,
-    claim: jobs.Claim,
-    run: runs.Run,
-    shown: adopting.UpstreamDetails,
-    result: settling.Result,
-) -> None:
-    now = context.clock()
-    refetch_at = None if result.measures.is_complete else settle.next_fetch(context.timing, now, now)
-    await context.database.write(adopting.complete_ended_adoption, claim, shown, result, now, refetch_at)
-    context.telemetry.settled(run, claim.trigger or states.Source.SWEEP, now)
-
-
-async def _introduce_from_status(
-    context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str, failure: errors.InvalidResponse
-) -> bool:
-    """Store the run from `/status`, because its details cannot be read; everything else stays unknown."""
-    status = await context.upstream.status(upstream_id)
-    shown = adopting.UpstreamDetails(None, None, None, None, None, status.started_at, _actor(run))
-    if status.status not in states.TERMINAL:
-        await context.database.write(adopting.complete_adoption, claim, shown, status.status, context.clock())
-        return True
-    await _write_ended(context, claim, run, shown, settle.from_status(status, failure, context.clock()))
-    return False
-
-
-def is_gone(failure: errors.UpstreamError) -> bool:
-    """Return whether the upstream says that it does not have the run, or no longer has it."""
-    return isinstance(failure, errors.UpstreamStatusError) and failure.status in GONE_STATUSES
-
-
-def _shown(run: runs.Run, details: payloads.Details) -> adopting.UpstreamDetails:
+def _details(run: runs.Run, shown: payloads.Status) -> adopting.UpstreamDetails:
+    """Return what is stored of the upstream's answer; a mere status leaves all but the start unknown."""
+    actor, started_at = ACTORS.get(run.submitted_by) or f"key:{run.submitted_by}", shown.measures.started_at
+    if not isinstance(shown, payloads.Details):
+        return adopting.UpstreamDetails(None, None, None, None, None, started_at, actor)
     return adopting.UpstreamDetails(
-        _cut(details.agent_id),
-        details.prompt,
-        details.guidance,
-        _cut(details.model),
-        details.created_at,
-        details.started_at,
-        _actor(run),
+        shown.agent_id,
+        shown.prompt,
+        shown.guidance,
+        shown.model,
+        shown.measures.created_at,
+        started_at,
+        actor,
     )
-
-
-def _actor(run: runs.Run) -> str:
-    return ACTORS.get(run.submitted_by) or f"key:{run.submitted_by}"
-
-
-def _cut(text: str | None) -> str | None:
-    return None if text is None else text[: bounds.NAME]

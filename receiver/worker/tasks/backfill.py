@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from receiver import errors, poll_loop, timeouts
+from receiver import errors, poll_loop
 from receiver.upstream import payloads
 from receiver.worker import isolation, list_walk
 from receiver.worker.context import Context
@@ -59,9 +59,9 @@ async def walk(context: Context, walk: backfills.Walk) -> AsyncIterator[backfill
 
 async def _turn(context: Context, walk: backfills.Walk, page: adopting.BackfillPage) -> backfills.Walk:
     """Commit the page in one transaction; where one of its runs fails, commit singly and log those that fail."""
-
-    async def turn(pages: Sequence[adopting.BackfillPage]) -> backfills.Walk:
-        return await context.database.write(adopting.adopt_page, walk, pages[0])
+    whole = await isolation.attempt(context.database.write(adopting.adopt_page, walk, page))
+    if not isinstance(whole, Exception):
+        return whole
 
     async def take(part: Sequence[adopting.Adoption]) -> None:
         nonlocal walk
@@ -72,10 +72,8 @@ async def _turn(context: Context, walk: backfills.Walk, page: adopting.BackfillP
         log = context.telemetry.log
         log.error("run_adoption_failed", upstream_id=each.upstream_id, error=poll_loop.log_reason(failure))
 
-    if whole := await isolation.apply(turn, [page], lambda _page, _failure: None):
-        return whole[0]
     await isolation.apply(take, page.found, broke)
-    return await turn([replace(page, found=())])
+    return await context.database.write(adopting.adopt_page, walk, replace(page, found=()))
 
 
 def _behind(
@@ -99,26 +97,15 @@ async def _page(context: Context, walk: backfills.Walk) -> payloads.Page:
             only_status = next(iter(walk.statuses)) if len(walk.statuses) == 1 else None
             page = await context.upstream.list(agent_id=walk.agent_id, status=only_status, cursor=walk.cursor)
         except errors.UpstreamError as failure:
-            failed_tries += not _is_limit(failure)
-            if _is_final(failure) or failed_tries >= TRIES:
+            # Whether asking again cannot help.
+            is_final = failure.status is not None and failure.status < 500 and failure.status not in (408, 429)
+            failed_tries += failure.status != 429
+            if is_final or failed_tries >= TRIES:
                 raise
             await failures.pause(context, failure, context.clock())
         else:
             await failures.handle_success(context)
             return page
-
-
-def _is_limit(failure: errors.UpstreamError) -> bool:
-    return isinstance(failure, errors.UpstreamStatusError) and failure.status == 429
-
-
-def _is_final(failure: errors.UpstreamError) -> bool:
-    """Return whether asking again cannot help."""
-    return (
-        isinstance(failure, errors.UpstreamStatusError)
-        and failure.status < 500
-        and failure.status not in (408, 429)
-    )
 
 
 async def _wait_for_pause(context: Context) -> None:
@@ -189,25 +176,17 @@ async def _adopt(context: Context, claims: Sequence[jobs.Claim]) -> None:
 
 async def _adopt_one(context: Context, claim: jobs.Claim) -> None:
     """Run one adoption as the worker does: a failure is written to its job, or sets the shared pause."""
-    trouble = await poll_loop.failure_of(_carry_out(context, claim))
-    if isinstance(trouble, storage_errors.LeaseLost | storage_errors.Unavailable):
-        context.telemetry.log.info("adoption_postponed", run_id=claim.run_id, reason=str(trouble))
-    elif trouble is not None:
-        context.telemetry.log.error("job_crashed", run_id=claim.run_id, exc_info=trouble)
-        await poll_loop.failure_of(_put_off(context, claim, trouble))
+    log = context.telemetry.log.bind(run_id=claim.run_id)
+    postponing = storage_errors.LeaseLost | storage_errors.Unavailable
+    trouble = await poll_loop.outcome_of(_carry_out(context, claim))
+    if trouble is not None and not isinstance(trouble, postponing):
+        if not isinstance(trouble, errors.UpstreamError):
+            log.error("job_crashed", exc_info=trouble)
+        trouble = await poll_loop.outcome_of(failures.handle_failure(context, claim, trouble))
+    if trouble is not None:
+        log.info("adoption_postponed", reason=poll_loop.log_reason(trouble))
 
 
 async def _carry_out(context: Context, claim: jobs.Claim) -> None:
-    try:
-        await adopt.adopt(context, claim)
-        await failures.handle_success(context)
-    except errors.UpstreamError as failure:
-        await failures.handle_failure(context, claim, failure)
-
-
-async def _put_off(context: Context, claim: jobs.Claim, failure: Exception) -> None:
-    """Reschedule a job that crashed, so that one faulty run does not stop the other adoptions."""
-    now = context.clock()
-    due_at = now + timeouts.after_failure(context.timing, claim.failures)
-    error = f"{type(failure).__name__}: {failure}"
-    await context.database.write(jobs.fail, claim, due_at, error=error, now=now)
+    await adopt.adopt(context, claim)
+    await failures.handle_success(context)

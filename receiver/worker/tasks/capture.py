@@ -95,19 +95,16 @@ async def _failed(context: Context, claim: jobs.Claim, run: runs.Run, failure: e
 
     A stream that is gone, or that could not be read for a day, is given up; the run itself is stored.
     """
-    if not await failures.list_answers(context):
+    if await failures.list_failure(context) is not None:
         raise failure
     now = context.clock()
-    status = failure.status if isinstance(failure, errors.UpstreamStatusError) else None
+    is_gone = failure.status in GONE_STATUSES
     has_expired = now - (run.settled_at or now) >= timedelta(seconds=context.timing.capture_for)
-    if status in GONE_STATUSES or has_expired:
-        note_text = (
-            "the upstream has no such stream"
-            if status in GONE_STATUSES
-            else f"the stream could not be read: {failure.summary}"
-        )
+    if is_gone or has_expired:
+        unreadable = f"the stream could not be read: {failure.summary}"
+        note_text = "the upstream has no such stream" if is_gone else unreadable
         context.telemetry.log.warning("capture_abandoned", run_id=run.id, reason=failure.summary)
         await context.database.write(follow_up.complete_capture, claim, note_text, now)
         return
     context.telemetry.log.warning("stream_interrupted", run_id=run.id, error=failure.summary)
-    await failures.back_off(context, claim, failure, now)
+    await failures.back_off(context, claim, str(failure), least=failure.retry_after or 0.0)

@@ -24,23 +24,31 @@ REFUSALS_NEEDED = 3
 REFUSAL_STATUSES = frozenset({400, 404, 413, 422})
 
 
-async def handle_failure(context: Context, claim: jobs.Claim, failure: errors.UpstreamError) -> None:
+async def handle_failure(context: Context, claim: jobs.Claim, failure: Exception) -> None:
     """Release the job after `failure`; set the shared pause where all jobs are concerned. Raises LeaseLost."""
-    trouble = failure if is_deployment_wide(failure) else await list_failure(context)
-    now = context.clock()  # read after the list call, which may take long
+    if not isinstance(failure, errors.UpstreamError):
+        await back_off(context, claim, f"{type(failure).__name__}: {failure}")
+        return
+    trouble = failure if failure.status in DEPLOYMENT_WIDE else await list_failure(context)
     if trouble is None:
-        await back_off(context, claim, failure, now)
+        await back_off(context, claim, str(failure), least=failure.retry_after or 0.0)
         await handle_success(context)
         return
+    now = context.clock()  # read after the list call, which may take long
     until = await pause(context, trouble, now)
     await context.database.write(jobs.fail, claim, until, error=str(failure), now=now, counted=False)
 
 
-async def back_off(context: Context, claim: jobs.Claim, failure: errors.UpstreamError, now: datetime) -> None:
-    """Release the job after a failure that concerns it alone; it comes due again later. Raises LeaseLost."""
-    due_at = now + timeouts.after_failure(context.timing, claim.failures)
-    due_at = max(due_at, now + timedelta(seconds=_retry_after(failure)))
-    await context.database.write(jobs.fail, claim, due_at, error=str(failure), now=now)
+async def back_off(
+    context: Context, claim: jobs.Claim, error: str, *, least: float = 0.0, refused: bool = False
+) -> None:
+    """Release the job after a failure that concerns it alone; it comes due again in `least` seconds or later.
+
+    Raises LeaseLost.
+    """
+    now = context.clock()
+    wait = max(timeouts.after_failure(context.timing, claim.failures), timedelta(seconds=least))
+    await context.database.write(jobs.fail, claim, now + wait, error=error, now=now, refused=refused)
 
 
 def is_refused_for_good(context: Context, claim: jobs.Claim) -> bool:
@@ -50,21 +58,21 @@ def is_refused_for_good(context: Context, claim: jobs.Claim) -> bool:
     return claim.refusals + 1 >= REFUSALS_NEEDED and long_enough
 
 
-async def handle_link_conflict(
+async def check_link(
     context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str, linked: starting.LinkResult
-) -> None:
-    """Release a job whose create returned an upstream id that is linked elsewhere; the next claim decides.
+) -> bool:
+    """Return whether the created run is linked to this submission; if not, release the job for the next claim.
 
-    The id belongs to an equal submission or to an orphan. The back-off keeps an upstream that goes on returning
-    such ids from being asked ever faster.
+    The id then belongs to an equal submission or to an orphan. The back-off keeps an upstream that goes on
+    returning such ids from being asked ever faster.
     """
-    now = context.clock()
-    error = f"create answered {upstream_id}: {linked.name.lower()}"
+    if linked is starting.LinkResult.RUN:
+        return True
     context.telemetry.log.warning(
         "create_answer_conflicted", run_id=run.id, upstream_id=upstream_id, linked=linked.name
     )
-    due_at = now + timeouts.after_failure(context.timing, claim.failures)
-    await context.database.write(jobs.fail, claim, due_at, error=error, now=now)
+    await back_off(context, claim, f"create answered {upstream_id}: {linked.name.lower()}")
+    return False
 
 
 async def handle_success(context: Context) -> None:
@@ -86,15 +94,6 @@ async def handle_success(context: Context) -> None:
         context.telemetry.log.info("upstream_recovered")
 
 
-def is_deployment_wide(failure: errors.UpstreamError) -> bool:
-    """Return whether the status itself shows that the failure is not about one run."""
-    return isinstance(failure, errors.UpstreamStatusError) and failure.status in DEPLOYMENT_WIDE
-
-
-def _retry_after(failure: errors.UpstreamError) -> float:
-    return (failure.retry_after or 0.0) if isinstance(failure, errors.UpstreamStatusError) else 0.0
-
-
 async def list_failure(context: Context) -> errors.UpstreamError | None:
     """Return the failure of the list route, None where it answers 200."""
     try:
@@ -104,19 +103,18 @@ async def list_failure(context: Context) -> errors.UpstreamError | None:
     return None
 
 
-async def list_answers(context: Context) -> bool:
-    """Return whether the list route answers 200, which tells a refusal of one run from a general failure."""
-    return await list_failure(context) is None
+async def is_refusal(context: Context, failure: errors.UpstreamError) -> bool:
+    """Return whether the failure refuses one run: its status says so, and the list route answers."""
+    return failure.status in REFUSAL_STATUSES and await list_failure(context) is None
 
 
 async def raise_if_deployment_wide(context: Context, failure: errors.UpstreamError) -> None:
     """Raise the failure where it concerns all jobs; else return, so that one bad run does not stop the others."""
-    if is_deployment_wide(failure):
+    if failure.status in DEPLOYMENT_WIDE:
         raise failure
     # Only a missing answer may mean that the upstream is down; any answer shows that it is there.
-    trouble = await list_failure(context) if isinstance(failure, errors.UpstreamUnreachable) else None
-    if trouble is not None:
-        raise trouble
+    if isinstance(failure, errors.UpstreamUnreachable):
+        await context.upstream.list(limit=1)
 
 
 async def pause(context: Context, trouble: errors.UpstreamError, now: datetime) -> datetime:
@@ -124,7 +122,7 @@ async def pause(context: Context, trouble: errors.UpstreamError, now: datetime) 
     timing = context.timing
     state = await context.database.read(system_state.read)
     wait = timeouts.delay(state.pause_streak + 1, timing.pause, timing.pause_most)
-    until = now + max(wait, timedelta(seconds=_retry_after(trouble)))
+    until = now + max(wait, timedelta(seconds=trouble.retry_after or 0.0))
     await context.database.write(system_state.pause, until, str(trouble), now)
     context.telemetry.paused(trouble.summary, until)
     return until

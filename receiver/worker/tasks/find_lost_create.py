@@ -60,11 +60,13 @@ async def choose_unstarted(
 
 def as_created(context: Context, run: runs.Run, found: payloads.Details) -> starting.CreatedRun:
     """Treat a found run as the answer to a create."""
-    return starting.CreatedRun(found.id, found.created_at, watched=context.callback_url(run.id) is not None)
+    return starting.CreatedRun(
+        found.id, found.measures.created_at, watched=context.callback_url(run.id) is not None
+    )
 
 
 def _rank(found: payloads.Details) -> tuple[bool, str, str]:
-    return found.status is not states.QUEUED, str(found.created_at), found.id
+    return found.status is not states.QUEUED, str(found.measures.created_at), found.id
 
 
 async def _unlinked(
@@ -103,7 +105,8 @@ async def _details(context: Context, upstream_id: str) -> payloads.Details | Non
 async def fetch_outline(context: Context, upstream_id: str) -> payloads.Details:
     """Fetch a run's details without steps, usage and output, which may be large and would be kept in memory."""
     async with context.upstream.details(upstream_id) as fetched:
-        return replace(fetched.details, output=None, steps=(), usage=())
+        details = fetched.details
+        return replace(details, measures=replace(details.measures, output=None), steps=(), usage=())
 
 
 def resembles(run: runs.Run, listed: payloads.Listed, clock_skew: float) -> bool:
@@ -127,15 +130,15 @@ def matches(run: runs.Run, details: payloads.Details, clock_skew: float) -> bool
         and details.prompt == run.prompt
         and (details.guidance or None) == (run.guidance or None)
         and (run.model is None or details.model == run.model)
-        and details.created_at is not None
-        and _is_young(run, details.created_at, clock_skew)
+        and details.measures.created_at is not None
+        and _is_young(run, details.measures.created_at, clock_skew)
     )
 
 
 async def _is_ambiguous(context: Context, run: runs.Run, found: payloads.Details) -> bool:
     """Return whether another submission of the window differs only in its object ids, hidden by the details."""
     skew = timedelta(seconds=context.timing.clock_skew)
-    latest = (found.created_at or run.accepted_at) + skew
+    latest = (found.measures.created_at or run.accepted_at) + skew
     alike = await context.database.read(
         runs.similar_submissions, run.agent_id or "", (run.prompt or "")[:PROMPT_PREFIX], latest
     )
@@ -177,7 +180,7 @@ async def with_instructions(context: Context, details: payloads.Details) -> Cand
         try:
             agent_instructions = await context.upstream.instructions(details.agent_id)
         except errors.UpstreamStatusError as failure:
-            if failures.is_deployment_wide(failure):
+            if failure.status in failures.DEPLOYMENT_WIDE:
                 raise
     return Candidate(details, agent_instructions)
 
@@ -199,7 +202,7 @@ async def find_one_call(context: Context, run: runs.Run) -> payloads.Details | N
         return None
     if len(possible) > len(claimants) and not is_restored:
         return None
-    return min(possible, key=lambda each: (str(each.details.created_at), each.details.id)).details
+    return min(possible, key=lambda each: (str(each.details.measures.created_at), each.details.id)).details
 
 
 async def _claimants(context: Context, run: runs.Run, found: Sequence[Candidate]) -> list[runs.Run]:

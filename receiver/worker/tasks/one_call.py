@@ -33,17 +33,13 @@ async def call(context: Context, claim: jobs.Claim, run: runs.Run) -> str | None
     if run.upstream_id is None:
         if not await _acquire(context, claim, run):
             return None
-        run = await _again(context, run)
+        found = await context.database.read(runs.find, run.id)
+        assert found is not None, "runs are never deleted"
+        run = found
     if run.status is states.RUNNING and run.upstream_id is not None:
         await register_watcher.register(context, claim, run, run.upstream_id)
         return None
     return run.upstream_id
-
-
-async def _again(context: Context, run: runs.Run) -> runs.Run:
-    found = await context.database.read(runs.find, run.id)
-    assert found is not None, "runs are never deleted"
-    return found
 
 
 async def _acquire(context: Context, claim: jobs.Claim, run: runs.Run) -> bool:
@@ -56,10 +52,11 @@ async def _acquire(context: Context, claim: jobs.Claim, run: runs.Run) -> bool:
             return False
         await _wait(context, claim, run.lost_create_since)
         return False
-    made = starting.CreatedRun(found.id, found.created_at, watched=False, agent_id=found.agent_id)
+    made = starting.CreatedRun(found.id, found.measures.created_at, watched=False, agent_id=found.agent_id)
     if found.status is states.RUNNING:
         return await _called(context, claim, run, made, "details")
-    return await _check_link(context, claim, run, made, await _created(context, claim, made))
+    linked = await context.database.write(starting.record_created, claim, made, context.clock())
+    return await failures.check_link(context, claim, run, found.id, linked)
 
 
 async def _send(context: Context, claim: jobs.Claim, run: runs.Run) -> bool:
@@ -73,18 +70,12 @@ async def _send(context: Context, claim: jobs.Claim, run: runs.Run) -> bool:
         await context.database.write(jobs.reschedule, claim, context.clock())
         return False
     try:
-        made = await context.upstream.execute_ad_hoc(
-            instructions=run.instructions or "",
-            prompt=run.prompt or "",
-            guidance=run.guidance,
-            model=run.model,
-            object_ids=run.object_ids,
-        )
+        made = await context.upstream.execute_ad_hoc(run)
     except errors.UpstreamError as failure:
         if not did_nothing(failure):
             raise
         await context.database.write(starting.unmark_call, claim)
-        if not await _is_refusal(context, failure):
+        if not await failures.is_refusal(context, failure):
             raise
         await context.database.write(starting.refuse, claim, failure.message, context.clock())
         return False
@@ -94,35 +85,15 @@ async def _send(context: Context, claim: jobs.Claim, run: runs.Run) -> bool:
 
 def did_nothing(failure: errors.UpstreamError) -> bool:
     """Return whether the failure shows that the call was rejected before any work; a 5xx does not show that."""
-    if isinstance(failure, errors.UpstreamStatusError):
-        return 400 <= failure.status < 500 and failure.status not in _UNCERTAIN
-    return isinstance(failure, errors.RequestNotSent)
-
-
-async def _is_refusal(context: Context, failure: errors.UpstreamError) -> bool:
-    is_no = isinstance(failure, errors.UpstreamStatusError) and failure.status in failures.REFUSAL_STATUSES
-    return is_no and await failures.list_answers(context)
+    is_rejected = failure.status in range(400, 500) and failure.status not in _UNCERTAIN
+    return is_rejected or isinstance(failure, errors.RequestNotSent)
 
 
 async def _called(context: Context, claim: jobs.Claim, run: runs.Run, made: starting.CreatedRun, via: str) -> bool:
     now = context.clock()
-    expected_by = now + timedelta(seconds=context.timing.hard_limit + context.timing.overdue)
-    linked = await context.database.write(starting.record_call, claim, made, via, now, expected_by)
-    return await _check_link(context, claim, run, made, linked)
-
-
-async def _created(context: Context, claim: jobs.Claim, made: starting.CreatedRun) -> starting.LinkResult:
-    return await context.database.write(starting.record_created, claim, made, context.clock())
-
-
-async def _check_link(
-    context: Context, claim: jobs.Claim, run: runs.Run, made: starting.CreatedRun, linked: starting.LinkResult
-) -> bool:
-    """Return whether the run is linked to this submission; if not, release the job."""
-    if linked is starting.LinkResult.RUN:
-        return True
-    await failures.handle_link_conflict(context, claim, run, made.upstream_id, linked)
-    return False
+    overdue_at = context.timing.overdue_at(now)
+    linked = await context.database.write(starting.record_call, claim, made, via, now, overdue_at)
+    return await failures.check_link(context, claim, run, made.upstream_id, linked)
 
 
 async def _wait(context: Context, claim: jobs.Claim, since: datetime) -> None:

@@ -39,7 +39,7 @@ async def recover(context: Context, claim: jobs.Claim, run: runs.Run) -> Recover
     )
     executed = [each for each in found if _was_executed(each)]
     if executed:
-        first = min(executed, key=lambda each: (str(each.created_at), each.id))
+        first = min(executed, key=lambda each: (str(each.measures.created_at), each.id))
         if await _may_be_of_another(context, run, first):
             await context.database.write(
                 starting.refuse, claim, MAYBE_EXECUTED, context.clock(), failures.RUNLEDGER
@@ -51,7 +51,7 @@ async def recover(context: Context, claim: jobs.Claim, run: runs.Run) -> Recover
 
 
 def _was_executed(found: payloads.Details) -> bool:
-    return found.status in _EXECUTED or found.started_at is not None
+    return found.status in _EXECUTED or found.measures.started_at is not None
 
 
 async def _may_be_of_another(context: Context, run: runs.Run, found: payloads.Details) -> bool:

@@ -35,7 +35,7 @@ async def _may_have_ended(context: Context, upstream_id: str) -> bool:
     try:
         shown = await context.upstream.status(upstream_id)
     except errors.UpstreamError as failure:
-        if failures.is_deployment_wide(failure):
+        if failure.status in failures.DEPLOYMENT_WIDE:
             raise
         return True  # the settle job that fetches the details has a back-off of its own
     return shown.status in states.TERMINAL

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 
 import anyio
 
 from receiver import errors, timeouts
-from receiver.upstream import audit_trail, client, payloads
+from receiver.upstream import client, payloads, routes
 from receiver.worker.context import Context
-from receiver.worker.tasks import failures
-from storage import bounds, merkle, states
+from storage import merkle, states
 from storage.repositories import documents, jobs, runs
 from storage.transitions import settling
 
@@ -55,40 +56,53 @@ def next_fetch(timing: timeouts.Timing, settled_at: datetime, last: datetime) ->
 async def _fetch(context: Context, claim: jobs.Claim, run: runs.Run, upstream_id: str) -> None:
     started = context.clock()
     try:
-        async with context.upstream.details(upstream_id) as fetched:
-            await _take(context, claim, run, fetched, started)
-    except errors.INVALID_DETAILS as failure:
-        if not is_final(failure, claim):
-            raise
-        await _settle_from_status(context, claim, run, upstream_id, failure, started)
+        async with fetch(context, claim, upstream_id) as (shown, result):
+            if result is None:
+                await _alive(context, claim, run, shown, started)
+            else:
+                await _record(context, claim, run, result, started)
     except errors.UpstreamStatusError as failure:
-        if failure.status != 404:
+        if failure.status != 404 or failure.route != routes.DETAILS:
             raise
         await _missing(context, claim, run, failure, started)
 
 
-def is_final(failure: errors.InvalidResponse, claim: jobs.Claim) -> bool:
+@asynccontextmanager
+async def fetch(
+    context: Context, claim: jobs.Claim, upstream_id: str
+) -> AsyncIterator[tuple[payloads.Status, settling.Result | None]]:
+    """Fetch a run's details, or its status where they can never be read, with the result of an ended run.
+
+    Large details hold their memory slot within the block. Raises UpstreamError.
+    """
+    async with AsyncExitStack() as stack:
+        shown: payloads.Status
+        result = None
+        try:
+            fetched = await stack.enter_async_context(context.upstream.details(upstream_id))
+        except errors.INVALID_DETAILS as failure:
+            if not _is_final(failure, claim):
+                raise
+            shown = await context.upstream.status(upstream_id)
+            if shown.status in states.TERMINAL:
+                result = _from_status(shown, failure, context.clock())
+        else:
+            shown = fetched.details
+            if shown.status in states.TERMINAL:
+                result = await anyio.to_thread.run_sync(_prepare, fetched, context.clock())
+        yield shown, result
+
+
+def _is_final(failure: errors.InvalidResponse, claim: jobs.Claim) -> bool:
     """Return whether the details can never be read. A parser process may also have been ended by chance."""
     return not isinstance(failure, errors.ParserLimitExceeded) or claim.failures >= PARSE_TRIES - 1
-
-
-async def _take(
-    context: Context, claim: jobs.Claim, run: runs.Run, fetched: client.Fetched, started: datetime
-) -> None:
-    """Store the fetched details while they hold their memory slot."""
-    details = fetched.details
-    if details.status in states.TERMINAL:
-        result = await anyio.to_thread.run_sync(prepare, fetched, context.clock())
-        await _record(context, claim, run, result, started)
-    else:
-        await _alive(context, claim, run, details, started)
 
 
 async def _alive(
     context: Context,
     claim: jobs.Claim,
     run: runs.Run,
-    shown: payloads.Details | payloads.Status,
+    shown: payloads.Status,
     started: datetime,
 ) -> None:
     """Record that the run is still alive and reschedule; for a settled run this is a contradiction."""
@@ -98,7 +112,7 @@ async def _alive(
     now = context.clock()
     due_at = now + timeouts.delay(claim.attempts, context.timing.alive, context.timing.alive_most)
     await context.database.write(
-        settling.record_alive, claim, shown.status, shown.started_at, now, due_at, started
+        settling.record_alive, claim, shown.status, shown.measures.started_at, now, due_at, started
     )
 
 
@@ -129,9 +143,7 @@ async def _missing(
 
     The run is lost only after a day of them, and while the upstream knows another run.
     """
-    trouble = await failures.list_failure(context)
-    if trouble is not None:
-        raise trouble
+    await context.upstream.list(limit=1)  # where this fails, the 404 may be a general failure
     if run.is_terminal:
         await _contradicted(context, claim, run, settling.MISSING, started)
         return
@@ -153,32 +165,13 @@ async def _upstream_knows_another(context: Context, run: runs.Run) -> bool:
     return True
 
 
-async def _settle_from_status(
-    context: Context,
-    claim: jobs.Claim,
-    run: runs.Run,
-    upstream_id: str,
-    failure: errors.InvalidResponse,
-    started: datetime,
-) -> None:
-    """Settle from `/status`, because the details can never be read; the document records why."""
-    shown = await context.upstream.status(upstream_id)
-    if shown.status in states.TERMINAL:
-        await _record(context, claim, run, from_status(shown, failure, context.clock()), started)
-    else:
-        await _alive(context, claim, run, shown, started)
-
-
-def from_status(shown: payloads.Status, failure: errors.InvalidResponse, now: datetime) -> settling.Result:
+def _from_status(shown: payloads.Status, failure: errors.InvalidResponse, now: datetime) -> settling.Result:
     """Build the result of an ended run from `/status`, with the unreadable bytes as its document."""
     problem = _WHY[type(failure)]
-    measures = settling.Measures(
-        started_at=shown.started_at, completed_at=shown.completed_at, duration_ms=shown.duration_ms
-    )
     document_bytes = b"" if isinstance(failure, errors.ResponseTooLarge) else failure.body
     document = documents.compress(document_bytes, now, f"{problem}: {failure.message}")
     return settling.Result(
-        shown.status, measures, document=document, digests=merkle.salted_digest("document", document_bytes)
+        shown.status, shown.measures, document=document, digests=merkle.salted_digest("document", document_bytes)
     )
 
 
@@ -189,79 +182,21 @@ _WHY: dict[type[errors.InvalidResponse], str] = {
 }
 
 
-def prepare(fetched: client.Fetched, now: datetime) -> settling.Result:
+def _prepare(fetched: client.Fetched, now: datetime) -> settling.Result:
     """Build all of a result that needs no database: compressed, hashed, in our own types."""
-    details = fetched.details
-    measures = settling.Measures(
-        model=_model(details),
-        created_at=details.created_at,
-        started_at=details.started_at,
-        completed_at=details.completed_at,
-        duration_ms=details.duration_ms,
-        input_tokens=details.input_tokens,
-        output_tokens=details.output_tokens,
-        tool_calls=details.tool_calls,
-        cost_micros=details.cost_micros,
-        output=details.output,
-        summary=details.summary,
-        failure_reason=details.failure_reason,
-        failure_source=details.failure_source,
-    )
-    texts = {"output": details.output, "summary": details.summary, "failureReason": details.failure_reason}
+    details, measures = fetched.details, fetched.details.measures
+    texts = {"output": measures.output, "summary": measures.summary, "failureReason": measures.failure_reason}
     digests = [sealed for name, text in texts.items() for sealed in merkle.salted_digest(name, _bytes(text))]
-    steps = [_step(at, audit_trail.encoded_step(step)) for at, step in enumerate(details.steps)]
-    usage = [_usage(at, audit_trail.encoded_entry(entry)) for at, entry in enumerate(details.usage)]
     return settling.Result(
         details.status,
         measures,
-        steps,
-        usage,
+        details.steps,
+        details.usage,
         documents.compress(fetched.body, now, details.parse_error),
         [*digests, *merkle.salted_digest("document", fetched.body)],
-        [*documents.root("steps", steps), *documents.root("usage", usage)],
+        [*documents.root("steps", details.steps), *documents.root("usage", details.usage)],
     )
-
-
-def _model(details: payloads.Details) -> str | None:
-    """Return the model of the run, else the one of the first charged call."""
-    named = [details.model, *(entry.model for entry in details.usage)]
-    return next((name[: bounds.NAME] for name in named if name), None)
 
 
 def _bytes(text: str | None) -> bytes | None:
     return None if text is None else text.encode()
-
-
-def _step(position: int, step: audit_trail.Step) -> documents.Step:
-    return documents.Step(
-        position,
-        step.upstream_id,
-        step.type,
-        step.content,
-        step.tool_name,
-        step.tool_input,
-        step.tool_output,
-        step.duration_ms,
-        step.timestamp,
-        merkle.salt(),
-    )
-
-
-def _usage(position: int, entry: audit_trail.UsageEntry) -> documents.Usage:
-    return documents.Usage(
-        position,
-        entry.upstream_id,
-        entry.kind,
-        entry.service,
-        entry.endpoint,
-        entry.method,
-        entry.status_code,
-        entry.cost_micros,
-        entry.prompt_tokens,
-        entry.completion_tokens,
-        entry.total_tokens,
-        entry.model,
-        entry.timestamp,
-        entry.metadata,
-        merkle.salt(),
-    )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 from receiver import errors
-from receiver.upstream import payloads
 from receiver.worker.context import Context
 from receiver.worker.tasks import failures, find_lost_create, one_call, recover_after_restore
 from storage import states
@@ -34,10 +33,8 @@ async def _acquire(context: Context, claim: jobs.Claim, run: runs.Run) -> str | 
     if created is None:
         return None
     linked = await context.database.write(starting.record_created, claim, created, context.clock())
-    if linked is starting.LinkResult.RUN:
-        return created.upstream_id
-    await failures.handle_link_conflict(context, claim, run, created.upstream_id, linked)
-    return None
+    is_ours = await failures.check_link(context, claim, run, created.upstream_id, linked)
+    return created.upstream_id if is_ours else None
 
 
 async def _known(context: Context, claim: jobs.Claim, run: runs.Run) -> recover_after_restore.Recovery:
@@ -53,41 +50,28 @@ async def _known(context: Context, claim: jobs.Claim, run: runs.Run) -> recover_
 
 async def _create(context: Context, claim: jobs.Claim, run: runs.Run) -> starting.CreatedRun | None:
     """Create the run once; None where the upstream refuses it while the list route answers."""
-    url = context.callback_url(run.id)
     try:
-        created = await _ask_create(context, run, url)
+        return await _ask_create(context, run, context.callback_url(run.id))
     except errors.UpstreamStatusError as failure:
-        if failure.status not in failures.REFUSAL_STATUSES or not await failures.list_answers(context):
+        if not await failures.is_refusal(context, failure):
             raise
         await context.database.write(starting.refuse, claim, failure.message, context.clock())
         return None
-    return created
 
 
 async def _ask_create(context: Context, run: runs.Run, url: str | None) -> starting.CreatedRun:
     """Send one create; repeat a 400 once without the callback address, which may be what is wrong."""
     try:
-        created = await _post_create(context, run, url)
+        created = await context.upstream.create(run, url)
     except errors.UpstreamStatusError as failure:
         if failure.status != 400 or url is None:
             raise
-        created = await _post_create(context, run, None)
+        created = await context.upstream.create(run, None)
         context.telemetry.log.warning(
             "callback_url_refused", run_id=run.id, upstream_id=created.id, reason=failure.summary
         )
         url = None
     return starting.CreatedRun(created.id, created.created_at, watched=url is not None)
-
-
-async def _post_create(context: Context, run: runs.Run, url: str | None) -> payloads.Created:
-    return await context.upstream.create(
-        agent_id=run.agent_id or "",
-        prompt=run.prompt or "",
-        guidance=run.guidance,
-        model=run.model,
-        object_ids=run.object_ids,
-        callback_url=url,
-    )
 
 
 async def _execute(context: Context, claim: jobs.Claim, run_id: str, upstream_id: str) -> None:
@@ -104,9 +88,7 @@ async def _execute(context: Context, claim: jobs.Claim, run_id: str, upstream_id
         return
     try:
         await context.upstream.execute(upstream_id)
-    except (errors.UpstreamUnreachable, errors.InvalidResponse) as failure:
-        await _decide(context, claim, upstream_id, failure)
-    except errors.UpstreamStatusError as failure:
+    except (errors.UpstreamUnreachable, errors.InvalidResponse, errors.UpstreamStatusError) as failure:
         if failure.status in failures.DEPLOYMENT_WIDE:
             raise
         await _decide(context, claim, upstream_id, failure)
@@ -125,7 +107,7 @@ async def _decide(context: Context, claim: jobs.Claim, upstream_id: str, failure
     shown = await context.upstream.status(upstream_id)
     if shown.status is not states.QUEUED:
         await _follow(context, claim, shown.status)
-    elif isinstance(failure, errors.UpstreamStatusError) and failure.status in failures.REFUSAL_STATUSES:
+    elif failure.status in failures.REFUSAL_STATUSES:
         await _refused(context, claim, failure)
     else:
         raise failure
@@ -145,18 +127,15 @@ async def _follow(context: Context, claim: jobs.Claim, shown: states.Status) -> 
 
 async def _started(context: Context, claim: jobs.Claim, via: str) -> None:
     now = context.clock()
-    expected_by = now + timedelta(seconds=context.timing.hard_limit + context.timing.overdue)
-    await context.database.write(starting.record_started, claim, via, now, expected_by)
+    await context.database.write(starting.record_started, claim, via, now, context.timing.overdue_at(now))
 
 
-async def _refused(context: Context, claim: jobs.Claim, failure: errors.UpstreamStatusError) -> None:
+async def _refused(context: Context, claim: jobs.Claim, failure: errors.UpstreamError) -> None:
     """Count a refusal of exec; the third one, after a long enough time, ends the run.
 
     It counts only while the list route answers.
     """
-    trouble = await failures.list_failure(context)
-    if trouble is not None:
-        raise trouble
+    await context.upstream.list(limit=1)
     now, wait = context.clock(), timedelta(seconds=context.timing.refuse)
     if failures.is_refused_for_good(context, claim):
         await context.database.write(starting.refuse, claim, failure.message, now)

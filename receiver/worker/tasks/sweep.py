@@ -225,15 +225,11 @@ async def _handle_isolated(
     context: Context, sweep_pass: _Pass, unlinked: Sequence[runs.Run], listed: payloads.Listed
 ) -> bool:
     """Handle an unknown run; one that fails is recorded as broken."""
-
-    async def handle(part: Sequence[payloads.Listed]) -> bool:
-        return await _handle_unknown(context, unlinked, part[0])
-
-    return all(
-        await isolation.apply(
-            handle, [listed], lambda each, failure: sweep_pass.record_failure(context, each.id, failure)
-        )
-    )
+    outcome = await isolation.attempt(_handle_unknown(context, unlinked, listed))
+    if isinstance(outcome, Exception):
+        sweep_pass.record_failure(context, listed.id, outcome)
+        return True
+    return outcome
 
 
 async def _orphan(context: Context, alike: Sequence[runs.Run], upstream_id: str) -> bool | None:
@@ -265,9 +261,13 @@ async def _parent(context: Context, alike: Sequence[runs.Run], upstream_id: str)
 
 async def _adopt(context: Context, upstream_id: str) -> None:
     now = context.clock()
-    expected_by = now + timedelta(seconds=context.timing.hard_limit + context.timing.overdue)
     adoption = adopting.Adoption(
-        ids.new(now), upstream_id, states.Submitter.SWEEP, states.Source.SWEEP, now, expected_by
+        ids.new(now),
+        upstream_id,
+        states.Submitter.SWEEP,
+        states.Source.SWEEP,
+        now,
+        context.timing.overdue_at(now),
     )
     await context.database.write(adopting.adopt, adoption)
 
@@ -288,18 +288,19 @@ async def _ask_singly(context: Context, sweep_pass: _Pass) -> None:
             await _ask_alone(context, sweep_pass, run)
             continue
         count = len(sweep_pass.broken)
-        await _observe(context, sweep_pass, [sweeping.ListedRun(run.upstream_id, shown.status, shown.started_at)])
+        await _observe(
+            context, sweep_pass, [sweeping.ListedRun(run.upstream_id, shown.status, shown.measures.started_at)]
+        )
         if len(sweep_pass.broken) > count:
             await _ask_alone(context, sweep_pass, run)
 
 
 async def _ask_alone(context: Context, sweep_pass: _Pass, run: runs.Run) -> None:
     """Leave the run to a settle job, which handles a 404 or a faulty run and has a back-off of its own."""
-
-    async def ask(part: Sequence[runs.Run]) -> None:
-        await context.database.write(sweeping.request_own_settle, part[0].id, context.clock())
-
-    await isolation.apply(ask, [run], lambda each, failure: sweep_pass.record_failure(context, each.id, failure))
+    request = context.database.write(sweeping.request_own_settle, run.id, context.clock())
+    outcome = await isolation.attempt(request)
+    if isinstance(outcome, Exception):
+        sweep_pass.record_failure(context, run.id, outcome)
 
 
 async def _ask_unknown(context: Context, sweep_pass: _Pass) -> None:
@@ -308,18 +309,15 @@ async def _ask_unknown(context: Context, sweep_pass: _Pass) -> None:
         try:
             shown = await context.upstream.status(unknown_run.upstream_id)
             if shown.status is not states.QUEUED:
-                await _handle_unlisted(context, sweep_pass, unknown_run.upstream_id, shown)
+                # It is handled as though the list showed it, which may show it far behind.
+                listed = await _as_listed(context, unknown_run.upstream_id, shown)
+                unlinked = await context.database.read(runs.unlinked)
+                await _handle_isolated(context, sweep_pass, unlinked, listed)
         except errors.UpstreamError as failure:
             await failures.raise_if_deployment_wide(context, failure)
-            await _put_off(context, unknown_run, is_missing=adopt.is_gone(failure))
+            await _put_off(context, unknown_run, is_missing=failure.status in adopt.GONE_STATUSES)
             continue
         await _put_off(context, unknown_run, is_missing=False)
-
-
-async def _handle_unlisted(context: Context, sweep_pass: _Pass, upstream_id: str, shown: payloads.Status) -> None:
-    """Handle an unknown run as though the list showed it, which may show it far behind."""
-    listed = await _as_listed(context, upstream_id, shown)
-    await _handle_isolated(context, sweep_pass, await context.database.read(runs.unlinked), listed)
 
 
 async def _as_listed(context: Context, upstream_id: str, shown: payloads.Status) -> payloads.Listed:
@@ -331,17 +329,9 @@ async def _as_listed(context: Context, upstream_id: str, shown: payloads.Status)
     try:
         details = await find_lost_create.fetch_outline(context, upstream_id)
     except errors.INVALID_DETAILS:
-        return payloads.Listed(upstream_id, None, shown.status, None, None, None, shown.started_at, None)
-    return payloads.Listed(
-        details.id,
-        details.agent_id,
-        details.status,
-        details.prompt,
-        details.model,
-        details.created_at,
-        details.started_at,
-        details.completed_at,
-    )
+        return payloads.Listed(upstream_id, None, shown.status, None, None, shown.measures.started_at)
+    created_at, started_at = details.measures.created_at, details.measures.started_at
+    return payloads.Listed(details.id, details.agent_id, details.status, details.prompt, created_at, started_at)
 
 
 async def _put_off(context: Context, unknown_run: unknown_runs.UnknownRun, *, is_missing: bool) -> None:

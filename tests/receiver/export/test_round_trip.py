@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import errors
+from storage import errors, results
 from storage.engine.database import Database
 from storage.query import grammar, run_chunks, run_pages
 from storage.repositories import documents, runs
@@ -147,5 +147,5 @@ async def test_a_tool_of_a_long_name_comes_into_either_database(database: Databa
     run = await life.settled_run(other, result=life.result(steps=steps))
     assert (await files.imported(database, await files.bytes_of(other))).imported == 1
     held = await life.get_run(database, run.id)
-    (step,) = await database.read(documents.read, held.seq, documents.Step)
+    (step,) = await database.read(documents.read, held.seq, results.Step)
     assert step.tool_name == name

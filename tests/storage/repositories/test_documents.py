@@ -16,7 +16,7 @@ from sqlalchemy import Connection, select
 
 from storage.engine.database import Database
 from storage.repositories import documents
-from storage.repositories.documents import Step, Usage
+from storage.results import Step, Usage
 from storage.tables.declare import ROWS_PER_RUN
 from storage.tables.runs import RUN_TOOLS
 from tests import life
@@ -152,4 +152,4 @@ async def test_more_rows_than_a_run_has_room_for_are_refused_rather_than_another
     run = await life.accepted(database)
     beyond = [replace(life.steps(1)[0], position=ROWS_PER_RUN)]
     with pytest.raises(ValueError, match="more than 65536"):
-        await database.write(documents.store, run.seq, run.id, beyond, documents.Step)
+        await database.write(documents.store, run.seq, run.id, beyond, Step)

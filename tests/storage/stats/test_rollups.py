@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, select, update
 
-from storage import states
+from storage import results, states
 from storage.engine import column_types, connections
 from storage.engine.database import Database
 from storage.migrations import schema_version
@@ -60,7 +60,7 @@ async def whole(
 
 
 async def lived(
-    database: Database, agent: str, status: states.Status, versions: list[settling.Measures]
+    database: Database, agent: str, status: states.Status, versions: list[results.Measures]
 ) -> runs.Run:
     """A run that ended, with further documents that differ."""
     run = await life.running(database, agent_id=agent)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import rfc8785
 
-from storage import errors, states
+from storage import errors, results, states
 from storage.engine import column_types
 from storage.engine.database import Database
 from storage.repositories import documents, job_list, jobs, runs
@@ -44,7 +44,7 @@ async def claimed(
     return await life.claimed(database, Kind.SETTLE, run.id, life.at(second))
 
 
-def canonical(row: documents.Step | documents.Usage) -> bytes:
+def canonical(row: results.Step | results.Usage) -> bytes:
     """The bytes of a row, without the writer's code."""
     values: dict[str, Any] = {name: getattr(row, name) for name in row.__slots__ if name != "salt"}
     values["timestamp"] = None if row.timestamp is None else column_types.instant_text(row.timestamp)
@@ -83,7 +83,7 @@ async def test_the_ledger_can_prove_what_came_back(database: Database) -> None:
     assert all(entry.proves(name, value) for name, value in values.items())
 
 
-@pytest.mark.parametrize(("name", "row"), [("steps", documents.Step), ("usage", documents.Usage)])
+@pytest.mark.parametrize(("name", "row"), [("steps", results.Step), ("usage", results.Usage)])
 async def test_the_ledger_can_prove_every_row(name: str, row: Any, database: Database) -> None:
     run = await life.settled_run(database)
     rows = await database.read(documents.read, run.seq, row)
@@ -93,8 +93,8 @@ async def test_the_ledger_can_prove_every_row(name: str, row: Any, database: Dat
 
 async def test_the_step_count_is_the_number_of_rows(database: Database) -> None:
     run = await life.settled_run(database, result=life.result(steps=life.steps(17)))
-    steps = await database.read(documents.read, run.seq, documents.Step)
-    usage = await database.read(documents.read, run.seq, documents.Usage)
+    steps = await database.read(documents.read, run.seq, results.Step)
+    usage = await database.read(documents.read, run.seq, results.Usage)
     assert (len(steps), len(usage), run.step_count) == (17, 2, 17)
 
 
@@ -111,7 +111,7 @@ async def test_what_the_answer_lacks_is_kept_from_before(database: Database) -> 
 
 
 async def test_what_is_not_known_is_no_fact(database: Database) -> None:
-    bare = settling.Result(states.COMPLETED, settling.Measures(), document=life.document())
+    bare = settling.Result(states.COMPLETED, results.Measures(), document=life.document())
     run = await life.settled_run(database, result=bare)
     expected = {
         name: FACTS[name] for name in ("settledBy", "createdAt", "startedAt", "settledAt", "documentVersion")
@@ -232,7 +232,7 @@ async def test_a_further_version_brings_measures_and_texts(database: Database) -
 
 
 async def test_a_further_version_takes_nothing_away(database: Database) -> None:
-    bare = settling.Result(states.COMPLETED, settling.Measures(), document=life.document(b"less"))
+    bare = settling.Result(states.COMPLETED, results.Measures(), document=life.document(b"less"))
     run = await amended(database, bare)
     facts = (await ledgers.last(database, run.id)).facts
     assert (run.output, run.cost_micros, run.step_count, facts["stepCount"]) == ("The lease is void.", 3000, 3, 3)
@@ -258,15 +258,15 @@ async def test_a_further_version_keeps_when_and_how_the_run_was_settled(database
 
 async def test_a_further_version_keeps_the_salts_of_rows_that_did_not_change(database: Database) -> None:
     run = await life.settled_run(database)
-    before = await database.read(documents.read, run.seq, documents.Step)
+    before = await database.read(documents.read, run.seq, results.Step)
     await life.settle(database, run, life.result(body=b"more", steps=life.steps(5)), life.at(100))
-    after = await database.read(documents.read, run.seq, documents.Step)
+    after = await database.read(documents.read, run.seq, results.Step)
     assert (after[:3], len(after)) == (before, 5)
 
 
 async def test_the_root_of_a_further_version_covers_the_rows_that_are_stored(database: Database) -> None:
     run = await amended(database, life.result(body=b"more", steps=life.steps(5)))
-    rows = await database.read(documents.read, run.seq, documents.Step)
+    rows = await database.read(documents.read, run.seq, results.Step)
     root = ledgers.root("steps", [(each.salt, canonical(each)) for each in rows])
     assert (await ledgers.last(database, run.id)).digests["steps"] == root
 
@@ -468,7 +468,7 @@ async def test_an_answer_of_which_nothing_is_kept_is_stored_like_any_other(
     run = await life.running(database)
     job = await claimed(database, run, 60)
     document = None if kept is None else documents.compress(kept, life.at(61), "too large")
-    result = settling.Result(states.COMPLETED, settling.Measures(), document=document)
+    result = settling.Result(states.COMPLETED, results.Measures(), document=document)
     async with asyncio.timeout(20):
         assert await database.write(settling.record_result, job, result, life.at(61), None)
     assert (await life.get_run(database, run.id)).status is states.COMPLETED
