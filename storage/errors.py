@@ -1,26 +1,4 @@
-"""All errors of this package, as a tree.
-
-StorageError
-├── Unavailable          the database cannot be used now; the same call may work later
-│   └── Busy             ... because a queue is full
-├── UnstorableValue      the database cannot store a value; the same call would fail again
-├── SchemaMismatch       the database has the schema of another release
-├── DatabaseInUse        another server uses this data directory
-├── NotDurable           the database server may lose committed transactions
-├── WrongEncoding        the database server cannot store every text
-├── DatabaseMoved        another database replaced this one
-├── TargetNotEmpty       the target of a copy exists already
-├── DatabaseDamaged      the file is not a complete store
-├── StoresDiffer         two stores that should be equal are not
-├── LeaseLost            the lease of the job is lost, so nothing may be written
-├── BadCursor            a page cursor that we did not issue
-├── BadFilter            a filter value that cannot be read; has the parameter
-├── BadQuery             a query of the filter language that cannot be read; has the position
-├── StatementTimeout     a statement took too long
-├── BadStatement         a user's SQL statement that cannot be executed; has the position, where that is known
-├── NotReadable          a user's SQL statement that reads or does what is not allowed
-└── RoleTooPowerful      the role for users' SQL has more rights than it may have
-"""
+"""All errors of this package."""
 
 from __future__ import annotations
 

@@ -105,12 +105,12 @@ def salt() -> bytes:
     return secrets.token_bytes(16)
 
 
-def salted_digest(name: str, value: bytes | None) -> tuple[Digest, ...]:
-    """Return the digest of a value under a new salt; an empty tuple for None."""
+def salted_digest(name: str, value: str | bytes | None) -> tuple[Digest, ...]:
+    """Return the digest of bytes, or of a text as UTF-8, under a new salt; an empty tuple for None."""
     if value is None:
         return ()
     new_salt = salt()
-    return (Digest(name, digest(new_salt, name, value), new_salt),)
+    return (Digest(name, digest(new_salt, name, value.encode() if isinstance(value, str) else value), new_salt),)
 
 
 def rows_digest(name: str, rows: Iterable[tuple[bytes, bytes]]) -> tuple[Digest, ...]:

@@ -174,10 +174,6 @@ class Database:
             self._commits.set_result(None)
             self._commits = None
 
-    async def wait_for_commit(self, seconds: float) -> None:
-        """Wait for the next commit, for `seconds` at most."""
-        await asyncio.wait([self.next_commit()], timeout=seconds)
-
 
 def _batch_sources(limits: Limits, *, is_sole_writer: bool) -> list[queues.BatchSource]:
     """Return the batch source of each writer, the writer of documents first."""
@@ -185,4 +181,4 @@ def _batch_sources(limits: Limits, *, is_sole_writer: bool) -> list[queues.Batch
     others = queues.Queue(limits.waiting, limits.waiting_bytes)
     if is_sole_writer:
         return [queues.AlternatingQueues(documents, others, limits.batch, limits.batch_bytes)]
-    return [queues.SingleQueue(each, limits.batch, limits.batch_bytes) for each in (documents, others)]
+    return [queues.SingleQueue([each], limits.batch, limits.batch_bytes) for each in (documents, others)]

@@ -8,17 +8,18 @@ other processes write as well, each queue has a writer of its own.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(eq=False, slots=True)
 class Member:
-    """One waiting call. Calls whose `joins` is true run together with the other calls of the same function."""
+    """One waiting call. Where `is_batched` is true, it runs with the other calls of the same function."""
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...]
@@ -93,87 +94,62 @@ class Queue:
         self._members.extendleft(reversed(passed))
         return group
 
-    def pop_all(self) -> list[Member]:
-        """Remove and return all members."""
-        return [self.pop() for _ in range(len(self._members))]
 
+class BatchSource(ABC):
+    """The queues from which one writer takes its commit batches; `batch` and `batch_bytes` limit a transaction."""
 
-class BatchSource(Protocol):
-    """The source from which one writer takes its commit batches."""
+    def __init__(self, queues: Sequence[Queue], batch: int, batch_bytes: int) -> None:
+        self._queues, self._batch, self._batch_bytes = queues, batch, batch_bytes
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return sum(len(queue) for queue in self._queues)
+
     def append(self, member: Member) -> bool:
-        """Add a member; return False where its queue is full."""
+        """Add a member, a document to the first queue, others to the last; return False where it is full."""
+        return self._queues[0 if member.is_document else -1].append(member)
 
+    @abstractmethod
     def take(self) -> list[Member]:
-        """Remove and return the next commit batch: within the limits, and never empty."""
+        """Remove and return the next commit batch: within the limits, and never empty where a member waits."""
 
     def marked(self) -> tuple[int, ...]:
-        """Return the numbers of waiting members, for `pop_marked`."""
+        """Return how many members wait now, for `pop_marked`."""
+        return tuple(len(queue) for queue in self._queues)
 
     def pop_marked(self, marked: tuple[int, ...]) -> list[Member]:
         """Remove and return the members that waited at the mark; valid only while none was taken since."""
+        return [queue.pop() for queue, count in zip(self._queues, marked, strict=True) for _ in range(count)]
 
     def pop_all(self) -> list[Member]:
         """Remove and return all members."""
+        return self.pop_marked(self.marked())
 
 
-class SingleQueue:
+class SingleQueue(BatchSource):
     """A batch source of one queue, for a database in which other processes write too.
 
     Functions lock rows in different orders, which could deadlock, so only the calls of one batch function share a
     transaction.
     """
 
-    def __init__(self, queue: Queue, batch: int, batch_bytes: int) -> None:
-        self._queue, self._batch, self._batch_bytes = queue, batch, batch_bytes
-
-    def __len__(self) -> int:
-        return len(self._queue)
-
-    def append(self, member: Member) -> bool:
-        """Add a member; return False where the queue is full."""
-        return self._queue.append(member)
-
     def take(self) -> list[Member]:
         """Remove and return the oldest member, with the other calls of its batch function."""
-        first = self._queue.first()
+        (queue,) = self._queues
+        first = queue.first()
         if first is None:
             return []
         most = self._batch if first.is_batched else 1
-        return self._queue.take(most, self._batch_bytes, lambda each: each.function is first.function)
-
-    def marked(self) -> tuple[int, ...]:
-        """Return how many members wait now, for `pop_marked`."""
-        return (len(self._queue),)
-
-    def pop_marked(self, marked: tuple[int, ...]) -> list[Member]:
-        """Remove and return the members that waited then, where none was taken since."""
-        return [self._queue.pop() for _ in range(marked[0])]
-
-    def pop_all(self) -> list[Member]:
-        """Remove and return all members."""
-        return self._queue.pop_all()
+        return queue.take(most, self._batch_bytes, lambda each: each.function is first.function)
 
 
-class AlternatingQueues:
-    """A batch source that alternates between two queues, for a sole writer.
-
-    `batch` and `batch_bytes` limit a transaction.
-    """
+class AlternatingQueues(BatchSource):
+    """A batch source that alternates between two queues, documents and others, for a sole writer."""
 
     def __init__(self, documents: Queue, others: Queue, batch: int, batch_bytes: int) -> None:
+        super().__init__((documents, others), batch, batch_bytes)
         self._documents, self._others = documents, others
-        self._batch, self._batch_bytes = batch, batch_bytes
         self._heavy = batch_bytes // 8
         self._is_turn_of_heavy = False
-
-    def __len__(self) -> int:
-        return len(self._documents) + len(self._others)
-
-    def append(self, member: Member) -> bool:
-        """Add a member; return False where its queue is full."""
-        return (self._documents if member.is_document else self._others).append(member)
 
     def take(self) -> list[Member]:
         """Return the next commit batch: other calls, and at least one document where one waits.
@@ -202,19 +178,6 @@ class AlternatingQueues:
         if members and _weight(members) + first.weight > self._batch_bytes:
             return None
         return self._documents.pop()
-
-    def marked(self) -> tuple[int, ...]:
-        """Return how many members wait now, for `pop_marked`."""
-        return len(self._documents), len(self._others)
-
-    def pop_marked(self, marked: tuple[int, ...]) -> list[Member]:
-        """Remove and return the members that waited then, where none was taken since."""
-        queues = zip((self._documents, self._others), marked, strict=True)
-        return [queue.pop() for queue, count in queues for _ in range(count)]
-
-    def pop_all(self) -> list[Member]:
-        """Remove and return all members."""
-        return [*self._documents.pop_all(), *self._others.pop_all()]
 
 
 def _weight(group: list[Member]) -> int:

@@ -79,11 +79,6 @@ def is_pooled(address: URL | str) -> bool:
     return str(found.query.get("pgbouncer", "")).lower() in _YES
 
 
-def is_url(text: str) -> bool:
-    """Return whether the text is the URL of a database that this release supports."""
-    return problem(text) is None
-
-
 def problem(text: str) -> str | None:
     """Return why the text cannot be used as a database URL, without a piece of it that may be secret, or None."""
     name = text.partition("://")[0].partition("+")[0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -125,6 +125,26 @@ def last(connection: Connection, run_id: str, kind: Kind) -> Mapping[str, Any] |
     return None if found is None else json.loads(found)
 
 
+def of_early_deliveries(connection: Connection, received: Mapping[str, datetime]) -> list[str]:
+    """Return the ids of the entries of these deliveries that came before their run was known.
+
+    `received` has the time of each delivery by its id; the ids of its entries begin with that time.
+    """
+    if not received:
+        return []
+    first = ids.lowest(min(received.values()))
+    last = ids.lowest(max(received.values()) + timedelta(milliseconds=1))
+    without_run = LEDGER_ENTRIES.c.id.between(first, last), LEDGER_ENTRIES.c.run_id.is_(None), IS_OF_DELIVERY
+    found = connection.execute(select(LEDGER_ENTRIES.c.id, LEDGER_ENTRIES.c.body).where(*without_run))
+    return sorted(entry.id for entry in found if delivery_of(entry.body) in received)
+
+
+def delivery_of(body: str) -> str:
+    """Return the id of the delivery that an entry is about."""
+    delivery_id: str = json.loads(body)["facts"]["deliveryId"]
+    return delivery_id
+
+
 def has_unnumbered(connection: Connection) -> bool:
     """Return whether the sequencer has entries to number."""
     return connection.execute(_UNNUMBERED, {"limit": 1}).first() is not None
@@ -159,6 +179,8 @@ def number(connection: Connection, limit: int) -> range:
     return range(first, first + len(numbered))
 
 
+#: The condition that an entry is about a delivery.
+IS_OF_DELIVERY = LEDGER_ENTRIES.c.kind.in_([Kind.DELIVERY_ACCEPTED.value, Kind.DELIVERY_DUPLICATE.value])
 _INSERT = LEDGER_ENTRIES.insert()
 _INSERT_SALTS = LEDGER_SALTS.insert()
 _UNNUMBERED = (

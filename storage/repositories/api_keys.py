@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, select, update
 
+from storage.tables import declare
 from storage.tables.integrations import API_KEYS
 
 
@@ -26,7 +27,7 @@ class Key:
 
 def insert(connection: Connection, key: Key) -> None:
     """Insert a new key."""
-    row = {each.name: getattr(key, each.name) for each in fields(key)}
+    row = declare.row(API_KEYS, key)
     connection.execute(API_KEYS.insert(), row | {"scopes": list(key.scopes)})
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, select, up
 
 from storage import states
 from storage.engine import dialect
+from storage.tables import declare
 from storage.tables.jobs import BACKFILLS, JOBS
 from storage.tables.runs import RUNS
 
@@ -67,7 +68,7 @@ def begin(connection: Connection, walk: Walk, *, anew: bool) -> Walk:
     existing = find(connection, walk.id)
     if existing is not None and not anew and (existing.finished_at is None or _is_fetching(connection)):
         return existing
-    row = {each.name: getattr(walk, each.name) for each in fields(walk)}
+    row = declare.row(BACKFILLS, walk)
     fresh = dialect.insert(connection, BACKFILLS).values(row)
     connection.execute(fresh.on_conflict_do_update(index_elements=["id"], set_=row))
     return walk

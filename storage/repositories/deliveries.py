@@ -12,6 +12,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from storage import bounds, cursors, merkle, states
 from storage.engine import dialect
+from storage.tables import declare
 from storage.tables.deliveries import DELIVERIES, REJECTIONS
 
 #: Duplicates of one key that are stored as rows; further ones raise the accepted row's `repeats`.
@@ -188,33 +189,14 @@ def count_repeats(connection: Connection, holder_id: str, times: int, now: datet
 
 def to_row(delivery: Delivery, **changes: Any) -> dict[str, Any]:
     """Return the columns of an accepted delivery, with `changes` applied."""
-    return {
-        "id": delivery.id,
-        "source": delivery.source.value,
-        "run_id": delivery.run_id,
-        "upstream_id": delivery.upstream_id,
-        "event_id": delivery.event_id,
-        "event_type": delivery.event_type,
-        "received_at": delivery.received_at,
-        "verdict": states.Verdict.ACCEPTED.value,
-        "reason": delivery.reason,
-        "duplicate_of": None,
-        "remote_addr": delivery.remote_addr,
-        "headers": dict(delivery.headers),
-        "body": delivery.body,
-        "body_sha256": delivery.body_sha256,
-        "size": delivery.size,
-        "secret_used": delivery.secret_used,
-        "dedupe_key": delivery.dedupe_key,
-        **changes,
-    }
+    row = declare.row(DELIVERIES, delivery) | {"headers": dict(delivery.headers), "size": delivery.size}
+    return row | {"verdict": states.Verdict.ACCEPTED.value, "duplicate_of": None, **changes}
 
 
 def insert_rejected(connection: Connection, rejected: Sequence[RejectedRequest]) -> None:
     """Store requests that did not verify."""
     rows = [
-        {each.name: getattr(one, each.name) for each in fields(one)}
-        | {"headers": dict(one.headers), "verdict": states.Verdict.REJECTED.value}
+        declare.row(DELIVERIES, one) | {"headers": dict(one.headers), "verdict": states.Verdict.REJECTED.value}
         for one in rejected
     ]
     if rows:

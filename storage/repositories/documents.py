@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import zstandard
-from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, func, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, select
 
 from storage import bounds, merkle, results
 from storage.engine import column_types
@@ -67,11 +67,11 @@ def root(name: str, rows: Sequence[results.Step] | Sequence[results.Usage]) -> t
 
 
 def store_steps(
-    connection: Connection, run_seq: int, run_id: str, steps: Sequence[results.Step]
+    connection: Connection, run_seq: int, run_id: str, steps: Sequence[results.Step], *, is_first: bool = False
 ) -> Sequence[results.Step]:
-    """Store steps and the names of the tools they used, cut to the length that an index takes."""
-    previous = _tool_names(connection, run_seq)
-    stored = store(connection, run_seq, run_id, steps, results.Step)
+    """Store steps as `store` does, and the names of their tools, cut to the length that an index takes."""
+    previous = set[str]() if is_first else _tool_names(connection, run_seq)
+    stored = store(connection, run_seq, run_id, steps, results.Step, is_first=is_first)
     current = {step.tool_name[: bounds.NAME] for step in steps if step.tool_name is not None}
     _delete_tools(connection, run_seq, previous - current)
     if new := sorted(current - previous):
@@ -102,16 +102,22 @@ def _rows(table: Table, run_seq: int) -> ColumnElement[bool]:
 
 
 def store(
-    connection: Connection, run_seq: int, run_id: str, rows: Sequence[RowT], table: type[RowT]
+    connection: Connection,
+    run_seq: int,
+    run_id: str,
+    rows: Sequence[RowT],
+    table: type[RowT],
+    *,
+    is_first: bool = False,
 ) -> Sequence[RowT]:
     """Replace the stored rows of a run; return the rows with the salts that are stored.
 
     A row whose content is unchanged keeps its salt, so that earlier digests stay provable. Where no row was stored
-    before, the return value is `rows` itself, and digests computed from it hold.
+    before, the return value is `rows` itself, and digests computed from it hold. `is_first`: none was stored.
     """
     if rows and rows[-1].position >= ROWS_PER_RUN:
         raise ValueError(f"more than {ROWS_PER_RUN} rows of one run")  # their keys would belong to another run
-    previous = {row.position: row for row in read(connection, run_seq, table)}
+    previous = {} if is_first else {row.position: row for row in read(connection, run_seq, table)}
     salted = [_keep_salt(row, previous.get(row.position)) for row in rows] if previous else rows
     if previous:
         target = TABLES[table]
@@ -140,9 +146,9 @@ def read(
     ]
 
 
-def add(connection: Connection, run_id: str, document: Document) -> int | None:
+def add(connection: Connection, run_id: str, document: Document, *, is_first: bool = False) -> int | None:
     """Store a document as the next version; return None where the last version has the same bytes."""
-    last = connection.execute(_LAST.where(RUN_DOCUMENTS.c.run_id == run_id)).first()
+    last = None if is_first else connection.execute(_LAST.where(RUN_DOCUMENTS.c.run_id == run_id)).first()
     if last is not None and last.body_sha256 == document.body_sha256:
         return None
     values = asdict(document) | {"run_id": run_id, "version": 1 if last is None else last.version + 1}
@@ -159,12 +165,6 @@ def find(connection: Connection, run_id: str, version: int | None = None) -> Doc
     newest = select(*_DOCUMENT).where(*which).order_by(RUN_DOCUMENTS.c.version.desc()).limit(1)
     row = connection.execute(newest).first()
     return None if row is None else Document(*row)
-
-
-def count_versions(connection: Connection, run_id: str) -> int:
-    """Return how many versions of a run's document are stored."""
-    counted = select(func.count()).select_from(RUN_DOCUMENTS).where(RUN_DOCUMENTS.c.run_id == run_id)
-    return connection.execute(counted).scalar_one()
 
 
 #: The table of each kind of row.

@@ -54,7 +54,7 @@ _STATUS = re.compile(r"[1-5]\d\d")
 def normalize(error: str) -> str:
     """Return an error as a cause: ids and numbers, which differ from job to job, become `…`; HTTP statuses stay.
 
-    >>> normal("run_7f3a took 12.5 s: 503 busy, ask 019a2f7c-0000-7000-8000-000000000000")
+    >>> normalize("run_7f3a took 12.5 s: 503 busy, ask 019a2f7c-0000-7000-8000-000000000000")
     '… took … s: 503 busy, ask …'
     """
     return _VARIABLE.sub(lambda found: found[0] if _STATUS.fullmatch(found[0]) else "…", error)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select, update
 
 from storage.engine import dialect
+from storage.tables import declare
 from storage.tables.integrations import NOTIFICATIONS
 
 
@@ -40,7 +41,7 @@ class Attempt:
 
 def insert(connection: Connection, new: Notification) -> None:
     """Insert a notification unless the run has one."""
-    row = {each.name: getattr(new, each.name) for each in fields(new)}
+    row = declare.row(NOTIFICATIONS, new)
     connection.execute(dialect.insert(connection, NOTIFICATIONS).values(row).on_conflict_do_nothing())
 
 
@@ -55,24 +56,15 @@ def remove(connection: Connection, run_id: str) -> None:
     connection.execute(delete(NOTIFICATIONS).where(NOTIFICATIONS.c.run_id == run_id))
 
 
-def mark_delivered(connection: Connection, run_id: str, attempt: Attempt) -> None:
-    """Record that the backend accepted the notification."""
-    _record_attempt(connection, run_id, attempt, {"delivered_at": attempt.at, "stopped_at": None})
-
-
-def mark_failed(connection: Connection, run_id: str, attempt: Attempt) -> None:
-    """Record that the backend did not accept the notification, which is tried again."""
-    _record_attempt(connection, run_id, attempt, {"stopped_at": None})
-
-
-def mark_stopped(connection: Connection, run_id: str, attempt: Attempt) -> None:
-    """Record that the notification failed and is not tried again until an operator retries it."""
-    _record_attempt(connection, run_id, attempt, {"stopped_at": attempt.at})
-
-
-def _record_attempt(connection: Connection, run_id: str, attempt: Attempt, changes: dict[str, Any]) -> None:
+def record_attempt(
+    connection: Connection, run_id: str, attempt: Attempt, *, delivered: bool = False, stopped: bool = False
+) -> None:
+    """Record an attempt: the backend accepted it (`delivered`), or it was the last until a retry (`stopped`)."""
     outcome = {"last_attempt_at": attempt.at, "last_status": attempt.status, "last_error": attempt.error}
-    values = {**outcome, "attempts": NOTIFICATIONS.c.attempts + 1, **changes}
+    values: dict[str, Any] = {**outcome, "attempts": NOTIFICATIONS.c.attempts + 1}
+    values["stopped_at"] = attempt.at if stopped else None
+    if delivered:
+        values["delivered_at"] = attempt.at
     connection.execute(update(NOTIFICATIONS).where(NOTIFICATIONS.c.run_id == run_id).values(values))
 
 

@@ -145,13 +145,12 @@ def find(connection: Connection, either_id: str) -> Run | None:
 
 def get_for_update(connection: Connection, either_id: str) -> Run | None:
     """Return the same run and lock its row until the transaction ends, for decisions that depend on it."""
-    return _find(connection, either_id, _BY_ID.with_for_update(), _BY_UPSTREAM_ID.with_for_update())
+    return _find(connection, either_id, _LOCK, _BY_UPSTREAM_ID.with_for_update())
 
 
-def lock_open(connection: Connection, run_id: str) -> int | None:
-    """Lock the row of a run of ours that has not ended and return its seq; None for any other run."""
-    seq: int | None = connection.execute(_LOCK_OPEN, {"id": run_id}).scalar_one_or_none()
-    return seq
+def lock(connection: Connection, run_id: str) -> Run:
+    """Lock the row of a run of ours, which exists, until the transaction ends; return it without its tags."""
+    return _run(connection.execute(_LOCK, {"id": run_id}).one())
 
 
 def _find(connection: Connection, either_id: str, by_id: Select[Any], by_upstream_id: Select[Any]) -> Run | None:
@@ -174,18 +173,13 @@ def resolve_id(connection: Connection, named: str) -> str:
 
 def find_many(connection: Connection, either_ids: Sequence[str]) -> dict[str, Run]:
     """Return the runs by the requested ids, ours or the upstream's, without long texts and tags."""
-    found = {row.id: _run(row) for row in connection.execute(_BY_IDS, {"ids": list(either_ids)})}
     links = UPSTREAM_LINKS.c
-    linked = select(links.upstream_id, links.run_id).where(links.upstream_id.in_(set(either_ids) - found.keys()))
+    linked = select(links.upstream_id, links.run_id).where(links.upstream_id.in_(either_ids))
     run_ids = {row.upstream_id: row.run_id for row in connection.execute(linked)}
-    if run_ids:
-        linked_runs = {
-            row.id: _run(row) for row in connection.execute(_BY_IDS, {"ids": sorted(set(run_ids.values()))})
-        }
-        found |= {
-            upstream_id: linked_runs[run_id] for upstream_id, run_id in run_ids.items() if run_id in linked_runs
-        }
-    return found
+    rows = connection.execute(_BY_IDS, {"ids": sorted({*either_ids, *run_ids.values()})})
+    found = {row.id: _run(row) for row in rows}
+    named = {each: found.get(each) or found.get(run_ids.get(each, "")) for each in either_ids}
+    return {each: run for each, run in named.items() if run is not None}
 
 
 def from_rows(connection: Connection, rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Run]:
@@ -323,11 +317,7 @@ _SHORTENED = {
 #: The columns of a run in lists.
 LIST_COLUMNS = [_SHORTENED.get(name, RUNS.c[name]) for name in _NAMES]
 _BY_ID = _ALL.where(RUNS.c.id == bindparam("id"))
-_LOCK_OPEN = (
-    select(RUNS.c.seq)
-    .where(RUNS.c.id == bindparam("id"), RUNS.c.status.not_in(sorted(states.TERMINAL)))
-    .with_for_update()
-)
+_LOCK = _BY_ID.with_for_update()
 _STATUS = select(RUNS.c.status).where(RUNS.c.id == bindparam("id"))
 #: Without the results, which may be large: enough to compare submissions.
 _SUBMITTED = select(

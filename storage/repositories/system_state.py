@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from sqlalchemy import Connection, and_, literal, or_, select, update
 
@@ -14,6 +15,8 @@ from storage.tables.jobs import SYSTEM_STATE
 
 #: How long a setting holds after the last server with it was seen: longer than an outage of one server.
 REMEMBERED = timedelta(days=1)
+
+T = TypeVar("T", "State", "FollowUps", "CopyStatus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ class State:
 class SweepPosition:
     """Where an interrupted sweep continues: behind which run, when it began, and how far back it came.
 
-    `met` is whether every run that it saw could be handled.
+    `all_handled` is whether every run that it saw could be handled.
     """
 
     cursor: str
@@ -70,8 +73,7 @@ class CopyStatus:
 
 def read(connection: Connection) -> State:
     """Return the shared state; the initial one before the first write."""
-    row = connection.execute(_READ).first()
-    return State() if row is None else State(*row)
+    return _load(connection, State)
 
 
 def pause(connection: Connection, until: datetime, reason: str, now: datetime) -> None:
@@ -107,7 +109,6 @@ def record_heartbeat(
 
     `notifies` says that this worker can send notifications.
     """
-    _ensure(connection)
     values: dict[str, object] = {"worker_seen_at": now}
     if upstream_ok_at is not None:
         values["upstream_ok_at"] = upstream_ok_at
@@ -115,7 +116,7 @@ def record_heartbeat(
         values["rate_limit"] = dict(rate_limit)
     if notifies:
         values["notifier_seen_at"] = now
-    connection.execute(update(SYSTEM_STATE).values(values))
+    _set(connection, values)
 
 
 def clamp_to_clock(connection: Connection, now: datetime) -> None:
@@ -154,8 +155,7 @@ def free_webhooks(connection: Connection, fence: int) -> None:
 
 def record_sweep(connection: Connection, started: datetime) -> None:
     """Record a complete sweep that began at `started`."""
-    _ensure(connection)
-    connection.execute(update(SYSTEM_STATE).values(swept_at=started))
+    _set(connection, {"swept_at": started})
 
 
 def sweep_position(connection: Connection) -> SweepPosition | None:
@@ -168,12 +168,11 @@ def sweep_position(connection: Connection) -> SweepPosition | None:
 
 def save_sweep_position(connection: Connection, cut: SweepPosition | None) -> None:
     """Store where the sweep continues; None where it is complete or starts anew."""
-    _ensure(connection)
     values: dict[str, object] = {"sweep_cursor": None, "sweep_began_at": None, "sweep_reached_at": None}
     if cut is not None:
         values = {"sweep_cursor": cut.cursor, "sweep_began_at": cut.began_at, "sweep_reached_at": cut.reached_at}
     values["sweep_all_handled"] = cut is not None and cut.all_handled
-    connection.execute(update(SYSTEM_STATE).values(values))
+    _set(connection, values)
 
 
 def request_follow_ups(connection: Connection, requested: FollowUps, now: datetime, *, alone: bool) -> None:
@@ -198,42 +197,35 @@ def request_follow_ups(connection: Connection, requested: FollowUps, now: dateti
 
 def follow_ups(connection: Connection) -> FollowUps:
     """Return what follows the end of a run now; nothing before the first server was started."""
-    row = connection.execute(select(SYSTEM_STATE.c.notifies, SYSTEM_STATE.c.captures)).first()
-    return FollowUps() if row is None else FollowUps(*row)
+    return _load(connection, FollowUps)
 
 
 def copy_status(connection: Connection) -> CopyStatus:
     """Return whether this store is a copy, was restored, or has moved."""
-    row = connection.execute(
-        select(SYSTEM_STATE.c.restored_at, SYSTEM_STATE.c.copied_at, SYSTEM_STATE.c.moved_to)
-    ).first()
-    return CopyStatus() if row is None else CopyStatus(*row)
+    return _load(connection, CopyStatus)
 
 
 def mark_restored(connection: Connection, now: datetime) -> None:
     """Mark this database as the original store from now on, and end a pause from before."""
-    _ensure(connection)
     over = {"paused_until": None, "pause_reason": None, "pause_streak": 0, "webhooks_until": None}
-    connection.execute(update(SYSTEM_STATE).values(restored_at=now, copied_at=None, moved_to=None, **over))
+    _set(connection, {"restored_at": now, "copied_at": None, "moved_to": None, **over})
 
 
 def mark_moved(connection: Connection, to: str) -> None:
     """Record that another database, called `to`, took over."""
+    _set(connection, {"moved_to": to})
+
+
+def _set(connection: Connection, values: Mapping[str, object]) -> None:
     _ensure(connection)
-    connection.execute(update(SYSTEM_STATE).values(moved_to=to))
+    connection.execute(update(SYSTEM_STATE).values(values))
 
 
 def _ensure(connection: Connection) -> None:
     connection.execute(dialect.insert(connection, SYSTEM_STATE).values(id=1).on_conflict_do_nothing())
 
 
-_READ = select(
-    SYSTEM_STATE.c.paused_until,
-    SYSTEM_STATE.c.pause_reason,
-    SYSTEM_STATE.c.pause_streak,
-    SYSTEM_STATE.c.rate_limit,
-    SYSTEM_STATE.c.upstream_ok_at,
-    SYSTEM_STATE.c.worker_seen_at,
-    SYSTEM_STATE.c.swept_at,
-    SYSTEM_STATE.c.notifier_seen_at,
-)
+def _load(connection: Connection, part: type[T]) -> T:
+    """Return the columns that a dataclass has; its defaults before the first write."""
+    row = connection.execute(select(*(SYSTEM_STATE.c[each.name] for each in fields(part)))).first()
+    return part() if row is None else part(*row)

@@ -9,11 +9,12 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, delete, or_, select
+from sqlalchemy import Connection, Select, and_, delete, or_, select
 from sqlalchemy import update as sql_update
 
 from storage.engine import dialect
 from storage.engine.column_types import instant
+from storage.tables import declare
 from storage.tables.integrations import WEBHOOK_ENDPOINTS, WEBHOOK_SECRETS
 
 #: The upstream's status of an endpoint that receives events, and ours of one that the upstream has lost.
@@ -71,26 +72,26 @@ def verification_set(connection: Connection, since: datetime) -> VerificationSet
 
 def find_active(connection: Connection) -> Endpoint | None:
     """Return the active endpoint, the newest of several."""
-    row = connection.execute(_ACTIVE.order_by(WEBHOOK_ENDPOINTS.c.id.desc()).limit(1)).first()
-    return None if row is None else Endpoint(*row)
+    return _find(connection, _ACTIVE.order_by(WEBHOOK_ENDPOINTS.c.id.desc()).limit(1))
 
 
 def find(connection: Connection, endpoint_id: str) -> Endpoint | None:
     """Return the endpoint with this id of ours, active or removed."""
-    row = connection.execute(_ENDPOINTS.where(WEBHOOK_ENDPOINTS.c.id == endpoint_id)).first()
-    return None if row is None else Endpoint(*row)
+    return _find(connection, _ENDPOINTS.where(WEBHOOK_ENDPOINTS.c.id == endpoint_id))
 
 
 def get_for_update(connection: Connection, endpoint_id: str) -> Endpoint | None:
     """Return the same endpoint and lock its row until the transaction ends."""
-    locked = _ENDPOINTS.where(WEBHOOK_ENDPOINTS.c.id == endpoint_id).with_for_update()
-    row = connection.execute(locked).first()
-    return None if row is None else Endpoint(*row)
+    return _find(connection, _ENDPOINTS.where(WEBHOOK_ENDPOINTS.c.id == endpoint_id).with_for_update())
 
 
 def find_by_upstream_id(connection: Connection, upstream_id: str) -> Endpoint | None:
     """Return the endpoint with this id upstream, active or removed."""
-    row = connection.execute(_OF_UPSTREAM, {"upstream_id": upstream_id}).first()
+    return _find(connection, _ENDPOINTS.where(WEBHOOK_ENDPOINTS.c.upstream_id == upstream_id))
+
+
+def _find(connection: Connection, query: Select[Any]) -> Endpoint | None:
+    row = connection.execute(query).first()
     return None if row is None else Endpoint(*row)
 
 
@@ -102,8 +103,8 @@ def secrets(connection: Connection, endpoint_id: str) -> list[Secret]:
 
 def insert(connection: Connection, endpoint: Endpoint) -> None:
     """Insert an endpoint unless its id exists."""
-    row = {each.name: getattr(endpoint, each.name) for each in fields(endpoint)}
-    connection.execute(dialect.insert(connection, WEBHOOK_ENDPOINTS).values(row).on_conflict_do_nothing())
+    new = dialect.insert(connection, WEBHOOK_ENDPOINTS).values(declare.row(WEBHOOK_ENDPOINTS, endpoint))
+    connection.execute(new.on_conflict_do_nothing())
 
 
 def update(connection: Connection, endpoint_id: str, changes: dict[str, Any], fence: int | None = None) -> bool:
@@ -124,9 +125,8 @@ def mark_all_awaiting(connection: Connection, now: datetime) -> bool:
 
 def insert_secret(connection: Connection, secret: Secret) -> bool:
     """Insert a secret; return False where it exists already."""
-    row = {each.name: getattr(secret, each.name) for each in fields(secret)}
-    inserted = dialect.insert(connection, WEBHOOK_SECRETS).values(row).on_conflict_do_nothing()
-    return connection.execute(inserted.returning(WEBHOOK_SECRETS.c.id)).first() is not None
+    new = dialect.insert(connection, WEBHOOK_SECRETS).values(declare.row(WEBHOOK_SECRETS, secret))
+    return connection.execute(new.on_conflict_do_nothing().returning(WEBHOOK_SECRETS.c.id)).first() is not None
 
 
 def expire_secrets(connection: Connection, endpoint_id: str, at: datetime, before: int | None = None) -> None:
@@ -145,5 +145,4 @@ def delete_expired_secrets(connection: Connection, before: datetime) -> None:
 
 _ENDPOINTS = select(*(WEBHOOK_ENDPOINTS.c[each.name] for each in fields(Endpoint)))
 _ACTIVE = _ENDPOINTS.where(WEBHOOK_ENDPOINTS.c.removed_at.is_(None))
-_OF_UPSTREAM = _ENDPOINTS.where(WEBHOOK_ENDPOINTS.c.upstream_id == bindparam("upstream_id"))
 _SECRETS = select(*(WEBHOOK_SECRETS.c[each.name] for each in fields(Secret)))

@@ -92,10 +92,11 @@ class Snippet:
         return "".join(f"<mark>{part}</mark>" if at % 2 else part for at, part in enumerate(parts))
 
 
-def enqueue(connection: Connection, run_seq: int, now: datetime) -> bool:
-    """Enqueue a run to be indexed; return whether it was enqueued already."""
-    version = connection.execute(_upsert(connection), {"run_seq": run_seq, "enqueued_at": now}).scalar_one()
-    return bool(version > 1)
+def enqueue(connection: Connection, run_seq: int, now: datetime) -> None:
+    """Enqueue a run to be indexed."""
+    new = dialect.insert(connection, SEARCH_QUEUE).values(run_seq=run_seq, version=1, enqueued_at=now)
+    raised = {"version": SEARCH_QUEUE.c.version + 1}
+    connection.execute(new.on_conflict_do_update(index_elements=["run_seq"], set_=raised))
 
 
 def requeue(connection: Connection, run_seq: int, now: datetime) -> None:
@@ -329,14 +330,6 @@ def _flatten(value: str | None) -> str | None:
 
 def _key_range(run_seq: int, first: int = 0) -> Mapping[str, int]:
     return {"low": run_seq * ROWS_PER_RUN + first, "high": run_seq * ROWS_PER_RUN + ROWS_PER_RUN - 1}
-
-
-def _upsert(connection: Connection) -> Any:
-    new = dialect.insert(connection, SEARCH_QUEUE).values(
-        run_seq=bindparam("run_seq"), version=1, enqueued_at=bindparam("enqueued_at")
-    )
-    raised = {"version": SEARCH_QUEUE.c.version + 1}
-    return new.on_conflict_do_update(index_elements=["run_seq"], set_=raised).returning(SEARCH_QUEUE.c.version)
 
 
 def _between(column: ColumnElement[Any]) -> ColumnElement[bool]:

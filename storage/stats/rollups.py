@@ -7,10 +7,12 @@ changes its rows in one fixed order, so that two transactions never deadlock. A 
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import (
@@ -20,7 +22,6 @@ from sqlalchemy import (
     Select,
     Table,
     and_,
-    bindparam,
     case,
     delete,
     func,
@@ -35,6 +36,7 @@ from sqlalchemy import (
 from storage import bounds, states
 from storage.engine import column_types, dialect
 from storage.engine.column_types import instant
+from storage.repositories import runs
 from storage.stats import histogram
 from storage.tables.rollups import ROLLUP_AGENTS, ROLLUP_DURATIONS, ROLLUP_MODELS
 from storage.tables.runs import RUNS
@@ -44,6 +46,7 @@ TABLES = (ROLLUP_MODELS, ROLLUP_AGENTS, ROLLUP_DURATIONS)
 _TERMINAL = sorted(states.TERMINAL)
 _LONGEST = "max_duration_ms"
 _MEASURES = ("cost_micros", "input_tokens", "output_tokens", "duration_ms")
+_COLUMNS = ("created_at", "status", "agent_id", "model", *_MEASURES)
 
 
 class Dimension(StrEnum):
@@ -69,32 +72,24 @@ class RunMeasures:
     duration_ms: int | None
 
 
-def measure(connection: Connection, run_id: str) -> RunMeasures | None:
-    """Return the measures of a run as it is now; None while it has not ended."""
-    row = connection.execute(_ONE, {"id": run_id}).first()
-    if row is None or row.status not in states.TERMINAL:
-        return None
+def measures(run: runs.Run, changes: Mapping[str, Any] = MappingProxyType({})) -> RunMeasures:
+    """Return the measures of an ended run whose row is `run` but for the columns in `changes`."""
+    value = ChainMap({**changes}, {name: getattr(run, name) for name in _COLUMNS})
     return RunMeasures(
-        column_types.instant_text(row.created_at or row.accepted_at)[:10],
-        row.created_at is not None,
-        row.status,
-        row.agent_id or "",
-        row.model or "",
-        row.cost_micros or 0,
-        row.input_tokens or 0,
-        row.output_tokens or 0,
-        row.duration_ms,
+        column_types.instant_text(value["created_at"] or run.accepted_at)[:10],
+        value["created_at"] is not None,
+        value["status"],
+        value["agent_id"] or "",
+        value["model"] or "",
+        value["cost_micros"] or 0,
+        value["input_tokens"] or 0,
+        value["output_tokens"] or 0,
+        value["duration_ms"],
     )
 
 
-def count(connection: Connection, run_id: str) -> None:
-    """Count a run that has just ended."""
-    recount(connection, run_id, None)
-
-
-def recount(connection: Connection, run_id: str, before: RunMeasures | None) -> None:
-    """Update the sums after the measures of an ended run changed; `before` was counted so far."""
-    after = measure(connection, run_id)
+def recount(connection: Connection, before: RunMeasures | None, after: RunMeasures | None) -> None:
+    """Update the sums after a run has ended, was reopened, or has other measures; None: it is not ended."""
     if after == before:
         return
     changes = _merged([*_parts(before, -1), *_parts(after, 1)])
@@ -296,10 +291,6 @@ def _ended(connection: Connection) -> Any:
         *(RUNS.c[name] for name in ("status", *_MEASURES)),
     )
     return chosen.where(RUNS.c.status.in_(_TERMINAL)).subquery().c
-
-
-_MEASURED = ("status", "agent_id", "model", "accepted_at", "created_at", *_MEASURES)
-_ONE = select(*(RUNS.c[name] for name in _MEASURED)).where(RUNS.c.id == bindparam("id"))
 
 
 @dataclass(frozen=True, slots=True)

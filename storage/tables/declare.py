@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any
@@ -112,6 +113,11 @@ def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
     """Return a CHECK that the column holds one of an enum's values."""
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def row(table: Table, value: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that are columns of the table, by their names."""
+    return {each.name: getattr(value, each.name) for each in dataclasses.fields(value) if each.name in table.c}
 
 
 def table(model: type[Base]) -> Table:

@@ -14,6 +14,7 @@ from storage.ledger import entries
 from storage.repositories import backfills, deliveries, jobs, notifications, runs, upstream_links
 from storage.search import index
 from storage.stats import rollups
+from storage.tables import declare
 from storage.tables.runs import RUNS
 from storage.transitions import settling
 
@@ -72,7 +73,6 @@ def _reopen(connection: Connection, run: runs.Run, adopted: Adoption) -> runs.Ru
 
     Its end is subtracted from the sums, and its notification is deleted, so that the next end has one of its own.
     """
-    before = rollups.measure(connection, run.id)
     index.requeue(connection, run.seq, adopted.at)
     which = and_(RUNS.c.id == run.id, RUNS.c.status == states.REOPENED[0].value)
     runs.update(
@@ -85,7 +85,7 @@ def _reopen(connection: Connection, run: runs.Run, adopted: Adoption) -> runs.Ru
     facts: dict[str, entries.Fact | None] = {"upstreamId": run.upstream_id, "source": adopted.trigger.value}
     entry = entries.Entry(entries.Kind.RUN_REOPENED, adopted.at, run.id, adopted.actor, facts)
     entries.append(connection, [entry])
-    rollups.recount(connection, run.id, before)
+    rollups.recount(connection, rollups.measures(run), None)
     found = runs.find(connection, run.id)
     assert found is not None
     return found
@@ -142,7 +142,7 @@ def complete_adoption(
     jobs.require_lease(connection, claim)
     run = _store_details(connection, claim, details, now)
     if run is not None:
-        settling.follow_live_state(connection, run.id, status, details.started_at, now, "adoption")
+        settling.follow_live_state(connection, run, status, details.started_at, now, "adoption")
 
 
 def complete_ended_adoption(
@@ -167,19 +167,11 @@ def _store_details(
     connection: Connection, claim: jobs.Claim, details: UpstreamDetails, now: datetime
 ) -> runs.Run | None:
     """Store the details and their ledger entries; return None where an earlier claim did."""
-    run = runs.get_for_update(connection, claim.run_id)
-    if run is None or run.status is not states.ACCEPTED:
+    run = runs.lock(connection, claim.run_id)
+    if run.status is not states.ACCEPTED:
         return None
-    values = {
-        "agent_id": details.agent_id,
-        "prompt": details.prompt,
-        "guidance": details.guidance,
-        "model": details.model,
-        "created_at": details.created_at,
-        "started_at": details.started_at,
-    }
     index.requeue(connection, run.seq, now)
-    runs.update(connection, RUNS.c.id == run.id, values)
+    runs.update(connection, RUNS.c.id == run.id, declare.row(RUNS, details))
     entries.append(connection, _entries(run, details, now))
     return runs.find(connection, run.id)
 
@@ -192,8 +184,8 @@ def _entries(run: runs.Run, details: UpstreamDetails, now: datetime) -> list[ent
         "submittedBy": run.submitted_by,
     }
     digests = (
-        *merkle.salted_digest("prompt", None if details.prompt is None else details.prompt.encode()),
-        *merkle.salted_digest("guidance", None if details.guidance is None else details.guidance.encode()),
+        *merkle.salted_digest("prompt", details.prompt),
+        *merkle.salted_digest("guidance", details.guidance),
     )
     created: dict[str, entries.Fact | None] = {"upstreamId": run.upstream_id}
     return [

@@ -13,7 +13,6 @@ from storage import merkle, states
 from storage.engine import column_types
 from storage.ledger import entries
 from storage.repositories import jobs, runs, system_state
-from storage.search import index
 from storage.stats import rollups
 from storage.tables.runs import RUNS
 
@@ -45,72 +44,63 @@ class End:
     document_version: int | None = None
 
 
-def end(connection: Connection, run_id: str, end: End) -> bool:
-    """Move a run into a terminal state; return False where it is in one already."""
-    _queue_for_index(connection, run_id, end)
-    ended = runs.transition(connection, run_id, end.status, _values(end))
+def end(connection: Connection, run: runs.Run, end: End) -> bool:
+    """Move a run, whose row is locked, into a terminal state; return False where it is in one already."""
+    ended = runs.transition(connection, run.id, end.status, _values(end))
     if ended:
-        _enqueue_follow_ups(connection, run_id, end.at)
+        _enqueue_follow_ups(connection, run, end.at)
     return ended
 
 
-def end_before_create(connection: Connection, run_id: str, end: End) -> bool:
+def end_before_create(connection: Connection, run: runs.Run, end: End) -> bool:
     """End a run that the upstream does not know, only while no upstream id is committed.
 
     A create may be running or its answer lost, so that an upstream run may appear later. For a run that is created
     and started by one call this is known: a call that was never sent has created nothing.
     """
-    unknown = and_(RUNS.c.id == run_id, RUNS.c.status == states.ACCEPTED.value, RUNS.c.upstream_id.is_(None))
+    unknown = and_(RUNS.c.id == run.id, RUNS.c.status == states.ACCEPTED.value, RUNS.c.upstream_id.is_(None))
     since = func.coalesce(RUNS.c.lost_create_since, column_types.instant(end.at))
     mark = {"lost_create_since": case((RUNS.c.instructions.is_(None), since), else_=RUNS.c.lost_create_since)}
     values = {"status": end.status.value, **_values(end), **mark}
     ended = runs.update(connection, unknown, values)
     if ended:
-        _enqueue_follow_ups(connection, run_id, end.at)
+        _enqueue_follow_ups(connection, run, end.at)
     return ended
 
 
-def _queue_for_index(connection: Connection, run_id: str, end: End) -> None:
-    """Queue the run for indexing where the end has texts and the run has not ended."""
-    brings = any(end.values.get(part.value) is not None for part in states.Part)
-    seq = runs.lock_open(connection, run_id) if brings else None
-    if seq is not None:
-        index.requeue(connection, seq, end.at)
-
-
-def _enqueue_follow_ups(connection: Connection, run_id: str, at: datetime) -> None:
+def _enqueue_follow_ups(connection: Connection, run: runs.Run, at: datetime) -> None:
     """Enqueue the jobs that the settings want after an end."""
     follow_ups = system_state.follow_ups(connection)
-    run = runs.find(connection, run_id) if follow_ups != system_state.FollowUps() else None
-    if run is None:
-        return
     kinds = []
     if follow_ups.notifies and run.submitted_by != states.Submitter.BACKFILL:  # those ended long ago
         kinds.append(states.Kind.NOTIFY)
     if follow_ups.captures and run.upstream_id is not None:
         kinds.append(states.Kind.CAPTURE)
-    jobs.enqueue(connection, [jobs.JobRequest(kind, run_id, at) for kind in kinds])
+    jobs.enqueue(connection, [jobs.JobRequest(kind, run.id, at) for kind in kinds])
 
 
 def _values(end: End) -> dict[str, Any]:
     return {**end.values, "settled_at": end.at, "settled_by": end.source.value, "missing_since": None}
 
 
-def append_entry(connection: Connection, run_id: str, end: End, kind: entries.Kind | None = None) -> None:
-    """Append the terminal entry of a run and count the run; with `kind`, append the entry of a further document.
+def finish(connection: Connection, run: runs.Run, end: End) -> None:
+    """Append the terminal entry of a run and count the run, whose row was `run` until it ended.
 
     This must be the last write of an end: from here on runs of one day, model and state wait for each other.
     """
+    append_entry(connection, run.id, end, entries.Kind(f"run.{end.status}"))
+    rollups.recount(connection, None, rollups.measures(run, {**end.values, "status": end.status.value}))
+
+
+def append_entry(connection: Connection, run_id: str, end: End, kind: entries.Kind) -> None:
+    """Append an entry with the measures of a run."""
     facts: dict[str, Any] = {name: ledger_value(end.values.get(column)) for name, column in FACTS.items()}
     facts |= {
         "settledBy": end.source.value,
         "settledAt": ledger_value(end.values.get("settled_at", end.at)),
         "documentVersion": end.document_version,
     }
-    entry_kind = kind or entries.Kind(f"run.{end.status}")
-    entries.append(connection, [entries.Entry(entry_kind, end.at, run_id, end.actor, facts, end.digests)])
-    if kind is None:
-        rollups.count(connection, run_id)
+    entries.append(connection, [entries.Entry(kind, end.at, run_id, end.actor, facts, end.digests)])
 
 
 def ledger_value(value: Any) -> Any:

@@ -28,7 +28,7 @@ def prepare_notification(
 def complete_notification(connection: Connection, claim: jobs.Claim, attempt: notifications.Attempt) -> None:
     """Record that the backend accepted the notification. Raise LeaseLost."""
     jobs.complete(connection, claim)
-    notifications.mark_delivered(connection, claim.run_id, attempt)
+    notifications.record_attempt(connection, claim.run_id, attempt, delivered=True)
 
 
 def fail_notification(
@@ -36,7 +36,7 @@ def fail_notification(
 ) -> None:
     """Record a failed attempt; the next one is due at `due_at`. Raise LeaseLost."""
     jobs.fail(connection, claim, due_at, error=error, now=attempt.at, refused=True)
-    notifications.mark_failed(connection, claim.run_id, attempt)
+    notifications.record_attempt(connection, claim.run_id, attempt)
 
 
 def stop_notification(
@@ -44,7 +44,7 @@ def stop_notification(
 ) -> None:
     """Record a failed attempt and bury the job until an operator retries it. Raise LeaseLost."""
     jobs.bury(connection, claim, error=error, now=attempt.at)
-    notifications.mark_stopped(connection, claim.run_id, attempt)
+    notifications.record_attempt(connection, claim.run_id, attempt, stopped=True)
 
 
 def store_events(

@@ -16,7 +16,9 @@ from storage.query import run_chunks
 from storage.repositories import deliveries, documents, runs, upstream_links
 from storage.search import index
 from storage.stats import rollups
-from storage.transitions import endings
+from storage.tables import declare
+from storage.tables.runs import RUNS
+from storage.transitions import endings, submitting
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,18 +100,16 @@ def _import(connection: Connection, record: run_chunks.Record, actor: str, now: 
 
 def _row(run: runs.Run) -> dict[str, Any]:
     """Return the columns of an exported run, without those about this store's own work on it."""
-    names = [
-        each.name for each in fields(run) if each.name not in run_chunks.LOCAL_COLUMNS and each.name != "tags"
-    ]
-    return {name: getattr(run, name) for name in names}
+    row = declare.row(RUNS, run)
+    return {name: row[name] for name in row.keys() - run_chunks.LOCAL_COLUMNS}
 
 
 def _store(connection: Connection, seq: int, record: run_chunks.Record, now: datetime) -> list[merkle.Digest]:
     """Store the rows of a run and count its end; return the digests of its trace, whose salts are in the rows."""
     run = record.run
     runs.tag(connection, seq, run.id, run.tags)
-    steps = documents.store_steps(connection, seq, run.id, record.steps)
-    usage = documents.store(connection, seq, run.id, record.usage, results.Usage)
+    steps = documents.store_steps(connection, seq, run.id, record.steps, is_first=True)
+    usage = documents.store(connection, seq, run.id, record.usage, results.Usage, is_first=True)
     for document in record.documents or ():
         documents.add(connection, run.id, document)
     if run.upstream_id is not None:
@@ -117,7 +117,7 @@ def _store(connection: Connection, seq: int, record: run_chunks.Record, now: dat
         deliveries.claim_unlinked(connection, run.upstream_id, run.id)
     if run.pruned_at is None:
         index.enqueue(connection, seq, now)
-    rollups.count(connection, run.id)
+    rollups.recount(connection, None, rollups.measures(run))
     return [*documents.root("steps", steps), *documents.root("usage", usage)]
 
 
@@ -143,19 +143,9 @@ def _facts(record: run_chunks.Record) -> dict[str, Any]:
 def _digests(record: run_chunks.Record) -> Iterator[merkle.Digest]:
     """Return the digests of a run's texts under new salts, by the names that its other entries use."""
     run = record.run
-    texts = {
-        "prompt": run.prompt,
-        "guidance": run.guidance,
-        "instructions": run.instructions,
-        "output": run.output,
-        "summary": run.summary,
-        "failureReason": run.failure_reason,
-    }
+    yield from submitting.content_digests(run)
+    texts = {"output": run.output, "summary": run.summary, "failureReason": run.failure_reason}
     for name, text in texts.items():
-        yield from merkle.salted_digest(name, None if text is None else text.encode())
-    yield from merkle.salted_digest(
-        "objectIds", None if run.object_ids is None else merkle.canonical(list(run.object_ids))
-    )
-    yield from merkle.salted_digest("tags", merkle.canonical(dict(run.tags)) if run.tags else None)
+        yield from merkle.salted_digest(name, text)
     for document in list(record.documents or ())[-1:]:
         yield from merkle.salted_digest("document", document.read())

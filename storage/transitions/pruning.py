@@ -6,7 +6,6 @@ and every proof over the entries stays valid.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -188,35 +187,19 @@ _MARKS = {"instructions": case((RUNS.c.instructions.is_(None), None), else_="")}
 def _delete_salts(connection: Connection, run_id: str) -> None:
     """Delete the salts of a run's entries; without them the digests prove and reveal nothing."""
     of_run = LEDGER_ENTRIES.c.run_id == run_id
-    early = _early_entries(connection, run_id)
-    for which in (LEDGER_SALTS.c.entry_id.in_(select(LEDGER_ENTRIES.c.id).where(of_run)), _is_in(early)):
+    for entry_ids in (select(LEDGER_ENTRIES.c.id).where(of_run), _early_entries(connection, run_id)):
+        which = LEDGER_SALTS.c.entry_id.in_(entry_ids)
         connection.execute(delete(LEDGER_SALTS).where(which, LEDGER_SALTS.c.name.not_in(KEPT_SALTS)))
 
 
-def _is_in(entry_ids: Iterable[str]) -> ColumnElement[bool]:
-    return LEDGER_SALTS.c.entry_id.in_(sorted(entry_ids))
-
-
-def _early_entries(connection: Connection, run_id: str) -> set[str]:
+def _early_entries(connection: Connection, run_id: str) -> list[str]:
     """Return the entries of deliveries that came before their run was known: these entries name no run."""
-    kinds = LEDGER_ENTRIES.c.kind.in_(
-        [ledger_entries.Kind.DELIVERY_ACCEPTED.value, ledger_entries.Kind.DELIVERY_DUPLICATE.value]
-    )
-    entries = select(LEDGER_ENTRIES.c.id, LEDGER_ENTRIES.c.body).where(kinds)
-    of_run = connection.execute(entries.where(LEDGER_ENTRIES.c.run_id == run_id))
-    recorded = {_delivery_of(entry.body) for entry in of_run}
+    of_run = (LEDGER_ENTRIES.c.run_id == run_id, ledger_entries.IS_OF_DELIVERY)
+    bodies = connection.execute(select(LEDGER_ENTRIES.c.body).where(*of_run)).scalars()
+    recorded = {ledger_entries.delivery_of(body) for body in bodies}
     received = select(DELIVERIES.c.id, DELIVERIES.c.received_at).where(DELIVERIES.c.run_id == run_id)
     early = {each.id: each.received_at for each in connection.execute(received) if each.id not in recorded}
-    if not early:
-        return set()
-    at = LEDGER_ENTRIES.c.at.in_(sorted(set(early.values())))
-    without_run = connection.execute(entries.where(LEDGER_ENTRIES.c.run_id.is_(None), at))
-    return {entry.id for entry in without_run if _delivery_of(entry.body) in early}
-
-
-def _delivery_of(body: str) -> str:
-    delivery_id: str = json.loads(body)["facts"]["deliveryId"]
-    return delivery_id
+    return ledger_entries.of_early_deliveries(connection, early)
 
 
 def _entry(run: Row[Any], removed: Mapping[str, int], now: datetime) -> ledger_entries.Entry:

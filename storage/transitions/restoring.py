@@ -14,7 +14,7 @@ from sqlalchemy import Connection, and_, case, func, update
 from storage import errors, states
 from storage.engine.column_types import instant
 from storage.ledger import entries
-from storage.repositories import jobs, system_state, webhook_endpoints
+from storage.repositories import jobs, runs, system_state, webhook_endpoints
 from storage.tables.runs import RUNS
 from storage.transitions import endings
 
@@ -119,6 +119,7 @@ def cancel_not_found(connection: Connection, claim: jobs.Claim, now: datetime) -
     """End a cancelled run here that was looked for upstream and not found."""
     jobs.require_lease(connection, claim)
     end = endings.End(states.CANCELLED, now, states.Source.REQUEST, "worker")
-    if endings.end_before_create(connection, claim.run_id, end):
-        endings.append_entry(connection, claim.run_id, end)
+    run = runs.lock(connection, claim.run_id)
+    if endings.end_before_create(connection, run, end):
+        endings.finish(connection, run, end)
     jobs.complete(connection, claim)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -61,8 +61,7 @@ def record_result(
     open.
     """
     jobs.require_lease(connection, claim)
-    run = runs.get_for_update(connection, claim.run_id)
-    assert run is not None, "runs are never deleted"
+    run = runs.lock(connection, claim.run_id)
     source, began = claim.trigger or states.Source.SWEEP, began or now
     if _is_reopened_adoption(run):
         jobs.reschedule(connection, claim, now)
@@ -73,7 +72,7 @@ def record_result(
     elif not settled and run.pruned_at is None:  # removed content does not come back
         _amend(connection, run, result, source, now, began)
     elif not settled:
-        _record_answer(connection, run, now, began)
+        runs.update(connection, RUNS.c.id == run.id, _answer(run, now, began))
     _finish(connection, claim, refetch_at)
     return settled
 
@@ -93,48 +92,53 @@ def _is_reopened_adoption(run: runs.Run) -> bool:
 def settle(
     connection: Connection, run: runs.Run, result: Result, source: states.Source, now: datetime, began: datetime
 ) -> bool:
-    """Move the run into its terminal state with all its rows; return False where it is in one already."""
-    values = asdict(result.measures) | {"step_count": len(result.steps), "asked_at": now}
+    """Move the run into its terminal state with all its rows; return False where it is in one already.
+
+    Its row is locked by the caller. A run that has not ended has no rows yet.
+    """
+    if run.is_terminal:
+        return False
+    values = asdict(result.measures) | {"step_count": len(result.steps)} | _answer(run, now, began)
     for name in ("created_at", "started_at"):  # earlier values fill what the answer lacks
         values[name] = values[name] or getattr(run, name)
     values["model"] = run.model or result.measures.model  # the requested model stays
-    values["refresh_requested_at"] = _open_request(run, began)
     end = endings.End(result.status, now, source, "upstream", values)
-    if not endings.end(connection, run.id, end):
+    index.requeue(connection, run.seq, now)
+    if not endings.end(connection, run, end):
         return False
-    stored = _store(connection, run, result)
-    endings.append_entry(connection, run.id, _with_document(end, stored))
+    stored = _store(connection, run, result, is_first=True)
+    endings.finish(connection, run, _with_document(end, stored))
     return True
 
 
-def _open_request(run: runs.Run, began: datetime) -> datetime | None:
-    """Return the request for a fetch, where it was made after this fetch had begun."""
+def _answer(run: runs.Run, now: datetime, began: datetime) -> dict[str, datetime | None]:
+    """Return the columns that an answer changes: it answers every request for a fetch until it was asked for."""
     requested_at = run.refresh_requested_at
-    return requested_at if requested_at is not None and requested_at > began else None
+    is_open = requested_at is not None and requested_at > began
+    return {"refresh_requested_at": requested_at if is_open else None, "asked_at": now}
 
 
 def _amend(
     connection: Connection, run: runs.Run, result: Result, source: states.Source, now: datetime, began: datetime
 ) -> None:
     """Store a further version of a settled run's document: measures and texts change, the state never does."""
-    stored = _store(connection, run, result)
-    _record_answer(connection, run, now, began)
+    stored = _store(connection, run, result, is_first=False)
     is_new = stored is not None or result.document is None  # the same bytes were recorded when they first came
     if is_new and result.status != run.status:
-        facts: dict[str, Any] = {"reported": result.status.value, "kept": run.status.value, "source": source.value}
-        entries.append(connection, [entries.Entry(entries.Kind.RUN_CONFLICT, now, run.id, "upstream", facts)])
+        _append_conflict(connection, run, result.status.value, source, now)
+    values: dict[str, Any] = {}
+    if stored is not None:
+        # Values of an earlier version that this one lacks are kept.
+        values = {name: value for name, value in asdict(result.measures).items() if value is not None}
+        values["step_count"] = len(result.steps) or run.step_count
+        values["model"] = run.model or result.measures.model
+    runs.update(connection, RUNS.c.id == run.id, values | _answer(run, now, began))
     if stored is None:
         return
-    # Values of an earlier version that this one lacks are kept.
-    values = {name: value for name, value in asdict(result.measures).items() if value is not None}
-    values["step_count"] = len(result.steps) or run.step_count
-    values["model"] = run.model or result.measures.model
-    counted = rollups.measure(connection, run.id)
-    runs.update(connection, RUNS.c.id == run.id, values)
     stored_values = {name: getattr(run, name) for name in (*endings.FACTS.values(), "settled_at")}
     end = endings.End(run.status, now, run.settled_by or source, "upstream", stored_values | values)
     endings.append_entry(connection, run.id, _with_document(end, stored), entries.Kind.RUN_DOCUMENT)
-    rollups.recount(connection, run.id, counted)
+    rollups.recount(connection, rollups.measures(run), rollups.measures(run, values))
 
 
 def record_contradiction(
@@ -147,11 +151,10 @@ def record_contradiction(
 ) -> None:
     """Record that the upstream shows a settled run as live, or as MISSING: the stored state stays.
 
-    `refetch_at` and `began` have the same meaning as for `record`.
+    `refetch_at` and `began` have the same meaning as for `record_result`.
     """
     jobs.require_lease(connection, claim)
-    run = runs.get_for_update(connection, claim.run_id)
-    assert run is not None, "runs are never deleted"
+    run = runs.lock(connection, claim.run_id)
     if run.is_terminal:  # else an adoption was reopened meanwhile
         _record_conflict(connection, run, reported, claim.trigger or states.Source.SWEEP, now, began or now)
     _finish(connection, claim, refetch_at)
@@ -161,18 +164,17 @@ def _record_conflict(
     connection: Connection, run: runs.Run, reported: str, source: states.Source, now: datetime, began: datetime
 ) -> None:
     """Record a conflict, once per reported state. A refused run may be missing."""
-    _record_answer(connection, run, now, began)
-    facts: dict[str, Any] = {"reported": reported, "kept": run.status.value, "source": source.value}
+    runs.update(connection, RUNS.c.id == run.id, _answer(run, now, began))
     expected = (run.status.value, MISSING if run.status is states.REFUSED else None)
-    if reported in expected or _is_recorded(connection, run.id, reported):
-        return
+    if reported not in expected and not _is_recorded(connection, run.id, reported):
+        _append_conflict(connection, run, reported, source, now)
+
+
+def _append_conflict(
+    connection: Connection, run: runs.Run, reported: str, source: states.Source, now: datetime
+) -> None:
+    facts: dict[str, Any] = {"reported": reported, "kept": run.status.value, "source": source.value}
     entries.append(connection, [entries.Entry(entries.Kind.RUN_CONFLICT, now, run.id, "upstream", facts)])
-
-
-def _record_answer(connection: Connection, run: runs.Run, now: datetime, began: datetime) -> None:
-    """Record that the upstream was asked about the run, which answers earlier requests for a fetch."""
-    values = {"refresh_requested_at": _open_request(run, began), "asked_at": now}
-    runs.update(connection, RUNS.c.id == run.id, values)
 
 
 def _is_recorded(connection: Connection, run_id: str, reported: str) -> bool:
@@ -187,20 +189,24 @@ class _Stored:
     digests: Sequence[merkle.Digest]
 
 
-def _store(connection: Connection, run: runs.Run, result: Result) -> _Stored | None:
-    """Store document, steps and usage. Return None where there is no document, or its bytes are stored already."""
+def _store(connection: Connection, run: runs.Run, result: Result, *, is_first: bool) -> _Stored | None:
+    """Store document, steps and usage. Return None where there is no document, or its bytes are stored already.
+
+    `is_first`: nothing of the run is stored yet, and it is queued for the index.
+    """
     if result.document is None:
         return None
-    version = documents.add(connection, run.id, result.document)
+    version = documents.add(connection, run.id, result.document, is_first=is_first)
     if version is None:
         return None
-    index.requeue(connection, run.seq, result.document.fetched_at)
+    if not is_first:
+        index.requeue(connection, run.seq, result.document.fetched_at)
     digests = list(result.digests)
     if result.steps:
-        steps = documents.store_steps(connection, run.seq, run.id, result.steps)
+        steps = documents.store_steps(connection, run.seq, run.id, result.steps, is_first=is_first)
         digests += _prepared_root("steps", result, steps is result.steps) or documents.root("steps", steps)
     if result.usage:
-        usage = documents.store(connection, run.seq, run.id, result.usage, results.Usage)
+        usage = documents.store(connection, run.seq, run.id, result.usage, results.Usage, is_first=is_first)
         digests += _prepared_root("usage", result, usage is result.usage) or documents.root("usage", usage)
     return _Stored(version, digests)
 
@@ -211,8 +217,7 @@ def _prepared_root(name: str, result: Result, is_valid: bool) -> list[merkle.Dig
 
 
 def _with_document(end: endings.End, stored: _Stored | None) -> endings.End:
-    version, digests = (None, ()) if stored is None else (stored.version, stored.digests)
-    return endings.End(end.status, end.at, end.source, end.actor, end.values, digests, version)
+    return end if stored is None else replace(end, digests=stored.digests, document_version=stored.version)
 
 
 def record_alive(
@@ -226,36 +231,29 @@ def record_alive(
 ) -> None:
     """Record that a fetch showed the run alive; it comes due again, and requests until `began` are answered."""
     jobs.require_lease(connection, claim)
-    run = runs.get_for_update(connection, claim.run_id)
-    if run is not None:
-        _record_answer(connection, run, now, began or now)
-    follow_live_state(connection, claim.run_id, status, started_at, now, "status")
+    run = runs.lock(connection, claim.run_id)
+    runs.update(connection, RUNS.c.id == run.id, _answer(run, now, began or now))
+    follow_live_state(connection, run, status, started_at, now, "status")
     jobs.reschedule(connection, claim, due_at, alive=True)
 
 
 def follow_live_state(
     connection: Connection,
-    run_id: str,
+    run: runs.Run,
     status: states.Status,
     started_at: datetime | None,
     now: datetime,
     via: str,
 ) -> None:
-    """Move the run forward to a live state, never back; it is not missing."""
-    runs.update(connection, RUNS.c.id == run_id, {"asked_at": now, "missing_since": None})  # locks the row, too
+    """Move the run, whose row is locked, forward to a live state, never back; it is not missing."""
+    runs.update(connection, RUNS.c.id == run.id, {"asked_at": now, "missing_since": None})
     begun = instant(started_at) if started_at else func.coalesce(RUNS.c.started_at, instant(now))
     values = {"started_at": begun} if status is states.RUNNING else {}
-    was_recorded = _is_lost_while_running(connection, run_id)
-    if runs.transition(connection, run_id, status, values) and status is states.RUNNING and not was_recorded:
+    was_recorded = run.status is states.LOST and run.started_at is not None  # it was lost while it ran
+    if runs.transition(connection, run.id, status, values) and status is states.RUNNING and not was_recorded:
         entries.append(
-            connection, [entries.Entry(entries.Kind.RUN_STARTED, now, run_id, "upstream", {"via": via})]
+            connection, [entries.Entry(entries.Kind.RUN_STARTED, now, run.id, "upstream", {"via": via})]
         )
-
-
-def _is_lost_while_running(connection: Connection, run_id: str) -> bool:
-    """Return whether this is a lost run whose start was recorded before."""
-    lost = runs.find(connection, run_id) if runs.status(connection, run_id) is states.LOST else None
-    return lost is not None and lost.started_at is not None
 
 
 def record_missing(

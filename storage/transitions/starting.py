@@ -18,6 +18,7 @@ from storage import merkle, states
 from storage.engine.column_types import instant
 from storage.ledger import entries
 from storage.repositories import deliveries, jobs, runs, upstream_links
+from storage.search import index
 from storage.tables.runs import RUNS
 from storage.transitions import endings
 
@@ -134,16 +135,18 @@ def refuse(
     another way meanwhile.
     """
     jobs.require_lease(connection, claim)
+    run = runs.lock(connection, claim.run_id)
     values = {"failure_reason": reason, "failure_source": source}
-    digests = merkle.salted_digest("failureReason", reason.encode())
+    digests = merkle.salted_digest("failureReason", reason)
     end = endings.End(states.REFUSED, now, claim.trigger or states.Source.REQUEST, "worker", values, digests)
-    ended = endings.end(connection, claim.run_id, end)
+    if not run.is_terminal:
+        index.requeue(connection, run.seq, now)
+    ended = endings.end(connection, run, end)
     if ended:
-        endings.append_entry(connection, claim.run_id, end)
-        run = runs.find(connection, claim.run_id)
-        if run is not None and run.upstream_id is not None and run.origin is states.Origin.SUBMITTED:
+        endings.finish(connection, run, end)
+        if run.upstream_id is not None and run.origin is states.Origin.SUBMITTED:
             jobs.enqueue(connection, [jobs.JobRequest(states.Kind.CANCEL, run.id, now)])
-        if run is not None and run.upstream_id is None and _may_have_lost_create(run, claim):
+        if run.upstream_id is None and _may_have_lost_create(run, claim):
             runs.update(connection, RUNS.c.id == claim.run_id, {"lost_create_since": now})
     jobs.complete(connection, claim)
     return ended
@@ -205,7 +208,7 @@ def record_call(
 ) -> LinkResult:
     """Commit the upstream id of a run that one call created and started. The job goes on: to the watcher.
 
-    The other outcomes are those of `created`.
+    The other outcomes are those of `record_created`.
     """
     linked = record_created(connection, claim, made, now)
     if linked is LinkResult.RUN:

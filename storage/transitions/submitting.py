@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,6 +12,7 @@ from storage import merkle, states
 from storage.ledger import entries
 from storage.repositories import jobs, runs
 from storage.search import index
+from storage.tables import declare
 from storage.tables.runs import RUNS
 from storage.transitions import endings
 
@@ -37,23 +39,8 @@ def submit(connection: Connection, submission: runs.Submission) -> Submitted:
 
 
 def _row(submission: runs.Submission) -> dict[str, object]:
-    ids = submission.object_ids
-    return {
-        "id": submission.id,
-        "origin": states.Origin.SUBMITTED.value,
-        "status": states.ACCEPTED.value,
-        "agent_id": submission.agent_id,
-        "prompt": submission.prompt,
-        "guidance": submission.guidance,
-        "instructions": submission.instructions,
-        "model": submission.model,
-        "object_ids": None if ids is None else list(ids),
-        "submitted_by": submission.submitted_by,
-        "idempotency_key": submission.idempotency_key,
-        "request_sha256": submission.request_sha256,
-        "accepted_at": submission.accepted_at,
-        "expected_by": submission.expected_by,
-    }
+    fixed = {"origin": states.Origin.SUBMITTED.value, "status": states.ACCEPTED.value}
+    return declare.row(RUNS, submission) | fixed
 
 
 def _start(submission: runs.Submission) -> jobs.JobRequest:
@@ -61,7 +48,6 @@ def _start(submission: runs.Submission) -> jobs.JobRequest:
 
 
 def _accepted(submission: runs.Submission) -> entries.Entry:
-    ids, guidance, instructions = submission.object_ids, submission.guidance, submission.instructions
     return entries.Entry(
         entries.Kind.RUN_ACCEPTED,
         submission.accepted_at,
@@ -73,14 +59,17 @@ def _accepted(submission: runs.Submission) -> entries.Entry:
             "model": submission.model,
             "submittedBy": submission.submitted_by,
         },
-        (
-            *merkle.salted_digest("prompt", submission.prompt.encode()),
-            *merkle.salted_digest("guidance", None if guidance is None else guidance.encode()),
-            *merkle.salted_digest("instructions", None if instructions is None else instructions.encode()),
-            *merkle.salted_digest("objectIds", None if ids is None else merkle.canonical(list(ids))),
-            *merkle.salted_digest("tags", merkle.canonical(dict(submission.tags)) if submission.tags else None),
-        ),
+        list(content_digests(submission)),
     )
+
+
+def content_digests(run: runs.Submission | runs.Run) -> Iterator[merkle.Digest]:
+    """Yield the digests of what was submitted, under new salts."""
+    for name, text in {"prompt": run.prompt, "guidance": run.guidance, "instructions": run.instructions}.items():
+        yield from merkle.salted_digest(name, text)
+    ids = run.object_ids
+    yield from merkle.salted_digest("objectIds", None if ids is None else merkle.canonical(list(ids)))
+    yield from merkle.salted_digest("tags", merkle.canonical(dict(run.tags)) if run.tags else None)
 
 
 def _existing(connection: Connection, submission: runs.Submission) -> Submitted:
@@ -114,7 +103,7 @@ def request_cancel(connection: Connection, run_id: str, by: str, now: datetime) 
     if run.upstream_id is None and run.restored_at is not None:
         # The run may be running: its start job looks for it, and then cancels it upstream or here.
         jobs.enqueue(connection, [jobs.JobRequest(states.Kind.START, run.id, now, states.Source.REQUEST)])
-    elif run.upstream_id is not None or not _cancel_here(connection, run.id, by, now):
+    elif run.upstream_id is not None or not _cancel_here(connection, run, by, now):
         jobs.enqueue(connection, [jobs.JobRequest(states.Kind.CANCEL, run.id, now, states.Source.REQUEST)])
     return runs.find(connection, run.id)
 
@@ -123,15 +112,15 @@ def _not_cancelled_before(run_id: str) -> ColumnElement[bool]:
     return and_(RUNS.c.id == run_id, RUNS.c.cancel_requested_at.is_(None))
 
 
-def _cancel_here(connection: Connection, run_id: str, by: str, now: datetime) -> bool:
+def _cancel_here(connection: Connection, run: runs.Run, by: str, now: datetime) -> bool:
     """Cancel an accepted run without the upstream. A create that is running then finds its guard gone.
 
     Return False where a create was committed since the run was read.
     """
     end = endings.End(states.CANCELLED, now, states.Source.REQUEST, by)
-    if not endings.end_before_create(connection, run_id, end):
+    if not endings.end_before_create(connection, run, end):
         return False
-    endings.append_entry(connection, run_id, end)
+    endings.finish(connection, run, end)
     return True
 
 

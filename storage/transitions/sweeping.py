@@ -54,7 +54,8 @@ def record_listed(connection: Connection, seen: Sequence[ListedRun], now: dateti
     runs.update(connection, RUNS.c.id.in_([run.id for run, _ in live]), {"asked_at": now})
     for run, each in live:
         if run not in ended and (run.status != each.status or run.missing_since is not None):
-            settling.follow_live_state(connection, run.id, each.status, each.started_at, now, "sweep")
+            locked = runs.lock(connection, run.id)
+            settling.follow_live_state(connection, locked, each.status, each.started_at, now, "sweep")
     return SweptPage(len(ended), frozenset(each.upstream_id for each in seen if each.upstream_id not in linked))
 
 
@@ -85,10 +86,10 @@ def finish_sweep(
     position: system_state.SweepPosition | None = None,
     error: str | None = None,
 ) -> None:
-    """Finish a pass, which comes due again. Only a pass over the `whole` list proves that no lost create is left.
+    """Finish a pass, which comes due again. Only a `complete` pass proves that no lost create is left.
 
-    After a day a lost create is given up: it is queued upstream and will never be executed. `cut` is where the
-    next pass continues; `error` says why this one could not see everything.
+    After a day a lost create is given up: it is queued upstream and will never be executed. `position` is where
+    the next pass continues; `error` says why this one could not see everything.
     """
     jobs.require_lease(connection, claim)
     system_state.save_sweep_position(connection, position)

@@ -6,20 +6,19 @@ the row and its ledger entry stay, while its body, its headers and the salts of 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Text, cast, delete, func, literal_column, select, update
 
-from storage import ids, states
+from storage import states
 from storage.engine.column_types import instant
 from storage.ledger import entries as ledger_entries
 from storage.repositories import deliveries
 from storage.tables.deliveries import DELIVERIES
-from storage.tables.ledger import LEDGER_ENTRIES, LEDGER_SALTS
+from storage.tables.ledger import LEDGER_SALTS
 
 #: Rows per transaction: a body may have a mebibyte.
 BATCH = 50
@@ -130,23 +129,8 @@ def _erase_content(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]
         return
     which = DELIVERIES.c.seq.in_([row.seq for row in rows])
     connection.execute(update(DELIVERIES).where(which).values(deliveries.ERASED_CONTENT))
-    entries = _entries(connection, {row.id: row.received_at for row in rows})
+    entries = ledger_entries.of_early_deliveries(connection, {row.id: row.received_at for row in rows})
     connection.execute(delete(LEDGER_SALTS).where(LEDGER_SALTS.c.entry_id.in_(entries)))
-
-
-def _entries(connection: Connection, received: dict[str, datetime]) -> list[str]:
-    """Return the ids of these deliveries' ledger entries, which begin with the time of each delivery."""
-    moments = received.values()
-    first, last = ids.lowest(min(moments)), ids.lowest(max(moments) + timedelta(milliseconds=1))
-    query = select(LEDGER_ENTRIES.c.id, LEDGER_ENTRIES.c.body).where(
-        LEDGER_ENTRIES.c.id.between(first, last),
-        LEDGER_ENTRIES.c.run_id.is_(None),
-        LEDGER_ENTRIES.c.kind.in_(
-            [ledger_entries.Kind.DELIVERY_ACCEPTED.value, ledger_entries.Kind.DELIVERY_DUPLICATE.value]
-        ),
-    )
-    found = connection.execute(query)
-    return sorted(entry.id for entry in found if json.loads(entry.body)["facts"]["deliveryId"] in received)
 
 
 def _length() -> ColumnElement[int]:

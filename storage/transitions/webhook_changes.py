@@ -26,8 +26,8 @@ LEASE = timedelta(seconds=60)
 class NewSecret:
     """A secret that the upstream returned. `name` is its name in deliveries, None where it does not decode.
 
-    `others_end` is when the upstream stops signing with the previous secrets; None where there were none. The
-    secret's fence is that of the request.
+    `previous_expire_at` is when the upstream stops signing with the previous secrets; None where there were none.
+    The secret's fence is that of the request.
     """
 
     secret: webhook_endpoints.Secret

@@ -323,10 +323,6 @@ async def test_a_commit_wakes_its_waiters(database: Database) -> None:
     assert woken.done()
 
 
-async def test_a_wait_for_a_commit_ends_at_its_timeout(database: Database) -> None:
-    await asyncio.wait_for(database.wait_for_commit(0.001), 60)
-
-
 async def test_a_failed_write_wakes_no_waiter(database: Database) -> None:
     woken = database.next_commit()
     await asyncio.gather(database.write(keep_then_fail, "a"), return_exceptions=True)

@@ -56,4 +56,4 @@ def test_the_lock_ends_with_the_server(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("url", "is_one"), [("sqlite:///x.db", True), ("no address", False), ("", False)])
 def test_an_address_of_a_database_is_recognised(url: str, is_one: bool) -> None:
-    assert urls.is_url(url) is is_one
+    assert (urls.problem(url) is None) is is_one

@@ -84,7 +84,6 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence_without_a_piece_of_it(spe
     said = urls.problem(spelled) or ""
     assert re.search(REFUSED[spelled], said), said
     assert "PLANTED" not in said.replace("option PLANTED", "")
-    assert urls.is_url(spelled) is False
 
 
 def test_a_file_is_named_by_whatever_driver() -> None:

@@ -143,11 +143,6 @@ async def test_any_version_can_be_requested_and_the_last_is_meant_otherwise(data
     assert [document and document.size for document in found] == [1, 2, 2, None]
 
 
-async def test_versions_are_counted(database: Database) -> None:
-    await database.write(documents.add, "id1", life.document())
-    assert [await database.read(documents.count_versions, run_id) for run_id in ("id1", "id2")] == [1, 0]
-
-
 async def test_more_rows_than_a_run_has_room_for_are_refused_rather_than_anothers(database: Database) -> None:
     run = await life.accepted(database)
     beyond = [replace(life.steps(1)[0], position=ROWS_PER_RUN)]

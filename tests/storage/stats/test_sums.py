@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from storage import bounds, ids, states
 from storage.engine.database import Database
@@ -27,8 +27,9 @@ def _ended(connection: Connection, many: int = MANY) -> None:
     connection.execute(RUNS.insert(), rows[:SINGLY])
     rollups.rebuild(connection)
     for row in rows[SINGLY:]:
-        runs.insert(connection, row)
-        rollups.count(connection, row["id"])
+        seq = runs.insert(connection, row)
+        (run,) = runs.get_full(connection, [seq] if seq else [])
+        rollups.recount(connection, None, rollups.measures(run))
 
 
 def _row(at: int) -> dict[str, Any]:
@@ -90,9 +91,8 @@ async def test_what_is_taken_back_from_a_sum_at_its_bound_is_counted_again(datab
 
 def _shrink(connection: Connection, keep: int) -> None:
     """All but so many of them turn out to have taken next to nothing."""
-    rest = RUNS.select().where(RUNS.c.seq > keep, RUNS.c.input_tokens > 1).order_by(RUNS.c.seq)
-    for run in connection.execute(rest).all():
-        before = rollups.measure(connection, run.id)
+    rest = select(RUNS.c.seq).where(RUNS.c.seq > keep, RUNS.c.input_tokens > 1)
+    for run in runs.get_full(connection, connection.execute(rest).scalars().all()):
         small = dict.fromkeys(("cost_micros", "input_tokens", "output_tokens", "duration_ms"), 1)
         runs.update(connection, RUNS.c.id == run.id, small)
-        rollups.recount(connection, run.id, before)
+        rollups.recount(connection, rollups.measures(run), rollups.measures(run, small))

@@ -164,7 +164,7 @@ async def test_a_run_with_an_upstream_id_is_cancelled_by_a_job(database: Databas
 async def test_a_run_that_was_created_meanwhile_is_not_cancelled_here(database: Database) -> None:
     run = await life.queued(database)
     end = endings.End(states.CANCELLED, life.at(5), states.Source.REQUEST, "key:backend")
-    assert not await database.write(endings.end_before_create, run.id, end)
+    assert not await database.write(endings.end_before_create, run, end)
     assert await life.get_run(database, run.id) == run
 
 
