@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -33,7 +33,7 @@ from storage.transitions import restoring
 from storage.user_sql import sql_runner
 
 Work = Callable[[], Coroutine[Any, Any, None]]
-Lifespan = Callable[[], AbstractAsyncContextManager[None]]
+Life = Callable[[], AbstractAsyncContextManager[None]]
 #: Seconds before failed background work restarts, and before a lost LISTEN connection is opened again.
 RESTART = 1.0
 LISTEN_AGAIN = 5.0
@@ -58,11 +58,11 @@ class Application:
     It may be mounted under a path of another application, which then has to run its `lifespan`.
     """
 
-    def __init__(self, public: ASGIApp, private: Starlette, stop: asyncio.Event, lifespan: Lifespan) -> None:
+    def __init__(self, public: ASGIApp, private: Starlette, stop: asyncio.Event, life: Life) -> None:
         self._public = public
         self._private = private
         self._stopping = stop
-        self._lifespan = lifespan
+        self._life = life
         self._has_begun = self._is_running = False
         private.router.lifespan_context = self.lifespan
 
@@ -76,7 +76,7 @@ class Application:
         if self._has_begun:
             raise RuntimeError("an application runs once: make another one with create_app")
         self._has_begun = True
-        async with self._lifespan():
+        async with self._life():
             self._is_running = True
             try:
                 with stop_signals.on_signal(self.stop):
@@ -122,23 +122,30 @@ def create_app(
     """Build the server for `given` settings. Raises SettingsError; opening the database may raise at start-up."""
     components = _components(given, overrides or Overrides(), with_worker)
     overrides, telemetry, store = components.overrides, components.telemetry, components.store
-    timing, now = overrides.timing, overrides.clock
     secrets, limits = _webhook_secrets(components), _limits(given, overrides)
-    rejected = rejection_buffer.RejectionBuffer(store, now)
-    public = endpoints.Dependencies(
-        store, components.signer, secrets, rejected, telemetry, timing, now, given.body_limit, limits
+    rejected = rejection_buffer.RejectionBuffer(store, overrides.clock)
+    public = endpoints.PublicEndpoints(
+        store,
+        components.signer,
+        secrets,
+        rejected,
+        telemetry,
+        overrides.timing,
+        overrides.clock,
+        given.body_limit,
+        limits,
     )
-    event_broker = broker.Broker(timing, telemetry, components.stop)
+    event_broker = broker.Broker(overrides.timing, telemetry, components.stop)
     context = operations.Context(
         store,
-        timing,
-        now,
+        overrides.timing,
+        overrides.clock,
         telemetry,
         given.metrics == "open",
         warnings=secrets.warnings,
         listen=event_broker.listen if with_worker else None,
         stopping=components.stop,
-        limits=public.limits,
+        limits=limits,
         run_sql=sql_runner.SqlRunner(given.sql_url).run if given.sql == "on" and given.sql_url else None,
     )
 
@@ -149,7 +156,7 @@ def create_app(
     )
     private.router.redirect_slashes = False  # an unknown path is a 404 problem, not a redirect
     return Application(
-        problems.LastResort(endpoints.PublicEndpoints(public)),
+        problems.LastResort(public),
         private,
         components.stop,
         lambda: _serving(components, secrets, rejected, event_broker if with_worker else None),
@@ -163,7 +170,8 @@ async def working(given: settings.Settings, *, overrides: Overrides | None = Non
     Raises SettingsError, DatabaseInUse, SchemaMismatch, Unavailable.
     """
     components = _components(given, overrides or Overrides(), with_worker=True)
-    async with _opened(components), _running_worker(components):
+    async with _opened(components) as stack:
+        _start_worker(components, stack)
         yield
 
 
@@ -172,14 +180,15 @@ def _components(given: settings.Settings, overrides: Overrides, with_worker: boo
         settings.require_api_key(given)
     monitor = telemetry.Telemetry()
     signer = tokens.Signer(settings.signing_keys(given))
-    store = _database(given, overrides, monitor)
-    return _Components(given, overrides, monitor, store, signer, _notifier(given, overrides))
+    return _Components(
+        given, overrides, monitor, _database(given, overrides, monitor), signer, _notifier(given, overrides)
+    )
 
 
 def _limits(given: settings.Settings, overrides: Overrides) -> request_limits.Limits:
-    body_bytes = max(overrides.bounds.body_bytes, 4 * given.body_limit)  # several of the largest bodies fit
+    memory = max(overrides.bounds.body_bytes, 4 * given.body_limit)  # some of the largest bodies have to fit in
     return request_limits.Limits(
-        request_limits.BodyBudget(body_bytes), request_limits.Buckets(overrides.bounds), given.trusted_proxies
+        request_limits.BodyBudget(memory), request_limits.Buckets(overrides.bounds), given.trusted_proxies
     )
 
 
@@ -189,8 +198,9 @@ def _database(given: settings.Settings, overrides: Overrides, telemetry: telemet
         if overrides.observe is not None:
             overrides.observe(batch)
 
-    limits = overrides.write_limits or database.Limits()
-    limits = replace(limits, response_seconds=overrides.timing.database_timeout)
+    limits = replace(
+        overrides.write_limits or database.Limits(), response_seconds=overrides.timing.database_timeout
+    )
     return database.Database(given.url, limits=limits, observe=observe, pooler=given.database_pooler)
 
 
@@ -214,24 +224,24 @@ async def _serving(
 ) -> AsyncIterator[None]:
     """Run all components that live as long as the server; with a broker also the worker."""
     telemetry, timing = components.telemetry, components.overrides.timing
-    async with (
-        _opened(components),
-        _in_background(telemetry, lambda: rejected.run(timing.rejection_flush)),
-        _in_background(telemetry, lambda: secrets.run(timing.secrets, components.overrides.clock)),
-        AsyncExitStack() as stack,
-    ):
+    async with _opened(components) as stack:
+        _in_background(stack, telemetry, lambda: rejected.run(timing.rejection_flush))
+        _in_background(stack, telemetry, lambda: secrets.run(timing.secrets, components.overrides.clock))
         if event_broker is not None:
             # Streams last long, so they have their own connections.
-            stream_client = await stack.enter_async_context(_upstream(components, event_broker.bounds.channels))
-            await stack.enter_async_context(_in_background(telemetry, lambda: event_broker.run(stream_client)))
-            await stack.enter_async_context(_running_worker(components))
+            stream_client = _upstream(components, stack, event_broker.bounds.channels)
+            _in_background(stack, telemetry, lambda: event_broker.run(stream_client))
+            _start_worker(components, stack)
         yield
 
 
 @asynccontextmanager
-async def _opened(components: _Components) -> AsyncIterator[None]:
-    """Open the database at its current schema and record the follow-ups; what starts last stops first."""
-    given, store, now = components.given, components.store, components.overrides.clock
+async def _opened(components: _Components) -> AsyncIterator[AsyncExitStack]:
+    """Open the database at its current schema and record the follow-ups.
+
+    Yield the stack for what else has to run: what starts last stops first.
+    """
+    given, store, overrides = components.given, components.store, components.overrides
     async with AsyncExitStack() as stack:
         stack.enter_context(urls.server_lock(given.url))
         await stack.enter_async_context(store)
@@ -242,13 +252,13 @@ async def _opened(components: _Components) -> AsyncIterator[None]:
         else:
             await store.read(integrity.require_durable)
             await store.read(schema_version.check)
-            await stack.enter_async_context(_shared(components))
+            await _follow_shared(components, stack)
         await _mark_copy(components)
         needs = system_state.FollowUps(bool(given.notify_url), given.capture_events)
-        record = partial(follow_ups.record, store, now, needs, alone=given.is_embedded)
+        record = partial(follow_ups.record, store, overrides.clock, needs, alone=given.is_embedded)
         await record()
-        await stack.enter_async_context(_in_background(components.telemetry, partial(follow_ups.run, record)))
-        yield
+        _in_background(stack, components.telemetry, partial(follow_ups.run, record))
+        yield stack
 
 
 async def _mark_copy(components: _Components) -> None:
@@ -258,60 +268,57 @@ async def _mark_copy(components: _Components) -> None:
         components.telemetry.log.warning("store_marked_restored", accepted=marked.accepted, queued=marked.queued)
 
 
-@asynccontextmanager
-async def _shared(components: _Components) -> AsyncIterator[None]:
+async def _follow_shared(components: _Components, stack: AsyncExitStack) -> None:
     """Follow the clock and the commits of a shared database; a connection of its own listens for the commits."""
-    store, shared_clock, telemetry = components.store, components.overrides.clock, components.telemetry
+    given, store, telemetry = components.given, components.store, components.telemetry
+    shared_clock = components.overrides.clock
     read_time = partial(store.read, dialect.server_time)
 
     def on_failure(reason: str) -> None:
         telemetry.log.warning("listener_disconnected", reason=reason)
 
-    async with AsyncExitStack() as stack:
-        if isinstance(shared_clock, clock.SharedClock):
-            await shared_clock.synchronize(read_time)
-            await stack.enter_async_context(_in_background(telemetry, lambda: shared_clock.run(read_time)))
-        if not (components.given.database_pooler or urls.is_pooled(components.given.url)):
-            listen = partial(listener.listen, components.given.url, store.notify_commit, on_failure, LISTEN_AGAIN)
-            await stack.enter_async_context(_in_background(telemetry, listen))
-        yield
-
-
-@asynccontextmanager
-async def _running_worker(components: _Components) -> AsyncIterator[None]:
-    """Run the sequencer, the indexer and the worker within the block."""
-    given, telemetry, store = components.given, components.telemetry, components.store
-    timing, now = components.overrides.timing, components.overrides.clock
-    async with AsyncExitStack() as stack:
-        if components.notifier is not None:
-            stack.push_async_callback(components.notifier.aclose)
-        work = _in_background(
-            telemetry,
-            lambda: sequencer.run(store, telemetry, timing.poll),
-            lambda: indexer.run(store, telemetry, timing.poll),
-            lambda: retention.run(store, telemetry, now, given.rejected_days, timing.retention),
+    if isinstance(shared_clock, clock.SharedClock):
+        await shared_clock.synchronize(read_time)
+        _in_background(stack, telemetry, lambda: shared_clock.run(read_time))
+    if not (given.database_pooler or urls.is_pooled(given.url)):
+        _in_background(
+            stack, telemetry, lambda: listener.listen(given.url, store.notify_commit, on_failure, LISTEN_AGAIN)
         )
-        await stack.enter_async_context(work)
-        context = worker_context.Context(
-            store,
-            await stack.enter_async_context(_upstream(components, given.worker_concurrency * 2)),
-            timing,
-            now,
-            partial(_callback_url, given, components.signer),
-            telemetry,
-            given.sweep_seconds or (timing.sweep if given.public_url else timing.sweep_only),
-            given.adopt == "all",
-            given.public_url,
-            components.notifier,
-        )
-        worker = loop.Worker(context, given.worker_concurrency)
-        await stack.enter_async_context(_working(telemetry, worker, components.stop))
-        yield
 
 
-def _upstream(components: _Components, connections: int) -> AbstractAsyncContextManager[client.Client]:
+def _start_worker(components: _Components, stack: AsyncExitStack) -> None:
+    """Run the sequencer, the indexer and the worker, which drains at the end or once the server is stopping."""
+    given, overrides, timing = components.given, components.overrides, components.overrides.timing
+    telemetry, store = components.telemetry, components.store
+    if components.notifier is not None:
+        stack.push_async_callback(components.notifier.aclose)
+    _in_background(stack, telemetry, lambda: sequencer.run(store, telemetry, timing.poll))
+    _in_background(stack, telemetry, lambda: indexer.run(store, telemetry, timing.poll))
+    _in_background(
+        stack,
+        telemetry,
+        lambda: retention.run(store, telemetry, overrides.clock, given.rejected_days, timing.retention),
+    )
+    context = worker_context.Context(
+        store,
+        _upstream(components, stack, given.worker_concurrency * 2),
+        timing,
+        overrides.clock,
+        partial(_callback_url, given, components.signer),
+        telemetry,
+        given.sweep_seconds or (timing.sweep if given.public_url else timing.sweep_only),
+        given.adopt == "all",
+        given.public_url,
+        components.notifier,
+    )
+    worker = loop.Worker(context, given.worker_concurrency)
+    stack.push_async_callback(_drained, worker, asyncio.create_task(_restarted(telemetry, worker.run)))
+    stack.enter_context(_on_stop(components.stop, worker.stop))
+
+
+def _upstream(components: _Components, stack: AsyncExitStack, connections: int) -> client.Client:
     given, overrides, monitor = components.given, components.overrides, components.telemetry
-    upstream = client.Client(
+    opened = client.Client(
         given.casedev_base_url,
         given.casedev_api_key.get_secret_value(),
         overrides.transport,
@@ -320,7 +327,8 @@ def _upstream(components: _Components, connections: int) -> AbstractAsyncContext
         connections=connections,
         clock=overrides.clock,
     )
-    return aclosing(upstream)
+    stack.push_async_callback(opened.aclose)
+    return opened
 
 
 def _notifier(given: settings.Settings, overrides: Overrides) -> notification_sender.Notifier | None:
@@ -341,30 +349,19 @@ def _callback_url(given: settings.Settings, signer: tokens.Signer, run_id: str) 
     return f"{given.public_url}{endpoints.CALLBACKS}{signer.token(run_id)}" if given.public_url else None
 
 
-@asynccontextmanager
-async def _in_background(telemetry: telemetry.Telemetry, *works: Work) -> AsyncIterator[None]:
-    """Run the `works` for the length of the block; cancel them at the end."""
-    tasks = [asyncio.create_task(_restarted(telemetry, work)) for work in works]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
+def _in_background(stack: AsyncExitStack, telemetry: telemetry.Telemetry, work: Work) -> None:
+    """Run `work` until the stack ends, which cancels it."""
+    stack.push_async_callback(_cancelled, asyncio.create_task(_restarted(telemetry, work)))
 
 
-@asynccontextmanager
-async def _working(
-    telemetry: telemetry.Telemetry, active: loop.Worker, stop: asyncio.Event
-) -> AsyncIterator[None]:
-    """Run a worker within the block. It drains at the end, or as soon as the server is stopping."""
-    task = asyncio.create_task(_restarted(telemetry, active.run))
-    try:
-        with _on_stop(stop, active.stop):
-            yield
-    finally:
-        active.stop()
-        await task
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def _drained(worker: loop.Worker, task: asyncio.Task[None]) -> None:
+    worker.stop()
+    await task
 
 
 @contextmanager
@@ -385,8 +382,7 @@ async def _restarted(telemetry: telemetry.Telemetry, work: Work) -> None:
         try:
             await asyncio.wait([task])
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await _cancelled(task)
         if task.cancelled() or task.exception() is None:
             return
         telemetry.log.error("background_task_failed", exc_info=task.exception())

@@ -46,6 +46,7 @@ ERRORS = (
     "webhook_secret_missing",
     "notification_stopped",
     "rejection_store_failed",
+    "row_not_readable",
     "run_adoption_failed",
     "run_indexing_failed",
     "run_observation_failed",

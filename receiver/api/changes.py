@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from receiver import errors, http_headers
 from receiver.schemas import changes, query_parameters
 from receiver.streams import subscribers
@@ -14,9 +12,23 @@ from storage.repositories import system_state
 
 Following = operations.Call[query_parameters.ChangeQuery, None]
 
-_NUMBER = re.compile(r"-1|[0-9]{1,15}")
+router = operations.Router("changes")
+_LAST = operations.Header(
+    "Last-Event-ID", "For a stream: the same as `after`, which it overrides.", r"^(-1|\d{1,15})$"
+)
 
 
+@router.operation(
+    "GET",
+    "/v1/changes",
+    "The change feed: a page, or a stream for a client that accepts `text/event-stream`",
+    {200: changes.Changes},
+    authentication.Scope.READ,
+    headers=(_LAST,),
+    problems=(409,),
+    is_streamed=True,
+    name="list_changes",
+)
 async def follow_changes(call: Following) -> operations.Answer:
     """Answer with a page, or with a stream for a client that accepts one. Both hold the same entries."""
     after = _start(call)
@@ -58,32 +70,11 @@ async def _stream(call: Following, number: int | None) -> operations.Answer:
 
 def _start(call: Following) -> int | None:
     """Return the number to start after. The header wins: a client that connects again repeats its first query."""
-    given = call.headers.getlist(_LAST.name)
-    if not given:
+    rule = "must be the number of the last change that was received, or -1"
+    given = call.header(_LAST.name, _LAST.pattern, rule)
+    if given is None:
         return call.query.after if "after" in call.query.model_fields_set else None
-    if len(given) > 1 or _NUMBER.fullmatch(given[0]) is None:
-        raise errors.BadHeader(_LAST.name, "must be the number of the last change that was received, or -1")
-    return int(given[0])
+    return int(given)
 
 
 _VARY = {"vary": "accept"}
-_LAST = operations.Header(
-    "Last-Event-ID", "For a stream: the same as `after`, which it overrides.", r"^(-1|\d{1,15})$"
-)
-
-OPERATIONS = (
-    operations.Operation(
-        "GET",
-        "/v1/changes",
-        "The change feed: a page, or a stream for a client that accepts `text/event-stream`",
-        follow_changes,
-        {200: changes.Changes},
-        authentication.Scope.READ,
-        query=query_parameters.ChangeQuery,
-        headers=(_LAST,),
-        tag="changes",
-        problems=(409,),
-        is_streamed=True,
-        name="list_changes",
-    ),
-)

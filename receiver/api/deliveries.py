@@ -11,7 +11,12 @@ from storage.repositories import deliveries, runs
 Listing = operations.Call[query_parameters.DeliveryQuery, None]
 Plain = operations.Call[None, None]
 
+router = operations.Router("deliveries")
 
+
+@router.operation(
+    "GET", "/v1/deliveries", "List deliveries", {200: responses.Deliveries}, authentication.Scope.READ
+)
 async def list_deliveries(call: Listing) -> operations.Answer:
     """Answer with a page of deliveries without their bodies, newest first."""
     parameters = call.query
@@ -25,32 +30,17 @@ async def list_deliveries(call: Listing) -> operations.Answer:
     return operations.Answer(200, page, call.link("cursor", cursor))
 
 
+@router.operation(
+    "GET",
+    "/v1/deliveries/{id}",
+    "One delivery with its body",
+    {200: responses.DeliveryWithBody},
+    authentication.Scope.READ,
+)
 async def get_delivery(call: Plain) -> operations.Answer:
     """Answer with one delivery, its headers and its body."""
     found = await call.database.read(deliveries.find, call.ids["id"])
     if found is None:
         raise errors.NotFound("there is no delivery of that id")
-    return operations.Answer(200, responses.DeliveryWithBody.of(found))
-
-
-OPERATIONS = (
-    operations.Operation(
-        "GET",
-        "/v1/deliveries",
-        "List deliveries",
-        list_deliveries,
-        {200: responses.Deliveries},
-        authentication.Scope.READ,
-        query=query_parameters.DeliveryQuery,
-        tag="deliveries",
-    ),
-    operations.Operation(
-        "GET",
-        "/v1/deliveries/{id}",
-        "One delivery with its body",
-        get_delivery,
-        {200: responses.DeliveryWithBody},
-        authentication.Scope.READ,
-        tag="deliveries",
-    ),
-)
+    with call.building(found.id):
+        return operations.Answer(200, responses.DeliveryWithBody.of(found))

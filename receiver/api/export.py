@@ -17,7 +17,17 @@ from storage.query import run_chunks
 
 Exporting = operations.Call[query_parameters.ExportQuery, None]
 
+router = operations.Router("runs")
 
+
+@router.operation(
+    "GET",
+    "/v1/export",
+    "Runs as a file, oldest first",
+    {200: "application/jsonl"},
+    authentication.Scope.READ,
+    problems=(404, 501),
+)
 async def export_runs(call: Exporting) -> operations.Answer:
     """Answer with all matching runs, streamed. Invalid parameters are reported before the first byte."""
     prepared = prepare(call.database, call.query, call.now, call.context.stopping)
@@ -83,17 +93,3 @@ class _Started:
 
     async def aclose(self) -> None:
         await self._rest.aclose()
-
-
-OPERATIONS = (
-    operations.Operation(
-        "GET",
-        "/v1/export",
-        "Runs as a file, oldest first",
-        export_runs,
-        {200: "application/jsonl"},
-        authentication.Scope.READ,
-        query=query_parameters.ExportQuery,
-        problems=(404, 501),
-    ),
-)

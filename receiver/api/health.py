@@ -28,13 +28,28 @@ NOBODY_NOTIFIES = (
 
 Plain = operations.Call[None, None]
 
+router = operations.Router("system")
 
+
+@router.operation(
+    "GET",
+    "/healthz",
+    "Whether the process responds and is not stopping",
+    {200: responses.Alive, 503: responses.Alive},
+)
 async def get_health(call: Plain) -> operations.Answer:
     """Answer whether the process responds and is not stopping. Nothing else is checked."""
     stops = call.context.stopping.is_set()
     return operations.Answer(503 if stops else 200, responses.Alive(ok=not stops, version=call.context.version))
 
 
+@router.operation(
+    "GET",
+    "/readyz",
+    "Whether the deployment can do its work",
+    {200: responses.Readiness, 503: responses.Readiness},
+    identifies_caller=True,
+)
 async def get_readiness(call: Plain) -> operations.Answer:
     """Answer whether runs that are submitted now will be executed. Reasons and details need an API key.
 
@@ -107,14 +122,23 @@ def _warnings(dead: Mapping[states.Kind, int]) -> list[str]:
     ]
 
 
+@router.operation(
+    "GET",
+    "/metrics",
+    "Metrics in Prometheus text form",
+    {200: "text/plain"},
+    identifies_caller=True,
+    problems=(401, 403),
+)
 async def get_metrics(call: Plain) -> operations.Answer:
     """Answer with the metrics in Prometheus text form; an API key is needed unless the settings open them."""
     if not call.context.metrics_open:
         authentication.require_scope(call.caller, authentication.Scope.READ)
-    text, media_type = await call.context.metrics.metrics(call.database, call.now)
+    text, media_type = await call.context.telemetry.metrics(call.database, call.now)
     return operations.Answer(200, text, media_type=media_type)
 
 
+@router.operation("GET", "/openapi.json", "This description", {200: "application/json"})
 async def get_description(call: Plain) -> operations.Answer:
     """Answer with the OpenAPI description of this API, which names the path where it is mounted."""
     text, root = await asyncio.to_thread(call.describe), call.mounted_path("")
@@ -122,37 +146,3 @@ async def get_description(call: Plain) -> operations.Answer:
         return operations.Answer(200, text)
     described = json.loads(text) | {"servers": [{"url": root}]}
     return operations.Answer(200, json.dumps(described, indent=1).encode())
-
-
-OPERATIONS = (
-    operations.Operation(
-        "GET",
-        "/healthz",
-        "Whether the process responds and is not stopping",
-        get_health,
-        {200: responses.Alive, 503: responses.Alive},
-        tag="system",
-    ),
-    operations.Operation(
-        "GET",
-        "/readyz",
-        "Whether the deployment can do its work",
-        get_readiness,
-        {200: responses.Readiness, 503: responses.Readiness},
-        identifies_caller=True,
-        tag="system",
-    ),
-    operations.Operation(
-        "GET",
-        "/metrics",
-        "Metrics in Prometheus text form",
-        get_metrics,
-        {200: "text/plain"},
-        identifies_caller=True,
-        problems=(401, 403),
-        tag="system",
-    ),
-    operations.Operation(
-        "GET", "/openapi.json", "This description", get_description, {200: "application/json"}, tag="system"
-    ),
-)

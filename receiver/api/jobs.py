@@ -14,7 +14,10 @@ Grouping = operations.Call[query_parameters.CauseQuery, None]
 Retrying = operations.Call[None, bodies.Retry]
 Plain = operations.Call[None, None]
 
+router = operations.Router("jobs")
 
+
+@router.operation("GET", "/v1/jobs", "List jobs", {200: responses.Jobs}, authentication.Scope.READ)
 async def list_jobs(call: Listing) -> operations.Answer:
     """Answer with a page of jobs, newest first."""
     parameters = call.query
@@ -26,6 +29,9 @@ async def list_jobs(call: Listing) -> operations.Answer:
     return operations.Answer(200, page, call.link("cursor", cursor))
 
 
+@router.operation(
+    "GET", "/v1/jobs/causes", "Failing and dead jobs by cause", {200: job_errors.Causes}, authentication.Scope.READ
+)
 async def list_causes(call: Grouping) -> operations.Answer:
     """Answer with failing and dead jobs, grouped by the cause of their failure."""
     query = storage_job_errors.Query(call.query.kind, call.query.state, call.query.cause)
@@ -38,6 +44,13 @@ async def _causes(call: Grouping | Retrying, query: storage_job_errors.Query) ->
     ]
 
 
+@router.operation(
+    "POST",
+    "/v1/jobs/retry",
+    "Try failing and dead jobs again now",
+    {200: job_errors.Retried, 202: job_errors.Retried},
+    authentication.Scope.ADMIN,
+)
 async def retry_jobs(call: Retrying) -> operations.Answer:
     """Make every matching job due now, whatever its back-off; a dry run only reports which jobs match."""
     query = storage_job_errors.Query(call.body.kind, call.body.state, call.body.cause)
@@ -48,53 +61,14 @@ async def retry_jobs(call: Retrying) -> operations.Answer:
     return operations.Answer(200 if dry else 202, job_errors.Retried(causes=found, count=count, dry_run=dry))
 
 
+@router.operation(
+    "POST", "/v1/jobs/{id}/retry", "Try a job again now", {202: responses.Job}, authentication.Scope.ADMIN
+)
 async def retry_job(call: Plain) -> operations.Answer:
     """Make a job due now, whatever its back-off."""
     await call.database.write(retrying.retry, [call.ids["id"]], call.now)
     found = await call.database.read(job_list.find, call.ids["id"], call.now)
     if found is None:
         raise errors.NotFound("there is no job of that id; a job that is done is gone")
-    return operations.Answer(202, responses.Job.model_validate(found))
-
-
-OPERATIONS = (
-    operations.Operation(
-        "GET",
-        "/v1/jobs",
-        "List jobs",
-        list_jobs,
-        {200: responses.Jobs},
-        authentication.Scope.READ,
-        query=query_parameters.JobQuery,
-        tag="jobs",
-    ),
-    operations.Operation(
-        "GET",
-        "/v1/jobs/causes",
-        "Failing and dead jobs by cause",
-        list_causes,
-        {200: job_errors.Causes},
-        authentication.Scope.READ,
-        query=query_parameters.CauseQuery,
-        tag="jobs",
-    ),
-    operations.Operation(
-        "POST",
-        "/v1/jobs/retry",
-        "Try failing and dead jobs again now",
-        retry_jobs,
-        {200: job_errors.Retried, 202: job_errors.Retried},
-        authentication.Scope.ADMIN,
-        body=bodies.Retry,
-        tag="jobs",
-    ),
-    operations.Operation(
-        "POST",
-        "/v1/jobs/{id}/retry",
-        "Try a job again now",
-        retry_job,
-        {202: responses.Job},
-        authentication.Scope.ADMIN,
-        tag="jobs",
-    ),
-)
+    with call.building(found.id):
+        return operations.Answer(202, responses.Job.model_validate(found))

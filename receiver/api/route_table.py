@@ -14,16 +14,8 @@ from receiver.api import (
     submissions,
 )
 
+_RESOURCES = (submissions, runs, run_events, export, deliveries, jobs, stats, sql, changes, health)
 OPERATIONS = (
-    *submissions.OPERATIONS,
-    *runs.OPERATIONS,
-    *run_events.OPERATIONS,
-    *export.OPERATIONS,
-    *deliveries.OPERATIONS,
-    *jobs.OPERATIONS,
-    *stats.OPERATIONS,
-    *sql.OPERATIONS,
-    *changes.OPERATIONS,
-    *health.OPERATIONS,
+    *(operation for resource in _RESOURCES for operation in resource.router.operations),
     *public_endpoints.OPERATIONS,
 )

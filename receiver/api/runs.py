@@ -25,7 +25,13 @@ Stepping = operations.Call[query_parameters.StepQuery, None]
 Documented = operations.Call[query_parameters.DocumentQuery, None]
 Plain = operations.Call[None, None]
 
+router = operations.Router("runs")
+_IF_NONE_MATCH = operations.Header(
+    "If-None-Match", "The ETag of a document that the client has.", r'^(\*|"[0-9a-f]{64}")$'
+)
 
+
+@router.operation("GET", "/v1/runs", "List runs", {200: responses.Runs}, authentication.Scope.READ)
 async def list_runs(call: Listing) -> operations.Answer:
     """Answer with a page of runs and the cursor of the next one."""
     found = await call.database.timed_read(run_pages.find, call.query.page(call.now), counted=call.query.count)
@@ -47,29 +53,37 @@ def _line(run: runs.Run, snippets: Mapping[int, Sequence[index.Snippet]]) -> res
     return line.model_copy(update={"snippets": shown}) if shown else line
 
 
+@router.operation(
+    "GET", "/v1/runs/{id}", "One run", {200: schemas_notification.FullRun}, authentication.Scope.READ
+)
 async def get_run(call: Plain) -> operations.Answer:
     """Answer with one run: all that was requested and all that came back."""
     run = await _find(call)
-    return operations.Answer(
-        200, schemas_notification.FullRun.of(run, await call.database.read(notifications.find, run.id))
-    )
+    sent = await call.database.read(notifications.find, run.id)
+    with call.building(run.id):
+        return operations.Answer(200, schemas_notification.FullRun.of(run, sent))
 
 
+@router.operation(
+    "GET",
+    "/v1/runs/{id}/steps",
+    "The steps of a run",
+    {200: responses.Steps},
+    authentication.Scope.READ,
+    problems=(409, 410),
+)
 async def list_steps(call: Stepping) -> operations.Answer:
     """Answer with a page of the steps of a run."""
     run = await _unpruned(call)
     after, limit = _position(call.query.cursor), call.query.limit
     found = await call.database.read(documents.read, run.seq, results.Step, after=after, limit=limit + 1)
-    cursor = _step_cursor(found[limit - 1]) if len(found) > limit else None
+    more = len(found) > limit
+    cursor = str(cursors.Cursor("position", None, found[limit - 1].position)) if more else None
     steps, unread = unreadable_rows.readable(
         found[:limit], responses.Step.model_validate, lambda step: step.position
     )
-    page = responses.Steps(steps=steps, has_more=cursor is not None, next_cursor=cursor, unreadable=unread)
+    page = responses.Steps(steps=steps, has_more=more, next_cursor=cursor, unreadable=unread)
     return operations.Answer(200, page, call.link("cursor", cursor))
-
-
-def _step_cursor(last: results.Step) -> str:
-    return str(cursors.Cursor("position", None, last.position))
 
 
 def _position(cursor: str | None) -> int:
@@ -81,6 +95,9 @@ def _position(cursor: str | None) -> int:
     return position
 
 
+@router.operation(
+    "GET", "/v1/runs/{id}/timeline", "What happened to a run", {200: responses.Timeline}, authentication.Scope.READ
+)
 async def get_timeline(call: Plain) -> operations.Answer:
     """Answer with all that happened to a run: its ledger entries, its deliveries, its notification."""
     run = await _find(call)
@@ -88,7 +105,8 @@ async def get_timeline(call: Plain) -> operations.Answer:
     stored, _ = await call.database.read(deliveries.page, deliveries.Query(run_id=run.id, limit=DELIVERIES))
     sent = await call.database.read(notifications.find, run.id)
     received, unread = unreadable_rows.readable(stored, responses.Delivery.model_validate)
-    entries = _merged(ledger, received, sent)
+    with call.building(run.id):
+        entries = _merged(ledger, received, sent)
     page = responses.Timeline(timeline=entries, has_more=False, next_cursor=None, unreadable=unread)
     return operations.Answer(200, page)
 
@@ -153,6 +171,15 @@ def _notification_entry(sent: notifications.Notification) -> responses.TimelineE
     )
 
 
+@router.operation(
+    "GET",
+    "/v1/runs/{id}/document",
+    "The upstream's answer byte for byte",
+    {200: "application/json", 304: None},
+    authentication.Scope.READ,
+    problems=(409, 410),
+    headers=(_IF_NONE_MATCH,),
+)
 async def get_document(call: Documented) -> operations.Answer:
     """Answer with the upstream's answer, byte for byte."""
     run = await _unpruned(call)
@@ -168,7 +195,8 @@ async def get_document(call: Documented) -> operations.Answer:
     if _matches(call.headers.getlist("if-none-match"), document.body_sha256):
         return operations.Answer(304, None, headers)
     # Decompressing a large document in the event loop would block it.
-    body = await asyncio.to_thread(document.read)
+    with call.building(run.id):
+        body = await asyncio.to_thread(document.read)
     return operations.Answer(200, body, headers)
 
 
@@ -188,52 +216,3 @@ async def _unpruned(call: Stepping | Documented) -> runs.Run:
     if run.pruned_at is not None:
         raise errors.RunPruned(run.id)
     return run
-
-
-OPERATIONS = (
-    operations.Operation(
-        "GET",
-        "/v1/runs",
-        "List runs",
-        list_runs,
-        {200: responses.Runs},
-        authentication.Scope.READ,
-        query=query_parameters.RunQuery,
-    ),
-    operations.Operation(
-        "GET", "/v1/runs/{id}", "One run", get_run, {200: schemas_notification.FullRun}, authentication.Scope.READ
-    ),
-    operations.Operation(
-        "GET",
-        "/v1/runs/{id}/steps",
-        "The steps of a run",
-        list_steps,
-        {200: responses.Steps},
-        authentication.Scope.READ,
-        query=query_parameters.StepQuery,
-        problems=(409, 410),
-    ),
-    operations.Operation(
-        "GET",
-        "/v1/runs/{id}/timeline",
-        "What happened to a run",
-        get_timeline,
-        {200: responses.Timeline},
-        authentication.Scope.READ,
-    ),
-    operations.Operation(
-        "GET",
-        "/v1/runs/{id}/document",
-        "The upstream's answer byte for byte",
-        get_document,
-        {200: "application/json", 304: None},
-        authentication.Scope.READ,
-        query=query_parameters.DocumentQuery,
-        problems=(409, 410),
-        headers=(
-            operations.Header(
-                "If-None-Match", "The ETag of a document that the client has.", r'^(\*|"[0-9a-f]{64}")$'
-            ),
-        ),
-    ),
-)

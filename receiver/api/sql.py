@@ -9,7 +9,12 @@ from storage.user_sql import statements
 
 Asking = operations.Call[None, bodies.SqlStatement]
 
+router = operations.Router("sql")
 
+
+@router.operation(
+    "POST", "/v1/sql", "Read with SQL", {200: responses.SqlResult}, authentication.Scope.ADMIN, problems=(403,)
+)
 async def ask_sql(call: Asking) -> operations.Answer:
     """Execute one statement that reads, where the settings allow it."""
     if call.context.run_sql is None:
@@ -19,18 +24,3 @@ async def ask_sql(call: Asking) -> operations.Answer:
         )
     statement = statements.Statement(call.body.sql, tuple(call.body.parameters), call.body.limit)
     return operations.Answer(200, responses.SqlResult.model_validate(await call.context.run_sql(statement)))
-
-
-OPERATIONS = (
-    operations.Operation(
-        "POST",
-        "/v1/sql",
-        "Read with SQL",
-        ask_sql,
-        {200: responses.SqlResult},
-        authentication.Scope.ADMIN,
-        body=bodies.SqlStatement,
-        problems=(403,),
-        tag="sql",
-    ),
-)

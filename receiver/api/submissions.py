@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import re
 
@@ -16,18 +15,36 @@ from storage import ids, merkle, states
 from storage.repositories import notifications, runs
 from storage.transitions import adopting, submitting
 
-#: The most seconds that a request waits for its run to end, and the least between two queries of its state.
+#: The most seconds that a request waits for its run to end.
 LONGEST_WAIT = 60
-LOOK = 0.1
 
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _WAIT = re.compile(r'wait\s*=\s*("?)(\d{1,9})\1', re.IGNORECASE | re.ASCII)
 
 Submit = operations.Call[None, bodies.Submission]
 Watch = operations.Call[None, bodies.WatchRequest]
 Plain = operations.Call[None, None]
 
+router = operations.Router("runs")
+_PREFER = operations.Header(
+    "Prefer", "`wait=N`: answer when the run has ended, or after N seconds.", r"^wait=\d{1,2}$"
+)
+_IDEMPOTENCY_KEY = operations.Header(
+    "Idempotency-Key",
+    "The same key with the same content answers with the same run.",
+    r"^[!-~]([ -~]{0,253}[!-~])?$",
+)
+_RUN = {200: schemas_notification.FullRun, 202: schemas_notification.FullRun}
 
+
+@router.operation(
+    "POST",
+    "/v1/runs",
+    "Submit a run",
+    _RUN,
+    authentication.Scope.SUBMIT,
+    headers=(_IDEMPOTENCY_KEY, _PREFER),
+    problems=(409,),
+)
 async def submit_run(call: Submit) -> operations.Answer:
     """Accept a run durably, whether or not the upstream can be reached now."""
     done = await call.database.write(submitting.submit, _submission(call))
@@ -69,12 +86,9 @@ def _digest(body: bodies.Submission) -> str:
 
 
 def _idempotency_key(call: Submit) -> str | None:
-    given = call.headers.getlist("idempotency-key")
-    if not given:
-        return None
-    if len(given) > 1 or _KEY.fullmatch(given[0]) is None:
-        raise errors.BadHeader("Idempotency-Key", "must be one value of 1 to 255 printable ASCII characters")
-    return given[0]
+    return call.header(
+        _IDEMPOTENCY_KEY.name, "[ -~]{1,255}", "must be one value of 1 to 255 printable ASCII characters"
+    )
 
 
 def wait(preferences: list[str]) -> int | None:
@@ -96,25 +110,22 @@ async def _settled(call: Submit, run: runs.Run, seconds: int) -> runs.Run:
     The run is accepted in any case, so a fault while waiting must not become an error.
     """
     try:
-        await _wait(call, run, seconds)
+        await call.until(
+            lambda: call.database.read(runs.status, run.id), lambda status: status in states.TERMINAL, seconds
+        )
         return await call.database.read(runs.find, run.id) or run
     except storage_errors.Unavailable:
         return run
 
 
-async def _wait(call: Submit, run: runs.Run, seconds: int) -> None:
-    until = asyncio.get_running_loop().time() + seconds
-    while (left := until - asyncio.get_running_loop().time()) > 0 and not call.context.stopping.is_set():
-        # Requested before the query, so that no commit falls between the two.
-        commit = call.database.next_commit()
-        status = await call.database.read(runs.status, run.id)
-        if status in states.TERMINAL or await call.request.is_disconnected():
-            return
-        # Commits of other replicas are not announced here, so the state is polled as well.
-        await asyncio.wait([commit], timeout=min(left, call.timing.poll))
-        await asyncio.sleep(min(left, LOOK))
-
-
+@router.operation(
+    "POST",
+    "/v1/watch",
+    "Adopt a run that was created elsewhere",
+    _RUN,
+    authentication.Scope.SUBMIT,
+    problems=(409,),
+)
 async def watch_run(call: Watch) -> operations.Answer:
     """Adopt a run that was created elsewhere.
 
@@ -123,12 +134,7 @@ async def watch_run(call: Watch) -> operations.Answer:
     known = await call.database.read(runs.find, call.body.run_id)
     if known is not None and not known.may_reopen:
         return await _answer(call, run_ids.require_exact_run(known, call.body.run_id), 200)
-    run, is_new = await call.database.write(adopting.adopt, _adopted(call))
-    return await _answer(call, run_ids.require_exact_run(run, call.body.run_id), 202 if is_new else 200)
-
-
-def _adopted(call: Watch) -> adopting.Adoption:
-    return adopting.Adoption(
+    adoption = adopting.Adoption(
         id=ids.new(call.now),
         upstream_id=call.body.run_id,
         submitted_by=call.caller.name,
@@ -137,8 +143,13 @@ def _adopted(call: Watch) -> adopting.Adoption:
         expected_by=call.timing.overdue_at(call.now),
         actor=call.caller.actor,
     )
+    run, is_new = await call.database.write(adopting.adopt, adoption)
+    return await _answer(call, run_ids.require_exact_run(run, call.body.run_id), 202 if is_new else 200)
 
 
+@router.operation(
+    "POST", "/v1/runs/{id}/cancel", "Cancel a run", _RUN, authentication.Scope.SUBMIT, problems=(409,)
+)
 async def cancel_run(call: Plain) -> operations.Answer:
     """Record the request to cancel; the upstream decides in which state the run ends."""
     named = call.ids["id"]
@@ -147,6 +158,14 @@ async def cancel_run(call: Plain) -> operations.Answer:
     return await _answer(call, run, 200 if run.is_terminal else 202)
 
 
+@router.operation(
+    "POST",
+    "/v1/runs/{id}/refresh",
+    "Fetch a run again",
+    {202: schemas_notification.FullRun},
+    authentication.Scope.SUBMIT,
+    problems=(409, 410),
+)
 async def refresh_run(call: Plain) -> operations.Answer:
     """Request the details from the upstream again, also for a run that is settled."""
     named = call.ids["id"]
@@ -162,60 +181,7 @@ async def _answer(
     call: Submit | Watch | Plain, run: runs.Run, status: int, headers: dict[str, str] | None = None
 ) -> operations.Answer:
     location = {"location": call.mounted_path(f"/v1/runs/{run.id}")}
-    notification = await call.database.read(notifications.find, run.id) if run.is_terminal else None
-    return operations.Answer(
-        status, schemas_notification.FullRun.of(run, notification), {**location, **(headers or {})}
-    )
-
-
-_PREFER = operations.Header(
-    "Prefer", "`wait=N`: answer when the run has ended, or after N seconds.", r"^wait=\d{1,2}$"
-)
-_IDEMPOTENCY_KEY = operations.Header(
-    "Idempotency-Key",
-    "The same key with the same content answers with the same run.",
-    r"^[!-~]([ -~]{0,253}[!-~])?$",
-)
-_RUN = {200: schemas_notification.FullRun, 202: schemas_notification.FullRun}
-
-OPERATIONS = (
-    operations.Operation(
-        "POST",
-        "/v1/runs",
-        "Submit a run",
-        submit_run,
-        _RUN,
-        authentication.Scope.SUBMIT,
-        body=bodies.Submission,
-        headers=(_IDEMPOTENCY_KEY, _PREFER),
-        problems=(409,),
-    ),
-    operations.Operation(
-        "POST",
-        "/v1/watch",
-        "Adopt a run that was created elsewhere",
-        watch_run,
-        _RUN,
-        authentication.Scope.SUBMIT,
-        body=bodies.WatchRequest,
-        problems=(409,),
-    ),
-    operations.Operation(
-        "POST",
-        "/v1/runs/{id}/cancel",
-        "Cancel a run",
-        cancel_run,
-        _RUN,
-        authentication.Scope.SUBMIT,
-        problems=(409,),
-    ),
-    operations.Operation(
-        "POST",
-        "/v1/runs/{id}/refresh",
-        "Fetch a run again",
-        refresh_run,
-        {202: schemas_notification.FullRun},
-        authentication.Scope.SUBMIT,
-        problems=(409, 410),
-    ),
-)
+    sent = await call.database.read(notifications.find, run.id) if run.is_terminal else None
+    with call.building(run.id):
+        body = schemas_notification.FullRun.of(run, sent)
+    return operations.Answer(status, body, {**location, **(headers or {})})

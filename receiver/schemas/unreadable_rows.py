@@ -37,15 +37,15 @@ def readable(
 
 
 @contextlib.contextmanager
-def named(row: str) -> Iterator[None]:
-    """Log why a row that is requested alone cannot be read, and name it. Raises UnreadableRow."""
+def named(row: str, log: structlog.typing.FilteringBoundLogger) -> Iterator[None]:
+    """Log why no answer can be built from a row within the block, and name the row. Raises UnreadableRow."""
     try:
         yield
     except ValidationError as error:  # its own message shows the values
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         messages = [f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in faults[:FAULTS]]
-        structlog.get_logger("runledger").warning("row_not_readable", row=row, faults=messages)
+        log.error("row_not_readable", row=row, faults=messages)
         raise errors.UnreadableRow(row) from None
     except run_chunks.UNREADABLE_ERRORS as error:
-        structlog.get_logger("runledger").warning("row_not_readable", row=row, exc_info=error)
+        log.error("row_not_readable", row=row, exc_info=error)
         raise errors.UnreadableRow(row) from None

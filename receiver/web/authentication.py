@@ -25,8 +25,8 @@ from storage.repositories import api_keys
 #: `last_used_at` is updated at most this often.
 USED_EVERY = timedelta(minutes=1)
 
-_TEXT = re.compile(r"rl_([a-z0-9]{1,32})_([A-Za-z0-9_-]{43})")  # 43 characters of base64url hold 256 bits
-_BEARER = re.compile(r"bearer +([!-~]+) *", re.IGNORECASE | re.ASCII)
+#: 43 characters of base64url hold 256 bits.
+_BEARER = re.compile(r"(?i:bearer) +rl_([a-z0-9]{1,32})_([A-Za-z0-9_-]{43}) *", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9 _.@-]{1,64}")
 _NO_SECRET = hashlib.sha256(b"").hexdigest()
 
@@ -101,11 +101,10 @@ def parse(authorizations: Sequence[str]) -> tuple[str, str]:
     """Return the id and the secret in the Authorization headers. Raises NotAuthenticated for any other text."""
     if not authorizations:
         raise errors.NotAuthenticated("this needs an API key: Authorization: Bearer rl_…")
-    bearer = _BEARER.fullmatch(authorizations[0]) if len(authorizations) == 1 else None
-    text = None if bearer is None else _TEXT.fullmatch(bearer[1])
-    if text is None:
+    given = _BEARER.fullmatch(authorizations[0]) if len(authorizations) == 1 else None
+    if given is None:
         raise errors.NotAuthenticated("the Authorization header is not of the form: Bearer rl_…", key_given=True)
-    return text[1], text[2]
+    return given[1], given[2]
 
 
 async def _note_use(store: database.Database, key: api_keys.Key, now: datetime) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import metadata
-from typing import Any, Generic, Protocol, TypeVar
+from types import NoneType
+from typing import Any, Generic, TypeVar, get_args, get_type_hints
 from urllib.parse import urlencode
 
 from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from receiver import client_address, timeouts
+from receiver import client_address, errors, telemetry, timeouts
 from receiver.export import flow
-from receiver.schemas import query_parameters
+from receiver.schemas import query_parameters, unreadable_rows
 from receiver.streams import subscribers
 from receiver.web import authentication, request_limits, streaming
 from storage.engine import database
@@ -24,12 +27,9 @@ from storage.user_sql import statements
 
 Q = TypeVar("Q", bound=query_parameters.Query | None)
 B = TypeVar("B", bound=BaseModel | None)
-
-
-class Metrics(Protocol):
-    """A source of metrics: the exposition in Prometheus text form, and its content type."""
-
-    async def metrics(self, store: database.Database, now: datetime, /) -> tuple[bytes, str]: ...
+T = TypeVar("T")
+#: The least seconds between two queries of what a request waits for.
+LOOK = 0.1
 
 
 async def _nothing(_now: datetime) -> Sequence[str]:
@@ -44,7 +44,7 @@ class Context:
     database: database.Database
     timing: timeouts.Timing
     clock: Callable[[], datetime]
-    metrics: Metrics
+    telemetry: telemetry.Telemetry
     metrics_open: bool = False
     body_limit: int = 4 << 20
     version: str = field(default_factory=lambda: metadata.version("runledger"))
@@ -112,6 +112,38 @@ class Call(Generic[Q, B]):
         """Return the request headers; names are case-insensitive."""
         return self.request.headers
 
+    def header(self, name: str, pattern: str, rule: str) -> str | None:
+        """Return the only value of a header; None where it is missing. Raises BadHeader, which states the rule."""
+        given = self.headers.getlist(name)
+        if not given:
+            return None
+        if len(given) > 1 or re.fullmatch(pattern, given[0]) is None:
+            raise errors.BadHeader(name, rule)
+        return given[0]
+
+    def building(self, row: str) -> AbstractContextManager[None]:
+        """Name and log the stored row where no answer can be built from it in the block. Raises UnreadableRow."""
+        return unreadable_rows.named(row, self.context.telemetry.log)
+
+    async def until(self, read: Callable[[], Awaitable[T]], is_met: Callable[[T], bool], seconds: float) -> T:
+        """Read after each commit until the condition is met, and return what was read last.
+
+        Ends early after `seconds`, when the client disconnects, or when the server stops.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while True:
+            # Requested before the query, so that no commit falls between the two.
+            commit = self.database.next_commit()
+            found = await read()
+            left = deadline - loop.time()
+            is_over = left <= 0 or self.context.stopping.is_set()
+            if is_met(found) or is_over or await self.request.is_disconnected():
+                return found
+            # Commits of other processes are not announced here, so the state is polled as well.
+            await asyncio.wait([commit], timeout=min(left, self.timing.poll))
+            await asyncio.sleep(min(left, LOOK))
+
     def mounted_path(self, path: str) -> str:
         """Return a path of this API below the path where the application is mounted."""
         root: str = self.request.scope.get("root_path", "")
@@ -131,6 +163,9 @@ class Call(Generic[Q, B]):
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Answer]]
+H = TypeVar("H", bound=Handler)
+#: What an operation answers for each status: a model, the media type of bytes, or None for no body.
+Answers = Mapping[int, type[BaseModel] | str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +181,16 @@ class Header:
 class Operation:
     """One method of one path.
 
-    `answers` maps each status to a model, to the media type of bytes, or to None for no body. `problems` lists the
-    problem statuses that are particular to this operation. Without a `scope` no API key is needed; with
-    `identifies_caller` a key that is given is still checked. An operation without a handler is only described.
-    With `is_streamed` a client that accepts a stream of events gets one in place of the model.
+    `problems` lists the problem statuses that are particular to this operation. Without a `scope` no API key is
+    needed; with `identifies_caller` a key that is given is still checked. An operation without a handler is only
+    described. With `is_streamed` a client that accepts a stream of events gets one in place of the model.
     """
 
     method: str
     path: str
     summary: str
     handler: Handler | None
-    answers: Mapping[int, type[BaseModel] | str | None]
+    answers: Answers
     scope: authentication.Scope | None = None
     identifies_caller: bool = False
     query: type[query_parameters.Query] | None = None
@@ -171,3 +205,36 @@ class Operation:
     def id(self) -> str:
         """Return the `operationId`, by which generated clients name the operation."""
         return self.name or getattr(self.handler, "__name__", "receive")
+
+
+class Router:
+    """The operations of one resource, each declared above its handler."""
+
+    def __init__(self, tag: str) -> None:
+        self.operations: list[Operation] = []
+        self._tag = tag
+
+    def operation(
+        self,
+        method: str,
+        path: str,
+        summary: str,
+        answers: Answers,
+        scope: authentication.Scope | None = None,
+        *,
+        identifies_caller: bool = False,
+        headers: Sequence[Header] = (),
+        problems: Sequence[int] = (),
+        name: str = "",
+        is_streamed: bool = False,
+    ) -> Callable[[H], H]:
+        """Return a decorator that adds an operation; its query and its body are those of the handler's `Call`."""
+
+        def add(handler: H) -> H:
+            taken = get_args(get_type_hints(handler)["call"])
+            query, body = (None if each is NoneType else each for each in taken)
+            given = (method, path, summary, handler, answers, scope, identifies_caller, query, body)
+            self.operations.append(Operation(*given, headers, problems, self._tag, name, is_streamed))
+            return handler
+
+        return add

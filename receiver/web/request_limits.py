@@ -11,12 +11,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from starlette.requests import ClientDisconnect
 from starlette.types import Receive
 
 from receiver import client_address, errors
 
+E = TypeVar("E", bound=Exception)
 #: The bytes of bodies that are held in memory at once.
 BODY_BYTES = 64 << 20
 
@@ -41,12 +43,12 @@ class BodyBudget:
         self.limit = limit
         self.used = 0
         #: The leases whose bodies are still being read, oldest first.
-        self._readers: dict[BodyLease, None] = {}
+        self.readers: dict[BodyLease, None] = {}
 
     @contextmanager
     def lease(self) -> Iterator[BodyLease]:
         """Lease a part of the budget for the body of one request, for the length of the block."""
-        lease = BodyLease(self, self._readers)
+        lease = BodyLease(self)
         try:
             yield lease
         finally:
@@ -57,16 +59,15 @@ class BodyBudget:
 
         A genuine body arrives in an instant; one that has been arriving for long is slow, or means to be.
         """
-        while self.used > self.limit and self._readers:
-            next(iter(self._readers)).revoke()
+        while self.used > self.limit and self.readers:
+            next(iter(self.readers)).revoke()
 
 
 class BodyLease:
     """The part of the budget that one request uses."""
 
-    def __init__(self, budget: BodyBudget, readers: dict[BodyLease, None]) -> None:
+    def __init__(self, budget: BodyBudget) -> None:
         self._budget = budget
-        self._readers = readers
         self._size = 0
         self._is_evicted = False
 
@@ -74,18 +75,18 @@ class BodyLease:
     async def reading(self, seconds: float) -> AsyncIterator[None]:
         """Limit the time in which a body has to arrive.
 
-        Raises TimeoutError when it is over, TooManyBodies where the body was evicted.
+        Raises BodyTooSlow when it is over, TooManyBodies where the body was evicted.
         """
         try:
             async with asyncio.timeout(seconds) as self._time:
-                self._readers[self] = None
+                self._budget.readers[self] = None
                 try:
                     yield
                 finally:
-                    self._readers.pop(self, None)
+                    self._budget.readers.pop(self, None)
         except TimeoutError:
             self._require_lease()
-            raise
+            raise errors.BodyTooSlow(f"the body took longer than {seconds:g} s") from None
 
     def reserve(self, size: int) -> None:
         """Count `size` more bytes that have arrived. Raises TooManyBodies."""
@@ -98,7 +99,7 @@ class BodyLease:
     def revoke(self) -> None:
         """Release all bytes and cancel the reader at once."""
         self._is_evicted = True
-        self._readers.pop(self, None)
+        self._budget.readers.pop(self, None)
         self.release()
         if not self._time.expired():
             self._time.reschedule(0)
@@ -195,6 +196,10 @@ class Limits:
         """Return whether one more failure of this address is one too many now."""
         return self.buckets.is_empty(address, asyncio.get_running_loop().time())
 
-    def charge(self, address: str | None) -> bool:
-        """Charge an address for a request that did not verify. Return False when it was one too many."""
-        return self.buckets.charge(address, asyncio.get_running_loop().time())
+    def charge(self, address: str | None, failure: E, excess: E) -> E:
+        """Charge an address for a request that did not verify.
+
+        Return `failure`, or `excess` when it was one too many.
+        """
+        is_charged = self.buckets.charge(address, asyncio.get_running_loop().time())
+        return failure if is_charged else excess

@@ -97,8 +97,12 @@ def _bad_parameter(error: ValidationError, model: type[query_parameters.Query]) 
 
 
 async def body(request: Request, model: type[M], limit: int, seconds: float, lease: request_limits.BodyLease) -> M:
-    """Return the body as `model`. Raises the RequestError that says what is wrong with it."""
-    raw = await _read(request, limit, seconds, lease)
+    """Return the body as `model`. Raises the RequestError that says what is wrong, and ClientDisconnect."""
+    incoming = request_limits.Body(request.receive, request.headers.get("content-length", ""))
+    async with lease.reading(seconds):
+        raw = await incoming.read(limit, lease)
+    if incoming.exceeds(limit):
+        raise errors.BodyTooLarge(limit)
     if not raw:
         raise errors.BadBody("the body is missing")
     _demand_json(request)
@@ -106,19 +110,6 @@ async def body(request: Request, model: type[M], limit: int, seconds: float, lea
         return model.model_validate(_parsed(raw))
     except ValidationError as error:
         raise errors.InvalidBody(_faults(error, model)) from None
-
-
-async def _read(request: Request, limit: int, seconds: float, lease: request_limits.BodyLease) -> bytes:
-    """Return the bytes of the body. Raises BodyTooLarge, BodyTooSlow, TooManyBodies, and ClientDisconnect."""
-    incoming = request_limits.Body(request.receive, request.headers.get("content-length", ""))
-    try:
-        async with lease.reading(seconds):
-            raw = await incoming.read(limit, lease)
-    except TimeoutError:
-        raise errors.BodyTooSlow(f"the body took longer than {seconds:g} s") from None
-    if incoming.exceeds(limit):
-        raise errors.BodyTooLarge(limit)
-    return raw
 
 
 def _demand_json(request: Request) -> None:

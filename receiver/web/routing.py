@@ -17,7 +17,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver import client_address, errors
-from receiver.schemas import unreadable_rows
 from receiver.web import authentication, openapi, request_parsing, streaming
 from receiver.web.operations import Answer, Call, Context, Operation
 from storage import errors as storage_errors
@@ -70,21 +69,21 @@ class Endpoint:
         if operation is None or operation.handler is None:
             raise errors.WrongMethod(request.method, self._allowed)
         call = await self._call(operation, request)
-        with unreadable_rows.named(" ".join(call.ids.values())) if call.ids else contextlib.nullcontext():
-            return self._response(operation, request, await operation.handler(call))
+        return self._response(operation, call, await operation.handler(call))
 
-    def _response(self, operation: Operation, request: Request, answer: Answer) -> ASGIApp:
+    def _response(self, operation: Operation, call: Call[Any, Any], answer: Answer) -> ASGIApp:
         headers = {"cache-control": "no-store", **answer.headers}
         seconds, stopping = self._context.timing.slow_listener, self._context.stopping
         if answer.events is not None:
-            revoked = None if operation.scope is None else functools.partial(self._until_revoked, request)
+            revoked = None if operation.scope is None else functools.partial(self._until_revoked, call.request)
             return streaming.EventStream(answer.events, headers, seconds, stopping, revoked)
         if answer.pieces is not None:
             headers = {"content-type": answer.media_type, **headers}
             return streaming.ByteStream(answer.pieces, headers, seconds, stopping)
         body = answer.body
         if isinstance(body, BaseModel):
-            body = body.model_dump_json(by_alias=True).encode()
+            with call.building(" ".join(call.ids.values()) or operation.path):
+                body = body.model_dump_json(by_alias=True).encode()
         return Response(body, answer.status, headers, None if body is None else answer.media_type)
 
     async def _until_revoked(self, request: Request) -> None:
@@ -134,12 +133,11 @@ class Endpoint:
 
     def _charged(self, request: Request, failure: errors.NotAuthenticated) -> errors.RequestError:
         """Charge the client's address for a key that is not valid, and return the error to answer with."""
-        limits = self._context.limits
-        if not failure.key_given or limits.charge(
-            client_address.of_request(request.scope, limits.trusted_proxies)
-        ):
+        if not failure.key_given:
             return failure
-        return errors.TooManyFailures(str(failure))
+        limits = self._context.limits
+        address = client_address.of_request(request.scope, limits.trusted_proxies)
+        return limits.charge(address, failure, errors.TooManyFailures(str(failure)))
 
     async def _optional_caller(self, given: Sequence[str]) -> authentication.Caller:
         """Return the caller, or ANONYMOUS where a key that is not required cannot be checked."""

@@ -6,8 +6,8 @@ import abc
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -20,42 +20,50 @@ TYPE = "text/event-stream"
 CLOSE = b'event: close\ndata: {"type":"close"}\n\n'
 #: Seconds within which a stream has to end once the server stops.
 GRACE = 1.0
+T_co = TypeVar("T_co", covariant=True)
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
-class Events(Protocol):
-    """A source of events; a text among them is a comment. Raises StreamInterrupted where it ends too early."""
+class Source(Protocol[T_co]):
+    """What a stream sends. Raises StreamInterrupted or StorageError where it ends too early."""
 
-    def __aiter__(self) -> AsyncIterator[stream_events.Event | str]: ...
-    async def __anext__(self) -> stream_events.Event | str: ...
+    def __aiter__(self) -> AsyncIterator[T_co]: ...
+    async def __anext__(self) -> T_co: ...
     async def aclose(self) -> None: ...
 
 
-class Pieces(Protocol):
-    """A source of a file's bytes. Raises StreamInterrupted or StorageError where it ends too early."""
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
-    async def __anext__(self) -> bytes: ...
-    async def aclose(self) -> None: ...
+#: A text among events is a comment.
+Events = Source[stream_events.Event | str]
+#: The bytes of a file.
+Pieces = Source[bytes]
 
 
 class _Stream(abc.ABC):
     """An ASGI answer that sends a source until it ends, the client disconnects, or the server stops.
 
     A client that takes nothing for `client_timeout` seconds is disconnected: what was written waits in memory for
-    it, and the stop of the server would wait for it as well. At the stop every stream ends within `GRACE`.
+    it, and the stop of the server would wait for it as well. At the stop every stream ends within `GRACE`, and so
+    does one once `revoked` returns, since its client may not listen any more.
     """
 
+    #: Headers of every stream. This one asks nginx not to buffer it.
+    HEADERS: ClassVar[Mapping[str, str]] = {"x-accel-buffering": "no"}
+    #: Whether clients connect again by themselves where a stream ends too early.
+    RESUMES: ClassVar[bool] = False
+
     def __init__(
-        self, source: Events | Pieces, headers: Mapping[str, str], client_timeout: float, stopping: asyncio.Event
+        self,
+        source: Source[Any],
+        headers: Mapping[str, str],
+        client_timeout: float,
+        stopping: asyncio.Event,
+        revoked: Callable[[], Coroutine[Any, Any, object]] | None = None,
     ) -> None:
-        # Asks nginx not to buffer the stream.
-        own = {"x-accel-buffering": "no"}
-        lines = [(name.encode(), value.encode()) for name, value in {**headers, **own}.items()]
+        lines = [(name.encode(), value.encode()) for name, value in {**headers, **self.HEADERS}.items()]
         self._start: Message = {"type": "http.response.start", "status": 200, "headers": lines}
         self._source = source
-        self._patience = client_timeout
-        self._stopping = stopping
+        self._client_timeout = client_timeout
+        self._ends = [stopping.wait] if revoked is None else [stopping.wait, revoked]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with contextlib.aclosing(self._source):
@@ -66,26 +74,19 @@ class _Stream(abc.ABC):
             async with asyncio.TaskGroup() as group:
                 sending = group.create_task(self._send_all(send))
                 gone = group.create_task(_disconnected(receive))
-                stop = group.create_task(self._until_stop())
-                await asyncio.wait([sending, gone, stop], return_when=asyncio.FIRST_COMPLETED)
+                ends = [group.create_task(end()) for end in self._ends]
+                await asyncio.wait([sending, gone, *ends], return_when=asyncio.FIRST_COMPLETED)
                 await asyncio.wait([sending, gone], timeout=GRACE, return_when=asyncio.FIRST_COMPLETED)
                 is_sent = sending.done() and sending.result()
                 is_over = is_sent or gone.done()
-                sending.cancel()
-                stop.cancel()
+                for task in (sending, *ends):
+                    task.cancel()
                 is_aborted = not is_over and _abort(receive)
                 if not is_aborted:
                     gone.cancel()
-        if not (is_over or is_aborted):
-            self._end_unfinished()
-
-    async def _until_stop(self) -> None:
-        """Return once the stream must end: when the server stops."""
-        await self._stopping.wait()
-
-    @abc.abstractmethod
-    def _end_unfinished(self) -> None:
-        """Handle a client that still waits for data and whose connection could not be aborted."""
+        if not (is_over or is_aborted or self.RESUMES):
+            # The server closes a connection when its application raises before the answer is complete.
+            raise errors.StreamInterrupted("the file could not be sent to its end")
 
     @abc.abstractmethod
     async def _send_all(self, send: Send) -> bool:
@@ -95,43 +96,15 @@ class _Stream(abc.ABC):
         await self._send(send, {"type": "http.response.body", "body": body, "more_body": more})
 
     async def _send(self, send: Send, message: Message) -> None:
-        async with asyncio.timeout(self._patience):
+        async with asyncio.timeout(self._client_timeout):
             await send(message)
 
 
 class EventStream(_Stream):
-    """A stream of events. One that ends too early says so in a comment, since its clients connect again.
+    """A stream of events. One that ends too early says so in a comment, since its clients connect again."""
 
-    `revoked` returns once the client may not listen any more; the stream ends then.
-    """
-
-    _source: Events
-
-    def __init__(
-        self,
-        source: Events,
-        headers: Mapping[str, str],
-        client_timeout: float,
-        stopping: asyncio.Event,
-        revoked: Callable[[], Awaitable[object]] | None = None,
-    ) -> None:
-        super().__init__(source, {**headers, "content-type": f"{TYPE}; charset=utf-8"}, client_timeout, stopping)
-        self._lapses = revoked
-
-    async def _until_stop(self) -> None:
-        """Return once the server stops or the client may not listen any more."""
-        if self._lapses is None:
-            await self._stopping.wait()
-            return
-        either = [asyncio.ensure_future(self._stopping.wait()), asyncio.ensure_future(self._lapses())]
-        try:
-            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for each in either:
-                each.cancel()
-
-    def _end_unfinished(self) -> None:
-        """Do nothing: a client of server-sent events connects again by itself."""
+    HEADERS: ClassVar[Mapping[str, str]] = {**_Stream.HEADERS, "content-type": f"{TYPE}; charset=utf-8"}
+    RESUMES: ClassVar[bool] = True
 
     async def _send_all(self, send: Send) -> bool:
         try:
@@ -153,8 +126,6 @@ class EventStream(_Stream):
 class ByteStream(_Stream):
     """A file. One that ends too early is cut off without the last chunk, so that it does not look complete."""
 
-    _source: Pieces
-
     async def _send_all(self, send: Send) -> bool:
         try:
             await self._send(send, self._start)
@@ -165,10 +136,6 @@ class ByteStream(_Stream):
         except (TimeoutError, errors.StreamInterrupted, storage_errors.StorageError):
             return False
         return True
-
-    def _end_unfinished(self) -> None:
-        # The server closes a connection when its application raises before the answer is complete.
-        raise errors.StreamInterrupted("the file could not be sent to its end")
 
 
 def _abort(receive: Receive) -> bool:

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from receiver import telemetry
+from receiver.web import streaming
 from storage.ledger import entries
 from storage.transitions import receiving
 from tests import life
+from tests.receiver.api import app_fixture
 from tests.receiver.api.app_fixture import Deployment
 
 pytestmark = pytest.mark.anyio
@@ -144,3 +147,23 @@ async def test_a_delivery_whose_text_is_not_utf_8_is_left_out_of_lists_and_named
     await spoil(deployment, "UPDATE deliveries SET reason = CAST(X'ff' AS TEXT) WHERE id = :id", id=bad)
     page = (await deployment.get("/v1/deliveries")).json()
     assert ([each["id"] for each in page["deliveries"]], page["unreadable"]) == ([good], [bad])
+
+
+async def test_a_row_that_cannot_be_read_is_counted_and_a_fault_of_ours_is_not_taken_for_one(
+    embedded: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def fails(upstream_id: str, after: int) -> streaming.Events:
+        raise ValueError("a fault of ours")
+
+    def counted() -> float | None:
+        return seen.registry.get_sample_value("runledger_errors_total", {"event": "row_not_readable"})
+
+    seen = telemetry.Telemetry()
+    async for deployment in app_fixture.opened(embedded, telemetry=seen, listen=fails):
+        run = await life.running(embedded, "run_1")
+        answer = await deployment.get(f"/v1/runs/{run.id}/events")
+        assert (answer.status_code, answer.json()["type"], counted()) == (500, "about:blank", 0)
+        assert "request_failed" in capsys.readouterr().out
+        await spoil(deployment, "UPDATE runs SET cost_micros = 'much' WHERE id = :id", id=run.id)
+        answer = await deployment.get(f"/v1/runs/{run.id}")
+        assert (answer.json()["type"], counted()) == ("urn:runledger:problem:unreadable-row", 1)

@@ -21,13 +21,13 @@ class Refilled(request_limits.Limits):
     def is_exhausted(self, address: str | None) -> bool:
         return True
 
-    def charge(self, address: str | None) -> bool:
-        return True
+    def charge(self, address: str | None, failure: request_limits.E, excess: request_limits.E) -> request_limits.E:
+        return failure
 
 
 def asked(store: Database, body_limit: int) -> httpx.AsyncClient:
     """Return a client of public endpoints with one secret and such a bucket."""
-    public = endpoints.Dependencies(
+    public = endpoints.PublicEndpoints(
         store,
         tokens.Signer(["a key of 24 bytes or more"]),
         test_webhook_secrets.secrets_of(store, test_endpoints.GOOD),
@@ -38,7 +38,7 @@ def asked(store: Database, body_limit: int) -> httpx.AsyncClient:
         body_limit,
         Refilled(),
     )
-    transport = httpx.ASGITransport(app=endpoints.PublicEndpoints(public))
+    transport = httpx.ASGITransport(app=public)
     return httpx.AsyncClient(transport=transport, base_url="http://ledger.test")
 
 

@@ -83,7 +83,7 @@ async def test_what_was_read_keeps_its_place_until_it_is_let_go() -> None:
 
 @pytest.mark.anyio
 async def test_a_body_that_is_slow_is_no_body_that_made_room() -> None:
-    with request_limits.BodyBudget(100).lease() as lease, pytest.raises(TimeoutError):
+    with request_limits.BodyBudget(100).lease() as lease, pytest.raises(errors.BodyTooSlow):
         async with lease.reading(0):
             await asyncio.Event().wait()
 
