@@ -97,6 +97,23 @@ class Kind(StrEnum):
     CHECK = "check"
 
 
+class JobState(StrEnum):
+    """The state of a job at a moment; of several that apply, the last in this list counts."""
+
+    WAITING = "waiting"
+    DUE = "due"
+    FAILING = "failing"
+    LEASED = "leased"
+    DEAD = "dead"
+
+
+class FailedJobState(StrEnum):
+    """Failing jobs come due by themselves; dead ones wait for an operator."""
+
+    FAILING = "failing"
+    DEAD = "dead"
+
+
 #: The order of claims: exec and settle go first, deployment-wide jobs last. Jobs that call the backend or read
 #: streams may stall, so they have lanes of their own and delay no other job.
 PRIORITY = {

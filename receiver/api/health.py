@@ -10,7 +10,7 @@ from datetime import timedelta
 from receiver.schemas import responses, unreadable_rows
 from receiver.web import authentication, operations
 from storage import errors, states
-from storage.repositories import job_counts, job_list, jobs, runs, system_state
+from storage.repositories import job_counts, job_list, runs, system_state
 from storage.search import index
 
 #: Failing jobs that readiness names.
@@ -80,7 +80,7 @@ async def _details(call: Plain, state: system_state.State, reasons: list[str]) -
     """Return the details. Overdue runs and failing jobs concern single runs, so they do not affect readiness."""
     seen = state.worker_seen_at
     failing, _ = await call.database.read(
-        job_list.page, job_list.Query(state=jobs.State.FAILING, limit=NAMED), call.now
+        job_list.page, job_list.Query(state=states.JobState.FAILING, limit=NAMED), call.now
     )
     return responses.Readiness(
         ready=not reasons,

@@ -8,37 +8,19 @@ import functools
 import inspect
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, TypeVar
 
 import typer
 
 from receiver.cli import errors
 
-F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
-class Commands(typer.Typer):
-    """The commands of one module. A function may be asynchronous; see `executed`."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(rich_markup_mode=None, **options)
-
-    def command(self, name: str | None = None, **options: Any) -> Callable[[F], F]:
-        """Register a function as a command."""
-        return self._registers(super().command(name, **options))
-
-    def callback(self, **options: Any) -> Callable[[F], F]:
-        """Register a function as what the group itself does."""
-        return self._registers(super().callback(**options))
-
-    @staticmethod
-    def _registers(register: Callable[[Callable[..., None]], object]) -> Callable[[F], F]:
-        def decorate(function: F) -> F:
-            register(executed(function))
-            return function
-
-        return decorate
+def commands(**options: Any) -> typer.Typer:
+    """Return a collection of the commands of one module. A function may be asynchronous; see `executed`."""
+    return typer.Typer(rich_markup_mode=None, **options)
 
 
 def executed(function: Callable[..., Any]) -> Callable[..., None]:
@@ -59,6 +41,22 @@ def executed(function: Callable[..., Any]) -> Callable[..., None]:
             raise typer.Exit(errors.report(error)) from None
 
     return execute
+
+
+async def until(
+    accepted: Callable[[T], object], read: Callable[[], Awaitable[T]], seconds: float, interval: float = 0.25
+) -> T:
+    """Read until what is read is accepted, and return it; after so many seconds what was read last.
+
+    A server commits in another process, which notifies nobody here.
+    """
+    found = await read()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while not accepted(found):
+                await asyncio.sleep(interval)
+                found = await read()
+    return found
 
 
 @contextlib.contextmanager

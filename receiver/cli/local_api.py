@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -141,6 +142,13 @@ def _request(sent: bytes, headers: Mapping[str, str]) -> Request:
 
     lines = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
     return Request({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": lines}, receive)
+
+
+async def warn_without_worker(store: database.Database) -> None:
+    """Print a warning where no worker is alive."""
+    worker = await worker_status(store)
+    if not worker.is_alive:
+        print(worker.message, file=sys.stderr)
 
 
 async def worker_status(store: database.Database) -> WorkerStatus:

@@ -75,7 +75,10 @@ class LazyGroup(typer.core.TyperGroup):
 def load(name: str) -> Any:
     """Import a command, or a group of commands, by its name."""
     module = importlib.import_module(f"receiver.cli.{COMMANDS[name].module}")
+    event_loop = importlib.import_module("receiver.cli.event_loop")  # the list of commands does without
     group = typer.main.get_group(module.app)
+    for each in (group, *group.commands.values()):
+        each.callback = each.callback and event_loop.executed(each.callback)
     return group.commands.get(name, group)
 
 

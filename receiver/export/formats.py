@@ -1,26 +1,18 @@
-"""The interface of all export formats, and the columns of the formats with a row for each run. Pure."""
+"""The interface of all export formats. Pure."""
 
 from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from pydantic.alias_generators import to_camel
-
 from receiver import json_lines
 from storage.engine import column_types
 from storage.query import run_chunks
-from storage.repositories import runs
-
-#: The exported fields of a run, by their names in the file.
-FIELDS = {to_camel(each.name): each.name for each in fields(runs.Run) if each.name not in run_chunks.LOCAL_COLUMNS}
-INSTANTS = frozenset(to_camel(each.name) for each in fields(runs.Run) if str(each.type).startswith("datetime"))
-NUMBERS = frozenset(to_camel(each.name) for each in fields(runs.Run) if str(each.type).startswith("int"))
 
 #: The most runs that a trailer names, so that it stays short; and the fields about missing runs.
 NAMED = 50
@@ -77,18 +69,6 @@ class Writer(ABC):
     def trailer(self, _end: Summary) -> bytes:
         """Return nothing, unless the format has a trailer, which is not hashed."""
         return b""
-
-
-def cells(run: runs.Run) -> Iterator[object]:
-    """Yield the cells of a run, in the order of FIELDS: texts, numbers, instants; structures as JSON.
-
-    Raises ValueError for a value that is not UTF-8 in the store.
-    """
-    for name in FIELDS.values():
-        value = getattr(run, name)
-        if isinstance(value, bytes):
-            raise ValueError(f"{name} is not UTF-8")
-        yield compact(value) if isinstance(value, Mapping | list | tuple) else value
 
 
 def json_value(value: Any) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import fields
 
 from pydantic.alias_generators import to_camel
 
-from receiver.export import formats
+from receiver.export import formats, run_columns
 from storage import results
 from storage.query import run_chunks
 from storage.repositories import documents
@@ -36,7 +36,7 @@ class JsonLinesWriter(formats.Writer):
 
 def encode_run(record: run_chunks.Record) -> bytes:
     """Return a run as its line. Equal content gives equal bytes, whichever database stores it."""
-    values = {name: formats.json_value(getattr(record.run, field)) for name, field in formats.FIELDS.items()}
+    values = {name: formats.json_value(getattr(record.run, field)) for name, field in run_columns.FIELDS.items()}
     values["steps"] = [_row(each, STEP_FIELDS) for each in record.steps]
     values["usage"] = [_row(each, USAGE_FIELDS) for each in record.usage]
     if record.documents is not None:

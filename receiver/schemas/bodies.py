@@ -10,7 +10,6 @@ from pydantic.config import JsonDict
 
 from receiver.schemas.text_types import Id, TagKey, TagValue, Text
 from storage import states
-from storage.repositories import job_errors
 from storage.user_sql import sql_runner
 
 #: The most tags of one run.
@@ -97,7 +96,7 @@ class Retry(Request):
     """Which failing and dead jobs are retried now; all of them where nothing is given."""
 
     kind: Annotated[states.Kind, Field(strict=False)] | None = None
-    state: Annotated[job_errors.State, Field(strict=False)] | None = None
+    state: Annotated[states.FailedJobState, Field(strict=False)] | None = None
     cause: Annotated[Text, Field(min_length=1, max_length=500)] | None = Field(
         None, description="A part of the cause as `/v1/jobs/causes` shows it; case does not matter."
     )

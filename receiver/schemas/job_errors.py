@@ -15,7 +15,7 @@ class Cause(Answer):
     """Failing or dead jobs with one cause; ids and numbers in its text are replaced by `…`."""
 
     kind: states.Kind | str
-    state: job_errors.State
+    state: states.FailedJobState
     cause: str
     count: int
     oldest_at: Instant = Field(description="When the oldest of the jobs was enqueued.")
@@ -25,7 +25,8 @@ class Cause(Answer):
     def of(cls, cause: job_errors.Cause) -> Self:
         """Return a group of jobs as an answer."""
         answer = cls.model_validate(cause)
-        return answer if answer.state is job_errors.State.FAILING else answer.model_copy(update={"due_at": None})
+        is_dead = answer.state is states.FailedJobState.DEAD
+        return answer.model_copy(update={"due_at": None}) if is_dead else answer
 
 
 class Causes(Answer):

@@ -12,8 +12,7 @@ from receiver.schemas.text_types import Id, TagKey, TagValue
 from storage import states
 from storage.ledger import entries
 from storage.query import change_feed, grammar, run_pages
-from storage.repositories import job_errors, jobs
-from storage.stats import questions
+from storage.stats import groups, questions
 
 #: The greatest integer that every JSON parser represents exactly.
 MAX_SAFE_INTEGER = (1 << 53) - 1
@@ -116,7 +115,7 @@ Grouping = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": f"^({'|'.join(questions.By)}|tag\\.[A-Za-z0-9_-]{{1,64}})$",
+            "pattern": f"^({'|'.join(groups.By)}|tag\\.[A-Za-z0-9_-]{{1,64}})$",
             "examples": ["agent"],
         }
     ),
@@ -213,7 +212,7 @@ class ExportQuery(RunFilter):
 class StatsQuery(RunFilter):
     """Sums over runs."""
 
-    by: Grouping = questions.By.STATUS.value
+    by: Grouping = groups.By.STATUS.value
 
     @property
     def grouping(self) -> str:
@@ -262,7 +261,7 @@ class JobQuery(Query):
 
     kind: states.Kind | None = None
     run: Annotated[Id, Field(description="The id of a run: Runledger's or the upstream's.")] | None = None
-    state: jobs.State | None = None
+    state: states.JobState | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
 
@@ -271,7 +270,7 @@ class CauseQuery(Query):
     """The filter of failing and dead jobs."""
 
     kind: states.Kind | None = None
-    state: job_errors.State | None = None
+    state: states.FailedJobState | None = None
     cause: Annotated[str, Field(min_length=1, max_length=500, description="A part of the cause.")] | None = None
 
 

@@ -12,8 +12,8 @@ from pydantic.alias_generators import to_camel
 
 from storage import states
 from storage.engine import column_types
-from storage.repositories import deliveries, jobs
-from storage.stats import questions
+from storage.repositories import deliveries
+from storage.stats import groups, questions
 
 Instant = Annotated[
     datetime,
@@ -263,7 +263,7 @@ class Job(Answer):
     kind: states.Kind | str
     # A deployment-wide job is stored with an empty one.
     run_id: Annotated[str | None, BeforeValidator(lambda stored: stored or None)]
-    state: jobs.State
+    state: states.JobState
     created_at: Instant
     due_at: Instant
     requested: int
@@ -332,7 +332,7 @@ class Stats(Answer):
     """
 
     by: str
-    measure: questions.Measure = Field(
+    measure: groups.Measure = Field(
         description="What the durations measure: how long runs took, or by source how long their settling took."
     )
     source: questions.AnswerSource

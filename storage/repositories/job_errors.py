@@ -6,19 +6,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from enum import StrEnum
 
 from sqlalchemy import ColumnElement, Connection, case, func, or_, select
 
 from storage import states
+from storage.states import FailedJobState
 from storage.tables.jobs import JOBS
-
-
-class State(StrEnum):
-    """Failing jobs come due by themselves; dead ones wait for an operator."""
-
-    FAILING = "failing"
-    DEAD = "dead"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +19,7 @@ class Query:
     """Which jobs: of a kind, in a state, with a text in the cause, regardless of case."""
 
     kind: states.Kind | None = None
-    state: State | None = None
+    state: FailedJobState | None = None
     cause: str | None = None
 
 
@@ -35,7 +28,7 @@ class Cause:
     """The jobs of one kind and state with the same cause; `due_at` is when the first of them comes due."""
 
     kind: states.Kind
-    state: State
+    state: FailedJobState
     cause: str
     count: int
     oldest_at: datetime
@@ -68,7 +61,7 @@ def group(connection: Connection, query: Query, now: datetime) -> list[Cause]:
     merged: dict[tuple[str, str, str], Cause] = {}
     for kind, state, error, count, oldest_at, due_at in rows:
         cause = normalize(error)
-        found = Cause(states.read(states.Kind, kind), State(state), cause, count, oldest_at, due_at)
+        found = Cause(states.read(states.Kind, kind), FailedJobState(state), cause, count, oldest_at, due_at)
         existing = merged.get((kind, state, cause))
         merged[kind, state, cause] = found if existing is None else _merged(existing, found)
     matching_causes = [each for each in merged.values() if _matches(each.cause, query)]
@@ -100,4 +93,4 @@ def _matches(cause: str, query: Query) -> bool:
 
 
 def _state() -> ColumnElement[str]:
-    return case((JOBS.c.dead_at.is_not(None), State.DEAD.value), else_=State.FAILING.value)
+    return case((JOBS.c.dead_at.is_not(None), FailedJobState.DEAD.value), else_=FailedJobState.FAILING.value)

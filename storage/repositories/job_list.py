@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, case, select
 
 from storage import cursors, states
-from storage.repositories import jobs
 from storage.tables.jobs import JOBS
 
 
@@ -21,7 +20,7 @@ class Job:
     id: str
     kind: states.Kind
     run_id: str
-    state: jobs.State
+    state: states.JobState
     created_at: datetime
     due_at: datetime
     requested: int
@@ -41,7 +40,7 @@ class Query:
 
     kind: states.Kind | None = None
     run_id: str | None = None
-    state: jobs.State | None = None
+    state: states.JobState | None = None
     limit: int = 50
     cursor: str | None = None
 
@@ -71,11 +70,11 @@ def _listed(now: datetime) -> Any:
 
 def _state(now: datetime) -> ColumnElement[str]:
     return case(
-        (JOBS.c.dead_at.is_not(None), jobs.State.DEAD.value),
-        (JOBS.c.lease_until > now, jobs.State.LEASED.value),
-        (JOBS.c.last_error.is_not(None), jobs.State.FAILING.value),
-        (JOBS.c.due_at <= now, jobs.State.DUE.value),
-        else_=jobs.State.WAITING.value,
+        (JOBS.c.dead_at.is_not(None), states.JobState.DEAD.value),
+        (JOBS.c.lease_until > now, states.JobState.LEASED.value),
+        (JOBS.c.last_error.is_not(None), states.JobState.FAILING.value),
+        (JOBS.c.due_at <= now, states.JobState.DUE.value),
+        else_=states.JobState.WAITING.value,
     )
 
 
@@ -83,7 +82,7 @@ def _to_listed(row: Any) -> Job:
     listed = Job(*row)
     trigger = None if listed.trigger is None else states.read(states.Source, listed.trigger)
     return replace(
-        listed, kind=states.read(states.Kind, listed.kind), state=jobs.State(listed.state), trigger=trigger
+        listed, kind=states.read(states.Kind, listed.kind), state=states.JobState(listed.state), trigger=trigger
     )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, literal, or_, select, update
@@ -63,16 +62,6 @@ class Claims(list[Claim]):
     """Jobs under our lease, the most urgent first; `unreadable` are the ids of rows that could not be read."""
 
     unreadable: tuple[str, ...] = ()
-
-
-class State(StrEnum):
-    """The state of a job at a moment; of several that apply, the last in this list counts."""
-
-    WAITING = "waiting"
-    DUE = "due"
-    FAILING = "failing"
-    LEASED = "leased"
-    DEAD = "dead"
 
 
 def enqueue(connection: Connection, requests: Sequence[JobRequest]) -> None:

@@ -21,6 +21,7 @@ from storage.engine import dialect
 from storage.query import conditions, grammar, value_ranges
 from storage.search import index
 from storage.stats import error_signatures, histogram, rollups
+from storage.stats.groups import By, Measure
 from storage.tables.runs import RUN_TAGS, RUNS
 
 #: Limits of the rows of an answer, the second for failure reasons.
@@ -32,34 +33,10 @@ _LIVE = sorted(states.LIVE)
 #: A limit that never takes effect.
 _EVERY = 1 << 62
 _RESOLUTION = timedelta.resolution
-
-
-class By(StrEnum):
-    """What runs are grouped by, besides tags."""
-
-    AGENT = "agent"
-    MODEL = "model"
-    STATUS = "status"
-    ORIGIN = "origin"
-    SETTLED_BY = "settled_by"
-    HOUR = "hour"
-    DAY = "day"
-    MONTH = "month"
-    SOURCE = "source"
-    FAILURE_REASON = "failure_reason"
-
-
 #: Instants that grow with the keys.
 _GROWING = ("accepted", "created", "settled")
 #: Groups that are sorted newest first.
 _TIMES = (By.HOUR, By.DAY, By.MONTH)
-
-
-class Measure(StrEnum):
-    """What is timed: a run's duration, or the delay until its end was known here."""
-
-    DURATION = "duration"
-    SETTLING = "settling"
 
 
 class AnswerSource(StrEnum):

@@ -97,7 +97,7 @@ async def test_a_list_in_a_circle_ends_the_pass_and_is_reported(database: Databa
     await database.write(system_state.record_sweep, life.at(-100_000))
     job = await sweep(database, upstream, life.at(60))
     assert len(upstream.asked) <= 4
-    assert job.state is jobs.State.FAILING
+    assert job.state is states.JobState.FAILING
     assert "the list" in (job.last_error or "")
     assert (await database.read(system_state.read)).swept_at == life.at(-100_000)
 

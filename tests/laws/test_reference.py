@@ -14,7 +14,7 @@ from storage.engine.database import Database
 from storage.ledger import entries as ledger_entries
 from storage.query import grammar
 from storage.repositories import ledger_changes
-from storage.stats import questions
+from storage.stats import groups
 from tests import life
 from tests.laws import pages
 
@@ -44,7 +44,7 @@ def test_the_ledger_page_lists_every_kind_and_no_other() -> None:
 
 
 def test_the_page_on_statistics_lists_everything_that_runs_are_grouped_by() -> None:
-    assert _groups() == {by.value for by in questions.By} | {"tag.<key>"}
+    assert _groups() == {by.value for by in groups.By} | {"tag.<key>"}
 
 
 def _groups() -> set[str]:

@@ -27,7 +27,7 @@ from storage.engine import database
 from storage.query import value_ranges
 from storage.repositories import backfills
 
-app = event_loop.Commands()
+app = event_loop.commands()
 
 #: Seconds between two reads of what is still to be fetched.
 INTERVAL = 0.25
@@ -136,12 +136,10 @@ async def _task_context(
         observe=lambda call: metrics.called(call.route, call.status, call.seconds, call.limits, clock.now()),
         connections=given.worker_concurrency,
     )
-    try:
+    async with contextlib.aclosing(upstream):
         yield worker_context.Context(
             store, upstream, timing, shared_clock, lambda run_id: None, metrics, timing.sweep
         )
-    finally:
-        await upstream.aclose()
 
 
 async def _walk(

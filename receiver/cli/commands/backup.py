@@ -31,7 +31,7 @@ from storage.migrations import schema_version
 from storage.repositories import system_state
 from storage.transitions import restoring
 
-app = event_loop.Commands()
+app = event_loop.commands()
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The copy.", show_default=False)]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
@@ -70,7 +70,7 @@ def _back_up_file(given: settings.Settings, file: Path, force: bool, as_json: bo
     with _progress() as advance:
         copy = copying.take(str(source), file.absolute(), now, replace=force, advance=advance)
     if as_json:
-        json_lines.mapping(_copy_object(file, copy) | {"takenAt": json_lines.instant(now)})
+        json_lines.mapping(_copy_object(file, copy) | {"takenAt": now})
         return
     size, moment = render_format.size(copy.size), render_format.instant(now)
     print(f"{open_database.short_path(file)} holds {_contents(copy)} in {size}, as of {moment}.")
@@ -96,8 +96,7 @@ def _back_up_server(url: str, file: Path, force: bool, as_json: bool) -> None:
         size = path.stat().st_size
         copying.install(path, target, replace=force)
     if as_json:
-        taken_at = json_lines.instant(now)
-        json_lines.mapping({"file": str(target), "bytes": size, "tables": tables, "takenAt": taken_at})
+        json_lines.mapping({"file": str(target), "bytes": size, "tables": tables, "takenAt": now})
         return
     place, moment = open_database.short_path(file), render_format.instant(now)
     print(f"{place} holds {tables} tables, in {render_format.size(size)}, as of {moment}.")
@@ -260,25 +259,13 @@ def _show_marked(marked: restoring.Restored) -> None:
 
 
 def _marked_object(marked: restoring.Restored) -> dict[str, Any]:
-    return {
-        "restoredAt": json_lines.instant(marked.at),
-        "isNew": marked.is_new,
-        "accepted": marked.accepted,
-        "queued": marked.queued,
-        "oneCall": marked.one_call,
-        "lastNumber": marked.last_number,
-        "awaitsSecret": marked.awaits_secret,
-    }
+    counts = ("accepted", "queued", "one_call", "last_number", "awaits_secret")
+    return {"restoredAt": marked.at, **json_lines.fields(marked, "is_new", *counts)}
 
 
 def _copy_object(file: Path, copy: copying.Copy) -> dict[str, Any]:
-    return {
-        "file": str(file.absolute()),
-        "bytes": copy.size,
-        "schema": copy.schema,
-        "runs": copy.runs,
-        "entries": copy.entries,
-    }
+    sums = json_lines.fields(copy, "schema", "runs", "entries")
+    return {"file": str(file.absolute()), "bytes": copy.size, **sums}
 
 
 def _contents(copy: copying.Copy) -> str:

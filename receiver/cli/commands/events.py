@@ -14,7 +14,7 @@ from rich.text import Text
 
 from receiver import clock, settings, telemetry, timeouts
 from receiver.api import run_events, runs
-from receiver.cli import local_api, open_database
+from receiver.cli import event_loop, local_api, open_database
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, table, terminal
 from receiver.schemas import notification, query_parameters
@@ -24,8 +24,8 @@ from storage import states
 from storage.engine import database
 from storage.repositories.stream_events import HEARTBEAT, Event
 
-#: Seconds between two reads of a run's state, and seconds that the server has to store the result.
-INTERVAL, PATIENCE = 0.25, 15.0
+#: Seconds that the server has to store the result.
+PATIENCE = 15.0
 #: Fields that hold names rather than content.
 _NAMES = ("type", "role")
 #: Texts of an event that are shown, and how many levels deep they may lie.
@@ -51,9 +51,7 @@ async def _is_live(store: database.Database, run_id: str) -> bool:
     run = await local_api.ask(store, runs.get_run, notification.FullRun, path_id=run_id)
     if run.status in states.TERMINAL:
         return False
-    worker = await local_api.worker_status(store)
-    if not worker.is_alive:
-        print(worker.message, file=sys.stderr)
+    await local_api.warn_without_worker(store)
     return True
 
 
@@ -64,27 +62,25 @@ async def _streams(given: settings.Settings) -> AsyncIterator[local_api.OpenStre
     if not key:
         yield None
         return
-    upstream, stop = client.Client(given.casedev_base_url, key), asyncio.Event()
+    stop = asyncio.Event()
     broker = streams_broker.Broker(timeouts.Timing(), telemetry.Telemetry(), stop)
-    running = asyncio.create_task(broker.run(upstream))
-    await asyncio.sleep(0)  # lets the broker start
-    try:
-        yield broker.listen
-    finally:
-        stop.set()
-        await running
-        await upstream.aclose()
+    async with contextlib.aclosing(client.Client(given.casedev_base_url, key)) as upstream:
+        running = asyncio.create_task(broker.run(upstream))
+        await asyncio.sleep(0)  # lets the broker start
+        try:
+            yield broker.listen
+        finally:
+            stop.set()
+            await running
 
 
 async def _settled(store: database.Database, run_id: str) -> notification.FullRun:
     """Return the run once its result is stored, or as it is after PATIENCE."""
-    reads = round(PATIENCE / INTERVAL)
-    while True:
-        run = await local_api.ask(store, runs.get_run, notification.FullRun, path_id=run_id)
-        if run.status in states.TERMINAL or reads == 0:
-            return run
-        reads -= 1
-        await asyncio.sleep(INTERVAL)
+    return await event_loop.until(
+        lambda run: run.status in states.TERMINAL,
+        lambda: local_api.ask(store, runs.get_run, notification.FullRun, path_id=run_id),
+        PATIENCE,
+    )
 
 
 def _show(event: Event | str, as_json: bool, *, is_live: bool) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Annotated, Any, BinaryIO
 
 import typer
-from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from receiver import clock
 from receiver.api import export as handlers
@@ -25,7 +24,7 @@ from storage import errors
 from storage.engine import database
 from storage.transitions import importing
 
-app = event_loop.Commands()
+app = event_loop.commands()
 
 #: Suffixes of a file that is not whole yet, and of the file with its digest.
 PART, DIGEST = ".part", ".sha256"
@@ -158,7 +157,7 @@ def _part(path: Path) -> Path:
 
 
 async def _write(exported: flow.Export, file: IO[bytes]) -> None:
-    with _progress("exporting", 1.0) as update:
+    with terminal.bar("exporting", 1.0) as update:
         async with contextlib.aclosing(exported.pieces()) as pieces:
             async for piece in pieces:
                 file.write(piece)
@@ -221,7 +220,7 @@ async def _import_file(
 ) -> importing.Imported:
     """Import group by group, each in a transaction."""
     total = importing.Imported()
-    with _progress("importing", size or file.seek(0, 2)) as update:
+    with terminal.bar("importing", size or file.seek(0, 2)) as update:
         for group, at in _groups(import_reader.records(file, size, clock.now(), report)):
             total += await _import_group(store, group, report)
             update(completed=at)
@@ -283,11 +282,6 @@ _NOT_IMPORTED = {
     "clashing": "were left out: their idempotency key is that of another run here.",
     "refused": "were refused: see the messages.",
 }
-
-
-def _progress(what: str, total: float) -> contextlib.AbstractContextManager[Callable[..., None]]:
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    return terminal.bar(what, total, *columns)
 
 
 @contextlib.contextmanager

@@ -9,16 +9,13 @@ import typer
 from receiver.api import jobs as handlers
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.render import json_lines, lists, pages
+from receiver.cli.render import json_lines, lists, results
 from receiver.schemas import bodies, job_errors, query_parameters, responses
 from storage import states
-from storage.repositories import jobs as stored
 
-app = event_loop.Commands()
+app = event_loop.commands()
 
 Kind = Annotated[str | None, options.choice(states.Kind, "KIND")]
-#: States of jobs that may be tried again.
-RETRIED = (stored.State.FAILING, stored.State.DEAD)
 
 
 @app.callback(invoke_without_command=True)
@@ -26,7 +23,7 @@ async def jobs(
     context: typer.Context,
     kind: Kind = None,
     run: options.OfRun = None,
-    state: Annotated[str | None, options.choice(stored.State, "STATE")] = None,
+    state: Annotated[str | None, options.choice(states.JobState, "STATE")] = None,
     by: Annotated[str | None, typer.Option(metavar="cause", help="cause: why jobs fail, and how many.")] = None,
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
@@ -46,18 +43,14 @@ async def jobs(
     if by is None:
         given = {"kind": kind, "run": run, "state": state, "limit": limit, "cursor": cursor}
         query = local_api.parameters(query_parameters.JobQuery, given)
-        await pages.show(handlers.list_jobs, query, "jobs", lists.jobs, every_page=every_page, as_json=as_json)
+        await results.pages(handlers.list_jobs, query, "jobs", lists.JOBS, every_page=every_page, as_json=as_json)
         return
     if by != "cause" or run or cursor:
         raise CommandError("--by cause goes with --kind and --state alone", USAGE)
     async with open_database.existing() as store:
         causes = local_api.parameters(query_parameters.CauseQuery, {"kind": kind, "state": state})
         found = await local_api.ask(store, handlers.list_causes, job_errors.Causes, query=causes)
-    if not as_json:
-        lists.causes(found.causes)
-        return
-    for each in found.causes:
-        json_lines.model(each)
+    results.rows(found.causes, lists.CAUSES, as_json=as_json)
 
 
 @app.command()
@@ -66,7 +59,7 @@ async def retry(
         str | None, typer.Argument(metavar="ID", help="A job, as `runledger jobs` lists it.", show_default=False)
     ] = None,
     kind: Kind = None,
-    state: Annotated[str | None, options.choice(RETRIED, "STATE")] = None,
+    state: Annotated[str | None, options.choice(states.FailedJobState, "STATE")] = None,
     cause: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The cause contains this, in upper or lower case.")
     ] = None,
@@ -97,7 +90,7 @@ async def retry(
         json_lines.model(found)
         return
     if found.count:
-        lists.causes(found.causes)
+        lists.CAUSES.show(found.causes)
     if found.dry_run:
         print(f"Due now without --dry-run: {found.count:,}.")
     else:

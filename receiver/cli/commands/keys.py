@@ -10,16 +10,24 @@ from receiver import clock
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import CommandError
 from receiver.cli.render import format as render_format
-from receiver.cli.render import json_lines, table
-from receiver.cli.render.table import Column
+from receiver.cli.render import json_lines, results, table
+from receiver.cli.render.table import Column, Listing
 from receiver.web import authentication
 from storage.engine import database
 from storage.repositories import api_keys
 from storage.transitions import api_key_changes
 
-app = event_loop.Commands(no_args_is_help=True, help="Make, list and revoke API keys.")
+app = event_loop.commands(no_args_is_help=True, help="Make, list and revoke API keys.")
 
-COLUMNS = (Column("id"), Column("name"), Column("scopes"), Column("state"), Column("made", 2), Column("used", 1))
+KEYS = Listing[api_keys.Key](
+    "No keys: `runledger keys create NAME --scope submit` makes one.",
+    Column("id", lambda key: key.id),
+    Column("name", lambda key: key.name),
+    Column("scopes", lambda key: " ".join(key.scopes)),
+    Column("state", lambda key: table.state("revoked" if key.revoked_at else "live")),
+    Column("made", lambda key: render_format.age(key.created_at, clock.now()), 2),
+    Column("used", lambda key: render_format.age(key.last_used_at, clock.now()), 1),
+)
 
 
 @app.command()
@@ -59,22 +67,8 @@ async def list_keys(as_json: options.Json = False) -> None:
     if as_json:
         for key in found:
             json_lines.mapping(_object(key))
-    elif found:
-        table.show(COLUMNS, [_row(key) for key in found])
     else:
-        print("No keys: `runledger keys create NAME --scope submit` makes one.")
-
-
-def _row(key: api_keys.Key) -> tuple[table.Cell, ...]:
-    now, state = clock.now(), "revoked" if key.revoked_at else "live"
-    return (
-        key.id,
-        key.name,
-        " ".join(key.scopes),
-        table.state(state),
-        render_format.age(key.created_at, now),
-        render_format.age(key.last_used_at, now),
-    )
+        KEYS.show(found)
 
 
 @app.command()
@@ -93,10 +87,9 @@ async def revoke(
         if chosen.revoked_at is not None:
             raise CommandError(f"the key {chosen.id} ({chosen.name}) is revoked already")
         revoked = await store.write(api_key_changes.revoke_key, chosen.id, clock.now())
-    if as_json:
-        json_lines.mapping(_object(revoked or chosen))
-    else:
-        print(f"The key {chosen.id} ({chosen.name}) is revoked.")
+    results.sentence(
+        _object(revoked or chosen), f"The key {chosen.id} ({chosen.name}) is revoked.", as_json=as_json
+    )
 
 
 async def _find(store: database.Database, name: str) -> api_keys.Key:
@@ -115,11 +108,4 @@ async def _find(store: database.Database, name: str) -> api_keys.Key:
 
 def _object(key: api_keys.Key) -> dict[str, Any]:
     """Return a key as the API spells it, without its secret."""
-    return {
-        "id": key.id,
-        "name": key.name,
-        "scopes": list(key.scopes),
-        "createdAt": json_lines.instant(key.created_at),
-        "revokedAt": json_lines.instant(key.revoked_at),
-        "lastUsedAt": json_lines.instant(key.last_used_at),
-    }
+    return json_lines.fields(key, "id", "name", "scopes", "created_at", "revoked_at", "last_used_at")

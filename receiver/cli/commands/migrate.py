@@ -12,14 +12,14 @@ from receiver import clock, settings
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.render import format as render_format
-from receiver.cli.render import json_lines, terminal
+from receiver.cli.render import json_lines, results, terminal
 from storage import states
 from storage.engine import urls
 from storage.maintenance import comparison, moving
 from storage.migrations import schema_version
 from storage.repositories import jobs
 
-app = event_loop.Commands()
+app = event_loop.commands()
 
 
 @app.command()
@@ -34,10 +34,8 @@ async def sweep(as_json: options.Json = False) -> None:
         now = (await open_database.shared_clock(store))()
         await store.write(jobs.enqueue, [jobs.JobRequest(states.Kind.SWEEP, "", now, urgent=True)])
         worker = await local_api.worker_status(store)
-    if as_json:
-        json_lines.mapping({"enqueued": states.Kind.SWEEP.value, "workerSeen": worker.is_alive})
-    else:
-        print(f"A sweep is due now. {worker.message}")
+    enqueued = {"enqueued": states.Kind.SWEEP.value, "workerSeen": worker.is_alive}
+    results.sentence(enqueued, f"A sweep is due now. {worker.message}", as_json=as_json)
 
 
 @app.command()
@@ -54,11 +52,9 @@ async def migrate(as_json: options.Json = False) -> None:
         before = await store.read(schema_version.current)
         await store.write(schema_version.upgrade)
         now = await store.read(schema_version.current)
-    if as_json:
-        json_lines.mapping({"before": before, "now": now})
-        return
     change = " already" if before == now else f"; it was at {before or 'none'}"
-    print(f"The database is at schema {now}{change}.")
+    text = f"The database is at schema {now}{change}."
+    results.sentence({"before": before, "now": now}, text, as_json=as_json)
 
 
 @app.command()

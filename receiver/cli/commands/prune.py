@@ -21,7 +21,7 @@ from storage.maintenance import vacuum as maintenance_vacuum
 from storage.query import grammar, value_ranges
 from storage.transitions import pruning, unmatched
 
-app = event_loop.Commands()
+app = event_loop.commands()
 
 _AGE = re.compile(r"\d+(\.\d+)?\s*(ms|s|m|h|d)", re.ASCII)
 
@@ -170,8 +170,8 @@ def _object(
         **{noun: rows.get(noun, 0) for noun in found.rows},
         "busyRuns": found.busy,
         "contentBytes": found.size,
-        "oldest": json_lines.instant(found.oldest),
-        "newest": json_lines.instant(found.newest),
+        "oldest": found.oldest,
+        "newest": found.newest,
         "fileBytesBefore": freed.before if freed else None,
         "fileBytesAfter": freed.after if freed else None,
         "fileBytesFree": freed.free if freed else None,
@@ -241,10 +241,9 @@ def _deliveries_object(
 ) -> dict[str, Any]:
     return {
         "dryRun": removed is None,
-        "rejected": found.rejected if removed is None else removed.rejected,
-        "unlinked": found.unlinked if removed is None else removed.unlinked,
+        **json_lines.fields(removed or found, "rejected", "unlinked"),
         "contentBytes": found.size,
-        "oldest": json_lines.instant(found.oldest),
+        "oldest": found.oldest,
         "fileBytesBefore": freed.before if freed else None,
         "fileBytesAfter": freed.after if freed else None,
     }

@@ -9,10 +9,10 @@ import typer
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import FAILED
 from receiver.cli.render import format as render_format
-from receiver.cli.render import json_lines
+from receiver.cli.render import json_lines, results
 from storage.stats import rollups
 
-app = event_loop.Commands(no_args_is_help=True, help="Check and rebuild the sums over ended runs.")
+app = event_loop.commands(no_args_is_help=True, help="Check and rebuild the sums over ended runs.")
 #: Differences that people are shown.
 SHOWN = 20
 
@@ -31,9 +31,7 @@ async def verify(as_json: options.Json = False) -> None:
         found = await store.read(rollups.verify)
     if as_json:
         for each in found.differences:
-            json_lines.mapping(
-                {"table": each.table, "key": each.key, "stored": each.stored, "counted": each.counted}
-            )
+            json_lines.mapping(json_lines.fields(each, "table", "key", "stored", "counted"))
     elif found.differences:
         _show(found)
     else:
@@ -69,7 +67,4 @@ async def rebuild(as_json: options.Json = False) -> None:
     """
     async with open_database.existing() as store:
         rows = await store.write(rollups.rebuild)
-    if as_json:
-        json_lines.mapping({"rows": rows})
-    else:
-        print(f"{render_format.count(rows)} rows were made anew.")
+    results.sentence({"rows": rows}, f"{render_format.count(rows)} rows were made anew.", as_json=as_json)

@@ -17,16 +17,16 @@ from receiver.api import runs as run_handlers
 from receiver.api import stats as stats_handlers
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.render import detail, json_lines, lists, pages
+from receiver.cli.render import detail, lists, results
 from receiver.cli.render import format as render_format
 from receiver.schemas import changes, query_parameters, responses
 from storage import states
 from storage.ledger import entries
 from storage.query import change_feed
 from storage.repositories import ledger_changes
-from storage.stats import questions
+from storage.stats import groups
 
-app = event_loop.Commands()
+app = event_loop.commands()
 
 #: Changes that are read at once, and seconds between two reads: the server commits in another process.
 CHANGES, INTERVAL = 500, 0.25
@@ -66,7 +66,7 @@ async def runs(
         return
     given = {**chosen, "sort": sort, "limit": limit, "cursor": cursor, "count": count}
     query = local_api.parameters(query_parameters.RunQuery, given)
-    await pages.show(run_handlers.list_runs, query, "runs", lists.runs, every_page=every_page, as_json=as_json)
+    await results.pages(run_handlers.list_runs, query, "runs", lists.RUNS, every_page=every_page, as_json=as_json)
 
 
 def _demand_number(context: typer.Context, cursor: str | None) -> int | None:
@@ -87,9 +87,7 @@ async def _follow(chosen: Mapping[str, Any], number: int | None, as_json: bool) 
     query = local_api.parameters(query_parameters.RunFilter, chosen)
     show = _print_change if as_json else lists.Feed().show
     async with open_database.existing() as store:
-        worker = await local_api.worker_status(store)
-        if not worker.is_alive:
-            print(worker.message, file=sys.stderr)
+        await local_api.warn_without_worker(store)
         last = await store.read(entries.last_number)
         number = last if number is None else number
         if number > last:
@@ -115,7 +113,7 @@ def _print_change(run: responses.RunLine, change: ledger_changes.Change) -> None
 @options.filtered
 async def stats(
     chosen: Mapping[str, Any],
-    by: Annotated[str, options.choice(questions.By, "GROUP", "{words}, or tag.<key>.")] = "status",
+    by: Annotated[str, options.choice(groups.By, "GROUP", "{words}, or tag.<key>.")] = "status",
     as_json: options.Json = False,
 ) -> None:
     """Sum up runs: how many, what they cost, how long they took.
@@ -133,11 +131,7 @@ async def stats(
     query = local_api.parameters(query_parameters.StatsQuery, {**chosen, "by": by})
     async with open_database.existing() as store:
         found = await local_api.ask(store, stats_handlers.get_stats, responses.Stats, query=query)
-    if as_json:
-        for row in found.stats:
-            json_lines.model(row)
-    else:
-        lists.stats(found)
+    results.rows(found.stats, lists.stats(found), as_json=as_json)
     if found.window is not None:
         count, since = render_format.count(found.window.runs), render_format.instant(found.window.since)
         print(f"Of the newest {count} runs alone, since {since}: --created chooses older ones.", file=sys.stderr)
@@ -169,15 +163,12 @@ async def deliveries(
         return
     given = {"run": run, "verdict": verdict, "source": source, "limit": limit, "cursor": cursor}
     query = local_api.parameters(query_parameters.DeliveryQuery, given)
-    handler, render = delivery_handlers.list_deliveries, lists.deliveries
-    await pages.show(handler, query, "deliveries", render, every_page=every_page, as_json=as_json)
+    handler, listing = delivery_handlers.list_deliveries, lists.DELIVERIES
+    await results.pages(handler, query, "deliveries", listing, every_page=every_page, as_json=as_json)
 
 
 async def _show_delivery(delivery_id: str, as_json: bool) -> None:
     handler, shape = delivery_handlers.get_delivery, responses.DeliveryWithBody
     async with open_database.existing() as store:
         found = await local_api.ask(store, handler, shape, path_id=delivery_id)
-    if as_json:
-        json_lines.model(found)
-    else:
-        detail.delivery(found)
+    results.one(found, detail.delivery, as_json=as_json)

@@ -10,12 +10,12 @@ import typer
 from receiver import clock
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.render import format as render_format
-from receiver.cli.render import json_lines, terminal
+from receiver.cli.render import results, terminal
 from receiver.worker import indexer
 from storage.engine import database
 from storage.search import index, passages
 
-app = event_loop.Commands(no_args_is_help=True, help="Check and rebuild the full-text index.")
+app = event_loop.commands(no_args_is_help=True, help="Check and rebuild the full-text index.")
 #: Seconds to wait where another process indexes the same runs.
 PAUSE = 0.2
 
@@ -30,12 +30,9 @@ async def status(as_json: options.Json = False) -> None:
     """
     async with open_database.existing() as store:
         lag = await store.read(index.lag)
-    if as_json:
-        json_lines.mapping({"runs": lag.runs, "since": json_lines.instant(lag.since)})
-    elif lag.since is None:
-        print("All runs are indexed.")
-    else:
-        print(f"{render_format.count(lag.runs)} runs wait, since {render_format.age(lag.since, clock.now())}.")
+    waiting = f"{render_format.count(lag.runs)} runs wait, since {render_format.age(lag.since, clock.now())}."
+    text = "All runs are indexed." if lag.since is None else waiting
+    results.sentence({"runs": lag.runs, "since": lag.since}, text, as_json=as_json)
 
 
 @app.command()
@@ -55,11 +52,9 @@ async def rebuild(
         if not later:
             await _index(store, runs)
         waiting = (await store.read(index.lag)).runs
-    if as_json:
-        json_lines.mapping({"runs": runs, "waiting": waiting})
-        return
     rest = f"; {render_format.count(waiting)} wait for the server" if waiting else ""
-    print(f"{render_format.count(runs)} runs are indexed anew{rest}.")
+    text = f"{render_format.count(runs)} runs are indexed anew{rest}."
+    results.sentence({"runs": runs, "waiting": waiting}, text, as_json=as_json)
 
 
 async def _index(store: database.Database, runs: int) -> None:

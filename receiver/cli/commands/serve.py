@@ -26,7 +26,7 @@ from receiver.sandbox import faults
 from receiver.server import uvicorn_server
 from storage.engine import urls
 
-app = event_loop.Commands()
+app = event_loop.commands()
 
 Json = Annotated[
     bool, typer.Option("--json", help="For programs: where it listens, as one JSON object on standard output.")

@@ -10,10 +10,10 @@ import typer
 from receiver.api import runs
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.commands import events
-from receiver.cli.render import detail, json_lines, lists
+from receiver.cli.render import detail, lists, results
 from receiver.schemas import notification, query_parameters, responses
 
-app = event_loop.Commands()
+app = event_loop.commands()
 
 #: Steps that are read at once.
 PAGE = 250
@@ -43,10 +43,7 @@ async def show(
         return
     async with open_database.existing() as store:
         found = await local_api.ask(store, runs.get_run, notification.FullRun, path_id=run)
-    if as_json:
-        json_lines.model(found)
-    else:
-        detail.run(found)
+    results.one(found, detail.run, as_json=as_json)
 
 
 @app.command()
@@ -70,11 +67,7 @@ async def steps(
             found += page.steps
             if limit is not None and len(found) >= limit:
                 break
-    if not as_json:
-        lists.steps(found[:limit])
-        return
-    for step in found[:limit]:
-        json_lines.model(step)
+    results.rows(found[:limit], lists.STEPS, as_json=as_json)
 
 
 @app.command()
@@ -87,11 +80,7 @@ async def timeline(run: options.Run, as_json: options.Json = False) -> None:
     """
     async with open_database.existing() as store:
         found = await local_api.ask(store, runs.get_timeline, responses.Timeline, path_id=run)
-    if not as_json:
-        lists.timeline(found.timeline)
-        return
-    for entry in found.timeline:
-        json_lines.model(entry)
+    results.rows(found.timeline, lists.TIMELINE, as_json=as_json)
 
 
 @app.command()

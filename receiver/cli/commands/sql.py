@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -19,7 +19,7 @@ from receiver.export import csv_format
 from storage.user_sql import sql_runner, statements
 from storage.user_sql.statements import Answer, Value
 
-app = event_loop.Commands()
+app = event_loop.commands()
 
 
 @app.command()
@@ -112,15 +112,18 @@ def _print_table(answer: Answer) -> None:
         return
     numeric = [all(_is_number(row[at]) for row in answer.rows) for at in range(len(answer.columns))]
     columns = [
-        table.Column(render_format.line(name), rank=at, right=is_number, flexible=not is_number)
+        table.Column(render_format.line(name), _cell(at), rank=at, right=is_number, flexible=not is_number)
         for at, (name, is_number) in enumerate(zip(answer.columns, numeric, strict=True))
     ]
-    rows = [[render_format.NONE if value is None else str(value) for value in row] for row in answer.rows]
     out = terminal.console()
-    made = table.made(columns, rows, out.width)
+    made = table.made(columns, answer.rows, out.width)
     out.print(made)
     if hidden := len(columns) - len(made.columns):
         print(f"{hidden} more columns have no room here: name fewer of them, or use --json.", file=sys.stderr)
+
+
+def _cell(at: int) -> Callable[[Sequence[Value]], table.Cell]:
+    return lambda row: None if row[at] is None else str(row[at])
 
 
 def _is_number(value: Value) -> bool:

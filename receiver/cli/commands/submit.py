@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,10 +18,7 @@ from storage import states
 from storage.engine import database
 from storage.repositories import runs as storage_runs
 
-app = event_loop.Commands()
-
-#: Seconds between two reads of a run's state.
-INTERVAL = 0.25
+app = event_loop.commands()
 
 
 Instructions = Annotated[
@@ -128,14 +123,11 @@ def _read(file: Path | None, what: str) -> str:
 
 async def _ended(store: database.Database, run: responses.Run, seconds: float) -> responses.Run:
     """Return the run when it has ended, or as it is after so many seconds."""
-    worker = await local_api.worker_status(store)
-    if not worker.is_alive:
-        print(worker.message, file=sys.stderr)
-    with terminal.spinner(f"waiting for run {run.id}"), contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            # The server commits in another process, which notifies nobody here.
-            while await store.read(storage_runs.status, run.id) not in states.TERMINAL:  # noqa: ASYNC110
-                await asyncio.sleep(INTERVAL)
+    await local_api.warn_without_worker(store)
+    with terminal.spinner(f"waiting for run {run.id}"):
+        await event_loop.until(
+            lambda status: status in states.TERMINAL, lambda: store.read(storage_runs.status, run.id), seconds
+        )
     return await local_api.ask(store, runs.get_run, responses.Run, path_id=run.id)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -18,7 +17,7 @@ from receiver import clock, errors, settings, timeouts
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.render import format as render_format
-from receiver.cli.render import json_lines, terminal
+from receiver.cli.render import json_lines, results, terminal
 from receiver.cli.render import webhooks as render
 from receiver.crypto import secret_box
 from receiver.inbound import endpoints, webhook_secrets
@@ -30,7 +29,7 @@ from storage.engine import database
 from storage.query import value_ranges
 from storage.repositories import deliveries, webhook_endpoints
 
-app = event_loop.Commands(no_args_is_help=True, help="Register for Case.dev's signed events, and manage them.")
+app = event_loop.commands(no_args_is_help=True, help="Register for Case.dev's signed events, and manage them.")
 
 #: Seconds between two reads of what is waited for.
 INTERVAL = 0.1
@@ -63,18 +62,13 @@ async def _tools(opened: Callable[..., Any] = open_database.existing) -> AsyncIt
     box, encoding = secret_box.SecretBox(settings.signing_keys(given)), given.webhook_key_encoding
     secrets = [secret.get_secret_value() for secret in given.webhook_secrets]
     case = client.Client(given.casedev_base_url, given.casedev_api_key.get_secret_value(), connections=1)
-    try:
-        async with opened(given) as store:
-            shared_clock = await open_database.shared_clock(store)
-            registrar = webhook_registration.Registrar(
-                store, case.webhooks, box, encoding, shared_clock, _show_waiting
-            )
-            known = webhook_secrets.WebhookSecrets(
-                store, box, secrets, encoding, timeouts.Timing(), lambda _: None
-            )
-            yield Tools(given, store, registrar, known)
-    finally:
-        await case.aclose()
+    async with contextlib.aclosing(case), opened(given) as store:
+        shared_clock = await open_database.shared_clock(store)
+        registrar = webhook_registration.Registrar(
+            store, case.webhooks, box, encoding, shared_clock, _show_waiting
+        )
+        known = webhook_secrets.WebhookSecrets(store, box, secrets, encoding, timeouts.Timing(), lambda _: None)
+        yield Tools(given, store, registrar, known)
 
 
 def _show_waiting() -> None:
@@ -210,10 +204,13 @@ async def send_test(wait: Wait = 30.0, as_json: options.Json = False) -> None:
         with _unknown_upstream():
             tested = await tools.registrar.upstream.test(endpoint.upstream_id or "")
 
-        async def arrived() -> deliveries.StoredDelivery | None:
-            return await tools.store.read(deliveries.find_verified, upstream.TEST, before)
-
-        found = await _until(arrived, wait if tested.delivered else 0.0)
+        with _waiting():
+            found = await event_loop.until(
+                bool,
+                lambda: tools.store.read(deliveries.find_verified, upstream.TEST, before),
+                wait if tested.delivered else 0.0,
+                INTERVAL,
+            )
         seconds = time.monotonic() - began
         warnings = await tools.keyring.warnings(clock.now())
         signers = [] if found is None else tools.keyring.signers(found)
@@ -310,13 +307,10 @@ async def resume(wait: Wait = 30.0, as_json: options.Json = False) -> None:
         missed = await registrar.missed(endpoint)
         with terminal.spinner("replaying"):
             sent = [each for each in missed if await registrar.replay(each)]
-
-        async def all_arrived() -> bool:
-            return not await registrar.not_stored(sent)
-
-        if sent:
-            await _until(all_arrived, wait)
-        absent = await registrar.not_stored(sent)
+        with _waiting():
+            absent = await event_loop.until(
+                lambda absent: not absent, lambda: registrar.not_stored(sent), wait, INTERVAL
+            )
     if as_json:
         result = {"missed": len(missed), "replayed": len(sent), "arrived": len(sent) - len(absent)}
         json_lines.mapping(render.endpoint(endpoint) | {"status": "active"} | result)
@@ -344,19 +338,8 @@ async def remove(as_json: options.Json = False) -> None:
     async with _tools() as tools:
         endpoint = await tools.endpoint()
         await tools.registrar.remove(endpoint)
-    if as_json:
-        json_lines.mapping(render.endpoint(endpoint))
-    else:
-        print(f"{endpoint.upstream_id} is removed.")
+    results.sentence(render.endpoint(endpoint), f"{endpoint.upstream_id} is removed.", as_json=as_json)
 
 
-async def _until(read: Callable[[], Awaitable[Any]], seconds: float) -> Any:
-    """Return the first true result of `read`, or its last one in time."""
-    found = await read()
-    with terminal.spinner("waiting for it to come"), contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            # The server commits in another process, which notifies nobody here.
-            while not found:
-                await asyncio.sleep(INTERVAL)
-                found = await read()
-    return found
+def _waiting() -> contextlib.AbstractContextManager[object]:
+    return terminal.spinner("waiting for it to come")

@@ -4,58 +4,51 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import httpx2 as httpx
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from receiver import clock
-from receiver.cli import open_database
+from receiver.cli import event_loop, open_database
 from receiver.cli.demo import submissions
 from receiver.cli.demo.environment import DemoEnvironment
 from receiver.cli.errors import CommandError
 from receiver.cli.render import terminal
 from storage import states
-from storage.repositories import deliveries, job_list, jobs
+from storage.repositories import deliveries, job_list
 
 #: Seconds after which the demo has failed, and between two reads.
 TIMEOUT, INTERVAL = 22.0, 0.1
 #: Forged requests, each of which is rejected.
-FORGED, REJECTED = 2, states.Verdict.REJECTED
+FORGED = 2
 _COLUMNS = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
-@dataclass(frozen=True, slots=True)
-class Played:
-    """The agent, our ids of the runs in the order of `submissions.TASKS`, and how long it took."""
+class Played(NamedTuple):
+    """The agent of the runs, and how many seconds they took."""
 
     agent: str
-    runs: tuple[str, ...]
     seconds: float
-
-    def run(self, part: str) -> str:
-        """Return the run whose prompt contains a text."""
-        tasks = zip(self.runs, submissions.TASKS, strict=True)
-        return next(run for run, task in tasks if part in task.prompt)
 
 
 async def play(servers: DemoEnvironment) -> Played:
-    """Submit the runs, cancel one, forge requests, and wait until all has settled. Raise CommandError."""
+    """Submit the runs, cancel the last one, forge requests, and wait until all has settled. Raise CommandError."""
     began = time.monotonic()
     log = open_database.short_path(servers.log)
     try:
         async with asyncio.timeout(TIMEOUT), servers.backend() as backend, servers.upstream() as upstream:
             agent: str = (await _post(upstream, "/agent/v1/agents", submissions.AGENT))["id"]
-            bodies = [task.body(agent) for task in submissions.TASKS]
-            runs: list[str] = [(await _post(backend, "/v1/runs", body))["id"] for body in bodies]
+            for task in submissions.TASKS:
+                run = await _post(backend, "/v1/runs", {"agentId": agent, **task})
             await _forge(servers.server)
-            await _cancel(backend, runs[submissions.TASKS.index(submissions.CANCELLED)])
+            await _cancel(backend, run["id"])
             await _wait(servers, backend)
     except TimeoutError:
         raise CommandError(f"the demo's runs have not all settled within {TIMEOUT:g} s: see {log}") from None
     except httpx.HTTPError as error:
         raise CommandError(f"the demo failed: {error}; see {log}") from None
-    return Played(agent, tuple(runs), time.monotonic() - began)
+    return Played(agent, time.monotonic() - began)
 
 
 async def _post(client: httpx.AsyncClient, path: str, body: object = None) -> dict[str, str]:
@@ -65,14 +58,13 @@ async def _post(client: httpx.AsyncClient, path: str, body: object = None) -> di
 
 async def _cancel(backend: httpx.AsyncClient, run: str) -> None:
     """Cancel a run once it is running, so that it is cancelled upstream."""
-    while await _status(backend, run) in ("accepted", "queued"):  # noqa: ASYNC110 - over HTTP
-        await asyncio.sleep(INTERVAL)
+
+    async def status() -> str:
+        answer: dict[str, str] = (await backend.get(f"/v1/runs/{run}")).raise_for_status().json()
+        return answer["status"]
+
+    await event_loop.until(lambda state: state not in ("accepted", "queued"), status, TIMEOUT, INTERVAL)
     await _post(backend, f"/v1/runs/{run}/cancel")
-
-
-async def _status(backend: httpx.AsyncClient, run: str) -> str:
-    status: str = (await backend.get(f"/v1/runs/{run}")).raise_for_status().json()["status"]
-    return status
 
 
 async def _forge(server: str) -> None:
@@ -102,7 +94,7 @@ async def _wait(servers: DemoEnvironment, backend: httpx.AsyncClient) -> None:
                     count for (_, verdict), count in counts.items() if verdict == states.Verdict.REJECTED
                 )
                 found, _ = await store.read(job_list.page, job_list.Query(kind=states.Kind.SETTLE), clock.now())
-                is_busy = any(job.state in (jobs.State.DUE, jobs.State.LEASED) for job in found)
+                is_busy = any(job.state in (states.JobState.DUE, states.JobState.LEASED) for job in found)
                 if settled == total and rejected >= FORGED and not is_busy:
                     return
                 await asyncio.sleep(INTERVAL)

@@ -9,7 +9,7 @@ from receiver.cli.demo import backend, environment, report
 from receiver.cli.render import terminal
 from receiver.server import uvicorn_server
 
-app = event_loop.Commands()
+app = event_loop.commands()
 
 
 @app.command()
@@ -38,7 +38,7 @@ def demo(as_json: options.Json = False) -> None:
                     flush=True,
                 )
             played = await backend.play(servers)
-            await (report.print_runs(servers) if as_json else report.show(servers, played, stays=stays))
+            await report.show(servers, played, stays=stays, as_json=as_json)
             if stays:
                 await uvicorn_server.until_signalled()
                 out.print("Stopped; the data stays.")

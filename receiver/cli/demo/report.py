@@ -6,7 +6,7 @@ import os.path
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Sequence
 
 from rich.text import Text
 
@@ -16,9 +16,8 @@ from receiver.cli.demo import submissions
 from receiver.cli.demo.backend import Played
 from receiver.cli.demo.environment import DemoEnvironment
 from receiver.cli.render import format as render_format
-from receiver.cli.render import json_lines, lists, table, terminal
+from receiver.cli.render import lists, results, table, terminal
 from receiver.schemas import query_parameters, responses
-from storage.engine import database
 from storage.repositories import deliveries
 
 #: A remark for each source and verdict.
@@ -30,62 +29,45 @@ _REMARKS = {
     ("platform", "duplicate"): "an event that was known",
     ("platform", "rejected"): "an event with a forged signature",
 }
-_COLUMNS = (
-    table.Column("verdict"),
-    table.Column("source"),
-    table.Column("count", right=True),
-    table.Column("because", 1, flexible=True),
+#: Columns of deliveries; an item is a verdict, a source and how many.
+_COLUMNS: tuple[table.Column[tuple[str, str, int]], ...] = (
+    table.Column("verdict", lambda each: table.state(each[0])),
+    table.Column("source", lambda each: each[1]),
+    table.Column("count", lambda each: render_format.count(each[2]), right=True),
+    table.Column("because", lambda each: _REMARKS.get((each[1], each[0])), 1, flexible=True),
 )
 
 
-async def print_runs(servers: DemoEnvironment) -> None:
-    """Print the runs alone, an object a line."""
+async def show(servers: DemoEnvironment, played: Played, *, stays: bool, as_json: bool) -> None:
+    """Print runs, deliveries, sums, and commands that the operator may type; for programs the runs alone."""
+    oldest_first, by_model = query_parameters.RunQuery(sort="accepted"), query_parameters.StatsQuery(by="model")
     async with open_database.existing(servers.given) as store:
-        for run in await _runs(store):
-            json_lines.model(run)
-
-
-async def _runs(store: database.Database) -> list[responses.RunLine]:
-    page = await local_api.ask(
-        store, runs.list_runs, responses.Runs, query=query_parameters.RunQuery(sort="accepted")
-    )
-    return list(page.runs)
-
-
-async def show(servers: DemoEnvironment, played: Played, *, stays: bool) -> None:
-    """Print runs, deliveries, sums, and commands that the operator may type."""
-    async with open_database.existing(servers.given) as store:
-        found = await _runs(store)
+        found = (await local_api.ask(store, runs.list_runs, responses.Runs, query=oldest_first)).runs
         counts = await store.read(deliveries.count_by_verdict)
-        sums = await local_api.ask(
-            store, stats.get_stats, responses.Stats, query=query_parameters.StatsQuery(by="model")
-        )
+        sums = await local_api.ask(store, stats.get_stats, responses.Stats, query=by_model)
+    if as_json:
+        results.rows(found, lists.RUNS, as_json=True)
+        return
     print(f"{len(found)} runs submitted, and every one settled, in {played.seconds:.1f} s.\n")
-    lists.runs(found, "Runs")
+    lists.RUNS.show(found, "Runs")
     print()
-    _show_deliveries(counts)
+    by_verdict = sorted((verdict, source, count) for (source, verdict), count in counts.items() if count)
+    table.show(_COLUMNS, by_verdict, "Deliveries")
     print()
-    lists.stats(sums, "By model")
+    lists.stats(sums).show(sums.stats, "By model")
     print()
-    _show_commands(servers, played, stays=stays)
+    _show_commands(servers, played.agent, found, stays=stays)
 
 
-def _show_deliveries(counts: Mapping[tuple[str, str], int]) -> None:
-    rows = [
-        (table.state(verdict), source, render_format.count(count), _REMARKS.get((source, verdict), ""))
-        for (source, verdict), count in sorted(counts.items(), key=lambda item: item[0][::-1])
-        if count
-    ]
-    table.show(_COLUMNS, rows, "Deliveries")
-
-
-def _show_commands(servers: DemoEnvironment, played: Played, *, stays: bool) -> None:
+def _show_commands(
+    servers: DemoEnvironment, agent: str, found: Sequence[responses.RunLine], *, stays: bool
+) -> None:
     """Print commands that work as they are, in the folder where the demo was started."""
     where = " (in another terminal; Ctrl-C ends the demo)" if stays else ""
     terminal.console().print(Text(f"Now type{where}", "bold"))
     folder = shlex.quote(open_database.short_path(servers.given.data_dir))
     program = f"RUNLEDGER_DATA_DIR={folder} {_program()}"
-    swept, failed = played.run(submissions.SILENT), played.run(submissions.FAILING[0])
+    swept, failed = _run(found, submissions.SILENT), _run(found, submissions.FAILING[0])
     commands = [
         f"{program} show {failed}",
         f"{program} timeline {swept}",
@@ -94,11 +76,16 @@ def _show_commands(servers: DemoEnvironment, played: Played, *, stays: bool) -> 
     ]
     if stays:
         commands += [
-            f"{program} submit --agent {played.agent} --prompt 'Summarise the lease.' --wait 20",
+            f"{program} submit --agent {agent} --prompt 'Summarise the lease.' --wait 20",
             f"curl -s -H 'Authorization: Bearer {servers.key}' '{servers.server}/v1/runs?status=failed'",
         ]
     for command in commands:
         print(f"  {command}")
+
+
+def _run(found: Sequence[responses.RunLine], part: str) -> str:
+    """Return the run whose prompt contains a text."""
+    return next(run.id for run in found if part in (run.prompt or ""))
 
 
 def _program() -> str:

@@ -14,7 +14,7 @@ from receiver.cli.doctor.findings import Finding
 from receiver.cli.errors import FAILED, USAGE, CommandError
 from receiver.cli.render import terminal
 
-app = event_loop.Commands()
+app = event_loop.commands()
 
 
 @app.command()

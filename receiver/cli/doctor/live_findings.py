@@ -136,16 +136,13 @@ def states_finding(received: Received, cancelled: Received | None) -> Finding:
     with_callback = [state for state, came in tried.items() if came]
     without = [state for state, came in tried.items() if not came]
     untried = [state for state in ("completed", "failed", "cancelled") if state not in tried]
-    parts = [f"{what}: {', '.join(names)}" for what, names in _parts(with_callback, without, untried) if names]
+    named = (("a callback comes for", with_callback), ("none comes for", without), ("not tried", untried))
+    parts = [f"{what}: {', '.join(names)}" for what, names in named if names]
     if without:
         return findings.warning(
             "states that call", "; ".join(parts), "the sweep finds the ends that no callback reports"
         )
     return findings.ok("states that call", "; ".join(parts))
-
-
-def _parts(with_callback: list[str], without: list[str], untried: list[str]) -> tuple[tuple[str, list[str]], ...]:
-    return ("a callback comes for", with_callback), ("none comes for", without), ("not tried", untried)
 
 
 def event_finding(seen: Observation) -> Finding:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from receiver import clock, errors, settings
 from receiver.api import submissions
-from receiver.cli import local_api, open_database
+from receiver.cli import event_loop, local_api, open_database
 from receiver.cli.doctor import configuration_checks, findings, live_findings
 from receiver.cli.doctor.context import CheckContext
 from receiver.cli.doctor.findings import Finding
@@ -27,8 +27,8 @@ from storage.repositories import deliveries, runs, webhook_endpoints
 PROMPT = "Answer with the one word: ready."
 LONG_PROMPT = "Count from 1 to 500 and say each number, one a line."
 TAGS = {"runledger": "doctor"}
-#: Seconds between two reads; and seconds to wait for further copies of a delivery.
-INTERVAL, COPIES = 0.25, 2.0
+#: Seconds to wait for further copies of a delivery.
+COPIES = 2.0
 #: Checks that must hold: without these the run would not be executed, or nothing of it be seen.
 NEEDED = ("settings", "database", "schema", "worker", "upstream", "agent API", "key", configuration_checks.PUBLIC)
 #: The most deliveries that are read.
@@ -91,42 +91,30 @@ async def _ended(store: database.Database, request: Request, prompt: str, *, can
     """Submit a run here, and return it once it has ended or the time is up."""
     body = await local_api.body(bodies.Submission, {"agentId": request.agent, "prompt": prompt, "tags": TAGS})
     accepted = await local_api.ask(store, submissions.submit_run, responses.Run, body=body)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(request.wait):
-            async for run in _reads(store, accepted.id):
-                if cancel and run.status is states.Status.RUNNING and run.cancel_requested_at is None:
-                    await local_api.ask(store, submissions.cancel_run, responses.Run, path_id=run.id)
-                if run.is_terminal:
-                    break
-    return await _found(store, accepted.id)
 
+    async def read() -> runs.Run:
+        run = await store.read(runs.find, accepted.id)
+        assert run is not None, "runs are never deleted"
+        if cancel and run.status is states.Status.RUNNING and run.cancel_requested_at is None:
+            await local_api.ask(store, submissions.cancel_run, responses.Run, path_id=run.id)
+        return run
 
-async def _reads(store: database.Database, run_id: str) -> AsyncIterator[runs.Run]:
-    """Yield the run again and again: the server commits in another process, which notifies nobody here."""
-    while True:
-        yield await _found(store, run_id)
-        await asyncio.sleep(INTERVAL)
-
-
-async def _found(store: database.Database, run_id: str) -> runs.Run:
-    found = await store.read(runs.find, run_id)
-    assert found is not None, "runs are never deleted"
-    return found
+    return await event_loop.until(lambda run: run.is_terminal, read, request.wait)
 
 
 async def _received(
     store: database.Database, run: runs.Run, seconds: float, *, awaits_event: bool
 ) -> live_findings.Received:
     """Return the deliveries about a run: after `seconds`, or soon after one came from each source."""
-    until = clock.now() + timedelta(seconds=seconds)
-    while True:
-        received = await _deliveries(store, run)
-        if received.callbacks and (received.events or received.unverified or not awaits_event):
-            await asyncio.sleep(min(COPIES, seconds))
-            return await _deliveries(store, run)
-        if clock.now() >= until:
-            return received
-        await asyncio.sleep(INTERVAL)
+
+    def is_whole(received: live_findings.Received) -> bool:
+        return bool(received.callbacks and (received.events or received.unverified or not awaits_event))
+
+    received = await event_loop.until(is_whole, lambda: _deliveries(store, run), seconds)
+    if not is_whole(received):
+        return received
+    await asyncio.sleep(min(COPIES, seconds))
+    return await _deliveries(store, run)
 
 
 async def _deliveries(store: database.Database, run: runs.Run) -> live_findings.Received:
@@ -152,15 +140,13 @@ async def _answers(context: CheckContext, upstream_id: str | None) -> live_findi
     """Request the details and the stream of the run, and send two wrong requests."""
     key = context.given.casedev_api_key.get_secret_value()
     probe = probing.Probe(context.given.casedev_base_url, key, clock.now, timeout=context.timeout)
-    try:
+    async with contextlib.aclosing(probe):
         return live_findings.Answers(
             details=await probe.ask(routes.DETAILS, upstream_id) if upstream_id else None,
             stream=await probe.ask(routes.EVENTS, upstream_id, accept=probing.STREAM) if upstream_id else None,
             unknown_run=await probe.ask(routes.STATUS, _unknown_id(clock.now())),
             bad_limit=await probe.ask(routes.LIST, query={"limit": "0"}),
         )
-    finally:
-        await probe.aclose()
 
 
 def _unknown_id(now: datetime) -> str:

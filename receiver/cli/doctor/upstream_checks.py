@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 from receiver import clock, errors
@@ -50,10 +51,8 @@ async def upstream(context: CheckContext) -> AsyncIterator[Finding]:
 
 async def _seen(context: CheckContext, key: str, route: str) -> probing.ProbeResult:
     probe = probing.Probe(context.given.casedev_base_url, key or NO_KEY, clock.now, timeout=context.timeout)
-    try:
+    async with contextlib.aclosing(probe):
         return await probe.ask(route, query={"limit": "1"})
-    finally:
-        await probe.aclose()
 
 
 def reachable_finding(seen: probing.ProbeResult, address: str) -> Finding:

@@ -19,7 +19,9 @@ _EXECUTIONS = {
 def run(found: notification.FullRun) -> None:
     """Print one run with its prompt and its result."""
     out = terminal.console()
-    out.print(table.facts([(name, value) for name, value in _run(found) if str(value) != render_format.NONE]))
+    out.print(
+        table.facts([(name, value) for name, value in _run(found) if value not in (None, render_format.NONE)])
+    )
     for name, text in (
         ("prompt", found.prompt),
         ("guidance", found.guidance),
@@ -37,28 +39,25 @@ def _run(found: notification.FullRun) -> list[tuple[str, table.Cell]]:
     reason = render_format.safe(found.failure_reason)
     return [
         ("run", found.id),
-        ("upstream", found.upstream_id or render_format.NONE),
+        ("upstream", found.upstream_id),
         ("state", table.state(found.status)),
-        ("settled by", found.settled_by or render_format.NONE),
+        ("settled by", found.settled_by),
         ("failed because", f"{reason} (from {found.failure_source})" if found.failure_source else reason),
-        ("agent", found.agent_id or render_format.NONE),
+        ("agent", found.agent_id),
         ("model", render_format.line(found.model)),
         ("objects", render_format.line(" ".join(found.object_ids or ()) or None)),
-        ("tags", render_format.line(tags) if tags else render_format.NONE),
+        ("tags", render_format.line(tags or None)),
         ("origin", f"{found.origin} by {found.submitted_by}"),
-        ("execution", _EXECUTIONS[found.execution] if found.execution else render_format.NONE),
+        ("execution", _EXECUTIONS[found.execution] if found.execution else None),
         ("idempotency key", render_format.line(found.idempotency_key)),
         ("accepted", render_format.instant(found.accepted_at)),
         ("created", render_format.instant(found.created_at)),
         ("started", render_format.instant(found.started_at)),
         ("completed", render_format.instant(found.completed_at)),
         ("settled", render_format.instant(found.settled_at)),
-        ("expected by", render_format.NONE if found.settled_at else render_format.instant(found.expected_by)),
+        ("expected by", None if found.settled_at else render_format.instant(found.expected_by)),
         ("cancel requested", render_format.instant(found.cancel_requested_at)),
-        (
-            "content",
-            f"removed {render_format.instant(found.pruned_at)}" if found.pruned_at else render_format.NONE,
-        ),
+        ("content", f"removed {render_format.instant(found.pruned_at)}" if found.pruned_at else None),
         ("stream", _stream(found)),
         ("missing since", render_format.instant(found.missing_since)),
         ("took", render_format.duration(found.duration_ms)),
@@ -67,12 +66,14 @@ def _run(found: notification.FullRun) -> list[tuple[str, table.Cell]]:
         ("steps", render_format.count(found.step_count)),
         ("tool calls", render_format.count(found.tool_calls)),
         ("watched", "yes" if found.watched else "no"),
-        ("backend", render_format.NONE if found.notification is None else _notification(found.notification)),
+        ("backend", _notification(found.notification)),
     ]
 
 
-def _notification(sent: notification.Notification) -> str:
+def _notification(sent: notification.Notification | None) -> str | None:
     """Return the state of the notification of the backend."""
+    if sent is None:
+        return None
     tries = "1 try" if sent.attempts == 1 else f"{sent.attempts:,} tries"
     match sent.state:
         case "delivered":
@@ -85,17 +86,17 @@ def _notification(sent: notification.Notification) -> str:
     return f"{how} ({tries}){remark}"
 
 
-def _stream(found: responses.Run) -> str:
+def _stream(found: responses.Run) -> str | None:
     """Return since when its events are stored, and what is missing of them."""
     if found.captured_at is None:
-        return render_format.NONE
+        return None
     note = "" if found.capture_note is None else f", not whole: {found.capture_note}"
     return f"captured {render_format.instant(found.captured_at)}{note}"
 
 
-def _tokens(found: responses.RunLine) -> str:
+def _tokens(found: responses.RunLine) -> str | None:
     if found.input_tokens is None and found.output_tokens is None:
-        return render_format.NONE
+        return None
     return f"{render_format.count(found.input_tokens)} in, {render_format.count(found.output_tokens)} out"
 
 
@@ -105,14 +106,14 @@ def delivery(found: responses.DeliveryWithBody) -> None:
         ("delivery", found.id),
         ("verdict", table.state(found.verdict)),
         ("source", found.source),
-        ("run", found.run_id or render_format.NONE),
-        ("event", " ".join(each for each in (found.event_id, found.event_type) if each) or render_format.NONE),
+        ("run", found.run_id),
+        ("event", " ".join(each for each in (found.event_id, found.event_type) if each) or None),
         ("reason", render_format.safe(found.reason)),
-        ("duplicate of", found.duplicate_of or render_format.NONE),
+        ("duplicate of", found.duplicate_of),
         ("repeats", render_format.count(found.repeats)),
         ("received", render_format.instant(found.received_at)),
-        ("from", found.remote_addr or render_format.NONE),
-        ("signed with", found.secret_used or render_format.NONE),
+        ("from", found.remote_addr),
+        ("signed with", found.secret_used),
         ("SHA-256", found.body_sha256),
     ]
     out = terminal.console()

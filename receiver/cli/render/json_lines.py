@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 
 from receiver import json_lines
 from storage.engine import column_types
@@ -19,10 +20,14 @@ def model(value: BaseModel) -> None:
 
 
 def mapping(value: Mapping[str, Any]) -> None:
-    """Print an object of plain JSON values."""
-    print(json.dumps(value), flush=True)
+    """Print an object of JSON values and instants."""
+    print(json.dumps(value, default=_instant), flush=True)
 
 
-def instant(at: datetime | None) -> str | None:
-    """Return an instant as the API spells it."""
-    return None if at is None else column_types.instant_text(at)
+def fields(value: object, *names: str) -> dict[str, Any]:
+    """Return attributes of a value, by their names as the API spells them."""
+    return {to_camel(name): getattr(value, name) for name in names}
+
+
+def _instant(value: datetime) -> str:
+    return column_types.instant_text(value)

@@ -1,65 +1,34 @@
-"""Lists for people: a table with a line for each."""
+"""Lists for people: what the line of each shows."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
+from datetime import datetime
 
 from rich.text import Text
 
 from receiver import clock
 from receiver.cli.render import format as render_format
 from receiver.cli.render import table, terminal
-from receiver.cli.render.table import Column
+from receiver.cli.render.table import Column, Listing
 from receiver.schemas import job_errors, responses
 from storage.repositories import ledger_changes
-from storage.stats import questions
+from storage.stats import groups
 
 #: Shown in place of a pruned text.
 REMOVED = Text("removed", "dim")
 
-RUNS = (
-    Column("run"),
-    Column("state"),
-    Column("settled by", 2),
-    Column("took", 1, right=True),
-    Column("tokens", 3, right=True),
-    Column("cost", 1, right=True),
-    Column("accepted", 5, right=True),
-    Column("prompt", 4, flexible=True),
-    Column("upstream", 6),
-    Column("agent", 8),
-    Column("model", 7),
-)
+
+def _ago(at: datetime | None) -> str:
+    return render_format.age(at, clock.now())
 
 
-def runs(found: Sequence[responses.RunLine], title: str = "") -> None:
-    """Print runs as a table."""
-    now = clock.now()
-    rows = [
-        (
-            run.id,
-            table.state(run.status),
-            run.settled_by or render_format.NONE,
-            render_format.duration(run.duration_ms),
-            render_format.tokens(run.input_tokens, run.output_tokens),
-            render_format.dollars(run.cost_micros),
-            render_format.age(run.accepted_at, now),
-            _text(run),
-            run.upstream_id or render_format.NONE,
-            render_format.line(run.agent_id),
-            render_format.line(run.model),
-        )
-        for run in found
-    ]
-    _table(RUNS, rows, "No runs.", title)
-
-
-def _text(run: responses.RunLine) -> Text | str:
+def _text(run: responses.RunLine) -> table.Cell:
     """Return the first passage that was found, or the prompt."""
     if isinstance(run, responses.FoundRun) and run.snippets:
         return _snippet(run.snippets[0])
-    return REMOVED if run.pruned_at else render_format.line(run.prompt)
+    return REMOVED if run.pruned_at else run.prompt
 
 
 def _snippet(snippet: responses.Snippet) -> Text:
@@ -72,14 +41,38 @@ def _snippet(snippet: responses.Snippet) -> Text:
     return prefix + body
 
 
-FEED = (
-    Column("at", least=8),
-    Column("run", least=36),
-    Column("state", least=9),
-    Column("took", 1, right=True, least=7),
-    Column("cost", 2, right=True, least=7),
-    Column("what", 3, least=20),
-    Column("prompt", 4, flexible=True, least=table.LEAST),
+RUNS = Listing[responses.RunLine](
+    "No runs.",
+    Column("run", lambda run: run.id),
+    Column("state", lambda run: table.state(run.status)),
+    Column("settled by", lambda run: run.settled_by, 2),
+    Column("took", lambda run: render_format.duration(run.duration_ms), 1, right=True),
+    Column("tokens", lambda run: render_format.tokens(run.input_tokens, run.output_tokens), 3, right=True),
+    Column("cost", lambda run: render_format.dollars(run.cost_micros), 1, right=True),
+    Column("accepted", lambda run: _ago(run.accepted_at), 5, right=True),
+    Column("prompt", _text, 4, flexible=True),
+    Column("upstream", lambda run: run.upstream_id, 6),
+    Column("agent", lambda run: run.agent_id, 8),
+    Column("model", lambda run: run.model, 7),
+)
+
+#: A run that changed, and its change.
+Changed = tuple[responses.RunLine, ledger_changes.Change]
+
+FEED: tuple[Column[Changed], ...] = (
+    Column("at", lambda each: render_format.time(each[1].at), least=8),
+    Column("run", lambda each: each[0].id, least=36),
+    Column("state", lambda each: table.state(each[0].status), least=9),
+    Column("took", lambda each: render_format.duration(each[0].duration_ms), 1, right=True, least=7),
+    Column("cost", lambda each: render_format.dollars(each[0].cost_micros), 2, right=True, least=7),
+    Column("what", lambda each: each[1].kind, 3, least=20),
+    Column(
+        "prompt",
+        lambda each: REMOVED if each[0].pruned_at else each[0].prompt or None,
+        4,
+        flexible=True,
+        least=table.LEAST,
+    ),
 )
 
 
@@ -92,16 +85,7 @@ class Feed:
 
     def show(self, run: responses.RunLine, change: ledger_changes.Change) -> None:
         """Print a run that changed."""
-        row = (
-            render_format.time(change.at),
-            run.id,
-            table.state(run.status),
-            render_format.duration(run.duration_ms),
-            render_format.dollars(run.cost_micros),
-            change.kind,
-            REMOVED if run.pruned_at else run.prompt or render_format.NONE,
-        )
-        made = table.made(FEED, [row], self._out.width)
+        made = table.made(FEED, [(run, change)], self._out.width)
         made.show_header, self._has_head = not self._has_head, True
         self._out.print(made)
         self._out.file.flush()
@@ -111,152 +95,60 @@ class Feed:
 BAR = 16
 
 
-def stats(found: responses.Stats, title: str = "") -> None:
-    """Print sums as a table."""
-    columns = (
-        Column(found.by.replace("_", " "), flexible=found.by == "failure_reason"),
-        Column("", 1),
-        Column("runs", right=True),
-        Column("cost", right=True),
-        Column("tokens in", 7, right=True),
-        Column("tokens out", 8, right=True),
-        *(Column(name, rank, right=True) for name, rank in _times(found)),
-    )
+def stats(found: responses.Stats) -> Listing[responses.StatsRow]:
+    """Return the columns of sums."""
     most = max((row.count for row in found.stats), default=0)
-    rows: list[tuple[table.Cell, ...]] = [
-        (
-            row.key or render_format.NONE,
-            Text(render_format.bar(row.count, most, BAR), "cyan"),
-            render_format.count(row.count),
-            render_format.dollars(row.cost_micros),
-            render_format.count(row.input_tokens),
-            render_format.count(row.output_tokens),
-            render_format.duration(row.mean_duration_ms),
-            *(render_format.duration(each) for each in (row.p50_ms, row.p90_ms, row.p95_ms, row.p99_ms)),
-            render_format.duration(row.max_duration_ms),
-        )
-        for row in found.stats
-    ]
-    _table(columns, rows, "No runs.", title)
+    mean = "mean time" if found.measure is groups.Measure.DURATION else "settled after"
+    return Listing(
+        "No runs.",
+        Column(found.by.replace("_", " "), lambda row: row.key or None, flexible=found.by == "failure_reason"),
+        Column("", lambda row: Text(render_format.bar(row.count, most, BAR), "cyan"), 1),
+        Column("runs", lambda row: render_format.count(row.count), right=True),
+        Column("cost", lambda row: render_format.dollars(row.cost_micros), right=True),
+        Column("tokens in", lambda row: render_format.count(row.input_tokens), 7, right=True),
+        Column("tokens out", lambda row: render_format.count(row.output_tokens), 8, right=True),
+        Column(mean, lambda row: render_format.duration(row.mean_duration_ms), 4, right=True),
+        Column("p50", lambda row: render_format.duration(row.p50_ms), 1, right=True),
+        Column("p90", lambda row: render_format.duration(row.p90_ms), 6, right=True),
+        Column("p95", lambda row: render_format.duration(row.p95_ms), 2, right=True),
+        Column("p99", lambda row: render_format.duration(row.p99_ms), 5, right=True),
+        Column("longest", lambda row: render_format.duration(row.max_duration_ms), 3, right=True),
+    )
 
 
-def _times(found: responses.Stats) -> Iterable[tuple[str, int]]:
-    """Yield the columns of times with their ranks."""
-    mean = "mean time" if found.measure is questions.Measure.DURATION else "settled after"
-    return ((mean, 4), ("p50", 1), ("p90", 6), ("p95", 2), ("p99", 5), ("longest", 3))
-
-
-DELIVERIES = (
-    Column("delivery"),
-    Column("verdict"),
-    Column("source", 1),
-    Column("received", 2, right=True),
-    Column("reason", 1, flexible=True),
-    Column("run", 3),
-    Column("repeats", 4, right=True),
-    Column("bytes", 5, right=True),
-    Column("from", 6),
+DELIVERIES = Listing[responses.Delivery](
+    "No deliveries.",
+    Column("delivery", lambda each: each.id),
+    Column("verdict", lambda each: table.state(each.verdict)),
+    Column("source", lambda each: each.source, 1),
+    Column("received", lambda each: _ago(each.received_at), 2, right=True),
+    Column("reason", lambda each: each.reason or each.event_type, 1, flexible=True),
+    Column("run", lambda each: each.run_id, 3),
+    Column("repeats", lambda each: render_format.count(each.repeats), 4, right=True),
+    Column("bytes", lambda each: render_format.count(each.size), 5, right=True),
+    Column("from", lambda each: each.remote_addr, 6),
 )
 
-
-def deliveries(found: Sequence[responses.Delivery]) -> None:
-    """Print deliveries as a table."""
-    now = clock.now()
-    rows = [
-        (
-            each.id,
-            table.state(each.verdict),
-            each.source,
-            render_format.age(each.received_at, now),
-            render_format.line(each.reason or each.event_type),
-            each.run_id or render_format.NONE,
-            render_format.count(each.repeats),
-            render_format.count(each.size),
-            each.remote_addr or render_format.NONE,
-        )
-        for each in found
-    ]
-    _table(DELIVERIES, rows, "No deliveries.")
-
-
-JOBS = (
-    Column("job"),
-    Column("kind"),
-    Column("state"),
-    Column("due", 1, right=True),
-    Column("tries", 2, right=True),
-    Column("last error", flexible=True),
-    Column("run", 3),
+JOBS = Listing[responses.Job](
+    "No jobs: all work is done.",
+    Column("job", lambda job: job.id),
+    Column("kind", lambda job: job.kind),
+    Column("state", lambda job: table.state(job.state)),
+    Column("due", lambda job: _ago(job.due_at), 1, right=True),
+    Column("tries", lambda job: render_format.count(job.attempts), 2, right=True),
+    Column("last error", lambda job: job.last_error, flexible=True),
+    Column("run", lambda job: job.run_id or "the deployment", 3),
 )
 
-
-def jobs(found: Sequence[responses.Job]) -> None:
-    """Print jobs as a table."""
-    now = clock.now()
-    rows = [
-        (
-            job.id,
-            job.kind,
-            table.state(job.state),
-            render_format.age(job.due_at, now),
-            render_format.count(job.attempts),
-            render_format.line(job.last_error),
-            job.run_id or "the deployment",
-        )
-        for job in found
-    ]
-    _table(JOBS, rows, "No jobs: all work is done.")
-
-
-CAUSES = (
-    Column("kind"),
-    Column("state"),
-    Column("jobs", right=True),
-    Column("oldest", 2, right=True),
-    Column("next due", 1, right=True),
-    Column("cause", flexible=True, folds=True),
+CAUSES = Listing[job_errors.Cause](
+    "No job fails.",
+    Column("kind", lambda each: each.kind),
+    Column("state", lambda each: table.state(each.state)),
+    Column("jobs", lambda each: render_format.count(each.count), right=True),
+    Column("oldest", lambda each: _ago(each.oldest_at), 2, right=True),
+    Column("next due", lambda each: _ago(each.due_at), 1, right=True),
+    Column("cause", lambda each: each.cause, flexible=True, folds=True),
 )
-
-
-def causes(found: Sequence[job_errors.Cause]) -> None:
-    """Print why jobs fail, as a table."""
-    now = clock.now()
-    rows = [
-        (
-            each.kind,
-            table.state(each.state),
-            render_format.count(each.count),
-            render_format.age(each.oldest_at, now),
-            render_format.age(each.due_at, now),
-            render_format.line(each.cause),
-        )
-        for each in found
-    ]
-    _table(CAUSES, rows, "No job fails.")
-
-
-STEPS = (
-    Column("#", right=True),
-    Column("type"),
-    Column("tool", 1),
-    Column("took", 2, right=True),
-    Column("content", flexible=True),
-)
-
-
-def steps(found: Sequence[responses.Step]) -> None:
-    """Print steps as a table."""
-    rows = [
-        (
-            str(step.position),
-            render_format.line(step.type),
-            render_format.line(step.tool_name),
-            render_format.duration(step.duration_ms),
-            render_format.line(_content(step)),
-        )
-        for step in found
-    ]
-    _table(STEPS, rows, "No steps.")
 
 
 def _content(step: responses.Step) -> str | None:
@@ -266,28 +158,14 @@ def _content(step: responses.Step) -> str | None:
     return first if first is None or isinstance(first, str) else json.dumps(first, ensure_ascii=False)
 
 
-TIMELINE = (
-    Column("at"),
-    Column("what"),
-    Column("actor", 1),
-    Column("number", 3, right=True),
-    Column("facts", 2, flexible=True),
+STEPS = Listing[responses.Step](
+    "No steps.",
+    Column("#", lambda step: str(step.position), right=True),
+    Column("type", lambda step: step.type),
+    Column("tool", lambda step: step.tool_name, 1),
+    Column("took", lambda step: render_format.duration(step.duration_ms), 2, right=True),
+    Column("content", _content, flexible=True),
 )
-
-
-def timeline(found: Sequence[responses.TimelineEntry]) -> None:
-    """Print a timeline as a table, oldest first."""
-    rows = [
-        (
-            render_format.moment(entry.at),
-            render_format.line(entry.kind),
-            render_format.line(entry.actor),
-            render_format.count(entry.number),
-            render_format.line(" ".join(_facts(entry))),
-        )
-        for entry in found
-    ]
-    _table(TIMELINE, rows, "Nothing yet.")
 
 
 def _facts(entry: responses.TimelineEntry) -> Iterable[str]:
@@ -300,8 +178,11 @@ def _facts(entry: responses.TimelineEntry) -> Iterable[str]:
     yield from (f"{name}={value}" for name, value in entry.facts.items() if name not in skipped)
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Sequence[table.Cell]], none: str, title: str = "") -> None:
-    if rows:
-        table.show(columns, rows, title)
-    else:
-        print(none)
+TIMELINE = Listing[responses.TimelineEntry](
+    "Nothing yet.",
+    Column("at", lambda entry: render_format.moment(entry.at)),
+    Column("what", lambda entry: entry.kind),
+    Column("actor", lambda entry: entry.actor, 1),
+    Column("number", lambda entry: render_format.count(entry.number), 3, right=True),
+    Column("facts", lambda entry: " ".join(_facts(entry)), 2, flexible=True),
+)

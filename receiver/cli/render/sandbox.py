@@ -59,19 +59,14 @@ def _section(title: str, *sentences: str) -> None:
 def _entry(name: str, form: str, about: str) -> None:
     """Print a name with the values that it takes, and below it what it does."""
     out = terminal.console()
-    first, *more = textwrap.wrap(f"{name}  {form}", _width(), initial_indent="  ", subsequent_indent="      ")
-    line = Text(first)
-    line.stylize("cyan", 0, 2 + len(name))
-    out.print(line)
-    for each in more:
-        out.print(Text(each))
+    text = textwrap.fill(f"{name}  {form}", _width(), initial_indent="  ", subsequent_indent="      ")
+    out.print(Text.assemble((text[: 2 + len(name)], "cyan"), text[2 + len(name) :]))
     _paragraph(about, "      ")
     out.print()
 
 
 def _paragraph(text: str, indent: str) -> None:
-    for line in textwrap.wrap(text, _width(), initial_indent=indent, subsequent_indent=indent):
-        terminal.console().print(Text(line))
+    terminal.console().print(Text(textwrap.fill(text, _width(), initial_indent=indent, subsequent_indent=indent)))
 
 
 def _width() -> int:

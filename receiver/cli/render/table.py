@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 from rich import box
 from rich.cells import cell_len
@@ -35,18 +36,22 @@ STYLES = {
     "fault": "bold red",
 }
 
-Cell = str | Text
+#: None is shown as a dash; in a table a text is one line without control characters.
+Cell = str | Text | None
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A column. One of `rank` 0 is always shown; of the others the highest rank is left out first.
+class Column(Generic[T]):
+    """A column: its name, and what it shows of each item.
 
-    A flexible column is cut where there is no room, or goes on in the next line where it `folds`. `least` is its
-    least width in cells, so that tables made one after the other have the same columns.
+    One of `rank` 0 is always shown; of the others the highest rank is left out first. A flexible column is cut
+    where there is no room, or goes on in the next line where it `folds`. `least` is its least width in cells, so
+    that tables made one after the other have the same columns.
     """
 
     name: str
+    cell: Callable[[T], Cell]
     rank: int = 0
     right: bool = False
     flexible: bool = False
@@ -59,17 +64,31 @@ def state(word: str) -> Text:
     return Text(render_format.line(word), STYLES.get(word, ""))
 
 
-def show(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], title: str = "") -> None:
-    """Print a table. Each cell is one line without control characters."""
+class Listing(Generic[T]):
+    """The columns of a list, and the sentence that stands for an empty one."""
+
+    def __init__(self, empty: str, *columns: Column[T]) -> None:
+        self._empty, self._columns = empty, columns
+
+    def show(self, items: Sequence[T], title: str = "") -> None:
+        """Print a line for each item."""
+        if items:
+            show(self._columns, items, title)
+        else:
+            print(self._empty)
+
+
+def show(columns: Sequence[Column[T]], items: Sequence[T], title: str = "") -> None:
+    """Print a table."""
     out = terminal.console()
     if title:
         out.print(Text(title, "bold"))
-    out.print(made(columns, rows, out.width))
+    out.print(made(columns, items, out.width))
 
 
-def made(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> Table:
+def made(columns: Sequence[Column[T]], items: Sequence[T], width: int) -> Table:
     """Return the table with the columns that fit into `width` cells."""
-    cleaned = [[_cleaned(cell) for cell in row] for row in rows]
+    cleaned = [[_cleaned(column.cell(item)) for column in columns] for item in items]
     natural = [_natural(column, [row[at] for row in cleaned]) for at, column in enumerate(columns)]
     kept = _fitting(columns, natural, width)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
@@ -95,11 +114,11 @@ def _cleaned(cell: Cell) -> Text:
     return cell if isinstance(cell, Text) else Text(render_format.line(cell))
 
 
-def _natural(column: Column, cells: Sequence[Text]) -> int:
+def _natural(column: Column[Any], cells: Sequence[Text]) -> int:
     return max(len(column.name), column.least, *(cell_len(cell.plain) for cell in cells), 0)
 
 
-def _fitting(columns: Sequence[Column], natural: Sequence[int], width: int) -> list[int]:
+def _fitting(columns: Sequence[Column[Any]], natural: Sequence[int], width: int) -> list[int]:
     """Return the indexes of the columns that are shown."""
     kept = list(range(len(columns)))
     while _needed(columns, natural, kept) > width:
@@ -110,7 +129,7 @@ def _fitting(columns: Sequence[Column], natural: Sequence[int], width: int) -> l
     return kept
 
 
-def _needed(columns: Sequence[Column], natural: Sequence[int], kept: Sequence[int]) -> int:
+def _needed(columns: Sequence[Column[Any]], natural: Sequence[int], kept: Sequence[int]) -> int:
     """Return the least width of the table with these columns."""
     sizes = (min(natural[at], LEAST) if columns[at].flexible else natural[at] for at in kept)
     return sum(size + 2 for size in sizes) - 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from receiver.cli.render import format as render_format
@@ -12,6 +13,12 @@ from receiver.cli.render import json_lines, table
 from receiver.inbound import webhook_secrets
 from receiver.upstream import webhooks
 from storage.repositories import deliveries, webhook_endpoints
+
+_COLUMNS: tuple[table.Column[tuple[table.Cell, ...]], ...] = (
+    table.Column("", itemgetter(0)),
+    table.Column("here", itemgetter(1), flexible=True, folds=True),
+    table.Column("upstream", itemgetter(2), flexible=True, folds=True),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +38,7 @@ def show(found: Views, now: datetime) -> None:
     if found.ours is None:
         print("No webhook endpoint is registered: `runledger webhooks register` does it.")
     else:
-        views = (table.Column(name, flexible=True, folds=True) for name in ("here", "upstream"))
-        table.show([table.Column(""), *views], _rows(found.ours, found, now))
+        table.show(_COLUMNS, _rows(found.ours, found, now))
     for warning in found.warnings:
         print(f"! {warning}")
 
@@ -41,11 +47,11 @@ def _rows(ours: webhook_endpoints.Endpoint, found: Views, now: datetime) -> list
     theirs = found.theirs or webhooks.Endpoint("", status="not asked" if found.error else webhook_endpoints.GONE)
     seen = "" if ours.checked_at is None else f", seen {render_format.age(ours.checked_at, now)}"
     return [
-        ("endpoint", ours.upstream_id or "not known yet", theirs.id or render_format.NONE),
-        ("address", ours.url, render_format.line(theirs.url)),
-        ("state", (ours.status or render_format.NONE) + seen, render_format.line(theirs.status)),
+        ("endpoint", ours.upstream_id or "not known yet", theirs.id or None),
+        ("address", ours.url, theirs.url),
+        ("state", (ours.status or render_format.NONE) + seen, theirs.status),
         ("failures", render_format.count(ours.failures), render_format.count(theirs.failures)),
-        ("events", webhooks.EVENTS, render_format.line(" ".join(theirs.filters) or None)),
+        ("events", webhooks.EVENTS, " ".join(theirs.filters) or None),
         ("secrets", secret_names(found.secrets, now), _rotation(theirs, now)),
         ("last event", _last_event(found.last, now), render_format.age(theirs.delivered_at, now)),
     ]
@@ -91,24 +97,14 @@ def views(found: Views) -> dict[str, Any]:
 def secrets(given: Sequence[webhook_secrets.KnownSecret]) -> list[dict[str, Any]]:
     """Return secrets as objects, by their names; the name of an unusable one is null."""
     return [
-        {"name": None if each.secret is None else each.secret.name, "expiresAt": json_lines.instant(each.ends_at)}
-        for each in given
+        {"name": None if each.secret is None else each.secret.name, "expiresAt": each.ends_at} for each in given
     ]
 
 
 def endpoint(ours: webhook_endpoints.Endpoint) -> dict[str, Any]:
     """Return our view as an object."""
-    return {
-        "id": ours.id,
-        "upstreamId": ours.upstream_id,
-        "url": ours.url,
-        "status": ours.status,
-        "failures": ours.failures,
-        "registeredAt": json_lines.instant(ours.registered_at),
-        "awaitingSince": json_lines.instant(ours.awaiting_since),
-        "checkedAt": json_lines.instant(ours.checked_at),
-        "checkError": ours.check_error,
-    }
+    seen = ("registered_at", "awaiting_since", "checked_at", "check_error")
+    return json_lines.fields(ours, "id", "upstream_id", "url", "status", "failures", *seen)
 
 
 def _upstream_endpoint(theirs: webhooks.Endpoint) -> dict[str, Any]:
@@ -118,9 +114,9 @@ def _upstream_endpoint(theirs: webhooks.Endpoint) -> dict[str, Any]:
         "status": theirs.status,
         "eventTypeFilters": list(theirs.filters),
         "failures": theirs.failures,
-        "secretRotatedAt": json_lines.instant(theirs.rotated_at),
-        "previousSecretExpiresAt": json_lines.instant(theirs.previous_ends_at),
-        "lastDeliveryAt": json_lines.instant(theirs.delivered_at),
+        "secretRotatedAt": theirs.rotated_at,
+        "previousSecretExpiresAt": theirs.previous_ends_at,
+        "lastDeliveryAt": theirs.delivered_at,
     }
 
 
@@ -128,6 +124,6 @@ def _event(last: deliveries.StoredDelivery) -> dict[str, Any]:
     return {
         "deliveryId": last.id,
         "type": last.event_type,
-        "receivedAt": json_lines.instant(last.received_at),
+        "receivedAt": last.received_at,
         "secretUsed": last.secret_used,
     }

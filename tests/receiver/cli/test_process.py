@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import httpx2 as httpx
+import pytest
 
 from tests import server
 from tests.patience import until
@@ -38,6 +39,19 @@ print([name for name in {slow} if name in sys.modules])"""
     assert found.stdout.splitlines()[-1] == "[]"
     assert "  webhooks    Register for" in found.stdout
     assert process("--version", folder=tmp_path).stdout.startswith(b"runledger ")
+
+
+@pytest.mark.parametrize("command", ["runs", "stats", "jobs", "export", "keys", "prune"])
+def test_the_help_of_a_command_loads_no_database_library(command: str) -> None:
+    typed = """import atexit, sys
+from receiver.cli import main
+atexit.register(lambda: print("sqlalchemy" in sys.modules))
+main.main()"""
+    found = subprocess.run(
+        [sys.executable, "-c", typed, command, "--help"],
+        capture_output=True, text=True, check=True, cwd=ROOT, timeout=120,
+    )  # fmt: skip
+    assert found.stdout.splitlines()[-1] == "False"
 
 
 def test_exit_codes_distinguish_success_failure_and_wrong_usage(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ async def test_what_came_before_a_cut_is_kept_and_resumed_soon(capture: Capture)
     assert await capture.stored() == found
     job = await capture.job()
     assert job is not None
-    assert (job.state, job.last_error) == (jobs.State.WAITING, None)
+    assert (job.state, job.last_error) == (states.JobState.WAITING, None)
     capture.now = job.due_at
     upstream.events = stream_of(9)[0] + END
     await capture.run_job(upstream)
@@ -126,7 +126,7 @@ async def test_a_stream_that_does_not_come_backs_off_alone_while_the_list_answer
     await capture.run_job(Upstream(status=status))
     job = await capture.job()
     assert job is not None
-    assert job.state is jobs.State.FAILING
+    assert job.state is states.JobState.FAILING
     assert job.due_at > capture.now
     assert not (await capture.database.read(system_state.read)).is_paused(capture.now)
 

@@ -65,7 +65,7 @@ async def test_a_run_that_cannot_be_changed_costs_no_other_its_sweep(spoiled: Da
     job = await sweep(spoiled, lambda _: listing("run_1", "run_2", "run_3"))
     settles, _ = await spoiled.read(job_list.page, job_list.Query(kind=states.Kind.SETTLE), life.at(60))
     assert {each.run_id for each in settles} == {first.id, last.id}
-    assert (job.state, "run_2" in (job.last_error or "")) == (jobs.State.FAILING, True)
+    assert (job.state, "run_2" in (job.last_error or "")) == (states.JobState.FAILING, True)
     assert (await spoiled.read(system_state.read)).swept_at == life.at(60)
 
 

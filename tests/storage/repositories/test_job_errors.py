@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 from storage import states
 from storage.engine.database import Database
 from storage.repositories import job_counts, job_errors, jobs
-from storage.repositories.job_errors import Query, State
-from storage.states import Kind
+from storage.repositories.job_errors import Query
+from storage.states import FailedJobState, Kind
 from storage.transitions import retrying
 from tests import life
 
@@ -53,7 +53,7 @@ async def test_errors_that_differ_in_numbers_alone_are_one_cause(database: Datab
     await failed(database, Kind.SETTLE, "b", BUSY.replace("12.5", "7"), 30)
     (only,) = await database.read(job_errors.group, Query(), life.at(40))
     values = (only.kind, only.state, only.count, only.oldest_at, only.due_at)
-    assert values == (Kind.SETTLE, State.FAILING, 2, life.NOW, life.at(60))
+    assert values == (Kind.SETTLE, FailedJobState.FAILING, 2, life.NOW, life.at(60))
     assert only.cause == "GET /agent/v1/run/{id}/details: 503 busy, ask … s later"
 
 
@@ -63,8 +63,8 @@ async def test_kinds_and_states_are_kept_apart_and_the_most_come_first(database:
         await dead(database, run_id)
     found = await database.read(job_errors.group, Query(), life.at(1))
     assert [(each.kind, each.state, each.count) for each in found] == [
-        (Kind.NOTIFY, State.DEAD, 2),
-        (Kind.NOTIFY, State.FAILING, 1),
+        (Kind.NOTIFY, FailedJobState.DEAD, 2),
+        (Kind.NOTIFY, FailedJobState.FAILING, 1),
     ]
 
 
@@ -80,7 +80,7 @@ async def test_what_is_being_tried_just_now_is_left_alone(database: Database) ->
     [
         (Query(), ["settle", "failing", "dead"]),
         (Query(kind=Kind.NOTIFY), ["failing", "dead"]),
-        (Query(kind=Kind.NOTIFY, state=State.DEAD), ["dead"]),
+        (Query(kind=Kind.NOTIFY, state=FailedJobState.DEAD), ["dead"]),
         (Query(cause="410 gone"), ["failing", "dead"]),
         (Query(cause="ask … s"), ["settle"]),
         (Query(cause="12.5"), []),
@@ -107,7 +107,7 @@ async def test_all_that_are_meant_are_tried_again_at_once(database: Database) ->
     await database.write(jobs.enqueue, many)
     held = await database.write(jobs.claim, now=life.NOW, until=life.at(60), owner="w", limit=len(many))
     await database.write(_die, held)
-    query = Query(Kind.NOTIFY, State.DEAD)
+    query = Query(Kind.NOTIFY, FailedJobState.DEAD)
     assert await database.write(retrying.retry_matching, query, life.at(1)) == len(many)
     assert await database.read(job_counts.count_dead) == {}
     assert await database.read(job_counts.next_due, life.at(1), states.BACKEND_LANE) == life.at(1)

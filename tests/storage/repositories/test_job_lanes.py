@@ -31,7 +31,7 @@ async def died(database: Database) -> jobs.Claim:
     return held
 
 
-async def state(database: Database, claim: jobs.Claim, now: float = 1) -> jobs.State:
+async def state(database: Database, claim: jobs.Claim, now: float = 1) -> states.JobState:
     found = await database.read(job_list.find, claim.id, life.at(now))
     assert found is not None
     return found.state
@@ -60,7 +60,7 @@ async def test_a_dead_job_is_never_due(database: Database) -> None:
     held = await died(database)
     assert await claimed(database, states.EVERY_LANE, 10**6) == []
     assert await database.read(job_counts.next_due, life.at(10**6)) is None
-    assert await state(database, held) is jobs.State.DEAD
+    assert await state(database, held) is states.JobState.DEAD
 
 
 async def test_dead_jobs_are_counted_apart_from_those_that_are_tried_on(database: Database) -> None:

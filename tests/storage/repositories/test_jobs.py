@@ -337,8 +337,8 @@ async def test_without_jobs_nothing_is_due(database: Database) -> None:
     assert await database.read(job_counts.next_due, life.NOW) is None
 
 
-@pytest.mark.parametrize(("seconds", "state"), [(-1, jobs.State.WAITING), (0, jobs.State.DUE)])
-async def test_a_job_is_listed_with_its_state(seconds: int, state: jobs.State, database: Database) -> None:
+@pytest.mark.parametrize(("seconds", "state"), [(-1, states.JobState.WAITING), (0, states.JobState.DUE)])
+async def test_a_job_is_listed_with_its_state(seconds: int, state: states.JobState, database: Database) -> None:
     await enqueue(database, settle())
     (listed,), _ = await database.read(job_list.page, job_list.Query(), life.at(seconds))
     assert (listed.state, listed.kind, listed.trigger) == (state, states.Kind.SETTLE, Source.WATCHER)
@@ -348,13 +348,13 @@ async def test_a_held_job_is_listed_as_leased_until_the_lease_is_over(database: 
     await enqueue(database, settle())
     held = await claimed(database)
     found = [await database.read(job_list.find, held.id, life.at(second)) for second in (59, 60)]
-    assert [each and each.state for each in found] == [jobs.State.LEASED, jobs.State.DUE]
+    assert [each and each.state for each in found] == [states.JobState.LEASED, states.JobState.DUE]
 
 
 async def test_a_job_that_failed_is_listed_as_failing(database: Database) -> None:
     await enqueue(database, settle())
     await database.write(jobs.fail, await claimed(database), life.at(9), error="boom", now=life.NOW)
-    listed, _ = await database.read(job_list.page, job_list.Query(state=jobs.State.FAILING), life.at(1))
+    listed, _ = await database.read(job_list.page, job_list.Query(state=states.JobState.FAILING), life.at(1))
     assert [each.last_error for each in listed] == ["boom"]
 
 

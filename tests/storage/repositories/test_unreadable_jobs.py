@@ -47,7 +47,7 @@ async def test_a_job_of_an_unknown_kind_is_shown_with_the_reason(embedded: Datab
     run = await life.accepted(embedded)
     await spoil(embedded, run.id, "kind = 'teleport'")
     await claim(embedded)
-    (listed,), _ = await embedded.read(job_list.page, job_list.Query(state=jobs.State.FAILING), life.at(1))
+    (listed,), _ = await embedded.read(job_list.page, job_list.Query(state=states.JobState.FAILING), life.at(1))
     assert (listed.kind, listed.run_id) == ("teleport", run.id)
     assert "'teleport'" in (listed.last_error or "")
     assert await embedded.read(job_counts.count_failing) == 1

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from storage import errors, states
 from storage.engine.database import Database
 from storage.query import grammar
-from storage.stats import error_signatures, histogram, questions
+from storage.stats import error_signatures, groups, histogram, questions
 from storage.transitions import submitting
 from tests import life
 
@@ -160,7 +160,7 @@ async def test_by_source_the_delay_between_end_and_report_is_shown(database: Dat
         await life.settle(database, await life.running(database), life.result(), life.at(late), source)
     await life.running(database)
     found = await asked(database, "source")
-    assert found.measure is questions.Measure.SETTLING
+    assert found.measure is groups.Measure.SETTLING
     reported = {row.key: (row.count, row.mean_duration_ms, row.max_duration_ms) for row in found.stats}
     assert reported == {"watcher": (2, 1750, 2500), "sweep": (1, 600_000, 600_000)}
 
@@ -185,7 +185,7 @@ async def test_the_filter_chooses_what_is_summed(database: Database) -> None:
     assert await counts(database, "status", "status:failed cost:>0.001") == {"failed": 1}
 
 
-@pytest.mark.parametrize("by", [each for each in questions.By if each not in ("source", "failure_reason")])
+@pytest.mark.parametrize("by", [each for each in groups.By if each not in ("source", "failure_reason")])
 async def test_every_grouping_counts_every_run(by: str, database: Database) -> None:
     await life.settled_run(database)
     await life.accepted(database)

@@ -11,7 +11,7 @@ from storage import bounds, ids, states
 from storage.engine.database import Database
 from storage.query import grammar, run_pages
 from storage.repositories import runs
-from storage.stats import histogram, questions, rollups
+from storage.stats import groups, histogram, questions, rollups
 from storage.tables.runs import RUNS
 from tests import life
 
@@ -50,12 +50,12 @@ def _row(at: int) -> dict[str, Any]:
 
 async def test_statistics_report_the_largest_number_where_a_sum_is_larger(database: Database) -> None:
     await database.write(_ended)
-    for by in questions.By:
+    for by in groups.By:
         found = await database.timed_read(questions.find, by, grammar.EVERYTHING)
         for row in found.stats:
             assert (row.count, row.cost_micros, row.input_tokens, row.output_tokens) == WHOLE
-            assert by is questions.By.SOURCE or row.max_duration_ms == MOST
-        assert len(found.stats) == (by is not questions.By.FAILURE_REASON)
+            assert by is groups.By.SOURCE or row.max_duration_ms == MOST
+        assert len(found.stats) == (by is not groups.By.FAILURE_REASON)
         assert (found.source is questions.AnswerSource.ROLLUP) == (
             by.value in ("agent", "model", "status", "day", "month")
         )

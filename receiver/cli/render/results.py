@@ -1,22 +1,52 @@
-"""Lists that come in pages."""
+"""What a command found: JSON Lines for programs, tables and sentences for people."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from receiver.cli import local_api, open_database
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines
+from receiver.cli.render.table import Listing
 from receiver.schemas import query_parameters
 
+M = TypeVar("M", bound=BaseModel)
 
-async def show(
+
+def sentence(found: Mapping[str, Any], text: str, *, as_json: bool) -> None:
+    """Print an object for programs, a sentence for people."""
+    if as_json:
+        json_lines.mapping(found)
+    else:
+        print(text)
+
+
+def one(found: M, render: Callable[[M], None], *, as_json: bool) -> None:
+    """Print an object as the API gives it for programs, or have it rendered for people."""
+    if as_json:
+        json_lines.model(found)
+    else:
+        render(found)
+
+
+def rows(found: Sequence[M], listing: Listing[M], *, as_json: bool) -> None:
+    """Print an object a line for programs, a table for people."""
+    if not as_json:
+        listing.show(found)
+        return
+    for row in found:
+        json_lines.model(row)
+
+
+async def pages(
     handler: local_api.Handler,
     query: query_parameters.Query,
     noun: str,
-    render: Callable[[list[Any]], None],
+    listing: Listing[Any],
     *,
     every_page: bool,
     as_json: bool,
@@ -25,19 +55,18 @@ async def show(
 
     `noun` is the field of a page that holds its rows.
     """
-    rows, page = list[Any](), None
+    kept, page = list[Any](), None
     async with open_database.existing() as store:
         async for page in local_api.pages(store, handler, query, every_page=every_page):
-            for row in getattr(page, noun):
-                if as_json:
-                    json_lines.model(row)
-                else:
-                    rows.append(row)
+            if as_json:
+                rows(getattr(page, noun), listing, as_json=True)
+            else:
+                kept += getattr(page, noun)
             if page.unreadable:
                 ids = ", ".join(page.unreadable)
                 print(f"Left out, since what is stored of them cannot be read: {ids}", file=sys.stderr)
     if not as_json:
-        render(rows)
+        listing.show(kept)
         _show_totals(page)
     if page is not None and page.next_cursor and not every_page:
         print(f"There are more: --all, or --cursor {page.next_cursor}", file=sys.stderr)
