@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 
 #: The statements of a first settle: it reads the run once, and nothing that cannot be stored yet.
 MOST = 17
-#: Statements around those of the transition: a notice of a commit on PostgreSQL, the begin of a transaction on SQLite.
+#: Statements around those of the transition: the notice of a commit on PostgreSQL, the begin on SQLite.
 AROUND = ("BEGIN", "SELECT pg_notify", "SELECT set_config", "SHOW")
 
 
