@@ -179,9 +179,10 @@ async def _adopt_one(context: Context, claim: jobs.Claim) -> None:
     log = context.telemetry.log.bind(run_id=claim.run_id)
     postponing = storage_errors.LeaseLost | storage_errors.Unavailable
     trouble = await poll_loop.outcome_of(_carry_out(context, claim))
+    if isinstance(trouble, errors.UpstreamError):
+        trouble = await poll_loop.outcome_of(failures.handle_failure(context, claim, trouble))
     if trouble is not None and not isinstance(trouble, postponing):
-        if not isinstance(trouble, errors.UpstreamError):
-            log.error("job_crashed", exc_info=trouble)
+        log.error("job_crashed", exc_info=trouble)
         trouble = await poll_loop.outcome_of(failures.handle_failure(context, claim, trouble))
     if trouble is not None:
         log.info("adoption_postponed", reason=poll_loop.log_reason(trouble))

@@ -10,7 +10,7 @@ import httpx2 as httpx
 import pytest
 
 from receiver import errors
-from receiver.worker.tasks import failures, registry
+from receiver.worker.tasks import backfill, failures, registry
 from storage import ids, states
 from storage.engine.database import Database
 from storage.repositories import job_list, jobs, runs, system_state, upstream_links
@@ -308,3 +308,18 @@ async def test_the_entry_of_an_end_has_a_digest_of_each_text_that_the_details_ho
     await work(database, Upstream(details=shown(run, "completed") | {"result": result}), Kind.SETTLE, run.id)
     entry = json.loads((await life.entries(database, run.id))[-1].body)
     assert set(entry["digests"]) == {"output", "summary", "document"}
+
+
+async def test_a_defect_while_an_adoption_is_released_does_not_make_it_due_at_once(database: Database) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/details"):
+            return httpx.Response(500)
+        raise RuntimeError("a defect")
+
+    by, at = states.Submitter.BACKFILL, life.NOW
+    adoption = adopting.Adoption(ids.new(at), "run_1", by, states.Source.SWEEP, at, expected_by=None)
+    run, _ = await database.write(adopting.adopt, adoption)
+    async with upstreams.answering(database, answer, now=lambda: life.at(60)) as context:
+        assert await backfill.run_adoptions(context, "command", 1)
+    (job,), _ = await database.read(job_list.page, job_list.Query(run_id=run.id), life.at(60))
+    assert (job.last_error, job.due_at > life.at(60)) == ("RuntimeError: a defect", True)
