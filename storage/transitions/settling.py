@@ -94,7 +94,7 @@ def settle(
 ) -> bool:
     """Move the run into its terminal state with all its rows; return False where it is in one already.
 
-    Its row is locked by the caller. A run that has not ended has no rows yet.
+    Its row is locked by the caller.
     """
     if run.is_terminal:
         return False
@@ -106,9 +106,15 @@ def settle(
     index.requeue(connection, run.seq, now)
     if not endings.end(connection, run, end):
         return False
-    stored = _store(connection, run, result, is_first=True)
+    stored = _store(connection, run, result, is_first=not _may_have_rows(connection, run))
     endings.finish(connection, run, _with_document(end, stored))
     return True
+
+
+def _may_have_rows(connection: Connection, run: runs.Run) -> bool:
+    """Return whether an open run may have rows of an earlier end: a reopened adoption may have been imported."""
+    is_adopted = run.origin is not states.Origin.SUBMITTED
+    return is_adopted and entries.last(connection, run.id, entries.Kind.RUN_REOPENED) is not None
 
 
 def _answer(run: runs.Run, now: datetime, began: datetime) -> dict[str, datetime | None]:

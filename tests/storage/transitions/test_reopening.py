@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 
-from storage import ids, states
+from storage import ids, results, states
 from storage.engine.database import Database
-from storage.repositories import notifications, runs, system_state
+from storage.query import run_chunks
+from storage.repositories import documents, notifications, runs, system_state
 from storage.states import Kind, Source
 from storage.stats import rollups
-from storage.transitions import adopting, follow_up, settling, starting, submitting
+from storage.transitions import adopting, follow_up, importing, settling, starting, submitting
 from tests import life
 from tests.storage import ledgers
 
@@ -103,3 +105,18 @@ async def test_what_was_fetched_before_it_was_opened_neither_ends_nor_contradict
     assert (await life.get_run(database, run.id)).status is states.ACCEPTED
     assert "run.conflict" not in await life.ledger_kinds(database, run.id)
     assert "adopt" in await life.open_jobs(database, run.id)
+
+
+async def test_an_imported_one_that_has_a_trace_already_ends_with_the_new_one(database: Database) -> None:
+    """An older release stored what it fetched of a refused run."""
+    former = replace(await refused(database), id=ids.new(life.at(2)), upstream_id="run_2")
+    record = run_chunks.Record(former, life.steps(2), life.usage(1), [life.document(b'{"former":true}')])
+    assert (await database.write(importing.import_runs, [record], "operator", life.at(5))).imported == 1
+    run, _ = await database.write(adopting.adopt, replace(adoption(life.at(60)), upstream_id="run_2"))
+    claim = await life.claimed(database, Kind.ADOPT, run.id, life.at(60))
+    shown = adopting.UpstreamDetails("agent_7", "Check.", None, None, life.at(-9), life.at(-8), "key:backend")
+    await database.write(adopting.complete_ended_adoption, claim, shown, life.result(), life.at(61), None)
+    ended = await life.get_run(database, former.id)
+    newest = await database.read(documents.find, former.id)
+    steps = await database.read(documents.read, ended.seq, results.Step)
+    assert (ended.status, newest and newest.version, len(steps)) == (states.COMPLETED, 2, 3)
