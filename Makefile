@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test check deploy-check serve lock bench bench-flood bench-large bench-query faults fuzz clean
+.PHONY: demo test test-quick check deploy-check serve lock bench bench-flood bench-large bench-query faults fuzz clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -11,6 +11,12 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# For the loop of a change: SQLite only, without what starts processes or tries many examples. ARGS as for test.
+QUICK := --ignore=tests/storage/questions --ignore=tests/storage/user_sql --ignore=tests/receiver/cli \
+	--ignore=tests/receiver/sandbox --ignore=tests/receiver/api/test_operations.py --ignore=tests/laws/test_readme.py
+test-quick: $(INSTALLED)
+	@HYPOTHESIS_EXAMPLES=5 $(BIN)/python -m pytest -n 2 -q -k "not postgresql" $(QUICK) tests/storage tests/receiver tests/laws $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ def nonce() -> str:
     return f"nonce_{secrets.token_hex(8)}"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def proxied_deployments(sites: Sites) -> Iterator[ProxiedDeployments]:
     with harness.shared(sites, deployments.proxied) as opened:
         yield opened

@@ -1,4 +1,7 @@
-"""Deployments that several journeys share: one per kind and process, without faults before each journey."""
+"""Deployments that the journeys of a module share: one per kind, without faults before each journey.
+
+They end with the module, since a server with compressed waits keeps a core busy for a good tenth.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ def nonce() -> str:
 PATIENT = {"alive": harness.NEVER, "alive_most": harness.NEVER}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def listening(sites: Sites) -> Iterator[Deployments]:
     """Start servers that receive callbacks and events, and practically never sweep."""
     with harness.shared(sites, lambda site: harness.opened(site, timing=PATIENT)) as opened:
@@ -40,7 +43,7 @@ def deployment(listening: Deployments, kind: str) -> Iterator[harness.Deployment
     opened.sandbox.faults(**faults.as_json(harness.NO_FAULTS))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def slow(sites: Sites) -> Iterator[Deployments]:
     """Start servers that receive callbacks, whose runs go on until the test ends them."""
     make = lambda site: harness.opened(site, timing=PATIENT, run_seconds=harness.NEVER)  # noqa: E731
@@ -56,7 +59,7 @@ def slow_deployment(slow: Deployments, kind: str) -> Iterator[harness.Deployment
     opened.sandbox.faults(**faults.as_json(harness.NO_FAULTS))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sweeping(sites: Sites) -> Iterator[Deployments]:
     """Start servers that receive callbacks and sweep all the time."""
     timing = {"sweep": 0.5, "lost_create": 60.0}

@@ -50,7 +50,7 @@ class NotifyingDeployment:
         return list(kept.values())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def notifying_deployments(sites: Sites) -> Iterator[Callable[[str], NotifyingDeployment]]:
     with harness.shared(sites, _opened) as opened:
         yield opened
