@@ -186,7 +186,7 @@ def _components(given: settings.Settings, overrides: Overrides, with_worker: boo
 
 
 def _limits(given: settings.Settings, overrides: Overrides) -> request_limits.Limits:
-    memory = max(overrides.bounds.body_bytes, 4 * given.body_limit)  # some of the largest bodies have to fit in
+    memory = max(overrides.bounds.body_bytes, 4 * given.body_limit)  # room for at least some of the largest bodies
     return request_limits.Limits(
         request_limits.BodyBudget(memory), request_limits.Buckets(overrides.bounds), given.trusted_proxies
     )
@@ -239,7 +239,7 @@ async def _serving(
 async def _opened(components: _Components) -> AsyncIterator[AsyncExitStack]:
     """Open the database at its current schema and record the follow-ups.
 
-    Yield the stack for what else has to run: what starts last stops first.
+    Yield the stack on which further components start; the last one to start is the first to stop.
     """
     given, store, overrides = components.given, components.store, components.overrides
     async with AsyncExitStack() as stack:
@@ -269,7 +269,7 @@ async def _mark_copy(components: _Components) -> None:
 
 
 async def _follow_shared(components: _Components, stack: AsyncExitStack) -> None:
-    """Follow the clock and the commits of a shared database; a connection of its own listens for the commits."""
+    """Follow the clock of a shared database, and listen for its commits on a separate connection."""
     given, store, telemetry = components.given, components.store, components.telemetry
     shared_clock = components.overrides.clock
     read_time = partial(store.read, dialect.server_time)

@@ -82,7 +82,7 @@ class SharedClock:
             self._seen = found, (before + after) / 2
 
     def _is_beyond(self, found: datetime, took: float, slack: float = 0.0) -> bool:
-        """Return whether the present reading is wrong, whenever in the last `took` seconds it was `found`."""
+        """Return whether the clock is wrong, whatever moment of the last `took` seconds `found` was read at."""
         least, most = found - timedelta(seconds=slack), found + timedelta(seconds=took + slack)
         return self._seen is None or not least <= self() <= most
 

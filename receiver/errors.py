@@ -96,7 +96,7 @@ class ResponseTooLarge(InvalidResponse):
 
 
 class ResponseTooDeep(InvalidResponse):
-    """The answer is probably valid JSON, but nests deeper than a parser goes."""
+    """The answer is probably valid JSON, but nests deeper than the parser allows."""
 
 
 class InvalidPaging(InvalidResponse):
@@ -205,7 +205,7 @@ class NotPermitted(RequestError):
 
 
 class NotFound(RequestError):
-    """The message names what does not exist."""
+    """Something that the request names does not exist; the message says what."""
 
 
 class RunPruned(RequestError):
@@ -217,7 +217,7 @@ class RunPruned(RequestError):
 
 
 class WrongMethod(RequestError):
-    """`allowed` are the methods that the path takes."""
+    """The path does not take the method; `allowed` are the methods that it takes."""
 
     def __init__(self, method: str, allowed: Sequence[str]) -> None:
         super().__init__(f"this path takes {', '.join(allowed)}, not {method[:32]}")
@@ -225,7 +225,7 @@ class WrongMethod(RequestError):
 
 
 class BadParameter(RequestError):
-    """`name` is the parameter, `suggestion` a known one that it resembles."""
+    """A parameter is wrong: `name` is the parameter, `suggestion` a known one that it resembles."""
 
     def __init__(self, name: str, message: str, suggestion: str | None = None) -> None:
         super().__init__(f"{name}: {message}")
@@ -234,7 +234,7 @@ class BadParameter(RequestError):
 
 
 class BadHeader(RequestError):
-    """`name` is the header."""
+    """A header is wrong; `name` is the header."""
 
     def __init__(self, name: str, message: str) -> None:
         super().__init__(f"{name}: {message}")
@@ -281,11 +281,11 @@ class TooManyFailures(RequestError):
 
 
 class WrongMediaType(RequestError):
-    """The message names the accepted type."""
+    """The body has a media type that is not accepted; the message names the accepted type."""
 
 
 class SqlDisabled(RequestError):
-    """The message names the missing setting."""
+    """SQL of users is disabled; the message names the missing setting."""
 
 
 class StreamsUnavailable(RequestError):
@@ -299,7 +299,7 @@ class StreamsUnavailable(RequestError):
 
 
 class TooManyStreams(RequestError):
-    """The message names the limit that is reached; a slot is free again once a listener leaves."""
+    """A limit of streams is reached, which the message names; a slot is free again once a listener leaves."""
 
 
 class Conflict(RequestError):
@@ -307,7 +307,7 @@ class Conflict(RequestError):
 
 
 class IdempotencyKeyReused(Conflict):
-    """`run_id` is the run that was submitted under the idempotency key."""
+    """The idempotency key belongs to another or a pruned submission; `run_id` is the run submitted under it."""
 
     def __init__(self, run_id: str, *, pruned: bool = False) -> None:
         which = "a submission whose content was removed" if pruned else "another submission"
@@ -316,7 +316,7 @@ class IdempotencyKeyReused(Conflict):
 
 
 class CursorBeyondEnd(Conflict):
-    """`last` is the last number of the feed, -1 where it has none."""
+    """The cursor lies beyond the feed; `last` is the last number of the feed, -1 where it has none."""
 
     def __init__(self, after: int, last: int) -> None:
         super().__init__(
@@ -327,7 +327,7 @@ class CursorBeyondEnd(Conflict):
 
 
 class NotCreatedYet(Conflict):
-    """`run_id` is ours; there is no upstream run yet that could be asked."""
+    """There is no upstream run yet that could be asked; `run_id` is our id."""
 
     def __init__(self, run_id: str) -> None:
         super().__init__(f"the upstream does not know run {run_id} yet, so there is nothing to fetch")

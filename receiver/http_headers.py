@@ -1,4 +1,4 @@
-"""Read HTTP headers: when to come again, rate limits, and which form of an answer is preferred."""
+"""Read HTTP headers: when to retry, rate limits, and the preferred form of an answer."""
 
 from __future__ import annotations
 

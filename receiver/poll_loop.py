@@ -15,7 +15,7 @@ T = TypeVar("T")
 async def outcome_of(work: Awaitable[T]) -> T | Exception:
     """Await the work and return its result, or the exception it raised.
 
-    This is the boundary of a task, for callers that continue whatever one piece of work contains.
+    This is the boundary of a task: the caller continues after any failure of a piece of work.
     """
     try:
         return await work

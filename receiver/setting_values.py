@@ -12,7 +12,7 @@ _QUOTES = ('""', "''", "“”", "‘’")
 #: Characters around a value that are never part of it.
 _AROUND = " \t\r\n\f\v\u00a0\u200b\u2060\ufeff"
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-#: Our own texts for pydantic's error types.
+#: Our own messages for pydantic's error types.
 MESSAGES = {
     "int_parsing": "must be a whole number in digits, such as 8",
     "int_parsing_size": "is far too large",

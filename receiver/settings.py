@@ -300,7 +300,7 @@ def load(env_file: str | Path | None = ".env", **given: Any) -> Settings:
 
 
 def load_with_defaults(env_file: str | Path | None = ".env") -> tuple[Settings, Mapping[str, Any], list[str]]:
-    """Return the settings, the defaults used in place of wrong values, by field, and the errors as sentences.
+    """Return the settings, the defaults that replace wrong values (by field), and the errors as sentences.
 
     This is for a program that inspects a broken set-up; a server has to refuse it.
     """

@@ -155,7 +155,7 @@ class Telemetry:
             self.exhausted_until = None if until is None else datetime.fromtimestamp(until, UTC)
 
     def notified(self, result: str, run_id: str, reason: str | None) -> None:
-        """Record the result of a notification; after `stopped` there is no further try, so it is an error."""
+        """Record the result of a notification: `stopped` is an error, since no further try follows."""
         self._notifications.labels(result).inc()
         log = {"delivered": self.log.info, "failed": self.log.warning, "stopped": self.log.error}[result]
         log(f"notification_{result}", run_id=run_id, reason=reason)

@@ -17,7 +17,7 @@ class Timing:
     #: The first step of a job's back-off, and its longest one.
     backoff: float = 2.0
     backoff_most: float = 3600.0
-    #: Between two fetches of a live run, growing from the first value to the second.
+    #: The interval between two fetches of a live run, growing from the first value to the second.
     alive: float = 2.0
     alive_most: float = 60.0
     #: Ages of a settled run at which missing data is fetched again.
@@ -25,13 +25,13 @@ class Timing:
     #: The shared pause without a Retry-After: its first step and its longest one.
     pause: float = 2.0
     pause_most: float = 60.0
-    #: A lease: the jobs of a worker that died become claimable after it. And the interval at which leases are
-    #: renewed and the heartbeat is written.
+    #: The length of a lease, after which the jobs of a worker that died can be claimed; the interval at which
+    #: leases are renewed and the heartbeat is written.
     lease: float = 20.0
     heartbeat: float = 5.0
-    #: Between two checks for work by the worker and the sequencer when nothing was signalled.
+    #: The interval between two checks for work by the worker and the sequencer when nothing was signalled.
     poll: float = 1.0
-    #: Between two sweeps: with a public URL, and where the sweep is the only source.
+    #: The interval between two sweeps: with a public URL, and where the sweep is the only source.
     sweep: float = 60.0
     sweep_only: float = 3.0
     #: A run that the upstream has not known for this long is lost; and the interval of asking about lost runs.
@@ -49,7 +49,7 @@ class Timing:
     #: How long a drain waits for running jobs, and how long a request waits for its body.
     drain: float = 8.0
     slow_body: float = 10.0
-    #: One call to the upstream.
+    #: The time limit of one call to the upstream.
     call: float = 30.0
     #: A database connection is given up when a statement stays unanswered for the first value; readiness waits
     #: for the second.
@@ -58,27 +58,28 @@ class Timing:
     #: An upstream stream without a byte for this long has broken; how long its first answer is waited for.
     stream_idle: float = 60.0
     stream_begin: float = 5.0
-    #: Between two comments to a listener; how long it may read nothing; how often its API key is checked; how long
-    #: a stream is kept open after its last listener left.
+    #: The interval between two comments to a listener; how long it may read nothing; the interval of checks of its
+    #: API key; how long a stream is kept open after its last listener left.
     stream_heartbeat: float = 15.0
     slow_listener: float = 30.0
     stream_key: float = 15.0
     stream_linger: float = 5.0
-    #: One try at capturing a run's stream, without a byte and in all; how long after the run's end it is given up.
+    #: The limits of one try at capturing a stream, without a byte and in all; the time from the run's end after
+    #: which the capture is given up.
     capture_idle: float = 15.0
     capture: float = 120.0
     capture_for: float = 86400.0
-    #: Between two flushes of the buffer of rejected requests.
+    #: The interval between two flushes of the buffer of rejected requests.
     rejection_flush: float = 2.0
-    #: Between two removals of old or excessive deliveries that belong to no run.
+    #: The interval between two removals of old or excessive deliveries that belong to no run.
     retention: float = 3600.0
-    #: Between two checks of our endpoint upstream, and of its secrets; how long a new secret may be on its way to
+    #: The intervals of checking our endpoint upstream, and its secrets; how long a new secret may be on its way to
     #: us.
     check: float = 300.0
     secrets: float = 5.0
     registering: float = 600.0
-    #: One call to the backend; the first step of a notification's back-off and its longest one; when it is given
-    #: up.
+    #: The time limit of one call to the backend; the first step of a notification's back-off and its longest one;
+    #: the time after which it is given up.
     notify: float = 15.0
     notify_backoff: float = 5.0
     notify_backoff_most: float = 3600.0

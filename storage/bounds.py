@@ -21,7 +21,7 @@ DURATION_MS = 30 * 24 * 3600 * 1000
 #: No event of a run is plausible before EARLIEST, or later than AHEAD from now.
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=365)
-#: The ends of the calendar. They stand for an instant beyond them, FIRST also for one that cannot be read.
+#: The ends of the calendar. They replace an instant beyond them, and FIRST also one that cannot be read.
 FIRST, LAST = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
 
 

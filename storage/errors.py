@@ -20,7 +20,7 @@ class UnstorableValue(StorageError):
 
 
 class SchemaMismatch(StorageError):
-    """The database has another schema. The message has both revisions and says what to do."""
+    """The database has another schema. The message names both revisions and says what to do."""
 
 
 class DatabaseInUse(StorageError):
@@ -28,7 +28,7 @@ class DatabaseInUse(StorageError):
 
 
 class NotDurable(StorageError):
-    """The database server may lose committed transactions, so we do not start. The message says what to set."""
+    """The database server may lose committed transactions: a refusal to start. The message says what to set."""
 
 
 class WrongEncoding(StorageError):
@@ -48,7 +48,7 @@ class DatabaseDamaged(StorageError):
 
 
 class StoresDiffer(StorageError):
-    """Two stores differ. The message names the first table and row that do."""
+    """Two stores differ. The message names the first table and row that differ."""
 
 
 class LeaseLost(StorageError):

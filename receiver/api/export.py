@@ -1,4 +1,4 @@
-"""Runs as a file: JSON Lines, CSV, Parquet."""
+"""The operation that exports runs as a file: JSON Lines, CSV, Parquet."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def _in_a_slot(prepared: flow.Export, places: flow.ExportSlots) -> AsyncGe
 
 
 class _Started:
-    """The pieces of an export whose first piece was read already, so that earlier errors become problem answers.
+    """The pieces of an export whose first piece was read already, so that errors before it become problem answers.
 
     This is no generator: closing a generator that was never started would not close `rest`.
     """

@@ -11,7 +11,7 @@ from receiver.web import authentication, operations, streaming
 from storage.repositories import runs
 from storage.repositories import stream_events as storage_stream_events
 
-#: Events that are read from the database at once; each replay holds so many in memory.
+#: Events that are read from the database at once, which each replay holds in memory.
 PAGE = 32
 
 Streaming = operations.Call[query_parameters.EventQuery, None]

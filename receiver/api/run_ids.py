@@ -1,4 +1,4 @@
-"""Which run the id in a path means, since it may be the upstream id of an orphan."""
+"""Find the run that the id in a path names, which may be the upstream id of an orphan."""
 
 from __future__ import annotations
 

@@ -118,8 +118,8 @@ def _merged(
 ) -> list[responses.TimelineEntry]:
     """Return all entries, oldest first.
 
-    A delivery that came before its run was known stands in the ledger without the run, so it has an entry of its
-    own.
+    The ledger entry of a delivery that came before its run was known does not name the run, so the delivery has a
+    timeline entry of its own.
     """
     unmatched = {each.id: each for each in received}
     entries = [_ledger_entry(each, unmatched) for each in ledger]

@@ -78,7 +78,7 @@ def _submission(call: Submit) -> runs.Submission:
 
 
 def _digest(body: bodies.Submission) -> str:
-    """Return the SHA-256 of the parsed content, which tells two submissions apart whatever their spelling."""
+    """Return the SHA-256 of the parsed content, which is equal for equal submissions whatever their spelling."""
     content = body.model_dump(exclude_none=True)
     if not body.tags:
         content.pop("tags", None)

@@ -37,7 +37,7 @@ class CommandError(Exception):
         self.code = code
 
 
-#: What a command may raise. Anything else is a bug and ends with a traceback.
+#: The errors that a command may raise. Any other is a bug and ends with a traceback.
 EXPECTED = (CommandError, errors.ReceiverError, storage_errors.StorageError, OSError, UnicodeError)
 
 

@@ -1,4 +1,4 @@
-"""How a module declares its commands, and how one of them runs."""
+"""Declare the commands of a module, and run one of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def commands(**options: Any) -> typer.Typer:
 
 
 def executed(function: Callable[..., Any]) -> Callable[..., None]:
-    """Return a function that runs a command to its end, and exits where an expected error comes out.
+    """Return a function that runs a command, and exits with its code on an expected error.
 
     A coroutine runs on an event loop of its own.
     """
@@ -36,7 +36,7 @@ def executed(function: Callable[..., Any]) -> Callable[..., None]:
             if inspect.iscoroutine(result):
                 asyncio.run(result)
         except BrokenPipeError:
-            raise  # the reader of a pipe has enough; Typer ends quietly
+            raise  # the reader has closed the pipe; Typer ends quietly
         except errors.EXPECTED as error:
             raise typer.Exit(errors.report(error)) from None
 
@@ -46,7 +46,7 @@ def executed(function: Callable[..., Any]) -> Callable[..., None]:
 async def until(
     accepted: Callable[[T], object], read: Callable[[], Awaitable[T]], seconds: float, interval: float = 0.25
 ) -> T:
-    """Read until what is read is accepted, and return it; after so many seconds what was read last.
+    """Read until `accepted` holds for the value, and return it; after `seconds` return the last value.
 
     A server commits in another process, which notifies nobody here.
     """

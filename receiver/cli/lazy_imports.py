@@ -1,7 +1,7 @@
-"""Imports that wait for their first use: help and completion load only what declares a command's options.
+"""Delay imports until their first use, so that help and completion load only the options of a command.
 
 A module of ours that is imported while this is installed is executed when one of its names is first read
-(`importlib.util.LazyLoader`). A process that runs a command does without.
+(`importlib.util.LazyLoader`). A process that runs a command does not install it.
 """
 
 from __future__ import annotations

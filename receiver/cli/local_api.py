@@ -36,7 +36,7 @@ class Operator(authentication.Caller):
 
     @property
     def actor(self) -> str:
-        """The name in the ledger."""
+        """Return the name in the ledger."""
         return "operator"
 
 
@@ -44,7 +44,7 @@ OPERATOR = Operator("", "cli", frozenset({authentication.Scope.ADMIN.value}))
 
 
 class WorkerStatus(NamedTuple):
-    """Whether a worker is alive that does what was requested, and a sentence about it."""
+    """The answer whether a worker is alive to do what was requested, with a sentence about it."""
 
     is_alive: bool
     message: str
@@ -60,7 +60,7 @@ async def ask(
     body: BaseModel | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> A:
-    """Return the body of a handler's answer. Raise what the API would answer as a problem."""
+    """Return the body of a handler's answer. Raise the errors that the API answers as problems."""
     return cast(A, (await call(store, handler, path_id, query, body, headers)).body)
 
 

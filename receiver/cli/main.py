@@ -16,7 +16,7 @@ from receiver.cli import lazy_imports
 
 
 class Command(NamedTuple):
-    """Where a command is, below this package, and its line in the list of commands."""
+    """A command: its module below this package, and its line in the list of commands."""
 
     module: str
     summary: str
@@ -75,7 +75,7 @@ class LazyGroup(typer.core.TyperGroup):
 def load(name: str) -> Any:
     """Import a command, or a group of commands, by its name."""
     module = importlib.import_module(f"receiver.cli.{COMMANDS[name].module}")
-    event_loop = importlib.import_module("receiver.cli.event_loop")  # the list of commands does without
+    event_loop = importlib.import_module("receiver.cli.event_loop")  # the list of commands does not need it
     group = typer.main.get_group(module.app)
     for each in (group, *group.commands.values()):
         each.callback = each.callback and event_loop.executed(each.callback)

@@ -81,7 +81,7 @@ FILTERS: dict[str, Any] = {
 
 
 def filtered(command: Function) -> Function:
-    """Give a command the options of FILTERS, in place of its parameter `chosen`, which is a mapping of them."""
+    """Replace the parameter `chosen` of a command, a mapping, by the options of FILTERS."""
     signature = inspect.signature(command, eval_str=True)
     keyword = inspect.Parameter.KEYWORD_ONLY
 

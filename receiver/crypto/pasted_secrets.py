@@ -12,7 +12,7 @@ MIN_BYTES = 24
 #: Quotes and characters without width: neither is ever part of a key.
 _AROUND = "\"'`\u2018\u2019\u201c\u201d\u200b\u2060\ufeff"
 _BETWEEN = re.compile(r"[\s,]+")
-#: What stands in front of a signature, and of a secret in a dashboard, to tell its scheme.
+#: The prefix of a signature, and of a secret in a dashboard, that names its scheme.
 VERSION = re.compile(r"v[0-9]+[a-z]?", re.ASCII | re.IGNORECASE)
 _BEARER = re.compile(r"bearer\s+", re.IGNORECASE)
 
@@ -71,7 +71,7 @@ def _listed(text: str) -> str:
 
 
 def _bare(text: str) -> str:
-    """Return `text` without blanks and quotes at its ends, in whatever order they stand there."""
+    """Return `text` without blanks and quotes at its ends, in whatever order they occur."""
     while (stripped := text.strip().strip(_AROUND)) != text:
         text = stripped
     return text

@@ -50,7 +50,7 @@ class Secret:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Verified:
-    """What a valid signature proves: `timestamp` is in Unix seconds, `secret` the name of the one that matched."""
+    """The facts that a valid signature proves. `timestamp` is in Unix seconds, `secret` names the matching one."""
 
     delivery_id: str
     timestamp: int
@@ -106,7 +106,7 @@ def sign(key: bytes, delivery_id: str, timestamp: str, body: bytes) -> str:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class SignatureHeaders:
-    """The signature headers of a request as they came; None for a missing header."""
+    """The signature headers of a request, unchanged; None for a missing header."""
 
     delivery_id: str | None
     timestamp: str | None
@@ -191,7 +191,7 @@ class _Head:
 
 
 def _heads(claimed: SignatureHeaders) -> list[_Head]:
-    """Return the ways to read id and timestamp: as they came, and once where a proxy has joined two equal lines.
+    """Return the ways to read id and timestamp: as received, and without a repeat that a proxy has joined.
 
     Text that is not ASCII may have been signed as Latin-1 or as UTF-8.
     """

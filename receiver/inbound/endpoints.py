@@ -39,9 +39,9 @@ RETRY_AFTER_FAILURES = 10
 #: The size of a body in bytes up to which it is parsed on the event loop.
 PARSED_ON_LOOP = 65536
 
-#: Sent where the body was not read to its end: the connection cannot be used again.
+#: The header of an answer to a body that was not read completely: the connection cannot be used again.
 _CLOSE = {"connection": "close"}
-#: What is no fault of the sender's, or none for good: it is answered 503.
+#: Errors that are not the sender's fault, or only for now: they are answered 503.
 _TROUBLE = (
     storage_errors.Unavailable,
     storage_errors.UnstorableValue,
@@ -52,7 +52,7 @@ _TROUBLE = (
 _FORGED = "bad signature"
 
 R = TypeVar("R")
-#: What a signature vouches for; the second where the signed time is too far from now.
+#: The result of a valid signature; OutsideTolerance where the signed time is too far from now.
 _Proof = signatures.Verified | errors.OutsideTolerance
 
 
@@ -166,7 +166,7 @@ class PublicEndpoints:
     async def _event(
         self, request: requests.InboundRequest, lease: request_limits.BodyLease
     ) -> deliveries.Delivery:
-        """Verify a signed event. What only we can repair is answered 503, so that the event is sent again."""
+        """Verify a signed event. Faults on our side are answered 503, so that the event is sent again."""
         if request.signature_headers.signature is None and self.limits.is_exhausted(request.remote_addr):
             raise _too_many(request, _FORGED)
         # The signature is checked before anything of the body is parsed.
@@ -187,7 +187,7 @@ class PublicEndpoints:
         )
 
     async def _verified(self, request: requests.InboundRequest, lease: request_limits.BodyLease) -> _Proof:
-        """Read the body and return what the signature vouches for.
+        """Read the body and return what the signature proves.
 
         A secret may be newer than what this process knows, so a mismatch is believed only after the secrets were
         refreshed. A body over the limit is verified by pieces, so it is tried once, with refreshed secrets.
@@ -268,7 +268,7 @@ class PublicEndpoints:
     def _not_taken(self, trouble: Exception) -> requests.Refusal:
         """Return the answer to a request that was not read to its end, or whose delivery was not committed.
 
-        What senders decide how often it happens is counted and not logged.
+        Failures that senders can repeat at will are counted and not logged.
         """
         title, cause = "The delivery was not committed; send it again", None
         match trouble:
@@ -316,7 +316,7 @@ async def _parsed(read: Callable[[bytes], R], body: bytes) -> R:
 
 
 def _proof(request: requests.InboundRequest, check: signatures.Check) -> _Proof:
-    """Return what a check that has seen the whole body proves, be it late or not. Raises BadSignature."""
+    """Return what a check of the whole body proves, also for a late request. Raises BadSignature."""
     try:
         return check.verified(request.at.timestamp())
     except errors.OutsideTolerance as late:

@@ -1,7 +1,7 @@
-"""What an unsigned callback or a platform event claims: a hint where to look, never a fact.
+"""Read what an unsigned callback or a platform event claims: a hint which run to fetch, never a fact.
 
-The upstream documents no format of a callback's body, so each name that it might use is tried. What is missing, or
-not text of the right form, is not claimed. Nothing here raises, whatever the bytes.
+The upstream documents no format of a callback's body, so each name that it might use is tried. A value
+that is missing, or is not text of the right form, is not claimed. Nothing here raises, whatever the bytes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Event:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Callback:
-    """What a callback's body claims: distinct run ids, the likeliest first, and one of the known states."""
+    """The claims of a callback's body: distinct run ids, the likeliest first, and one of the known states."""
 
     run_ids: tuple[str, ...]
     status: str | None

@@ -1,4 +1,4 @@
-"""The buffer of rejected requests, by which no answer waits for the database.
+"""The buffer of rejected requests, so that no answer to one waits for the database.
 
 Rejected requests go into a bounded buffer that is flushed in batches. A limited number an hour of each cause is
 stored as rows; the others are only counted. The counts go into the ledger when their hour is over.

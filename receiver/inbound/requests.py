@@ -32,7 +32,7 @@ RETRY_LATER = 60
 
 @dataclass(eq=False)
 class Refusal(Exception):
-    """An answer other than 2xx. Rejections are counted by `cause`; None stands for faults of our own.
+    """An answer other than 2xx. Rejections are counted by `cause`, which is None for faults on our side.
 
     `retry_after` is in seconds. When `kept` is false, only the count remains of the request.
     """

@@ -145,7 +145,7 @@ class WebhookSecrets:
             return KnownSecret(None, None, f"{unusable} (it is number {place})")
 
     def _report_unusable(self, secrets: Sequence[KnownSecret]) -> None:
-        """Report unusable secrets once for each change: senders decide how often a signature does not verify."""
+        """Report unusable secrets once per change, not per failure: senders could cause any number of failures."""
         for each in secrets:
             if each.secret is None:
                 self._report(each.problem)

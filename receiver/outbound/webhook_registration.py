@@ -2,8 +2,8 @@
 
 These are the actions of the operator's commands. The upstream shows a secret only once; where that answer is lost,
 the secret is rotated. Each request for a secret is committed before it is sent, so that no genuine event is
-rejected as a forgery meanwhile. Only one command at a time may ask: with two, the secret that the upstream signs
-with could be marked as expired here.
+rejected as a forgery before the secret arrives. Only one command at a time may ask: with two, the secret that the
+upstream signs with could be marked as expired here.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ENDS = ("agent.run.completed", "agent.run.failed", "agent.run.cancelled")
 
 
 class Outcome(StrEnum):
-    """What the registration did."""
+    """The action that the registration took."""
 
     CREATED = "created"
     RECOVERED = "recovered"
@@ -60,7 +60,7 @@ class Registrar:
     secret_box: secret_box.SecretBox
     encoding: str
     clock: Callable[[], datetime]
-    #: Called once where another command has to end first.
+    #: A function that is called once where another command has to end first.
     on_wait: Callable[[], None] = lambda: None
 
     async def register(self, url: str) -> Registration:

@@ -56,7 +56,7 @@ class Endpoint:
 
     @property
     def receives(self) -> bool:
-        """Whether events are sent to it."""
+        """Return whether events are sent to it."""
         return self.status == "active" and not self.deleted
 
     def secrets(self, now: float) -> list[Secret]:
@@ -67,7 +67,7 @@ class Endpoint:
 
 @dataclasses.dataclass
 class Delivery:
-    """The delivery of an event to an endpoint; `event` is the envelope, `run` what it is about."""
+    """The delivery of an event to an endpoint; `event` is the envelope, `run` the run that it reports."""
 
     id: str
     endpoint: Endpoint
@@ -162,7 +162,7 @@ class Registry:
         delivery.last_attempt_at = delivery.endpoint.last_delivery_at = self._world.clock()
 
     def ended(self, delivery: Delivery, delivered: bool, auto_disable_after: int) -> None:
-        """Note that no attempt follows; so many failures in a row (0 for never) disable an active endpoint."""
+        """Note that no attempt follows. A given number of failures in a row disables the endpoint (0: never)."""
         endpoint = delivery.endpoint
         delivery.status = "delivered" if delivered else "failed"
         endpoint.consecutive_failures = 0 if delivered else endpoint.consecutive_failures + 1

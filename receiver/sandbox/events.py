@@ -34,7 +34,7 @@ class Events:
     world: state.World
     sender: sending.Sender
     registry: endpoints.Registry
-    #: What the last event of each endpoint waits for, while it may be passed.
+    #: The signal that the last event of each endpoint waits for, as long as a later event may pass it.
     waiting: dict[str, asyncio.Event] = dataclasses.field(default_factory=dict)
 
     def run_started(self, run: state.Run) -> None:
@@ -76,7 +76,7 @@ class Events:
         return within and any(fnmatch.fnmatchcase(kind, pattern) for pattern in endpoint.event_type_filters)
 
     def _deliver(self, endpoint: endpoints.Endpoint, kind: str, run: state.Run) -> list[asyncio.Task[None]]:
-        """Deliver an event in as many copies as the switches ask for, or keep that it was missed."""
+        """Deliver an event in as many copies as the switches ask for, or record that it was missed."""
         switches = self.world.injector.faults
         event = self._event(kind, {"runId": run.id, "agentId": run.agent_id, "status": run.status})
         if not endpoint.receives:

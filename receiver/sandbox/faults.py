@@ -1,11 +1,11 @@
-"""The switches: everything that is unknown, unreliable or broken about the real service.
+"""The switches of the faults: everything that is unknown, unreliable or broken about the real service.
 
     switches = faults.parse(["callback_duplicates=2", "error_rate.exec=0.5"])
     switches = faults.merged(switches, {"latency": 0.2, "script": [{"route": "create", "action": "lose_answer"}]})
 
 Named switches cover the common cases; `script` is the general form, a list of rules (`rules.Rule`) that say
 which calls are hit, how often, and how. Times are seconds, rates are probabilities from 0 to 1. The `Injector`
-turns the switches into rules and picks the one that strikes a call.
+turns the switches into rules and picks the one that applies to a call.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ _withdrawn = values.Reader(lambda value: int(_status(str(value).strip())), _stat
 
 @dataclasses.dataclass(frozen=True)
 class Faults:
-    """One frozen setting of all switches; the default is a service on a good day."""
+    """One frozen setting of all switches; by default nothing goes wrong."""
 
     callback_body: str = _word("what a watcher is sent: the run's id, a full report, or another form", BODIES)
     callback_states: tuple[str, ...] = _states("the terminal states that call watchers back")
@@ -217,7 +217,7 @@ class Injector:
         return rate > 0 and self._random.random() < rate
 
     def pick(self, subject: rules.Subject) -> rules.Rule | None:
-        """Return the first rule that strikes this call, one of its `times` spent; None for an ordinary call."""
+        """Return the first rule that applies to this call and use up one of its `times`; None without a rule."""
         for key, rule in self._rules:
             spent = rule.times is not None and self._used[key] >= rule.times
             if spent or not rule.matches(subject):

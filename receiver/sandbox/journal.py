@@ -1,4 +1,4 @@
-"""What was asked and what was sent, in one order; and a record of every exchange, with whole bodies, in a file.
+"""The journal of calls and sent messages, in one order, and a record of every exchange in a file.
 
 The record has one JSON object a line, in the order in which the exchanges ended:
 
@@ -64,7 +64,7 @@ class Sent:
 
     @property
     def delivered(self) -> bool:
-        """Whether the answer was a 2xx."""
+        """Return whether the answer was a 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
 
@@ -82,7 +82,7 @@ class Journal:
 
     @property
     def records(self) -> bool:
-        """Whether exchanges are written to a file."""
+        """Return whether exchanges are written to a file."""
         return self._file is not None
 
     def called(self, method: str, path: str, query: str, route: str | None, run: str | None, body: object) -> Call:

@@ -1,4 +1,4 @@
-"""The form of requests and answers: what a body, a query and a URL must hold, and how answers and errors look."""
+"""The form of requests and answers: checks of bodies, queries and URLs, and the shape of answers and errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every API call passes, in and out: the journal, the API key, the faults, and connections that are cut.
+"""Apply the journal, the API key, the faults and cut connections to every API call.
 
 A pure ASGI layer, outermost, because it needs the server's own `send` to cut a connection, and the whole answer to
 spoil or lose it. Bodies are small here, so both directions are buffered, except for streams that flow.

@@ -11,9 +11,10 @@
 On the route `events`, a stream: `delay`, `hold` and `pass` let it flow; actions that spoil an answer or hold it
 back wait for its end first. The `stream_…` switches say what happens in the middle of a stream.
 
-What is held waits for `POST /sandbox/release` (`{"route": "exec"}` releases one route), ten minutes at most;
-`GET /sandbox/held` lists it. A call held by `hold` waits before its work begins, also if its client has hung up;
-one held by `hold_answer` has done its work, and ends with its client. What is sent waits before its first attempt.
+A held call or message waits for `POST /sandbox/release` (`{"route": "exec"}` releases one route), ten minutes at
+most; `GET /sandbox/held` lists it. A call held by `hold` waits before its work begins, also if its client has hung
+up; one held by `hold_answer` has done its work, and ends with its client. A held message waits before its first
+attempt.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _SECONDS = r"[0-9]{1,5}(\.[0-9]{1,6})?"
 
 @dataclasses.dataclass(frozen=True)
 class Action:
-    """What a rule does; `amount` is the pattern of what follows the colon of its form."""
+    """The action of a rule; `amount` is the pattern of the text after the colon of its form."""
 
     form: str
     amount: str
@@ -79,7 +80,7 @@ ACTIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """What a rule is matched against: the route, and what is known of the run."""
+    """The subject that a rule is matched against: the route, and the known facts about the run."""
 
     route: str
     run: str | None = None
@@ -105,7 +106,7 @@ class Rule:
 
     @property
     def amount(self) -> str:
-        """The text after the action's colon, or an empty one."""
+        """Return the text after the action's colon, or an empty one."""
         return self.action.partition(":")[2]
 
     def matches(self, subject: Subject) -> bool:
@@ -118,7 +119,7 @@ class Rule:
         )
 
 
-#: What is done to a call that no rule matches.
+#: The rule of a call that no other rule matches.
 NO_RULE = Rule("pass")
 
 

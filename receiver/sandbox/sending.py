@@ -1,4 +1,4 @@
-"""What the service sends by itself: attempts, retries and losses, and the callbacks of watchers.
+"""Send what the service sends by itself: callbacks and events, with attempts, retries and losses.
 
 Callbacks are unsigned; the switches decide how much they contain. `events` makes the platform events.
 """
@@ -36,12 +36,12 @@ class Outgoing:
 
     @property
     def subject(self) -> rules.Subject:
-        """What the rules may match the message by."""
+        """Return the subject by which rules match the message."""
         return rules.Subject(self.kind) if self.run is None else self.run.subject(self.kind)
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the receiver still takes messages."""
+        """Return whether the receiver still takes messages."""
         return self.delivery is None or self.delivery.endpoint.receives
 
     def is_retried(self, status: int | None) -> bool:
@@ -69,7 +69,7 @@ class Sender:
                 task.cancel()
 
     def send(self, copies: Sequence[Outgoing], drop_rate: float) -> list[asyncio.Task[None]]:
-        """Start the tasks that deliver the copies that are not dropped, and return them; one rule strikes all.
+        """Start the tasks that deliver the copies that are not dropped, and return them; one rule applies to all.
 
         Events enter the history.
         """

@@ -129,7 +129,7 @@ class World:
         return run
 
     def add_past(self, agent: Agent, prompt: str, status: str, ago: float) -> Run:
-        """Add a run that ended so many seconds ago; nothing is sent."""
+        """Add a run that ended a number of seconds ago; nothing is sent."""
         run = self.add_run(agent, prompt)
         run.created_at -= ago + run.seconds
         run.started_at, run.completed_at, run.status = run.created_at, run.created_at + run.seconds, status

@@ -1,4 +1,4 @@
-"""What a run appears to do: steps, priced usage and a result of legal research, all decided by a seed beforehand.
+"""The invented content of a run: steps, priced usage and a result of legal research, all decided by a seed.
 
 Moments are shares of the run's duration (0 its start, 1 its end), so that the same transcript serves a run of
 two seconds and one of ten minutes, and shows as much of itself as has happened. All parties, citations and

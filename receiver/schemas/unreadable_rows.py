@@ -1,4 +1,4 @@
-"""Rows that cannot be read: of many, one does not affect the others; one that is requested alone is named."""
+"""Handle rows that cannot be read: leave one out of a list, and name one that is requested alone."""
 
 from __future__ import annotations
 

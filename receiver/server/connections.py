@@ -25,7 +25,7 @@ from storage import errors
 #: Connections that wait to be accepted, and files that a server opens beside its connections.
 BACKLOG = 256
 FILES = 256
-#: Answered even with too many connections: otherwise a supervisor would restart the server.
+#: The paths that are answered even with too many connections: otherwise a supervisor would restart the server.
 HEALTH = ("/healthz", "/readyz")
 #: Seconds between two log lines about closed connections.
 LOG_INTERVAL = 60.0
@@ -39,21 +39,21 @@ _TRY_AGAIN = (
 class Limits:
     """Bounds of the connections; times are in seconds."""
 
-    #: Connections at once, and further ones that get 503, or the health.
+    #: Connections at once, and further ones, on which only the health is served and all else is answered 503.
     open: int = 1024
     spare: int = 64
-    #: For the head of a request, for its body, for the next request, and until the client reads more of an answer.
+    #: The waits for the head of a request, for its body, for the next request, and for a client to read an answer.
     head: float = 10.0
     body: float = 60.0
     idle: float = 75.0
     unread: float = 30.0
-    #: For each of these once the server stops.
+    #: The limit of each of these waits once the server stops.
     stop: float = 2.0
     #: Bytes and fields of a head; requests that are sent before an earlier one is answered.
     head_bytes: int = 65536
     fields: int = 128
     ahead: int = 16
-    #: Between two checks of all connections.
+    #: The interval between two checks of all connections.
     look: float = 1.0
 
 
@@ -211,14 +211,14 @@ class Connection(httptools_impl.HttpToolsProtocol):
             self._wait(self._pool.limits.idle)
 
     def _wait(self, seconds: float) -> None:
-        """Wait for the client from now on, for so many seconds."""
+        """Wait for the client from now on, for at most `seconds`."""
         if not self.transport.is_closing():
             self._until = self.loop.time() + seconds
             self._pool.waiting.pop(self, None)
             self._pool.waiting[self] = None
 
     def shorten(self, seconds: float) -> None:
-        """Wait for the client no longer than that."""
+        """Limit the present wait for the client to `seconds`."""
         self._until = min(self._until, self.loop.time() + seconds)
 
     def check(self, now: float) -> None:

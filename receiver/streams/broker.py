@@ -101,7 +101,7 @@ class Broker:
     def _leave(self, channel: channels.Channel) -> None:
         """Leave a channel. Without listeners it stays for a moment, since a listener that lost it soon returns."""
         channel.listeners -= 1
-        channel.mark_read(channel.read_up_to)  # wakes the channel, which has one listener fewer to wait for
+        channel.mark_read(channel.read_up_to)  # wakes the channel, which waits for one listener less
         self._listeners -= 1
         if channel.listeners == 0 and channel in self._channels:
             loop = asyncio.get_running_loop()

@@ -29,7 +29,7 @@ EVENT_TYPE = "change"
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A filter, built anew for each query because ages change. Questions with equal keys are the same."""
+    """A filter, rebuilt for each query because ages change. Filters with equal keys are the same."""
 
     key: Hashable
     build: Callable[[], change_feed.ChangeSelection]
@@ -120,7 +120,7 @@ class Subscriber:
         return self
 
     async def __anext__(self) -> stream_events.Event | str:
-        """Return the next event. Raises StreamInterrupted when the server stops or the feed was begun anew."""
+        """Return the next event. Raises StreamInterrupted when the server stops or the feed was restarted."""
         if not self._page:
             self._page.extend(await self._next())
         event = self._page.popleft()

@@ -71,7 +71,7 @@ class Fields:
 def fields(body: bytes) -> Fields | None:
     """Return the fields of a run's details; None where they are no JSON object.
 
-    Below an unknown field nothing is named.
+    Fields inside an unknown field are not named.
     """
     try:
         parsed = json.loads(body)

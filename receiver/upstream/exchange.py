@@ -264,7 +264,7 @@ async def _read(response: httpx.Response, limits: _Limits) -> tuple[bytes, bool]
     """Read as much of the decoded body as the limits allow; return it and whether it is complete."""
     chunks, size, limit = list[bytes](), 0, limits.most
     if response.headers.get("content-encoding", "").count(","):
-        # One layer may unpack to gigabytes of which the next one makes nothing, which no limit would stop.
+        # One layer may unpack to gigabytes that the next layer reduces to nothing, which no limit would detect.
         raise httpx.DecodingError("the answer is compressed more than once")
     async with contextlib.aclosing(response.aiter_bytes()) as arriving:
         async for chunk in arriving:

@@ -75,7 +75,7 @@ class Slot:
 
 
 async def details(body: bytes, now: datetime.datetime, bounds: Bounds = BOUNDS) -> payloads.Details:
-    """Parse an answer, where its size holds up no other task.
+    """Parse an answer in a place where its size does not delay other tasks.
 
     Raises InvalidResponse and ResponseTooDeep as `payloads.details` does, ParserLimitExceeded, and
     ParserNotStarted.

@@ -1,6 +1,6 @@
 """Make one call and keep the complete answer, for the doctor.
 
-The client turns an answer into a value or an error. This module keeps what came: status, headers, bytes.
+The client turns an answer into a value or an error. This module keeps status, headers and bytes as received.
 """
 
 from __future__ import annotations

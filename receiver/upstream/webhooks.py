@@ -1,4 +1,4 @@
-"""The upstream's webhook endpoints: where platform events go, and what became of their deliveries.
+"""The upstream's webhook endpoints, to which platform events are sent, and the history of deliveries.
 
 The form of the answers is not documented, so a field is looked for under each likely spelling, and only an id is
 required. An answer that shows a signing secret never becomes part of an error.

@@ -1,4 +1,4 @@
-"""Operations: what describes one, what its handler receives, and what it answers."""
+"""Operations: their description, the calls that a handler receives, and its answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ async def _nothing(_now: datetime) -> Sequence[str]:
 
 @dataclass(frozen=True)
 class Context:
-    """What all handlers work with. `body_limit` is in bytes; with `metrics_open`, metrics need no API key."""
+    """The context of all handlers. `body_limit` is in bytes; with `metrics_open`, metrics need no API key."""
 
     database: database.Database
     timing: timeouts.Timing
@@ -48,7 +48,7 @@ class Context:
     metrics_open: bool = False
     body_limit: int = 4 << 20
     version: str = field(default_factory=lambda: metadata.version("runledger"))
-    #: What keeps platform events from arriving or verifying, as sentences; the other sources still work.
+    #: Sentences about faults by which platform events do not arrive or verify; the other sources still work.
     warnings: Callable[[datetime], Awaitable[Sequence[str]]] = _nothing
     #: Streams the events of an upstream run after an event id; None where this process does not ask the upstream.
     listen: Callable[[str, int], Awaitable[streaming.Events]] | None = None

@@ -25,9 +25,9 @@ MEDIA_TYPE = "application/problem+json"
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of problem. Without a `name` the status says it all; `shows_message` is about the error's message.
+    """A kind of problem. Without a `name`, the status alone describes it.
 
-    `retry_after` is in seconds.
+    `shows_message` means that the answer contains the message of the error. `retry_after` is in seconds.
     """
 
     status: int
@@ -142,7 +142,7 @@ def _respond(found: Kind, detail: str | None, evidence: Mapping[str, Any], heade
 
 
 def _evidence(error: Exception) -> dict[str, Any]:
-    """Return what the error knows beyond its message."""
+    """Return the fields of the answer that come from attributes of the error."""
     match error:
         case storage_errors.BadCursor():
             return {"parameter": "cursor"}

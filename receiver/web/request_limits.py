@@ -1,8 +1,8 @@
 """Limits on unauthenticated requests: the bytes of bodies in memory, and failures to verify of one address.
 
-Neither limit refuses for good what may be genuine. A body that is evicted is answered 503 and comes again. A
-bucket is charged for failures only, and checked after a failure only: all genuine callbacks come from a few
-addresses, which other senders may share.
+Neither limit refuses a request for good that may be genuine. A body that is evicted is answered 503 and comes
+again. A bucket is charged for failures only, and checked after a failure only: all genuine callbacks come from a
+few addresses, which other senders may share.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class BodyBudget:
     def evict(self) -> None:
         """Evict the bodies that have been arriving for the longest, until the budget is kept.
 
-        A genuine body arrives in an instant; one that has been arriving for long is slow, or means to be.
+        A genuine body arrives in an instant; one that has been arriving for long is slow, perhaps on purpose.
         """
         while self.used > self.limit and self.readers:
             next(iter(self.readers)).revoke()

@@ -25,7 +25,7 @@ _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
 class Source(Protocol[T_co]):
-    """What a stream sends. Raises StreamInterrupted or StorageError where it ends too early."""
+    """The source of a stream. Raises StreamInterrupted or StorageError where it ends too early."""
 
     def __aiter__(self) -> AsyncIterator[T_co]: ...
     async def __anext__(self) -> T_co: ...

@@ -10,7 +10,7 @@ from storage import errors as storage_errors
 
 T = TypeVar("T")
 R = TypeVar("R")
-#: Failures that no single member causes.
+#: Failures that no single member causes, so that they end the whole work.
 SHARED_FAILURES = (errors.UpstreamError, storage_errors.Unavailable, storage_errors.LeaseLost)
 
 

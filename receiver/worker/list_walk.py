@@ -22,8 +22,8 @@ class PageGuard:
     def next_cursor(self, page: payloads.Page) -> str:
         """Return the cursor of the page that follows this one. Raises InvalidPaging.
 
-        A list that ignores its cursors shows the same page under ever new ones, so the page's first run is checked
-        too.
+        A list that ignores its cursors returns the same page with a new cursor each time, so the first run of the
+        page is checked too.
         """
         self._check_progress(page)
         cursor = page.next_cursor

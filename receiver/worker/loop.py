@@ -1,7 +1,7 @@
 """The worker: claims jobs, runs their tasks, records the results, and drains when it has to stop.
 
-This is the one place that handles every failure of a task. What a task cannot decide ends here as a back-off or a
-pause, and the job is never lost.
+This is the one place that handles every failure of a task. A failure that a task cannot decide ends here as a
+back-off or a pause, and the job is never lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PACE = 0.01
 
 
 class Worker:
-    """Runs up to `concurrency` jobs at once. `run` goes on until `stop`, then drains."""
+    """A worker that runs up to `concurrency` jobs at once: `run` works until `stop`, then drains."""
 
     def __init__(self, context: worker_context.Context, concurrency: int) -> None:
         self._clock = clock.TrackedClock(context.clock)
@@ -55,7 +55,7 @@ class Worker:
             beating.cancel()
 
     async def _ensure_sweep(self) -> None:
-        """Enqueue the sweep once; its job is rescheduled for ever."""
+        """Enqueue the sweep once; its job reschedules itself after each run."""
         request = jobs.JobRequest(states.Kind.SWEEP, "", self._context.clock(), urgent=False)
         while not self._stopping.is_set():
             try:
@@ -85,9 +85,9 @@ class Worker:
         """Start due jobs; return the seconds to wait before the next look.
 
         Jobs that call the backend and jobs that read streams have slots of their own: however slow, they do not
-        delay exec and settle. The backend's jobs ignore the upstream's pause, and are left to other workers
-        where this one has no notifier. Sweep and cancels have one slot besides those of exec and settle, so that
-        these cannot hold them up for ever.
+        delay exec and settle. Jobs that call the backend ignore the upstream's pause, and are left to
+        other workers where this one has no notifier. Sweep and cancel jobs have one slot besides those of exec and
+        settle, so that these cannot delay them for ever.
         """
         now, asked = self._context.clock(), clock.elapsed()
         outlook = await self._context.database.read(transitions_heartbeat.schedule, now)
@@ -136,7 +136,7 @@ class Worker:
         self._freed.set()
 
     async def _work(self, claim: jobs.Claim) -> None:
-        """Run a claim. What it raises is written to its job, unless another worker holds the lease."""
+        """Run a claim. An error is written to its job, unless another worker holds the lease."""
         failure = await poll_loop.outcome_of(self._run_task(claim))
         if failure is None:
             return

@@ -17,7 +17,7 @@ from storage.engine import database
 from storage.transitions import unmatched
 
 #: Bytes of rejected requests in the database. Within an hour it may be exceeded by the bytes that each process
-#: stores in one (`rejection_buffer.BYTES`).
+#: stores in one (`rejection_buffer.BYTES_PER_HOUR`).
 MAX_REJECTED_BYTES = 256 << 20
 #: Least seconds between two batches, in which others can use the database.
 PAUSE = 0.01

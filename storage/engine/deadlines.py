@@ -14,7 +14,7 @@ from storage.engine import error_translation
 
 #: The instructions of SQLite's virtual machine between two checks of the time.
 STEPS = 1000
-#: The timeout of a server is set again once the remaining time is shorter by so many seconds.
+#: The timeout of a server is set again once the remaining time has fallen by this many seconds.
 SLACK = 0.05
 #: One plan cannot fit all: words and ranges differ too much in how many rows they match.
 _CUSTOM_PLANS = "SET LOCAL plan_cache_mode = force_custom_plan"

@@ -30,12 +30,12 @@ class Member:
 
     @property
     def weight(self) -> int:
-        """The size of the arguments in bytes, of those that have a `weight`."""
+        """Return the bytes of the arguments that have a `weight`."""
         return sum(getattr(argument, "weight", 0) for argument in self.arguments)
 
     @property
     def is_document(self) -> bool:
-        """Whether the call waits in the queue of documents."""
+        """Return whether the call waits in the queue of documents."""
         return getattr(self.function, "is_document", False)
 
 
@@ -58,7 +58,7 @@ class Queue:
 
     @property
     def is_full(self) -> bool:
-        """Whether the queue accepts no more. A single member may have any size."""
+        """Return whether the queue accepts no more. A single member may have any size."""
         return len(self._members) >= self._most or self._bytes >= self._most_bytes
 
     def first(self) -> Member | None:

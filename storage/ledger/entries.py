@@ -126,7 +126,7 @@ def last(connection: Connection, run_id: str, kind: Kind) -> Mapping[str, Any] |
 
 
 def of_early_deliveries(connection: Connection, received: Mapping[str, datetime]) -> list[str]:
-    """Return the ids of the entries of these deliveries that came before their run was known.
+    """Return the ids of the entries of those deliveries that came before their run was known.
 
     `received` has the time of each delivery by its id; the ids of its entries begin with that time.
     """

@@ -39,7 +39,7 @@ class Copy:
 
 
 def take(source: str, file: Path, now: datetime, *, replace: bool, advance: Advance) -> Copy:
-    """Copy the database `source` to `file`, as one snapshot, and check the copy. Others may write meanwhile.
+    """Copy the database `source` to `file`, as one snapshot, and check the copy. Others may write during it.
 
     `advance` gets the number of copied pages and of all. Raises TargetNotEmpty, DatabaseDamaged, Unavailable.
     """
@@ -92,7 +92,7 @@ def copy(source: str | Path, to: Path, advance: Advance) -> None:
 def _mark(file: Path, now: datetime) -> None:
     """Mark the file as a copy. Schemas older than this mark have no column for it."""
     with _translate_errors(file), closing(_connect(file, "rw")) as connection:
-        for table in ("system_state", "house"):  # as it is called since schema 0012, and before
+        for table in ("system_state", "house"):  # the names of the table since schema 0012, and before
             if "copied_at" in {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}:
                 connection.execute(f"INSERT INTO {table} (id) VALUES (1) ON CONFLICT DO NOTHING")
                 connection.execute(f"UPDATE {table} SET copied_at = ?", (column_types.instant_text(now),))

@@ -1,6 +1,6 @@
 """Compare two stores row by row in the order of their keys: values as the drivers return them, as canonical text.
 
-This module shares no code with the one that copies, neither statements nor types. Instants are compared as points
+This module shares neither statements nor types with `moving`, which copies. Instants are compared as points
 in time, JSON by its meaning, bytes as bytes.
 """
 
@@ -60,12 +60,12 @@ class TableComparison:
 
     @property
     def is_equal(self) -> bool:
-        """Whether both sides are equal."""
+        """Return whether both sides are equal."""
         return self.rows[0] == self.rows[1] and self.digests[0] == self.digests[1]
 
 
 def compare(file: str, server: psycopg.Connection, advance: Advance) -> Iterator[TableComparison]:
-    """Compare each table of the server with that of the file. No program may write to either meanwhile."""
+    """Compare each table of the server with that of the file. No program may write to either during it."""
     with closing(sqlite3.connect(file)) as embedded:
         names = {row[0] for row in embedded.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         tables = _tables(server)

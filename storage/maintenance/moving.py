@@ -34,7 +34,7 @@ NAMED = 20
 #: Binary columns that are always short.
 SHORT = frozenset({"salt", "leaf_hash"})
 
-#: Reports progress: the step, the table, and how many more rows are done.
+#: A function that reports progress: the step, the table, and how many further rows are done.
 Advance = Callable[[str, str, int], None]
 
 

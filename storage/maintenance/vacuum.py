@@ -16,7 +16,7 @@ PAGES = 1024
 PAUSE = 0.02
 #: The seconds to wait for a lock of another program.
 BUSY = 30.0
-#: The seconds to wait for readers before the file is truncated: the server's writes wait meanwhile.
+#: The seconds to wait for readers before the file is truncated, during which the server's writes wait.
 BUSY_READERS = 1.0
 
 

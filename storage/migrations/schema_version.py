@@ -1,4 +1,4 @@
-"""The migrations of the schema, and their runner.
+"""Run the migrations of the schema.
 
 Each step is a file under `versions`, named by number; Alembic records it in the transaction of the step.
 """

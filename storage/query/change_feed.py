@@ -24,7 +24,7 @@ SCAN_SIZE = 500
 
 @dataclass(frozen=True, slots=True)
 class ChangeSelection:
-    """Which changes are wanted: of runs that match now, and of some `kinds` if any are named.
+    """A selection of changes: of runs that match now, and only of `kinds` where some are named.
 
     Changes of the deployment itself are left out where runs are selected, or with `runs_only`.
     """
@@ -98,7 +98,7 @@ def _undecided(connection: Connection, expression: grammar.Expression, run_ids: 
 def matching(
     connection: Connection, expression: grammar.Expression, run_ids: Sequence[str]
 ) -> dict[str, runs.Run]:
-    """Return those of some runs of ours that match the expression, by id, with the columns of lists."""
+    """Return the given runs that match the expression, by our id, with the columns of lists."""
     seqs = connection.execute(_SEQS, {"ids": list(run_ids)}).scalars().all() if run_ids else ()
     rows: list[Row[*tuple[Any, ...]]] = []
     for part in _group_near(seqs):

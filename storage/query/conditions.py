@@ -77,7 +77,7 @@ def has_index_order(expression: grammar.Expression) -> bool:
 
 
 def acceptance_bounds(expression: grammar.Expression) -> ColumnElement[bool] | None:
-    """Return the condition on the time of acceptance, the order of keys but for imports; None without one."""
+    """Return the condition on the time of acceptance, if any. Except for imports, keys are in this order."""
     parts = grammar.conjuncts(expression)
     terms = [part for part in parts if isinstance(part, grammar.InRange) and part.name == "accepted"]
     if not terms:

@@ -50,7 +50,7 @@ LOCAL_COLUMNS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What is exported of each run besides its row and its tags."""
+    """The parts of each run that are exported besides its row and its tags."""
 
     trace: bool = True
     documents: bool = False

@@ -90,7 +90,7 @@ def _cursor_after(query: Query, last: Row[*tuple[Any, ...]]) -> cursors.Cursor:
 
 
 def _rows(connection: Connection, query: Query, cursor: cursors.Cursor | None) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return one row more than the page has, if there are so many."""
+    """Return the rows of the page, and one more if there is a next page."""
     name, descending = query.sort.lstrip("-"), query.sort.startswith("-")
     column, more = SORTS[name], query.limit + 1
     chosen = select(*runs.LIST_COLUMNS, column.label("sorted_by")).order_by(*_order(name, descending))
@@ -138,7 +138,7 @@ def _by_windows(
 def _ranked(
     connection: Connection, query: Query, cursor: cursors.Cursor | None
 ) -> tuple[list[runs.Run], str | None]:
-    """Return those of the newest runs first in which most passages match; without phrases, the newest."""
+    """Return the newest runs, those with the most matching passages first; without phrases, by age alone."""
     phrases = list(conditions.phrases(query.expression))
     newest = select(RUNS.c.seq).order_by(RUNS.c.seq.desc())
     rows = _by_windows(connection, query.expression, newest, True, None, MAX_RANKED)
@@ -160,7 +160,7 @@ def _ranked(
 def _windows(
     connection: Connection, expression: grammar.Expression, descending: bool, behind: int | None
 ) -> Iterator[index.Window]:
-    """Return windows of keys behind a key, small ones first: the first holds the newest of a common match."""
+    """Yield windows of keys behind a key, small ones first: matches of a frequent filter are in the first one."""
     low, high = _key_bounds(connection, expression)
     if behind is not None:
         low, high = (low, min(behind, high)) if descending else (max(low, behind + 1), high)

@@ -45,7 +45,7 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """What is still to be fetched: the number of runs, and the upstream ids whose fetch keeps failing."""
+    """The runs that are still to be fetched: their number, and the upstream ids whose fetch keeps failing."""
 
     open: int
     failing: Sequence[str]
@@ -53,7 +53,7 @@ class Remaining:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of adopted runs: how many are stored, and which the upstream lists but does not find."""
+    """The outcome of adopted runs: how many are stored, and which the upstream lists but does not find."""
 
     stored: int
     gone: int
@@ -110,7 +110,7 @@ def _keeps_failing() -> ColumnElement[bool]:
 
 
 def outcome(connection: Connection, since: datetime) -> Outcome:
-    """Return what became of the runs that backfills adopted since then."""
+    """Return what became of the runs that backfills have adopted since that instant."""
     taken = and_(RUNS.c.submitted_by == states.Submitter.BACKFILL.value, RUNS.c.accepted_at >= since)
     reported = RUNS.c.status.in_([status.value for status in sorted(states.REPORTED)])
     refused = and_(taken, RUNS.c.status == states.REFUSED.value)

@@ -83,7 +83,7 @@ class RejectedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """The answer to the sender after the commit: the id of the row that stands for its request."""
+    """The answer to the sender after the commit: the id of the row that represents its request."""
 
     id: str
     verdict: states.Verdict

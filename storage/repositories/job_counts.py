@@ -1,4 +1,4 @@
-"""How much work there is: when the next job is due, how many jobs wait, fail, or are dead."""
+"""Statements that count jobs: due, open, failing and dead ones, and when the next one is due."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from storage.tables.jobs import JOBS
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Which jobs: of a kind, in a state, with a text in the cause, regardless of case."""
+    """The filter of jobs: a kind, a state, and a text in the cause, regardless of case."""
 
     kind: states.Kind | None = None
     state: FailedJobState | None = None

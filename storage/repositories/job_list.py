@@ -1,4 +1,4 @@
-"""Jobs with their states, for an operator: a page of them, or one by its id."""
+"""Statements that list jobs with their states for an operator."""
 
 from __future__ import annotations
 

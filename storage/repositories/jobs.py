@@ -21,7 +21,7 @@ from storage.tables.jobs import JOBS
 
 #: Characters of an error that are stored.
 ERROR_LENGTH = 500
-#: How long a row waits that no worker can read.
+#: The time after which a row that no worker can read comes due again.
 UNREADABLE_DELAY = timedelta(hours=1)
 UNREADABLE = "no worker can read this row, its kind is {kind!r}: correct it, or delete it"
 
@@ -66,7 +66,7 @@ class Claims(list[Claim]):
 
 def enqueue(connection: Connection, requests: Sequence[JobRequest]) -> None:
     """Insert jobs, or raise `requested` of those that exist."""
-    in_order = sorted(requests, key=lambda each: (each.kind, each.run_id))  # the order of their locks
+    in_order = sorted(requests, key=lambda each: (each.kind, each.run_id))  # the order of all locks
     for urgent in (True, False):
         rows = [_row(each) for each in in_order if each.urgent is urgent]
         if rows:
@@ -227,13 +227,13 @@ def require_lease(connection: Connection, claim: Claim) -> None:
 
 
 def complete(connection: Connection, claim: Claim) -> None:
-    """Remove the job, or free it where another request came meanwhile. Raise LeaseLost."""
+    """Remove the job, or free it where another request came during the work. Raise LeaseLost."""
     if connection.execute(delete(JOBS).where(_is_ours(claim), JOBS.c.requested == claim.requested)).rowcount == 0:
         _free_lease(connection, claim, {"attempts": 0, "trigger": JOBS.c.pending_trigger, **_NO_ERROR})
 
 
 def reschedule(connection: Connection, claim: Claim, due_at: datetime, *, alive: bool = False) -> None:
-    """Free the job to come due at `due_at`, or at once where a request came meanwhile. Raise LeaseLost.
+    """Free the job to come due at `due_at`, or at once where a request came during the work. Raise LeaseLost.
 
     With `alive` the upstream showed the run alive, which answers every trigger until now.
     """
@@ -269,7 +269,7 @@ def fail(
 
 
 def bury(connection: Connection, claim: Claim, *, error: str, now: datetime) -> None:
-    """Mark the job dead until `retry`, except where a request came meanwhile. Raise LeaseLost."""
+    """Mark the job dead until `retry`, except where a request came during the work. Raise LeaseLost."""
     dead_at = case((JOBS.c.requested == claim.requested, instant(now)), else_=None)
     _free_lease(connection, claim, {"dead_at": dead_at, "failures": JOBS.c.failures + 1, **_error(error, now)})
 

@@ -52,7 +52,7 @@ def find(connection: Connection, run_id: str) -> Notification | None:
 
 
 def remove(connection: Connection, run_id: str) -> None:
-    """Delete the notification of an end that was left; the next end gets one of its own."""
+    """Delete the notification of an adoption that was reopened; the next end gets a new one."""
     connection.execute(delete(NOTIFICATIONS).where(NOTIFICATIONS.c.run_id == run_id))
 
 

@@ -110,7 +110,7 @@ class Run:
 
     @property
     def may_reopen(self) -> bool:
-        """Return whether this is a refused adoption, the only end that may be left. A pruned run stays ended."""
+        """Return whether this is a refused adoption that is not pruned; no other ended run may be reopened."""
         was_refused = self.status is states.REOPENED[0] and self.origin is states.Origin.ADOPTED
         return was_refused and self.pruned_at is None
 
@@ -144,7 +144,7 @@ def find(connection: Connection, either_id: str) -> Run | None:
 
 
 def get_for_update(connection: Connection, either_id: str) -> Run | None:
-    """Return the same run and lock its row until the transaction ends, for decisions that depend on it."""
+    """Return the run that `find` returns, and lock its row until the transaction ends."""
     return _find(connection, either_id, _LOCK, _BY_UPSTREAM_ID.with_for_update())
 
 
@@ -160,13 +160,13 @@ def _find(connection: Connection, either_id: str, by_id: Select[Any], by_upstrea
 
 
 def find_pruned(connection: Connection, run_ids: Sequence[str]) -> set[str]:
-    """Return which of these runs of ours are pruned; no other of them is pruned before the transaction ends."""
+    """Return which of these runs are pruned, and lock the others against pruning until the transaction ends."""
     rows = connection.execute(_LOCK_PRUNED, {"ids": list(run_ids)}) if run_ids else ()
     return {row.id for row in rows if row.pruned_at is not None}
 
 
 def resolve_id(connection: Connection, named: str) -> str:
-    """Return our id of the run that either id names; an unknown id is returned unchanged and finds nothing."""
+    """Return our id of the run that either id names; return an unknown id unchanged, so that it matches no run."""
     found = find(connection, named)
     return named if found is None else found.id
 
@@ -290,7 +290,7 @@ def overdue(connection: Connection, now: datetime) -> int:
 
 
 def _run(row: Row[*tuple[Any, ...]], tags: Mapping[str, str] | None = None) -> Run:
-    columns_of_row = row._mapping  # `_mapping` is built anew on each access
+    columns_of_row = row._mapping  # `_mapping` is rebuilt on each access
     values = {name: columns_of_row[name] for name in _NAMES}
     values["origin"] = states.read(states.Origin, row.origin)
     values["status"] = states.read(states.Status, row.status)

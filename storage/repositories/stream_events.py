@@ -29,7 +29,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class StoredStream:
-    """What is stored of a run's stream: the last id (0 for none), the number of events, the characters of data."""
+    """The stored part of a stream: the last id (0 for none), the number of events, the characters of data."""
 
     last: int
     count: int

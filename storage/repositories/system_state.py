@@ -37,7 +37,7 @@ class State:
         return self.paused_until is not None and self.paused_until > now
 
     def has_notifier(self, now: datetime, absent: float) -> bool:
-        """Return whether a worker that can send notifications was seen within so many seconds."""
+        """Return whether a worker that can send notifications was seen within that many seconds."""
         return self.notifier_seen_at is not None and now - self.notifier_seen_at <= timedelta(seconds=absent)
 
 
@@ -56,7 +56,7 @@ class SweepPosition:
 
 @dataclass(frozen=True, slots=True)
 class FollowUps:
-    """What follows the end of a run: the backend is notified, the events of its stream are captured."""
+    """The follow-ups of an end: whether the backend is notified, and whether the stream's events are captured."""
 
     notifies: bool = False
     captures: bool = False
@@ -89,7 +89,7 @@ def pause(connection: Connection, until: datetime, reason: str, now: datetime) -
 
 
 def resume(connection: Connection, now: datetime) -> bool:
-    """End the streak of pauses after an answer of the upstream; return whether there was one.
+    """End the streak of pauses after an answer of the upstream; return whether there was a streak.
 
     A running pause lasts to its end: the answer may belong to a request from before it.
     """
@@ -167,7 +167,7 @@ def sweep_position(connection: Connection) -> SweepPosition | None:
 
 
 def save_sweep_position(connection: Connection, cut: SweepPosition | None) -> None:
-    """Store where the sweep continues; None where it is complete or starts anew."""
+    """Store where the sweep continues; None where it is complete or starts over."""
     values: dict[str, object] = {"sweep_cursor": None, "sweep_began_at": None, "sweep_reached_at": None}
     if cut is not None:
         values = {"sweep_cursor": cut.cursor, "sweep_began_at": cut.began_at, "sweep_reached_at": cut.reached_at}
@@ -178,8 +178,8 @@ def save_sweep_position(connection: Connection, cut: SweepPosition | None) -> No
 def request_follow_ups(connection: Connection, requested: FollowUps, now: datetime, *, alone: bool) -> None:
     """Record which follow-ups a server wants for ended runs, at its start and while it runs.
 
-    What one server wants holds for the deployment, in whichever order they start. It ends once no server that
-    wants it was seen for the time of REMEMBERED, or at once where this one is `alone` on its database.
+    A follow-up that one server wants holds for the deployment, in whatever order the servers start. It is dropped
+    when no server that wants it was seen for REMEMBERED, or at once where this server is `alone` on its database.
     """
     _ensure(connection)
     row = SYSTEM_STATE.c
@@ -196,7 +196,7 @@ def request_follow_ups(connection: Connection, requested: FollowUps, now: dateti
 
 
 def follow_ups(connection: Connection) -> FollowUps:
-    """Return what follows the end of a run now; nothing before the first server was started."""
+    """Return the follow-ups of an end; there are none before the first server was started."""
     return _load(connection, FollowUps)
 
 

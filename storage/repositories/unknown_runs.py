@@ -1,6 +1,7 @@
 """Statements about queued upstream runs that are not ours; they may become ours once they run.
 
-The list shows the newest runs first, so a run that has waited long is far behind. It is asked about singly.
+The list shows the newest runs first, so a run that has waited long is far down. Each such run is asked about by
+its id.
 """
 
 from __future__ import annotations

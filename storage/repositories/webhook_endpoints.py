@@ -81,7 +81,7 @@ def find(connection: Connection, endpoint_id: str) -> Endpoint | None:
 
 
 def get_for_update(connection: Connection, endpoint_id: str) -> Endpoint | None:
-    """Return the same endpoint and lock its row until the transaction ends."""
+    """Return the endpoint that `find` returns, and lock its row until the transaction ends."""
     return _find(connection, _ENDPOINTS.where(WEBHOOK_ENDPOINTS.c.id == endpoint_id).with_for_update())
 
 

@@ -45,7 +45,7 @@ from storage.tables.search import PASSAGES, SEARCH_QUEUE
 PART = 2000
 #: The name of the lock that lets one transaction at a time index runs.
 LOCK_NAME = "search"
-#: Runs whose keys are at most so far apart are searched by one statement.
+#: The largest distance between the keys of runs that one statement searches.
 NEAR = 4096
 #: The characters of a snippet around a hit, and of the hit itself.
 AROUND, SHOWN = 60, 400
@@ -86,7 +86,7 @@ class Snippet:
 
     @property
     def html(self) -> str:
-        """The text as escaped HTML, with each hit in `<mark>`."""
+        """Return the text as escaped HTML, with each hit in `<mark>`."""
         edges = [0, *(edge for mark in self.marks for edge in mark), len(self.text)]
         parts = [html.escape(self.text[low:high]) for low, high in pairwise(edges)]
         return "".join(f"<mark>{part}</mark>" if at % 2 else part for at, part in enumerate(parts))

@@ -25,7 +25,7 @@ SPAN = 255
 STRIDE = SPAN - tokenizer.PHRASE + 1
 #: The passages that are indexed in one transaction, during which no other call can write.
 SLICE = 250
-#: A text of up to so many characters is split at once; of a longer one each passage is made on demand.
+#: The most characters of a text that is split at once; the passages of a longer one are made on demand.
 SHORT = 4096
 #: The names of an object that are sorted in one call, during which other threads wait.
 SORTED = 20_000

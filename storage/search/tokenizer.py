@@ -3,7 +3,7 @@
 A word is a sequence of letters and digits, without case and without diacritics. Scripts without spaces between
 words (Chinese, Japanese, Thai and others; also Korean, which attaches particles to nouns) are split by character:
 each character forms a word with the next one of its sequence, and the last one is a word alone, so that any
-substring is a phrase. The databases get these words, and none of their own tokenizers decides, so that all of them
+substring is a phrase. The databases get these words and do not tokenize themselves, so that all of them
 find the same.
 
 For any text, the work is linear in its length and done in pieces of bounded size: one character is decomposed at a
@@ -115,7 +115,7 @@ def _words(piece: str) -> list[str]:
 
 
 def _is_single_word(folded: str) -> bool:
-    """Return whether it is a single word: it has no script without spaces, and no mark that counts."""
+    """Return whether the sequence is one word: no script without spaces occurs in it, and no mark that counts."""
     return folded.isascii() or (folded.isalnum() and not _IS_UNSPACED.search(folded))
 
 

@@ -1,4 +1,4 @@
-"""What runs are grouped by, and what is timed. Pure."""
+"""The groupings and the time measures of statistics. Pure."""
 
 from __future__ import annotations
 

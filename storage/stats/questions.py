@@ -230,7 +230,7 @@ def _settling(connection: Connection) -> ColumnElement[Any]:
 def _newest(
     connection: Connection, expression: grammar.Expression, bound: int
 ) -> tuple[index.Window, Window] | tuple[None, None]:
-    """Return the keys of the newest runs, and what they are, where more than a bound may match."""
+    """Return the window of the newest runs, as keys and for the answer, where more than `bound` runs may match."""
     last = connection.execute(select(func.max(RUNS.c.seq))).scalar() or 0
     low = last - bound + 1
     older = [RUNS.c.seq + 0 < low]  # along the index of the other conditions, not through the whole table

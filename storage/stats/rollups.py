@@ -2,7 +2,7 @@
 
 Two small tables have sums (per day and model, per day and agent), and one has durations by buckets. A transaction
 changes its rows in one fixed order, so that two transactions never deadlock. A sum beyond 64 bits is stored as
-`bounds.SUM` and is counted anew once something is subtracted from it.
+`bounds.SUM` and is recounted once something is subtracted from it.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def measures(run: runs.Run, changes: Mapping[str, Any] = MappingProxyType({})) -
 
 
 def recount(connection: Connection, before: RunMeasures | None, after: RunMeasures | None) -> None:
-    """Update the sums after a run has ended, was reopened, or has other measures; None: it is not ended."""
+    """Update the sums after a run has ended, was reopened, or has other measures; None stands for not ended."""
     if after == before:
         return
     changes = _merged([*_parts(before, -1), *_parts(after, 1)])
@@ -173,7 +173,7 @@ _UPSERTS: dict[tuple[str, str], Any] = {}
 def _clean_subtracted(
     connection: Connection, before: RunMeasures, changes: Iterable[tuple[Table, Mapping[str, Any]]]
 ) -> None:
-    """Clean the changed rows of a subtracted run: delete empty sums, find the longest duration anew."""
+    """Clean the changed rows of a subtracted run: delete empty sums, and recompute the longest duration."""
     for table, row in changes:
         which = and_(*(table.c[name] == row[name] for name in _keys(table)))
         if row["runs"] < 0:
@@ -252,7 +252,7 @@ def _read(connection: Connection, table: Table, chosen: Select[Any]) -> dict[tup
 
 
 def rebuild(connection: Connection) -> int:
-    """Count all ended runs anew; return the number of rows. No run may end meanwhile."""
+    """Recount all ended runs; return the number of rows. No run may end in the meantime."""
     dialect.lock_tables(connection, TABLES)
     for table in TABLES:
         connection.execute(delete(table))

@@ -23,7 +23,7 @@ from storage.transitions import settling
 class Adoption:
     """A request to adopt an upstream run. `id` is ours, made before the transaction.
 
-    `expected_by` is None for a run that has ended. `actor` is who has a refused adoption reopened.
+    `expected_by` is None for a run that has ended. `actor` is recorded when a refused adoption is reopened.
     """
 
     id: str
@@ -107,9 +107,9 @@ _END_COLUMNS = dict.fromkeys(
 
 
 def readopt(connection: Connection, run_id: str, upstream_id: str, at: datetime) -> runs.Run | None:
-    """Adopt a run under its old id that was submitted after the copy was made from which this store was restored.
+    """Adopt, under its old id, a run that was submitted after the backup behind this restored store was made.
 
-    Its submission is lost, so it is an adoption. Return None where one of the ids belongs to another run.
+    Its submission is lost, so it counts as adopted. Return None where one of the ids belongs to another run.
     """
     upstream_links.lock_ids(connection, [upstream_id])
     if upstream_id in upstream_links.linked_runs(connection, [upstream_id]):
@@ -138,7 +138,7 @@ def _row(adopted: Adoption) -> dict[str, Any]:
 def complete_adoption(
     connection: Connection, claim: jobs.Claim, details: UpstreamDetails, status: states.Status, now: datetime
 ) -> None:
-    """Store the details of a live adopted run. The job goes on: a watcher is still to be registered."""
+    """Store the details of a live adopted run. The job continues: a watcher is still to be registered."""
     jobs.require_lease(connection, claim)
     run = _store_details(connection, claim, details, now)
     if run is not None:

@@ -72,7 +72,7 @@ def _enqueue_follow_ups(connection: Connection, run: runs.Run, at: datetime) -> 
     """Enqueue the jobs that the settings want after an end."""
     follow_ups = system_state.follow_ups(connection)
     kinds = []
-    if follow_ups.notifies and run.submitted_by != states.Submitter.BACKFILL:  # those ended long ago
+    if follow_ups.notifies and run.submitted_by != states.Submitter.BACKFILL:  # those runs ended long ago
         kinds.append(states.Kind.NOTIFY)
     if follow_ups.captures and run.upstream_id is not None:
         kinds.append(states.Kind.CAPTURE)

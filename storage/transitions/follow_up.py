@@ -50,7 +50,7 @@ def stop_notification(
 def store_events(
     connection: Connection, claim: jobs.Claim, found: Sequence[stream_events.Event], now: datetime
 ) -> None:
-    """Store a part of the stream; the job goes on. Raise LeaseLost."""
+    """Store a part of the stream without completing the job. Raise LeaseLost."""
     jobs.require_lease(connection, claim)
     stream_events.add(connection, claim.run_id, found, now)
 

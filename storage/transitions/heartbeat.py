@@ -65,7 +65,7 @@ def record_heartbeat(
 
 
 def _clamp_to_clock(connection: Connection, now: datetime, until: datetime) -> None:
-    """Let nothing wait for times of the old clock: how long it has waited is unknown."""
+    """Clamp all times of the old clock to `now`, since how long anything has waited is unknown."""
     jobs.clamp_to_clock(connection, now, until)
     system_state.clamp_to_clock(connection, now)
     runs.update(connection, RUNS.c.asked_at > now, {"asked_at": now})

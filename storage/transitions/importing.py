@@ -23,7 +23,7 @@ from storage.transitions import endings, submitting
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of the runs of a file.
+    """The outcome of the runs of a file.
 
     `same` runs exist here unchanged, `different` ones exist here with other content and stay as they are, `live`
     ones had not ended at the export, so that the other store settles them, and `clashing` ones use an idempotency

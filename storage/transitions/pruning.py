@@ -66,7 +66,7 @@ class PrunePosition:
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What a batch removed, and where the next one begins; None after the last."""
+    """The amount that a batch removed, and where the next batch begins; None after the last."""
 
     runs: int
     rows: Mapping[str, int] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What there is to remove. `size` is in bytes, roughly; `busy` runs wait for their jobs and stay."""
+    """The amount that can be removed. `size` is in bytes, roughly; `busy` runs have a job and stay."""
 
     runs: int
     busy: int
@@ -133,7 +133,7 @@ def _idle(connection: Connection, run_ids: Sequence[str]) -> set[str]:
 
 
 def _which(connection: Connection, expression: grammar.Expression) -> list[ColumnElement[bool]]:
-    """Return the conditions: ended, settled, not pruned, no lost create, which is found by the content."""
+    """Return the conditions: ended, settled, not pruned, and no lost create, which is found by its content."""
     ended = RUNS.c.status.in_(sorted(states.TERMINAL))
     return [
         *conditions.where(connection, expression),

@@ -108,7 +108,7 @@ def _find_runs(connection: Connection, batch: Sequence[deliveries.Delivery]) -> 
 def _readopt(
     connection: Connection, batch: Sequence[deliveries.Delivery], known: Mapping[str, runs.Run]
 ) -> dict[str, runs.Run]:
-    """Adopt runs whose callback address we issued and that we lost by a restore from an older copy."""
+    """Adopt runs that a restore from an older copy has lost; a callback address proves that a run is ours."""
     unmatched = {each.run_id: each for each in reversed(batch) if each.run_id not in known}
     if not unmatched or system_state.copy_status(connection).restored_at is None:
         return {}
@@ -156,7 +156,7 @@ def _receipt(delivery_id: str, verdict: states.Verdict, matched: _Matched) -> de
 
 
 def _settle_requests(matched: _Matched) -> list[jobs.JobRequest]:
-    """Return a settle for each named run that has not ended. The body is a hint: the upstream is asked anyway."""
+    """Return a settle request for each named run that has not ended: the body is only a hint."""
     concerned = [run for run in (matched.run, matched.other) if run is not None and not run.is_terminal]
     at, source = matched.delivery.received_at, matched.delivery.source
     return [jobs.JobRequest(states.Kind.SETTLE, run.id, at, source) for run in concerned]
@@ -176,7 +176,7 @@ def _entry(matched: _Matched, kind: entries.Kind) -> entries.Entry:
 
 
 def _conflict(matched: _Matched) -> entries.Entry | None:
-    """Return the entry for a report of another end than the stored one, which stays."""
+    """Return the entry for a report that differs from the stored end; the stored end is kept."""
     run, delivery = matched.run, matched.delivery
     if run is None or not run.is_terminal or delivery.status in (None, run.status.value) or matched.other:
         return None

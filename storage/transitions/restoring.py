@@ -1,7 +1,8 @@
-"""Restore of an older copy of a store: it does not know what was executed since it was made.
+"""Restore of an older copy of a store, which lacks what was executed after it was made.
 
 Each submission that is not started there is marked. Its start job looks for it in the upstream's list before
-anything is sent, and takes what it finds in whatever state; see `receiver/worker/tasks/recover_after_restore.py`.
+anything is sent, and takes over a run that it finds, in any state: see
+`receiver/worker/tasks/recover_after_restore.py`.
 """
 
 from __future__ import annotations

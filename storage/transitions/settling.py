@@ -55,8 +55,8 @@ def record_result(
 ) -> bool:
     """Settle a run: row, steps, usage, document and terminal entry; return whether this call settled it.
 
-    A run that has ended already stores the answer as a further version of its document. A refused one does not: it
-    would be the record of a run that never started and has an output. With `refetch_at` the job stays and comes
+    For a run that has ended already, the answer is stored as a further version of its document. For a refused run
+    it is not: a run that never started would have an output. With `refetch_at` the job stays and comes
     due then, since a part was still missing. `began` is when the answer was requested: a request after it stays
     open.
     """
@@ -69,7 +69,7 @@ def record_result(
     settled = settle(connection, run, result, source, now, began)
     if run.status is states.REFUSED:
         _record_conflict(connection, run, result.status.value, source, now, began)
-    elif not settled and run.pruned_at is None:  # removed content does not come back
+    elif not settled and run.pruned_at is None:  # removed content is not stored again
         _amend(connection, run, result, source, now, began)
     elif not settled:
         runs.update(connection, RUNS.c.id == run.id, _answer(run, now, began))
@@ -265,7 +265,7 @@ def follow_live_state(
 def record_missing(
     connection: Connection, claim: jobs.Claim, now: datetime, due_at: datetime, error: str, *, lost: bool
 ) -> None:
-    """Record that the upstream does not find the run. `lost` is set after a day of that, and is no end either."""
+    """Record that the upstream does not find the run. `lost` is set after a day of this; it is not an end."""
     jobs.require_lease(connection, claim)
     which = and_(RUNS.c.id == claim.run_id, RUNS.c.missing_since.is_(None), RUNS.c.settled_at.is_(None))
     runs.update(connection, which, {"missing_since": now})

@@ -24,7 +24,7 @@ from storage.transitions import endings
 
 
 class LinkResult(Enum):
-    """What became of an upstream run that was created or found for a submission."""
+    """The outcome for an upstream run that was created or found for a submission."""
 
     RUN = auto()  # it is the run that we execute
     TAKEN = auto()  # it belongs to an equal submission
@@ -206,7 +206,7 @@ def record_call(
     now: datetime,
     expected_by: datetime,
 ) -> LinkResult:
-    """Commit the upstream id of a run that one call created and started. The job goes on: to the watcher.
+    """Commit the upstream id of a run that one call created and started; the job then registers the watcher.
 
     The other outcomes are those of `record_created`.
     """

@@ -73,7 +73,7 @@ def content_digests(run: runs.Submission | runs.Run) -> Iterator[merkle.Digest]:
 
 
 def _existing(connection: Connection, submission: runs.Submission) -> Submitted:
-    """Return the existing run: our own row of an earlier try, or one with the same idempotency key."""
+    """Return the existing run: the row of an earlier try of this call, or one with the same idempotency key."""
     existing = runs.find(connection, submission.id)
     if existing is not None:
         return Submitted(existing, is_new=True, is_same=True)
@@ -113,7 +113,7 @@ def _not_cancelled_before(run_id: str) -> ColumnElement[bool]:
 
 
 def _cancel_here(connection: Connection, run: runs.Run, by: str, now: datetime) -> bool:
-    """Cancel an accepted run without the upstream. A create that is running then finds its guard gone.
+    """Cancel an accepted run without the upstream. The guard of a create that is running then fails.
 
     Return False where a create was committed since the run was read.
     """
@@ -127,8 +127,8 @@ def _cancel_here(connection: Connection, run: runs.Run, by: str, now: datetime) 
 def request_refresh(connection: Connection, run_id: str, now: datetime) -> runs.Run | None:
     """Request a fetch now, also for a settled run. Return None where there is no such run.
 
-    A pruned run stays pruned: removed content does not come back. A run that is named by the id of an orphan stays
-    unchanged.
+    A pruned run stays pruned: removed content is not stored again. A run that is named by the id of an orphan
+    stays unchanged.
     """
     run = runs.get_for_update(connection, run_id)
     if run is None or run.upstream_id is None or run.pruned_at is not None or not run.is_named(run_id):

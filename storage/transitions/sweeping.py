@@ -1,4 +1,4 @@
-"""The sweep: what the upstream's list shows, a page at a time."""
+"""The sweep: record what the pages of the upstream's list show."""
 
 from __future__ import annotations
 

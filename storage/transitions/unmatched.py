@@ -46,7 +46,7 @@ class UnmatchedDeliveries:
 
 @dataclass(frozen=True, slots=True)
 class RemovedDeliveries:
-    """What a batch removed, and whether more may be left."""
+    """The numbers that a batch removed, and whether more may be left."""
 
     rejected: int
     unlinked: int
@@ -70,7 +70,7 @@ def has_unmatched(connection: Connection, chosen: UnmatchedFilter) -> bool:
 def remove_unmatched(
     connection: Connection, chosen: UnmatchedFilter, now: datetime, actor: str, limit: int = BATCH
 ) -> RemovedDeliveries:
-    """Remove up to `limit` of the chosen deliveries, the oldest first; `actor` has them removed.
+    """Remove up to `limit` of the chosen deliveries, the oldest first; `actor` is recorded in the ledger.
 
     Rows that another transaction has locked are left alone: it may be linking them to their run.
     """

@@ -1,4 +1,4 @@
-"""Changes of our webhook endpoint upstream: it is registered, its secret is rotated, it is removed.
+"""Changes of our webhook endpoint upstream: registration, rotation of its secret, removal.
 
 A request is committed before the upstream is asked for a secret. Between its answer and our commit, events may
 arrive that are signed with a secret we do not have yet; they must not be rejected for good.
@@ -51,7 +51,7 @@ def request_secret(
 ) -> webhook_endpoints.Endpoint | None:
     """Record that the upstream is about to be asked for a secret, and for a new endpoint as well.
 
-    Return the row as it was before, for `withdraw_request`. The lease of `fence` starts anew. Raise LeaseLost
+    Return the row as it was before, for `withdraw_request`. The lease of `fence` is renewed. Raise LeaseLost
     where another command holds it.
     """
     if not system_state.renew_webhooks(connection, fence, now, LEASE):
@@ -68,7 +68,7 @@ def withdraw_request(
 ) -> None:
     """Undo a request that the upstream did not carry out; a new endpoint is marked as removed.
 
-    Where a later request waits for its answer, it goes on waiting.
+    A later request that waits for its answer keeps waiting.
     """
     changes = {"awaiting_since": None, "removed_at": now}
     if before is not None:
@@ -149,7 +149,7 @@ def complete_check(
     now: datetime,
     due_at: datetime,
 ) -> webhook_endpoints.Endpoint | None:
-    """Store the same for the check job, which comes due again. Raise LeaseLost."""
+    """Store the view as `store_check` does, and reschedule the check job. Raise LeaseLost."""
     jobs.require_lease(connection, claim)
     before = store_check(connection, endpoint_id, found, now)
     jobs.reschedule(connection, claim, due_at)

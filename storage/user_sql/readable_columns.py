@@ -1,6 +1,6 @@
 """The tables and columns that users' SQL may read. Hidden columns of these tables read as NULL.
 
-Columns are hidden that give access, that open a digest (salts, and digests without a salt, by which an erased
+Hidden are columns that give access, that open a digest (salts, and digests without a salt, by which an erased
 prompt could be guessed), or that hold input of unknown senders, which may contain anything. Idempotency keys are
 not hidden: readers see them at each run, and they give no access.
 """

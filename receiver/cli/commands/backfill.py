@@ -36,7 +36,7 @@ SHOWN = 20
 #: The states that a backfill takes.
 FINISHED = sorted((states.Status.CANCELLED, states.Status.COMPLETED, states.Status.FAILED))
 
-#: Shows how many runs of how many are done, and a description.
+#: A function that shows how many runs are done, how many there are, and a description.
 Show = Callable[[int, int | None, str], None]
 
 
@@ -109,7 +109,7 @@ async def _backfill(
 
 
 def _stopped(walk: backfills.Walk, fault: str) -> str:
-    """Return where the walk could not go on, and what to do."""
+    """Return a sentence about where the walk stopped, and what to do."""
     place = "at its beginning" if walk.cursor is None else f"behind {walk.cursor}"
     return (
         f"{fault}. The walk stopped {place}, older runs were not seen: the same command tries again from there, "
@@ -118,7 +118,7 @@ def _stopped(walk: backfills.Walk, fault: str) -> str:
 
 
 def _digest(agent: str | None, since: str | None, status: str | None) -> str:
-    """Return a digest of the options as typed: `30d` typed tomorrow is still the same walk."""
+    """Return a digest of the options as typed, so that `30d` typed tomorrow continues the same walk."""
     return hashlib.sha256(json.dumps([agent, since, status]).encode()).hexdigest()
 
 
@@ -145,7 +145,7 @@ async def _task_context(
 async def _walk(
     context: worker_context.Context, walk: backfills.Walk, show: Show
 ) -> tuple[backfills.Walk, str | None]:
-    """Return the walk as far as it comes, and why it comes no further where the list cannot be read on."""
+    """Return the walk as far as it gets, and why it stops early where the list cannot be read further."""
     show(0, None, "walking the list")
     try:
         async for further in tasks_backfill.walk(context, walk):

@@ -1,6 +1,6 @@
-"""Copies of the store: taken, and restored.
+"""Commands that copy and restore the store.
 
-A file is copied here; a PostgreSQL by its own tools.
+A file is copied in this process, a PostgreSQL database by its own tools.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ app = event_loop.commands()
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The copy.", show_default=False)]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
-#: A worker that was not seen for so many heartbeats is gone.
+#: The number of missed heartbeats after which a worker counts as gone.
 HEARTBEATS = 3
 #: Lines of a tool's error output that are shown.
 LINES = 5
-#: How a dump is restored: all of it or nothing.
+#: The options of pg_restore by which a dump is restored completely or not at all.
 RESTORE = ("--no-owner", "--exit-on-error", "--single-transaction")
 
 

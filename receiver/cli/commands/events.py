@@ -1,4 +1,4 @@
-"""The events of one run's stream, printed as they come; then the run's state."""
+"""Print the events of a run's stream as they arrive, then the state of the run."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def _show(event: Event | str, as_json: bool, *, is_live: bool) -> None:
         if event != HEARTBEAT:
             print(f"runledger: {event}", file=sys.stderr)
     elif as_json:
-        # The upstream's JSON as it came: a line break can only stand between its tokens.
+        # The upstream's JSON is printed unchanged, since a line break can only occur between its tokens.
         data = event.data.replace("\n", " ")
         print(f'{{"id": {event.id}, "type": {json.dumps(event.type)}, "data": {data}}}', flush=True)
     else:
@@ -101,7 +101,7 @@ def _show(event: Event | str, as_json: bool, *, is_live: bool) -> None:
 
 
 def gist(event: Event) -> str:
-    """Return what an event says, in one line.
+    """Return the texts of an event, in one line.
 
     >>> gist(Event(1, "tool.started", '{"type":"tool.started","tool":"search","input":{"q":"lease"}}'))
     'search · lease'

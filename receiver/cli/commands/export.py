@@ -1,4 +1,4 @@
-"""Runs as a file, and back."""
+"""Commands that export runs to a file and import them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from storage.transitions import importing
 
 app = event_loop.commands()
 
-#: Suffixes of a file that is not whole yet, and of the file with its digest.
+#: Suffixes of a file that is not complete yet, and of the file that holds its digest.
 PART, DIGEST = ".part", ".sha256"
 #: Runs, and bytes, roughly, that are imported in one transaction.
 GROUP, BYTES = 50, 1 << 20
@@ -125,7 +125,7 @@ def _demand_all(end: formats.Summary | None) -> None:
 def _export(
     store: database.Database, query: query_parameters.ExportQuery, place: import_reader.ResumePoint | None = None
 ) -> flow.Export:
-    """Return the export as the API makes it; with `place` it goes on from there."""
+    """Return the export as the API makes it; with `place` it continues from there."""
     after = None if place is None else place.last
     exported = handlers.prepare(store, query.model_copy(update={"after": after}), clock.now())
     if place is not None:
@@ -168,7 +168,7 @@ async def _write(exported: flow.Export, file: IO[bytes]) -> None:
 
 
 def _finish(path: Path, exported: flow.Export, form: str) -> formats.Summary:
-    """Give a whole file its name, and write its digest beside it where it has no trailer."""
+    """Rename a complete file to its name, and write its digest beside it where it has no trailer."""
     end = exported.summary
     assert end is not None, "all pieces were read"
     with _file_errors(path):
@@ -290,6 +290,6 @@ def _file_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        raise  # the reader of the pipe has enough
+        raise  # the reader of the pipe has closed it
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror or error}") from None

@@ -1,4 +1,4 @@
-"""Jobs: which there are, why they fail, and trying them again."""
+"""Commands that list jobs, group them by cause, and retry them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API keys: made, listed, revoked."""
+"""Commands that create, list and revoke API keys."""
 
 from __future__ import annotations
 

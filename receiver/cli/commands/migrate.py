@@ -1,4 +1,4 @@
-"""The database's schema, a sweep out of turn, and the move to PostgreSQL."""
+"""Commands that migrate the schema, request a sweep, and move the store to PostgreSQL."""
 
 from __future__ import annotations
 

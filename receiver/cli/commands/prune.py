@@ -1,4 +1,4 @@
-"""Removal of old content: of runs, and of requests that belong to no run; and of the space it took."""
+"""The command that removes the content of old runs and of requests without a run, and frees the space."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ async def prune(
 
 
 def _expression(before: str, agent: list[str] | None, tag: list[str] | None) -> grammar.Expression:
-    """Return which runs are chosen. Raise BadFilter, BadParameter."""
+    """Return the filter of the runs to prune. Raise BadFilter, BadParameter."""
     now, text = clock.now(), before.strip()
     spelled = f"<-{text}" if _AGE.fullmatch(text) else f"<{text}"
     chosen = local_api.parameters(query_parameters.RunFilter, {"agent": agent, "tag": options.tags(tag)})

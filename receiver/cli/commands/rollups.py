@@ -1,4 +1,4 @@
-"""The sums that are kept over ended runs."""
+"""Commands that verify and rebuild the rollups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists of runs, sums over them, deliveries; runs as they change."""
+"""Commands that list runs, follow their changes, sum them up, and list deliveries."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def runs(
 
 
 def _demand_number(context: typer.Context, cursor: str | None) -> int | None:
-    """Return the number of the change to go on from. Raise CommandError for options of a list."""
+    """Return the number of the change after which to continue. Raise CommandError for options of a list."""
     for name, option in (("sort", "--sort"), ("limit", "--limit"), ("every_page", "--all")):
         if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE":
             raise CommandError(f"--follow takes no {option}: it shows all", USAGE)
@@ -104,7 +104,7 @@ async def _follow(chosen: Mapping[str, Any], number: int | None, as_json: bool) 
 
 
 def _print_change(run: responses.RunLine, change: ledger_changes.Change) -> None:
-    """Print a run as lists give it, with its last change, whose number is where to go on from."""
+    """Print a run as lists give it, with its last change, whose number a later call continues from."""
     last = changes.Change.of(change).model_dump(mode="json", by_alias=True, include={"number", "kind", "at"})
     print(json.dumps(run.model_dump(mode="json", by_alias=True) | {"change": last}), flush=True)
 

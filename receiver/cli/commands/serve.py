@@ -189,7 +189,7 @@ def sandbox(
     if not allow_public:
         _demand_loopback(host)
     chosen = _faults(fault or ())
-    # A sandbox with the seed of an earlier one makes the same ids again, which a server may know as other runs.
+    # A sandbox with the seed of an earlier one repeats its ids, which a server may have stored as other runs.
     seed = secrets.randbits(31) if seed is None else seed
     with _opened(record) as file, _bound(host, port) as bound:
         server = imitation.Sandbox(
@@ -222,7 +222,7 @@ def _demand_loopback(host: str) -> None:
 
 
 def _faults(given: Sequence[str]) -> faults.Faults:
-    """Return what goes wrong. Raise CommandError."""
+    """Return the faults that the options name. Raise CommandError."""
     try:
         return faults.parse(given)
     except faults.FaultError as error:

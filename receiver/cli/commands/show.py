@@ -1,4 +1,4 @@
-"""One run: its record, its steps, its timeline, the upstream's answer."""
+"""Commands that show one run: its record, its steps, its timeline, its document."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operator's own SQL, read-only."""
+"""The command that executes the operator's own SQL, read-only."""
 
 from __future__ import annotations
 

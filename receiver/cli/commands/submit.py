@@ -1,4 +1,4 @@
-"""Requests about a run: submit, adopt, cancel, fetch again."""
+"""Commands that submit, adopt, cancel and refresh a run."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _read(file: Path | None, what: str) -> str:
 
 
 async def _ended(store: database.Database, run: responses.Run, seconds: float) -> responses.Run:
-    """Return the run when it has ended, or as it is after so many seconds."""
+    """Return the run once it has ended, or as it is after `seconds`."""
     await local_api.warn_without_worker(store)
     with terminal.spinner(f"waiting for run {run.id}"):
         await event_loop.until(

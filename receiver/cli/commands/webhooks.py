@@ -1,4 +1,4 @@
-"""Platform events: the endpoint upstream that sends them, its secrets, its failures."""
+"""Commands about the upstream endpoint that sends platform events, its secrets and its failures."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Wait = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What the commands work with, made from one reading of the settings."""
+    """The tools of these commands, made from one reading of the settings."""
 
     given: settings.Settings
     store: database.Database
@@ -236,7 +236,7 @@ def _test_result(tested: upstream.TestResult, found: deliveries.StoredDelivery |
 
 
 def _missing(tested: upstream.TestResult, url: str) -> str:
-    """Return what to look at, by the status that the upstream got."""
+    """Return advice by the status that the upstream got."""
     status = tested.status
     if status is None:
         why = render_format.line(tested.error)

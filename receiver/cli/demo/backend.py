@@ -1,4 +1,4 @@
-"""What the backend of the demo does, and a sender of forged requests."""
+"""The backend of the demo, and a sender of forged requests."""
 
 from __future__ import annotations
 

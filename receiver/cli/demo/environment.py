@@ -44,7 +44,7 @@ class DemoEnvironment:
 
     @property
     def log(self) -> Path:
-        """The server's log file."""
+        """Return the path of the server's log file."""
         return self.given.data_dir / LOG
 
     def backend(self) -> AbstractAsyncContextManager[httpx.AsyncClient]:

@@ -1,4 +1,4 @@
-"""What the demo shows at its end: runs, deliveries, sums, and commands to type next."""
+"""The report at the end of the demo: runs, deliveries, sums, and commands to type next."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _REMARKS = {
     ("platform", "duplicate"): "an event that was known",
     ("platform", "rejected"): "an event with a forged signature",
 }
-#: Columns of deliveries; an item is a verdict, a source and how many.
+#: Columns of deliveries; an item is a verdict, a source and a count.
 _COLUMNS: tuple[table.Column[tuple[str, str, int]], ...] = (
     table.Column("verdict", lambda each: table.state(each[0])),
     table.Column("source", lambda each: each[1]),

@@ -82,7 +82,7 @@ async def _page(client: httpx.AsyncClient, url: str) -> Page:
 
 
 def health_finding(page: Page, url: str) -> Finding:
-    """Return whether any Runledger answers."""
+    """Return whether a Runledger answers at the public address."""
     if page.status is None:
         advice = (
             "start `runledger serve` and the proxy in front of it, and check RUNLEDGER_PUBLIC_URL; where only "
@@ -115,7 +115,7 @@ def _version(body: bytes) -> str | None:
 
 
 def ours_finding(page: Page, url: str) -> Finding:
-    """Return whether that Runledger accepts callback addresses made with our keys."""
+    """Return whether the Runledger there accepts callback addresses that our keys sign."""
     if page.status == 204:
         return findings.ok(PUBLIC, f"{url} leads to this installation, and it knows our callback addresses")
     if page.status == 405:

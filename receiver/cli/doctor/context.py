@@ -1,4 +1,4 @@
-"""What the checks work with: the settings, as far as they can be read, and their time limit."""
+"""The context of all checks: the settings, as far as they can be read, and a time limit."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from storage.engine import urls
 
 @dataclass(frozen=True)
 class CheckContext:
-    """What the checks work with.
+    """The context of all checks.
 
-    `given` are the settings, with defaults in place of invalid ones; `defaulted` are these by name, `errors` say
-    what is invalid. `unknown` are variables with a prefix of ours that are no setting, each with a likely one;
-    `links` those that Kubernetes adds. `timeout` is for one exchange, in seconds.
+    `given` are the settings, with defaults in place of invalid ones. `defaulted` are these defaults by name, and
+    `errors` say what is invalid. `unknown` are variables with our prefix that are no setting, each with the
+    nearest setting; `links` are those that Kubernetes adds. `timeout` is for one exchange, in seconds.
     """
 
     given: settings.Settings
@@ -29,17 +29,17 @@ class CheckContext:
     links: Sequence[str] = ()
 
     def lacks(self, *fields: str) -> bool:
-        """Return whether any of these settings is invalid, so that nothing may be done by its default."""
+        """Return whether any of these settings is invalid, so that its default must not be used."""
         return any(each in self.defaulted for each in fields)
 
     @property
     def file(self) -> str | None:
-        """The path of the embedded database, None for a database server."""
+        """Return the path of the embedded database, None for a database server."""
         return urls.file_path(self.given.url)
 
     @property
     def folders(self) -> list[Path]:
-        """The data folder, and the folder of the database file; none for a database server."""
+        """Return the data folder and the folder of the database file; none for a database server."""
         if self.file is None:
             return []
         found = [self.given.data_dir, Path(self.file).parent]
@@ -47,12 +47,12 @@ class CheckContext:
 
     @property
     def is_new(self) -> bool:
-        """Whether the database file does not exist yet."""
+        """Return whether the database file does not exist yet."""
         return self.file is not None and not Path(self.file).exists()
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The signing keys; none where they are not made yet."""
+        """Return the signing keys; none where they are not made yet."""
         return settings.signing_keys(self.given) if settings.has_signing_keys(self.given) else ()
 
 

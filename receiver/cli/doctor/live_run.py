@@ -29,7 +29,7 @@ LONG_PROMPT = "Count from 1 to 500 and say each number, one a line."
 TAGS = {"runledger": "doctor"}
 #: Seconds to wait for further copies of a delivery.
 COPIES = 2.0
-#: Checks that must hold: without these the run would not be executed, or nothing of it be seen.
+#: Checks that must hold: without them the run would not be executed, or could not be observed.
 NEEDED = ("settings", "database", "schema", "worker", "upstream", "agent API", "key", configuration_checks.PUBLIC)
 #: The most deliveries that are read.
 ROWS = 100
@@ -37,7 +37,7 @@ ROWS = 100
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Which agent runs; how long that may take, and how long its deliveries may after it, in seconds."""
+    """A run to send: `wait` seconds for its end, and `linger` seconds for deliveries after that."""
 
     agent: str
     cancel_too: bool

@@ -68,7 +68,7 @@ def folder_finding(folder: Path) -> Finding:
 
 
 def space_finding(free: int) -> Finding:
-    """Return whether so many free bytes are enough."""
+    """Return whether the free bytes of a disk are enough."""
     message, advice = (
         f"{render_format.size(free)} free",
         "free some space: requests that cannot be stored are answered 503",

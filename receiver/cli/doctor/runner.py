@@ -9,7 +9,7 @@ from receiver.cli.doctor import configuration_checks, findings, local_checks, st
 from receiver.cli.doctor.context import Check, CheckContext
 from receiver.cli.doctor.findings import Finding
 
-#: In the order in which their findings are shown.
+#: All checks, in the order in which their findings are shown.
 CHECKS: Mapping[str, Check] = {
     "settings": local_checks.settings,
     "data folder": local_checks.folders,

@@ -1,4 +1,4 @@
-"""Checks of the upstream: whether it answers, accepts the key, has its agent API, and what time it has."""
+"""Checks of the upstream: whether it answers, accepts the key, has its agent API, and shares our time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SLOW = 3.0
 #: Seconds that clocks may differ; signed events are rejected at 300.
 APART, TOO_FAR = 30, 240
 WITHDRAWN = (404, 405, 410)
-#: Sent where there is no key: an upstream that answers 401 is there and has a clock.
+#: The key that is sent where none is set: an upstream that answers 401 is reachable and shows its clock.
 NO_KEY = "none"
 
 _NOTICES = "see Case.dev's notices, and whether CASEDEV_BASE_URL is right; runs are accepted and wait meanwhile"

@@ -9,7 +9,7 @@ from receiver.cli.render import table, terminal
 from receiver.schemas import notification, responses
 from storage import states
 
-#: The promised number of executions, in words.
+#: The promise about executions, in words.
 _EXECUTIONS = {
     states.Execution.EXACTLY_ONCE: "exactly once",
     states.Execution.AT_MOST_ONCE: "at most once (one call created and started it)",
@@ -87,7 +87,7 @@ def _notification(sent: notification.Notification | None) -> str | None:
 
 
 def _stream(found: responses.Run) -> str | None:
-    """Return since when its events are stored, and what is missing of them."""
+    """Return when the events of the run were stored, and which are missing."""
     if found.captured_at is None:
         return None
     note = "" if found.capture_note is None else f", not whole: {found.capture_note}"

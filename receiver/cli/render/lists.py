@@ -1,4 +1,4 @@
-"""Lists for people: what the line of each shows."""
+"""The columns of each list for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from receiver.schemas import job_errors, responses
 from storage.repositories import ledger_changes
 from storage.stats import groups
 
-#: Shown in place of a pruned text.
+#: The text that is shown in place of a pruned one.
 REMOVED = Text("removed", "dim")
 
 

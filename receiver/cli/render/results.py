@@ -1,4 +1,4 @@
-"""What a command found: JSON Lines for programs, tables and sentences for people."""
+"""The output of commands: JSON Lines for programs, tables and sentences for people."""
 
 from __future__ import annotations
 

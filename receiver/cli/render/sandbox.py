@@ -1,4 +1,4 @@
-"""The sandbox's switches: what can go wrong, in which calls, and how to ask for it."""
+"""The list of the sandbox's switches, with the values and routes that they take."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def _section(title: str, *sentences: str) -> None:
 
 
 def _entry(name: str, form: str, about: str) -> None:
-    """Print a name with the values that it takes, and below it what it does."""
+    """Print a name with the values that it takes, and a description below it."""
     out = terminal.console()
     text = textwrap.fill(f"{name}  {form}", _width(), initial_indent="  ", subsequent_indent="      ")
     out.print(Text.assemble((text[: 2 + len(name)], "cyan"), text[2 + len(name) :]))

@@ -46,8 +46,8 @@ class Column(Generic[T]):
     """A column: its name, and what it shows of each item.
 
     One of `rank` 0 is always shown; of the others the highest rank is left out first. A flexible column is cut
-    where there is no room, or goes on in the next line where it `folds`. `least` is its least width in cells, so
-    that tables made one after the other have the same columns.
+    where the width is too small, or wraps to the next line where it `folds`. `least` is its least width in cells,
+    so that tables made one after the other have the same columns.
     """
 
     name: str
@@ -65,7 +65,7 @@ def state(word: str) -> Text:
 
 
 class Listing(Generic[T]):
-    """The columns of a list, and the sentence that stands for an empty one."""
+    """The columns of a list, and the sentence that is shown when it is empty."""
 
     def __init__(self, empty: str, *columns: Column[T]) -> None:
         self._empty, self._columns = empty, columns

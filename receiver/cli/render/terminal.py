@@ -1,4 +1,4 @@
-"""The terminal: colours, progress bars and spinners only where there is one."""
+"""Colours, progress bars and spinners, which appear only on a terminal."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ async def _is_listed(context: Context, run: runs.Run, upstream_id: str) -> bool:
 
 
 def _details(run: runs.Run, shown: payloads.Status) -> adopting.UpstreamDetails:
-    """Return what is stored of the upstream's answer; a mere status leaves all but the start unknown."""
+    """Return the values to store from the upstream's answer; a status alone gives only the start."""
     actor, started_at = ACTORS.get(run.submitted_by) or f"key:{run.submitted_by}", shown.measures.started_at
     if not isinstance(shown, payloads.Details):
         return adopting.UpstreamDetails(None, None, None, None, None, started_at, actor)

@@ -91,7 +91,7 @@ async def _read(context: Context, upstream_id: str, store: StreamWriter) -> erro
 
 
 async def _failed(context: Context, claim: jobs.Claim, run: runs.Run, failure: errors.UpstreamError) -> None:
-    """Handle a stream that brought nothing, while the list route answers: the failure concerns this run alone.
+    """Handle a stream that yielded nothing while the list route answers: the failure concerns this run alone.
 
     A stream that is gone, or that could not be read for a day, is given up; the run itself is stored.
     """

@@ -29,7 +29,7 @@ async def check(context: Context, claim: jobs.Claim) -> None:
 
 
 async def _fetch_state(context: Context, upstream_id: str) -> webhook_changes.EndpointCheck:
-    """Ask the upstream for the endpoint. An error of these routes is stored with it; runs go on without them."""
+    """Ask the upstream for the endpoint. An error of these routes is stored, since runs do not need them."""
     try:
         shown = await context.upstream.webhooks.get(upstream_id)
     except (errors.UpstreamStatusError, errors.InvalidResponse) as failure:

@@ -63,8 +63,8 @@ async def check_link(
 ) -> bool:
     """Return whether the created run is linked to this submission; if not, release the job for the next claim.
 
-    The id then belongs to an equal submission or to an orphan. The back-off keeps an upstream that goes on
-    returning such ids from being asked ever faster.
+    The id then belongs to an equal submission or to an orphan. With the back-off, an upstream that keeps
+    returning such ids is not asked faster and faster.
     """
     if linked is starting.LinkResult.RUN:
         return True

@@ -59,7 +59,7 @@ async def choose_unstarted(
 
 
 def as_created(context: Context, run: runs.Run, found: payloads.Details) -> starting.CreatedRun:
-    """Treat a found run as the answer to a create."""
+    """Return a found run in the form of the answer to a create."""
     return starting.CreatedRun(
         found.id, found.measures.created_at, watched=context.callback_url(run.id) is not None
     )
@@ -219,6 +219,6 @@ async def _claimants(context: Context, run: runs.Run, found: Sequence[Candidate]
 
 
 def asks_the_same(one: runs.Run, other: runs.Run) -> bool:
-    """Return whether two submissions with the same prompt agree in all that the details do not show."""
+    """Return whether two submissions with the same prompt agree in every field that the details do not show."""
     same_objects = list(one.object_ids or ()) == list(other.object_ids or ())
     return one.instructions == other.instructions and same_objects

@@ -55,7 +55,10 @@ def _was_executed(found: payloads.Details) -> bool:
 
 
 async def _may_be_of_another(context: Context, run: runs.Run, found: payloads.Details) -> bool:
-    """Return whether an equal open submission, but for its objects, which details do not show, may own the run."""
+    """Return whether the run may belong to another open submission that differs only in its object ids.
+
+    The details do not show object ids.
+    """
     alike = await context.database.read(runs.unlinked, run.prompt)
     similar = [
         each

@@ -103,7 +103,7 @@ async def _is_queued(context: Context, claim: jobs.Claim, upstream_id: str) -> b
 
 
 async def _decide(context: Context, claim: jobs.Claim, upstream_id: str, failure: errors.UpstreamError) -> None:
-    """Follow `/status` after an exec that was not plainly accepted; a run still queued may be refused."""
+    """Follow `/status` after an exec without a clear acceptance; a run that is still queued may be refused."""
     shown = await context.upstream.status(upstream_id)
     if shown.status is not states.QUEUED:
         await _follow(context, claim, shown.status)

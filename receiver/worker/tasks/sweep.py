@@ -41,7 +41,7 @@ class _Pass:
     broken: list[str] = field(default_factory=list)
 
     def record_failure(self, context: Context, upstream_id: str, failure: Exception) -> None:
-        """Log a run that failed and remember its id, so that the pass goes on."""
+        """Log a run that failed and remember its id, so that the pass continues."""
         self.broken.append(upstream_id)
         context.telemetry.log.error(
             "run_observation_failed", upstream_id=upstream_id, error=poll_loop.log_reason(failure)
@@ -59,7 +59,7 @@ class _Walked:
 
 
 async def sweep(context: Context, claim: jobs.Claim) -> None:
-    """Walk the list back to the horizon, then ask singly about open runs that it did not show."""
+    """Walk the list back to the horizon, then ask about each open run that it did not show."""
     sweep_pass = await _begin(context)
     walked = _Walked(sweep_pass.started, is_complete=True)
     if sweep_pass.horizon is not None:
@@ -78,7 +78,7 @@ async def _end(context: Context, claim: jobs.Claim, sweep_pass: _Pass, walked: _
     error = walked.error
     if error is None and sweep_pass.broken:
         error = f"{len(sweep_pass.broken)} runs could not be processed: {', '.join(sweep_pass.broken[:MAX_NAMED])}"
-    # A cut pass goes on soon, even where sweeps are rare.
+    # A cut pass continues soon, even where sweeps are rare.
     wait = context.sweep_seconds if walked.cut is None else min(context.sweep_seconds, context.timing.sweep)
     await context.database.write(
         sweeping.finish_sweep,
@@ -110,7 +110,7 @@ async def _begin(context: Context) -> _Pass:
 
 
 async def _walk(context: Context, sweep_pass: _Pass, horizon: datetime) -> _Walked:
-    """Read up to MAX_PAGES pages, newest first, down to the horizon; after a cut pass, go on behind its last page.
+    """Read up to MAX_PAGES pages, newest first, down to the horizon; continue a cut pass behind its last page.
 
     The cut pass began earlier, so runs created since are left to the next pass; the newest page is read in any
     case. A walk is cut again only if it got further: a list without progress leads nowhere.
@@ -134,7 +134,7 @@ async def _walk(context: Context, sweep_pass: _Pass, horizon: datetime) -> _Walk
 async def _read_pages(
     context: Context, sweep_pass: _Pass, begun: system_state.SweepPosition, horizon: datetime, pages: int
 ) -> _Walked:
-    """Read the pages behind `begun`, which stands for the top of the list where its cursor is empty."""
+    """Read the pages behind `begun`; an empty cursor means the top of the list."""
     cursor, all_handled, reached = begun.cursor or None, begun.all_handled, begun.reached_at
     trail = list_walk.PageGuard(cursor)
     for _ in range(pages):
@@ -254,7 +254,7 @@ async def _parent(context: Context, alike: Sequence[runs.Run], upstream_id: str)
         return likely[0] if likely and details.status is states.QUEUED else None
     found = await find_lost_create.with_instructions(context, details)
     if found.instructions is None and details.status in states.LIVE:
-        return None  # an agent made for one run exists as long as the run goes on
+        return None  # an agent made for one run exists as long as the run is live
     certain = [each for each in likely if each.instructions and found.may_belong_to(each, skew)]
     return certain[0] if certain else None
 
@@ -323,8 +323,8 @@ async def _ask_unknown(context: Context, sweep_pass: _Pass) -> None:
 async def _as_listed(context: Context, upstream_id: str, shown: payloads.Status) -> payloads.Listed:
     """Return the run as the list would show it; only its state where its details can never be read.
 
-    A run that may be one of ours by so little is compared by its details, and put off since they cannot be read.
-    Any other is adopted: the job for that knows what to do without details.
+    Where these values do not exclude that the run is ours, its details have to be compared, so the run is put off
+    while they cannot be read. Any other run is adopted: the adopt job also works without details.
     """
     try:
         details = await find_lost_create.fetch_outline(context, upstream_id)
@@ -335,7 +335,7 @@ async def _as_listed(context: Context, upstream_id: str, shown: payloads.Status)
 
 
 async def _put_off(context: Context, unknown_run: unknown_runs.UnknownRun, *, is_missing: bool) -> None:
-    """Schedule the next question, later the longer the run waits; forget a run that has been missing for long."""
+    """Schedule the next status call, later the longer the run waits; forget a run that is missing for long."""
     now, timing = context.clock(), context.timing
     since = (unknown_run.missing_since or now) if is_missing else None
     if since is not None and now - since >= timedelta(seconds=timing.lost):

@@ -1,4 +1,4 @@
-"""On PostgreSQL the indexes of lists name the key, and put what has no value last, as SQLite's do by themselves."""
+"""Recreate the list indexes on PostgreSQL with the key and with nulls last, as SQLite has them implicitly."""
 
 import sqlalchemy as sa
 from alembic import op

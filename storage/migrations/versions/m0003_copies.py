@@ -1,4 +1,4 @@
-"""What a copy of a store knows of being one, and which submissions may have gone on without it."""
+"""Add columns that mark a store as a copy, and submissions that may have been executed after the copy was made."""
 
 from storage.migrations.declarations import INSTANT, TEXT, add, columns
 

@@ -1,4 +1,4 @@
-"""Words of texts, tools by their names, and the order of tokens: what runs are asked for by."""
+"""Add the full-text index, the tools of runs, and the index for sorting by tokens."""
 
 from alembic import op
 

@@ -1,4 +1,4 @@
-"""Sums over the runs that have ended, kept by whoever ends one."""
+"""Add the rollups: sums over ended runs, updated in the transaction that ends a run."""
 
 from alembic import op
 
@@ -22,7 +22,7 @@ def upgrade() -> None:
 
 
 def fill() -> None:
-    """Count all runs that have ended into tables that are empty."""
+    """Fill the empty tables with the sums over all ended runs."""
     for rollup, name in (("rollup_models", "model"), ("rollup_agents", "agent_id")):
         op.execute(
             f"INSERT INTO {rollup} (day, {name}, status, created, {', '.join(SUMS)}) "
@@ -62,7 +62,7 @@ def _ended() -> str:
 
 
 def _sum(name: str) -> str:
-    """As `storage.dialect.total` has it: what 64 bits do not hold is the largest number that they do."""
+    """Return the sum as `storage.engine.dialect.total` does: capped at the largest number of 64 bits."""
     if is_server():
         return f"least(coalesce(sum({name}), 0), {MOST})"
     low, high = f"sum({name} & 4294967295)", f"sum({name} >> 32)"
@@ -71,7 +71,7 @@ def _sum(name: str) -> str:
 
 
 def _bucket() -> str:
-    """As `storage.stats.histogram` had it then."""
+    """Return the bucket of a duration as `storage.stats.histogram` had it at this version."""
     told = "".join(
         f" WHEN duration_ms < {32 << shift} THEN {16 * shift} + duration_ms / {1 << shift}" for shift in range(38)
     )

@@ -1,4 +1,4 @@
-"""Words as they are made now: what was indexed by other words is forgotten, and every run waits anew."""
+"""Clear the full-text index and enqueue every run again, because the tokenizer makes other words now."""
 
 from datetime import UTC, datetime
 

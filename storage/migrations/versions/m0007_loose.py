@@ -1,4 +1,4 @@
-"""What belongs to no run and still has its content, the oldest first: it is removed after a while."""
+"""Add an index of deliveries that belong to no run and still have content, so that the oldest can be removed."""
 
 from storage.migrations.declarations import partial_index
 

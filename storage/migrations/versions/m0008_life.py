@@ -1,4 +1,4 @@
-"""Where a sweep goes on, which runs wait elsewhere, and creation that falls back on acceptance."""
+"""Add the position of a cut sweep, the unknown queued runs, and indexes of creation, else of acceptance."""
 
 import sqlalchemy as sa
 from alembic import op

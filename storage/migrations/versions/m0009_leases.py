@@ -1,4 +1,4 @@
-"""What a deployment wants after an end, whichever server starts last; and the lease on the webhook endpoint."""
+"""Add the follow-ups of an end, which hold for the deployment, and the lease on the webhook endpoint."""
 
 from storage.migrations.declarations import INSTANT, INTEGER, add, columns
 

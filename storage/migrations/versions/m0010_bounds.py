@@ -1,4 +1,4 @@
-"""Names of tools that are longer than what an index of PostgreSQL takes."""
+"""Cut the indexed names of tools to a length that fits into an index of PostgreSQL."""
 
 from alembic import op
 
@@ -10,7 +10,7 @@ NAME = 200
 
 
 def upgrade() -> None:
-    """Steps keep the names in full; what they are found by is cut."""
+    """Cut the names in the table of tools; the steps keep the full names."""
     op.execute(
         f"INSERT INTO run_tools (name, run_seq, run_id) SELECT DISTINCT substr(name, 1, {NAME}), run_seq, run_id "
         f"FROM run_tools WHERE length(name) > {NAME} ON CONFLICT DO NOTHING"

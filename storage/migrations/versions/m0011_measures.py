@@ -1,4 +1,4 @@
-"""Durations and instants of runs that no release takes any more, in rows from before the bounds."""
+"""Remove implausible durations and instants from runs that were stored before these values were bounded."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -20,7 +20,7 @@ ROLLUPS = ("rollup_models", "rollup_agents", "rollup_durations")
 
 
 def upgrade() -> None:
-    """Steps and usage entries stay as they are: digests in the ledger cover them."""
+    """Remove them from runs only; steps and usage entries stay, because digests in the ledger cover them."""
     latest = LATEST[op.get_context().dialect.name]
     absurd = {name: f"({name} < '{EARLIEST}' OR {name} > {latest})" for name in INSTANTS}
     absurd["duration_ms"] = f"(duration_ms < 0 OR duration_ms > {DURATION_MS})"
@@ -31,7 +31,7 @@ def upgrade() -> None:
 
 
 def _count_anew() -> None:
-    """Nobody ends a run meanwhile."""
+    """Recompute the rollups, under a lock that lets no run end in the meantime."""
     if op.get_context().dialect.name == "postgresql":
         op.execute(f"LOCK TABLE {', '.join(ROLLUPS)} IN SHARE ROW EXCLUSIVE MODE")
     for table in ROLLUPS:

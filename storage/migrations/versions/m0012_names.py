@@ -1,4 +1,4 @@
-"""Tables, columns, constraints and indexes under the names that the documents use."""
+"""Rename tables, columns, constraints and indexes to the names that the documents use."""
 
 from alembic import op
 
@@ -34,7 +34,7 @@ INDEXES = (
 
 
 def upgrade() -> None:
-    """Rename; no row is rewritten."""
+    """Rename them without rewriting a row."""
     for table, old, new in COLUMNS:
         op.execute(f"ALTER TABLE {table} RENAME COLUMN {old} TO {new}")
     op.rename_table("house", "system_state")
