@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -23,10 +24,12 @@ def _logged() -> Iterator[tuple[str, str]]:
     """Return level and event of every logged line with a fixed name; a level that is computed is empty."""
     for path in sorted((files.DEPLOY.parent / "receiver").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-                logger, _, level = ast.unparse(node.func).rpartition(".")
-                if level == "log" or ("log" in logger and level in LEVELS):
-                    yield level.replace("log", ""), str(node.args[0].value)
+            # `log.warning("event")`, or `partial(log.warning, "event")`
+            parts = [node.func, *node.args] if isinstance(node, ast.Call) else []
+            for function, name in itertools.pairwise(parts[:3]):
+                logger, _, level = ast.unparse(function).rpartition(".")
+                if isinstance(name, ast.Constant) and (level == "log" or ("log" in logger and level in LEVELS)):
+                    yield level.replace("log", ""), str(name.value)
 
 
 EVENTS = {event for _, event in _logged()} | {kind.value for kind in entries.Kind} | NOTIFIED
