@@ -19,7 +19,7 @@ from storage.transitions import api_key_changes
 
 app = event_loop.commands(no_args_is_help=True, help="Make, list and revoke API keys.")
 
-KEYS = Listing[api_keys.Key](
+KEYS: Listing[api_keys.Key] = Listing(
     "No keys: `runledger keys create NAME --scope submit` makes one.",
     Column("id", lambda key: key.id),
     Column("name", lambda key: key.name),
