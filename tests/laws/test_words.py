@@ -18,6 +18,7 @@ NEEDED = {
     "storage/maintenance/backup.py",
     "tests/laws/test_words.py",
     "tests/storage/repositories/test_system_state.py",
+    "tests/storage/test_schema_0011.py",
     "tests/storage/test_states.py",
 }
 
