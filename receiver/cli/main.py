@@ -59,7 +59,7 @@ COMMANDS = {
 
 
 class LazyGroup(typer.core.TyperGroup):
-    """All commands. Each is a stub with its summary until it is called or its help is shown."""
+    """All commands. Each is only its name and its summary until it is called or its help is shown."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -78,7 +78,7 @@ def canonical_path(path: str) -> str:
     Proxies may add slashes, encode percent signs again, change the case of letters, or leave a prefix in place. A
     request that comes by such a path is still genuine.
 
-    >>> [unmangled(path) for path in ("/webhooks/case/", "/ledger//Callbacks/01a2%2Eb", "/v1/runs/")]
+    >>> [canonical_path(path) for path in ("/webhooks/case/", "/ledger//Callbacks/01a2%2Eb", "/v1/runs/")]
     ['/webhooks/case', '/callbacks/01a2.b', '/v1/runs/']
     """
     parts = [part for part in unquote(path).strip().split("/") if part]

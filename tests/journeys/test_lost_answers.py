@@ -56,68 +56,67 @@ def test_a_lost_create_of_a_cancelled_run_is_swept_up(swept_deployment: harness.
     assert "run.orphan" in swept_deployment.ledger_kinds(run)
 
 
+def create_late(deployment: harness.Deployment, nonce: str) -> None:
+    """Let a create be done only after its run has ended by another one, and check that it leaves an orphan."""
+    deployment.script({"route": "create", "prompt": nonce, "times": 1, "action": "hold"})
+    run = deployment.submit(nonce)
+    judge(deployment, nonce)
+    deployment.release("create")
+    until(lambda: "run.orphan" in deployment.ledger_kinds(run))
+    judge(deployment, nonce)
+    assert sorted(each["status"] for each in deployment.named(nonce)) == ["cancelled", "completed"]
+
+
 def test_a_create_that_is_done_long_after_it_was_given_up_is_swept_up(
     swept_deployment: harness.Deployment, nonce: str
 ) -> None:
-    swept_deployment.script({"route": "create", "prompt": nonce, "times": 1, "action": "hold"})
-    run = swept_deployment.submit(nonce)
-    judge(swept_deployment, nonce)
-    swept_deployment.release("create")
-    until(lambda: "run.orphan" in swept_deployment.ledger_kinds(run))
-    judge(swept_deployment, nonce)
-    assert sorted(each["status"] for each in swept_deployment.named(nonce)) == ["cancelled", "completed"]
+    create_late(swept_deployment, nonce)
 
 
 #: Leases that are not renewed, so that a slow job is claimed again.
-HURRIED = {"lease": 0.7, "heartbeat": harness.NEVER, "call": 60.0, "sweep": 0.3, "lost_create": 60.0}
+UNRENEWED = {"lease": 0.7, "heartbeat": harness.NEVER, "call": 60.0, "sweep": 0.3, "lost_create": 60.0}
 
 
 @pytest.fixture(scope="module")
 def deployments(sites: Sites) -> Iterator[Deployments]:
     """A server that loses its leases."""
-    with harness.shared(sites, lambda site: harness.opened(site, timing=HURRIED)) as opened:
+    with harness.shared(sites, lambda site: harness.opened(site, timing=UNRENEWED)) as opened:
         yield opened
 
 
 @pytest.fixture
-def hurried(deployments: Deployments, kind: str) -> harness.Deployment:
+def unrenewed(deployments: Deployments, kind: str) -> harness.Deployment:
     return deployments(kind)
 
 
-def test_a_create_that_outlives_its_lease_leaves_an_orphan(hurried: harness.Deployment, nonce: str) -> None:
-    hurried.script({"route": "create", "prompt": nonce, "times": 1, "action": "hold"})
-    run = hurried.submit(nonce)
-    judge(hurried, nonce)
-    hurried.release("create")
-    until(lambda: "run.orphan" in hurried.ledger_kinds(run))
-    judge(hurried, nonce)
-    assert sorted(each["status"] for each in hurried.named(nonce)) == ["cancelled", "completed"]
+def test_a_create_that_outlives_its_lease_leaves_an_orphan(unrenewed: harness.Deployment, nonce: str) -> None:
+    create_late(unrenewed, nonce)
 
 
 def test_a_late_answer_to_a_run_that_was_found_meanwhile_is_no_second_start(
-    hurried: harness.Deployment, nonce: str
+    unrenewed: harness.Deployment, nonce: str
 ) -> None:
-    hurried.script(
+    unrenewed.script(
         {"route": "create", "prompt": nonce, "times": 1, "action": "hold_answer"},
         {"route": "exec", "prompt": nonce, "times": 1, "action": "hold"},
     )
-    run = hurried.submit(nonce)
-    hurried.until_held("exec", nonce)
-    hurried.release("create")
-    hurried.release("exec")
-    judge(hurried, nonce)
-    assert hurried.named(nonce)[0]["id"] == hurried.run(run)["upstreamId"]
+    run = unrenewed.submit(nonce)
+    unrenewed.until_held("exec", nonce)
+    unrenewed.release("create")
+    unrenewed.release("exec")
+    judge(unrenewed, nonce)
+    assert unrenewed.named(nonce)[0]["id"] == unrenewed.run(run)["upstreamId"]
 
 
 def test_an_orphan_that_was_about_to_be_found_does_not_end_the_search(
-    hurried: harness.Deployment, nonce: str
+    unrenewed: harness.Deployment, nonce: str
 ) -> None:
-    hurried.script(
+    unrenewed.script(
         {"route": "create", "prompt": nonce, "times": 1, "action": "hold_answer"},
         {"route": "details", "prompt": nonce, "times": 1, "action": "hold"},
     )
-    hurried.submit(nonce)
-    hurried.until_held("details", nonce)
-    hurried.release("create")
-    hurried.release("details")
-    judge(hurried, nonce)
+    unrenewed.submit(nonce)
+    unrenewed.until_held("details", nonce)
+    unrenewed.release("create")
+    unrenewed.release("details")
+    judge(unrenewed, nonce)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -44,6 +46,12 @@ def test_no_file_is_longer_than_400_lines(path: Path) -> None:
 def test_no_function_is_longer_than_50_lines(path: Path) -> None:
     long = {node.name for node in _functions(path) if (node.end_lineno or 0) - node.lineno >= 50}
     assert not long
+
+
+@pytest.mark.parametrize("path", [path for path in SOURCES if ">>> " in path.read_text()], ids=name_of)
+def test_the_examples_in_docstrings_hold(path: Path) -> None:
+    module = importlib.import_module(name_of(path).removesuffix(".py").replace("/", "."))
+    assert doctest.testmod(module).failed == 0
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in SOURCES}), ids=name_of)

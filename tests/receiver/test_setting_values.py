@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,10 +18,6 @@ from receiver.cli.doctor import context, findings, local_checks
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [each for each in os.environ if each.startswith(("RUNLEDGER_", "CASEDEV_"))]:
         monkeypatch.delenv(name)
-
-
-def test_the_examples_hold() -> None:
-    assert doctest.testmod(setting_values).failed == 0
 
 
 #: A variable as it is pasted, and the value that is meant.

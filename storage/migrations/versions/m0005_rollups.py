@@ -72,7 +72,7 @@ def _sum(name: str) -> str:
 
 def _bucket() -> str:
     """Return the bucket of a duration as `storage.stats.histogram` had it at this version."""
-    told = "".join(
+    cases = "".join(
         f" WHEN duration_ms < {32 << shift} THEN {16 * shift} + duration_ms / {1 << shift}" for shift in range(38)
     )
-    return f"CASE WHEN duration_ms < 0 THEN 0{told} ELSE {16 * 37 + 31} END"
+    return f"CASE WHEN duration_ms < 0 THEN 0{cases} ELSE {16 * 37 + 31} END"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 
 from receiver.cli import main, options
@@ -22,7 +20,3 @@ def test_a_filtered_command_has_all_filters_in_one_order(command: str) -> None:
     names = [parameter.name for parameter in main.load(command).params]
     assert [name for name in names if name in options.FILTERS] == list(options.FILTERS)
     assert "chosen" not in names
-
-
-def test_the_examples_hold() -> None:
-    assert doctest.testmod(options).failed == 0

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import doctest
-
 import pytest
 from psycopg import conninfo
 
 from storage.maintenance import server_tools
 
 ADDRESS = "postgresql+psycopg://me:it's a%40b@db.example:6432/name?sslmode=require"
-
-
-def test_the_examples_hold() -> None:
-    assert doctest.testmod(server_tools).failed == 0
 
 
 @pytest.mark.parametrize("address", [ADDRESS, ADDRESS.replace(":it's a%40b", "") + "&password=it's a%40b"])
