@@ -259,6 +259,12 @@ def _age(at: datetime | None, now: datetime, never: float) -> float:
     return never if at is None else max(0.0, (now - at).total_seconds())
 
 
+def log_to_stderr() -> None:
+    """Send our log lines to stderr unless the log is configured: a command's stdout is its result."""
+    if not structlog.is_configured():
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+
+
 def configure(log_format: str, level: str) -> None:
     """Send our log lines and those of libraries to stderr, in one form: `json` or `console`."""
     shared: list[structlog.typing.Processor] = [

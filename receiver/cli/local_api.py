@@ -77,6 +77,7 @@ async def call(
 
     Raises CommandError where `path_id` is not of the form of an id.
     """
+    telemetry.log_to_stderr()
     shared_clock = await open_database.shared_clock(store)
     request: operations.Call[Any, Any] = operations.Call(
         context=operations.Context(

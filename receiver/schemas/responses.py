@@ -335,7 +335,7 @@ class Stats(Answer):
     measure: groups.Measure = Field(
         description="What the durations measure: how long runs took, or by source how long their settling took."
     )
-    source: questions.AnswerSource
+    read_from: questions.ReadFrom
     bounded: bool = Field(description="Whether older runs were left out, see `window`.")
     window: StatsWindow | None = Field(description="Null where all runs were counted.")
     stats: list[StatsRow]

@@ -60,13 +60,13 @@ class Outcome:
     gone_ids: Sequence[str]
 
 
-def begin(connection: Connection, walk: Walk, *, anew: bool) -> Walk:
+def begin(connection: Connection, walk: Walk, *, restart: bool) -> Walk:
     """Return the walk to continue: an unfinished one with the same parameters, else `walk` from its beginning.
 
     A walk that reached its end is unfinished as long as a run is still to be fetched.
     """
     existing = find(connection, walk.id)
-    if existing is not None and not anew and (existing.finished_at is None or _is_fetching(connection)):
+    if existing is not None and not restart and (existing.finished_at is None or _is_fetching(connection)):
         return existing
     row = declare.row(BACKFILLS, walk)
     fresh = dialect.insert(connection, BACKFILLS).values(row)

@@ -39,8 +39,8 @@ _GROWING = ("accepted", "created", "settled")
 _TIMES = (By.HOUR, By.DAY, By.MONTH)
 
 
-class AnswerSource(StrEnum):
-    """Where an answer comes from."""
+class ReadFrom(StrEnum):
+    """What an answer was read from."""
 
     ROLLUP = "rollup"
     ROWS = "rows"
@@ -78,7 +78,7 @@ class Answer:
     by: str
     measure: Measure
     stats: Sequence[Row]
-    source: AnswerSource
+    read_from: ReadFrom
     window: Window | None = None
 
     @property
@@ -109,8 +109,8 @@ def find(connection: Connection, by: str, expression: grammar.Expression, bound:
         keys, window = _newest(connection, expression, bound)
         groups.add(_summed(connection, what, conditions.where(connection, expression, keys)))
     measure = Measure.SETTLING if what == By.SOURCE else Measure.DURATION
-    source = AnswerSource.ROWS if rollup_slice is None else AnswerSource.ROLLUP
-    return Answer(what, measure, groups.rows(), source, window)
+    read_from = ReadFrom.ROWS if rollup_slice is None else ReadFrom.ROLLUP
+    return Answer(what, measure, groups.rows(), read_from, window)
 
 
 @dataclass(slots=True)

@@ -60,6 +60,7 @@ class Flood:
 
     async def run(self, seconds: float, sorts: Mapping[str, int] = SORTS) -> None:
         """Flood for this many seconds."""
+        assert sorts.keys() <= SORTS.keys()
         actions: dict[str, Callable[[Stream, str], Awaitable[None]]] = {
             "oversize": self._oversize,
             "heavy": self._heavy,

@@ -51,7 +51,7 @@ async def test_what_a_lost_call_may_have_made_is_left_to_it(database: Database) 
     asked = backfills.Walk("w", None, None, None, None, 0, 0, life.at(10), None)
     page = httpx.Response(200, json={"runs": listed, "hasMore": False})
     async with upstreams.answering(database, lambda _: page, now=lambda: life.at(10)) as context:
-        begun = await database.write(backfills.begin, asked, anew=False)
+        begun = await database.write(backfills.begin, asked, restart=False)
         walked = [each async for each in backfill.walk(context, begun)]
     assert [(each.seen, each.taken) for each in walked] == [(2, 2)]
     assert set(await database.read(upstream_links.linked_runs, [each["id"] for each in listed])) == {
@@ -98,7 +98,7 @@ async def test_a_list_that_leads_nowhere_ends_the_walk_with_the_place(
 
     begun = backfills.Walk("w", None, None, None, None, 0, 0, life.NOW, None)
     async with upstreams.answering(database, answer, now=lambda: life.NOW) as context:
-        walk = await database.write(backfills.begin, begun, anew=False)
+        walk = await database.write(backfills.begin, begun, restart=False)
         walks = backfill.walk(context, walk)
         with pytest.raises(errors.InvalidPaging, match="the list"):
             await _to_its_end(walks)

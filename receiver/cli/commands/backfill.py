@@ -91,7 +91,7 @@ async def _backfill(
     earliest = None if since is None else value_ranges.moment("since", since, now)
     request = backfills.Walk(_digest(agent, since, status), agent, status, earliest, None, 0, 0, now, None)
     async with open_database.created(given) as store, _task_context(given, store) as context:
-        walk = await store.write(backfills.begin, request, anew=restart)
+        walk = await store.write(backfills.begin, request, restart=restart)
         is_resumed = walk.started_at != now
         with _progress() as show:
             walk, fault = await _walk(context, walk, show)

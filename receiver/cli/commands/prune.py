@@ -41,7 +41,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be remo
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 Vacuum = Annotated[
     bool,
-    typer.Option("--vacuum", help="Write the file anew, which needs its size twice and keeps writers waiting."),
+    typer.Option("--vacuum", help="Write a new file, which needs its size twice and keeps writers waiting."),
 ]
 
 

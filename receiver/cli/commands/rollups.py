@@ -57,7 +57,7 @@ def _sums(sums: Mapping[str, int] | None, other: Mapping[str, int] | None) -> st
 
 @app.command()
 async def rebuild(as_json: options.Json = False) -> None:
-    """Count all ended runs anew.
+    """Count all ended runs again.
 
     It is one transaction: the writes of a running server wait for it.
 
@@ -67,4 +67,4 @@ async def rebuild(as_json: options.Json = False) -> None:
     """
     async with open_database.existing() as store:
         rows = await store.write(rollups.rebuild)
-    results.sentence({"rows": rows}, f"{render_format.count(rows)} rows were made anew.", as_json=as_json)
+    results.sentence({"rows": rows}, f"{render_format.count(rows)} rows were made.", as_json=as_json)

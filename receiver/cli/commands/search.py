@@ -40,7 +40,7 @@ async def rebuild(
     later: Annotated[bool, typer.Option("--later", help="Leave the indexing to the server.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Delete the index and make it anew. Until that is done, searches miss runs.
+    """Delete the index and build it again. Until that is done, searches miss runs.
 
     \b
     Examples:
@@ -53,7 +53,7 @@ async def rebuild(
             await _index(store, runs)
         waiting = (await store.read(index.lag)).runs
     rest = f"; {render_format.count(waiting)} wait for the server" if waiting else ""
-    text = f"{render_format.count(runs)} runs are indexed anew{rest}."
+    text = f"{render_format.count(runs)} runs are indexed again{rest}."
     results.sentence({"runs": runs, "waiting": waiting}, text, as_json=as_json)
 
 

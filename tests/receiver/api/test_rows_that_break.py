@@ -70,7 +70,7 @@ async def test_a_run_that_cannot_be_adopted_costs_no_other_of_its_page(embedded:
     await forbid(embedded, "runs WHEN NEW.upstream_id = 'run_1'")
     async with upstreams.answering(embedded, lambda _: page) as context:
         asked = backfills.Walk("all", None, None, None, None, 0, 0, life.NOW, None)
-        begun = await embedded.write(backfills.begin, asked, anew=True)
+        begun = await embedded.write(backfills.begin, asked, restart=True)
         walks = [walk async for walk in backfill.walk(context, begun)]
     assert (walks[-1].taken, walks[-1].finished_at is not None) == (2, True)
     known = await embedded.read(upstream_links.linked_runs, ["run_0", "run_1", "run_2"])

@@ -19,7 +19,7 @@ async def test_sums_are_counts_costs_tokens_and_durations_of_each_group(deployme
     assert response.json() == {
         "by": "agent",
         "measure": "duration",
-        "source": "rollup",
+        "readFrom": "rollup",
         "bounded": False,
         "window": None,
         "stats": [
@@ -86,7 +86,7 @@ async def test_a_grouping_that_resembles_a_known_one_is_answered_with_it(deploym
 
 async def test_an_answer_from_rows_is_marked_as_such(deployment: Deployment) -> None:
     found = (await deployment.get("/v1/stats?by=hour&q=cost%3A%3E0.001")).json()
-    assert (found["source"], found["bounded"], found["window"]) == ("rows", False, None)
+    assert (found["readFrom"], found["bounded"], found["window"]) == ("rows", False, None)
 
 
 async def test_sums_are_taken_over_the_runs_that_the_filters_choose(deployment: Deployment) -> None:

@@ -111,7 +111,7 @@ def shares(row: questions.Row) -> dict[int, int]:
 def test_sums_come_from_rollups_where_those_can_tell(asked: Mapping[str, Connection], by: str) -> None:
     text = "created:2026-11-01..2026-11-20" if by in ("day", "month") else "status:failed,completed"
     found = [questions.find(each, by, grammar.parse(text, NOW)) for each in asked.values()]
-    assert {each.source for each in found} == {questions.AnswerSource.ROLLUP}
+    assert {each.read_from for each in found} == {questions.ReadFrom.ROLLUP}
 
 
 def test_there_are_two_hundred_questions_each_asked_once() -> None:

@@ -89,15 +89,15 @@ async def test_rollups_and_rows_give_the_same_answer(database: Database) -> None
         question = f"{created} {state} {named}"
         found = await asked(database, by, question)
         by_rows = await asked(database, by, f"{question} origin:submitted")
-        assert by_rows.source is questions.AnswerSource.ROWS
-        assert found.stats == by_rows.stats, (by, question, found.source)
-        used.add((by, created == "", named.partition(":")[0], found.source is questions.AnswerSource.ROLLUP))
+        assert by_rows.read_from is questions.ReadFrom.ROWS
+        assert found.stats == by_rows.stats, (by, question, found.read_from)
+        used.add((by, created == "", named.partition(":")[0], found.read_from is questions.ReadFrom.ROLLUP))
     assert {(by, True, "", True) for by in BYS} <= used
     assert ("agent", True, "model", False) in used
 
 
 @pytest.mark.parametrize(
-    ("by", "question", "source"),
+    ("by", "question", "read_from"),
     [
         ("agent", "", "rollup"),
         ("agent", "created:>=2026-11-01", "rollup"),
@@ -115,8 +115,10 @@ async def test_rollups_and_rows_give_the_same_answer(database: Database) -> None
         ("tag.client", "", "rows"),
     ],
 )
-async def test_the_answer_names_its_source(embedded: Database, by: str, question: str, source: str) -> None:
-    assert (await asked(embedded, by, question)).source == source
+async def test_an_answer_names_what_it_was_read_from(
+    embedded: Database, by: str, question: str, read_from: str
+) -> None:
+    assert (await asked(embedded, by, question)).read_from == read_from
 
 
 async def test_runs_without_a_value_are_a_group_too(database: Database) -> None:

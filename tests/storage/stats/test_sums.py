@@ -56,7 +56,7 @@ async def test_statistics_report_the_largest_number_where_a_sum_is_larger(databa
             assert (row.count, row.cost_micros, row.input_tokens, row.output_tokens) == WHOLE
             assert by is groups.By.SOURCE or row.max_duration_ms == MOST
         assert len(found.stats) == (by is not groups.By.FAILURE_REASON)
-        assert (found.source is questions.AnswerSource.ROLLUP) == (
+        assert (found.read_from is questions.ReadFrom.ROLLUP) == (
             by.value in ("agent", "model", "status", "day", "month")
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import text
 
 from storage import states
 from storage.engine.database import Database
@@ -44,6 +45,15 @@ def test_runs_are_listed_newest_first_with_their_whole_ids(terminal: Terminal) -
 def test_filters_are_those_of_the_api(terminal: Terminal, words: list[str], prompts: list[str]) -> None:
     terminal.in_database(three)
     assert [run["prompt"] for run in terminal.type("runs", "--json", *words).objects] == prompts
+
+
+def test_a_run_that_cannot_be_read_is_left_out_and_named_on_stderr_alone(terminal: Terminal) -> None:
+    terminal.in_database(three)
+    damage = text("UPDATE runs SET cost_micros = 'much' WHERE agent_id = 'agent_a'")
+    terminal.in_database(lambda database: database.write(lambda connection: connection.execute(damage).close()))
+    shown = terminal.type("runs", "--json")
+    assert [run["agentId"] for run in shown.objects] == ["agent_b", "agent_b"]
+    assert "row_skipped" in shown.err
 
 
 def test_a_page_names_the_next_one_on_stderr(terminal: Terminal) -> None:
@@ -236,6 +246,6 @@ def test_the_index_is_reported_and_rebuilt(terminal: Terminal) -> None:
     terminal.in_database(three)
     assert terminal.type("search", "status").out.startswith("3 runs wait")
     assert terminal.type("search", "rebuild", "--later", "--json").object == {"runs": 3, "waiting": 3}
-    assert terminal.type("search", "rebuild").out == "3 runs are indexed anew.\n"
+    assert terminal.type("search", "rebuild").out == "3 runs are indexed again.\n"
     assert terminal.type("search", "status").out == "All runs are indexed.\n"
     assert len(terminal.type("runs", "void", "--json").objects) == 2
