@@ -20,7 +20,7 @@ from sqlalchemy import create_engine
 
 from storage.engine.database import Database
 from storage.migrations import schema_version
-from tests import postgres
+from tests import compiled, postgres
 from tests.patience import PATIENT
 from tests.server import Site
 
@@ -59,6 +59,7 @@ def _is_loopback(name: str) -> bool:
 
 
 sys.addaudithook(_allow_only_loopback)
+compiled.share()
 
 
 @pytest.fixture(scope="session")

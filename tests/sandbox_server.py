@@ -112,7 +112,13 @@ def running(
         seed=seed, run_seconds=run_seconds, switches=faults, public_only=public_only, record=record
     )
     config = uvicorn.Config(
-        sandbox, port=port, ws="none", log_level="warning", access_log=False, timeout_graceful_shutdown=1
+        sandbox,
+        port=port,
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=1,
+        timeout_keep_alive=300,  # a connection that is closed while a request is sent fails the test
     )
     server = _Server(config)
     thread = threading.Thread(target=server.run, name="sandbox", daemon=True)

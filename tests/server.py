@@ -58,7 +58,7 @@ TIMING: dict[str, Any] = {
 }
 #: A process with all imports that is forked for each server, since imports take seconds.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.serving"])
+CONTEXT.set_forkserver_preload(["tests.serving", "tests.warm"])
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2 as httpx
 import pytest
@@ -66,6 +67,10 @@ class Host:
         return until(look, why=f"the run did not become {status}") or {}
 
 
+#: A plain uvicorn closes a connection that rests for 5 s, perhaps while the next request is sent.
+ONCE: dict[str, Any] = {"limits": httpx.Limits(max_keepalive_connections=0), "timeout": 60}
+
+
 @contextmanager
 def hosted(name: str, site: server.Site) -> Iterator[Host]:
     """A program of the guides in a process of its own; runs go on until the sandbox ends them."""
@@ -90,10 +95,10 @@ def hosted(name: str, site: server.Site) -> Iterator[Host]:
         }
         words = [sys.executable, "-m", "uvicorn", f"{name}:app", "--port", str(port), *options]
         log, key = folder / "host.log", {"Authorization": f"Bearer {behind.key}"}
-        with log.open("wb") as out, httpx.Client(base_url=below, headers=key, timeout=60) as ledger:
+        with log.open("wb") as out, httpx.Client(base_url=below, headers=key, **ONCE) as ledger:
             process = subprocess.Popen(words, cwd=folder, env=environment, stdout=out, stderr=out)
             try:
-                with httpx.Client(base_url=url, timeout=60) as backend:
+                with httpx.Client(base_url=url, **ONCE) as backend:
                     until(lambda: process.poll() is not None or _answers(backend))
                     assert process.poll() is None, "the host did not start"
                     yield Host(process, backend, ledger, behind, sandbox, sandbox_server.new_agent(upstream))

@@ -35,6 +35,7 @@ def words(text: str) -> list[str]:
     return [word[:64] for run in "".join(map(_letter, text)).split() for word in _glued(run)]
 
 
+@cache
 def _letter(letter: str) -> str:
     if letter in UNSEEN:
         return ""
@@ -68,6 +69,7 @@ def _glued(run: str) -> Iterator[str]:
         yield unit + after if _is_glued(unit) and _is_glued(after) else unit
 
 
+@cache
 def _is_glued(unit: str) -> bool:
     return unit != "" and unicodedata.name(unit[0], "").startswith(GLUED)
 
@@ -113,6 +115,7 @@ def _passages(record: Record) -> list[str]:
     return found
 
 
+@cache
 def _needle(phrase: str) -> str:
     """The words one after the other; what is glued to others may go on, since it may be a part of more."""
     units = words(phrase)
