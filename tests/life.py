@@ -23,6 +23,7 @@ from storage.engine.database import Database
 from storage.repositories import (
     deliveries,
     documents,
+    job_counts,
     job_list,
     jobs,
     ledger_changes,
@@ -174,6 +175,11 @@ def claim(
     connection.execute(update(JOBS).where(JOBS.c.dead_at == _EXCLUDED).values(dead_at=None))
     assert taken, f"no {kind} of run {run_id or '-'} is due"
     return taken[0]
+
+
+async def next_due(database: Database, now: datetime, lane: Sequence[int] = states.EVERY_LANE) -> datetime | None:
+    """Return when the next job of these priorities is due."""
+    return job_counts.earliest(await database.read(job_counts.next_due, now), lane)
 
 
 async def accepted(database: Database, **changes: Any) -> runs.Run:

@@ -22,7 +22,7 @@ from typing import Any
 import anyio
 import httpx2 as httpx
 
-from receiver import client_address, errors, http_headers
+from receiver import certificates, client_address, errors, http_headers
 from receiver.crypto import signatures
 from receiver.upstream import failure_reasons
 
@@ -167,7 +167,8 @@ class Notifier:
 
 def _transport() -> httpx.AsyncHTTPTransport:
     # No connection is kept, so that the address is checked each time.
-    return httpx.AsyncHTTPTransport(limits=httpx.Limits(max_keepalive_connections=0), retries=0, trust_env=False)
+    limits = httpx.Limits(max_keepalive_connections=0)
+    return httpx.AsyncHTTPTransport(verify=certificates.context(), limits=limits, retries=0, trust_env=False)
 
 
 async def _read(response: httpx.Response, seconds: float) -> str | None:

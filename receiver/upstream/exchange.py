@@ -20,7 +20,7 @@ import anyio
 import anyio.lowlevel
 import httpx2 as httpx
 
-from receiver import errors, http_headers, upstream_values
+from receiver import certificates, errors, http_headers, upstream_values
 from receiver.upstream import failure_reasons
 
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a decoded answer on a route whose answers may be large
@@ -79,7 +79,7 @@ class _Limits:
 def http_transport(connections: int) -> httpx.AsyncHTTPTransport:
     """Return a real transport with at most that many connections and no retries of its own."""
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return httpx.AsyncHTTPTransport(limits=limits, retries=0, trust_env=False)
+    return httpx.AsyncHTTPTransport(verify=certificates.context(), limits=limits, retries=0, trust_env=False)
 
 
 class Connection:

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, and_, func, select
+from sqlalchemy import Connection, and_, bindparam, func, select
 
 from storage import states
 from storage.repositories import jobs
 from storage.tables.jobs import JOBS
 
 
-def next_due(connection: Connection, now: datetime, lane: Sequence[int] = states.EVERY_LANE) -> datetime | None:
-    """Return when the next unleased job of these priorities is due; None where there is none."""
-    waiting = (
-        select(JOBS.c.due_at)
-        .where(jobs.is_unleased(now), JOBS.c.dead_at.is_(None))
-        .order_by(JOBS.c.due_at)
-        .limit(1)
-    )
-    earliest = [waiting.where(JOBS.c.priority == priority).scalar_subquery() for priority in lane]
-    return min(
-        (due_at for due_at in connection.execute(select(*earliest)).one() if due_at is not None), default=None
-    )
+def next_due(connection: Connection, now: datetime) -> dict[int, datetime | None]:
+    """Return when the next unleased job of each priority is due; None where there is none."""
+    return dict(zip(states.EVERY_LANE, connection.execute(_NEXT_DUE, {"now": now}).one(), strict=True))
+
+
+def earliest(due: Mapping[int, datetime | None], lane: Sequence[int] = states.EVERY_LANE) -> datetime | None:
+    """Return the earliest due time of the priorities of a lane; None where there is none."""
+    return min((at for priority in lane if (at := due[priority]) is not None), default=None)
 
 
 def count_due(connection: Connection, now: datetime) -> tuple[dict[str, int], datetime | None]:
@@ -51,3 +48,12 @@ def count_dead(connection: Connection) -> dict[states.Kind, int]:
     """Return how many jobs of each kind are dead until an operator retries them."""
     counted = select(JOBS.c.kind, func.count()).where(JOBS.c.dead_at.is_not(None)).group_by(JOBS.c.kind)
     return {states.read(states.Kind, kind): count for kind, count in connection.execute(counted)}
+
+
+def _next_due_at(priority: int) -> Any:
+    is_waiting = (JOBS.c.priority == priority, jobs.is_unleased(bindparam("now")), JOBS.c.dead_at.is_(None))
+    return select(JOBS.c.due_at).where(*is_waiting).order_by(JOBS.c.due_at).limit(1).scalar_subquery()
+
+
+#: One subquery per priority, each along the index.
+_NEXT_DUE = select(*map(_next_due_at, states.EVERY_LANE))

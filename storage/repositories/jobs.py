@@ -12,7 +12,20 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, literal, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from storage import errors, ids, states
 from storage.engine import dialect
@@ -87,6 +100,13 @@ def _row(each: JobRequest) -> dict[str, Any]:
 
 
 def _upsert(connection: Connection, urgent: bool) -> Any:
+    named = connection.dialect.name, urgent
+    if named not in _UPSERTS:
+        _UPSERTS[named] = _new_upsert(connection, urgent)
+    return _UPSERTS[named]
+
+
+def _new_upsert(connection: Connection, urgent: bool) -> Any:
     statement = dialect.insert(connection, JOBS)
     new, leased = statement.excluded, JOBS.c.lease_until.is_not(None)
     changes = {
@@ -105,7 +125,7 @@ def _upsert(connection: Connection, urgent: bool) -> Any:
     return statement.on_conflict_do_update(index_elements=["kind", "run_id"], set_=changes)
 
 
-def is_unleased(now: datetime) -> ColumnElement[bool]:
+def is_unleased(now: datetime | BindParameter[Any]) -> ColumnElement[bool]:
     """Return the condition that no worker holds a job at `now`."""
     return or_(JOBS.c.lease_until.is_(None), JOBS.c.lease_until <= now)
 
@@ -127,38 +147,16 @@ def claim(
     # One query per priority, each along the index: a single one would read all jobs that are not due yet.
     for priority in lane:
         if len(claimed) < limit:
-            found = _claim_priority(connection, priority, now, until, owner, limit - len(claimed))
+            values = {"of": priority, "now": now, "until": until, "claimer": owner, "most": limit - len(claimed)}
+            found = _claim_due(connection, values, now)
             claimed += found
             claimed.unreadable += found.unreadable
     return claimed
 
 
-def _claim_priority(
-    connection: Connection, priority: int, now: datetime, until: datetime, owner: str, limit: int
-) -> Claims:
-    due = (
-        select(JOBS.c.seq.label("due"))
-        .where(JOBS.c.priority == priority, JOBS.c.due_at <= now, is_unleased(now), JOBS.c.dead_at.is_(None))
-        .order_by(JOBS.c.due_at, JOBS.c.seq)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .cte("due")  # evaluated once: joined into the update it may be evaluated, and lock rows, repeatedly
-    )
-    statement = (
-        update(JOBS)
-        .where(JOBS.c.seq.in_(select(due.c.due)))
-        .values(
-            lease_owner=owner,
-            lease_until=until,
-            fence=JOBS.c.fence + 1,
-            attempts=JOBS.c.attempts + 1,
-            trigger=func.coalesce(JOBS.c.trigger, JOBS.c.pending_trigger),
-            pending_trigger=None,
-        )
-        .returning(*_CLAIMED, JOBS.c.due_at)
-    )
+def _claim_due(connection: Connection, values: dict[str, Any], now: datetime) -> Claims:
     # RETURNING has no order.
-    leased = sorted(connection.execute(statement).all(), key=lambda row: (row.due_at, row.seq))
+    leased = sorted(connection.execute(_CLAIM, values).all(), key=lambda row: (row.due_at, row.seq))
     claims = Claims(_claim(row) for row in leased if _is_readable(row))
     unreadable = [row for row in leased if not _is_readable(row)]
     for row in unreadable:
@@ -319,3 +317,31 @@ _NO_ERROR = {"failures": 0, "last_error": None, "last_error_at": None, "refusals
 _KINDS, _TRIGGERS = frozenset(each.value for each in states.Kind), frozenset(each.value for each in states.Source)
 _COUNTERS = ("fence", "requested", "attempts", "failures", "refusals")
 _CLAIMED = tuple(JOBS.c[each.name] for each in fields(Claim))
+_UPSERTS: dict[tuple[str, bool], Any] = {}
+#: Evaluated once: joined into the update it may be evaluated, and lock rows, repeatedly.
+_DUE = (
+    select(JOBS.c.seq.label("due"))
+    .where(
+        JOBS.c.priority == bindparam("of"),
+        JOBS.c.due_at <= bindparam("now"),
+        is_unleased(bindparam("now")),
+        JOBS.c.dead_at.is_(None),
+    )
+    .order_by(JOBS.c.due_at, JOBS.c.seq)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+    .cte("due")
+)
+_CLAIM = (
+    update(JOBS)
+    .where(JOBS.c.seq.in_(select(_DUE.c.due)))
+    .values(
+        lease_owner=bindparam("claimer"),
+        lease_until=bindparam("until"),
+        fence=JOBS.c.fence + 1,
+        attempts=JOBS.c.attempts + 1,
+        trigger=func.coalesce(JOBS.c.trigger, JOBS.c.pending_trigger),
+        pending_trigger=None,
+    )
+    .returning(*_CLAIMED, JOBS.c.due_at)
+)

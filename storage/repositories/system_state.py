@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, and_, literal, or_, select, update
+from sqlalchemy import Connection, Select, and_, literal, or_, select, update
 
 from storage.engine import dialect
 from storage.engine.column_types import instant
@@ -227,5 +227,10 @@ def _ensure(connection: Connection) -> None:
 
 def _load(connection: Connection, part: type[T]) -> T:
     """Return the columns that a dataclass has; its defaults before the first write."""
-    row = connection.execute(select(*(SYSTEM_STATE.c[each.name] for each in fields(part)))).first()
+    row = connection.execute(_SELECTS[part]).first()
     return part() if row is None else part(*row)
+
+
+_SELECTS: dict[type, Select[Any]] = {
+    part: select(*(SYSTEM_STATE.c[each.name] for each in fields(part))) for part in (State, FollowUps, CopyStatus)
+}

@@ -73,8 +73,9 @@ def _clamp_to_clock(connection: Connection, now: datetime, until: datetime) -> N
 
 def schedule(connection: Connection, now: datetime) -> Schedule:
     """Return when work is due, and whether it may be done."""
+    due = job_counts.next_due(connection, now)
     lanes = (states.UPSTREAM_LANE, states.RESERVED_LANE, states.BACKEND_LANE, states.STREAM_LANE)
-    upstream, unhurried, backend, stream = (job_counts.next_due(connection, now, lane) for lane in lanes)
+    upstream, unhurried, backend, stream = (job_counts.earliest(due, lane) for lane in lanes)
     return Schedule(
         system_state.read(connection), upstream, unhurried, backend, stream, dialect.server_time(connection)
     )

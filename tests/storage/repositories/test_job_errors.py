@@ -110,4 +110,4 @@ async def test_all_that_are_meant_are_tried_again_at_once(database: Database) ->
     query = Query(Kind.NOTIFY, FailedJobState.DEAD)
     assert await database.write(retrying.retry_matching, query, life.at(1)) == len(many)
     assert await database.read(job_counts.count_dead) == {}
-    assert await database.read(job_counts.next_due, life.at(1), states.BACKEND_LANE) == life.at(1)
+    assert await life.next_due(database, life.at(1), states.BACKEND_LANE) == life.at(1)

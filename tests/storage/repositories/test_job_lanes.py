@@ -59,7 +59,7 @@ async def test_of_what_is_not_hurried_the_sweep_goes_first(database: Database) -
 async def test_a_dead_job_is_never_due(database: Database) -> None:
     held = await died(database)
     assert await claimed(database, states.EVERY_LANE, 10**6) == []
-    assert await database.read(job_counts.next_due, life.at(10**6)) is None
+    assert await life.next_due(database, life.at(10**6)) is None
     assert await state(database, held) is states.JobState.DEAD
 
 

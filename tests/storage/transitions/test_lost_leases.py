@@ -9,7 +9,7 @@ import pytest
 
 from storage import errors, states
 from storage.engine.database import Database
-from storage.repositories import job_counts, job_list, jobs, runs
+from storage.repositories import job_list, jobs, runs
 from storage.states import Kind
 from storage.transitions import (
     adopting,
@@ -106,7 +106,7 @@ async def test_the_first_due_is_claimed_first_whichever_was_requested_first(data
     ]
     for request in requests:
         await database.write(jobs.enqueue, [request])
-    assert await database.read(job_counts.next_due, life.NOW) == life.at(1)
+    assert await life.next_due(database, life.NOW) == life.at(1)
     claimed: list[jobs.Claim] = []
     for _ in due:
         claimed += await database.write(jobs.claim, now=life.at(9), until=life.at(60), owner="w", limit=1)
