@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 import logging
@@ -11,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from importlib import metadata
+from typing import TextIO, cast
 
 import structlog
 from prometheus_client import (
@@ -259,10 +261,18 @@ def _age(at: datetime | None, now: datetime, never: float) -> float:
     return never if at is None else max(0.0, (now - at).total_seconds())
 
 
+class _Stderr(io.TextIOBase):
+    """What `sys.stderr` is at the moment of each line."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+
 def log_to_stderr() -> None:
     """Send our log lines to stderr unless the log is configured: a command's stdout is its result."""
     if not structlog.is_configured():
-        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
+        stderr = cast(TextIO, _Stderr())
+        structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(stderr))
 
 
 def configure(log_format: str, level: str) -> None:

@@ -128,7 +128,7 @@ class Query(BaseModel):
     `PREFIXES` maps the prefix of parameter names to the field that collects all parameters with this prefix.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, hide_input_in_errors=True)
     PREFIXES: ClassVar[Mapping[str, str]] = {}
 
 

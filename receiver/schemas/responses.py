@@ -27,6 +27,7 @@ class Answer(BaseModel):
 
     model_config = ConfigDict(
         alias_generator=AliasGenerator(serialization_alias=to_camel),
+        defer_build=True,
         frozen=True,
         from_attributes=True,
         hide_input_in_errors=True,

@@ -1,40 +1,36 @@
-"""Run the migrations of the schema.
+"""The revision of a database's schema, and its upgrade to that of this release.
 
-Each step is a file under `versions`, named by number; Alembic records it in the transaction of the step.
+Each step is a file under `versions`, named by its revision; Alembic records it in the transaction of the step.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 
 from storage import errors
 from storage.engine import dialect
 
-
-def config(connection: Connection | None = None) -> Config:
-    """Return Alembic's configuration, without a file; its commands use the connection."""
-    result = Config()
-    result.set_main_option("script_location", str(Path(__file__).parent))
-    result.attributes["connection"] = connection
-    return result
+VERSIONS = Path(__file__).parent / "versions"
 
 
-def current(connection: Connection) -> str | None:
-    """Return the revision of a database, None for an empty one."""
-    return MigrationContext.configure(connection).get_current_revision()
+def revisions() -> list[str]:
+    """Return the revisions that this release knows, oldest first: `0012` of `m0012_names.py`."""
+    return sorted(file.stem[1:5] for file in VERSIONS.glob("m[0-9]*.py"))
 
 
 def newest() -> str:
     """Return the revision that this release needs."""
-    head = ScriptDirectory.from_config(config()).get_current_head()
-    assert head is not None
-    return head
+    return revisions()[-1]
+
+
+def current(connection: Connection) -> str | None:
+    """Return the revision of a database, None for an empty one."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return found
 
 
 def upgrade(connection: Connection) -> bool:
@@ -43,11 +39,14 @@ def upgrade(connection: Connection) -> bool:
     Several processes may call this at once: one migrates, and the others wait and find it done.
     """
     dialect.acquire_locks(connection, ["migrations"])
-    found, needed = current(connection), newest()
-    if found == needed:
+    found = current(connection)
+    if found == newest():
         return False
-    _require_known(found, needed)
-    command.upgrade(config(connection), "head")
+    _require_known(found)
+    # Alembic is slow to import, and a database at the newest revision does not need it.
+    from storage.migrations import alembic_runner
+
+    alembic_runner.upgrade(connection)
     return True
 
 
@@ -55,15 +54,14 @@ def check(connection: Connection) -> None:
     """Raise SchemaMismatch unless the database is at the newest revision."""
     found, needed = current(connection), newest()
     if found != needed:
-        _require_known(found, needed)
+        _require_known(found)
         raise errors.SchemaMismatch(
             f"the database is at schema {found or 'none'}, this release needs {needed}: run `runledger migrate`"
         )
 
 
-def _require_known(found: str | None, needed: str) -> None:
-    known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
-    if found is not None and found not in known:
+def _require_known(found: str | None) -> None:
+    if found is not None and found not in revisions():
         raise errors.SchemaMismatch(
-            f"the database is at schema {found}, newer than this release ({needed}): install the newer release"
+            f"the database is at schema {found}, newer than this release ({newest()}): install the newer release"
         )

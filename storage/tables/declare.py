@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any
 
 import sqlalchemy
+from pydantic import ConfigDict
 from sqlalchemy import CheckConstraint, Column, Index, MetaData, Table, Text
 from sqlmodel import Field, SQLModel
 
@@ -28,6 +29,7 @@ ROWS_PER_RUN = 65536
 class Base(SQLModel):
     """The base of all tables, with the metadata that names their constraints."""
 
+    model_config = ConfigDict(defer_build=True)  # type: ignore[assignment]  # rows are never validated, so no validator is built
     metadata = metadata
 
 

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 from alembic import autogenerate, command
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select, text
 
 from storage import errors
 from storage.engine import connections
 from storage.engine.database import Database
-from storage.migrations import schema_version
+from storage.migrations import alembic_runner, schema_version
 from storage.migrations.versions import m0012_names
 from storage.search import fulltext, tokenizer
 from storage.search import index as search_index
@@ -124,6 +125,11 @@ def test_an_empty_database_fails_the_check_with_what_to_do(empty_url: str) -> No
         schema_version.check(connection)
 
 
+def test_the_revisions_are_those_that_alembic_finds() -> None:
+    found = [each.revision for each in ScriptDirectory.from_config(alembic_runner.config()).walk_revisions()]
+    assert schema_version.revisions() == found[::-1]
+
+
 @pytest.mark.parametrize("function", [schema_version.check, schema_version.upgrade])
 async def test_a_schema_of_a_later_release_is_left_alone(
     function: Callable[[Connection], object], database: Database
@@ -137,7 +143,7 @@ async def test_a_schema_of_a_later_release_is_left_alone(
 
 def test_a_run_that_an_older_tokenizer_indexed_is_queued_again(empty_url: str) -> None:
     with opened(empty_url) as connection:
-        command.upgrade(schema_version.config(connection), "0005")
+        command.upgrade(alembic_runner.config(connection), "0005")
         connection.execute(
             text(
                 "INSERT INTO runs (seq, id, status, origin, submitted_by, accepted_at, prompt, watched) VALUES "
@@ -166,7 +172,7 @@ def test_an_upgrade_that_fails_leaves_nothing_behind(empty_url: str) -> None:
 def test_names_of_tools_that_are_too_long_for_an_index_are_cut_once(empty_url: str) -> None:
     names = ["a" * 300, "a" * 250, "b", "a" * 200]
     with opened(empty_url) as connection:
-        command.upgrade(schema_version.config(connection), "0005")
+        command.upgrade(alembic_runner.config(connection), "0005")
         rows = [{"name": name, "run_seq": 1, "run_id": "r"} for name in names]
         connection.execute(RUN_TOOLS.insert(), rows)
         schema_version.upgrade(connection)
@@ -175,7 +181,7 @@ def test_names_of_tools_that_are_too_long_for_an_index_are_cut_once(empty_url: s
 
 def test_sums_that_64_bits_do_not_hold_are_migrated_as_the_largest_number(empty_url: str) -> None:
     with opened(empty_url) as connection:
-        command.upgrade(schema_version.config(connection), "0004")
+        command.upgrade(alembic_runner.config(connection), "0004")
         common = "'submitted', 'completed', 'backend', '2026-11-23T12:00:00.000000Z', 9007199254740991, 7"
         columns = "seq, id, origin, status, submitted_by, accepted_at, cost_micros, input_tokens"
         rows = ", ".join(f"({at}, 'run {at}', {common})" for at in range(1, 1101))
@@ -199,7 +205,7 @@ def test_durations_and_instants_that_cannot_be_are_taken_out_of_rows_and_rollups
     common = "'submitted', 'backend', '2026-11-23T12:00:00.000000Z'"
     rows = [f"({at}, 'run {at}', {common}, '{each[0]}', '{each[1]}', {each[2]})" for at, each in enumerate(ABSURD)]
     with opened(empty_url) as connection:
-        command.upgrade(schema_version.config(connection), "0010")
+        command.upgrade(alembic_runner.config(connection), "0010")
         connection.execute(text(f"INSERT INTO runs ({columns}) VALUES {', '.join(rows)}"))
         rollups.rebuild(connection)
         schema_version.upgrade(connection)
@@ -216,7 +222,7 @@ def test_durations_and_instants_that_cannot_be_are_taken_out_of_rows_and_rollups
 
 def test_rows_within_the_bounds_are_left_alone(empty_url: str) -> None:
     with opened(empty_url) as connection:
-        command.upgrade(schema_version.config(connection), "0010")
+        command.upgrade(alembic_runner.config(connection), "0010")
         connection.execute(
             text("INSERT INTO rollup_agents VALUES ('d', 'a', 'failed', true, 1, 1, 1, 1, 1, 1, 1)")
         )

@@ -96,7 +96,7 @@ async def test_a_run_that_cannot_be_read_is_named_by_a_problem(
     answer = await deployment.get(f"/v1/runs/{run.id}{path}")
     assert (answer.status_code, answer.json()["type"]) == (500, "urn:runledger:problem:unreadable-row")
     assert run.id in answer.json()["detail"]
-    assert "row_not_readable" in capsys.readouterr().out
+    assert "row_not_readable" in "".join(capsys.readouterr())
 
 
 async def test_a_delivery_that_cannot_be_read_is_named_by_a_problem_without_its_values(
@@ -106,7 +106,7 @@ async def test_a_delivery_that_cannot_be_read_is_named_by_a_problem_without_its_
     await spoil(deployment, "UPDATE deliveries SET size = 'sk_secret' WHERE id = :id", id=receipt.id)
     answer = await deployment.get(f"/v1/deliveries/{receipt.id}")
     assert (answer.status_code, receipt.id in answer.json()["detail"]) == (500, True)
-    logged = capsys.readouterr().out
+    logged = "".join(capsys.readouterr())
     assert ("size: " in logged, "sk_secret" in logged) == (True, False)
 
 
@@ -163,7 +163,7 @@ async def test_a_row_that_cannot_be_read_is_counted_and_a_fault_of_ours_is_not_t
         run = await life.running(embedded, "run_1")
         answer = await deployment.get(f"/v1/runs/{run.id}/events")
         assert (answer.status_code, answer.json()["type"], counted()) == (500, "about:blank", 0)
-        assert "request_failed" in capsys.readouterr().out
+        assert "request_failed" in "".join(capsys.readouterr())
         await spoil(deployment, "UPDATE runs SET cost_micros = 'much' WHERE id = :id", id=run.id)
         answer = await deployment.get(f"/v1/runs/{run.id}")
         assert (answer.json()["type"], counted()) == ("urn:runledger:problem:unreadable-row", 1)

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, delete, select, update
 from storage import results, states
 from storage.engine import column_types, connections
 from storage.engine.database import Database
-from storage.migrations import schema_version
+from storage.migrations import alembic_runner, schema_version
 from storage.query import grammar
 from storage.repositories import jobs, runs
 from storage.stats import histogram, rollups
@@ -178,7 +178,7 @@ async def test_a_row_that_was_tampered_with_is_named_and_mended(database: Databa
 async def test_the_migration_counts_the_runs_of_an_older_store(empty_url: str) -> None:
     engine = connections.engine(empty_url, readonly=False, connections=1)
     with engine.begin() as connection:
-        command.upgrade(schema_version.config(connection), "0004")
+        command.upgrade(alembic_runner.config(connection), "0004")
     with engine.begin() as connection:
         for number, status in enumerate(states.Status):
             for took in (None, 0, 31, 32, 60_000, 2**43):
