@@ -269,8 +269,8 @@ class _Stderr(io.TextIOBase):
 
 
 def log_to_stderr() -> None:
-    """Send our log lines to stderr unless the log is configured: a command's stdout is its result."""
-    if not structlog.is_configured():
+    """Send our log lines to stderr where they would go to stdout: a command's stdout is its result."""
+    if isinstance(structlog.get_config()["logger_factory"], structlog.PrintLoggerFactory):
         stderr = cast(TextIO, _Stderr())
         structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(stderr))
 
