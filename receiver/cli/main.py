@@ -76,9 +76,10 @@ class LazyGroup(typer.core.TyperGroup):
 def load(name: str) -> Any:
     """Import a command, or a group of commands, by its name."""
     gc.disable()  # what an import makes stays, so collections only cost time: a fifth of it
-    module = importlib.import_module(f"receiver.cli.{COMMANDS[name].module}")
-    gc.freeze()
-    gc.enable()
+    try:
+        module = importlib.import_module(f"receiver.cli.{COMMANDS[name].module}")
+    finally:
+        gc.enable()
     event_loop = importlib.import_module("receiver.cli.event_loop")  # the list of commands does not need it
     group = typer.main.get_group(module.app)
     for each in (group, *group.commands.values()):

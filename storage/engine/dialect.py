@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     BigInteger,
@@ -31,10 +32,26 @@ from storage.engine import column_types
 #: The channel on which PostgreSQL notifies other processes of commits.
 CHANNEL = "runledger"
 
+A = TypeVar("A")
+
 
 def insert(connection: Connection, table: Table) -> Any:
     """Return an INSERT with support for ON CONFLICT, in the dialect of the connection."""
     return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def built_once(build: Callable[[Connection, A], Any]) -> Callable[[Connection, A], Any]:
+    """Build a statement once for each kind of database and value of the further argument."""
+    built: dict[tuple[str, A], Any] = {}
+
+    @functools.wraps(build)
+    def statement(connection: Connection, argument: A) -> Any:
+        key = connection.dialect.name, argument
+        if key not in built:
+            built[key] = build(connection, argument)
+        return built[key]
+
+    return statement
 
 
 def day(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -99,14 +99,8 @@ def _row(each: JobRequest) -> dict[str, Any]:
     }
 
 
+@dialect.built_once
 def _upsert(connection: Connection, urgent: bool) -> Any:
-    named = connection.dialect.name, urgent
-    if named not in _UPSERTS:
-        _UPSERTS[named] = _new_upsert(connection, urgent)
-    return _UPSERTS[named]
-
-
-def _new_upsert(connection: Connection, urgent: bool) -> Any:
     statement = dialect.insert(connection, JOBS)
     new, leased = statement.excluded, JOBS.c.lease_until.is_not(None)
     changes = {
@@ -148,19 +142,19 @@ def claim(
     for priority in lane:
         if len(claimed) < limit:
             values = {"of": priority, "now": now, "until": until, "claimer": owner, "most": limit - len(claimed)}
-            found = _claim_due(connection, values, now)
+            found = _claim_due(connection, values)
             claimed += found
             claimed.unreadable += found.unreadable
     return claimed
 
 
-def _claim_due(connection: Connection, values: dict[str, Any], now: datetime) -> Claims:
+def _claim_due(connection: Connection, values: dict[str, Any]) -> Claims:
     # RETURNING has no order.
     leased = sorted(connection.execute(_CLAIM, values).all(), key=lambda row: (row.due_at, row.seq))
     claims = Claims(_claim(row) for row in leased if _is_readable(row))
     unreadable = [row for row in leased if not _is_readable(row)]
     for row in unreadable:
-        _postpone_unreadable(connection, row, now)
+        _postpone_unreadable(connection, row, values["now"])
     claims.unreadable = tuple(str(row.id) for row in unreadable)
     return claims
 
@@ -317,7 +311,6 @@ _NO_ERROR = {"failures": 0, "last_error": None, "last_error_at": None, "refusals
 _KINDS, _TRIGGERS = frozenset(each.value for each in states.Kind), frozenset(each.value for each in states.Source)
 _COUNTERS = ("fence", "requested", "attempts", "failures", "refusals")
 _CLAIMED = tuple(JOBS.c[each.name] for each in fields(Claim))
-_UPSERTS: dict[tuple[str, bool], Any] = {}
 #: Evaluated once: joined into the update it may be evaluated, and lock rows, repeatedly.
 _DUE = (
     select(JOBS.c.seq.label("due"))

@@ -144,17 +144,15 @@ def _sums(table: Table) -> list[str]:
     return [column.name for column in table.columns if not column.primary_key and column.name != _LONGEST]
 
 
+@dialect.built_once
 def _upsert(connection: Connection, table: Table) -> Any:
     """Return the statement that adds to a row or inserts it."""
-    named = (connection.dialect.name, table.name)
-    if named not in _UPSERTS:
-        new = dialect.insert(connection, table)
-        sums = {name: _added(table.c[name], new.excluded[name]) for name in _sums(table)}
-        if _LONGEST in table.c:
-            stored, added = table.c[_LONGEST], new.excluded[_LONGEST]
-            sums[_LONGEST] = case((added > stored, added), else_=stored)
-        _UPSERTS[named] = new.on_conflict_do_update(index_elements=_keys(table), set_=sums)
-    return _UPSERTS[named]
+    new = dialect.insert(connection, table)
+    sums = {name: _added(table.c[name], new.excluded[name]) for name in _sums(table)}
+    if _LONGEST in table.c:
+        stored, added = table.c[_LONGEST], new.excluded[_LONGEST]
+        sums[_LONGEST] = case((added > stored, added), else_=stored)
+    return new.on_conflict_do_update(index_elements=_keys(table), set_=sums)
 
 
 def _added(stored: ColumnElement[Any], added: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -165,9 +163,6 @@ def _added(stored: ColumnElement[Any], added: ColumnElement[Any]) -> ColumnEleme
         (stored > bounds.SUM - added, bounds.SUM),
         else_=stored + added,
     )
-
-
-_UPSERTS: dict[tuple[str, str], Any] = {}
 
 
 def _clean_subtracted(
