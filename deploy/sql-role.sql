@@ -168,7 +168,8 @@ CREATE VIEW runledger_sql.ledger_entries AS SELECT
     at,
     body,
     leaf_index,
-    leaf_hash
+    leaf_hash,
+    CAST(NULL AS JSONB) AS salts
 FROM ledger_entries;
 CREATE VIEW runledger_sql.jobs AS SELECT
     seq,

@@ -8,18 +8,18 @@ salted digests of contents, never the contents, so that erasing a value and its 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
 from storage import ids, merkle
 from storage.engine import dialect
 from storage.engine.column_types import instant_text
-from storage.tables.ledger import LEDGER_ENTRIES, LEDGER_SALTS
+from storage.tables.ledger import LEDGER_ENTRIES
 
 #: The most bytes of an entry.
 LIMIT = 8192
@@ -89,32 +89,33 @@ def body(entry: Entry) -> bytes:
 
 def append(connection: Connection, entries: Sequence[Entry]) -> None:
     """Append entries, in the transaction of their facts."""
-    rows, salts = [], []
-    for entry in entries:
-        entry_id = ids.new(entry.at)
-        rows.append(_row(entry, entry_id, body(entry)))
-        salts += [
-            {"entry_id": entry_id, "name": sealed.name, "salt": sealed.salt}
-            for sealed in entry.digests
-            if sealed.salt is not None
-        ]
-    if rows:
-        connection.execute(_INSERT, rows)
+    if entries:
+        connection.execute(_INSERT, [_row(entry, body(entry)) for entry in entries])
         dialect.notify_on_commit(connection)
-    if salts:
-        connection.execute(_INSERT_SALTS, salts)
 
 
-def _row(entry: Entry, entry_id: str, encoded: bytes) -> dict[str, Any]:
+def _row(entry: Entry, encoded: bytes) -> dict[str, Any]:
     return {
-        "id": entry_id,
+        "id": ids.new(entry.at),
         "run_id": entry.run_id,
         "kind": entry.kind.value,
         "actor": entry.actor,
         "at": entry.at,
         "body": encoded.decode(),
         "leaf_hash": merkle.leaf_hash(encoded),
+        "salts": {each.name: each.salt.hex() for each in entry.digests if each.salt is not None} or None,
     }
+
+
+def erase_salts(connection: Connection, which: ColumnElement[bool], kept: Collection[str] = ()) -> None:
+    """Erase the salts of entries but for the `kept` names; without them the digests prove and reveal nothing."""
+    salted = select(LEDGER_ENTRIES.c.seq, LEDGER_ENTRIES.c.salts).where(which, LEDGER_ENTRIES.c.salts.is_not(None))
+    left = [
+        {"entry": row.seq, "left": {name: salt for name, salt in row.salts.items() if name in kept} or None}
+        for row in connection.execute(salted)
+    ]
+    if left:
+        connection.execute(_SET_SALTS, left)
 
 
 def last(connection: Connection, run_id: str, kind: Kind) -> Mapping[str, Any] | None:
@@ -182,7 +183,8 @@ def number(connection: Connection, limit: int) -> range:
 #: The condition that an entry is about a delivery.
 IS_OF_DELIVERY = LEDGER_ENTRIES.c.kind.in_([Kind.DELIVERY_ACCEPTED.value, Kind.DELIVERY_DUPLICATE.value])
 _INSERT = LEDGER_ENTRIES.insert()
-_INSERT_SALTS = LEDGER_SALTS.insert()
+_OF_ENTRY = LEDGER_ENTRIES.c.seq == bindparam("entry")
+_SET_SALTS = update(LEDGER_ENTRIES).where(_OF_ENTRY).values(salts=bindparam("left"))
 _UNNUMBERED = (
     select(LEDGER_ENTRIES.c.seq)
     .where(LEDGER_ENTRIES.c.leaf_index.is_(None))
@@ -196,6 +198,4 @@ _OLDEST_UNNUMBERED = (
     .limit(1)
 )
 _LAST = select(func.max(LEDGER_ENTRIES.c.leaf_index))
-_NUMBER = (
-    update(LEDGER_ENTRIES).where(LEDGER_ENTRIES.c.seq == bindparam("entry")).values(leaf_index=bindparam("number"))
-)
+_NUMBER = update(LEDGER_ENTRIES).where(_OF_ENTRY).values(leaf_index=bindparam("number"))

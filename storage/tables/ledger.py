@@ -1,17 +1,19 @@
-"""The ledger: entries and the salts of their digests."""
+"""The ledger: entries, with the salts of their digests."""
 
 from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Index, Text, UniqueConstraint
-from sqlmodel import Field
+from sqlalchemy import Index, UniqueConstraint
 
 from storage.tables import declare
 
 
 class LedgerEntry(declare.Base, table=True):
-    """A fact as the canonical JSON that is hashed. A row is never updated, except to number it."""
+    """A fact as the canonical JSON that is hashed.
+
+    A row is never updated, except to number it, and to erase `salts`: the salts of its digests in hex, by name.
+    """
 
     __tablename__ = "ledger_entries"
     __table_args__ = (
@@ -28,16 +30,7 @@ class LedgerEntry(declare.Base, table=True):
     body: str = declare.text(null=False)
     leaf_index: int | None = declare.integer()
     leaf_hash: bytes = declare.blob(null=False)
-
-
-class LedgerSalt(declare.Base, table=True):
-    """The salt of a digest in a ledger entry; it is erased together with the value."""
-
-    __tablename__ = "ledger_salts"
-    entry_id: str = Field(sa_type=Text, primary_key=True)
-    name: str = Field(sa_type=Text, primary_key=True)
-    salt: bytes = declare.blob(null=False)
+    salts: dict[str, str] | None = declare.json()
 
 
 LEDGER_ENTRIES = declare.table(LedgerEntry)
-LEDGER_SALTS = declare.table(LedgerSalt)

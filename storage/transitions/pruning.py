@@ -37,7 +37,7 @@ from storage.search import index
 from storage.tables.deliveries import DELIVERIES
 from storage.tables.integrations import NOTIFICATIONS
 from storage.tables.jobs import JOBS
-from storage.tables.ledger import LEDGER_ENTRIES, LEDGER_SALTS
+from storage.tables.ledger import LEDGER_ENTRIES
 from storage.tables.runs import RUN_DOCUMENTS, RUN_EVENTS, RUN_STEPS, RUN_USAGE, RUNS
 
 #: Columns with content, and the unsalted digest of it, against which a guess could be checked.
@@ -164,7 +164,8 @@ def _batch(
 
 def _erase(connection: Connection, run: Row[Any], now: datetime) -> dict[str, int]:
     """Remove all content of one run; return the number of removed rows by noun."""
-    _delete_salts(connection, run.id)
+    ledger_entries.erase_salts(connection, LEDGER_ENTRIES.c.run_id == run.id, KEPT_SALTS)
+    ledger_entries.erase_salts(connection, LEDGER_ENTRIES.c.id.in_(_early_entries(connection, run.id)), KEPT_SALTS)
     index.remove(connection, run.seq)
     documents.delete_tools(connection, run.seq)
     removed = {
@@ -182,14 +183,6 @@ def _erase(connection: Connection, run: Row[Any], now: datetime) -> dict[str, in
 
 #: That there were instructions stays visible: they decide what was promised of the execution.
 _MARKS = {"instructions": case((RUNS.c.instructions.is_(None), None), else_="")}
-
-
-def _delete_salts(connection: Connection, run_id: str) -> None:
-    """Delete the salts of a run's entries; without them the digests prove and reveal nothing."""
-    of_run = LEDGER_ENTRIES.c.run_id == run_id
-    for entry_ids in (select(LEDGER_ENTRIES.c.id).where(of_run), _early_entries(connection, run_id)):
-        which = LEDGER_SALTS.c.entry_id.in_(entry_ids)
-        connection.execute(delete(LEDGER_SALTS).where(which, LEDGER_SALTS.c.name.not_in(KEPT_SALTS)))
 
 
 def _early_entries(connection: Connection, run_id: str) -> list[str]:

@@ -18,7 +18,7 @@ from storage.engine.column_types import instant
 from storage.ledger import entries as ledger_entries
 from storage.repositories import deliveries
 from storage.tables.deliveries import DELIVERIES
-from storage.tables.ledger import LEDGER_SALTS
+from storage.tables.ledger import LEDGER_ENTRIES
 
 #: Rows per transaction: a body may have a mebibyte.
 BATCH = 50
@@ -130,7 +130,7 @@ def _erase_content(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]
     which = DELIVERIES.c.seq.in_([row.seq for row in rows])
     connection.execute(update(DELIVERIES).where(which).values(deliveries.ERASED_CONTENT))
     entries = ledger_entries.of_early_deliveries(connection, {row.id: row.received_at for row in rows})
-    connection.execute(delete(LEDGER_SALTS).where(LEDGER_SALTS.c.entry_id.in_(entries)))
+    ledger_entries.erase_salts(connection, LEDGER_ENTRIES.c.id.in_(entries))
 
 
 def _length() -> ColumnElement[int]:

@@ -26,7 +26,7 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "upstream_links": frozenset(),
     "deliveries": frozenset({"headers", "body", "body_sha256", "dedupe_key"}),
     "rejections": frozenset(),
-    "ledger_entries": frozenset(),
+    "ledger_entries": frozenset({"salts"}),
     "jobs": frozenset(),
     "system_state": frozenset({"moved_to", "sweep_cursor"}),
     "notifications": frozenset({"body"}),
@@ -40,7 +40,7 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "rollup_durations": frozenset(),
 }
 #: Tables that cannot be read at all, not even the number of their rows.
-CLOSED = frozenset({"api_keys", "ledger_salts", "webhook_secrets"})
+CLOSED = frozenset({"api_keys", "webhook_secrets"})
 
 #: The PostgreSQL schema of the views, and the role that reads them.
 SCHEMA = ROLE = "runledger_sql"

@@ -12,7 +12,7 @@ import pymerkle
 from sqlalchemy import Connection, select
 
 from storage.engine.database import Database
-from storage.tables.ledger import LEDGER_ENTRIES, LEDGER_SALTS
+from storage.tables.ledger import LEDGER_ENTRIES
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,12 @@ async def last(database: Database, run_id: str | None) -> Entry:
 def _entries(connection: Connection, run_id: str | None) -> list[Entry]:
     which = LEDGER_ENTRIES.c.run_id == run_id
     rows = connection.execute(select(LEDGER_ENTRIES).where(which).order_by(LEDGER_ENTRIES.c.seq)).all()
-    return [_entry(connection, row) for row in rows]
+    return [_entry(row) for row in rows]
 
 
-def _entry(connection: Connection, row: Any) -> Entry:
+def _entry(row: Any) -> Entry:
     body = json.loads(row.body)
-    salts = connection.execute(select(LEDGER_SALTS).where(LEDGER_SALTS.c.entry_id == row.id)).all()
-    kept = {salt.name: salt.salt for salt in salts}
+    kept = {name: bytes.fromhex(salt) for name, salt in (row.salts or {}).items()}
     return Entry(body["kind"], body["run"], body["actor"], body["facts"], body["digests"], kept)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 import zstandard
-from sqlalchemy import Connection, Row, create_engine, inspect, make_url, text
+from sqlalchemy import Connection, Row, create_engine, inspect, make_url, select, text
 
 from storage import states
 from storage.engine.database import Database
@@ -17,6 +17,7 @@ from storage.ledger import entries
 from storage.migrations import schema_version
 from storage.query import grammar, run_pages
 from storage.repositories import deliveries, job_list, ledger_changes
+from storage.tables.ledger import LEDGER_ENTRIES
 from storage.transitions import settling
 from tests import life, postgres
 
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.anyio
 
 DATA = Path(__file__).parent.parent / "data"
 #: What is no table of ours: the version itself, and those that SQLite keeps its full-text index in.
-OTHERS = ("alembic_version", "passage_words")
+OTHERS = ("alembic_version", "passage_words", "ledger_salts")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -42,7 +43,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 def rows(url: str) -> Mapping[str, Sequence[Row[Any]]]:
-    """Return every row by the present name of its table, without the names of columns."""
+    """Return every row by the present name of its table, without the names of columns and the salts of entries."""
     engine = create_engine(url)
     with engine.connect() as connection:
         names = [name for name in inspect(connection).get_table_names() if not name.startswith(OTHERS)]
@@ -52,7 +53,8 @@ def rows(url: str) -> Mapping[str, Sequence[Row[Any]]]:
 
 
 def _rows(connection: Connection, table: str) -> Sequence[Row[Any]]:
-    return sorted(connection.execute(text(f"SELECT * FROM {table}")), key=repr)
+    columns = [column["name"] for column in inspect(connection).get_columns(table) if column["name"] != "salts"]
+    return sorted(connection.execute(text(f"SELECT {', '.join(columns)} FROM {table}")), key=repr)
 
 
 async def upgraded(url: str) -> Database:
@@ -70,6 +72,18 @@ async def test_an_upgrade_keeps_every_row(url: str) -> None:
         "runs": 4,
         "deliveries": 3,
     }
+
+
+async def test_an_upgrade_keeps_every_salt(url: str) -> None:
+    engine = create_engine(url)
+    with engine.connect() as connection:
+        before = {(row.entry_id, row.name): row.salt for row in _rows(connection, "ledger_salts")}
+    engine.dispose()
+    async with await upgraded(url) as store:
+        after = await store.read(lambda connection: connection.execute(select(LEDGER_ENTRIES)).all())
+    salts = {(row.id, name): bytes.fromhex(salt) for row in after for name, salt in (row.salts or {}).items()}
+    assert salts == before
+    assert len(salts) > 10
 
 
 async def test_an_upgraded_store_is_read_under_the_new_names(url: str) -> None:

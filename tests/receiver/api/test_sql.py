@@ -30,7 +30,11 @@ HOSTILE = (
     "SELECT $1, $2, $3",
     "\u0000\ufeffSELECT \U0001f600".replace("\0", ""),
 )
-CLOSED = ("SELECT * FROM api_keys", "SELECT secret_sha256 FROM public.api_keys", "SELECT salt FROM ledger_salts")
+CLOSED = (
+    "SELECT * FROM api_keys",
+    "SELECT secret_sha256 FROM public.api_keys",
+    "SELECT count(*) FROM webhook_secrets",
+)
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])

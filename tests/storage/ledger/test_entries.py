@@ -16,7 +16,7 @@ from storage import merkle
 from storage.engine.database import Database
 from storage.ledger import entries
 from storage.repositories import ledger_changes
-from storage.tables.ledger import LEDGER_ENTRIES, LEDGER_SALTS
+from storage.tables.ledger import LEDGER_ENTRIES
 from tests import life
 
 pytestmark = pytest.mark.anyio
@@ -68,12 +68,20 @@ def test_an_entry_for_no_run_says_null() -> None:
     assert json.loads(entries.body(replace(ENTRY, run_id=None)))["run"] is None
 
 
-async def test_salts_are_kept_beside_their_entry(database: Database) -> None:
+async def test_salts_are_kept_in_the_row_of_their_entry(database: Database) -> None:
     digests = (*merkle.salted_digest("prompt", b"one"), *merkle.rows_digest("steps", [(b"s" * 16, b"row")]))
     await database.write(entries.append, [replace(ENTRY, digests=digests)])
     (entry,) = await database.read(rows)
-    salts = await database.read(lambda connection: connection.execute(select(LEDGER_SALTS)).all())
-    assert [tuple(salt) for salt in salts] == [(entry.id, "prompt", digests[0].salt)]
+    assert digests[0].salt is not None
+    assert entry.salts == {"prompt": digests[0].salt.hex()}
+
+
+async def test_salts_are_erased_one_by_one(database: Database) -> None:
+    for names in (("prompt", "tags"), ("prompt",), ()):
+        digests = [digest for name in names for digest in merkle.salted_digest(name, b"one")]
+        await database.write(entries.append, [replace(ENTRY, digests=digests)])
+    await database.write(entries.erase_salts, LEDGER_ENTRIES.c.run_id == "run", ("tags",))
+    assert [entry.salts and list(entry.salts) for entry in await database.read(rows)] == [["tags"], None, None]
 
 
 def test_an_entry_of_8_kib_is_taken() -> None:
@@ -132,8 +140,8 @@ async def test_a_life_changes_no_entry_but_to_number_it(database: Database) -> N
     await database.write(entries.number, 100)
     await life.settle(database, run, life.result())
     after = await database.read(rows)
-    assert [found[:-2] + found[-1:] for found in after[: len(before)]] == [
-        each[:-2] + each[-1:] for each in before
+    assert [{**found._mapping, "leaf_index": None} for found in after[: len(before)]] == [
+        dict(each._mapping) for each in before
     ]
 
 

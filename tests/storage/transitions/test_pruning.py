@@ -61,10 +61,11 @@ async def test_rows_with_content_go_and_usage_keeps_its_figures(database: Databa
 async def test_the_ledger_keeps_every_byte_and_loses_the_salts(database: Database) -> None:
     run = await life.settled_run(database, tags={"matter": "7"})
     await database.write(receiving.accept_delivery, life.delivery(run_id=run.id))
-    before = await database.read(_rows, LEDGER_ENTRIES, run.id)
+    before = [dict(each._mapping) for each in await database.read(_rows, LEDGER_ENTRIES, run.id)]
     assert len([salt for each in await ledgers.entries(database, run.id) for salt in each.salts]) > 3
     await _pruned(database, run)
-    assert (await database.read(_rows, LEDGER_ENTRIES, run.id))[:-1] == before
+    after = [dict(each._mapping) for each in await database.read(_rows, LEDGER_ENTRIES, run.id)]
+    assert [row | {"salts": None} for row in after[:-1]] == [row | {"salts": None} for row in before]
     *entries, last = await ledgers.entries(database, run.id)
     assert [name for each in entries for name in each.salts] == ["tags"]
     assert entries[0].proves("tags", b'{"matter":"7"}')

@@ -15,7 +15,7 @@ from storage.engine.database import Database
 from storage.repositories import jobs, runs
 from storage.states import Kind
 from storage.tables.jobs import JOBS
-from storage.tables.ledger import LEDGER_ENTRIES, LEDGER_SALTS
+from storage.tables.ledger import LEDGER_ENTRIES
 from storage.tables.runs import RUN_TAGS, RUNS
 from storage.transitions import endings, submitting
 from tests import life
@@ -24,7 +24,7 @@ from tests.storage import ledgers
 pytestmark = pytest.mark.anyio
 
 KEYED = {"idempotency_key": "once", "request_sha256": "a" * 64}
-WRITTEN = (RUNS, RUN_TAGS, JOBS, LEDGER_ENTRIES, LEDGER_SALTS)
+WRITTEN = (RUNS, RUN_TAGS, JOBS, LEDGER_ENTRIES)
 
 
 async def count(database: Database, table: Table) -> int:

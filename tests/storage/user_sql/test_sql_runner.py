@@ -137,7 +137,7 @@ ATTEMPTS = [
     "SELECT a.secret_sha256 FROM main.api_keys AS a",
     'SELECT "secret_sha256" FROM "API_KEYS"',
     "SELECT (SELECT max(secret_sha256) FROM api_keys) FROM runs",
-    "SELECT salt FROM run_steps WHERE salt IS NOT NULL UNION SELECT salt FROM ledger_salts",
+    "SELECT salt FROM run_steps WHERE salt IS NOT NULL UNION SELECT salts FROM ledger_entries",
     "SELECT id FROM runs WHERE request_sha256 LIKE 's3%'",
     "SELECT moved_to FROM system_state ORDER BY moved_to",
     "SELECT count(*) FROM deliveries GROUP BY body HAVING max(body) IS NOT NULL",
@@ -257,7 +257,7 @@ def test_a_secret_cannot_even_be_guessed(store: Store, named: str) -> None:
     ("text", "named"),
     [
         ("SELECT * FROM api_keys", "the table api_keys"),
-        ("SELECT count(*) FROM ledger_salts", "the table ledger_salts"),
+        ("SELECT count(*) FROM webhook_secrets", "the table webhook_secrets"),
         ("SELECT load_extension('x')", "the function load_extension"),
         ("SELECT * FROM pragma_table_info('runs')", "the table pragma_table_info"),
         ("SELECT count(*) FROM Sqlite_Master", "the table sqlite_master"),
@@ -315,7 +315,7 @@ BEYOND = {
     "ALTER ROLE runledger_sql CREATEROLE": "create roles",
     "GRANT pg_read_all_data TO runledger_sql": "other roles",
     "GRANT SELECT ON public.api_keys TO runledger_sql": "read public.api_keys",
-    "GRANT SELECT (salt) ON public.ledger_salts TO runledger_sql": "read public.ledger_salts",
+    "GRANT SELECT (salts) ON public.ledger_entries TO runledger_sql": "read public.ledger_entries",
     "GRANT UPDATE ON public.runs TO runledger_sql": "change public.runs",
     "GRANT INSERT ON runledger_sql.runs TO runledger_sql": "change runledger_sql.runs",
     "ALTER TABLE public.run_tools OWNER TO runledger_sql": "owns tables",
@@ -337,7 +337,7 @@ def rights(cluster: postgres.Cluster, server: Store) -> Iterator[psycopg.Connect
         connection.execute("REVOKE pg_read_all_data FROM runledger_sql")
         connection.execute("ALTER TABLE public.run_tools OWNER TO CURRENT_USER")
         connection.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM runledger_sql")
-        connection.execute("REVOKE ALL (salt) ON public.ledger_salts FROM runledger_sql")
+        connection.execute("REVOKE ALL (salts) ON public.ledger_entries FROM runledger_sql")
         connection.execute("REVOKE ALL ON SCHEMA public FROM runledger_sql")
         connection.execute(readable_columns.role().encode())
 
@@ -452,7 +452,7 @@ def test_a_file_that_is_not_there_is_unavailable(tmp_path: Path) -> None:
 PIECES = r"""
     SELECT * FROM runs api_keys run_steps salt secret_sha256 WITH x AS ( ) , ; -- /* */ ' " $1 INSERT INTO DELETE
     RETURNING UNION ALL WHERE = 1 count(*) sqlite_master pg_catalog public . RECURSIVE LIMIT VALUES JOIN main
-    json_each ledger_salts \ $$ :: é NULL group_concat(name) USING
+    json_each ledger_entries salts \ $$ :: é NULL group_concat(name) USING
 """
 WORDS = st.sampled_from(PIECES.split())
 
