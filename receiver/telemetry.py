@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import json
 import logging
 import math
 import sys
@@ -31,7 +30,7 @@ from receiver import http_headers
 from storage import errors, states
 from storage.engine import database, writer
 from storage.ledger import entries
-from storage.repositories import deliveries, job_counts, ledger_changes, runs, system_state, webhook_endpoints
+from storage.repositories import deliveries, job_counts, runs, system_state, webhook_endpoints
 from storage.search import index
 
 SETTLE_BUCKETS = (1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600)
@@ -120,14 +119,11 @@ class Telemetry:
         """Count a committed delivery."""
         self._deliveries.labels(delivery.source.value, receipt.verdict.value).inc()
 
-    def entry_numbered(self, entry: ledger_changes.Change) -> None:
-        """Log a ledger entry on one line, with the ids it is about, and count ends by their source."""
-        try:
-            facts = json.loads(entry.body)["facts"]
-        except (ValueError, TypeError, LookupError, RecursionError):
-            self.log.warning("ledger_entry_skipped", number=entry.number)
-            return
-        self.log.info(entry.kind, run_id=entry.run_id, number=entry.number, actor=entry.actor, facts=facts)
+    def _appended(self, appended: entries.Appended) -> None:
+        """Log a ledger entry for those who debug, with the ids it is about, and count an end by its source."""
+        entry = appended.entry
+        facts = {name: value for name, value in entry.facts.items() if value is not None}
+        self.log.debug(entry.kind, run_id=entry.run_id, number=appended.number, actor=entry.actor, facts=facts)
         if entry.kind in ENDS:
             self._settled.labels(facts.get("settledBy", ""), entry.kind.removeprefix("run.")).inc()
 
@@ -185,6 +181,8 @@ class Telemetry:
         if batch.phase == "after":
             self._batch_size.observe(len(batch.names))
             self._commit.observe(batch.seconds)
+            for each in batch.observed:
+                self._appended(each)
 
     async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]:
         """Return the metrics in Prometheus text form and their content type.

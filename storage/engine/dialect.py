@@ -137,6 +137,11 @@ def server_time(connection: Connection) -> datetime | None:
     return now
 
 
+def is_embedded(connection: Connection) -> bool:
+    """Return whether the database is embedded: then one transaction writes at a time."""
+    return bool(connection.dialect.name == "sqlite")
+
+
 def notify_on_commit(connection: Connection) -> None:
     """Request that other processes are notified when this transaction commits."""
     connection.info["notify"] = True

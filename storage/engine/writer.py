@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ class Keyed(Protocol):
 
 #: How often a transaction is tried that the database rolls back before its commit.
 TRIES = 4
+_OBSERVED = "observed"
 
 R = TypeVar("R")
 A = TypeVar("A", bound=Keyed)
@@ -56,13 +57,19 @@ class CommitBatch:
     """A commit batch as the observer gets it, once `before` and once `after` the commit (`phase`).
 
     `seconds` counts from the start of the transaction. `names` and `results` are those of the functions, in order
-    of arrival.
+    of arrival; `observed` is what they passed to `tell_observer`.
     """
 
     phase: str
     names: tuple[str, ...]
     seconds: float
     results: tuple[Any, ...] = ()
+    observed: tuple[Any, ...] = ()
+
+
+def tell_observer(connection: Connection, values: Iterable[Any]) -> None:
+    """Pass values to the observer of this transaction's commit."""
+    connection.info.setdefault(_OBSERVED, []).extend(values)
 
 
 class Writer:
@@ -136,14 +143,16 @@ class Writer:
         names = tuple(member.function.__name__ for member in batch)
         started = time.perf_counter()
         with self._writing() as (connection, transaction):
-            connection.info.pop("notify", None)  # left by a try that was rolled back
+            for left in ("notify", _OBSERVED):  # by a try that was rolled back
+                connection.info.pop(left, None)
             _run(connection, batch)
             dialect.send_notify(connection)
             results = tuple(member.result for member in batch)
             self._observe(CommitBatch("before", names, time.perf_counter() - started, results))
+            observed = tuple(connection.info.pop(_OBSERVED, ()))
             with translated_errors():
                 transaction.commit()
-        self._observe(CommitBatch("after", names, time.perf_counter() - started, results))
+        self._observe(CommitBatch("after", names, time.perf_counter() - started, results, observed))
 
     @contextmanager
     def _writing(self) -> Iterator[tuple[Connection, RootTransaction]]:

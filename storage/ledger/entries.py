@@ -1,4 +1,7 @@
-"""Ledger entries: one per fact, appended in the transaction of the fact, numbered later by the sequencer.
+"""Ledger entries: one per fact, appended in the transaction of the fact.
+
+An embedded database has one writer, so an entry gets its number at once. On a server the sequencer numbers entries
+after their commit.
 
 An entry is canonical JSON of at most 8 KiB, stored and hashed as the same bytes:
 `{"v":1,"kind":…,"at":…,"run":…,"actor":…,"facts":{…},"digests":{name: hex}}`. An entry holds
@@ -7,8 +10,9 @@ salted digests of contents, never the contents, so that erasing a value and its 
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,7 +21,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
 from storage import ids, merkle
-from storage.engine import dialect
+from storage.engine import dialect, writer
 from storage.engine.column_types import instant_text
 from storage.tables.ledger import LEDGER_ENTRIES
 
@@ -68,6 +72,14 @@ class Entry:
     digests: Sequence[merkle.Digest] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """An entry that was appended, with its number where it has one already."""
+
+    entry: Entry
+    number: int | None
+
+
 def body(entry: Entry) -> bytes:
     """Return the bytes that are stored and hashed. Raises ValueError where they are over the limit."""
     facts = {name: value for name, value in entry.facts.items() if value is not None}
@@ -88,13 +100,25 @@ def body(entry: Entry) -> bytes:
 
 
 def append(connection: Connection, entries: Sequence[Entry]) -> None:
-    """Append entries, in the transaction of their facts."""
-    if entries:
-        connection.execute(_INSERT, [_row(entry, body(entry)) for entry in entries])
-        dialect.notify_on_commit(connection)
+    """Append entries, in the transaction of their facts, and pass each to the observer of its commit."""
+    if not entries:
+        return
+    numbers = _next_numbers(connection)
+    appended = [Appended(entry, next(numbers)) for entry in entries]
+    connection.execute(_INSERT, [_row(each, body(each.entry)) for each in appended])
+    dialect.notify_on_commit(connection)
+    writer.tell_observer(connection, appended)
 
 
-def _row(entry: Entry, encoded: bytes) -> dict[str, Any]:
+def _next_numbers(connection: Connection) -> Iterator[int | None]:
+    """Return the numbers of the entries to come; None for each where the sequencer numbers them."""
+    if dialect.is_embedded(connection):
+        return itertools.count(last_number(connection) + 1)
+    return itertools.repeat(None)
+
+
+def _row(appended: Appended, encoded: bytes) -> dict[str, Any]:
+    entry = appended.entry
     return {
         "id": ids.new(entry.at),
         "run_id": entry.run_id,
@@ -102,6 +126,7 @@ def _row(entry: Entry, encoded: bytes) -> dict[str, Any]:
         "actor": entry.actor,
         "at": entry.at,
         "body": encoded.decode(),
+        "leaf_index": appended.number,
         "leaf_hash": merkle.leaf_hash(encoded),
         "salts": {each.name: each.salt.hex() for each in entry.digests if each.salt is not None} or None,
     }
@@ -166,18 +191,15 @@ def last_number(connection: Connection) -> int:
 def number(connection: Connection, limit: int) -> range:
     """Give numbers to up to `limit` committed entries without a gap, oldest first, and return the new numbers.
 
-    An entry is numbered after its commit, so a reader that has seen n will never find a new entry below n. One
-    transaction numbers at a time: while another one does, this one numbers none.
+    On an embedded database only entries from before schema 0013 have none. On a server an entry is numbered after
+    its commit, so a reader that has seen n will never find a new entry below n. One transaction numbers at a time:
+    while another one does, this one numbers none.
     """
     if not dialect.try_acquire_lock(connection, "sequencer"):
         return range(0)
-    waiting = connection.execute(_UNNUMBERED, {"limit": limit}).scalars().all()
-    if not waiting:
-        return range(0)
     first = last_number(connection) + 1
-    numbered = [{"entry": seq, "number": first + at} for at, seq in enumerate(waiting)]
-    connection.execute(_NUMBER, numbered)
-    return range(first, first + len(numbered))
+    count = connection.execute(_NUMBER, {"first": first, "limit": limit}).rowcount
+    return range(first, first + count) if count else range(0)
 
 
 #: The condition that an entry is about a delivery.
@@ -198,4 +220,10 @@ _OLDEST_UNNUMBERED = (
     .limit(1)
 )
 _LAST = select(func.max(LEDGER_ENTRIES.c.leaf_index))
-_NUMBER = update(LEDGER_ENTRIES).where(_OF_ENTRY).values(leaf_index=bindparam("number"))
+_WAITING = _UNNUMBERED.subquery()
+_ORDERED = select(_WAITING.c.seq, func.row_number().over(order_by=_WAITING.c.seq).label("position")).subquery()
+_NUMBER = (
+    update(LEDGER_ENTRIES)
+    .where(LEDGER_ENTRIES.c.seq == _ORDERED.c.seq)
+    .values(leaf_index=bindparam("first") + _ORDERED.c.position - 1)
+)

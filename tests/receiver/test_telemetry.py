@@ -42,13 +42,13 @@ async def test_the_metrics_show_upstream_failures_between_two_pauses_too(databas
     assert (seen["runledger_upstream_paused"], seen["runledger_upstream_pause_streak"]) == (0, 1)
 
 
-async def test_the_metrics_show_how_long_an_entry_waits_for_its_number(database: Database) -> None:
+async def test_the_metrics_show_how_long_an_entry_waits_for_its_number(served: Database) -> None:
     made = telemetry.Telemetry()
-    assert (await exposed(database, made))["runledger_ledger_oldest_unnumbered_age_seconds"] == 0
-    await database.write(entries.append, [ENTRY])
-    assert (await exposed(database, made, 30))["runledger_ledger_oldest_unnumbered_age_seconds"] == 30
-    await database.write(entries.number, 10)
-    assert (await exposed(database, made, 30))["runledger_ledger_oldest_unnumbered_age_seconds"] == 0
+    assert (await exposed(served, made))["runledger_ledger_oldest_unnumbered_age_seconds"] == 0
+    await served.write(entries.append, [ENTRY])
+    assert (await exposed(served, made, 30))["runledger_ledger_oldest_unnumbered_age_seconds"] == 30
+    await served.write(entries.number, 10)
+    assert (await exposed(served, made, 30))["runledger_ledger_oldest_unnumbered_age_seconds"] == 0
 
 
 async def test_errors_are_counted_by_their_event_from_zero(database: Database) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from storage.engine.database import Database
 from storage.ledger import entries
 from storage.transitions import restoring
 from tests import life
+from tests.receiver.api import app_fixture
 from tests.receiver.api.app_fixture import Deployment, problem
 
 pytestmark = pytest.mark.anyio
@@ -19,9 +21,10 @@ async def _feed(deployment: Deployment, query: str = "") -> dict[str, Any]:
     return found
 
 
-async def test_nothing_is_in_the_feed_before_it_has_a_number(deployment: Deployment) -> None:
-    await life.accepted(deployment.database)
-    assert await _feed(deployment) == {"changes": [], "hasMore": False, "nextAfter": -1, "restoredAt": None}
+async def test_nothing_is_in_the_feed_before_it_has_a_number(served: Database) -> None:
+    async for deployment in app_fixture.opened(served):
+        await life.accepted(served)
+        assert await _feed(deployment) == {"changes": [], "hasMore": False, "nextAfter": -1, "restoredAt": None}
 
 
 async def test_the_feed_is_read_from_number_to_number_without_gaps(deployment: Deployment) -> None:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import rfc8785
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, select, update
 
 from storage import merkle
 from storage.engine.database import Database
+from storage.engine.writer import CommitBatch
 from storage.ledger import entries
 from storage.repositories import ledger_changes
 from storage.tables.ledger import LEDGER_ENTRIES
@@ -94,15 +95,28 @@ async def test_an_entry_beyond_that_is_refused(database: Database) -> None:
         await database.write(entries.append, [replace(ENTRY, facts={"text": "x" * entries.LIMIT})])
 
 
-async def test_nothing_is_numbered_at_first(database: Database) -> None:
-    await database.write(entries.append, [ENTRY])
-    assert [found.leaf_index for found in await database.read(rows)] == [None]
+async def test_on_a_server_nothing_is_numbered_at_first(served: Database) -> None:
+    await served.write(entries.append, [ENTRY])
+    assert [found.leaf_index for found in await served.read(rows)] == [None]
 
 
-async def test_numbers_begin_at_zero_and_have_no_gap(database: Database) -> None:
-    await database.write(entries.append, [ENTRY] * 7)
-    counts = [len(await database.write(entries.number, 3)) for _ in range(4)]
-    assert (counts, [found.leaf_index for found in await database.read(rows)]) == ([3, 3, 1, 0], list(range(7)))
+async def test_in_a_file_an_entry_is_numbered_when_it_is_written(embedded: Database) -> None:
+    for count in (2, 1, 3):
+        await embedded.write(entries.append, [ENTRY] * count)
+    assert [found.leaf_index for found in await embedded.read(rows)] == list(range(6))
+
+
+async def test_entries_of_an_older_schema_are_numbered_behind_those_that_came_since(embedded: Database) -> None:
+    await embedded.write(entries.append, [ENTRY] * 2)
+    older = update(LEDGER_ENTRIES).where(LEDGER_ENTRIES.c.leaf_index == 0).values(leaf_index=None)
+    await embedded.write(lambda connection: connection.execute(older).close())
+    assert await embedded.write(entries.number, 100) == range(2, 3)
+
+
+async def test_numbers_begin_at_zero_and_have_no_gap(served: Database) -> None:
+    await served.write(entries.append, [ENTRY] * 7)
+    counts = [len(await served.write(entries.number, 3)) for _ in range(4)]
+    assert (counts, [found.leaf_index for found in await served.read(rows)]) == ([3, 3, 1, 0], list(range(7)))
 
 
 async def test_numbers_have_no_gap_while_many_write(database: Database) -> None:
@@ -127,11 +141,11 @@ async def test_a_write_that_failed_leaves_no_gap(database: Database) -> None:
     assert [found.leaf_index for found in await database.read(rows)] == [0, 1]
 
 
-async def test_the_sequencer_finds_out_whether_there_is_work(database: Database) -> None:
-    await database.write(entries.append, [ENTRY])
-    before = await database.read(entries.has_unnumbered)
-    await database.write(entries.number, 100)
-    assert (before, await database.read(entries.has_unnumbered)) == (True, False)
+async def test_the_sequencer_finds_out_whether_there_is_work(served: Database) -> None:
+    await served.write(entries.append, [ENTRY])
+    before = await served.read(entries.has_unnumbered)
+    await served.write(entries.number, 100)
+    assert (before, await served.read(entries.has_unnumbered)) == (True, False)
 
 
 async def test_a_life_changes_no_entry_but_to_number_it(database: Database) -> None:
@@ -141,14 +155,23 @@ async def test_a_life_changes_no_entry_but_to_number_it(database: Database) -> N
     await life.settle(database, run, life.result())
     after = await database.read(rows)
     assert [{**found._mapping, "leaf_index": None} for found in after[: len(before)]] == [
-        dict(each._mapping) for each in before
+        {**each._mapping, "leaf_index": None} for each in before
     ]
 
 
-async def test_the_feed_has_only_numbered_entries(database: Database) -> None:
-    await database.write(entries.append, [ENTRY] * 3)
-    await database.write(entries.number, 2)
-    assert [each.number for each in await database.read(ledger_changes.after, -1, 100)] == [0, 1]
+async def test_the_feed_has_only_numbered_entries(served: Database) -> None:
+    await served.write(entries.append, [ENTRY] * 3)
+    await served.write(entries.number, 2)
+    assert [each.number for each in await served.read(ledger_changes.after, -1, 100)] == [0, 1]
+
+
+async def test_the_observer_of_a_commit_gets_the_entries_that_it_appended(database_url: str) -> None:
+    batches: list[CommitBatch] = []
+    async with Database(database_url, observe=batches.append) as store:
+        await store.write(entries.append, [ENTRY])
+        await store.write(entries.has_unnumbered)
+    appended = [[each.entry for each in batch.observed] for batch in batches if batch.phase == "after"]
+    assert appended == [[ENTRY], []]
 
 
 async def test_the_feed_goes_on_after_a_number(database: Database) -> None:
