@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ def canonical(value: Any) -> bytes:
 
     Floats do not occur: requests with floats are rejected, and payloads get null instead.
     """
-    return _dump(_with_sorted_keys(value)).encode()
+    return _text(value).encode()
 
 
 class CanonicalJson(str):
@@ -31,17 +32,25 @@ def encode(value: Any) -> CanonicalJson | None:
     """Return the canonical text of a value; None for None."""
     if value is None or isinstance(value, CanonicalJson):
         return value
-    return CanonicalJson(_dump(_with_sorted_keys(value)))
+    return CanonicalJson(_text(value))
 
 
 def object_bytes(values: Mapping[str, Any]) -> bytes:
     """Return the canonical form of an object with ASCII names; its values may be encoded already."""
-    parts = (f"{_dump(name)}:{encode(values[name]) or 'null'}" for name in sorted(values))
+    parts = (f"{_json(name)}:{encode(values[name]) or 'null'}" for name in sorted(values))
     return b"{" + b",".join(part.encode() for part in parts) + b"}"
 
 
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def _text(value: Any) -> str:
+    text = _sorted_json(value)
+    # Only beyond these are UTF-16 code units in another order than code points.
+    is_in_order = text.isascii() or _BEYOND.search(text) is None
+    return text if is_in_order else _json(_with_sorted_keys(value))
+
+
+_BEYOND = re.compile("[\ue000-\U0010ffff]")
+_sorted_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
+_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def _with_sorted_keys(value: Any) -> Any:
