@@ -292,7 +292,8 @@ def _start_worker(components: _Components, stack: AsyncExitStack) -> None:
     telemetry, store = components.telemetry, components.store
     if components.notifier is not None:
         stack.push_async_callback(components.notifier.aclose)
-    _in_background(stack, telemetry, lambda: sequencer.run(store, telemetry, timing.poll))
+    if urls.file_path(store.url) is None:
+        _in_background(stack, telemetry, lambda: sequencer.run(store, telemetry, timing.poll))
     _in_background(stack, telemetry, lambda: indexer.run(store, telemetry, timing.poll))
     _in_background(
         stack,

@@ -81,7 +81,9 @@ class Telemetry:
         self._deliveries = counter("runledger_deliveries", "Deliveries received", ("source", "verdict"))
         _from_zero(self._deliveries, (states.Source.WATCHER, states.Source.PLATFORM), states.Verdict)
         self._rejections = counter("runledger_rejections", "Requests rejected, by cause", ("cause",))
-        self._settled = counter("runledger_runs_settled", "Runs settled", ("source", "status"))
+        self._settled = counter(
+            "runledger_runs_settled", "Runs whose end this process committed", ("source", "status")
+        )
         self._to_settle = histogram(
             "runledger_time_to_settle_seconds",
             "From acceptance to settlement",

@@ -1,4 +1,4 @@
-"""The change feed: all ledger entries in the order of the sequencer, without gaps, as a page or a stream."""
+"""The change feed: all ledger entries in the order of their numbers, without gaps, as a page or a stream."""
 
 from __future__ import annotations
 

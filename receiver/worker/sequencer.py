@@ -1,7 +1,7 @@
-"""The sequencer: numbers ledger entries without gaps, after their commit.
+"""The sequencer: numbers the ledger entries of a database server without gaps, after their commit.
 
 Every server has one. Of those that share a database one at a time does the work, and another takes over when it is
-gone. An embedded database numbers entries when they are written, but for those of older schemas.
+gone. An embedded database has one writer, which numbers an entry when it writes it.
 """
 
 from __future__ import annotations
@@ -9,22 +9,19 @@ from __future__ import annotations
 from functools import partial
 
 from receiver import poll_loop, telemetry
-from storage.engine import database, urls
+from storage.engine import database
 from storage.ledger import entries
 
 #: Entries that are numbered in one transaction.
 BATCH = 500
 #: Seconds between two rounds, so that one commit numbers the entries of many.
 PAUSE = 0.05
-#: Seconds between two rounds where entries are numbered when they are written.
-EMBEDDED_PAUSE = 60.0
 
 
 async def run(store: database.Database, telemetry: telemetry.Telemetry, poll: float) -> None:
     """Give committed entries their numbers until cancelled; look for new ones every `poll` seconds."""
     paused = partial(telemetry.log.warning, "sequencer_paused")
-    pace = PAUSE if urls.file_path(store.url) is None else EMBEDDED_PAUSE
-    await poll_loop.run(store, lambda: _number_all(store), paused, pace=pace, poll=poll)
+    await poll_loop.run(store, partial(_number_all, store), paused, pace=PAUSE, poll=poll)
 
 
 async def _number_all(store: database.Database) -> None:

@@ -75,7 +75,7 @@ def tell_observer(connection: Connection, values: Iterable[Any]) -> None:
 class Writer:
     """One write connection and the calls that wait for it; used from one event loop.
 
-    `observe` is called in the writer's thread before and after each commit, `committed` on the loop after it.
+    `observe` is called in the writer's thread before each commit, and on the loop after it, as `committed` is.
     """
 
     def __init__(
@@ -152,7 +152,9 @@ class Writer:
             observed = tuple(connection.info.pop(_OBSERVED, ()))
             with translated_errors():
                 transaction.commit()
-        self._observe(CommitBatch("after", names, time.perf_counter() - started, results, observed))
+        # On the loop: an error of the observer raised here would have the batch written again.
+        after = CommitBatch("after", names, time.perf_counter() - started, results, observed)
+        self._loop.call_soon_threadsafe(self._observe, after)
 
     @contextmanager
     def _writing(self) -> Iterator[tuple[Connection, RootTransaction]]:

@@ -134,13 +134,19 @@ def _row(appended: Appended, encoded: bytes) -> dict[str, Any]:
 
 def erase_salts(connection: Connection, which: ColumnElement[bool], kept: Collection[str] = ()) -> None:
     """Erase the salts of entries but for the `kept` names; without them the digests prove and reveal nothing."""
-    salted = select(LEDGER_ENTRIES.c.seq, LEDGER_ENTRIES.c.salts).where(which, LEDGER_ENTRIES.c.salts.is_not(None))
-    left = [
-        {"entry": row.seq, "left": {name: salt for name, salt in row.salts.items() if name in kept} or None}
-        for row in connection.execute(salted)
-    ]
+    with_salts = (which, LEDGER_ENTRIES.c.salts.is_not(None))
+    if not kept:
+        connection.execute(update(LEDGER_ENTRIES).where(*with_salts).values(salts=None))
+        return
+    salted = select(LEDGER_ENTRIES.c.seq, LEDGER_ENTRIES.c.salts).where(*with_salts)
+    left = [{"entry": row.seq, "left": _kept(row.salts, kept)} for row in connection.execute(salted)]
     if left:
         connection.execute(_SET_SALTS, left)
+
+
+def _kept(salts: object, names: Collection[str]) -> dict[str, str] | None:
+    """Return the salts of these names; None where there is none, or where another program wrote no object."""
+    return {name: salts[name] for name in names if name in salts} or None if isinstance(salts, dict) else None
 
 
 def last(connection: Connection, run_id: str, kind: Kind) -> Mapping[str, Any] | None:
@@ -191,9 +197,9 @@ def last_number(connection: Connection) -> int:
 def number(connection: Connection, limit: int) -> range:
     """Give numbers to up to `limit` committed entries without a gap, oldest first, and return the new numbers.
 
-    On an embedded database only entries from before schema 0013 have none. On a server an entry is numbered after
-    its commit, so a reader that has seen n will never find a new entry below n. One transaction numbers at a time:
-    while another one does, this one numbers none.
+    An entry is numbered after its commit, so a reader that has seen n will never find a new entry below n. One
+    transaction numbers at a time: while another one does, this one numbers none. Entries of an embedded database
+    have numbers from the beginning.
     """
     if not dialect.try_acquire_lock(connection, "sequencer"):
         return range(0)

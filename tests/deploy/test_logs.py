@@ -15,7 +15,7 @@ from storage.ledger import entries
 from tests.deploy import files
 from tests.laws import pages
 
-LEVELS = ("info", "warning", "error")
+LEVELS = ("debug", "info", "warning", "error")
 #: Events whose names are computed, in telemetry.
 NOTIFIED = {f"notification_{result}" for result in telemetry.NOTIFICATION_RESULTS}
 

@@ -86,6 +86,20 @@ async def test_an_upgrade_keeps_every_salt(url: str) -> None:
     assert len(salts) > 10
 
 
+async def test_an_upgrade_numbers_every_entry_of_a_file(url: str) -> None:
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE ledger_entries SET leaf_index = NULL WHERE leaf_index > 4"))
+    engine.dispose()
+    async with await upgraded(url) as store:
+        numbers = select(LEDGER_ENTRIES.c.leaf_index).order_by(LEDGER_ENTRIES.c.seq)
+        found = await store.read(lambda connection: connection.execute(numbers).scalars().all())
+    if url.startswith("sqlite"):
+        assert found == list(range(len(found)))
+    else:
+        assert set(found) == {0, 1, 2, 3, 4, None}
+
+
 async def test_an_upgraded_store_is_read_under_the_new_names(url: str) -> None:
     async with await upgraded(url) as store:
         found, _ = await store.read(run_pages.page, run_pages.Query(grammar.EVERYTHING, "accepted", 9))

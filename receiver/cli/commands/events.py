@@ -62,6 +62,7 @@ async def _streams(given: settings.Settings) -> AsyncIterator[local_api.OpenStre
     if not key:
         yield None
         return
+    telemetry.log_to_stderr()
     stop = asyncio.Event()
     broker = streams_broker.Broker(timeouts.Timing(), telemetry.Telemetry(), stop)
     async with contextlib.aclosing(client.Client(given.casedev_base_url, key)) as upstream:

@@ -290,6 +290,18 @@ async def test_an_observer_gets_the_names_of_the_writes(database_url: str) -> No
     assert observed == [("before", ("keep_all",)), ("after", ("keep_all",))]
 
 
+async def test_an_observer_that_fails_after_the_commit_has_nothing_written_twice(database_url: str) -> None:
+    def fail(batch: CommitBatch) -> None:
+        if batch.phase == "after":
+            raise BrokenPipeError
+
+    failures: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+    async with Database(database_url, observe=fail) as opened:
+        await asyncio.gather(*(opened.write(keep, name) for name in ("a", "b")))
+    assert {type(each["exception"]) for each in failures} == {BrokenPipeError}
+
+
 async def test_a_read_sees_one_snapshot(database: Database) -> None:
     gate, begun = Gate(), threading.Event()
 

@@ -85,6 +85,15 @@ async def test_salts_are_erased_one_by_one(database: Database) -> None:
     assert [entry.salts and list(entry.salts) for entry in await database.read(rows)] == [["tags"], None, None]
 
 
+@pytest.mark.parametrize("kept", [("tags",), ()])
+async def test_salts_that_are_no_object_are_erased_like_others(database: Database, kept: tuple[str, ...]) -> None:
+    await database.write(entries.append, [ENTRY])
+    damaged = update(LEDGER_ENTRIES).values(salts=["tags"])
+    await database.write(lambda connection: connection.execute(damaged).close())
+    await database.write(entries.erase_salts, LEDGER_ENTRIES.c.run_id == "run", kept)
+    assert [entry.salts for entry in await database.read(rows)] == [None]
+
+
 def test_an_entry_of_8_kib_is_taken() -> None:
     spare = entries.LIMIT - len(entries.body(replace(ENTRY, facts={"text": ""})))
     assert len(entries.body(replace(ENTRY, facts={"text": "x" * spare}))) == entries.LIMIT
@@ -104,13 +113,6 @@ async def test_in_a_file_an_entry_is_numbered_when_it_is_written(embedded: Datab
     for count in (2, 1, 3):
         await embedded.write(entries.append, [ENTRY] * count)
     assert [found.leaf_index for found in await embedded.read(rows)] == list(range(6))
-
-
-async def test_entries_of_an_older_schema_are_numbered_behind_those_that_came_since(embedded: Database) -> None:
-    await embedded.write(entries.append, [ENTRY] * 2)
-    older = update(LEDGER_ENTRIES).where(LEDGER_ENTRIES.c.leaf_index == 0).values(leaf_index=None)
-    await embedded.write(lambda connection: connection.execute(older).close())
-    assert await embedded.write(entries.number, 100) == range(2, 3)
 
 
 async def test_numbers_begin_at_zero_and_have_no_gap(served: Database) -> None:

@@ -109,7 +109,7 @@ async def lived(database: Database) -> runs.Run:
 
 
 async def test_a_store_that_was_moved_is_the_same(embedded: Database, to: str) -> None:
-    run = await lived(embedded)
+    run, last = await lived(embedded), await embedded.read(entries.last_number)
     found = moved(embedded, to)
     assert all(each.is_equal and each.first_difference is None for each in found)
     assert {each.table for each in found} == {table.name for table in COPIED} | {"alembic_version"}
@@ -118,7 +118,7 @@ async def test_a_store_that_was_moved_is_the_same(embedded: Database, to: str) -
         counted = await served.read(rollups.verify)
         assert (counted.rows > 0, counted.differences) == (True, [])
         assert await life.get_run(served, run.id) == run
-        assert await served.read(entries.last_number) == 9
+        assert await served.read(entries.last_number) == last > 9
 
 
 async def test_it_goes_on_where_it_was(embedded: Database, to: str) -> None:
