@@ -26,6 +26,8 @@ from tests.patience import until
 SHORT_LEASE = {"lease": 1.0, "heartbeat": 0.2}
 #: What a server commits at its start on an embedded database alone.
 EMBEDDED = ("upgrade", "release_all")
+#: What a server commits in a run's life on a database server alone: a file numbers entries as it inserts them.
+NUMBERING = "commit number"
 #: What a server commits at its first start, or for the first request of a key, and not again.
 AT_START = tuple(f"commit {name}" for name in ("request_follow_ups", "remove_unmatched", "enqueue", "record_use"))
 COMMITS = (
@@ -33,7 +35,6 @@ COMMITS = (
     "claim[sweep]",
     "finish_sweep",
     "submit",
-    "number",
     "claim[start]",
     "record_created",
     "record_started",
@@ -210,9 +211,9 @@ def points(of: server.Server) -> str:
 def test_every_point_that_a_run_passes_is_listed_here(new_submission: Submission, kind: str) -> None:
     new_submission.run()
     recorded = {line.split(" ", 1)[1] for line in points(new_submission.server).splitlines()}
-    begin = {f"commit {name}" for name in EMBEDDED if kind == "sqlite"}
-    assert recorded <= {*begin, *AT_START, *IN_LIFE, *SOMETIMES}
-    assert recorded >= {*begin, *AT_START, *IN_LIFE}
+    of_kind = {f"commit {name}" for name in EMBEDDED} if kind == "sqlite" else {NUMBERING}
+    assert recorded <= {*of_kind, *AT_START, *IN_LIFE, *SOMETIMES}
+    assert recorded >= {*of_kind, *AT_START, *IN_LIFE}
 
 
 def die_at_start(new_submission: Submission, point: str) -> None:
@@ -245,6 +246,18 @@ def test_a_kill_at_the_first_start_loses_and_duplicates_nothing(
 def test_a_kill_at_any_point_loses_and_duplicates_nothing(submission: Submission, point: str, side: str) -> None:
     submission.die_at(f"{side} {point}")
     submission.judge()
+
+
+@pytest.mark.parametrize("kind", ["postgresql"])
+@pytest.mark.parametrize("side", SIDES)
+def test_a_kill_while_a_database_server_numbers_entries_leaves_no_gap(submission: Submission, side: str) -> None:
+    submission.die_at(f"{side} {NUMBERING}")
+    submission.judge()
+    numbers = [
+        row["leaf_index"]
+        for row in submission.server.rows("SELECT leaf_index FROM ledger_entries WHERE leaf_index IS NOT NULL")
+    ]
+    assert sorted(numbers) == list(range(len(numbers)))
 
 
 @pytest.mark.parametrize("side", SIDES)
