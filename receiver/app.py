@@ -96,8 +96,9 @@ class Application:
         if not self._is_running:
             raise RuntimeError("Runledger's lifespan is not running: pass `lifespan=ledger.lifespan` to its host")
         below = client_address.path_below_mount(scope)
-        # the complete path, where a proxy removed a prefix
-        scope = {**scope, "path": scope.get("root_path", "") + below}
+        whole = scope.get("root_path", "") + below
+        if whole != scope["path"]:  # a proxy removed a prefix
+            scope = {**scope, "path": whole}
         is_public = scope["type"] == "http" and endpoints.is_public(below)
         await (self._public if is_public else self._private)(scope, receive, send)
 

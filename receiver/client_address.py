@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -39,16 +40,10 @@ def behind_proxies(peer: str | None, forwarded: str | None, trusted: Sequence[Ne
     return client
 
 
-def of_request(scope: Mapping[str, Any], trusted: Sequence[Network]) -> str | None:
-    """Return the address of the client that sent an ASGI request."""
+def of_request(scope: Mapping[str, Any], headers: Mapping[str, str], trusted: Sequence[Network]) -> str | None:
+    """Return the address of the client that sent an ASGI request; lines of one header are joined by a comma."""
     peer = scope.get("client")
-    forwarded = forwarding_header({name: _joined(scope["headers"], name) for name in FORWARDING_HEADERS})
-    return behind_proxies(peer[0] if peer else None, forwarded, trusted)
-
-
-def _joined(lines: Iterable[tuple[bytes, bytes]], name: str) -> str:
-    values = (value for key, value in lines if key.decode("latin-1").lower() == name)
-    return ",".join(value.decode("latin-1") for value in values)
+    return behind_proxies(peer[0] if peer else None, forwarding_header(headers), trusted)
 
 
 def forwarding_header(headers: Mapping[str, str]) -> str | None:
@@ -99,6 +94,7 @@ def origin(text: str | None) -> str:
     return str(address)
 
 
+@functools.lru_cache(1024)
 def spelled(text: str | None) -> str | None:
     """Return an address in the one spelling in which it is stored; a text that is no address as it is.
 

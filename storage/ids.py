@@ -9,11 +9,9 @@ from datetime import datetime
 
 def new(at: datetime) -> str:
     """Return a new id whose first 48 bits are `at` in milliseconds since the epoch."""
-    random_bits = secrets.randbits(74)
-    value = (
-        _milliseconds(at) << 80 | 0x7 << 76 | (random_bits >> 62) << 64 | 0b10 << 62 | random_bits & (1 << 62) - 1
-    )
-    return str(uuid.UUID(int=value))
+    time, random = f"{_milliseconds(at):012x}", secrets.token_hex(10)
+    variant = "89ab"[int(random[3], 16) & 0b11]
+    return f"{time[:8]}-{time[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
 
 
 def lowest(at: datetime) -> str:

@@ -76,7 +76,7 @@ def delivery(**changes: Any) -> deliveries.Delivery:
         source=states.Source.WATCHER,
         dedupe_key=f"key:{key}",
         received_at=NOW,
-        headers={"content-type": "application/json"},
+        headers=merkle.CanonicalJson('{"content-type":"application/json"}'),
         body=body,
         body_sha256=hashlib.sha256(body).hexdigest(),
         remote_addr="127.0.0.1",

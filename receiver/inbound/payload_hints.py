@@ -19,6 +19,10 @@ _RUN_ID = re.compile(rb'"(?:runId|run_id)"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}"([A-Za
 _GZIP = b"\x1f\x8b"
 #: The most bytes that are decompressed.
 _UNZIPPED = 1 << 20
+#: Numbers are dropped, since none is used: parsing huge ones would raise or take long.
+_decode = json.JSONDecoder(
+    parse_int=lambda _: None, parse_float=lambda _: None, parse_constant=lambda _: None
+).decode
 _CALLBACK_PATHS = (("runId",), ("id",), ("run", "id"), ("data", "runId"), ("run_id",))
 _EVENT_PATHS = (("data", "runId"), ("data", "run_id"), ("data", "run", "id"), ("runId",), ("run_id",))
 _STATUS_PATHS = (("status",), ("run", "status"), ("data", "status"))
@@ -68,7 +72,7 @@ def _object(body: bytes) -> Mapping[str, object]:
     plain = _unzipped(body) if body.startswith(_GZIP) else body
     try:
         text = plain.decode("utf-8", "replace").removeprefix("\ufeff")
-        parsed = json.loads(text, parse_int=_no_number, parse_float=_no_number, parse_constant=_no_number)
+        parsed = _decode(text)
     except (ValueError, RecursionError):
         found = _RUN_ID.search(plain)
         return {"runId": found[1].decode()} if found else {}
@@ -81,10 +85,6 @@ def _unzipped(body: bytes) -> bytes:
         return zlib.decompressobj(wbits=31).decompress(body, _UNZIPPED)
     except zlib.error:
         return b""
-
-
-def _no_number(_: str) -> None:
-    """Return None: parsing huge numbers would raise or take long."""
 
 
 def _at(claimed: Mapping[str, object], path: tuple[str, ...]) -> object:

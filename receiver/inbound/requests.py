@@ -55,9 +55,10 @@ class InboundRequest:
     ) -> None:
         self.at = at
         lines = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
+        every = _joined(lines)
         self.headers = _joined(_stored(lines))
-        self.signature_headers = signatures.signature_headers(_joined(lines))
-        self.remote_addr = client_address.of_request(scope, trusted)
+        self.signature_headers = signatures.signature_headers(every)
+        self.remote_addr = client_address.of_request(scope, every, trusted)
         self.body = b""
         self.is_truncated = False
         self._limit, self._kept = limit, min(TRUNCATED_BYTES, limit)
@@ -103,16 +104,14 @@ class InboundRequest:
 
     def delivery(self, source: states.Source, key: str, **claimed: Any) -> deliveries.Delivery:
         """Return this request as a delivery, with its digests."""
-        digests = (
-            *merkle.salted_digest("headers", merkle.canonical(self.headers)),
-            *merkle.salted_digest("body", self.body),
-        )
+        headers = merkle.canonical(self.headers)
+        digests = (*merkle.salted_digest("headers", headers), *merkle.salted_digest("body", self.body))
         return deliveries.Delivery(
             ids.new(self.at),
             source,
             key,
             self.at,
-            self.headers,
+            merkle.CanonicalJson(headers.decode()),
             self.body,
             self.sha256,
             whole_size=self._incoming.size,
@@ -137,12 +136,15 @@ def _joined(lines: Iterable[tuple[str, str]]) -> dict[str, str]:
     return texts
 
 
-def _stored(lines: Iterable[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+def _stored(lines: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
     """Yield the header lines that are stored: bounded in total size, without the sender's credentials.
 
     The headers of the signature come first: with them a stored request can be checked again.
     """
     remaining = HEADER_BYTES
+    if sum(len(name) + len(value) for name, value in lines) <= remaining:
+        yield from (line for line in lines if line[0] not in DROPPED_HEADERS)
+        return
     for name, value in sorted(lines, key=lambda line: line[0] not in signatures.HEADERS):
         remaining -= len(name) + len(value)
         if name not in DROPPED_HEADERS and remaining >= 0:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http import flow_control, httptools_impl
 
 from receiver.inbound import endpoints
@@ -89,16 +89,10 @@ class Pool:
         if len(self.all) > self.limits.open:
             self._close_longest(connection)
         if len(self.all) <= self.limits.open:
-            return self._closing(app)
+            return app
         if len(self.all) > self.limits.open + self.limits.spare:
             connection.abort()
         return _overloaded(app)
-
-    def _closing(self, app: ASGIApp) -> ASGIApp:
-        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-            await app(scope, receive, _last(send) if self.is_stopping else send)
-
-        return answer
 
     def _close_longest(self, newest: Connection) -> None:
         longest = next(iter(self.waiting), newest)
@@ -142,6 +136,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
         self._unparsed = 0
         self._is_whole = False
         self._is_in_head = True
+        #: Whether the parser got further, and how long the client has for what comes next; infinite for nothing.
+        self._has_advanced, self._next = False, math.inf
         self._unread, self._read_at = 0, self.loop.time()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -169,6 +165,9 @@ class Connection(httptools_impl.HttpToolsProtocol):
             data = _without_upgrade(data)
         self._unparsed += len(data)
         super().data_received(data)
+        if self._has_advanced:
+            self._has_advanced = False
+            self._wait(self._next)
         if self._exceeds_limits():
             self.abort()
 
@@ -184,12 +183,14 @@ class Connection(httptools_impl.HttpToolsProtocol):
             raise ConnectionAbortedError("too many requests are sent ahead")  # parses no further
         super().on_message_begin()
         self._is_whole = False
-        self._wait(self._pool.limits.head)
+        self._advance(self._pool.limits.head)
 
     def on_headers_complete(self) -> None:
         self._unparsed, self._is_in_head = 0, False
         super().on_headers_complete()
-        self._wait(self._pool.limits.body)
+        if self._pool.is_stopping:  # then this answer is the last one
+            self.cycle.keep_alive = False
+        self._advance(self._pool.limits.body)
 
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
@@ -198,11 +199,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._unparsed, self._is_whole, self._is_in_head = 0, True, True
         super().on_message_complete()
-        if self.cycle.response_complete:
-            self._wait(self._pool.limits.idle)
-        else:
-            self._until = math.inf
-            self._pool.waiting.pop(self, None)
+        self._advance(self._pool.limits.idle if self.cycle.response_complete else math.inf)
 
     def on_response_complete(self) -> None:
         is_next = bool(self.pipeline)
@@ -210,11 +207,15 @@ class Connection(httptools_impl.HttpToolsProtocol):
         if self._is_whole and not is_next:
             self._wait(self._pool.limits.idle)
 
+    def _advance(self, seconds: float) -> None:
+        """Set how long the client has for what comes next, which counts from the end of the received data."""
+        self._has_advanced, self._next = True, seconds
+
     def _wait(self, seconds: float) -> None:
-        """Wait for the client from now on, for at most `seconds`."""
-        if not self.transport.is_closing():
-            self._until = self.loop.time() + seconds
-            self._pool.waiting.pop(self, None)
+        """Wait for the client from now on, for at most `seconds`; infinite ones mean that nothing is to come."""
+        self._pool.waiting.pop(self, None)
+        self._until = self.loop.time() + seconds
+        if seconds < math.inf and not self.transport.is_closing():
             self._pool.waiting[self] = None
 
     def shorten(self, seconds: float) -> None:
@@ -240,15 +241,6 @@ def _without_upgrade(data: bytes) -> bytes:
     """Return a head without its upgrade to another protocol, behind which the parser would drop the body."""
     head, gap, behind = data.partition(b"\r\n\r\n")
     return _UPGRADE.sub(b"\r\nx-upgrade:", head) + gap + behind
-
-
-def _last(send: Send) -> Send:
-    async def send_last(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
-        await send(message)
-
-    return send_last
 
 
 def _overloaded(app: ASGIApp) -> ASGIApp:

@@ -8,8 +8,8 @@ few addresses, which other senders may share.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -42,8 +42,9 @@ class BodyBudget:
     def __init__(self, limit: int = BODY_BYTES) -> None:
         self.limit = limit
         self.used = 0
-        #: The leases whose bodies are still being read, oldest first.
-        self.readers: dict[BodyLease, None] = {}
+        #: The leases whose bodies are still being read, oldest first, and when each has to be read.
+        self.readers: dict[BodyLease, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
     @contextmanager
     def lease(self) -> Iterator[BodyLease]:
@@ -62,6 +63,27 @@ class BodyBudget:
         while self.used > self.limit and self.readers:
             next(iter(self.readers)).revoke()
 
+    def begin(self, lease: BodyLease, until: float) -> None:
+        """Add a reader, whose time is over at `until` by the clock of the event loop."""
+        self.readers[lease] = until
+        if self._timer is None or until < self._timer.when():
+            self._set_timer(until)
+
+    def _set_timer(self, until: float) -> None:
+        """Set the one timer of all readers: most bodies arrive at once, so a timer for each would be wasted."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_at(until, self._expire)
+
+    def _expire(self) -> None:
+        """Stop the readers whose time is over."""
+        self._timer, now = None, asyncio.get_running_loop().time()
+        for lease in [lease for lease, until in self.readers.items() if until <= now]:
+            del self.readers[lease]
+            lease.interrupt()
+        if self.readers:
+            self._set_timer(min(self.readers.values()))
+
 
 class BodyLease:
     """The part of the budget that one request uses."""
@@ -70,48 +92,80 @@ class BodyLease:
         self._budget = budget
         self._size = 0
         self._is_evicted = False
+        self._reading: _Reading | None = None
 
-    @asynccontextmanager
-    async def reading(self, seconds: float) -> AsyncIterator[None]:
-        """Limit the time in which a body has to arrive.
+    def reading(self, seconds: float) -> _Reading:
+        """Return a block in which a body has to arrive.
 
-        Raises BodyTooSlow when it is over, TooManyBodies where the body was evicted.
+        It raises BodyTooSlow when the time is over, TooManyBodies where the body was evicted.
         """
-        try:
-            async with asyncio.timeout(seconds) as self._time:
-                self._budget.readers[self] = None
-                try:
-                    yield
-                finally:
-                    self._budget.readers.pop(self, None)
-        except TimeoutError:
-            self._require_lease()
-            raise errors.BodyTooSlow(f"the body took longer than {seconds:g} s") from None
+        self._reading = _Reading(self, self._budget, seconds)
+        return self._reading
 
     def reserve(self, size: int) -> None:
         """Count `size` more bytes that have arrived. Raises TooManyBodies."""
-        self._require_lease()
+        self.require()
         self._size += size
         self._budget.used += size
         self._budget.evict()
-        self._require_lease()
+        self.require()
 
     def revoke(self) -> None:
         """Release all bytes and cancel the reader at once."""
         self._is_evicted = True
         self._budget.readers.pop(self, None)
         self.release()
-        if not self._time.expired():
-            self._time.reschedule(0)
+        self.interrupt()
+
+    def interrupt(self) -> None:
+        """Stop the reader at its next wait."""
+        if self._reading is not None:
+            self._reading.interrupt()
 
     def release(self) -> None:
         """Release all bytes."""
         self._budget.used -= self._size
         self._size = 0
 
-    def _require_lease(self) -> None:
+    def require(self) -> None:
+        """Raise TooManyBodies where the body was evicted."""
         if self._is_evicted:
             raise errors.TooManyBodies("more is being sent at once than fits into memory; send it again")
+
+
+class _Reading:
+    """The block of a reader, which is cancelled when it is interrupted."""
+
+    def __init__(self, lease: BodyLease, budget: BodyBudget, seconds: float) -> None:
+        self._lease, self._budget, self._seconds = lease, budget, seconds
+        self._interruption: asyncio.Handle | None = None
+        self._is_cancelled = False
+
+    def __enter__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None  # an event loop runs a request in a task
+        self._task, self._cancelled_before = task, task.cancelling()
+        self._budget.begin(self._lease, asyncio.get_running_loop().time() + self._seconds)
+
+    def interrupt(self) -> None:
+        """Cancel the reader, unless the block ends first: it may be the reader itself that calls this."""
+        if self._interruption is None:
+            self._interruption = asyncio.get_running_loop().call_soon(self._cancel)
+
+    def _cancel(self) -> None:
+        self._is_cancelled = True
+        self._task.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._budget.readers.pop(self._lease, None)
+        if self._interruption is not None:
+            self._interruption.cancel()
+        if not self._is_cancelled:
+            return
+        is_only_ours = self._task.uncancel() <= self._cancelled_before
+        if is_only_ours and kind is asyncio.CancelledError:
+            self._lease.require()
+            raise errors.BodyTooSlow(f"the body took longer than {self._seconds:g} s") from None
 
 
 class Body:

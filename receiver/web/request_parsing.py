@@ -99,7 +99,7 @@ def _bad_parameter(error: ValidationError, model: type[query_parameters.Query]) 
 async def body(request: Request, model: type[M], limit: int, seconds: float, lease: request_limits.BodyLease) -> M:
     """Return the body as `model`. Raises the RequestError that says what is wrong, and ClientDisconnect."""
     incoming = request_limits.Body(request.receive, request.headers.get("content-length", ""))
-    async with lease.reading(seconds):
+    with lease.reading(seconds):
         raw = await incoming.read(limit, lease)
     if incoming.exceeds(limit):
         raise errors.BodyTooLarge(limit)

@@ -136,7 +136,8 @@ class Endpoint:
         if not failure.key_given:
             return failure
         limits = self._context.limits
-        address = client_address.of_request(request.scope, limits.trusted_proxies)
+        headers = {name: ",".join(request.headers.getlist(name)) for name in client_address.FORWARDING_HEADERS}
+        address = client_address.of_request(request.scope, headers, limits.trusted_proxies)
         return limits.charge(address, failure, errors.TooManyFailures(str(failure)))
 
     async def _optional_caller(self, given: Sequence[str]) -> authentication.Caller:

@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
 from storage import ids, merkle
-from storage.engine import dialect, writer
+from storage.engine import bulk_insert, dialect, writer
 from storage.engine.column_types import instant_text
 from storage.tables.ledger import LEDGER_ENTRIES
 
@@ -105,7 +105,7 @@ def append(connection: Connection, entries: Sequence[Entry]) -> None:
         return
     numbers = _next_numbers(connection)
     appended = [Appended(entry, next(numbers)) for entry in entries]
-    connection.execute(_INSERT, [_row(each, body(each.entry)) for each in appended])
+    bulk_insert.insert(connection, LEDGER_ENTRIES, [_row(each, body(each.entry)) for each in appended])
     dialect.notify_on_commit(connection)
     writer.tell_observer(connection, appended)
 
@@ -210,7 +210,6 @@ def number(connection: Connection, limit: int) -> range:
 
 #: The condition that an entry is about a delivery.
 IS_OF_DELIVERY = LEDGER_ENTRIES.c.kind.in_([Kind.DELIVERY_ACCEPTED.value, Kind.DELIVERY_DUPLICATE.value])
-_INSERT = LEDGER_ENTRIES.insert()
 _OF_ENTRY = LEDGER_ENTRIES.c.seq == bindparam("entry")
 _SET_SALTS = update(LEDGER_ENTRIES).where(_OF_ENTRY).values(salts=bindparam("left"))
 _UNNUMBERED = (

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select
+from sqlalchemy import Connection, Row, select
 
+from storage.engine.membership import is_among
 from storage.ledger import entries
 from storage.query import conditions, grammar
 from storage.repositories import ledger_changes, runs
@@ -120,4 +121,4 @@ def _group_near(seqs: Iterable[int]) -> list[list[int]]:
     return parts
 
 
-_SEQS = select(RUNS.c.seq).where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
+_SEQS = select(RUNS.c.seq).where(is_among(RUNS.c.id, "ids"))

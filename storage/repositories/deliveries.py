@@ -8,10 +8,11 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, or_, select, update
+from sqlalchemy import Connection, func, or_, select, update
 
 from storage import bounds, cursors, merkle, states
-from storage.engine import dialect
+from storage.engine import bulk_insert, dialect
+from storage.engine.membership import is_among
 from storage.tables import declare
 from storage.tables.deliveries import DELIVERIES, REJECTIONS
 
@@ -34,7 +35,7 @@ class Delivery:
     source: states.Source
     dedupe_key: str
     received_at: datetime
-    headers: Mapping[str, str]
+    headers: merkle.CanonicalJson
     body: bytes
     body_sha256: str
     remote_addr: str | None = None
@@ -172,8 +173,7 @@ def _insert_unknown(connection: Connection, rows: Sequence[Mapping[str, Any]]) -
         ids.add(row["id"])
         if row["dedupe_key"]:
             keys.add(row["dedupe_key"])
-    if new:
-        connection.execute(_INSERT, list(new.values()))
+    bulk_insert.insert(connection, DELIVERIES, list(new.values()))
     return set(new)
 
 
@@ -209,8 +209,8 @@ def count_repeats(connection: Connection, holder_id: str, times: int, now: datet
 
 def to_row(delivery: Delivery, **changes: Any) -> dict[str, Any]:
     """Return the columns of an accepted delivery, with `changes` applied."""
-    row = declare.row(DELIVERIES, delivery) | {"headers": dict(delivery.headers), "size": delivery.size}
-    return row | {"verdict": states.Verdict.ACCEPTED.value, "duplicate_of": None, **changes}
+    row = {name: getattr(delivery, name) for name in _OF_DELIVERY}
+    return {**row, "verdict": states.Verdict.ACCEPTED.value, "duplicate_of": None, **changes}
 
 
 def insert_rejected(connection: Connection, rejected: Sequence[RejectedRequest]) -> None:
@@ -300,18 +300,19 @@ def _stored(values: Sequence[Any]) -> StoredDelivery:
     return replace(stored, source=source, verdict=verdict)
 
 
+#: The columns that a delivery has a value for.
+_OF_DELIVERY = [name for name in ("size", *(each.name for each in fields(Delivery))) if name in DELIVERIES.c]
 _ROWS = select(*(DELIVERIES.c[each.name] for each in fields(StoredDelivery) if each.name != "body"))
 _LOCK_KEYS = (
     select(DELIVERIES.c.id)
-    .where(DELIVERIES.c.dedupe_key.in_(bindparam("keys", expanding=True)))
+    .where(is_among(DELIVERIES.c.dedupe_key, "keys"))
     .order_by(DELIVERIES.c.dedupe_key)
     .with_for_update()
 )
-_INSERT = DELIVERIES.insert()
 _KNOWN = select(DELIVERIES.c.id, DELIVERIES.c.dedupe_key).where(
     or_(
-        DELIVERIES.c.id.in_(bindparam("ids", expanding=True)),
-        DELIVERIES.c.dedupe_key.in_(bindparam("keys", expanding=True)),
+        is_among(DELIVERIES.c.id, "ids"),
+        is_among(DELIVERIES.c.dedupe_key, "keys"),
     )
 )
 _DUPLICATES = DELIVERIES.alias()
@@ -324,4 +325,4 @@ _ACCEPTED_ROWS = select(
     .where(_DUPLICATES.c.duplicate_of == DELIVERIES.c.id)
     .scalar_subquery()
     .label("duplicates"),
-).where(DELIVERIES.c.dedupe_key.in_(bindparam("keys", expanding=True)))
+).where(is_among(DELIVERIES.c.dedupe_key, "keys"))

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, case, func, or_, select, union_all
 from sqlalchemy import update as sql_update
 
 from storage import ids, states
 from storage.engine import column_types, dialect
 from storage.engine.column_types import instant
+from storage.engine.membership import is_among
 from storage.tables.runs import RUN_TAGS, RUNS, UPSTREAM_LINKS
 
 #: Characters of the prompt in lists; the upstream cuts it at the same length.
@@ -173,13 +174,8 @@ def resolve_id(connection: Connection, named: str) -> str:
 
 def find_many(connection: Connection, either_ids: Sequence[str]) -> dict[str, Run]:
     """Return the runs by the requested ids, ours or the upstream's, without long texts and tags."""
-    links = UPSTREAM_LINKS.c
-    linked = select(links.upstream_id, links.run_id).where(links.upstream_id.in_(either_ids))
-    run_ids = {row.upstream_id: row.run_id for row in connection.execute(linked)}
-    rows = connection.execute(_BY_IDS, {"ids": sorted({*either_ids, *run_ids.values()})})
-    found = {row.id: _run(row) for row in rows}
-    named = {each: found.get(each) or found.get(run_ids.get(each, "")) for each in either_ids}
-    return {each: run for each, run in named.items() if run is not None}
+    found = [(row.named, _run(row)) for row in connection.execute(_NAMED, {"ids": either_ids})]
+    return dict(found) | {named: run for named, run in found if named == run.id}
 
 
 def from_rows(connection: Connection, rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Run]:
@@ -323,15 +319,20 @@ _STATUS = select(RUNS.c.status).where(RUNS.c.id == bindparam("id"))
 _SUBMITTED = select(
     *(RUNS.c[n] if n in ("prompt", "guidance", "instructions") else _SHORTENED.get(n, RUNS.c[n]) for n in _NAMES)
 )
-_BY_IDS = select(*LIST_COLUMNS).where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
+_NAMED = union_all(
+    select(UPSTREAM_LINKS.c.upstream_id.label("named"), *LIST_COLUMNS)
+    .join(RUNS, RUNS.c.id == UPSTREAM_LINKS.c.run_id)
+    .where(is_among(UPSTREAM_LINKS.c.upstream_id, "ids")),
+    select(RUNS.c.id.label("named"), *LIST_COLUMNS).where(is_among(RUNS.c.id, "ids")),
+)
 #: In the order in which every transaction locks these rows.
 _LOCK_PRUNED = (
     select(RUNS.c.id, RUNS.c.pruned_at)
-    .where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
+    .where(is_among(RUNS.c.id, "ids"))
     .order_by(RUNS.c.id)
     .with_for_update(read=True)
 )
 _RUN_OF_LINK = select(UPSTREAM_LINKS.c.run_id).where(UPSTREAM_LINKS.c.upstream_id == bindparam("id"))
 _BY_UPSTREAM_ID = _ALL.where(RUNS.c.id == _RUN_OF_LINK.scalar_subquery())
 _BY_KEY = _ALL.where(RUNS.c.submitted_by == bindparam("submitted_by"), RUNS.c.idempotency_key == bindparam("key"))
-_TAGS = select(RUN_TAGS).where(RUN_TAGS.c.run_seq.in_(bindparam("seqs", expanding=True))).order_by(RUN_TAGS.c.key)
+_TAGS = select(RUN_TAGS).where(is_among(RUN_TAGS.c.run_seq, "seqs")).order_by(RUN_TAGS.c.key)

@@ -34,6 +34,7 @@ from sqlalchemy import (
 from storage import states
 from storage.engine import dialect
 from storage.engine.column_types import instant
+from storage.engine.membership import is_among
 from storage.search import fulltext, passages, tokenizer
 from storage.states import Part
 from storage.tables.declare import ROWS_PER_RUN
@@ -354,7 +355,7 @@ _HITS = (
     )
     .join(RUNS, RUNS.c.seq == PASSAGES.c.id // ROWS_PER_RUN)
     .outerjoin(RUN_STEPS, RUN_STEPS.c.id == RUNS.c.seq * ROWS_PER_RUN + PASSAGES.c.step)
-    .where(PASSAGES.c.id.in_(bindparam("ids", expanding=True)))
+    .where(is_among(PASSAGES.c.id, "ids"))
 )
 _DELETE = delete(PASSAGES).where(_between(PASSAGES.c.id))
 _TEXTS = select(*(RUNS.c[part.value] for part in _RUN_TEXTS)).where(RUNS.c.seq == bindparam("seq"))
@@ -371,9 +372,7 @@ _WAITING = (
     .limit(bindparam("limit"))
 )
 _UNINDEXED = (
-    select(RUNS.c.id)
-    .join(SEARCH_QUEUE, SEARCH_QUEUE.c.run_seq == RUNS.c.seq)
-    .where(RUNS.c.id.in_(bindparam("ids", expanding=True)))
+    select(RUNS.c.id).join(SEARCH_QUEUE, SEARCH_QUEUE.c.run_seq == RUNS.c.seq).where(is_among(RUNS.c.id, "ids"))
 )
 _AS_READ = (
     SEARCH_QUEUE.c.run_seq == bindparam("read_seq"),

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from storage import states
-from storage.engine import column_types, database
+from storage.engine import column_types, database, dialect
 from storage.ledger import entries
 from storage.repositories import deliveries, jobs, runs, system_state, upstream_links
 from storage.transitions import adopting
@@ -33,9 +33,14 @@ class _Matched:
     def run_id(self) -> str | None:
         return None if self.run is None else self.run.id
 
+    def is_first(self, holders: Mapping[str, deliveries.AcceptedRow]) -> bool:
+        """Return whether the delivery is the accepted one of its key; `holders` are those of keys with several."""
+        holder = holders.get(self.delivery.dedupe_key)
+        return holder is None or holder.id == self.delivery.id
+
     def row(self, **changes: Any) -> dict[str, Any]:
-        blank = deliveries.ERASED_CONTENT if self.is_pruned else {}
-        return deliveries.to_row(self.delivery, run_id=self.run_id, reason=self.reason, **blank, **changes)
+        changes |= deliveries.ERASED_CONTENT if self.is_pruned else {}
+        return deliveries.to_row(self.delivery, run_id=self.run_id, reason=self.reason, **changes)
 
     @property
     def reason(self) -> str | None:
@@ -61,13 +66,14 @@ def accept_delivery(
     """
     matched = sorted(_match(connection, batch), key=lambda each: each.delivery.dedupe_key)  # in lock order
     new = deliveries.insert_new(connection, [each.row() for each in matched])
-    deliveries.lock_keys(connection, {each.dedupe_key for each in batch if each.id not in new})
-    holders = deliveries.accepted_rows(connection, [delivery.dedupe_key for delivery in batch])
-    first = [each for each in matched if holders[each.delivery.dedupe_key].id == each.delivery.id]
-    duplicates = [each for each in matched if holders[each.delivery.dedupe_key].id != each.delivery.id]
+    known = sorted({each.dedupe_key for each in batch if each.id not in new})
+    deliveries.lock_keys(connection, known)
+    holders = deliveries.accepted_rows(connection, known)
+    duplicates = [each for each in matched if not each.is_first(holders)]
+    first = [each for each in matched if each.is_first(holders)]
     to_record = [each for each in first if each.delivery.id in new]  # an earlier try recorded the others
-    entries.append(connection, [_entry(each, entries.Kind.DELIVERY_ACCEPTED) for each in to_record])
-    entries.append(connection, [conflict for each in to_record if (conflict := _conflict(each))])
+    accepted = [_entry(each, entries.Kind.DELIVERY_ACCEPTED) for each in to_record]
+    entries.append(connection, accepted + [conflict for each in to_record if (conflict := _conflict(each))])
     jobs.enqueue(connection, [request for each in matched for request in _settle_requests(each)])
     receipts = {each.delivery.id: _receipt(each.delivery.id, states.Verdict.ACCEPTED, each) for each in first}
     return receipts | _duplicates(connection, duplicates, holders)
@@ -87,7 +93,7 @@ def _match(connection: Connection, batch: Sequence[deliveries.Delivery]) -> list
             matched.append(_Matched(each, known.get(each.run_id), other))
     ended = {each.run.id for each in matched if each.run is not None and each.run.is_terminal}
     pruned = runs.find_pruned(connection, sorted(ended))
-    return [replace(each, is_pruned=each.run_id in pruned) for each in matched]
+    return [replace(each, is_pruned=True) if each.run_id in pruned else each for each in matched]
 
 
 def _find_runs(connection: Connection, batch: Sequence[deliveries.Delivery]) -> dict[str, runs.Run]:
@@ -99,7 +105,7 @@ def _find_runs(connection: Connection, batch: Sequence[deliveries.Delivery]) -> 
     named = {id_ for each in batch for id_ in (each.run_id, each.upstream_id, *each.also_named) if id_ is not None}
     known = runs.find_many(connection, sorted(named))
     unknown = {each.upstream_id for each in batch if each.run_id is None and each.upstream_id} - known.keys()
-    if unknown:
+    if unknown and not dialect.is_embedded(connection):
         upstream_links.lock_ids(connection, unknown)
         known |= runs.find_many(connection, sorted(unknown))
     return known

@@ -51,16 +51,15 @@ async def test_the_longest_read_gives_up_its_memory_and_is_stopped_at_once() -> 
     budget, began = request_limits.BodyBudget(100), asyncio.Event()
 
     async def slow() -> None:
-        with budget.lease() as lease:
-            async with lease.reading(3600):
-                lease.reserve(90)
-                began.set()
-                await asyncio.Event().wait()
+        with budget.lease() as lease, lease.reading(3600):
+            lease.reserve(90)
+            began.set()
+            await asyncio.Event().wait()
 
     reading = asyncio.create_task(slow())
     await began.wait()
     with budget.lease() as lease:
-        async with lease.reading(3600):
+        with lease.reading(3600):
             lease.reserve(20)
         assert budget.used == 20
         with pytest.raises(errors.TooManyBodies):
@@ -72,20 +71,18 @@ async def test_the_longest_read_gives_up_its_memory_and_is_stopped_at_once() -> 
 async def test_what_was_read_keeps_its_place_until_it_is_let_go() -> None:
     budget = request_limits.BodyBudget(100)
     with budget.lease() as first, budget.lease() as second:
-        async with first.reading(3600):
+        with first.reading(3600):
             first.reserve(90)
-        with pytest.raises(errors.TooManyBodies):
-            async with second.reading(3600):
-                second.reserve(20)
+        with pytest.raises(errors.TooManyBodies), second.reading(3600):
+            second.reserve(20)
         assert budget.used == 90
     assert budget.used == 0
 
 
 @pytest.mark.anyio
 async def test_a_body_that_is_slow_is_no_body_that_made_room() -> None:
-    with request_limits.BodyBudget(100).lease() as lease, pytest.raises(errors.BodyTooSlow):
-        async with lease.reading(0):
-            await asyncio.Event().wait()
+    with request_limits.BodyBudget(100).lease() as lease, pytest.raises(errors.BodyTooSlow), lease.reading(0):
+        await asyncio.Event().wait()
 
 
 @given(st.lists(st.lists(st.integers(0, 60), max_size=6), max_size=12))
@@ -93,12 +90,11 @@ def test_never_more_is_held_than_there_is_room(bodies: list[list[int]]) -> None:
     budget = request_limits.BodyBudget(100)
 
     async def reader(sizes: list[int]) -> None:
-        with budget.lease() as lease, contextlib.suppress(errors.TooManyBodies):
-            async with lease.reading(3600):
-                for size in sizes:
-                    lease.reserve(size)
-                    assert budget.used <= 100
-                    await asyncio.sleep(0)
+        with budget.lease() as lease, contextlib.suppress(errors.TooManyBodies), lease.reading(3600):
+            for size in sizes:
+                lease.reserve(size)
+                assert budget.used <= 100
+                await asyncio.sleep(0)
 
     async def all_of_them() -> None:
         await asyncio.gather(*(reader(sizes) for sizes in bodies))

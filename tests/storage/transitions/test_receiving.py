@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -55,7 +56,8 @@ async def test_a_delivery_is_kept_whole(database: Database) -> None:
         found.headers,
         found.secret_used,
     )
-    expected = (Verdict.ACCEPTED, run.id, delivery.body, delivery.body_sha256, 10, delivery.headers, "key 1")
+    headers = json.loads(delivery.headers)
+    expected = (Verdict.ACCEPTED, run.id, delivery.body, delivery.body_sha256, 10, headers, "key 1")
     assert values == expected
 
 
