@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import secrets
 import uuid
 from datetime import datetime
+
+from storage import random_bytes
 
 
 def new(at: datetime) -> str:
     """Return a new id whose first 48 bits are `at` in milliseconds since the epoch."""
-    time, random = f"{_milliseconds(at):012x}", secrets.token_hex(10)
+    time, random = f"{_milliseconds(at):012x}", random_bytes.take(10).hex()
     variant = "89ab"[int(random[3], 16) & 0b11]
     return f"{time[:8]}-{time[8:]}-7{random[:3]}-{variant}{random[4:7]}-{random[7:19]}"
 

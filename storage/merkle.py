@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from storage import random_bytes
 
 
 def canonical(value: Any) -> bytes:
@@ -111,7 +112,7 @@ class Digest:
 
 def salt() -> bytes:
     """Return 16 random bytes."""
-    return secrets.token_bytes(16)
+    return random_bytes.take(16)
 
 
 def salted_digest(name: str, value: str | bytes | None) -> tuple[Digest, ...]:

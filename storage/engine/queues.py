@@ -11,7 +11,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -27,11 +27,11 @@ class Member:
     answer: asyncio.Future[Any]
     is_batched: bool = False
     result: Any = None
+    #: The bytes of the arguments that have a `weight`.
+    weight: int = field(init=False)
 
-    @property
-    def weight(self) -> int:
-        """Return the bytes of the arguments that have a `weight`."""
-        return sum(getattr(argument, "weight", 0) for argument in self.arguments)
+    def __post_init__(self) -> None:
+        self.weight = sum([getattr(argument, "weight", 0) for argument in self.arguments])
 
     @property
     def is_document(self) -> bool:

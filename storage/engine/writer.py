@@ -92,13 +92,14 @@ class Writer:
         self._replays: deque[queues.Member] = deque()
         self._marked: tuple[int, ...] = ()
         self._was_locked = False
-        self._busy = False
+        self._busy = self._is_starting = False
         self._closing = self._failing_fast = False
         self._idle = asyncio.Event()
 
     async def close(self) -> None:
         """Commit the waiting calls, accept no more, and end the thread."""
         self._closing = True
+        self._dispatch()
         while self._busy:  # the end of each batch dispatches the next one
             await self._idle.wait()
         self._thread.shutdown()
@@ -111,11 +112,15 @@ class Writer:
         """Run the member's function in the next batch, and return its result after the commit. Raises Busy."""
         if self._closing or not self._waiting.append(member):
             raise errors.Busy("the queue of database writes is full: try again later")
-        self._dispatch()
+        if not (self._busy or self._is_starting):
+            # Once the loop has run all that is ready now: then calls that come together share a batch.
+            self._is_starting = True
+            self._loop.call_soon(self._dispatch)
         return await member.answer
 
     def _dispatch(self) -> None:
         """Start the next batch, unless one is running."""
+        self._is_starting = False
         if self._busy or not (self._replays or self._waiting):
             return
         self._busy = True
@@ -125,7 +130,7 @@ class Writer:
         done = self._thread.submit(self._commit, batch)
         done.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._finish, batch, done))
 
-    def _commit(self, batch: list[queues.Member]) -> None:
+    def _commit(self, batch: list[queues.Member]) -> CommitBatch:
         """Run a batch in one transaction, in the writer's thread; try again where the database rolls it back."""
         for _ in range(TRIES - 1):
             try:
@@ -135,8 +140,8 @@ class Writer:
                     raise
         return self._transact(batch)
 
-    def _transact(self, batch: list[queues.Member]) -> None:
-        """Run a batch and commit it once.
+    def _transact(self, batch: list[queues.Member]) -> CommitBatch:
+        """Run a batch and commit it once; return it for the observer.
 
         An error of connect, begin or commit is Unavailable: a replay would not help.
         """
@@ -152,9 +157,7 @@ class Writer:
             observed = tuple(connection.info.pop(_OBSERVED, ()))
             with translated_errors():
                 transaction.commit()
-        # On the loop: an error of the observer raised here would have the batch written again.
-        after = CommitBatch("after", names, time.perf_counter() - started, results, observed)
-        self._loop.call_soon_threadsafe(self._observe, after)
+        return CommitBatch("after", names, time.perf_counter() - started, results, observed)
 
     @contextmanager
     def _writing(self) -> Iterator[tuple[Connection, RootTransaction]]:
@@ -167,7 +170,7 @@ class Writer:
             with transaction:
                 yield connection, transaction
 
-    def _finish(self, batch: list[queues.Member], done: Future[None]) -> None:
+    def _finish(self, batch: list[queues.Member], done: Future[CommitBatch]) -> None:
         """Answer the calls of a batch, or queue them for a replay one by one. Runs on the loop."""
         error = done.exception()
         if self._failing_fast and isinstance(_translate(error), errors.Unavailable):
@@ -186,6 +189,7 @@ class Writer:
             self._replays.extend(batch)
         self._was_locked = error_translation.is_lock_timeout(error)
         if error is None:
+            self._loop.call_soon(self._observe, done.result())  # so that its error is not one of the batch
             self._committed()
         self._busy = False
         self._idle.set()
