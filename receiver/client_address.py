@@ -165,6 +165,8 @@ def path_below_mount(scope: Mapping[str, Any]) -> str:
     removed.
     """
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    if not root:
+        return path
     for prefix in (root, root.removeprefix(scope.get("app_root_path", ""))):
         if path.startswith(f"{prefix}/"):
             return path[len(prefix) :]

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from receiver import upstream_values
 
@@ -49,17 +49,16 @@ class Callback:
 def callback(body: bytes) -> Callback:
     """Return what the body of a watcher's callback claims, in any of the known forms."""
     claimed = _object(body)
-    return Callback(_run_ids(claimed, _CALLBACK_PATHS), _status(claimed))
+    return Callback(tuple(dict.fromkeys(_run_ids(claimed, _CALLBACK_PATHS))), _status(claimed))
 
 
 def event(body: bytes) -> Event:
     """Return the envelope `{id, type, data: {runId, status}}` of a platform event."""
     claimed = _object(body)
-    run_ids = _run_ids(claimed, _EVENT_PATHS)
     return Event(
         id=_label(claimed.get("id")),
         type=_label(claimed.get("type")),
-        run_id=run_ids[0] if run_ids else None,
+        run_id=next(_run_ids(claimed, _EVENT_PATHS), None),
         status=_status(claimed),
     )
 
@@ -94,21 +93,23 @@ def _at(claimed: Mapping[str, object], path: tuple[str, ...]) -> object:
     return value
 
 
-def _run_ids(claimed: Mapping[str, object], paths: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    values = (_at(claimed, path) for path in paths)
-    return tuple(
-        dict.fromkeys(
-            value for value in values if isinstance(value, str) and upstream_values.SAFE_ID.fullmatch(value)
-        )
-    )
+def _run_ids(claimed: Mapping[str, object], paths: tuple[tuple[str, ...], ...]) -> Iterator[str]:
+    for path in paths:
+        value = _at(claimed, path)
+        if isinstance(value, str) and upstream_values.SAFE_ID.fullmatch(value):
+            yield value
 
 
 def _status(claimed: Mapping[str, object]) -> str | None:
     """Return the state by its own field, else from the end of the event type, as in `agent.run.completed`."""
-    words = [_at(claimed, path) for path in _STATUS_PATHS]
-    kinds = [claimed.get("type"), claimed.get("event")]
-    words += [kind.rpartition("run.")[2] for kind in kinds if isinstance(kind, str)]
-    return next((word for word in words if isinstance(word, str) and word in upstream_values.STATUSES), None)
+    for path in _STATUS_PATHS:
+        word = _at(claimed, path)
+        if isinstance(word, str) and word in upstream_values.STATUSES:
+            return word
+    kinds = [
+        kind.rpartition("run.")[2] for kind in (claimed.get("type"), claimed.get("event")) if isinstance(kind, str)
+    ]
+    return next((kind for kind in kinds if kind in upstream_values.STATUSES), None)
 
 
 def _label(value: object) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from datetime import UTC, datetime
 from typing import Any
 
@@ -69,6 +70,7 @@ class Instant(TypeDecorator[datetime]):
             return bounds.FIRST if value.year == 1 else bounds.LAST
 
 
+@functools.lru_cache(1024)  # a transaction has few moments, and writes each of them several times
 def instant_text(moment: datetime) -> str:
     """Return a moment (with a time zone) as RFC 3339 in UTC with microseconds, always 27 characters."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

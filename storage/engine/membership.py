@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Boolean, ColumnElement, Dialect, Text, TypeDecorator, bindparam
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Dialect, Text, TypeDecorator, bindparam
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -34,24 +34,23 @@ class _List(TypeDecorator[Sequence[Any]]):
         return values if dialect.name == "postgresql" else json.dumps(values)
 
 
-class _IsAmong(FunctionElement[bool]):
-    type = Boolean()
+class _Values(FunctionElement[Any]):
+    """The values of a list parameter, as a query."""
+
     inherit_cache = True
 
 
-@compiles(_IsAmong)
-def _in_json(element: _IsAmong, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = (compiler.process(each, **options) for each in element.clauses)
-    return f"{column} IN (SELECT value FROM json_each({values}))"
+@compiles(_Values)
+def _of_json(element: _Values, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(SELECT value FROM json_each({compiler.process(element.clauses, **options)}))"
 
 
-@compiles(_IsAmong, "postgresql")
-def _in_array(element: _IsAmong, compiler: SQLCompiler, **options: Any) -> str:
-    column, values = (compiler.process(each, **options) for each in element.clauses)
-    return f"{column} = ANY ({values})"
+@compiles(_Values, "postgresql")
+def _of_array(element: _Values, compiler: SQLCompiler, **options: Any) -> str:
+    return f"(SELECT unnest({compiler.process(element.clauses, **options)}))"
 
 
 def is_among(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
     """Return the condition that a column of texts or integers has a value of the list parameter `name`."""
     of = BigInteger if issubclass(column.type.python_type, int) else Text
-    return _IsAmong(column, bindparam(name, type_=_List(of)))
+    return column.bool_op("IN")(_Values(bindparam(name, type_=_List(of))))
