@@ -80,6 +80,8 @@ class Telemetry:
         _from_zero(self._errors, ERRORS)
         self._deliveries = counter("runledger_deliveries", "Deliveries received", ("source", "verdict"))
         _from_zero(self._deliveries, (states.Source.WATCHER, states.Source.PLATFORM), states.Verdict)
+        received = itertools.product((states.Source.WATCHER, states.Source.PLATFORM), states.Verdict)
+        self._deliveries_counted = {each: self._deliveries.labels(*each) for each in received}
         self._rejections = counter("runledger_rejections", "Requests rejected, by cause", ("cause",))
         self._settled = counter(
             "runledger_runs_settled", "Runs whose end this process committed", ("source", "status")
@@ -119,7 +121,7 @@ class Telemetry:
 
     def received(self, receipt: deliveries.Receipt, delivery: deliveries.Delivery) -> None:
         """Count a committed delivery."""
-        self._deliveries.labels(delivery.source.value, receipt.verdict.value).inc()
+        self._deliveries_counted[delivery.source, receipt.verdict].inc()
 
     def _appended(self, appended: entries.Appended) -> None:
         """Log a ledger entry for those who debug, with the ids it is about, and count an end by its source."""

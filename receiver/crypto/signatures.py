@@ -27,7 +27,8 @@ TOLERANCE = 300  # seconds
 _PREFIX = "whsec_"
 #: The prefixes of header names under which a signature may come.
 _FAMILIES = ("case-webhook", "webhook", "svix")
-HEADERS = frozenset(f"{family}-{part}" for family in _FAMILIES for part in ("id", "timestamp", "signature"))
+_NAMES = [(f"{family}-id", f"{family}-timestamp", f"{family}-signature") for family in _FAMILIES]
+HEADERS = frozenset(name for names in _NAMES for name in names)
 _NUMBER = re.compile(r"[0-9]{1,20}(\.[0-9]{1,20})?", re.ASCII)
 #: The least numbers that are nano-, micro-, milliseconds. Seconds reach the last one in the year 5138.
 _DIVISORS = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
@@ -122,8 +123,8 @@ def signature_headers(headers: Mapping[str, str]) -> SignatureHeaders:
     Case.dev's own names come first, then those of Standard Webhooks and of Svix, whose services sign many
     webhooks.
     """
-    family = next((each for each in _FAMILIES if f"{each}-signature" in headers), _FAMILIES[0])
-    return SignatureHeaders(*(headers.get(f"{family}-{part}") for part in ("id", "timestamp", "signature")))
+    id_name, time_name, name = next((names for names in _NAMES if names[2] in headers), _NAMES[0])
+    return SignatureHeaders(headers.get(id_name), headers.get(time_name), headers.get(name))
 
 
 class Check:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -56,7 +56,7 @@ class InboundRequest:
         self.at = at
         lines = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in scope["headers"]]
         every = _joined(lines)
-        self.headers = _joined(_stored(lines))
+        self.headers = _stored(lines, every)
         self.signature_headers = signatures.signature_headers(every)
         self.remote_addr = client_address.of_request(scope, every, trusted)
         self.body = b""
@@ -136,16 +136,18 @@ def _joined(lines: Iterable[tuple[str, str]]) -> dict[str, str]:
     return texts
 
 
-def _stored(lines: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-    """Yield the header lines that are stored: bounded in total size, without the sender's credentials.
+def _stored(lines: Sequence[tuple[str, str]], every: dict[str, str]) -> dict[str, str]:
+    """Return the headers that are stored: bounded in total size, without the sender's credentials.
 
-    The headers of the signature come first: with them a stored request can be checked again.
+    The headers of the signature come first: with them a stored request can be checked again. `every` has all
+    headers by their name.
     """
+    if len(str(every)) <= HEADER_BYTES and DROPPED_HEADERS.isdisjoint(every):
+        return every
     remaining = HEADER_BYTES
-    if sum(len(name) + len(value) for name, value in lines) <= remaining:
-        yield from (line for line in lines if line[0] not in DROPPED_HEADERS)
-        return
+    stored: list[tuple[str, str]] = []
     for name, value in sorted(lines, key=lambda line: line[0] not in signatures.HEADERS):
         remaining -= len(name) + len(value)
         if name not in DROPPED_HEADERS and remaining >= 0:
-            yield name, value
+            stored.append((name, value))
+    return _joined(stored)

@@ -53,7 +53,7 @@ class WebhookSecrets:
         self._report = report
         self._given = tuple(self._of_settings(place, text) for place, text in enumerate(configured, 1))
         self._known = webhook_endpoints.VerificationSet()
-        self._secrets = self._given
+        self._secrets, self._are_lasting = self._given, True
         self._lock = asyncio.Lock()
         self._reads_begun = self._reads_done = 0
         self._failure: str | None = None
@@ -61,8 +61,8 @@ class WebhookSecrets:
 
     def usable(self, now: datetime) -> list[signatures.Secret]:
         """Return the distinct secrets that may have signed what arrives now, newest first."""
-        unique = {each.secret.name: each.secret for each in self.in_force(now) if each.secret is not None}
-        return list(unique.values())
+        in_force = self._secrets if self._are_lasting else self.in_force(now)
+        return list({each.secret.name: each.secret for each in in_force if each.secret is not None}.values())
 
     def signers(self, stored: deliveries.StoredDelivery) -> list[str]:
         """Return the names of the secrets in force that have signed a stored event, newest first."""
@@ -123,6 +123,7 @@ class WebhookSecrets:
         if known.secrets != self._known.secrets:
             opened = tuple(self._opened(each) for each in known.secrets)
             self._secrets = opened + self._given
+            self._are_lasting = all(each.ends_at is None for each in self._secrets)
             self._report_unusable(opened)
         self._known = known
 

@@ -8,8 +8,7 @@ few addresses, which other senders may share.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -46,14 +45,9 @@ class BodyBudget:
         self.readers: dict[BodyLease, float] = {}
         self._timer: asyncio.TimerHandle | None = None
 
-    @contextmanager
-    def lease(self) -> Iterator[BodyLease]:
-        """Lease a part of the budget for the body of one request, for the length of the block."""
-        lease = BodyLease(self)
-        try:
-            yield lease
-        finally:
-            lease.release()
+    def lease(self) -> BodyLease:
+        """Return a block for the body of one request, which leases a part of the budget until its end."""
+        return BodyLease(self)
 
     def evict(self) -> None:
         """Evict the bodies that have been arriving for the longest, until the budget is kept.
@@ -86,13 +80,19 @@ class BodyBudget:
 
 
 class BodyLease:
-    """The part of the budget that one request uses."""
+    """The part of the budget that one request uses, until the end of the block."""
 
     def __init__(self, budget: BodyBudget) -> None:
         self._budget = budget
         self._size = 0
         self._is_evicted = False
         self._reading: _Reading | None = None
+
+    def __enter__(self) -> BodyLease:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
     def reading(self, seconds: float) -> _Reading:
         """Return a block in which a body has to arrive.
@@ -107,8 +107,9 @@ class BodyLease:
         self.require()
         self._size += size
         self._budget.used += size
-        self._budget.evict()
-        self.require()
+        if self._budget.used > self._budget.limit:
+            self._budget.evict()
+            self.require()
 
     def revoke(self) -> None:
         """Release all bytes and cancel the reader at once."""
@@ -184,7 +185,7 @@ class Body:
 
     def exceeds(self, limit: int) -> bool:
         """Return whether more than `limit` bytes have arrived or are declared."""
-        return max(self._declared, self.size) > limit
+        return self._declared > limit or self.size > limit
 
     async def piece(self) -> bytes:
         """Return the next bytes. Raises ClientDisconnect."""
@@ -204,9 +205,10 @@ class Body:
         """
         pieces: list[bytes] = []
         while not self.is_whole and not self.exceeds(limit):
-            pieces.append(await self.piece())
-            lease.reserve(len(pieces[-1]))
-        return b"".join(pieces)
+            piece = await self.piece()
+            lease.reserve(len(piece))
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -209,7 +210,7 @@ def count_repeats(connection: Connection, holder_id: str, times: int, now: datet
 
 def to_row(delivery: Delivery, **changes: Any) -> dict[str, Any]:
     """Return the columns of an accepted delivery, with `changes` applied."""
-    row = {name: getattr(delivery, name) for name in _OF_DELIVERY}
+    row = dict(zip(_OF_DELIVERY, _values(delivery), strict=True))
     return {**row, "verdict": states.Verdict.ACCEPTED.value, "duplicate_of": None, **changes}
 
 
@@ -302,6 +303,7 @@ def _stored(values: Sequence[Any]) -> StoredDelivery:
 
 #: The columns that a delivery has a value for.
 _OF_DELIVERY = [name for name in ("size", *(each.name for each in fields(Delivery))) if name in DELIVERIES.c]
+_values = operator.attrgetter(*_OF_DELIVERY)
 _ROWS = select(*(DELIVERIES.c[each.name] for each in fields(StoredDelivery) if each.name != "body"))
 _LOCK_KEYS = (
     select(DELIVERIES.c.id)

@@ -15,14 +15,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import httpx2 as httpx
 import uvloop
 
 from receiver.crypto import signatures
 from tests import postgres, server
-from tests.bench import load
+from tests.bench import load, product
 from tests.patience import until
 
 SECRET = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
@@ -85,13 +84,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     args = parser.parse_args()
-    settings: dict[str, Any] = {"webhook_secrets": SECRET, "public_url": "", "log_level": "error"}
-    # No upstream: the writer is measured, not the worker.
-    timing = {"pause": 600.0, "pause_most": 600.0}
-    with (
-        site(args.database) as place,
-        server.running(place, "http://127.0.0.1:9", timing=timing, **settings) as ours,
-    ):
+    with site(args.database) as place, product.running(place, webhook_secrets=SECRET) as ours:
         peer_port = server.free_port()
         peer = start_peer(peer_port)
         try:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import uvloop
@@ -24,7 +23,7 @@ from storage import cursors
 from storage.engine import connections as engine_connections
 from storage.migrations import schema_version
 from tests import server
-from tests.bench import load
+from tests.bench import load, product
 from tests.bench.__main__ import site
 from tests.bench.query import datasette, store
 from tests.patience import until
@@ -143,9 +142,7 @@ def run(place: server.Site, count: int, requests: int, *, peers: bool) -> dict[s
         with analysed.connect() as connection:
             connection.exec_driver_sql("VACUUM ANALYZE")
         analysed.dispose()
-    quiet = {"pause": 600.0, "pause_most": 600.0}
-    settings: dict[str, Any] = {"public_url": "", "log_level": "error"}
-    with server.running(place, "http://127.0.0.1:9", timing=quiet, **settings) as running:
+    with product.running(place) as running:
         middles = measured("Runledger", running.port, ours(count, store.Texts()), requests, running.key)
         exported(running)
         if peers and not place.database_url:
