@@ -186,7 +186,7 @@ def lock_keys(connection: Connection, keys: Collection[str]) -> None:
 
 def accepted_rows(connection: Connection, keys: Sequence[str]) -> dict[str, AcceptedRow]:
     """Return the accepted row of each key that has one."""
-    found = connection.execute(_ACCEPTED_ROWS, {"keys": list(keys)})
+    found = connection.execute(_ACCEPTED_ROWS, {"keys": list(keys)}) if keys else ()
     return {row.dedupe_key: AcceptedRow(row.id, row.run_id, row.duplicates) for row in found}
 
 
