@@ -17,10 +17,11 @@ from storage.engine import connections, urls
 from storage.engine.database import Database
 from storage.ledger import entries
 from storage.maintenance import comparison, moving
+from storage.models import schema
 from storage.repositories import jobs, runs, system_state
 from storage.search import index
 from storage.stats import rollups
-from storage.tables import declare, schema
+from storage.tables import declare
 from storage.tables.runs import RUN_TAGS, RUNS
 from storage.transitions import receiving, restoring
 from tests import life, postgres
