@@ -78,6 +78,7 @@ def load(name: str) -> Any:
     gc.disable()  # what an import makes stays, so collections only cost time: a fifth of it
     try:
         module = importlib.import_module(f"receiver.cli.{COMMANDS[name].module}")
+        gc.freeze()  # later collections need not look at it either
     finally:
         gc.enable()
     event_loop = importlib.import_module("receiver.cli.event_loop")  # the list of commands does not need it
