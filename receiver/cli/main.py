@@ -26,7 +26,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "serve": Command("commands.serve", "Run the server: the API, the public endpoints, the worker."),
     "work": Command("commands.serve", "Run a worker without a server."),
-    "sandbox": Command("commands.serve", "Imitate Case.dev, faults included, for trying things out."),
+    "sandbox": Command("sandbox.command", "Imitate Case.dev, faults included, for trying things out."),
     "demo": Command("demo.command", "See all of it at work in ten seconds, without a key."),
     "doctor": Command("doctor.command", "Look for what is wrong with this set-up, and say what to do."),
     "submit": Command("commands.submit", "Submit a run."),

@@ -18,7 +18,7 @@ TYPES: list[tuple[Any, str]] = [
     (Boolean, "Boolean"),
     (column_types.Instant, "Instant"),
     (type(column_types.Integer64), "Integer64"),
-    (type(column_types.Json), "Json"),
+    (column_types.Json, "Json"),
     (type(column_types.Bytes), "Bytes"),
 ]
 

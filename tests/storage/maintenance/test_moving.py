@@ -64,7 +64,7 @@ def _value(column: Any, at: int) -> Any:
     """The value number `at` for a column, of the kind that it holds; None now and then where it may be."""
     kinds: dict[str, tuple[Any, ...]] = {
         "Text": TEXTS,
-        "JSON": JSONS,
+        "Json": JSONS,
         "Instant": (datetime(1, 1, 1, tzinfo=UTC), life.NOW, datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)),
         "LargeBinary": (b"", bytes(range(256))),
         "BigInteger": (0, -(2**62), 2**62 - 1),  # there is an index of the sum of two
