@@ -25,7 +25,7 @@ from receiver.upstream import client, exchange
 from receiver.web import operations, problems, request_limits, routing
 from receiver.worker import context as worker_context
 from receiver.worker import follow_ups, indexer, loop, retention, sequencer
-from storage.engine import database, dialect, urls, writer
+from storage.engine import database, dialect, file_watch, urls, writer
 from storage.maintenance import integrity
 from storage.migrations import schema_version
 from storage.repositories import jobs, system_state
@@ -249,6 +249,7 @@ async def _opened(components: _Components) -> AsyncIterator[AsyncExitStack]:
         if given.is_embedded:
             await store.write(schema_version.upgrade)
             await store.write(jobs.release_all)
+            _in_background(stack, components.telemetry, lambda: file_watch.watch(store, overrides.timing.poll))
         else:
             await store.read(integrity.require_durable)
             await store.read(schema_version.check)
@@ -284,9 +285,7 @@ async def _follow_shared(components: _Components, stack: AsyncExitStack) -> None
         # Its driver is slow to import, and not needed for an embedded database.
         from storage.engine import listener
 
-        _in_background(
-            stack, telemetry, lambda: listener.listen(given.url, store.notify_commit, on_failure, LISTEN_AGAIN)
-        )
+        _in_background(stack, telemetry, lambda: listener.listen(store, on_failure, LISTEN_AGAIN))
 
 
 def _start_worker(components: _Components, stack: AsyncExitStack) -> None:

@@ -16,7 +16,7 @@ from receiver.cli import main
 from storage import states
 from storage.models import declare
 from storage.models import schema as storage_schema
-from storage.user_sql import readable_columns
+from storage.user_sql import role_script
 from tests.laws import api_page, metrics_page, pages, table_code
 
 DIALECTS: list[Dialect] = [sqlite.dialect(), postgresql.dialect()]  # type: ignore[no-untyped-call]
@@ -147,7 +147,7 @@ SQL_HEAD = """-- What `runledger sql` and POST /v1/sql need on PostgreSQL: a rol
 
 def sql_role() -> str:
     """Return deploy/sql-role.sql."""
-    return SQL_HEAD + readable_columns.role()
+    return SQL_HEAD + role_script.role()
 
 
 PAGES: dict[str, Callable[[], str]] = {
