@@ -55,7 +55,7 @@ class WatchedTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, points: Points) -> None:
         self._points = points
-        self._real = exchange.http_transport(16)
+        self._real = exchange.HttpTransport(16)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         label = f"{request.method} {_template(request.url.path)}"
