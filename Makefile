@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test test-quick check deploy-check serve lock bench bench-flood bench-large bench-query faults fuzz clean
+.PHONY: demo test test-quick check deploy-check serve lock bench bench-flood bench-large bench-query bench-start faults fuzz clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -45,6 +45,9 @@ bench-large: $(INSTALLED)
 ROWS ?= 100000
 bench-query: $(INSTALLED)
 	@$(BIN)/python -m tests.bench.query --rows $(ROWS) $(ARGS)
+
+bench-start: $(INSTALLED)
+	@$(BIN)/python -m tests.bench.start $(ARGS)
 
 # KILLS=200 takes about ten minutes on two cores; ARGS may say --seed, --database, --report.
 KILLS ?= 200

@@ -25,7 +25,7 @@ from receiver.upstream import client, exchange
 from receiver.web import operations, problems, request_limits, routing
 from receiver.worker import context as worker_context
 from receiver.worker import follow_ups, indexer, loop, retention, sequencer
-from storage.engine import database, dialect, listener, urls, writer
+from storage.engine import database, dialect, file_watch, urls, writer
 from storage.maintenance import integrity
 from storage.migrations import schema_version
 from storage.repositories import jobs, system_state
@@ -250,6 +250,7 @@ async def _opened(components: _Components) -> AsyncIterator[AsyncExitStack]:
         if given.is_embedded:
             await store.write(schema_version.upgrade)
             await store.write(jobs.release_all)
+            _in_background(stack, components.telemetry, lambda: file_watch.watch(store, overrides.timing.poll))
         else:
             await store.read(integrity.require_durable)
             await store.read(schema_version.check)
@@ -282,9 +283,10 @@ async def _follow_shared(components: _Components, stack: AsyncExitStack) -> None
         await shared_clock.synchronize(read_time)
         _in_background(stack, telemetry, lambda: shared_clock.run(read_time))
     if not (given.database_pooler or urls.is_pooled(given.url)):
-        _in_background(
-            stack, telemetry, lambda: listener.listen(given.url, store.notify_commit, on_failure, LISTEN_AGAIN)
-        )
+        # Its driver is slow to import, and not needed for an embedded database.
+        from storage.engine import listener
+
+        _in_background(stack, telemetry, lambda: listener.listen(store, on_failure, LISTEN_AGAIN))
 
 
 def _start_worker(components: _Components, stack: AsyncExitStack) -> None:

@@ -36,7 +36,9 @@ async def run(
     pace: float,
     poll: float,
 ) -> None:
-    """Repeat `work` until cancelled, at least `pace` seconds after the last time and at most `poll` seconds later.
+    """Repeat `work` until cancelled: at least `pace` seconds after the last time, once something was committed.
+
+    It is repeated without a commit after `poll` seconds, or later while commits of other processes are announced.
 
     While the database is away, or the work fails otherwise, `on_failure` is called with the `reason`.
     """
@@ -46,4 +48,4 @@ async def run(
         if failure is not None:
             on_failure(reason=log_reason(failure))
         await asyncio.sleep(pace)
-        await asyncio.wait([wake], timeout=poll)
+        await asyncio.wait([wake], timeout=store.longest_wait(poll))

@@ -17,7 +17,7 @@ from storage.engine import connections, database
 from storage.engine.column_types import Instant
 from storage.tables import schema
 from storage.transitions import receiving
-from storage.user_sql import readable_columns, sql_runner, statements
+from storage.user_sql import readable_columns, role_script, sql_runner, statements
 from tests import life, postgres
 
 #: The value in every column that user SQL must not read.
@@ -61,7 +61,7 @@ def served(cluster: postgres.Cluster) -> Store:
     """Make an empty PostgreSQL database with the role for user SQL."""
     address = make_url(cluster.fresh())
     with cluster.admin(str(address.database)) as connection:
-        connection.execute(readable_columns.role().encode())
+        connection.execute(role_script.role().encode())
     url, reader = (
         each.render_as_string(hide_password=False)
         for each in (address, address.set(username=readable_columns.ROLE, password=None))

@@ -6,14 +6,15 @@ import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar, cast
 
+import structlog
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.types import Message
 
-from receiver import errors, telemetry, timeouts
+from receiver import errors, logs, timeouts
 from receiver.cli import open_database
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.render import format as render_format
@@ -38,6 +39,17 @@ class Operator(authentication.Caller):
     def actor(self) -> str:
         """Return the name in the ledger."""
         return "operator"
+
+
+class _Telemetry:
+    """The telemetry of a command: a log. Metrics are those of a server, and slow to import."""
+
+    def __init__(self) -> None:
+        self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger("runledger")
+
+    async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]:
+        """Return no metrics."""
+        return b"", "text/plain"
 
 
 OPERATOR = Operator("", "cli", frozenset({authentication.Scope.ADMIN.value}))
@@ -77,11 +89,11 @@ async def call(
 
     Raises CommandError where `path_id` is not of the form of an id.
     """
-    telemetry.log_to_stderr()
+    logs.log_to_stderr()
     shared_clock = await open_database.shared_clock(store)
     request: operations.Call[Any, Any] = operations.Call(
         context=operations.Context(
-            store, timeouts.Timing(), shared_clock, telemetry.Telemetry(), listen=open_stream
+            store, timeouts.Timing(), shared_clock, _Telemetry(), version="", listen=open_stream
         ),
         request=_request(b"", headers or {}),
         now=shared_clock(),

@@ -26,7 +26,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "serve": Command("commands.serve", "Run the server: the API, the public endpoints, the worker."),
     "work": Command("commands.serve", "Run a worker without a server."),
-    "sandbox": Command("commands.serve", "Imitate Case.dev, faults included, for trying things out."),
+    "sandbox": Command("sandbox.command", "Imitate Case.dev, faults included, for trying things out."),
     "demo": Command("demo.command", "See all of it at work in ten seconds, without a key."),
     "doctor": Command("doctor.command", "Look for what is wrong with this set-up, and say what to do."),
     "submit": Command("commands.submit", "Submit a run."),
@@ -78,6 +78,7 @@ def load(name: str) -> Any:
     gc.disable()  # what an import makes stays, so collections only cost time: a fifth of it
     try:
         module = importlib.import_module(f"receiver.cli.{COMMANDS[name].module}")
+        gc.freeze()  # later collections need not look at it either
     finally:
         gc.enable()
     event_loop = importlib.import_module("receiver.cli.event_loop")  # the list of commands does not need it

@@ -57,7 +57,7 @@ class Client:
         self._wire = exchange.Connection(
             base_url,
             api_key,
-            transport or exchange.http_transport(connections),
+            transport or exchange.HttpTransport(connections),
             observe,
             timeout=timeout,
             body_limit=body_limit,

@@ -76,10 +76,33 @@ class _Limits:
     grow: Callable[[], bool] = _stop
 
 
-def http_transport(connections: int) -> httpx.AsyncHTTPTransport:
-    """Return a real transport with at most that many connections and no retries of its own."""
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-    return httpx.AsyncHTTPTransport(verify=certificates.context(), limits=limits, retries=0, trust_env=False)
+class HttpTransport(httpx.AsyncBaseTransport):
+    """A real transport with at most that many connections and no retries of its own.
+
+    It is made for the first request, in a thread: its libraries and the authorities take 100 ms to load, for which
+    the start of a server need not wait.
+    """
+
+    def __init__(self, connections: int) -> None:
+        self._limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        self._lock = anyio.Lock()
+        self._made: httpx.AsyncHTTPTransport | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request."""
+        async with self._lock:
+            if self._made is None:
+                self._made = await anyio.to_thread.run_sync(self._make)
+        return await self._made.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._made is not None:
+            await self._made.aclose()
+
+    def _make(self) -> httpx.AsyncHTTPTransport:
+        context = certificates.context()
+        return httpx.AsyncHTTPTransport(verify=context, limits=self._limits, retries=0, trust_env=False)
 
 
 class Connection:

@@ -68,7 +68,7 @@ class Probe:
     def __init__(
         self, base_url: str, api_key: str, clock: Callable[[], datetime.datetime], *, timeout: float
     ) -> None:
-        self._recorder = _RecordingTransport(exchange.http_transport(1))
+        self._recorder = _RecordingTransport(exchange.HttpTransport(1))
         self._clock = clock
         self._wire = exchange.Connection(
             base_url,

@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from importlib import metadata
 from types import NoneType
-from typing import Any, Generic, TypeVar, get_args, get_type_hints
+from typing import Any, Generic, Protocol, TypeVar, get_args, get_type_hints
 from urllib.parse import urlencode
 
+import structlog
 from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.requests import Request
 
-from receiver import client_address, errors, telemetry, timeouts
+from receiver import client_address, errors, timeouts
 from receiver.export import flow
 from receiver.schemas import query_parameters, unreadable_rows
 from receiver.streams import subscribers
@@ -37,6 +38,16 @@ async def _nothing(_now: datetime) -> Sequence[str]:
     return ()
 
 
+class Telemetry(Protocol):
+    """What handlers use of a process's telemetry: its log and, where it serves, its metrics."""
+
+    log: structlog.typing.FilteringBoundLogger
+
+    async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]:
+        """Return the metrics in text form and their content type."""
+        ...
+
+
 @dataclass(frozen=True)
 class Context:
     """The context of all handlers. `body_limit` is in bytes; with `metrics_open`, metrics need no API key."""
@@ -44,7 +55,7 @@ class Context:
     database: database.Database
     timing: timeouts.Timing
     clock: Callable[[], datetime]
-    telemetry: telemetry.Telemetry
+    telemetry: Telemetry
     metrics_open: bool = False
     body_limit: int = 4 << 20
     version: str = field(default_factory=lambda: metadata.version("runledger"))

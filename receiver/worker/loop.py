@@ -111,11 +111,12 @@ class Worker:
     ) -> float:
         """Start the due jobs of a lane, the first of which is due at `due_at`; return how long to wait."""
         now, timing = self._context.clock(), self._context.timing
+        longest = self._context.database.longest_wait(timing.poll)
         free = slots - sum(states.PRIORITY[claim.kind] in lane for claim in self._running.values())
         if due_at is None or free <= 0 or self._stopping.is_set():
-            return timing.poll
+            return longest
         if due_at > now:
-            return min(timing.poll, (due_at - now).total_seconds())
+            return min(longest, (due_at - now).total_seconds())
         until = now + timedelta(seconds=timing.lease)
         claims = await self._context.database.write(
             jobs.claim, now=now, until=until, owner=self._owner, limit=free, lane=lane

@@ -18,7 +18,6 @@ from sqlalchemy import (
     TypeDecorator,
     literal,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
 from storage import bounds
@@ -33,10 +32,22 @@ NAMING_CONVENTION = {
 #: 64 bits on both databases; INTEGER on SQLite, so that a primary key is the rowid itself.
 Integer64 = BigInteger().with_variant(Integer(), "sqlite")
 
-#: JSON as text on SQLite, jsonb on PostgreSQL; None is NULL, never the JSON word null.
-Json = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
-
 Bytes = LargeBinary()
+
+
+class Json(TypeDecorator[Any]):
+    """JSON as text on SQLite, jsonb on PostgreSQL; None is NULL, never the JSON word null."""
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        if dialect.name != "postgresql":
+            return dialect.type_descriptor(JSON(none_as_null=True))
+        # Slow to import, and not needed for an embedded database.
+        from sqlalchemy.dialects.postgresql import JSONB
+
+        return dialect.type_descriptor(JSONB(none_as_null=True))
 
 
 class Instant(TypeDecorator[datetime]):

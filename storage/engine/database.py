@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
@@ -24,6 +25,9 @@ from sqlalchemy import Connection
 from storage import errors
 from storage.engine import connections, deadlines, queues, urls, writer
 from storage.engine.writer import BatchFunction, CommitBatch
+
+#: How many times longer the waits between two reads are while commits of other processes are announced.
+WATCHED = 5
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -79,6 +83,7 @@ class Database:
         self._limits = limits or Limits()
         self._observe = observe
         self._commits: asyncio.Future[None] | None = None
+        self._is_watched = False
         engine = partial(
             connections.engine,
             url,
@@ -167,6 +172,22 @@ class Database:
         if self._commits is None:
             self._commits = self._loop.create_future()
         return self._commits
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Mark the block in which `notify_commit` is called for the commits of other processes too."""
+        self._is_watched = True
+        try:
+            yield
+        finally:
+            self._is_watched = False
+
+    def longest_wait(self, poll: float) -> float:
+        """Return how long to wait for a commit before the database is read anyway, for one that nobody announced.
+
+        That is `poll` seconds, and longer while other processes' commits are announced.
+        """
+        return poll * WATCHED if self._is_watched else poll
 
     def notify_commit(self) -> None:
         """Wake the callers that wait for a commit, be it of this process or of another one."""

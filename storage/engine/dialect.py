@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import (
+    ARRAY,
     BigInteger,
     ColumnElement,
     Connection,
@@ -24,7 +25,7 @@ from sqlalchemy import (
     select,
     type_coerce,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from storage import bounds
 from storage.engine import column_types
@@ -37,7 +38,12 @@ A = TypeVar("A")
 
 def insert(connection: Connection, table: Table) -> Any:
     """Return an INSERT with support for ON CONFLICT, in the dialect of the connection."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    if connection.dialect.name != "postgresql":
+        return sqlite.insert(table)
+    # Slow to import, and not needed for an embedded database.
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert(table)
 
 
 def built_once(build: Callable[[Connection, A], Any]) -> Callable[[Connection, A], Any]:
@@ -114,7 +120,7 @@ def lock_tables(connection: Connection, tables: Iterable[Table]) -> None:
 def acquire_locks(connection: Connection, names: Iterable[str]) -> None:
     """Take named locks until the transaction ends; wait for them. On SQLite a writer is alone anyway."""
     if connection.dialect.name == "postgresql":
-        each = func.unnest(literal(sorted(names), postgresql.ARRAY(Text))).column_valued("name")
+        each = func.unnest(literal(sorted(names), ARRAY(Text))).column_valued("name")
         connection.execute(select(func.pg_advisory_xact_lock(_key(each))))
 
 

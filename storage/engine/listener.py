@@ -11,29 +11,28 @@ from typing import NoReturn
 
 import psycopg
 
-from storage.engine import connections, dialect, error_translation, session
+from storage.engine import connections, database, dialect, error_translation, session
 
 
-async def listen(
-    url: str, on_commit: Callable[[], None], on_failure: Callable[[str], None], pause: float
-) -> NoReturn:
-    """Call `on_commit` after each commit of another process, until cancelled.
+async def listen(store: database.Database, on_failure: Callable[[str], None], pause: float) -> NoReturn:
+    """Notify the waiters after each commit of another process, until cancelled.
 
     Where listening fails, call `on_failure` with the reason, and try again after `pause` seconds.
     """
     while True:
         try:
-            await _listen_once(url, on_commit)
+            await _listen_once(store)
         except psycopg.Error as error:
             on_failure(error_translation.message(error))
         await asyncio.sleep(pause)
 
 
-async def _listen_once(url: str, on_commit: Callable[[], None]) -> None:
-    connection = await psycopg.AsyncConnection.connect(**connections.libpq_arguments(url), autocommit=True)
-    async with connection:
+async def _listen_once(store: database.Database) -> None:
+    arguments = connections.libpq_arguments(store.url)
+    async with await psycopg.AsyncConnection.connect(**arguments, autocommit=True) as connection:
         await connection.execute(session.settings_statement(connection.info.server_version, local=False).encode())
         await connection.execute(f"LISTEN {dialect.CHANNEL}".encode())
-        on_commit()  # commits before this moment sent no notification to this connection
-        async for _ in connection.notifies():
-            on_commit()
+        with store.watched():
+            store.notify_commit()  # commits before this moment sent no notification to this connection
+            async for _ in connection.notifies():
+                store.notify_commit()

@@ -23,7 +23,6 @@ from sqlalchemy import (
     table,
     text,
 )
-from sqlalchemy.dialects.postgresql import TSQUERY
 
 from storage.search import tokenizer
 
@@ -92,6 +91,9 @@ def remove_all_words(connection: Connection) -> None:
 def passages_with(connection: Connection, phrase: tokenizer.Phrase, low: Any, high: Any) -> Select[Any]:
     """Return a query for the ids (`low` <= id < `high`) of the passages that contain the phrase."""
     if connection.dialect.name == "postgresql":
+        # Slow to import, and not needed for an embedded database.
+        from sqlalchemy.dialects.postgresql import TSQUERY
+
         id_, query = column("id", BigInteger), cast(literal(_query(phrase)), TSQUERY)
         matches = column("words").op("@@")(query)
     else:

@@ -12,12 +12,14 @@ time, and at most LENGTH characters are composed at a time.
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 #: The characters of a word that count: words that differ only behind them are the same.
 LENGTH = 64
@@ -29,7 +31,6 @@ PHRASE = 16
 PIECE, BACK = 65_536, 4096
 
 _ASCII = re.compile(r"[0-9A-Za-z]+")
-_RUN = re.compile(r"[0-9A-Za-z\x80-\U0010ffff]+")
 _SPACED_WORD = re.compile(r"[^ ]+")
 
 #: Invisible characters that are part of no word: soft hyphens, joiners, zero-width spaces, direction marks,
@@ -51,12 +52,31 @@ _UNSPACED = (
     "\uac00-\ud7ff\uf900-\ufaff\U00017000-\U00018dff\U0001aff0-\U0001b2ff\U00020000-\U0003ffff"
 )
 _CONTINUING = "\u1160-\u11ff\ud7b0-\ud7ff"
-_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
-_ALL_UNSPACED = re.compile(f"(?:(?![{_CONTINUING}])[{_UNSPACED}])+")
-#: A character of such a script with its marks, or a sequence of other characters.
-_UNIT = re.compile(
-    rf"(?P<one>(?=\w)[{_UNSPACED}](?:\W|[{_CONTINUING}])*+)|(?=\w)[^{_UNSPACED}](?:\W|[^{_UNSPACED}])*+"
-)
+
+
+class _Patterns(NamedTuple):
+    """The patterns for texts beyond ASCII.
+
+    `run` matches letters and digits, `unspaced` a character of a script without spaces, `all_unspaced` several of
+    them, `unit` one with its marks or a sequence of other characters.
+    """
+
+    run: re.Pattern[str]
+    unspaced: re.Pattern[str]
+    all_unspaced: re.Pattern[str]
+    unit: re.Pattern[str]
+
+
+@functools.cache
+def _patterns() -> _Patterns:
+    """Return the patterns, compiled when the first text needs them: that takes longer than most imports."""
+    one = rf"(?P<one>(?=\w)[{_UNSPACED}](?:\W|[{_CONTINUING}])*+)"
+    return _Patterns(
+        re.compile(r"[0-9A-Za-z\x80-\U0010ffff]+"),
+        re.compile(f"[{_UNSPACED}]"),
+        re.compile(f"(?:(?![{_CONTINUING}])[{_UNSPACED}])+"),
+        re.compile(rf"{one}|(?=\w)[^{_UNSPACED}](?:\W|[^{_UNSPACED}])*+"),
+    )
 
 
 class _FoldCache(dict[int, str]):
@@ -116,7 +136,7 @@ def _words(piece: str) -> list[str]:
 
 def _is_single_word(folded: str) -> bool:
     """Return whether the sequence is one word: no script without spaces occurs in it, and no mark that counts."""
-    return folded.isascii() or (folded.isalnum() and not _IS_UNSPACED.search(folded))
+    return folded.isascii() or (folded.isalnum() and not _patterns().unspaced.search(folded))
 
 
 def located_words(text: str, start: int = 0) -> Iterator[tuple[str, int, int]]:
@@ -130,7 +150,7 @@ def located_words(text: str, start: int = 0) -> Iterator[tuple[str, int, int]]:
 
 
 def _of_piece(at: int, piece: str) -> Iterator[tuple[str, int, int]]:
-    for run in (_ASCII if piece.isascii() else _RUN).finditer(piece):
+    for run in (_ASCII if piece.isascii() else _patterns().run).finditer(piece):
         raw = run[0]
         if raw.isascii():
             yield raw.lower()[:LENGTH], at + run.start(), at + run.end()
@@ -170,7 +190,7 @@ def _split(folded: str) -> Iterator[tuple[str, int, int]]:
     """Yield the words of a sequence without spaces, with the range of characters that each comes from."""
     if _is_single_word(folded):
         yield folded[:LENGTH], 0, len(folded)
-    elif folded.isalnum() and _ALL_UNSPACED.fullmatch(folded):
+    elif folded.isalnum() and _patterns().all_unspaced.fullmatch(folded):
         for at in range(len(folded)):
             yield folded[at : at + 2], at, min(at + 2, len(folded))
     else:
@@ -179,7 +199,7 @@ def _split(folded: str) -> Iterator[tuple[str, int, int]]:
 
 def _pairs(folded: str) -> Iterator[tuple[str, int, int]]:
     before: tuple[str, int, int] | None = None
-    for found in _UNIT.finditer(folded):
+    for found in _patterns().unit.finditer(folded):
         is_unspaced = found["one"] is not None
         unit = _compose(found[0][: MARKS + 1 if is_unspaced else LENGTH])
         if before is not None:
@@ -224,18 +244,22 @@ class Phrase:
 def phrase(text: str, open_ended: bool = False) -> Phrase:
     """Return the phrase of a search text, which may be a part of a sequence of a script without spaces."""
     tokens = tuple(words(text))
-    if not tokens or _IS_UNSPACED.match(tokens[-1]) is None:
+    if not tokens or not _begins_unspaced(tokens[-1]):
         return Phrase(tokens, open_ended)
     if len(tokens) > 1 and _is_pair_before(tokens[-2], tokens[-1]):
         return Phrase(tokens[:-1], open_ended)  # the pair before has the last character already
     return Phrase(tokens, open_ended=True)
 
 
+def _begins_unspaced(word: str) -> bool:
+    return not word.isascii() and _patterns().unspaced.match(word) is not None
+
+
 def _is_pair_before(word: str, after: str) -> bool:
     """Return whether a word is a pair of characters, and the second one begins the word after it."""
-    if not (_IS_UNSPACED.match(word) and _IS_UNSPACED.match(after)):
+    if not (_begins_unspaced(word) and _begins_unspaced(after)):
         return False
-    units = [_compose(found[0]) for found in _UNIT.finditer(word)]
+    units = [_compose(found[0]) for found in _patterns().unit.finditer(word)]
     return len(units) == 2 and after.startswith(units[1])
 
 

@@ -1,36 +1,18 @@
-"""Declarations of tables, columns and indexes. All tables share one metadata, so that constraints have names."""
+"""The metadata of the Core tables, and functions about tables and their rows."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
-from enum import StrEnum
 from typing import Any
 
-import sqlalchemy
-from pydantic import ConfigDict
-from sqlalchemy import CheckConstraint, Column, Index, MetaData, Table, Text
-from sqlmodel import Field, SQLModel
+from sqlalchemy import MetaData, Table
 
-from storage.engine.column_types import NAMING_CONVENTION, Bytes, Instant, Integer64, Json
+metadata = MetaData()
 
-metadata = MetaData(naming_convention=NAMING_CONVENTION)
-
-#: The key in an index's `info` that names the only database which has the index.
-ONLY_ON = "only"
 #: The options of a derived table: its content is computed from other tables.
-DERIVED = {"info": {"derived": True}}
-
-
+DERIVED = {"derived": True}
 #: Rows of a run in a table that is keyed by its seq times ROWS_PER_RUN, plus a position.
 ROWS_PER_RUN = 65536
-
-
-class Base(SQLModel):
-    """The base of all tables, with the metadata that names their constraints."""
-
-    model_config = ConfigDict(defer_build=True)  # type: ignore[assignment]  # rows are never validated, so no validator is built
-    metadata = metadata
 
 
 def is_derived(table: Table) -> bool:
@@ -38,90 +20,6 @@ def is_derived(table: Table) -> bool:
     return bool(table.info.get("derived"))
 
 
-def seq() -> Any:
-    """Declare the integer key: the order of arrival in this database."""
-    return Field(default=None, sa_column=Column("seq", Integer64, primary_key=True))
-
-
-def text(*, null: bool = True, **options: Any) -> Any:
-    """Declare a text; `options` are passed to Field."""
-    return Field(default=None, sa_type=Text, nullable=null, **options)
-
-
-def at(*, null: bool = True) -> Any:
-    """Declare an instant in UTC."""
-    return Field(default=None, sa_type=Instant, nullable=null)
-
-
-def integer(*, null: bool = True, default: int | None = None) -> Any:
-    """Declare an integer of 64 bits; `default` is also the server's default."""
-    server = {} if default is None else {"server_default": str(default)}
-    return Field(default=default, sa_type=Integer64, nullable=null, sa_column_kwargs=server)
-
-
-def flag() -> Any:
-    """Declare a boolean, false by default."""
-    return Field(default=False, nullable=False, sa_column_kwargs={"server_default": sqlalchemy.text("false")})
-
-
-def json(*, null: bool = True) -> Any:
-    """Declare a JSON value."""
-    return Field(default=None, sa_type=Json, nullable=null)
-
-
-def blob(*, null: bool = True) -> Any:
-    """Declare bytes."""
-    return Field(default=None, sa_type=Bytes, nullable=null)
-
-
-def partial_index(name: str, columns: str | tuple[str, ...], condition: str) -> Index:
-    """Declare a partial index: small, since it has only the rows of the condition."""
-    only, named = sqlalchemy.text(condition), (columns,) if isinstance(columns, str) else columns
-    return Index(name, *named, sqlite_where=only, postgresql_where=only)
-
-
-def filter_index(table: Table, *names: str) -> None:
-    """Declare an index for a filter of lists: newest rows first among equal values.
-
-    On SQLite an index implicitly ends with the rowid; on PostgreSQL the key has to be named.
-    """
-    _each(table, names, [table.c[name] for name in names])
-
-
-def sort_index(table: Table, *names: str) -> None:
-    """Declare an index for a sort order of lists, by the last of `names`; nulls come last, as on SQLite."""
-    *before, last = (table.c[name] for name in names)
-    _each(table, names, [*before, last.desc().nulls_last()])
-
-
-def expression_index(table: Table, name: str, sql: str, *names: str) -> None:
-    """Declare an index for sorting by an expression (in parentheses unless a call), after the named columns."""
-    before = [table.c[each] for each in names]
-    embedded, server = sqlalchemy.text(sql), sqlalchemy.text(f"{sql} DESC NULLS LAST")
-    _index(table, "_".join(("ix", table.name, *names, name)), [*before, embedded], [*before, server])
-
-
-def _each(table: Table, names: tuple[str, ...], server: list[Any]) -> None:
-    _index(table, f"ix_{table.name}_{'_'.join(names)}", [table.c[each] for each in names], server)
-
-
-def _index(table: Table, name: str, embedded: list[Any], server: list[Any]) -> None:
-    Index(name, *embedded, info={ONLY_ON: "sqlite"}, _table=table).ddl_if(dialect="sqlite")
-    keyed = Index(f"{name}_seq", *server, table.c.seq.desc(), info={ONLY_ON: "postgresql"}, _table=table)
-    keyed.ddl_if(dialect="postgresql")
-
-
-def one_of(column: str, values: Iterable[StrEnum]) -> CheckConstraint:
-    """Return a CHECK that the column holds one of an enum's values."""
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=column)
-
-
 def row(table: Table, value: Any) -> dict[str, Any]:
     """Return the fields of a dataclass that are columns of the table, by their names."""
     return {each.name: getattr(value, each.name) for each in dataclasses.fields(value) if each.name in table.c}
-
-
-def table(model: type[Base]) -> Table:
-    """Return the Core table of a class, which statements use."""
-    return metadata.tables[str(model.__tablename__)]

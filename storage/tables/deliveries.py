@@ -1,68 +1,40 @@
-"""Deliveries, and the counts of rejected requests."""
+"""The columns of the tables of `storage/models/deliveries.py`, made from it by `make docs`."""
 
-from __future__ import annotations
+from sqlalchemy import Boolean, Column, Table, Text, text
 
-from datetime import datetime
-from typing import Any
+from storage.engine.column_types import Bytes, Instant, Integer64, Json
+from storage.tables.declare import metadata
 
-from sqlalchemy import Index, Text, UniqueConstraint
-from sqlmodel import Field
+DELIVERIES = Table(
+    "deliveries",
+    metadata,
+    Column("seq", Integer64, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("run_id", Text),
+    Column("upstream_id", Text),
+    Column("event_id", Text),
+    Column("event_type", Text),
+    Column("received_at", Instant, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text),
+    Column("duplicate_of", Text),
+    Column("repeats", Integer64, nullable=False, default=0, server_default="0"),
+    Column("last_repeat_at", Instant),
+    Column("remote_addr", Text),
+    Column("headers", Json),
+    Column("body", Bytes, nullable=False),
+    Column("body_sha256", Text, nullable=False),
+    Column("size", Integer64, nullable=False),
+    Column("secret_used", Text),
+    Column("dedupe_key", Text),
+)
 
-from storage import states
-from storage.engine.column_types import Instant
-from storage.tables import declare
-
-
-class Delivery(declare.Base, table=True):
-    """A request that arrived at a public endpoint. Only the accepted row of a key has its `dedupe_key`."""
-
-    __tablename__ = "deliveries"
-    __table_args__ = (
-        declare.one_of("source", (states.Source.WATCHER, states.Source.PLATFORM)),
-        declare.one_of("verdict", states.Verdict),
-        UniqueConstraint("id"),
-        UniqueConstraint("dedupe_key"),
-        Index("ix_deliveries_run_id", "run_id"),
-        Index("ix_deliveries_duplicate_of", "duplicate_of"),
-        declare.partial_index(
-            "ix_deliveries_unmatched", ("run_id", "received_at"), "run_id IS NULL AND body_sha256 <> ''"
-        ),
-        declare.partial_index(
-            "ix_deliveries_unlinked", "upstream_id", "run_id IS NULL AND upstream_id IS NOT NULL"
-        ),
-    )
-    seq: int | None = declare.seq()
-    id: str = declare.text(null=False)
-    source: str = declare.text(null=False)
-    run_id: str | None = declare.text()
-    #: The upstream run that the body names: a hint, never a fact.
-    upstream_id: str | None = declare.text()
-    event_id: str | None = declare.text()
-    event_type: str | None = declare.text()
-    received_at: datetime = declare.at(null=False)
-    verdict: str = declare.text(null=False)
-    reason: str | None = declare.text()
-    duplicate_of: str | None = declare.text()
-    repeats: int = declare.integer(null=False, default=0)
-    last_repeat_at: datetime | None = declare.at()
-    remote_addr: str | None = declare.text()
-    headers: Any = declare.json()
-    body: bytes = declare.blob(null=False)
-    body_sha256: str = declare.text(null=False)
-    size: int = declare.integer(null=False)
-    secret_used: str | None = declare.text()
-    dedupe_key: str | None = declare.text()
-
-
-class Rejection(declare.Base, table=True):
-    """The number of requests rejected in an hour, by cause; `counted` is true once it is in the ledger."""
-
-    __tablename__ = "rejections"
-    hour: datetime = Field(sa_type=Instant, primary_key=True)
-    cause: str = Field(sa_type=Text, primary_key=True)
-    count: int = declare.integer(null=False, default=0)
-    counted: bool = declare.flag()
-
-
-DELIVERIES = declare.table(Delivery)
-REJECTIONS = declare.table(Rejection)
+REJECTIONS = Table(
+    "rejections",
+    metadata,
+    Column("hour", Instant, primary_key=True),
+    Column("cause", Text, primary_key=True),
+    Column("count", Integer64, nullable=False, default=0, server_default="0"),
+    Column("counted", Boolean, nullable=False, default=False, server_default=text("false")),
+)

@@ -1,90 +1,61 @@
-"""Integrations: notifications of the backend, webhook endpoints registered upstream, API keys."""
+"""The columns of the tables of `storage/models/integrations.py`, made from it by `make docs`."""
 
-from __future__ import annotations
+from sqlalchemy import Column, Table, Text
 
-from datetime import datetime
-from typing import Any
+from storage.engine.column_types import Bytes, Instant, Integer64, Json
+from storage.tables.declare import metadata
 
-from sqlalchemy import Index, Text, UniqueConstraint
-from sqlmodel import Field
+NOTIFICATIONS = Table(
+    "notifications",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("event_id", Text, nullable=False),
+    Column("body", Bytes, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("attempts", Integer64, nullable=False, default=0, server_default="0"),
+    Column("last_attempt_at", Instant),
+    Column("last_status", Integer64),
+    Column("last_error", Text),
+    Column("delivered_at", Instant),
+    Column("stopped_at", Instant),
+)
 
-from storage.tables import declare
+WEBHOOK_ENDPOINTS = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("upstream_id", Text),
+    Column("url", Text, nullable=False),
+    Column("requested_at", Instant, nullable=False),
+    Column("awaiting_since", Instant),
+    Column("registered_at", Instant),
+    Column("removed_at", Instant),
+    Column("status", Text),
+    Column("failures", Integer64),
+    Column("checked_at", Instant),
+    Column("check_error", Text),
+    Column("fence", Integer64, nullable=False, default=0, server_default="0"),
+)
 
+WEBHOOK_SECRETS = Table(
+    "webhook_secrets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("endpoint_id", Text, nullable=False),
+    Column("sealed", Bytes, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("fence", Integer64, nullable=False, default=0, server_default="0"),
+)
 
-class Notification(declare.Base, table=True):
-    """The notification of a run's end to the backend: the same id and bytes in every attempt."""
-
-    __tablename__ = "notifications"
-    __table_args__ = (UniqueConstraint("event_id"),)
-    run_id: str = Field(sa_type=Text, primary_key=True)
-    #: The header `webhook-id`, by which the backend dedupes.
-    event_id: str = declare.text(null=False)
-    body: bytes = declare.blob(null=False)
-    created_at: datetime = declare.at(null=False)
-    attempts: int = declare.integer(null=False, default=0)
-    last_attempt_at: datetime | None = declare.at()
-    last_status: int | None = declare.integer()
-    last_error: str | None = declare.text()
-    delivered_at: datetime | None = declare.at()
-    #: When we gave up; null before that.
-    stopped_at: datetime | None = declare.at()
-
-
-class WebhookEndpoint(declare.Base, table=True):
-    """A webhook endpoint registered upstream for platform events, with its last known state there."""
-
-    __tablename__ = "webhook_endpoints"
-    __table_args__ = (UniqueConstraint("upstream_id"),)
-    id: str = Field(sa_type=Text, primary_key=True)
-    #: Null while the answer to the creation is unknown.
-    upstream_id: str | None = declare.text()
-    url: str = declare.text(null=False)
-    requested_at: datetime = declare.at(null=False)
-    #: Since when a requested secret is not stored yet: an unknown signature may have been made with it.
-    awaiting_since: datetime | None = declare.at()
-    registered_at: datetime | None = declare.at()
-    removed_at: datetime | None = declare.at()
-    #: The upstream's value: active, disabled, auto_disabled.
-    status: str | None = declare.text()
-    failures: int | None = declare.integer()
-    checked_at: datetime | None = declare.at()
-    check_error: str | None = declare.text()
-    #: The number of the latest request for a secret; an answer to an earlier one is outdated.
-    fence: int = declare.integer(null=False, default=0)
-
-
-class WebhookSecret(declare.Base, table=True):
-    """A signing secret of an endpoint, as the upstream returned it.
-
-    It is encrypted with a key that is derived from the server's secret keys.
-    """
-
-    __tablename__ = "webhook_secrets"
-    __table_args__ = (Index("ix_webhook_secrets_endpoint_id", "endpoint_id"),)
-    id: str = Field(sa_type=Text, primary_key=True)
-    endpoint_id: str = declare.text(null=False)
-    sealed: bytes = declare.blob(null=False)
-    created_at: datetime = declare.at(null=False)
-    #: When the upstream stops signing with it; null while it is the current secret.
-    expires_at: datetime | None = declare.at()
-    #: The number of the request that returned it: an answer replaces no secret of a later request.
-    fence: int = declare.integer(null=False, default=0)
-
-
-class ApiKey(declare.Base, table=True):
-    """An API key. Its secret is not stored, only its hash."""
-
-    __tablename__ = "api_keys"
-    id: str = Field(sa_type=Text, primary_key=True)
-    name: str = declare.text(null=False)
-    scopes: Any = declare.json(null=False)
-    secret_sha256: str = declare.text(null=False)
-    created_at: datetime = declare.at(null=False)
-    revoked_at: datetime | None = declare.at()
-    last_used_at: datetime | None = declare.at()
-
-
-API_KEYS = declare.table(ApiKey)
-NOTIFICATIONS = declare.table(Notification)
-WEBHOOK_ENDPOINTS = declare.table(WebhookEndpoint)
-WEBHOOK_SECRETS = declare.table(WebhookSecret)
+API_KEYS = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("secret_sha256", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+    Column("last_used_at", Instant),
+)

@@ -1,36 +1,21 @@
-"""The ledger: entries, with the salts of their digests."""
+"""The columns of the tables of `storage/models/ledger.py`, made from it by `make docs`."""
 
-from __future__ import annotations
+from sqlalchemy import Column, Table, Text
 
-from datetime import datetime
+from storage.engine.column_types import Bytes, Instant, Integer64, Json
+from storage.tables.declare import metadata
 
-from sqlalchemy import Index, UniqueConstraint
-
-from storage.tables import declare
-
-
-class LedgerEntry(declare.Base, table=True):
-    """A fact as the canonical JSON that is hashed.
-
-    A row is never updated, except to number it, and to erase `salts`: the salts of its digests in hex, by name.
-    """
-
-    __tablename__ = "ledger_entries"
-    __table_args__ = (
-        UniqueConstraint("id"),
-        UniqueConstraint("leaf_index"),
-        Index("ix_ledger_entries_run_id", "run_id"),
-    )
-    seq: int | None = declare.seq()
-    id: str = declare.text(null=False)
-    run_id: str | None = declare.text()
-    kind: str = declare.text(null=False)
-    actor: str = declare.text(null=False)
-    at: datetime = declare.at(null=False)
-    body: str = declare.text(null=False)
-    leaf_index: int | None = declare.integer()
-    leaf_hash: bytes = declare.blob(null=False)
-    salts: dict[str, str] | None = declare.json()
-
-
-LEDGER_ENTRIES = declare.table(LedgerEntry)
+LEDGER_ENTRIES = Table(
+    "ledger_entries",
+    metadata,
+    Column("seq", Integer64, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("run_id", Text),
+    Column("kind", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("leaf_index", Integer64),
+    Column("leaf_hash", Bytes, nullable=False),
+    Column("salts", Json),
+)

@@ -1,72 +1,53 @@
-"""Rollups: sums over ended runs, so that statistics need not read every row. They can be rebuilt from the runs.
+"""The columns of the tables of `storage/models/rollups.py`, made from it by `make docs`."""
 
-An unknown key is the empty text. The day is the UTC day of creation upstream where `created` is true, else the day
-of acceptance.
-"""
+from sqlalchemy import Boolean, Column, Table, Text
 
-from __future__ import annotations
-
-from sqlalchemy import Boolean, Text
-from sqlmodel import Field
-
-from storage import states
 from storage.engine.column_types import Integer64
-from storage.tables import declare
+from storage.tables.declare import DERIVED, metadata
 
+ROLLUP_MODELS = Table(
+    "rollup_models",
+    metadata,
+    Column("day", Text, primary_key=True),
+    Column("model", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("created", Boolean, primary_key=True),
+    Column("runs", Integer64, nullable=False),
+    Column("cost_micros", Integer64, nullable=False),
+    Column("input_tokens", Integer64, nullable=False),
+    Column("output_tokens", Integer64, nullable=False),
+    Column("timed", Integer64, nullable=False),
+    Column("duration_ms", Integer64, nullable=False),
+    Column("max_duration_ms", Integer64, nullable=False),
+    info=DERIVED,
+)
 
-class RollupModel(declare.Base, table=True):
-    """Ended runs by day and model. `duration_ms` is the sum over the `timed` runs, which have a duration."""
+ROLLUP_AGENTS = Table(
+    "rollup_agents",
+    metadata,
+    Column("day", Text, primary_key=True),
+    Column("agent_id", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("created", Boolean, primary_key=True),
+    Column("runs", Integer64, nullable=False),
+    Column("cost_micros", Integer64, nullable=False),
+    Column("input_tokens", Integer64, nullable=False),
+    Column("output_tokens", Integer64, nullable=False),
+    Column("timed", Integer64, nullable=False),
+    Column("duration_ms", Integer64, nullable=False),
+    Column("max_duration_ms", Integer64, nullable=False),
+    info=DERIVED,
+)
 
-    __tablename__ = "rollup_models"
-    __table_args__ = (declare.one_of("status", states.Status), declare.DERIVED)
-    day: str = Field(sa_type=Text, primary_key=True)
-    model: str = Field(sa_type=Text, primary_key=True)
-    status: str = Field(sa_type=Text, primary_key=True)
-    created: bool = Field(sa_type=Boolean, primary_key=True)
-    runs: int = declare.integer(null=False)
-    cost_micros: int = declare.integer(null=False)
-    input_tokens: int = declare.integer(null=False)
-    output_tokens: int = declare.integer(null=False)
-    timed: int = declare.integer(null=False)
-    duration_ms: int = declare.integer(null=False)
-    max_duration_ms: int = declare.integer(null=False)
-
-
-class RollupAgent(declare.Base, table=True):
-    """Ended runs by day and agent; columns as in `rollup_models`."""
-
-    __tablename__ = "rollup_agents"
-    __table_args__ = (declare.one_of("status", states.Status), declare.DERIVED)
-    day: str = Field(sa_type=Text, primary_key=True)
-    agent_id: str = Field(sa_type=Text, primary_key=True)
-    status: str = Field(sa_type=Text, primary_key=True)
-    created: bool = Field(sa_type=Boolean, primary_key=True)
-    runs: int = declare.integer(null=False)
-    cost_micros: int = declare.integer(null=False)
-    input_tokens: int = declare.integer(null=False)
-    output_tokens: int = declare.integer(null=False)
-    timed: int = declare.integer(null=False)
-    duration_ms: int = declare.integer(null=False)
-    max_duration_ms: int = declare.integer(null=False)
-
-
-class RollupDuration(declare.Base, table=True):
-    """A histogram of durations of ended runs: by agent or model (`dimension`) and month, and by day.
-
-    Buckets up to 31 are milliseconds; above, each doubling has sixteen buckets.
-    """
-
-    __tablename__ = "rollup_durations"
-    __table_args__ = (declare.one_of("status", states.Status), declare.DERIVED)
-    dimension: str = Field(sa_type=Text, primary_key=True)
-    key: str = Field(sa_type=Text, primary_key=True)
-    month: str = Field(sa_type=Text, primary_key=True)
-    status: str = Field(sa_type=Text, primary_key=True)
-    created: bool = Field(sa_type=Boolean, primary_key=True)
-    bucket: int = Field(sa_type=Integer64, primary_key=True)
-    runs: int = declare.integer(null=False)
-
-
-ROLLUP_MODELS = declare.table(RollupModel)
-ROLLUP_AGENTS = declare.table(RollupAgent)
-ROLLUP_DURATIONS = declare.table(RollupDuration)
+ROLLUP_DURATIONS = Table(
+    "rollup_durations",
+    metadata,
+    Column("dimension", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("month", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("created", Boolean, primary_key=True),
+    Column("bucket", Integer64, primary_key=True),
+    Column("runs", Integer64, nullable=False),
+    info=DERIVED,
+)

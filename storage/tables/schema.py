@@ -1,7 +1,7 @@
-"""All tables, constraints and indexes: importing this module registers them.
+"""All tables: importing this module registers them in the metadata.
 
-People query the tables with their own SQL, so names are contracts. The classes define tables and validate nothing:
-CHECK constraints guard the schema, pydantic guards what comes in. Statements use the Core tables of each module.
+The tables have their columns alone, which is all that a statement needs. Constraints and indexes are declared by
+the classes in `storage.models`, from which these modules are made.
 """
 
 from storage.tables import declare, deliveries, integrations, jobs, ledger, rollups, runs, search

@@ -1,42 +1,26 @@
-"""The search index over the texts of runs. It can be rebuilt from the runs."""
+"""The columns of the tables of `storage/models/search.py`, made from it by `make docs`."""
 
-from __future__ import annotations
+from sqlalchemy import Column, Table, Text
 
-from datetime import datetime
+from storage.engine.column_types import Instant, Integer64
+from storage.tables.declare import DERIVED, metadata
 
-from sqlmodel import Field
+SEARCH_QUEUE = Table(
+    "search_queue",
+    metadata,
+    Column("run_seq", Integer64, primary_key=True),
+    Column("version", Integer64, nullable=False),
+    Column("enqueued_at", Instant, nullable=False),
+    info=DERIVED,
+)
 
-from storage import states
-from storage.engine.column_types import Integer64
-from storage.tables import declare
-
-
-class SearchQueueRow(declare.Base, table=True):
-    """A run whose current texts are not indexed yet. `version` grows with each change of the texts."""
-
-    __tablename__ = "search_queue"
-    __table_args__ = (declare.DERIVED,)
-    run_seq: int = Field(sa_type=Integer64, primary_key=True)
-    version: int = declare.integer(null=False)
-    enqueued_at: datetime = declare.at(null=False)
-
-
-class Passage(declare.Base, table=True):
-    """Up to 255 consecutive words of a text. `id` is the run's seq times 65,536 plus a number.
-
-    The words themselves are in `passage_words` under the same id: an FTS5 table on SQLite, a table of tsvectors on
-    PostgreSQL. `start` and `stop` are characters of the text.
-    """
-
-    __tablename__ = "passages"
-    __table_args__ = (declare.one_of("part", states.Part), declare.DERIVED)
-    id: int | None = Field(default=None, sa_type=Integer64, primary_key=True)
-    part: str = declare.text(null=False)
-    #: The position of the step, if the text belongs to one.
-    step: int | None = declare.integer()
-    start: int = declare.integer(null=False)
-    stop: int = declare.integer(null=False)
-
-
-PASSAGES = declare.table(Passage)
-SEARCH_QUEUE = declare.table(SearchQueueRow)
+PASSAGES = Table(
+    "passages",
+    metadata,
+    Column("id", Integer64, primary_key=True),
+    Column("part", Text, nullable=False),
+    Column("step", Integer64),
+    Column("start", Integer64, nullable=False),
+    Column("stop", Integer64, nullable=False),
+    info=DERIVED,
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import typer.main
@@ -14,16 +14,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from receiver import settings
 from receiver.cli import main
 from storage import states
-from storage.tables import declare
-from storage.tables import schema as storage_schema
-from storage.user_sql import readable_columns
-from tests.laws import api_page, metrics_page, pages
+from storage.models import declare
+from storage.models import schema as storage_schema
+from storage.user_sql import role_script
+from tests.laws import api_page, metrics_page, pages, table_code
 
 DIALECTS: list[Dialect] = [sqlite.dialect(), postgresql.dialect()]  # type: ignore[no-untyped-call]
 
 SCHEMA_HEAD = """# Tables
 
-Made from `storage/tables` by `make docs`. You may query them with your own SQL; names are kept, columns may
+Made from `storage/models` by `make docs`. You may query them with your own SQL; names are kept, columns may
 be added. Instants are UTC: text of fixed width on SQLite (`2026-11-23T12:00:00.000000Z`), `timestamptz` on
 PostgreSQL. JSON is text or `jsonb`. Costs are micro-dollars, durations milliseconds. `seq` is the order of
 arrival inside one database and joins tables; it is never the cursor of a feed.
@@ -147,10 +147,10 @@ SQL_HEAD = """-- What `runledger sql` and POST /v1/sql need on PostgreSQL: a rol
 
 def sql_role() -> str:
     """Return deploy/sql-role.sql."""
-    return SQL_HEAD + readable_columns.role()
+    return SQL_HEAD + role_script.role()
 
 
-PAGES = {
+PAGES: dict[str, Callable[[], str]] = {
     "deploy/env.example": env_example,
     "deploy/sql-role.sql": sql_role,
     "docs/reference/tables.md": schema,
@@ -159,6 +159,7 @@ PAGES = {
     "docs/reference/http-api.md": api_page.page,
     "docs/reference/metrics.md": metrics_page.page,
     "docs/explain/life-of-a-run.md": state_table,
+    **table_code.PAGES,
 }
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from sqlalchemy import Connection, Engine
 
 from storage.engine import connections
+from storage.models.schema import metadata
 from storage.search import fulltext
-from storage.tables.schema import metadata
 
 MEMORY = "sqlite://"
 

@@ -18,10 +18,10 @@ from storage.engine import connections
 from storage.engine.database import Database
 from storage.migrations import alembic_runner, schema_version
 from storage.migrations.versions import m0012_names
+from storage.models import declare, schema
 from storage.search import fulltext, tokenizer
 from storage.search import index as search_index
 from storage.stats import rollups
-from storage.tables import declare, schema
 from storage.tables.declare import ROWS_PER_RUN
 from storage.tables.runs import RUN_TOOLS
 from storage.tables.search import PASSAGES

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.text import Text
 
-from receiver import clock, settings, telemetry, timeouts
+from receiver import clock, logs, settings, telemetry, timeouts
 from receiver.api import run_events, runs
 from receiver.cli import event_loop, local_api, open_database
 from receiver.cli.render import format as render_format
@@ -62,7 +62,7 @@ async def _streams(given: settings.Settings) -> AsyncIterator[local_api.OpenStre
     if not key:
         yield None
         return
-    telemetry.log_to_stderr()
+    logs.log_to_stderr()
     stop = asyncio.Event()
     broker = streams_broker.Broker(timeouts.Timing(), telemetry.Telemetry(), stop)
     async with contextlib.aclosing(client.Client(given.casedev_base_url, key)) as upstream:

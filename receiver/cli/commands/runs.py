@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from receiver import clock, errors, telemetry
+from receiver import clock, errors, logs
 from receiver.api import deliveries as delivery_handlers
 from receiver.api import runs as run_handlers
 from receiver.api import stats as stats_handlers
@@ -84,7 +84,7 @@ async def _follow(chosen: Mapping[str, Any], number: int | None, as_json: bool) 
 
     Begins after the change with that number, or with the next change.
     """
-    telemetry.log_to_stderr()
+    logs.log_to_stderr()
     query = local_api.parameters(query_parameters.RunFilter, chosen)
     show = _print_change if as_json else lists.Feed().show
     async with open_database.existing() as store:

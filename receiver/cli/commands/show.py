@@ -9,7 +9,6 @@ import typer
 
 from receiver.api import runs
 from receiver.cli import event_loop, local_api, open_database, options
-from receiver.cli.commands import events
 from receiver.cli.render import detail, lists, results
 from receiver.schemas import notification, query_parameters, responses
 
@@ -38,6 +37,9 @@ async def show(
       runledger show run_01hx --follow
     """
     if follow:
+        # The upstream's client is slow to import, and needed only here.
+        from receiver.cli.commands import events
+
         with event_loop.until_interrupted():
             await events.follow(run, as_json)
         return

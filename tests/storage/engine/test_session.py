@@ -110,15 +110,16 @@ async def test_a_database_that_is_to_lose_commits_loses_none(odd_url: str) -> No
 
 
 async def test_an_idle_listener_is_not_cut_off(odd_url: str) -> None:
-    notified, missed = asyncio.Event(), list[str]()
-    listening = asyncio.create_task(listener.listen(odd_url, notified.set, missed.append, 0.01))
-    async with asyncio.timeout(60), Database(odd_url, limits=PATIENT) as database:
-        await notified.wait()
-        notified.clear()
-        await database.write(lambda connection: connection.execute(text("SELECT pg_sleep(0.3)")).close())
-        await database.write(jobs.enqueue, [jobs.JobRequest(states.Kind.SWEEP, "", life.NOW)])
-        await notified.wait()
-    listening.cancel()
+    missed = list[str]()
+    async with asyncio.timeout(60), Database(odd_url) as database, Database(odd_url, limits=PATIENT) as other:
+        begun = database.next_commit()
+        listening = asyncio.create_task(listener.listen(database, missed.append, 0.01))
+        await begun
+        commit = database.next_commit()
+        await other.write(lambda connection: connection.execute(text("SELECT pg_sleep(0.3)")).close())
+        await other.write(jobs.enqueue, [jobs.JobRequest(states.Kind.SWEEP, "", life.NOW)])
+        await commit
+        listening.cancel()
     assert missed == []
 
 

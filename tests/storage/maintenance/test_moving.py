@@ -17,10 +17,11 @@ from storage.engine import connections, urls
 from storage.engine.database import Database
 from storage.ledger import entries
 from storage.maintenance import comparison, moving
+from storage.models import schema
 from storage.repositories import jobs, runs, system_state
 from storage.search import index
 from storage.stats import rollups
-from storage.tables import declare, schema
+from storage.tables import declare
 from storage.tables.runs import RUN_TAGS, RUNS
 from storage.transitions import receiving, restoring
 from tests import life, postgres
@@ -63,7 +64,7 @@ def _value(column: Any, at: int) -> Any:
     """The value number `at` for a column, of the kind that it holds; None now and then where it may be."""
     kinds: dict[str, tuple[Any, ...]] = {
         "Text": TEXTS,
-        "JSON": JSONS,
+        "Json": JSONS,
         "Instant": (datetime(1, 1, 1, tzinfo=UTC), life.NOW, datetime(9999, 12, 31, 23, 59, 59, 999_999, UTC)),
         "LargeBinary": (b"", bytes(range(256))),
         "BigInteger": (0, -(2**62), 2**62 - 1),  # there is an index of the sum of two

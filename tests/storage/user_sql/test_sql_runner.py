@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, LargeBinary, Table, inspect, select
 from storage import errors
 from storage.engine import connections
 from storage.tables import schema
-from storage.user_sql import readable_columns, restricted_process, sql_runner, statements
+from storage.user_sql import readable_columns, restricted_process, role_script, sql_runner, statements
 from tests import postgres, reading
 from tests.conftest import BOTH
 from tests.reading import SECRET, Store
@@ -339,7 +339,7 @@ def rights(cluster: postgres.Cluster, server: Store) -> Iterator[psycopg.Connect
         connection.execute("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM runledger_sql")
         connection.execute("REVOKE ALL (salts) ON public.ledger_entries FROM runledger_sql")
         connection.execute("REVOKE ALL ON SCHEMA public FROM runledger_sql")
-        connection.execute(readable_columns.role().encode())
+        connection.execute(role_script.role().encode())
 
 
 @pytest.mark.parametrize("change", BEYOND)

@@ -1,0 +1,173 @@
+"""`make bench-start`: what a start, a command and a server at rest cost, beside a server that does nothing.
+
+Each figure is a median, with the least and the greatest. CPU time says more than elapsed time on a busy machine.
+ARGS may say `--rows N`, `--rounds N`, `--idle SECONDS`, or `--store FOLDER`: a file that is built there once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from sqlalchemy import text
+
+from storage.engine import connections
+from storage.migrations import schema_version
+from tests import sandbox_server, server
+from tests.bench.query import store
+from tests.patience import until
+
+#: The peer: uvicorn and starlette with one route, and nothing else.
+PEER = """
+import sys, uvicorn
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
+app = Starlette(routes=[Route("/", lambda request: Response("ok"))])
+uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False, ws="none")
+"""
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Service:
+    """A server: its seconds and CPU seconds until it listens; its MB of memory and per cent of a core at rest."""
+
+    seconds: float
+    cpu: float
+    memory: float
+    share: float
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that ended: its seconds and its CPU seconds."""
+
+    seconds: float
+    cpu: float
+
+
+def cpu_of(pid: int) -> float:
+    """Return the CPU seconds that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def memory_of(pid: int) -> float:
+    """Return the resident memory of a process in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
+
+
+def serve(arguments: Sequence[str], port: int, environment: Mapping[str, str], idle: float) -> Service:
+    """Start a server, leave it alone for `idle` seconds after five that settle it, and stop it."""
+    begun = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        until(lambda: server.listens(port), why="the server did not start")
+        seconds, cpu = time.perf_counter() - begun, cpu_of(process.pid)
+        time.sleep(5)
+        before = cpu_of(process.pid)
+        time.sleep(idle)
+        return Service(seconds, cpu, memory_of(process.pid), 100 * (cpu_of(process.pid) - before) / idle)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def run(arguments: Sequence[str], environment: Mapping[str, str]) -> Command:
+    """Run a command to its end."""
+    begun, hidden = time.perf_counter(), subprocess.DEVNULL
+    process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=hidden, stderr=hidden)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, f"{arguments} failed"
+    return Command(time.perf_counter() - begun, used.ru_utime + used.ru_stime)
+
+
+def report(name: str, names: Sequence[str], samples: Sequence[Service | Command]) -> None:
+    """Print the median of each figure, and its least and greatest value."""
+    shown = [
+        f"{each} {statistics.median(values):7.2f} ({min(values):.2f} to {max(values):.2f})"
+        for each, values in zip(names, zip(*map(astuple, samples), strict=True), strict=True)
+    ]
+    print(f"{name:28} {'   '.join(shown)}", flush=True)
+
+
+def build(place: server.Site, count: int) -> None:
+    """Write the runs into the database, unless it has them."""
+    engine = connections.engine(place.url, readonly=False, connections=1)
+    with engine.begin() as connection:
+        schema_version.upgrade(connection)
+        held = connection.execute(text("SELECT count(*) FROM runs")).scalar_one()
+    if held not in (0, count):
+        sys.exit(f"{place.folder} holds {held:,} runs: name another folder, or --rows {held}")
+    if not held:
+        store.fill(engine, count)
+    engine.dispose()
+
+
+def compare(place: server.Site, upstream: str, rounds: int, idle: float) -> None:
+    """Measure ours and the peer in turn, and print both."""
+    environment = {name: each for name, each in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= place.environment | {
+        "CASEDEV_API_KEY": "sk_case_bench",
+        "CASEDEV_BASE_URL": "http://127.0.0.1:9",
+    }
+
+    def ours(*words: str) -> list[str]:
+        return ["-m", "receiver", *words]
+
+    commands: dict[str, list[str]] = {
+        "runledger runs": ours("runs"),
+        "runledger runs --json": ours("runs", "--json"),
+        "runledger --help": ours("--help"),
+        "python alone": ["-c", "pass"],
+    }
+    servers: dict[str, Callable[[str], list[str]]] = {
+        "runledger serve": lambda port: ours("serve", "--port", port),
+        "uvicorn and starlette alone": lambda port: ["-c", PEER, port],
+    }
+    for arguments in commands.values():
+        run(arguments, environment)  # writes the bytecode
+    ended = [{name: run(arguments, environment) for name, arguments in commands.items()} for _ in range(rounds)]
+    for name in commands:
+        report(name, ("s", "CPU s"), [each[name] for each in ended])
+    served = [
+        {name: serve(made(str(port)), port, environment, idle) for name, made in servers.items()}
+        for port in (server.free_port() for _ in range(rounds))
+    ]
+    for name in servers:
+        report(name, ("s to listen", "CPU s", "MB", "% CPU at rest"), [each[name] for each in served])
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(prog="make bench-start")
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--idle", type=float, default=20)
+    parser.add_argument("--store", type=Path)
+    args = parser.parse_args()
+    if args.store:
+        args.store.mkdir(parents=True, exist_ok=True)
+    with nullcontext(args.store) if args.store else tempfile.TemporaryDirectory() as folder:
+        place = server.Site(Path(folder))
+        build(place, args.rows)
+        with sandbox_server.running() as sandbox:
+            compare(place, sandbox.url, args.rounds, args.idle)
+
+
+if __name__ == "__main__":
+    main()
