@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Select,
     cast,
     column,
     func,
-    literal,
     literal_column,
     select,
     table,
@@ -89,15 +89,21 @@ def remove_all_words(connection: Connection) -> None:
         connection.exec_driver_sql("INSERT INTO passage_words (passage_words) VALUES ('delete-all')")
 
 
-def passages_with(connection: Connection, phrase: tokenizer.Phrase, low: Any, high: Any) -> Select[Any]:
-    """Return a query for the ids (`low` <= id < `high`) of the passages that contain the phrase."""
+def query_text(connection: Connection, phrase: tokenizer.Phrase) -> str:
+    """Return the phrase in the query language of the database."""
     if connection.dialect.name == "postgresql":
-        id_, query = column("id", BigInteger), cast(literal(_query(phrase)), TSQUERY)
-        matches = column("words").op("@@")(query)
+        return " <-> ".join(f"'{word}'" for word in phrase.words) + ":*" * phrase.open_ended
+    return f'"{" ".join(phrase.words)}"' + " *" * phrase.open_ended
+
+
+def passages_with(connection: Connection, query: ColumnElement[str], low: Any, high: Any) -> Select[Any]:
+    """Return a query for the ids (`low` <= id < `high`) of the passages that match a text of `query_text`."""
+    if connection.dialect.name == "postgresql":
+        id_ = column("id", BigInteger)
+        matches = column("words").op("@@")(cast(query, TSQUERY))
     else:
         id_ = literal_column("rowid", BigInteger)
-        quoted = f'"{" ".join(phrase.words)}"' + " *" * phrase.open_ended
-        matches = literal_column("passage_words").op("MATCH")(literal(quoted))
+        matches = literal_column("passage_words").op("MATCH")(query)
     return select(id_).select_from(table("passage_words")).where(matches, id_ >= low, id_ < high)
 
 
@@ -123,7 +129,3 @@ def _vector(words: Sequence[str]) -> str:
     for position, word in enumerate(words, 1):
         positions.setdefault(word, []).append(str(position))
     return " ".join(f"'{word}':{','.join(each)}" for word, each in positions.items())
-
-
-def _query(phrase: tokenizer.Phrase) -> str:
-    return " <-> ".join(f"'{word}'" for word in phrase.words) + ":*" * phrase.open_ended
