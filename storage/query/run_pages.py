@@ -65,7 +65,11 @@ class Page:
 
 
 def find(connection: Connection, query: Query, *, counted: bool = False) -> Page:
-    """Return a page with the passages that match, and with `counted` the number of matching runs."""
+    """Return a page with the passages that match, and with `counted` the number of matching runs.
+
+    Raise BadFilter.
+    """
+    conditions.require_selective(connection, query.expression)
     found, cursor = page(connection, query)
     total = count(connection, query.expression) if counted else None
     phrases = list(conditions.phrases(query.expression))[:MAX_SNIPPETS]

@@ -48,6 +48,16 @@ _CREATE_POSTGRESQL = """
 REWRITE_WORDS = "INSERT INTO passage_words (passage_words) VALUES ('optimize')"
 _ADD_SQLITE = "INSERT INTO passage_words (rowid, words) VALUES (?, ?)"
 _REMOVE_SQLITE = "INSERT INTO passage_words (passage_words, rowid, words) VALUES ('delete', ?, ?)"
+_PAGE = "SELECT pgno >> 1 FROM passage_words_idx WHERE segid = segment.id"
+_PREFIX_PAGES = text(f"""
+    WITH RECURSIVE segment (id) AS (
+        SELECT min(segid) FROM passage_words_idx
+        UNION ALL
+        SELECT (SELECT min(segid) FROM passage_words_idx WHERE segid > id) FROM segment WHERE id IS NOT NULL
+    )
+    SELECT sum(coalesce(({_PAGE} AND term > :high ORDER BY term LIMIT 1), ({_PAGE} ORDER BY term DESC LIMIT 1))
+        - coalesce(({_PAGE} AND term <= :low ORDER BY term DESC LIMIT 1), 0)) FROM segment WHERE id IS NOT NULL
+""")
 _ADD_POSTGRESQL = text("INSERT INTO passage_words (id, words) VALUES (:id, CAST(:words AS tsvector))")
 
 
@@ -110,6 +120,16 @@ def passages_with(connection: Connection, query: ColumnElement[str], low: Any, h
 def is_expensive(connection: Connection) -> bool:
     """Return whether a query is expensive in itself: FTS5 collects all words with a prefix for each query."""
     return connection.dialect.name != "postgresql"
+
+
+def prefix_pages(connection: Connection, prefix: str) -> int:
+    """Return how many pages of the index have the words with a prefix; FTS5 reads all of them for each query.
+
+    Each segment of the index names the first word of a page, unless no word begins there.
+    """
+    low = f"0{prefix}".encode()
+    pages = connection.execute(_PREFIX_PAGES, {"low": low, "high": low + b"\xff"}).scalar()
+    return int(pages or 0)
 
 
 def materialized(connection: Connection, found: Select[Any]) -> Select[Any]:

@@ -33,7 +33,7 @@ from sqlalchemy import (
     update,
 )
 
-from storage import states
+from storage import errors, states
 from storage.engine import dialect
 from storage.engine.column_types import instant
 from storage.search import fulltext, passages, tokenizer
@@ -49,6 +49,8 @@ PART = 2000
 LOCK_NAME = "search"
 #: The largest distance between the keys of runs that one statement searches.
 NEAR = 4096
+#: The pages of the index that a prefix may have: a second's work. A page has four kilobytes.
+MAX_PREFIX_PAGES = 4000
 #: The characters of a snippet around a hit, and of the hit itself.
 AROUND, SHOWN = 60, 400
 
@@ -234,6 +236,19 @@ def runs_with(connection: Connection, phrase: tokenizer.Phrase, window: Window |
     query = literal(fulltext.query_text(connection, phrase))
     matching = fulltext.passages_with(connection, query, low, high).subquery()
     return fulltext.materialized(connection, select(matching.c[0] // ROWS_PER_RUN))
+
+
+def require_selective(
+    connection: Connection, phrases: Iterable[tokenizer.Phrase], most: int = MAX_PREFIX_PAGES
+) -> None:
+    """Raise BadFilter for a prefix of so many words that looking them up would take longer than a query may."""
+    if not fulltext.is_expensive(connection):
+        return
+    for prefix in (phrase.words[-1] for phrase in phrases if phrase.open_ended and phrase.words):
+        if fulltext.prefix_pages(connection, prefix) > most:
+            raise errors.BadFilter(
+                "q", f"{prefix}* stands for too many words here: write more letters before the *"
+            )
 
 
 def count_hits(connection: Connection, seqs: Sequence[int], phrases: Iterable[tokenizer.Phrase]) -> dict[int, int]:

@@ -96,6 +96,7 @@ def check_grouping(by: str) -> str:
 def find(connection: Connection, by: str, expression: grammar.Expression, bound: int = MAX_RUNS_READ) -> Answer:
     """Return sums over the runs that match; time groups newest first, others by count. Raise BadFilter."""
     what = check_grouping(by)
+    conditions.require_selective(connection, expression)
     groups = _Groups(what)
     rollup_slice = _slice(what, expression)
     window = None
