@@ -272,40 +272,24 @@ CREATE VIEW runledger_sql.search_queue AS SELECT
     version,
     enqueued_at
 FROM search_queue;
-CREATE VIEW runledger_sql.rollup_models AS SELECT
-    day,
-    model,
-    status,
-    created,
-    runs,
-    cost_micros,
-    input_tokens,
-    output_tokens,
-    timed,
-    duration_ms,
-    max_duration_ms
-FROM rollup_models;
-CREATE VIEW runledger_sql.rollup_agents AS SELECT
-    day,
-    agent_id,
-    status,
-    created,
-    runs,
-    cost_micros,
-    input_tokens,
-    output_tokens,
-    timed,
-    duration_ms,
-    max_duration_ms
-FROM rollup_agents;
-CREATE VIEW runledger_sql.rollup_durations AS SELECT
+CREATE VIEW runledger_sql.rollup_sums AS SELECT
     dimension,
-    key,
-    month,
+    span,
     status,
-    created,
-    bucket,
-    runs
-FROM rollup_durations;
+    period,
+    key,
+    runs,
+    cost_micros,
+    input_tokens,
+    output_tokens,
+    timed,
+    duration_ms,
+    max_duration_ms,
+    p50_ms,
+    p90_ms,
+    p95_ms,
+    p99_ms,
+    histogram
+FROM rollup_sums;
 GRANT USAGE ON SCHEMA runledger_sql TO runledger_sql;
 GRANT SELECT ON ALL TABLES IN SCHEMA runledger_sql TO runledger_sql;

@@ -73,7 +73,8 @@ async def ask(
     headers: Mapping[str, str] | None = None,
 ) -> A:
     """Return the body of a handler's answer. Raise the errors that the API answers as problems."""
-    return cast(A, (await call(store, handler, path_id, query, body, headers)).body)
+    answered = (await call(store, handler, path_id, query, body, headers)).body
+    return shape.model_validate_json(answered) if isinstance(answered, bytes) else cast(A, answered)
 
 
 async def call(

@@ -26,12 +26,14 @@ class Answer(BaseModel):
     """The base of bodies that go out, read off a value of `storage` by the names of its fields."""
 
     model_config = ConfigDict(
-        alias_generator=AliasGenerator(serialization_alias=to_camel),
+        alias_generator=AliasGenerator(validation_alias=to_camel, serialization_alias=to_camel),
         defer_build=True,
         frozen=True,
         from_attributes=True,
         hide_input_in_errors=True,
         json_schema_serialization_defaults_required=True,
+        validate_by_name=True,
+        validate_by_alias=True,
     )
 
 

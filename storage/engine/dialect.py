@@ -110,11 +110,9 @@ def _number(value: int) -> ColumnElement[int]:
     return literal_column(str(value), BigInteger)
 
 
-def lock_tables(connection: Connection, tables: Iterable[Table]) -> None:
-    """Lock tables against other writers until the transaction ends. On SQLite a writer is alone anyway."""
-    if connection.dialect.name == "postgresql":
-        for table in tables:
-            connection.exec_driver_sql(f"LOCK TABLE {table.name} IN EXCLUSIVE MODE")
+def placeholder(connection: Connection) -> str:
+    """Return the placeholder of a value in a statement that is given to the driver as it is."""
+    return "%s" if connection.dialect.name == "postgresql" else "?"
 
 
 def acquire_locks(connection: Connection, names: Iterable[str]) -> None:

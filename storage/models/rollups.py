@@ -1,67 +1,42 @@
-"""Rollups: sums over ended runs, so that statistics need not read every row. They can be rebuilt from the runs.
-
-An unknown key is the empty text. The day is the UTC day of creation upstream where `created` is true, else the day
-of acceptance.
-"""
+"""Rollups: sums over ended runs, so that statistics need not read every row. They can be rebuilt from the runs."""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Text
+from sqlalchemy import Text
 from sqlmodel import Field
 
-from storage import states
-from storage.engine.column_types import Integer64
 from storage.models import declare
 
 
-class RollupModel(declare.Base, table=True):
-    """Ended runs by day and model. `duration_ms` is the sum over the `timed` runs, which have a duration."""
+class RollupSum(declare.Base, table=True):
+    """Sums over the ended runs of a state in a period: over all of them, or those of an agent or a model.
 
-    __tablename__ = "rollup_models"
-    __table_args__ = (declare.one_of("status", states.Status), declare.DERIVED)
-    day: str = Field(sa_type=Text, primary_key=True)
-    model: str = Field(sa_type=Text, primary_key=True)
-    status: str = Field(sa_type=Text, primary_key=True)
-    created: bool = Field(sa_type=Boolean, primary_key=True)
-    runs: int = declare.integer(null=False)
-    cost_micros: int = declare.integer(null=False)
-    input_tokens: int = declare.integer(null=False)
-    output_tokens: int = declare.integer(null=False)
-    timed: int = declare.integer(null=False)
-    duration_ms: int = declare.integer(null=False)
-    max_duration_ms: int = declare.integer(null=False)
+    `dimension` is `all`, `agent` or `model`, and `key` the agent or model, empty where it is unknown. `span` is
+    `day`, `month` or `ever`, and `period` the UTC day or month of creation upstream, or of acceptance where a run
+    was never created; empty for `ever`. Rows with an empty `status` sum over all states: days have one beside
+    those of each state, and `ever` has such ones alone. Only these have percentiles.
 
-
-class RollupAgent(declare.Base, table=True):
-    """Ended runs by day and agent; columns as in `rollup_models`."""
-
-    __tablename__ = "rollup_agents"
-    __table_args__ = (declare.one_of("status", states.Status), declare.DERIVED)
-    day: str = Field(sa_type=Text, primary_key=True)
-    agent_id: str = Field(sa_type=Text, primary_key=True)
-    status: str = Field(sa_type=Text, primary_key=True)
-    created: bool = Field(sa_type=Boolean, primary_key=True)
-    runs: int = declare.integer(null=False)
-    cost_micros: int = declare.integer(null=False)
-    input_tokens: int = declare.integer(null=False)
-    output_tokens: int = declare.integer(null=False)
-    timed: int = declare.integer(null=False)
-    duration_ms: int = declare.integer(null=False)
-    max_duration_ms: int = declare.integer(null=False)
-
-
-class RollupDuration(declare.Base, table=True):
-    """A histogram of durations of ended runs: by agent or model (`dimension`) and month, and by day.
-
-    Buckets up to 31 are milliseconds; above, each doubling has sixteen buckets.
+    `duration_ms` is the sum over the `timed` runs, which have a duration. `histogram` has numbers of four bytes,
+    the least significant first: the first bucket of durations, then its runs and those of each further bucket.
+    Buckets up to 31 are milliseconds; above, each doubling has sixteen.
     """
 
-    __tablename__ = "rollup_durations"
-    __table_args__ = (declare.one_of("status", states.Status), declare.DERIVED)
+    __tablename__ = "rollup_sums"
+    __table_args__ = (declare.DERIVED,)
     dimension: str = Field(sa_type=Text, primary_key=True)
-    key: str = Field(sa_type=Text, primary_key=True)
-    month: str = Field(sa_type=Text, primary_key=True)
+    span: str = Field(sa_type=Text, primary_key=True)
     status: str = Field(sa_type=Text, primary_key=True)
-    created: bool = Field(sa_type=Boolean, primary_key=True)
-    bucket: int = Field(sa_type=Integer64, primary_key=True)
+    period: str = Field(sa_type=Text, primary_key=True)
+    key: str = Field(sa_type=Text, primary_key=True)
     runs: int = declare.integer(null=False)
+    cost_micros: int = declare.integer(null=False)
+    input_tokens: int = declare.integer(null=False)
+    output_tokens: int = declare.integer(null=False)
+    timed: int = declare.integer(null=False)
+    duration_ms: int = declare.integer(null=False)
+    max_duration_ms: int = declare.integer(null=False)
+    p50_ms: int | None = declare.integer()
+    p90_ms: int | None = declare.integer()
+    p95_ms: int | None = declare.integer()
+    p99_ms: int | None = declare.integer()
+    histogram: bytes = declare.blob(null=False)

@@ -95,6 +95,23 @@ def phrases(expression: grammar.Expression) -> Iterator[tokenizer.Phrase]:
                 yield from phrases(part)
 
 
+def require_selective(connection: Connection, expression: grammar.Expression) -> None:
+    """Raise BadFilter for a prefix of words that would take too long to look up, wherever it stands."""
+    index.require_selective(connection, all_phrases(expression))
+
+
+def all_phrases(expression: grammar.Expression) -> Iterator[tokenizer.Phrase]:
+    """Return the phrases of the expression, also those that a matching run must not contain."""
+    match expression:
+        case grammar.Phrase(phrase):
+            yield phrase
+        case grammar.And(parts) | grammar.Or(parts):
+            for part in parts:
+                yield from all_phrases(part)
+        case grammar.Not(part):
+            yield from all_phrases(part)
+
+
 def has_phrases(expression: grammar.Expression) -> bool:
     """Return whether the expression has phrases."""
     return next(phrases(expression), None) is not None

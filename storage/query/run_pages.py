@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, or_, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select
 
 from storage import cursors, errors
 from storage.engine import column_types
@@ -23,6 +23,9 @@ MAX_RANKED, MAX_SNIPPETS = 1_000, 3
 RELEVANCE = "-relevance"
 #: Number of keys in the first window, and the factor by which each next one grows.
 WINDOW, GROWTH = 512, 8
+
+#: The edges of a window as parameters of a statement.
+_EDGES: Any = (bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger))
 
 #: The sort orders of lists; each has an index that ends with the key, which is the order of acceptance itself.
 SORTS = {name: conditions.COLUMNS[name] for name in grammar.SORT_NAMES} | {"accepted": RUNS.c.seq}
@@ -62,7 +65,11 @@ class Page:
 
 
 def find(connection: Connection, query: Query, *, counted: bool = False) -> Page:
-    """Return a page with the passages that match, and with `counted` the number of matching runs."""
+    """Return a page with the passages that match, and with `counted` the number of matching runs.
+
+    Raise BadFilter.
+    """
+    conditions.require_selective(connection, query.expression)
     found, cursor = page(connection, query)
     total = count(connection, query.expression) if counted else None
     phrases = list(conditions.phrases(query.expression))[:MAX_SNIPPETS]
@@ -127,9 +134,10 @@ def _by_windows(
     limit: int,
 ) -> list[Row[*tuple[Any, ...]]]:
     rows: list[Row[*tuple[Any, ...]]] = []
+    part = chosen.where(*conditions.where(connection, expression, index.Window(*_EDGES))).limit(bindparam("more"))
     for window in _windows(connection, expression, descending, behind):
-        part = chosen.where(*conditions.where(connection, expression, window)).limit(limit - len(rows))
-        rows += connection.execute(part).all()
+        given = {"low": window.low, "high": window.high, "more": limit - len(rows)}
+        rows += connection.execute(part, given).all()
         if len(rows) >= limit:
             break
     return rows

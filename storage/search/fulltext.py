@@ -12,12 +12,12 @@ from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    ColumnElement,
     Connection,
     Select,
     cast,
     column,
     func,
-    literal,
     literal_column,
     select,
     table,
@@ -47,6 +47,16 @@ _CREATE_POSTGRESQL = """
 REWRITE_WORDS = "INSERT INTO passage_words (passage_words) VALUES ('optimize')"
 _ADD_SQLITE = "INSERT INTO passage_words (rowid, words) VALUES (?, ?)"
 _REMOVE_SQLITE = "INSERT INTO passage_words (passage_words, rowid, words) VALUES ('delete', ?, ?)"
+_PAGE = "SELECT pgno >> 1 FROM passage_words_idx WHERE segid = segment.id"
+_PREFIX_PAGES = text(f"""
+    WITH RECURSIVE segment (id) AS (
+        SELECT min(segid) FROM passage_words_idx
+        UNION ALL
+        SELECT (SELECT min(segid) FROM passage_words_idx WHERE segid > id) FROM segment WHERE id IS NOT NULL
+    )
+    SELECT sum(coalesce(({_PAGE} AND term > :high ORDER BY term LIMIT 1), ({_PAGE} ORDER BY term DESC LIMIT 1))
+        - coalesce(({_PAGE} AND term <= :low ORDER BY term DESC LIMIT 1), 0)) FROM segment WHERE id IS NOT NULL
+""")
 _ADD_POSTGRESQL = text("INSERT INTO passage_words (id, words) VALUES (:id, CAST(:words AS tsvector))")
 
 
@@ -88,24 +98,40 @@ def remove_all_words(connection: Connection) -> None:
         connection.exec_driver_sql("INSERT INTO passage_words (passage_words) VALUES ('delete-all')")
 
 
-def passages_with(connection: Connection, phrase: tokenizer.Phrase, low: Any, high: Any) -> Select[Any]:
-    """Return a query for the ids (`low` <= id < `high`) of the passages that contain the phrase."""
+def query_text(connection: Connection, phrase: tokenizer.Phrase) -> str:
+    """Return the phrase in the query language of the database."""
+    if connection.dialect.name == "postgresql":
+        return " <-> ".join(f"'{word}'" for word in phrase.words) + ":*" * phrase.open_ended
+    return f'"{" ".join(phrase.words)}"' + " *" * phrase.open_ended
+
+
+def passages_with(connection: Connection, query: ColumnElement[str], low: Any, high: Any) -> Select[Any]:
+    """Return a query for the ids (`low` <= id < `high`) of the passages that match a text of `query_text`."""
     if connection.dialect.name == "postgresql":
         # Slow to import, and not needed for an embedded database.
         from sqlalchemy.dialects.postgresql import TSQUERY
 
-        id_, query = column("id", BigInteger), cast(literal(_query(phrase)), TSQUERY)
-        matches = column("words").op("@@")(query)
+        id_ = column("id", BigInteger)
+        matches = column("words").op("@@")(cast(query, TSQUERY))
     else:
         id_ = literal_column("rowid", BigInteger)
-        quoted = f'"{" ".join(phrase.words)}"' + " *" * phrase.open_ended
-        matches = literal_column("passage_words").op("MATCH")(literal(quoted))
+        matches = literal_column("passage_words").op("MATCH")(query)
     return select(id_).select_from(table("passage_words")).where(matches, id_ >= low, id_ < high)
 
 
 def is_expensive(connection: Connection) -> bool:
     """Return whether a query is expensive in itself: FTS5 collects all words with a prefix for each query."""
     return connection.dialect.name != "postgresql"
+
+
+def prefix_pages(connection: Connection, prefix: str) -> int:
+    """Return how many pages of the index have the words with a prefix; FTS5 reads all of them for each query.
+
+    Each segment of the index names the first word of a page, unless no word begins there.
+    """
+    low = f"0{prefix}".encode()
+    pages = connection.execute(_PREFIX_PAGES, {"low": low, "high": low + b"\xff"}).scalar()
+    return int(pages or 0)
 
 
 def materialized(connection: Connection, found: Select[Any]) -> Select[Any]:
@@ -125,7 +151,3 @@ def _vector(words: Sequence[str]) -> str:
     for position, word in enumerate(words, 1):
         positions.setdefault(word, []).append(str(position))
     return " ".join(f"'{word}':{','.join(each)}" for word, each in positions.items())
-
-
-def _query(phrase: tokenizer.Phrase) -> str:
-    return " <-> ".join(f"'{word}'" for word in phrase.words) + ":*" * phrase.open_ended

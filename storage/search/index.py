@@ -7,6 +7,7 @@ in the transaction that changes its texts, since removing them needs the old tex
 from __future__ import annotations
 
 import html
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from itertools import dropwhile, islice, pairwise, takewhile
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Integer,
@@ -31,7 +33,7 @@ from sqlalchemy import (
     update,
 )
 
-from storage import states
+from storage import errors, states
 from storage.engine import dialect
 from storage.engine.column_types import instant
 from storage.engine.membership import is_among
@@ -48,9 +50,12 @@ PART = 2000
 LOCK_NAME = "search"
 #: The largest distance between the keys of runs that one statement searches.
 NEAR = 4096
+#: The pages of the index that a prefix may have: a second's work. A page has four kilobytes.
+MAX_PREFIX_PAGES = 4000
 #: The characters of a snippet around a hit, and of the hit itself.
 AROUND, SHOWN = 60, 400
 
+_SPACE = re.compile(r"\s")
 _RUN_TEXTS = (Part.PROMPT, Part.GUIDANCE, Part.OUTPUT, Part.SUMMARY, Part.FAILURE_REASON)
 #: JSON values, read as text: `passages.parse_json` parses a long one without blocking other threads.
 _JSON_TEXTS = {
@@ -229,8 +234,22 @@ def rebuild(connection: Connection, now: datetime) -> int:
 def runs_with(connection: Connection, phrase: tokenizer.Phrase, window: Window | None) -> Select[Any]:
     """Return a query for the `seq` of the runs that contain the phrase."""
     low, high = (0, (1 << 63) - 1) if window is None else (window.low * ROWS_PER_RUN, window.high * ROWS_PER_RUN)
-    matching = fulltext.passages_with(connection, phrase, low, high).subquery()
+    query = literal(fulltext.query_text(connection, phrase))
+    matching = fulltext.passages_with(connection, query, low, high).subquery()
     return fulltext.materialized(connection, select(matching.c[0] // ROWS_PER_RUN))
+
+
+def require_selective(
+    connection: Connection, phrases: Iterable[tokenizer.Phrase], most: int = MAX_PREFIX_PAGES
+) -> None:
+    """Raise BadFilter for a prefix of so many words that looking them up would take longer than a query may."""
+    if not fulltext.is_expensive(connection):
+        return
+    for prefix in (phrase.words[-1] for phrase in phrases if phrase.open_ended and phrase.words):
+        if fulltext.prefix_pages(connection, prefix) > most:
+            raise errors.BadFilter(
+                "q", f"{prefix}* stands for too many words here: write more letters before the *"
+            )
 
 
 def count_hits(connection: Connection, seqs: Sequence[int], phrases: Iterable[tokenizer.Phrase]) -> dict[int, int]:
@@ -240,7 +259,8 @@ def count_hits(connection: Connection, seqs: Sequence[int], phrases: Iterable[to
     found: Counter[int] = Counter()
     low, high = min(seqs) * ROWS_PER_RUN, (max(seqs) + 1) * ROWS_PER_RUN
     for phrase in phrases:
-        matching = fulltext.passages_with(connection, phrase, low, high).subquery()
+        query = literal(fulltext.query_text(connection, phrase))
+        matching = fulltext.passages_with(connection, query, low, high).subquery()
         run_seq = (matching.c[0] // ROWS_PER_RUN).label("run_seq")
         for row in connection.execute(select(run_seq, func.count()).group_by(run_seq)):
             found[row[0]] += row[1]
@@ -263,25 +283,38 @@ def _firsts(connection: Connection, run_seqs: Sequence[int], phrase: tokenizer.P
     """Return the ids of the first passage of each run that contains the phrase."""
     first, last = min(run_seqs), max(run_seqs)
     is_one_scan = fulltext.is_expensive(connection) and (phrase.open_ended or last - first < NEAR)
-    low, high = (first, last + 1) if is_one_scan else (RUNS.c.seq, RUNS.c.seq + 1)
-    matching = fulltext.passages_with(connection, phrase, low * ROWS_PER_RUN, high * ROWS_PER_RUN)
-    id_ = matching.selected_columns[0]
-    if is_one_scan:
-        of_runs = matching.where((id_ // ROWS_PER_RUN).in_(run_seqs)).group_by(id_ // ROWS_PER_RUN)
-        chosen = of_runs.with_only_columns(func.min(id_))
-    else:
+    given = {
+        "query": fulltext.query_text(connection, phrase),
+        "low": first * ROWS_PER_RUN,
+        "high": (last + 1) * ROWS_PER_RUN,
+        "seqs": list(run_seqs),
+    }
+    found = connection.execute(_first_passages(connection, is_one_scan), given).scalars()
+    return [id_ for id_ in found if id_ is not None]
+
+
+@dialect.built_once
+def _first_passages(connection: Connection, is_one_scan: bool) -> Select[Any]:
+    """Return the query for the first passage of each run, in one scan of the passages or by a look for each."""
+    edges = [bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)]
+    low, high = edges if is_one_scan else (RUNS.c.seq * ROWS_PER_RUN, (RUNS.c.seq + 1) * ROWS_PER_RUN)
+    matching = fulltext.passages_with(connection, bindparam("query", type_=Text), low, high)
+    (id_,) = matching.selected_columns
+    seqs = bindparam("seqs", expanding=True, type_=BigInteger)
+    if not is_one_scan:
         of_each = matching.with_only_columns(func.min(id_)).scalar_subquery()
-        chosen = select(of_each).where(RUNS.c.seq.in_(run_seqs))
-    return [id_ for id_ in connection.execute(chosen).scalars() if id_ is not None]
+        return select(of_each).where(RUNS.c.seq.in_(seqs))
+    of_run = id_ // ROWS_PER_RUN
+    return matching.where(of_run.in_(seqs)).group_by(of_run).with_only_columns(func.min(id_))
 
 
 def _text_around(connection: Connection, row: Row[Any]) -> str:
     """Return the text of a passage and around it. JSON values are read one by one, since they may be large."""
-    column = _JSON_TEXTS.get(states.read(Part, row.part))
-    if column is None:
+    chosen = _JSON_VALUES.get(row.part)
+    if chosen is None:
         return row.around or ""
-    chosen = select(column).where(RUN_STEPS.c.id == row.id // ROWS_PER_RUN * ROWS_PER_RUN + row.step)
-    text = _flatten(connection.execute(chosen).scalar()) or ""
+    step_id = row.id // ROWS_PER_RUN * ROWS_PER_RUN + row.step
+    text = _flatten(connection.execute(chosen, {"id": step_id}).scalar()) or ""
     return text[row.begin : row.stop + AROUND + 1]
 
 
@@ -295,7 +328,7 @@ def _snippet(row: Row[Any], text: str, phrase: tokenizer.Phrase) -> Snippet | No
     first = (first[0], min(first[1], first[0] + SHOWN))  # words may be long, and far from each other
     low, high = max(0, first[0] - AROUND), min(len(text), first[1] + AROUND)
     before, after = "…" * (low + row.begin > 0), "…" * (high < len(text))
-    line = before + "".join(" " if each.isspace() else each for each in text[low:high]) + after
+    line = before + _SPACE.sub(" ", text[low:high]) + after
     shift = len(before) - low
     marks = [first, *takewhile(lambda mark: mark[1] <= high, ranges)]
     shifted = _without_overlaps([(at + shift, to + shift) for at, to in marks])
@@ -357,6 +390,9 @@ _HITS = (
     .outerjoin(RUN_STEPS, RUN_STEPS.c.id == RUNS.c.seq * ROWS_PER_RUN + PASSAGES.c.step)
     .where(is_among(PASSAGES.c.id, "ids"))
 )
+_JSON_VALUES = {
+    part.value: select(column).where(RUN_STEPS.c.id == bindparam("id")) for part, column in _JSON_TEXTS.items()
+}
 _DELETE = delete(PASSAGES).where(_between(PASSAGES.c.id))
 _TEXTS = select(*(RUNS.c[part.value] for part in _RUN_TEXTS)).where(RUNS.c.seq == bindparam("seq"))
 #: Fetches a few rows at a time, since they may be large.

@@ -18,6 +18,7 @@ import unicodedata
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -31,6 +32,9 @@ PHRASE = 16
 PIECE, BACK = 65_536, 4096
 
 _ASCII = re.compile(r"[0-9A-Za-z]+")
+#: Behind the characters of an ASCII word that count, and between two words.
+_REST, _BETWEEN = "[0-9a-z]*+", "[^0-9a-z]++"
+_RUN = re.compile(r"[0-9A-Za-z\x80-\U0010ffff]+")
 _SPACED_WORD = re.compile(r"[^ ]+")
 
 #: Invisible characters that are part of no word: soft hyphens, joiners, zero-width spaces, direction marks,
@@ -225,6 +229,9 @@ class Phrase:
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield the ranges of characters at which the phrase occurs in a text, in order."""
+        if len(text) <= PIECE and text.isascii() and all(map(str.isascii, self.words)):  # the same, and faster
+            yield from (found.span(1) for found in _ascii_pattern(self).finditer(text.lower()))
+            return
         window = deque[tuple[str, int, int]](maxlen=len(self.words))
         for found in located_words(text):
             window.append(found)
@@ -239,6 +246,14 @@ class Phrase:
 
     def _ends(self, word: str) -> bool:
         return word.startswith(self.words[-1]) if self.open_ended else word == self.words[-1]
+
+
+@lru_cache(64)
+def _ascii_pattern(phrase: Phrase) -> re.Pattern[str]:
+    """Return the pattern of a phrase in a text without capital letters; matches may overlap."""
+    *first, last = (word + _REST * (len(word) == LENGTH) for word in phrase.words)
+    words = _BETWEEN.join((*first, last + _REST * phrase.open_ended))
+    return re.compile(f"(?<![0-9a-z])(?=({words})(?![0-9a-z]))")
 
 
 def phrase(text: str, open_ended: bool = False) -> Phrase:

@@ -7,12 +7,12 @@ there are more than a bound; the answer says so. Percentiles come from the same 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
@@ -20,15 +20,15 @@ from storage import bounds, states
 from storage.engine import dialect
 from storage.query import conditions, grammar, value_ranges
 from storage.search import index
-from storage.stats import error_signatures, histogram, rollups
+from storage.stats import error_signatures, histogram, rollups, slices
 from storage.stats.groups import By, Measure
+from storage.stats.totals import Totals
 from storage.tables.runs import RUN_TAGS, RUNS
 
 #: Limits of the rows of an answer, the second for failure reasons.
 MAX_ROWS, MAX_REASONS = 1000, 50
 #: How many of the newest runs are read row by row.
 MAX_RUNS_READ = 100_000
-_PERCENTILES = (50, 90, 95, 99)
 _LIVE = sorted(states.LIVE)
 #: A limit that never takes effect.
 _EVERY = 1 << 62
@@ -46,12 +46,11 @@ class ReadFrom(StrEnum):
     ROWS = "rows"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """The sums of one group; `key` is None for runs without a value. Times are in milliseconds."""
 
     key: str | None
-    count: int
+    count: int  # type: ignore[assignment]  # this is no method of the tuple
     cost_micros: int
     input_tokens: int
     output_tokens: int
@@ -97,41 +96,22 @@ def check_grouping(by: str) -> str:
 def find(connection: Connection, by: str, expression: grammar.Expression, bound: int = MAX_RUNS_READ) -> Answer:
     """Return sums over the runs that match; time groups newest first, others by count. Raise BadFilter."""
     what = check_grouping(by)
+    conditions.require_selective(connection, expression)
     groups = _Groups(what)
     rollup_slice = _slice(what, expression)
     window = None
     if rollup_slice is not None:
-        groups.add_sums(rollups.sums(connection, rollup_slice))
-        groups.add_durations(rollups.durations(connection, rollup_slice))
-        live = [*conditions.where(connection, expression), RUNS.c.status.in_(_LIVE)]
-        groups.add(_summed(connection, what, live))
+        live = _live(connection, what, expression)
+        is_packed = not rollup_slice.has_percentiles or any(row.clean is not None for row in live)
+        groups.add_live(live)
+        add = groups.add_packed if is_packed else groups.add_ready
+        add(slices.sums(connection, rollup_slice, packed=is_packed))
     else:
         keys, window = _newest(connection, expression, bound)
-        groups.add(_summed(connection, what, conditions.where(connection, expression, keys)))
+        groups.add(connection.execute(_summed(connection, what, conditions.where(connection, expression, keys))))
     measure = Measure.SETTLING if what == By.SOURCE else Measure.DURATION
     read_from = ReadFrom.ROWS if rollup_slice is None else ReadFrom.ROLLUP
     return Answer(what, measure, groups.rows(), read_from, window)
-
-
-@dataclass(slots=True)
-class _Group:
-    """Runs, cost, tokens in and out, timed runs, and time as `sums`; the longest time; the runs by bucket."""
-
-    sums: list[int] = field(default_factory=lambda: [0] * 6)
-    longest: int = 0
-    buckets: Counter[int] = field(default_factory=Counter)
-
-    def add(self, sums: Sequence[Any], longest: Any) -> None:
-        self.sums = [one + int(other or 0) for one, other in zip(self.sums, sums, strict=True)]
-        self.longest = max(self.longest, int(longest or 0))
-
-    def row(self, key: str | None) -> Row:
-        count, cost, tokens_in, tokens_out, timed, time = self.sums
-        mean, longest = (round(time / timed), self.longest) if timed else (None, None)
-        percentiles = [histogram.percentile(self.buckets, percent) for percent in _PERCENTILES]
-        capped = [None if each is None else min(each, self.longest) for each in percentiles]
-        cost, tokens_in, tokens_out = map(bounds.total, (cost, tokens_in, tokens_out))
-        return Row(key, count, cost, tokens_in, tokens_out, mean, longest, *capped)
 
 
 class _Groups:
@@ -139,27 +119,38 @@ class _Groups:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._by_key: defaultdict[str | None, _Group] = defaultdict(_Group)
+        self._by_key: defaultdict[str | None, Totals] = defaultdict(Totals)
+        self._percentiles: dict[str | None, Sequence[int | None]] = {}
+        self._ready: list[Row] = []
 
     def add(self, rows: Iterable[Any]) -> None:
         """Add rows of key, bucket, and sums."""
         for key, bucket, *sums, longest in rows:
-            group = self._at(key)
-            group.add(sums, longest)
+            totals = self._at(key)
+            totals.add(sums, longest)
             if bucket is not None:
-                group.buckets[bucket] += sums[0]
+                totals.durations.add(bucket, sums[0])
 
-    def add_sums(self, rows: Iterable[Any]) -> None:
-        """Add rows of key and sums."""
-        for key, *sums, longest in rows:
-            self._at(key).add(sums, longest)
+    def add_live(self, rows: Iterable[Any]) -> None:
+        """Add rows of key, duration, and sums."""
+        self.add((key, None if took is None else histogram.bucket_of(took), *rest) for key, took, *rest in rows)
 
-    def add_durations(self, rows: Iterable[Any]) -> None:
-        """Add rows of key, bucket, runs."""
-        for key, bucket, count in rows:
-            self._at(key).buckets[bucket] += int(count)
+    def add_packed(self, rows: Iterable[Any]) -> None:
+        """Add rows of key, sums, longest duration, and histogram."""
+        for key, *sums, longest, packed in rows:
+            self._at(key).merge(Totals(sums, longest, histogram.Histogram(packed)))
 
-    def _at(self, key: str | None) -> _Group:
+    def add_ready(self, rows: Iterable[Any]) -> None:
+        """Add the only row of each key: sums, longest duration, and percentiles. No other row has a duration."""
+        for key, count, cost, tokens_in, tokens_out, timed, took, longest, *percentiles in rows:
+            if (key or None) in self._by_key:
+                self._at(key).add((count, cost, tokens_in, tokens_out, timed, took), longest)
+                self._percentiles[key or None] = percentiles
+            else:
+                mean, most = (round(took / timed), longest) if timed else (None, None)
+                self._ready.append(Row(key or None, count, cost, tokens_in, tokens_out, mean, most, *percentiles))
+
+    def _at(self, key: str | None) -> Totals:
         """Return the group of a key; failure reasons with the same signature are one group."""
         if key and self._what == By.FAILURE_REASON:
             key = error_signatures.signature(key)
@@ -167,24 +158,58 @@ class _Groups:
 
     def rows(self) -> list[Row]:
         """Return the groups in order, up to the limit."""
-        made = [group.row(key) for key, group in self._by_key.items()]
+        made = self._ready + [self._row(key, totals) for key, totals in self._by_key.items()]
         if self._what in _TIMES:
             return sorted(made, key=lambda row: row.key or "", reverse=True)[:MAX_ROWS]
         made.sort(key=lambda row: (-row.count, row.key is None, row.key or ""))
         return made[: MAX_REASONS if self._what == By.FAILURE_REASON else MAX_ROWS]
 
+    def _row(self, key: str | None, totals: Totals) -> Row:
+        count, cost, tokens_in, tokens_out, timed, time = totals.sums
+        mean, longest = (round(time / timed), totals.longest) if timed else (None, None)
+        cost, tokens_in, tokens_out = map(bounds.total, (cost, tokens_in, tokens_out))
+        percentiles = self._percentiles.get(key) or totals.percentiles
+        return Row(key, count, cost, tokens_in, tokens_out, mean, longest, *percentiles)
 
-def _summed(connection: Connection, what: str, which: Sequence[ColumnElement[bool]]) -> Iterable[Any]:
-    """Return rows of key, bucket, runs, cost, tokens in and out, timed, time, longest."""
-    # The limit makes SQLite evaluate `took` once per row, and not at each use.
-    rows = _rows(connection, what).where(*which).limit(_EVERY).subquery().c
-    took = case((rows.took < 0, 0), else_=rows.took)
-    bucketed = select(*rows, took.label("clean"), histogram.bucket_sql(rows.took).label("bucket")).subquery().c
-    measures = (bucketed.cost_micros, bucketed.input_tokens, bucketed.output_tokens, bucketed.clean)
+
+def _live(connection: Connection, what: str, expression: grammar.Expression) -> Sequence[Any]:
+    """Return rows of key, duration, and sums, of runs that have not ended; hardly any of them has a duration."""
+    is_plain = expression == grammar.EVERYTHING
+    statement = _of_live(connection, what) if is_plain else _live_matching(connection, what, expression)
+    return connection.execute(statement).all()
+
+
+@dialect.built_once
+def _of_live(connection: Connection, what: str) -> Select[Any]:
+    return _live_matching(connection, what, grammar.EVERYTHING)
+
+
+def _live_matching(connection: Connection, what: str, expression: grammar.Expression) -> Select[Any]:
+    which = [*conditions.where(connection, expression), RUNS.c.status.in_(_LIVE)]
+    return _grouped(connection, _cleaned(connection, what, which).subquery().c, "clean")
+
+
+def _summed(connection: Connection, what: str, which: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """Return the query for rows of key, bucket, runs, cost, tokens in and out, timed, time, longest."""
+    # The limit makes SQLite evaluate `clean` once per row, and not at each use.
+    rows = _cleaned(connection, what, which).limit(_EVERY).subquery().c
+    bucketed = select(*rows, histogram.bucket_sql(rows.clean).label("bucket")).subquery().c
+    return _grouped(connection, bucketed, "bucket")
+
+
+def _cleaned(connection: Connection, what: str, which: Sequence[ColumnElement[bool]]) -> Select[Any]:
+    """Return the query for the runs, with the time of each as `clean`: not negative."""
+    rows = _rows(connection, what).where(*which).subquery().c
+    return select(*rows, case((rows.took < 0, 0), else_=rows.took).label("clean"))
+
+
+def _grouped(connection: Connection, rows: Any, name: str) -> Select[Any]:
+    """Return the query for rows of key, the named column, runs, cost, tokens in and out, timed, time, longest."""
+    measures = (rows.cost_micros, rows.input_tokens, rows.output_tokens, rows.clean)
     *sums, time = (dialect.total(connection, measure) for measure in measures)
-    times = (func.count(bucketed.clean), time, func.max(bucketed.clean))
-    keys = (bucketed.key, bucketed.bucket)
-    return connection.execute(select(*keys, func.count(), *sums, *times).group_by(*keys))
+    times = (func.count(rows.clean), time, func.max(rows.clean))
+    keys = (rows.key, rows[name])
+    return select(*keys, func.count(), *sums, *times).group_by(*keys)
 
 
 def _rows(connection: Connection, what: str) -> Select[Any]:
@@ -243,7 +268,7 @@ def _newest(
     return index.Window(low, last + 1), Window(bound, connection.execute(first).scalar_one())
 
 
-def _slice(what: str, expression: grammar.Expression) -> rollups.Slice | None:
+def _slice(what: str, expression: grammar.Expression) -> slices.Slice | None:
     """Return the part of the rollups that answers a query; None where they do not suffice."""
     if what not in (By.AGENT, By.MODEL, By.STATUS, By.DAY, By.MONTH):
         return None
@@ -256,11 +281,10 @@ def _slice(what: str, expression: grammar.Expression) -> rollups.Slice | None:
     dimensions = {each for each in (what, *given) if each in (By.AGENT, By.MODEL)}
     if len(dimensions) > 1:
         return None
+    dimension = rollups.Dimension(next(iter(dimensions), rollups.Dimension.ALL))
     keys = given.get("agent") or given.get("model")
-    # The table of models has the fewest rows.
-    tried = [rollups.Dimension(each) for each in dimensions] or [rollups.Dimension.MODEL, rollups.Dimension.DAY]
-    slices = (rollups.Slice(each, what, given.get("status"), keys, given.get("created")) for each in tried)
-    return next((each for each in slices if each.has_durations), None)
+    chosen = slices.Slice(dimension, what, given.get("status"), keys, given.get("created"))
+    return chosen if chosen.exists else None
 
 
 def _rollup_term(part: grammar.Expression) -> tuple[str, Any] | None:

@@ -1,36 +1,29 @@
 """Statements about rollups: sums over ended runs, updated in the transaction that ends a run.
 
-Two small tables have sums (per day and model, per day and agent), and one has durations by buckets. A transaction
-changes its rows in one fixed order, so that two transactions never deadlock. A sum beyond 64 bits is stored as
-`bounds.SUM` and is recounted once something is subtracted from it.
+An end changes seven rows: two of its day, one of its month, and those of its agent and its model in the month and
+ever. They are read, changed and written under one lock, so that no change is lost and no transactions deadlock. A
+sum beyond 64 bits is stored as `bounds.SUM`, and is recounted once something is subtracted from it.
 """
 
 from __future__ import annotations
 
-from collections import ChainMap
+import calendar
+from collections import ChainMap, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Row,
-    Select,
-    Table,
-    and_,
     case,
     delete,
     func,
-    literal,
-    or_,
+    literal_column,
     select,
-    true,
-    union_all,
-    update,
 )
 
 from storage import bounds, states
@@ -38,23 +31,62 @@ from storage.engine import column_types, dialect
 from storage.engine.column_types import instant
 from storage.repositories import runs
 from storage.stats import histogram
-from storage.tables.rollups import ROLLUP_AGENTS, ROLLUP_DURATIONS, ROLLUP_MODELS
+from storage.stats.totals import PERCENTILES, SUMS, Totals
+from storage.tables.rollups import ROLLUP_SUMS
 from storage.tables.runs import RUNS
 
-#: In the order in which every transaction locks them.
-TABLES = (ROLLUP_MODELS, ROLLUP_AGENTS, ROLLUP_DURATIONS)
-_TERMINAL = sorted(states.TERMINAL)
-_LONGEST = "max_duration_ms"
+#: The name of the lock under which sums are changed.
+LOCK_NAME = "rollups"
+#: The status of the rows that sum over all states.
+ANY = ""
+TERMINAL = sorted(states.TERMINAL)
 _MEASURES = ("cost_micros", "input_tokens", "output_tokens", "duration_ms")
 _COLUMNS = ("created_at", "status", "agent_id", "model", *_MEASURES)
+PERCENTILE_COLUMNS = tuple(f"p{percent}_ms" for percent in PERCENTILES)
+_UNKNOWN = (None,) * len(PERCENTILES)
+TOTALS = (*SUMS, "max_duration_ms")
 
 
 class Dimension(StrEnum):
-    """The keys of durations: an agent or a model in a month, or all runs of a day."""
+    """What is summed: all runs, or those of an agent or of a model."""
 
+    ALL = "all"
     AGENT = "agent"
     MODEL = "model"
+
+
+class Span(StrEnum):
+    """The length of the periods: the sums of a longer one are those of the shorter ones in it."""
+
     DAY = "day"
+    MONTH = "month"
+    EVER = "ever"
+
+
+#: The spans of each dimension.
+_SPANS = {
+    Dimension.ALL: (Span.DAY, Span.MONTH),
+    Dimension.AGENT: (Span.MONTH, Span.EVER),
+    Dimension.MODEL: (Span.MONTH, Span.EVER),
+}
+#: The states that a span has a row of: the run's own one (None), or all of them.
+_ROWS = {Span.DAY: (ANY, None), Span.MONTH: (None,), Span.EVER: (ANY,)}
+#: The characters of a period.
+SIZES = {Span.DAY: 10, Span.MONTH: 7, Span.EVER: 0}
+
+
+class Key(NamedTuple):
+    """The key of a row of sums."""
+
+    dimension: str
+    span: str
+    status: str
+    period: str
+    key: str
+
+
+#: The columns of a row that are read in order to change it.
+_READ = (*Key._fields, *TOTALS, "histogram")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +94,6 @@ class RunMeasures:
     """The measures of an ended run. `day` is that of its creation, or of its acceptance."""
 
     day: str
-    created: bool
     status: str
     agent_id: str
     model: str
@@ -77,7 +108,6 @@ def measures(run: runs.Run, changes: Mapping[str, Any] = MappingProxyType({})) -
     value = ChainMap({**changes}, {name: getattr(run, name) for name in _COLUMNS})
     return RunMeasures(
         column_types.instant_text(value["created_at"] or run.accepted_at)[:10],
-        value["created_at"] is not None,
         value["status"],
         value["agent_id"] or "",
         value["model"] or "",
@@ -92,116 +122,142 @@ def recount(connection: Connection, before: RunMeasures | None, after: RunMeasur
     """Update the sums after a run has ended, was reopened, or has other measures; None stands for not ended."""
     if after == before:
         return
-    changes = _merged([*_parts(before, -1), *_parts(after, 1)])
-    for table in TABLES:
-        rows = [row for each, row in changes if each is table]
-        if rows:
-            connection.execute(_upsert(connection, table), rows)
-    if before is not None:
-        _clean_subtracted(connection, before, changes)
+    removed, added = _keys(before), _keys(after)
+    dialect.acquire_locks(connection, [LOCK_NAME])
+    found = _stored(connection, sorted({*removed, *added}))
+    inexact = {key for key in removed if before and bounds.SUM in found[key].sums}
+    _count(found, removed, before, -1)
+    _count(found, added, after, 1)
+    inexact |= {key for key in removed if before and _is_longest_gone(key, found[key], before, after)}
+    _write(connection, found)
+    for key in sorted(inexact, key=lambda key: SIZES[Span(key.span)], reverse=True):
+        _write(connection, {key: _recounted(connection, key)})
 
 
-def _parts(run: RunMeasures | None, sign: int) -> Iterator[tuple[Table, dict[str, Any]]]:
-    """Return the rows of a single run; with a negative sign, the rows that subtract it."""
+def _keys(run: RunMeasures | None) -> list[Key]:
+    """Return the keys of the rows that an ended run is counted in."""
+    if run is None:
+        return []
+    values = {Dimension.ALL: "", Dimension.AGENT: run.agent_id, Dimension.MODEL: run.model}
+    return [
+        each for dimension, value in values.items() for each in _keys_in(dimension, run.status, run.day, value)
+    ]
+
+
+def _keys_in(dimension: Dimension, status: str, period: str, value: str) -> Iterator[Key]:
+    """Yield the keys of one dimension; `period` is a day or, where the dimension has no days, a month."""
+    for span in _SPANS[dimension]:
+        for each in _ROWS[span]:
+            of_state = status if each is None else each
+            yield Key(dimension.value, span.value, of_state, period[: SIZES[span]], value)
+
+
+def _count(found: Mapping[Key, Totals], keys: Iterable[Key], run: RunMeasures | None, sign: int) -> None:
+    """Add one run to the sums of its keys, or with a negative sign remove it."""
     if run is None:
         return
-    key = {"status": run.status, "created": run.created}
-    longest = max(run.duration_ms or 0, 0) if sign > 0 else 0
-    sums = {
-        "runs": sign,
-        **{name: sign * (getattr(run, name) or 0) for name in _MEASURES},
-        "timed": 0 if run.duration_ms is None else sign,
-        _LONGEST: longest,
-    }
-    yield ROLLUP_MODELS, {"day": run.day, "model": run.model, **key, **sums}
-    yield ROLLUP_AGENTS, {"day": run.day, "agent_id": run.agent_id, **key, **sums}
-    if run.duration_ms is not None:
-        bucket_key = {"month": run.day[:7], **key, "bucket": histogram.bucket_of(run.duration_ms), "runs": sign}
-        for dimension, value in zip(Dimension, (run.agent_id, run.model, run.day), strict=True):
-            yield ROLLUP_DURATIONS, {"dimension": dimension.value, "key": value, **bucket_key}
+    timed, duration = run.duration_ms is not None, run.duration_ms or 0
+    measured = (1, run.cost_micros, run.input_tokens, run.output_tokens, timed, duration)
+    sums, longest = [sign * each for each in measured], max(duration, 0) if sign > 0 else 0
+    bucket = histogram.bucket_of(duration)
+    for key in keys:
+        found[key].add(sums, longest)
+        if timed:
+            found[key].durations.add(bucket, sign)
 
 
-def _merged(parts: Iterable[tuple[Table, dict[str, Any]]]) -> list[tuple[Table, dict[str, Any]]]:
-    """Return one row per key, in the order of keys, without rows that change nothing."""
-    found: dict[tuple[Any, ...], tuple[Table, dict[str, Any]]] = {}
-    for table, row in parts:
-        key = (table.name, *(row[name] for name in _keys(table)))
-        if key in found:
-            existing = found[key][1]
-            existing |= {name: existing[name] + row[name] for name in _sums(table)}
-            existing |= {_LONGEST: max(existing[_LONGEST], row[_LONGEST])} if _LONGEST in row else {}
-        else:
-            found[key] = (table, row)
-    merged = (found[key] for key in sorted(found))
-    return [(table, row) for table, row in merged if any(row[name] for name in _sums(table))]
+def _is_longest_gone(key: Key, totals: Totals, before: RunMeasures, after: RunMeasures | None) -> bool:
+    """Return whether the longest duration of a row may have been that of a run which no longer has it."""
+    stayed = after.duration_ms if after is not None and key in _keys(after) else None
+    removed = before.duration_ms or 0
+    return removed > (stayed or 0) and removed >= totals.longest
 
 
-def _keys(table: Table) -> list[str]:
-    return [column.name for column in table.primary_key.columns]
-
-
-def _sums(table: Table) -> list[str]:
-    return [column.name for column in table.columns if not column.primary_key and column.name != _LONGEST]
+def _stored(connection: Connection, keys: Sequence[Key]) -> defaultdict[Key, Totals]:
+    """Return the sums of those keys that have some."""
+    values = tuple(value for key in keys for value in key)
+    rows = connection.exec_driver_sql(_by_keys(connection, len(keys)), values).all()
+    return defaultdict(Totals, map(_read, rows))
 
 
 @dialect.built_once
-def _upsert(connection: Connection, table: Table) -> Any:
-    """Return the statement that adds to a row or inserts it."""
-    new = dialect.insert(connection, table)
-    sums = {name: _added(table.c[name], new.excluded[name]) for name in _sums(table)}
-    if _LONGEST in table.c:
-        stored, added = table.c[_LONGEST], new.excluded[_LONGEST]
-        sums[_LONGEST] = case((added > stored, added), else_=stored)
-    return new.on_conflict_do_update(index_elements=_keys(table), set_=sums)
+def _by_keys(connection: Connection, count: int) -> str:
+    """Return the statement for the rows of so many keys."""
+    each = " AND ".join(f"{name} = {dialect.placeholder(connection)}" for name in Key._fields)
+    return f"SELECT {', '.join(_READ)} FROM {ROLLUP_SUMS.name} WHERE {' OR '.join([f'({each})'] * count)}"
 
 
-def _added(stored: ColumnElement[Any], added: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the sum of both; a sum at its bound stays there."""
-    return case(
-        (stored == bounds.SUM, stored),
-        (added <= 0, stored + added),
-        (stored > bounds.SUM - added, bounds.SUM),
-        else_=stored + added,
+def _read(row: Sequence[Any]) -> tuple[Key, Totals]:
+    """Return the key and the sums of a row with the columns _READ."""
+    *columns, longest, packed = row
+    size = len(Key._fields)
+    return Key(*columns[:size]), Totals(columns[size:], longest, histogram.Histogram(packed))
+
+
+def _write(connection: Connection, totals: Mapping[Key, Totals]) -> None:
+    """Store the sums of these keys in place of what they have."""
+    emptied = [key for key, each in totals.items() if each.sums[0] == 0]
+    if emptied:
+        connection.exec_driver_sql(_remove(connection, ROLLUP_SUMS.name), emptied)
+    rows = [_row(key, each) for key, each in totals.items() if each.sums[0] != 0]
+    if rows:
+        connection.exec_driver_sql(_replace(connection, ROLLUP_SUMS.name), rows)
+
+
+def _row(key: Key, totals: Totals) -> tuple[Any, ...]:
+    """Return the columns of a row. Those of single states have no percentiles: most questions combine them."""
+    percentiles = totals.percentiles if key.status == ANY else _UNKNOWN
+    return (*key, *totals.capped, totals.longest, totals.durations.packed, *percentiles)
+
+
+@dialect.built_once
+def _remove(connection: Connection, table: str) -> str:
+    """Return the statement that deletes the row of a key."""
+    each = " AND ".join(f"{name} = {dialect.placeholder(connection)}" for name in Key._fields)
+    return f"DELETE FROM {table} WHERE {each}"
+
+
+@dialect.built_once
+def _replace(connection: Connection, table: str) -> str:
+    """Return the statement that inserts a row or replaces the one with its key."""
+    names = (*_READ, *PERCENTILE_COLUMNS)
+    marks = ", ".join([dialect.placeholder(connection)] * len(names))
+    sets = ", ".join(f"{name} = excluded.{name}" for name in names[len(Key._fields) :])
+    keys = ", ".join(Key._fields)
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT ({keys}) DO UPDATE SET {sets}"
+
+
+def _recounted(connection: Connection, key: Key) -> Totals:
+    """Return the sums of a key from the rows of shorter periods, or from the runs where it has none."""
+    dimension, found = Dimension(key.dimension), Totals()
+    shortest, *_ = _SPANS[dimension]
+    if key.span == shortest:
+        for row in connection.execute(_counted(connection, dimension, *_of(key, dimension))):
+            _add_counted(found, row)
+        return found
+    parts = select(*(ROLLUP_SUMS.c[name] for name in _READ)).where(
+        ROLLUP_SUMS.c.dimension == key.dimension,
+        ROLLUP_SUMS.c.span == shortest.value,
+        ROLLUP_SUMS.c.status.in_(TERMINAL if key.status == ANY else [key.status]),
+        ROLLUP_SUMS.c.key == key.key,
+        func.substr(ROLLUP_SUMS.c.period, 1, len(key.period)) == key.period,
     )
+    for _, part in map(_read, connection.execute(parts)):
+        found.merge(part)
+    return found
 
 
-def _clean_subtracted(
-    connection: Connection, before: RunMeasures, changes: Iterable[tuple[Table, Mapping[str, Any]]]
-) -> None:
-    """Clean the changed rows of a subtracted run: delete empty sums, and recompute the longest duration."""
-    for table, row in changes:
-        which = and_(*(table.c[name] == row[name] for name in _keys(table)))
-        if row["runs"] < 0:
-            connection.execute(delete(table).where(which, table.c.runs == 0))
-        if row.get("duration_ms", 0) < 0:
-            longest = _of_day(before, table, func.max(_clean(RUNS.c.duration_ms)))
-            may_be_longest = table.c[_LONGEST] <= before.duration_ms
-            connection.execute(update(table).where(which, may_be_longest).values({_LONGEST: longest}))
-        subtracted = [name for name in _MEASURES if row.get(name, 0) < 0]
-        if subtracted:
-            sums = {name: _of_day(before, table, dialect.total(connection, RUNS.c[name])) for name in subtracted}
-            at_bound = or_(*(table.c[name] == bounds.SUM for name in subtracted))
-            connection.execute(update(table).where(which, at_bound).values(sums))
-
-
-def _of_day(run: RunMeasures, table: Table, what: ColumnElement[Any]) -> Any:
-    """Return an aggregate over the runs of a row of sums; zero where there are none."""
-    name, value = ("agent_id", run.agent_id) if "agent_id" in table.c else ("model", run.model)
-    begins = datetime.fromisoformat(f"{run.day}T00:00:00+00:00")
-    ends = datetime.fromisoformat(f"{run.day}T23:59:59.999999+00:00")
+def _of(key: Key, dimension: Dimension) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions on the runs of a day, or of an agent or a model in a month."""
+    first = datetime.fromisoformat(f"{key.period}-01"[:10] + "T00:00:00+00:00")
+    days = calendar.monthrange(first.year, first.month)[1] if key.span == Span.MONTH else 1
     at = func.coalesce(RUNS.c.created_at, RUNS.c.accepted_at)
-    chosen = select(func.coalesce(what, 0)).where(
-        RUNS.c.created_at.is_not(None) if run.created else RUNS.c.created_at.is_(None),
-        at >= instant(begins),
-        at <= instant(ends),
-        RUNS.c.status == run.status,
-        func.coalesce(RUNS.c[name], "") == value,
-    )
-    return chosen.scalar_subquery()
-
-
-def _clean(duration: ColumnElement[Any]) -> ColumnElement[Any]:
-    return case((duration < 0, 0), else_=duration)
+    yield at >= instant(first)
+    yield at <= instant(first + timedelta(days=days - 1, hours=23, minutes=59, seconds=59, microseconds=999_999))
+    if key.status != ANY:
+        yield RUNS.c.status == key.status
+    if dimension is not Dimension.ALL:
+        yield _value_of(dimension) == key.key
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +266,8 @@ class Difference:
 
     table: str
     key: Mapping[str, Any]
-    stored: Mapping[str, int] | None
-    counted: Mapping[str, int] | None
+    stored: Mapping[str, Any] | None
+    counted: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,130 +280,68 @@ class Verified:
 
 def verify(connection: Connection) -> Verified:
     """Count all ended runs, and compare the rollups with them."""
-    rows, found = 0, list[Difference]()
-    for table in TABLES:
-        counted, stored = (_read(connection, table, each) for each in (_counted(connection, table), select(table)))
-        rows += len(counted)
-        for key in sorted(counted.keys() | stored.keys()):
-            if counted.get(key) != stored.get(key):
-                named = dict(zip(_keys(table), key, strict=True))
-                found.append(Difference(table.name, named, stored.get(key), counted.get(key)))
-    return Verified(rows, found)
+    counted = {key: _shown(_row(key, each)) for key, each in _from_runs(connection).items()}
+    rows = connection.execute(select(*(ROLLUP_SUMS.c[name] for name in (*_READ, *PERCENTILE_COLUMNS))))
+    stored = {Key(*row[: len(Key._fields)]): _shown(row) for row in rows}
+    differing = (key for key in sorted(counted.keys() | stored.keys()) if counted.get(key) != stored.get(key))
+    found = [Difference(ROLLUP_SUMS.name, key._asdict(), stored.get(key), counted.get(key)) for key in differing]
+    return Verified(len(counted), found)
 
 
-def _read(connection: Connection, table: Table, chosen: Select[Any]) -> dict[tuple[Any, ...], Any]:
-    names, keyed = [column.name for column in table.columns], len(_keys(table))
-    found: dict[tuple[Any, ...], Any] = {}
-    for row in connection.execute(chosen):
-        key = tuple(
-            bool(each) if name == "created" else each for name, each in zip(names, row[:keyed], strict=False)
-        )
-        found[key] = {name: int(each) for name, each in zip(names[keyed:], row[keyed:], strict=True)}
-    return found
+def _shown(row: Sequence[Any]) -> dict[str, Any]:
+    """Return the sums of a row, with its histogram as runs by bucket."""
+    sums = dict(zip((*_READ, *PERCENTILE_COLUMNS), row, strict=True))
+    counts = histogram.Histogram(sums["histogram"]).counts
+    return {name: sums[name] for name in (*TOTALS, *PERCENTILE_COLUMNS)} | {"histogram": counts}
 
 
 def rebuild(connection: Connection) -> int:
     """Recount all ended runs; return the number of rows. No run may end in the meantime."""
-    dialect.lock_tables(connection, TABLES)
-    for table in TABLES:
-        connection.execute(delete(table))
-        names = [column.name for column in table.columns]
-        connection.execute(table.insert().from_select(names, _counted(connection, table)))
-    return sum(connection.execute(select(func.count()).select_from(table)).scalar_one() for table in TABLES)
+    dialect.acquire_locks(connection, [LOCK_NAME])
+    connection.execute(delete(ROLLUP_SUMS))
+    found = _from_runs(connection)
+    _write(connection, found)
+    return len(found)
 
 
-def _counted(connection: Connection, table: Table) -> Any:
-    """Return the query for the rows that the runs make, in the order of the table's columns."""
-    ended = _ended(connection)
-    if table is ROLLUP_DURATIONS:
-        values = (ended.agent_id, ended.model, ended.day)
-        return union_all(*(_buckets(ended, *each) for each in zip(Dimension, values, strict=True)))
-    keys = [ended[name] for name in _keys(table)]
-    duration, summed = ended.duration_ms, (dialect.total(connection, ended[name]) for name in _MEASURES)
-    *sums, time = (func.coalesce(each, 0) for each in summed)
-    timed = [func.count(duration), time, func.coalesce(func.max(_clean(duration)), 0)]
-    return select(*keys, func.count(), *sums, *timed).group_by(*keys)
-
-
-def _buckets(ended: Any, dimension: Dimension, value: ColumnElement[Any]) -> Select[Any]:
-    keys = [value, ended.month, ended.status, ended.created, ended.bucket]
-    return select(literal(dimension.value), *keys, func.count()).where(ended.bucket.is_not(None)).group_by(*keys)
-
-
-def _ended(connection: Connection) -> Any:
-    at = func.coalesce(RUNS.c.created_at, RUNS.c.accepted_at)
-    chosen = select(
-        dialect.day(connection, at).label("day"),
-        dialect.month(connection, at).label("month"),
-        RUNS.c.created_at.is_not(None).label("created"),
-        func.coalesce(RUNS.c.agent_id, "").label("agent_id"),
-        func.coalesce(RUNS.c.model, "").label("model"),
-        histogram.bucket_sql(RUNS.c.duration_ms).label("bucket"),
-        *(RUNS.c[name] for name in ("status", *_MEASURES)),
-    )
-    return chosen.where(RUNS.c.status.in_(_TERMINAL)).subquery().c
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A selection of the sums by states, agents or models (as `dimension` says), and ranges of days.
-
-    A range includes its first day and excludes its last one. None selects all.
-    """
-
-    dimension: Dimension
-    by: str
-    statuses: Sequence[str] | None = None
-    keys: Sequence[str] | None = None
-    days: Sequence[tuple[str | None, str | None]] | None = None
-
-    @property
-    def has_durations(self) -> bool:
-        """Return whether durations are kept for the selection: those of agents and models by whole months only."""
-        edges = [edge for span in self.days or () for edge in span if edge is not None]
-        if self.dimension is Dimension.DAY:
-            return True
-        return self.by != "day" and all(edge.endswith("-01") for edge in edges)
-
-
-def sums(connection: Connection, chosen: Slice) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return rows of key, runs, cost_micros, input_tokens, output_tokens, timed, duration_ms, max_duration_ms."""
-    table = ROLLUP_AGENTS if chosen.dimension is Dimension.AGENT else ROLLUP_MODELS
-    named = {"agent": "agent_id", "model": "model", "status": "status", "day": "day"}
-    key = (table.c[named[chosen.by]] if chosen.by in named else func.substr(table.c.day, 1, 7)).label("key")
-    value = None if chosen.dimension is Dimension.DAY else table.c[named[chosen.dimension]]
-    inner = select(key, *(table.c[name] for name in (*_sums(table), _LONGEST)))
-    rows = inner.where(*_which(table, chosen, value, table.c.day, 10)).subquery().c
-    summed = [dialect.total(connection, rows[name]) for name in _sums(table)]
-    return connection.execute(select(rows.key, *summed, func.max(rows[_LONGEST])).group_by(rows.key)).all()
-
-
-def durations(connection: Connection, chosen: Slice) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return rows of key, bucket, runs, for a selection that has durations."""
-    table = ROLLUP_DURATIONS
-    key = {"status": table.c.status, "month": table.c.month}.get(chosen.by, table.c.key)
-    at, size = (table.c.key, 10) if chosen.dimension is Dimension.DAY else (table.c.month, 7)
-    rows = select(key, table.c.bucket, func.sum(table.c.runs)).where(
-        table.c.dimension == chosen.dimension.value, *_which(table, chosen, table.c.key, at, size)
-    )
-    return connection.execute(rows.group_by(key, table.c.bucket)).all()
-
-
-def _which(
-    table: Table, chosen: Slice, value: ColumnElement[Any] | None, at: ColumnElement[Any], size: int
-) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = []
-    if chosen.statuses is not None:
-        found.append(table.c.status.in_(chosen.statuses))
-    if chosen.keys is not None and value is not None:
-        found.append(value.in_(chosen.keys))
-    if chosen.days is not None:
-        found.append(or_(*(_between(at, span, size) for span in chosen.days)))
+def _from_runs(connection: Connection) -> dict[Key, Totals]:
+    """Return the sums that the runs make."""
+    found = defaultdict[Key, Totals](Totals)
+    for dimension in Dimension:
+        for row in connection.execute(_counted(connection, dimension)):
+            for key in _keys_in(dimension, row.status, row.period, row.value):
+                _add_counted(found[key], row)
     return found
 
 
-def _between(at: ColumnElement[Any], span: tuple[str | None, str | None], size: int) -> ColumnElement[bool]:
-    low, high = span
-    since = [] if low is None else [at >= low[:size]]
-    until = [] if high is None else [at < high[:size]]
-    return and_(true(), *since, *until)
+def _add_counted(totals: Totals, row: Any) -> None:
+    """Add a row of `_counted`."""
+    totals.add(row[4:10], row.longest)
+    if row.bucket is not None:
+        totals.durations.add(row.bucket, row.runs)
+
+
+def _counted(connection: Connection, dimension: Dimension, *which: ColumnElement[bool]) -> Any:
+    """Return the query for the sums of ended runs by their shortest period, value, state and bucket."""
+    at = func.coalesce(RUNS.c.created_at, RUNS.c.accepted_at)
+    period = dialect.day(connection, at) if dimension is Dimension.ALL else dialect.month(connection, at)
+    ended = select(
+        period.label("period"),
+        _value_of(dimension).label("value"),
+        RUNS.c.status,
+        histogram.bucket_sql(RUNS.c.duration_ms).label("bucket"),
+        *(RUNS.c[name] for name in _MEASURES),
+    )
+    row = ended.where(RUNS.c.status.in_(TERMINAL), *which).subquery().c
+    keys = (row.period, row.value, row.status, row.bucket)
+    *sums, duration = (dialect.total(connection, row[name]) for name in _MEASURES)
+    timed, longest = func.count(row.duration_ms), func.max(case((row.duration_ms < 0, 0), else_=row.duration_ms))
+    return select(*keys, func.count().label("runs"), *sums, timed, duration, longest.label("longest")).group_by(
+        *keys
+    )
+
+
+def _value_of(dimension: Dimension) -> ColumnElement[Any]:
+    """Return the value of a run in a dimension; the empty text where it is unknown."""
+    names = {Dimension.AGENT: RUNS.c.agent_id, Dimension.MODEL: RUNS.c.model}
+    return literal_column("''") if dimension is Dimension.ALL else func.coalesce(names[dimension], "")

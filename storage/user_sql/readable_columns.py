@@ -32,9 +32,7 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "unknown_runs": frozenset(),
     "passages": frozenset(),
     "search_queue": frozenset(),
-    "rollup_models": frozenset(),
-    "rollup_agents": frozenset(),
-    "rollup_durations": frozenset(),
+    "rollup_sums": frozenset(),
 }
 #: Tables that cannot be read at all, not even the number of their rows.
 CLOSED = frozenset({"api_keys", "webhook_secrets"})

@@ -8,6 +8,7 @@ upstream run that is not linked and cancelled, `wrong` a contradiction.
 from __future__ import annotations
 
 import re
+import struct
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,6 +52,20 @@ class Findings:
         """Return every finding with its kind."""
         kinds = {"lost": self.lost, "doubled": self.doubled, "leftover": self.leftover, "wrong": self.wrong}
         return [f"{kind}: {each}" for kind, found in kinds.items() for each in found]
+
+
+#: The empty status of rows that sum over all states.
+EMPTY = "''"
+#: The rows of sums: dimension, span, the column of the key, and the status.
+SUMMED = (
+    ("all", "day", EMPTY, "status"),
+    ("all", "day", EMPTY, EMPTY),
+    ("all", "month", EMPTY, "status"),
+    ("agent", "month", "agent_id", "status"),
+    ("agent", "ever", "agent_id", EMPTY),
+    ("model", "month", "model", "status"),
+    ("model", "ever", "model", EMPTY),
+)
 
 
 def judge(rows: Rows, recorded: ClientRecords) -> Findings:
@@ -177,31 +192,42 @@ def _judge_contents(rows: Rows, found: Findings) -> None:
 
 
 def _judge_sums(rows: Rows, found: Findings) -> None:
-    """Check that each end was counted once with its measures, by model and agent, and thrice by its duration."""
-    of_ended = f"FROM runs WHERE status IN {ENDS}"
-    for table, name in (("rollup_models", "model"), ("rollup_agents", "agent_id")):
-        keys = f"coalesce({name}, '') AS name, status"
-        sums = "coalesce(sum(cost_micros), 0) AS cost, coalesce(sum(duration_ms), 0) AS took"
-        kept = rows(f"SELECT {keys}, sum(runs) AS n, {sums} FROM {table} GROUP BY 1, 2")
-        _compare(table, kept, rows(f"SELECT {keys}, count(*) AS n, {sums} {of_ended} GROUP BY 1, 2"), found)
-    keys = "'' AS name, status"
-    timed = rows(f"SELECT {keys}, count(duration_ms) AS n {of_ended} AND duration_ms IS NOT NULL GROUP BY 1, 2")
-    for dimension in ("agent", "model", "day"):
-        of_it = f"FROM rollup_durations WHERE dimension = '{dimension}'"
-        kept = rows(f"SELECT {keys}, sum(runs) AS n {of_it} GROUP BY 1, 2")
-        _compare(f"durations by {dimension}", kept, timed, found)
+    """Check that each end was counted once, with its measures, in each row of sums that it belongs to."""
+    measured = "coalesce(sum(cost_micros), 0) AS cost, coalesce(sum(duration_ms), 0) AS took"
+    for dimension, span, name, status in SUMMED:
+        keys = f"coalesce({name}, '') AS name, {status} AS status"
+        numbers = f"count(*) AS n, {measured}, count(duration_ms) AS timed"
+        counted = rows(f"SELECT {keys}, {numbers} FROM runs WHERE status IN {ENDS} GROUP BY 1, 2")
+        which = f"dimension = '{dimension}' AND span = '{span}' AND status {'=' if status == EMPTY else '<>'} ''"
+        columns = "key AS name, status, runs AS n, cost_micros AS cost, duration_ms AS took, histogram"
+        kept = rows(f"SELECT {columns} FROM rollup_sums WHERE {which}")
+        _compare(f"{dimension} by {span}", _added(kept), counted, found)
+
+
+def _added(kept: Sequence[Row]) -> list[Row]:
+    """Return the sums over all periods by name and status; behind its first number a histogram has runs."""
+    found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for row in kept:
+        runs = struct.unpack(f"<{len(row['histogram']) // 4}I", row["histogram"])[1:]
+        numbers = {name: int(row[name]) for name in ("n", "cost", "took")}
+        found[row["name"], row["status"]].update({**numbers, "timed": sum(runs)})
+    return [{"name": name, "status": status, **sums} for (name, status), sums in found.items()]
 
 
 def _compare(what: str, kept: Sequence[Row], counted: Sequence[Row], found: Findings) -> None:
     """Compare the stored sums of each name and status with the sums over the runs."""
     left, right = (
-        {(row["name"], row["status"]): [int(row.get(name, 0)) for name in ("n", "cost", "took")] for row in each}
+        {
+            (row["name"], row["status"]): [int(row.get(name, 0)) for name in ("n", "timed", "cost", "took")]
+            for row in each
+        }
         for each in (kept, counted)
     )
     for key in sorted(left.keys() | right.keys()):
         ours, theirs = left.get(key, [0]), right.get(key, [0])
         if ours != theirs:
-            kind = found.wrong if ours[0] == theirs[0] else found.lost if ours[0] < theirs[0] else found.doubled
+            surplus = sum(ours[:2]) - sum(theirs[:2])
+            kind = found.lost if surplus < 0 else found.doubled if surplus else found.wrong
             kind.append(f"{what} of {key}: {ours} are kept, the runs add up to {theirs}")
 
 

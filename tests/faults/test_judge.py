@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,11 @@ from tests.faults import judge, sending, submitting
 AT = "2026-11-23T12:00:00.000000Z"
 NONCE, OTHER = "nonce_a1", "nonce_b2"
 #: Two submissions as they are when all went well: one after a lost create that left an orphan, one cancelled.
+#: The sums of the run that ended, of the one that was cancelled, and of both.
+ZERO = ("cost_micros", "input_tokens", "output_tokens", "timed", "duration_ms", "max_duration_ms")
+TIMED = struct.pack("<2I", 0, 1)
+BY_STATUS = {"completed": {"runs": 1, "timed": 1, "histogram": TIMED}, "cancelled": {"runs": 1, "histogram": b""}}
+TOTAL = {"": {"runs": 2, "timed": 1, "histogram": TIMED}}
 SOUND: dict[str, list[dict[str, Any]]] = {
     "runs": [
         {
@@ -51,26 +57,20 @@ SOUND: dict[str, list[dict[str, Any]]] = {
         {"id": "d1", "source": "watcher", "run_id": "r1", "verdict": "accepted", "repeats": 2},
         {"id": "d2", "source": "platform", "event_id": "e1", "verdict": "accepted"},
     ],
-    "rollup_models": [{"model": "", "status": "completed"}, {"model": "", "status": "cancelled"}],
-    "rollup_agents": [{"agent_id": "", "status": "completed"}, {"agent_id": "", "status": "cancelled"}],
-    "rollup_durations": [
-        {"dimension": dimension, "key": "", "month": AT[:7], "status": "completed", "bucket": 0, "runs": 1}
-        for dimension in ("agent", "model", "day")
+    "rollup_sums": [
+        {"dimension": dimension, "span": span, "status": status, "period": "", **sums}
+        for dimension, span, _, of_state in judge.SUMMED
+        for status, sums in (TOTAL if of_state == judge.EMPTY else BY_STATUS).items()
     ],
     "jobs": [{"id": "j1", "kind": "sweep", "run_id": "", "priority": 3, "created_at": AT, "due_at": AT}],
 }
-SUMS = dict.fromkeys(
-    ("cost_micros", "input_tokens", "output_tokens", "timed", "duration_ms", "max_duration_ms"), 0
-) | {"day": AT[:10], "created": False, "runs": 1}
 #: What a row of a table needs in addition.
 NEEDED: dict[str, dict[str, Any]] = {
     "runs": {"origin": "submitted", "submitted_by": "backend", "accepted_at": AT, "settled_at": AT},
     "upstream_links": {"linked_at": AT},
     "ledger_entries": {"actor": "worker", "at": AT, "body": "{}", "leaf_hash": b""},
     "deliveries": {"received_at": AT, "body": b"", "body_sha256": "sha", "size": 0},
-    "rollup_models": SUMS,
-    "rollup_agents": SUMS,
-    "rollup_durations": {"created": False},
+    "rollup_sums": {"key": "", "runs": 0} | dict.fromkeys(ZERO, 0),
 }
 UPSTREAM = [
     {"id": "u1", "prompt": f"Look. {NONCE}", "status": "completed", "execCount": 1},
@@ -141,8 +141,11 @@ LOST = {
     "a step": "DELETE FROM run_steps",
     "the document": "DELETE FROM run_documents",
     "a request to cancel that was acknowledged": "UPDATE runs SET cancel_requested_at = NULL WHERE id = 'r2'",
-    "an end that was not counted": "DELETE FROM rollup_models WHERE status = 'completed'",
-    "a duration that was not counted": "DELETE FROM rollup_durations WHERE dimension = 'day'",
+    "an end that was not counted": "DELETE FROM rollup_sums WHERE status = 'completed'",
+    "a duration that was not counted": (
+        "UPDATE rollup_sums SET histogram = (SELECT c.histogram FROM rollup_sums AS c WHERE c.status = 'cancelled'"
+        " AND c.dimension = 'all' AND c.span = 'day') WHERE span = 'day'"
+    ),
     "work that nobody does": "UPDATE jobs SET kind = 'settle', run_id = 'r1'",
 }
 
@@ -164,7 +167,7 @@ def test_a_genuine_delivery_that_was_turned_away_is_found(engine: Engine) -> Non
 DOUBLED = {
     "two records of one submission": "UPDATE runs SET prompt = (SELECT prompt FROM runs WHERE id = 'r1')",
     "two ends in the ledger": "UPDATE ledger_entries SET kind = 'run.failed', run_id = 'r1' WHERE id = 'l1'",
-    "an end that was counted twice": "UPDATE rollup_agents SET runs = 2 WHERE status = 'cancelled'",
+    "an end that was counted twice": "UPDATE rollup_sums SET runs = 2 WHERE status = 'cancelled'",
     "an event that was accepted twice": "UPDATE deliveries SET source = 'platform', event_id = 'e1'",
 }
 
@@ -210,7 +213,7 @@ WRONG = {
     "another end in the ledger": "UPDATE ledger_entries SET kind = 'run.failed' WHERE kind = 'run.completed'",
     "another end upstream": "UPDATE runs SET status = 'failed' WHERE id = 'r1'",
     "an entry without a number": "UPDATE ledger_entries SET leaf_index = NULL WHERE id = 'l1'",
-    "a sum that is not that of the runs": "UPDATE rollup_models SET cost_micros = 1",
+    "a sum that is not that of the runs": "UPDATE rollup_sums SET cost_micros = 1",
     "a gap in the numbers": "UPDATE ledger_entries SET leaf_index = 9 WHERE id = 'l1'",
 }
 

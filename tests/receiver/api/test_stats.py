@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from receiver.schemas import responses
 from storage import states
+from storage.query import grammar
+from storage.stats import questions
 from tests import life
 from tests.receiver.api.app_fixture import Deployment, problem
 
@@ -38,6 +41,16 @@ async def test_sums_are_counts_costs_tokens_and_durations_of_each_group(deployme
             }
         ],
     }
+
+
+async def test_the_answer_has_the_form_of_its_schema(deployment: Deployment) -> None:
+    for agent in ("\u2028\x1f é \U0001f600", '"\\'):
+        await life.settled_run(deployment.database, agent_id=agent)
+    await life.accepted(deployment.database, agent_id=None, instructions="Look.")
+    for by in ("agent", "tag.none", "day"):
+        found = await deployment.database.read(questions.find, by, grammar.EVERYTHING)
+        expected = responses.Stats.model_validate(found).model_dump_json(by_alias=True)
+        assert (await deployment.get(f"/v1/stats?by={by}")).text == expected
 
 
 @pytest.mark.parametrize(

@@ -177,3 +177,8 @@ def _within(span: Range, value: Any) -> bool:
         return False
     over = span.low is None or (value > span.low if span.excludes_low else value >= span.low)
     return bool(over and (span.high is None or (value < span.high if span.excludes_high else value <= span.high)))
+
+
+def test_every_phrase_of_a_question_is_seen_wherever_it_stands() -> None:
+    expression = grammar.parse("a* OR (-b* status:failed) -(c* OR d)", life.NOW)
+    assert ["".join(phrase.words) for phrase in conditions.all_phrases(expression)] == ["a", "b", "c", "d"]

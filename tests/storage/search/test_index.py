@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, func, select, update
 
-from storage import states
+from storage import errors, states
 from storage.engine.database import Database
 from storage.query import grammar, run_pages
 from storage.repositories import runs
-from storage.search import index, tokenizer
+from storage.search import fulltext, index, tokenizer
 from storage.search.tokenizer import Phrase
 from storage.tables.runs import RUNS
 from storage.tables.search import PASSAGES
@@ -289,3 +289,20 @@ async def test_a_batch_that_was_read_before_its_row_left_the_queue_is_not_indexe
     assert await database.write(index.add, stale) == 0
     await life.indexed(database)
     assert await saying(database, "void") == [run.id]
+
+
+async def test_a_prefix_of_many_pages_of_words_is_refused_at_once(embedded: Database) -> None:
+    await embedded.write(fulltext.add_words, [(number, [f"b{number}", f"cc{number}"]) for number in range(9000)])
+    assert (
+        (await embedded.read(fulltext.prefix_pages, "b"))
+        > 10
+        > (await embedded.read(fulltext.prefix_pages, "b77"))
+    )
+    for phrase in (Phrase(("b",)), Phrase(("b", "c777"), open_ended=True)):
+        await embedded.read(index.require_selective, [phrase], 10)
+    with pytest.raises(errors.BadFilter, match=r"q: b\* stands for too many words here: write more letters"):
+        await embedded.read(index.require_selective, [Phrase(("x", "b"), open_ended=True)], 10)
+
+
+async def test_a_server_answers_any_prefix(served: Database) -> None:
+    await served.read(index.require_selective, [Phrase(("b",), open_ended=True)], -1)

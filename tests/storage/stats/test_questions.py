@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -229,12 +230,33 @@ def test_a_bucket_represents_the_values_in_it(milliseconds: int) -> None:
 
 @given(st.lists(st.integers(0, 10**8), min_size=1), st.sampled_from([50, 90, 95, 99, 100]))
 def test_percentiles_are_those_of_the_nearest_rank(durations: list[int], percent: int) -> None:
-    counted: dict[int, int] = {}
+    counted = histogram.Histogram()
     for each in durations:
-        counted[histogram.bucket_of(each)] = counted.get(histogram.bucket_of(each), 0) + 1
+        counted.add(histogram.bucket_of(each), 1)
     rank = next(n for n in range(1, len(durations) + 1) if n * 100 >= percent * len(durations))
     exact = sorted(durations)[rank - 1]
-    assert histogram.percentile(counted, percent) == histogram.middle(histogram.bucket_of(exact))
+    assert counted.percentiles([percent]) == [histogram.middle(histogram.bucket_of(exact))]
+
+
+@given(st.lists(st.lists(st.integers(0, 640))))
+def test_histograms_are_added_taken_away_and_packed_without_loss(groups: list[list[int]]) -> None:
+    together = histogram.Histogram()
+    for group in groups:
+        one = histogram.Histogram()
+        for bucket in group:
+            one.add(bucket, 1)
+        together.merge(histogram.Histogram(one.packed))
+    assert together.counts == Counter(itertools.chain(*groups))
+    for bucket in itertools.chain(*groups):
+        together.add(bucket, -1)
+    assert (together.counts, together.percentiles([50])) == ({}, None)
+
+
+def test_bytes_that_are_no_histogram_and_numbers_beyond_four_bytes_raise_nothing() -> None:
+    assert histogram.Histogram(b"abc").counts == {}
+    full = histogram.Histogram()
+    full.add(3, 2**40)
+    assert histogram.Histogram(full.packed).counts == {3: 2**32 - 1}
 
 
 @given(st.text())

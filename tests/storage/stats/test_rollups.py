@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -22,7 +22,7 @@ from storage.migrations import alembic_runner, schema_version
 from storage.query import grammar
 from storage.repositories import jobs, runs
 from storage.stats import histogram, rollups
-from storage.tables.rollups import ROLLUP_AGENTS, ROLLUP_MODELS
+from storage.tables.rollups import ROLLUP_SUMS
 from storage.tables.runs import RUNS
 from storage.transitions import pruning, settling, starting, submitting
 from tests import life
@@ -70,38 +70,51 @@ async def lived(
     return await life.get_run(database, run.id)
 
 
-def naive(connection: Connection) -> dict[str, dict[tuple[Any, ...], tuple[int, ...]]]:
-    """What the rollups should hold, run by run."""
-    sums: dict[str, dict[tuple[Any, ...], tuple[int, ...]]] = {"agent_id": {}, "model": {}}
-    durations: Counter[tuple[Any, ...]] = Counter()
+def naive(connection: Connection) -> dict[rollups.Key, tuple[Any, ...]]:
+    """What the rollups should hold, run by run: the sums, the longest duration, and the runs by bucket."""
+    sums: dict[rollups.Key, list[int]] = {}
+    durations = defaultdict[rollups.Key, list[int]](list)
     for run in connection.execute(select(RUNS).where(RUNS.c.status.in_(sorted(states.TERMINAL)))):
         day, took = column_types.instant_text(run.created_at or run.accepted_at)[:10], run.duration_ms
-        rest = (run.status, run.created_at is not None)
-        for name, held in sums.items():
-            key = (day, getattr(run, name) or "", *rest)
-            was = held.get(key, (0,) * 7)
-            measured = (run.cost_micros or 0, run.input_tokens or 0, run.output_tokens or 0)
+        measured = (run.cost_micros or 0, run.input_tokens or 0, run.output_tokens or 0)
+        for key in (
+            ("all", "day", "", day, ""),
+            ("all", "day", run.status, day, ""),
+            ("all", "month", run.status, day[:7], ""),
+            ("agent", "month", run.status, day[:7], run.agent_id or ""),
+            ("agent", "ever", "", "", run.agent_id or ""),
+            ("model", "month", run.status, day[:7], run.model or ""),
+            ("model", "ever", "", "", run.model or ""),
+        ):
+            was = sums.get(rollups.Key(*key), [0] * 6)
             added = (1, *measured, took is not None, took or 0)
-            held[key] = (*(one + more for one, more in zip(was, added, strict=False)), max(was[6], took or 0))
-        if took is not None:
-            for dimension, value in (("agent", run.agent_id), ("model", run.model), ("day", day)):
-                durations[dimension, value or "", day[:7], *rest, histogram.bucket_of(took)] += 1
-    return {
-        "rollup_agents": sums["agent_id"],
-        "rollup_models": sums["model"],
-        "rollup_durations": {key: (count,) for key, count in durations.items()},
-    }
+            sums[rollups.Key(*key)] = [one + more for one, more in zip(was, added, strict=True)]
+            durations[rollups.Key(*key)] += [] if took is None else [took]
+    return {key: (*sums[key], max(durations[key], default=0), *_shares(key, durations[key])) for key in sums}
 
 
-def held(connection: Connection) -> dict[str, dict[tuple[Any, ...], tuple[int, ...]]]:
+def _shares(key: rollups.Key, durations: list[int]) -> tuple[Any, ...]:
+    """The runs by bucket, and in rows of all states the percentiles."""
+    buckets = sorted(map(histogram.bucket_of, durations))
+    ranks = [-(-len(buckets) * percent // 100) for percent in (50, 90, 95, 99)] if key.status == "" else []
+    at = [min(histogram.middle(buckets[rank - 1]), max(durations)) if buckets else None for rank in ranks]
+    return dict(Counter(buckets)), *(at or [None] * 4)
+
+
+def held(connection: Connection) -> dict[rollups.Key, tuple[Any, ...]]:
     """What they do hold."""
-    return {
-        table.name: {
-            tuple(row[: len(table.primary_key)]): tuple(row[len(table.primary_key) :])
-            for row in connection.execute(select(table))
-        }
-        for table in rollups.TABLES
-    }
+    found = {}
+    for row in connection.execute(select(ROLLUP_SUMS)):
+        key = rollups.Key(row.dimension, row.span, row.status, row.period, row.key)
+        sums = (row.runs, row.cost_micros, row.input_tokens, row.output_tokens, row.timed, row.duration_ms)
+        counts = dict(histogram.Histogram(row.histogram).counts)
+        found[key] = (*sums, row.max_duration_ms, counts, row.p50_ms, row.p90_ms, row.p95_ms, row.p99_ms)
+    return found
+
+
+def by_day(held: dict[rollups.Key, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    """The rows of days, over all states."""
+    return {key.period: row for key, row in held.items() if (key.span, key.status) == ("day", "")}
 
 
 async def demand_right(database: Database) -> None:
@@ -111,11 +124,13 @@ async def demand_right(database: Database) -> None:
 
 async def test_a_run_is_counted_once_it_has_ended_and_not_before(database: Database) -> None:
     run = await life.running(database)
-    assert not any((await database.read(held)).values())
+    assert not await database.read(held)
     await life.settle(database, run, life.result())
-    assert (await database.read(held))["rollup_agents"] == {
-        ("2026-11-23", "agent_1", "completed", True): (1, 3000, 90, 36, 1, 60_000, 60_000)
-    }
+    sums = (1, 3000, 90, 36, 1, 60_000, 60_000, {histogram.bucket_of(60_000): 1})
+    found = await database.read(held)
+    assert found[rollups.Key("agent", "month", "completed", "2026-11", "agent_1")] == (*sums, *[None] * 4)
+    assert found[rollups.Key("agent", "ever", "", "", "agent_1")] == (*sums, *[60_000] * 4)
+    assert len(found) == 7
     await demand_right(database)
 
 
@@ -127,7 +142,7 @@ async def test_every_way_to_end_is_counted(database: Database) -> None:
     refused = await life.accepted(database)
     start = await life.claimed(database, states.Kind.START, refused.id)
     await database.write(starting.refuse, start, "no such agent", life.at(1))
-    assert sum(row[0] for row in (await database.read(held))["rollup_models"].values()) == 5
+    assert sum(row[0] for row in by_day(await database.read(held)).values()) == 5
     await demand_right(database)
 
 
@@ -149,8 +164,8 @@ async def test_a_later_document_moves_a_run_to_where_it_belongs(database: Databa
     )
     await lived(database, "a", states.COMPLETED, [life.measures(duration_ms=500)])
     await lived(database, "a", states.COMPLETED, [early, late])
-    found = (await database.read(held))["rollup_agents"]
-    assert {key[0]: (row[0], row[6]) for key, row in found.items()} == {
+    found = by_day(await database.read(held))
+    assert {day: (row[0], row[6]) for day, row in found.items()} == {
         "2026-11-23": (1, 500),
         "2026-11-22": (1, 10),
     }
@@ -160,17 +175,17 @@ async def test_a_later_document_moves_a_run_to_where_it_belongs(database: Databa
 async def test_a_row_that_was_tampered_with_is_named_and_mended(database: Database) -> None:
     await life.settled_run(database, agent_id="a")
     await life.settled_run(database, agent_id="b")
-    await database.write(
-        lambda connection: connection.execute(
-            update(ROLLUP_AGENTS).values(runs=7).where(ROLLUP_AGENTS.c.agent_id == "b")
-        )
+    of_agent = ROLLUP_SUMS.c.dimension == "agent"
+    changed = (
+        update(ROLLUP_SUMS).values(runs=7).where(of_agent, ROLLUP_SUMS.c.key == "b", ROLLUP_SUMS.c.span == "ever")
     )
-    await database.write(lambda connection: connection.execute(delete(ROLLUP_MODELS)))
+    await database.write(lambda connection: connection.execute(changed))
+    removed = delete(ROLLUP_SUMS).where(ROLLUP_SUMS.c.dimension == "model", ROLLUP_SUMS.c.span == "month")
+    await database.write(lambda connection: connection.execute(removed))
     first, second = (await database.read(rollups.verify)).differences
-    assert (first.table, first.stored) == ("rollup_models", None)
-    assert (second.table, second.key["agent_id"]) == ("rollup_agents", "b")
-    assert (second.stored or {})["runs"] == 7
-    assert (second.counted or {})["runs"] == 1
+    assert (first.key["key"], first.key["span"]) == ("b", "ever")
+    assert ((first.stored or {})["runs"], (first.counted or {})["runs"]) == (7, 1)
+    assert (second.key["dimension"], second.key["span"], second.stored) == ("model", "month", None)
     await database.write(rollups.rebuild)
     await demand_right(database)
 
@@ -220,7 +235,7 @@ async def test_runs_that_end_during_a_rebuild_lose_no_count(served: Database) ->
     )
     for writer in writers:
         await writer.__aexit__()
-    assert sum(row[0] for row in (await served.read(held))["rollup_models"].values()) == 20
+    assert sum(row[0] for row in by_day(await served.read(held)).values()) == 20
     await demand_right(served)
 
 

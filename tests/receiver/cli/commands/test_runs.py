@@ -8,7 +8,7 @@ from sqlalchemy import text
 from storage import states
 from storage.engine.database import Database
 from storage.repositories import jobs
-from storage.tables.rollups import ROLLUP_AGENTS
+from storage.tables.rollups import ROLLUP_SUMS
 from storage.transitions import receiving
 from tests import life
 from tests.receiver.cli.terminal import Terminal
@@ -135,25 +135,25 @@ def test_sums_are_requested_by_a_tag_with_percentiles(terminal: Terminal) -> Non
 
 def test_rollups_are_verified_and_made_again(terminal: Terminal) -> None:
     terminal.in_database(three)
-    assert terminal.type("rollups", "verify").out.startswith("All 10 rows are what")
+    assert terminal.type("rollups", "verify").out.startswith("All 12 rows are what")
     terminal.in_database(_tamper)
     assert terminal.type("rollups", "verify", "--json").object["stored"]["cost_micros"] == 1
     wrong = terminal.type("rollups", "verify")
     assert (wrong.code, wrong.out.splitlines()) == (
         1,
         [
-            "rollup_agents (day 2026-11-23, agent_id agent_b, status failed, created True): "
+            "rollup_sums (dimension agent, span ever, status , period , key agent_b): "
             "cost_micros 1 is kept, cost_micros 3000 is right",
             "1 rows are wrong: runledger rollups rebuild",
         ],
     )
-    assert terminal.type("rollups", "rebuild", "--json").object == {"rows": 10}
+    assert terminal.type("rollups", "rebuild", "--json").object == {"rows": 12}
     assert terminal.type("rollups", "verify").code == 0
 
 
 async def _tamper(database: Database) -> None:
-    kept = ROLLUP_AGENTS
-    wrong = kept.update().where(kept.c.agent_id == "agent_b").values(cost_micros=1)
+    kept = ROLLUP_SUMS
+    wrong = kept.update().where(kept.c.key == "agent_b", kept.c.span == "ever").values(cost_micros=1)
     await database.write(lambda connection: connection.execute(wrong))
 
 
