@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     BindParameter,
+    ColumnElement,
     DateTime,
     Dialect,
     Integer,
@@ -16,6 +18,7 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     literal,
+    type_coerce,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
@@ -67,6 +70,47 @@ class Instant(TypeDecorator[datetime]):
             return bounds.FIRST
         except OverflowError:
             return bounds.FIRST if value.year == 1 else bounds.LAST
+
+
+class InstantText(TypeDecorator[str]):
+    """The text of `instant_text` for an instant of a row, without a datetime in between where the row has that text.
+
+    Any other text is read as `Instant` reads it.
+    """
+
+    impl = String(27)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Instant().load_dialect_impl(dialect))
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], str | None]:
+        """Return the function that reads a value."""
+        read, is_instant = Instant().process_result_value, datetime.fromisoformat
+
+        def text(value: Any) -> str | None:
+            moment = read(value, dialect)
+            return None if moment is None else instant_text(moment)
+
+        def stored_text(stored: Any) -> Any:
+            if stored is None:
+                return None
+            try:
+                is_instant(stored)
+                if stored[4:20:3] == "--T::." and stored[26:] == "Z":
+                    return stored
+            except (ValueError, TypeError):
+                pass
+            return text(stored)
+
+        return text if dialect.name == "postgresql" else stored_text
+
+
+def spelled(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a column to be selected under its own name, with an instant as its text."""
+    if not isinstance(column.type, Instant):
+        return column
+    return type_coerce(column, InstantText()).label(getattr(column, "key", None))
 
 
 def instant_text(moment: datetime) -> str:

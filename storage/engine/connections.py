@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+import msgspec
+from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.pool import QueuePool
 
@@ -131,12 +132,26 @@ def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: flo
     return new_engine
 
 
-def _text(held: bytes) -> str | bytes:
-    """Return a text of a file; one that is not UTF-8 as its bytes.
+def is_undecodable(error: exc.SQLAlchemyError) -> bool:
+    """Return whether a file has a text that is not UTF-8: the driver then raises for the whole answer."""
+    return isinstance(error, exc.OperationalError) and str(error.orig).startswith("Could not decode to UTF-8")
 
-    The driver would raise for the whole answer. Bytes are no value of any text, so that the one row is left out
-    and named where it is answered or exported.
+
+@contextmanager
+def lenient_texts(connection: Connection) -> Iterator[None]:
+    """Read a text that is not UTF-8 as its bytes within the block, which is slow.
+
+    Bytes are no value of any text, so that the one row is left out and named where it is answered or exported.
     """
+    driver: Any = connection.connection.driver_connection
+    driver.text_factory = _text
+    try:
+        yield
+    finally:
+        driver.text_factory = str
+
+
+def _text(held: bytes) -> str | bytes:
     try:
         return held.decode()
     except UnicodeDecodeError:
@@ -146,9 +161,16 @@ def _text(held: bytes) -> str | bytes:
 def _decode(text: str | bytes) -> Any:
     """Return a JSON value from a file; a text that another program wrote and that is not JSON stays as it is."""
     try:
-        return json.loads(text)
+        return _decode_strictly(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(text)  # also accepts NaN, and halves of surrogate pairs
     except (ValueError, RecursionError):
         return text
+
+
+_decode_strictly = msgspec.json.Decoder().decode
 
 
 def _encode(value: object) -> str:
@@ -222,9 +244,11 @@ def _configure(new_engine: Engine, readonly: bool) -> None:
             connection.execute(f"PRAGMA {name}={value}")
         if readonly:
             connection.execute("PRAGMA query_only=ON")
-            connection.text_factory = _text
 
     @event.listens_for(new_engine, "begin")
     def begin(connection: Connection) -> None:
-        # IMMEDIATE takes the write lock at once: a read that turns into a write could not wait for it.
-        connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+        if readonly:
+            connection.connection.driver_connection.execute("BEGIN")  # type: ignore[union-attr]
+        else:
+            # This takes the write lock at once: a read that turns into a write could not wait for it.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
