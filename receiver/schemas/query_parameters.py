@@ -131,6 +131,10 @@ class Query(BaseModel):
     model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, hide_input_in_errors=True)
     PREFIXES: ClassVar[Mapping[str, str]] = {}
 
+    def is_quick(self, _now: datetime) -> bool:
+        """Return whether the answer is known to take less than a millisecond."""
+        return True
+
 
 class RunFilter(Query):
     """The filter of runs. Values in one parameter, separated by commas, are alternatives."""
@@ -186,6 +190,10 @@ class RunQuery(RunFilter):
     def page(self, now: datetime) -> run_pages.Query:
         """Return the query of the page. Raises BadFilter, BadQuery."""
         return run_pages.Query(self.expression(now), self.sort, self.limit, self.cursor)
+
+    def is_quick(self, now: datetime) -> bool:
+        """Return whether the page is read along an index, and nothing is counted."""
+        return not self.count and run_pages.is_quick(self.page(now))
 
 
 class ExportQuery(RunFilter):

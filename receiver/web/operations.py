@@ -19,7 +19,7 @@ from starlette.requests import Request
 
 from receiver import client_address, errors, telemetry, timeouts
 from receiver.export import flow
-from receiver.schemas import query_parameters, unreadable_rows
+from receiver.schemas import json_rows, query_parameters
 from receiver.streams import subscribers
 from receiver.web import authentication, request_limits, streaming
 from storage.engine import database
@@ -123,7 +123,7 @@ class Call(Generic[Q, B]):
 
     def building(self, row: str) -> AbstractContextManager[None]:
         """Name and log the stored row where no answer can be built from it in the block. Raises UnreadableRow."""
-        return unreadable_rows.named(row, self.context.telemetry.log)
+        return json_rows.named(row, self.context.telemetry.log)
 
     async def until(self, read: Callable[[], Awaitable[T]], is_met: Callable[[T], bool], seconds: float) -> T:
         """Read after each commit until the condition is met, and return what was read last.
@@ -163,7 +163,9 @@ class Call(Generic[Q, B]):
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Answer]]
-H = TypeVar("H", bound=Handler)
+#: A handler that only reads. It runs in a thread of the database, in one transaction with the look at the API key.
+ReadHandler = Callable[[Call[Any, Any], database.Snapshot], Answer]
+H = TypeVar("H", bound=Handler | ReadHandler)
 #: What an operation answers for each status: a model, the media type of bytes, or None for no body.
 Answers = Mapping[int, type[BaseModel] | str | None]
 
@@ -189,7 +191,7 @@ class Operation:
     method: str
     path: str
     summary: str
-    handler: Handler | None
+    handler: Handler | ReadHandler | None
     answers: Answers
     scope: authentication.Scope | None = None
     identifies_caller: bool = False

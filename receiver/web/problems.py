@@ -12,9 +12,8 @@ from typing import Any
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver import errors
 from receiver.schemas import responses
@@ -187,21 +186,16 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()[:500]
 
 
-async def handle(_request: Request, error: Exception) -> Response:
-    """Answer an error in the form of a Starlette exception handler."""
-    return answer(error)
-
-
-#: For Starlette's `exception_handlers`: all expected errors, and the router's own 404 and 405.
-HANDLERS: Mapping[Any, ExceptionHandler] = {
-    HTTPException: handle,
-    errors.ReceiverError: handle,
-    storage_errors.StorageError: handle,
-}
+def logged_answer(error: Exception, scope: Scope) -> Response:
+    """Return the answer for an error of a request. Log an unexpected one, whose cause is not answered."""
+    response = answer(error)
+    if response.status_code == INTERNAL.status and kind(error) is INTERNAL:
+        structlog.get_logger("runledger").error("request_failed", method=scope["method"], exc_info=error)
+    return response
 
 
 class LastResort:
-    """The outermost ASGI middleware: it logs unexpected errors and answers them without their cause."""
+    """The outermost ASGI middleware of the public endpoints: it answers unexpected errors."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -219,7 +213,4 @@ class LastResort:
         except Exception as error:
             if scope["type"] != "http" or has_started:
                 raise
-            response = answer(error)
-            if response.status_code == INTERNAL.status:
-                structlog.get_logger("runledger").error("request_failed", method=scope["method"], exc_info=error)
-            await response(scope, receive, send)
+            await logged_answer(error, scope)(scope, receive, send)

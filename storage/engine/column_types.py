@@ -73,7 +73,7 @@ class Instant(TypeDecorator[datetime]):
 
 
 class InstantText(TypeDecorator[str]):
-    """The text of `instant_text` for an instant of a row, without a datetime in between where the row has that text.
+    """An instant of a row as the text of `instant_text`: as it is, where the row has that text.
 
     Any other text is read as `Instant` reads it.
     """

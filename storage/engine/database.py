@@ -62,6 +62,26 @@ def _ignore(_group: CommitBatch) -> None:
     """Do nothing: the default observer."""
 
 
+class Snapshot:
+    """One read transaction, as readers get it that know no SQL."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def read(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
+        """Run `function(connection, …)` in the transaction and return its result."""
+        return function(self._connection, *args, **kw)
+
+
+def on_snapshot(function: Callable[Concatenate[Snapshot, P], R]) -> Callable[Concatenate[Connection, P], R]:
+    """Return a function that gets a Snapshot in place of a connection, to be given to the reads of Database."""
+
+    def read(connection: Connection, /, *args: P.args, **kw: P.kwargs) -> R:
+        return function(Snapshot(connection), *args, **kw)
+
+    return read
+
+
 class Database:
     """One database, open while the context manager is. Used from one event loop."""
 
@@ -145,7 +165,9 @@ class Database:
         self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs
     ) -> R:
         """Run a read that is known to take less than a millisecond, in a thread that runs no others."""
-        return await self._loop.run_in_executor(self._quick_readers, partial(self._read, None, function, *args, **kw))
+        return await self._loop.run_in_executor(
+            self._quick_readers, partial(self._read, None, function, *args, **kw)
+        )
 
     def _read(self, seconds: float | None, function: Callable[..., R], /, *args: Any, **kw: Any) -> R:
         def call(connection: Connection) -> R:

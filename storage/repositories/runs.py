@@ -307,8 +307,10 @@ def _with_tags(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) ->
 
 _NAMES = [each.name for each in fields(Run) if each.name != "tags"]
 _ALL = select(*(RUNS.c[name] for name in _NAMES))
+#: The beginning of the prompt, as lists show it.
+SHORT_PROMPT = func.substr(RUNS.c.prompt, 1, LIST_PROMPT_LENGTH).label("prompt")
 _SHORTENED = {
-    "prompt": func.substr(RUNS.c.prompt, 1, LIST_PROMPT_LENGTH).label("prompt"),
+    "prompt": SHORT_PROMPT,
     # A list shows whether there is an output; the run itself shows which.
     "output": func.substr(RUNS.c.output, 1, 0).label("output"),
     "guidance": func.substr(RUNS.c.guidance, 1, 0).label("guidance"),
