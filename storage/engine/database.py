@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
-from sqlalchemy import Connection, exc
+from sqlalchemy import Connection
 
 from storage import errors
-from storage.engine import connections, deadlines, queues, urls, writer
+from storage.engine import connections, deadlines, queues, reads, urls, writer
 from storage.engine.writer import BatchFunction, CommitBatch
 
 P = ParamSpec("P")
@@ -115,10 +115,11 @@ class Database:
         deadlines.watch(self._read_engine)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
         self._timed_readers = ThreadPoolExecutor(timed_readers, thread_name_prefix="timed-reader")
-        self._quick_readers = ThreadPoolExecutor(quick_readers, thread_name_prefix="quick-reader")
+        self._quick_readers = reads.QuickReaders(self._read_engine, quick_readers, keeps_connections=is_embedded)
 
     async def __aenter__(self) -> Database:
         self._loop = asyncio.get_running_loop()
+        self._quick_readers.start()
         self._writers = [
             writer.Writer(self._write_engine, each, self._observe, self.notify_commit) for each in self._sources
         ]
@@ -129,7 +130,7 @@ class Database:
         await asyncio.gather(*(each.close() for each in self._writers))
         self._readers.shutdown()
         self._timed_readers.shutdown()
-        self._quick_readers.shutdown()
+        self._quick_readers.close()
         self._write_engine.dispose()
         self._read_engine.dispose()
 
@@ -165,22 +166,11 @@ class Database:
         self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs
     ) -> R:
         """Run a read that is known to take less than a millisecond, in a thread that runs no others."""
-        return await self._loop.run_in_executor(
-            self._quick_readers, partial(self._read, None, function, *args, **kw)
-        )
+        return await self._quick_readers.run(lambda opened: function(opened, *args, **kw))
 
     def _read(self, seconds: float | None, function: Callable[..., R], /, *args: Any, **kw: Any) -> R:
-        def call(connection: Connection) -> R:
-            return function(connection, *args, **kw)
-
         with writer.translated_errors(), self._read_engine.connect() as connection:
-            try:
-                return _in_snapshot(connection, seconds, call)
-            except exc.OperationalError as error:
-                if not connections.is_undecodable(error):
-                    raise
-            with connections.lenient_texts(connection):
-                return _in_snapshot(connection, seconds, call)
+            return reads.in_snapshot(connection, seconds, lambda opened: function(opened, *args, **kw))
 
     @overload
     async def write(self, function: BatchFunction[A, R], member: A, /) -> R: ...
@@ -213,15 +203,6 @@ class Database:
         if self._commits is not None:
             self._commits.set_result(None)
             self._commits = None
-
-
-def _in_snapshot(connection: Connection, seconds: float | None, call: Callable[[Connection], R]) -> R:
-    """Run a read in a transaction of its own, within `seconds` where there is a limit."""
-    with connection.begin():
-        if seconds is None:
-            return call(connection)
-        with deadlines.deadline(connection, seconds):
-            return call(connection)
 
 
 def _batch_sources(limits: Limits, *, is_sole_writer: bool) -> list[queues.BatchSource]:
