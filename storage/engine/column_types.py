@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -116,6 +119,32 @@ def spelled(column: ColumnElement[Any]) -> ColumnElement[Any]:
 def instant_text(moment: datetime) -> str:
     """Return a moment (with a time zone) as RFC 3339 in UTC with microseconds, always 27 characters."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def decode_json(text: str | bytes) -> Any:
+    """Return a JSON value of a row; a text that another program wrote and that is not JSON stays as it is."""
+    try:
+        return _decode_strictly(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)  # accepts halves of surrogate pairs
+    except (ValueError, RecursionError):
+        return text
+
+
+_decode_strictly = msgspec.json.Decoder().decode
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no value of JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
 
 
 def instant(moment: datetime) -> BindParameter[datetime]:

@@ -10,13 +10,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.pool import QueuePool
 
 from storage import errors, merkle
-from storage.engine import session, urls
+from storage.engine import column_types, session, urls
 
 #: SQLite's number for the incremental mode of auto_vacuum, in which a file can release its free pages.
 INCREMENTAL = 2
@@ -80,7 +79,7 @@ def _sqlite(parsed: URL, readonly: bool, connections: int, busy_seconds: float) 
         pool_size=connections,
         max_overflow=0,
         connect_args={"check_same_thread": False, "timeout": busy_seconds},
-        json_deserializer=_decode,
+        json_deserializer=column_types.decode_json,
         json_serializer=_encode,
     )
     _configure(new_engine, readonly)
@@ -156,21 +155,6 @@ def _text(held: bytes) -> str | bytes:
         return held.decode()
     except UnicodeDecodeError:
         return held
-
-
-def _decode(text: str | bytes) -> Any:
-    """Return a JSON value from a file; a text that another program wrote and that is not JSON stays as it is."""
-    try:
-        return _decode_strictly(text)
-    except (ValueError, RecursionError):
-        pass
-    try:
-        return json.loads(text)  # also accepts NaN, and halves of surrogate pairs
-    except (ValueError, RecursionError):
-        return text
-
-
-_decode_strictly = msgspec.json.Decoder().decode
 
 
 def _encode(value: object) -> str:

@@ -40,10 +40,11 @@ _EXECUTION = case(
 
 def columns(connection: Connection) -> list[ColumnElement[Any]]:
     """Return the columns of LINE, and the key."""
-    return [*(_column(connection, name, is_whole=False) for name in LINE), RUNS.c.seq]
+    return [*(column(connection, name, is_whole=False) for name in LINE), RUNS.c.seq]
 
 
-def _column(connection: Connection, name: str, *, is_whole: bool) -> ColumnElement[Any]:
+def column(connection: Connection, name: str, *, is_whole: bool = True) -> ColumnElement[Any]:
+    """Return a column of runs by its name, in lists with the beginning of the prompt alone."""
     match name:
         case "execution":
             return _EXECUTION.label(name)
@@ -91,4 +92,4 @@ def _of_upstream_id(connection: Connection, names: tuple[str, ...]) -> Any:
 
 
 def _whole(connection: Connection, names: Sequence[str]) -> Any:
-    return select(*(_column(connection, name, is_whole=True) for name in names), RUNS.c.seq)
+    return select(*(column(connection, name) for name in names), RUNS.c.seq)

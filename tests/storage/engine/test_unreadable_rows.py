@@ -41,7 +41,7 @@ async def test_instants_of_any_year_are_read_in_any_time_zone(
     sql = "UPDATE runs SET created_at = CAST(:last AS timestamptz), started_at = CAST(:first AS timestamptz)"
     await served.write(changed(f"{sql} WHERE id = :id", last=last, first=first, id=run.id))
 
-    def read(connection: Connection) -> tuple[Sequence[run_lines.Line], Sequence[run_chunks.Record]]:
+    def read(connection: Connection) -> tuple[Sequence[run_lines.Line], Any]:
         connection.exec_driver_sql(f"SET LOCAL TIME ZONE '{zone}'")
         page, _ = run_pages.page(connection, run_pages.Query())
         return page, run_chunks.read_chunk(
