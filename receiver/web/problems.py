@@ -186,12 +186,29 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()[:500]
 
 
-def logged_answer(error: Exception, scope: Scope) -> Response:
-    """Return the answer for an error of a request. Log an unexpected one, whose cause is not answered."""
-    response = answer(error)
-    if response.status_code == INTERNAL.status and kind(error) is INTERNAL:
-        structlog.get_logger("runledger").error("request_failed", method=scope["method"], exc_info=error)
-    return response
+class Answering:
+    """The answer of one request, of which it records the status; 0 before it begins."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
+        """Run an application. Its errors become problem answers; unexpected ones are logged."""
+        try:
+            await app(scope, receive, self._observed)
+        except Exception as error:
+            if scope["type"] != "http" or self.status:
+                raise
+            response = answer(error)
+            if kind(error) is INTERNAL and response.status_code == INTERNAL.status:
+                structlog.get_logger("runledger").error("request_failed", method=scope["method"], exc_info=error)
+            await response(scope, receive, self._observed)
+
+    async def _observed(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
 
 
 class LastResort:
@@ -201,16 +218,4 @@ class LastResort:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_started = False
-
-        async def observed(message: Message) -> None:
-            nonlocal has_started
-            has_started = has_started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, observed)
-        except Exception as error:
-            if scope["type"] != "http" or has_started:
-                raise
-            await logged_answer(error, scope)(scope, receive, send)
+        await Answering(send).run(self._app, scope, receive)

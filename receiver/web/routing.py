@@ -51,22 +51,14 @@ class Api:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started, status = time.perf_counter(), 0
-
-        async def observed(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        started, answering = time.perf_counter(), problems.Answering(send)
         try:
-            await self._endpoint(scope)(scope, receive, observed)
-        except Exception as error:
-            if status:
-                raise
-            await problems.logged_answer(error, scope)(scope, receive, observed)
+            await answering.run(self._answer, scope, receive)
         finally:
-            self._log.record(scope, status, time.perf_counter() - started)
+            self._log.record(scope, answering.status, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._endpoint(scope)(scope, receive, send)
 
     def _endpoint(self, scope: Scope) -> ASGIApp:
         path = client_address.path_below_mount(scope)

@@ -46,7 +46,7 @@ def deadline(connection: Connection, seconds: float) -> Iterator[None]:
 
 @dataclass(slots=True)
 class _Deadline:
-    """When the statements of a block have to end, and the timeout that the server was told."""
+    """When the statements of a block have to end, and the timeout that is set on the server."""
 
     seconds: float
     ends_at: float
