@@ -19,7 +19,12 @@ router = operations.Router("deliveries")
 
 
 @router.operation(
-    "GET", "/v1/deliveries", "List deliveries", {200: responses.Deliveries}, authentication.Scope.READ
+    "GET",
+    "/v1/deliveries",
+    "List deliveries",
+    {200: responses.Deliveries},
+    authentication.Scope.READ,
+    reader=database.Reader.PLAIN,
 )
 def list_deliveries(call: Listing, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of deliveries without their bodies, newest first."""
@@ -38,6 +43,7 @@ def list_deliveries(call: Listing, store: database.Snapshot) -> operations.Answe
     "One delivery with its body",
     {200: responses.DeliveryWithBody},
     authentication.Scope.READ,
+    reader=database.Reader.PLAIN,
 )
 def get_delivery(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with one delivery, its headers and its body."""

@@ -18,7 +18,14 @@ Plain = operations.Call[None, None]
 router = operations.Router("jobs")
 
 
-@router.operation("GET", "/v1/jobs", "List jobs", {200: responses.Jobs}, authentication.Scope.READ)
+@router.operation(
+    "GET",
+    "/v1/jobs",
+    "List jobs",
+    {200: responses.Jobs},
+    authentication.Scope.READ,
+    reader=database.Reader.PLAIN,
+)
 def list_jobs(call: Listing, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of jobs, newest first."""
     parameters = call.query

@@ -41,7 +41,14 @@ _IF_NONE_MATCH = operations.Header(
 )
 
 
-@router.operation("GET", "/v1/runs", "List runs", {200: responses.Runs}, authentication.Scope.READ)
+@router.operation(
+    "GET",
+    "/v1/runs",
+    "List runs",
+    {200: responses.Runs},
+    authentication.Scope.READ,
+    reader=database.Reader.TIMED,
+)
 def list_runs(call: Listing, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of runs and the cursor of the next one."""
     found = store.read(run_pages.find, call.query.page(call.now), counted=call.query.count)
@@ -75,6 +82,7 @@ def get_run(call: Plain, store: database.Snapshot) -> operations.Answer:
     {200: responses.Steps},
     authentication.Scope.READ,
     problems=(409, 410),
+    reader=database.Reader.PLAIN,
 )
 def list_steps(call: Stepping, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of the steps of a run."""
@@ -97,7 +105,12 @@ def _position(cursor: str | None) -> int:
 
 
 @router.operation(
-    "GET", "/v1/runs/{id}/timeline", "What happened to a run", {200: responses.Timeline}, authentication.Scope.READ
+    "GET",
+    "/v1/runs/{id}/timeline",
+    "What happened to a run",
+    {200: responses.Timeline},
+    authentication.Scope.READ,
+    reader=database.Reader.PLAIN,
 )
 def get_timeline(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with all that happened to a run: its ledger entries, its deliveries, its notification."""

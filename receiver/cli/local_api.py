@@ -98,7 +98,8 @@ async def call(
     )
     if inspect.iscoroutinefunction(handler):
         return await cast(operations.Handler, handler)(request)
-    return await store.timed_read(database.on_snapshot(partial(cast(operations.ReadHandler, handler), request)))
+    read = cast(operations.ReadHandler, handler)
+    return await store.read_by(operations.READERS[read], partial(read, request))
 
 
 def _path_ids(path_id: str) -> dict[str, str]:

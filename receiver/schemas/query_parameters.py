@@ -133,7 +133,7 @@ class Query(BaseModel):
 
     def is_quick(self, _now: datetime) -> bool:
         """Return whether the answer is known to take less than a millisecond."""
-        return True
+        return False
 
 
 class RunFilter(Query):
@@ -234,6 +234,10 @@ class StepQuery(Query):
     limit: Limit = 50
     cursor: Cursor | None = None
 
+    def is_quick(self, _now: datetime) -> bool:
+        """Return whether there are few of them: each may hold a large text."""
+        return self.limit <= 50
+
 
 class DocumentQuery(Query):
     """A version of the document, by default the last one."""
@@ -263,6 +267,10 @@ class DeliveryQuery(Query):
     limit: Limit = 50
     cursor: Cursor | None = None
 
+    def is_quick(self, _now: datetime) -> bool:
+        """Return whether an index has them in order."""
+        return self.verdict is None and self.source is None
+
 
 class JobQuery(Query):
     """A page of jobs."""
@@ -272,6 +280,10 @@ class JobQuery(Query):
     state: states.JobState | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
+
+    def is_quick(self, _now: datetime) -> bool:
+        """Return whether the newest ones are wanted, whatever they are."""
+        return self.kind is None and self.run is None and self.state is None
 
 
 class CauseQuery(Query):

@@ -166,6 +166,8 @@ Handler = Callable[[Call[Any, Any]], Awaitable[Answer]]
 #: A handler that only reads. It runs in a thread of the database, in one transaction with the look at the API key.
 ReadHandler = Callable[[Call[Any, Any], database.Snapshot], Answer]
 H = TypeVar("H", bound=Handler | ReadHandler)
+#: The readers of handlers that only read, for callers without a request.
+READERS: dict[Handler | ReadHandler, database.Reader] = {}
 #: What an operation answers for each status: a model, the media type of bytes, or None for no body.
 Answers = Mapping[int, type[BaseModel] | str | None]
 
@@ -202,6 +204,7 @@ class Operation:
     tag: str = "runs"
     name: str = ""
     is_streamed: bool = False
+    reader: database.Reader = database.Reader.QUICK
 
     @property
     def id(self) -> str:
@@ -229,14 +232,19 @@ class Router:
         problems: Sequence[int] = (),
         name: str = "",
         is_streamed: bool = False,
+        reader: database.Reader = database.Reader.QUICK,
     ) -> Callable[[H], H]:
-        """Return a decorator that adds an operation; its query and its body are those of the handler's `Call`."""
+        """Return a decorator that adds an operation; its query and its body are those of the handler's `Call`.
+
+        `reader` runs a handler that only reads; a query that `is_quick` has the quick one.
+        """
 
         def add(handler: H) -> H:
             taken = get_args(get_type_hints(handler)["call"])
             query, body = (None if each is NoneType else each for each in taken)
             given = (method, path, summary, handler, answers, scope, identifies_caller, query, body)
-            self.operations.append(Operation(*given, headers, problems, self._tag, name, is_streamed))
+            self.operations.append(Operation(*given, headers, problems, self._tag, name, is_streamed, reader))
+            READERS[handler] = reader
             return handler
 
         return add

@@ -118,13 +118,13 @@ class Endpoint:
         try:
             new_call = self._checked(operation, request, now)
             query: query_parameters.Query | None = new_call.keywords["query"]
-            is_quick = query is None or query.is_quick(now)
+            is_quick = query is not None and query.is_quick(now)
         except (errors.RequestError, storage_errors.StorageError):
             await self._caller(operation, request)  # without a key no other fault is reported
             raise
-        if not is_quick:
+        if not (is_quick or operation.reader is database.Reader.QUICK):
             call = new_call(caller=await self._caller(operation, request), body=None)
-            answer = await store.timed_read(database.on_snapshot(functools.partial(answered, call)))
+            answer = await store.read_by(operation.reader, functools.partial(answered, call))
             return self._response(operation, call, answer)
 
         def read(snapshot: database.Snapshot) -> tuple[api_keys.Key, Call[Any, Any], Answer]:
@@ -134,7 +134,7 @@ class Endpoint:
             return key, call, answered(call, snapshot)
 
         with self._charging(request):
-            key, call, answer = await store.quick_read(database.on_snapshot(read))
+            key, call, answer = await store.read_by(database.Reader.QUICK, read)
         await authentication.note_use(store, key, now)
         return self._response(operation, call, answer)
 

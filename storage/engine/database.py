@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
@@ -62,6 +63,14 @@ def _ignore(_group: CommitBatch) -> None:
     """Do nothing: the default observer."""
 
 
+class Reader(StrEnum):
+    """What runs a read: a thread of short reads, one of any reads, or one of reads with a time limit."""
+
+    QUICK = "quick"
+    PLAIN = "plain"
+    TIMED = "timed"
+
+
 class Snapshot:
     """One read transaction, as readers get it that know no SQL."""
 
@@ -71,15 +80,6 @@ class Snapshot:
     def read(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
         """Run `function(connection, …)` in the transaction and return its result."""
         return function(self._connection, *args, **kw)
-
-
-def on_snapshot(function: Callable[Concatenate[Snapshot, P], R]) -> Callable[Concatenate[Connection, P], R]:
-    """Return a function that gets a Snapshot in place of a connection, to be given to the reads of Database."""
-
-    def read(connection: Connection, /, *args: P.args, **kw: P.kwargs) -> R:
-        return function(Snapshot(connection), *args, **kw)
-
-    return read
 
 
 class Database:
@@ -161,6 +161,11 @@ class Database:
             return self._read(self._limits.timed_read_seconds, function, *args, **kw)
 
         return await self._loop.run_in_executor(self._timed_readers, run)
+
+    async def read_by(self, reader: Reader, function: Callable[[Snapshot], R]) -> R:
+        """Run `function(snapshot)` by a reader. Raises as the reads of these kinds do."""
+        run = {Reader.QUICK: self.quick_read, Reader.PLAIN: self.read, Reader.TIMED: self.timed_read}[reader]
+        return await run(lambda connection: function(Snapshot(connection)))
 
     async def quick_read(
         self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs

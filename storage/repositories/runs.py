@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -180,11 +180,6 @@ def find_many(connection: Connection, either_ids: Sequence[str]) -> dict[str, Ru
     found = {row.id: _run(row) for row in rows}
     named = {each: found.get(each) or found.get(run_ids.get(each, "")) for each in either_ids}
     return {each: run for each, run in named.items() if run is not None}
-
-
-def from_rows(connection: Connection, rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Run]:
-    """Return rows of LISTED as runs."""
-    return _with_tags(connection, list(rows))
 
 
 def get_full(connection: Connection, seqs: Sequence[int]) -> list[Run]:

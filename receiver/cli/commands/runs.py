@@ -99,7 +99,7 @@ async def _follow(chosen: Mapping[str, Any], number: int | None, as_json: bool) 
             news = await store.read(change_feed.read_page, number, request, CHANGES)
             latest = {each.run_id: each for each in news.changes if each.run_id is not None}
             for run_id, change in sorted(latest.items(), key=lambda item: item[1].number or 0):
-                show(responses.RunLine.model_validate(news.runs[run_id]), change)
+                show(responses.RunLine.model_validate(news.runs[run_id]._asdict()), change)
             number = news.number
             if not news.has_more:
                 await asyncio.sleep(INTERVAL)
