@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-
 import structlog
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
 #: Routes that load balancers and monitoring request every few seconds. They are logged at info level only where
 #: the answer is not 200.
@@ -13,28 +11,13 @@ PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
 class AccessLog:
-    """ASGI middleware that logs the status and duration of each request."""
+    """The log of the requests of one application."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self) -> None:
         self._log = structlog.get_logger("runledger.access")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started, status = time.perf_counter(), 0
-
-        async def send_and_record(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_and_record)
-        finally:
-            route = getattr(scope.get("route"), "path", "(none)")
-            milliseconds = round((time.perf_counter() - started) * 1000, 1)
-            log = self._log.debug if route in PROBES and status == 200 else self._log.info
-            log("request", method=scope["method"], route=route, status=status, ms=milliseconds)
+    def record(self, scope: Scope, status: int, seconds: float) -> None:
+        """Log the status and the duration of a request."""
+        route = getattr(scope.get("route"), "path", "(none)")
+        log = self._log.debug if route in PROBES and status == 200 else self._log.info
+        log("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))

@@ -10,11 +10,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from starlette.applications import Starlette
-from starlette.middleware import Middleware
+from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from receiver import access_log, client_address, clock, settings, telemetry, timeouts
+from receiver import client_address, clock, settings, telemetry, timeouts
 from receiver.api import route_table
 from receiver.crypto import secret_box, signatures, tokens
 from receiver.inbound import endpoints, rejection_buffer, webhook_secrets
@@ -58,13 +57,14 @@ class Application:
     It may be mounted under a path of another application, which then has to run its `lifespan`.
     """
 
-    def __init__(self, public: ASGIApp, private: Starlette, stop: asyncio.Event, life: Life) -> None:
+    def __init__(self, public: ASGIApp, private: ASGIApp, stop: asyncio.Event, life: Life) -> None:
         self._public = public
         self._private = private
         self._stopping = stop
         self._life = life
         self._has_begun = self._is_running = False
-        private.router.lifespan_context = self.lifespan
+        #: Runs the lifespan, and refuses websockets.
+        self._router = Router(lifespan=self.lifespan)
 
     @asynccontextmanager
     async def lifespan(self, _host: object = None) -> AsyncIterator[None]:
@@ -91,7 +91,7 @@ class Application:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
-            await self._private(scope, receive, send)
+            await self._router(scope, receive, send)
             return
         if not self._is_running:
             raise RuntimeError("Runledger's lifespan is not running: pass `lifespan=ledger.lifespan` to its host")
@@ -99,8 +99,10 @@ class Application:
         whole = scope.get("root_path", "") + below
         if whole != scope["path"]:  # a proxy removed a prefix
             scope = {**scope, "path": whole}
-        is_public = scope["type"] == "http" and endpoints.is_public(below)
-        await (self._public if is_public else self._private)(scope, receive, send)
+        if scope["type"] != "http":
+            await self._router(scope, receive, send)
+            return
+        await (self._public if endpoints.is_public(below) else self._private)(scope, receive, send)
 
 
 @dataclass(frozen=True)
@@ -150,15 +152,9 @@ def create_app(
         run_sql=sql_runner.SqlRunner(given.sql_url).run if given.sql == "on" and given.sql_url else None,
     )
 
-    private = Starlette(
-        routes=routing.routes(route_table.OPERATIONS, context),
-        middleware=[Middleware(access_log.AccessLog), Middleware(problems.LastResort)],
-        exception_handlers=problems.HANDLERS,
-    )
-    private.router.redirect_slashes = False  # an unknown path is a 404 problem, not a redirect
     return Application(
         problems.LastResort(public),
-        private,
+        routing.Api(route_table.OPERATIONS, context),
         components.stop,
         lambda: _serving(components, secrets, rejected, event_broker if with_worker else None),
     )

@@ -12,3 +12,10 @@ def one_line(text: str) -> str:
     True
     """
     return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029").replace("\x85", "\\u0085")
+
+
+def one_line_each(lines: bytes) -> bytes:
+    """Return lines of JSON with the same characters escaped in each."""
+    for character in "\u2028\u2029\x85":
+        lines = lines.replace(character.encode(), f"\\u{ord(character):04x}".encode())
+    return lines

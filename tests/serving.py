@@ -89,7 +89,10 @@ def _keep_full(file: Path) -> None:
     @event.listens_for(sqlalchemy.Engine, "begin")
     def begin(connection: sqlalchemy.Connection) -> None:
         if connection.dialect.name == "sqlite":
-            connection.exec_driver_sql(f"PRAGMA max_page_count = {1 if file.exists() else MAX_PAGES}")
+            is_full = os.path.exists(file)  # the cheapest, since it runs before each read
+            if connection.info.get("is_full", False) != is_full:
+                connection.exec_driver_sql(f"PRAGMA max_page_count = {1 if is_full else MAX_PAGES}")
+                connection.info["is_full"] = is_full
 
 
 def _template(path: str) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from receiver import errors, http_headers
-from receiver.schemas import changes, query_parameters
+from receiver.schemas import changes, json_rows, query_parameters
 from receiver.streams import subscribers
 from receiver.web import authentication, operations, streaming
+from storage.engine import column_types, database
 from storage.ledger import entries as ledger_entries
 from storage.query import change_feed
 from storage.repositories import system_state
@@ -44,17 +45,23 @@ async def list_changes(call: Following) -> operations.Answer:
     409, and `restoredAt` differs from before.
     """
     after, selection = call.query.after, call.query.selection(call.now)
-    read = call.database.timed_read if selection.excludes_deployment else call.database.read
-    found = await read(change_feed.read_page, after, selection, call.query.limit)
+    reader = database.Reader.TIMED if selection.excludes_deployment else database.Reader.QUICK
+
+    def read(store: database.Snapshot) -> tuple[change_feed.FeedPage, system_state.CopyStatus]:
+        found = store.read(change_feed.read_page, after, selection, call.query.limit)
+        return found, store.read(system_state.copy_status)
+
+    found, copy = await call.database.read_by(reader, read)
     if found.last is not None and found.last < after:
         raise errors.CursorBeyondEnd(after, found.last)
-    restored_at = (await call.database.read(system_state.copy_status)).restored_at
-    entries = [changes.Change.of(each) for each in found.changes]
-    page = changes.Changes(
-        changes=entries, has_more=found.has_more, next_after=found.number, restored_at=restored_at
-    )
+    page = {
+        "changes": changes.CHANGES.list_of(list(map(changes.values, found.changes)))[0],
+        "hasMore": found.has_more,
+        "nextAfter": found.number,
+        "restoredAt": None if copy.restored_at is None else column_types.instant_text(copy.restored_at),
+    }
     link = call.link("after", found.number if found.has_more else None)
-    return operations.Answer(200, page, {**link, **_VARY})
+    return operations.Answer(200, json_rows.encode(page), {**link, **_VARY})
 
 
 async def _stream(call: Following, number: int | None) -> operations.Answer:

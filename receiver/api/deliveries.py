@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping
+
 from receiver import errors
-from receiver.schemas import query_parameters, responses, unreadable_rows
+from receiver.schemas import json_rows, query_parameters, responses
 from receiver.web import authentication, operations
 from storage import states
+from storage.engine import database
 from storage.repositories import deliveries, runs
 
 Listing = operations.Call[query_parameters.DeliveryQuery, None]
@@ -15,18 +19,21 @@ router = operations.Router("deliveries")
 
 
 @router.operation(
-    "GET", "/v1/deliveries", "List deliveries", {200: responses.Deliveries}, authentication.Scope.READ
+    "GET",
+    "/v1/deliveries",
+    "List deliveries",
+    {200: responses.Deliveries},
+    authentication.Scope.READ,
+    reader=database.Reader.PLAIN,
 )
-async def list_deliveries(call: Listing) -> operations.Answer:
+def list_deliveries(call: Listing, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of deliveries without their bodies, newest first."""
     parameters = call.query
-    run_id = parameters.run and await call.database.read(runs.resolve_id, parameters.run)
+    run_id = parameters.run and store.read(runs.resolve_id, parameters.run)
     source = None if parameters.source is None else states.Source(parameters.source)
     query = deliveries.Query(run_id, parameters.verdict, source, parameters.limit, parameters.cursor)
-    found, cursor = await call.database.read(deliveries.page, query)
-    lines, unread = unreadable_rows.readable(found, responses.Delivery.model_validate)
-    more = cursor is not None
-    page = responses.Deliveries(deliveries=lines, has_more=more, next_cursor=cursor, unreadable=unread)
+    found, cursor = store.read(deliveries.page, query)
+    page = _DELIVERIES.page("deliveries", list(map(_DELIVERIES.values, found)), cursor)
     return operations.Answer(200, page, call.link("cursor", cursor))
 
 
@@ -36,11 +43,36 @@ async def list_deliveries(call: Listing) -> operations.Answer:
     "One delivery with its body",
     {200: responses.DeliveryWithBody},
     authentication.Scope.READ,
+    reader=database.Reader.PLAIN,
 )
-async def get_delivery(call: Plain) -> operations.Answer:
+def get_delivery(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with one delivery, its headers and its body."""
-    found = await call.database.read(deliveries.find, call.ids["id"])
+    found = store.read(deliveries.find, call.ids["id"])
     if found is None:
         raise errors.NotFound("there is no delivery of that id")
     with call.building(found.id):
-        return operations.Answer(200, responses.DeliveryWithBody.of(found))
+        return operations.Answer(200, _with_body(found))
+
+
+def _with_body(stored: deliveries.StoredDelivery) -> bytes:
+    """Return a delivery that was read with its body."""
+    sent = stored.body or b""
+    is_pruned = stored.size != 0 and not sent
+    values = _WITH_BODY.values(
+        stored,
+        headers=stored.headers if isinstance(stored.headers, Mapping) else {},
+        body=base64.b64encode(sent).decode("ascii"),
+        text=None if is_pruned else _text(sent),
+    )
+    return bytes(_WITH_BODY.one(values))
+
+
+def _text(body: bytes) -> str | None:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+_DELIVERIES = json_rows.JsonRows(responses.Delivery)
+_WITH_BODY = json_rows.JsonRows(responses.DeliveryWithBody)

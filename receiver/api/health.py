@@ -7,9 +7,11 @@ import json
 from collections.abc import Mapping
 from datetime import timedelta
 
-from receiver.schemas import responses, unreadable_rows
+from receiver.api import jobs
+from receiver.schemas import json_rows, responses
 from receiver.web import authentication, operations
 from storage import errors, states
+from storage.engine import column_types
 from storage.repositories import job_counts, job_list, runs, system_state
 from storage.search import index
 
@@ -76,27 +78,29 @@ def _reasons(call: Plain, state: system_state.State) -> list[str]:
     return reasons
 
 
-async def _details(call: Plain, state: system_state.State, reasons: list[str]) -> responses.Readiness:
+async def _details(call: Plain, state: system_state.State, reasons: list[str]) -> bytes:
     """Return the details. Overdue runs and failing jobs concern single runs, so they do not affect readiness."""
     seen = state.worker_seen_at
     failing, _ = await call.database.read(
         job_list.page, job_list.Query(state=states.JobState.FAILING, limit=NAMED), call.now
     )
-    return responses.Readiness(
-        ready=not reasons,
-        reasons=reasons,
-        upstream_ok_at=state.upstream_ok_at,
-        worker_seconds=None if seen is None else (call.now - seen).total_seconds(),
-        overdue_runs=await call.database.read(runs.overdue, call.now),
-        failing_jobs=await call.database.read(job_counts.count_failing),
-        failing=unreadable_rows.readable(failing, responses.Job.model_validate)[0],
-        warnings=[
+    answered = state.upstream_ok_at
+    details = {
+        "ready": not reasons,
+        "reasons": reasons,
+        "upstreamOkAt": None if answered is None else column_types.instant_text(answered),
+        "workerSeconds": None if seen is None else (call.now - seen).total_seconds(),
+        "overdueRuns": await call.database.read(runs.overdue, call.now),
+        "failingJobs": await call.database.read(job_counts.count_failing),
+        "failing": jobs.JOBS.list_of(list(map(jobs.values, failing)))[0],
+        "warnings": [
             *_warnings(await call.database.read(job_counts.count_dead)),
             *await _unsent(call, state),
             *await _unindexed(call),
             *await call.context.warnings(call.now),
         ],
-    )
+    }
+    return json_rows.encode(details)
 
 
 async def _unsent(call: Plain, state: system_state.State) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from receiver import errors
-from receiver.schemas import bodies, job_errors, query_parameters, responses, unreadable_rows
+from receiver.schemas import bodies, job_errors, json_rows, query_parameters, responses
 from receiver.web import authentication, operations
+from storage.engine import database
 from storage.repositories import job_errors as storage_job_errors
 from storage.repositories import job_list, runs
 from storage.transitions import retrying
@@ -17,15 +18,21 @@ Plain = operations.Call[None, None]
 router = operations.Router("jobs")
 
 
-@router.operation("GET", "/v1/jobs", "List jobs", {200: responses.Jobs}, authentication.Scope.READ)
-async def list_jobs(call: Listing) -> operations.Answer:
+@router.operation(
+    "GET",
+    "/v1/jobs",
+    "List jobs",
+    {200: responses.Jobs},
+    authentication.Scope.READ,
+    reader=database.Reader.PLAIN,
+)
+def list_jobs(call: Listing, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of jobs, newest first."""
     parameters = call.query
-    run_id = parameters.run and await call.database.read(runs.resolve_id, parameters.run)
+    run_id = parameters.run and store.read(runs.resolve_id, parameters.run)
     query = job_list.Query(parameters.kind, run_id, parameters.state, parameters.limit, parameters.cursor)
-    found, cursor = await call.database.read(job_list.page, query, call.now)
-    lines, unread = unreadable_rows.readable(found, responses.Job.model_validate)
-    page = responses.Jobs(jobs=lines, has_more=cursor is not None, next_cursor=cursor, unreadable=unread)
+    found, cursor = store.read(job_list.page, query, call.now)
+    page = JOBS.page("jobs", list(map(values, found)), cursor)
     return operations.Answer(200, page, call.link("cursor", cursor))
 
 
@@ -71,4 +78,12 @@ async def retry_job(call: Plain) -> operations.Answer:
     if found is None:
         raise errors.NotFound("there is no job of that id; a job that is done is gone")
     with call.building(found.id):
-        return operations.Answer(202, responses.Job.model_validate(found))
+        return operations.Answer(202, bytes(JOBS.one(values(found))))
+
+
+def values(job: job_list.Job) -> json_rows.Values:
+    """Return the values of a job's object. A deployment-wide job is stored with an empty run."""
+    return JOBS.values(job, run_id=job.run_id or None)
+
+
+JOBS = json_rows.JsonRows(responses.Job)

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import dataclasses
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
 
 from receiver import errors
 from receiver.api import run_ids
-from receiver.schemas import changes, query_parameters, responses, unreadable_rows
+from receiver.schemas import changes, json_rows, query_parameters, responses
 from receiver.schemas import notification as schemas_notification
 from receiver.web import authentication, operations
-from storage import cursors, results
+from storage import cursors
 from storage import errors as storage_errors
-from storage.query import run_pages
-from storage.repositories import deliveries, documents, ledger_changes, notifications, runs
+from storage.engine import column_types, database
+from storage.query import run_lines, run_pages
+from storage.repositories import deliveries, documents, ledger_changes, notifications
 from storage.search import index
 from storage.tables.declare import ROWS_PER_RUN
 
 #: The most deliveries that the timeline of a run shows.
 DELIVERIES = 1000
+#: The columns of a run that a look at its content needs.
+KEYS = ("id", "upstream_id", "pruned_at")
 
 Listing = operations.Call[query_parameters.RunQuery, None]
 Stepping = operations.Call[query_parameters.StepQuery, None]
 Documented = operations.Call[query_parameters.DocumentQuery, None]
 Plain = operations.Call[None, None]
+#: A delivery, and its object in answers.
+_Received = tuple[deliveries.StoredDelivery, msgspec.Raw]
 
 router = operations.Router("runs")
 _IF_NONE_MATCH = operations.Header(
@@ -31,37 +41,38 @@ _IF_NONE_MATCH = operations.Header(
 )
 
 
-@router.operation("GET", "/v1/runs", "List runs", {200: responses.Runs}, authentication.Scope.READ)
-async def list_runs(call: Listing) -> operations.Answer:
+@router.operation(
+    "GET",
+    "/v1/runs",
+    "List runs",
+    {200: responses.Runs},
+    authentication.Scope.READ,
+    reader=database.Reader.TIMED,
+)
+def list_runs(call: Listing, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of runs and the cursor of the next one."""
-    found = await call.database.timed_read(run_pages.find, call.query.page(call.now), counted=call.query.count)
-    lines, unread = unreadable_rows.readable(found.runs, lambda run: _line(run, found.snippets))
-    page = responses.Runs(
-        runs=lines,
-        unreadable=unread,
-        has_more=found.cursor is not None,
-        next_cursor=found.cursor,
-        total=None if found.total is None else responses.Total.model_validate(found.total),
-        unindexed=found.unindexed,
-    )
+    found = store.read(run_pages.find, call.query.page(call.now), counted=call.query.count)
+    width = len(run_lines.LINE)
+    lines = [(*row[:width], list(map(_snippet, found.snippets.get(row.seq, ())))) for row in found.runs]
+    total = None if found.total is None else dataclasses.asdict(found.total)
+    page = _RUNS.page("runs", lines, found.cursor, total=total, unindexed=found.unindexed)
     return operations.Answer(200, page, call.link("cursor", found.cursor))
 
 
-def _line(run: runs.Run, snippets: Mapping[int, Sequence[index.Snippet]]) -> responses.FoundRun:
-    line = responses.FoundRun.model_validate(run)
-    shown = [responses.Snippet.model_validate(each) for each in snippets.get(run.seq, ())]
-    return line.model_copy(update={"snippets": shown}) if shown else line
+def _snippet(found: index.Snippet) -> json_rows.JsonObject:
+    return {"part": found.part, "step": found.step, "text": found.text, "marks": found.marks, "html": found.html}
 
 
 @router.operation(
     "GET", "/v1/runs/{id}", "One run", {200: schemas_notification.FullRun}, authentication.Scope.READ
 )
-async def get_run(call: Plain) -> operations.Answer:
+def get_run(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with one run: all that was requested and all that came back."""
-    run = await _find(call)
-    sent = await call.database.read(notifications.find, run.id)
-    with call.building(run.id):
-        return operations.Answer(200, schemas_notification.FullRun.of(run, sent))
+    row = run_ids.require_run(store.read(run_lines.find, call.ids["id"]))
+    sent = store.read(notifications.find, row.id)
+    with call.building(row.id):
+        shown = schemas_notification.notification_object(sent)
+        return operations.Answer(200, bytes(schemas_notification.RUNS.one((*row[:-1], shown))))
 
 
 @router.operation(
@@ -71,18 +82,16 @@ async def get_run(call: Plain) -> operations.Answer:
     {200: responses.Steps},
     authentication.Scope.READ,
     problems=(409, 410),
+    reader=database.Reader.PLAIN,
 )
-async def list_steps(call: Stepping) -> operations.Answer:
+def list_steps(call: Stepping, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of the steps of a run."""
-    run = await _unpruned(call)
+    run = _unpruned(store.read(run_lines.find, call.ids["id"], KEYS), call.ids["id"])
     after, limit = _position(call.query.cursor), call.query.limit
-    found = await call.database.read(documents.read, run.seq, results.Step, after=after, limit=limit + 1)
+    found = store.read(documents.step_rows, run.seq, after=after, limit=limit + 1)
     more = len(found) > limit
     cursor = str(cursors.Cursor("position", None, found[limit - 1].position)) if more else None
-    steps, unread = unreadable_rows.readable(
-        found[:limit], responses.Step.model_validate, lambda step: step.position
-    )
-    page = responses.Steps(steps=steps, has_more=more, next_cursor=cursor, unreadable=unread)
+    page = _STEPS.page("steps", list(map(tuple, found[:limit])), cursor)
     return operations.Answer(200, page, call.link("cursor", cursor))
 
 
@@ -96,79 +105,67 @@ def _position(cursor: str | None) -> int:
 
 
 @router.operation(
-    "GET", "/v1/runs/{id}/timeline", "What happened to a run", {200: responses.Timeline}, authentication.Scope.READ
+    "GET",
+    "/v1/runs/{id}/timeline",
+    "What happened to a run",
+    {200: responses.Timeline},
+    authentication.Scope.READ,
+    reader=database.Reader.PLAIN,
 )
-async def get_timeline(call: Plain) -> operations.Answer:
+def get_timeline(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with all that happened to a run: its ledger entries, its deliveries, its notification."""
-    run = await _find(call)
-    ledger = await call.database.read(ledger_changes.of_run, run.id)
-    stored, _ = await call.database.read(deliveries.page, deliveries.Query(run_id=run.id, limit=DELIVERIES))
-    sent = await call.database.read(notifications.find, run.id)
-    received, unread = unreadable_rows.readable(stored, responses.Delivery.model_validate)
+    run = run_ids.require_run(store.read(run_lines.find, call.ids["id"], KEYS))
+    ledger = store.read(ledger_changes.of_run, run.id)
+    stored, _ = store.read(deliveries.page, deliveries.Query(run_id=run.id, limit=DELIVERIES))
+    sent = store.read(notifications.find, run.id)
+    received, unread = json_rows.readable(stored, _received, lambda each: each.id)
     with call.building(run.id):
-        entries = _merged(ledger, received, sent)
-    page = responses.Timeline(timeline=entries, has_more=False, next_cursor=None, unreadable=unread)
-    return operations.Answer(200, page)
+        timeline = list(map(_ENTRIES.one, _merged(ledger, dict(received), sent)))
+    page = {"hasMore": False, "nextCursor": None, "unreadable": unread, "timeline": timeline}
+    return operations.Answer(200, json_rows.encode(page))
+
+
+def _received(stored: deliveries.StoredDelivery) -> tuple[str, _Received]:
+    return stored.id, (stored, _DELIVERIES.one(_DELIVERIES.values(stored)))
 
 
 def _merged(
     ledger: Sequence[ledger_changes.Change],
-    received: Sequence[responses.Delivery],
+    unmatched: dict[str, _Received],
     sent: notifications.Notification | None,
-) -> list[responses.TimelineEntry]:
-    """Return all entries, oldest first.
+) -> list[json_rows.Values]:
+    """Return the values of all entries, oldest first.
 
     The ledger entry of a delivery that came before its run was known does not name the run, so the delivery has a
     timeline entry of its own.
     """
-    unmatched = {each.id: each for each in received}
     entries = [_ledger_entry(each, unmatched) for each in ledger]
-    entries += [_delivery_entry(each) for each in unmatched.values()]
+    entries += [_delivery_entry(*each) for each in unmatched.values()]
     entries += [] if sent is None else [_notification_entry(sent)]
-    return sorted(entries, key=lambda entry: entry.at)
+    return sorted(entries, key=lambda entry: str(entry[0]))
 
 
-def _ledger_entry(
-    change: ledger_changes.Change, unmatched: dict[str, responses.Delivery]
-) -> responses.TimelineEntry:
-    facts = changes.Change.of(change).facts
-    return responses.TimelineEntry(
-        at=change.at,
-        kind=change.kind,
-        actor=change.actor,
-        facts=facts,
-        number=change.number,
-        delivery=unmatched.pop(facts.get("deliveryId", ""), None),
-    )
+def _ledger_entry(change: ledger_changes.Change, unmatched: dict[str, _Received]) -> json_rows.Values:
+    facts = changes.values(change).facts
+    _, delivery = unmatched.pop(str(facts.get("deliveryId", "")), (None, None))
+    return _entry(change.at, change.kind, change.actor, facts, change.number, delivery)
 
 
-def _delivery_entry(delivery: responses.Delivery) -> responses.TimelineEntry:
-    return responses.TimelineEntry(
-        at=delivery.received_at,
-        kind=f"delivery.{delivery.verdict}",
-        actor="upstream",
-        facts={"deliveryId": delivery.id, "source": delivery.source.value},
-        number=None,
-        delivery=delivery,
-    )
+def _delivery_entry(stored: deliveries.StoredDelivery, delivery: msgspec.Raw) -> json_rows.Values:
+    facts = {"deliveryId": stored.id, "source": stored.source.value}
+    return _entry(stored.received_at, f"delivery.{stored.verdict}", "upstream", facts, None, delivery)
 
 
-def _notification_entry(sent: notifications.Notification) -> responses.TimelineEntry:
+def _notification_entry(sent: notifications.Notification) -> json_rows.Values:
     """Return the state of the notification, which the ledger does not record."""
-    notification = schemas_notification.Notification.of(sent)
-    facts = {
-        "webhookId": notification.webhook_id,
-        "attempts": notification.attempts,
-        "status": notification.last_status,
-    }
-    return responses.TimelineEntry(
-        at=sent.delivered_at or sent.stopped_at or sent.last_attempt_at or sent.created_at,
-        kind=f"notification.{notification.state}",
-        actor="worker",
-        facts={name: value for name, value in facts.items() if value is not None},
-        number=None,
-        delivery=None,
-    )
+    facts = {"webhookId": sent.event_id, "attempts": sent.attempts, "status": sent.last_status}
+    known = {name: value for name, value in facts.items() if value is not None}
+    at = sent.delivered_at or sent.stopped_at or sent.last_attempt_at or sent.created_at
+    return _entry(at, f"notification.{schemas_notification.state(sent)}", "worker", known, None, None)
+
+
+def _entry(at: datetime, *values: Any) -> json_rows.Values:
+    return (column_types.instant_text(at), *values)
 
 
 @router.operation(
@@ -182,7 +179,7 @@ def _notification_entry(sent: notifications.Notification) -> responses.TimelineE
 )
 async def get_document(call: Documented) -> operations.Answer:
     """Answer with the upstream's answer, byte for byte."""
-    run = await _unpruned(call)
+    run = _unpruned(await call.database.quick_read(run_lines.find, call.ids["id"], KEYS), call.ids["id"])
     document = await call.database.read(documents.find, run.id, call.query.version)
     if document is None:
         raise errors.NotFound("this run has no document of this version")
@@ -206,13 +203,14 @@ def _matches(conditions: Sequence[str], digest: str) -> bool:
     return "*" in tags or f'"{digest}"' in tags
 
 
-async def _find(call: Plain | Stepping | Documented) -> runs.Run:
-    """Return the run; for the upstream id of an orphan, the run that it belongs to."""
-    return run_ids.require_run(await call.database.read(runs.find, call.ids["id"]))
+def _unpruned(run: run_lines.Line | None, named: str) -> run_lines.Line:
+    exact = run_ids.require_exact_run(run, named)
+    if exact.pruned_at is not None:
+        raise errors.RunPruned(exact.id)
+    return exact
 
 
-async def _unpruned(call: Stepping | Documented) -> runs.Run:
-    run = run_ids.require_exact_run(await _find(call), call.ids["id"])
-    if run.pruned_at is not None:
-        raise errors.RunPruned(run.id)
-    return run
+_RUNS = json_rows.JsonRows(responses.FoundRun)
+_STEPS = json_rows.JsonRows(responses.Step, "position")
+_DELIVERIES = json_rows.JsonRows(responses.Delivery)
+_ENTRIES = json_rows.JsonRows(responses.TimelineEntry, "at")

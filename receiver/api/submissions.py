@@ -183,5 +183,5 @@ async def _answer(
     location = {"location": call.mounted_path(f"/v1/runs/{run.id}")}
     sent = await call.database.read(notifications.find, run.id) if run.is_terminal else None
     with call.building(run.id):
-        body = schemas_notification.FullRun.of(run, sent)
+        body = schemas_notification.run_object(run, sent)
     return operations.Answer(status, body, {**location, **(headers or {})})

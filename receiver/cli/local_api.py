@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
 
 import structlog
@@ -18,17 +20,18 @@ from receiver import errors, logs, timeouts
 from receiver.cli import open_database
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.render import format as render_format
-from receiver.schemas import query_parameters
+from receiver.schemas import query_parameters, responses
 from receiver.web import authentication, operations, request_limits, request_parsing, streaming
 from storage.engine import database
 from storage.repositories import system_state
 
 A = TypeVar("A", bound=BaseModel)
 B = TypeVar("B", bound=BaseModel)
+P = TypeVar("P", bound=responses.Page)
 Q = TypeVar("Q", bound=query_parameters.Query)
 
 OpenStream = Callable[[str, int], Awaitable[streaming.Events]]
-Handler = Callable[[operations.Call[Any, Any]], Awaitable[operations.Answer]]
+Handler = operations.Handler | operations.ReadHandler
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,10 @@ async def call(
         parameters=(),
         describe=bytes,
     )
-    return await handler(request)
+    if inspect.iscoroutinefunction(handler):
+        return await cast(operations.Handler, handler)(request)
+    read = cast(operations.ReadHandler, handler)
+    return await store.read_by(operations.READERS[read], partial(read, request))
 
 
 def _path_ids(path_id: str) -> dict[str, str]:
@@ -116,11 +122,17 @@ def _path_ids(path_id: str) -> dict[str, str]:
 
 
 async def pages(
-    store: database.Database, handler: Handler, query: Q, *, path_id: str | None = None, every_page: bool
-) -> AsyncIterator[Any]:
+    store: database.Database,
+    handler: Handler,
+    shape: type[P],
+    query: Q,
+    *,
+    path_id: str | None = None,
+    every_page: bool,
+) -> AsyncIterator[P]:
     """Yield the page that the query names, or it and all that follow."""
     while True:
-        page: Any = (await call(store, handler, path_id, query)).body
+        page = await ask(store, handler, shape, path_id=path_id, query=query)
         yield page
         if not (every_page and page.next_cursor):
             return

@@ -16,7 +16,7 @@ FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n")
 MARK = "#trailer"
 
 
-class CsvWriter(formats.Writer):
+class CsvWriter(formats.Writer[run_chunks.Record]):
     """The writer of CSV, for spreadsheets and loaders."""
 
     media_type = "text/csv; charset=utf-8"

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Protocol
 
 from receiver import errors
@@ -24,7 +25,7 @@ AT_ONCE = 3
 
 def new_writer(
     format_: formats.Format, *, follows: bool = False, has_trailer: bool = True, has_bom: bool = False
-) -> formats.Writer:
+) -> formats.Writer[Any]:
     """Return a new writer of the format.
 
     With `follows` the file continues an earlier export, so it has no header. `has_bom` applies to CSV only. Raises
@@ -75,13 +76,13 @@ class Export:
         self,
         ask: Callable[..., Awaitable[Any]],
         expression: grammar.Expression,
-        writer: formats.Writer,
+        writer: formats.Writer[Any],
         parts: run_chunks.Parts | None = None,
         after: str | None = None,
         stopping: asyncio.Event | None = None,
     ) -> None:
         self._ask, self._expression, self.writer = ask, expression, writer
-        self._parts = parts or run_chunks.Parts()
+        self._parts = replace(parts or run_chunks.Parts(), as_rows=writer.reads_rows)
         self._after = after
         self._stopping = stopping
         self._window = WINDOW
@@ -131,14 +132,14 @@ class Export:
         self._unwritten += chunk.unreadable
         return self._hashed(self._written(chunk.records))
 
-    def _written(self, records: Sequence[run_chunks.Record]) -> bytes:
+    def _written(self, records: Sequence[Any]) -> bytes:
         """Return records as bytes. A record that cannot be converted is noted, and the others are written."""
         try:
             piece = self.writer.rows(records)
         except run_chunks.UNREADABLE_ERRORS:
             if len(records) > 1:
                 return b"".join(self._written([each]) for each in records)
-            self._unwritten.append(records[0].run.id)
+            self._unwritten.append(records[0].id)
             return b""
         self._records += len(records)
         return piece

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 from receiver import json_lines
 from storage.engine import column_types
@@ -49,13 +49,20 @@ class Summary:
         return {name: value for name, value in values.items() if self.unwritten or name not in _MISSING}
 
 
-class Writer(ABC):
-    """The writer of one format: `head`, then `rows` for each chunk, `foot`, `trailer`."""
+RecordT = TypeVar("RecordT", run_chunks.Record, run_chunks.RunRows)
+
+
+class Writer(ABC, Generic[RecordT]):
+    """The writer of one format: `head`, then `rows` for each chunk, `foot`, `trailer`.
+
+    With `reads_rows` it takes runs as rows.
+    """
 
     media_type: str
+    reads_rows: ClassVar[bool] = False
 
     @abstractmethod
-    def rows(self, records: Sequence[run_chunks.Record]) -> bytes:
+    def rows(self, records: Sequence[RecordT]) -> bytes:
         """Return the bytes of records."""
 
     def head(self) -> bytes:

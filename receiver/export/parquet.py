@@ -14,7 +14,7 @@ from storage.query import run_chunks
 ROWS, BYTES = 5000, 8 << 20
 
 
-class ParquetWriter(formats.Writer):
+class ParquetWriter(formats.Writer[run_chunks.Record]):
     """The writer of Parquet.
 
     The end of the file lists its parts, so a truncated file cannot be read at all, and no trailer is needed.

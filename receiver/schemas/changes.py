@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any, NamedTuple
 
 import structlog
 from pydantic import Field
 
+from receiver.schemas import json_rows
 from receiver.schemas.responses import Answer, Instant
 from storage.engine import column_types
 from storage.query import run_chunks
@@ -27,31 +27,6 @@ class Change(Answer):
     facts: Mapping[str, Any]
     digests: Mapping[str, str]
 
-    @classmethod
-    def of(cls, change: ledger_changes.Change) -> Self:
-        """Return an entry that has its number."""
-        try:
-            body = json.loads(change.body)
-            fields = {name: body[name] for name in ("run", "kind", "actor", "at", "facts", "digests")}
-            return cls(number=change.number or 0, id=change.id, **fields)
-        except (*run_chunks.UNREADABLE_ERRORS, LookupError):
-            return cls._of_columns(change)
-
-    @classmethod
-    def _of_columns(cls, change: ledger_changes.Change) -> Self:
-        """Return an entry whose body cannot be read, without facts: the feed must not have a gap."""
-        structlog.get_logger("runledger").warning("ledger_entry_skipped", number=change.number)
-        return cls(
-            number=change.number or 0,
-            id=change.id,
-            run=change.run_id,
-            kind=change.kind,
-            actor=change.actor,
-            at=column_types.instant_text(change.at),
-            facts={},
-            digests={},
-        )
-
 
 class Changes(Answer):
     """A page of the feed. `nextAfter` is the value of `after` for the next page, also at the end of the feed."""
@@ -64,3 +39,33 @@ class Changes(Answer):
         description="When the database was last restored from an older copy: since then entries may have other "
         "numbers than before.",
     )
+
+
+class Values(NamedTuple):
+    """The values of an entry's object, in the order of its fields."""
+
+    number: int
+    id: str
+    run: str | None
+    kind: str
+    actor: str
+    at: str
+    facts: Mapping[str, Any]
+    digests: Mapping[str, str]
+
+
+def values(change: ledger_changes.Change) -> Values:
+    """Return the values of an entry. One whose body cannot be read has no facts: the feed must not have a gap."""
+    number = change.number or 0
+    try:
+        body = json_rows.decode(change.body)
+        found = Values(number, change.id, *(body[name] for name in Values._fields[2:]))
+        CHANGES.one(found)
+    except (*run_chunks.UNREADABLE_ERRORS, LookupError):
+        structlog.get_logger("runledger").warning("ledger_entry_skipped", number=change.number)
+        at = column_types.instant_text(change.at)
+        return Values(number, change.id, change.run_id, change.kind, change.actor, at, {}, {})
+    return found
+
+
+CHANGES = json_rows.JsonRows(Change)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
+import msgspec
 from pydantic import Field
 
+from receiver.schemas import json_rows
 from receiver.schemas.responses import Answer, Instant, Run
 from storage.repositories import notifications, runs
 
@@ -25,23 +27,31 @@ class Notification(Answer):
     )
     last_error: str | None
 
-    @classmethod
-    def of(cls, notification: notifications.Notification) -> Self:
-        """Return a row of `notifications` as an answer."""
-        undelivered: State = "stopped" if notification.stopped_at else "pending"
-        state: State = "delivered" if notification.delivered_at else undelivered
-        names = cls.model_fields.keys() - {"state", "webhook_id"}
-        fields = {name: getattr(notification, name) for name in names}
-        return cls(state=state, webhook_id=notification.event_id, **fields)
-
 
 class FullRun(Run):
     """A run with the notification of its end; null where none was due."""
 
     notification: Notification | None
 
-    @classmethod
-    def of(cls, run: runs.Run, sent: notifications.Notification | None) -> Self:
-        """Return a row of `runs` and its notification as an answer."""
-        line = Run.model_validate(run).model_dump()
-        return cls(**line, notification=None if sent is None else Notification.of(sent))
+
+def state(sent: notifications.Notification) -> State:
+    """Return the state of a row of `notifications`."""
+    if sent.delivered_at:
+        return "delivered"
+    return "stopped" if sent.stopped_at else "pending"
+
+
+def notification_object(sent: notifications.Notification | None) -> msgspec.Raw | None:
+    """Return a row of `notifications` as an object."""
+    if sent is None:
+        return None
+    return _NOTIFICATIONS.one(_NOTIFICATIONS.values(sent, state=state(sent), webhook_id=sent.event_id))
+
+
+def run_object(run: runs.Run, sent: notifications.Notification | None) -> bytes:
+    """Return a run and its notification as an object."""
+    return bytes(RUNS.one(RUNS.values(run, notification=notification_object(sent))))
+
+
+RUNS = json_rows.JsonRows(FullRun)
+_NOTIFICATIONS = json_rows.JsonRows(Notification, "webhook_id")

@@ -131,6 +131,10 @@ class Query(BaseModel):
     model_config = ConfigDict(defer_build=True, extra="forbid", frozen=True, hide_input_in_errors=True)
     PREFIXES: ClassVar[Mapping[str, str]] = {}
 
+    def is_quick(self, _now: datetime) -> bool:
+        """Return whether the answer is known to take less than a millisecond."""
+        return False
+
 
 class RunFilter(Query):
     """The filter of runs. Values in one parameter, separated by commas, are alternatives."""
@@ -187,6 +191,10 @@ class RunQuery(RunFilter):
         """Return the query of the page. Raises BadFilter, BadQuery."""
         return run_pages.Query(self.expression(now), self.sort, self.limit, self.cursor)
 
+    def is_quick(self, now: datetime) -> bool:
+        """Return whether the page is read along an index, and nothing is counted."""
+        return not self.count and run_pages.is_quick(self.page(now))
+
 
 class ExportQuery(RunFilter):
     """The export of runs as a file, oldest first."""
@@ -226,6 +234,10 @@ class StepQuery(Query):
     limit: Limit = 50
     cursor: Cursor | None = None
 
+    def is_quick(self, _now: datetime) -> bool:
+        """Return whether there are few of them: each may hold a large text."""
+        return self.limit <= 50
+
 
 class DocumentQuery(Query):
     """A version of the document, by default the last one."""
@@ -255,6 +267,10 @@ class DeliveryQuery(Query):
     limit: Limit = 50
     cursor: Cursor | None = None
 
+    def is_quick(self, _now: datetime) -> bool:
+        """Return whether an index has them in order."""
+        return self.verdict is None and self.source is None
+
 
 class JobQuery(Query):
     """A page of jobs."""
@@ -264,6 +280,10 @@ class JobQuery(Query):
     state: states.JobState | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
+
+    def is_quick(self, _now: datetime) -> bool:
+        """Return whether the newest ones are wanted, whatever they are."""
+        return self.kind is None and self.run is None and self.state is None
 
 
 class CauseQuery(Query):

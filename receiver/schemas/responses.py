@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from storage import states
 from storage.engine import column_types
-from storage.repositories import deliveries
 from storage.stats import groups, questions
 
 Instant = Annotated[
@@ -171,16 +169,6 @@ class Total(Answer):
     exact: bool = Field(description="False where there are more runs than could be counted.")
 
 
-def _decoded(value: Any) -> Any:
-    if isinstance(value, bytes):
-        raise ValueError("is not UTF-8")
-    return value
-
-
-#: A JSON value; bytes are what is stored of one that is not UTF-8.
-JsonText = Annotated[Any, BeforeValidator(_decoded)]
-
-
 class Step(Answer):
     """A step of the trace."""
 
@@ -189,8 +177,8 @@ class Step(Answer):
     type: str | None
     content: str | None
     tool_name: str | None
-    tool_input: JsonText
-    tool_output: JsonText
+    tool_input: Any
+    tool_output: Any
     duration_ms: int | None
     timestamp: Instant | None
 
@@ -231,27 +219,6 @@ class DeliveryWithBody(Delivery):
     body: str
     text: str | None
 
-    @classmethod
-    def of(cls, stored: deliveries.StoredDelivery) -> Self:
-        """Return a delivery that was read with its body."""
-        sent = stored.body or b""
-        line = Delivery.model_validate(stored).model_dump()
-        body = base64.b64encode(sent).decode("ascii")
-        is_pruned = stored.size > 0 and not sent
-        return cls(
-            **line,
-            headers=stored.headers if isinstance(stored.headers, Mapping) else {},
-            body=body,
-            text=None if is_pruned else _text(sent),
-        )
-
-
-def _text(body: bytes) -> str | None:
-    try:
-        return body.decode()
-    except UnicodeDecodeError:
-        return None
-
 
 class Deliveries(Page):
     """A page of deliveries, newest first."""
@@ -264,8 +231,7 @@ class Job(Answer):
 
     id: str
     kind: states.Kind | str
-    # A deployment-wide job is stored with an empty one.
-    run_id: Annotated[str | None, BeforeValidator(lambda stored: stored or None)]
+    run_id: str | None
     state: states.JobState
     created_at: Instant
     due_at: Instant

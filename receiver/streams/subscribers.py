@@ -90,11 +90,11 @@ async def _look(store: database.Database, number: int, question: Subscription) -
     # Filters of users may be expensive, so they run with a time limit; the plain feed is cheap.
     reading = store.timed_read if request.excludes_deployment else store.read
     look = await reading(change_feed.read_page, number, request, PAGE)
-    return QueryResult(look, [_event(changes.Change.of(each)) for each in look.changes])
+    return QueryResult(look, [_event(changes.values(each)) for each in look.changes])
 
 
-def _event(change: changes.Change) -> stream_events.Event:
-    return stream_events.Event(change.number, EVENT_TYPE, change.model_dump_json(by_alias=True))
+def _event(values: changes.Values) -> stream_events.Event:
+    return stream_events.Event(values.number, EVENT_TYPE, bytes(changes.CHANGES.one(values)).decode())
 
 
 @dataclass(eq=False)

@@ -20,7 +20,7 @@ from starlette.requests import Request
 
 from receiver import client_address, errors, timeouts
 from receiver.export import flow
-from receiver.schemas import query_parameters, unreadable_rows
+from receiver.schemas import json_rows, query_parameters
 from receiver.streams import subscribers
 from receiver.web import authentication, request_limits, streaming
 from storage.engine import database
@@ -134,7 +134,7 @@ class Call(Generic[Q, B]):
 
     def building(self, row: str) -> AbstractContextManager[None]:
         """Name and log the stored row where no answer can be built from it in the block. Raises UnreadableRow."""
-        return unreadable_rows.named(row, self.context.telemetry.log)
+        return json_rows.named(row, self.context.telemetry.log)
 
     async def until(self, read: Callable[[], Awaitable[T]], is_met: Callable[[T], bool], seconds: float) -> T:
         """Read after each commit until the condition is met, and return what was read last.
@@ -174,7 +174,11 @@ class Call(Generic[Q, B]):
 
 
 Handler = Callable[[Call[Any, Any]], Awaitable[Answer]]
-H = TypeVar("H", bound=Handler)
+#: A handler that only reads. It runs in a thread of the database, in one transaction with the look at the API key.
+ReadHandler = Callable[[Call[Any, Any], database.Snapshot], Answer]
+H = TypeVar("H", bound=Handler | ReadHandler)
+#: The readers of handlers that only read, for callers without a request.
+READERS: dict[Handler | ReadHandler, database.Reader] = {}
 #: What an operation answers for each status: a model, the media type of bytes, or None for no body.
 Answers = Mapping[int, type[BaseModel] | str | None]
 
@@ -200,7 +204,7 @@ class Operation:
     method: str
     path: str
     summary: str
-    handler: Handler | None
+    handler: Handler | ReadHandler | None
     answers: Answers
     scope: authentication.Scope | None = None
     identifies_caller: bool = False
@@ -211,6 +215,7 @@ class Operation:
     tag: str = "runs"
     name: str = ""
     is_streamed: bool = False
+    reader: database.Reader = database.Reader.QUICK
 
     @property
     def id(self) -> str:
@@ -238,14 +243,19 @@ class Router:
         problems: Sequence[int] = (),
         name: str = "",
         is_streamed: bool = False,
+        reader: database.Reader = database.Reader.QUICK,
     ) -> Callable[[H], H]:
-        """Return a decorator that adds an operation; its query and its body are those of the handler's `Call`."""
+        """Return a decorator that adds an operation; its query and its body are those of the handler's `Call`.
+
+        `reader` runs a handler that only reads; a query that `is_quick` has the quick one.
+        """
 
         def add(handler: H) -> H:
             taken = get_args(get_type_hints(handler)["call"])
             query, body = (None if each is NoneType else each for each in taken)
             given = (method, path, summary, handler, answers, scope, identifies_caller, query, body)
-            self.operations.append(Operation(*given, headers, problems, self._tag, name, is_streamed))
+            self.operations.append(Operation(*given, headers, problems, self._tag, name, is_streamed, reader))
+            READERS[handler] = reader
             return handler
 
         return add

@@ -12,9 +12,8 @@ from typing import Any
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver import errors
 from receiver.schemas import responses
@@ -187,39 +186,36 @@ def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()[:500]
 
 
-async def handle(_request: Request, error: Exception) -> Response:
-    """Answer an error in the form of a Starlette exception handler."""
-    return answer(error)
+class Answering:
+    """The answer of one request, of which it records the status; 0 before it begins."""
 
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
 
-#: For Starlette's `exception_handlers`: all expected errors, and the router's own 404 and 405.
-HANDLERS: Mapping[Any, ExceptionHandler] = {
-    HTTPException: handle,
-    errors.ReceiverError: handle,
-    storage_errors.StorageError: handle,
-}
+    async def run(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
+        """Run an application. Its errors become problem answers; unexpected ones are logged."""
+        try:
+            await app(scope, receive, self._observed)
+        except Exception as error:
+            if scope["type"] != "http" or self.status:
+                raise
+            response = answer(error)
+            if kind(error) is INTERNAL and response.status_code == INTERNAL.status:
+                structlog.get_logger("runledger").error("request_failed", method=scope["method"], exc_info=error)
+            await response(scope, receive, self._observed)
+
+    async def _observed(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
 
 
 class LastResort:
-    """The outermost ASGI middleware: it logs unexpected errors and answers them without their cause."""
+    """The outermost ASGI middleware of the public endpoints: it answers unexpected errors."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_started = False
-
-        async def observed(message: Message) -> None:
-            nonlocal has_started
-            has_started = has_started or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, observed)
-        except Exception as error:
-            if scope["type"] != "http" or has_started:
-                raise
-            response = answer(error)
-            if response.status_code == INTERNAL.status:
-                structlog.get_logger("runledger").error("request_failed", method=scope["method"], exc_info=error)
-            await response(scope, receive, send)
+        await Answering(send).run(self._app, scope, receive)

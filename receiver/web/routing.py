@@ -1,39 +1,75 @@
-"""One ASGI application for each path, so that a wrong method is answered with the allowed ones."""
+"""The ASGI application of the API: it finds the operation of a request, checks the request, and answers it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import functools
+import inspect
 import json
-from collections.abc import Callable, Sequence
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from receiver import client_address, errors
-from receiver.web import authentication, openapi, request_parsing, streaming
-from receiver.web.operations import Answer, Call, Context, Operation
+from receiver import access_log, client_address, errors
+from receiver.schemas import query_parameters
+from receiver.web import authentication, openapi, problems, request_parsing, streaming
+from receiver.web.operations import Answer, Call, Context, Handler, Operation, ReadHandler
 from storage import errors as storage_errors
+from storage.engine import database
+from storage.repositories import api_keys
+
+_PARAMETER = re.compile(r"\{(\w+)\}")
 
 
-def routes(operations: Sequence[Operation], context: Context) -> list[Route]:
-    """Return the routes of all operations, one for each path. Operations without a handler are only described."""
+class Api:
+    """The operations as one ASGI application. Every error becomes a problem answer, and each request is logged."""
 
-    @functools.cache
-    def describe() -> bytes:
-        return json.dumps(openapi.openapi(operations, context.version), indent=1).encode()
+    def __init__(self, operations: Sequence[Operation], context: Context) -> None:
+        @functools.cache
+        def describe() -> bytes:
+            return json.dumps(openapi.openapi(operations, context.version), indent=1).encode()
 
-    served = sorted((each for each in operations if each.handler is not None), key=lambda each: each.path)
-    return [
-        Route(path, Endpoint(list(members), context, describe), name=path)
-        for path, members in groupby(served, key=lambda each: each.path)
-    ]
+        served = sorted((each for each in operations if each.handler is not None), key=lambda each: each.path)
+        paths = groupby(served, key=lambda each: each.path)
+        endpoints = [Endpoint(list(members), context, describe) for _, members in paths]
+        self._log = access_log.AccessLog()
+        self._exact = {each.path: each for each in endpoints}
+        self._patterns = [
+            (re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", each.path)), each)
+            for each in endpoints
+            if "{" in each.path
+        ]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started, answering = time.perf_counter(), problems.Answering(send)
+        try:
+            await answering.run(self._answer, scope, receive)
+        finally:
+            self._log.record(scope, answering.status, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._endpoint(scope)(scope, receive, send)
+
+    def _endpoint(self, scope: Scope) -> ASGIApp:
+        path = client_address.path_below_mount(scope)
+        exact = self._exact.get(path)
+        if exact is not None:
+            return exact
+        for pattern, endpoint in self._patterns:
+            if found := pattern.fullmatch(path):
+                scope["path_params"] = found.groupdict()
+                return endpoint
+        raise HTTPException(404)
 
 
 class Endpoint:
@@ -68,8 +104,39 @@ class Endpoint:
         operation = self._operations.get(request.method)
         if operation is None or operation.handler is None:
             raise errors.WrongMethod(request.method, self._allowed)
+        if not inspect.iscoroutinefunction(operation.handler):
+            return await self._read(operation, request)
         call = await self._call(operation, request)
-        return self._response(operation, call, await operation.handler(call))
+        return self._response(operation, call, await cast(Handler, operation.handler)(call))
+
+    async def _read(self, operation: Operation, request: Request) -> ASGIApp:
+        """Answer from the database; where that is quick, in the same transaction as the look at the API key."""
+        store, now = self._context.database, self._context.clock()
+        answered = cast(ReadHandler, operation.handler)
+        with self._charging(request):
+            key_id, secret = authentication.parse(request.headers.getlist("authorization"))
+        try:
+            new_call = self._checked(operation, request, now)
+            query: query_parameters.Query | None = new_call.keywords["query"]
+            is_quick = query is not None and query.is_quick(now)
+        except (errors.RequestError, storage_errors.StorageError):
+            await self._caller(operation, request)  # without a key no other fault is reported
+            raise
+        if not (is_quick or operation.reader is database.Reader.QUICK):
+            call = new_call(caller=await self._caller(operation, request), body=None)
+            answer = await store.read_by(operation.reader, functools.partial(answered, call))
+            return self._response(operation, call, answer)
+
+        def read(snapshot: database.Snapshot) -> tuple[api_keys.Key, Call[Any, Any], Answer]:
+            key = authentication.verify(snapshot.read(api_keys.find, key_id), secret)
+            call = new_call(caller=authentication.caller(key), body=None)
+            authentication.require_scope(call.caller, cast(authentication.Scope, operation.scope))
+            return key, call, answered(call, snapshot)
+
+        with self._charging(request):
+            key, call, answer = await store.read_by(database.Reader.QUICK, read)
+        await authentication.note_use(store, key, now)
+        return self._response(operation, call, answer)
 
     def _response(self, operation: Operation, call: Call[Any, Any], answer: Answer) -> ASGIApp:
         headers = {"cache-control": "no-store", **answer.headers}
@@ -103,15 +170,19 @@ class Endpoint:
         """
         now = self._context.clock()
         caller = await self._caller(operation, request)
+        new_call = self._checked(operation, request, now)
+        return new_call(caller=caller, body=await self._body(operation, request))
+
+    def _checked(self, operation: Operation, request: Request, now: datetime) -> functools.partial[Call[Any, Any]]:
+        """Check path and query of a request; return its Call but for the caller and the body."""
         parameters = request_parsing.parameters(request.scope["query_string"])
-        return Call(
+        return functools.partial(
+            Call,
             context=self._context,
             request=request,
             now=now,
-            caller=caller,
             ids=request_parsing.ids(request.path_params),
             query=request_parsing.query(operation.query, parameters),
-            body=await self._body(operation, request),
             parameters=parameters,
             describe=self._describe,
         )
@@ -124,21 +195,24 @@ class Endpoint:
                 if operation.identifies_caller and given
                 else authentication.ANONYMOUS
             )
-        try:
+        with self._charging(request):
             caller = await authentication.authenticate(self._context.database, given, self._context.clock())
-        except errors.NotAuthenticated as failure:
-            raise self._charged(request, failure) from None
         authentication.require_scope(caller, operation.scope)
         return caller
 
-    def _charged(self, request: Request, failure: errors.NotAuthenticated) -> errors.RequestError:
-        """Charge the client's address for a key that is not valid, and return the error to answer with."""
-        if not failure.key_given:
-            return failure
-        limits = self._context.limits
-        headers = {name: ",".join(request.headers.getlist(name)) for name in client_address.FORWARDING_HEADERS}
-        address = client_address.of_request(request.scope, headers, limits.trusted_proxies)
-        return limits.charge(address, failure, errors.TooManyFailures(str(failure)))
+    @contextlib.contextmanager
+    def _charging(self, request: Request) -> Iterator[None]:
+        """Charge the client's address for a key that is not valid. Raises TooManyFailures in place of the last."""
+        try:
+            yield
+        except errors.NotAuthenticated as failure:
+            if not failure.key_given:
+                raise
+            limits = self._context.limits
+            names = client_address.FORWARDING_HEADERS
+            headers = {name: ",".join(request.headers.getlist(name)) for name in names}
+            address = client_address.of_request(request.scope, headers, limits.trusted_proxies)
+            raise limits.charge(address, failure, errors.TooManyFailures(str(failure))) from None
 
     async def _optional_caller(self, given: Sequence[str]) -> authentication.Caller:
         """Return the caller, or ANONYMOUS where a key that is not required cannot be checked."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import functools
+import json
+import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     JSON,
     BigInteger,
     BindParameter,
+    ColumnElement,
     DateTime,
     Dialect,
     Integer,
@@ -17,6 +22,7 @@ from sqlalchemy import (
     String,
     TypeDecorator,
     literal,
+    type_coerce,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -81,10 +87,77 @@ class Instant(TypeDecorator[datetime]):
             return bounds.FIRST if value.year == 1 else bounds.LAST
 
 
+class InstantText(TypeDecorator[str]):
+    """An instant of a row as the text of `instant_text`: as it is, where the row has that text.
+
+    Any other text is read as `Instant` reads it.
+    """
+
+    impl = String(27)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(Instant().load_dialect_impl(dialect))
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], str | None]:
+        """Return the function that reads a value."""
+        read, is_instant = Instant().process_result_value, datetime.fromisoformat
+
+        def text(value: Any) -> str | None:
+            moment = read(value, dialect)
+            return None if moment is None else instant_text(moment)
+
+        def stored_text(stored: Any) -> Any:
+            if stored is None:
+                return None
+            try:
+                is_instant(stored)
+                if stored[4:20:3] == "--T::." and stored[26:] == "Z":
+                    return stored
+            except (ValueError, TypeError):
+                pass
+            return text(stored)
+
+        return text if dialect.name == "postgresql" else stored_text
+
+
+def spelled(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    """Return a column to be selected under its own name, with an instant as its text."""
+    if not isinstance(column.type, Instant):
+        return column
+    return type_coerce(column, InstantText()).label(getattr(column, "key", None))
+
+
 @functools.lru_cache(1024)  # a transaction has few moments, and writes each of them several times
 def instant_text(moment: datetime) -> str:
     """Return a moment (with a time zone) as RFC 3339 in UTC with microseconds, always 27 characters."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def decode_json(text: str | bytes) -> Any:
+    """Return a JSON value of a row; a text that another program wrote and that is not JSON stays as it is."""
+    try:
+        return _decode_strictly(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)  # accepts halves of surrogate pairs
+    except (ValueError, RecursionError):
+        return text
+
+
+_decode_strictly = msgspec.json.Decoder().decode
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no value of JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError("a number is too large")
+    return number
 
 
 def instant(moment: datetime) -> BindParameter[datetime]:

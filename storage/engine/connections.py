@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, exc
 from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.pool import QueuePool
 
 from storage import errors, merkle
-from storage.engine import session, urls
+from storage.engine import column_types, session, urls
 
 #: SQLite's number for the incremental mode of auto_vacuum, in which a file can release its free pages.
 INCREMENTAL = 2
@@ -79,7 +79,7 @@ def _sqlite(parsed: URL, readonly: bool, connections: int, busy_seconds: float) 
         pool_size=connections,
         max_overflow=0,
         connect_args={"check_same_thread": False, "timeout": busy_seconds},
-        json_deserializer=_decode,
+        json_deserializer=column_types.decode_json,
         json_serializer=_encode,
     )
     _configure(new_engine, readonly)
@@ -131,24 +131,30 @@ def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: flo
     return new_engine
 
 
-def _text(held: bytes) -> str | bytes:
-    """Return a text of a file; one that is not UTF-8 as its bytes.
+def is_undecodable(error: exc.SQLAlchemyError) -> bool:
+    """Return whether a file has a text that is not UTF-8: the driver then raises for the whole answer."""
+    return isinstance(error, exc.OperationalError) and str(error.orig).startswith("Could not decode to UTF-8")
 
-    The driver would raise for the whole answer. Bytes are no value of any text, so that the one row is left out
-    and named where it is answered or exported.
+
+@contextmanager
+def lenient_texts(connection: Connection) -> Iterator[None]:
+    """Read a text that is not UTF-8 as its bytes within the block, which is slow.
+
+    Bytes are no value of any text, so that the one row is left out and named where it is answered or exported.
     """
+    driver: Any = connection.connection.driver_connection
+    driver.text_factory = _text
+    try:
+        yield
+    finally:
+        driver.text_factory = str
+
+
+def _text(held: bytes) -> str | bytes:
     try:
         return held.decode()
     except UnicodeDecodeError:
         return held
-
-
-def _decode(text: str | bytes) -> Any:
-    """Return a JSON value from a file; a text that another program wrote and that is not JSON stays as it is."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _encode(value: object) -> str:
@@ -222,9 +228,11 @@ def _configure(new_engine: Engine, readonly: bool) -> None:
             connection.execute(f"PRAGMA {name}={value}")
         if readonly:
             connection.execute("PRAGMA query_only=ON")
-            connection.text_factory = _text
 
     @event.listens_for(new_engine, "begin")
     def begin(connection: Connection) -> None:
-        # IMMEDIATE takes the write lock at once: a read that turns into a write could not wait for it.
-        connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+        if readonly:
+            connection.connection.driver_connection.execute("BEGIN")  # type: ignore[union-attr]
+        else:
+            # This takes the write lock at once: a read that turns into a write could not wait for it.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")

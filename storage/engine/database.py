@@ -17,13 +17,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from sqlalchemy import Connection
 
 from storage import errors
-from storage.engine import connections, deadlines, queues, urls, writer
+from storage.engine import connections, deadlines, queues, reads, urls, writer
 from storage.engine.writer import BatchFunction, CommitBatch
 
 #: How many times longer the waits between two reads are while commits of other processes are announced.
@@ -66,6 +67,25 @@ def _ignore(_group: CommitBatch) -> None:
     """Do nothing: the default observer."""
 
 
+class Reader(StrEnum):
+    """What runs a read: a thread of short reads, one of any reads, or one of reads with a time limit."""
+
+    QUICK = "quick"
+    PLAIN = "plain"
+    TIMED = "timed"
+
+
+class Snapshot:
+    """One read transaction, as readers get it that know no SQL."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def read(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
+        """Run `function(connection, …)` in the transaction and return its result."""
+        return function(self._connection, *args, **kw)
+
+
 class Database:
     """One database, open while the context manager is. Used from one event loop."""
 
@@ -91,14 +111,20 @@ class Database:
             response_seconds=self._limits.response_seconds,
             pooler=pooler,
         )
-        self._sources = _batch_sources(self._limits, is_sole_writer=urls.file_path(url) is not None)
+        is_embedded = urls.file_path(url) is not None
+        # A server answers several at once; in a file, threads would only wait for the interpreter's lock.
+        quick_readers = 1 if is_embedded else readers
+        self._sources = _batch_sources(self._limits, is_sole_writer=is_embedded)
         self._write_engine = engine(readonly=False, connections=len(self._sources))
-        self._read_engine = engine(readonly=True, connections=readers + timed_readers)
+        self._read_engine = engine(readonly=True, connections=readers + timed_readers + quick_readers)
+        deadlines.watch(self._read_engine)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
         self._timed_readers = ThreadPoolExecutor(timed_readers, thread_name_prefix="timed-reader")
+        self._quick_readers = reads.QuickReaders(self._read_engine, quick_readers, keeps_connections=is_embedded)
 
     async def __aenter__(self) -> Database:
         self._loop = asyncio.get_running_loop()
+        self._quick_readers.start()
         self._writers = [
             writer.Writer(self._write_engine, each, self._observe, self.notify_commit) for each in self._sources
         ]
@@ -109,6 +135,7 @@ class Database:
         await asyncio.gather(*(each.close() for each in self._writers))
         self._readers.shutdown()
         self._timed_readers.shutdown()
+        self._quick_readers.close()
         self._write_engine.dispose()
         self._read_engine.dispose()
 
@@ -140,12 +167,20 @@ class Database:
 
         return await self._loop.run_in_executor(self._timed_readers, run)
 
+    async def read_by(self, reader: Reader, function: Callable[[Snapshot], R]) -> R:
+        """Run `function(snapshot)` by a reader. Raises as the reads of these kinds do."""
+        run = {Reader.QUICK: self.quick_read, Reader.PLAIN: self.read, Reader.TIMED: self.timed_read}[reader]
+        return await run(lambda connection: function(Snapshot(connection)))
+
+    async def quick_read(
+        self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs
+    ) -> R:
+        """Run a read that is known to take less than a millisecond, in a thread that runs no others."""
+        return await self._quick_readers.run(lambda opened: function(opened, *args, **kw))
+
     def _read(self, seconds: float | None, function: Callable[..., R], /, *args: Any, **kw: Any) -> R:
-        with writer.translated_errors(), self._read_engine.connect() as connection, connection.begin():
-            if seconds is None:
-                return function(connection, *args, **kw)
-            with deadlines.deadline(connection, seconds):
-                return function(connection, *args, **kw)
+        with writer.translated_errors(), self._read_engine.connect() as connection:
+            return reads.in_snapshot(connection, seconds, lambda opened: function(opened, *args, **kw))
 
     @overload
     async def write(self, function: BatchFunction[A, R], member: A, /) -> R: ...

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, event, exc
+from sqlalchemy import Connection, Engine, event, exc
 
 from storage import errors
 from storage.engine import error_translation
@@ -16,6 +17,7 @@ from storage.engine import error_translation
 STEPS = 1000
 #: The timeout of a server is set again once the remaining time has fallen by this many seconds.
 SLACK = 0.05
+_KEY = "deadline"
 #: One plan cannot fit all: words and ranges differ too much in how many rows they match.
 _CUSTOM_PLANS = "SET LOCAL plan_cache_mode = force_custom_plan"
 
@@ -23,21 +25,11 @@ _CUSTOM_PLANS = "SET LOCAL plan_cache_mode = force_custom_plan"
 @contextmanager
 def deadline(connection: Connection, seconds: float) -> Iterator[None]:
     """Limit the statements of the block to `seconds`, all of them together. Raises StatementTimeout."""
-    ends_at, timeout = time.monotonic() + seconds, float("inf")
     is_server = connection.dialect.name == "postgresql"
-
-    def begin(_connection: Connection, cursor: Any, *_: Any) -> None:
-        nonlocal timeout
-        left = ends_at - time.monotonic()
-        if left <= 0:
-            raise errors.StatementTimeout(_message(seconds))
-        if is_server and timeout - left > SLACK:  # most blocks set it only once
-            cursor.execute(f"SET LOCAL statement_timeout = {max(1, int(left * 1000))}; {_CUSTOM_PLANS}")
-            timeout = left
-
-    event.listen(connection, "before_cursor_execute", begin)
+    limit = _Deadline(seconds, time.monotonic() + seconds, is_server)
+    connection.info[_KEY] = limit
     try:
-        with nullcontext() if is_server else _interrupted(connection, ends_at):
+        with nullcontext() if is_server else _interrupted(connection, limit.ends_at):
             yield
     except exc.DBAPIError as error:
         is_ended = (
@@ -49,7 +41,34 @@ def deadline(connection: Connection, seconds: float) -> Iterator[None]:
             raise errors.StatementTimeout(_message(seconds)) from error
         raise
     finally:
-        event.remove(connection, "before_cursor_execute", begin)
+        del connection.info[_KEY]
+
+
+@dataclass(slots=True)
+class _Deadline:
+    """When the statements of a block have to end, and the timeout that is set on the server."""
+
+    seconds: float
+    ends_at: float
+    is_server: bool
+    timeout: float = float("inf")
+
+
+def watch(engine: Engine) -> None:
+    """Check the deadline before each statement of the engine's connections: many short ones may take long too."""
+    event.listen(engine, "before_cursor_execute", _begin)
+
+
+def _begin(connection: Connection, cursor: Any, *_: Any) -> None:
+    limit: _Deadline | None = connection.info.get(_KEY)
+    if limit is None:
+        return
+    left = limit.ends_at - time.monotonic()
+    if left <= 0:
+        raise errors.StatementTimeout(_message(limit.seconds))
+    if limit.is_server and limit.timeout - left > SLACK:  # most blocks set it only once
+        cursor.execute(f"SET LOCAL statement_timeout = {max(1, int(left * 1000))}; {_CUSTOM_PLANS}")
+        limit.timeout = left
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     ARRAY,
+    JSON,
     BigInteger,
     ColumnElement,
     Connection,
@@ -87,6 +88,13 @@ def milliseconds(connection: Connection, column: ColumnElement[Any]) -> ColumnEl
         return cast(func.floor(extract("epoch", column) * 1000), BigInteger)
     instant = type_coerce(column, String)
     return cast(func.strftime("%s", instant), Integer) * 1000 + cast(func.substr(instant, 21, 3), Integer)
+
+
+def json_object(connection: Connection, key: ColumnElement[str], value: ColumnElement[str]) -> ColumnElement[Any]:
+    """Return an aggregate: the JSON object of all rows, in their order. It is empty without rows."""
+    if connection.dialect.name == "postgresql":
+        return func.coalesce(func.json_object_agg(key, value, type_=JSON()), cast({}, JSON()), type_=JSON())
+    return func.json_group_object(key, value, type_=column_types.Json)
 
 
 def total(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 
 from storage.engine.membership import is_among
 from storage.ledger import entries
-from storage.query import conditions, grammar
-from storage.repositories import ledger_changes, runs
+from storage.query import conditions, grammar, run_lines
+from storage.repositories import ledger_changes
 from storage.search import index
 from storage.tables.runs import RUNS
 
@@ -51,7 +50,7 @@ class FeedPage:
 
     number: int
     changes: Sequence[ledger_changes.Change] = ()
-    runs: Mapping[str, runs.Run] = field(default_factory=dict)
+    runs: Mapping[str, run_lines.Line] = field(default_factory=dict)
     has_more: bool = False
     waiting_for_run: str | None = None
     last: int | None = None
@@ -65,7 +64,7 @@ def read_page(connection: Connection, number: int, selection: ChangeSelection, l
     if not scanned:
         return FeedPage(number, last=entries.last_number(connection))
     chosen = [each for each in scanned if not selection.kinds or each.kind in selection.kinds]
-    found: Mapping[str, runs.Run] = {}
+    found: Mapping[str, run_lines.Line] = {}
     stop = None
     if selection.excludes_deployment:
         run_ids = sorted({each.run_id for each in chosen if each.run_id is not None})
@@ -98,17 +97,17 @@ def _undecided(connection: Connection, expression: grammar.Expression, run_ids: 
 
 def matching(
     connection: Connection, expression: grammar.Expression, run_ids: Sequence[str]
-) -> dict[str, runs.Run]:
-    """Return the given runs that match the expression, by our id, with the columns of lists."""
+) -> dict[str, run_lines.Line]:
+    """Return the given runs that match the expression, by our id."""
     seqs = connection.execute(_SEQS, {"ids": list(run_ids)}).scalars().all() if run_ids else ()
-    rows: list[Row[*tuple[Any, ...]]] = []
+    found: list[int] = []
     for part in _group_near(seqs):
         window = index.Window(part[0], part[-1] + 1)
-        rows_of_part = select(*runs.LIST_COLUMNS).where(
+        matching_part = select(RUNS.c.seq).where(
             RUNS.c.seq.in_(part), *conditions.where(connection, expression, window)
         )
-        rows += connection.execute(rows_of_part).all()
-    return {run.id: run for run in runs.from_rows(connection, rows)}
+        found += connection.execute(matching_part).scalars()
+    return {run.id: run for run in run_lines.of_keys(connection, found)}
 
 
 def _group_near(seqs: Iterable[int]) -> list[list[int]]:

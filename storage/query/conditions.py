@@ -51,6 +51,18 @@ def where(
     return bounds + [_condition(connection, part, window) for part in grammar.conjuncts(expression)]
 
 
+def single_values(expression: grammar.Expression) -> dict[str, str] | None:
+    """Return the value of each name where the expression demands one whole value of each, else None."""
+    values: dict[str, str] = {}
+    for part in grammar.conjuncts(expression):
+        if not isinstance(part, grammar.Equals) or len(part.values) != 1 or part.values[0].is_prefix:
+            return None
+        if part.name in values:
+            return None
+        values[part.name] = part.values[0].text
+    return values
+
+
 def needs_lookup(expression: grammar.Expression) -> bool:
     """Return whether no index of `runs` answers the expression alone, so that it is read window by window."""
     match expression:

@@ -12,11 +12,12 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, cast, func, select
+from sqlalchemy import JSON, Column, Connection, Select, Table, Text, bindparam, cast, func, select
 
 from storage import results
+from storage.engine import column_types, dialect
 from storage.engine.column_types import Integer64
-from storage.query import conditions, grammar
+from storage.query import conditions, grammar, run_lines
 from storage.repositories import documents, runs
 from storage.search import index
 from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE, RUNS
@@ -24,7 +25,7 @@ from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE, RUNS
 #: Runs per chunk, and roughly the bytes after which a chunk is closed: its last run may exceed them.
 RUNS_AT_ONCE, BYTES_AT_ONCE = 200, 1 << 20
 #: Runs whose content is read together, and roughly the bytes that lower their number.
-BATCH, BATCH_BYTES = 16, 1 << 20
+BATCH, BATCH_BYTES = 64, 1 << 20
 #: The errors that values raise which another program wrote into the store.
 UNREADABLE_ERRORS = (ValueError, TypeError, OverflowError, RecursionError)
 #: The assumed size of a step before it is read.
@@ -50,10 +51,14 @@ LOCAL_COLUMNS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of each run that are exported besides its row and its tags."""
+    """The parts of each run that are exported besides its row and its tags.
+
+    With `as_rows` runs are read as `RunRows`, else as `Record`.
+    """
 
     trace: bool = True
     documents: bool = False
+    as_rows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,11 @@ class Record:
     documents: Sequence[documents.Document] | None = None
 
     @property
+    def id(self) -> str:
+        """Return our id of the run."""
+        return self.run.id
+
+    @property
     def weight(self) -> int:
         """Return roughly the bytes of its JSON."""
         texts = [self.run.prompt, self.run.guidance, self.run.instructions, self.run.output]
@@ -73,6 +83,30 @@ class Record:
         rows = len(self.steps) + len(self.usage) + 1
         sizes = sum(each.size for each in self.documents or ())
         return sum(len(text or "") for text in texts) + rows * ROW_BYTES + sizes
+
+
+#: The columns of runs, steps and usage entries in RunRows. Those of JSON are texts.
+RUN_COLUMNS = tuple(each.name for each in fields(runs.Run) if each.name not in LOCAL_COLUMNS)
+STEP_COLUMNS = tuple(each.name for each in fields(results.Step) if each.name != "salt")
+USAGE_COLUMNS = tuple(each.name for each in fields(results.Usage) if each.name != "salt")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRows:
+    """What a Record holds, as rows with instants as text."""
+
+    id: str
+    run: Sequence[Any]
+    steps: Sequence[Sequence[Any]] = ()
+    usage: Sequence[Sequence[Any]] = ()
+    documents: Sequence[documents.Document] | None = None
+
+    @property
+    def weight(self) -> int:
+        """Return roughly the bytes of its JSON."""
+        rows = (self.run, *self.steps, *self.usage)
+        texts = sum(len(value) for row in rows for value in row if isinstance(value, str))
+        return texts + len(rows) * ROW_BYTES + sum(each.size for each in self.documents or ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +125,7 @@ class ExportRange:
 class Chunk:
     """Some records, the key up to which all runs were read, and the ids of runs that cannot be read."""
 
-    records: Sequence[Record]
+    records: Sequence[Record] | Sequence[RunRows]
     position: int
     unreadable: Sequence[str] = ()
 
@@ -118,25 +152,27 @@ def read_chunk(
     rows = connection.execute(chosen).all()
     sizes = _sizes(connection, [row.id for row in rows]) if parts.documents else {}
     step_weight = STEP_BYTES if parts.trace else 0
-    records: list[Record] = []
+    records: list[Any] = []
     unreadable: list[str] = []
     weight, ids = 0, {row.seq: row.id for row in rows}
     for group in _groups((row.seq, row.step_count * step_weight + sizes.get(row.id, 0)) for row in rows):
         found = _readable(connection, group, parts)
         records += found
-        unreadable += [ids[seq] for seq in group if seq not in {each.run.seq for each in found}]
+        read_ids = {each.id for each in found}
+        unreadable += [ids[seq] for seq in group if ids[seq] not in read_ids]
         weight += sum(each.weight for each in found)
         if weight >= BYTES_AT_ONCE:
             return Chunk(records, group[-1], unreadable)
     return Chunk(records, rows[-1].seq if len(rows) == limit else window.high - 1, unreadable)
 
 
-def _readable(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[Record]:
+def _readable(connection: Connection, seqs: Sequence[int], parts: Parts) -> Sequence[Record] | Sequence[RunRows]:
     """Return the runs of these keys; where one of them cannot be read, the others."""
     try:
-        return read(connection, seqs, parts)
+        return read_rows(connection, seqs, parts) if parts.as_rows else read(connection, seqs, parts)
     except UNREADABLE_ERRORS:
-        return [] if len(seqs) == 1 else [each for seq in seqs for each in _readable(connection, [seq], parts)]
+        found: list[Any] = [] if len(seqs) == 1 else [_readable(connection, [seq], parts) for seq in seqs]
+        return [each for some in found for each in some]
 
 
 def _sizes(connection: Connection, run_ids: Sequence[str]) -> Mapping[str, int]:
@@ -177,6 +213,59 @@ def read(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[Reco
         for run in found
     ]
 
+
+def read_rows(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[RunRows]:
+    """Return the runs of these keys as rows, in their order."""
+    found = connection.execute(_run_rows(connection, None), {"seqs": seqs}).all()
+    ids = {"ids": [row.id for row in found]}
+    steps = _grouped(connection.execute(_STEP_ROWS, ids)) if parts.trace else {}
+    usage = _grouped(connection.execute(_USAGE_ROWS, ids)) if parts.trace else {}
+    versions = RUN_DOCUMENTS.c
+    kept = (
+        _by_run(connection, ids["ids"], documents.Document, versions.run_id, versions.version)
+        if parts.documents
+        else None
+    )
+    return [
+        RunRows(
+            row.id,
+            row,
+            steps.get(row.id, ()),
+            usage.get(row.id, ()),
+            None if kept is None else kept.get(row.id, ()),
+        )
+        for row in found
+    ]
+
+
+@dialect.built_once
+def _run_rows(connection: Connection, _: None) -> Select[Any]:
+    columns = [run_lines.column(connection, name) for name in RUN_COLUMNS]
+    return select(*columns).where(RUNS.c.seq.in_(bindparam("seqs", expanding=True))).order_by(RUNS.c.seq)
+
+
+def _trace_rows(table: Table, names: Sequence[str]) -> Select[Any]:
+    """Return the statement that reads rows of runs, with the id of their run first."""
+    columns = [
+        cast(table.c[name], Text).label(name)
+        if isinstance(table.c[name].type, JSON)
+        else column_types.spelled(table.c[name])
+        for name in names
+    ]
+    chosen = select(table.c.run_id.label("of_run"), *columns)
+    return chosen.where(table.c.run_id.in_(bindparam("ids", expanding=True))).order_by(table.c.id)
+
+
+def _grouped(rows: Iterable[Any]) -> dict[str, list[Sequence[Any]]]:
+    """Return rows without their first column, by that column."""
+    groups: dict[str, list[Sequence[Any]]] = {}
+    for row in rows:
+        groups.setdefault(row[0], []).append(row[1:])
+    return groups
+
+
+_STEP_ROWS = _trace_rows(RUN_STEPS, STEP_COLUMNS)
+_USAGE_ROWS = _trace_rows(RUN_USAGE, USAGE_COLUMNS)
 
 T = TypeVar("T", results.Step, results.Usage, documents.Document)
 

@@ -10,11 +10,10 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select
 
 from storage import cursors, errors
-from storage.engine import column_types
-from storage.query import conditions, grammar
-from storage.repositories import runs
+from storage.engine import column_types, dialect
+from storage.query import conditions, grammar, run_lines
 from storage.search import index
-from storage.tables.runs import RUNS
+from storage.tables.runs import RUN_TAGS, RUNS
 
 #: Up to how many runs are counted; fewer where words are looked up.
 MAX_COUNTED, MAX_COUNTED_BY_WORDS = 10_000, 1_000
@@ -51,13 +50,13 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of runs with the requested details.
+    """A page of runs, as lines, with the requested details.
 
     Where the query has words, `snippets` maps the seq of a run to its passages, and `unindexed` is the number of
     runs whose words cannot be found yet.
     """
 
-    runs: Sequence[runs.Run]
+    runs: Sequence[run_lines.Line]
     cursor: str | None
     snippets: Mapping[int, Sequence[index.Snippet]] = field(default_factory=dict)
     total: Count | None = None
@@ -79,14 +78,81 @@ def find(connection: Connection, query: Query, *, counted: bool = False) -> Page
     return Page(found, cursor, snippets, total, index.lag(connection).runs)
 
 
-def page(connection: Connection, query: Query) -> tuple[list[runs.Run], str | None]:
-    """Return a page without full prompts, outputs and guidance, and the cursor of the next page, if any."""
+def page(connection: Connection, query: Query) -> tuple[Sequence[run_lines.Line], str | None]:
+    """Return a page, and the cursor of the next page, if any."""
     cursor = None if query.cursor is None else cursors.parse(query.cursor, query.sort)
     if query.sort == RELEVANCE:
         return _ranked(connection, query, cursor)
-    rows = _rows(connection, query, cursor)
-    found = runs.from_rows(connection, rows[: query.limit])
-    return found, None if len(rows) <= query.limit else str(_cursor_after(query, rows[query.limit - 1]))
+    plain = _plain(query)
+    rows = _rows(connection, query, cursor) if plain is None else _plain_rows(connection, query, cursor, plain)
+    after = None if len(rows) <= query.limit else str(_cursor_after(query, rows[query.limit - 1]))
+    rows = rows[: query.limit]
+    return rows if plain is not None else run_lines.of_keys(connection, [row.seq for row in rows]), after
+
+
+def is_quick(query: Query) -> bool:
+    """Return whether a page is known to be read along an index, so that it takes less than a millisecond."""
+    return _plain(query) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plain:
+    """The form of a query whose statement is built once: which names have one value each, and in what order."""
+
+    names: tuple[str, ...]
+    sort: str
+    is_behind: bool
+
+
+def _plain(query: Query) -> _Plain | None:
+    """Return the form of a query for which an index has the matching runs in the requested order."""
+    name, parts = query.sort.lstrip("-"), conditions.single_values(query.expression)
+    if parts is None or (name != "accepted" and (parts or query.cursor is not None)):
+        return None
+    names = tuple(sorted(_TAG if grammar.is_tag(each) else each for each in parts))
+    is_known = names in _PLAIN_NAMES and query.sort != RELEVANCE
+    return _Plain(names, query.sort, query.cursor is not None) if is_known else None
+
+
+def _plain_rows(
+    connection: Connection, query: Query, cursor: cursors.Cursor | None, plain: _Plain
+) -> Sequence[run_lines.Line]:
+    parameters: dict[str, Any] = {"more": query.limit + 1}
+    for name, value in (conditions.single_values(query.expression) or {}).items():
+        if grammar.is_tag(name):
+            parameters |= {"key": name.removeprefix(grammar.TAG_PREFIX), _TAG: value}
+        else:
+            parameters[name] = value
+    if cursor is not None:
+        parameters["behind"] = cursor.seq
+    return connection.execute(_plain_statement(connection, plain), parameters).all()
+
+
+@dialect.built_once
+def _plain_statement(connection: Connection, plain: _Plain) -> Select[Any]:
+    name, descending = plain.sort.lstrip("-"), plain.sort.startswith("-")
+    sorted_by = column_types.spelled(SORTS[name]).label("sorted_by")
+    chosen = select(*run_lines.columns(connection), sorted_by).order_by(*_order(name, descending))
+    if plain.names == (_TAG,):
+        tagged = select(RUN_TAGS.c.run_seq).where(
+            RUN_TAGS.c.key == bindparam("key"), RUN_TAGS.c.value == bindparam(_TAG)
+        )
+        found = _behind(tagged, RUN_TAGS.c.run_seq, plain).limit(bindparam("more"))
+        ordered = found.order_by(RUN_TAGS.c.run_seq.desc() if descending else RUN_TAGS.c.run_seq)
+        return chosen.where(RUNS.c.seq.in_(ordered))
+    which = [conditions.COLUMNS[each] == bindparam(each) for each in plain.names]
+    return _behind(chosen.where(*which), RUNS.c.seq, plain).limit(bindparam("more"))
+
+
+def _behind(chosen: Select[Any], key: ColumnElement[Any], plain: _Plain) -> Select[Any]:
+    if not plain.is_behind:
+        return chosen
+    return chosen.where(key < bindparam("behind") if plain.sort.startswith("-") else key > bindparam("behind"))
+
+
+_TAG = "tag"
+#: The names that have an index in the order of acceptance when each has one value.
+_PLAIN_NAMES = frozenset(((), ("status",), ("agent", "status"), ("model",), (_TAG,)))
 
 
 def _cursor_after(query: Query, last: Row[*tuple[Any, ...]]) -> cursors.Cursor:
@@ -97,10 +163,10 @@ def _cursor_after(query: Query, last: Row[*tuple[Any, ...]]) -> cursors.Cursor:
 
 
 def _rows(connection: Connection, query: Query, cursor: cursors.Cursor | None) -> Sequence[Row[*tuple[Any, ...]]]:
-    """Return the rows of the page, and one more if there is a next page."""
+    """Return the keys of the page, and one more if there is a next page."""
     name, descending = query.sort.lstrip("-"), query.sort.startswith("-")
     column, more = SORTS[name], query.limit + 1
-    chosen = select(*runs.LIST_COLUMNS, column.label("sorted_by")).order_by(*_order(name, descending))
+    chosen = select(RUNS.c.seq, column.label("sorted_by")).order_by(*_order(name, descending))
     if name == "accepted" and _needs_windows(query.expression):
         return _by_windows(
             connection, query.expression, chosen, descending, None if cursor is None else cursor.seq, more
@@ -145,7 +211,7 @@ def _by_windows(
 
 def _ranked(
     connection: Connection, query: Query, cursor: cursors.Cursor | None
-) -> tuple[list[runs.Run], str | None]:
+) -> tuple[Sequence[run_lines.Line], str | None]:
     """Return the newest runs, those with the most matching passages first; without phrases, by age alone."""
     phrases = list(conditions.phrases(query.expression))
     newest = select(RUNS.c.seq).order_by(RUNS.c.seq.desc())
@@ -156,11 +222,7 @@ def _ranked(
         last = (cursor.value if isinstance(cursor.value, int) else 0, cursor.seq)
         ranked = [each for each in ranked if each < last]
     chosen = ranked[: query.limit]
-    by_seq = {
-        row.seq: row
-        for row in connection.execute(select(*runs.LIST_COLUMNS).where(RUNS.c.seq.in_([s for _, s in chosen])))
-    }
-    found = runs.from_rows(connection, [by_seq[seq] for _, seq in chosen])
+    found = run_lines.of_keys(connection, [seq for _, seq in chosen])
     is_more = len(ranked) > query.limit
     return found, str(cursors.Cursor(RELEVANCE, *chosen[-1])) if is_more else None
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import zstandard
-from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, delete, select
 
 from storage import bounds, merkle, results
 from storage.engine import column_types
@@ -146,6 +146,13 @@ def read(
     ]
 
 
+def step_rows(connection: Connection, run_seq: int, *, after: int, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
+    """Return the steps of a run behind the position `after`, in order, without salts and with instants as text."""
+    first = run_seq * ROWS_PER_RUN
+    keys = {"low": first + after + 1, "high": first + ROWS_PER_RUN - 1, "limit": limit}
+    return connection.execute(_STEP_ROWS, keys).all()
+
+
 def add(connection: Connection, run_id: str, document: Document, *, is_first: bool = False) -> int | None:
     """Store a document as the next version; return None where the last version has the same bytes."""
     last = None if is_first else connection.execute(_LAST.where(RUN_DOCUMENTS.c.run_id == run_id)).first()
@@ -170,6 +177,12 @@ def find(connection: Connection, run_id: str, version: int | None = None) -> Doc
 #: The table of each kind of row.
 TABLES: dict[type[Any], Table] = {results.Step: RUN_STEPS, results.Usage: RUN_USAGE}
 _DOCUMENT = [RUN_DOCUMENTS.c[each.name] for each in fields(Document)]
+_STEP_ROWS = (
+    select(*(column_types.spelled(RUN_STEPS.c[each.name]) for each in fields(results.Step) if each.name != "salt"))
+    .where(RUN_STEPS.c.id.between(bindparam("low"), bindparam("high")))
+    .order_by(RUN_STEPS.c.id)
+    .limit(bindparam("limit"))
+)
 _TOOLS = select(RUN_STEPS.c.tool_name).where(RUN_STEPS.c.tool_name.is_not(None)).distinct()
 _LAST = (
     select(RUN_DOCUMENTS.c.version, RUN_DOCUMENTS.c.body_sha256).order_by(RUN_DOCUMENTS.c.version.desc()).limit(1)

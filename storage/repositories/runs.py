@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -178,11 +178,6 @@ def find_many(connection: Connection, either_ids: Sequence[str]) -> dict[str, Ru
     return dict(found) | {named: run for named, run in found if named == run.id}
 
 
-def from_rows(connection: Connection, rows: Iterable[Row[*tuple[Any, ...]]]) -> list[Run]:
-    """Return rows of LISTED as runs."""
-    return _with_tags(connection, list(rows))
-
-
 def get_full(connection: Connection, seqs: Sequence[int]) -> list[Run]:
     """Return the runs of these keys with all their columns and tags, in the order of the keys."""
     rows = connection.execute(_ALL.where(RUNS.c.seq.in_(seqs)).order_by(RUNS.c.seq))
@@ -303,8 +298,10 @@ def _with_tags(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) ->
 
 _NAMES = [each.name for each in fields(Run) if each.name != "tags"]
 _ALL = select(*(RUNS.c[name] for name in _NAMES))
+#: The beginning of the prompt, as lists show it.
+SHORT_PROMPT = func.substr(RUNS.c.prompt, 1, LIST_PROMPT_LENGTH).label("prompt")
 _SHORTENED = {
-    "prompt": func.substr(RUNS.c.prompt, 1, LIST_PROMPT_LENGTH).label("prompt"),
+    "prompt": SHORT_PROMPT,
     # A list shows whether there is an output; the run itself shows which.
     "output": func.substr(RUNS.c.output, 1, 0).label("output"),
     "guidance": func.substr(RUNS.c.guidance, 1, 0).label("guidance"),

@@ -43,7 +43,9 @@ async def jobs(
     if by is None:
         given = {"kind": kind, "run": run, "state": state, "limit": limit, "cursor": cursor}
         query = local_api.parameters(query_parameters.JobQuery, given)
-        await results.pages(handlers.list_jobs, query, "jobs", lists.JOBS, every_page=every_page, as_json=as_json)
+        await results.pages(
+            handlers.list_jobs, responses.Jobs, query, "jobs", lists.JOBS, every_page=every_page, as_json=as_json
+        )
         return
     if by != "cause" or run or cursor:
         raise CommandError("--by cause goes with --kind and --state alone", USAGE)

@@ -66,7 +66,8 @@ async def runs(
         return
     given = {**chosen, "sort": sort, "limit": limit, "cursor": cursor, "count": count}
     query = local_api.parameters(query_parameters.RunQuery, given)
-    await results.pages(run_handlers.list_runs, query, "runs", lists.RUNS, every_page=every_page, as_json=as_json)
+    handler, shape = run_handlers.list_runs, responses.Runs
+    await results.pages(handler, shape, query, "runs", lists.RUNS, every_page=every_page, as_json=as_json)
 
 
 def _demand_number(context: typer.Context, cursor: str | None) -> int | None:
@@ -98,7 +99,7 @@ async def _follow(chosen: Mapping[str, Any], number: int | None, as_json: bool) 
             news = await store.read(change_feed.read_page, number, request, CHANGES)
             latest = {each.run_id: each for each in news.changes if each.run_id is not None}
             for run_id, change in sorted(latest.items(), key=lambda item: item[1].number or 0):
-                show(responses.RunLine.model_validate(news.runs[run_id]), change)
+                show(responses.RunLine.model_validate(news.runs[run_id]._asdict()), change)
             number = news.number
             if not news.has_more:
                 await asyncio.sleep(INTERVAL)
@@ -106,7 +107,8 @@ async def _follow(chosen: Mapping[str, Any], number: int | None, as_json: bool) 
 
 def _print_change(run: responses.RunLine, change: ledger_changes.Change) -> None:
     """Print a run as lists give it, with its last change, whose number a later call continues from."""
-    last = changes.Change.of(change).model_dump(mode="json", by_alias=True, include={"number", "kind", "at"})
+    values = changes.values(change)
+    last = {"number": values.number, "kind": values.kind, "at": values.at}
     print(json.dumps(run.model_dump(mode="json", by_alias=True) | {"change": last}), flush=True)
 
 
@@ -164,8 +166,10 @@ async def deliveries(
         return
     given = {"run": run, "verdict": verdict, "source": source, "limit": limit, "cursor": cursor}
     query = local_api.parameters(query_parameters.DeliveryQuery, given)
-    handler, listing = delivery_handlers.list_deliveries, lists.DELIVERIES
-    await results.pages(handler, query, "deliveries", listing, every_page=every_page, as_json=as_json)
+    handler, shape = delivery_handlers.list_deliveries, responses.Deliveries
+    await results.pages(
+        handler, shape, query, "deliveries", lists.DELIVERIES, every_page=every_page, as_json=as_json
+    )
 
 
 async def _show_delivery(delivery_id: str, as_json: bool) -> None:

@@ -65,7 +65,9 @@ async def steps(
     found: list[responses.Step] = []
     query = query_parameters.StepQuery(limit=min(limit or PAGE, PAGE))
     async with open_database.existing() as store:
-        async for page in local_api.pages(store, runs.list_steps, query, path_id=run, every_page=True):
+        async for page in local_api.pages(
+            store, runs.list_steps, responses.Steps, query, path_id=run, every_page=True
+        ):
             found += page.steps
             if limit is not None and len(found) >= limit:
                 break

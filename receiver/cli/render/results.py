@@ -12,7 +12,7 @@ from receiver.cli import local_api, open_database
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines
 from receiver.cli.render.table import Listing
-from receiver.schemas import query_parameters
+from receiver.schemas import query_parameters, responses
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -44,6 +44,7 @@ def rows(found: Sequence[M], listing: Listing[M], *, as_json: bool) -> None:
 
 async def pages(
     handler: local_api.Handler,
+    shape: type[responses.Page],
     query: query_parameters.Query,
     noun: str,
     listing: Listing[Any],
@@ -55,9 +56,10 @@ async def pages(
 
     `noun` is the field of a page that holds its rows.
     """
-    kept, page = list[Any](), None
+    kept: list[Any] = []
+    page: Any = None
     async with open_database.existing() as store:
-        async for page in local_api.pages(store, handler, query, every_page=every_page):
+        async for page in local_api.pages(store, handler, shape, query, every_page=every_page):
             if as_json:
                 rows(getattr(page, noun), listing, as_json=True)
             else:

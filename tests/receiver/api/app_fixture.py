@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import httpx2 as httpx
-from starlette.middleware import Middleware
+from starlette.types import Receive, Scope, Send
 
 from receiver import telemetry, timeouts
 from receiver.api import route_table
@@ -20,7 +21,7 @@ from storage.ledger import entries
 from storage.repositories import system_state
 from storage.repositories.stream_events import Event
 from storage.transitions import api_key_changes
-from tests import life, routes_only
+from tests import life
 from tests.patience import PATIENT
 
 SUBMISSION: Mapping[str, Any] = {"agentId": "agent_1", "prompt": "Review the lease."}
@@ -63,15 +64,20 @@ def context(store: database.Database, clock: Clock, **changes: Any) -> operation
     return replace(operations.Context(store, timing, clock, Metrics(), listen=nothing), **changes)
 
 
-def app(made: operations.Context) -> routes_only.Application:
-    """Return the routes with the middleware of the server."""
-    built = routes_only.Application(
-        routes=routing.routes(route_table.OPERATIONS, made),
-        middleware=[Middleware(problems.LastResort)],
-        exception_handlers=problems.HANDLERS,
-    )
-    built.router.redirect_slashes = False
-    return built
+class Served:
+    """The API without the public endpoints, with nothing to start."""
+
+    def __init__(self, made: operations.Context) -> None:
+        self._api = routing.Api(route_table.OPERATIONS, made)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._api(scope, receive, send)
+
+    def lifespan(self) -> contextlib.AbstractAsyncContextManager[None]:
+        return contextlib.nullcontext()
+
+    def stop(self) -> None:
+        """Do nothing."""
 
 
 @dataclass
@@ -80,7 +86,7 @@ class Deployment:
 
     database: database.Database
     clock: Clock
-    app: routes_only.Application
+    app: Served
     client: httpx.AsyncClient
     keys: dict[str, str] = field(default_factory=dict)
 
@@ -113,7 +119,7 @@ class Deployment:
 async def opened(store: database.Database, **changes: Any) -> AsyncIterator[Deployment]:
     """Yield a deployment with a key for each scope."""
     clock = Clock()
-    served = app(context(store, clock, **changes))
+    served = Served(context(store, clock, **changes))
     transport = httpx.ASGITransport(served)
     async with httpx.AsyncClient(transport=transport, base_url="http://runledger.test") as client:
         deployment = Deployment(store, clock, served, client)

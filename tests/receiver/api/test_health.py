@@ -136,7 +136,9 @@ async def test_a_list_without_a_database_may_be_requested_again() -> None:
 
 async def _asked(database: Database, path: str, **changes: Any) -> httpx.Response:
     """Return the answer over a database that may not be there, to a request whose key has the right form."""
-    transport = httpx.ASGITransport(app_fixture.app(app_fixture.context(database, app_fixture.Clock(), **changes)))
+    transport = httpx.ASGITransport(
+        app_fixture.Served(app_fixture.context(database, app_fixture.Clock(), **changes))
+    )
     key = {"authorization": f"Bearer rl_0_{'x' * 43}"}
     async with httpx.AsyncClient(transport=transport, base_url="http://runledger.test", headers=key) as client:
         return await client.get(path)

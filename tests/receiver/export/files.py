@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from receiver.export import flow, formats, import_reader
+from pydantic.alias_generators import to_camel
+
+from receiver.export import flow, formats, import_reader, jsonl
 from storage import states
 from storage.engine.database import Database
 from storage.query import grammar, run_chunks
@@ -62,6 +65,43 @@ def begun(
     made = flow.new_writer(formats.Format(form), follows=after is not None, has_trailer=has_trailer)
     wanted = grammar.parse(question, life.NOW)
     return flow.Export(database.timed_read, wanted, made, run_chunks.Parts(documents=documents), after, stopping)
+
+
+def line(record: run_chunks.Record) -> bytes:
+    """Return the line of a record, as the product writes it."""
+    return jsonl.JsonLinesWriter().rows([_rows(record)])
+
+
+def _rows(record: run_chunks.Record) -> run_chunks.RunRows:
+    return run_chunks.RunRows(
+        record.id,
+        _row(record.run, run_chunks.RUN_COLUMNS),
+        [_row(each, run_chunks.STEP_COLUMNS) for each in record.steps],
+        [_row(each, run_chunks.USAGE_COLUMNS) for each in record.usage],
+        record.documents,
+    )
+
+
+def _row(value: object, names: Sequence[str]) -> list[Any]:
+    """Return a value as the row that is read of it: JSON and instants are texts."""
+    values = {name: getattr(value, name) for name in names}
+    return [
+        json.dumps(each) if name in JSON_COLUMNS and each is not None else formats.json_value(each)
+        for name, each in values.items()
+    ]
+
+
+def expected(record: run_chunks.Record) -> dict[str, Any]:
+    """Return the line of a record as JSON values, made field by field."""
+    spelled = {to_camel(name): getattr(record.run, name) for name in run_chunks.RUN_COLUMNS}
+    trace = {"steps": (record.steps, run_chunks.STEP_COLUMNS), "usage": (record.usage, run_chunks.USAGE_COLUMNS)}
+    for noun, (rows, names) in trace.items():
+        spelled[noun] = [{to_camel(name): getattr(row, name) for name in names} for row in rows]
+    found: dict[str, Any] = json.loads(json.dumps(spelled, default=formats.json_value))
+    return found
+
+
+JSON_COLUMNS = ("tool_input", "tool_output", "metadata")
 
 
 def trailer(data: bytes) -> dict[str, Any]:

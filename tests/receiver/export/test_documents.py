@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from receiver.export import import_reader, jsonl
+from receiver.export import import_reader
 from storage.engine.database import Database
 from storage.query import run_chunks
 from storage.transitions import importing
@@ -21,7 +21,7 @@ async def exported(database: Database, **measures: Any) -> dict[str, Any]:
     """Return a run as its line, with its document."""
     run = await life.settled_run(database, upstream_id="run_1", **measures)
     (record,) = await database.read(run_chunks.read, [run.seq], run_chunks.Parts(documents=True))
-    body: dict[str, Any] = json.loads(jsonl.encode_run(record))
+    body: dict[str, Any] = json.loads(files.line(record))
     return body
 
 
@@ -36,7 +36,7 @@ async def test_a_number_without_an_end_is_refused(embedded: Database) -> None:
 async def test_a_document_keeps_whatever_bytes_it_has(database: Database) -> None:
     run = await life.settled_run(database, upstream_id="run_1", result=life.result(body=b'{"nul": "\0"}'))
     (record,) = await database.read(run_chunks.read, [run.seq], run_chunks.Parts(documents=True))
-    assert run_chunks.is_same(import_reader.record(jsonl.encode_run(record), life.NOW)[0], record)
+    assert run_chunks.is_same(import_reader.record(files.line(record), life.NOW)[0], record)
 
 
 async def test_runs_with_large_documents_are_read_a_few_at_a_time(embedded: Database) -> None:

@@ -186,11 +186,11 @@ def test_any_text_and_any_bytes_come_back_from_their_line(prompt: str, output: s
         line_of(prompt=prompt.replace("\0", ""), output=output.replace("\0", "")), life.NOW
     )
     record = run_chunks.Record(replace(held.run, step_count=2), life.steps(2), life.usage(1), [documents_of(body)])
-    line = jsonl.encode_run(record)
+    line = files.line(record)
     assert line.decode().splitlines() == [line.decode()[:-1]]
     back, _ = import_reader.record(line, life.NOW)
     assert run_chunks.is_same(back, record)
-    assert jsonl.encode_run(back) == line
+    assert files.line(back) == line
 
 
 def documents_of(body: bytes) -> documents.Document:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from receiver.export import formats
 from storage import errors, results
 from storage.engine.database import Database
 from storage.query import grammar, run_chunks, run_pages
@@ -45,6 +46,18 @@ async def test_both_databases_export_the_same_run_as_the_same_bytes(database: Da
     exported = await files.bytes_of(database, ENDED)
     await files.imported(other, exported)
     assert await files.bytes_of(other) == exported
+
+
+async def test_a_line_is_the_json_of_its_record_with_sorted_names(database: Database) -> None:
+    await files.populated(database)
+    lines = (await files.bytes_of(database, documents=False, has_trailer=False)).splitlines(keepends=True)
+    chunk = await database.read(
+        run_chunks.read_chunk, grammar.EVERYTHING, index.Window(1, 100), run_chunks.Parts()
+    )
+    for line, record in zip(lines, chunk.records, strict=True):
+        assert isinstance(record, run_chunks.Record)
+        assert json.loads(line) == files.expected(record)
+        assert line.decode() == formats.compact(json.loads(line)) + "\n"
 
 
 async def test_a_second_import_changes_nothing(database: Database, other: Database) -> None:

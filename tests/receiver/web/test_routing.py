@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
-from starlette.applications import Starlette
 
 from receiver import errors, timeouts
 from receiver.schemas import query_parameters
@@ -63,7 +62,7 @@ OPERATIONS = (
 
 async def _ask(database: Database, method: str, path: str, **options: Any) -> httpx.Response:
     context = operations.Context(database, timeouts.Timing(), lambda: life.NOW, Metrics(), version="1")
-    app = Starlette(routes=routing.routes(OPERATIONS, context), exception_handlers=problems.HANDLERS)
+    app = routing.Api(OPERATIONS, context)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
         return await client.request(method, path, **options)
 

@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import Connection, text
 
 from storage import bounds
+from storage.engine import column_types
 from storage.engine.database import Database
-from storage.query import grammar, run_chunks, run_pages
-from storage.repositories import runs
+from storage.query import grammar, run_chunks, run_lines, run_pages
 from storage.search import index
 from tests import life
 
@@ -41,7 +41,7 @@ async def test_instants_of_any_year_are_read_in_any_time_zone(
     sql = "UPDATE runs SET created_at = CAST(:last AS timestamptz), started_at = CAST(:first AS timestamptz)"
     await served.write(changed(f"{sql} WHERE id = :id", last=last, first=first, id=run.id))
 
-    def read(connection: Connection) -> tuple[Sequence[runs.Run], Sequence[run_chunks.Record]]:
+    def read(connection: Connection) -> tuple[Sequence[run_lines.Line], Any]:
         connection.exec_driver_sql(f"SET LOCAL TIME ZONE '{zone}'")
         page, _ = run_pages.page(connection, run_pages.Query())
         return page, run_chunks.read_chunk(
@@ -49,9 +49,11 @@ async def test_instants_of_any_year_are_read_in_any_time_zone(
         ).records
 
     page, records = await served.read(read)
-    for found in ([each.run for each in records], page[::-1]):
-        assert [each.id for each in found] == [run.id, other.id]
-        assert (found[0].started_at, found[0].created_at) == (bounds.FIRST, bounds.LAST)
+    found = [each.run for each in records]
+    assert [each.id for each in found] == [each.id for each in page[::-1]] == [run.id, other.id]
+    assert (found[0].started_at, found[0].created_at) == (bounds.FIRST, bounds.LAST)
+    spelled = (column_types.instant_text(bounds.FIRST), column_types.instant_text(bounds.LAST))
+    assert (page[-1].started_at, page[-1].created_at) == spelled
 
 
 async def test_a_text_that_is_no_instant_or_no_json_is_no_reason_to_read_nothing(embedded: Database) -> None:

@@ -1,0 +1,119 @@
+"""Reads in snapshots of the database, and the threads that run the short ones."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from queue import SimpleQueue
+from types import TracebackType
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, exc
+
+from storage.engine import connections, deadlines, writer
+
+R = TypeVar("R")
+Read = Callable[[Connection], R]
+
+
+def in_snapshot(connection: Connection, seconds: float | None, read: Read[R]) -> R:
+    """Run a read in a transaction of its own, within `seconds` where there is a limit.
+
+    It runs again where a text of a file is not UTF-8, with texts that are read one by one.
+    """
+    try:
+        return _in_transaction(connection, seconds, read)
+    except exc.OperationalError as error:
+        if not connections.is_undecodable(error):
+            raise
+    with connections.lenient_texts(connection):
+        return _in_transaction(connection, seconds, read)
+
+
+def _in_transaction(connection: Connection, seconds: float | None, read: Read[R]) -> R:
+    with connection.begin():
+        if seconds is None:
+            return read(connection)
+        with deadlines.deadline(connection, seconds):
+            return read(connection)
+
+
+class QuickReaders:
+    """Threads for reads that take less than a millisecond: handing one over costs as little as possible.
+
+    With `keeps_connections` each thread keeps its connection open: that of a file cannot be lost.
+    """
+
+    def __init__(self, engine: Engine, count: int, *, keeps_connections: bool) -> None:
+        self._engine = engine
+        self._keeps_connections = keeps_connections
+        self._waiting: SimpleQueue[tuple[Read[Any], _Answer] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self._run, name="quick-reader", daemon=True) for _ in range(count)
+        ]
+
+    def start(self) -> None:
+        """Start the threads."""
+        for each in self._threads:
+            each.start()
+
+    async def run(self, read: Read[R]) -> R:
+        """Run a read in one of the threads."""
+        loop = asyncio.get_running_loop()
+        answer = _Answer(loop, loop.create_future())
+        self._waiting.put((read, answer))
+        found: R = await answer.future
+        return found
+
+    def close(self) -> None:
+        """End the threads once they have run what waits."""
+        for _ in self._threads:
+            self._waiting.put(None)
+        for each in self._threads:
+            each.join()
+
+    def _run(self) -> None:
+        with ExitStack() as kept:
+            connection: Connection | None = None
+            while (waiting := self._waiting.get()) is not None:
+                read, answer = waiting
+                with answer, writer.translated_errors():
+                    if not self._keeps_connections:
+                        with self._engine.connect() as opened:
+                            answer.give(in_snapshot(opened, None, read))
+                        continue
+                    connection = connection or kept.enter_context(self._engine.connect())
+                    answer.give(in_snapshot(connection, None, read))
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Takes the result of a read, or the error that ends its block, to the loop that waits for it."""
+
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+
+    def give(self, result: object) -> None:
+        self.loop.call_soon_threadsafe(_settle, self.future, result, None)
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        if error is not None:
+            self.loop.call_soon_threadsafe(_settle, self.future, None, error)
+        return True
+
+
+def _settle(future: asyncio.Future[Any], result: object, error: BaseException | None) -> None:
+    if future.done():  # the caller no longer waits
+        return
+    if error is None:
+        future.set_result(result)
+    else:
+        future.set_exception(error)

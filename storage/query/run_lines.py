@@ -1,0 +1,95 @@
+"""Runs as rows of answers: the columns that an answer shows, with instants as text and the tags as an object."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, null, select
+
+from storage import ids, states
+from storage.engine import column_types, dialect
+from storage.repositories import runs
+from storage.tables.runs import RUN_TAGS, RUNS, UPSTREAM_LINKS
+
+#: A row of runs; its first columns are LINE or FULL, in that order.
+Line = Row[*tuple[Any, ...]]
+
+#: The columns of a run in lists.
+LINE = (
+    *("id", "upstream_id", "origin", "execution", "status", "agent_id", "prompt", "model", "tags", "submitted_by"),
+    *("accepted_at", "created_at", "started_at", "completed_at", "settled_at", "settled_by"),
+    *("cancel_requested_at", "expected_by", "missing_since"),
+    *("duration_ms", "input_tokens", "output_tokens", "tool_calls", "cost_micros"),
+    *("summary", "failure_reason", "failure_source", "step_count", "pruned_at", "captured_at", "capture_note"),
+)
+#: The columns of one run.
+FULL = (
+    *LINE,
+    *("guidance", "instructions", "object_ids", "output", "idempotency_key", "request_sha256"),
+    *("refresh_requested_at", "asked_at", "watched"),
+)
+
+#: What we promise of a run's execution; null for an adopted run, which we never execute.
+_EXECUTION = case(
+    (RUNS.c.origin == states.Origin.ADOPTED.value, null()),
+    (RUNS.c.instructions.is_(None), states.Execution.EXACTLY_ONCE.value),
+    else_=states.Execution.AT_MOST_ONCE.value,
+)
+
+
+def columns(connection: Connection) -> list[ColumnElement[Any]]:
+    """Return the columns of LINE, and the key."""
+    return [*(column(connection, name, is_whole=False) for name in LINE), RUNS.c.seq]
+
+
+def column(connection: Connection, name: str, *, is_whole: bool = True) -> ColumnElement[Any]:
+    """Return a column of runs by its name, in lists with the beginning of the prompt alone."""
+    match name:
+        case "execution":
+            return _EXECUTION.label(name)
+        case "tags":
+            return _tags(connection).label(name)
+        case "prompt" if not is_whole:
+            return runs.SHORT_PROMPT
+    return column_types.spelled(RUNS.c[name])
+
+
+def _tags(connection: Connection) -> ColumnElement[Any]:
+    of_run = select(RUN_TAGS.c.key, RUN_TAGS.c.value).where(RUN_TAGS.c.run_seq == RUNS.c.seq)
+    ordered = of_run.order_by(RUN_TAGS.c.key).correlate(RUNS).subquery()
+    return select(dialect.json_object(connection, ordered.c.key, ordered.c.value)).scalar_subquery()
+
+
+def of_keys(connection: Connection, seqs: Sequence[int]) -> list[Line]:
+    """Return the lines of these runs, in the order of the keys given."""
+    rows = connection.execute(_of_keys(connection, None), {"seqs": seqs})
+    by_seq = {row.seq: row for row in rows}
+    return [by_seq[seq] for seq in seqs]
+
+
+def find(connection: Connection, either_id: str, names: tuple[str, ...] = FULL) -> Line | None:
+    """Return columns of the run that `runs.find` returns, and then its key."""
+    parameters = {"id": either_id}
+    row = connection.execute(_of_id(connection, names), parameters).first() if ids.is_ours(either_id) else None
+    return row or connection.execute(_of_upstream_id(connection, names), parameters).first()
+
+
+@dialect.built_once
+def _of_keys(connection: Connection, _: None) -> Any:
+    return select(*columns(connection)).where(RUNS.c.seq.in_(bindparam("seqs", expanding=True)))
+
+
+@dialect.built_once
+def _of_id(connection: Connection, names: tuple[str, ...]) -> Any:
+    return _whole(connection, names).where(RUNS.c.id == bindparam("id"))
+
+
+@dialect.built_once
+def _of_upstream_id(connection: Connection, names: tuple[str, ...]) -> Any:
+    linked = select(UPSTREAM_LINKS.c.run_id).where(UPSTREAM_LINKS.c.upstream_id == bindparam("id"))
+    return _whole(connection, names).where(RUNS.c.id == linked.scalar_subquery())
+
+
+def _whole(connection: Connection, names: Sequence[str]) -> Any:
+    return select(*(column(connection, name) for name in names), RUNS.c.seq)
