@@ -1,6 +1,7 @@
-"""Inserts of many rows into one table, which the driver of an embedded database gets as they are.
+"""Inserts of many rows into one table by a statement whose text never changes.
 
-SQLAlchemy builds each execution of an INSERT anew, which takes longer than the database needs for a row.
+SQLAlchemy builds each execution of an INSERT anew, which takes longer than the database needs for a row. Here the
+driver gets the rows as they are: on SQLite one after the other, on PostgreSQL as an array for each column.
 """
 
 from __future__ import annotations
@@ -21,9 +22,22 @@ def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows, all of which have the columns of the first one. Raises IntegrityError where one conflicts."""
     if rows and dialect.is_embedded(connection):
         statement = _statement(connection.dialect, table, tuple(rows[0]))
-        connection.exec_driver_sql(statement.sql, [statement.values(row) for row in rows])
+        connection.exec_driver_sql(statement.by_rows, [tuple(statement.values(row)) for row in rows])
     elif rows:
-        connection.execute(table.insert(), list(rows))
+        _insert_arrays(connection, table, rows)
+
+
+def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
+    """Insert rows on PostgreSQL, and return their ids, without those that conflict with a row."""
+    inserted = _insert_arrays(connection, table, rows, " ON CONFLICT DO NOTHING RETURNING id")
+    return {row.id for row in inserted}
+
+
+def _insert_arrays(connection: Connection, table: Table, rows: Sequence[Row], end: str = "") -> Any:
+    statement = _statement(connection.dialect, table, tuple(rows[0]))
+    columns = zip(*map(statement.values, rows), strict=True)
+    arrays = {f"a{at}": list(values) for at, values in enumerate(columns)}
+    return connection.exec_driver_sql(statement.by_arrays + end, arrays)
 
 
 class _Statement:
@@ -31,14 +45,19 @@ class _Statement:
 
     def __init__(self, on: Dialect, table: Table, names: tuple[str, ...]) -> None:
         quote = on.identifier_preparer.quote
-        columns, places = ", ".join(map(quote, names)), ", ".join("?" * len(names))
-        self.sql = f"INSERT INTO {quote(table.name)} ({columns}) VALUES ({places})"
+        types = [table.c[name].type for name in names]
+        head = f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
+        arrays = (f"%(a{at})s::{each.compile(dialect=on)}[]" for at, each in enumerate(types))
+        self.by_rows = f"{head} VALUES ({', '.join('?' * len(names))})"
+        self.by_arrays = f"{head} SELECT * FROM unnest({', '.join(arrays)})"
         #: Each column with the function that turns its values into what the driver takes.
-        self._columns = [(name, table.c[name].type.dialect_impl(on).bind_processor(on)) for name in names]
+        self._columns = [
+            (name, each.dialect_impl(on).bind_processor(on)) for name, each in zip(names, types, strict=True)
+        ]
 
-    def values(self, row: Row) -> tuple[Any, ...]:
-        """Return the parameters for a row."""
-        return tuple([row[name] if convert is None else convert(row[name]) for name, convert in self._columns])
+    def values(self, row: Row) -> list[Any]:
+        """Return the values of a row for the driver."""
+        return [row[name] if convert is None else convert(row[name]) for name, convert in self._columns]
 
 
 @functools.lru_cache(256)

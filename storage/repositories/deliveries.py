@@ -157,8 +157,7 @@ def insert_new(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set
         return set()
     if dialect.is_embedded(connection):
         return _insert_unknown(connection, rows)
-    statement = dialect.insert(connection, DELIVERIES).on_conflict_do_nothing().returning(DELIVERIES.c.id)
-    return set(connection.execute(statement, list(rows)).scalars())
+    return bulk_insert.insert_new(connection, DELIVERIES, rows)
 
 
 def _insert_unknown(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
