@@ -85,6 +85,35 @@ async def test_a_body_that_is_slow_is_no_body_that_made_room() -> None:
         await asyncio.Event().wait()
 
 
+@pytest.mark.anyio
+async def test_each_body_has_its_own_time_whichever_began_first() -> None:
+    budget, ended = request_limits.BodyBudget(100), list[float]()
+
+    async def read(seconds: float) -> None:
+        with budget.lease() as lease, contextlib.suppress(errors.BodyTooSlow), lease.reading(seconds):
+            await asyncio.Event().wait()
+        ended.append(seconds)
+
+    late = asyncio.create_task(read(3600))
+    await asyncio.gather(read(0.02), read(0), read(0.01))
+    assert sorted(ended) == [0, 0.01, 0.02]
+    assert not late.done()
+    late.cancel()
+
+
+@pytest.mark.anyio
+async def test_a_request_that_is_cancelled_while_its_time_ends_is_cancelled() -> None:
+    async def read() -> None:
+        with request_limits.BodyBudget(100).lease() as lease, lease.reading(0):
+            await asyncio.Event().wait()
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+
+
 @given(st.lists(st.lists(st.integers(0, 60), max_size=6), max_size=12))
 def test_never_more_is_held_than_there_is_room(bodies: list[list[int]]) -> None:
     budget = request_limits.BodyBudget(100)
