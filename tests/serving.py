@@ -22,7 +22,7 @@ import httpx2 as httpx
 import sqlalchemy
 from sqlalchemy import event
 
-from receiver import app, clock, logs, settings, timeouts
+from receiver import app, clock, settings, telemetry, timeouts
 from receiver.server import connections, uvicorn_server
 from receiver.upstream import exchange
 from receiver.web import request_limits
@@ -111,7 +111,7 @@ def serve(options: dict[str, Any]) -> None:
     points = Points(Path(options["points"]), folder / "kill")
     bound = uvicorn_server.bind("127.0.0.1", options["port"])
     given = settings.load(env_file=None, **options["settings"])
-    logs.configure("json", given.log_level)
+    telemetry.configure("json", given.log_level)
     timing = timeouts.Timing(**{**options["timing"], "refetch": tuple(options["timing"]["refetch"])})
     _keep_full(folder / "full")
     overrides = app.Overrides(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from receiver import app, logs, settings, timeouts
+from receiver import app, settings, telemetry, timeouts
 from receiver.server import uvicorn_server
 from receiver.web import authentication
 from storage.engine.database import Database
@@ -63,7 +63,7 @@ def _ask(url: str, key: str, sandbox: sandbox_server.Sandbox) -> None:
 
 
 compiled.share()
-logs.configure("json", "critical")
+telemetry.configure("json", "critical")
 with tempfile.TemporaryDirectory() as made:
     warm(f"sqlite:///{made}/warm.db", Path(made))
 gc.collect()

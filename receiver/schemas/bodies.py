@@ -36,6 +36,7 @@ class Request(BaseModel):
     """The base of bodies that come in: strict types, no unknown fields."""
 
     model_config = ConfigDict(
+        defer_build=True,
         alias_generator=AliasGenerator(validation_alias=to_camel),
         extra="forbid",
         frozen=True,

@@ -69,7 +69,7 @@ def memory_of(pid: int) -> float:
 
 
 def serve(arguments: Sequence[str], port: int, environment: Mapping[str, str], idle: float) -> Service:
-    """Start a server, leave it alone for `idle` seconds after five that settle it, and stop it."""
+    """Start a server, leave it alone for `idle` seconds after ten that settle it, and stop it."""
     begun = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -77,7 +77,7 @@ def serve(arguments: Sequence[str], port: int, environment: Mapping[str, str], i
     try:
         until(lambda: server.listens(port), why="the server did not start")
         seconds, cpu = time.perf_counter() - begun, cpu_of(process.pid)
-        time.sleep(5)
+        time.sleep(10)
         before = cpu_of(process.pid)
         time.sleep(idle)
         return Service(seconds, cpu, memory_of(process.pid), 100 * (cpu_of(process.pid) - before) / idle)

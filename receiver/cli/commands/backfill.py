@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-from receiver import clock, errors, logs, settings, telemetry, timeouts
+from receiver import clock, errors, settings, telemetry, timeouts
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import FAILED, USAGE, CommandError
 from receiver.cli.render import format as render_format
@@ -128,7 +128,7 @@ async def _task_context(
 ) -> AsyncIterator[worker_context.Context]:
     """Yield what the tasks work with. No watchers are registered: all these runs have ended."""
     shared_clock = await open_database.shared_clock(store)
-    logs.configure("console", "error")  # failures are reported at the end
+    telemetry.configure("console", "error")  # failures are reported at the end
     metrics, timing = telemetry.Telemetry(), timeouts.Timing()
     upstream = client.Client(
         given.casedev_base_url,

@@ -9,7 +9,7 @@ import structlog
 import typer
 
 from receiver import app as application
-from receiver import logs, settings
+from receiver import settings, telemetry
 from receiver.cli import event_loop, listening, open_database
 from receiver.cli.render import json_lines
 from receiver.server import uvicorn_server
@@ -85,7 +85,7 @@ def _configured() -> settings.Settings:
     for name, meant in settings.unknown_names().items():
         hint = f"; did you mean {meant}?" if meant else ""
         print(f"runledger: {name} is no setting{hint}", file=sys.stderr)
-    logs.configure(given.log_format, given.log_level)
+    telemetry.configure(given.log_format, given.log_level)
     return given
 
 

@@ -13,7 +13,7 @@ import httpx2 as httpx
 from pydantic import SecretStr
 
 from receiver import app as receiver_app
-from receiver import clock, logs, settings, timeouts
+from receiver import clock, settings, telemetry, timeouts
 from receiver.cli import open_database
 from receiver.cli.demo import submissions
 from receiver.cli.errors import CommandError
@@ -131,7 +131,7 @@ def _logging_to(path: Path) -> Iterator[None]:
     handlers = root.handlers
     with path.open("a", buffering=1, encoding="utf-8") as log:
         with contextlib.redirect_stderr(log):
-            logs.configure("console", "info")
+            telemetry.configure("console", "info")
         try:
             yield
         finally:
