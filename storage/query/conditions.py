@@ -112,6 +112,14 @@ def all_phrases(expression: grammar.Expression) -> Iterator[tokenizer.Phrase]:
             yield from all_phrases(part)
 
 
+def only_phrase(expression: grammar.Expression) -> tokenizer.Phrase | None:
+    """Return the phrase that is all that the expression demands; None where it demands anything else."""
+    match grammar.conjuncts(expression):
+        case [grammar.Phrase(phrase)]:
+            return phrase
+    return None
+
+
 def has_phrases(expression: grammar.Expression) -> bool:
     """Return whether the expression has phrases."""
     return next(phrases(expression), None) is not None

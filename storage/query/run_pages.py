@@ -102,9 +102,12 @@ def _rows(connection: Connection, query: Query, cursor: cursors.Cursor | None) -
     column, more = SORTS[name], query.limit + 1
     chosen = select(*runs.LIST_COLUMNS, column.label("sorted_by")).order_by(*_order(name, descending))
     if name == "accepted" and _needs_windows(query.expression):
-        return _by_windows(
-            connection, query.expression, chosen, descending, None if cursor is None else cursor.seq, more
-        )
+        after = None if cursor is None else cursor.seq
+        phrase = conditions.only_phrase(query.expression)
+        if phrase is None or not index.has_order(connection, phrase):
+            return _by_windows(connection, query.expression, chosen, descending, after, more)
+        keys = index.keys_with(connection, phrase, descending, after, more)
+        return connection.execute(chosen.where(RUNS.c.seq.in_(keys))).all()
     behind = [] if cursor is None else [_after(column, descending, cursor)]
     return connection.execute(
         chosen.where(*behind, *conditions.where(connection, query.expression)).limit(more)

@@ -238,6 +238,40 @@ def runs_with(connection: Connection, phrase: tokenizer.Phrase, window: Window |
     return fulltext.materialized(connection, select(matching.c[0] // ROWS_PER_RUN))
 
 
+def has_order(connection: Connection, phrase: tokenizer.Phrase) -> bool:
+    """Return whether `keys_with` is fast: FTS5 has the passages of whole words in the order of their keys."""
+    return fulltext.is_expensive(connection) and not phrase.open_ended
+
+
+def keys_with(
+    connection: Connection, phrase: tokenizer.Phrase, descending: bool, behind: int | None, limit: int
+) -> list[int]:
+    """Return the `seq` of runs that contain the phrase, in order, behind a `seq` if one is given."""
+    low, high, read = 0, (1 << 63) - 1, 2 * limit
+    keys: dict[int, None] = {}
+    statement, query = _in_order(connection, descending), fulltext.query_text(connection, phrase)
+    while len(keys) < limit:
+        if behind is not None:
+            low, high = (low, behind * ROWS_PER_RUN) if descending else ((behind + 1) * ROWS_PER_RUN, high)
+        ids = (
+            connection.execute(statement, {"query": query, "low": low, "high": high, "read": read}).scalars().all()
+        )
+        keys |= dict.fromkeys(id_ // ROWS_PER_RUN for id_ in ids)
+        if len(ids) < read:
+            break
+        behind = ids[-1] // ROWS_PER_RUN
+    return list(keys)[:limit]
+
+
+@dialect.built_once
+def _in_order(connection: Connection, descending: bool) -> Select[Any]:
+    """Return the query for the next passages with a phrase."""
+    edges = [bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)]
+    matching = fulltext.passages_with(connection, bindparam("query", type_=Text), *edges)
+    (id_,) = matching.selected_columns
+    return matching.order_by(id_.desc() if descending else id_).limit(bindparam("read"))
+
+
 def require_selective(
     connection: Connection, phrases: Iterable[tokenizer.Phrase], most: int = MAX_PREFIX_PAGES
 ) -> None:
