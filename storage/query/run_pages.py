@@ -107,7 +107,7 @@ def _rows(connection: Connection, query: Query, cursor: cursors.Cursor | None) -
         if phrase is None or not index.has_order(connection, phrase):
             return _by_windows(connection, query.expression, chosen, descending, after, more)
         keys = index.keys_with(connection, phrase, descending, after, more)
-        return connection.execute(chosen.where(RUNS.c.seq.in_(keys))).all()
+        return connection.execute(chosen.where(RUNS.c.seq.in_(keys))).all() if keys else []
     behind = [] if cursor is None else [_after(column, descending, cursor)]
     return connection.execute(
         chosen.where(*behind, *conditions.where(connection, query.expression)).limit(more)

@@ -84,11 +84,8 @@ def test_other_questions_are_bound_by_windows_of_keys(
 
 
 @pytest.mark.parametrize("sign", ["", "-"])
-@pytest.mark.parametrize("question", ["word", '"two words"'])
-def test_the_index_of_words_has_the_runs_in_order(
-    question: str, sign: str, asked: Mapping[str, Connection]
-) -> None:
-    (plan,) = plans(asked["sqlite"], question, f"{sign}accepted")
+def test_the_index_of_words_has_the_runs_in_order(sign: str, asked: Mapping[str, Connection]) -> None:
+    (plan,) = plans(asked["sqlite"], "the", f"{sign}accepted")
     assert plan == "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)"
 
 
