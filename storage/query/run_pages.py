@@ -13,7 +13,7 @@ from storage import cursors, errors
 from storage.engine import column_types
 from storage.query import conditions, grammar
 from storage.repositories import runs
-from storage.search import index
+from storage.search import index, lookups
 from storage.tables.runs import RUNS
 
 #: Up to how many runs are counted; fewer where words are looked up.
@@ -104,9 +104,9 @@ def _rows(connection: Connection, query: Query, cursor: cursors.Cursor | None) -
     if name == "accepted" and _needs_windows(query.expression):
         after = None if cursor is None else cursor.seq
         phrase = conditions.only_phrase(query.expression)
-        if phrase is None or not index.has_order(connection, phrase):
+        if phrase is None or not lookups.has_order(connection, phrase):
             return _by_windows(connection, query.expression, chosen, descending, after, more)
-        keys = index.keys_with(connection, phrase, descending, after, more)
+        keys = lookups.keys_with(connection, phrase, descending, after, more)
         return connection.execute(chosen.where(RUNS.c.seq.in_(keys))).all() if keys else []
     behind = [] if cursor is None else [_after(column, descending, cursor)]
     return connection.execute(
@@ -153,7 +153,7 @@ def _ranked(
     phrases = list(conditions.phrases(query.expression))
     newest = select(RUNS.c.seq).order_by(RUNS.c.seq.desc())
     rows = _by_windows(connection, query.expression, newest, True, None, MAX_RANKED)
-    hits = index.count_hits(connection, [row.seq for row in rows], phrases)
+    hits = lookups.count_hits(connection, [row.seq for row in rows], phrases)
     ranked = sorted(((hits.get(row.seq, 0), row.seq) for row in rows), reverse=True)
     if cursor is not None:
         last = (cursor.value if isinstance(cursor.value, int) else 0, cursor.seq)
