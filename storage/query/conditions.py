@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, and_, false, func, not_, or_, select, true
 
 from storage.query import grammar, value_ranges
-from storage.search import index, tokenizer
+from storage.search import index, lookups, tokenizer
 from storage.tables.runs import RUN_TAGS, RUN_TOOLS, RUNS
 
 #: Input and output tokens together; null where either is unknown.
@@ -109,7 +109,7 @@ def phrases(expression: grammar.Expression) -> Iterator[tokenizer.Phrase]:
 
 def require_selective(connection: Connection, expression: grammar.Expression) -> None:
     """Raise BadFilter for a prefix of words that would take too long to look up, wherever it stands."""
-    index.require_selective(connection, all_phrases(expression))
+    lookups.require_selective(connection, all_phrases(expression))
 
 
 def all_phrases(expression: grammar.Expression) -> Iterator[tokenizer.Phrase]:
@@ -122,6 +122,14 @@ def all_phrases(expression: grammar.Expression) -> Iterator[tokenizer.Phrase]:
                 yield from all_phrases(part)
         case grammar.Not(part):
             yield from all_phrases(part)
+
+
+def only_phrase(expression: grammar.Expression) -> tokenizer.Phrase | None:
+    """Return the phrase that is all that the expression demands; None where it demands anything else."""
+    match grammar.conjuncts(expression):
+        case [grammar.Phrase(phrase)]:
+            return phrase
+    return None
 
 
 def has_phrases(expression: grammar.Expression) -> bool:

@@ -12,7 +12,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, and_,
 from storage import cursors, errors
 from storage.engine import column_types, dialect
 from storage.query import conditions, grammar, run_lines
-from storage.search import index
+from storage.search import index, lookups
 from storage.tables.runs import RUN_TAGS, RUNS
 
 #: Up to how many runs are counted; fewer where words are looked up.
@@ -168,9 +168,12 @@ def _rows(connection: Connection, query: Query, cursor: cursors.Cursor | None) -
     column, more = SORTS[name], query.limit + 1
     chosen = select(RUNS.c.seq, column.label("sorted_by")).order_by(*_order(name, descending))
     if name == "accepted" and _needs_windows(query.expression):
-        return _by_windows(
-            connection, query.expression, chosen, descending, None if cursor is None else cursor.seq, more
-        )
+        after = None if cursor is None else cursor.seq
+        phrase = conditions.only_phrase(query.expression)
+        if phrase is None or not lookups.has_order(connection, phrase):
+            return _by_windows(connection, query.expression, chosen, descending, after, more)
+        keys = lookups.keys_with(connection, phrase, descending, after, more)
+        return connection.execute(chosen.where(RUNS.c.seq.in_(keys))).all() if keys else []
     behind = [] if cursor is None else [_after(column, descending, cursor)]
     return connection.execute(
         chosen.where(*behind, *conditions.where(connection, query.expression)).limit(more)
@@ -216,7 +219,7 @@ def _ranked(
     phrases = list(conditions.phrases(query.expression))
     newest = select(RUNS.c.seq).order_by(RUNS.c.seq.desc())
     rows = _by_windows(connection, query.expression, newest, True, None, MAX_RANKED)
-    hits = index.count_hits(connection, [row.seq for row in rows], phrases)
+    hits = lookups.count_hits(connection, [row.seq for row in rows], phrases)
     ranked = sorted(((hits.get(row.seq, 0), row.seq) for row in rows), reverse=True)
     if cursor is not None:
         last = (cursor.value if isinstance(cursor.value, int) else 0, cursor.seq)

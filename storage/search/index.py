@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import re
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -33,7 +32,7 @@ from sqlalchemy import (
     update,
 )
 
-from storage import errors, states
+from storage import states
 from storage.engine import dialect
 from storage.engine.column_types import instant
 from storage.engine.membership import is_among
@@ -50,8 +49,6 @@ PART = 2000
 LOCK_NAME = "search"
 #: The largest distance between the keys of runs that one statement searches.
 NEAR = 4096
-#: The pages of the index that a prefix may have: a second's work. A page has four kilobytes.
-MAX_PREFIX_PAGES = 4000
 #: The characters of a snippet around a hit, and of the hit itself.
 AROUND, SHOWN = 60, 400
 
@@ -237,34 +234,6 @@ def runs_with(connection: Connection, phrase: tokenizer.Phrase, window: Window |
     query = literal(fulltext.query_text(connection, phrase))
     matching = fulltext.passages_with(connection, query, low, high).subquery()
     return fulltext.materialized(connection, select(matching.c[0] // ROWS_PER_RUN))
-
-
-def require_selective(
-    connection: Connection, phrases: Iterable[tokenizer.Phrase], most: int = MAX_PREFIX_PAGES
-) -> None:
-    """Raise BadFilter for a prefix of so many words that looking them up would take longer than a query may."""
-    if not fulltext.is_expensive(connection):
-        return
-    for prefix in (phrase.words[-1] for phrase in phrases if phrase.open_ended and phrase.words):
-        if fulltext.prefix_pages(connection, prefix) > most:
-            raise errors.BadFilter(
-                "q", f"{prefix}* stands for too many words here: write more letters before the *"
-            )
-
-
-def count_hits(connection: Connection, seqs: Sequence[int], phrases: Iterable[tokenizer.Phrase]) -> dict[int, int]:
-    """Count the passages of each run that contain a phrase, summed over the phrases; the keys are `seq`."""
-    if not seqs:
-        return {}
-    found: Counter[int] = Counter()
-    low, high = min(seqs) * ROWS_PER_RUN, (max(seqs) + 1) * ROWS_PER_RUN
-    for phrase in phrases:
-        query = literal(fulltext.query_text(connection, phrase))
-        matching = fulltext.passages_with(connection, query, low, high).subquery()
-        run_seq = (matching.c[0] // ROWS_PER_RUN).label("run_seq")
-        for row in connection.execute(select(run_seq, func.count()).group_by(run_seq)):
-            found[row[0]] += row[1]
-    return dict(found)
 
 
 def snippets(

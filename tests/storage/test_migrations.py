@@ -229,3 +229,11 @@ def test_rows_within_the_bounds_are_left_alone(empty_url: str) -> None:
         )
         command.upgrade(alembic_runner.config(connection), "0011")
         assert connection.execute(text("SELECT runs FROM rollup_agents")).scalars().all() == [1]
+
+
+def test_views_for_users_of_sql_do_not_stop_the_removal_of_their_tables(empty_url: str) -> None:
+    with opened(empty_url) as connection:
+        command.upgrade(alembic_runner.config(connection), "0013")
+        connection.execute(text("CREATE VIEW shown AS SELECT * FROM rollup_models"))
+        schema_version.upgrade(connection)
+        assert not inspect(connection).has_table("rollup_models")

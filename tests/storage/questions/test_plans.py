@@ -24,7 +24,7 @@ IN_ORDER = [
 WINDOWED = (
     "agent:a", "agent:a,b", "agent:a,b status:failed", "status:failed,lost", "-status:completed",
     "model:m,n", "model:m*",
-    "submitted_by:x", "tag.client:acme", "has:tag.client", "tool:webfetch", "word", '"two words"', "-word",
+    "submitted_by:x", "tag.client:acme", "has:tag.client", "tool:webfetch", "word two", "wor*", "-word",
     "has:failure_reason", "status:failed OR tool:search", "agent:a created:>-7d", "accepted:>-7d",
     "accepted:<-30d", "status:failed accepted:2026-11-10..2026-11-12",
 )  # fmt: skip
@@ -81,6 +81,12 @@ def test_other_questions_are_bound_by_windows_of_keys(
         run_pages.page(asked["sqlite"], run_pages.Query(grammar.parse(question, NOW), f"{sign}accepted", 20))
     assert all("runs.seq >= ?" in statement for statement, _ in executed)
     assert not [plan for plan in plans(asked["sqlite"], question, f"{sign}accepted") if "SCAN runs" in plan]
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_the_index_of_words_has_the_runs_in_order(sign: str, asked: Mapping[str, Connection]) -> None:
+    (plan,) = plans(asked["sqlite"], "the", f"{sign}accepted")
+    assert plan == "SEARCH runs USING INTEGER PRIMARY KEY (rowid=?)"
 
 
 @pytest.mark.parametrize("sort", [each for each in run_pages.SORTS if each != "accepted"])

@@ -12,7 +12,7 @@ from storage import errors, states
 from storage.engine.database import Database
 from storage.query import grammar, run_pages
 from storage.repositories import runs
-from storage.search import fulltext, index, tokenizer
+from storage.search import fulltext, index, lookups, tokenizer
 from storage.search.tokenizer import Phrase
 from storage.tables.runs import RUNS
 from storage.tables.search import PASSAGES
@@ -299,10 +299,24 @@ async def test_a_prefix_of_many_pages_of_words_is_refused_at_once(embedded: Data
         > (await embedded.read(fulltext.prefix_pages, "b77"))
     )
     for phrase in (Phrase(("b",)), Phrase(("b", "c777"), open_ended=True)):
-        await embedded.read(index.require_selective, [phrase], 10)
+        await embedded.read(lookups.require_selective, [phrase], 10)
     with pytest.raises(errors.BadFilter, match=r"q: b\* stands for too many words here: write more letters"):
-        await embedded.read(index.require_selective, [Phrase(("x", "b"), open_ended=True)], 10)
+        await embedded.read(lookups.require_selective, [Phrase(("x", "b"), open_ended=True)], 10)
 
 
 async def test_a_server_answers_any_prefix(served: Database) -> None:
-    await served.read(index.require_selective, [Phrase(("b",), open_ended=True)], -1)
+    await served.read(lookups.require_selective, [Phrase(("b",), open_ended=True)], -1)
+
+
+async def test_runs_that_say_a_word_often_are_found_once_in_either_order(database: Database) -> None:
+    said = [step(position, content="venue") for position in range(5)]
+    for _ in range(3):
+        await settled(database, said, prompt="Venue.")
+    await life.indexed(database)
+    for sort, keys in (("accepted", [1, 2, 3]), ("-accepted", [3, 2, 1])):
+        found, cursor = [], None
+        for _ in range(3):
+            query = run_pages.Query(grammar.parse("venue", life.NOW), sort, 1, cursor)
+            page, cursor = await database.timed_read(run_pages.page, query)
+            found += [run.seq for run in page]
+        assert (found, cursor) == (keys, None)
