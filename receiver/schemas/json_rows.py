@@ -8,10 +8,10 @@ and named, and is a problem where it is requested alone.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from functools import cached_property
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -26,6 +26,8 @@ from storage.query import run_chunks
 
 #: The values of one object, in the order of the fields.
 Values = Sequence[Any]
+#: Whether all values of a column may be answered.
+Check = Callable[[Values], bool]
 JsonObject = dict[str, Any]
 RowT = TypeVar("RowT")
 MadeT = TypeVar("MadeT")
@@ -50,22 +52,14 @@ class JsonRows:
         self._names = list(schema.model_fields)
         self._key = self._names.index(key)
 
-    @cached_property
+    @functools.cached_property
     def _object(self) -> Callable[..., Any]:
         fields = [(to_camel(name), Any) for name in self._names]
         return msgspec.defstruct(self._schema.__name__, fields, frozen=True, gc=False)
 
-    @cached_property
-    def _types(self) -> list[Any]:
-        return [_type(each.annotation) for each in self._schema.model_fields.values()]
-
-    @cached_property
-    def _row(self) -> Any:
-        return tuple.__class_getitem__(tuple(self._types))
-
-    @cached_property
-    def _rows(self) -> Any:
-        return list.__class_getitem__(self._row)
+    @functools.cached_property
+    def _checks(self) -> list[Check]:
+        return [_check(_type(each.annotation)) for each in self._schema.model_fields.values()]
 
     def values(self, stored: object, **computed: Any) -> list[Any]:
         """Return the attributes of a value by the names of the fields, except for those that are computed."""
@@ -79,20 +73,17 @@ class JsonRows:
 
     def list_of(self, rows: Sequence[Values]) -> tuple[msgspec.Raw, list[str]]:
         """Return the rows as the bytes of an array, and the names of rows that cannot be read, which it lacks."""
-        try:
-            msgspec.convert(rows, self._rows)
-            return msgspec.Raw(encode([self._object(*row) for row in rows])), []
-        except run_chunks.UNREADABLE_ERRORS:
-            objects, unread = readable(rows, self.one, lambda row: row[self._key])
-            return msgspec.Raw(encode(objects)), unread
+        with contextlib.suppress(*run_chunks.UNREADABLE_ERRORS):
+            columns = zip(*rows, strict=True)
+            if all(check(column) for check, column in zip(self._checks, columns, strict=False)):
+                return msgspec.Raw(encode([self._object(*row) for row in rows])), []
+        objects, unread = readable(rows, self.one, lambda row: row[self._key])
+        return msgspec.Raw(encode(objects)), unread
 
     def one(self, row: Values) -> msgspec.Raw:
         """Return a row as the bytes of an object. Raises WrongTypes, and the errors of the encoder."""
-        wrong = [
-            name
-            for name, value, type_ in zip(self._names, row, self._types, strict=True)
-            if not _fits(value, type_)
-        ]
+        fields = zip(self._names, row, self._checks, strict=True)
+        wrong = [name for name, value, check in fields if not check((value,))]
         if wrong:
             raise WrongTypes(wrong)
         return msgspec.Raw(encode(self._object(*row)))
@@ -126,9 +117,27 @@ def named(row: str, log: structlog.typing.FilteringBoundLogger) -> Iterator[None
         raise errors.UnreadableRow(row) from None
 
 
-def _fits(value: object, type_: Any) -> bool:
+def _check(type_: Any) -> Check:
+    """Return the function that tells whether all values of a column are of a type."""
+    members = get_args(type_) if get_origin(type_) in (Union, UnionType) else (type_,)
+    if Any in members:
+        return _anything
+    if any(get_origin(each) in (list, dict) and each not in get_args(_JSON) for each in members):
+        return functools.partial(_converts, list.__class_getitem__(type_))
+    closed = [value for each in members if get_origin(each) is Literal for value in get_args(each)]
+    if closed:
+        return frozenset([*closed, *([None] if NoneType in members else [])]).issuperset
+    allowed = frozenset(get_origin(each) or each for each in members)
+    return lambda column: allowed.issuperset(map(type, column))
+
+
+def _anything(_column: Values) -> bool:
+    return True
+
+
+def _converts(type_: Any, column: Values) -> bool:
     try:
-        msgspec.convert(value, type_)
+        msgspec.convert(column, type_)
     except msgspec.ValidationError:
         return False
     return True

@@ -112,19 +112,19 @@ class Database:
             pooler=pooler,
         )
         is_embedded = urls.file_path(url) is not None
-        # A server answers several at once; in a file, threads would only wait for the interpreter's lock.
-        quick_readers = 1 if is_embedded else readers
         self._sources = _batch_sources(self._limits, is_sole_writer=is_embedded)
         self._write_engine = engine(readonly=False, connections=len(self._sources))
-        self._read_engine = engine(readonly=True, connections=readers + timed_readers + quick_readers)
+        self._read_engine = engine(readonly=True, connections=readers + timed_readers + is_embedded)
         deadlines.watch(self._read_engine)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
         self._timed_readers = ThreadPoolExecutor(timed_readers, thread_name_prefix="timed-reader")
-        self._quick_readers = reads.QuickReaders(self._read_engine, quick_readers, keeps_connections=is_embedded)
+        # A server takes longer to answer, whatever the question: there the plain readers do it.
+        self._quick_reader = reads.QuickReader(self._read_engine) if is_embedded else None
 
     async def __aenter__(self) -> Database:
         self._loop = asyncio.get_running_loop()
-        self._quick_readers.start()
+        if self._quick_reader is not None:
+            self._quick_reader.start()
         self._writers = [
             writer.Writer(self._write_engine, each, self._observe, self.notify_commit) for each in self._sources
         ]
@@ -135,7 +135,8 @@ class Database:
         await asyncio.gather(*(each.close() for each in self._writers))
         self._readers.shutdown()
         self._timed_readers.shutdown()
-        self._quick_readers.close()
+        if self._quick_reader is not None:
+            self._quick_reader.close()
         self._write_engine.dispose()
         self._read_engine.dispose()
 
@@ -175,8 +176,10 @@ class Database:
     async def quick_read(
         self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs
     ) -> R:
-        """Run a read that is known to take less than a millisecond, in a thread that runs no others."""
-        return await self._quick_readers.run(lambda opened: function(opened, *args, **kw))
+        """Run a read that is known to take less than a millisecond, on a file in a thread of its own."""
+        if self._quick_reader is None:
+            return await self.read(function, *args, **kw)
+        return await self._quick_reader.run(lambda opened: function(opened, *args, **kw))
 
     def _read(self, seconds: float | None, function: Callable[..., R], /, *args: Any, **kw: Any) -> R:
         with writer.translated_errors(), self._read_engine.connect() as connection:

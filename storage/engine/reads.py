@@ -41,27 +41,23 @@ def _in_transaction(connection: Connection, seconds: float | None, read: Read[R]
             return read(connection)
 
 
-class QuickReaders:
-    """Threads for reads that take less than a millisecond: handing one over costs as little as possible.
+class QuickReader:
+    """A thread for reads of a file that take less than a millisecond: handing one over costs little.
 
-    With `keeps_connections` each thread keeps its connection open: that of a file cannot be lost.
+    Its connection stays open: that of a file cannot be lost.
     """
 
-    def __init__(self, engine: Engine, count: int, *, keeps_connections: bool) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._keeps_connections = keeps_connections
         self._waiting: SimpleQueue[tuple[Read[Any], _Answer] | None] = SimpleQueue()
-        self._threads = [
-            threading.Thread(target=self._run, name="quick-reader", daemon=True) for _ in range(count)
-        ]
+        self._thread = threading.Thread(target=self._run, name="quick-reader", daemon=True)
 
     def start(self) -> None:
-        """Start the threads."""
-        for each in self._threads:
-            each.start()
+        """Start the thread."""
+        self._thread.start()
 
     async def run(self, read: Read[R]) -> R:
-        """Run a read in one of the threads."""
+        """Run a read in the thread."""
         loop = asyncio.get_running_loop()
         answer = _Answer(loop, loop.create_future())
         self._waiting.put((read, answer))
@@ -69,11 +65,9 @@ class QuickReaders:
         return found
 
     def close(self) -> None:
-        """End the threads once they have run what waits."""
-        for _ in self._threads:
-            self._waiting.put(None)
-        for each in self._threads:
-            each.join()
+        """End the thread once it has run what waits."""
+        self._waiting.put(None)
+        self._thread.join()
 
     def _run(self) -> None:
         with ExitStack() as kept:
@@ -81,10 +75,6 @@ class QuickReaders:
             while (waiting := self._waiting.get()) is not None:
                 read, answer = waiting
                 with answer, writer.translated_errors():
-                    if not self._keeps_connections:
-                        with self._engine.connect() as opened:
-                            answer.give(in_snapshot(opened, None, read))
-                        continue
                     connection = connection or kept.enter_context(self._engine.connect())
                     answer.give(in_snapshot(connection, None, read))
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, case, null, select
+from sqlalchemy import ColumnElement, Connection, bindparam, case, null, select
 
 from storage import ids, states
-from storage.engine import column_types, dialect
+from storage.engine import column_types, dialect, prepared
 from storage.repositories import runs
 from storage.tables.runs import RUN_TAGS, RUNS, UPSTREAM_LINKS
 
 #: A row of runs; its first columns are LINE or FULL, in that order.
-Line = Row[*tuple[Any, ...]]
+Line = prepared.Row
 
 #: The columns of a run in lists.
 LINE = (
@@ -70,9 +71,10 @@ def of_keys(connection: Connection, seqs: Sequence[int]) -> list[Line]:
 
 def find(connection: Connection, either_id: str, names: tuple[str, ...] = FULL) -> Line | None:
     """Return columns of the run that `runs.find` returns, and then its key."""
+    by_id, by_upstream_id = _finders(names)
     parameters = {"id": either_id}
-    row = connection.execute(_of_id(connection, names), parameters).first() if ids.is_ours(either_id) else None
-    return row or connection.execute(_of_upstream_id(connection, names), parameters).first()
+    row = by_id.first(connection, parameters) if ids.is_ours(either_id) else None
+    return row or by_upstream_id.first(connection, parameters)
 
 
 @dialect.built_once
@@ -80,15 +82,15 @@ def _of_keys(connection: Connection, _: None) -> Any:
     return select(*columns(connection)).where(RUNS.c.seq.in_(bindparam("seqs", expanding=True)))
 
 
-@dialect.built_once
-def _of_id(connection: Connection, names: tuple[str, ...]) -> Any:
-    return _whole(connection, names).where(RUNS.c.id == bindparam("id"))
-
-
-@dialect.built_once
-def _of_upstream_id(connection: Connection, names: tuple[str, ...]) -> Any:
+@functools.cache
+def _finders(names: tuple[str, ...]) -> tuple[prepared.Prepared, prepared.Prepared]:
+    """Return the statements that find a run by our id and by an upstream id."""
     linked = select(UPSTREAM_LINKS.c.run_id).where(UPSTREAM_LINKS.c.upstream_id == bindparam("id"))
-    return _whole(connection, names).where(RUNS.c.id == linked.scalar_subquery())
+
+    def by(run_id: Any) -> prepared.Prepared:
+        return prepared.Prepared(lambda connection: _whole(connection, names).where(RUNS.c.id == run_id))
+
+    return by(bindparam("id")), by(linked.scalar_subquery())
 
 
 def _whole(connection: Connection, names: Sequence[str]) -> Any:

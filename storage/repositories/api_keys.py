@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
+from storage.engine import prepared
 from storage.tables import declare
 from storage.tables.integrations import API_KEYS
 
@@ -33,7 +33,7 @@ def insert(connection: Connection, key: Key) -> None:
 
 def find(connection: Connection, key_id: str) -> Key | None:
     """Return the key with this id, revoked or not."""
-    row = connection.execute(_BY_ID, {"id": key_id}).first()
+    row = _BY_ID.first(connection, {"id": key_id})
     return None if row is None else _key(row)
 
 
@@ -53,10 +53,10 @@ def revoke(connection: Connection, key_id: str, now: datetime) -> bool:
     return connection.execute(update(API_KEYS).where(*live).values(revoked_at=now)).rowcount > 0
 
 
-def _key(row: Row[*tuple[Any, ...]]) -> Key:
+def _key(row: prepared.Row) -> Key:
     values = row._asdict()
     return Key(**values | {"scopes": tuple(values["scopes"])})
 
 
 _ALL = select(*(API_KEYS.c[each.name] for each in fields(Key)))
-_BY_ID = _ALL.where(API_KEYS.c.id == bindparam("id"))
+_BY_ID = prepared.Prepared(lambda _: _ALL.where(API_KEYS.c.id == bindparam("id")))

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import zstandard
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, bindparam, delete, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, select
 
 from storage import bounds, merkle, results
-from storage.engine import column_types
+from storage.engine import column_types, prepared
 from storage.tables.declare import ROWS_PER_RUN
 from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_TOOLS, RUN_USAGE
 
@@ -146,11 +146,11 @@ def read(
     ]
 
 
-def step_rows(connection: Connection, run_seq: int, *, after: int, limit: int) -> Sequence[Row[*tuple[Any, ...]]]:
+def step_rows(connection: Connection, run_seq: int, *, after: int, limit: int) -> Sequence[prepared.Row]:
     """Return the steps of a run behind the position `after`, in order, without salts and with instants as text."""
     first = run_seq * ROWS_PER_RUN
     keys = {"low": first + after + 1, "high": first + ROWS_PER_RUN - 1, "limit": limit}
-    return connection.execute(_STEP_ROWS, keys).all()
+    return _STEP_ROWS.all(connection, keys)
 
 
 def add(connection: Connection, run_id: str, document: Document, *, is_first: bool = False) -> int | None:
@@ -177,11 +177,15 @@ def find(connection: Connection, run_id: str, version: int | None = None) -> Doc
 #: The table of each kind of row.
 TABLES: dict[type[Any], Table] = {results.Step: RUN_STEPS, results.Usage: RUN_USAGE}
 _DOCUMENT = [RUN_DOCUMENTS.c[each.name] for each in fields(Document)]
-_STEP_ROWS = (
-    select(*(column_types.spelled(RUN_STEPS.c[each.name]) for each in fields(results.Step) if each.name != "salt"))
-    .where(RUN_STEPS.c.id.between(bindparam("low"), bindparam("high")))
-    .order_by(RUN_STEPS.c.id)
-    .limit(bindparam("limit"))
+_STEP_ROWS = prepared.Prepared(
+    lambda _: (
+        select(
+            *(column_types.spelled(RUN_STEPS.c[each.name]) for each in fields(results.Step) if each.name != "salt")
+        )
+        .where(RUN_STEPS.c.id.between(bindparam("low"), bindparam("high")))
+        .order_by(RUN_STEPS.c.id)
+        .limit(bindparam("limit"))
+    )
 )
 _TOOLS = select(RUN_STEPS.c.tool_name).where(RUN_STEPS.c.tool_name.is_not(None)).distinct()
 _LAST = (

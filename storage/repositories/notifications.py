@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select, update
 
-from storage.engine import dialect
+from storage.engine import dialect, prepared
 from storage.tables import declare
 from storage.tables.integrations import NOTIFICATIONS
 
@@ -47,7 +47,7 @@ def insert(connection: Connection, new: Notification) -> None:
 
 def find(connection: Connection, run_id: str) -> Notification | None:
     """Return the notification of a run; None before it is prepared."""
-    row = connection.execute(_BY_RUN, {"run_id": run_id}).first()
+    row = _BY_RUN.first(connection, {"run_id": run_id})
     return None if row is None else Notification(*row)
 
 
@@ -73,6 +73,8 @@ def resume(connection: Connection, run_ids: Sequence[str]) -> None:
     connection.execute(update(NOTIFICATIONS).where(NOTIFICATIONS.c.run_id.in_(run_ids)).values(stopped_at=None))
 
 
-_BY_RUN = select(*(NOTIFICATIONS.c[each.name] for each in fields(Notification))).where(
-    NOTIFICATIONS.c.run_id == bindparam("run_id")
+_BY_RUN = prepared.Prepared(
+    lambda _: select(*(NOTIFICATIONS.c[each.name] for each in fields(Notification))).where(
+        NOTIFICATIONS.c.run_id == bindparam("run_id")
+    )
 )
