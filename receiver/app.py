@@ -280,7 +280,7 @@ async def _follow_shared(components: _Components, stack: AsyncExitStack) -> None
         _in_background(stack, telemetry, lambda: shared_clock.run(read_time))
     if not (given.database_pooler or urls.is_pooled(given.url)):
         # Its driver is slow to import, and not needed for an embedded database.
-        from storage.engine import listener
+        from storage.engine.postgresql import listener
 
         _in_background(stack, telemetry, lambda: listener.listen(store, on_failure, LISTEN_AGAIN))
 

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from receiver import json_lines
 from storage.engine import column_types
-from storage.query import run_chunks
 
 #: The most runs that a trailer names, so that it stays short; and the fields about missing runs.
 NAMED = 50
@@ -49,7 +48,8 @@ class Summary:
         return {name: value for name, value in values.items() if self.unwritten or name not in _MISSING}
 
 
-RecordT = TypeVar("RecordT", run_chunks.Record, run_chunks.RunRows)
+#: `run_chunks.Record` or `run_chunks.RunRows`.
+RecordT = TypeVar("RecordT")
 
 
 class Writer(ABC, Generic[RecordT]):

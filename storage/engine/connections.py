@@ -89,7 +89,7 @@ def _sqlite(parsed: URL, readonly: bool, connections: int, busy_seconds: float) 
 def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: float, pooler: bool) -> Engine:
     """Return an engine. A writer reads committed rows and locks those it depends on; a reader has a snapshot."""
     # The driver is slow to import, and not needed for an embedded database.
-    from storage.engine import instant_loader
+    from storage.engine.postgresql import instant_loader
 
     settings = _session_settings(parsed, busy_seconds)
     pooler = pooler or urls.is_pooled(parsed)
@@ -165,7 +165,7 @@ def _encode(value: object) -> str:
 def _limit_response_time(new_engine: Engine, seconds: float | None) -> None:
     """Give the connections of an engine a response timeout in seconds."""
     # The driver is slow to import, and not needed for an embedded database.
-    from storage.engine import connection_timeouts
+    from storage.engine.postgresql import connection_timeouts
 
     @event.listens_for(new_engine, "do_connect")
     def connect(_dialect: object, _record: object, args: Any, kwargs: Any) -> connection_timeouts.Connection:

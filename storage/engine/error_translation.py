@@ -56,7 +56,7 @@ def _is_bad_argument(error: exc.SQLAlchemyError) -> bool:
 
 def _is_response_timeout(error: exc.SQLAlchemyError) -> bool:
     # The driver is slow to import, and not needed for an embedded database.
-    from storage.engine import connection_timeouts
+    from storage.engine.postgresql import connection_timeouts
 
     return isinstance(getattr(error, "orig", None), connection_timeouts.ResponseTimeout)
 

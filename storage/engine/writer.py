@@ -173,6 +173,8 @@ class Writer:
     def _finish(self, batch: list[queues.Member], done: Future[CommitBatch]) -> None:
         """Answer the calls of a batch, or queue them for a replay one by one. Runs on the loop."""
         error = done.exception()
+        if error is None:  # before the answers, and apart: an error of the observer is not one of the batch
+            self._loop.call_soon(self._observe, done.result())
         if self._failing_fast and isinstance(_translate(error), errors.Unavailable):
             self._give_up([*batch, *self._replays, *self._waiting.pop_all()], error)
         elif len(batch) == 1 and error_translation.is_lock_timeout(error):
@@ -189,7 +191,6 @@ class Writer:
             self._replays.extend(batch)
         self._was_locked = error_translation.is_lock_timeout(error)
         if error is None:
-            self._loop.call_soon(self._observe, done.result())  # so that its error is not one of the batch
             self._committed()
         self._busy = False
         self._idle.set()

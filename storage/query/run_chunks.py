@@ -12,7 +12,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, TypeVar
 
-from sqlalchemy import JSON, Column, Connection, Select, Table, Text, bindparam, cast, func, select
+from sqlalchemy import Column, Connection, Select, Table, Text, bindparam, cast, func, select
 
 from storage import results
 from storage.engine import column_types, dialect
@@ -248,7 +248,7 @@ def _trace_rows(table: Table, names: Sequence[str]) -> Select[Any]:
     """Return the statement that reads rows of runs, with the id of their run first."""
     columns = [
         cast(table.c[name], Text).label(name)
-        if isinstance(table.c[name].type, JSON)
+        if isinstance(table.c[name].type, column_types.Json)
         else column_types.spelled(table.c[name])
         for name in names
     ]

@@ -17,7 +17,8 @@ from typing import Any, cast
 import psycopg
 
 from storage import errors
-from storage.engine import connection_timeouts, connections, error_translation, session
+from storage.engine import connections, error_translation, session
+from storage.engine.postgresql import connection_timeouts
 from storage.user_sql import readable_columns, statements
 
 #: The most bytes of a row as JSON, since it is in memory as a whole.

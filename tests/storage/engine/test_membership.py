@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from storage.engine import connections
 from storage.engine.database import Database
 from storage.engine.membership import is_among
-from storage.tables.declare import metadata
+from storage.migrations import schema_version
 from storage.tables.runs import RUNS
 from tests import life
 
@@ -33,7 +33,7 @@ async def test_a_list_selects_rows_by_texts_and_by_numbers(database: Database) -
 def test_a_list_is_looked_up_by_the_index_of_its_column(tmp_path: Path) -> None:
     engine = connections.engine(f"sqlite:///{tmp_path / 'a.db'}", readonly=False, connections=1)
     with engine.begin() as connection:
-        metadata.create_all(connection)
+        schema_version.upgrade(connection)
         query = str(select(RUNS.c.prompt).where(is_among(RUNS.c.id, "ids")).compile(dialect=connection.dialect))
         plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}", ("[]",)).all()
     engine.dispose()

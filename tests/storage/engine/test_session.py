@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import Connection, select, text
 
 from storage import errors, states
-from storage.engine import column_types, listener, session
+from storage.engine import column_types, session
 from storage.engine.database import Database
+from storage.engine.postgresql import listener
 from storage.maintenance import integrity
 from storage.migrations import schema_version
 from storage.repositories import jobs, runs
