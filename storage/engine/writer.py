@@ -171,10 +171,16 @@ class Writer:
                 yield connection, transaction
 
     def _finish(self, batch: list[queues.Member], done: Future[CommitBatch]) -> None:
-        """Answer the calls of a batch, or queue them for a replay one by one. Runs on the loop."""
+        """Show a committed batch to the observer, and answer its calls. Runs on the loop."""
         error = done.exception()
-        if error is None:  # before the answers, and apart: an error of the observer is not one of the batch
-            self._loop.call_soon(self._observe, done.result())
+        try:
+            if error is None:
+                self._observe(done.result())
+        finally:  # an error of the observer is not one of the batch
+            self._end(batch, error)
+
+    def _end(self, batch: list[queues.Member], error: BaseException | None) -> None:
+        """Answer the calls of a batch, or queue them for a replay one by one; start the next batch."""
         if self._failing_fast and isinstance(_translate(error), errors.Unavailable):
             self._give_up([*batch, *self._replays, *self._waiting.pop_all()], error)
         elif len(batch) == 1 and error_translation.is_lock_timeout(error):
