@@ -203,6 +203,8 @@ class Connection(httptools_impl.HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         is_next = bool(self.pipeline)
+        if is_next and self._pool.is_stopping:
+            self.pipeline[-1][0].keep_alive = False
         super().on_response_complete()
         if self._is_whole and not is_next:
             self._wait(self._pool.limits.idle)

@@ -20,6 +20,8 @@ from receiver import client_address, errors
 E = TypeVar("E", bound=Exception)
 #: The bytes of bodies that are held in memory at once.
 BODY_BYTES = 64 << 20
+#: The seconds by which an event loop may call back too early.
+CLOCK_TICK = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,7 @@ class BodyBudget:
         #: The leases whose bodies are still being read, oldest first, and when each has to be read.
         self.readers: dict[BodyLease, float] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     def lease(self) -> BodyLease:
         """Return a block for the body of one request, which leases a part of the budget until its end."""
@@ -60,18 +63,18 @@ class BodyBudget:
     def begin(self, lease: BodyLease, until: float) -> None:
         """Add a reader, whose time is over at `until` by the clock of the event loop."""
         self.readers[lease] = until
-        if self._timer is None or until < self._timer.when():
+        if self._timer is None or until < self._timer_at:
             self._set_timer(until)
 
     def _set_timer(self, until: float) -> None:
         """Set the one timer of all readers: most bodies arrive at once, so a timer for each would be wasted."""
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(until, self._expire)
+        self._timer, self._timer_at = asyncio.get_running_loop().call_at(until, self._expire), until
 
     def _expire(self) -> None:
         """Stop the readers whose time is over."""
-        self._timer, now = None, asyncio.get_running_loop().time()
+        self._timer, now = None, asyncio.get_running_loop().time() + CLOCK_TICK
         for lease in [lease for lease, until in self.readers.items() if until <= now]:
             del self.readers[lease]
             lease.interrupt()

@@ -127,15 +127,20 @@ class Endpoint:
             answer = await store.read_by(operation.reader, functools.partial(answered, call))
             return self._response(operation, call, answer)
 
-        def read(snapshot: database.Snapshot) -> tuple[api_keys.Key, Call[Any, Any], Answer]:
+        def read(snapshot: database.Snapshot) -> tuple[Call[Any, Any], Answer]:
             key = authentication.verify(snapshot.read(api_keys.find, key_id), secret)
+            verified.append(key)
             call = new_call(caller=authentication.caller(key), body=None)
             authentication.require_scope(call.caller, cast(authentication.Scope, operation.scope))
-            return key, call, answered(call, snapshot)
+            return call, answered(call, snapshot)
 
-        with self._charging(request):
-            key, call, answer = await store.read_by(database.Reader.QUICK, read)
-        await authentication.note_use(store, key, now)
+        verified: list[api_keys.Key] = []
+        try:
+            with self._charging(request):
+                call, answer = await store.read_by(database.Reader.QUICK, read)
+        finally:  # also where there is nothing to answer with
+            for key in verified[-1:]:
+                await authentication.note_use(store, key, now)
         return self._response(operation, call, answer)
 
     def _response(self, operation: Operation, call: Call[Any, Any], answer: Answer) -> ASGIApp:

@@ -27,7 +27,8 @@ def deadline(connection: Connection, seconds: float) -> Iterator[None]:
     """Limit the statements of the block to `seconds`, all of them together. Raises StatementTimeout."""
     is_server = connection.dialect.name == "postgresql"
     limit = _Deadline(seconds, time.monotonic() + seconds, is_server)
-    connection.info[_KEY] = limit
+    info = connection.info  # a lost connection has none in the end
+    info[_KEY] = limit
     try:
         with nullcontext() if is_server else _interrupted(connection, limit.ends_at):
             yield
@@ -41,7 +42,7 @@ def deadline(connection: Connection, seconds: float) -> Iterator[None]:
             raise errors.StatementTimeout(_message(seconds)) from error
         raise
     finally:
-        del connection.info[_KEY]
+        info.pop(_KEY, None)
 
 
 @dataclass(slots=True)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, exc
 
+from storage import errors
 from storage.engine import connections, deadlines, writer
 
 R = TypeVar("R")
@@ -50,6 +51,7 @@ class QuickReader:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._waiting: SimpleQueue[tuple[Read[Any], _Answer] | None] = SimpleQueue()
+        self._is_closed = False
         self._thread = threading.Thread(target=self._run, name="quick-reader", daemon=True)
 
     def start(self) -> None:
@@ -57,7 +59,9 @@ class QuickReader:
         self._thread.start()
 
     async def run(self, read: Read[R]) -> R:
-        """Run a read in the thread."""
+        """Run a read in the thread. Raises Unavailable once it is closed."""
+        if self._is_closed:
+            raise errors.Unavailable("the database is closed")
         loop = asyncio.get_running_loop()
         answer = _Answer(loop, loop.create_future())
         self._waiting.put((read, answer))
@@ -66,6 +70,7 @@ class QuickReader:
 
     def close(self) -> None:
         """End the thread once it has run what waits."""
+        self._is_closed = True
         self._waiting.put(None)
         self._thread.join()
 

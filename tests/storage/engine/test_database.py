@@ -329,6 +329,13 @@ async def test_a_reader_sees_what_was_answered(database: Database) -> None:
     assert await database.read(kept) == ["a"]
 
 
+async def test_a_closed_database_answers_no_quick_read(database_url: str) -> None:
+    async with Database(database_url) as opened:
+        assert await opened.quick_read(kept) == []
+    with pytest.raises((errors.Unavailable, RuntimeError), match=r"closed|shutdown"):
+        await opened.quick_read(kept)
+
+
 async def test_a_commit_wakes_its_waiters(database: Database) -> None:
     woken = database.next_commit()
     await database.write(keep, "a")

@@ -46,6 +46,12 @@ async def test_a_read_that_is_not_answered_is_unavailable(far: Database, between
         await far.read(kept)
 
 
+async def test_a_timed_read_whose_connection_is_lost_is_unavailable(far: Database, between: proxy.Proxy) -> None:
+    between.blackhole = True
+    with pytest.raises(errors.Unavailable):
+        await far.timed_read(kept)
+
+
 async def test_once_the_server_answers_again_writes_are_answered(far: Database, between: proxy.Proxy) -> None:
     between.blackhole = True
     await asyncio.gather(far.write(keep, "a"), far.read(kept), far.read(kept), return_exceptions=True)
