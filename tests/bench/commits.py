@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests import server
+from tests.bench.report import Figure
 
 #: How many commits took at most so many seconds, by that bound.
 Histogram = Mapping[float, float]
@@ -30,8 +31,16 @@ def between(before: Histogram, after: Histogram) -> Histogram:
     return {bound: count - before.get(bound, 0) for bound, count in after.items()}
 
 
-def bound(histogram: Histogram, share: float) -> float:
-    """Return the bound in milliseconds that this share of the commits did not exceed: the end of a bucket."""
+def quantile(histogram: Histogram, share: float) -> Figure:
+    """Return the milliseconds that this share of the commits did not exceed, with the ends of their bucket.
+
+    Within the bucket the commits count as evenly spread, as Prometheus does it.
+    """
     ordered = sorted(histogram.items())
-    total = ordered[-1][1]
-    return next(bound for bound, count in ordered if count >= total * share) * 1000
+    wanted, low, below = ordered[-1][1] * share, 0.0, 0.0
+    for high, count in ordered:
+        if count >= wanted:
+            inside = (wanted - below) / (count - below) if count > below else 1.0
+            return Figure((low + (high - low) * inside) * 1000, low * 1000, high * 1000)
+        low, below = high, count
+    raise ValueError("a histogram ends with the count of all")

@@ -103,13 +103,14 @@ def _part(title: str, settling: Settling, histogram: commits.Histogram, sent: in
         "Runledger": {
             "runs/s": Figure.of(settling.rates[1:]),
             "CPU ms a run": Figure.of(settling.cpu[1:]),
-            "p99 of commits, at most ms": Figure.of([commits.bound(histogram, 0.99)]),
-            "longest commit, at most ms": Figure.of([commits.bound(histogram, 1.0)]),
+            "p99 of commits ms": commits.quantile(histogram, 0.99),
+            "longest commit ms": commits.quantile(histogram, 1.0),
             "MB afterwards": Figure.of([resources.memory(settling.ours.pid)]),
         }
     }
     found = settling.found()
-    notes = [f"found in the database: {', '.join(f'{name} {n:,}' for name, n in found.items())}"]
+    notes = ["the ranges of commits are those of a histogram's bucket"]
+    notes.append(f"found in the database: {', '.join(f'{name} {n:,}' for name, n in found.items())}")
     if settling.copied:
         rows["raw sqlite3"] = {"runs/s": Figure.of(settling.copied[1:])}
         notes.append(f"{ratio(rows, 'Runledger', 'raw sqlite3', 'runs/s')}, where rows and words are ready-made")
