@@ -13,7 +13,7 @@ from tests.bench.report import Part, ratio
 
 OURS, BARE, NAIVE = "Runledger", "bare Starlette", "FastAPI + SQLModel"
 #: The naive receiver is sent one event in so many, since it takes that much longer.
-NAIVE_SHARE = 5
+NAIVE_SHARE = 10
 
 
 def run(new_site: product.NewSite, options: Options) -> list[Part]:

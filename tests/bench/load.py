@@ -75,6 +75,8 @@ def submissions(key: str, count: int, prefix: str) -> list[bytes]:
     ]
 
 
+#: Seconds before the first request of a rate is due, so that all connections are open by then.
+CONNECT = 0.5
 #: A request, and the instant at which it is due, or None for at once.
 _Due = tuple[float | None, bytes]
 
@@ -144,8 +146,9 @@ async def run(
     """
     loop = asyncio.get_running_loop()
     started = time.perf_counter()
+    first_due = started + CONNECT
     tally = Tally()
-    queue = iter([(None if rate is None else started + at / rate, each) for at, each in enumerate(requests)])
+    queue = iter([(None if rate is None else first_due + at / rate, each) for at, each in enumerate(requests)])
     ends: list[asyncio.Future[None]] = []
     for _ in range(connections):
         ends.append(loop.create_future())

@@ -13,5 +13,5 @@ class Options:
     events: int = 10_000
     rounds: int = 5
     connections: int = 32
-    runs: int = 1500
+    runs: int = 1000
     samples: int = 300
