@@ -10,8 +10,8 @@ class Options:
     """The counts of one benchmark; `runs` are those of the smallest document, `samples` those of a latency."""
 
     database: str = "sqlite"
-    events: int = 10_000
+    events: int = 8000
     rounds: int = 5
     connections: int = 32
-    runs: int = 1000
-    samples: int = 300
+    runs: int = 600
+    samples: int = 200

@@ -15,8 +15,8 @@ from tests.bench import load, resources
 from tests.bench.report import Figure, Row
 from tests.patience import until
 
-#: The share of the full load at which latency is measured once more, for how many seconds, and how often at most.
-SHARE, SECONDS, SHARE_ROUNDS = 0.8, 2.0, 3
+#: The share of the full load at which latency is measured once more, and for how many seconds.
+SHARE, SECONDS = 0.8, 1.0
 
 #: Makes so many requests; the text is part of their ids.
 MakeRequests = Callable[[int, str], Sequence[bytes]]
@@ -72,37 +72,27 @@ def peer(module: str, *arguments: str) -> Iterator[tuple[int, int]]:
 
 
 def compare(receivers: Sequence[Receiver], rounds: int, connections: int, unit: str) -> Mapping[str, Row]:
-    """Measure the servers in turn at full load and then at a share of it; return the figures of each."""
-    full = _in_turn(receivers, rounds + 1, lambda each, name: each.send(f"full{name}", connections), unit)
-    rates = {
-        name: Figure.of([each.rate for each in made[1:]]) for name, made in full.items()
-    }  # the first warms up
-    shares = _in_turn(
-        receivers,
-        min(rounds, SHARE_ROUNDS),
-        lambda each, name: each.send(f"share{name}", connections, rates[each.name].median * SHARE),
-        f"{unit} at {SHARE:.0%}",
-    )
-    return {
-        each.name: {
-            f"{unit}/s": rates[each.name],
-            "p50 ms": Figure.of([made.p50 for made in full[each.name][1:]]),
-            "p99 ms": Figure.of([made.p99 for made in full[each.name][1:]]),
-            f"p99 ms at {SHARE:.0%}": Figure.of([made.p99 for made in shares[each.name]]),
-            "CPU µs each": Figure.of([made.cpu for made in full[each.name][1:]]),
-            "MB afterwards": Figure.of([resources.memory(each.pid)]),
-        }
-        for each in receivers
-    }
+    """Measure the servers in turn, after a round that does not count; return the figures of each.
 
-
-def _in_turn(
-    receivers: Sequence[Receiver], rounds: int, send: Callable[[Receiver, int], Round], title: str
-) -> Mapping[str, list[Round]]:
-    made: dict[str, list[Round]] = {each.name: [] for each in receivers}
-    for number in range(rounds):
-        print(f"\r{title}: round {number + 1} of {rounds}", end="", file=sys.stderr, flush=True)
+    A round at full load is followed by one at a share of its own rate, since the machine's other load changes.
+    """
+    measured: dict[str, list[tuple[Round, Round]]] = {each.name: [] for each in receivers}
+    for number in range(rounds + 1):
+        print(f"\r{unit}: round {number} of {rounds}", end="", file=sys.stderr, flush=True)
         for each in receivers:
-            made[each.name].append(send(each, number))
+            full = each.send(f"full{number}", connections)
+            part = each.send(f"part{number}", connections, full.rate * SHARE)
+            measured[each.name].append((full, part))
     print(file=sys.stderr)
-    return made
+    return {each.name: _row(each, measured[each.name][1:], unit) for each in receivers}
+
+
+def _row(receiver: Receiver, rounds: Sequence[tuple[Round, Round]], unit: str) -> Row:
+    return {
+        f"{unit}/s": Figure.of([full.rate for full, _ in rounds]),
+        "p50 ms": Figure.of([full.p50 for full, _ in rounds]),
+        "p99 ms": Figure.of([full.p99 for full, _ in rounds]),
+        f"p99 ms at {SHARE:.0%}": Figure.of([part.p99 for _, part in rounds]),
+        "CPU µs each": Figure.of([full.cpu for full, _ in rounds]),
+        "MB afterwards": Figure.of([resources.memory(receiver.pid)]),
+    }
