@@ -32,6 +32,8 @@ deploy-check: $(INSTALLED)
 serve: $(INSTALLED)
 	@$(BIN)/runledger serve
 
+# Each takes ARGS="--report FILE" to append its figures to a document. bench takes four minutes on two cores; ARGS may
+# say --only intake,submit,settle,queryable, --database postgresql, --json, and counts (--events, --runs, --samples).
 bench: $(INSTALLED)
 	@$(BIN)/python -m tests.bench $(ARGS)
 

@@ -14,7 +14,6 @@ import resource
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import uvloop
@@ -22,17 +21,10 @@ import uvloop
 from receiver import settings
 from receiver.crypto import signatures, tokens
 from tests import server
-from tests.bench import load, storm
-from tests.bench.__main__ import SECRET, site, stored_count
+from tests.bench import load, product, resources, storm
 
 #: Seconds between two measurements of the server's memory.
 INTERVAL = 10
-
-
-def memory(pid: int) -> float:
-    """Return the megabytes that a process occupies."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
 async def run_flood(
@@ -60,23 +52,23 @@ def main() -> int:
     args = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
-    given: dict[str, Any] = {"webhook_secrets": SECRET, "public_url": "", "log_level": "error"}
+    given: dict[str, Any] = {"webhook_secrets": product.SECRET, "public_url": "", "log_level": "error"}
     timing = {"pause": 600.0, "pause_most": 600.0, "slow_body": 10.0}
     with (
-        site(args.database) as place,
+        product.site(args.database) as place,
         server.running(place, "http://127.0.0.1:9", timing=timing, **given) as ours,
     ):
         signer = tokens.Signer(settings.signing_keys(settings.load(env_file=None, **place.settings)))
-        flood = storm.Flood(ours.port, signatures.decode(SECRET), signer)
+        flood = storm.Flood(ours.port, signatures.decode(product.SECRET), signer)
 
         def print_memory(passed: int) -> None:
-            print(f"after {passed:3} s: {memory(ours.pid):6.1f} MB", flush=True)
+            print(f"after {passed:3} s: {resources.memory(ours.pid):6.1f} MB", flush=True)
 
-        print(f"at the start: {memory(ours.pid):6.1f} MB", flush=True)
+        print(f"at the start: {resources.memory(ours.pid):6.1f} MB", flush=True)
         before = load.events(flood.secret, args.before, "before", "h")
         tally, _ = uvloop.run(load.run(ours.port, before, 32))
         code = uvloop.run(run_flood(flood, args.seconds, print_memory, ours.stop))
-        return code or report(flood, stored_count(ours) - len(tally.seconds))
+        return code or report(flood, product.stored_deliveries(ours) - len(tally.seconds))
 
 
 def report(flood: storm.Flood, known: int) -> int:

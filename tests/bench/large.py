@@ -24,7 +24,8 @@ import httpx2 as httpx
 
 from receiver.crypto import signatures
 from tests import sandbox_server, server
-from tests.bench.__main__ import SECRET, site
+from tests.bench import resources
+from tests.bench.product import SECRET, site
 from tests.journeys import posting
 from tests.patience import until
 
@@ -73,18 +74,11 @@ class Memory:
     def run(self, stop: threading.Event) -> None:
         """Measure until stopped."""
         while not stop.wait(PAUSE):
-            own = memory_of(self.pid)
+            own = resources.memory(self.pid)
             self.most = max(self.most, own)
-            self.most_with_children = max(self.most_with_children, own + sum(map(memory_of, started_by(self.pid))))
-
-
-def memory_of(pid: int) -> float:
-    """Return the megabytes that a process occupies, 0 where it has ended."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) / 1024
-    return 0.0
+            self.most_with_children = max(
+                self.most_with_children, own + sum(map(resources.memory, started_by(self.pid)))
+            )
 
 
 def started_by(pid: int) -> list[int]:
@@ -175,7 +169,7 @@ def measure(ours: server.Server, upstream: sandbox_server.Sandbox, args: argpars
         threads = [threading.Thread(target=each.run, args=(stop,)) for each in loads]
         for thread in threads:
             thread.start()
-        began = memory_of(ours.pid)
+        began = resources.memory(ours.pid)
         runs = submitted(ours, upstream, args.runs)
         print(f"{args.runs} answers of {args.size / 1e6:g} MB; {began:.0f} MB of memory before", flush=True)
         report(f"settled after {waited(lambda: unsettled(ours)):.1f} s", asked, memory)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,7 +21,8 @@ from sqlalchemy import text
 
 from storage.engine import connections
 from storage.migrations import schema_version
-from tests import sandbox_server, server
+from tests import server
+from tests.bench import report, resources
 from tests.bench.query import store
 from tests.patience import until
 
@@ -35,7 +35,6 @@ from starlette.routing import Route
 app = Starlette(routes=[Route("/", lambda request: Response("ok"))])
 uvicorn.run(app, port=int(sys.argv[1]), log_config=None, access_log=False, ws="none")
 """
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -56,18 +55,6 @@ class Command:
     cpu: float
 
 
-def cpu_of(pid: int) -> float:
-    """Return the CPU seconds that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def memory_of(pid: int) -> float:
-    """Return the resident memory of a process in MB."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
-
-
 def serve(arguments: Sequence[str], port: int, environment: Mapping[str, str], idle: float) -> Service:
     """Start a server, leave it alone for `idle` seconds after ten that settle it, and stop it."""
     begun = time.perf_counter()
@@ -76,11 +63,13 @@ def serve(arguments: Sequence[str], port: int, environment: Mapping[str, str], i
     )
     try:
         until(lambda: server.listens(port), why="the server did not start")
-        seconds, cpu = time.perf_counter() - begun, cpu_of(process.pid)
+        seconds, cpu = time.perf_counter() - begun, resources.cpu_seconds(process.pid)
         time.sleep(10)
-        before = cpu_of(process.pid)
+        before = resources.cpu_seconds(process.pid)
         time.sleep(idle)
-        return Service(seconds, cpu, memory_of(process.pid), 100 * (cpu_of(process.pid) - before) / idle)
+        return Service(
+            seconds, cpu, resources.memory(process.pid), 100 * (resources.cpu_seconds(process.pid) - before) / idle
+        )
     finally:
         process.terminate()
         process.wait()
@@ -96,13 +85,10 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> Command:
     return Command(time.perf_counter() - begun, used.ru_utime + used.ru_stime)
 
 
-def report(name: str, names: Sequence[str], samples: Sequence[Service | Command]) -> None:
-    """Print the median of each figure, and its least and greatest value."""
-    shown = [
-        f"{each} {statistics.median(values):7.2f} ({min(values):.2f} to {max(values):.2f})"
-        for each, values in zip(names, zip(*map(astuple, samples), strict=True), strict=True)
-    ]
-    print(f"{name:28} {'   '.join(shown)}", flush=True)
+def row(names: Sequence[str], samples: Sequence[Service | Command]) -> report.Row:
+    """Return each figure of the samples by its name."""
+    columns = zip(*map(astuple, samples), strict=True)
+    return {name: report.Figure.of(values) for name, values in zip(names, columns, strict=True)}
 
 
 def build(place: server.Site, count: int) -> None:
@@ -118,8 +104,8 @@ def build(place: server.Site, count: int) -> None:
     engine.dispose()
 
 
-def compare(place: server.Site, upstream: str, rounds: int, idle: float) -> None:
-    """Measure ours and the peer in turn, and print both."""
+def compare(place: server.Site, rounds: int, idle: float) -> list[report.Part]:
+    """Measure ours and the peer in turn."""
     environment = {name: each for name, each in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment |= place.environment | {
         "CASEDEV_API_KEY": "sk_case_bench",
@@ -142,14 +128,14 @@ def compare(place: server.Site, upstream: str, rounds: int, idle: float) -> None
     for arguments in commands.values():
         run(arguments, environment)  # writes the bytecode
     ended = [{name: run(arguments, environment) for name, arguments in commands.items()} for _ in range(rounds)]
-    for name in commands:
-        report(name, ("s", "CPU s"), [each[name] for each in ended])
     served = [
         {name: serve(made(str(port)), port, environment, idle) for name, made in servers.items()}
         for port in (server.free_port() for _ in range(rounds))
     ]
-    for name in servers:
-        report(name, ("s to listen", "CPU s", "MB", "% CPU at rest"), [each[name] for each in served])
+    of_commands = {name: row(("s", "CPU s"), [each[name] for each in ended]) for name in commands}
+    columns = ("s to listen", "CPU s", "MB", "% CPU at rest")
+    of_servers = {name: row(columns, [each[name] for each in served]) for name in servers}
+    return [report.Part("Commands", of_commands), report.Part("Start and rest", of_servers)]
 
 
 def main() -> None:
@@ -159,14 +145,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--idle", type=float, default=20)
     parser.add_argument("--store", type=Path)
+    report.add_argument(parser)
     args = parser.parse_args()
+    made = report.Report("make bench-start")
     if args.store:
         args.store.mkdir(parents=True, exist_ok=True)
     with nullcontext(args.store) if args.store else tempfile.TemporaryDirectory() as folder:
         place = server.Site(Path(folder))
         build(place, args.rows)
-        with sandbox_server.running() as sandbox:
-            compare(place, sandbox.url, args.rounds, args.idle)
+        made.parts += compare(place, args.rounds, args.idle)
+    for part in made.parts:
+        print(part.text())
+    made.write(args)
 
 
 if __name__ == "__main__":

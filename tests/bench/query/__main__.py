@@ -8,11 +8,11 @@ say `--requests N --database postgresql`, or `--store FOLDER`: a file that is bu
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -23,10 +23,8 @@ from storage import cursors
 from storage.engine import connections as engine_connections
 from storage.migrations import schema_version
 from tests import server
-from tests.bench import load, product
-from tests.bench.__main__ import site
+from tests.bench import load, product, report, rounds
 from tests.bench.query import datasette, store
-from tests.patience import until
 
 Questions = Mapping[str, Sequence[str]]
 
@@ -79,55 +77,55 @@ def ask(port: int, paths: Sequence[str], requests: int, key: str, connections: i
     return uvloop.run(load.run(port, repeated, connections)) if first.seconds else (first, seconds)
 
 
-def measured(name: str, port: int, questions: Questions, requests: int, key: str = "-") -> dict[str, float]:
-    """Run each query and print a line of it; return the median milliseconds by query."""
+def measured(name: str, port: int, questions: Questions, requests: int, key: str = "-") -> report.Part:
+    """Run each query and print a line of it; return the figures by query."""
     print(f"\n{name:30}      p50 ms      p99 ms    8 clients/s")
-    middles = {}
+    rows: dict[str, report.Row] = {}
     for question, paths in questions.items():
         one, _ = ask(port, paths, requests, key, 1)
         if one.others or not one.seconds:
             print(f"{question:30} not answered by 2xx ({one.others} of {one.others + len(one.seconds)})")
             continue
         many, seconds = ask(port, paths, requests, key, 8)
-        middles[question] = one.percentile(0.5)
-        rate = len(many.seconds) / seconds
-        print(f"{question:30} {middles[question]:11.2f} {one.percentile(0.99):11.2f} {rate:14,.0f}", flush=True)
-    return middles
+        p50, p99, rate = one.percentile(0.5), one.percentile(0.99), len(many.seconds) / seconds
+        figures = {"p50 ms": p50, "p99 ms": p99, "8 clients/s": rate}
+        rows[question] = {column: report.Figure.of([value]) for column, value in figures.items()}
+        print(f"{question:30} {p50:11.2f} {p99:11.2f} {rate:14,.0f}", flush=True)
+    return report.Part(name, rows)
 
 
-def exported(running: server.Server) -> None:
-    """Return the rows per second of an export, where the server has such a route."""
+def exported(running: server.Server) -> str:
+    """Return a sentence with the rows per second of an export, of its first twenty seconds."""
     begun, lines = time.perf_counter(), 0
     with running.client() as client, client.stream("GET", "/v1/export") as answer:
-        if answer.status_code == 404:
-            print("export                         not there (404)")
-            return
-        for line in answer.iter_lines():
+        for line in answer.raise_for_status().iter_lines():
             lines += bool(line)
             if time.perf_counter() - begun > 20:
                 break
-    print(f"export                         {lines / (time.perf_counter() - begun):11,.0f} rows/s")
+    return f"export: {lines / (time.perf_counter() - begun):,.0f} rows/s"
 
 
-def compare_peers(path: Path, count: int, requests: int, middles: Mapping[str, float]) -> None:
-    """Run the peers on the same file, and print their medians relative to ours."""
-    texts, port = store.Texts(), server.free_port()
-    process = subprocess.Popen([sys.executable, "-m", "tests.bench.query.peer", str(port), str(path)])
-    try:
-        until(lambda: server.listens(port), why="the peer did not start")
+def compare_peers(path: Path, count: int, requests: int, measures: report.Part) -> list[report.Part]:
+    """Run the peers on the same file, and print our medians relative to the bare one's."""
+    texts = store.Texts()
+    with rounds.peer("query.peer", str(path)) as (port, _):
         peer = measured("bare Starlette over sqlite3", port, bare(count, texts), requests)
-    finally:
-        process.terminate()
-        process.wait()
-    ratios = [f"{name} {middles[name] / peer[name]:.1f}" for name in peer if name in middles]
-    print("times the bare one's p50: " + ", ".join(ratios))
+    shared = [name for name in peer.rows if name in measures.rows]
+    ratios = [f"{name} {_p50(measures, name) / _p50(peer, name):.1f}" for name in shared]
+    peer = replace(peer, notes=[f"Runledger is so many times its p50: {', '.join(ratios)}"])
+    print(*peer.notes)
     with datasette.serving(path) as found:
-        if found is not None:
-            measured("Datasette", found, datasette.questions(count, texts), min(requests, 100))
+        if found is None:
+            return [peer]
+        return [peer, measured("Datasette", found, datasette.questions(count, texts), min(requests, 100))]
 
 
-def run(place: server.Site, count: int, requests: int, *, peers: bool) -> dict[str, float]:
-    """Build the database, serve it and run the queries; return our medians."""
+def _p50(part: report.Part, question: str) -> float:
+    return part.rows[question]["p50 ms"].median
+
+
+def run(place: server.Site, count: int, requests: int, *, peers: bool) -> list[report.Part]:
+    """Build the database, serve it and run the queries; return our figures, and those of the peers."""
     engine = engine_connections.engine(place.url, readonly=False, connections=1)
     with engine.begin() as connection:
         schema_version.upgrade(connection)
@@ -143,11 +141,12 @@ def run(place: server.Site, count: int, requests: int, *, peers: bool) -> dict[s
             connection.exec_driver_sql("VACUUM ANALYZE")
         analysed.dispose()
     with product.running(place) as running:
-        middles = measured("Runledger", running.port, ours(count, store.Texts()), requests, running.key)
-        exported(running)
-        if peers and not place.database_url:
-            compare_peers(place.folder / "runledger.db", count, requests, middles)
-    return middles
+        measures = measured("Runledger", running.port, ours(count, store.Texts()), requests, running.key)
+        measures = replace(measures, notes=[exported(running)])
+        print(*measures.notes)
+        if not peers or place.database_url:
+            return [measures]
+        return [measures, *compare_peers(place.folder / "runledger.db", count, requests, measures)]
 
 
 def main() -> int:
@@ -157,12 +156,15 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=400)
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--store", type=Path)
+    report.add_argument(parser)
     args = parser.parse_args()
+    made = report.Report(f"make bench-query ROWS={args.rows}", args.database)
     if args.store:
         args.store.mkdir(parents=True, exist_ok=True)
-    with nullcontext(server.Site(args.store)) if args.store else site(args.database) as place:
-        middles = run(place, args.rows, args.requests, peers=True)
-    return 0 if len(middles) == len(ours(args.rows, store.Texts())) else 1
+    with nullcontext(server.Site(args.store)) if args.store else product.site(args.database) as place:
+        made.parts += run(place, args.rows, args.requests, peers=True)
+    made.write(args)
+    return 0 if len(made.parts[0].rows) == len(ours(args.rows, store.Texts())) else 1
 
 
 if __name__ == "__main__":

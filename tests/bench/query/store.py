@@ -30,14 +30,14 @@ RARE = 10_000
 class Texts:
     """Sentences whose words have a natural frequency, the same every time."""
 
-    def __init__(self, seed: int = 6) -> None:
+    def __init__(self, seed: int = 6, pool: int = 60_000) -> None:
         self.dice = random.Random(seed)
         syllables = [
             first + last for first in "bcdfgklmnprstv" for last in ("a", "e", "i", "o", "u", "an", "er", "is")
         ]
         words = ["".join(self.dice.choices(syllables, k=self.dice.choice((1, 2, 2, 3)))) for _ in range(30_000)]
         often = list(itertools.accumulate(1 / (rank + 3) for rank in range(len(words))))
-        self._pool = [" ".join(self.dice.choices(words, cum_weights=often, k=12)) for _ in range(60_000)]
+        self._pool = [" ".join(self.dice.choices(words, cum_weights=often, k=12)) for _ in range(pool)]
         self.common, self.phrase = words[0], f"{words[1]} {words[3]}"
 
     def of(self, sentences: int) -> str:

@@ -14,5 +14,5 @@ from tests.server import Site
 def test_every_question_of_the_bench_is_answered(
     kind: str, sites: Callable[[str], Site], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answered = __main__.run(sites(kind), 300, 1, peers=False)
-    assert set(answered) == set(__main__.ours(300, store.Texts())), capsys.readouterr().out
+    (answered,) = __main__.run(sites(kind), 300, 1, peers=False)
+    assert set(answered.rows) == set(__main__.ours(300, store.Texts())), capsys.readouterr().out
