@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, 
 from sqlalchemy import update as sql_update
 
 from storage import ids, states
-from storage.engine import column_types, dialect
+from storage.engine import bulk_insert, column_types, dialect
 from storage.engine.column_types import instant
 from storage.engine.membership import is_among
 from storage.tables.runs import RUN_TAGS, RUNS, UPSTREAM_LINKS
@@ -127,16 +127,20 @@ class Run:
 
 def insert(connection: Connection, row: Mapping[str, Any]) -> int | None:
     """Insert a run; return its seq, or None where a unique constraint already holds such a run."""
-    statement = dialect.insert(connection, RUNS).values(**row).on_conflict_do_nothing()
-    found: int | None = connection.execute(statement.returning(RUNS.c.seq)).scalar_one_or_none()
+    found: int | None = connection.execute(_insert(connection, None), dict(row)).scalar_one_or_none()
     return found
+
+
+@dialect.built_once
+def _insert(connection: Connection, _: None) -> Any:
+    return dialect.insert(connection, RUNS).on_conflict_do_nothing().returning(RUNS.c.seq)
 
 
 def tag(connection: Connection, seq: int, run_id: str, tags: Mapping[str, str]) -> None:
     """Insert the tags of a new run."""
     if tags:
         rows = [{"run_seq": seq, "run_id": run_id, "key": key, "value": tags[key]} for key in sorted(tags)]
-        connection.execute(RUN_TAGS.insert(), rows)
+        bulk_insert.insert(connection, RUN_TAGS, rows)
 
 
 def find(connection: Connection, either_id: str) -> Run | None:
