@@ -209,7 +209,7 @@ def _is_ours(claim: Claim) -> ColumnElement[bool]:
 
 def has_lease(connection: Connection, claim: Claim) -> bool:
     """Return whether the lease is still ours; the row stays locked until the transaction ends."""
-    return connection.execute(select(JOBS.c.seq).where(_is_ours(claim)).with_for_update()).first() is not None
+    return connection.execute(_LEASED, {"of_job": claim.id, "of_fence": claim.fence}).first() is not None
 
 
 def require_lease(connection: Connection, claim: Claim) -> None:
@@ -220,7 +220,8 @@ def require_lease(connection: Connection, claim: Claim) -> None:
 
 def complete(connection: Connection, claim: Claim) -> None:
     """Remove the job, or free it where another request came during the work. Raise LeaseLost."""
-    if connection.execute(delete(JOBS).where(_is_ours(claim), JOBS.c.requested == claim.requested)).rowcount == 0:
+    claimed = {"of_job": claim.id, "of_fence": claim.fence, "at_claim": claim.requested}
+    if connection.execute(_COMPLETE, claimed).rowcount == 0:
         _free_lease(connection, claim, {"attempts": 0, "trigger": JOBS.c.pending_trigger, **_NO_ERROR})
 
 
@@ -311,6 +312,11 @@ _NO_ERROR = {"failures": 0, "last_error": None, "last_error_at": None, "refusals
 _KINDS, _TRIGGERS = frozenset(each.value for each in states.Kind), frozenset(each.value for each in states.Source)
 _COUNTERS = ("fence", "requested", "attempts", "failures", "refusals")
 _CLAIMED = tuple(JOBS.c[each.name] for each in fields(Claim))
+_IS_LEASED = and_(
+    JOBS.c.id == bindparam("of_job"), JOBS.c.fence == bindparam("of_fence"), JOBS.c.lease_until.is_not(None)
+)
+_LEASED = select(JOBS.c.seq).where(_IS_LEASED).with_for_update()
+_COMPLETE = delete(JOBS).where(_IS_LEASED, JOBS.c.requested == bindparam("at_claim"))
 #: Evaluated once: joined into the update it may be evaluated, and lock rows, repeatedly.
 _DUE = (
     select(JOBS.c.seq.label("due"))

@@ -7,7 +7,20 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, bindparam, case, func, or_, select, union_all
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy import update as sql_update
 
 from storage import ids, states
@@ -202,8 +215,10 @@ def status(connection: Connection, run_id: str) -> states.Status | None:
 
 def transition(connection: Connection, run_id: str, to: states.Status, values: Mapping[str, Any]) -> bool:
     """Make a legal transition; return False where the run's state does not allow it."""
-    allowed = and_(RUNS.c.id == run_id, RUNS.c.status.in_(states.predecessors(to)))
-    return update(connection, allowed, {"status": to.value, **values})
+    changes = {"status": to.value, **values}
+    if any(isinstance(each, ClauseElement) for each in values.values()):
+        return update(connection, and_(RUNS.c.id == run_id, RUNS.c.status.in_(states.predecessors(to))), changes)
+    return connection.execute(_TRANSITIONS[to], {"of_run": run_id, **changes}).rowcount > 0
 
 
 def update(connection: Connection, which: ColumnElement[bool], values: Mapping[str, Any]) -> bool:
@@ -313,6 +328,11 @@ _SHORTENED = {
 }
 #: The columns of a run in lists.
 LIST_COLUMNS = [_SHORTENED.get(name, RUNS.c[name]) for name in _NAMES]
+#: The columns to set are those of the parameters.
+_TRANSITIONS = {
+    to: sql_update(RUNS).where(RUNS.c.id == bindparam("of_run"), RUNS.c.status.in_(states.predecessors(to)))
+    for to in states.Status
+}
 _BY_ID = _ALL.where(RUNS.c.id == bindparam("id"))
 _LOCK = _BY_ID.with_for_update()
 _STATUS = select(RUNS.c.status).where(RUNS.c.id == bindparam("id"))
