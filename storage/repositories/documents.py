@@ -92,8 +92,8 @@ def _tool_names(connection: Connection, run_seq: int) -> set[str]:
 
 
 def _delete_tools(connection: Connection, run_seq: int, names: Iterable[str]) -> None:
-    which = and_(RUN_TOOLS.c.name == bindparam("gone"), RUN_TOOLS.c.run_seq == run_seq)
     if parameters := [{"gone": name} for name in sorted(names)]:
+        which = and_(RUN_TOOLS.c.name == bindparam("gone"), RUN_TOOLS.c.run_seq == run_seq)
         connection.execute(delete(RUN_TOOLS).where(which), parameters)
 
 
