@@ -10,7 +10,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table
+from sqlalchemy import Connection, Dialect, LargeBinary, Table
 
 from storage.engine import dialect
 
@@ -47,7 +47,12 @@ class _Statement:
         quote = on.identifier_preparer.quote
         types = [table.c[name].type for name in names]
         head = f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
-        arrays = (f"%(a{at})s::{each.compile(dialect=on)}[]" for at, each in enumerate(types))
+        # Bytes are sent as they are: as text they would be twice as long.
+        forms = ("b" if isinstance(each, LargeBinary) else "s" for each in types)
+        arrays = (
+            f"%(a{at}){form}::{each.compile(dialect=on)}[]"
+            for at, (each, form) in enumerate(zip(types, forms, strict=True))
+        )
         self.by_rows = f"{head} VALUES ({', '.join('?' * len(names))})"
         self.by_arrays = f"{head} SELECT * FROM unnest({', '.join(arrays)})"
         #: Each column with the function that turns its values into what the driver takes.
