@@ -76,10 +76,10 @@ class Telemetry:
         histogram = partial(Histogram, registry=registry)
         self._errors = counter("runledger_errors", "Lines logged as errors", ("event",))
         _from_zero(self._errors, ERRORS)
-        self._deliveries = counter("runledger_deliveries", "Deliveries received", ("source", "verdict"))
-        _from_zero(self._deliveries, (states.Source.WATCHER, states.Source.PLATFORM), states.Verdict)
+        deliveries_received = counter("runledger_deliveries", "Deliveries received", ("source", "verdict"))
         received = itertools.product((states.Source.WATCHER, states.Source.PLATFORM), states.Verdict)
-        self._deliveries_counted = {each: self._deliveries.labels(*each) for each in received}
+        # All of them at once, so that rates are visible from the first one on, and none is looked up later.
+        self._received = {each: deliveries_received.labels(*each) for each in received}
         self._rejections = counter("runledger_rejections", "Requests rejected, by cause", ("cause",))
         self._settled = counter(
             "runledger_runs_settled", "Runs whose end this process committed", ("source", "status")
@@ -119,7 +119,7 @@ class Telemetry:
 
     def received(self, receipt: deliveries.Receipt, delivery: deliveries.Delivery) -> None:
         """Count a committed delivery."""
-        self._deliveries_counted[delivery.source, receipt.verdict].inc()
+        self._received[delivery.source, receipt.verdict].inc()
 
     def _appended(self, appended: entries.Appended) -> None:
         """Log a ledger entry for those who debug, with the ids it is about, and count an end by its source."""
@@ -134,7 +134,7 @@ class Telemetry:
 
         It is not logged, or senders could fill the disk.
         """
-        self._deliveries.labels(source.value, states.Verdict.REJECTED.value).inc()
+        self._received[source, states.Verdict.REJECTED].inc()
         self._rejections.labels(cause).inc()
 
     def settled(self, run: runs.Run, source: states.Source, now: datetime) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from sqlalchemy import (
     ARRAY,
@@ -34,7 +34,8 @@ from storage.engine import column_types
 #: The channel on which PostgreSQL notifies other processes of commits.
 CHANNEL = "runledger"
 
-A = TypeVar("A")
+P = ParamSpec("P")
+StatementT = TypeVar("StatementT")
 
 
 def insert(connection: Connection, table: Table) -> Any:
@@ -47,15 +48,17 @@ def insert(connection: Connection, table: Table) -> Any:
     return postgresql.insert(table)
 
 
-def built_once(build: Callable[[Connection, A], Any]) -> Callable[[Connection, A], Any]:
-    """Build a statement once for each kind of database and value of the further argument."""
-    built: dict[tuple[str, A], Any] = {}
+def built_once(
+    build: Callable[Concatenate[Connection, P], StatementT],
+) -> Callable[Concatenate[Connection, P], StatementT]:
+    """Build a statement once for each kind of database and values of the further arguments."""
+    built: dict[tuple[Any, ...], StatementT] = {}
 
     @functools.wraps(build)
-    def statement(connection: Connection, argument: A) -> Any:
-        key = connection.dialect.name, argument
+    def statement(connection: Connection, /, *arguments: P.args, **named: P.kwargs) -> StatementT:
+        key = connection.dialect.name, arguments, *named.items()
         if key not in built:
-            built[key] = build(connection, argument)
+            built[key] = build(connection, *arguments, **named)
         return built[key]
 
     return statement

@@ -23,19 +23,16 @@ class Prepared:
     """A SELECT without lists of parameters. `build` makes it for a kind of database, once."""
 
     def __init__(self, build: Callable[[Connection], Select[Any]]) -> None:
-        self._build = build
+        self._built = dialect.built_once(build)
         self._direct: _Direct | None = None
-        self._statement: Select[Any] | None = None
 
     def all(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Row]:
         """Return the rows."""
         if dialect.is_embedded(connection):
             if self._direct is None:
-                self._direct = _Direct(connection, self._build(connection))
+                self._direct = _Direct(connection, self._built(connection))
             return self._direct.all(connection, parameters)
-        if self._statement is None:
-            self._statement = self._build(connection)
-        return connection.execute(self._statement, parameters).all()
+        return connection.execute(self._built(connection), parameters).all()
 
     def first(self, connection: Connection, parameters: Mapping[str, Any]) -> Row | None:
         """Return the first row, if any."""

@@ -97,31 +97,24 @@ def acceptance_bounds(expression: grammar.Expression) -> ColumnElement[bool] | N
     return and_(*(or_(*(_in_range(COLUMNS["accepted"], each) for each in part.ranges)) for part in terms))
 
 
-def phrases(expression: grammar.Expression) -> Iterator[tokenizer.Phrase]:
-    """Return the phrases that a matching run may contain, in the order of the query."""
+def phrases(expression: grammar.Expression, *, with_excluded: bool = False) -> Iterator[tokenizer.Phrase]:
+    """Return the phrases that a matching run may contain, in the order of the query.
+
+    `with_excluded` returns also those that it must not contain.
+    """
     match expression:
         case grammar.Phrase(phrase):
             yield phrase
         case grammar.And(parts) | grammar.Or(parts):
             for part in parts:
-                yield from phrases(part)
+                yield from phrases(part, with_excluded=with_excluded)
+        case grammar.Not(part) if with_excluded:
+            yield from phrases(part, with_excluded=True)
 
 
 def require_selective(connection: Connection, expression: grammar.Expression) -> None:
     """Raise BadFilter for a prefix of words that would take too long to look up, wherever it stands."""
-    lookups.require_selective(connection, all_phrases(expression))
-
-
-def all_phrases(expression: grammar.Expression) -> Iterator[tokenizer.Phrase]:
-    """Return the phrases of the expression, also those that a matching run must not contain."""
-    match expression:
-        case grammar.Phrase(phrase):
-            yield phrase
-        case grammar.And(parts) | grammar.Or(parts):
-            for part in parts:
-                yield from all_phrases(part)
-        case grammar.Not(part):
-            yield from all_phrases(part)
+    lookups.require_selective(connection, phrases(expression, with_excluded=True))
 
 
 def only_phrase(expression: grammar.Expression) -> tokenizer.Phrase | None:

@@ -12,11 +12,12 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, TypeVar
 
-from sqlalchemy import Column, Connection, Select, Table, Text, bindparam, cast, func, select
+from sqlalchemy import Column, Connection, Select, Table, Text, cast, func, select
 
 from storage import results
 from storage.engine import column_types, dialect
 from storage.engine.column_types import Integer64
+from storage.engine.membership import is_among
 from storage.query import conditions, grammar, run_lines
 from storage.repositories import documents, runs
 from storage.search import index
@@ -216,7 +217,7 @@ def read(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[Reco
 
 def read_rows(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[RunRows]:
     """Return the runs of these keys as rows, in their order."""
-    found = connection.execute(_run_rows(connection, None), {"seqs": seqs}).all()
+    found = connection.execute(_run_rows(connection), {"seqs": seqs}).all()
     ids = {"ids": [row.id for row in found]}
     steps = _grouped(connection.execute(_STEP_ROWS, ids)) if parts.trace else {}
     usage = _grouped(connection.execute(_USAGE_ROWS, ids)) if parts.trace else {}
@@ -239,9 +240,9 @@ def read_rows(connection: Connection, seqs: Sequence[int], parts: Parts) -> list
 
 
 @dialect.built_once
-def _run_rows(connection: Connection, _: None) -> Select[Any]:
+def _run_rows(connection: Connection) -> Select[Any]:
     columns = [run_lines.column(connection, name) for name in RUN_COLUMNS]
-    return select(*columns).where(RUNS.c.seq.in_(bindparam("seqs", expanding=True))).order_by(RUNS.c.seq)
+    return select(*columns).where(is_among(RUNS.c.seq, "seqs")).order_by(RUNS.c.seq)
 
 
 def _trace_rows(table: Table, names: Sequence[str]) -> Select[Any]:
@@ -253,7 +254,7 @@ def _trace_rows(table: Table, names: Sequence[str]) -> Select[Any]:
         for name in names
     ]
     chosen = select(table.c.run_id.label("of_run"), *columns)
-    return chosen.where(table.c.run_id.in_(bindparam("ids", expanding=True))).order_by(table.c.id)
+    return chosen.where(is_among(table.c.run_id, "ids")).order_by(table.c.id)
 
 
 def _grouped(rows: Iterable[Any]) -> dict[str, list[Sequence[Any]]]:

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, case, null, select
 
 from storage import ids, states
 from storage.engine import column_types, dialect, prepared
+from storage.engine.membership import is_among
 from storage.repositories import runs
 from storage.tables.runs import RUN_TAGS, RUNS, UPSTREAM_LINKS
 
@@ -64,7 +65,7 @@ def _tags(connection: Connection) -> ColumnElement[Any]:
 
 def of_keys(connection: Connection, seqs: Sequence[int]) -> list[Line]:
     """Return the lines of these runs, in the order of the keys given."""
-    rows = connection.execute(_of_keys(connection, None), {"seqs": seqs})
+    rows = connection.execute(_of_keys(connection), {"seqs": seqs})
     by_seq = {row.seq: row for row in rows}
     return [by_seq[seq] for seq in seqs]
 
@@ -78,8 +79,8 @@ def find(connection: Connection, either_id: str, names: tuple[str, ...] = FULL) 
 
 
 @dialect.built_once
-def _of_keys(connection: Connection, _: None) -> Any:
-    return select(*columns(connection)).where(RUNS.c.seq.in_(bindparam("seqs", expanding=True)))
+def _of_keys(connection: Connection) -> Any:
+    return select(*columns(connection)).where(is_among(RUNS.c.seq, "seqs"))
 
 
 @functools.cache

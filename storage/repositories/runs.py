@@ -140,12 +140,12 @@ class Run:
 
 def insert(connection: Connection, row: Mapping[str, Any]) -> int | None:
     """Insert a run; return its seq, or None where a unique constraint already holds such a run."""
-    found: int | None = connection.execute(_insert(connection, None), dict(row)).scalar_one_or_none()
+    found: int | None = connection.execute(_insert(connection), dict(row)).scalar_one_or_none()
     return found
 
 
 @dialect.built_once
-def _insert(connection: Connection, _: None) -> Any:
+def _insert(connection: Connection) -> Any:
     return dialect.insert(connection, RUNS).on_conflict_do_nothing().returning(RUNS.c.seq)
 
 

@@ -97,11 +97,11 @@ class Snippet:
 
 def enqueue(connection: Connection, run_seq: int, now: datetime) -> None:
     """Enqueue a run to be indexed."""
-    connection.execute(_enqueue(connection, None), {"run_seq": run_seq, "version": 1, "enqueued_at": now})
+    connection.execute(_enqueue(connection), {"run_seq": run_seq, "version": 1, "enqueued_at": now})
 
 
 @dialect.built_once
-def _enqueue(connection: Connection, _: None) -> Any:
+def _enqueue(connection: Connection) -> Any:
     raised = {"version": SEARCH_QUEUE.c.version + 1}
     new = dialect.insert(connection, SEARCH_QUEUE)
     return new.on_conflict_do_update(index_elements=["run_seq"], set_=raised)

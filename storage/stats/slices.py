@@ -63,7 +63,7 @@ class Slice:
 
 def sums(connection: Connection, chosen: Slice, *, packed: bool) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return rows of key, the sums, the longest duration, and the histogram if `packed`, else the percentiles."""
-    statement = _sums(connection, (chosen.by, packed))
+    statement = _sums(connection, chosen.by, packed)
     if chosen.keys is not None:
         statement = statement.where(ROLLUP_SUMS.c.key.in_(chosen.keys))
     if chosen.days is not None:
@@ -74,8 +74,7 @@ def sums(connection: Connection, chosen: Slice, *, packed: bool) -> Sequence[Row
 
 
 @dialect.built_once
-def _sums(_connection: Connection, argument: tuple[str, bool]) -> Any:
-    by, packed = argument
+def _sums(_connection: Connection, by: str, packed: bool) -> Any:
     key = {
         "day": ROLLUP_SUMS.c.period,
         "month": func.substr(ROLLUP_SUMS.c.period, 1, 7),

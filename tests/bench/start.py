@@ -17,10 +17,6 @@ from contextlib import nullcontext
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from sqlalchemy import text
-
-from storage.engine import connections
-from storage.migrations import schema_version
 from tests import server
 from tests.bench import report, resources
 from tests.bench.query import store
@@ -91,19 +87,6 @@ def row(names: Sequence[str], samples: Sequence[Service | Command]) -> report.Ro
     return {name: report.Figure.of(values) for name, values in zip(names, columns, strict=True)}
 
 
-def build(place: server.Site, count: int) -> None:
-    """Write the runs into the database, unless it has them."""
-    engine = connections.engine(place.url, readonly=False, connections=1)
-    with engine.begin() as connection:
-        schema_version.upgrade(connection)
-        held = connection.execute(text("SELECT count(*) FROM runs")).scalar_one()
-    if held not in (0, count):
-        sys.exit(f"{place.folder} holds {held:,} runs: name another folder, or --rows {held}")
-    if not held:
-        store.fill(engine, count)
-    engine.dispose()
-
-
 def compare(place: server.Site, rounds: int, idle: float) -> list[report.Part]:
     """Measure ours and the peer in turn."""
     environment = {name: each for name, each in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -152,7 +135,7 @@ def main() -> None:
         args.store.mkdir(parents=True, exist_ok=True)
     with nullcontext(args.store) if args.store else tempfile.TemporaryDirectory() as folder:
         place = server.Site(Path(folder))
-        build(place, args.rows)
+        store.prepare(place, args.rows)
         made.parts += compare(place, args.rounds, args.idle)
     for part in made.parts:
         print(part.text())

@@ -17,11 +17,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 import uvloop
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine
 
 from storage import cursors
-from storage.engine import connections as engine_connections
-from storage.migrations import schema_version
 from tests import server
 from tests.bench import load, product, report, rounds
 from tests.bench.query import datasette, store
@@ -126,15 +124,7 @@ def _p50(part: report.Part, question: str) -> float:
 
 def run(place: server.Site, count: int, requests: int, *, peers: bool) -> list[report.Part]:
     """Build the database, serve it and run the queries; return our figures, and those of the peers."""
-    engine = engine_connections.engine(place.url, readonly=False, connections=1)
-    with engine.begin() as connection:
-        schema_version.upgrade(connection)
-        held = connection.execute(text("SELECT count(*) FROM runs")).scalar_one()
-    if held not in (0, count):
-        sys.exit(f"{place.folder} holds {held:,} runs: name another folder, or --rows {held} if it is whole")
-    if not held:
-        store.fill(engine, count)
-    engine.dispose()
+    store.prepare(place, count)
     if place.database_url:
         analysed = create_engine(place.url, isolation_level="AUTOCOMMIT")
         with analysed.connect() as connection:

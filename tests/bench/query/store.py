@@ -13,11 +13,14 @@ from typing import Any
 import zstandard
 from sqlalchemy import Connection, Engine, text
 
+from storage.engine import connections
+from storage.migrations import schema_version
 from storage.search import index
 from storage.stats import rollups
 from storage.tables.declare import ROWS_PER_RUN
 from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_TAGS, RUN_TOOLS, RUNS
 from storage.tables.search import SEARCH_QUEUE
+from tests import server
 
 #: Runs of one transaction, and passages of one.
 GROUP, PASSAGES = 1000, 8000
@@ -120,6 +123,19 @@ def fill(engine: Engine, count: int) -> None:
         f"\n{count:,} runs stored, searchable and summed up in {seconds:,.0f} s: {count / seconds:,.0f} a second"
     )
     print(f"{whole / 1e6:,.0f} MB, {whole / count / 1e3:.1f} kB a run, of it words {words / 1e6:,.0f} MB")
+
+
+def prepare(place: server.Site, count: int) -> None:
+    """Write the runs into the database of a site, unless it has them. Exits where it has another number."""
+    engine = connections.engine(place.url, readonly=False, connections=1)
+    with engine.begin() as connection:
+        schema_version.upgrade(connection)
+        held = connection.execute(text("SELECT count(*) FROM runs")).scalar_one()
+    if held not in (0, count):
+        sys.exit(f"{place.folder} holds {held:,} runs: name another folder, or --rows {held} if it is whole")
+    if not held:
+        fill(engine, count)
+    engine.dispose()
 
 
 def sizes(connection: Connection) -> tuple[int, int]:

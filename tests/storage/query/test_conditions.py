@@ -181,4 +181,9 @@ def _within(span: Range, value: Any) -> bool:
 
 def test_every_phrase_of_a_question_is_seen_wherever_it_stands() -> None:
     expression = grammar.parse("a* OR (-b* status:failed) -(c* OR d)", life.NOW)
-    assert ["".join(phrase.words) for phrase in conditions.all_phrases(expression)] == ["a", "b", "c", "d"]
+    assert ["".join(phrase.words) for phrase in conditions.phrases(expression, with_excluded=True)] == [
+        "a",
+        "b",
+        "c",
+        "d",
+    ]
