@@ -124,10 +124,12 @@ class Telemetry:
     def _appended(self, appended: entries.Appended) -> None:
         """Log a ledger entry for those who debug, with the ids it is about, and count an end by its source."""
         entry = appended.entry
-        facts = {name: value for name, value in entry.facts.items() if value is not None}
-        self.log.debug(entry.kind, run_id=entry.run_id, number=appended.number, actor=entry.actor, facts=facts)
+        if self.log.is_enabled_for(logging.DEBUG):
+            facts = {name: value for name, value in entry.facts.items() if value is not None}
+            self.log.debug(entry.kind, run_id=entry.run_id, number=appended.number, actor=entry.actor, facts=facts)
         if entry.kind in ENDS:
-            self._settled.labels(facts.get("settledBy", ""), entry.kind.removeprefix("run.")).inc()
+            settled_by = entry.facts.get("settledBy") or ""
+            self._settled.labels(settled_by, entry.kind.removeprefix("run.")).inc()
 
     def rejected(self, source: states.Source, cause: str) -> None:
         """Count a request to a public endpoint that did not verify.

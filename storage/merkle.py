@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from storage import random_bytes
 
@@ -17,7 +18,10 @@ def canonical(value: Any) -> bytes:
 
     Floats do not occur: requests with floats are rejected, and payloads get null instead.
     """
-    return _text(value).encode()
+    encoded = _encoded(value)
+    # Only beyond these are UTF-16 code units in another order than code points.
+    is_in_order = encoded.isascii() or _BEYOND.search(encoded) is None
+    return encoded if is_in_order else _encoded_in_order(_with_sorted_keys(value))
 
 
 class CanonicalJson(str):
@@ -33,25 +37,30 @@ def encode(value: Any) -> CanonicalJson | None:
     """Return the canonical text of a value; None for None."""
     if value is None or isinstance(value, CanonicalJson):
         return value
-    return CanonicalJson(_text(value))
+    return CanonicalJson(canonical(value).decode())
 
 
 def object_bytes(values: Mapping[str, Any]) -> bytes:
     """Return the canonical form of an object with ASCII names; its values may be encoded already."""
-    parts = (f"{_json(name)}:{encode(values[name]) or 'null'}" for name in sorted(values))
-    return b"{" + b",".join(part.encode() for part in parts) + b"}"
+    parts = (canonical(name) + b":" + _value_bytes(values[name]) for name in sorted(values))
+    return b"{" + b",".join(parts) + b"}"
 
 
-def _text(value: Any) -> str:
-    text = _sorted_json(value)
-    # Only beyond these are UTF-16 code units in another order than code points.
-    is_in_order = text.isascii() or _BEYOND.search(text) is None
-    return text if is_in_order else _json(_with_sorted_keys(value))
+def _value_bytes(value: Any) -> bytes:
+    return value.encode() if isinstance(value, CanonicalJson) else canonical(value)
 
 
-_BEYOND = re.compile("[\ue000-\U0010ffff]")
-_sorted_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
-_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+def _text(value: object) -> str:
+    """Return a text that is encoded already as a plain one, which is a value like any other."""
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no canonical form")
+
+
+#: The first byte in UTF-8 of each character from U+E000 on.
+_BEYOND = re.compile(b"[\xee-\xf4]")
+_encoded = msgspec.json.Encoder(enc_hook=_text, order="sorted").encode
+_encoded_in_order = msgspec.json.Encoder(enc_hook=_text).encode
 
 
 def _with_sorted_keys(value: Any) -> Any:

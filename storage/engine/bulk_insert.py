@@ -7,12 +7,13 @@ driver gets the rows as they are: on SQLite one after the other, on PostgreSQL a
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, LargeBinary, Table
 
-from storage.engine import dialect
+from storage.engine import dialect, sqlite_driver
 
 #: A row: the values of columns by their names.
 Row = Mapping[str, Any]
@@ -22,7 +23,7 @@ def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """Insert rows, all of which have the columns of the first one. Raises IntegrityError where one conflicts."""
     if rows and dialect.is_embedded(connection):
         statement = _statement(connection.dialect, table, tuple(rows[0]))
-        connection.exec_driver_sql(statement.by_rows, [tuple(statement.values(row)) for row in rows])
+        sqlite_driver.execute_many(connection, statement.by_rows, [statement.values(row) for row in rows])
     elif rows:
         _insert_arrays(connection, table, rows)
 
@@ -55,14 +56,17 @@ class _Statement:
         )
         self.by_rows = f"{head} VALUES ({', '.join('?' * len(names))})"
         self.by_arrays = f"{head} SELECT * FROM unnest({', '.join(arrays)})"
-        #: Each column with the function that turns its values into what the driver takes.
-        self._columns = [
-            (name, each.dialect_impl(on).bind_processor(on)) for name, each in zip(names, types, strict=True)
-        ]
+        self._of_row = operator.itemgetter(*names, names[0])  # two at least, so that it returns a tuple
+        converters = [each.dialect_impl(on).bind_processor(on) for each in types]
+        #: The places of the values that the driver takes in another form, with the function that makes it.
+        self._converters = [(at, convert) for at, convert in enumerate(converters) if convert is not None]
 
-    def values(self, row: Row) -> list[Any]:
+    def values(self, row: Row) -> tuple[Any, ...]:
         """Return the values of a row for the driver."""
-        return [row[name] if convert is None else convert(row[name]) for name, convert in self._columns]
+        *values, _ = self._of_row(row)
+        for at, convert in self._converters:
+            values[at] = convert(values[at])
+        return tuple(values)
 
 
 @functools.lru_cache(256)

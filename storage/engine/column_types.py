@@ -75,6 +75,10 @@ class Instant(TypeDecorator[datetime]):
             return value
         return instant_text(value)
 
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        """Return the function that turns a value into what the driver takes; the driver needs no more."""
+        return functools.partial(self.process_bind_param, dialect=dialect)
+
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
         if value is None:
             return None

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.pool import QueuePool
 
 from storage import errors, merkle
-from storage.engine import column_types, session, urls
+from storage.engine import column_types, session, sqlite_driver, urls
 
 #: SQLite's number for the incremental mode of auto_vacuum, in which a file can release its free pages.
 INCREMENTAL = 2
@@ -232,7 +232,7 @@ def _configure(new_engine: Engine, readonly: bool) -> None:
     @event.listens_for(new_engine, "begin")
     def begin(connection: Connection) -> None:
         if readonly:
-            connection.connection.driver_connection.execute("BEGIN")  # type: ignore[union-attr]
+            sqlite_driver.fetch_all(connection, "BEGIN")
         else:
             # This takes the write lock at once: a read that turns into a write could not wait for it.
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+            sqlite_driver.fetch_all(connection, "BEGIN IMMEDIATE")

@@ -6,23 +6,23 @@ the functions that read its columns are taken from the compiled statement once.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Select, exc
+from sqlalchemy import CompoundSelect, Connection, Select
 
-from storage.engine import dialect
+from storage.engine import dialect, sqlite_driver
 
 #: A row, whose columns are also attributes.
 Row = Any
+Query = Select[Any] | CompoundSelect[Any]
 
 
 class Prepared:
-    """A SELECT without lists of parameters. `build` makes it for a kind of database, once."""
+    """A SELECT. `build` makes it for a kind of database, once; a list of values is one parameter (`is_among`)."""
 
-    def __init__(self, build: Callable[[Connection], Select[Any]]) -> None:
+    def __init__(self, build: Callable[[Connection], Query]) -> None:
         self._built = dialect.built_once(build)
         self._direct: _Direct | None = None
 
@@ -42,31 +42,26 @@ class Prepared:
 class _Direct:
     """The parts of a compiled statement, and how it is executed without SQLAlchemy."""
 
-    def __init__(self, connection: Connection, statement: Select[Any]) -> None:
-        compiled: Any = statement.compile(dialect=connection.dialect)
+    def __init__(self, connection: Connection, statement: Query) -> None:
+        on = connection.dialect
+        compiled: Any = statement.compile(dialect=on)
         columns = list(statement.selected_columns)
         self._sql: str = compiled.string
         self._constants: Mapping[str, Any] = compiled.params
-        self._names: Sequence[str] = compiled.positiontup
+        types = {name: bound.type.dialect_impl(on) for name, bound in compiled.binds.items()}
+        self._names = [(name, types[name].bind_processor(on)) for name in compiled.positiontup]
         row: Any = namedtuple
         self._make: Callable[[Sequence[Any]], Row] = row("Row", [str(each.key) for each in columns])._make
-        readers = [each.type.dialect_impl(connection.dialect) for each in columns]
-        self._readers = [
-            (place, read)
-            for place, type_ in enumerate(readers)
-            if (read := type_.result_processor(connection.dialect, None)) is not None
-        ]
+        readers = [each.type.dialect_impl(on).result_processor(on, None) for each in columns]
+        self._readers = [(place, read) for place, read in enumerate(readers) if read is not None]
 
     def all(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Row]:
-        values = [parameters[name] if name in parameters else self._constants[name] for name in self._names]
-        driver: Any = connection.connection.driver_connection
-        try:
-            rows = driver.execute(self._sql, values).fetchall()
-        except sqlite3.Error as error:
-            raise exc.DBAPIError.instance(
-                self._sql, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
-            ) from error
-        return [self._read(row) for row in rows]
+        values = [self._value(parameters, name, convert) for name, convert in self._names]
+        return [self._read(row) for row in sqlite_driver.fetch_all(connection, self._sql, values)]
+
+    def _value(self, parameters: Mapping[str, Any], name: str, convert: Callable[[Any], Any] | None) -> Any:
+        value = parameters[name] if name in parameters else self._constants[name]
+        return value if convert is None else convert(value)
 
     def _read(self, row: Sequence[Any]) -> Row:
         values = list(row)

@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
 from storage import ids, merkle
-from storage.engine import bulk_insert, dialect, writer
+from storage.engine import bulk_insert, dialect, prepared, writer
 from storage.engine.column_types import instant_text
 from storage.tables.ledger import LEDGER_ENTRIES
 
@@ -119,6 +119,7 @@ def _next_numbers(connection: Connection) -> Iterator[int | None]:
 
 def _row(appended: Appended, encoded: bytes) -> dict[str, Any]:
     entry = appended.entry
+    salts = {each.name: each.salt.hex() for each in entry.digests if each.salt is not None}
     return {
         "id": ids.new(entry.at),
         "run_id": entry.run_id,
@@ -128,7 +129,7 @@ def _row(appended: Appended, encoded: bytes) -> dict[str, Any]:
         "body": encoded.decode(),
         "leaf_index": appended.number,
         "leaf_hash": merkle.leaf_hash(encoded),
-        "salts": {each.name: each.salt.hex() for each in entry.digests if each.salt is not None} or None,
+        "salts": merkle.encode(salts) if salts else None,
     }
 
 
@@ -190,7 +191,7 @@ def oldest_unnumbered(connection: Connection) -> datetime | None:
 
 def last_number(connection: Connection) -> int:
     """Return the highest number of an entry, -1 where none has one."""
-    found = connection.execute(_LAST).scalar_one()
+    found = _LAST.all(connection, {})[0].number
     return -1 if found is None else int(found)
 
 
@@ -224,7 +225,7 @@ _OLDEST_UNNUMBERED = (
     .order_by(LEDGER_ENTRIES.c.seq)
     .limit(1)
 )
-_LAST = select(func.max(LEDGER_ENTRIES.c.leaf_index))
+_LAST = prepared.Prepared(lambda _: select(func.max(LEDGER_ENTRIES.c.leaf_index).label("number")))
 _WAITING = _UNNUMBERED.subquery()
 _ORDERED = select(_WAITING.c.seq, func.row_number().over(order_by=_WAITING.c.seq).label("position")).subquery()
 _NUMBER = (

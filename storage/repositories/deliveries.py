@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import operator
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
@@ -12,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, func, or_, select, update
 
 from storage import bounds, cursors, merkle, states
-from storage.engine import bulk_insert, dialect
+from storage.engine import bulk_insert, dialect, prepared
 from storage.engine.membership import is_among
 from storage.tables import declare
 from storage.tables.deliveries import DELIVERIES, REJECTIONS
@@ -20,7 +19,7 @@ from storage.tables.deliveries import DELIVERIES, REJECTIONS
 #: Duplicates of one key that are stored as rows; further ones raise the accepted row's `repeats`.
 MAX_ROWS_PER_KEY = 20
 #: The columns with content, with their values after its removal.
-ERASED_CONTENT: Mapping[str, Any] = {"body": b"", "body_sha256": "", "headers": None}
+ERASED_CONTENT: dict[str, Any] = {"body": b"", "body_sha256": "", "headers": None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +162,7 @@ def insert_new(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set
 def _insert_unknown(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
     """Do what `insert_new` does in a file: its one writer can look first, and rows without RETURNING are fast."""
     known = {"ids": [row["id"] for row in rows], "keys": [row["dedupe_key"] for row in rows if row["dedupe_key"]]}
-    found = connection.execute(_KNOWN, known).all()
+    found = _KNOWN.all(connection, known)
     ids, keys = {row.id for row in found}, {row.dedupe_key for row in found} - {None}
     new: dict[str, Mapping[str, Any]] = {}
     for row in rows:
@@ -207,10 +206,30 @@ def count_repeats(connection: Connection, holder_id: str, times: int, now: datet
     connection.execute(update(DELIVERIES).where(which).values(raised))
 
 
-def to_row(delivery: Delivery, **changes: Any) -> dict[str, Any]:
-    """Return the columns of an accepted delivery, with `changes` applied."""
-    row = dict(zip(_OF_DELIVERY, _values(delivery), strict=True))
-    return {**row, "verdict": states.Verdict.ACCEPTED.value, "duplicate_of": None, **changes}
+def to_row(
+    delivery: Delivery, run_id: str | None, reason: str | None, duplicate_of: str | None = None
+) -> dict[str, Any]:
+    """Return the columns of a delivery: of the accepted one, or of a duplicate of the row `duplicate_of`."""
+    is_first = duplicate_of is None
+    return {
+        "id": delivery.id,
+        "source": delivery.source.value,
+        "run_id": run_id,
+        "upstream_id": delivery.upstream_id,
+        "event_id": delivery.event_id,
+        "event_type": delivery.event_type,
+        "received_at": delivery.received_at,
+        "verdict": states.Verdict.ACCEPTED.value if is_first else states.Verdict.DUPLICATE.value,
+        "reason": reason,
+        "duplicate_of": duplicate_of,
+        "remote_addr": delivery.remote_addr,
+        "headers": delivery.headers,
+        "body": delivery.body,
+        "body_sha256": delivery.body_sha256,
+        "size": delivery.size,
+        "secret_used": delivery.secret_used,
+        "dedupe_key": delivery.dedupe_key if is_first else None,
+    }
 
 
 def insert_rejected(connection: Connection, rejected: Sequence[RejectedRequest]) -> None:
@@ -300,9 +319,6 @@ def _stored(values: Sequence[Any]) -> StoredDelivery:
     return replace(stored, source=source, verdict=verdict)
 
 
-#: The columns that a delivery has a value for.
-_OF_DELIVERY = [name for name in ("size", *(each.name for each in fields(Delivery))) if name in DELIVERIES.c]
-_values = operator.attrgetter(*_OF_DELIVERY)
 _ROWS = select(*(DELIVERIES.c[each.name] for each in fields(StoredDelivery) if each.name != "body"))
 _LOCK_KEYS = (
     select(DELIVERIES.c.id)
@@ -310,10 +326,9 @@ _LOCK_KEYS = (
     .order_by(DELIVERIES.c.dedupe_key)
     .with_for_update()
 )
-_KNOWN = select(DELIVERIES.c.id, DELIVERIES.c.dedupe_key).where(
-    or_(
-        is_among(DELIVERIES.c.id, "ids"),
-        is_among(DELIVERIES.c.dedupe_key, "keys"),
+_KNOWN = prepared.Prepared(
+    lambda _: select(DELIVERIES.c.id, DELIVERIES.c.dedupe_key).where(
+        or_(is_among(DELIVERIES.c.id, "ids"), is_among(DELIVERIES.c.dedupe_key, "keys"))
     )
 )
 _DUPLICATES = DELIVERIES.alias()

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from sqlalchemy import update as sql_update
 
 from storage import ids, states
-from storage.engine import bulk_insert, column_types, dialect
+from storage.engine import bulk_insert, column_types, dialect, prepared
 from storage.engine.column_types import instant
 from storage.engine.membership import is_among
 from storage.tables.runs import RUN_TAGS, RUNS, UPSTREAM_LINKS
@@ -61,6 +61,20 @@ class Submission:
     def weight(self) -> int:
         """Return roughly the bytes, for the bounds of the writer's queue."""
         return len(self.prompt) + len(self.guidance or "") + len(self.instructions or "") + 1024
+
+
+@dataclass(frozen=True, slots=True)
+class NamedRun:
+    """What a delivery is compared with of the run that it names."""
+
+    id: str
+    upstream_id: str | None
+    status: states.Status
+
+    @property
+    def is_terminal(self) -> bool:
+        """Return whether the state is final."""
+        return self.status in states.TERMINAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +203,15 @@ def resolve_id(connection: Connection, named: str) -> str:
     return named if found is None else found.id
 
 
-def find_many(connection: Connection, either_ids: Sequence[str]) -> dict[str, Run]:
-    """Return the runs by the requested ids, ours or the upstream's, without long texts and tags."""
-    found = [(row.named, _run(row)) for row in connection.execute(_NAMED, {"ids": either_ids})]
+def find_named(connection: Connection, either_ids: Sequence[str]) -> dict[str, NamedRun]:
+    """Return the runs by the requested ids, ours or the upstream's."""
+    found = [(row.named, _named(row)) for row in _NAMED.all(connection, {"ids": either_ids})]
     return dict(found) | {named: run for named, run in found if named == run.id}
+
+
+def find_many(connection: Connection, run_ids: Sequence[str]) -> dict[str, Run]:
+    """Return runs by their ids, without long texts and tags."""
+    return {row.id: _run(row) for row in connection.execute(_LISTED, {"ids": run_ids})}
 
 
 def get_full(connection: Connection, seqs: Sequence[int]) -> list[Run]:
@@ -299,6 +318,10 @@ def overdue(connection: Connection, now: datetime) -> int:
     return connection.execute(late).scalar_one()
 
 
+def _named(row: prepared.Row) -> NamedRun:
+    return NamedRun(row.id, row.upstream_id, states.read(states.Status, row.status))
+
+
 def _run(row: Row[*tuple[Any, ...]], tags: Mapping[str, str] | None = None) -> Run:
     columns_of_row = row._mapping  # `_mapping` is rebuilt on each access
     values = {name: columns_of_row[name] for name in _NAMES}
@@ -340,12 +363,16 @@ _STATUS = select(RUNS.c.status).where(RUNS.c.id == bindparam("id"))
 _SUBMITTED = select(
     *(RUNS.c[n] if n in ("prompt", "guidance", "instructions") else _SHORTENED.get(n, RUNS.c[n]) for n in _NAMES)
 )
-_NAMED = union_all(
-    select(UPSTREAM_LINKS.c.upstream_id.label("named"), *LIST_COLUMNS)
-    .join(RUNS, RUNS.c.id == UPSTREAM_LINKS.c.run_id)
-    .where(is_among(UPSTREAM_LINKS.c.upstream_id, "ids")),
-    select(RUNS.c.id.label("named"), *LIST_COLUMNS).where(is_among(RUNS.c.id, "ids")),
+_NAMED_COLUMNS = (RUNS.c.id, RUNS.c.upstream_id, RUNS.c.status)
+_NAMED = prepared.Prepared(
+    lambda _: union_all(
+        select(UPSTREAM_LINKS.c.upstream_id.label("named"), *_NAMED_COLUMNS)
+        .join(RUNS, RUNS.c.id == UPSTREAM_LINKS.c.run_id)
+        .where(is_among(UPSTREAM_LINKS.c.upstream_id, "ids")),
+        select(RUNS.c.id.label("named"), *_NAMED_COLUMNS).where(is_among(RUNS.c.id, "ids")),
+    )
 )
+_LISTED = select(*LIST_COLUMNS).where(is_among(RUNS.c.id, "ids"))
 #: In the order in which every transaction locks these rows.
 _LOCK_PRUNED = (
     select(RUNS.c.id, RUNS.c.pruned_at)

@@ -25,8 +25,8 @@ class _Matched:
     """
 
     delivery: deliveries.Delivery
-    run: runs.Run | None
-    other: runs.Run | None
+    run: runs.NamedRun | None
+    other: runs.NamedRun | None
     is_pruned: bool = False
 
     @property
@@ -38,9 +38,10 @@ class _Matched:
         holder = holders.get(self.delivery.dedupe_key)
         return holder is None or holder.id == self.delivery.id
 
-    def row(self, **changes: Any) -> dict[str, Any]:
-        changes |= deliveries.ERASED_CONTENT if self.is_pruned else {}
-        return deliveries.to_row(self.delivery, run_id=self.run_id, reason=self.reason, **changes)
+    def row(self, duplicate_of: str | None = None) -> dict[str, Any]:
+        """Return the columns of the accepted delivery, or of a duplicate of it."""
+        row = deliveries.to_row(self.delivery, self.run_id, self.reason, duplicate_of)
+        return row | deliveries.ERASED_CONTENT if self.is_pruned else row
 
     @property
     def reason(self) -> str | None:
@@ -96,35 +97,36 @@ def _match(connection: Connection, batch: Sequence[deliveries.Delivery]) -> list
     return [replace(each, is_pruned=True) if each.run_id in pruned else each for each in matched]
 
 
-def _find_runs(connection: Connection, batch: Sequence[deliveries.Delivery]) -> dict[str, runs.Run]:
+def _find_runs(connection: Connection, batch: Sequence[deliveries.Delivery]) -> dict[str, runs.NamedRun]:
     """Return the runs that a batch names, by the ids in it.
 
     An unknown id may be committed at this moment. Then either this transaction sees it, or the one that commits it
     sees our delivery.
     """
     named = {id_ for each in batch for id_ in (each.run_id, each.upstream_id, *each.also_named) if id_ is not None}
-    known = runs.find_many(connection, sorted(named))
+    known = runs.find_named(connection, sorted(named))
     unknown = {each.upstream_id for each in batch if each.run_id is None and each.upstream_id} - known.keys()
     if unknown and not dialect.is_embedded(connection):
         upstream_links.lock_ids(connection, unknown)
-        known |= runs.find_many(connection, sorted(unknown))
+        known |= runs.find_named(connection, sorted(unknown))
     return known
 
 
 def _readopt(
-    connection: Connection, batch: Sequence[deliveries.Delivery], known: Mapping[str, runs.Run]
-) -> dict[str, runs.Run]:
+    connection: Connection, batch: Sequence[deliveries.Delivery], known: Mapping[str, runs.NamedRun]
+) -> dict[str, runs.NamedRun]:
     """Adopt runs that a restore from an older copy has lost; a callback address proves that a run is ours."""
     unmatched = {each.run_id: each for each in reversed(batch) if each.run_id not in known}
     if not unmatched or system_state.copy_status(connection).restored_at is None:
         return {}
-    found: dict[str, runs.Run] = {}
+    found: dict[str, runs.NamedRun] = {}
     for run_id, each in sorted(unmatched.items(), key=lambda item: item[1].upstream_id or ""):
         if run_id is None or each.upstream_id is None or each.upstream_id in known:
             continue
         run = adopting.readopt(connection, run_id, each.upstream_id, each.received_at)
         if run is not None:
-            found |= {run_id: run, each.upstream_id: run}
+            named = runs.NamedRun(run.id, run.upstream_id, run.status)
+            found |= {run_id: named, each.upstream_id: named}
     return found
 
 
@@ -143,18 +145,13 @@ def _duplicates(
             deliveries.count_repeats(connection, holder.id, 1, each.delivery.received_at)
             receipts[each.delivery.id] = _receipt(holder.id, states.Verdict.DUPLICATE, each)
             continue
-        rows.append(_duplicate_row(each, holder))
+        rows.append(each.row(holder.id))
         stored.append(each)
         receipts[each.delivery.id] = _receipt(each.delivery.id, states.Verdict.DUPLICATE, each)
     new = deliveries.insert_new(connection, rows)
     to_record = [each for each in stored if each.delivery.id in new]
     entries.append(connection, [_entry(each, entries.Kind.DELIVERY_DUPLICATE) for each in to_record])
     return receipts
-
-
-def _duplicate_row(matched: _Matched, holder: deliveries.AcceptedRow) -> dict[str, Any]:
-    verdict = states.Verdict.DUPLICATE.value
-    return matched.row(verdict=verdict, duplicate_of=holder.id, dedupe_key=None)
 
 
 def _receipt(delivery_id: str, verdict: states.Verdict, matched: _Matched) -> deliveries.Receipt:

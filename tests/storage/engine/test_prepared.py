@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, literal_column, select
 
 from storage import errors
 from storage.engine.database import Database
+from storage.engine.membership import is_among
 from storage.engine.prepared import Prepared
 from storage.tables.runs import RUNS
 from tests import life
@@ -30,6 +31,13 @@ async def test_it_returns_the_rows_of_its_statement(database: Database) -> None:
         assert prepared.first(connection, {"id": "none", "most": 1}) is None
 
     await database.read(read)
+
+
+async def test_a_list_is_one_parameter(database: Database) -> None:
+    run = await life.settled_run(database)
+    prepared = Prepared(lambda _: select(RUNS.c.id).where(is_among(RUNS.c.id, "ids")))
+    found = await database.read(prepared.all, {"ids": [run.id, "none", "'"]})
+    assert [row.id for row in found] == [run.id]
 
 
 async def test_its_errors_are_those_of_any_statement(embedded: Database) -> None:
