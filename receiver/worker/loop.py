@@ -67,7 +67,7 @@ class Worker:
 
     async def _turn(self, group: asyncio.TaskGroup) -> None:
         """Claim due jobs up to the free slots, or wait for a reason to look again."""
-        wake = self._context.database.next_commit()
+        wake = self._context.database.next_work()
         self._freed.clear()
         wait = await poll_loop.outcome_of(self._look(group))
         if isinstance(wait, Exception):

@@ -103,6 +103,7 @@ class Database:
         self._limits = limits or Limits()
         self._observe = observe
         self._commits: asyncio.Future[None] | None = None
+        self._work: asyncio.Future[None] | None = None
         self._is_watched = False
         engine = partial(
             connections.engine,
@@ -211,6 +212,12 @@ class Database:
             self._commits = self._loop.create_future()
         return self._commits
 
+    def next_work(self) -> asyncio.Future[None]:
+        """Return a future that is done at the next commit that may have work for a worker."""
+        if self._work is None:
+            self._work = self._loop.create_future()
+        return self._work
+
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Mark the block in which `notify_commit` is called for the commits of other processes too."""
@@ -227,11 +234,15 @@ class Database:
         """
         return poll * WATCHED if self._is_watched else poll
 
-    def notify_commit(self) -> None:
+    def notify_commit(self, has_work: bool = True) -> None:
         """Wake the callers that wait for a commit, be it of this process or of another one."""
-        if self._commits is not None:
-            self._commits.set_result(None)
-            self._commits = None
+        woken, self._commits = [self._commits], None
+        if has_work:
+            woken.append(self._work)
+            self._work = None
+        for each in woken:
+            if each is not None:
+                each.set_result(None)
 
 
 def _batch_sources(limits: Limits, *, is_sole_writer: bool) -> list[queues.BatchSource]:

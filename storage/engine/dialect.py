@@ -33,6 +33,8 @@ from storage.engine import column_types
 
 #: The channel on which PostgreSQL notifies other processes of commits.
 CHANNEL = "runledger"
+#: The content of a notification about a commit that has no work for a worker; any other one may have.
+NO_WORK = "no work"
 
 P = ParamSpec("P")
 StatementT = TypeVar("StatementT")
@@ -162,7 +164,7 @@ def notify_on_commit(connection: Connection) -> None:
     connection.info["notify"] = True
 
 
-def send_notify(connection: Connection) -> None:
+def send_notify(connection: Connection, has_work: bool) -> None:
     """Send the requested notification with the commit. It is only a hint: other processes also poll."""
     if connection.info.pop("notify", False) and connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_notify(CHANNEL, "")))
+        connection.execute(select(func.pg_notify(CHANNEL, "" if has_work else NO_WORK)))

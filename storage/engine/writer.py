@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -34,6 +34,7 @@ class Keyed(Protocol):
 #: How often a transaction is tried that the database rolls back before its commit.
 TRIES = 4
 _OBSERVED = "observed"
+_WITHOUT_WORK = "calls without work"
 
 R = TypeVar("R")
 A = TypeVar("A", bound=Keyed)
@@ -57,7 +58,8 @@ class CommitBatch:
     """A commit batch as the observer gets it, once `before` and once `after` the commit (`phase`).
 
     `seconds` counts from the start of the transaction. `names` and `results` are those of the functions, in order
-    of arrival; `observed` is what they passed to `tell_observer`.
+    of arrival; `observed` is what they passed to `tell_observer`. `has_work` is false where none of them left a
+    job for a worker.
     """
 
     phase: str
@@ -65,6 +67,7 @@ class CommitBatch:
     seconds: float
     results: tuple[Any, ...] = ()
     observed: tuple[Any, ...] = ()
+    has_work: bool = True
 
 
 def tell_observer(connection: Connection, values: Iterable[Any]) -> None:
@@ -72,10 +75,16 @@ def tell_observer(connection: Connection, values: Iterable[Any]) -> None:
     connection.info.setdefault(_OBSERVED, []).extend(values)
 
 
+def leave_no_work(connection: Connection) -> None:
+    """State that this call has changed no job, so that its commit need not wake a worker."""
+    connection.info[_WITHOUT_WORK] = connection.info.get(_WITHOUT_WORK, 0) + 1
+
+
 class Writer:
     """One write connection and the calls that wait for it; used from one event loop.
 
-    `observe` is called in the writer's thread before each commit, and on the loop after it, as `committed` is.
+    `observe` is called in the writer's thread before each commit, and on the loop after it, as `committed` is,
+    with whether the commit has work for a worker.
     """
 
     def __init__(
@@ -83,12 +92,13 @@ class Writer:
         engine: Engine,
         waiting: queues.BatchSource,
         observe: Callable[[CommitBatch], None],
-        committed: Callable[[], None],
+        committed: Callable[[bool], None],
     ) -> None:
         self._engine, self._waiting = engine, waiting
         self._observe, self._committed = observe, committed
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
+        self._connection: Connection | None = None
         self._replays: deque[queues.Member] = deque()
         self._marked: tuple[int, ...] = ()
         self._was_locked = False
@@ -103,6 +113,8 @@ class Writer:
         while self._busy:  # the end of each batch dispatches the next one
             await self._idle.wait()
         self._thread.shutdown()
+        if self._connection is not None:
+            self._connection.close()
 
     def fail_fast(self) -> None:
         """Fail all waiting calls as soon as the database accepts no write, since the process is about to end."""
@@ -148,27 +160,34 @@ class Writer:
         names = tuple(member.function.__name__ for member in batch)
         started = time.perf_counter()
         with self._writing() as (connection, transaction):
-            for left in ("notify", _OBSERVED):  # by a try that was rolled back
+            for left in ("notify", _OBSERVED, _WITHOUT_WORK):  # by a try that was rolled back
                 connection.info.pop(left, None)
-            _run(connection, batch)
-            dialect.send_notify(connection)
+            calls = _run(connection, batch)
+            has_work = connection.info.pop(_WITHOUT_WORK, 0) < calls
+            dialect.send_notify(connection, has_work)
             results = tuple(member.result for member in batch)
             self._observe(CommitBatch("before", names, time.perf_counter() - started, results))
             observed = tuple(connection.info.pop(_OBSERVED, ()))
             with translated_errors():
                 transaction.commit()
-        return CommitBatch("after", names, time.perf_counter() - started, results, observed)
+        return CommitBatch("after", names, time.perf_counter() - started, results, observed, has_work)
 
     @contextmanager
     def _writing(self) -> Iterator[tuple[Connection, RootTransaction]]:
-        """Begin a transaction on the write connection; roll it back unless the block commits it."""
+        """Begin a transaction on the write connection; roll it back unless the block commits it.
+
+        The connection stays open until a block fails: taking it from the pool costs as much as a statement.
+        """
         with translated_errors():
-            connection = self._engine.connect()
-        with connection:
+            connection, self._connection = self._connection or self._engine.connect(), None
+        with ExitStack() as failing:
+            failing.enter_context(connection)
             with translated_errors():
                 transaction = connection.begin()
             with transaction:
                 yield connection, transaction
+            failing.pop_all()
+            self._connection = connection
 
     def _finish(self, batch: list[queues.Member], done: Future[CommitBatch]) -> None:
         """Show a committed batch to the observer, and answer its calls. Runs on the loop."""
@@ -177,9 +196,9 @@ class Writer:
             if error is None:
                 self._observe(done.result())
         finally:  # an error of the observer is not one of the batch
-            self._end(batch, error)
+            self._end(batch, error, has_work=error is None and done.result().has_work)
 
-    def _end(self, batch: list[queues.Member], error: BaseException | None) -> None:
+    def _end(self, batch: list[queues.Member], error: BaseException | None, *, has_work: bool) -> None:
         """Answer the calls of a batch, or queue them for a replay one by one; start the next batch."""
         if self._failing_fast and isinstance(_translate(error), errors.Unavailable):
             self._give_up([*batch, *self._replays, *self._waiting.pop_all()], error)
@@ -197,7 +216,7 @@ class Writer:
             self._replays.extend(batch)
         self._was_locked = error_translation.is_lock_timeout(error)
         if error is None:
-            self._committed()
+            self._committed(has_work)
         self._busy = False
         self._idle.set()
         self._dispatch()
@@ -218,18 +237,20 @@ def translated_errors() -> Iterator[None]:
         raise error_translation.translate(error) from error
 
 
-def _run(connection: Connection, batch: list[queues.Member]) -> None:
-    """Run each member once, the members of one batch function together."""
-    batches: dict[int, list[queues.Member]] = {}
+def _run(connection: Connection, batch: list[queues.Member]) -> int:
+    """Run each member once, the members of one batch function together. Return the number of calls."""
+    calls, batches = 0, dict[int, list[queues.Member]]()
     for member in batch:
         if isinstance(member.function, BatchFunction):
             batches.setdefault(id(member.function), []).append(member)
         else:
+            calls += 1
             member.result = member.function(connection, *member.arguments, **member.keywords)
     for members in batches.values():
         answers = members[0].function(connection, [member.arguments[0] for member in members])
         for member in members:
             member.result = answers[member.arguments[0].id]
+    return calls + len(batches)
 
 
 def _translate(error: BaseException | None) -> BaseException | None:

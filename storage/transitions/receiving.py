@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from storage import states
-from storage.engine import column_types, database, dialect
+from storage.engine import column_types, database, dialect, writer
 from storage.ledger import entries
 from storage.repositories import deliveries, jobs, runs, system_state, upstream_links
 from storage.transitions import adopting
@@ -75,7 +75,11 @@ def accept_delivery(
     to_record = [each for each in first if each.delivery.id in new]  # an earlier try recorded the others
     accepted = [_entry(each, entries.Kind.DELIVERY_ACCEPTED) for each in to_record]
     entries.append(connection, accepted + [conflict for each in to_record if (conflict := _conflict(each))])
-    jobs.enqueue(connection, [request for each in matched for request in _settle_requests(each)])
+    requests = [request for each in matched for request in _settle_requests(each)]
+    if requests:
+        jobs.enqueue(connection, requests)
+    else:
+        writer.leave_no_work(connection)
     receipts = {each.delivery.id: _receipt(each.delivery.id, states.Verdict.ACCEPTED, each) for each in first}
     return receipts | _duplicates(connection, duplicates, holders)
 

@@ -34,5 +34,5 @@ async def _listen_once(store: database.Database) -> None:
         await connection.execute(f"LISTEN {dialect.CHANNEL}".encode())
         with store.watched():
             store.notify_commit()  # commits before this moment sent no notification to this connection
-            async for _ in connection.notifies():
-                store.notify_commit()
+            async for each in connection.notifies():
+                store.notify_commit(has_work=each.payload != dialect.NO_WORK)

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, exc, func, select
 
 from storage import errors
-from storage.engine import database, queues
+from storage.engine import database, queues, writer
 from storage.engine.database import Database, Limits
 from storage.engine.writer import CommitBatch
 from storage.repositories import api_keys
@@ -340,6 +340,18 @@ async def test_a_commit_wakes_its_waiters(database: Database) -> None:
     woken = database.next_commit()
     await database.write(keep, "a")
     assert woken.done()
+
+
+async def test_a_commit_without_work_wakes_no_worker(database: Database) -> None:
+    woken, work = database.next_commit(), database.next_work()
+    await database.write(writer.leave_no_work)
+    assert (woken.done(), work.done()) == (True, False)
+
+
+async def test_one_call_with_work_in_a_commit_wakes_the_worker(embedded: Database) -> None:
+    work = embedded.next_work()
+    await asyncio.gather(embedded.write(writer.leave_no_work), embedded.write(keep, "a"))
+    assert work.done()
 
 
 async def test_a_failed_write_wakes_no_waiter(database: Database) -> None:

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Connection, select, text
 
 from storage import errors, states
-from storage.engine import column_types, session
+from storage.engine import column_types, dialect, session, writer
 from storage.engine.database import Database
 from storage.engine.postgresql import listener
 from storage.maintenance import integrity
@@ -122,6 +122,24 @@ async def test_an_idle_listener_is_not_cut_off(odd_url: str) -> None:
         await commit
         listening.cancel()
     assert missed == []
+
+
+async def test_other_processes_hear_whether_a_commit_has_work(odd_url: str) -> None:
+    def leave_entry(connection: Connection) -> None:
+        dialect.notify_on_commit(connection)
+        writer.leave_no_work(connection)
+
+    async with asyncio.timeout(60), Database(odd_url) as database, Database(odd_url, limits=PATIENT) as other:
+        begun = database.next_commit()
+        listening = asyncio.create_task(listener.listen(database, list[str]().append, 0.01))
+        await begun
+        commit, work = database.next_commit(), database.next_work()
+        await other.write(leave_entry)
+        await commit
+        assert not work.done()
+        await other.write(jobs.enqueue, [jobs.JobRequest(states.Kind.SWEEP, "", life.NOW)])
+        await work
+        listening.cancel()
 
 
 async def test_a_schema_in_the_address_is_where_tables_are(cluster: postgres.Cluster) -> None:

@@ -73,6 +73,16 @@ async def test_a_delivery_has_the_upstream_asked_about_its_run(database: Databas
     assert (await life.claimed(database, Kind.SETTLE, run.id)).trigger is Source.WATCHER
 
 
+async def test_only_a_delivery_about_an_open_run_wakes_the_worker(database: Database) -> None:
+    run, settled = await life.running(database), await life.settled_run(database)
+    work = database.next_work()
+    for delivery in (life.event("run_unknown"), life.delivery(run_id=settled.id)):
+        await accept(database, delivery)
+    assert not work.done()
+    await accept(database, life.delivery(run_id=run.id))
+    assert work.done()
+
+
 async def test_an_event_has_the_upstream_asked_too(database: Database) -> None:
     run = await life.running(database, "run_1")
     receipt = await accept(database, life.event("run_1"))
