@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -110,8 +109,7 @@ def root(leaves: Sequence[bytes]) -> bytes:
     return level[0]
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(msgspec.Struct, frozen=True):
     """A salted digest of a value. `salt` is None for a root over rows, since each row has its own salt."""
 
     name: str

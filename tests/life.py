@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import zstandard
 from sqlalchemy import Connection, or_, update
 
@@ -82,7 +83,7 @@ def delivery(**changes: Any) -> deliveries.Delivery:
         remote_addr="127.0.0.1",
         digests=merkle.salted_digest("body", body),
     )
-    return replace(whole, **changes)
+    return msgspec.structs.replace(whole, **changes)
 
 
 def event(upstream_id: str | None = None, **changes: Any) -> deliveries.Delivery:

@@ -15,6 +15,8 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
+import msgspec
+
 from receiver import errors
 from receiver.crypto import pasted_secrets
 
@@ -52,8 +54,7 @@ class Secret:
     key: bytes = dataclasses.field(repr=False)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True):
     """The facts that a valid signature proves. `timestamp` is in Unix seconds, `secret` names the matching one."""
 
     delivery_id: str
@@ -108,8 +109,7 @@ def sign(key: bytes, delivery_id: str, timestamp: str, body: bytes) -> str:
     return "v1," + base64.b64encode(mac.digest()).decode("ascii")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class SignatureHeaders:
+class SignatureHeaders(msgspec.Struct, frozen=True):
     """The signature headers of a request, unchanged; None for a missing header."""
 
     delivery_id: str | None
@@ -185,8 +185,7 @@ def seconds(timestamp: str) -> float | None:
     return None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class _Head:
+class _Head(msgspec.Struct, frozen=True):
     """One reading of the headers, and the bytes that are signed before the body."""
 
     delivery_id: str

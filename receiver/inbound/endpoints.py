@@ -9,7 +9,6 @@ for good, so faults on our side are answered 503.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -123,10 +122,11 @@ class PublicEndpoints:
     limits: request_limits.Limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        # A client that disconnects while it sends its body gets no answer.
-        with contextlib.suppress(ClientDisconnect):
+        try:
             response = await self._respond(scope, receive)
-            await response(scope, receive, send)
+        except ClientDisconnect:
+            return  # while it sent its body
+        await response(scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive) -> ASGIApp:
         path = canonical_path(client_address.path_below_mount(scope))

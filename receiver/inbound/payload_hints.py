@@ -6,11 +6,12 @@ that is missing, or is not text of the right form, is not claimed. Nothing here 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import zlib
 from collections.abc import Iterator, Mapping
+
+import msgspec
 
 from receiver import upstream_values
 
@@ -19,8 +20,9 @@ _RUN_ID = re.compile(rb'"(?:runId|run_id)"[ \t\r\n]{0,16}:[ \t\r\n]{0,16}"([A-Za
 _GZIP = b"\x1f\x8b"
 #: The most bytes that are decompressed.
 _UNZIPPED = 1 << 20
+_decode = msgspec.json.Decoder().decode
 #: Numbers are dropped, since none is used: parsing huge ones would raise or take long.
-_decode = json.JSONDecoder(
+_decode_any = json.JSONDecoder(
     parse_int=lambda _: None, parse_float=lambda _: None, parse_constant=lambda _: None
 ).decode
 _CALLBACK_PATHS = (("runId",), ("id",), ("run", "id"), ("data", "runId"), ("run_id",))
@@ -28,8 +30,7 @@ _EVENT_PATHS = (("data", "runId"), ("data", "run_id"), ("data", "run", "id"), ("
 _STATUS_PATHS = (("status",), ("run", "status"), ("data", "status"))
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Event:
+class Event(msgspec.Struct, frozen=True):
     """The envelope of a platform event; `id` is its dedupe key. A field is None where it is not usable."""
 
     id: str | None
@@ -38,8 +39,7 @@ class Event:
     status: str | None
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Callback:
+class Callback(msgspec.Struct, frozen=True):
     """The claims of a callback's body: distinct run ids, the likeliest first, and one of the known states."""
 
     run_ids: tuple[str, ...]
@@ -64,18 +64,25 @@ def event(body: bytes) -> Event:
 
 
 def _object(body: bytes) -> Mapping[str, object]:
-    """Return the JSON object of a body, empty for any other bytes. Numbers are dropped, since none is used.
+    """Return the JSON object of a body, empty for any other bytes.
 
     Where the JSON is truncated or invalid, return the first run id that is labelled as such.
     """
     plain = _unzipped(body) if body.startswith(_GZIP) else body
     try:
-        text = plain.decode("utf-8", "replace").removeprefix("\ufeff")
-        parsed = _decode(text)
+        parsed = _decode(plain)
+    except (ValueError, RecursionError):
+        parsed = _decoded_leniently(plain)
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def _decoded_leniently(plain: bytes) -> object:
+    """Return the value of JSON with any numbers, with a byte order mark, or with text that is not UTF-8."""
+    try:
+        return _decode_any(plain.decode("utf-8", "replace").removeprefix("\ufeff"))
     except (ValueError, RecursionError):
         found = _RUN_ID.search(plain)
         return {"runId": found[1].decode()} if found else {}
-    return parsed if isinstance(parsed, dict) else {}
 
 
 def _unzipped(body: bytes) -> bytes:
@@ -86,11 +93,12 @@ def _unzipped(body: bytes) -> bytes:
         return b""
 
 
-def _at(claimed: Mapping[str, object], path: tuple[str, ...]) -> object:
-    value: object = claimed
+def _at(claimed: object, path: tuple[str, ...]) -> object:
     for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
-    return value
+        if not isinstance(claimed, dict):
+            return None
+        claimed = claimed.get(name)
+    return claimed
 
 
 def _run_ids(claimed: Mapping[str, object], paths: tuple[tuple[str, ...], ...]) -> Iterator[str]:

@@ -142,7 +142,7 @@ def _stored(lines: Sequence[tuple[str, str]], every: dict[str, str]) -> dict[str
     The headers of the signature come first: with them a stored request can be checked again. `every` has all
     headers by their name.
     """
-    if len(str(every)) <= HEADER_BYTES and DROPPED_HEADERS.isdisjoint(every):
+    if sum(map(len, [*every, *every.values()])) <= HEADER_BYTES and DROPPED_HEADERS.isdisjoint(every):
         return every
     remaining = HEADER_BYTES
     stored: list[tuple[str, str]] = []

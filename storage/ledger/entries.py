@@ -13,11 +13,11 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, bindparam, func, select, update
 
 from storage import ids, merkle
@@ -60,20 +60,18 @@ class Kind(StrEnum):
     RUN_REOPENED = "run.reopened"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """An entry to append. Facts that are None are left out."""
 
     kind: Kind
     at: datetime
     run_id: str | None
     actor: str
-    facts: Mapping[str, Fact | None] = field(default_factory=dict)
+    facts: Mapping[str, Fact | None] = msgspec.field(default_factory=dict)
     digests: Sequence[merkle.Digest] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Appended:
+class Appended(msgspec.Struct, frozen=True):
     """An entry that was appended, with its number where it has one already."""
 
     entry: Entry

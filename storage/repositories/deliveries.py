@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, func, or_, select, update
 
 from storage import bounds, cursors, merkle, states
@@ -22,8 +23,7 @@ MAX_ROWS_PER_KEY = 20
 ERASED_CONTENT: dict[str, Any] = {"body": b"", "body_sha256": "", "headers": None}
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True):
     """A verified request before its commit.
 
     `run_id` is the run of ours that its token names. `upstream_id` is the upstream run that its body most likely
@@ -82,8 +82,7 @@ class RejectedRequest:
         return len(self.body) + sum(len(name) + len(value) for name, value in self.headers.items()) + 512
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """The answer to the sender after the commit: the id of the row that represents its request."""
 
     id: str

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
     ClauseElement,
     ColumnElement,
@@ -63,8 +64,7 @@ class Submission:
         return len(self.prompt) + len(self.guidance or "") + len(self.instructions or "") + 1024
 
 
-@dataclass(frozen=True, slots=True)
-class NamedRun:
+class NamedRun(msgspec.Struct, frozen=True):
     """What a delivery is compared with of the run that it names."""
 
     id: str

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection
 
 from storage import states
@@ -16,8 +16,7 @@ from storage.repositories import deliveries, jobs, runs, system_state, upstream_
 from storage.transitions import adopting
 
 
-@dataclass(frozen=True, slots=True)
-class _Matched:
+class _Matched(msgspec.Struct, frozen=True):
     """A delivery with its run, and another run that its body names.
 
     `is_pruned` says that the content of its run was removed: then the content of this delivery is not stored
@@ -98,7 +97,7 @@ def _match(connection: Connection, batch: Sequence[deliveries.Delivery]) -> list
             matched.append(_Matched(each, known.get(each.run_id), other))
     ended = {each.run.id for each in matched if each.run is not None and each.run.is_terminal}
     pruned = runs.find_pruned(connection, sorted(ended))
-    return [replace(each, is_pruned=True) if each.run_id in pruned else each for each in matched]
+    return [msgspec.structs.replace(each, is_pruned=True) if each.run_id in pruned else each for each in matched]
 
 
 def _find_runs(connection: Connection, batch: Sequence[deliveries.Delivery]) -> dict[str, runs.NamedRun]:

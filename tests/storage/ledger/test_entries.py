@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 import rfc8785
+from msgspec.structs import replace
 from sqlalchemy import Connection, select, update
 
 from storage import merkle

@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from receiver import clock
@@ -48,7 +49,8 @@ async def _fill(database: Database) -> runs.Run:
     run = await life.settled_run(database, result=ended, **fields)
     event = life.event("run_unknown", event_type=text, body=HOSTILE.encode(), headers={"x": text}, reason=text)
     await database.write(receiving.accept_delivery, event)
-    await database.write(receiving.accept_delivery, replace(event, id=f"{event.id[:-4]}0000", run_id=run.id))
+    again = msgspec.structs.replace(event, id=f"{event.id[:-4]}0000", run_id=run.id)
+    await database.write(receiving.accept_delivery, again)
     await database.write(
         api_key_changes.create_key, replace(authentication.mint("ci", ("read",), clock.now())[0], name=text)
     )
