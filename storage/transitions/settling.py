@@ -103,10 +103,12 @@ def settle(
         values[name] = values[name] or getattr(run, name)
     values["model"] = run.model or result.measures.model  # the requested model stays
     end = endings.End(result.status, now, source, "upstream", values)
-    index.requeue(connection, run.seq, now)
+    is_first = not _may_have_rows(connection, run)
+    only_grows = is_first and run.output is None and run.summary is None and run.failure_reason is None
+    (index.enqueue if only_grows else index.requeue)(connection, run.seq, now)
     if not endings.end(connection, run, end):
         return False
-    stored = _store(connection, run, result, is_first=not _may_have_rows(connection, run))
+    stored = _store(connection, run, result, is_first=is_first)
     endings.finish(connection, run, _with_document(end, stored))
     return True
 

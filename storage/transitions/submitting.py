@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, and_
 
 from storage import merkle, states
+from storage.engine import database
 from storage.ledger import entries
 from storage.repositories import jobs, runs
 from storage.search import index
-from storage.tables import declare
 from storage.tables.runs import RUNS
 from storage.transitions import endings
 
@@ -26,21 +26,19 @@ class Submitted:
     is_same: bool
 
 
-def submit(connection: Connection, submission: runs.Submission) -> Submitted:
-    """Accept a run: its row, its start job, its ledger entry, and the time by which it should end."""
-    seq = runs.insert(connection, _row(submission))
-    if seq is None:
-        return _existing(connection, submission)
-    runs.tag(connection, seq, submission.id, submission.tags)
-    index.enqueue(connection, seq, submission.accepted_at)
-    jobs.enqueue(connection, [_start(submission)])
-    entries.append(connection, [_accepted(submission)])
-    return Submitted(_get(connection, submission.id), is_new=True, is_same=True)
+@database.batch
+def submit(connection: Connection, batch: Sequence[runs.Submission]) -> Mapping[str, Submitted]:
+    """Accept runs: the row of each, its start job, its ledger entry, and the time by which it should end.
 
-
-def _row(submission: runs.Submission) -> dict[str, object]:
-    fixed = {"origin": states.Origin.SUBMITTED.value, "status": states.ACCEPTED.value}
-    return declare.row(RUNS, submission) | fixed
+    Return what became of each submission by its id.
+    """
+    seqs = runs.insert_new(connection, batch)
+    new = [each for each in batch if each.id in seqs]
+    index.enqueue_new(connection, {seqs[each.id]: each.accepted_at for each in new})
+    jobs.insert(connection, [_start(each) for each in new])
+    entries.append(connection, [_accepted(each) for each in new])
+    accepted = {each.id: Submitted(runs.of(each, seqs[each.id]), is_new=True, is_same=True) for each in new}
+    return accepted | {each.id: _existing(connection, each) for each in batch if each.id not in seqs}
 
 
 def _start(submission: runs.Submission) -> jobs.JobRequest:
@@ -80,12 +78,6 @@ def _existing(connection: Connection, submission: runs.Submission) -> Submitted:
     existing = runs.find_by_idempotency_key(connection, submission.submitted_by, submission.idempotency_key or "")
     assert existing is not None, "only these two constraints can reject a submission"
     return Submitted(existing, is_new=False, is_same=existing.request_sha256 == submission.request_sha256)
-
-
-def _get(connection: Connection, run_id: str) -> runs.Run:
-    found = runs.find(connection, run_id)
-    assert found is not None
-    return found
 
 
 def request_cancel(connection: Connection, run_id: str, by: str, now: datetime) -> runs.Run | None:

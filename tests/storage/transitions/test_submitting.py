@@ -86,7 +86,7 @@ async def test_an_empty_list_of_objects_is_not_the_same_as_none(database: Databa
 @pytest.mark.parametrize("table", WRITTEN, ids=lambda table: table.name)
 async def test_a_submission_that_is_rolled_back_leaves_nothing(table: Table, database: Database) -> None:
     def submit_and_fail(connection: Connection) -> None:
-        submitting.submit(connection, life.submission(tags={"matter": "7"}))
+        life.submitted(connection, tags={"matter": "7"})
         raise LookupError
 
     await asyncio.gather(database.write(submit_and_fail), return_exceptions=True)
