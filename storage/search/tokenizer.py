@@ -178,6 +178,24 @@ def _located_in(run: str) -> Iterator[tuple[str, int, int]]:
             yield word, origins[found.start() + low], stop
 
 
+def ascii_start(text: str, start: int) -> int:
+    """Return where the first word begins that begins at `start` or behind it, in an ASCII text."""
+    before = _ASCII.match(text, start - 1) if start else None
+    found = _ASCII.search(text, start if before is None else before.end())
+    return len(text) if found is None else found.start()
+
+
+def ascii_end(text: str, start: int, count: int) -> int:
+    """Return the end of the last one of so many words that follow `start` in an ASCII text."""
+    found = _ascii_words(count).match(text, start)
+    return len(text) if found is None else found.end()
+
+
+@lru_cache(256)
+def _ascii_words(count: int) -> re.Pattern[str]:
+    return re.compile(f"(?:[^0-9A-Za-z]*+[0-9A-Za-z]++){{{count}}}")
+
+
 def _pieces(text: str) -> Iterator[tuple[int, str]]:
     """Yield pieces of a text, each with its start, cut between words; only a very long word is cut within."""
     at = 0

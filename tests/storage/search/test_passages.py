@@ -60,6 +60,21 @@ def test_a_text_that_is_continued_has_the_same_passages_as_one_that_is_read_agai
         assert list(passages.after(said, each.start)) == whole[at + 1 :]
 
 
+@pytest.mark.parametrize("count", [1, 240, 254, 255, 256, 495, 496, 1000])
+@pytest.mark.parametrize("between", [" ", ", (", "\n"])
+def test_an_ascii_text_has_the_passages_of_any_other_text(count: int, between: str) -> None:
+    text = between + between.join(f"W{at}" * (1 + at % 40) for at in range(count)) + between
+    fast = list(passages.of([(PART, None, text + "." * passages.SHORT)]))
+    other = list(passages.of([(PART, None, text + "." * passages.SHORT + "\N{EM DASH}")]))
+    assert fast == other
+    for each in fast[:-1]:
+        for start in (each.start, each.start + 1):
+            said = [
+                iter([(PART, None, text + end)]) for end in ("." * passages.SHORT, "\N{EM DASH}" * passages.SHORT)
+            ]
+            assert list(passages.after(said[0], start)) == list(passages.after(said[1], start))
+
+
 def test_what_is_indexed_at_once_is_bounded_and_nothing_is_left_out() -> None:
     def waiting(seq: int, count: int) -> passages.QueuedRun:
         made = [passages.Passage(PART, None, at, at + 1, ["word"]) for at in range(count)]
