@@ -80,8 +80,9 @@ def _passages(part: states.Part, step: int | None, text: str, start: int = 0) ->
         if tokens:
             yield Passage(part, step, 0, len(text), tokens)
         return
-    if text.isascii() and len(text) <= tokenizer.PIECE:  # the same, and faster
-        yield from _ascii_passages(part, step, text, start)
+    folded = tokenizer.fold(text) if len(text) <= tokenizer.PIECE else None
+    if folded is not None:  # the same, and faster
+        yield from _folded_passages(part, step, folded, start)
         return
     located: list[tuple[str, int, int]] = []
     for word in tokenizer.located_words(text, start):
@@ -93,14 +94,21 @@ def _passages(part: states.Part, step: int | None, text: str, start: int = 0) ->
         yield _passage(part, step, located)
 
 
-def _ascii_passages(part: states.Part, step: int | None, text: str, start: int) -> Iterator[Passage]:
-    at = tokenizer.ascii_start(text, start)
-    tokens = tokenizer.words(text[at:])
-    for first in range(0, max(1, len(tokens) - SPAN + STRIDE), STRIDE):
-        if cut := tokens[first : first + SPAN]:
-            yield Passage(part, step, at, tokenizer.ascii_end(text, at, len(cut)), cut)
-        if first + SPAN < len(tokens):
-            at = tokenizer.ascii_start(text, tokenizer.ascii_end(text, at, STRIDE))
+def _folded_passages(part: states.Part, step: int | None, folded: str, start: int) -> Iterator[Passage]:
+    """Yield the passages of a folded text, whose words are split a passage at a time."""
+    rest = folded[start:]
+    if start and folded[start - 1] != " ":  # within a word
+        rest = rest.partition(" ")[2]
+    rest = rest.lstrip()
+    while rest:
+        found = rest.split(None, STRIDE)
+        next_rest = found.pop() if len(found) > STRIDE else ""
+        overlap = next_rest.split(None, SPAN - STRIDE)
+        behind = overlap.pop() if len(overlap) > SPAN - STRIDE else ""
+        at = len(folded) - len(rest)
+        stop = at + len(rest[: len(rest) - len(behind)].rstrip())
+        yield Passage(part, step, at, stop, tokenizer.shorten(found + overlap))
+        rest = next_rest if behind else ""
 
 
 def _stride(located: Sequence[tuple[str, int, int]]) -> int:
