@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, LargeBinary, Table
 
-from storage.engine import dialect
+from storage.engine import dialect, prepared
 
 #: A row: the values of columns by their names.
 Row = Mapping[str, Any]
@@ -25,7 +25,9 @@ def insert(connection: Connection, table: Table, rows: Sequence[Row], end: str =
     """
     if rows and dialect.is_embedded(connection):
         statement = _statement(connection.dialect, table, tuple(rows[0]))
-        connection.exec_driver_sql(statement.by_rows + end, [tuple(statement.values(row)) for row in rows])
+        values, sql = [statement.values(row) for row in rows], statement.by_rows + end
+        with prepared.direct(connection, sql) as driver:
+            driver.executemany(sql, values)
     elif rows:
         _insert_arrays(connection, table, rows, end)
 

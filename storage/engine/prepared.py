@@ -23,6 +23,18 @@ BUFFERED = 20
 Row = Any
 
 
+@contextmanager
+def direct(connection: Connection, sql: str) -> Iterator[sqlite3.Connection]:
+    """Return the driver's connection of a file for a statement; its errors in the block become SQLAlchemy's."""
+    driver: Any = connection.connection.driver_connection
+    try:
+        yield driver
+    except sqlite3.Error as error:
+        raise exc.DBAPIError.instance(
+            sql, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
+        ) from error
+
+
 class Prepared:
     """A SELECT without `IN` lists of SQLAlchemy. `build` makes it for a kind of database, once."""
 
@@ -85,14 +97,9 @@ class _Direct:
 
     @contextmanager
     def executed(self, connection: Connection, parameters: Mapping[str, Any]) -> Iterator[sqlite3.Cursor]:
-        """Execute it; errors in the block that are the driver's become SQLAlchemy's."""
-        driver: Any = connection.connection.driver_connection
-        try:
+        """Execute it, for the block."""
+        with direct(connection, self._sql) as driver:
             yield driver.execute(self._sql, self._values(parameters))
-        except sqlite3.Error as error:
-            raise exc.DBAPIError.instance(
-                self._sql, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
-            ) from error
 
     def _values(self, parameters: Mapping[str, Any]) -> list[Any]:
         """Return the values of the parameters in the order of the statement, as the driver takes them."""

@@ -59,7 +59,7 @@ def row_bytes(row: results.Step | results.Usage) -> bytes:
 
 def _values(row: results.Step | results.Usage) -> dict[str, Any]:
     """Return the values of a row by name, without copies, since they may be large."""
-    return {each.name: getattr(row, each.name) for each in fields(row)}
+    return {name: getattr(row, name) for name in _NAMES[type(row)]}
 
 
 def root(name: str, rows: Sequence[results.Step] | Sequence[results.Usage]) -> tuple[merkle.Digest, ...]:
@@ -174,6 +174,9 @@ def find(connection: Connection, run_id: str, version: int | None = None) -> Doc
     return None if row is None else Document(*row)
 
 
+_NAMES: dict[type[Any], list[str]] = {
+    kind: [each.name for each in fields(kind)] for kind in (results.Step, results.Usage)
+}
 #: The table of each kind of row.
 TABLES: dict[type[Any], Table] = {results.Step: RUN_STEPS, results.Usage: RUN_USAGE}
 _DOCUMENT = [RUN_DOCUMENTS.c[each.name] for each in fields(Document)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -98,7 +98,7 @@ def settle(
     """
     if run.is_terminal:
         return False
-    values = asdict(result.measures) | {"step_count": len(result.steps)} | _answer(run, now, began)
+    values = result.measures.columns | {"step_count": len(result.steps)} | _answer(run, now, began)
     for name in ("created_at", "started_at"):  # earlier values fill what the answer lacks
         values[name] = values[name] or getattr(run, name)
     values["model"] = run.model or result.measures.model  # the requested model stays
@@ -137,7 +137,7 @@ def _amend(
     values: dict[str, Any] = {}
     if stored is not None:
         # Values of an earlier version that this one lacks are kept.
-        values = {name: value for name, value in asdict(result.measures).items() if value is not None}
+        values = {name: value for name, value in result.measures.columns.items() if value is not None}
         values["step_count"] = len(result.steps) or run.step_count
         values["model"] = run.model or result.measures.model
     runs.update(connection, RUNS.c.id == run.id, values | _answer(run, now, began))
