@@ -97,9 +97,12 @@ class Lookups:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._connection: Connection | None = None
+        self._is_closed = False
 
     def run(self, read: Read[R]) -> R:
         """Run a read. Raises NotNow where the file is locked, or anything else is unusual."""
+        if self._is_closed:
+            raise NotNow
         try:
             if self._connection is None:
                 self._connection = self._engine.connect()
@@ -110,7 +113,8 @@ class Lookups:
             raise NotNow from error
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; from now on nothing is answered at once."""
+        self._is_closed = True
         if self._connection is not None:
             self._connection.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -27,7 +27,6 @@ from storage import ids, states
 from storage.engine import bulk_insert, column_types, dialect, prepared
 from storage.engine.column_types import instant
 from storage.engine.membership import is_among
-from storage.tables import declare
 from storage.tables.runs import RUN_TAGS, RUNS, UPSTREAM_LINKS
 
 #: Characters of the prompt in lists; the upstream cuts it at the same length.
@@ -150,45 +149,25 @@ def _insert(connection: Connection) -> Any:
     return dialect.insert(connection, RUNS).on_conflict_do_nothing().returning(RUNS.c.seq)
 
 
-def insert_new(connection: Connection, submissions: Sequence[Submission]) -> dict[str, int]:
-    """Insert submitted runs with their tags; return the seq of each by its id.
-
-    Those are missing for which a unique constraint already holds a run.
-    """
-    rows = [declare.row(RUNS, each) | _SUBMITTED_NOW for each in submissions]
-    if dialect.is_embedded(connection):
-        seqs = _insert_unknown(connection, rows)
-    else:
-        seqs = bulk_insert.insert_numbered(connection, RUNS, rows)
-    tags = [(seqs[each.id], each.id, each.tags) for each in submissions if each.id in seqs]
-    bulk_insert.insert(connection, RUN_TAGS, [row for each in tags for row in _tag_rows(*each)])
-    return seqs
-
-
-def _insert_unknown(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Insert rows into a file. Its one writer can look which are there, and rows without RETURNING are fast."""
+def insert_new(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Insert runs; return the seq of each by its id, without those that a unique constraint already holds."""
+    if not dialect.is_embedded(connection):
+        return bulk_insert.insert_numbered(connection, RUNS, rows)
+    # The one writer of a file can look which are there, and rows without RETURNING are fast.
     ids = {"ids": [row["id"] for row in rows]}
     known = {row.id for row in _SEQS.all(connection, ids)}
     bulk_insert.insert(connection, RUNS, rows, " ON CONFLICT DO NOTHING")
     return {row.id: row.seq for row in _SEQS.all(connection, ids) if row.id not in known}
 
 
-def of(submission: Submission, seq: int) -> Run:
-    """Return the run of a submission as its row has just been inserted."""
-    values: dict[str, Any] = {name: getattr(submission, name, None) for name in _NAMES}
-    ids = submission.object_ids
-    values |= {"seq": seq, "origin": states.Origin.SUBMITTED, "status": states.ACCEPTED, "watched": False}
-    values |= {"object_ids": None if ids is None else list(ids), "step_count": 0}
-    return Run(**values, tags={key: submission.tags[key] for key in sorted(submission.tags)})
-
-
-def tag(connection: Connection, seq: int, run_id: str, tags: Mapping[str, str]) -> None:
-    """Insert the tags of a new run."""
-    bulk_insert.insert(connection, RUN_TAGS, _tag_rows(seq, run_id, tags))
-
-
-def _tag_rows(seq: int, run_id: str, tags: Mapping[str, str]) -> list[Mapping[str, Any]]:
-    return [{"run_seq": seq, "run_id": run_id, "key": key, "value": tags[key]} for key in sorted(tags)]
+def tag(connection: Connection, tagged: Iterable[tuple[int, str, Mapping[str, str]]]) -> None:
+    """Insert the tags of new runs, each given by its seq and id."""
+    rows = [
+        {"run_seq": seq, "run_id": run_id, "key": key, "value": tags[key]}
+        for seq, run_id, tags in tagged
+        for key in sorted(tags)
+    ]
+    bulk_insert.insert(connection, RUN_TAGS, rows)
 
 
 def find(connection: Connection, either_id: str) -> Run | None:
@@ -363,7 +342,6 @@ def _with_tags(connection: Connection, rows: Sequence[prepared.Row]) -> list[Run
 
 
 _NAMES = [each.name for each in fields(Run) if each.name != "tags"]
-_SUBMITTED_NOW = {"origin": states.Origin.SUBMITTED.value, "status": states.ACCEPTED.value}
 _ALL = select(*(RUNS.c[name] for name in _NAMES))
 #: The beginning of the prompt, as lists show it.
 SHORT_PROMPT = func.substr(RUNS.c.prompt, 1, LIST_PROMPT_LENGTH).label("prompt")

@@ -94,23 +94,18 @@ class Snippet:
         return "".join(f"<mark>{part}</mark>" if at % 2 else part for at, part in enumerate(parts))
 
 
-def enqueue(connection: Connection, run_seq: int, now: datetime) -> None:
-    """Enqueue a run to be indexed: a new one, or one that gets further texts behind those that are indexed."""
-    bulk_insert.insert(connection, SEARCH_QUEUE, [_queued_row(run_seq, now)], _RAISE)
+def enqueue(connection: Connection, runs: Mapping[int, datetime]) -> None:
+    """Enqueue runs to be indexed, each by its seq with the time.
 
-
-def enqueue_new(connection: Connection, runs: Mapping[int, datetime]) -> None:
-    """Enqueue runs that have just been inserted, each by its seq with the time."""
-    bulk_insert.insert(connection, SEARCH_QUEUE, [_queued_row(*each) for each in runs.items()])
-
-
-def _queued_row(run_seq: int, at: datetime) -> dict[str, Any]:
-    return {"run_seq": run_seq, "version": 1, "enqueued_at": at}
+    They are new, or get further texts behind those that are indexed.
+    """
+    rows = [{"run_seq": seq, "version": 1, "enqueued_at": at} for seq, at in runs.items()]
+    bulk_insert.insert(connection, SEARCH_QUEUE, rows, _RAISE)
 
 
 def requeue(connection: Connection, run_seq: int, now: datetime) -> None:
     """Remove a run from the index and enqueue it again. Call this before its texts change."""
-    enqueue(connection, run_seq, now)
+    enqueue(connection, {run_seq: now})
     _remove_words(connection, run_seq)  # also when it was enqueued already: it may be indexed in part
 
 

@@ -105,7 +105,10 @@ def settle(
     end = endings.End(result.status, now, source, "upstream", values)
     is_first = not _may_have_rows(connection, run)
     only_grows = is_first and run.output is None and run.summary is None and run.failure_reason is None
-    (index.enqueue if only_grows else index.requeue)(connection, run.seq, now)
+    if only_grows:
+        index.enqueue(connection, {run.seq: now})
+    else:
+        index.requeue(connection, run.seq, now)
     if not endings.end(connection, run, end):
         return False
     stored = _store(connection, run, result, is_first=is_first)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_
 
@@ -13,6 +15,7 @@ from storage.engine import database
 from storage.ledger import entries
 from storage.repositories import jobs, runs
 from storage.search import index
+from storage.tables import declare
 from storage.tables.runs import RUNS
 from storage.transitions import endings
 
@@ -32,13 +35,31 @@ def submit(connection: Connection, batch: Sequence[runs.Submission]) -> Mapping[
 
     Return what became of each submission by its id.
     """
-    seqs = runs.insert_new(connection, batch)
+    seqs = runs.insert_new(connection, [_row(each) for each in batch])
     new = [each for each in batch if each.id in seqs]
-    index.enqueue_new(connection, {seqs[each.id]: each.accepted_at for each in new})
+    runs.tag(connection, [(seqs[each.id], each.id, each.tags) for each in new])
+    index.enqueue(connection, {seqs[each.id]: each.accepted_at for each in new})
     jobs.insert(connection, [_start(each) for each in new])
     entries.append(connection, [_accepted(each) for each in new])
-    accepted = {each.id: Submitted(runs.of(each, seqs[each.id]), is_new=True, is_same=True) for each in new}
+    accepted = {each.id: Submitted(_run(each, seqs[each.id]), is_new=True, is_same=True) for each in new}
     return accepted | {each.id: _existing(connection, each) for each in batch if each.id not in seqs}
+
+
+def _row(submission: runs.Submission) -> dict[str, object]:
+    return declare.row(RUNS, submission) | {name: value.value for name, value in _NEW.items()}
+
+
+def _run(submission: runs.Submission, seq: int) -> runs.Run:
+    """Return the run of a submission as its row has just been inserted."""
+    values: dict[str, Any] = {name: getattr(submission, name, None) for name in _COLUMNS}
+    ids = submission.object_ids
+    values |= {**_NEW, "seq": seq, "object_ids": None if ids is None else list(ids), "watched": False}
+    values |= {"step_count": 0, "tags": {key: submission.tags[key] for key in sorted(submission.tags)}}
+    return runs.Run(**values)
+
+
+_NEW: Mapping[str, StrEnum] = {"origin": states.Origin.SUBMITTED, "status": states.ACCEPTED}
+_COLUMNS = [each.name for each in fields(runs.Run)]
 
 
 def _start(submission: runs.Submission) -> jobs.JobRequest:
