@@ -33,6 +33,11 @@ class Measures:
         """Return whether result and usage were present."""
         return self.output is not None and self.cost_micros is not None
 
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Return the values by the names of their columns."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

@@ -183,6 +183,12 @@ async def next_due(database: Database, now: datetime, lane: Sequence[int] = stat
     return job_counts.earliest(await database.read(job_counts.next_due, now), lane)
 
 
+def submitted(connection: Connection, **changes: Any) -> runs.Run:
+    """Submit a run within a transaction."""
+    new = submission(**changes)
+    return submitting.submit(connection, [new])[new.id].run
+
+
 async def accepted(database: Database, **changes: Any) -> runs.Run:
     """Submit a run; nothing else has happened to it yet."""
     return (await database.write(submitting.submit, submission(**changes))).run

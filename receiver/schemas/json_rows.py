@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import NoneType, UnionType
@@ -24,6 +25,8 @@ from receiver import errors
 from storage.engine import column_types
 from storage.query import run_chunks
 
+#: The most combinations of types that rows are known to have.
+SEEN = 1000
 #: The values of one object, in the order of the fields.
 Values = Sequence[Any]
 #: Whether all values of a column may be answered.
@@ -51,6 +54,7 @@ class JsonRows:
         self._schema = schema
         self._names = list(schema.model_fields)
         self._key = self._names.index(key)
+        self._seen = set[tuple[type, ...]]()
 
     @functools.cached_property
     def _object(self) -> Callable[..., Any]:
@@ -60,6 +64,16 @@ class JsonRows:
     @functools.cached_property
     def _checks(self) -> list[Check]:
         return [_check(_type(each.annotation)) for each in self._schema.model_fields.values()]
+
+    @functools.cached_property
+    def _places(self) -> list[int]:
+        """Return the places of all fields."""
+        return list(range(len(self._names)))
+
+    @functools.cached_property
+    def _valued(self) -> list[int]:
+        """Return the places of the fields that the type of a value does not decide."""
+        return [at for at, check in enumerate(self._checks) if not isinstance(check, _HasType)]
 
     def values(self, stored: object, **computed: Any) -> list[Any]:
         """Return the attributes of a value by the names of the fields, except for those that are computed."""
@@ -82,10 +96,13 @@ class JsonRows:
 
     def one(self, row: Values) -> msgspec.Raw:
         """Return a row as the bytes of an object. Raises WrongTypes, and the errors of the encoder."""
-        fields = zip(self._names, row, self._checks, strict=True)
-        wrong = [name for name, value, check in fields if not check((value,))]
+        types, checks = tuple(map(type, row)), self._checks
+        places = self._valued if types in self._seen else self._places
+        wrong = [self._names[at] for at in places if not checks[at]((row[at],))]
         if wrong:
             raise WrongTypes(wrong)
+        if len(self._seen) < SEEN:
+            self._seen.add(types)
         return msgspec.Raw(encode(self._object(*row)))
 
 
@@ -121,18 +138,23 @@ def _check(type_: Any) -> Check:
     """Return the function that tells whether all values of a column are of a type."""
     members = get_args(type_) if get_origin(type_) in (Union, UnionType) else (type_,)
     if Any in members:
-        return _anything
+        return _HasType(None)
     if any(get_origin(each) in (list, dict) and each not in get_args(_JSON) for each in members):
         return functools.partial(_converts, list.__class_getitem__(type_))
     closed = [value for each in members if get_origin(each) is Literal for value in get_args(each)]
     if closed:
         return frozenset([*closed, *([None] if NoneType in members else [])]).issuperset
-    allowed = frozenset(get_origin(each) or each for each in members)
-    return lambda column: allowed.issuperset(map(type, column))
+    return _HasType(frozenset(get_origin(each) or each for each in members))
 
 
-def _anything(_column: Values) -> bool:
-    return True
+@dataclass(frozen=True, slots=True)
+class _HasType:
+    """Whether all values of a column have one of these types; None allows any."""
+
+    allowed: frozenset[type] | None
+
+    def __call__(self, column: Values) -> bool:
+        return self.allowed is None or self.allowed.issuperset(map(type, column))
 
 
 def _converts(type_: Any, column: Values) -> bool:
@@ -145,6 +167,8 @@ def _converts(type_: Any, column: Values) -> bool:
 
 def _plain(value: Any) -> Any:
     """Return an instant as text, a member of an enum as its value, and any other value unchanged."""
+    if value is None or type(value) is str:  # as most are
+        return value
     if isinstance(value, datetime):
         return column_types.instant_text(value)
     return value.value if isinstance(value, StrEnum) else value

@@ -80,7 +80,7 @@ async def authenticate(store: database.Database, authorizations: Sequence[str], 
     Raises NotAuthenticated for no header, several, a malformed one, an unknown key and a revoked one; Unavailable.
     """
     key_id, secret = parse(authorizations)
-    key = verify(await store.quick_read(api_keys.find, key_id), secret)
+    key = verify(await store.look_up(api_keys.find, key_id), secret)
     await note_use(store, key, now)
     return caller(key)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -198,7 +199,8 @@ class Operation:
 
     `problems` lists the problem statuses that are particular to this operation. Without a `scope` no API key is
     needed; with `identifies_caller` a key that is given is still checked. An operation without a handler is only
-    described. With `is_streamed` a client that accepts a stream of events gets one in place of the model.
+    described. With `is_streamed` a client that accepts a stream of events gets one in place of the model. Whether
+    it `only_reads` follows from its handler.
     """
 
     method: str
@@ -216,6 +218,10 @@ class Operation:
     name: str = ""
     is_streamed: bool = False
     reader: database.Reader = database.Reader.QUICK
+    only_reads: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "only_reads", not inspect.iscoroutinefunction(self.handler))
 
     @property
     def id(self) -> str:

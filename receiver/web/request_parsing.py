@@ -39,6 +39,8 @@ def ids(parts: Mapping[str, Any]) -> dict[str, str]:
 
 def parameters(raw: bytes) -> list[tuple[str, str]]:
     """Return the parameters of a query string, each of which may occur once. Raises BadParameter."""
+    if not raw:
+        return []
     try:
         pairs = parse_qsl(raw.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=PARAMETERS)
     except ValueError:

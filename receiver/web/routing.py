@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import inspect
 import json
 import re
 import time
@@ -104,7 +103,7 @@ class Endpoint:
         operation = self._operations.get(request.method)
         if operation is None or operation.handler is None:
             raise errors.WrongMethod(request.method, self._allowed)
-        if not inspect.iscoroutinefunction(operation.handler):
+        if operation.only_reads:
             return await self._read(operation, request)
         call = await self._call(operation, request)
         return self._response(operation, call, await cast(Handler, operation.handler)(call))

@@ -19,19 +19,29 @@ from storage.engine import dialect, sqlite_driver
 Row = Mapping[str, Any]
 
 
-def insert(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
-    """Insert rows, all of which have the columns of the first one. Raises IntegrityError where one conflicts."""
+def insert(connection: Connection, table: Table, rows: Sequence[Row], end: str = "") -> None:
+    """Insert rows, all of which have the columns of the first one; `end` is the end of the statement.
+
+    Raises IntegrityError where a row conflicts, unless the end says otherwise.
+    """
     if rows and dialect.is_embedded(connection):
         statement = _statement(connection.dialect, table, tuple(rows[0]))
-        sqlite_driver.execute_many(connection, statement.by_rows, [statement.values(row) for row in rows])
+        values = [statement.values(row) for row in rows]
+        sqlite_driver.execute_many(connection, statement.by_rows + end, values)
     elif rows:
-        _insert_arrays(connection, table, rows)
+        _insert_arrays(connection, table, rows, end)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
     """Insert rows on PostgreSQL, and return their ids, without those that conflict with a row."""
     inserted = _insert_arrays(connection, table, rows, " ON CONFLICT DO NOTHING RETURNING id")
     return {row.id for row in inserted}
+
+
+def insert_numbered(connection: Connection, table: Table, rows: Sequence[Row]) -> dict[str, int]:
+    """Insert rows on PostgreSQL, and return the seq of each by its id, without those that conflict with a row."""
+    inserted = _insert_arrays(connection, table, rows, " ON CONFLICT DO NOTHING RETURNING id, seq")
+    return {row.id: row.seq for row in inserted}
 
 
 def _insert_arrays(connection: Connection, table: Table, rows: Sequence[Row], end: str = "") -> Any:

@@ -232,7 +232,7 @@ def _configure(new_engine: Engine, readonly: bool) -> None:
     @event.listens_for(new_engine, "begin")
     def begin(connection: Connection) -> None:
         if readonly:
-            sqlite_driver.fetch_all(connection, "BEGIN")
+            sqlite_driver.execute(connection, "BEGIN")
         else:
             # This takes the write lock at once: a read that turns into a write could not wait for it.
-            sqlite_driver.fetch_all(connection, "BEGIN IMMEDIATE")
+            sqlite_driver.execute(connection, "BEGIN IMMEDIATE")

@@ -12,6 +12,7 @@ nothing but the connection.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -115,12 +116,13 @@ class Database:
         is_embedded = urls.file_path(url) is not None
         self._sources = _batch_sources(self._limits, is_sole_writer=is_embedded)
         self._write_engine = engine(readonly=False, connections=len(self._sources))
-        self._read_engine = engine(readonly=True, connections=readers + timed_readers + is_embedded)
+        self._read_engine = engine(readonly=True, connections=readers + timed_readers + 2 * is_embedded)
         deadlines.watch(self._read_engine)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
         self._timed_readers = ThreadPoolExecutor(timed_readers, thread_name_prefix="timed-reader")
         # A server takes longer to answer, whatever the question: there the plain readers do it.
         self._quick_reader = reads.QuickReader(self._read_engine) if is_embedded else None
+        self._lookups = reads.Lookups(self._read_engine) if is_embedded else None
 
     async def __aenter__(self) -> Database:
         self._loop = asyncio.get_running_loop()
@@ -138,6 +140,8 @@ class Database:
         self._timed_readers.shutdown()
         if self._quick_reader is not None:
             self._quick_reader.close()
+        if self._lookups is not None:
+            self._lookups.close()
         self._write_engine.dispose()
         self._read_engine.dispose()
 
@@ -181,6 +185,13 @@ class Database:
         if self._quick_reader is None:
             return await self.read(function, *args, **kw)
         return await self._quick_reader.run(lambda opened: function(opened, *args, **kw))
+
+    async def look_up(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
+        """Run a read of one row by a prepared statement: on a file here and now, since it takes microseconds."""
+        if self._lookups is not None:
+            with contextlib.suppress(reads.NotNow):
+                return self._lookups.run(lambda opened: function(opened, *args, **kw))
+        return await self.quick_read(function, *args, **kw)
 
     def _read(self, seconds: float | None, function: Callable[..., R], /, *args: Any, **kw: Any) -> R:
         with writer.translated_errors(), self._read_engine.connect() as connection:

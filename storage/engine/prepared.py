@@ -1,67 +1,123 @@
-"""Statements of frequent reads, which on a file go straight to the driver.
+"""Frequent statements, which on a file go straight to the driver.
 
-For a read of one row SQLAlchemy takes ten times as long as SQLite. So its text, the order of its parameters, and
-the functions that read its columns are taken from the compiled statement once.
+For a statement about one row SQLAlchemy takes ten times as long as SQLite. So its text, the order of its
+parameters, and the functions that turn values into those of the driver and back are taken from the compiled
+statement once.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Connection, Select
+from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, UpdateBase
 
 from storage.engine import dialect, sqlite_driver
 
+#: The most rows of a stream that are in memory.
+BUFFERED = 20
 #: A row, whose columns are also attributes.
 Row = Any
 Query = Select[Any] | CompoundSelect[Any]
 
 
 class Prepared:
-    """A SELECT. `build` makes it for a kind of database, once; a list of values is one parameter (`is_among`)."""
+    """A SELECT without `IN` lists of SQLAlchemy. `build` makes it for a kind of database, once."""
 
     def __init__(self, build: Callable[[Connection], Query]) -> None:
         self._built = dialect.built_once(build)
-        self._direct: _Direct | None = None
+        self._direct: _Rows | None = None
 
     def all(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Row]:
         """Return the rows."""
         if dialect.is_embedded(connection):
-            if self._direct is None:
-                self._direct = _Direct(connection, self._built(connection))
-            return self._direct.all(connection, parameters)
+            return list(self._of_file(connection).stream(connection, parameters))
         return connection.execute(self._built(connection), parameters).all()
+
+    def stream(self, connection: Connection, parameters: Mapping[str, Any]) -> Iterator[Row]:
+        """Yield the rows, a few of which are in memory at a time."""
+        if dialect.is_embedded(connection):
+            yield from self._of_file(connection).stream(connection, parameters)
+            return
+        options = {"stream_results": True, "max_row_buffer": BUFFERED}
+        with connection.execute(self._built(connection), parameters, execution_options=options) as rows:
+            yield from rows
 
     def first(self, connection: Connection, parameters: Mapping[str, Any]) -> Row | None:
         """Return the first row, if any."""
         return next(iter(self.all(connection, parameters)), None)
 
+    def _of_file(self, connection: Connection) -> _Rows:
+        if self._direct is None:
+            self._direct = _Rows(connection, self._built(connection))
+        return self._direct
+
+
+class Change:
+    """An INSERT, UPDATE or DELETE without `IN` lists of SQLAlchemy. `build` makes it for a kind of database."""
+
+    def __init__(self, build: Callable[[Connection], UpdateBase]) -> None:
+        self._built = dialect.built_once(build)
+        self._direct: _Direct | None = None
+
+    def run(self, connection: Connection, parameters: Mapping[str, Any]) -> int:
+        """Execute it, and return how many rows it concerned."""
+        if not dialect.is_embedded(connection):
+            return connection.execute(self._built(connection), parameters).rowcount
+        if self._direct is None:
+            self._direct = _Direct(connection, self._built(connection))
+        with self._direct.executed(connection, parameters) as cursor:
+            return cursor.rowcount
+
 
 class _Direct:
     """The parts of a compiled statement, and how it is executed without SQLAlchemy."""
 
-    def __init__(self, connection: Connection, statement: Query) -> None:
+    def __init__(self, connection: Connection, statement: Query | UpdateBase) -> None:
         on = connection.dialect
         compiled: Any = statement.compile(dialect=on)
-        columns = list(statement.selected_columns)
         self._sql: str = compiled.string
         self._constants: Mapping[str, Any] = compiled.params
-        types = {name: bound.type.dialect_impl(on) for name, bound in compiled.binds.items()}
-        self._names = [(name, types[name].bind_processor(on)) for name in compiled.positiontup]
+        types = [(name, compiled.binds[name].type.dialect_impl(on)) for name in compiled.positiontup]
+        self._parameters = [(name, type_.bind_processor(on)) for name, type_ in types]
+
+    @contextmanager
+    def executed(self, connection: Connection, parameters: Mapping[str, Any]) -> Iterator[sqlite3.Cursor]:
+        """Execute it, for the block."""
+        with sqlite_driver.of(connection, self._sql) as driver:
+            yield driver.execute(self._sql, self._values(parameters))
+
+    def _values(self, parameters: Mapping[str, Any]) -> list[Any]:
+        """Return the values of the parameters in the order of the statement, as the driver takes them."""
+        values = []
+        for name, convert in self._parameters:
+            value = parameters[name] if name in parameters else self._constants[name]
+            values.append(value if convert is None else convert(value))
+        return values
+
+
+class _Rows(_Direct):
+    """A SELECT that is executed without SQLAlchemy."""
+
+    def __init__(self, connection: Connection, statement: Query) -> None:
+        super().__init__(connection, statement)
+        columns: list[ColumnElement[Any]] = list(statement.selected_columns)
         row: Any = namedtuple
         self._make: Callable[[Sequence[Any]], Row] = row("Row", [str(each.key) for each in columns])._make
-        readers = [each.type.dialect_impl(on).result_processor(on, None) for each in columns]
-        self._readers = [(place, read) for place, read in enumerate(readers) if read is not None]
+        readers = [each.type.dialect_impl(connection.dialect) for each in columns]
+        self._readers = [
+            (place, read)
+            for place, type_ in enumerate(readers)
+            if (read := type_.result_processor(connection.dialect, None)) is not None
+        ]
 
-    def all(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Row]:
-        values = [self._value(parameters, name, convert) for name, convert in self._names]
-        return [self._read(row) for row in sqlite_driver.fetch_all(connection, self._sql, values)]
-
-    def _value(self, parameters: Mapping[str, Any], name: str, convert: Callable[[Any], Any] | None) -> Any:
-        value = parameters[name] if name in parameters else self._constants[name]
-        return value if convert is None else convert(value)
+    def stream(self, connection: Connection, parameters: Mapping[str, Any]) -> Iterator[Row]:
+        """Yield the rows."""
+        with self.executed(connection, parameters) as cursor:
+            yield from map(self._read, cursor)
 
     def _read(self, row: Sequence[Any]) -> Row:
         values = list(row)

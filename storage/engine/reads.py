@@ -84,6 +84,41 @@ class QuickReader:
                     answer.give(in_snapshot(connection, None, read))
 
 
+class NotNow(Exception):
+    """A read of a file cannot be answered at once."""
+
+
+class Lookups:
+    """Reads of one row of a file in the thread of the caller, each a single statement, which is its own snapshot.
+
+    They never wait for a lock. The connection stays open, as that of a quick reader does.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+        self._is_closed = False
+
+    def run(self, read: Read[R]) -> R:
+        """Run a read. Raises NotNow where the file is locked, or anything else is unusual."""
+        if self._is_closed:
+            raise NotNow
+        try:
+            if self._connection is None:
+                self._connection = self._engine.connect()
+                driver: Any = self._connection.connection.driver_connection
+                driver.execute("PRAGMA busy_timeout=0")
+            return read(self._connection)
+        except exc.SQLAlchemyError as error:
+            raise NotNow from error
+
+    def close(self) -> None:
+        """Close the connection; from now on nothing is answered at once."""
+        self._is_closed = True
+        if self._connection is not None:
+            self._connection.close()
+
+
 @dataclass(frozen=True, slots=True)
 class _Answer:
     """Takes the result of a read, or the error that ends its block, to the loop that waits for it."""

@@ -13,29 +13,25 @@ from typing import Any
 from sqlalchemy import Connection, exc
 
 
-def fetch_all(connection: Connection, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """Execute a statement and return its rows. Raises DBAPIError."""
-    with _raised(connection, sql):
-        found: list[tuple[Any, ...]] = _driver(connection).execute(sql, values).fetchall()
-    return found
-
-
-def execute_many(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Execute a statement for each row of values. Raises DBAPIError."""
-    with _raised(connection, sql):
-        _driver(connection).executemany(sql, rows)
-
-
-def _driver(connection: Connection) -> Any:
-    return connection.connection.driver_connection
-
-
 @contextmanager
-def _raised(connection: Connection, sql: str) -> Iterator[None]:
-    """Turn an error of the driver into the one of SQLAlchemy, without the values."""
+def of(connection: Connection, sql: str) -> Iterator[sqlite3.Connection]:
+    """Return the driver's connection for a statement; its errors in the block become DBAPIError."""
+    driver: Any = connection.connection.driver_connection
     try:
-        yield
+        yield driver
     except sqlite3.Error as error:
         raise exc.DBAPIError.instance(
             sql, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
         ) from error
+
+
+def execute(connection: Connection, sql: str) -> None:
+    """Execute a statement without values or rows. Raises DBAPIError."""
+    with of(connection, sql) as driver:
+        driver.execute(sql)
+
+
+def execute_many(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Execute a statement for each row of values. Raises DBAPIError."""
+    with of(connection, sql) as driver:
+        driver.executemany(sql, rows)

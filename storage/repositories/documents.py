@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -12,7 +12,8 @@ import zstandard
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, delete, select
 
 from storage import bounds, merkle, results
-from storage.engine import column_types, prepared
+from storage.engine import bulk_insert, column_types, prepared
+from storage.tables import declare
 from storage.tables.declare import ROWS_PER_RUN
 from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_TOOLS, RUN_USAGE
 
@@ -58,7 +59,7 @@ def row_bytes(row: results.Step | results.Usage) -> bytes:
 
 def _values(row: results.Step | results.Usage) -> dict[str, Any]:
     """Return the values of a row by name, without copies, since they may be large."""
-    return {each.name: getattr(row, each.name) for each in fields(row)}
+    return {name: getattr(row, name) for name in _NAMES[type(row)]}
 
 
 def root(name: str, rows: Sequence[results.Step] | Sequence[results.Usage]) -> tuple[merkle.Digest, ...]:
@@ -75,9 +76,8 @@ def store_steps(
     current = {step.tool_name[: bounds.NAME] for step in steps if step.tool_name is not None}
     _delete_tools(connection, run_seq, previous - current)
     if new := sorted(current - previous):
-        connection.execute(
-            RUN_TOOLS.insert(), [{"name": name, "run_seq": run_seq, "run_id": run_id} for name in new]
-        )
+        rows = [{"name": name, "run_seq": run_seq, "run_id": run_id} for name in new]
+        bulk_insert.insert(connection, RUN_TOOLS, rows)
     return stored
 
 
@@ -126,7 +126,7 @@ def store(
         values = [
             {"id": run_seq * ROWS_PER_RUN + row.position, "run_id": run_id, **_values(row)} for row in salted
         ]
-        connection.execute(TABLES[table].insert(), values)
+        bulk_insert.insert(connection, TABLES[table], values)
     return salted
 
 
@@ -158,9 +158,9 @@ def add(connection: Connection, run_id: str, document: Document, *, is_first: bo
     last = None if is_first else connection.execute(_LAST.where(RUN_DOCUMENTS.c.run_id == run_id)).first()
     if last is not None and last.body_sha256 == document.body_sha256:
         return None
-    values = asdict(document) | {"run_id": run_id, "version": 1 if last is None else last.version + 1}
-    connection.execute(RUN_DOCUMENTS.insert(), values)
-    version: int = values["version"]
+    version: int = 1 if last is None else last.version + 1
+    row = declare.row(RUN_DOCUMENTS, document) | {"run_id": run_id, "version": version}
+    bulk_insert.insert(connection, RUN_DOCUMENTS, [row])
     return version
 
 
@@ -174,6 +174,9 @@ def find(connection: Connection, run_id: str, version: int | None = None) -> Doc
     return None if row is None else Document(*row)
 
 
+_NAMES: dict[type[Any], list[str]] = {
+    kind: [each.name for each in fields(kind)] for kind in (results.Step, results.Usage)
+}
 #: The table of each kind of row.
 TABLES: dict[type[Any], Table] = {results.Step: RUN_STEPS, results.Usage: RUN_USAGE}
 _DOCUMENT = [RUN_DOCUMENTS.c[each.name] for each in fields(Document)]

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 
 from storage import errors, ids, states
-from storage.engine import dialect
+from storage.engine import bulk_insert, dialect, prepared
 from storage.engine.column_types import instant
 from storage.tables.jobs import JOBS
 
@@ -87,6 +87,13 @@ def enqueue(connection: Connection, requests: Sequence[JobRequest]) -> None:
             dialect.notify_on_commit(connection)
 
 
+def insert(connection: Connection, requests: Sequence[JobRequest]) -> None:
+    """Insert the first jobs of runs that have just been inserted."""
+    if requests:
+        bulk_insert.insert(connection, JOBS, [_row(each) for each in requests])
+        dialect.notify_on_commit(connection)
+
+
 def _row(each: JobRequest) -> dict[str, Any]:
     return {
         "id": ids.new(each.at),
@@ -95,7 +102,7 @@ def _row(each: JobRequest) -> dict[str, Any]:
         "priority": states.PRIORITY[each.kind],
         "created_at": each.at,
         "due_at": each.due_at or each.at,
-        "trigger": each.trigger,
+        "trigger": None if each.trigger is None else each.trigger.value,
     }
 
 
@@ -209,7 +216,7 @@ def _is_ours(claim: Claim) -> ColumnElement[bool]:
 
 def has_lease(connection: Connection, claim: Claim) -> bool:
     """Return whether the lease is still ours; the row stays locked until the transaction ends."""
-    return connection.execute(_LEASED, {"of_job": claim.id, "of_fence": claim.fence}).first() is not None
+    return _LEASED.first(connection, {"of_job": claim.id, "of_fence": claim.fence}) is not None
 
 
 def require_lease(connection: Connection, claim: Claim) -> None:
@@ -221,7 +228,7 @@ def require_lease(connection: Connection, claim: Claim) -> None:
 def complete(connection: Connection, claim: Claim) -> None:
     """Remove the job, or free it where another request came during the work. Raise LeaseLost."""
     claimed = {"of_job": claim.id, "of_fence": claim.fence, "at_claim": claim.requested}
-    if connection.execute(_COMPLETE, claimed).rowcount == 0:
+    if _COMPLETE.run(connection, claimed) == 0:
         _free_lease(connection, claim, {"attempts": 0, "trigger": JOBS.c.pending_trigger, **_NO_ERROR})
 
 
@@ -315,8 +322,8 @@ _CLAIMED = tuple(JOBS.c[each.name] for each in fields(Claim))
 _IS_LEASED = and_(
     JOBS.c.id == bindparam("of_job"), JOBS.c.fence == bindparam("of_fence"), JOBS.c.lease_until.is_not(None)
 )
-_LEASED = select(JOBS.c.seq).where(_IS_LEASED).with_for_update()
-_COMPLETE = delete(JOBS).where(_IS_LEASED, JOBS.c.requested == bindparam("at_claim"))
+_LEASED = prepared.Prepared(lambda _: select(JOBS.c.seq).where(_IS_LEASED).with_for_update())
+_COMPLETE = prepared.Change(lambda _: delete(JOBS).where(_IS_LEASED, JOBS.c.requested == bindparam("at_claim")))
 #: Evaluated once: joined into the update it may be evaluated, and lock rows, repeatedly.
 _DUE = (
     select(JOBS.c.seq.label("due"))

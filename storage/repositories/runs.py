@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
@@ -12,12 +13,11 @@ from sqlalchemy import (
     ClauseElement,
     ColumnElement,
     Connection,
-    Row,
-    Select,
     and_,
     bindparam,
     case,
     func,
+    literal,
     or_,
     select,
     union_all,
@@ -60,7 +60,7 @@ class Submission:
 
     @property
     def weight(self) -> int:
-        """Return roughly the bytes, for the bounds of the writer's queue."""
+        """Return roughly the bytes, for the bounds of a commit batch."""
         return len(self.prompt) + len(self.guidance or "") + len(self.instructions or "") + 1024
 
 
@@ -163,11 +163,25 @@ def _insert(connection: Connection) -> Any:
     return dialect.insert(connection, RUNS).on_conflict_do_nothing().returning(RUNS.c.seq)
 
 
-def tag(connection: Connection, seq: int, run_id: str, tags: Mapping[str, str]) -> None:
-    """Insert the tags of a new run."""
-    if tags:
-        rows = [{"run_seq": seq, "run_id": run_id, "key": key, "value": tags[key]} for key in sorted(tags)]
-        bulk_insert.insert(connection, RUN_TAGS, rows)
+def insert_new(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Insert runs; return the seq of each by its id, without those that a unique constraint already holds."""
+    if not dialect.is_embedded(connection):
+        return bulk_insert.insert_numbered(connection, RUNS, rows)
+    # The one writer of a file can look which are there, and rows without RETURNING are fast.
+    ids = {"ids": [row["id"] for row in rows]}
+    known = {row.id for row in _SEQS.all(connection, ids)}
+    bulk_insert.insert(connection, RUNS, rows, " ON CONFLICT DO NOTHING")
+    return {row.id: row.seq for row in _SEQS.all(connection, ids) if row.id not in known}
+
+
+def tag(connection: Connection, tagged: Iterable[tuple[int, str, Mapping[str, str]]]) -> None:
+    """Insert the tags of new runs, each given by its seq and id."""
+    rows = [
+        {"run_seq": seq, "run_id": run_id, "key": key, "value": tags[key]}
+        for seq, run_id, tags in tagged
+        for key in sorted(tags)
+    ]
+    bulk_insert.insert(connection, RUN_TAGS, rows)
 
 
 def find(connection: Connection, either_id: str) -> Run | None:
@@ -177,17 +191,20 @@ def find(connection: Connection, either_id: str) -> Run | None:
 
 def get_for_update(connection: Connection, either_id: str) -> Run | None:
     """Return the run that `find` returns, and lock its row until the transaction ends."""
-    return _find(connection, either_id, _LOCK, _BY_UPSTREAM_ID.with_for_update())
+    return _find(connection, either_id, _LOCK, _LOCK_BY_UPSTREAM_ID)
 
 
 def lock(connection: Connection, run_id: str) -> Run:
     """Lock the row of a run of ours, which exists, until the transaction ends; return it without its tags."""
-    return _run(connection.execute(_LOCK, {"id": run_id}).one())
+    (row,) = _LOCK.all(connection, {"id": run_id})
+    return _run(row)
 
 
-def _find(connection: Connection, either_id: str, by_id: Select[Any], by_upstream_id: Select[Any]) -> Run | None:
-    row = connection.execute(by_id, {"id": either_id}).first() if ids.is_ours(either_id) else None
-    row = row or connection.execute(by_upstream_id, {"id": either_id}).first()
+def _find(
+    connection: Connection, either_id: str, by_id: prepared.Prepared, by_upstream_id: prepared.Prepared
+) -> Run | None:
+    row = by_id.first(connection, {"id": either_id}) if ids.is_ours(either_id) else None
+    row = row or by_upstream_id.first(connection, {"id": either_id})
     return None if row is None else _with_tags(connection, [row])[0]
 
 
@@ -222,14 +239,14 @@ def get_full(connection: Connection, seqs: Sequence[int]) -> list[Run]:
 
 def find_by_idempotency_key(connection: Connection, submitted_by: str, key: str) -> Run | None:
     """Return the run that was submitted under an idempotency key."""
-    row = connection.execute(_BY_KEY, {"submitted_by": submitted_by, "key": key}).first()
+    row = _BY_KEY.first(connection, {"submitted_by": submitted_by, "key": key})
     return None if row is None else _with_tags(connection, [row])[0]
 
 
 def status(connection: Connection, run_id: str) -> states.Status | None:
     """Return only the state of a run of ours, for callers that wait for its end."""
-    found = connection.execute(_STATUS, {"id": run_id}).scalar_one_or_none()
-    return None if found is None else states.read(states.Status, found)
+    found = _STATUS.first(connection, {"id": run_id})
+    return None if found is None else states.read(states.Status, found.status)
 
 
 def transition(connection: Connection, run_id: str, to: states.Status, values: Mapping[str, Any]) -> bool:
@@ -237,7 +254,16 @@ def transition(connection: Connection, run_id: str, to: states.Status, values: M
     changes = {"status": to.value, **values}
     if any(isinstance(each, ClauseElement) for each in values.values()):
         return update(connection, and_(RUNS.c.id == run_id, RUNS.c.status.in_(states.predecessors(to))), changes)
-    return connection.execute(_TRANSITIONS[to], {"of_run": run_id, **changes}).rowcount > 0
+    parameters = {"of_run": run_id} | {f"new_{name}": value for name, value in changes.items()}
+    return _transition(to, tuple(changes)).run(connection, parameters) > 0
+
+
+@functools.lru_cache(256)
+def _transition(to: states.Status, names: Sequence[str]) -> prepared.Change:
+    """Return the statement for a transition that sets these columns."""
+    before = [literal(status.value) for status in states.predecessors(to)]
+    moved = sql_update(RUNS).where(RUNS.c.id == bindparam("of_run"), RUNS.c.status.in_(before))
+    return prepared.Change(lambda _: moved.values({name: bindparam(f"new_{name}") for name in names}))
 
 
 def update(connection: Connection, which: ColumnElement[bool], values: Mapping[str, Any]) -> bool:
@@ -322,18 +348,18 @@ def _named(row: prepared.Row) -> NamedRun:
     return NamedRun(row.id, row.upstream_id, states.read(states.Status, row.status))
 
 
-def _run(row: Row[*tuple[Any, ...]], tags: Mapping[str, str] | None = None) -> Run:
-    columns_of_row = row._mapping  # `_mapping` is rebuilt on each access
-    values = {name: columns_of_row[name] for name in _NAMES}
+def _run(row: prepared.Row, tags: Mapping[str, str] | None = None) -> Run:
+    """Return the run of a row whose last columns are those of a run, in their order."""
+    values: dict[str, Any] = dict(zip(_NAMES, row[-len(_NAMES) :], strict=True))
     values["origin"] = states.read(states.Origin, row.origin)
     values["status"] = states.read(states.Status, row.status)
     values["settled_by"] = None if row.settled_by is None else states.read(states.Source, row.settled_by)
     return Run(**values, tags=tags or {})
 
 
-def _with_tags(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]) -> list[Run]:
+def _with_tags(connection: Connection, rows: Sequence[prepared.Row]) -> list[Run]:
     tags: dict[int, dict[str, str]] = {}
-    for tag in connection.execute(_TAGS, {"seqs": [row.seq for row in rows]}):
+    for tag in _TAGS.all(connection, {"seqs": [row.seq for row in rows]}):
         tags.setdefault(tag.run_seq, {})[tag.key] = tag.value
     return [_run(row, tags.get(row.seq)) for row in rows]
 
@@ -351,14 +377,10 @@ _SHORTENED = {
 }
 #: The columns of a run in lists.
 LIST_COLUMNS = [_SHORTENED.get(name, RUNS.c[name]) for name in _NAMES]
-#: The columns to set are those of the parameters.
-_TRANSITIONS = {
-    to: sql_update(RUNS).where(RUNS.c.id == bindparam("of_run"), RUNS.c.status.in_(states.predecessors(to)))
-    for to in states.Status
-}
-_BY_ID = _ALL.where(RUNS.c.id == bindparam("id"))
-_LOCK = _BY_ID.with_for_update()
-_STATUS = select(RUNS.c.status).where(RUNS.c.id == bindparam("id"))
+_BY_ID = prepared.Prepared(lambda _: _ALL.where(RUNS.c.id == bindparam("id")))
+_LOCK = prepared.Prepared(lambda _: _ALL.where(RUNS.c.id == bindparam("id")).with_for_update())
+_SEQS = prepared.Prepared(lambda _: select(RUNS.c.id, RUNS.c.seq).where(is_among(RUNS.c.id, "ids")))
+_STATUS = prepared.Prepared(lambda _: select(RUNS.c.status).where(RUNS.c.id == bindparam("id")))
 #: Without the results, which may be large: enough to compare submissions.
 _SUBMITTED = select(
     *(RUNS.c[n] if n in ("prompt", "guidance", "instructions") else _SHORTENED.get(n, RUNS.c[n]) for n in _NAMES)
@@ -381,6 +403,14 @@ _LOCK_PRUNED = (
     .with_for_update(read=True)
 )
 _RUN_OF_LINK = select(UPSTREAM_LINKS.c.run_id).where(UPSTREAM_LINKS.c.upstream_id == bindparam("id"))
-_BY_UPSTREAM_ID = _ALL.where(RUNS.c.id == _RUN_OF_LINK.scalar_subquery())
-_BY_KEY = _ALL.where(RUNS.c.submitted_by == bindparam("submitted_by"), RUNS.c.idempotency_key == bindparam("key"))
-_TAGS = select(RUN_TAGS).where(is_among(RUN_TAGS.c.run_seq, "seqs")).order_by(RUN_TAGS.c.key)
+_OF_LINK = _ALL.where(RUNS.c.id == _RUN_OF_LINK.scalar_subquery())
+_BY_UPSTREAM_ID = prepared.Prepared(lambda _: _OF_LINK)
+_LOCK_BY_UPSTREAM_ID = prepared.Prepared(lambda _: _OF_LINK.with_for_update())
+_BY_KEY = prepared.Prepared(
+    lambda _: _ALL.where(
+        RUNS.c.submitted_by == bindparam("submitted_by"), RUNS.c.idempotency_key == bindparam("key")
+    )
+)
+_TAGS = prepared.Prepared(
+    lambda _: select(RUN_TAGS).where(is_among(RUN_TAGS.c.run_seq, "seqs")).order_by(RUN_TAGS.c.key)
+)

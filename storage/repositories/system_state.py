@@ -7,9 +7,9 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Select, and_, literal, or_, select, update
+from sqlalchemy import Connection, and_, literal, or_, select, update
 
-from storage.engine import dialect
+from storage.engine import dialect, prepared
 from storage.engine.column_types import instant
 from storage.tables.jobs import SYSTEM_STATE
 
@@ -227,10 +227,12 @@ def _ensure(connection: Connection) -> None:
 
 def _load(connection: Connection, part: type[T]) -> T:
     """Return the columns that a dataclass has; its defaults before the first write."""
-    row = connection.execute(_SELECTS[part]).first()
+    row = _SELECTS[part].first(connection, {})
     return part() if row is None else part(*row)
 
 
-_SELECTS: dict[type, Select[Any]] = {
-    part: select(*(SYSTEM_STATE.c[each.name] for each in fields(part))) for part in (State, FollowUps, CopyStatus)
-}
+def _columns_of(part: type[Any]) -> prepared.Prepared:
+    return prepared.Prepared(lambda _: select(*(SYSTEM_STATE.c[each.name] for each in fields(part))))
+
+
+_SELECTS: dict[type, prepared.Prepared] = {part: _columns_of(part) for part in (State, FollowUps, CopyStatus)}

@@ -29,11 +29,10 @@ from sqlalchemy import (
     func,
     literal,
     select,
-    update,
 )
 
 from storage import states
-from storage.engine import dialect
+from storage.engine import bulk_insert, dialect, prepared
 from storage.engine.column_types import instant
 from storage.engine.membership import is_among
 from storage.search import fulltext, passages, tokenizer
@@ -95,21 +94,18 @@ class Snippet:
         return "".join(f"<mark>{part}</mark>" if at % 2 else part for at, part in enumerate(parts))
 
 
-def enqueue(connection: Connection, run_seq: int, now: datetime) -> None:
-    """Enqueue a run to be indexed."""
-    connection.execute(_enqueue(connection), {"run_seq": run_seq, "version": 1, "enqueued_at": now})
+def enqueue(connection: Connection, runs: Mapping[int, datetime]) -> None:
+    """Enqueue runs to be indexed, each by its seq with the time.
 
-
-@dialect.built_once
-def _enqueue(connection: Connection) -> Any:
-    raised = {"version": SEARCH_QUEUE.c.version + 1}
-    new = dialect.insert(connection, SEARCH_QUEUE)
-    return new.on_conflict_do_update(index_elements=["run_seq"], set_=raised)
+    They are new, or get further texts behind those that are indexed.
+    """
+    rows = [{"run_seq": seq, "version": 1, "enqueued_at": at} for seq, at in runs.items()]
+    bulk_insert.insert(connection, SEARCH_QUEUE, rows, _RAISE)
 
 
 def requeue(connection: Connection, run_seq: int, now: datetime) -> None:
     """Remove a run from the index and enqueue it again. Call this before its texts change."""
-    enqueue(connection, run_seq, now)
+    enqueue(connection, {run_seq: now})
     _remove_words(connection, run_seq)  # also when it was enqueued already: it may be indexed in part
 
 
@@ -150,11 +146,10 @@ def queued(
     size = 0
     chosen = _WAITING.where(SEARCH_QUEUE.c.run_seq.not_in(skipped)) if skipped else _WAITING
     for row in connection.execute(chosen, {"limit": limit}).all():
-        first = _indexed(connection, row.run_seq)
-        rest = _from_number(connection, row.run_seq, first)
+        rest = _from_number(connection, row.run_seq, row.indexed)
         taken = tuple(islice(rest, part))
         is_last = next(rest, None) is None
-        found.append(passages.QueuedRun(row.run_seq, row.version, row.enqueued_at, taken, first, is_last))
+        found.append(passages.QueuedRun(row.run_seq, row.version, row.enqueued_at, taken, row.indexed, is_last))
         size += len(found[-1].passages)
         if size >= limit:
             break
@@ -163,7 +158,7 @@ def queued(
 
 def _from_number(connection: Connection, run_seq: int, first: int) -> Iterator[passages.Passage]:
     """Yield the passages from the number `first` on, without reading texts again that are indexed completely."""
-    last = connection.execute(_LAST, {"id": run_seq * ROWS_PER_RUN + first - 1}).first() if first else None
+    last = _LAST.first(connection, {"id": run_seq * ROWS_PER_RUN + first - 1}) if first else None
     if last is None:
         return passages.of(texts(connection, run_seq))
     unread = texts(connection, run_seq, last.step)
@@ -180,22 +175,15 @@ def add(connection: Connection, batch: Sequence[passages.QueuedRun]) -> int:
     """Index the runs whose texts are as they were read; return their number, 0 while another process indexes."""
     if not dialect.try_acquire_lock(connection, LOCK_NAME):
         return 0
-    done = [each for each in sorted(batch, key=lambda each: each.run_seq) if _take_from_queue(connection, each)]
+    seqs = {"seqs": [each.run_seq for each in batch]}
+    held = {row.run_seq: tuple(row[1:]) for row in _LOCK.all(connection, seqs)}
+    done = [each for each in batch if held.get(each.run_seq) == (each.version, each.enqueued_at, each.first)]
+    if complete := [each.run_seq for each in done if each.are_last]:
+        _REMOVE.run(connection, {"seqs": complete})
     rows = [row for each in done for row in enumerate(each.passages, each.run_seq * ROWS_PER_RUN + each.first)]
-    if rows:
-        connection.execute(PASSAGES.insert(), [_row(id_, passage) for id_, passage in rows])
-        fulltext.add_words(connection, [(id_, passage.words) for id_, passage in rows])
+    bulk_insert.insert(connection, PASSAGES, [_row(id_, passage) for id_, passage in rows])
+    fulltext.add_words(connection, [(id_, passage.words) for id_, passage in rows])
     return len(done)
-
-
-def _take_from_queue(connection: Connection, each: passages.QueuedRun) -> bool:
-    """Lock the queue row if the run is still as it was read; delete it if this completes the run."""
-    taken = {"read_seq": each.run_seq, "read_version": each.version, "read_at": each.enqueued_at}
-    if not connection.execute(_LOCK, taken).rowcount or _indexed(connection, each.run_seq) != each.first:
-        return False  # its texts have changed, or another process indexed a part of them
-    if each.are_last:
-        connection.execute(_REMOVE, taken)
-    return True
 
 
 def _indexed(connection: Connection, run_seq: int) -> int:
@@ -321,14 +309,12 @@ def _without_overlaps(marks: Sequence[tuple[int, int]]) -> tuple[tuple[int, int]
 def texts(connection: Connection, run_seq: int, step: int | None = None) -> Iterator[passages.RunText]:
     """Yield the texts of a run in a fixed order; with `step`, only those of its steps from there on."""
     if step is None:
-        row = connection.execute(_TEXTS, {"seq": run_seq}).one()
+        (row,) = _TEXTS.all(connection, {"seq": run_seq})
         yield from ((part, None, text) for part, text in zip(_RUN_TEXTS, row, strict=True) if text)
-    with connection.execute(_STEPS, _key_range(run_seq, step or 0)) as steps:
-        for row in steps:
-            for part, column in _STEP_TEXTS.items():
-                value = row._mapping[column.name]
-                if text := _flatten(value) if part in _JSON_TEXTS else value:
-                    yield part, row.position, text
+    for position, *values in _STEPS.stream(connection, _key_range(run_seq, step or 0)):
+        for part, value in zip(_STEP_TEXTS, values, strict=True):
+            if text := _flatten(value) if part in _JSON_TEXTS else value:
+                yield part, position, text
 
 
 def _flatten(value: str | None) -> str | None:
@@ -344,7 +330,11 @@ def _between(column: ColumnElement[Any]) -> ColumnElement[bool]:
     return column.between(bindparam("low"), bindparam("high"))
 
 
-_LAST = select(PASSAGES.c.part, PASSAGES.c.step, PASSAGES.c.start).where(PASSAGES.c.id == bindparam("id"))
+#: The end of an INSERT into the queue: a run that waits already gets a higher version.
+_RAISE = " ON CONFLICT (run_seq) DO UPDATE SET version = search_queue.version + 1"
+_LAST = prepared.Prepared(
+    lambda _: select(PASSAGES.c.part, PASSAGES.c.step, PASSAGES.c.start).where(PASSAGES.c.id == bindparam("id"))
+)
 _COUNT_INDEXED = select(func.count()).select_from(PASSAGES).where(_between(PASSAGES.c.id))
 _BEGIN = case((PASSAGES.c.start > AROUND, PASSAGES.c.start - AROUND), else_=0).label("begin")
 _TEXT = case(
@@ -368,30 +358,37 @@ _JSON_VALUES = {
     part.value: select(column).where(RUN_STEPS.c.id == bindparam("id")) for part, column in _JSON_TEXTS.items()
 }
 _DELETE = delete(PASSAGES).where(_between(PASSAGES.c.id))
-_TEXTS = select(*(RUNS.c[part.value] for part in _RUN_TEXTS)).where(RUNS.c.seq == bindparam("seq"))
-#: Fetches a few rows at a time, since they may be large.
-_STEPS = (
-    select(RUN_STEPS.c.position, *_STEP_TEXTS.values())
-    .where(_between(RUN_STEPS.c.id))
-    .order_by(RUN_STEPS.c.id)
-    .execution_options(stream_results=True, max_row_buffer=20)
+_TEXTS = prepared.Prepared(
+    lambda _: select(*(RUNS.c[part.value] for part in _RUN_TEXTS)).where(RUNS.c.seq == bindparam("seq"))
 )
-_WAITING = (
-    select(SEARCH_QUEUE.c.run_seq, SEARCH_QUEUE.c.version, SEARCH_QUEUE.c.enqueued_at)
-    .order_by(SEARCH_QUEUE.c.run_seq.desc())
-    .limit(bindparam("limit"))
+#: Read a few at a time, since they may be large.
+_STEPS = prepared.Prepared(
+    lambda _: (
+        select(RUN_STEPS.c.position, *_STEP_TEXTS.values())
+        .where(_between(RUN_STEPS.c.id))
+        .order_by(RUN_STEPS.c.id)
+    )
 )
+_FIRST_ID = SEARCH_QUEUE.c.run_seq * ROWS_PER_RUN
+_INDEXED = (
+    select(func.count())
+    .select_from(PASSAGES)
+    .where(PASSAGES.c.id.between(_FIRST_ID, _FIRST_ID + ROWS_PER_RUN - 1))
+    .scalar_subquery()
+    .label("indexed")
+)
+#: A queued run, and how many of its passages are indexed.
+_QUEUED = select(SEARCH_QUEUE.c.run_seq, SEARCH_QUEUE.c.version, SEARCH_QUEUE.c.enqueued_at, _INDEXED)
+_WAITING = _QUEUED.order_by(SEARCH_QUEUE.c.run_seq.desc()).limit(bindparam("limit"))
 _UNINDEXED = (
     select(RUNS.c.id).join(SEARCH_QUEUE, SEARCH_QUEUE.c.run_seq == RUNS.c.seq).where(is_among(RUNS.c.id, "ids"))
 )
-_AS_READ = (
-    SEARCH_QUEUE.c.run_seq == bindparam("read_seq"),
-    SEARCH_QUEUE.c.version == bindparam("read_version"),
-    SEARCH_QUEUE.c.enqueued_at == bindparam("read_at"),
+_AMONG = is_among(SEARCH_QUEUE.c.run_seq, "seqs")
+#: Locks the rows, so that a change of the texts waits.
+_LOCK = prepared.Prepared(
+    lambda _: _QUEUED.where(_AMONG).order_by(SEARCH_QUEUE.c.run_seq).with_for_update(of=SEARCH_QUEUE)
 )
-_REMOVE = delete(SEARCH_QUEUE).where(*_AS_READ)
-#: Locks the row, so that a change of the texts waits.
-_LOCK = update(SEARCH_QUEUE).values(run_seq=SEARCH_QUEUE.c.run_seq).where(*_AS_READ)
+_REMOVE = prepared.Change(lambda _: delete(SEARCH_QUEUE).where(_AMONG))
 _LAG = select(
     func.count().label("runs"),
     func.min(SEARCH_QUEUE.c.enqueued_at, type_=SEARCH_QUEUE.c.enqueued_at.type).label("since"),

@@ -24,7 +24,7 @@ from storage.tables.declare import ROWS_PER_RUN
 SPAN = 255
 STRIDE = SPAN - tokenizer.PHRASE + 1
 #: The passages that are indexed in one transaction, during which no other call can write.
-SLICE = 250
+SLICE = 125
 #: The most characters of a text that is split at once; the passages of a longer one are made on demand.
 SHORT = 4096
 #: The names of an object that are sorted in one call, during which other threads wait.
@@ -80,6 +80,10 @@ def _passages(part: states.Part, step: int | None, text: str, start: int = 0) ->
         if tokens:
             yield Passage(part, step, 0, len(text), tokens)
         return
+    folded = tokenizer.fold(text) if len(text) <= tokenizer.PIECE else None
+    if folded is not None:  # the same, and faster
+        yield from _folded_passages(part, step, folded, start)
+        return
     located: list[tuple[str, int, int]] = []
     for word in tokenizer.located_words(text, start):
         if len(located) == SPAN:
@@ -88,6 +92,23 @@ def _passages(part: states.Part, step: int | None, text: str, start: int = 0) ->
         located.append(word)
     if located:
         yield _passage(part, step, located)
+
+
+def _folded_passages(part: states.Part, step: int | None, folded: str, start: int) -> Iterator[Passage]:
+    """Yield the passages of a folded text, whose words are split a passage at a time."""
+    rest = folded[start:]
+    if start and folded[start - 1] != " ":  # within a word
+        rest = rest.partition(" ")[2]
+    rest = rest.lstrip()
+    while rest:
+        found = rest.split(None, STRIDE)
+        next_rest = found.pop() if len(found) > STRIDE else ""
+        overlap = next_rest.split(None, SPAN - STRIDE)
+        behind = overlap.pop() if len(overlap) > SPAN - STRIDE else ""
+        at = len(folded) - len(rest)
+        stop = at + len(rest[: len(rest) - len(behind)].rstrip())
+        yield Passage(part, step, at, stop, tokenizer.shorten(found + overlap))
+        rest = next_rest if behind else ""
 
 
 def _stride(located: Sequence[tuple[str, int, int]]) -> int:

@@ -117,6 +117,7 @@ def _plain(char: str) -> str:
 
 
 _FOLDS = _FoldCache()
+_ASCII_FOLDS = "".join(chr(code).lower() if chr(code).isalnum() else " " for code in range(128))
 
 
 def words(text: str) -> list[str]:
@@ -128,7 +129,7 @@ def words(text: str) -> list[str]:
 
 def _words(piece: str) -> list[str]:
     if piece.isascii():  # the same, and faster
-        return [word[:LENGTH] for word in _ASCII.findall(piece.lower())]
+        return shorten(piece.translate(_ASCII_FOLDS).split())
     found: list[str] = []
     for word in piece.translate(_FOLDS).split():
         if _is_single_word(word):
@@ -136,6 +137,25 @@ def _words(piece: str) -> list[str]:
         else:
             found += [each for each, _, _ in _split(word)]
     return found
+
+
+def shorten(found: list[str]) -> list[str]:
+    """Return the characters that count of each word."""
+    return [word[:LENGTH] for word in found] if any(len(word) > LENGTH for word in found) else found
+
+
+def fold(text: str) -> str | None:
+    """Return a text with each letter and digit as it is in words, and a space for any other character.
+
+    None where that is not one character for each: then its words have to be located one by one.
+    """
+    if text.isascii():
+        return text.translate(_ASCII_FOLDS)
+    if any(len(_FOLDS[ord(char)]) != 1 for char in set(text)):
+        return None
+    folded = text.translate(_FOLDS)
+    is_plain = folded.replace(" ", "").isalnum() and not _patterns().unspaced.search(folded)
+    return folded if is_plain else None
 
 
 def _is_single_word(folded: str) -> bool:

@@ -8,6 +8,7 @@ sum beyond 64 bits is stored as `bounds.SUM`, and is recounted once something is
 from __future__ import annotations
 
 import calendar
+import functools
 from collections import ChainMap, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,15 +20,18 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    and_,
+    bindparam,
     case,
     delete,
     func,
     literal_column,
+    or_,
     select,
 )
 
 from storage import bounds, states
-from storage.engine import column_types, dialect
+from storage.engine import bulk_insert, column_types, dialect, prepared
 from storage.engine.column_types import instant
 from storage.repositories import runs
 from storage.stats import histogram
@@ -85,8 +89,14 @@ class Key(NamedTuple):
     key: str
 
 
-#: The columns of a row that are read in order to change it.
+#: The columns of a row that are read in order to change it, and those that are written.
 _READ = (*Key._fields, *TOTALS, "histogram")
+_WRITTEN = (*_READ, *PERCENTILE_COLUMNS)
+#: The end of an INSERT that replaces the row with its key.
+_REPLACE = (
+    f" ON CONFLICT ({', '.join(Key._fields)}) DO UPDATE SET "
+    f"{', '.join(f'{name} = excluded.{name}' for name in _WRITTEN[len(Key._fields) :])}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,16 +185,17 @@ def _is_longest_gone(key: Key, totals: Totals, before: RunMeasures, after: RunMe
 
 def _stored(connection: Connection, keys: Sequence[Key]) -> defaultdict[Key, Totals]:
     """Return the sums of those keys that have some."""
-    values = tuple(value for key in keys for value in key)
-    rows = connection.exec_driver_sql(_by_keys(connection, len(keys)), values).all()
-    return defaultdict(Totals, map(_read, rows))
+    values = {f"{name}{at}": value for at, key in enumerate(keys) for name, value in key._asdict().items()}
+    return defaultdict(Totals, map(_read, _by_keys(len(keys)).all(connection, values)))
 
 
-@dialect.built_once
-def _by_keys(connection: Connection, count: int) -> str:
+@functools.lru_cache(64)
+def _by_keys(count: int) -> prepared.Prepared:
     """Return the statement for the rows of so many keys."""
-    each = " AND ".join(f"{name} = {dialect.placeholder(connection)}" for name in Key._fields)
-    return f"SELECT {', '.join(_READ)} FROM {ROLLUP_SUMS.name} WHERE {' OR '.join([f'({each})'] * count)}"
+    each = [
+        and_(*(ROLLUP_SUMS.c[name] == bindparam(f"{name}{at}") for name in Key._fields)) for at in range(count)
+    ]
+    return prepared.Prepared(lambda _: select(*(ROLLUP_SUMS.c[name] for name in _READ)).where(or_(*each)))
 
 
 def _read(row: Sequence[Any]) -> tuple[Key, Totals]:
@@ -200,8 +211,7 @@ def _write(connection: Connection, totals: Mapping[Key, Totals]) -> None:
     if emptied:
         connection.exec_driver_sql(_remove(connection, ROLLUP_SUMS.name), emptied)
     rows = [_row(key, each) for key, each in totals.items() if each.sums[0] != 0]
-    if rows:
-        connection.exec_driver_sql(_replace(connection, ROLLUP_SUMS.name), rows)
+    bulk_insert.insert(connection, ROLLUP_SUMS, [dict(zip(_WRITTEN, row, strict=True)) for row in rows], _REPLACE)
 
 
 def _row(key: Key, totals: Totals) -> tuple[Any, ...]:
@@ -215,16 +225,6 @@ def _remove(connection: Connection, table: str) -> str:
     """Return the statement that deletes the row of a key."""
     each = " AND ".join(f"{name} = {dialect.placeholder(connection)}" for name in Key._fields)
     return f"DELETE FROM {table} WHERE {each}"
-
-
-@dialect.built_once
-def _replace(connection: Connection, table: str) -> str:
-    """Return the statement that inserts a row or replaces the one with its key."""
-    names = (*_READ, *PERCENTILE_COLUMNS)
-    marks = ", ".join([dialect.placeholder(connection)] * len(names))
-    sets = ", ".join(f"{name} = excluded.{name}" for name in names[len(Key._fields) :])
-    keys = ", ".join(Key._fields)
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT ({keys}) DO UPDATE SET {sets}"
 
 
 def _recounted(connection: Connection, key: Key) -> Totals:
@@ -281,7 +281,7 @@ class Verified:
 def verify(connection: Connection) -> Verified:
     """Count all ended runs, and compare the rollups with them."""
     counted = {key: _shown(_row(key, each)) for key, each in _from_runs(connection).items()}
-    rows = connection.execute(select(*(ROLLUP_SUMS.c[name] for name in (*_READ, *PERCENTILE_COLUMNS))))
+    rows = connection.execute(select(*(ROLLUP_SUMS.c[name] for name in _WRITTEN)))
     stored = {Key(*row[: len(Key._fields)]): _shown(row) for row in rows}
     differing = (key for key in sorted(counted.keys() | stored.keys()) if counted.get(key) != stored.get(key))
     found = [Difference(ROLLUP_SUMS.name, key._asdict(), stored.get(key), counted.get(key)) for key in differing]
@@ -290,7 +290,7 @@ def verify(connection: Connection) -> Verified:
 
 def _shown(row: Sequence[Any]) -> dict[str, Any]:
     """Return the sums of a row, with its histogram as runs by bucket."""
-    sums = dict(zip((*_READ, *PERCENTILE_COLUMNS), row, strict=True))
+    sums = dict(zip(_WRITTEN, row, strict=True))
     counts = histogram.Histogram(sums["histogram"]).counts
     return {name: sums[name] for name in (*TOTALS, *PERCENTILE_COLUMNS)} | {"histogram": counts}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 from sqlalchemy import MetaData, Table
@@ -22,4 +23,9 @@ def is_derived(table: Table) -> bool:
 
 def row(table: Table, value: Any) -> dict[str, Any]:
     """Return the fields of a dataclass that are columns of the table, by their names."""
-    return {each.name: getattr(value, each.name) for each in dataclasses.fields(value) if each.name in table.c}
+    return {name: getattr(value, name) for name in _columns_of(table, value.__class__)}
+
+
+@functools.lru_cache(64)
+def _columns_of(table: Table, kind: Any) -> list[str]:
+    return [each.name for each in dataclasses.fields(kind) if each.name in table.c]

@@ -107,7 +107,7 @@ def _row(run: runs.Run) -> dict[str, Any]:
 def _store(connection: Connection, seq: int, record: run_chunks.Record, now: datetime) -> list[merkle.Digest]:
     """Store the rows of a run and count its end; return the digests of its trace, whose salts are in the rows."""
     run = record.run
-    runs.tag(connection, seq, run.id, run.tags)
+    runs.tag(connection, [(seq, run.id, run.tags)])
     steps = documents.store_steps(connection, seq, run.id, record.steps, is_first=True)
     usage = documents.store(connection, seq, run.id, record.usage, results.Usage, is_first=True)
     for document in record.documents or ():
@@ -116,7 +116,7 @@ def _store(connection: Connection, seq: int, record: run_chunks.Record, now: dat
         upstream_links.insert(connection, upstream_links.Link(run.upstream_id, run.id, states.Role.RUN), now)
         deliveries.claim_unlinked(connection, run.upstream_id, run.id)
     if run.pruned_at is None:
-        index.enqueue(connection, seq, now)
+        index.enqueue(connection, {seq: now})
     rollups.recount(connection, None, rollups.measures(run))
     return [*documents.root("steps", steps), *documents.root("usage", usage)]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -98,15 +98,20 @@ def settle(
     """
     if run.is_terminal:
         return False
-    values = asdict(result.measures) | {"step_count": len(result.steps)} | _answer(run, now, began)
+    values = result.measures.columns | {"step_count": len(result.steps)} | _answer(run, now, began)
     for name in ("created_at", "started_at"):  # earlier values fill what the answer lacks
         values[name] = values[name] or getattr(run, name)
     values["model"] = run.model or result.measures.model  # the requested model stays
     end = endings.End(result.status, now, source, "upstream", values)
-    index.requeue(connection, run.seq, now)
+    is_first = not _may_have_rows(connection, run)
+    only_grows = is_first and run.output is None and run.summary is None and run.failure_reason is None
+    if only_grows:
+        index.enqueue(connection, {run.seq: now})
+    else:
+        index.requeue(connection, run.seq, now)
     if not endings.end(connection, run, end):
         return False
-    stored = _store(connection, run, result, is_first=not _may_have_rows(connection, run))
+    stored = _store(connection, run, result, is_first=is_first)
     endings.finish(connection, run, _with_document(end, stored))
     return True
 
@@ -135,7 +140,7 @@ def _amend(
     values: dict[str, Any] = {}
     if stored is not None:
         # Values of an earlier version that this one lacks are kept.
-        values = {name: value for name, value in asdict(result.measures).items() if value is not None}
+        values = {name: value for name, value in result.measures.columns.items() if value is not None}
         values["step_count"] = len(result.steps) or run.step_count
         values["model"] = run.model or result.measures.model
     runs.update(connection, RUNS.c.id == run.id, values | _answer(run, now, began))

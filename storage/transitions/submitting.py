@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_
 
 from storage import merkle, states
+from storage.engine import database
 from storage.ledger import entries
 from storage.repositories import jobs, runs
 from storage.search import index
@@ -26,21 +29,37 @@ class Submitted:
     is_same: bool
 
 
-def submit(connection: Connection, submission: runs.Submission) -> Submitted:
-    """Accept a run: its row, its start job, its ledger entry, and the time by which it should end."""
-    seq = runs.insert(connection, _row(submission))
-    if seq is None:
-        return _existing(connection, submission)
-    runs.tag(connection, seq, submission.id, submission.tags)
-    index.enqueue(connection, seq, submission.accepted_at)
-    jobs.enqueue(connection, [_start(submission)])
-    entries.append(connection, [_accepted(submission)])
-    return Submitted(_get(connection, submission.id), is_new=True, is_same=True)
+@database.batch
+def submit(connection: Connection, batch: Sequence[runs.Submission]) -> Mapping[str, Submitted]:
+    """Accept runs: the row of each, its start job, its ledger entry, and the time by which it should end.
+
+    Return what became of each submission by its id.
+    """
+    seqs = runs.insert_new(connection, [_row(each) for each in batch])
+    new = [each for each in batch if each.id in seqs]
+    runs.tag(connection, [(seqs[each.id], each.id, each.tags) for each in new])
+    index.enqueue(connection, {seqs[each.id]: each.accepted_at for each in new})
+    jobs.insert(connection, [_start(each) for each in new])
+    entries.append(connection, [_accepted(each) for each in new])
+    accepted = {each.id: Submitted(_run(each, seqs[each.id]), is_new=True, is_same=True) for each in new}
+    return accepted | {each.id: _existing(connection, each) for each in batch if each.id not in seqs}
 
 
 def _row(submission: runs.Submission) -> dict[str, object]:
-    fixed = {"origin": states.Origin.SUBMITTED.value, "status": states.ACCEPTED.value}
-    return declare.row(RUNS, submission) | fixed
+    return declare.row(RUNS, submission) | {name: value.value for name, value in _NEW.items()}
+
+
+def _run(submission: runs.Submission, seq: int) -> runs.Run:
+    """Return the run of a submission as its row has just been inserted."""
+    values: dict[str, Any] = {name: getattr(submission, name, None) for name in _COLUMNS}
+    ids = submission.object_ids
+    values |= {**_NEW, "seq": seq, "object_ids": None if ids is None else list(ids), "watched": False}
+    values |= {"step_count": 0, "tags": {key: submission.tags[key] for key in sorted(submission.tags)}}
+    return runs.Run(**values)
+
+
+_NEW: Mapping[str, StrEnum] = {"origin": states.Origin.SUBMITTED, "status": states.ACCEPTED}
+_COLUMNS = [each.name for each in fields(runs.Run)]
 
 
 def _start(submission: runs.Submission) -> jobs.JobRequest:
@@ -80,12 +99,6 @@ def _existing(connection: Connection, submission: runs.Submission) -> Submitted:
     existing = runs.find_by_idempotency_key(connection, submission.submitted_by, submission.idempotency_key or "")
     assert existing is not None, "only these two constraints can reject a submission"
     return Submitted(existing, is_new=False, is_same=existing.request_sha256 == submission.request_sha256)
-
-
-def _get(connection: Connection, run_id: str) -> runs.Run:
-    found = runs.find(connection, run_id)
-    assert found is not None
-    return found
 
 
 def request_cancel(connection: Connection, run_id: str, by: str, now: datetime) -> runs.Run | None:

@@ -14,7 +14,7 @@ from storage.repositories import runs
 from storage.tables.deliveries import DELIVERIES
 from storage.tables.jobs import JOBS
 from storage.tables.runs import RUNS, UPSTREAM_LINKS
-from storage.transitions import receiving, submitting
+from storage.transitions import receiving
 from tests import life
 from tests.storage import scratch
 
@@ -32,7 +32,7 @@ ENUMS = [
 
 
 def _run_in(connection: Connection, status: states.Status) -> str:
-    run = submitting.submit(connection, life.submission()).run
+    run = life.submitted(connection)
     connection.execute(update(RUNS).values(status=status.value))
     return run.id
 

@@ -41,7 +41,7 @@ async def test_a_rejected_request_that_cannot_be_stored_does_not_take_the_others
 
 async def test_a_run_that_cannot_be_indexed_holds_up_no_other(embedded: Database) -> None:
     first, broken, last = [await life.accepted(embedded, prompt=f"word{at}") for at in range(3)]
-    spoil = "UPDATE search_queue SET enqueued_at = 'never' WHERE run_seq = :seq"
+    spoil = "UPDATE runs SET prompt = x'ff' WHERE seq = :seq"
     await embedded.write(lambda connection: connection.execute(text(spoil), {"seq": broken.seq}))
     await indexer.Indexer(embedded, telemetry.Telemetry()).catch_up()
     waiting = await embedded.read(index.unindexed, [first.id, broken.id, last.id])

@@ -329,6 +329,33 @@ async def test_a_reader_sees_what_was_answered(database: Database) -> None:
     assert await database.read(kept) == ["a"]
 
 
+async def test_a_lookup_sees_each_commit(database: Database) -> None:
+    for note in "ab":
+        await database.write(keep, note)
+        found = await database.look_up(api_keys.find, note)
+        assert found is not None
+
+
+async def test_a_lookup_that_cannot_be_answered_at_once_is_a_quick_read(embedded: Database) -> None:
+    threads: list[threading.Thread] = []
+
+    def read(_: Connection) -> str:
+        threads.append(threading.current_thread())
+        if len(threads) == 1:
+            raise exc.OperationalError("", None, Exception("database is locked"))
+        return "found"
+
+    assert await embedded.look_up(read) == "found"
+    assert [each is threading.current_thread() for each in threads] == [True, False]
+
+
+async def test_a_closed_database_answers_no_lookup(database_url: str) -> None:
+    async with Database(database_url) as opened:
+        assert await opened.look_up(api_keys.find, "a") is None
+    with pytest.raises((errors.Unavailable, RuntimeError), match=r"closed|shutdown"):
+        await opened.look_up(api_keys.find, "a")
+
+
 async def test_a_closed_database_answers_no_quick_read(database_url: str) -> None:
     async with Database(database_url) as opened:
         assert await opened.quick_read(kept) == []

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, bindparam, literal_column, select
+from sqlalchemy import Connection, bindparam, literal_column, select, update
 
 from storage import errors
 from storage.engine.database import Database
 from storage.engine.membership import is_among
-from storage.engine.prepared import Prepared
+from storage.engine.prepared import Change, Prepared
+from storage.repositories import runs
 from storage.tables.runs import RUNS
 from tests import life
 
@@ -38,6 +39,21 @@ async def test_a_list_is_one_parameter(database: Database) -> None:
     prepared = Prepared(lambda _: select(RUNS.c.id).where(is_among(RUNS.c.id, "ids")))
     found = await database.read(prepared.all, {"ids": [run.id, "none", "'"]})
     assert [row.id for row in found] == [run.id]
+
+
+async def test_a_stream_has_the_same_rows(database: Database) -> None:
+    made = [await life.accepted(database) for _ in range(3)]
+    named = Prepared(lambda _: select(RUNS.c.id).order_by(RUNS.c.seq))
+    found = await database.read(lambda connection: [row.id for row in named.stream(connection, {})])
+    assert found == [each.id for each in made]
+
+
+async def test_a_change_returns_how_many_rows_it_concerned(database: Database) -> None:
+    run = await life.accepted(database)
+    change = Change(lambda _: update(RUNS).where(RUNS.c.id == bindparam("of")).values(asked_at=bindparam("at")))
+    assert await database.write(change.run, {"of": run.id, "at": life.at(5)}) == 1
+    assert await database.write(change.run, {"of": "none", "at": life.at(5)}) == 0
+    assert [each.asked_at for each in await database.read(runs.get_full, [run.seq])] == [life.at(5)]
 
 
 async def test_its_errors_are_those_of_any_statement(embedded: Database) -> None:

@@ -105,9 +105,20 @@ async def test_a_run_is_found_while_it_lives_and_by_its_end(database: Database) 
     await life.indexed(database)
     assert await saying(database, "tenancy") == [run.id]
     await life.settle(database, run, life.result())
-    assert await saying(database, "tenancy") == []  # it waits
+    assert await saying(database, "tenancy") == [run.id]  # only its result waits
     await life.indexed(database)
     assert await saying(database, "tenancy void") == [run.id]
+
+
+async def test_the_end_of_a_run_keeps_the_indexed_passages_of_its_prompt(database: Database) -> None:
+    run = await life.running(database, prompt="word " * 400, guidance="Be brief.")
+    await life.indexed(database)
+    await life.settle(database, run, life.result())
+    (waiting,) = await database.read(index.queued, 10)
+    assert (
+        waiting.first,
+        {each.part for each in waiting.passages} & {states.Part.PROMPT, states.Part.GUIDANCE},
+    ) == (3, set())
 
 
 async def test_a_later_document_is_what_is_found(database: Database) -> None:

@@ -60,6 +60,19 @@ def test_a_text_that_is_continued_has_the_same_passages_as_one_that_is_read_agai
         assert list(passages.after(said, each.start)) == whole[at + 1 :]
 
 
+@pytest.mark.parametrize("count", [1, 240, 254, 255, 256, 495, 496, 1000])
+@pytest.mark.parametrize(("between", "word"), [(" ", "W"), (", (", "É"), ("\n", "w")])
+def test_a_text_that_is_split_at_once_has_the_passages_of_any_other(count: int, between: str, word: str) -> None:
+    text = between + between.join(f"{word}{at}" * (1 + at % 40) for at in range(count)) + between
+    long, one_by_one = text + "." * passages.SHORT, text + "." * passages.SHORT + "\N{COMBINING ACUTE ACCENT}"
+    assert (tokenizer.fold(long) is None, tokenizer.fold(one_by_one) is None) == (False, True)
+    whole = list(passages.of([(PART, None, long)]))
+    assert whole == list(passages.of([(PART, None, one_by_one)]))
+    for start in (start for each in whole[:-1] for start in (each.start, each.start + 1)):
+        rest = [list(passages.after(iter([(PART, None, each)]), start)) for each in (long, one_by_one)]
+        assert rest[0] == rest[1]
+
+
 def test_what_is_indexed_at_once_is_bounded_and_nothing_is_left_out() -> None:
     def waiting(seq: int, count: int) -> passages.QueuedRun:
         made = [passages.Passage(PART, None, at, at + 1, ["word"]) for at in range(count)]

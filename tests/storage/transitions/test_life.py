@@ -46,7 +46,7 @@ class Life(RuleBasedStateMachine):
     def submit(self) -> None:
         self.stack = ExitStack()
         self.connection = self.stack.enter_context(scratch.connected(self.url))
-        self.run_id = submitting.submit(self.connection, life.submission()).run.id
+        self.run_id = life.submitted(self.connection).id
         self.seconds = 0
         self.ends: list[tuple[states.Status, datetime | None, Source | None]] = []
 

@@ -1,42 +1,66 @@
-"""The number of statements in the transaction of a settle: each one holds up every other write for as long."""
+"""The statements of a submission and of a settle: each one holds up every other write for as long."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, event
 
 from storage import states
+from storage.engine import dialect
 from storage.engine.database import Database
 from storage.repositories import jobs
-from storage.transitions import settling
+from storage.transitions import settling, submitting
 from tests import life
 
 pytestmark = pytest.mark.anyio
 
-#: The statements of a first settle: it reads the run once, and nothing that cannot be stored yet.
-MOST = 17
-#: Statements around those of the transition: the notice of a commit on PostgreSQL, the begin on SQLite.
-AROUND = ("BEGIN", "SELECT pg_notify", "SELECT set_config", "SHOW")
+_KIND = re.compile(r"(SELECT|INSERT|UPDATE|DELETE).*?\b(?:FROM|INTO|UPDATE) +(\w+)|UPDATE (\w+)", re.DOTALL)
 
 
 @contextmanager
-def recorded() -> Iterator[list[str]]:
-    """The statements that are sent in the block."""
+def recorded(connection: Connection) -> Iterator[list[str]]:
+    """Return the statements of the block, each by its verb and table; one for many rows counts once."""
     sent: list[str] = []
 
-    def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if not statement.startswith(AROUND):
-            sent.append(" ".join(statement.split()))
+    def record(statement: str) -> None:
+        found = _KIND.match(statement)
+        kind = f"{found[1] or 'UPDATE'} {found[2] or found[3]}" if found else statement
+        if sent[-1:] != [kind]:
+            sent.append(kind)
 
-    event.listen(Engine, "before_cursor_execute", record)
-    try:
+    def execute(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        record(statement)
+
+    if not dialect.is_embedded(connection):
+        event.listen(connection, "before_cursor_execute", execute)
         yield sent
-    finally:
-        event.remove(Engine, "before_cursor_execute", record)
+        event.remove(connection, "before_cursor_execute", execute)
+        return
+    driver: Any = connection.connection.driver_connection
+    driver.set_trace_callback(record)
+    yield sent
+    driver.set_trace_callback(None)
+
+
+async def test_submissions_that_wait_together_share_their_statements(database: Database) -> None:
+    batch = [life.submission(tags={"matter": "7", "client": "1"}) for _ in range(3)]
+
+    def submit(connection: Connection) -> list[str]:
+        with recorded(connection) as sent:
+            submitting.submit(connection, batch)
+        return sent
+
+    sent = await database.write(submit)
+    written = ["INSERT runs", "INSERT run_tags", "INSERT search_queue", "INSERT jobs", "INSERT ledger_entries"]
+    assert [each for each in sent if not each.startswith("SELECT")] == written
+    # A file is asked which runs it has, before and after, and for the last number of the ledger.
+    looks = ["SELECT runs", "SELECT runs", "SELECT ledger_entries"]
+    assert [each for each in sent if each.startswith("SELECT")] in (looks, [])
 
 
 async def test_a_settle_needs_few_statements(database: Database) -> None:
@@ -44,6 +68,26 @@ async def test_a_settle_needs_few_statements(database: Database) -> None:
     run = await life.running(database)
     await database.write(jobs.enqueue, [jobs.JobRequest(states.Kind.SETTLE, run.id, life.at(63))])
     job = await life.claimed(database, states.Kind.SETTLE, run.id, life.at(63))
-    with recorded() as sent:
-        assert await database.write(settling.record_result, job, life.result(), life.at(63), None)
-    assert len(sent) <= MOST, sent
+
+    def settle(connection: Connection) -> list[str]:
+        with recorded(connection) as sent:
+            assert settling.record_result(connection, job, life.result(), life.at(63), None)
+        return sent
+
+    sent = await database.write(settle)
+    assert [each for each in sent if not each.startswith("SELECT")] == [
+        "INSERT search_queue",
+        "UPDATE runs",
+        "INSERT jobs",
+        "INSERT run_documents",
+        "INSERT run_steps",
+        "INSERT run_tools",
+        "INSERT run_usage",
+        "INSERT ledger_entries",
+        "INSERT rollup_sums",
+        "DELETE jobs",
+    ]
+    looks = {each for each in sent if each.startswith("SELECT")}
+    # A server takes a lock on the sums, a file gives the next number of the ledger.
+    either = {"SELECT unnest", "SELECT ledger_entries"}
+    assert looks - either == {"SELECT jobs", "SELECT runs", "SELECT system_state", "SELECT rollup_sums"}

@@ -45,6 +45,16 @@ async def test_a_submission_is_a_run_that_was_accepted(database: Database) -> No
     assert (made.is_new, run.status, stored) == (True, states.ACCEPTED, expected)
 
 
+async def test_the_answer_to_a_submission_is_the_stored_run(database: Database) -> None:
+    batch = [
+        life.submission(guidance="Be brief.", object_ids=("o1",), tags={"b": "2", "a": "é"}, **KEYED),
+        life.submission(agent_id=None, instructions="Review.", object_ids=()),
+        life.submission(),
+    ]
+    made = await asyncio.gather(*(submit(database, each) for each in batch))
+    assert [each.run for each in made] == [await database.read(runs.find, each.id) for each in batch]
+
+
 async def test_a_submission_has_a_job_that_starts_it(database: Database) -> None:
     run = await life.accepted(database)
     claim = await life.claimed(database, Kind.START, run.id)
@@ -86,7 +96,7 @@ async def test_an_empty_list_of_objects_is_not_the_same_as_none(database: Databa
 @pytest.mark.parametrize("table", WRITTEN, ids=lambda table: table.name)
 async def test_a_submission_that_is_rolled_back_leaves_nothing(table: Table, database: Database) -> None:
     def submit_and_fail(connection: Connection) -> None:
-        submitting.submit(connection, life.submission(tags={"matter": "7"}))
+        life.submitted(connection, tags={"matter": "7"})
         raise LookupError
 
     await asyncio.gather(database.write(submit_and_fail), return_exceptions=True)

@@ -69,7 +69,7 @@ def queued(connection: Connection) -> tuple[runs.Run, jobs.Claim]:
 
 
 def accepted(connection: Connection) -> tuple[runs.Run, jobs.Claim]:
-    run = submitting.submit(connection, life.submission()).run
+    run = life.submitted(connection)
     return run, life.claim(connection, states.Kind.START, run.id)
 
 
