@@ -11,7 +11,7 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, LargeBinary, Table
+from sqlalchemy import Connection, Dialect, Table
 
 from storage.engine import dialect, sqlite_driver
 
@@ -58,12 +58,8 @@ class _Statement:
         quote = on.identifier_preparer.quote
         types = [table.c[name].type for name in names]
         head = f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
-        # Bytes are sent as they are: as text they would be twice as long.
-        forms = ("b" if isinstance(each, LargeBinary) else "s" for each in types)
-        arrays = (
-            f"%(a{at}){form}::{each.compile(dialect=on)}[]"
-            for at, (each, form) in enumerate(zip(types, forms, strict=True))
-        )
+        # In binary form: as text the driver would escape every quote of them, in Python.
+        arrays = (f"%(a{at})b::{each.compile(dialect=on)}[]" for at, each in enumerate(types))
         self.by_rows = f"{head} VALUES ({', '.join('?' * len(names))})"
         self.by_arrays = f"{head} SELECT * FROM unnest({', '.join(arrays)})"
         self._of_row = operator.itemgetter(*names, names[0])  # two at least, so that it returns a tuple
