@@ -2,8 +2,8 @@
 
 Callbacks are unsigned; the switches decide how much they contain. Where the service's interface is silent about
 events, the sandbox assumes: an event whose endpoint is not active is kept as a failed delivery without an attempt
-(`event_missed_recorded`); a replay carries `case-webhook-replay: true` and is signed with the current secret alone;
-a vaultIds scope is compared with the vaults of the run's agent; runs belong to no matter.
+(`event_missed_recorded`); a replay carries `case-webhook-replay: true` and only the current secret signs it; a
+vaultIds scope is compared with the vaults of the run's agent; runs belong to no matter.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from receiver import client_address, clock
-from receiver.cli import confirm, event_loop, local_api, open_database, options
+from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, terminal
@@ -102,7 +102,7 @@ async def _prune_runs(chosen: grammar.Expression, dry_run: bool, yes: bool, vacu
         found = await store.read(pruning.survey, chosen)
         if not dry_run and (found.runs or vacuum):
             if not yes:
-                confirm.demand_yes(_found(found))
+                terminal.demand_yes(_found(found))
             removed = await _remove_runs(store, chosen, found.runs)
             freed = await asyncio.to_thread(maintenance_vacuum.shrink, store.url, rewrite=vacuum)
     if as_json:
@@ -193,7 +193,7 @@ async def _prune_deliveries(
         found = await store.read(unmatched.count_unmatched, chosen)
         if not dry_run and (found.rejected or found.unlinked or vacuum):
             if not yes:
-                confirm.demand_yes(_found_deliveries(found))
+                terminal.demand_yes(_found_deliveries(found))
             removed = await _remove_deliveries(store, chosen)
             freed = await asyncio.to_thread(maintenance_vacuum.shrink, store.url, rewrite=vacuum)
     if as_json:

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 
 from receiver import clock
 from receiver.cli import event_loop, open_database
-from receiver.cli.demo import submissions
+from receiver.cli.demo import environment
 from receiver.cli.demo.environment import DemoEnvironment
 from receiver.cli.errors import CommandError
 from receiver.cli.render import terminal
@@ -38,8 +38,8 @@ async def play(servers: DemoEnvironment) -> Played:
     log = open_database.short_path(servers.log)
     try:
         async with asyncio.timeout(TIMEOUT), servers.backend() as backend, servers.upstream() as upstream:
-            agent: str = (await _post(upstream, "/agent/v1/agents", submissions.AGENT))["id"]
-            for task in submissions.TASKS:
+            agent: str = (await _post(upstream, "/agent/v1/agents", environment.AGENT))["id"]
+            for task in environment.TASKS:
                 run = await _post(backend, "/v1/runs", {"agentId": agent, **task})
             await _forge(servers.server)
             await _cancel(backend, run["id"])
@@ -82,7 +82,7 @@ async def _forge(server: str) -> None:
 
 async def _wait(servers: DemoEnvironment, backend: httpx.AsyncClient) -> None:
     """Wait until every run has ended, the forged requests are stored, and no job settles a run."""
-    total = len(submissions.TASKS)
+    total = len(environment.TASKS)
     with terminal.bar("waiting for callbacks, events and the sweep", total, *_COLUMNS) as update:
         async with open_database.existing(servers.given) as store:
             while True:

@@ -2,14 +2,104 @@
 
 from __future__ import annotations
 
+import os.path
+import shlex
+import shutil
 import sys
+from collections.abc import Sequence
 
-from receiver.cli import event_loop, options
-from receiver.cli.demo import backend, environment, report
-from receiver.cli.render import terminal
+from rich.text import Text
+
+from receiver.api import runs, stats
+from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli.demo import backend, environment
+from receiver.cli.demo.backend import Played
+from receiver.cli.demo.environment import DemoEnvironment
+from receiver.cli.render import format as render_format
+from receiver.cli.render import lists, results, table, terminal
+from receiver.schemas import query_parameters, responses
 from receiver.server import uvicorn_server
+from storage.repositories import deliveries
 
 app = event_loop.commands()
+
+#: A remark for each source and verdict.
+_REMARKS = {
+    ("watcher", "accepted"): "the upstream called back",
+    ("watcher", "duplicate"): "it called back twice: nothing changed",
+    ("watcher", "rejected"): "an address that does not exist",
+    ("platform", "accepted"): "events whose signature verifies",
+    ("platform", "duplicate"): "an event that was known",
+    ("platform", "rejected"): "an event with a forged signature",
+}
+#: Columns of deliveries; an item is a verdict, a source and a count.
+_COLUMNS: tuple[table.Column[tuple[str, str, int]], ...] = (
+    table.Column("verdict", lambda each: table.state(each[0])),
+    table.Column("source", lambda each: each[1]),
+    table.Column("count", lambda each: render_format.count(each[2]), right=True),
+    table.Column("because", lambda each: _REMARKS.get((each[1], each[0])), 1, flexible=True),
+)
+
+
+async def show(servers: DemoEnvironment, played: Played, *, stays: bool, as_json: bool) -> None:
+    """Print runs, deliveries, sums, and commands that the operator may type; for programs the runs alone."""
+    oldest_first, by_model = query_parameters.RunQuery(sort="accepted"), query_parameters.StatsQuery(by="model")
+    async with open_database.existing(servers.given) as store:
+        found = (await local_api.ask(store, runs.list_runs, responses.Runs, query=oldest_first)).runs
+        counts = await store.read(deliveries.count_by_verdict)
+        sums = await local_api.ask(store, stats.get_stats, responses.Stats, query=by_model)
+    if as_json:
+        results.rows(found, lists.RUNS, as_json=True)
+        return
+    print(f"{len(found)} runs submitted, and every one settled, in {played.seconds:.1f} s.\n")
+    lists.RUNS.show(found, "Runs")
+    print()
+    by_verdict = sorted((verdict, source, count) for (source, verdict), count in counts.items() if count)
+    table.show(_COLUMNS, by_verdict, "Deliveries")
+    print()
+    lists.stats(sums).show(sums.stats, "By model")
+    print()
+    _show_commands(servers, played.agent, found, stays=stays)
+
+
+def _show_commands(
+    servers: DemoEnvironment, agent: str, found: Sequence[responses.RunLine], *, stays: bool
+) -> None:
+    """Print commands that work as they are, in the folder where the demo was started."""
+    where = " (in another terminal; Ctrl-C ends the demo)" if stays else ""
+    terminal.console().print(Text(f"Now type{where}", "bold"))
+    folder = shlex.quote(open_database.short_path(servers.given.data_dir))
+    program = f"RUNLEDGER_DATA_DIR={folder} {_program()}"
+    swept, failed = _run(found, environment.SILENT), _run(found, environment.FAILING[0])
+    commands = [
+        f"{program} show {failed}",
+        f"{program} timeline {swept}",
+        f"{program} runs --cost '>0.10' --sort -cost",
+        f"{program} deliveries --verdict rejected",
+    ]
+    if stays:
+        commands += [
+            f"{program} submit --agent {agent} --prompt 'Summarise the lease.' --wait 20",
+            f"curl -s -H 'Authorization: Bearer {servers.key}' '{servers.server}/v1/runs?status=failed'",
+        ]
+    for command in commands:
+        print(f"  {command}")
+
+
+def _run(found: Sequence[responses.RunLine], part: str) -> str:
+    """Return the run whose prompt contains a text."""
+    return next(run.id for run in found if part in (run.prompt or ""))
+
+
+def _program() -> str:
+    """Return this program, as it was called."""
+    called = sys.argv[0]
+    if os.path.basename(called) != "runledger":
+        return f"{shlex.quote(sys.executable)} -m receiver"
+    found = shutil.which("runledger")
+    if found and os.path.exists(called) and os.path.samefile(found, called):
+        return "runledger"
+    return shlex.quote(open_database.short_path(called))
 
 
 @app.command()
@@ -38,7 +128,7 @@ def demo(as_json: options.Json = False) -> None:
                     flush=True,
                 )
             played = await backend.play(servers)
-            await report.show(servers, played, stays=stays, as_json=as_json)
+            await show(servers, played, stays=stays, as_json=as_json)
             if stays:
                 await uvicorn_server.until_signalled()
                 out.print("Stopped; the data stays.")

@@ -1,26 +1,31 @@
-"""`runledger sandbox`: imitate Case.dev until signalled."""
+"""`runledger sandbox`: imitate Case.dev until signalled, or list what can go wrong."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, TextIO
 
 import typer
+from rich.text import Text
 
 from receiver import client_address
 from receiver.cli import event_loop, listening
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.render import json_lines
-from receiver.cli.sandbox import fault_list
+from receiver.cli.render import json_lines, terminal
 from receiver.sandbox import app as imitation
-from receiver.sandbox import faults
+from receiver.sandbox import faults, rules
 from receiver.server import uvicorn_server
 
 app = event_loop.commands()
+_WIDEST = 100
+_RULE = '--fault \'script=[{"route": "exec", "times": 1, "action": "lose_answer"}]\''
+_NARROWED = "narrowed by route, run, agent, prompt (a piece of it), times and probability; the first that fits"
 
 RunSeconds = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long a run takes, more or less.")]
 Seed = Annotated[
@@ -66,7 +71,7 @@ def sandbox(
       runledger sandbox --record exchanges.jsonl
     """
     if list_faults:
-        fault_list.show(as_json=as_json)
+        show_faults(as_json=as_json)
         return
     if not allow_public:
         _demand_loopback(host)
@@ -123,3 +128,60 @@ def _opened(path: Path | None) -> Iterator[TextIO | None]:
         raise CommandError(f"--record {path} cannot be written: {error.strerror}") from None
     with file:
         yield file
+
+
+def show_faults(*, as_json: bool) -> None:
+    """Print all switches, the actions of scripted rules, and the routes that they may name."""
+    if as_json:
+        for line in _objects():
+            json_lines.mapping(line)
+        return
+    _section("Switches", "--fault NAME=VALUE, or PUT /sandbox/faults while it runs")
+    for switch in faults.describe():
+        _entry(switch["switch"], f"{json.dumps(switch['default'])}  {switch['takes']}", switch["imitates"])
+    _section("Rules", _RULE, _NARROWED)
+    for action in rules.ACTIONS.values():
+        _entry(action.form, _places(action), action.does)
+    _section("Routes", f"of calls: {', '.join(rules.API_ROUTES)}, * for all of them")
+    _paragraph(f"of what is sent, in rules only: {', '.join(rules.SENT_ROUTES)}", "  ")
+    _paragraph("GET /sandbox/held lists what is held, POST /sandbox/release releases it", "  ")
+
+
+def _objects() -> Iterable[dict[str, object]]:
+    yield from faults.describe()
+    for action in rules.ACTIONS.values():
+        yield {"action": action.form, "does": action.does, "toCalls": action.to_calls, "toSent": action.to_sent}
+    for route in rules.ROUTES:
+        yield {"route": route}
+
+
+def _places(action: rules.Action) -> str:
+    sent = " and ".join(rules.SENT_ROUTES)
+    if not action.to_sent:
+        return "calls"
+    return f"calls, {sent}" if action.to_calls else sent
+
+
+def _section(title: str, *sentences: str) -> None:
+    out = terminal.console()
+    out.print(Text(title, "bold"))
+    for sentence in sentences:
+        _paragraph(sentence, "  ")
+    out.print()
+
+
+def _entry(name: str, form: str, about: str) -> None:
+    """Print a name with the values that it takes, and a description below it."""
+    out = terminal.console()
+    text = textwrap.fill(f"{name}  {form}", _width(), initial_indent="  ", subsequent_indent="      ")
+    out.print(Text.assemble((text[: 2 + len(name)], "cyan"), text[2 + len(name) :]))
+    _paragraph(about, "      ")
+    out.print()
+
+
+def _paragraph(text: str, indent: str) -> None:
+    terminal.console().print(Text(textwrap.fill(text, _width(), initial_indent=indent, subsequent_indent=indent)))
+
+
+def _width() -> int:
+    return min(terminal.console().width, _WIDEST)
