@@ -22,9 +22,9 @@ from typing import Any
 import anyio
 import httpx2 as httpx
 
-from receiver import certificates, client_address, errors, http_headers
+from receiver import client_address, errors, http_headers
 from receiver.crypto import signatures
-from receiver.upstream import failure_reasons
+from receiver.upstream import exchange, failure_reasons
 
 #: Bytes of an answer that are read at most, and seconds for them after the status.
 BODY_LIMIT = 4096
@@ -168,7 +168,7 @@ class Notifier:
 def _transport() -> httpx.AsyncHTTPTransport:
     # No connection is kept, so that the address is checked each time.
     limits = httpx.Limits(max_keepalive_connections=0)
-    return httpx.AsyncHTTPTransport(verify=certificates.context(), limits=limits, retries=0, trust_env=False)
+    return httpx.AsyncHTTPTransport(verify=exchange.tls_context(), limits=limits, retries=0, trust_env=False)
 
 
 async def _read(response: httpx.Response, seconds: float) -> str | None:

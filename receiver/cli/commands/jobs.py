@@ -10,7 +10,7 @@ from receiver.api import jobs as handlers
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.render import json_lines, lists, results
-from receiver.schemas import bodies, job_errors, query_parameters, responses
+from receiver.schemas import bodies, query_parameters, responses
 from storage import states
 
 app = event_loop.commands()
@@ -51,7 +51,7 @@ async def jobs(
         raise CommandError("--by cause goes with --kind and --state alone", USAGE)
     async with open_database.existing() as store:
         causes = local_api.parameters(query_parameters.CauseQuery, {"kind": kind, "state": state})
-        found = await local_api.ask(store, handlers.list_causes, job_errors.Causes, query=causes)
+        found = await local_api.ask(store, handlers.list_causes, responses.Causes, query=causes)
     results.rows(found.causes, lists.CAUSES, as_json=as_json)
 
 
@@ -86,7 +86,7 @@ async def retry(
         return
     body = await local_api.body(bodies.Retry, {**chosen, "dryRun": dry_run})
     async with open_database.existing() as store:
-        found = await local_api.ask(store, handlers.retry_jobs, job_errors.Retried, body=body)
+        found = await local_api.ask(store, handlers.retry_jobs, responses.Retried, body=body)
         worker = await local_api.worker_status(store)
     if as_json:
         json_lines.model(found)

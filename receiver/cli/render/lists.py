@@ -12,7 +12,7 @@ from receiver import clock
 from receiver.cli.render import format as render_format
 from receiver.cli.render import table, terminal
 from receiver.cli.render.table import Column, Listing
-from receiver.schemas import job_errors, responses
+from receiver.schemas import responses
 from storage.repositories import ledger_changes
 from storage.stats import groups
 
@@ -140,7 +140,7 @@ JOBS = Listing[responses.Job](
     Column("run", lambda job: job.run_id or "the deployment", 3),
 )
 
-CAUSES = Listing[job_errors.Cause](
+CAUSES = Listing[responses.Cause](
     "No job fails.",
     Column("kind", lambda each: each.kind),
     Column("state", lambda each: table.state(each.state)),
