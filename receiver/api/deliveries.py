@@ -55,7 +55,6 @@ def get_delivery(call: Plain, store: database.Snapshot) -> operations.Answer:
 
 
 def _with_body(stored: deliveries.StoredDelivery) -> bytes:
-    """Return a delivery that was read with its body."""
     sent = stored.body or b""
     is_pruned = stored.size != 0 and not sent
     values = _WITH_BODY.values(

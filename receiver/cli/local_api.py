@@ -40,7 +40,6 @@ class Operator(authentication.Caller):
 
     @property
     def actor(self) -> str:
-        """Return the name in the ledger."""
         return "operator"
 
 
@@ -51,7 +50,6 @@ class _Telemetry:
         self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger("runledger")
 
     async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]:
-        """Return no metrics."""
         return b"", "text/plain"
 
 

@@ -106,7 +106,6 @@ class Notifier:
         self._resolve = resolve
 
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._transport.aclose()
 
     async def post(self, event_id: str, body: bytes, now: datetime) -> Accepted:

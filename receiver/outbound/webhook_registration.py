@@ -190,7 +190,6 @@ class Registrar:
         return self._pending(ours) if known is None else known.id
 
     def _pending(self, ours: webhook_endpoints.Endpoint | None) -> str:
-        """Return the id of the row that has no endpoint yet, or a new id."""
         return ours.id if ours is not None and ours.upstream_id is None else ids.new(self.clock())
 
     async def _correct(self, shown: webhooks.Endpoint, url: str) -> tuple[str, ...]:

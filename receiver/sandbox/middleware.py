@@ -47,11 +47,9 @@ class Middleware:
             await _Exchange(self, scope, receive, send, body, whole).run()
 
     def error(self, status: int, message: str) -> Response:
-        """Return an error in the shape that the switches ask for."""
         return messages.error(status, message, self.world.injector.faults.error_shape, self.retry_after(status))
 
     def retry_after(self, status: int) -> dict[str, str]:
-        """Return the header Retry-After where the switches ask for it."""
         value = self.world.injector.faults.retry_after
         if status not in (429, 503) or not value:
             return {}

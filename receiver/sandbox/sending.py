@@ -42,12 +42,10 @@ class Outgoing:
 
     @property
     def subject(self) -> rules.Subject:
-        """Return the subject by which rules match the message."""
         return rules.Subject(self.kind) if self.run is None else self.run.subject(self.kind)
 
     @property
     def is_wanted(self) -> bool:
-        """Return whether the receiver still takes messages."""
         return self.delivery is None or self.delivery.endpoint.receives
 
     def is_retried(self, status: int | None) -> bool:

@@ -72,7 +72,6 @@ class Run:
         return min(1.0, ((self.completed_at or now) - self.started_at) / self.seconds)
 
     def subject(self, route: str) -> rules.Subject:
-        """Return what the rules may match a call or a message by."""
         return rules.Subject(route, self.id, self.agent_id, self.prompt)
 
     def notify_change(self) -> None:
@@ -98,11 +97,9 @@ class World:
     made: collections.Counter[str] = dataclasses.field(default_factory=collections.Counter)
 
     def new_id(self, prefix: str) -> str:
-        """Return the next id with that prefix."""
         return f"{prefix}_{self.new_bytes(prefix, 12).hex()}"
 
     def new_bytes(self, kind: str, size: int) -> bytes:
-        """Return the next random bytes of that kind."""
         self.made[kind] += 1
         return random.Random(f"{self.seed}:{kind}:{self.made[kind]}").randbytes(size)
 

@@ -83,7 +83,6 @@ class Channel:
         return newest_first[-self._bounds.batch :][::-1]
 
     def mark_read(self, seen: int) -> None:
-        """Record that a listener has everything up to this id."""
         self.read_up_to = max(self.read_up_to, seen)
         self.read.set()
         self.read = asyncio.Event()
@@ -133,7 +132,6 @@ class Listener:
         return event
 
     async def aclose(self) -> None:
-        """Leave the channel."""
         if self._leave is not None:
             leave, self._leave = self._leave, None
             leave(self._channel)

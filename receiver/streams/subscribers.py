@@ -71,7 +71,6 @@ class Feed:
         return Subscriber(self, store, number, question, timing, stopping)
 
     async def query(self, store: database.Database, number: int, question: Subscription) -> QueryResult:
-        """Query the changes after a number."""
         # Subscribers that wait for the same commit may share a query that began after the commit before it.
         key = (store.next_commit(), number, question.key)
         if key not in self._looks:
@@ -128,7 +127,6 @@ class Subscriber:
         return event
 
     async def aclose(self) -> None:
-        """End the subscription."""
         if self._is_open:
             self._is_open = False
             self.feed.subscribers -= 1

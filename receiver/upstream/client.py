@@ -89,7 +89,6 @@ class Client:
         _check_same(run_id, payloads.status(body, self._clock(), routes.EXECUTE), routes.EXECUTE, body)
 
     async def status(self, run_id: str) -> payloads.Status:
-        """Return the run's state."""
         body = await self._wire.call(routes.STATUS, run_id)
         return _check_same(run_id, payloads.status(body, self._clock()), routes.STATUS, body)
 
@@ -137,7 +136,6 @@ class Client:
         return _check_same(run_id, payloads.status(body, self._clock(), routes.CANCEL), routes.CANCEL, body).status
 
     async def watch(self, run_id: str, callback_url: str) -> None:
-        """Register `callback_url` as a watcher of the run's end."""
         body = await self._wire.call(routes.WATCH, run_id, body={"callbackUrl": callback_url})
         sanitize.document(routes.WATCH, body)  # its content does not matter
 
@@ -158,7 +156,6 @@ class Client:
             yield found
 
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._wire.aclose()
 
 

@@ -97,14 +97,12 @@ class HttpTransport(httpx.AsyncBaseTransport):
         self._made: httpx.AsyncHTTPTransport | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request."""
         async with self._lock:
             if self._made is None:
                 self._made = await anyio.to_thread.run_sync(self._make)
         return await self._made.handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Close all connections."""
         if self._made is not None:
             await self._made.aclose()
 
@@ -237,7 +235,6 @@ class Connection:
         )
 
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._transport.aclose()
 
     def _report(self, route: str, answer: _Answer | None, seconds: float) -> None:

@@ -103,7 +103,6 @@ class Probe:
         )
 
     async def aclose(self) -> None:
-        """Close the connection."""
         await self._wire.aclose()
 
 

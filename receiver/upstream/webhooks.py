@@ -104,7 +104,6 @@ class Webhooks:
         filters: Sequence[str] | None = None,
         status: str | None = None,
     ) -> Endpoint:
-        """Change the given fields."""
         fields = {"url": url, "eventTypeFilters": None if filters is None else list(filters), "status": status}
         changes = {name: value for name, value in fields.items() if value is not None}
         body = await self._wire.call(routes.CHANGE_ENDPOINT, endpoint_id, body=changes)

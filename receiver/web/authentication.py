@@ -49,7 +49,6 @@ class Caller:
 
     @property
     def actor(self) -> str:
-        """Return the name of the caller in the ledger."""
         return f"key:{self.name}"
 
     def may(self, scope: Scope) -> bool:

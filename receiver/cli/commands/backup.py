@@ -104,7 +104,6 @@ def _back_up_server(url: str, file: Path, force: bool, as_json: bool) -> None:
 
 
 def _count_tables(tool: str, path: Path) -> int:
-    """Return how many tables' rows a dump lists."""
     reader = Path(tool).with_name("pg_restore")
     listed = _run_tool([str(reader) if reader.exists() else "pg_restore", "--list", str(path)])
     return sum(" TABLE DATA " in line for line in listed.splitlines())
@@ -241,7 +240,6 @@ async def _demand_idle(store: database.Database) -> None:
 
 
 def _show_marked(marked: restoring.Restored) -> None:
-    """Print what was marked and what is to be done."""
     if not marked.is_new:
         print(
             f"It was marked as restored at {render_format.instant(marked.at)}; no server has worked on it since."

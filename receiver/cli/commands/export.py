@@ -258,7 +258,6 @@ def _groups(records: Iterator[tuple[Any, int]]) -> Iterator[tuple[list[Any], int
 
 
 def _show_messages(what: str, messages: list[str]) -> None:
-    """Print the first messages, and how many more there are."""
     for each in messages[:SHOWN]:
         print(f"runledger: {what}: {render_format.safe(each)}", file=sys.stderr)
     if len(messages) > SHOWN:

@@ -109,7 +109,6 @@ def _demand_loopback(host: str) -> None:
 
 
 def _faults(given: Sequence[str]) -> faults.Faults:
-    """Return the faults that the options name. Raise CommandError."""
     try:
         return faults.parse(given)
     except faults.FaultError as error:

@@ -198,7 +198,6 @@ async def _show(
 
 
 def _end(run: responses.Run) -> str:
-    """Return how it ended, in a sentence or two."""
     took, cost = render_format.duration(run.duration_ms), render_format.dollars(run.cost_micros)
     measures = "" if run.duration_ms is None else f"It took {took} and cost {cost}. "
     reason = f"Reason: {render_format.safe(run.failure_reason)}. " if run.failure_reason else ""

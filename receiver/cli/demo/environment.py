@@ -120,15 +120,12 @@ class DemoEnvironment:
 
     @property
     def log(self) -> Path:
-        """Return the path of the server's log file."""
         return self.given.data_dir / LOG
 
     def backend(self) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-        """Return a client of the server with the backend's key."""
         return _client(self.server, self.key)
 
     def upstream(self) -> AbstractAsyncContextManager[httpx.AsyncClient]:
-        """Return a client of the sandbox with the organisation's key."""
         return _client(self.sandbox, CASEDEV_KEY)
 
 

@@ -108,7 +108,6 @@ def _after(delivery: deliveries.StoredDelivery, run: runs.Run) -> str:
 
 
 def _headers(kept: Mapping[str, str]) -> str:
-    """Return headers, a line each."""
     return "\n".join(
         f"{render_format.line(name)}: {render_format.line(value)}" for name, value in sorted(kept.items())
     )

@@ -71,7 +71,6 @@ def _run(found: notification.FullRun) -> list[tuple[str, table.Cell]]:
 
 
 def _notification(sent: notification.Notification | None) -> str | None:
-    """Return the state of the notification of the backend."""
     if sent is None:
         return None
     tries = "1 try" if sent.attempts == 1 else f"{sent.attempts:,} tries"

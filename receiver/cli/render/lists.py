@@ -84,7 +84,6 @@ class Feed:
         self._has_head = False
 
     def show(self, run: responses.RunLine, change: ledger_changes.Change) -> None:
-        """Print a run that changed."""
         made = table.made(FEED, [(run, change)], self._out.width)
         made.show_header, self._has_head = not self._has_head, True
         self._out.print(made)

@@ -71,7 +71,6 @@ class Listing(Generic[T]):
         self._empty, self._columns = empty, columns
 
     def show(self, items: Sequence[T], title: str = "") -> None:
-        """Print a line for each item."""
         if items:
             show(self._columns, items, title)
         else:
@@ -119,7 +118,6 @@ def _natural(column: Column[Any], cells: Sequence[Text]) -> int:
 
 
 def _fitting(columns: Sequence[Column[Any]], natural: Sequence[int], width: int) -> list[int]:
-    """Return the indexes of the columns that are shown."""
     kept = list(range(len(columns)))
     while _needed(columns, natural, kept) > width:
         going = max(kept, key=lambda at: (columns[at].rank, at))
