@@ -106,6 +106,11 @@ async def body(request: Request, model: type[M], limit: int, seconds: float, lea
     if not raw:
         raise errors.BadBody("the body is missing")
     _demand_json(request)
+    return checked(raw, model)
+
+
+def checked(raw: bytes, model: type[M]) -> M:
+    """Return the bytes of a body as `model`. Raises BadBody, InvalidBody."""
     try:
         return model.model_validate(_parsed(raw))
     except ValidationError as error:

@@ -84,7 +84,7 @@ async def retry(
     if job is not None:
         await _retry_one(job, as_json)
         return
-    body = await local_api.body(bodies.Retry, {**chosen, "dryRun": dry_run})
+    body = local_api.body(bodies.Retry, {**chosen, "dryRun": dry_run})
     async with open_database.existing() as store:
         found = await local_api.ask(store, handlers.retry_jobs, responses.Retried, body=body)
         worker = await local_api.worker_status(store)

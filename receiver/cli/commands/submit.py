@@ -74,7 +74,7 @@ async def submit(
         "objectIds": object_id or None,
         "tags": options.tags(tag) or None,
     }
-    body = await local_api.body(bodies.Submission, content)
+    body = local_api.body(bodies.Submission, content)
     headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
     async with open_database.created() as store:
         run = await local_api.ask(store, submissions.submit_run, responses.Run, body=body, headers=headers)
@@ -139,7 +139,7 @@ async def watch(run: options.Run, as_json: options.Json = False) -> None:
     Example:
       runledger watch run_01hx
     """
-    body = await local_api.body(bodies.WatchRequest, {"runId": run})
+    body = local_api.body(bodies.WatchRequest, {"runId": run})
     async with open_database.created() as store:
         await _show(store, await local_api.ask(store, submissions.watch_run, responses.Run, body=body), as_json)
 

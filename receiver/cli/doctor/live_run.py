@@ -89,7 +89,7 @@ async def _secrets(store: database.Database, context: CheckContext) -> list[str]
 
 async def _ended(store: database.Database, request: Request, prompt: str, *, cancel: bool) -> runs.Run:
     """Submit a run here, and return it once it has ended or the time is up."""
-    body = await local_api.body(bodies.Submission, {"agentId": request.agent, "prompt": prompt, "tags": TAGS})
+    body = local_api.body(bodies.Submission, {"agentId": request.agent, "prompt": prompt, "tags": TAGS})
     accepted = await local_api.ask(store, submissions.submit_run, responses.Run, body=body)
 
     async def read() -> runs.Run:
