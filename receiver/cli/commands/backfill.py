@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from receiver import clock, errors, settings, telemetry, timeouts
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import FAILED, USAGE, CommandError
+from receiver.cli.event_loop import flag, option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, terminal
 from receiver.upstream import client
@@ -42,15 +43,11 @@ Show = Callable[[int, int | None, str], None]
 
 @app.command()
 async def backfill(
-    agent: Annotated[str | None, typer.Option(metavar="ID", help="Runs of this agent only.")] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="AGE|DATE", help="Created in the last 30d, or since 2026-01-01 (UTC).")
-    ] = None,
+    agent: Annotated[str | None, option("ID", "Runs of this agent only.")] = None,
+    since: Annotated[str | None, option("AGE|DATE", "Created in the last 30d, or since 2026-01-01 (UTC).")] = None,
     status: Annotated[list[str] | None, options.choice(FINISHED, "STATE", "{words}; several by commas.")] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Walk from the newest run again.")] = False,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Only walk the list; the server fetches the runs.")
-    ] = False,
+    restart: Annotated[bool, flag("--restart", "Walk from the newest run again.")] = False,
+    no_wait: Annotated[bool, flag("--no-wait", "Only walk the list; the server fetches the runs.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Store the finished runs that Case.dev has from before.

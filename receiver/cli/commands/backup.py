@@ -17,11 +17,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from receiver import clock, settings, timeouts
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import CommandError
+from receiver.cli.event_loop import argument, flag
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, terminal
 from storage.engine import database, dialect, urls
@@ -33,8 +32,8 @@ from storage.transitions import restoring
 
 app = event_loop.commands()
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The copy.", show_default=False)]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
+File = Annotated[Path, argument("FILE", "The copy.")]
+Force = Annotated[bool, flag("--force", "Replace what is there already.")]
 #: The number of missed heartbeats after which a worker counts as gone.
 HEARTBEATS = 3
 #: Lines of a tool's error output that are shown.
@@ -188,7 +187,7 @@ def _how_to_restore(url: str, file: Path) -> str:
 @app.command()
 async def restored(
     force: Annotated[
-        bool, typer.Option("--force", help="On PostgreSQL: do not wait to see whether a worker is alive.")
+        bool, flag("--force", "On PostgreSQL: do not wait to see whether a worker is alive.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:

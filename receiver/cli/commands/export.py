@@ -16,6 +16,7 @@ from receiver import clock
 from receiver.api import export as handlers
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import flag, option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, terminal
 from receiver.export import flow, formats, import_reader
@@ -34,19 +35,11 @@ GROUP, BYTES = 50, 1 << 20
 SHOWN = 20
 
 
-Documents = Annotated[
-    bool, typer.Option("--documents", help="With the upstream's answers byte for byte; jsonl alone.")
-]
-Bom = Annotated[
-    bool, typer.Option("--bom", help="With a byte-order mark, so that Excel reads umlauts; csv alone.")
-]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file; without it standard output.")
-]
-Resume = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Go on with a file that was cut off, by the same options.")
-]
-Json = Annotated[bool, typer.Option("--json", help="For programs: a summary of the file as one JSON object.")]
+Documents = Annotated[bool, flag("--documents", "With the upstream's answers byte for byte; jsonl alone.")]
+Bom = Annotated[bool, flag("--bom", "With a byte-order mark, so that Excel reads umlauts; csv alone.")]
+Output = Annotated[Path | None, option("FILE", "The file; without it standard output.", "--output", "-o")]
+Resume = Annotated[Path | None, option("FILE", "Go on with a file that was cut off, by the same options.")]
+Json = Annotated[bool, flag("--json", "For programs: a summary of the file as one JSON object.")]
 
 
 @app.command()
@@ -58,7 +51,7 @@ async def export(
     bom: Bom = False,
     output: Output = None,
     resume: Resume = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    force: Annotated[bool, flag("--force", "Write over a file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write runs into a file, oldest first.
@@ -182,9 +175,7 @@ def _finish(path: Path, exported: flow.Export, form: str) -> formats.Summary:
 @app.command("import")
 async def import_(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines of `runledger export`.")],
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Take the whole lines of a file that was cut off.")
-    ] = False,
+    partial: Annotated[bool, flag("--partial", "Take the whole lines of a file that was cut off.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Read runs back from JSON Lines.

@@ -9,6 +9,7 @@ import typer
 from receiver.api import jobs as handlers
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import argument, flag, option
 from receiver.cli.render import json_lines, lists, results
 from receiver.schemas import bodies, query_parameters, responses
 from storage import states
@@ -24,7 +25,7 @@ async def jobs(
     kind: Kind = None,
     run: options.OfRun = None,
     state: Annotated[str | None, options.choice(states.JobState, "STATE")] = None,
-    by: Annotated[str | None, typer.Option(metavar="cause", help="cause: why jobs fail, and how many.")] = None,
+    by: Annotated[str | None, option("cause", "cause: why jobs fail, and how many.")] = None,
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
     every_page: options.All = False,
@@ -57,15 +58,11 @@ async def jobs(
 
 @app.command()
 async def retry(
-    job: Annotated[
-        str | None, typer.Argument(metavar="ID", help="A job, as `runledger jobs` lists it.", show_default=False)
-    ] = None,
+    job: Annotated[str | None, argument("ID", "A job, as `runledger jobs` lists it.")] = None,
     kind: Kind = None,
     state: Annotated[str | None, options.choice(states.FailedJobState, "STATE")] = None,
-    cause: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The cause contains this, in upper or lower case.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which jobs, and change nothing.")] = False,
+    cause: Annotated[str | None, option("TEXT", "The cause contains this, in upper or lower case.")] = None,
+    dry_run: Annotated[bool, flag("--dry-run", "Show which jobs, and change nothing.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Make jobs due now, whatever their back-off.

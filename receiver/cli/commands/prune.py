@@ -7,11 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import typer
-
 from receiver import client_address, clock
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import flag, option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, terminal
 from receiver.schemas import query_parameters
@@ -27,21 +26,15 @@ _AGE = re.compile(r"\d+(\.\d+)?\s*(ms|s|m|h|d)", re.ASCII)
 
 
 SettledBefore = Annotated[
-    str | None,
-    typer.Option(metavar="AGE|DATE", help="Settled longer ago than 90d, or before 2026-01-01 (UTC)."),
+    str | None, option("AGE|DATE", "Settled longer ago than 90d, or before 2026-01-01 (UTC).")
 ]
-Rejected = Annotated[
-    bool, typer.Option("--rejected", help="In place of runs: requests that belong to none, see above.")
-]
-Before = Annotated[
-    str | None, typer.Option(metavar="AGE|DATE", help="With --rejected: received longer ago, or before.")
-]
-Address = Annotated[str | None, typer.Option(metavar="ADDRESS", help="With --rejected: from this address alone.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Rejected = Annotated[bool, flag("--rejected", "In place of runs: requests that belong to none, see above.")]
+Before = Annotated[str | None, option("AGE|DATE", "With --rejected: received longer ago, or before.")]
+Address = Annotated[str | None, option("ADDRESS", "With --rejected: from this address alone.")]
+DryRun = Annotated[bool, flag("--dry-run", "Show what would be removed, and remove nothing.")]
+Yes = Annotated[bool, flag("--yes", "Do not ask.")]
 Vacuum = Annotated[
-    bool,
-    typer.Option("--vacuum", help="Write a new file, which needs its size twice and keeps writers waiting."),
+    bool, flag("--vacuum", "Write a new file, which needs its size twice and keeps writers waiting.")
 ]
 
 

@@ -17,6 +17,7 @@ from receiver.api import runs as run_handlers
 from receiver.api import stats as stats_handlers
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import argument, flag, option
 from receiver.cli.render import detail, lists, results
 from receiver.cli.render import format as render_format
 from receiver.schemas import changes, notification, query_parameters, responses
@@ -74,9 +75,9 @@ async def runs(
 
 def _demand_number(context: typer.Context, cursor: str | None) -> int | None:
     """Return the number of the change after which to continue. Raise CommandError for options of a list."""
-    for name, option in (("sort", "--sort"), ("limit", "--limit"), ("every_page", "--all")):
+    for name, typed in (("sort", "--sort"), ("limit", "--limit"), ("every_page", "--all")):
         if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE":
-            raise CommandError(f"--follow takes no {option}: it shows all", USAGE)
+            raise CommandError(f"--follow takes no {typed}: it shows all", USAGE)
     if cursor is not None and not re.fullmatch(r"-1|\d{1,15}", cursor, re.ASCII):
         raise CommandError("--cursor: with --follow it is the number of a change, or -1", USAGE)
     return None if cursor is None else int(cursor)
@@ -144,10 +145,7 @@ async def stats(
 
 @app.command()
 async def deliveries(
-    delivery: Annotated[
-        str | None,
-        typer.Argument(metavar="ID", help="One delivery, with headers and body.", show_default=False),
-    ] = None,
+    delivery: Annotated[str | None, argument("ID", "One delivery, with headers and body.")] = None,
     run: options.OfRun = None,
     verdict: Annotated[str | None, options.choice(states.Verdict, "VERDICT")] = None,
     source: Annotated[str | None, options.choice(SOURCES, "SOURCE")] = None,
@@ -184,9 +182,7 @@ async def _show_delivery(delivery_id: str, as_json: bool) -> None:
 @app.command()
 async def show(
     run: options.Run,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="Print the events of its stream until it has ended.")
-    ] = False,
+    follow: Annotated[bool, flag("--follow", "Print the events of its stream until it has ended.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Show one run with its prompt and its result.
@@ -214,9 +210,7 @@ async def show(
 @app.command()
 async def steps(
     run: options.Run,
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="The first N steps; all of them without it.")
-    ] = None,
+    limit: Annotated[int | None, option("N", "The first N steps; all of them without it.", min=1)] = None,
     as_json: options.Json = False,
 ) -> None:
     """List what the agent thought and did, step by step.
@@ -253,9 +247,7 @@ async def timeline(run: options.Run, as_json: options.Json = False) -> None:
 @app.command()
 async def document(
     run: options.Run,
-    version: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Which version; the last one without it.")
-    ] = None,
+    version: Annotated[int | None, option("N", "Which version; the last one without it.", min=1)] = None,
 ) -> None:
     """Print the upstream's answer, byte for byte.
 

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, TextIO
 
-import typer
 from rich.text import Text
 
 from receiver import client_address
 from receiver.cli import event_loop, listening
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import flag, option
 from receiver.cli.render import json_lines, terminal
 from receiver.sandbox import app as imitation
 from receiver.sandbox import faults, rules
@@ -27,24 +27,17 @@ _WIDEST = 100
 _RULE = '--fault \'script=[{"route": "exec", "times": 1, "action": "lose_answer"}]\''
 _NARROWED = "narrowed by route, run, agent, prompt (a piece of it), times and probability; the first that fits"
 
-RunSeconds = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long a run takes, more or less.")]
+RunSeconds = Annotated[float, option("SECONDS", "How long a run takes, more or less.", min=0)]
 Seed = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Ids and contents follow from it; a new one each time.", show_default=False),
+    int | None, option("N", "Ids and contents follow from it; a new one each time.", show_default=False)
 ]
-Fault = Annotated[
-    list[str] | None, typer.Option(metavar="NAME=VALUE", help="Something that goes wrong; repeat it.")
-]
-PublicOnly = Annotated[
-    bool, typer.Option("--public-only", help="Take no callback addresses on this machine, as upstream.")
-]
+Fault = Annotated[list[str] | None, option("NAME=VALUE", "Something that goes wrong; repeat it.")]
+PublicOnly = Annotated[bool, flag("--public-only", "Take no callback addresses on this machine, as upstream.")]
 AllowPublic = Annotated[
-    bool, typer.Option("--allow-public", help="Listen where other machines can reach it: any key is accepted.")
+    bool, flag("--allow-public", "Listen where other machines can reach it: any key is accepted.")
 ]
-Record = Annotated[
-    Path | None, typer.Option("--record", metavar="FILE", help="Add every exchange to it, a JSON line each.")
-]
-ListFaults = Annotated[bool, typer.Option("--list-faults", help="List what can go wrong, and exit.")]
+Record = Annotated[Path | None, option("FILE", "Add every exchange to it, a JSON line each.", "--record")]
+ListFaults = Annotated[bool, flag("--list-faults", "List what can go wrong, and exit.")]
 
 
 @app.command()

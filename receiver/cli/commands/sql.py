@@ -8,11 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
-import typer
-
 from receiver import json_lines, settings
 from receiver.cli import event_loop, open_database
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import argument, flag, option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import table, terminal
 from receiver.export import csv_format
@@ -24,17 +23,13 @@ app = event_loop.commands()
 
 @app.command()
 async def sql(
-    statement: Annotated[
-        str, typer.Argument(metavar="STATEMENT", help="SELECT …; - for standard input.", show_default=False)
-    ],
-    parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", "-p", metavar="TEXT", help="The values of $1, $2, …")
-    ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="How many rows at most.")] = 1000,
-    as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
-    bom: Annotated[bool, typer.Option("--bom", help="With --csv: a byte-order mark, for Excel.")] = False,
+    statement: Annotated[str, argument("STATEMENT", "SELECT …; - for standard input.")],
+    parameter: Annotated[list[str] | None, option("TEXT", "The values of $1, $2, …", "--parameter", "-p")] = None,
+    limit: Annotated[int, option("N", "How many rows at most.", min=1, max=10_000)] = 1000,
+    as_csv: Annotated[bool, flag("--csv", "For spreadsheets.")] = False,
+    bom: Annotated[bool, flag("--bom", "With --csv: a byte-order mark, for Excel.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="For programs: one JSON object a line, by the names of the columns.")
+        bool, flag("--json", "For programs: one JSON object a line, by the names of the columns.")
     ] = False,
 ) -> None:
     """Read the store with SQL of your own.

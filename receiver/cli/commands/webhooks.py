@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-import typer
-
 from receiver import clock, errors, settings, timeouts
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, results, terminal
 from receiver.cli.render import webhooks as render
@@ -34,7 +33,7 @@ app = event_loop.commands(no_args_is_help=True, help="Register for Case.dev's si
 #: Seconds between two reads of what is waited for.
 INTERVAL = 0.1
 
-Wait = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for what is sent.")]
+Wait = Annotated[float, option("SECONDS", "How long to wait for what is sent.", min=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +147,7 @@ def _show_warnings(warnings: Sequence[str]) -> None:
 
 @app.command()
 async def rotate(
-    grace: Annotated[
-        str,
-        typer.Option(metavar="TIME", help="How long the old secret goes on signing as well; 30d at most."),
-    ] = "24h",
+    grace: Annotated[str, option("TIME", "How long the old secret goes on signing as well; 30d at most.")] = "24h",
     as_json: options.Json = False,
 ) -> None:
     """Change the signing secret, without losing an event.

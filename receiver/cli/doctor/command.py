@@ -25,6 +25,7 @@ from receiver.cli.doctor import (
 from receiver.cli.doctor.context import Check, CheckContext
 from receiver.cli.doctor.findings import Finding
 from receiver.cli.errors import FAILED, USAGE, CommandError
+from receiver.cli.event_loop import flag, option
 from receiver.cli.render import terminal
 
 app = event_loop.commands()
@@ -71,26 +72,18 @@ def _broken(name: str, error: BaseException) -> Finding:
 @app.command()
 async def doctor(
     live: Annotated[
-        str | None,
-        typer.Option(metavar="AGENT", help="Send a tiny run of this agent too, and show what the service does."),
+        str | None, option("AGENT", "Send a tiny run of this agent too, and show what the service does.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="With --live: do not ask before it is sent.")] = False,
-    cancel_too: Annotated[
-        bool, typer.Option("--cancel-too", help="With --live: send a second run and cancel it.")
-    ] = False,
-    wait: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="With --live: how long a run may take.")
-    ] = 600.0,
+    yes: Annotated[bool, flag("--yes", "With --live: do not ask before it is sent.")] = False,
+    cancel_too: Annotated[bool, flag("--cancel-too", "With --live: send a second run and cancel it.")] = False,
+    wait: Annotated[float, option("SECONDS", "With --live: how long a run may take.", min=1)] = 600.0,
     linger: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="With --live: how long a callback may take after it.")
+        float, option("SECONDS", "With --live: how long a callback may take after it.", min=0)
     ] = 30.0,
     seconds: Annotated[
-        float,
-        typer.Option(
-            "--timeout", metavar="SECONDS", min=0.1, help="How long an exchange over the network may take."
-        ),
+        float, option("SECONDS", "How long an exchange over the network may take.", "--timeout", min=0.1)
     ] = 10.0,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object a line.")] = False,
+    as_json: Annotated[bool, flag("--json", "For programs: one JSON object a line.")] = False,
 ) -> None:
     """Look for what is wrong with this set-up, and say what to do.
 
