@@ -86,7 +86,9 @@ async def _backfill(
     given, now = settings.load(), clock.now()
     settings.require_api_key(given)
     earliest = None if since is None else value_ranges.moment("since", since, now)
-    request = backfills.Walk(_digest(agent, since, status), agent, status, earliest, None, 0, 0, now, None)
+    # Of the options as typed, so that `30d` typed tomorrow continues the same walk.
+    digest = hashlib.sha256(json.dumps([agent, since, status]).encode()).hexdigest()
+    request = backfills.Walk(digest, agent, status, earliest, None, 0, 0, now, None)
     async with open_database.created(given) as store, _task_context(given, store) as context:
         walk = await store.write(backfills.begin, request, restart=restart)
         is_resumed = walk.started_at != now
@@ -100,23 +102,13 @@ async def _backfill(
         else:
             await _show(store, walk, is_resumed, outcome, left, has_waited=not no_wait)
     if fault is not None:
-        raise CommandError(_stopped(walk, fault))
+        place = "at its beginning" if walk.cursor is None else f"behind {walk.cursor}"
+        raise CommandError(
+            f"{fault}. The walk stopped {place}, older runs were not seen: the same command tries again from "
+            "there, with --restart from the newest run; the runs that it has stored are kept"
+        )
     if left.failing and not no_wait:
         raise typer.Exit(FAILED)
-
-
-def _stopped(walk: backfills.Walk, fault: str) -> str:
-    """Return a sentence about where the walk stopped, and what to do."""
-    place = "at its beginning" if walk.cursor is None else f"behind {walk.cursor}"
-    return (
-        f"{fault}. The walk stopped {place}, older runs were not seen: the same command tries again from there, "
-        "with --restart from the newest run; the runs that it has stored are kept"
-    )
-
-
-def _digest(agent: str | None, since: str | None, status: str | None) -> str:
-    """Return a digest of the options as typed, so that `30d` typed tomorrow continues the same walk."""
-    return hashlib.sha256(json.dumps([agent, since, status]).encode()).hexdigest()
 
 
 @contextlib.asynccontextmanager

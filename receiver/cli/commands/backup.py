@@ -91,7 +91,9 @@ def _back_up_server(url: str, file: Path, force: bool, as_json: bool) -> None:
         )
     with copying.temporary_file(target) as path, _tool_address(url, path) as address:
         _run_tool([tool, "--format=custom", f"--file={path}", f"--dbname={address}"])
-        tables = _count_tables(tool, path)
+        reader = Path(tool).with_name("pg_restore")
+        listed = _run_tool([str(reader) if reader.exists() else "pg_restore", "--list", str(path)])
+        tables = sum(" TABLE DATA " in line for line in listed.splitlines())
         size = path.stat().st_size
         copying.install(path, target, replace=force)
     if as_json:
@@ -100,12 +102,6 @@ def _back_up_server(url: str, file: Path, force: bool, as_json: bool) -> None:
     place, moment = open_database.short_path(file), render_format.instant(now)
     print(f"{place} holds {tables} tables, in {render_format.size(size)}, as of {moment}.")
     print("Keep RUNLEDGER_SECRET_KEYS as well, and apart from it: the copy cannot be used in full without.")
-
-
-def _count_tables(tool: str, path: Path) -> int:
-    reader = Path(tool).with_name("pg_restore")
-    listed = _run_tool([str(reader) if reader.exists() else "pg_restore", "--list", str(path)])
-    return sum(" TABLE DATA " in line for line in listed.splitlines())
 
 
 @contextlib.contextmanager
@@ -148,7 +144,11 @@ async def restore(file: File, force: Force = False, as_json: options.Json = Fals
     """
     given = settings.load()
     if not given.is_embedded:
-        raise CommandError(_how_to_restore(given.url, file))
+        line = shlex.join(["pg_restore", *RESTORE, f"--dbname={server_tools.display_url(given.url)}", str(file)])
+        raise CommandError(
+            f"pg_restore restores it: stop every server, make an empty database, and type {line} and then, before "
+            "any server is started on it, `runledger restored`"
+        )
     if not file.is_file():
         raise CommandError(f"there is no file {open_database.short_path(file)}")
     with urls.server_lock(given.url):
@@ -174,14 +174,6 @@ async def _restore_file(file: Path, target: Path, force: bool) -> tuple[copying.
             marked = await store.write(restoring.mark_restored, clock.now())
         copying.install(path, target, replace=force)
     return copy, marked
-
-
-def _how_to_restore(url: str, file: Path) -> str:
-    line = shlex.join(["pg_restore", *RESTORE, f"--dbname={server_tools.display_url(url)}", str(file)])
-    return (
-        f"pg_restore restores it: stop every server, make an empty database, and type {line} and then, before "
-        "any server is started on it, `runledger restored`"
-    )
 
 
 @app.command()

@@ -197,7 +197,13 @@ async def import_(
         size = None if partial else import_reader.verify(file)
         async with open_database.created() as store:
             counts = await _import_file(store, file, size, report)
-    _show_counts(asdict(counts), as_json)
+    if as_json:
+        json_lines.mapping(asdict(counts))
+    else:
+        print(f"{counts.imported:,} runs were imported.")
+        for name, sentence in _NOT_IMPORTED.items():
+            if count := getattr(counts, name):
+                print(f"{count:,} {sentence}")
     _show_messages("something was left out that cannot be", report.left_out)
     if counts.is_all_refused:
         raise CommandError(f"{path}: no line holds a run that can be taken; {report.refused[0]}")
@@ -253,16 +259,6 @@ def _show_messages(what: str, messages: list[str]) -> None:
         print(f"runledger: {what}: {render_format.safe(each)}", file=sys.stderr)
     if len(messages) > SHOWN:
         print(f"runledger: {what}: {len(messages) - SHOWN:,} more", file=sys.stderr)
-
-
-def _show_counts(counts: Mapping[str, int], as_json: bool) -> None:
-    if as_json:
-        json_lines.mapping(counts)
-        return
-    print(f"{counts['imported']:,} runs were imported.")
-    for name, sentence in _NOT_IMPORTED.items():
-        if counts[name]:
-            print(f"{counts[name]:,} {sentence}")
 
 
 _NOT_IMPORTED = {

@@ -72,7 +72,10 @@ async def prune(
     if rejected:
         if before is None or settled_before is not None or agent or tag:
             raise CommandError("--rejected goes with --before and --address alone", USAGE)
-        chosen = unmatched.UnmatchedFilter(value_ranges.moment("before", before, clock.now()), _plain(address))
+        moment = value_ranges.moment("before", before, clock.now())
+        if address is not None and not client_address.is_literal(address):
+            raise CommandError(f"--address {address!r} is no address", USAGE)
+        chosen = unmatched.UnmatchedFilter(moment, client_address.spelled(address))
         await _prune_deliveries(chosen, dry_run, yes, vacuum, as_json)
         return
     if settled_before is None or before is not None or address is not None:
@@ -169,13 +172,6 @@ def _object(
         "fileBytesAfter": freed.after if freed else None,
         "fileBytesFree": freed.free if freed else None,
     }
-
-
-def _plain(address: str | None) -> str | None:
-    """Return an address as deliveries have it. Raise CommandError."""
-    if address is not None and not client_address.is_literal(address):
-        raise CommandError(f"--address {address!r} is no address", USAGE)
-    return client_address.spelled(address)
 
 
 async def _prune_deliveries(

@@ -162,7 +162,10 @@ async def deliveries(
       runledger deliveries --run run_01hx --json
     """
     if delivery is not None:
-        await _show_delivery(delivery, as_json)
+        one, answer = delivery_handlers.get_delivery, responses.DeliveryWithBody
+        async with open_database.existing() as store:
+            found = await local_api.ask(store, one, answer, path_id=delivery)
+        results.one(found, detail.delivery, as_json=as_json)
         return
     given = {"run": run, "verdict": verdict, "source": source, "limit": limit, "cursor": cursor}
     query = local_api.parameters(query_parameters.DeliveryQuery, given)
@@ -170,13 +173,6 @@ async def deliveries(
     await results.pages(
         handler, shape, query, "deliveries", lists.DELIVERIES, every_page=every_page, as_json=as_json
     )
-
-
-async def _show_delivery(delivery_id: str, as_json: bool) -> None:
-    handler, shape = delivery_handlers.get_delivery, responses.DeliveryWithBody
-    async with open_database.existing() as store:
-        found = await local_api.ask(store, handler, shape, path_id=delivery_id)
-    results.one(found, detail.delivery, as_json=as_json)
 
 
 @app.command()

@@ -32,6 +32,7 @@ app = event_loop.commands(no_args_is_help=True, help="Register for Case.dev's si
 
 #: Seconds between two reads of what is waited for.
 INTERVAL = 0.1
+_WAITING = "another command changes the webhook endpoint: waiting for it to end, a minute at most"
 
 Wait = Annotated[float, option("SECONDS", "How long to wait for what is sent.", min=0)]
 
@@ -64,14 +65,10 @@ async def _tools(opened: Callable[..., Any] = open_database.existing) -> AsyncIt
     async with contextlib.aclosing(case), opened(given) as store:
         shared_clock = await open_database.shared_clock(store)
         registrar = webhook_registration.Registrar(
-            store, case.webhooks, box, encoding, shared_clock, _show_waiting
+            store, case.webhooks, box, encoding, shared_clock, lambda: print(_WAITING, file=sys.stderr)
         )
         known = webhook_secrets.WebhookSecrets(store, box, secrets, encoding, timeouts.Timing(), lambda _: None)
         yield Tools(given, store, registrar, known)
-
-
-def _show_waiting() -> None:
-    print("another command changes the webhook endpoint: waiting for it to end, a minute at most", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -199,8 +196,7 @@ async def send_test(wait: Wait = 30.0, as_json: options.Json = False) -> None:
         began = time.monotonic()
         with _unknown_upstream():
             tested = await tools.registrar.upstream.test(endpoint.upstream_id or "")
-
-        with _waiting():
+        with terminal.spinner("waiting for it to come"):
             found = await event_loop.until(
                 bool,
                 lambda: tools.store.read(deliveries.find_verified, upstream.TEST, before),
@@ -303,24 +299,20 @@ async def resume(wait: Wait = 30.0, as_json: options.Json = False) -> None:
         missed = await registrar.missed(endpoint)
         with terminal.spinner("replaying"):
             sent = [each for each in missed if await registrar.replay(each)]
-        with _waiting():
+        with terminal.spinner("waiting for it to come"):
             absent = await event_loop.until(
                 lambda absent: not absent, lambda: registrar.not_stored(sent), wait, INTERVAL
             )
+    arrived = len(sent) - len(absent)
     if as_json:
-        result = {"missed": len(missed), "replayed": len(sent), "arrived": len(sent) - len(absent)}
+        result = {"missed": len(missed), "replayed": len(sent), "arrived": arrived}
         json_lines.mapping(render.endpoint(endpoint) | {"status": "active"} | result)
     else:
         print(f"{endpoint.upstream_id} is active: events are sent again. A sweep finds what was never sent.")
-        print(_replayed(len(missed), len(sent), len(sent) - len(absent)))
+        counts = f"Events missed: {len(missed)}; sent again: {len(sent)}; of these have come: {arrived}."
+        print(counts if missed else "No failed delivery is missing here.")
     if absent:
         raise CommandError("not all of them came: try again, and look at `runledger webhooks status`")
-
-
-def _replayed(missed: int, sent: int, arrived: int) -> str:
-    if not missed:
-        return "No failed delivery is missing here."
-    return f"Events missed: {missed}; sent again: {sent}; of these have come: {arrived}."
 
 
 @app.command()
@@ -335,7 +327,3 @@ async def remove(as_json: options.Json = False) -> None:
         endpoint = await tools.endpoint()
         await tools.registrar.remove(endpoint)
     results.sentence(render.endpoint(endpoint), f"{endpoint.upstream_id} is removed.", as_json=as_json)
-
-
-def _waiting() -> contextlib.AbstractContextManager[object]:
-    return terminal.spinner("waiting for it to come")
