@@ -85,6 +85,9 @@ async def _details(call: Plain, state: system_state.State, reasons: list[str]) -
         job_list.page, job_list.Query(state=states.JobState.FAILING, limit=NAMED), call.now
     )
     answered = state.upstream_ok_at
+    # Runs that the indexer has not reached, or skips since they make it fail.
+    count, run_id = await call.database.read(index.waits_longest, call.now - BEHIND)
+    unindexed = [NOT_INDEXED.format(count=count, run_id=run_id)] if count else []
     details = {
         "ready": not reasons,
         "reasons": reasons,
@@ -96,7 +99,7 @@ async def _details(call: Plain, state: system_state.State, reasons: list[str]) -
         "warnings": [
             *_warnings(await call.database.read(job_counts.count_dead)),
             *await _unsent(call, state),
-            *await _unindexed(call),
+            *unindexed,
             *await call.context.warnings(call.now),
         ],
     }
@@ -109,12 +112,6 @@ async def _unsent(call: Plain, state: system_state.State) -> list[str]:
         return []
     count = await call.database.read(job_counts.count_open, states.Kind.NOTIFY)
     return [NOBODY_NOTIFIES.format(count=count)] if count else []
-
-
-async def _unindexed(call: Plain) -> list[str]:
-    """Return a warning about runs that the indexer has not reached, or skips since they make it fail."""
-    count, run_id = await call.database.read(index.waits_longest, call.now - BEHIND)
-    return [NOT_INDEXED.format(count=count, run_id=run_id)] if count else []
 
 
 def _warnings(dead: Mapping[states.Kind, int]) -> list[str]:

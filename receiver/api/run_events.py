@@ -33,16 +33,12 @@ _LAST_EVENT_ID = operations.Header(
 )
 async def stream_events(call: Streaming) -> operations.Answer:
     """Answer with the events after an id, up to the end of the run."""
-    after = _after(call)
-    run = await _created(call)
-    return operations.Answer(200, events=await _source(call, run, after))
-
-
-def _after(call: Streaming) -> int:
-    """Return the id to start after. The header wins: a client that connects again repeats its first query."""
     rule = "must be the number of the last event that was received"
     given = call.header(_LAST_EVENT_ID.name, _LAST_EVENT_ID.pattern, rule)
-    return int(given) if given is not None else call.query.lastEventId or 0
+    # The header wins: a client that connects again repeats its first query.
+    after = int(given) if given is not None else call.query.lastEventId or 0
+    run = await _created(call)
+    return operations.Answer(200, events=await _source(call, run, after))
 
 
 async def _created(call: Streaming) -> runs.Run:

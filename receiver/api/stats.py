@@ -22,13 +22,10 @@ _ROW = b'{"key":%%b,%b}' % b",".join(b'"%b":%%d' % to_camel(name).encode() for n
 async def get_stats(call: Summing) -> operations.Answer:
     """Answer with counts, costs, tokens and durations of the runs that match the filters."""
     found = await call.database.timed_read(questions.find, call.query.grouping, call.query.expression(call.now))
-    return operations.Answer(200, _encoded(found))
-
-
-def _encoded(found: questions.Answer) -> bytes:
-    """Return the JSON of `responses.Stats`. Its rows may be a thousand, and are not validated again."""
+    # There may be a thousand rows, which are not validated again.
     head = responses.Stats.model_validate(replace(found, stats=())).model_dump_json(by_alias=True)
-    return head.removesuffix("]}").encode() + b",".join(map(_encoded_row, found.stats)) + b"]}"
+    rows = b",".join(map(_encoded_row, found.stats))
+    return operations.Answer(200, head.removesuffix("]}").encode() + rows + b"]}")
 
 
 def _encoded_row(row: questions.Row) -> bytes:

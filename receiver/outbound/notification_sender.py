@@ -115,7 +115,9 @@ class Notifier:
             with anyio.fail_after(self._timeout):
                 response = await self._sent(headers, body)
         except _FOREIGN as error:
-            raise errors.NotificationFailed(_described(error)) from error
+            text = next(text for foreign, text in FAILURES if isinstance(error, foreign))
+            reason = text.format(failure_reasons.one_line(str(error)) or type(error).__name__)
+            raise errors.NotificationFailed(reason[:_LONGEST_REASON]) from error
         try:
             remark = await _read(response, min(BODY_SECONDS, self._timeout))
         finally:
@@ -195,8 +197,3 @@ def _judged(response: httpx.Response, remark: str | None) -> Accepted:
     elif remark is not None:
         reason += f"; {remark}"
     raise errors.NotificationFailed(reason, status, http_headers.retry_after(response.headers, time.time()))
-
-
-def _described(error: Exception) -> str:
-    text = next(text for foreign, text in FAILURES if isinstance(error, foreign))
-    return text.format(failure_reasons.one_line(str(error)) or type(error).__name__)[:_LONGEST_REASON]

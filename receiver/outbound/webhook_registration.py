@@ -163,15 +163,15 @@ class Registrar:
 
     async def _acquire_lease(self) -> int:
         """Wait for the lease of another command, which lasts at most a minute after its last request."""
-        checks = 0
-        while (
-            fence := await self.store.write(system_state.lease_webhooks, self.clock(), webhook_changes.LEASE)
-        ) is None:
-            if checks == 0:
+        has_waited = False
+        while True:
+            fence = await self.store.write(system_state.lease_webhooks, self.clock(), webhook_changes.LEASE)
+            if fence is not None:
+                return fence
+            if not has_waited:
                 self.on_wait()
-            checks += 1
+            has_waited = True
             await asyncio.sleep(LEASE_POLL)
-        return fence
 
     async def _find_upstream(
         self, ours: webhook_endpoints.Endpoint | None, same: list[webhooks.Endpoint]
@@ -256,7 +256,9 @@ class Registrar:
         try:
             return await ask()
         except errors.UpstreamError as failure:
-            if isinstance(failure, errors.RequestNotSent) or _is_rejection(failure):
+            # A 408 may come after the work was done.
+            is_rejected = failure.status in range(400, 500) and failure.status != 408
+            if isinstance(failure, errors.RequestNotSent) or is_rejected:
                 await self.store.write(webhook_changes.withdraw_request, row, before, self.clock(), fence)
             raise
 
@@ -275,8 +277,3 @@ class Registrar:
             return signatures.decode(secret, self.encoding).name
         except errors.SettingsError:
             return None
-
-
-def _is_rejection(failure: errors.UpstreamError) -> bool:
-    """Return whether the request was rejected; a 408 may come after the work was done."""
-    return failure.status in range(400, 500) and failure.status != 408

@@ -128,7 +128,10 @@ class _Exchange:
             # No longer than the client waits.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.receive(), float(self.rule.amount))
-        self._spoil(verb)
+        if verb == "malformed":
+            self.answer = self.answer.replace(b'"', b"'") or b"{"
+        if verb == "truncated":
+            self.answer = self.answer[: len(self.answer) // 2]
         length = [] if self.status == 204 else [(b"content-length", str(len(self.answer)).encode())]
         await self._start([*self.headers, *length])
         await self._send({"type": "http.response.body", "body": self.answer})
@@ -162,12 +165,6 @@ class _Exchange:
         if verb == "empty":
             return Response(status_code=status, headers=headers)
         return self.parts.error(status, f"{messages.phrase(status)} (a fault of the sandbox)")
-
-    def _spoil(self, verb: str) -> None:
-        if verb == "malformed":
-            self.answer = self.answer.replace(b'"', b"'") or b"{"
-        if verb == "truncated":
-            self.answer = self.answer[: len(self.answer) // 2]
 
     async def _body(self) -> Message:
         """Give the body that was read to the app, then whatever else comes."""

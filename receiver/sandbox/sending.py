@@ -94,10 +94,12 @@ class Sender:
         """Make one attempt and return the journal's entry, which has its outcome."""
         sent = self._note(outgoing, number)
         body = messages.encoded(outgoing.body)
+        delivery, forged = outgoing.delivery, self.injector.faults.event_forged
+        signed = {} if delivery is None else self.registry.headers(delivery, body, forged=forged)
         headers = {
             "content-type": "application/json",
             "user-agent": "case-dev-sandbox",
-            **self._signed(outgoing, body),
+            **signed,
         }
         answer = None
         try:
@@ -149,11 +151,6 @@ class Sender:
         if outgoing.delivery is not None:
             sent.event, sent.delivery = outgoing.delivery.event["id"], outgoing.delivery.id
         return sent
-
-    def _signed(self, outgoing: Outgoing, body: bytes) -> Mapping[str, str]:
-        if outgoing.delivery is None:
-            return {}
-        return self.registry.headers(outgoing.delivery, body, forged=self.injector.faults.event_forged)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -178,7 +178,12 @@ async def _adopt_one(context: Context, claim: jobs.Claim) -> None:
     """Run one adoption as the worker does: a failure is written to its job, or sets the shared pause."""
     log = context.telemetry.log.bind(run_id=claim.run_id)
     postponing = storage_errors.LeaseLost | storage_errors.Unavailable
-    trouble = await poll_loop.outcome_of(_carry_out(context, claim))
+
+    async def carry_out() -> None:
+        await adopt.adopt(context, claim)
+        await failures.handle_success(context)
+
+    trouble = await poll_loop.outcome_of(carry_out())
     if isinstance(trouble, errors.UpstreamError):
         trouble = await poll_loop.outcome_of(failures.handle_failure(context, claim, trouble))
     if trouble is not None and not isinstance(trouble, postponing):
@@ -186,8 +191,3 @@ async def _adopt_one(context: Context, claim: jobs.Claim) -> None:
         trouble = await poll_loop.outcome_of(failures.handle_failure(context, claim, trouble))
     if trouble is not None:
         log.info("adoption_postponed", reason=poll_loop.log_reason(trouble))
-
-
-async def _carry_out(context: Context, claim: jobs.Claim) -> None:
-    await adopt.adopt(context, claim)
-    await failures.handle_success(context)

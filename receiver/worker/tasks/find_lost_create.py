@@ -52,7 +52,7 @@ async def choose_unstarted(
     if not found:
         return None
     # The oldest that can still be executed; a cancelled run counts only where there is no other.
-    first = min(found, key=_rank)
+    first = min(found, key=lambda each: (each.status is not states.QUEUED, str(each.measures.created_at), each.id))
     if await _is_ambiguous(context, run, first):
         return None
     return as_created(context, run, first)
@@ -63,10 +63,6 @@ def as_created(context: Context, run: runs.Run, found: payloads.Details) -> star
     return starting.CreatedRun(
         found.id, found.measures.created_at, watched=context.callback_url(run.id) is not None
     )
-
-
-def _rank(found: payloads.Details) -> tuple[bool, str, str]:
-    return found.status is not states.QUEUED, str(found.measures.created_at), found.id
 
 
 async def _unlinked(
@@ -208,13 +204,12 @@ async def find_one_call(context: Context, run: runs.Run) -> payloads.Details | N
 async def _claimants(context: Context, run: runs.Run, found: Sequence[Candidate]) -> list[runs.Run]:
     """Return the submissions whose lost call may have created one of these runs, this one among them."""
     alike = await context.database.read(runs.unlinked, run.prompt)
-    sent = [
-        each for each in alike if each.instructions is None or (each.lost_create_since and not each.upstream_id)
-    ]
+    skew = context.timing.clock_skew
     return [
         each
-        for each in sent
-        if any(other_run.may_belong_to(each, context.timing.clock_skew) for other_run in found)
+        for each in alike
+        if (each.instructions is None or (each.lost_create_since and not each.upstream_id))
+        and any(candidate.may_belong_to(each, skew) for candidate in found)
     ]
 
 

@@ -28,24 +28,19 @@ async def start(context: Context, claim: jobs.Claim) -> None:
 
 async def _acquire(context: Context, claim: jobs.Claim, run: runs.Run) -> str | None:
     """Return the committed upstream id of the submission; None where the job is over or comes due again."""
-    known = await _known(context, claim, run)
+    # The first claim creates. Any later one may follow a create whose answer was lost, so it looks first; after a
+    # restore every claim does.
+    known = recover_after_restore.Recovery(None)
+    if run.restored_at is not None:
+        known = await recover_after_restore.recover(context, claim, run)
+    elif claim.fence > 1:
+        known = recover_after_restore.Recovery(await find_lost_create.find(context, run))
     created = known.created if known.created or known.is_over else await _create(context, claim, run)
     if created is None:
         return None
     linked = await context.database.write(starting.record_created, claim, created, context.clock())
     is_ours = await failures.check_link(context, claim, run, created.upstream_id, linked)
     return created.upstream_id if is_ours else None
-
-
-async def _known(context: Context, claim: jobs.Claim, run: runs.Run) -> recover_after_restore.Recovery:
-    """Find what the upstream already has of the submission, before a run is created.
-
-    The first claim creates. Any later one may follow a create whose answer was lost, so it looks first; after a
-    restore every claim does.
-    """
-    if run.restored_at is not None:
-        return await recover_after_restore.recover(context, claim, run)
-    return recover_after_restore.Recovery(await find_lost_create.find(context, run) if claim.fence > 1 else None)
 
 
 async def _create(context: Context, claim: jobs.Claim, run: runs.Run) -> starting.CreatedRun | None:
