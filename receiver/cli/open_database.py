@@ -55,7 +55,11 @@ async def unchecked(given: settings.Settings | None = None) -> AsyncIterator[dat
     given = given or settings.load()
     file = urls.file_path(given.url)
     if file is not None:
-        _make_folder(Path(file).parent)
+        folder = Path(file).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"the folder {short_path(folder)} cannot be made: {error.strerror}") from None
     async with database.Database(given.url, pooler=given.database_pooler) as store:
         yield store
 
@@ -70,13 +74,6 @@ async def shared_clock(
     made = clock.SharedClock(machine)
     await made.synchronize(lambda: store.read(dialect.server_time))
     return made
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandError(f"the folder {short_path(folder)} cannot be made: {error.strerror}") from None
 
 
 def _missing(fault: str) -> CommandError:

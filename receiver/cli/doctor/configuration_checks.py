@@ -135,22 +135,22 @@ async def secrets(context: CheckContext) -> AsyncIterator[Finding]:
     given, encoding = context.given.webhook_secrets, context.given.webhook_key_encoding
     if context.lacks("webhook_secrets", "webhook_key_encoding"):
         return
-    errors = [error for each in given if (error := _decoding_error(each.get_secret_value(), encoding))]
-    for error in errors:
-        message, _, advice = error.partition("; ")
-        yield findings.fault("webhook secrets", message, advice)
-    if given and not errors:
+    is_usable = True
+    for each in given:
+        try:
+            signatures.decode(each.get_secret_value(), encoding)
+        except errors.SettingsError as unusable:
+            is_usable = False
+            yield _undecodable("webhook secrets", unusable)
+    if given and is_usable:
         yield findings.ok("webhook secrets", f"{len(given)} in the settings, {encoding}")
     if not given:
         yield findings.ok("webhook secrets", "none in the settings; events need one, callbacks and sweep do not")
 
 
-def _decoding_error(text: str, encoding: str) -> str:
-    try:
-        signatures.decode(text, encoding)
-    except errors.SettingsError as unusable:
-        return str(unusable)
-    return ""
+def _undecodable(name: str, unusable: errors.SettingsError) -> Finding:
+    message, _, advice = str(unusable).partition("; ")
+    return findings.fault(name, message, advice)
 
 
 async def backend(context: CheckContext) -> AsyncIterator[Finding]:
@@ -162,8 +162,7 @@ async def backend(context: CheckContext) -> AsyncIterator[Finding]:
         try:
             signatures.decode_notify_secret(each.get_secret_value())
         except errors.SettingsError as unusable:
-            message, _, advice = str(unusable).partition("; ")
-            yield findings.fault("backend", message, advice)
+            yield _undecodable("backend", unusable)
     parts = urlsplit(given.notify_url)
     host, port = parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme]
     try:

@@ -62,7 +62,8 @@ def findings_of(seen: Observation) -> Iterator[Finding]:
     yield from stream_finding(seen.answers.stream)
     yield error_finding("unknown run", seen.answers.unknown_run)
     yield error_finding("bad limit", seen.answers.bad_limit)
-    yield limits_finding(seen.answers.unknown_run.headers)
+    limits = http_headers.rate_limits(seen.answers.unknown_run.headers)
+    yield findings.ok("rate limits", _headers(limits) if limits else "no x-ratelimit headers")
 
 
 def run_finding(run: runs.Run) -> Finding:
@@ -237,9 +238,3 @@ def _answered(seen: probing.ProbeResult) -> str:
     if seen.status is None:
         return f"{seen.route}: {seen.cause}"
     return f"{seen.route} answers {seen.status}, {answer_forms.error_form(seen.body)}"
-
-
-def limits_finding(kept: Mapping[str, str]) -> Finding:
-    """Return the headers of rate limits."""
-    found = http_headers.rate_limits(kept)
-    return findings.ok("rate limits", _headers(found) if found else "no x-ratelimit headers")

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from receiver import clock, errors, settings
 from receiver.api import submissions
@@ -69,11 +68,8 @@ async def run(context: CheckContext, request: Request) -> list[Finding]:
             other = await _ended(store, request, LONG_PROMPT, cancel=True)
             cancelled = await _received(store, other, request.linger, awaits_event=bool(texts))
         answers = await _answers(context, run.upstream_id)
-    return list(
-        live_findings.findings_of(
-            live_findings.Observation(context.given, received, cancelled, tuple(texts), answers)
-        )
-    )
+    seen = live_findings.Observation(context.given, received, cancelled, tuple(texts), answers)
+    return list(live_findings.findings_of(seen))
 
 
 async def _secrets(store: database.Database, context: CheckContext) -> list[str]:
@@ -144,11 +140,6 @@ async def _answers(context: CheckContext, upstream_id: str | None) -> live_findi
         return live_findings.Answers(
             details=await probe.ask(routes.DETAILS, upstream_id) if upstream_id else None,
             stream=await probe.ask(routes.EVENTS, upstream_id, accept=probing.STREAM) if upstream_id else None,
-            unknown_run=await probe.ask(routes.STATUS, _unknown_id(clock.now())),
+            unknown_run=await probe.ask(routes.STATUS, f"run_{ids.new(clock.now())}"),
             bad_limit=await probe.ask(routes.LIST, query={"limit": "0"}),
         )
-
-
-def _unknown_id(now: datetime) -> str:
-    """Return an id that no run has."""
-    return f"run_{ids.new(now)}"
