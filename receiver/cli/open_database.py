@@ -30,7 +30,12 @@ async def existing(
         raise _missing(f"there is no database at {short_path(file)} yet")
     async with database.Database(given.url, pooler=given.database_pooler) as store:
         if await store.read(schema_version.current) is None:
-            raise _missing(f"the database at {short_path(file)} is empty") if file else _unmigrated(given)
+            if file is not None:
+                raise _missing(f"the database at {short_path(file)} is empty")
+            raise CommandError(
+                f"the database {urls.redacted(given.url)} is empty: run `runledger migrate`, or set "
+                "RUNLEDGER_DATABASE_URL to another one"
+            )
         await store.read(schema_version.check)
         if not allow_moved:
             await store.read(restoring.require_original)
@@ -79,13 +84,6 @@ async def shared_clock(
 def _missing(fault: str) -> CommandError:
     return CommandError(
         f"{fault}: start `runledger serve`, or set RUNLEDGER_DATA_DIR to the data folder that you mean"
-    )
-
-
-def _unmigrated(given: settings.Settings) -> CommandError:
-    place = urls.redacted(given.url)
-    return CommandError(
-        f"the database {place} is empty: run `runledger migrate`, or set RUNLEDGER_DATABASE_URL to another one"
     )
 
 
