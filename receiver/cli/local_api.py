@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
@@ -130,15 +130,11 @@ async def pages(
 
 def parameters(model: type[Q], given: Mapping[str, Any]) -> Q:
     """Return options as the parameters of an API operation. Raise BadParameter."""
-    return cast(Q, request_parsing.query(model, list(_spelled(given))))
-
-
-def _spelled(given: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    pairs = [(f"tag.{key}", each) for key, each in (given.get("tag") or {}).items()]
     for name, value in given.items():
-        if name == "tag":
-            yield from ((f"tag.{key}", each) for key, each in (value or {}).items())
-        elif value:
-            yield name, ",".join(value) if isinstance(value, list) else str(value)
+        if name != "tag" and value:
+            pairs.append((name, ",".join(value) if isinstance(value, list) else str(value)))
+    return cast(Q, request_parsing.query(model, pairs))
 
 
 def body(model: type[B], content: Mapping[str, Any]) -> B:

@@ -51,10 +51,6 @@ class Channel:
         self._buffer: deque[stream_events.Event] = deque()
         self._size = 0
 
-    def can_resume(self, after: int) -> bool:
-        """Return whether a listener that has everything up to `after` can continue here."""
-        return self.failure is None and self.since <= after
-
     async def add(self, event: stream_events.Event, slow_after: float) -> None:
         """Append the newest event.
 

@@ -46,6 +46,9 @@ def show(found: Views, now: datetime) -> None:
 def _rows(ours: webhook_endpoints.Endpoint, found: Views, now: datetime) -> list[tuple[table.Cell, ...]]:
     theirs = found.theirs or webhooks.Endpoint("", status="not asked" if found.error else webhook_endpoints.GONE)
     seen = "" if ours.checked_at is None else f", seen {render_format.age(ours.checked_at, now)}"
+    last = render_format.NONE
+    if found.last is not None:
+        last = f"{render_format.age(found.last.received_at, now)}, signed with {found.last.secret_used}"
     return [
         ("endpoint", ours.upstream_id or "not known yet", theirs.id or None),
         ("address", ours.url, theirs.url),
@@ -53,14 +56,8 @@ def _rows(ours: webhook_endpoints.Endpoint, found: Views, now: datetime) -> list
         ("failures", render_format.count(ours.failures), render_format.count(theirs.failures)),
         ("events", webhooks.EVENTS, " ".join(theirs.filters) or None),
         ("secrets", secret_names(found.secrets, now), _rotation(theirs, now)),
-        ("last event", _last_event(found.last, now), render_format.age(theirs.delivered_at, now)),
+        ("last event", last, render_format.age(theirs.delivered_at, now)),
     ]
-
-
-def _last_event(last: deliveries.StoredDelivery | None, now: datetime) -> str:
-    if last is None:
-        return render_format.NONE
-    return f"{render_format.age(last.received_at, now)}, signed with {last.secret_used}"
 
 
 def _rotation(theirs: webhooks.Endpoint, now: datetime) -> str:
