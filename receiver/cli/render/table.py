@@ -87,10 +87,7 @@ def show(columns: Sequence[Column[T]], items: Sequence[T], title: str = "") -> N
 
 def made(columns: Sequence[Column[T]], items: Sequence[T], width: int) -> Table:
     """Return the table with the columns that fit into `width` cells."""
-    cells = [[column.cell(item) for column in columns] for item in items]
-    cleaned = [
-        [each if isinstance(each, Text) else Text(render_format.line(each)) for each in row] for row in cells
-    ]
+    cleaned = [[_cleaned(column.cell(item)) for column in columns] for item in items]
     widths = [[cell_len(row[at].plain) for row in cleaned] for at in range(len(columns))]
     natural = [max(len(each.name), each.least, *width) for each, width in zip(columns, widths, strict=True)]
     kept = _fitting(columns, natural, width)
@@ -111,6 +108,10 @@ def made(columns: Sequence[Column[T]], items: Sequence[T], width: int) -> Table:
     for row in cleaned:
         table.add_row(*(row[at] for at in kept))
     return table
+
+
+def _cleaned(cell: Cell) -> Text:
+    return cell if isinstance(cell, Text) else Text(render_format.line(cell))
 
 
 def _fitting(columns: Sequence[Column[Any]], natural: Sequence[int], width: int) -> list[int]:

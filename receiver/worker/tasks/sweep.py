@@ -203,9 +203,9 @@ async def _handle_unknown(context: Context, unlinked: Sequence[runs.Run], listed
     if orphaned is None or orphaned or is_queued:
         return orphaned is not None
     if context.adopt_all:
-        now, sweep_ = context.clock(), states.Submitter.SWEEP
+        now, by = context.clock(), states.Submitter.SWEEP
         overdue_at = context.timing.overdue_at(now)
-        adoption = adopting.Adoption(ids.new(now), listed.id, sweep_, states.Source.SWEEP, now, overdue_at)
+        adoption = adopting.Adoption(ids.new(now), listed.id, by, states.Source.SWEEP, now, overdue_at)
         await context.database.write(adopting.adopt, adoption)
     return True
 
