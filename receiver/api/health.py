@@ -10,6 +10,7 @@ from datetime import timedelta
 from receiver.api import jobs
 from receiver.schemas import json_rows, responses
 from receiver.web import authentication, operations
+from receiver.web.authentication import Scope
 from storage import errors, states
 from storage.engine import column_types
 from storage.repositories import job_counts, job_list, runs, system_state
@@ -134,7 +135,7 @@ def _warnings(dead: Mapping[states.Kind, int]) -> list[str]:
 async def get_metrics(call: Plain) -> operations.Answer:
     """Answer with the metrics in Prometheus text form; an API key is needed unless the settings open them."""
     if not call.context.metrics_open:
-        authentication.require_scope(call.caller, authentication.Scope.READ)
+        authentication.require_scope(call.caller, Scope.READ)
     text, media_type = await call.context.telemetry.metrics(call.database, call.now)
     return operations.Answer(200, text, media_type=media_type)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from receiver import errors
 from receiver.schemas import bodies, json_rows, query_parameters, responses
-from receiver.web import authentication, operations
+from receiver.web import operations
+from receiver.web.authentication import Scope
 from storage.engine import database
+from storage.engine.database import Reader
 from storage.repositories import job_errors, job_list, runs
 from storage.transitions import retrying
 
@@ -17,14 +19,7 @@ Plain = operations.Call[None, None]
 router = operations.Router("jobs")
 
 
-@router.operation(
-    "GET",
-    "/v1/jobs",
-    "List jobs",
-    {200: responses.Jobs},
-    authentication.Scope.READ,
-    reader=database.Reader.PLAIN,
-)
+@router.operation("GET", "/v1/jobs", "List jobs", {200: responses.Jobs}, Scope.READ, reader=Reader.PLAIN)
 def list_jobs(call: Listing, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of jobs, newest first."""
     parameters = call.query
@@ -35,9 +30,7 @@ def list_jobs(call: Listing, store: database.Snapshot) -> operations.Answer:
     return operations.Answer(200, page, call.link("cursor", cursor))
 
 
-@router.operation(
-    "GET", "/v1/jobs/causes", "Failing and dead jobs by cause", {200: responses.Causes}, authentication.Scope.READ
-)
+@router.operation("GET", "/v1/jobs/causes", "Failing and dead jobs by cause", {200: responses.Causes}, Scope.READ)
 async def list_causes(call: Grouping) -> operations.Answer:
     """Answer with failing and dead jobs, grouped by the cause of their failure."""
     query = job_errors.Query(call.query.kind, call.query.state, call.query.cause)
@@ -53,7 +46,7 @@ async def _causes(call: Grouping | Retrying, query: job_errors.Query) -> list[re
     "/v1/jobs/retry",
     "Try failing and dead jobs again now",
     {200: responses.Retried, 202: responses.Retried},
-    authentication.Scope.ADMIN,
+    Scope.ADMIN,
 )
 async def retry_jobs(call: Retrying) -> operations.Answer:
     """Make every matching job due now, whatever its back-off; a dry run only reports which jobs match."""
@@ -65,9 +58,7 @@ async def retry_jobs(call: Retrying) -> operations.Answer:
     return operations.Answer(200 if dry else 202, responses.Retried(causes=found, count=count, dry_run=dry))
 
 
-@router.operation(
-    "POST", "/v1/jobs/{id}/retry", "Try a job again now", {202: responses.Job}, authentication.Scope.ADMIN
-)
+@router.operation("POST", "/v1/jobs/{id}/retry", "Try a job again now", {202: responses.Job}, Scope.ADMIN)
 async def retry_job(call: Plain) -> operations.Answer:
     """Make a job due now, whatever its back-off."""
     await call.database.write(retrying.retry, [call.ids["id"]], call.now)

@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator
 from receiver import errors
 from receiver.api import run_ids
 from receiver.schemas import query_parameters
-from receiver.web import authentication, operations, streaming
+from receiver.web import operations, streaming
+from receiver.web.authentication import Scope
 from storage.repositories import runs
 from storage.repositories import stream_events as storage_stream_events
 
@@ -27,7 +28,7 @@ _LAST_EVENT_ID = operations.Header(
     "/v1/runs/{id}/events",
     "The events of a run, live or replayed",
     {200: "text/event-stream"},
-    authentication.Scope.READ,
+    Scope.READ,
     headers=(_LAST_EVENT_ID,),
     problems=(409, 410, 502),
 )

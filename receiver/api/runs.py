@@ -14,10 +14,12 @@ from receiver import errors
 from receiver.api import run_ids
 from receiver.schemas import changes, json_rows, query_parameters, responses
 from receiver.schemas import notification as schemas_notification
-from receiver.web import authentication, operations
+from receiver.web import operations
+from receiver.web.authentication import Scope
 from storage import cursors
 from storage import errors as storage_errors
 from storage.engine import column_types, database
+from storage.engine.database import Reader
 from storage.query import run_lines, run_pages
 from storage.repositories import deliveries, documents, ledger_changes, notifications
 from storage.search import index
@@ -41,14 +43,7 @@ _IF_NONE_MATCH = operations.Header(
 )
 
 
-@router.operation(
-    "GET",
-    "/v1/runs",
-    "List runs",
-    {200: responses.Runs},
-    authentication.Scope.READ,
-    reader=database.Reader.TIMED,
-)
+@router.operation("GET", "/v1/runs", "List runs", {200: responses.Runs}, Scope.READ, reader=Reader.TIMED)
 def list_runs(call: Listing, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of runs and the cursor of the next one."""
     found = store.read(run_pages.find, call.query.page(call.now), counted=call.query.count)
@@ -63,9 +58,7 @@ def _snippet(found: index.Snippet) -> json_rows.JsonObject:
     return {"part": found.part, "step": found.step, "text": found.text, "marks": found.marks, "html": found.html}
 
 
-@router.operation(
-    "GET", "/v1/runs/{id}", "One run", {200: schemas_notification.FullRun}, authentication.Scope.READ
-)
+@router.operation("GET", "/v1/runs/{id}", "One run", {200: schemas_notification.FullRun}, Scope.READ)
 def get_run(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with one run: all that was requested and all that came back."""
     row = run_ids.require_run(store.read(run_lines.find, call.ids["id"]))
@@ -80,9 +73,9 @@ def get_run(call: Plain, store: database.Snapshot) -> operations.Answer:
     "/v1/runs/{id}/steps",
     "The steps of a run",
     {200: responses.Steps},
-    authentication.Scope.READ,
+    Scope.READ,
     problems=(409, 410),
-    reader=database.Reader.PLAIN,
+    reader=Reader.PLAIN,
 )
 def list_steps(call: Stepping, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of the steps of a run."""
@@ -109,8 +102,8 @@ def _position(cursor: str | None) -> int:
     "/v1/runs/{id}/timeline",
     "What happened to a run",
     {200: responses.Timeline},
-    authentication.Scope.READ,
-    reader=database.Reader.PLAIN,
+    Scope.READ,
+    reader=Reader.PLAIN,
 )
 def get_timeline(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with all that happened to a run: its ledger entries, its deliveries, its notification."""
@@ -173,7 +166,7 @@ def _entry(at: datetime, *values: Any) -> json_rows.Values:
     "/v1/runs/{id}/document",
     "The upstream's answer byte for byte",
     {200: "application/json", 304: None},
-    authentication.Scope.READ,
+    Scope.READ,
     problems=(409, 410),
     headers=(_IF_NONE_MATCH,),
 )
