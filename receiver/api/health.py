@@ -72,9 +72,8 @@ def _reasons(call: Plain, state: system_state.State) -> list[str]:
     reasons = ["the server stops"] if call.context.stopping.is_set() else []
     if state.pause_streak > 0:  # also between two pauses, until the upstream has answered
         reasons.append(f"the upstream is not asked now: {state.pause_reason}")
-    if not state.worker_seen_at or call.now - state.worker_seen_at > timedelta(
-        seconds=call.timing.worker_gone_after
-    ):
+    longest = timedelta(seconds=call.timing.worker_gone_after)
+    if state.worker_seen_at is None or call.now - state.worker_seen_at > longest:
         reasons.append("no worker was seen lately")
     return reasons
 
@@ -82,9 +81,8 @@ def _reasons(call: Plain, state: system_state.State) -> list[str]:
 async def _details(call: Plain, state: system_state.State, reasons: list[str]) -> bytes:
     """Return the details. Overdue runs and failing jobs concern single runs, so they do not affect readiness."""
     seen = state.worker_seen_at
-    failing, _ = await call.database.read(
-        job_list.page, job_list.Query(state=states.JobState.FAILING, limit=NAMED), call.now
-    )
+    newest = job_list.Query(state=states.JobState.FAILING, limit=NAMED)
+    failing, _ = await call.database.read(job_list.page, newest, call.now)
     answered = state.upstream_ok_at
     # Runs that the indexer has not reached, or skips since they make it fail.
     count, run_id = await call.database.read(index.waits_longest, call.now - BEHIND)

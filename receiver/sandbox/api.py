@@ -133,9 +133,8 @@ class Runs:
     async def details(self, request: Request) -> Response:
         run, now, switches = self._named(request), self.world.clock(), self.world.injector.faults
         since_end = now - (run.completed_at or now)
-        complete = (
-            since_end >= switches.incomplete_seconds and run.fetches_after_end >= switches.incomplete_fetches
-        )
+        has_waited = since_end >= switches.incomplete_seconds
+        complete = has_waited and run.fetches_after_end >= switches.incomplete_fetches
         run.fetches_after_end += run.ended
         shown = messages.encoded(state.details(run, now, complete=complete))
         padded = state.padded(shown, switches.details_padding if run.ended else 0)

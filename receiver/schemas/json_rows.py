@@ -121,7 +121,7 @@ def _check(type_: Any) -> Check:
     """Return the function that tells whether all values of a column are of a type."""
     members = get_args(type_) if get_origin(type_) in (Union, UnionType) else (type_,)
     if Any in members:
-        return _anything
+        return lambda _column: True
     if any(get_origin(each) in (list, dict) and each not in get_args(_JSON) for each in members):
         return functools.partial(_converts, list.__class_getitem__(type_))
     closed = [value for each in members if get_origin(each) is Literal for value in get_args(each)]
@@ -129,10 +129,6 @@ def _check(type_: Any) -> Check:
         return frozenset([*closed, *([None] if NoneType in members else [])]).issuperset
     allowed = frozenset(get_origin(each) or each for each in members)
     return lambda column: allowed.issuperset(map(type, column))
-
-
-def _anything(_column: Values) -> bool:
-    return True
 
 
 def _converts(type_: Any, column: Values) -> bool:

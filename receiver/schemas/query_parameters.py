@@ -162,9 +162,8 @@ class RunFilter(Query):
 
         Ages count from `now`. Raises BadFilter, BadQuery.
         """
-        named = {name: getattr(self, name) for name in _NAMES} | {
-            f"tag.{key}": self.tags[key] for key in self.tags
-        }
+        named = {name: getattr(self, name) for name in _NAMES}
+        named |= {f"tag.{key}": value for key, value in self.tags.items()}
         terms = [_term(name, given, now) for name, given in named.items() if given is not None]
         return grammar.all_of(*terms, None if self.q is None else grammar.parse(self.q, now))
 

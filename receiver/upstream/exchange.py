@@ -65,17 +65,13 @@ class _Answer:
     is_complete: bool
 
 
-def _stop() -> bool:
-    return False
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Limits:
     """The limits of a body in bytes: beyond `most`, `grow` decides whether it may be read up to `in_all`."""
 
     most: int
     in_all: int
-    grow: Callable[[], bool] = _stop
+    grow: Callable[[], bool] = lambda: False
 
 
 @functools.cache
@@ -152,7 +148,7 @@ class Connection:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
         limit: int = OTHER_LIMIT,
-        grow: Callable[[], bool] = _stop,
+        grow: Callable[[], bool] = lambda: False,
     ) -> bytes:
         """Return the body of a 2xx to `route`, a template of `routes`; any other outcome raises an UpstreamError.
 
@@ -240,9 +236,8 @@ class Connection:
     def _report(self, route: str, answer: _Answer | None, seconds: float) -> None:
         if self._observe is not None:
             status = None if answer is None else answer.status
-            self._observe(
-                Call(route, status, seconds, {} if answer is None else http_headers.rate_limits(answer.headers))
-            )
+            limits = {} if answer is None else http_headers.rate_limits(answer.headers)
+            self._observe(Call(route, status, seconds, limits))
 
     async def _exchange(self, request: httpx.Request, limits: _Limits) -> _Answer:
         response = await self._transport.handle_async_request(request)

@@ -73,9 +73,8 @@ def _back_up_file(given: settings.Settings, file: Path, force: bool, as_json: bo
         return
     size, moment = render_format.size(copy.size), render_format.instant(now)
     print(f"{open_database.short_path(file)} holds {_contents(copy)} in {size}, as of {moment}.")
-    keys = (
-        "RUNLEDGER_SECRET_KEYS" if given.secret_keys else open_database.short_path(given.data_dir / "secret.key")
-    )
+    kept = open_database.short_path(given.data_dir / "secret.key")
+    keys = "RUNLEDGER_SECRET_KEYS" if given.secret_keys else kept
     print(f"{keys} is not in it: keep that too, and apart from it.")
 
 
@@ -214,11 +213,8 @@ async def _demand_idle(store: database.Database) -> None:
     timing, is_announced = timeouts.Timing(), False
     first = (await store.read(system_state.read)).worker_seen_at
     while first is not None:
-        now, seen = (
-            await store.read(dialect.server_time) or clock.now(),
-            (await store.read(system_state.read)).worker_seen_at,
-        )
-        if seen != first:
+        now = await store.read(dialect.server_time) or clock.now()
+        if (await store.read(system_state.read)).worker_seen_at != first:
             raise CommandError(
                 "a worker is at work on this database: stop every `runledger serve` and `runledger work` first"
             )
@@ -232,9 +228,8 @@ async def _demand_idle(store: database.Database) -> None:
 
 def _show_marked(marked: restoring.Restored) -> None:
     if not marked.is_new:
-        print(
-            f"It was marked as restored at {render_format.instant(marked.at)}; no server has worked on it since."
-        )
+        at = render_format.instant(marked.at)
+        print(f"It was marked as restored at {at}; no server has worked on it since.")
         return
     accepted, queued = render_format.count(marked.accepted), render_format.count(marked.queued)
     print(

@@ -83,9 +83,8 @@ async def export(
         exported = await _write_part(store, query, path, is_resumed=resume is not None)
     end = _finish(path, exported, query.format)
     if as_json:
-        json_lines.mapping(
-            {"file": str(path), "runs": end.records, "sha256": end.sha256, "unindexed": end.unindexed}
-        )
+        counts = {"runs": end.records, "sha256": end.sha256, "unindexed": end.unindexed}
+        json_lines.mapping({"file": str(path)} | counts)
     else:
         print(f"{end.records:,} runs are in {path}.")
         if end.unindexed:

@@ -128,10 +128,8 @@ async def _remove_runs(store: database.Database, chosen: grammar.Expression, exp
 
 
 def _show_removed(removed: pruning.Pruned, freed: maintenance_vacuum.VacuumResult | None) -> None:
-    nouns = _counted(removed.rows)
-    print(
-        f"The content of {render_format.count(removed.runs)} runs is removed" + (f": {nouns}." if nouns else ".")
-    )
+    runs, nouns = render_format.count(removed.runs), _counted(removed.rows)
+    print(f"The content of {runs} runs is removed" + (f": {nouns}." if nouns else "."))
     if freed is None:
         return
     print(f"The database had {render_format.size(freed.before)} and has {render_format.size(freed.after)}.")
@@ -146,9 +144,8 @@ def _found(found: pruning.Survey) -> str:
     span = f"settled from {render_format.instant(found.oldest)} to {render_format.instant(found.newest)}"
     nouns = _counted(found.rows)
     content = f" with {nouns}" if nouns else ""
-    return (
-        f"{render_format.count(found.runs)} runs{content}, about {render_format.size(found.size)}, {span}.{busy}"
-    )
+    runs, size = render_format.count(found.runs), render_format.size(found.size)
+    return f"{runs} runs{content}, about {size}, {span}.{busy}"
 
 
 def _counted(rows: Mapping[str, int]) -> str:

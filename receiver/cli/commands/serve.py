@@ -92,9 +92,8 @@ def _announce(given: settings.Settings, address: str, *, with_worker: bool, as_j
     """Print where the server listens: lines for people, an object or a log line for programs."""
     place, public_url = _place(given), given.public_url
     if as_json:
-        json_lines.mapping(
-            {"address": address, "data": place, "publicUrl": public_url or None, "worker": with_worker}
-        )
+        facts = {"address": address, "data": place, "publicUrl": public_url or None, "worker": with_worker}
+        json_lines.mapping(facts)
         return
     if given.log_format == "json":
         log = structlog.get_logger("runledger")

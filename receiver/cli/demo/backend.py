@@ -90,9 +90,7 @@ async def _wait(servers: DemoEnvironment, backend: httpx.AsyncClient) -> None:
                 settled = sum(run["settledAt"] is not None for run in page["runs"])
                 update(completed=settled)
                 counts = await store.read(deliveries.count_by_verdict)
-                rejected = sum(
-                    count for (_, verdict), count in counts.items() if verdict == states.Verdict.REJECTED
-                )
+                rejected = sum(count for (_, verdict), count in counts.items() if verdict == "rejected")
                 found, _ = await store.read(job_list.page, job_list.Query(kind=states.Kind.SETTLE), clock.now())
                 is_busy = any(job.state in (states.JobState.DUE, states.JobState.LEASED) for job in found)
                 if settled == total and rejected >= FORGED and not is_busy:

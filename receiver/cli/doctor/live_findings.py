@@ -109,9 +109,8 @@ def _after(delivery: deliveries.StoredDelivery, run: runs.Run) -> str:
 
 
 def _headers(kept: Mapping[str, str]) -> str:
-    return "\n".join(
-        f"{render_format.line(name)}: {render_format.line(value)}" for name, value in sorted(kept.items())
-    )
+    lines = [(render_format.line(name), render_format.line(value)) for name, value in sorted(kept.items())]
+    return "\n".join(map(": ".join, lines))
 
 
 def _places(value: object, text: str | None, path: str = "") -> Iterator[str]:
@@ -179,9 +178,8 @@ def encoding_of(event: deliveries.StoredDelivery, texts: Sequence[str]) -> str |
 
 def _holds(event: deliveries.StoredDelivery, text: str, encoding: str) -> bool:
     try:
-        check = signatures.Check(
-            signatures.signature_headers(event.headers or {}), [signatures.decode(text, encoding)]
-        )
+        claimed = signatures.signature_headers(event.headers or {})
+        check = signatures.Check(claimed, [signatures.decode(text, encoding)])
         check.update(event.body or b"")
         check.verified(event.received_at.timestamp())
     except errors.OutsideTolerance:

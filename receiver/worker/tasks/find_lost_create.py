@@ -60,9 +60,8 @@ async def choose_unstarted(
 
 def as_created(context: Context, run: runs.Run, found: payloads.Details) -> starting.CreatedRun:
     """Return a found run in the form of the answer to a create."""
-    return starting.CreatedRun(
-        found.id, found.measures.created_at, watched=context.callback_url(run.id) is not None
-    )
+    is_watched = context.callback_url(run.id) is not None
+    return starting.CreatedRun(found.id, found.measures.created_at, watched=is_watched)
 
 
 async def _unlinked(
@@ -109,9 +108,8 @@ def resembles(run: runs.Run, listed: payloads.Listed, clock_skew: float) -> bool
     """Return whether a listed run, whose prompt is cut or missing, may belong to this submission."""
     same_agent = run.agent_id is None or listed.agent_id is None or listed.agent_id == run.agent_id
     same_prompt = listed.prompt is None or listed.prompt[:PROMPT_PREFIX] == (run.prompt or "")[:PROMPT_PREFIX]
-    return (
-        same_agent and same_prompt and (listed.created_at is None or _is_young(run, listed.created_at, clock_skew))
-    )
+    is_young = listed.created_at is None or _is_young(run, listed.created_at, clock_skew)
+    return same_agent and same_prompt and is_young
 
 
 def _is_young(run: runs.Run, created_at: datetime, clock_skew: float) -> bool:
