@@ -15,15 +15,13 @@ import typer
 from receiver.cli import event_loop
 from receiver.cli.doctor import (
     configuration_checks,
-    context,
     findings,
     live_run,
     local_checks,
     store_checks,
     upstream_checks,
 )
-from receiver.cli.doctor.context import Check, CheckContext
-from receiver.cli.doctor.findings import Finding
+from receiver.cli.doctor.findings import Check, CheckContext, Finding
 from receiver.cli.errors import FAILED, USAGE, CommandError
 from receiver.cli.event_loop import flag, option
 from receiver.cli.render import terminal
@@ -100,7 +98,7 @@ async def doctor(
         raise CommandError("--yes and --cancel-too belong to --live AGENT", USAGE)
     if live is not None and not yes and not sys.stdin.isatty():
         raise CommandError("--live sends a run: add --yes where there is no terminal to ask on", USAGE)
-    checked = context.read(seconds)
+    checked = findings.read(seconds)
     with terminal.spinner("checking"):
         found = await run(checked)
     findings.show(found, as_json=as_json)

@@ -14,8 +14,7 @@ import httpx2 as httpx
 
 from receiver import client_address, clock, errors
 from receiver.cli.doctor import findings
-from receiver.cli.doctor.context import CheckContext
-from receiver.cli.doctor.findings import Finding
+from receiver.cli.doctor.findings import CheckContext, Finding
 from receiver.crypto import signatures, tokens
 from receiver.inbound import endpoints
 from receiver.outbound import notification_sender

@@ -14,8 +14,7 @@ from receiver import clock, errors, settings
 from receiver.api import submissions
 from receiver.cli import event_loop, local_api, open_database
 from receiver.cli.doctor import configuration_checks, findings, live_findings
-from receiver.cli.doctor.context import CheckContext
-from receiver.cli.doctor.findings import Finding
+from receiver.cli.doctor.findings import CheckContext, Finding
 from receiver.crypto import secret_box
 from receiver.schemas import bodies, responses
 from receiver.upstream import probing, routes

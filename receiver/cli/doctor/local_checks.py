@@ -13,8 +13,7 @@ from pathlib import Path
 
 from receiver.cli import open_database
 from receiver.cli.doctor import findings
-from receiver.cli.doctor.context import CheckContext
-from receiver.cli.doctor.findings import Finding
+from receiver.cli.doctor.findings import CheckContext, Finding
 from receiver.cli.render import format as render_format
 
 #: Free bytes below which a disk is worth a look, and below which the server is about to fail.

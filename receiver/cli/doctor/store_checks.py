@@ -11,8 +11,7 @@ from datetime import datetime, timedelta
 from receiver import clock, errors, timeouts
 from receiver.cli import open_database
 from receiver.cli.doctor import findings
-from receiver.cli.doctor.context import CheckContext
-from receiver.cli.doctor.findings import Finding
+from receiver.cli.doctor.findings import CheckContext, Finding
 from receiver.cli.render import format as render_format
 from receiver.crypto import secret_box
 from receiver.inbound import webhook_secrets
