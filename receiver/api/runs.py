@@ -132,21 +132,16 @@ def _merged(
     The ledger entry of a delivery that came before its run was known does not name the run, so the delivery has a
     timeline entry of its own.
     """
-    entries = [_ledger_entry(each, unmatched) for each in ledger]
-    entries += [_delivery_entry(*each) for each in unmatched.values()]
+    entries = []
+    for change in ledger:
+        facts = changes.values(change).facts
+        _, delivery = unmatched.pop(str(facts.get("deliveryId", "")), (None, None))
+        entries.append(_entry(change.at, change.kind, change.actor, facts, change.number, delivery))
+    for stored, raw in unmatched.values():
+        facts = {"deliveryId": stored.id, "source": stored.source.value}
+        entries.append(_entry(stored.received_at, f"delivery.{stored.verdict}", "upstream", facts, None, raw))
     entries += [] if sent is None else [_notification_entry(sent)]
     return sorted(entries, key=lambda entry: str(entry[0]))
-
-
-def _ledger_entry(change: ledger_changes.Change, unmatched: dict[str, _Received]) -> json_rows.Values:
-    facts = changes.values(change).facts
-    _, delivery = unmatched.pop(str(facts.get("deliveryId", "")), (None, None))
-    return _entry(change.at, change.kind, change.actor, facts, change.number, delivery)
-
-
-def _delivery_entry(stored: deliveries.StoredDelivery, delivery: msgspec.Raw) -> json_rows.Values:
-    facts = {"deliveryId": stored.id, "source": stored.source.value}
-    return _entry(stored.received_at, f"delivery.{stored.verdict}", "upstream", facts, None, delivery)
 
 
 def _notification_entry(sent: notifications.Notification) -> json_rows.Values:

@@ -78,9 +78,12 @@ def _operation(each: Operation, parameters: dict[type[query_parameters.Query], l
         "summary": each.summary,
         "tags": [each.tag],
         "parameters": [
-            *(_path_parameter(name) for name in _PART.findall(each.path)),
+            *(
+                _named(name, "path", TOKEN if name == "token" else text_types.ID)
+                for name in _PART.findall(each.path)
+            ),
             *(parameters[each.query] if each.query else ()),
-            *(_header(header.name, header.description, header.pattern) for header in each.headers),
+            *(_named(head.name, "header", head.pattern, description=head.description) for head in each.headers),
         ],
         "responses": {
             **{str(status): _answer(status, shape, each) for status, shape in each.answers.items()},
@@ -126,14 +129,10 @@ def _json(shape: type[BaseModel]) -> JsonObject:
     return {"application/json": {"schema": {"$ref": _REF.format(model=shape.__name__)}}}
 
 
-def _path_parameter(name: str) -> JsonObject:
-    pattern = TOKEN if name == "token" else text_types.ID
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": pattern}}
-
-
-def _header(name: str, description: str, pattern: str) -> JsonObject:
+def _named(name: str, place: str, pattern: str, **about: str) -> JsonObject:
+    """Return a parameter that is a text, in the path or in a header."""
     schema = {"type": "string", "pattern": pattern}
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+    return {"name": name, "in": place, "required": place == "path", **about, "schema": schema}
 
 
 def _parameters(query: type[query_parameters.Query], schema: JsonObject) -> list[JsonObject]:
