@@ -35,10 +35,7 @@ async def export_runs(call: Exporting) -> operations.Answer:
     pieces = _in_a_slot(prepared, call.context.export_slots)
     started = _Started(await anext(pieces), pieces)
     name = f"runs-{call.now:%Y%m%dT%H%M%SZ}.{call.query.format}"
-    headers = {
-        "content-disposition": f'attachment; filename="{name}"',
-        "x-content-type-options": "nosniff",
-    }
+    headers = {"content-disposition": f'attachment; filename="{name}"', "x-content-type-options": "nosniff"}
     return operations.Answer(200, None, headers, prepared.writer.media_type, pieces=started)
 
 

@@ -2,18 +2,7 @@
 
 from __future__ import annotations
 
-from receiver.api import (
-    changes,
-    deliveries,
-    export,
-    health,
-    jobs,
-    run_events,
-    runs,
-    sql,
-    stats,
-    submissions,
-)
+from receiver.api import changes, deliveries, export, health, jobs, run_events, runs, sql, stats, submissions
 from receiver.schemas import responses
 from receiver.web import operations
 
@@ -51,7 +40,4 @@ _PUBLIC = (
     ),
 )
 _RESOURCES = (submissions, runs, run_events, export, deliveries, jobs, stats, sql, changes, health)
-OPERATIONS = (
-    *(operation for resource in _RESOURCES for operation in resource.router.operations),
-    *_PUBLIC,
-)
+OPERATIONS = (*(operation for resource in _RESOURCES for operation in resource.router.operations), *_PUBLIC)

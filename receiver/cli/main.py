@@ -107,8 +107,7 @@ def _print_version(requested: bool) -> None:
 @app.callback()
 def runledger(
     version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Submit long agent runs to Case.dev, and never lose a result.

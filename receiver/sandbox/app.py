@@ -168,11 +168,7 @@ class Sandbox(Starlette):
 
 
 def _routes(
-    agent: api.Agents,
-    run: api.Runs,
-    endpoint: api.Endpoints,
-    delivery: api.Deliveries,
-    behind: Control,
+    agent: api.Agents, run: api.Runs, endpoint: api.Endpoints, delivery: api.Deliveries, behind: Control
 ) -> list[Route]:
     table = [
         ("POST", "/agent/v1/agents", agent.create, "agents.create"),

@@ -96,11 +96,7 @@ class Sender:
         body = messages.encoded(outgoing.body)
         delivery, forged = outgoing.delivery, self.injector.faults.event_forged
         signed = {} if delivery is None else self.registry.headers(delivery, body, forged=forged)
-        headers = {
-            "content-type": "application/json",
-            "user-agent": "case-dev-sandbox",
-            **signed,
-        }
+        headers = {"content-type": "application/json", "user-agent": "case-dev-sandbox", **signed}
         answer = None
         try:
             response = await self._client.post(outgoing.url, content=body, headers=headers)

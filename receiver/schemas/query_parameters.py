@@ -70,8 +70,7 @@ Settled = Annotated[
 ]
 Cost = Annotated[str, _filter_schema(_AMOUNT, "In dollars.", ">0.50", "0.10..0.25")]
 Duration = Annotated[
-    str,
-    _filter_schema(_DURATION, "With a unit; a number without one is in seconds.", ">2m", "90s..1.5h"),
+    str, _filter_schema(_DURATION, "With a unit; a number without one is in seconds.", ">2m", "90s..1.5h")
 ]
 Tokens = Annotated[str, _filter_schema(_NUMBER, "Input and output tokens together.", ">=10000", "10k..20k")]
 Question = Annotated[
@@ -249,9 +248,7 @@ class EventQuery(Query):
 
     lastEventId: (
         Annotated[
-            int,
-            Field(ge=0, lt=10**15, description="Return the events after this one."),
-            BeforeValidator(_digits),
+            int, Field(ge=0, lt=10**15, description="Return the events after this one."), BeforeValidator(_digits)
         ]
         | None
     ) = None

@@ -116,11 +116,7 @@ class Client:
         return await self._wire.call(routes.DETAILS, run_id, limit=limit, grow=slot.try_acquire)
 
     async def list(
-        self,
-        agent_id: str | None = None,
-        status: str | None = None,
-        limit: int = 250,
-        cursor: str | None = None,
+        self, agent_id: str | None = None, status: str | None = None, limit: int = 250, cursor: str | None = None
     ) -> payloads.Page:
         """Return a page of 1 to 250 runs, newest first; `cursor` is the `next_cursor` of the page before."""
         query = _without_none({"agentId": agent_id, "status": status, "limit": str(limit), "cursor": cursor})
@@ -162,12 +158,7 @@ class Client:
 def _asked(run: runs.Run) -> dict[str, object]:
     """Return what a submission asks of its agent, as the upstream names it."""
     object_ids = None if run.object_ids is None else list(run.object_ids)
-    return {
-        "prompt": run.prompt or "",
-        "guidance": run.guidance,
-        "model": run.model,
-        "objectIds": object_ids,
-    }
+    return {"prompt": run.prompt or "", "guidance": run.guidance, "model": run.model, "objectIds": object_ids}
 
 
 def _without_none(fields: Mapping[str, _Value | None]) -> dict[str, _Value]:

@@ -208,11 +208,7 @@ class Connection:
         return errors.UpstreamStatusError(route, answer.status, message, wait)
 
     def _request(
-        self,
-        route: str,
-        run_id: str | None,
-        query: Mapping[str, str] | None,
-        body: Mapping[str, object] | None,
+        self, route: str, run_id: str | None, query: Mapping[str, str] | None, body: Mapping[str, object] | None
     ) -> httpx.Request:
         method, _, path = route.partition(" ")
         if run_id is not None:

@@ -62,10 +62,7 @@ TASKS = (
         "so flag any HIPAA-related concerns.",
     ),
     _task(
-        "Quick summary of document vault_abc/obj_xyz",
-        "2026-0142",
-        "summary",
-        model="anthropic/claude-haiku-3.5",
+        "Quick summary of document vault_abc/obj_xyz", "2026-0142", "summary", model="anthropic/claude-haiku-3.5"
     ),
     _task(
         f"Summarize the {LATE} and list every contradiction between them.",
