@@ -36,7 +36,6 @@ SHOWN = 20
 
 
 Documents = Annotated[bool, flag("--documents", "With the upstream's answers byte for byte; jsonl alone.")]
-Bom = Annotated[bool, flag("--bom", "With a byte-order mark, so that Excel reads umlauts; csv alone.")]
 Output = Annotated[Path | None, option("FILE", "The file; without it standard output.", "--output", "-o")]
 Resume = Annotated[Path | None, option("FILE", "Go on with a file that was cut off, by the same options.")]
 Json = Annotated[bool, flag("--json", "For programs: a summary of the file as one JSON object.")]
@@ -48,7 +47,7 @@ async def export(
     chosen: Mapping[str, Any],
     form: Annotated[str, options.choice(formats.Format, "FORM", "{words}.", "--format")] = "jsonl",
     documents: Documents = False,
-    bom: Bom = False,
+    bom: Annotated[bool, flag("--bom", "With a byte-order mark, so that Excel reads umlauts; csv alone.")] = False,
     output: Output = None,
     resume: Resume = None,
     force: Annotated[bool, flag("--force", "Write over a file that is there.")] = False,

@@ -29,10 +29,6 @@ SettledBefore = Annotated[
     str | None, option("AGE|DATE", "Settled longer ago than 90d, or before 2026-01-01 (UTC).")
 ]
 Rejected = Annotated[bool, flag("--rejected", "In place of runs: requests that belong to none, see above.")]
-Before = Annotated[str | None, option("AGE|DATE", "With --rejected: received longer ago, or before.")]
-Address = Annotated[str | None, option("ADDRESS", "With --rejected: from this address alone.")]
-DryRun = Annotated[bool, flag("--dry-run", "Show what would be removed, and remove nothing.")]
-Yes = Annotated[bool, flag("--yes", "Do not ask.")]
 Vacuum = Annotated[
     bool, flag("--vacuum", "Write a new file, which needs its size twice and keeps writers waiting.")
 ]
@@ -42,12 +38,12 @@ Vacuum = Annotated[
 async def prune(
     settled_before: SettledBefore = None,
     rejected: Rejected = False,
-    before: Before = None,
-    address: Address = None,
+    before: Annotated[str | None, option("AGE|DATE", "With --rejected: received longer ago, or before.")] = None,
+    address: Annotated[str | None, option("ADDRESS", "With --rejected: from this address alone.")] = None,
     agent: options.Agent = None,
     tag: options.Tag = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
+    dry_run: Annotated[bool, flag("--dry-run", "Show what would be removed, and remove nothing.")] = False,
+    yes: Annotated[bool, flag("--yes", "Do not ask.")] = False,
     vacuum: Vacuum = False,
     as_json: options.Json = False,
 ) -> None:

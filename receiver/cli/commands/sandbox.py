@@ -27,30 +27,27 @@ _WIDEST = 100
 _RULE = '--fault \'script=[{"route": "exec", "times": 1, "action": "lose_answer"}]\''
 _NARROWED = "narrowed by route, run, agent, prompt (a piece of it), times and probability; the first that fits"
 
-RunSeconds = Annotated[float, option("SECONDS", "How long a run takes, more or less.", min=0)]
 Seed = Annotated[
     int | None, option("N", "Ids and contents follow from it; a new one each time.", show_default=False)
 ]
-Fault = Annotated[list[str] | None, option("NAME=VALUE", "Something that goes wrong; repeat it.")]
 PublicOnly = Annotated[bool, flag("--public-only", "Take no callback addresses on this machine, as upstream.")]
 AllowPublic = Annotated[
     bool, flag("--allow-public", "Listen where other machines can reach it: any key is accepted.")
 ]
 Record = Annotated[Path | None, option("FILE", "Add every exchange to it, a JSON line each.", "--record")]
-ListFaults = Annotated[bool, flag("--list-faults", "List what can go wrong, and exit.")]
 
 
 @app.command()
 def sandbox(
     host: listening.Host = "127.0.0.1",
     port: listening.Port = 9000,
-    run_seconds: RunSeconds = 5.0,
+    run_seconds: Annotated[float, option("SECONDS", "How long a run takes, more or less.", min=0)] = 5.0,
     seed: Seed = None,
-    fault: Fault = None,
+    fault: Annotated[list[str] | None, option("NAME=VALUE", "Something that goes wrong; repeat it.")] = None,
     public_only: PublicOnly = False,
     allow_public: AllowPublic = False,
     record: Record = None,
-    list_faults: ListFaults = False,
+    list_faults: Annotated[bool, flag("--list-faults", "List what can go wrong, and exit.")] = False,
     as_json: listening.Json = False,
 ) -> None:
     """Imitate Case.dev, faults included, for trying things out.
