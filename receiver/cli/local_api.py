@@ -6,8 +6,9 @@ import inspect
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar, cast
 
 import structlog
@@ -31,16 +32,6 @@ Q = TypeVar("Q", bound=query_parameters.Query)
 
 OpenStream = Callable[[str, int], Awaitable[streaming.Events]]
 Handler = operations.Handler | operations.ReadHandler
-
-
-class _Telemetry:
-    """The telemetry of a command: a log. Metrics are those of a server, and slow to import."""
-
-    def __init__(self) -> None:
-        self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger("runledger")
-
-    async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]:
-        return b"", "text/plain"
 
 
 #: The caller of every command. Its runs are submitted by `cli`; the ledger names the operator.
@@ -84,10 +75,10 @@ async def call(
     """
     logs.log_to_stderr()
     shared_clock = await open_database.shared_clock(store)
+    # Metrics are those of a server, and slow to import.
+    log = cast(operations.Telemetry, SimpleNamespace(log=structlog.get_logger("runledger")))
     request: operations.Call[Any, Any] = operations.Call(
-        context=operations.Context(
-            store, timeouts.Timing(), shared_clock, _Telemetry(), version="", listen=open_stream
-        ),
+        context=operations.Context(store, timeouts.Timing(), shared_clock, log, version="", listen=open_stream),
         request=_request(headers or {}),
         now=shared_clock(),
         caller=OPERATOR,
