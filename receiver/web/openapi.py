@@ -21,7 +21,7 @@ _REF = "#/components/schemas/{model}"
 _PART = re.compile(r"\{(\w+)\}")
 #: A callback token: our id, a dot, the signature in base64url.
 TOKEN = r"^[A-Za-z0-9_-]{1,128}\.[A-Za-z0-9_-]{43}$"
-_PROBLEM = "application/problem+json"
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": _REF.format(model=responses.Problem.__name__)}}}
 _ABOUT = (
     "Submits agent runs, registers a watcher for each, receives callbacks and events, and stores the results. Ids "
     "in paths are Runledger's or the upstream's. Errors are problem details (RFC 9457)."
@@ -87,7 +87,10 @@ def _operation(each: Operation, parameters: dict[type[query_parameters.Query], l
         ],
         "responses": {
             **{str(status): _answer(status, shape, each) for status, shape in each.answers.items()},
-            **{str(status): _problem(status) for status in _problems(each)},
+            **{
+                str(status): {"description": HTTPStatus(status).phrase, "content": _PROBLEM}
+                for status in _problems(each)
+            },
         },
     }
     if each.body:
@@ -118,11 +121,6 @@ def _answer(status: int, shape: type[BaseModel] | str | None, operation: Operati
     elif shape is not None:
         answer["content"] = _json(shape) | ({STREAM: {"schema": {}}} if operation.is_streamed else {})
     return answer
-
-
-def _problem(status: int) -> JsonObject:
-    content = {_PROBLEM: {"schema": {"$ref": _REF.format(model=responses.Problem.__name__)}}}
-    return {"description": HTTPStatus(status).phrase, "content": content}
 
 
 def _json(shape: type[BaseModel]) -> JsonObject:

@@ -78,11 +78,15 @@ async def retry(
     chosen = {"kind": kind, "state": state, "cause": cause}
     if (job is None) != any(chosen.values()) or (job is not None and dry_run):
         raise CommandError("name one job, or some by --kind, --state or --cause", USAGE)
-    if job is not None:
-        await _retry_one(job, as_json)
-        return
-    body = local_api.body(bodies.Retry, {**chosen, "dryRun": dry_run})
+    body = None if job is not None else local_api.body(bodies.Retry, {**chosen, "dryRun": dry_run})
     async with open_database.existing() as store:
+        if job is not None:
+            one = await local_api.ask(store, handlers.retry_job, responses.Job, path_id=job)
+            if as_json:
+                json_lines.model(one)
+            else:
+                print(f"The {one.kind} job is due now. {(await local_api.worker_status(store)).message}")
+            return
         found = await local_api.ask(store, handlers.retry_jobs, responses.Retried, body=body)
         worker = await local_api.worker_status(store)
     if as_json:
@@ -94,12 +98,3 @@ async def retry(
         print(f"Due now without --dry-run: {found.count:,}.")
     else:
         print(f"Due now: {found.count:,}." + (f" {worker.message}" if found.count else ""))
-
-
-async def _retry_one(job_id: str, as_json: bool) -> None:
-    async with open_database.existing() as store:
-        job = await local_api.ask(store, handlers.retry_job, responses.Job, path_id=job_id)
-        if as_json:
-            json_lines.model(job)
-        else:
-            print(f"The {job.kind} job is due now. {(await local_api.worker_status(store)).message}")

@@ -7,7 +7,7 @@ import json
 import os
 import secrets
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, TextIO
 
@@ -65,7 +65,10 @@ def sandbox(
         return
     if not allow_public:
         _demand_loopback(host)
-    chosen = _faults(fault or ())
+    try:
+        chosen = faults.parse(fault or ())
+    except faults.FaultError as error:
+        raise CommandError(f"--fault: {error} (`runledger sandbox --list-faults` lists all)", USAGE) from None
     # A sandbox with the seed of an earlier one repeats its ids, which a server may have stored as other runs.
     seed = secrets.randbits(31) if seed is None else seed
     with _opened(record) as file, listening.bound(host, port) as bound:
@@ -96,13 +99,6 @@ def _demand_loopback(host: str) -> None:
             "add --allow-public if that is meant",
             USAGE,
         )
-
-
-def _faults(given: Sequence[str]) -> faults.Faults:
-    try:
-        return faults.parse(given)
-    except faults.FaultError as error:
-        raise CommandError(f"--fault: {error} (`runledger sandbox --list-faults` lists all)", USAGE) from None
 
 
 @contextlib.contextmanager

@@ -71,12 +71,11 @@ def _rotation(theirs: webhooks.Endpoint, now: datetime) -> str:
 def secret_names(secrets: Sequence[webhook_secrets.KnownSecret], now: datetime) -> str:
     """Return the names of secrets, and until when they sign."""
     names = ["unusable" if each.secret is None else each.secret.name for each in secrets]
-    ends = ["" if each.ends_at is None else _end(each.ends_at, now) for each in secrets]
+    ends = [
+        "" if at is None else f" ({'ends' if at > now else 'ended'} {render_format.age(at, now)})"
+        for at in (each.ends_at for each in secrets)
+    ]
     return ", ".join(map("".join, zip(names, ends, strict=True))) or "none"
-
-
-def _end(at: datetime, now: datetime) -> str:
-    return f" ({'ends' if at > now else 'ended'} {render_format.age(at, now)})"
 
 
 def views(found: Views) -> dict[str, Any]:

@@ -78,9 +78,11 @@ async def _execute(context: Context, claim: jobs.Claim, run_id: str, upstream_id
     if run is None or run.cancel_requested_at is not None or run.is_terminal:
         await context.database.write(starting.leave_to_cancel, claim, context.clock())
         return
-    is_first = claim.fence == 1 and run.restored_at is None
-    if not is_first and not await _is_queued(context, claim, upstream_id):
-        return
+    if claim.fence > 1 or run.restored_at is not None:
+        shown = await context.upstream.status(upstream_id)
+        if shown.status is not states.QUEUED:
+            await _follow(context, claim, shown.status)
+            return
     try:
         await context.upstream.execute(upstream_id)
     except (errors.UpstreamUnreachable, errors.InvalidResponse, errors.UpstreamStatusError) as failure:
@@ -89,12 +91,6 @@ async def _execute(context: Context, claim: jobs.Claim, run_id: str, upstream_id
         await _decide(context, claim, upstream_id, failure)
     else:
         await _started(context, claim, "exec")
-
-
-async def _is_queued(context: Context, claim: jobs.Claim, upstream_id: str) -> bool:
-    """Return whether the run still waits for exec; otherwise commit the state it is in."""
-    shown = await context.upstream.status(upstream_id)
-    return shown.status is states.QUEUED or await _follow(context, claim, shown.status)
 
 
 async def _decide(context: Context, claim: jobs.Claim, upstream_id: str, failure: errors.UpstreamError) -> None:
@@ -108,16 +104,12 @@ async def _decide(context: Context, claim: jobs.Claim, upstream_id: str, failure
         raise failure
 
 
-async def _follow(context: Context, claim: jobs.Claim, shown: states.Status) -> bool:
-    """Commit a running run as started; leave an ended one to the settle job.
-
-    Return False: nothing is left to execute.
-    """
+async def _follow(context: Context, claim: jobs.Claim, shown: states.Status) -> None:
+    """Commit a running run as started; leave an ended one to the settle job."""
     if shown is states.RUNNING:
         await _started(context, claim, "status")
     else:
         await context.database.write(starting.leave_to_settle, claim, context.clock())
-    return False
 
 
 async def _started(context: Context, claim: jobs.Claim, via: str) -> None:
