@@ -35,8 +35,7 @@ class Signer:
         """Return the run that a token was made for. Raises BadToken for every other string."""
         form = _FORM.fullmatch(token)
         # The last of 43 characters has two unused bits, which a decoder ignores; only one spelling is valid.
-        decoded = b"" if form is None else itsdangerous.base64_decode(form[1])
-        if form is None or itsdangerous.base64_encode(decoded) != form[1].encode("ascii"):
+        if form is None or itsdangerous.base64_encode(itsdangerous.base64_decode(form[1])).decode() != form[1]:
             raise errors.BadToken("the token is malformed")
         try:
             return self._signer.unsign(token).decode("ascii")
