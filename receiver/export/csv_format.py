@@ -7,7 +7,7 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from receiver.export import formats
+from receiver.export import formats, run_columns
 from storage.query import run_chunks
 
 #: Spreadsheets take a text with such a beginning for a formula; a leading apostrophe makes it a text.
@@ -31,17 +31,17 @@ class CsvWriter(formats.Writer[run_chunks.Record]):
 
         Where it is requested, the byte-order mark comes first, by which Excel recognises UTF-8.
         """
-        return b"" if self._follows else self._bom + _written([list(formats.FIELDS)])
+        return b"" if self._follows else self._bom + _written([list(run_columns.FIELDS)])
 
     def rows(self, records: Sequence[run_chunks.Record]) -> bytes:
-        return _written([cell(each) for each in formats.cells(record.run)] for record in records)
+        return _written([cell(each) for each in run_columns.cells(record.run)] for record in records)
 
     def trailer(self, end: formats.Summary) -> bytes:
         """Return a last record with as many cells as the others: the number of runs and the SHA-256."""
         cells = [MARK, f"records={end.records}", f"sha256={end.sha256}"]
         cells += [] if end.unindexed is None else [f"unindexed={end.unindexed}"]
         cells += [f"unwritten={' '.join(end.unwritten_runs)}"] if end.unwritten else []
-        return _written([cells + [""] * (len(formats.FIELDS) - len(cells))]) if self._has_trailer else b""
+        return _written([cells + [""] * (len(run_columns.FIELDS) - len(cells))]) if self._has_trailer else b""
 
 
 def cell(value: object) -> str:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Generic, TypeVar
 
-from pydantic.alias_generators import to_camel
-
 from receiver import json_lines
 from storage.engine import column_types
-from storage.query import run_chunks
-from storage.repositories import runs
 
 #: The most runs that a trailer names, so that it stays short; and the fields about missing runs.
 NAMED = 50
@@ -91,21 +87,3 @@ def compact(value: object) -> str:
     """Return JSON in one line for any line reader, with sorted object keys."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True, allow_nan=False)
     return json_lines.one_line(text)
-
-
-#: The exported fields of a run, by their names in the file.
-FIELDS = {to_camel(each.name): each.name for each in fields(runs.Run) if each.name not in run_chunks.LOCAL_COLUMNS}
-INSTANTS = frozenset(to_camel(each.name) for each in fields(runs.Run) if str(each.type).startswith("datetime"))
-NUMBERS = frozenset(to_camel(each.name) for each in fields(runs.Run) if str(each.type).startswith("int"))
-
-
-def cells(run: runs.Run) -> Iterator[object]:
-    """Yield the cells of a run, in the order of FIELDS: texts, numbers, instants; structures as JSON.
-
-    Raises ValueError for a value that is not UTF-8 in the store.
-    """
-    for name in FIELDS.values():
-        value = getattr(run, name)
-        if isinstance(value, bytes):
-            raise ValueError(f"{name} is not UTF-8")
-        yield compact(value) if isinstance(value, Mapping | list | tuple) else value

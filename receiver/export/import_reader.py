@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
 from receiver import errors
-from receiver.export import flow, formats, jsonl
+from receiver.export import flow, formats, jsonl, run_columns
 from receiver.schemas import text_types
 from storage import bounds, ids, merkle, results, states
 from storage.query import run_chunks
@@ -189,7 +189,7 @@ def record(line: bytes, now: datetime) -> tuple[run_chunks.Record, list[str]]:
     if not isinstance(values, dict):
         raise ValueError("is not a JSON object")
     _require_storable({name: value for name, value in values.items() if name != "documents"})
-    if unknown := sorted(set(values) - set(formats.FIELDS) - _PARTS):
+    if unknown := sorted(set(values) - set(run_columns.FIELDS) - _PARTS):
         raise ValueError(f"{unknown[0][:80]} is unknown: a newer release may have written it")
     cleaner = _Cleaner(now)
     run, steps = _run(values, cleaner), _rows(_STEP, values, "steps", jsonl.STEP_FIELDS, cleaner)
@@ -214,7 +214,7 @@ def _noted(
 
 
 def _run(line: JsonObject, cleaner: _Cleaner) -> runs.Run:
-    values = {field: line[name] for name, field in formats.FIELDS.items() if name in line}
+    values = {field: line[name] for name, field in run_columns.FIELDS.items() if name in line}
     run: runs.Run = _RUN.validate_python({"submitted_by": states.Submitter.IMPORT.value, **values, **_OWN})
     if not (_ID.fullmatch(run.id) and ids.is_ours(run.id)):
         raise ValueError("id: is none that Runledger gave")

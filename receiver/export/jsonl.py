@@ -10,7 +10,7 @@ import msgspec
 from pydantic.alias_generators import to_camel
 
 from receiver import json_lines
-from receiver.export import formats
+from receiver.export import formats, run_columns
 from storage.engine import column_types
 from storage.query import run_chunks
 from storage.repositories import documents
@@ -46,8 +46,8 @@ def _object(name: str, fields: Iterable[str]) -> Callable[..., Any]:
 
 
 _Step, _Usage = _object("Step", STEP_FIELDS), _object("Usage", USAGE_FIELDS)
-_Run = _object("Run", [*formats.FIELDS, "steps", "usage"])
-_WholeRun = _object("WholeRun", [*formats.FIELDS, "steps", "usage", "documents"])
+_Run = _object("Run", [*run_columns.FIELDS, "steps", "usage"])
+_WholeRun = _object("WholeRun", [*run_columns.FIELDS, "steps", "usage", "documents"])
 
 
 def _run(record: run_chunks.RunRows) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from receiver import errors
-from receiver.export import formats
+from receiver.export import formats, run_columns
 from storage.query import run_chunks
 
 #: The rows of a row group, and the approximate bytes after which it is written earlier.
@@ -24,16 +24,16 @@ class ParquetWriter(formats.Writer[run_chunks.Record]):
 
     def __init__(self) -> None:
         self._arrow, parquet = _arrow()
-        self._schema = self._arrow.schema([(name, self._type(name)) for name in formats.FIELDS])
+        self._schema = self._arrow.schema([(name, self._type(name)) for name in run_columns.FIELDS])
         self._sink = _Sink()
         self._writer: Any = parquet.ParquetWriter(self._sink, self._schema, compression="zstd")
         self._waiting: list[list[object]] = []
         self._weight = 0
 
     def _type(self, name: str) -> Any:
-        if name in formats.INSTANTS:
+        if name in run_columns.INSTANTS:
             return self._arrow.timestamp("us", tz="UTC")
-        return self._arrow.int64() if name in formats.NUMBERS else self._arrow.string()
+        return self._arrow.int64() if name in run_columns.NUMBERS else self._arrow.string()
 
     def head(self) -> bytes:
         return self._sink.taken()
@@ -41,7 +41,7 @@ class ParquetWriter(formats.Writer[run_chunks.Record]):
     def rows(self, records: Sequence[run_chunks.Record]) -> bytes:
         """Add a row for each record. A row group is written once it has enough rows."""
         # All are made before any is added.
-        self._waiting += [list(formats.cells(record.run)) for record in records]
+        self._waiting += [list(run_columns.cells(record.run)) for record in records]
         self._weight += sum(record.weight for record in records)
         if len(self._waiting) >= ROWS or self._weight >= BYTES:
             self._write()
@@ -53,8 +53,8 @@ class ParquetWriter(formats.Writer[run_chunks.Record]):
         return self._sink.taken()
 
     def _write(self) -> None:
-        columns = zip(*self._waiting, strict=True) if self._waiting else [[] for _ in formats.FIELDS]
-        by_name = dict(zip(formats.FIELDS, map(list, columns), strict=True))
+        columns = zip(*self._waiting, strict=True) if self._waiting else [[] for _ in run_columns.FIELDS]
+        by_name = dict(zip(run_columns.FIELDS, map(list, columns), strict=True))
         self._writer.write_table(self._arrow.Table.from_pydict(by_name, schema=self._schema))
         self._waiting, self._weight = [], 0
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from receiver import errors
-from receiver.export import formats, import_reader, jsonl
+from receiver.export import import_reader, jsonl, run_columns
 from storage import bounds, ids, states
 from storage.engine.database import Database
 from storage.query import run_chunks
@@ -24,7 +24,7 @@ from tests.receiver.export import files
 
 #: A run that ended, as a line tells it.
 RUN: dict[str, Any] = {
-    **dict.fromkeys(formats.FIELDS),
+    **dict.fromkeys(run_columns.FIELDS),
     "id": ids.new(life.NOW),
     "origin": "submitted",
     "status": "completed",
@@ -200,4 +200,4 @@ def documents_of(body: bytes) -> documents.Document:
 
 def test_the_fields_of_a_line_are_those_of_a_run_but_what_its_store_has_to_do() -> None:
     known = {each for each in runs.Run.__dataclass_fields__ if each not in run_chunks.LOCAL_COLUMNS}
-    assert set(formats.FIELDS.values()) == known
+    assert set(run_columns.FIELDS.values()) == known
