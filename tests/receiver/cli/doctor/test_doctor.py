@@ -11,14 +11,7 @@ from pathlib import Path
 import pytest
 
 from receiver import settings
-from receiver.cli.doctor import (
-    command,
-    configuration_checks,
-    findings,
-    local_checks,
-    store_checks,
-    upstream_checks,
-)
+from receiver.cli.doctor import configuration_checks, findings, local_checks, runner, store_checks, upstream_checks
 from receiver.cli.doctor.findings import CheckContext, Finding, Level
 from storage import states
 from storage.maintenance import integrity
@@ -142,7 +135,7 @@ def test_a_check_that_breaks_or_hangs_is_reported_and_hides_nothing() -> None:
 
     checks = {"database": breaks, "upstream": hangs, "programs": local_checks.programs}
     context = CheckContext(settings.load(env_file=None), {}, [], {}, timeout=0.2)
-    found = {each.name: each for each in asyncio.run(command.run(context, checks))}
+    found = {each.name: each for each in asyncio.run(runner.run(context, checks))}
     assert found["first"].level is Level.OK
     assert found["database"].message == "this check broke: ValueError: broken"
     assert found["upstream"].message == "this check did not end in time"
