@@ -17,7 +17,6 @@ class AccessLog:
         self._log = structlog.get_logger("runledger.access")
 
     def record(self, scope: Scope, status: int, seconds: float) -> None:
-        """Log the status and the duration of a request."""
         route = getattr(scope.get("route"), "path", "(none)")
         log = self._log.debug if route in PROBES and status == 200 else self._log.info
         log("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))

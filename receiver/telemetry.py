@@ -118,7 +118,6 @@ class Telemetry:
         return line
 
     def received(self, receipt: deliveries.Receipt, delivery: deliveries.Delivery) -> None:
-        """Count a committed delivery."""
         self._received[delivery.source, receipt.verdict].inc()
 
     def _appended(self, appended: entries.Appended) -> None:
@@ -140,7 +139,6 @@ class Telemetry:
         self._rejections.labels(cause).inc()
 
     def settled(self, run: runs.Run, source: states.Source, now: datetime) -> None:
-        """Record that a run's result was stored here."""
         self._to_settle.labels(source.value).observe(max(0.0, (now - run.accepted_at).total_seconds()))
 
     def called(
@@ -163,7 +161,6 @@ class Telemetry:
         log(f"notification_{result}", run_id=run_id, reason=reason)
 
     def unindexable(self, runs: int) -> None:
-        """Set the number of runs that this server could not index and will try again."""
         self._passed_over.set(runs)
 
     def skipped(self, reason: str) -> None:
@@ -171,17 +168,14 @@ class Telemetry:
         self._skipped.labels(reason).inc()
 
     def streaming(self, streams: int, listeners: int) -> None:
-        """Set the numbers of open upstream streams and of their listeners."""
         self._streams.set(streams)
         self._listeners.set(listeners)
 
     def paused(self, reason: str, until: datetime) -> None:
-        """Record that all calls to the upstream are paused until then."""
         self._pauses.inc()
         self.log.warning("upstream_paused", reason=reason, until=until.isoformat())
 
     def committed(self, batch: writer.CommitBatch) -> None:
-        """Record a commit batch."""
         if batch.phase == "after":
             self._batch_size.observe(len(batch.names))
             self._commit.observe(batch.seconds)
@@ -259,7 +253,6 @@ class _Gauges:
 
 
 def _age(at: datetime | None, now: datetime, never: float) -> float:
-    """Return the seconds since then."""
     return never if at is None else max(0.0, (now - at).total_seconds())
 
 

@@ -91,7 +91,6 @@ class Timing:
         return self.heartbeat * 3
 
     def overdue_at(self, began: datetime) -> datetime:
-        """Return when a run that began then counts as overdue."""
         return began + timedelta(seconds=self.hard_limit + self.overdue)
 
     def __post_init__(self) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from receiver import errors, http_headers
 from receiver.schemas import changes, json_rows, query_parameters
 from receiver.streams import subscribers
-from receiver.web import authentication, operations, streaming
+from receiver.web import operations, streaming
+from receiver.web.authentication import Scope
 from storage.engine import column_types, database
+from storage.engine.database import Reader
 from storage.ledger import entries as ledger_entries
 from storage.query import change_feed
 from storage.repositories import system_state
@@ -24,7 +26,7 @@ _LAST = operations.Header(
     "/v1/changes",
     "The change feed: a page, or a stream for a client that accepts `text/event-stream`",
     {200: changes.Changes},
-    authentication.Scope.READ,
+    Scope.READ,
     headers=(_LAST,),
     problems=(409,),
     is_streamed=True,
@@ -45,7 +47,7 @@ async def list_changes(call: Following) -> operations.Answer:
     409, and `restoredAt` differs from before.
     """
     after, selection = call.query.after, call.query.selection(call.now)
-    reader = database.Reader.TIMED if selection.excludes_deployment else database.Reader.QUICK
+    reader = Reader.TIMED if selection.excludes_deployment else Reader.QUICK
 
     def read(store: database.Snapshot) -> tuple[change_feed.FeedPage, system_state.CopyStatus]:
         found = store.read(change_feed.read_page, after, selection, call.query.limit)

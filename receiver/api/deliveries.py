@@ -7,9 +7,11 @@ from collections.abc import Mapping
 
 from receiver import errors
 from receiver.schemas import json_rows, query_parameters, responses
-from receiver.web import authentication, operations
+from receiver.web import operations
+from receiver.web.authentication import Scope
 from storage import states
 from storage.engine import database
+from storage.engine.database import Reader
 from storage.repositories import deliveries, runs
 
 Listing = operations.Call[query_parameters.DeliveryQuery, None]
@@ -19,12 +21,7 @@ router = operations.Router("deliveries")
 
 
 @router.operation(
-    "GET",
-    "/v1/deliveries",
-    "List deliveries",
-    {200: responses.Deliveries},
-    authentication.Scope.READ,
-    reader=database.Reader.PLAIN,
+    "GET", "/v1/deliveries", "List deliveries", {200: responses.Deliveries}, Scope.READ, reader=Reader.PLAIN
 )
 def list_deliveries(call: Listing, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of deliveries without their bodies, newest first."""
@@ -42,8 +39,8 @@ def list_deliveries(call: Listing, store: database.Snapshot) -> operations.Answe
     "/v1/deliveries/{id}",
     "One delivery with its body",
     {200: responses.DeliveryWithBody},
-    authentication.Scope.READ,
-    reader=database.Reader.PLAIN,
+    Scope.READ,
+    reader=Reader.PLAIN,
 )
 def get_delivery(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with one delivery, its headers and its body."""
@@ -55,7 +52,6 @@ def get_delivery(call: Plain, store: database.Snapshot) -> operations.Answer:
 
 
 def _with_body(stored: deliveries.StoredDelivery) -> bytes:
-    """Return a delivery that was read with its body."""
     sent = stored.body or b""
     is_pruned = stored.size != 0 and not sent
     values = _WITH_BODY.values(

@@ -11,7 +11,8 @@ import structlog
 from receiver import errors
 from receiver.export import flow, formats
 from receiver.schemas import query_parameters
-from receiver.web import authentication, operations
+from receiver.web import operations
+from receiver.web.authentication import Scope
 from storage.engine import database
 from storage.query import run_chunks
 
@@ -25,7 +26,7 @@ router = operations.Router("runs")
     "/v1/export",
     "Runs as a file, oldest first",
     {200: "application/jsonl"},
-    authentication.Scope.READ,
+    Scope.READ,
     problems=(404, 501),
 )
 async def export_runs(call: Exporting) -> operations.Answer:
@@ -34,10 +35,7 @@ async def export_runs(call: Exporting) -> operations.Answer:
     pieces = _in_a_slot(prepared, call.context.export_slots)
     started = _Started(await anext(pieces), pieces)
     name = f"runs-{call.now:%Y%m%dT%H%M%SZ}.{call.query.format}"
-    headers = {
-        "content-disposition": f'attachment; filename="{name}"',
-        "x-content-type-options": "nosniff",
-    }
+    headers = {"content-disposition": f'attachment; filename="{name}"', "x-content-type-options": "nosniff"}
     return operations.Answer(200, None, headers, prepared.writer.media_type, pieces=started)
 
 

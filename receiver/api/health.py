@@ -10,6 +10,7 @@ from datetime import timedelta
 from receiver.api import jobs
 from receiver.schemas import json_rows, responses
 from receiver.web import authentication, operations
+from receiver.web.authentication import Scope
 from storage import errors, states
 from storage.engine import column_types
 from storage.repositories import job_counts, job_list, runs, system_state
@@ -71,9 +72,8 @@ def _reasons(call: Plain, state: system_state.State) -> list[str]:
     reasons = ["the server stops"] if call.context.stopping.is_set() else []
     if state.pause_streak > 0:  # also between two pauses, until the upstream has answered
         reasons.append(f"the upstream is not asked now: {state.pause_reason}")
-    if not state.worker_seen_at or call.now - state.worker_seen_at > timedelta(
-        seconds=call.timing.worker_gone_after
-    ):
+    longest = timedelta(seconds=call.timing.worker_gone_after)
+    if state.worker_seen_at is None or call.now - state.worker_seen_at > longest:
         reasons.append("no worker was seen lately")
     return reasons
 
@@ -81,10 +81,16 @@ def _reasons(call: Plain, state: system_state.State) -> list[str]:
 async def _details(call: Plain, state: system_state.State, reasons: list[str]) -> bytes:
     """Return the details. Overdue runs and failing jobs concern single runs, so they do not affect readiness."""
     seen = state.worker_seen_at
-    failing, _ = await call.database.read(
-        job_list.page, job_list.Query(state=states.JobState.FAILING, limit=NAMED), call.now
-    )
+    newest = job_list.Query(state=states.JobState.FAILING, limit=NAMED)
+    failing, _ = await call.database.read(job_list.page, newest, call.now)
     answered = state.upstream_ok_at
+    unsent = []
+    if not state.has_notifier(call.now, call.timing.worker_gone_after):
+        waiting = await call.database.read(job_counts.count_open, states.Kind.NOTIFY)
+        unsent = [NOBODY_NOTIFIES.format(count=waiting)] if waiting else []
+    # Runs that the indexer has not reached, or skips since they make it fail.
+    count, run_id = await call.database.read(index.waits_longest, call.now - BEHIND)
+    unindexed = [NOT_INDEXED.format(count=count, run_id=run_id)] if count else []
     details = {
         "ready": not reasons,
         "reasons": reasons,
@@ -95,26 +101,12 @@ async def _details(call: Plain, state: system_state.State, reasons: list[str]) -
         "failing": jobs.JOBS.list_of(list(map(jobs.values, failing)))[0],
         "warnings": [
             *_warnings(await call.database.read(job_counts.count_dead)),
-            *await _unsent(call, state),
-            *await _unindexed(call),
+            *unsent,
+            *unindexed,
             *await call.context.warnings(call.now),
         ],
     }
     return json_rows.encode(details)
-
-
-async def _unsent(call: Plain, state: system_state.State) -> list[str]:
-    """Return a warning when notifications wait and no worker that was seen lately can send them."""
-    if state.has_notifier(call.now, call.timing.worker_gone_after):
-        return []
-    count = await call.database.read(job_counts.count_open, states.Kind.NOTIFY)
-    return [NOBODY_NOTIFIES.format(count=count)] if count else []
-
-
-async def _unindexed(call: Plain) -> list[str]:
-    """Return a warning about runs that the indexer has not reached, or skips since they make it fail."""
-    count, run_id = await call.database.read(index.waits_longest, call.now - BEHIND)
-    return [NOT_INDEXED.format(count=count, run_id=run_id)] if count else []
 
 
 def _warnings(dead: Mapping[states.Kind, int]) -> list[str]:
@@ -137,7 +129,7 @@ def _warnings(dead: Mapping[states.Kind, int]) -> list[str]:
 async def get_metrics(call: Plain) -> operations.Answer:
     """Answer with the metrics in Prometheus text form; an API key is needed unless the settings open them."""
     if not call.context.metrics_open:
-        authentication.require_scope(call.caller, authentication.Scope.READ)
+        authentication.require_scope(call.caller, Scope.READ)
     text, media_type = await call.context.telemetry.metrics(call.database, call.now)
     return operations.Answer(200, text, media_type=media_type)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from receiver import errors
-from receiver.schemas import bodies, job_errors, json_rows, query_parameters, responses
-from receiver.web import authentication, operations
+from receiver.schemas import bodies, json_rows, query_parameters, responses
+from receiver.web import operations
+from receiver.web.authentication import Scope
 from storage.engine import database
-from storage.repositories import job_errors as storage_job_errors
-from storage.repositories import job_list, runs
+from storage.engine.database import Reader
+from storage.repositories import job_errors, job_list, runs
 from storage.transitions import retrying
 
 Listing = operations.Call[query_parameters.JobQuery, None]
@@ -18,14 +19,7 @@ Plain = operations.Call[None, None]
 router = operations.Router("jobs")
 
 
-@router.operation(
-    "GET",
-    "/v1/jobs",
-    "List jobs",
-    {200: responses.Jobs},
-    authentication.Scope.READ,
-    reader=database.Reader.PLAIN,
-)
+@router.operation("GET", "/v1/jobs", "List jobs", {200: responses.Jobs}, Scope.READ, reader=Reader.PLAIN)
 def list_jobs(call: Listing, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of jobs, newest first."""
     parameters = call.query
@@ -36,41 +30,35 @@ def list_jobs(call: Listing, store: database.Snapshot) -> operations.Answer:
     return operations.Answer(200, page, call.link("cursor", cursor))
 
 
-@router.operation(
-    "GET", "/v1/jobs/causes", "Failing and dead jobs by cause", {200: job_errors.Causes}, authentication.Scope.READ
-)
+@router.operation("GET", "/v1/jobs/causes", "Failing and dead jobs by cause", {200: responses.Causes}, Scope.READ)
 async def list_causes(call: Grouping) -> operations.Answer:
     """Answer with failing and dead jobs, grouped by the cause of their failure."""
-    query = storage_job_errors.Query(call.query.kind, call.query.state, call.query.cause)
-    return operations.Answer(200, job_errors.Causes(causes=await _causes(call, query)))
+    query = job_errors.Query(call.query.kind, call.query.state, call.query.cause)
+    return operations.Answer(200, responses.Causes(causes=await _causes(call, query)))
 
 
-async def _causes(call: Grouping | Retrying, query: storage_job_errors.Query) -> list[job_errors.Cause]:
-    return [
-        job_errors.Cause.of(each) for each in await call.database.read(storage_job_errors.group, query, call.now)
-    ]
+async def _causes(call: Grouping | Retrying, query: job_errors.Query) -> list[responses.Cause]:
+    return [responses.Cause.of(each) for each in await call.database.read(job_errors.group, query, call.now)]
 
 
 @router.operation(
     "POST",
     "/v1/jobs/retry",
     "Try failing and dead jobs again now",
-    {200: job_errors.Retried, 202: job_errors.Retried},
-    authentication.Scope.ADMIN,
+    {200: responses.Retried, 202: responses.Retried},
+    Scope.ADMIN,
 )
 async def retry_jobs(call: Retrying) -> operations.Answer:
     """Make every matching job due now, whatever its back-off; a dry run only reports which jobs match."""
-    query = storage_job_errors.Query(call.body.kind, call.body.state, call.body.cause)
+    query = job_errors.Query(call.body.kind, call.body.state, call.body.cause)
     found, dry = await _causes(call, query), call.body.dry_run
     count = sum(each.count for each in found)
     if not dry:
         count = await call.database.write(retrying.retry_matching, query, call.now)
-    return operations.Answer(200 if dry else 202, job_errors.Retried(causes=found, count=count, dry_run=dry))
+    return operations.Answer(200 if dry else 202, responses.Retried(causes=found, count=count, dry_run=dry))
 
 
-@router.operation(
-    "POST", "/v1/jobs/{id}/retry", "Try a job again now", {202: responses.Job}, authentication.Scope.ADMIN
-)
+@router.operation("POST", "/v1/jobs/{id}/retry", "Try a job again now", {202: responses.Job}, Scope.ADMIN)
 async def retry_job(call: Plain) -> operations.Answer:
     """Make a job due now, whatever its back-off."""
     await call.database.write(retrying.retry, [call.ids["id"]], call.now)

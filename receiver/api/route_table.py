@@ -1,21 +1,43 @@
 """The JSON API, a file for each resource; `OPERATIONS` holds all operations."""
 
-from receiver.api import (
-    changes,
-    deliveries,
-    export,
-    health,
-    jobs,
-    public_endpoints,
-    run_events,
-    runs,
-    sql,
-    stats,
-    submissions,
-)
+from __future__ import annotations
 
-_RESOURCES = (submissions, runs, run_events, export, deliveries, jobs, stats, sql, changes, health)
-OPERATIONS = (
-    *(operation for resource in _RESOURCES for operation in resource.router.operations),
-    *public_endpoints.OPERATIONS,
+from receiver.api import changes, deliveries, export, health, jobs, run_events, runs, sql, stats, submissions
+from receiver.schemas import responses
+from receiver.web import operations
+
+#: The public endpoints, which `receiver/inbound/endpoints.py` serves.
+_PUBLIC = (
+    operations.Operation(
+        "POST",
+        "/callbacks/{token}",
+        "A watcher's callback; the token in its address is the proof",
+        None,
+        {200: responses.Receipt},
+        problems=(408, 413),
+        tag="public",
+        name="receive_callback",
+    ),
+    operations.Operation(
+        "GET",
+        "/callbacks/{token}",
+        "Whether a callback address belongs to this deployment; nothing is changed",
+        None,
+        {204: None},
+        problems=(405,),
+        tag="public",
+        name="check_callback",
+    ),
+    operations.Operation(
+        "POST",
+        "/webhooks/case",
+        "A signed platform event",
+        None,
+        {200: responses.Receipt},
+        problems=(401, 408, 413),
+        tag="public",
+        name="receive_event",
+    ),
 )
+_RESOURCES = (submissions, runs, run_events, export, deliveries, jobs, stats, sql, changes, health)
+OPERATIONS = (*(operation for resource in _RESOURCES for operation in resource.router.operations), *_PUBLIC)

@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator
 from receiver import errors
 from receiver.api import run_ids
 from receiver.schemas import query_parameters
-from receiver.web import authentication, operations, streaming
+from receiver.web import operations, streaming
+from receiver.web.authentication import Scope
 from storage.repositories import runs
 from storage.repositories import stream_events as storage_stream_events
 
@@ -27,22 +28,18 @@ _LAST_EVENT_ID = operations.Header(
     "/v1/runs/{id}/events",
     "The events of a run, live or replayed",
     {200: "text/event-stream"},
-    authentication.Scope.READ,
+    Scope.READ,
     headers=(_LAST_EVENT_ID,),
     problems=(409, 410, 502),
 )
 async def stream_events(call: Streaming) -> operations.Answer:
     """Answer with the events after an id, up to the end of the run."""
-    after = _after(call)
-    run = await _created(call)
-    return operations.Answer(200, events=await _source(call, run, after))
-
-
-def _after(call: Streaming) -> int:
-    """Return the id to start after. The header wins: a client that connects again repeats its first query."""
     rule = "must be the number of the last event that was received"
     given = call.header(_LAST_EVENT_ID.name, _LAST_EVENT_ID.pattern, rule)
-    return int(given) if given is not None else call.query.lastEventId or 0
+    # The header wins: a client that connects again repeats its first query.
+    after = int(given) if given is not None else call.query.lastEventId or 0
+    run = await _created(call)
+    return operations.Answer(200, events=await _source(call, run, after))
 
 
 async def _created(call: Streaming) -> runs.Run:

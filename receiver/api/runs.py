@@ -14,10 +14,12 @@ from receiver import errors
 from receiver.api import run_ids
 from receiver.schemas import changes, json_rows, query_parameters, responses
 from receiver.schemas import notification as schemas_notification
-from receiver.web import authentication, operations
+from receiver.web import operations
+from receiver.web.authentication import Scope
 from storage import cursors
 from storage import errors as storage_errors
 from storage.engine import column_types, database
+from storage.engine.database import Reader
 from storage.query import run_lines, run_pages
 from storage.repositories import deliveries, documents, ledger_changes, notifications
 from storage.search import index
@@ -41,14 +43,7 @@ _IF_NONE_MATCH = operations.Header(
 )
 
 
-@router.operation(
-    "GET",
-    "/v1/runs",
-    "List runs",
-    {200: responses.Runs},
-    authentication.Scope.READ,
-    reader=database.Reader.TIMED,
-)
+@router.operation("GET", "/v1/runs", "List runs", {200: responses.Runs}, Scope.READ, reader=Reader.TIMED)
 def list_runs(call: Listing, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of runs and the cursor of the next one."""
     found = store.read(run_pages.find, call.query.page(call.now), counted=call.query.count)
@@ -63,9 +58,7 @@ def _snippet(found: index.Snippet) -> json_rows.JsonObject:
     return {"part": found.part, "step": found.step, "text": found.text, "marks": found.marks, "html": found.html}
 
 
-@router.operation(
-    "GET", "/v1/runs/{id}", "One run", {200: schemas_notification.FullRun}, authentication.Scope.READ
-)
+@router.operation("GET", "/v1/runs/{id}", "One run", {200: schemas_notification.FullRun}, Scope.READ)
 def get_run(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with one run: all that was requested and all that came back."""
     row = run_ids.require_run(store.read(run_lines.find, call.ids["id"]))
@@ -80,9 +73,9 @@ def get_run(call: Plain, store: database.Snapshot) -> operations.Answer:
     "/v1/runs/{id}/steps",
     "The steps of a run",
     {200: responses.Steps},
-    authentication.Scope.READ,
+    Scope.READ,
     problems=(409, 410),
-    reader=database.Reader.PLAIN,
+    reader=Reader.PLAIN,
 )
 def list_steps(call: Stepping, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of the steps of a run."""
@@ -109,8 +102,8 @@ def _position(cursor: str | None) -> int:
     "/v1/runs/{id}/timeline",
     "What happened to a run",
     {200: responses.Timeline},
-    authentication.Scope.READ,
-    reader=database.Reader.PLAIN,
+    Scope.READ,
+    reader=Reader.PLAIN,
 )
 def get_timeline(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with all that happened to a run: its ledger entries, its deliveries, its notification."""
@@ -139,21 +132,16 @@ def _merged(
     The ledger entry of a delivery that came before its run was known does not name the run, so the delivery has a
     timeline entry of its own.
     """
-    entries = [_ledger_entry(each, unmatched) for each in ledger]
-    entries += [_delivery_entry(*each) for each in unmatched.values()]
+    entries = []
+    for change in ledger:
+        facts = changes.values(change).facts
+        _, delivery = unmatched.pop(str(facts.get("deliveryId", "")), (None, None))
+        entries.append(_entry(change.at, change.kind, change.actor, facts, change.number, delivery))
+    for stored, raw in unmatched.values():
+        facts = {"deliveryId": stored.id, "source": stored.source.value}
+        entries.append(_entry(stored.received_at, f"delivery.{stored.verdict}", "upstream", facts, None, raw))
     entries += [] if sent is None else [_notification_entry(sent)]
     return sorted(entries, key=lambda entry: str(entry[0]))
-
-
-def _ledger_entry(change: ledger_changes.Change, unmatched: dict[str, _Received]) -> json_rows.Values:
-    facts = changes.values(change).facts
-    _, delivery = unmatched.pop(str(facts.get("deliveryId", "")), (None, None))
-    return _entry(change.at, change.kind, change.actor, facts, change.number, delivery)
-
-
-def _delivery_entry(stored: deliveries.StoredDelivery, delivery: msgspec.Raw) -> json_rows.Values:
-    facts = {"deliveryId": stored.id, "source": stored.source.value}
-    return _entry(stored.received_at, f"delivery.{stored.verdict}", "upstream", facts, None, delivery)
 
 
 def _notification_entry(sent: notifications.Notification) -> json_rows.Values:
@@ -173,7 +161,7 @@ def _entry(at: datetime, *values: Any) -> json_rows.Values:
     "/v1/runs/{id}/document",
     "The upstream's answer byte for byte",
     {200: "application/json", 304: None},
-    authentication.Scope.READ,
+    Scope.READ,
     problems=(409, 410),
     headers=(_IF_NONE_MATCH,),
 )
@@ -189,18 +177,14 @@ async def get_document(call: Documented) -> operations.Answer:
         "x-content-type-options": "nosniff",
         "content-disposition": f'inline; filename="run-{run.id}-v{document.version}.json"',
     }
-    if _matches(call.headers.getlist("if-none-match"), document.body_sha256):
+    # If-None-Match is evaluated by weak comparison (RFC 9110, section 13.1.2).
+    given = ",".join(call.headers.getlist("if-none-match")).split(",")
+    if not {"*", headers["etag"]}.isdisjoint(tag.strip().removeprefix("W/") for tag in given):
         return operations.Answer(304, None, headers)
     # Decompressing a large document in the event loop would block it.
     with call.building(run.id):
         body = await asyncio.to_thread(document.read)
     return operations.Answer(200, body, headers)
-
-
-def _matches(conditions: Sequence[str], digest: str) -> bool:
-    """Evaluate If-None-Match by weak comparison (RFC 9110, section 13.1.2)."""
-    tags = [tag.strip().removeprefix("W/") for tag in ",".join(conditions).split(",")]
-    return "*" in tags or f'"{digest}"' in tags
 
 
 def _unpruned(run: run_lines.Line | None, named: str) -> run_lines.Line:

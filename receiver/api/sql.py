@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from receiver import errors
 from receiver.schemas import bodies, responses
-from receiver.web import authentication, operations
+from receiver.web import operations
+from receiver.web.authentication import Scope
 from storage.user_sql import statements
 
 Asking = operations.Call[None, bodies.SqlStatement]
@@ -12,9 +13,7 @@ Asking = operations.Call[None, bodies.SqlStatement]
 router = operations.Router("sql")
 
 
-@router.operation(
-    "POST", "/v1/sql", "Read with SQL", {200: responses.SqlResult}, authentication.Scope.ADMIN, problems=(403,)
-)
+@router.operation("POST", "/v1/sql", "Read with SQL", {200: responses.SqlResult}, Scope.ADMIN, problems=(403,))
 async def ask_sql(call: Asking) -> operations.Answer:
     """Execute one statement that reads, where the settings allow it."""
     if call.context.run_sql is None:

@@ -8,7 +8,8 @@ import pydantic_core
 from pydantic.alias_generators import to_camel
 
 from receiver.schemas import query_parameters, responses
-from receiver.web import authentication, operations
+from receiver.web import operations
+from receiver.web.authentication import Scope
 from storage.stats import questions
 
 Summing = operations.Call[query_parameters.StatsQuery, None]
@@ -18,17 +19,14 @@ router = operations.Router("stats")
 _ROW = b'{"key":%%b,%b}' % b",".join(b'"%b":%%d' % to_camel(name).encode() for name in questions.Row._fields[1:])
 
 
-@router.operation("GET", "/v1/stats", "Sums over runs", {200: responses.Stats}, authentication.Scope.READ)
+@router.operation("GET", "/v1/stats", "Sums over runs", {200: responses.Stats}, Scope.READ)
 async def get_stats(call: Summing) -> operations.Answer:
     """Answer with counts, costs, tokens and durations of the runs that match the filters."""
     found = await call.database.timed_read(questions.find, call.query.grouping, call.query.expression(call.now))
-    return operations.Answer(200, _encoded(found))
-
-
-def _encoded(found: questions.Answer) -> bytes:
-    """Return the JSON of `responses.Stats`. Its rows may be a thousand, and are not validated again."""
+    # There may be a thousand rows, which are not validated again.
     head = responses.Stats.model_validate(replace(found, stats=())).model_dump_json(by_alias=True)
-    return head.removesuffix("]}").encode() + b",".join(map(_encoded_row, found.stats)) + b"]}"
+    rows = b",".join(map(_encoded_row, found.stats))
+    return operations.Answer(200, head.removesuffix("]}").encode() + rows + b"]}")
 
 
 def _encoded_row(row: questions.Row) -> bytes:

@@ -6,16 +6,13 @@ import errno
 import socket
 from typing import Annotated
 
-import typer
-
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import flag, option
 from receiver.server import uvicorn_server
 
-Json = Annotated[
-    bool, typer.Option("--json", help="For programs: where it listens, as one JSON object on standard output.")
-]
-Port = Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0 for any that is free.")]
-Host = Annotated[str, typer.Option(metavar="ADDRESS", help="The address to listen on; 0.0.0.0 for all.")]
+Json = Annotated[bool, flag("--json", "For programs: where it listens, as one JSON object on standard output.")]
+Port = Annotated[int, option("PORT", "0 for any that is free.", min=0, max=65535)]
+Host = Annotated[str, option("ADDRESS", "The address to listen on; 0.0.0.0 for all.")]
 
 
 def bound(host: str, port: int) -> socket.socket:

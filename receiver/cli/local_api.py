@@ -5,10 +5,10 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import timedelta
 from functools import partial
+from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar, cast
 
 import structlog
@@ -21,7 +21,7 @@ from receiver.cli import open_database
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.render import format as render_format
 from receiver.schemas import query_parameters, responses
-from receiver.web import authentication, operations, request_limits, request_parsing, streaming
+from receiver.web import authentication, operations, request_parsing, streaming
 from storage.engine import database
 from storage.repositories import system_state
 
@@ -34,28 +34,8 @@ OpenStream = Callable[[str, int], Awaitable[streaming.Events]]
 Handler = operations.Handler | operations.ReadHandler
 
 
-@dataclass(frozen=True, slots=True)
-class Operator(authentication.Caller):
-    """The caller of every command. Its runs are submitted by `cli`; the ledger names the operator."""
-
-    @property
-    def actor(self) -> str:
-        """Return the name in the ledger."""
-        return "operator"
-
-
-class _Telemetry:
-    """The telemetry of a command: a log. Metrics are those of a server, and slow to import."""
-
-    def __init__(self) -> None:
-        self.log: structlog.typing.FilteringBoundLogger = structlog.get_logger("runledger")
-
-    async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]:
-        """Return no metrics."""
-        return b"", "text/plain"
-
-
-OPERATOR = Operator("", "cli", frozenset({authentication.Scope.ADMIN.value}))
+#: The caller of every command. Its runs are submitted by `cli`; the ledger names the operator.
+OPERATOR = authentication.Caller("cli", frozenset({authentication.Scope.ADMIN.value}), "operator")
 
 
 class WorkerStatus(NamedTuple):
@@ -95,11 +75,11 @@ async def call(
     """
     logs.log_to_stderr()
     shared_clock = await open_database.shared_clock(store)
+    # Metrics are those of a server, and slow to import.
+    log = cast(operations.Telemetry, SimpleNamespace(log=structlog.get_logger("runledger")))
     request: operations.Call[Any, Any] = operations.Call(
-        context=operations.Context(
-            store, timeouts.Timing(), shared_clock, _Telemetry(), version="", listen=open_stream
-        ),
-        request=_request(b"", headers or {}),
+        context=operations.Context(store, timeouts.Timing(), shared_clock, log, version="", listen=open_stream),
+        request=_request(headers or {}),
         now=shared_clock(),
         caller=OPERATOR,
         ids={} if path_id is None else _path_ids(path_id),
@@ -141,30 +121,24 @@ async def pages(
 
 def parameters(model: type[Q], given: Mapping[str, Any]) -> Q:
     """Return options as the parameters of an API operation. Raise BadParameter."""
-    return cast(Q, request_parsing.query(model, list(_spelled(given))))
-
-
-def _spelled(given: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    pairs = [(f"tag.{key}", each) for key, each in (given.get("tag") or {}).items()]
     for name, value in given.items():
-        if name == "tag":
-            yield from ((f"tag.{key}", each) for key, each in (value or {}).items())
-        elif value:
-            yield name, ",".join(value) if isinstance(value, list) else str(value)
+        if name != "tag" and value:
+            pairs.append((name, ",".join(value) if isinstance(value, list) else str(value)))
+    return cast(Q, request_parsing.query(model, pairs))
 
 
-async def body(model: type[B], content: Mapping[str, Any]) -> B:
+def body(model: type[B], content: Mapping[str, Any]) -> B:
     """Return a request body, checked as one that came over HTTP. Raise InvalidBody, BadBody, BodyTooLarge."""
     sent = json.dumps({name: value for name, value in content.items() if value is not None}).encode()
-    request = _request(sent, {"content-type": "application/json"})
-    with request_limits.BodyBudget().lease() as place:
-        return await request_parsing.body(
-            request, model, operations.Context.body_limit, timeouts.Timing().slow_body, place
-        )
+    if len(sent) > operations.Context.body_limit:
+        raise errors.BodyTooLarge(operations.Context.body_limit)
+    return request_parsing.checked(sent, model)
 
 
-def _request(sent: bytes, headers: Mapping[str, str]) -> Request:
+def _request(headers: Mapping[str, str]) -> Request:
     async def receive() -> Message:
-        return {"type": "http.request", "body": sent, "more_body": False}
+        return {"type": "http.request", "body": b"", "more_body": False}
 
     lines = [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
     return Request({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": lines}, receive)

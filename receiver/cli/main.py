@@ -26,7 +26,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "serve": Command("commands.serve", "Run the server: the API, the public endpoints, the worker."),
     "work": Command("commands.serve", "Run a worker without a server."),
-    "sandbox": Command("sandbox.command", "Imitate Case.dev, faults included, for trying things out."),
+    "sandbox": Command("commands.sandbox", "Imitate Case.dev, faults included, for trying things out."),
     "demo": Command("demo.command", "See all of it at work in ten seconds, without a key."),
     "doctor": Command("doctor.command", "Look for what is wrong with this set-up, and say what to do."),
     "submit": Command("commands.submit", "Submit a run."),
@@ -36,10 +36,10 @@ COMMANDS = {
     "runs": Command("commands.runs", "List runs, newest first."),
     "stats": Command("commands.runs", "Sum up runs: how many, what they cost, how long they took."),
     "deliveries": Command("commands.runs", "List requests to the public endpoints, newest first."),
-    "show": Command("commands.show", "Show one run with its prompt and its result."),
-    "steps": Command("commands.show", "List what the agent thought and did, step by step."),
-    "timeline": Command("commands.show", "List what happened to a run, oldest first."),
-    "document": Command("commands.show", "Print the upstream's answer, byte for byte."),
+    "show": Command("commands.runs", "Show one run with its prompt and its result."),
+    "steps": Command("commands.runs", "List what the agent thought and did, step by step."),
+    "timeline": Command("commands.runs", "List what happened to a run, oldest first."),
+    "document": Command("commands.runs", "Print the upstream's answer, byte for byte."),
     "sql": Command("commands.sql", "Read the store with SQL of your own."),
     "export": Command("commands.export", "Write runs into a file, oldest first."),
     "import": Command("commands.export", "Read runs back from JSON Lines."),
@@ -68,7 +68,6 @@ class LazyGroup(typer.core.TyperGroup):
             self.add_command(typer.core.TyperCommand(name, help=command.summary))
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
-        """Return the name of the command that is called, the command itself, and its arguments."""
         name, _, rest = super().resolve_command(ctx, args)
         return name, None if name is None else load(name), rest
 
@@ -108,8 +107,7 @@ def _print_version(requested: bool) -> None:
 @app.callback()
 def runledger(
     version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit."),
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     """Submit long agent runs to Case.dev, and never lose a result.

@@ -30,7 +30,12 @@ async def existing(
         raise _missing(f"there is no database at {short_path(file)} yet")
     async with database.Database(given.url, pooler=given.database_pooler) as store:
         if await store.read(schema_version.current) is None:
-            raise _missing(f"the database at {short_path(file)} is empty") if file else _unmigrated(given)
+            if file is not None:
+                raise _missing(f"the database at {short_path(file)} is empty")
+            raise CommandError(
+                f"the database {urls.redacted(given.url)} is empty: run `runledger migrate`, or set "
+                "RUNLEDGER_DATABASE_URL to another one"
+            )
         await store.read(schema_version.check)
         if not allow_moved:
             await store.read(restoring.require_original)
@@ -55,7 +60,11 @@ async def unchecked(given: settings.Settings | None = None) -> AsyncIterator[dat
     given = given or settings.load()
     file = urls.file_path(given.url)
     if file is not None:
-        _make_folder(Path(file).parent)
+        folder = Path(file).parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CommandError(f"the folder {short_path(folder)} cannot be made: {error.strerror}") from None
     async with database.Database(given.url, pooler=given.database_pooler) as store:
         yield store
 
@@ -72,23 +81,9 @@ async def shared_clock(
     return made
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CommandError(f"the folder {short_path(folder)} cannot be made: {error.strerror}") from None
-
-
 def _missing(fault: str) -> CommandError:
     return CommandError(
         f"{fault}: start `runledger serve`, or set RUNLEDGER_DATA_DIR to the data folder that you mean"
-    )
-
-
-def _unmigrated(given: settings.Settings) -> CommandError:
-    place = urls.redacted(given.url)
-    return CommandError(
-        f"the database {place} is empty: run `runledger migrate`, or set RUNLEDGER_DATABASE_URL to another one"
     )
 
 

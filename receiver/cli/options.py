@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import argument, flag, option
 from storage import states
 from storage.query import grammar
 
@@ -39,41 +40,35 @@ def choice(words: Iterable[str], metavar: str, help: str = "{words}.", *names: s
     return typer.Option(*names, metavar=metavar, help=named, autocompletion=completed(known))
 
 
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run, by our id or the upstream's.", show_default=False)]
-OfRun = Annotated[str | None, typer.Option(metavar="RUN", help="Of one run, by our id or the upstream's.")]
-Json = Annotated[bool, typer.Option("--json", help="For programs: one JSON object a line, as the API gives it.")]
-Tag = Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Repeat it; all must hold.")]
-Agent = Annotated[list[str] | None, typer.Option(metavar="ID", help="The upstream's agent.")]
+Run = Annotated[str, argument("RUN", "A run, by our id or the upstream's.")]
+OfRun = Annotated[str | None, option("RUN", "Of one run, by our id or the upstream's.")]
+Json = Annotated[bool, flag("--json", "For programs: one JSON object a line, as the API gives it.")]
+Tag = Annotated[list[str] | None, option("KEY=VALUE", "Repeat it; all must hold.")]
+Agent = Annotated[list[str] | None, option("ID", "The upstream's agent.")]
 
 #: The options that choose runs, by the names of the API's parameters.
 FILTERS: dict[str, Any] = {
     "q": Annotated[
-        str | None,
-        typer.Argument(
-            metavar="QUESTION",
-            help="In the filter language, quoted as a whole. The options hold as well.",
-            show_default=False,
-        ),
+        str | None, argument("QUESTION", "In the filter language, quoted as a whole. The options hold as well.")
     ],
     "status": Annotated[list[str] | None, choice(states.Status, "STATE", "{words}; several by commas.")],
     "agent": Agent,
-    "model": Annotated[list[str] | None, typer.Option(metavar="NAME", help="The model.")],
+    "model": Annotated[list[str] | None, option("NAME", "The model.")],
     "origin": Annotated[list[str] | None, choice(states.Origin, "ORIGIN")],
     "settled_by": Annotated[list[str] | None, choice(states.Source, "SOURCE")],
     "tag": Tag,
-    "accepted": Annotated[str | None, typer.Option(metavar="WHEN", help="'>-7d', 2026-11-23.")],
+    "accepted": Annotated[str | None, option("WHEN", "'>-7d', 2026-11-23.")],
     "created": Annotated[
         str | None,
-        typer.Option(
-            metavar="WHEN",
-            help="'>-7d', 2026-11-23, '>2026-11-23T12:00:00Z'. Runs that were never created upstream: accepted.",
+        option(
+            "WHEN", "'>-7d', 2026-11-23, '>2026-11-23T12:00:00Z'. Runs that were never created upstream: accepted."
         ),
     ],
-    "settled": Annotated[str | None, typer.Option(metavar="WHEN", help="'>-12h', 2026-11-01..2026-11-30.")],
-    "cost": Annotated[str | None, typer.Option(metavar="DOLLARS", help="'>0.50', 0.10..0.25.")],
-    "duration": Annotated[str | None, typer.Option(metavar="TIME", help="'>2m', 90s..1.5h.")],
-    "tokens": Annotated[str | None, typer.Option(metavar="NUMBER", help="Input and output: '>=10k'.")],
-    "tool": Annotated[list[str] | None, typer.Option(metavar="NAME", help="A tool that was used.")],
+    "settled": Annotated[str | None, option("WHEN", "'>-12h', 2026-11-01..2026-11-30.")],
+    "cost": Annotated[str | None, option("DOLLARS", "'>0.50', 0.10..0.25.")],
+    "duration": Annotated[str | None, option("TIME", "'>2m', 90s..1.5h.")],
+    "tokens": Annotated[str | None, option("NUMBER", "Input and output: '>=10k'.")],
+    "tool": Annotated[list[str] | None, option("NAME", "A tool that was used.")],
     "has": Annotated[
         list[str] | None, choice(grammar.OPTIONAL_NAMES, "FIELD", "A field that is not empty: {words}.")
     ],
@@ -102,23 +97,15 @@ def filtered(command: Function) -> Function:
     return with_filters
 
 
-Sort = Annotated[
-    str,
-    typer.Option(metavar="ORDER", help=f"{', '.join(grammar.SORT_NAMES)}; - for the greatest first; -relevance."),
-]
-Count = Annotated[bool, typer.Option("--count", help="Print how many there are in all.")]
+Sort = Annotated[str, option("ORDER", f"{', '.join(grammar.SORT_NAMES)}; - for the greatest first; -relevance.")]
+Count = Annotated[bool, flag("--count", "Print how many there are in all.")]
 Follow = Annotated[
     bool,
-    typer.Option(
-        "--follow",
-        help="Go on: print each run as it changes, from now on or after the change number of --cursor.",
-    ),
+    flag("--follow", "Go on: print each run as it changes, from now on or after the change number of --cursor."),
 ]
-Limit = Annotated[int, typer.Option(metavar="N", min=1, max=250, help="How many at most.")]
-Cursor = Annotated[
-    str | None, typer.Option(metavar="CURSOR", help="The page after the one that named it.", show_default=False)
-]
-All = Annotated[bool, typer.Option("--all", help="Every page from there on.")]
+Limit = Annotated[int, option("N", "How many at most.", min=1, max=250)]
+Cursor = Annotated[str | None, option("CURSOR", "The page after the one that named it.", show_default=False)]
+All = Annotated[bool, flag("--all", "Every page from there on.")]
 
 
 def tags(given: list[str] | None) -> dict[str, str]:

@@ -140,7 +140,6 @@ class Check:
         ]
 
     def update(self, piece: bytes) -> None:
-        """Take the next piece of the body."""
         for _, _, mac in self._macs:
             mac.update(piece)
 

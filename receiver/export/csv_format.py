@@ -34,7 +34,6 @@ class CsvWriter(formats.Writer[run_chunks.Record]):
         return b"" if self._follows else self._bom + _written([list(run_columns.FIELDS)])
 
     def rows(self, records: Sequence[run_chunks.Record]) -> bytes:
-        """Return a CSV record for each record."""
         return _written([cell(each) for each in run_columns.cells(record.run)] for record in records)
 
     def trailer(self, end: formats.Summary) -> bytes:

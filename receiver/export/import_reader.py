@@ -162,7 +162,9 @@ def records(
         try:
             read, left_out = record(line.removeprefix(codecs.BOM_UTF8) if number == 1 else line, now)
         except (ValueError, OverflowError, RecursionError) as error:
-            report.refused.append(f"line {number}: {_run_prefix(line)}{_message(error)}")
+            run_id = _id(line)
+            run = f"run {run_id}: " if isinstance(run_id, str) and _ID.fullmatch(run_id) else ""
+            report.refused.append(f"line {number}: {run}{_message(error)}")
             continue
         if left_out:
             report.left_out.append(f"line {number}: run {read.run.id}: {_few(left_out)}")
@@ -172,11 +174,6 @@ def records(
 def _few(names: Sequence[str]) -> str:
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def _run_prefix(line: bytes) -> str:
-    run_id = _id(line)
-    return f"run {run_id}: " if isinstance(run_id, str) and _ID.fullmatch(run_id) else ""
 
 
 def _message(error: Exception) -> str:
@@ -250,15 +247,11 @@ def _require_short(name: str, text: str | None, most: int) -> None:
 def _rows(
     kind: TypeAdapter[Any], line: JsonObject, part: str, names: Mapping[str, str], cleaner: _Cleaner
 ) -> list[Any]:
-    rows = [_row(kind, each, names) for each in _listed(line.get(part, []))]
+    given = [{names[name]: row[name] for name in names if name in row} for row in _listed(line.get(part, []))]
+    rows = [kind.validate_python(values | {"salt": merkle.salt()}) for values in given]
     if [row.position for row in rows] != list(range(len(rows))) or len(rows) > ROWS_PER_RUN:
         raise ValueError(f"steps, usage: positions go from 0 on, without a gap, and below {ROWS_PER_RUN}")
     return [cleaner.value(row, f"{part}[{at}].") for at, row in enumerate(rows)]
-
-
-def _row(kind: TypeAdapter[Any], row: JsonObject, names: Mapping[str, str]) -> Any:
-    values = {field: row[name] for name, field in names.items() if name in row}
-    return kind.validate_python(values | {"salt": merkle.salt()})
 
 
 def _listed(value: object) -> Sequence[JsonObject]:

@@ -35,11 +35,9 @@ class JsonLinesWriter(formats.Writer[run_chunks.RunRows]):
         self._has_trailer = has_trailer
 
     def rows(self, records: Sequence[run_chunks.RunRows]) -> bytes:
-        """Return a line for each record."""
         return json_lines.one_line_each(_encode_lines(list(map(_run, records))))
 
     def trailer(self, end: formats.Summary) -> bytes:
-        """Return the last line."""
         return (formats.compact({"trailer": end.as_json()}) + "\n").encode() if self._has_trailer else b""
 
 

@@ -36,7 +36,6 @@ class ParquetWriter(formats.Writer[run_chunks.Record]):
         return self._arrow.int64() if name in run_columns.NUMBERS else self._arrow.string()
 
     def head(self) -> bytes:
-        """Return the magic bytes of a Parquet file."""
         return self._sink.taken()
 
     def rows(self, records: Sequence[run_chunks.Record]) -> bytes:
@@ -49,7 +48,6 @@ class ParquetWriter(formats.Writer[run_chunks.Record]):
         return self._sink.taken()
 
     def foot(self) -> bytes:
-        """Return the last row group and the index of the file."""
         self._write()
         self._writer.close()
         return self._sink.taken()

@@ -22,9 +22,9 @@ from typing import Any
 import anyio
 import httpx2 as httpx
 
-from receiver import certificates, client_address, errors, http_headers
+from receiver import client_address, errors, http_headers
 from receiver.crypto import signatures
-from receiver.upstream import failure_reasons
+from receiver.upstream import exchange, failure_reasons
 
 #: Bytes of an answer that are read at most, and seconds for them after the status.
 BODY_LIMIT = 4096
@@ -106,7 +106,6 @@ class Notifier:
         self._resolve = resolve
 
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._transport.aclose()
 
     async def post(self, event_id: str, body: bytes, now: datetime) -> Accepted:
@@ -116,7 +115,9 @@ class Notifier:
             with anyio.fail_after(self._timeout):
                 response = await self._sent(headers, body)
         except _FOREIGN as error:
-            raise errors.NotificationFailed(_described(error)) from error
+            text = next(text for foreign, text in FAILURES if isinstance(error, foreign))
+            reason = text.format(failure_reasons.one_line(str(error)) or type(error).__name__)
+            raise errors.NotificationFailed(reason[:_LONGEST_REASON]) from error
         try:
             remark = await _read(response, min(BODY_SECONDS, self._timeout))
         finally:
@@ -168,7 +169,7 @@ class Notifier:
 def _transport() -> httpx.AsyncHTTPTransport:
     # No connection is kept, so that the address is checked each time.
     limits = httpx.Limits(max_keepalive_connections=0)
-    return httpx.AsyncHTTPTransport(verify=certificates.context(), limits=limits, retries=0, trust_env=False)
+    return httpx.AsyncHTTPTransport(verify=exchange.tls_context(), limits=limits, retries=0, trust_env=False)
 
 
 async def _read(response: httpx.Response, seconds: float) -> str | None:
@@ -196,8 +197,3 @@ def _judged(response: httpx.Response, remark: str | None) -> Accepted:
     elif remark is not None:
         reason += f"; {remark}"
     raise errors.NotificationFailed(reason, status, http_headers.retry_after(response.headers, time.time()))
-
-
-def _described(error: Exception) -> str:
-    text = next(text for foreign, text in FAILURES if isinstance(error, foreign))
-    return text.format(failure_reasons.one_line(str(error)) or type(error).__name__)[:_LONGEST_REASON]

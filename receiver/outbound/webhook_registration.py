@@ -70,25 +70,25 @@ class Registrar:
         another deployment may hold it. Raises LeaseLost.
         """
         async with self._exclusively() as fence:
-            return await self._register(url, fence)
-
-    async def _register(self, url: str, fence: int) -> Registration:
-        ours = await self.store.read(webhook_endpoints.find_active)
-        listed = await self.upstream.list()
-        same = [each for each in listed if each.url is not None and each.url.rstrip("/") == url]
-        shown = await self._find_upstream(ours, same)
-        others = tuple(each.id for each in same if shown is None or each.id != shown.id)
-        if shown is None:
-            return Registration(
-                Outcome.CREATED, await self._create(self._pending(ours), url, fence), duplicates=others
-            )
-        mended = await self._correct(shown, url)
-        if ours is not None and ours.upstream_id == shown.id and await self._holds_secret(ours):
-            return Registration(Outcome.KNOWN, await self._confirm(ours, url), mended, others)
-        row = await self._row(shown, ours)
-        return Registration(
-            Outcome.RECOVERED, await self._rotate(row, shown.id, url, GRACE, fence), mended, others
-        )
+            ours = await self.store.read(webhook_endpoints.find_active)
+            listed = await self.upstream.list()
+            same = [each for each in listed if each.url is not None and each.url.rstrip("/") == url]
+            shown = await self._find_upstream(ours, same)
+            others = tuple(each.id for each in same if shown is None or each.id != shown.id)
+            # The row that has no endpoint yet, or a new one.
+            pending = ours.id if ours is not None and ours.upstream_id is None else ids.new(self.clock())
+            if shown is None:
+                created = await self._create(pending, url, fence)
+                return Registration(Outcome.CREATED, created, duplicates=others)
+            mended = await self._correct(shown, url)
+            if ours is not None and ours.upstream_id == shown.id and await self._holds_secret(ours):
+                await self.store.write(webhook_changes.move_endpoint, ours.id, url)
+                await self.refresh(ours)
+                return Registration(Outcome.KNOWN, await self._reload(ours.id), mended, others)
+            known = await self.store.read(webhook_endpoints.find_by_upstream_id, shown.id)
+            row = pending if known is None else known.id
+            rotated = await self._rotate(row, shown.id, url, GRACE, fence)
+            return Registration(Outcome.RECOVERED, rotated, mended, others)
 
     async def rotate(self, endpoint: webhook_endpoints.Endpoint, grace: int) -> webhook_endpoints.Endpoint:
         """Request a new secret; for `grace` seconds the upstream also signs with the former one.
@@ -153,25 +153,22 @@ class Registrar:
     async def _exclusively(self) -> AsyncIterator[int]:
         """Hold the lease around requests and answers, and yield its fence.
 
-        If the process dies, the lease expires.
+        Wait for the lease of another command, which lasts at most a minute after its last request, also where its
+        process has died.
         """
-        fence = await self._acquire_lease()
+        has_waited = False
+        while True:
+            fence = await self.store.write(system_state.lease_webhooks, self.clock(), webhook_changes.LEASE)
+            if fence is not None:
+                break
+            if not has_waited:
+                self.on_wait()
+            has_waited = True
+            await asyncio.sleep(LEASE_POLL)
         try:
             yield fence
         finally:
             await self.store.write(system_state.free_webhooks, fence)
-
-    async def _acquire_lease(self) -> int:
-        """Wait for the lease of another command, which lasts at most a minute after its last request."""
-        checks = 0
-        while (
-            fence := await self.store.write(system_state.lease_webhooks, self.clock(), webhook_changes.LEASE)
-        ) is None:
-            if checks == 0:
-                self.on_wait()
-            checks += 1
-            await asyncio.sleep(LEASE_POLL)
-        return fence
 
     async def _find_upstream(
         self, ours: webhook_endpoints.Endpoint | None, same: list[webhooks.Endpoint]
@@ -183,15 +180,6 @@ class Registrar:
                 return shown
             await self.store.write(webhook_changes.remove_endpoint, ours.id, self.clock())
         return same[0] if same else None
-
-    async def _row(self, shown: webhooks.Endpoint, ours: webhook_endpoints.Endpoint | None) -> str:
-        """Return the id of the row for an endpoint that was found: its own, a pending one, or a new one."""
-        known = await self.store.read(webhook_endpoints.find_by_upstream_id, shown.id)
-        return self._pending(ours) if known is None else known.id
-
-    def _pending(self, ours: webhook_endpoints.Endpoint | None) -> str:
-        """Return the id of the row that has no endpoint yet, or a new id."""
-        return ours.id if ours is not None and ours.upstream_id is None else ids.new(self.clock())
 
     async def _correct(self, shown: webhooks.Endpoint, url: str) -> tuple[str, ...]:
         """Correct address and filters upstream; return what was wrong."""
@@ -217,11 +205,6 @@ class Registrar:
         except errors.SecretNotDecrypted:
             return False
         return True
-
-    async def _confirm(self, ours: webhook_endpoints.Endpoint, url: str) -> webhook_endpoints.Endpoint:
-        await self.store.write(webhook_changes.move_endpoint, ours.id, url)
-        await self.refresh(ours)
-        return await self._reload(ours.id)
 
     async def _reload(self, row: str) -> webhook_endpoints.Endpoint:
         found = await self.store.read(webhook_endpoints.find, row)
@@ -257,7 +240,9 @@ class Registrar:
         try:
             return await ask()
         except errors.UpstreamError as failure:
-            if isinstance(failure, errors.RequestNotSent) or _is_rejection(failure):
+            # A 408 may come after the work was done.
+            is_rejected = failure.status in range(400, 500) and failure.status != 408
+            if isinstance(failure, errors.RequestNotSent) or is_rejected:
                 await self.store.write(webhook_changes.withdraw_request, row, before, self.clock(), fence)
             raise
 
@@ -276,8 +261,3 @@ class Registrar:
             return signatures.decode(secret, self.encoding).name
         except errors.SettingsError:
             return None
-
-
-def _is_rejection(failure: errors.UpstreamError) -> bool:
-    """Return whether the request was rejected; a 408 may come after the work was done."""
-    return failure.status in range(400, 500) and failure.status != 408

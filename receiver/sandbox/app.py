@@ -23,20 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from receiver.sandbox import (
-    agent_api,
-    details,
-    endpoints,
-    events,
-    faults,
-    journal,
-    messages,
-    middleware,
-    rules,
-    sending,
-    state,
-    webhook_api,
-)
+from receiver.sandbox import api, endpoints, faults, journal, messages, middleware, rules, sending, state
 
 _PAST: dict[str, messages.Check] = {
     "count": messages.whole(0, 10_000),
@@ -52,7 +39,7 @@ class Control:
     """The handlers of /sandbox/*, which the real service does not have: what tests look at and change. No key."""
 
     world: state.World
-    lifecycle: events.Lifecycle
+    lifecycle: sending.Lifecycle
     journal: journal.Journal
     holds: rules.Holds
 
@@ -114,7 +101,7 @@ class Control:
 
 def _run(run: state.Run) -> messages.Object:
     names = ("id", "agent_id", "status", "prompt", "model", "guidance", "object_ids", "exec_count", "watchers")
-    return messages.shown(run, *names, *details.TIMES)
+    return messages.shown(run, *names, *state.TIMES)
 
 
 class Sandbox(Starlette):
@@ -139,14 +126,14 @@ class Sandbox(Starlette):
         self._holds, self._stopped = rules.Holds(), asyncio.Event()
         entries, registry = journal.Journal(record), endpoints.Registry(world)
         self._sender = sending.Sender(world.injector, entries, self._holds, registry)
-        platform = events.Events(world, self._sender, registry)
-        self._lifecycle = events.Lifecycle(world, sending.Callbacks(world, self._sender), platform)
+        platform = sending.Events(world, self._sender, registry)
+        self._lifecycle = sending.Lifecycle(world, sending.Callbacks(world, self._sender), platform)
         self._wrap = functools.partial(middleware.Middleware, world=world, journal=entries, holds=self._holds)
         routes = _routes(
-            agent_api.Agents(world),
-            agent_api.Runs(world, self._lifecycle, public_only, self._stopped),
-            webhook_api.Endpoints(world, platform, registry, public_only),
-            webhook_api.Deliveries(registry, platform),
+            api.Agents(world),
+            api.Runs(world, self._lifecycle, public_only, self._stopped),
+            api.Endpoints(world, platform, registry, public_only),
+            api.Deliveries(registry, platform),
             Control(world, self._lifecycle, entries, self._holds),
         )
         handlers = {messages.ApiError: self._error, HTTPException: self._error}
@@ -181,11 +168,7 @@ class Sandbox(Starlette):
 
 
 def _routes(
-    agent: agent_api.Agents,
-    run: agent_api.Runs,
-    endpoint: webhook_api.Endpoints,
-    delivery: webhook_api.Deliveries,
-    behind: Control,
+    agent: api.Agents, run: api.Runs, endpoint: api.Endpoints, delivery: api.Deliveries, behind: Control
 ) -> list[Route]:
     table = [
         ("POST", "/agent/v1/agents", agent.create, "agents.create"),

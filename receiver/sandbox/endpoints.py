@@ -56,7 +56,6 @@ class Endpoint:
 
     @property
     def receives(self) -> bool:
-        """Return whether events are sent to it."""
         return self.status == "active" and not self.deleted
 
     def secrets(self, now: float) -> list[Secret]:
@@ -90,7 +89,6 @@ class Registry:
         self._deliveries: dict[str, Delivery] = {}
 
     def add(self, fields: Mapping[str, Any], encoding: str) -> Endpoint:
-        """Add an endpoint with the fields of its request."""
         now = self._world.clock()
         endpoint = Endpoint(self._world.new_id("whe"), self._secret(encoding), now, now, **fields)
         self._endpoints[endpoint.id] = endpoint
@@ -104,7 +102,6 @@ class Registry:
         return endpoint
 
     def endpoints(self) -> list[Endpoint]:
-        """Return the endpoints that were not deleted, oldest first."""
         return [endpoint for endpoint in self._endpoints.values() if not endpoint.deleted]
 
     def update(self, endpoint: Endpoint, changes: Mapping[str, Any]) -> None:
@@ -123,7 +120,6 @@ class Registry:
         endpoint.secret_rotated_at = endpoint.updated_at = now
 
     def keep(self, delivery: Delivery) -> None:
-        """Add a delivery to the history, which drops the oldest."""
         self._deliveries[delivery.id] = delivery
         if len(self._deliveries) > _KEPT:
             del self._deliveries[next(iter(self._deliveries))]

@@ -213,7 +213,6 @@ class Injector:
         self._install(switches)
 
     def chance(self, rate: float) -> bool:
-        """Return True with a probability of `rate`."""
         return rate > 0 and self._random.random() < rate
 
     def pick(self, subject: rules.Subject) -> rules.Rule | None:

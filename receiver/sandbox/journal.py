@@ -64,7 +64,6 @@ class Sent:
 
     @property
     def delivered(self) -> bool:
-        """Return whether the answer was a 2xx."""
         return self.status is not None and 200 <= self.status < 300
 
 
@@ -82,7 +81,6 @@ class Journal:
 
     @property
     def records(self) -> bool:
-        """Return whether exchanges are written to a file."""
         return self._file is not None
 
     def called(self, method: str, path: str, query: str, route: str | None, run: str | None, body: object) -> Call:
@@ -103,7 +101,6 @@ class Journal:
             self._file.flush()
 
     def as_json(self, after: int = 0) -> dict[str, object]:
-        """Return everything whose `seq` is above `after`."""
         return {
             "requests": [dataclasses.asdict(call) for call in self._calls if call.seq > after],
             "sent": [dataclasses.asdict(sent) for sent in self._sent if sent.seq > after],

@@ -47,11 +47,9 @@ class Middleware:
             await _Exchange(self, scope, receive, send, body, whole).run()
 
     def error(self, status: int, message: str) -> Response:
-        """Return an error in the shape that the switches ask for."""
         return messages.error(status, message, self.world.injector.faults.error_shape, self.retry_after(status))
 
     def retry_after(self, status: int) -> dict[str, str]:
-        """Return the header Retry-After where the switches ask for it."""
         value = self.world.injector.faults.retry_after
         if status not in (429, 503) or not value:
             return {}
@@ -130,7 +128,10 @@ class _Exchange:
             # No longer than the client waits.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.receive(), float(self.rule.amount))
-        self._spoil(verb)
+        if verb == "malformed":
+            self.answer = self.answer.replace(b'"', b"'") or b"{"
+        if verb == "truncated":
+            self.answer = self.answer[: len(self.answer) // 2]
         length = [] if self.status == 204 else [(b"content-length", str(len(self.answer)).encode())]
         await self._start([*self.headers, *length])
         await self._send({"type": "http.response.body", "body": self.answer})
@@ -164,12 +165,6 @@ class _Exchange:
         if verb == "empty":
             return Response(status_code=status, headers=headers)
         return self.parts.error(status, f"{messages.phrase(status)} (a fault of the sandbox)")
-
-    def _spoil(self, verb: str) -> None:
-        if verb == "malformed":
-            self.answer = self.answer.replace(b'"', b"'") or b"{"
-        if verb == "truncated":
-            self.answer = self.answer[: len(self.answer) // 2]
 
     async def _body(self) -> Message:
         """Give the body that was read to the app, then whatever else comes."""

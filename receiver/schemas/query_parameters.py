@@ -70,8 +70,7 @@ Settled = Annotated[
 ]
 Cost = Annotated[str, _filter_schema(_AMOUNT, "In dollars.", ">0.50", "0.10..0.25")]
 Duration = Annotated[
-    str,
-    _filter_schema(_DURATION, "With a unit; a number without one is in seconds.", ">2m", "90s..1.5h"),
+    str, _filter_schema(_DURATION, "With a unit; a number without one is in seconds.", ">2m", "90s..1.5h")
 ]
 Tokens = Annotated[str, _filter_schema(_NUMBER, "Input and output tokens together.", ">=10000", "10k..20k")]
 Question = Annotated[
@@ -162,9 +161,8 @@ class RunFilter(Query):
 
         Ages count from `now`. Raises BadFilter, BadQuery.
         """
-        named = {name: getattr(self, name) for name in _NAMES} | {
-            f"tag.{key}": self.tags[key] for key in self.tags
-        }
+        named = {name: getattr(self, name) for name in _NAMES}
+        named |= {f"tag.{key}": value for key, value in self.tags.items()}
         terms = [_term(name, given, now) for name, given in named.items() if given is not None]
         return grammar.all_of(*terms, None if self.q is None else grammar.parse(self.q, now))
 
@@ -250,9 +248,7 @@ class EventQuery(Query):
 
     lastEventId: (
         Annotated[
-            int,
-            Field(ge=0, lt=10**15, description="Return the events after this one."),
-            BeforeValidator(_digits),
+            int, Field(ge=0, lt=10**15, description="Return the events after this one."), BeforeValidator(_digits)
         ]
         | None
     ) = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import AliasGenerator, BaseModel, ConfigDict, Field, PlainSerializer, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from storage import states
 from storage.engine import column_types
+from storage.repositories import job_errors
 from storage.stats import groups, questions
 
 Instant = Annotated[
@@ -249,6 +250,37 @@ class Jobs(Page):
     """A page of jobs, newest first."""
 
     jobs: list[Job]
+
+
+class Cause(Answer):
+    """Failing or dead jobs with one cause; ids and numbers in its text are replaced by `…`."""
+
+    kind: states.Kind | str
+    state: states.FailedJobState
+    cause: str
+    count: int
+    oldest_at: Instant = Field(description="When the oldest of the jobs was enqueued.")
+    due_at: Instant | None = Field(description="When the first of the jobs is due; null for dead jobs.")
+
+    @classmethod
+    def of(cls, cause: job_errors.Cause) -> Self:
+        """Return a group of jobs as an answer."""
+        answer = cls.model_validate(cause)
+        is_dead = answer.state is states.FailedJobState.DEAD
+        return answer.model_copy(update={"due_at": None}) if is_dead else answer
+
+
+class Causes(Answer):
+    """The causes of failing and dead jobs, the cause of most jobs first."""
+
+    causes: list[Cause]
+
+
+class Retried(Causes):
+    """The number of jobs that are due now, or would be, and the causes of their failures."""
+
+    count: int
+    dry_run: bool
 
 
 class TimelineEntry(Answer):

@@ -56,7 +56,13 @@ class Broker:
             raise errors.TooManyStreams(
                 f"{self.bounds.listeners} listeners are connected already: try again in a moment"
             )
-        channel = self._find(upstream_id, after) or self._open(upstream_id, after)
+        # A channel can be joined where everything after the id is in its buffer, or still to come.
+        fitting = (
+            each
+            for each in self._channels
+            if each.upstream_id == upstream_id and each.failure is None and each.since <= after
+        )
+        channel = next(fitting, None) or self._open(upstream_id, after)
         async with contextlib.AsyncExitStack() as stack:
             listening = self._join(channel, after)
             stack.push_async_callback(listening.aclose)
@@ -67,27 +73,20 @@ class Broker:
             stack.pop_all()
         return listening
 
-    def _find(self, upstream_id: str, after: int) -> channels.Channel | None:
-        fitting = (each for each in self._channels if each.upstream_id == upstream_id and each.can_resume(after))
-        return next(fitting, None)
-
     def _open(self, upstream_id: str, after: int) -> channels.Channel:
         if self._group is None:
             raise errors.StreamsUnavailable
         if len(self._channels) >= self.bounds.channels:
-            self._drop_idle()
+            idle = next((each for each in self._channels if each.listeners == 0), None)
+            if idle is None:
+                raise errors.TooManyStreams(
+                    f"{self.bounds.channels} runs have listeners already: try again in a moment"
+                )
+            self._drop(idle)
         channel = channels.Channel(upstream_id, after, self.bounds)
         self._channels.append(channel)
         channel.task = self._group.create_task(self._keep_reading(channel))
         return channel
-
-    def _drop_idle(self) -> None:
-        idle = next((each for each in self._channels if each.listeners == 0), None)
-        if idle is None:
-            raise errors.TooManyStreams(
-                f"{self.bounds.channels} runs have listeners already: try again in a moment"
-            )
-        self._drop(idle)
 
     def _join(self, channel: channels.Channel, after: int) -> channels.Listener:
         channel.listeners += 1
@@ -126,7 +125,8 @@ class Broker:
                 if failure is None or not channel.began.is_set() or failures >= TRIES or self._is_final(failure):
                     channel.finish(failure)
                     return
-                await asyncio.sleep(self._pause(failures, failure))
+                wait = timeouts.delay(failures, self._timing.backoff, self._timing.pause_most)
+                await asyncio.sleep(max(wait.total_seconds(), failure.retry_after or 0.0))
         finally:
             channel.finish(errors.StreamInterrupted("the stream was closed here: connect again"))
 
@@ -144,10 +144,6 @@ class Broker:
         except errors.UpstreamError as failure:
             return failure
         return None
-
-    def _pause(self, failures: int, failure: errors.UpstreamError) -> float:
-        wait = timeouts.delay(failures, self._timing.backoff, self._timing.pause_most)
-        return max(wait.total_seconds(), failure.retry_after or 0.0)
 
     def _is_final(self, failure: errors.UpstreamError) -> bool:
         """Return whether another try is useless, or due so late that listeners should connect again instead."""

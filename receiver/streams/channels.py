@@ -51,10 +51,6 @@ class Channel:
         self._buffer: deque[stream_events.Event] = deque()
         self._size = 0
 
-    def can_resume(self, after: int) -> bool:
-        """Return whether a listener that has everything up to `after` can continue here."""
-        return self.failure is None and self.since <= after
-
     async def add(self, event: stream_events.Event, slow_after: float) -> None:
         """Append the newest event.
 
@@ -83,7 +79,6 @@ class Channel:
         return newest_first[-self._bounds.batch :][::-1]
 
     def mark_read(self, seen: int) -> None:
-        """Record that a listener has everything up to this id."""
         self.read_up_to = max(self.read_up_to, seen)
         self.read.set()
         self.read = asyncio.Event()
@@ -133,7 +128,6 @@ class Listener:
         return event
 
     async def aclose(self) -> None:
-        """Leave the channel."""
         if self._leave is not None:
             leave, self._leave = self._leave, None
             leave(self._channel)

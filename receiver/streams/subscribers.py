@@ -71,7 +71,6 @@ class Feed:
         return Subscriber(self, store, number, question, timing, stopping)
 
     async def query(self, store: database.Database, number: int, question: Subscription) -> QueryResult:
-        """Query the changes after a number."""
         # Subscribers that wait for the same commit may share a query that began after the commit before it.
         key = (store.next_commit(), number, question.key)
         if key not in self._looks:
@@ -90,11 +89,9 @@ async def _look(store: database.Database, number: int, question: Subscription) -
     # Filters of users may be expensive, so they run with a time limit; the plain feed is cheap.
     reading = store.timed_read if request.excludes_deployment else store.read
     look = await reading(change_feed.read_page, number, request, PAGE)
-    return QueryResult(look, [_event(changes.values(each)) for each in look.changes])
-
-
-def _event(values: changes.Values) -> stream_events.Event:
-    return stream_events.Event(values.number, EVENT_TYPE, bytes(changes.CHANGES.one(values)).decode())
+    entries = map(changes.values, look.changes)
+    found = ((each.number, bytes(changes.CHANGES.one(each)).decode()) for each in entries)
+    return QueryResult(look, [stream_events.Event(number, EVENT_TYPE, data) for number, data in found])
 
 
 @dataclass(eq=False)
@@ -128,7 +125,6 @@ class Subscriber:
         return event
 
     async def aclose(self) -> None:
-        """End the subscription."""
         if self._is_open:
             self._is_open = False
             self.feed.subscribers -= 1

@@ -82,7 +82,7 @@ def fields(body: bytes) -> Fields | None:
     found: dict[str, bool] = {}
     parents = {""}
     _walk(parsed, "", found, parents)
-    expected = [name for name in sorted(DOCUMENTED) if _parent(name) in parents]
+    expected = [name for name in sorted(DOCUMENTED) if name.rpartition(".")[0] in parents]
     return Fields(
         tuple(name for name in expected if name not in found),
         tuple(name for name in expected if found.get(name) is False),
@@ -103,7 +103,3 @@ def _walk(value: Mapping[str, object], path: str, found: dict[str, bool], parent
             if isinstance(member, dict) and below in _FIELDS:
                 parents.add(below)
                 _walk(member, below, found, parents)
-
-
-def _parent(name: str) -> str:
-    return name.rpartition(".")[0]

@@ -76,10 +76,7 @@ def step_texts(run_steps: Sequence[results.Step]) -> Iterator[str]:
     """Yield the texts of the steps, the last step's first: what the agent wrote, then its tool's output."""
     for step in reversed(run_steps):
         yield step.content or ""
-        yield from _output_text(json.loads(step.tool_output or "null"))
-
-
-def _output_text(output: object) -> Iterator[str]:
-    """Yield the text of a tool's output, or its error where it is an object."""
-    values = [output.get("error"), output.get("message")] if isinstance(output, dict) else [output]
-    yield from (text for text in values if isinstance(text, str))
+        output = json.loads(step.tool_output or "null")
+        # Of an object its error.
+        values = [output.get("error"), output.get("message")] if isinstance(output, dict) else [output]
+        yield from (text for text in values if isinstance(text, str))

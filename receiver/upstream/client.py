@@ -89,7 +89,6 @@ class Client:
         _check_same(run_id, payloads.status(body, self._clock(), routes.EXECUTE), routes.EXECUTE, body)
 
     async def status(self, run_id: str) -> payloads.Status:
-        """Return the run's state."""
         body = await self._wire.call(routes.STATUS, run_id)
         return _check_same(run_id, payloads.status(body, self._clock()), routes.STATUS, body)
 
@@ -117,11 +116,7 @@ class Client:
         return await self._wire.call(routes.DETAILS, run_id, limit=limit, grow=slot.try_acquire)
 
     async def list(
-        self,
-        agent_id: str | None = None,
-        status: str | None = None,
-        limit: int = 250,
-        cursor: str | None = None,
+        self, agent_id: str | None = None, status: str | None = None, limit: int = 250, cursor: str | None = None
     ) -> payloads.Page:
         """Return a page of 1 to 250 runs, newest first; `cursor` is the `next_cursor` of the page before."""
         query = _without_none({"agentId": agent_id, "status": status, "limit": str(limit), "cursor": cursor})
@@ -137,7 +132,6 @@ class Client:
         return _check_same(run_id, payloads.status(body, self._clock(), routes.CANCEL), routes.CANCEL, body).status
 
     async def watch(self, run_id: str, callback_url: str) -> None:
-        """Register `callback_url` as a watcher of the run's end."""
         body = await self._wire.call(routes.WATCH, run_id, body={"callbackUrl": callback_url})
         sanitize.document(routes.WATCH, body)  # its content does not matter
 
@@ -158,19 +152,13 @@ class Client:
             yield found
 
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._wire.aclose()
 
 
 def _asked(run: runs.Run) -> dict[str, object]:
     """Return what a submission asks of its agent, as the upstream names it."""
     object_ids = None if run.object_ids is None else list(run.object_ids)
-    return {
-        "prompt": run.prompt or "",
-        "guidance": run.guidance,
-        "model": run.model,
-        "objectIds": object_ids,
-    }
+    return {"prompt": run.prompt or "", "guidance": run.guidance, "model": run.model, "objectIds": object_ids}
 
 
 def _without_none(fields: Mapping[str, _Value | None]) -> dict[str, _Value]:

@@ -68,15 +68,11 @@ def _fault(each: httpx.ServerSentEvent, data: str) -> str | None:
         return "id"
     if _TYPE.fullmatch(each.event) is None:
         return "type"
-    return None if _is_json(data) else "data"
-
-
-def _is_json(data: str) -> bool:
     try:
         json.loads(data)
     except (ValueError, RecursionError):
-        return False
-    return True
+        return "data"
+    return None
 
 
 def _bounded(each: httpx.ServerSentEvent) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import re
+import ssl
 import time
 import urllib.parse
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -20,7 +22,7 @@ import anyio
 import anyio.lowlevel
 import httpx2 as httpx
 
-from receiver import certificates, errors, http_headers, upstream_values
+from receiver import errors, http_headers, upstream_values
 from receiver.upstream import failure_reasons
 
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a decoded answer on a route whose answers may be large
@@ -63,17 +65,19 @@ class _Answer:
     is_complete: bool
 
 
-def _stop() -> bool:
-    return False
-
-
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Limits:
     """The limits of a body in bytes: beyond `most`, `grow` decides whether it may be read up to `in_all`."""
 
     most: int
     in_all: int
-    grow: Callable[[], bool] = _stop
+    grow: Callable[[], bool] = lambda: False
+
+
+@functools.cache
+def tls_context() -> ssl.SSLContext:
+    """Return the TLS context of all clients of this process: reading the authorities takes 30 ms."""
+    return httpx.create_ssl_context(trust_env=False)
 
 
 class HttpTransport(httpx.AsyncBaseTransport):
@@ -89,20 +93,17 @@ class HttpTransport(httpx.AsyncBaseTransport):
         self._made: httpx.AsyncHTTPTransport | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request."""
         async with self._lock:
             if self._made is None:
                 self._made = await anyio.to_thread.run_sync(self._make)
         return await self._made.handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Close all connections."""
         if self._made is not None:
             await self._made.aclose()
 
     def _make(self) -> httpx.AsyncHTTPTransport:
-        context = certificates.context()
-        return httpx.AsyncHTTPTransport(verify=context, limits=self._limits, retries=0, trust_env=False)
+        return httpx.AsyncHTTPTransport(verify=tls_context(), limits=self._limits, retries=0, trust_env=False)
 
 
 class Connection:
@@ -147,7 +148,7 @@ class Connection:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, object] | None = None,
         limit: int = OTHER_LIMIT,
-        grow: Callable[[], bool] = _stop,
+        grow: Callable[[], bool] = lambda: False,
     ) -> bytes:
         """Return the body of a 2xx to `route`, a template of `routes`; any other outcome raises an UpstreamError.
 
@@ -207,11 +208,7 @@ class Connection:
         return errors.UpstreamStatusError(route, answer.status, message, wait)
 
     def _request(
-        self,
-        route: str,
-        run_id: str | None,
-        query: Mapping[str, str] | None,
-        body: Mapping[str, object] | None,
+        self, route: str, run_id: str | None, query: Mapping[str, str] | None, body: Mapping[str, object] | None
     ) -> httpx.Request:
         method, _, path = route.partition(" ")
         if run_id is not None:
@@ -230,15 +227,13 @@ class Connection:
         )
 
     async def aclose(self) -> None:
-        """Close the connections."""
         await self._transport.aclose()
 
     def _report(self, route: str, answer: _Answer | None, seconds: float) -> None:
         if self._observe is not None:
             status = None if answer is None else answer.status
-            self._observe(
-                Call(route, status, seconds, {} if answer is None else http_headers.rate_limits(answer.headers))
-            )
+            limits = {} if answer is None else http_headers.rate_limits(answer.headers)
+            self._observe(Call(route, status, seconds, limits))
 
     async def _exchange(self, request: httpx.Request, limits: _Limits) -> _Answer:
         response = await self._transport.handle_async_request(request)

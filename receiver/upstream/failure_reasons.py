@@ -56,7 +56,8 @@ def error_message(body: bytes) -> str:
     try:
         parsed = json.loads(text, parse_int=str)
     except (ValueError, RecursionError):
-        return one_line(_without_markup(text))
+        title = _TITLE.search(text)
+        return one_line(title[1] if title and title[1].strip() else _MARKUP.sub(" ", text))
     candidates = _messages(parsed) if isinstance(parsed, dict) else (parsed,)
     return next((line for value in candidates if isinstance(value, str) and (line := one_line(value))), "")
 
@@ -66,11 +67,6 @@ def _messages(parsed: Mapping[str, object]) -> tuple[object, ...]:
     inner = error if isinstance(error, dict) else {}
     names = ("message", "type", "code")
     return (*(inner.get(name) for name in names), parsed.get("message"), error, parsed.get("statusMessage"))
-
-
-def _without_markup(text: str) -> str:
-    title = _TITLE.search(text)
-    return title[1] if title and title[1].strip() else _MARKUP.sub(" ", text)
 
 
 def one_line(text: str) -> str:

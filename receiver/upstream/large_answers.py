@@ -69,7 +69,6 @@ class Slot:
         return self.is_held
 
     async def acquire(self) -> None:
-        """Wait for the slot."""
         await self._free.acquire()
         self.is_held = True
 

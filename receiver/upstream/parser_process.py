@@ -67,17 +67,13 @@ def _rows(rows: Sequence[Row]) -> Iterator[list[Row]]:
     size = 0
     for row in rows:
         piece.append(row)
-        size += _size(row)
+        values = (getattr(row, field.name) for field in dataclasses.fields(row))
+        size += sum(len(value) for value in values if isinstance(value, str))
         if len(piece) >= ROWS or size >= CHARACTERS:
             yield piece
             piece, size = [], 0
     if piece:
         yield piece
-
-
-def _size(row: results.Step | results.Usage) -> int:
-    values = (getattr(row, field.name) for field in dataclasses.fields(row))
-    return sum(len(value) for value in values if isinstance(value, str))
 
 
 def _confine(memory: int) -> None:

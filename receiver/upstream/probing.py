@@ -71,12 +71,7 @@ class Probe:
         self._recorder = _RecordingTransport(exchange.HttpTransport(1))
         self._clock = clock
         self._wire = exchange.Connection(
-            base_url,
-            api_key,
-            self._recorder,
-            timeout=timeout,
-            connect_timeout=timeout,
-            body_limit=BODY_LIMIT,
+            base_url, api_key, self._recorder, timeout=timeout, connect_timeout=timeout, body_limit=BODY_LIMIT
         )
 
     async def ask(
@@ -103,7 +98,6 @@ class Probe:
         )
 
     async def aclose(self) -> None:
-        """Close the connection."""
         await self._wire.aclose()
 
 

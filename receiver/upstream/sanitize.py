@@ -95,7 +95,6 @@ class Fields:
         return text if text is not None and upstream_values.SAFE_ID.fullmatch(text) else None
 
     def texts(self, name: str) -> tuple[str, ...]:
-        """Return the strings of a list."""
         items = self._list(name)
         if not all(isinstance(item, str) for item in items):
             self.note(name)
@@ -134,11 +133,9 @@ class Fields:
         return instant
 
     def has(self, name: str) -> bool:
-        """Return whether the field holds an object."""
         return isinstance(self._values.get(name), dict)
 
     def has_list(self, name: str) -> bool:
-        """Return whether the field holds a list."""
         return isinstance(self._values.get(name), list)
 
     def within(self, name: str) -> Fields:

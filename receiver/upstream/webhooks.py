@@ -104,7 +104,6 @@ class Webhooks:
         filters: Sequence[str] | None = None,
         status: str | None = None,
     ) -> Endpoint:
-        """Change the given fields."""
         fields = {"url": url, "eventTypeFilters": None if filters is None else list(filters), "status": status}
         changes = {name: value for name, value in fields.items() if value is not None}
         body = await self._wire.call(routes.CHANGE_ENDPOINT, endpoint_id, body=changes)
@@ -146,11 +145,9 @@ class Webhooks:
 
 def state(shown: Endpoint | None) -> tuple[str, int | None]:
     """Return the endpoint's status in the upstream's words (or `gone`), and its failed deliveries in a row."""
-    return (
-        (webhook_endpoints.GONE, None)
-        if shown is None
-        else (shown.status or webhook_endpoints.ACTIVE, shown.failures)
-    )
+    if shown is None:
+        return webhook_endpoints.GONE, None
+    return shown.status or webhook_endpoints.ACTIVE, shown.failures
 
 
 def _with_secret(body: bytes, route: str, now: datetime.datetime) -> EndpointWithSecret:
@@ -162,9 +159,8 @@ def _with_secret(body: bytes, route: str, now: datetime.datetime) -> EndpointWit
         for endpoint in _endpoint(fields):
             return EndpointWithSecret(endpoint, secret or None)
     except errors.InvalidResponse as failure:
-        raise errors.InvalidResponse(
-            route, failure.message
-        ) from None  # without the bytes, which may contain a secret
+        # Without the bytes, which may contain a secret.
+        raise errors.InvalidResponse(route, failure.message) from None
     raise errors.InvalidResponse(route, "the answer has no usable id")
 
 

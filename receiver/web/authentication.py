@@ -41,16 +41,11 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The sender of a request, identified by the API key."""
+    """The sender of a request, identified by the API key. `actor` is its name in the ledger."""
 
-    key_id: str
     name: str
     scopes: frozenset[str]
-
-    @property
-    def actor(self) -> str:
-        """Return the name of the caller in the ledger."""
-        return f"key:{self.name}"
+    actor: str = ""
 
     def may(self, scope: Scope) -> bool:
         """Return whether a scope of the key allows `scope`. `admin` allows everything, others only themselves."""
@@ -58,7 +53,7 @@ class Caller:
 
 
 #: The caller of a request without a valid key.
-ANONYMOUS = Caller("", "", frozenset())
+ANONYMOUS = Caller("", frozenset())
 
 
 def mint(name: str, scopes: Iterable[str], now: datetime) -> tuple[api_keys.Key, str]:
@@ -96,7 +91,7 @@ def verify(key: api_keys.Key | None, secret: str) -> api_keys.Key:
 
 def caller(key: api_keys.Key) -> Caller:
     """Return the caller who has the key."""
-    return Caller(key.id, key.name, frozenset(key.scopes))
+    return Caller(key.name, frozenset(key.scopes), f"key:{key.name}")
 
 
 def require_scope(caller: Caller, scope: Scope) -> None:

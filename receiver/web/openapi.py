@@ -21,7 +21,7 @@ _REF = "#/components/schemas/{model}"
 _PART = re.compile(r"\{(\w+)\}")
 #: A callback token: our id, a dot, the signature in base64url.
 TOKEN = r"^[A-Za-z0-9_-]{1,128}\.[A-Za-z0-9_-]{43}$"
-_PROBLEM = "application/problem+json"
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": _REF.format(model=responses.Problem.__name__)}}}
 _ABOUT = (
     "Submits agent runs, registers a watcher for each, receives callbacks and events, and stores the results. Ids "
     "in paths are Runledger's or the upstream's. Errors are problem details (RFC 9457)."
@@ -78,13 +78,19 @@ def _operation(each: Operation, parameters: dict[type[query_parameters.Query], l
         "summary": each.summary,
         "tags": [each.tag],
         "parameters": [
-            *(_path_parameter(name) for name in _PART.findall(each.path)),
+            *(
+                _named(name, "path", TOKEN if name == "token" else text_types.ID)
+                for name in _PART.findall(each.path)
+            ),
             *(parameters[each.query] if each.query else ()),
-            *(_header(header.name, header.description, header.pattern) for header in each.headers),
+            *(_named(head.name, "header", head.pattern, description=head.description) for head in each.headers),
         ],
         "responses": {
             **{str(status): _answer(status, shape, each) for status, shape in each.answers.items()},
-            **{str(status): _problem(status) for status in _problems(each)},
+            **{
+                str(status): {"description": HTTPStatus(status).phrase, "content": _PROBLEM}
+                for status in _problems(each)
+            },
         },
     }
     if each.body:
@@ -117,23 +123,14 @@ def _answer(status: int, shape: type[BaseModel] | str | None, operation: Operati
     return answer
 
 
-def _problem(status: int) -> JsonObject:
-    content = {_PROBLEM: {"schema": {"$ref": _REF.format(model=responses.Problem.__name__)}}}
-    return {"description": HTTPStatus(status).phrase, "content": content}
-
-
 def _json(shape: type[BaseModel]) -> JsonObject:
     return {"application/json": {"schema": {"$ref": _REF.format(model=shape.__name__)}}}
 
 
-def _path_parameter(name: str) -> JsonObject:
-    pattern = TOKEN if name == "token" else text_types.ID
-    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": pattern}}
-
-
-def _header(name: str, description: str, pattern: str) -> JsonObject:
+def _named(name: str, place: str, pattern: str, **about: str) -> JsonObject:
+    """Return a parameter that is a text, in the path or in a header."""
     schema = {"type": "string", "pattern": pattern}
-    return {"name": name, "in": "header", "required": False, "description": description, "schema": schema}
+    return {"name": name, "in": place, "required": place == "path", **about, "schema": schema}
 
 
 def _parameters(query: type[query_parameters.Query], schema: JsonObject) -> list[JsonObject]:

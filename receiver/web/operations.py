@@ -44,9 +44,7 @@ class Telemetry(Protocol):
 
     log: structlog.typing.FilteringBoundLogger
 
-    async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]:
-        """Return the metrics in text form and their content type."""
-        ...
+    async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]: ...
 
 
 @dataclass(frozen=True)
@@ -111,12 +109,10 @@ class Call(Generic[Q, B]):
 
     @property
     def database(self) -> database.Database:
-        """Return the database."""
         return self.context.database
 
     @property
     def timing(self) -> timeouts.Timing:
-        """Return the waits of the deployment."""
         return self.context.timing
 
     @property

@@ -37,7 +37,6 @@ class Kind:
 
     @property
     def type(self) -> str:
-        """Return the URI that identifies the kind."""
         return "about:blank" if self.name is None else f"urn:runledger:problem:{self.name}"
 
 

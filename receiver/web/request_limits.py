@@ -122,12 +122,10 @@ class BodyLease:
         self.interrupt()
 
     def interrupt(self) -> None:
-        """Stop the reader at its next wait."""
         if self._reading is not None:
             self._reading.interrupt()
 
     def release(self) -> None:
-        """Release all bytes."""
         self._budget.used -= self._size
         self._size = 0
 

@@ -72,17 +72,13 @@ def query(model: type[Q] | None, pairs: Sequence[tuple[str, str]]) -> Q | None:
         elif name in known:
             given[name] = value
         else:
-            raise _unknown(name, [*known, *model.PREFIXES])
+            similar = _similar(name, [*known, *model.PREFIXES])
+            hint = f"; did you mean {similar}?" if similar else ""
+            raise errors.BadParameter(name[:80], f"is unknown{hint}", similar)
     try:
         return model.model_validate(given)
     except ValidationError as error:
         raise _bad_parameter(error, model) from None
-
-
-def _unknown(name: str, known: Iterable[str]) -> errors.BadParameter:
-    similar = _similar(name, known)
-    hint = f"; did you mean {similar}?" if similar else ""
-    return errors.BadParameter(name[:80], f"is unknown{hint}", similar)
 
 
 def _similar(name: str, known: Iterable[str]) -> str | None:
@@ -108,6 +104,11 @@ async def body(request: Request, model: type[M], limit: int, seconds: float, lea
     if not raw:
         raise errors.BadBody("the body is missing")
     _demand_json(request)
+    return checked(raw, model)
+
+
+def checked(raw: bytes, model: type[M]) -> M:
+    """Return the bytes of a body as `model`. Raises BadBody, InvalidBody."""
     try:
         return model.model_validate(_parsed(raw))
     except ValidationError as error:

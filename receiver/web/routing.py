@@ -175,7 +175,12 @@ class Endpoint:
         now = self._context.clock()
         caller = await self._caller(operation, request)
         new_call = self._checked(operation, request, now)
-        return new_call(caller=caller, body=await self._body(operation, request))
+        body, context = None, self._context
+        if operation.body is not None:
+            limits = context.body_limit, context.timing.slow_body
+            with context.limits.budget.lease() as lease:
+                body = await request_parsing.body(request, operation.body, *limits, lease)
+        return new_call(caller=caller, body=body)
 
     def _checked(self, operation: Operation, request: Request, now: datetime) -> functools.partial[Call[Any, Any]]:
         """Check path and query of a request; return its Call but for the caller and the body."""
@@ -194,11 +199,8 @@ class Endpoint:
     async def _caller(self, operation: Operation, request: Request) -> authentication.Caller:
         given = request.headers.getlist("authorization")
         if operation.scope is None:
-            return (
-                await self._optional_caller(given)
-                if operation.identifies_caller and given
-                else authentication.ANONYMOUS
-            )
+            is_checked = operation.identifies_caller and given
+            return await self._optional_caller(given) if is_checked else authentication.ANONYMOUS
         with self._charging(request):
             caller = await authentication.authenticate(self._context.database, given, self._context.clock())
         authentication.require_scope(caller, operation.scope)
@@ -225,15 +227,6 @@ class Endpoint:
                 return await authentication.authenticate(self._context.database, given, self._context.clock())
         except (errors.NotAuthenticated, storage_errors.Unavailable, TimeoutError):
             return authentication.ANONYMOUS
-
-    async def _body(self, operation: Operation, request: Request) -> BaseModel | None:
-        if operation.body is None:
-            return None
-        context = self._context
-        with context.limits.budget.lease() as lease:
-            return await request_parsing.body(
-                request, operation.body, context.body_limit, context.timing.slow_body, lease
-            )
 
 
 def _without_body(send: Send) -> Send:

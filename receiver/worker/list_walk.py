@@ -25,16 +25,6 @@ class PageGuard:
         A list that ignores its cursors returns the same page with a new cursor each time, so the first run of the
         page is checked too.
         """
-        self._check_progress(page)
-        cursor = page.next_cursor
-        if cursor is None:
-            raise _bad("the list goes on, but its page has no usable cursor", page)
-        if cursor in self._cursors:
-            raise _bad(f"the list goes in a circle: its page leads back to {cursor}", page)
-        self._cursors.add(cursor)
-        return cursor
-
-    def _check_progress(self, page: payloads.Page) -> None:
         self._empty = 0 if page.runs else self._empty + 1
         if self._empty >= MAX_EMPTY_PAGES:
             raise _bad(
@@ -43,6 +33,13 @@ class PageGuard:
         if page.runs and page.runs[0].id in self._firsts:
             raise _bad("the list shows a page again that it has shown before", page)
         self._firsts.update(each.id for each in page.runs[:1])
+        cursor = page.next_cursor
+        if cursor is None:
+            raise _bad("the list goes on, but its page has no usable cursor", page)
+        if cursor in self._cursors:
+            raise _bad(f"the list goes in a circle: its page leads back to {cursor}", page)
+        self._cursors.add(cursor)
+        return cursor
 
 
 def _bad(problem: str, page: payloads.Page) -> errors.InvalidPaging:

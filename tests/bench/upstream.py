@@ -23,7 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from receiver.sandbox import app as imitation
-from receiver.sandbox import details, faults, messages, state
+from receiver.sandbox import faults, messages, state
 from tests import server
 from tests.bench.query import store
 from tests.patience import until
@@ -66,7 +66,7 @@ def documents(size: int) -> Sequence[bytes]:
     world = state.World(1, 1.0, time.time, switches)
     agent = world.add_agent({"name": "Legal Researcher", "instructions": "Research and report."})
     runs = [world.add_past(agent, "Review the lease.", "completed", 60) for _ in range(max(20, MADE // size))]
-    return [_document(texts, details.details(run, time.time()), size) for run in runs]
+    return [_document(texts, state.details(run, time.time()), size) for run in runs]
 
 
 def _document(texts: store.Texts, shown: Details, size: int) -> bytes:

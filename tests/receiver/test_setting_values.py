@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from receiver import errors, setting_values, settings
-from receiver.cli.doctor import context, findings, local_checks
+from receiver.cli.doctor import findings, local_checks
 
 
 @pytest.fixture(autouse=True)
@@ -180,7 +180,7 @@ def test_the_links_of_kubernetes_are_no_settings_and_a_mistyped_one_is_still_nam
 
 @pytest.mark.anyio
 async def test_the_doctor_counts_the_links_of_kubernetes_and_names_the_remedy() -> None:
-    looked_at = context.CheckContext(settings.load(env_file=None), {}, [], {}, 1.0, sorted(LINKS))
+    looked_at = findings.CheckContext(settings.load(env_file=None), {}, [], {}, 1.0, sorted(LINKS))
     (found,) = [each async for each in local_checks.settings(looked_at)]
     assert found.level is findings.Level.OK
     assert f"{len(LINKS)} variables" in found.message

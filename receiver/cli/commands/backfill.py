@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from receiver import clock, errors, settings, telemetry, timeouts
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import FAILED, USAGE, CommandError
+from receiver.cli.event_loop import flag, option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, terminal
 from receiver.upstream import client
@@ -42,15 +43,11 @@ Show = Callable[[int, int | None, str], None]
 
 @app.command()
 async def backfill(
-    agent: Annotated[str | None, typer.Option(metavar="ID", help="Runs of this agent only.")] = None,
-    since: Annotated[
-        str | None, typer.Option(metavar="AGE|DATE", help="Created in the last 30d, or since 2026-01-01 (UTC).")
-    ] = None,
+    agent: Annotated[str | None, option("ID", "Runs of this agent only.")] = None,
+    since: Annotated[str | None, option("AGE|DATE", "Created in the last 30d, or since 2026-01-01 (UTC).")] = None,
     status: Annotated[list[str] | None, options.choice(FINISHED, "STATE", "{words}; several by commas.")] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Walk from the newest run again.")] = False,
-    no_wait: Annotated[
-        bool, typer.Option("--no-wait", help="Only walk the list; the server fetches the runs.")
-    ] = False,
+    restart: Annotated[bool, flag("--restart", "Walk from the newest run again.")] = False,
+    no_wait: Annotated[bool, flag("--no-wait", "Only walk the list; the server fetches the runs.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Store the finished runs that Case.dev has from before.
@@ -89,7 +86,9 @@ async def _backfill(
     given, now = settings.load(), clock.now()
     settings.require_api_key(given)
     earliest = None if since is None else value_ranges.moment("since", since, now)
-    request = backfills.Walk(_digest(agent, since, status), agent, status, earliest, None, 0, 0, now, None)
+    # Of the options as typed, so that `30d` typed tomorrow continues the same walk.
+    digest = hashlib.sha256(json.dumps([agent, since, status]).encode()).hexdigest()
+    request = backfills.Walk(digest, agent, status, earliest, None, 0, 0, now, None)
     async with open_database.created(given) as store, _task_context(given, store) as context:
         walk = await store.write(backfills.begin, request, restart=restart)
         is_resumed = walk.started_at != now
@@ -103,23 +102,13 @@ async def _backfill(
         else:
             await _show(store, walk, is_resumed, outcome, left, has_waited=not no_wait)
     if fault is not None:
-        raise CommandError(_stopped(walk, fault))
+        place = "at its beginning" if walk.cursor is None else f"behind {walk.cursor}"
+        raise CommandError(
+            f"{fault}. The walk stopped {place}, older runs were not seen: the same command tries again from "
+            "there, with --restart from the newest run; the runs that it has stored are kept"
+        )
     if left.failing and not no_wait:
         raise typer.Exit(FAILED)
-
-
-def _stopped(walk: backfills.Walk, fault: str) -> str:
-    """Return a sentence about where the walk stopped, and what to do."""
-    place = "at its beginning" if walk.cursor is None else f"behind {walk.cursor}"
-    return (
-        f"{fault}. The walk stopped {place}, older runs were not seen: the same command tries again from there, "
-        "with --restart from the newest run; the runs that it has stored are kept"
-    )
-
-
-def _digest(agent: str | None, since: str | None, status: str | None) -> str:
-    """Return a digest of the options as typed, so that `30d` typed tomorrow continues the same walk."""
-    return hashlib.sha256(json.dumps([agent, since, status]).encode()).hexdigest()
 
 
 @contextlib.asynccontextmanager

@@ -17,11 +17,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from receiver import clock, settings, timeouts
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import CommandError
+from receiver.cli.event_loop import argument, flag
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, terminal
 from storage.engine import database, dialect, urls
@@ -33,8 +32,8 @@ from storage.transitions import restoring
 
 app = event_loop.commands()
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The copy.", show_default=False)]
-Force = Annotated[bool, typer.Option("--force", help="Replace what is there already.")]
+File = Annotated[Path, argument("FILE", "The copy.")]
+Force = Annotated[bool, flag("--force", "Replace what is there already.")]
 #: The number of missed heartbeats after which a worker counts as gone.
 HEARTBEATS = 3
 #: Lines of a tool's error output that are shown.
@@ -74,9 +73,8 @@ def _back_up_file(given: settings.Settings, file: Path, force: bool, as_json: bo
         return
     size, moment = render_format.size(copy.size), render_format.instant(now)
     print(f"{open_database.short_path(file)} holds {_contents(copy)} in {size}, as of {moment}.")
-    keys = (
-        "RUNLEDGER_SECRET_KEYS" if given.secret_keys else open_database.short_path(given.data_dir / "secret.key")
-    )
+    kept = open_database.short_path(given.data_dir / "secret.key")
+    keys = "RUNLEDGER_SECRET_KEYS" if given.secret_keys else kept
     print(f"{keys} is not in it: keep that too, and apart from it.")
 
 
@@ -92,7 +90,9 @@ def _back_up_server(url: str, file: Path, force: bool, as_json: bool) -> None:
         )
     with copying.temporary_file(target) as path, _tool_address(url, path) as address:
         _run_tool([tool, "--format=custom", f"--file={path}", f"--dbname={address}"])
-        tables = _count_tables(tool, path)
+        reader = Path(tool).with_name("pg_restore")
+        listed = _run_tool([str(reader) if reader.exists() else "pg_restore", "--list", str(path)])
+        tables = sum(" TABLE DATA " in line for line in listed.splitlines())
         size = path.stat().st_size
         copying.install(path, target, replace=force)
     if as_json:
@@ -101,13 +101,6 @@ def _back_up_server(url: str, file: Path, force: bool, as_json: bool) -> None:
     place, moment = open_database.short_path(file), render_format.instant(now)
     print(f"{place} holds {tables} tables, in {render_format.size(size)}, as of {moment}.")
     print("Keep RUNLEDGER_SECRET_KEYS as well, and apart from it: the copy cannot be used in full without.")
-
-
-def _count_tables(tool: str, path: Path) -> int:
-    """Return how many tables' rows a dump lists."""
-    reader = Path(tool).with_name("pg_restore")
-    listed = _run_tool([str(reader) if reader.exists() else "pg_restore", "--list", str(path)])
-    return sum(" TABLE DATA " in line for line in listed.splitlines())
 
 
 @contextlib.contextmanager
@@ -150,7 +143,11 @@ async def restore(file: File, force: Force = False, as_json: options.Json = Fals
     """
     given = settings.load()
     if not given.is_embedded:
-        raise CommandError(_how_to_restore(given.url, file))
+        line = shlex.join(["pg_restore", *RESTORE, f"--dbname={server_tools.display_url(given.url)}", str(file)])
+        raise CommandError(
+            f"pg_restore restores it: stop every server, make an empty database, and type {line} and then, before "
+            "any server is started on it, `runledger restored`"
+        )
     if not file.is_file():
         raise CommandError(f"there is no file {open_database.short_path(file)}")
     with urls.server_lock(given.url):
@@ -178,18 +175,10 @@ async def _restore_file(file: Path, target: Path, force: bool) -> tuple[copying.
     return copy, marked
 
 
-def _how_to_restore(url: str, file: Path) -> str:
-    line = shlex.join(["pg_restore", *RESTORE, f"--dbname={server_tools.display_url(url)}", str(file)])
-    return (
-        f"pg_restore restores it: stop every server, make an empty database, and type {line} and then, before "
-        "any server is started on it, `runledger restored`"
-    )
-
-
 @app.command()
 async def restored(
     force: Annotated[
-        bool, typer.Option("--force", help="On PostgreSQL: do not wait to see whether a worker is alive.")
+        bool, flag("--force", "On PostgreSQL: do not wait to see whether a worker is alive.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
@@ -224,11 +213,8 @@ async def _demand_idle(store: database.Database) -> None:
     timing, is_announced = timeouts.Timing(), False
     first = (await store.read(system_state.read)).worker_seen_at
     while first is not None:
-        now, seen = (
-            await store.read(dialect.server_time) or clock.now(),
-            (await store.read(system_state.read)).worker_seen_at,
-        )
-        if seen != first:
+        now = await store.read(dialect.server_time) or clock.now()
+        if (await store.read(system_state.read)).worker_seen_at != first:
             raise CommandError(
                 "a worker is at work on this database: stop every `runledger serve` and `runledger work` first"
             )
@@ -241,11 +227,9 @@ async def _demand_idle(store: database.Database) -> None:
 
 
 def _show_marked(marked: restoring.Restored) -> None:
-    """Print what was marked and what is to be done."""
     if not marked.is_new:
-        print(
-            f"It was marked as restored at {render_format.instant(marked.at)}; no server has worked on it since."
-        )
+        at = render_format.instant(marked.at)
+        print(f"It was marked as restored at {at}; no server has worked on it since.")
         return
     accepted, queued = render_format.count(marked.accepted), render_format.count(marked.queued)
     print(

@@ -7,6 +7,7 @@ import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -21,7 +22,6 @@ from receiver.schemas import notification, query_parameters
 from receiver.streams import broker as streams_broker
 from receiver.upstream import client
 from storage import states
-from storage.engine import database
 from storage.repositories.stream_events import HEARTBEAT, Event
 
 #: Seconds that the server has to store the result.
@@ -36,23 +36,17 @@ async def follow(run_id: str, as_json: bool) -> None:
     """Print the events of a run, from the first one on, until it has ended; then the run."""
     given = settings.load()
     async with open_database.existing(given) as store, _streams(given) as open_stream:
-        is_live = await _is_live(store, run_id)
+        read = partial(local_api.ask, store, runs.get_run, notification.FullRun, path_id=run_id)
+        is_live = (await read()).status not in states.TERMINAL
+        if is_live:
+            await local_api.warn_without_worker(store)
         query = query_parameters.EventQuery()
         answer = await local_api.call(store, run_events.stream_events, run_id, query, open_stream=open_stream)
         assert answer.events is not None
         async with contextlib.aclosing(answer.events) as found:
             async for each in found:
                 _show(each, as_json, is_live=is_live)
-        _show_end(await _settled(store, run_id), as_json)
-
-
-async def _is_live(store: database.Database, run_id: str) -> bool:
-    """Return whether the run has yet to end. Warn where no worker is alive."""
-    run = await local_api.ask(store, runs.get_run, notification.FullRun, path_id=run_id)
-    if run.status in states.TERMINAL:
-        return False
-    await local_api.warn_without_worker(store)
-    return True
+        _show_end(await event_loop.until(lambda run: run.status in states.TERMINAL, read, PATIENCE), as_json)
 
 
 @contextlib.asynccontextmanager
@@ -73,15 +67,6 @@ async def _streams(given: settings.Settings) -> AsyncIterator[local_api.OpenStre
         finally:
             stop.set()
             await running
-
-
-async def _settled(store: database.Database, run_id: str) -> notification.FullRun:
-    """Return the run once its result is stored, or as it is after PATIENCE."""
-    return await event_loop.until(
-        lambda run: run.status in states.TERMINAL,
-        lambda: local_api.ask(store, runs.get_run, notification.FullRun, path_id=run_id),
-        PATIENCE,
-    )
 
 
 def _show(event: Event | str, as_json: bool, *, is_live: bool) -> None:
@@ -128,13 +113,9 @@ def _show_end(run: notification.FullRun, as_json: bool) -> None:
     if as_json:
         json_lines.model(run)
         return
-    terminal.console().print(table.state(run.status), run.id, _measures(run))
+    took, cost = render_format.duration(run.duration_ms), render_format.dollars(run.cost_micros)
+    measures = "" if run.duration_ms is None else f"took {took}, cost {cost}"
+    terminal.console().print(table.state(run.status), run.id, measures)
     if run.status not in states.TERMINAL:
         print("The result is not stored yet: that takes a running server.", file=sys.stderr)
     print(f"  runledger show {run.id}")
-
-
-def _measures(run: notification.FullRun) -> str:
-    if run.duration_ms is None:
-        return ""
-    return f"took {render_format.duration(run.duration_ms)}, cost {render_format.dollars(run.cost_micros)}"

@@ -16,6 +16,7 @@ from receiver import clock
 from receiver.api import export as handlers
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import flag, option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, terminal
 from receiver.export import flow, formats, import_reader
@@ -34,19 +35,10 @@ GROUP, BYTES = 50, 1 << 20
 SHOWN = 20
 
 
-Documents = Annotated[
-    bool, typer.Option("--documents", help="With the upstream's answers byte for byte; jsonl alone.")
-]
-Bom = Annotated[
-    bool, typer.Option("--bom", help="With a byte-order mark, so that Excel reads umlauts; csv alone.")
-]
-Output = Annotated[
-    Path | None, typer.Option("--output", "-o", metavar="FILE", help="The file; without it standard output.")
-]
-Resume = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Go on with a file that was cut off, by the same options.")
-]
-Json = Annotated[bool, typer.Option("--json", help="For programs: a summary of the file as one JSON object.")]
+Documents = Annotated[bool, flag("--documents", "With the upstream's answers byte for byte; jsonl alone.")]
+Output = Annotated[Path | None, option("FILE", "The file; without it standard output.", "--output", "-o")]
+Resume = Annotated[Path | None, option("FILE", "Go on with a file that was cut off, by the same options.")]
+Json = Annotated[bool, flag("--json", "For programs: a summary of the file as one JSON object.")]
 
 
 @app.command()
@@ -55,10 +47,10 @@ async def export(
     chosen: Mapping[str, Any],
     form: Annotated[str, options.choice(formats.Format, "FORM", "{words}.", "--format")] = "jsonl",
     documents: Documents = False,
-    bom: Bom = False,
+    bom: Annotated[bool, flag("--bom", "With a byte-order mark, so that Excel reads umlauts; csv alone.")] = False,
     output: Output = None,
     resume: Resume = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over a file that is there.")] = False,
+    force: Annotated[bool, flag("--force", "Write over a file that is there.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write runs into a file, oldest first.
@@ -90,9 +82,8 @@ async def export(
         exported = await _write_part(store, query, path, is_resumed=resume is not None)
     end = _finish(path, exported, query.format)
     if as_json:
-        json_lines.mapping(
-            {"file": str(path), "runs": end.records, "sha256": end.sha256, "unindexed": end.unindexed}
-        )
+        counts = {"runs": end.records, "sha256": end.sha256, "unindexed": end.unindexed}
+        json_lines.mapping({"file": str(path)} | counts)
     else:
         print(f"{end.records:,} runs are in {path}.")
         if end.unindexed:
@@ -182,9 +173,7 @@ def _finish(path: Path, exported: flow.Export, form: str) -> formats.Summary:
 @app.command("import")
 async def import_(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines of `runledger export`.")],
-    partial: Annotated[
-        bool, typer.Option("--partial", help="Take the whole lines of a file that was cut off.")
-    ] = False,
+    partial: Annotated[bool, flag("--partial", "Take the whole lines of a file that was cut off.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Read runs back from JSON Lines.
@@ -206,7 +195,13 @@ async def import_(
         size = None if partial else import_reader.verify(file)
         async with open_database.created() as store:
             counts = await _import_file(store, file, size, report)
-    _show_counts(asdict(counts), as_json)
+    if as_json:
+        json_lines.mapping(asdict(counts))
+    else:
+        print(f"{counts.imported:,} runs were imported.")
+        for name, sentence in _NOT_IMPORTED.items():
+            if count := getattr(counts, name):
+                print(f"{count:,} {sentence}")
     _show_messages("something was left out that cannot be", report.left_out)
     if counts.is_all_refused:
         raise CommandError(f"{path}: no line holds a run that can be taken; {report.refused[0]}")
@@ -258,21 +253,10 @@ def _groups(records: Iterator[tuple[Any, int]]) -> Iterator[tuple[list[Any], int
 
 
 def _show_messages(what: str, messages: list[str]) -> None:
-    """Print the first messages, and how many more there are."""
     for each in messages[:SHOWN]:
         print(f"runledger: {what}: {render_format.safe(each)}", file=sys.stderr)
     if len(messages) > SHOWN:
         print(f"runledger: {what}: {len(messages) - SHOWN:,} more", file=sys.stderr)
-
-
-def _show_counts(counts: Mapping[str, int], as_json: bool) -> None:
-    if as_json:
-        json_lines.mapping(counts)
-        return
-    print(f"{counts['imported']:,} runs were imported.")
-    for name, sentence in _NOT_IMPORTED.items():
-        if counts[name]:
-            print(f"{counts[name]:,} {sentence}")
 
 
 _NOT_IMPORTED = {

@@ -9,8 +9,9 @@ import typer
 from receiver.api import jobs as handlers
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import argument, flag, option
 from receiver.cli.render import json_lines, lists, results
-from receiver.schemas import bodies, job_errors, query_parameters, responses
+from receiver.schemas import bodies, query_parameters, responses
 from storage import states
 
 app = event_loop.commands()
@@ -24,7 +25,7 @@ async def jobs(
     kind: Kind = None,
     run: options.OfRun = None,
     state: Annotated[str | None, options.choice(states.JobState, "STATE")] = None,
-    by: Annotated[str | None, typer.Option(metavar="cause", help="cause: why jobs fail, and how many.")] = None,
+    by: Annotated[str | None, option("cause", "cause: why jobs fail, and how many.")] = None,
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
     every_page: options.All = False,
@@ -51,21 +52,17 @@ async def jobs(
         raise CommandError("--by cause goes with --kind and --state alone", USAGE)
     async with open_database.existing() as store:
         causes = local_api.parameters(query_parameters.CauseQuery, {"kind": kind, "state": state})
-        found = await local_api.ask(store, handlers.list_causes, job_errors.Causes, query=causes)
+        found = await local_api.ask(store, handlers.list_causes, responses.Causes, query=causes)
     results.rows(found.causes, lists.CAUSES, as_json=as_json)
 
 
 @app.command()
 async def retry(
-    job: Annotated[
-        str | None, typer.Argument(metavar="ID", help="A job, as `runledger jobs` lists it.", show_default=False)
-    ] = None,
+    job: Annotated[str | None, argument("ID", "A job, as `runledger jobs` lists it.")] = None,
     kind: Kind = None,
     state: Annotated[str | None, options.choice(states.FailedJobState, "STATE")] = None,
-    cause: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="The cause contains this, in upper or lower case.")
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which jobs, and change nothing.")] = False,
+    cause: Annotated[str | None, option("TEXT", "The cause contains this, in upper or lower case.")] = None,
+    dry_run: Annotated[bool, flag("--dry-run", "Show which jobs, and change nothing.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Make jobs due now, whatever their back-off.
@@ -81,12 +78,16 @@ async def retry(
     chosen = {"kind": kind, "state": state, "cause": cause}
     if (job is None) != any(chosen.values()) or (job is not None and dry_run):
         raise CommandError("name one job, or some by --kind, --state or --cause", USAGE)
-    if job is not None:
-        await _retry_one(job, as_json)
-        return
-    body = await local_api.body(bodies.Retry, {**chosen, "dryRun": dry_run})
+    body = None if job is not None else local_api.body(bodies.Retry, {**chosen, "dryRun": dry_run})
     async with open_database.existing() as store:
-        found = await local_api.ask(store, handlers.retry_jobs, job_errors.Retried, body=body)
+        if job is not None:
+            one = await local_api.ask(store, handlers.retry_job, responses.Job, path_id=job)
+            if as_json:
+                json_lines.model(one)
+            else:
+                print(f"The {one.kind} job is due now. {(await local_api.worker_status(store)).message}")
+            return
+        found = await local_api.ask(store, handlers.retry_jobs, responses.Retried, body=body)
         worker = await local_api.worker_status(store)
     if as_json:
         json_lines.model(found)
@@ -97,12 +98,3 @@ async def retry(
         print(f"Due now without --dry-run: {found.count:,}.")
     else:
         print(f"Due now: {found.count:,}." + (f" {worker.message}" if found.count else ""))
-
-
-async def _retry_one(job_id: str, as_json: bool) -> None:
-    async with open_database.existing() as store:
-        job = await local_api.ask(store, handlers.retry_job, responses.Job, path_id=job_id)
-        if as_json:
-            json_lines.model(job)
-        else:
-            print(f"The {job.kind} job is due now. {(await local_api.worker_status(store)).message}")

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from receiver import clock, settings
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, results, terminal
 from storage import states
@@ -59,9 +58,7 @@ async def migrate(as_json: options.Json = False) -> None:
 
 @app.command()
 def move(
-    to: Annotated[
-        str, typer.Option("--to", metavar="URL", help="An empty database: postgresql://user@host/name.")
-    ],
+    to: Annotated[str, option("URL", "An empty database: postgresql://user@host/name.", "--to")],
     as_json: options.Json = False,
 ) -> None:
     """Move the store from SQLite to PostgreSQL.

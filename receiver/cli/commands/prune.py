@@ -7,11 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import typer
-
 from receiver import client_address, clock
-from receiver.cli import confirm, event_loop, local_api, open_database, options
+from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import flag, option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, terminal
 from receiver.schemas import query_parameters
@@ -27,21 +26,11 @@ _AGE = re.compile(r"\d+(\.\d+)?\s*(ms|s|m|h|d)", re.ASCII)
 
 
 SettledBefore = Annotated[
-    str | None,
-    typer.Option(metavar="AGE|DATE", help="Settled longer ago than 90d, or before 2026-01-01 (UTC)."),
+    str | None, option("AGE|DATE", "Settled longer ago than 90d, or before 2026-01-01 (UTC).")
 ]
-Rejected = Annotated[
-    bool, typer.Option("--rejected", help="In place of runs: requests that belong to none, see above.")
-]
-Before = Annotated[
-    str | None, typer.Option(metavar="AGE|DATE", help="With --rejected: received longer ago, or before.")
-]
-Address = Annotated[str | None, typer.Option(metavar="ADDRESS", help="With --rejected: from this address alone.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be removed, and remove nothing.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Rejected = Annotated[bool, flag("--rejected", "In place of runs: requests that belong to none, see above.")]
 Vacuum = Annotated[
-    bool,
-    typer.Option("--vacuum", help="Write a new file, which needs its size twice and keeps writers waiting."),
+    bool, flag("--vacuum", "Write a new file, which needs its size twice and keeps writers waiting.")
 ]
 
 
@@ -49,12 +38,12 @@ Vacuum = Annotated[
 async def prune(
     settled_before: SettledBefore = None,
     rejected: Rejected = False,
-    before: Before = None,
-    address: Address = None,
+    before: Annotated[str | None, option("AGE|DATE", "With --rejected: received longer ago, or before.")] = None,
+    address: Annotated[str | None, option("ADDRESS", "With --rejected: from this address alone.")] = None,
     agent: options.Agent = None,
     tag: options.Tag = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
+    dry_run: Annotated[bool, flag("--dry-run", "Show what would be removed, and remove nothing.")] = False,
+    yes: Annotated[bool, flag("--yes", "Do not ask.")] = False,
     vacuum: Vacuum = False,
     as_json: options.Json = False,
 ) -> None:
@@ -79,7 +68,10 @@ async def prune(
     if rejected:
         if before is None or settled_before is not None or agent or tag:
             raise CommandError("--rejected goes with --before and --address alone", USAGE)
-        chosen = unmatched.UnmatchedFilter(value_ranges.moment("before", before, clock.now()), _plain(address))
+        moment = value_ranges.moment("before", before, clock.now())
+        if address is not None and not client_address.is_literal(address):
+            raise CommandError(f"--address {address!r} is no address", USAGE)
+        chosen = unmatched.UnmatchedFilter(moment, client_address.spelled(address))
         await _prune_deliveries(chosen, dry_run, yes, vacuum, as_json)
         return
     if settled_before is None or before is not None or address is not None:
@@ -102,7 +94,7 @@ async def _prune_runs(chosen: grammar.Expression, dry_run: bool, yes: bool, vacu
         found = await store.read(pruning.survey, chosen)
         if not dry_run and (found.runs or vacuum):
             if not yes:
-                confirm.demand_yes(_found(found))
+                terminal.demand_yes(_found(found))
             removed = await _remove_runs(store, chosen, found.runs)
             freed = await asyncio.to_thread(maintenance_vacuum.shrink, store.url, rewrite=vacuum)
     if as_json:
@@ -132,10 +124,8 @@ async def _remove_runs(store: database.Database, chosen: grammar.Expression, exp
 
 
 def _show_removed(removed: pruning.Pruned, freed: maintenance_vacuum.VacuumResult | None) -> None:
-    nouns = _counted(removed.rows)
-    print(
-        f"The content of {render_format.count(removed.runs)} runs is removed" + (f": {nouns}." if nouns else ".")
-    )
+    runs, nouns = render_format.count(removed.runs), _counted(removed.rows)
+    print(f"The content of {runs} runs is removed" + (f": {nouns}." if nouns else "."))
     if freed is None:
         return
     print(f"The database had {render_format.size(freed.before)} and has {render_format.size(freed.after)}.")
@@ -150,9 +140,8 @@ def _found(found: pruning.Survey) -> str:
     span = f"settled from {render_format.instant(found.oldest)} to {render_format.instant(found.newest)}"
     nouns = _counted(found.rows)
     content = f" with {nouns}" if nouns else ""
-    return (
-        f"{render_format.count(found.runs)} runs{content}, about {render_format.size(found.size)}, {span}.{busy}"
-    )
+    runs, size = render_format.count(found.runs), render_format.size(found.size)
+    return f"{runs} runs{content}, about {size}, {span}.{busy}"
 
 
 def _counted(rows: Mapping[str, int]) -> str:
@@ -178,13 +167,6 @@ def _object(
     }
 
 
-def _plain(address: str | None) -> str | None:
-    """Return an address as deliveries have it. Raise CommandError."""
-    if address is not None and not client_address.is_literal(address):
-        raise CommandError(f"--address {address!r} is no address", USAGE)
-    return client_address.spelled(address)
-
-
 async def _prune_deliveries(
     chosen: unmatched.UnmatchedFilter, dry_run: bool, yes: bool, vacuum: bool, as_json: bool
 ) -> None:
@@ -193,7 +175,7 @@ async def _prune_deliveries(
         found = await store.read(unmatched.count_unmatched, chosen)
         if not dry_run and (found.rejected or found.unlinked or vacuum):
             if not yes:
-                confirm.demand_yes(_found_deliveries(found))
+                terminal.demand_yes(_found_deliveries(found))
             removed = await _remove_deliveries(store, chosen)
             freed = await asyncio.to_thread(maintenance_vacuum.shrink, store.url, rewrite=vacuum)
     if as_json:

@@ -1,4 +1,4 @@
-"""Commands that list runs, follow their changes, sum them up, and list deliveries."""
+"""Commands that show runs: lists, changes, sums, deliveries, one run with its steps, timeline and document."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from receiver.api import runs as run_handlers
 from receiver.api import stats as stats_handlers
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import argument, flag, option
 from receiver.cli.render import detail, lists, results
 from receiver.cli.render import format as render_format
-from receiver.schemas import changes, query_parameters, responses
+from receiver.schemas import changes, notification, query_parameters, responses
 from storage import states
 from storage.ledger import entries
 from storage.query import change_feed
@@ -30,6 +31,8 @@ app = event_loop.commands()
 
 #: Changes that are read at once, and seconds between two reads: the server commits in another process.
 CHANGES, INTERVAL = 500, 0.25
+#: Steps that are read at once.
+PAGE = 250
 #: Where a delivery may come from.
 SOURCES = (states.Source.WATCHER, states.Source.PLATFORM)
 
@@ -72,9 +75,9 @@ async def runs(
 
 def _demand_number(context: typer.Context, cursor: str | None) -> int | None:
     """Return the number of the change after which to continue. Raise CommandError for options of a list."""
-    for name, option in (("sort", "--sort"), ("limit", "--limit"), ("every_page", "--all")):
+    for name, typed in (("sort", "--sort"), ("limit", "--limit"), ("every_page", "--all")):
         if (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE":
-            raise CommandError(f"--follow takes no {option}: it shows all", USAGE)
+            raise CommandError(f"--follow takes no {typed}: it shows all", USAGE)
     if cursor is not None and not re.fullmatch(r"-1|\d{1,15}", cursor, re.ASCII):
         raise CommandError("--cursor: with --follow it is the number of a change, or -1", USAGE)
     return None if cursor is None else int(cursor)
@@ -142,10 +145,7 @@ async def stats(
 
 @app.command()
 async def deliveries(
-    delivery: Annotated[
-        str | None,
-        typer.Argument(metavar="ID", help="One delivery, with headers and body.", show_default=False),
-    ] = None,
+    delivery: Annotated[str | None, argument("ID", "One delivery, with headers and body.")] = None,
     run: options.OfRun = None,
     verdict: Annotated[str | None, options.choice(states.Verdict, "VERDICT")] = None,
     source: Annotated[str | None, options.choice(SOURCES, "SOURCE")] = None,
@@ -162,7 +162,10 @@ async def deliveries(
       runledger deliveries --run run_01hx --json
     """
     if delivery is not None:
-        await _show_delivery(delivery, as_json)
+        one, answer = delivery_handlers.get_delivery, responses.DeliveryWithBody
+        async with open_database.existing() as store:
+            found = await local_api.ask(store, one, answer, path_id=delivery)
+        results.one(found, detail.delivery, as_json=as_json)
         return
     given = {"run": run, "verdict": verdict, "source": source, "limit": limit, "cursor": cursor}
     query = local_api.parameters(query_parameters.DeliveryQuery, given)
@@ -172,8 +175,86 @@ async def deliveries(
     )
 
 
-async def _show_delivery(delivery_id: str, as_json: bool) -> None:
-    handler, shape = delivery_handlers.get_delivery, responses.DeliveryWithBody
+@app.command()
+async def show(
+    run: options.Run,
+    follow: Annotated[bool, flag("--follow", "Print the events of its stream until it has ended.")] = False,
+    as_json: options.Json = False,
+) -> None:
+    """Show one run with its prompt and its result.
+
+    With --follow its events come from Case.dev with your key, or from the
+    database where they were captured.
+
+    \b
+    Examples:
+      runledger show run_01hx
+      runledger show run_01hx --follow
+    """
+    if follow:
+        # The upstream's client is slow to import, and needed only here.
+        from receiver.cli.commands import events
+
+        with event_loop.until_interrupted():
+            await events.follow(run, as_json)
+        return
     async with open_database.existing() as store:
-        found = await local_api.ask(store, handler, shape, path_id=delivery_id)
-    results.one(found, detail.delivery, as_json=as_json)
+        found = await local_api.ask(store, run_handlers.get_run, notification.FullRun, path_id=run)
+    results.one(found, detail.run, as_json=as_json)
+
+
+@app.command()
+async def steps(
+    run: options.Run,
+    limit: Annotated[int | None, option("N", "The first N steps; all of them without it.", min=1)] = None,
+    as_json: options.Json = False,
+) -> None:
+    """List what the agent thought and did, step by step.
+
+    \b
+    Example:
+      runledger steps run_01hx --json
+    """
+    found: list[responses.Step] = []
+    query = query_parameters.StepQuery(limit=min(limit or PAGE, PAGE))
+    async with open_database.existing() as store:
+        async for page in local_api.pages(
+            store, run_handlers.list_steps, responses.Steps, query, path_id=run, every_page=True
+        ):
+            found += page.steps
+            if limit is not None and len(found) >= limit:
+                break
+    results.rows(found[:limit], lists.STEPS, as_json=as_json)
+
+
+@app.command()
+async def timeline(run: options.Run, as_json: options.Json = False) -> None:
+    """List what happened to a run, oldest first.
+
+    \b
+    Example:
+      runledger timeline run_01hx
+    """
+    async with open_database.existing() as store:
+        found = await local_api.ask(store, run_handlers.get_timeline, responses.Timeline, path_id=run)
+    results.rows(found.timeline, lists.TIMELINE, as_json=as_json)
+
+
+@app.command()
+async def document(
+    run: options.Run,
+    version: Annotated[int | None, option("N", "Which version; the last one without it.", min=1)] = None,
+) -> None:
+    """Print the upstream's answer, byte for byte.
+
+    \b
+    Examples:
+      runledger document run_01hx > run_01hx.json
+      runledger document run_01hx | jq .result
+    """
+    query = query_parameters.DocumentQuery(version=version)
+    async with open_database.existing() as store:
+        answer = await local_api.call(store, run_handlers.get_document, run, query)
+    assert isinstance(answer.body, bytes)
+    sys.stdout.buffer.write(answer.body)
+    sys.stdout.buffer.flush()

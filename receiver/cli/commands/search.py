@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
-import typer
-
 from receiver import clock
 from receiver.cli import event_loop, open_database, options
+from receiver.cli.event_loop import flag
 from receiver.cli.render import format as render_format
 from receiver.cli.render import results, terminal
 from receiver.worker import indexer
@@ -37,7 +36,7 @@ async def status(as_json: options.Json = False) -> None:
 
 @app.command()
 async def rebuild(
-    later: Annotated[bool, typer.Option("--later", help="Leave the indexing to the server.")] = False,
+    later: Annotated[bool, flag("--later", "Leave the indexing to the server.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Delete the index and build it again. Until that is done, searches miss runs.

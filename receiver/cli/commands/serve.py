@@ -6,11 +6,11 @@ import sys
 from typing import Annotated
 
 import structlog
-import typer
 
 from receiver import app as application
 from receiver import settings, telemetry
 from receiver.cli import event_loop, listening, open_database
+from receiver.cli.event_loop import flag
 from receiver.cli.render import json_lines
 from receiver.server import uvicorn_server
 from storage.engine import urls
@@ -23,7 +23,7 @@ def serve(
     host: listening.Host = "127.0.0.1",
     port: listening.Port = 8080,
     no_worker: Annotated[
-        bool, typer.Option("--no-worker", help="Take requests only; runs wait for a server with a worker.")
+        bool, flag("--no-worker", "Take requests only; runs wait for a server with a worker.")
     ] = False,
     as_json: listening.Json = False,
 ) -> None:
@@ -50,8 +50,7 @@ def serve(
 @app.command()
 def work(
     as_json: Annotated[
-        bool,
-        typer.Option("--json", help="For programs: once it works, where, as one JSON object on standard output."),
+        bool, flag("--json", "For programs: once it works, where, as one JSON object on standard output.")
     ] = False,
 ) -> None:
     """Run a worker without a server.
@@ -93,9 +92,8 @@ def _announce(given: settings.Settings, address: str, *, with_worker: bool, as_j
     """Print where the server listens: lines for people, an object or a log line for programs."""
     place, public_url = _place(given), given.public_url
     if as_json:
-        json_lines.mapping(
-            {"address": address, "data": place, "publicUrl": public_url or None, "worker": with_worker}
-        )
+        facts = {"address": address, "data": place, "publicUrl": public_url or None, "worker": with_worker}
+        json_lines.mapping(facts)
         return
     if given.log_format == "json":
         log = structlog.get_logger("runledger")

@@ -8,11 +8,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated
 
-import typer
-
 from receiver import json_lines, settings
 from receiver.cli import event_loop, open_database
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import argument, flag, option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import table, terminal
 from receiver.export import csv_format
@@ -24,17 +23,13 @@ app = event_loop.commands()
 
 @app.command()
 async def sql(
-    statement: Annotated[
-        str, typer.Argument(metavar="STATEMENT", help="SELECT …; - for standard input.", show_default=False)
-    ],
-    parameter: Annotated[
-        list[str] | None, typer.Option("--parameter", "-p", metavar="TEXT", help="The values of $1, $2, …")
-    ] = None,
-    limit: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="How many rows at most.")] = 1000,
-    as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
-    bom: Annotated[bool, typer.Option("--bom", help="With --csv: a byte-order mark, for Excel.")] = False,
+    statement: Annotated[str, argument("STATEMENT", "SELECT …; - for standard input.")],
+    parameter: Annotated[list[str] | None, option("TEXT", "The values of $1, $2, …", "--parameter", "-p")] = None,
+    limit: Annotated[int, option("N", "How many rows at most.", min=1, max=10_000)] = 1000,
+    as_csv: Annotated[bool, flag("--csv", "For spreadsheets.")] = False,
+    bom: Annotated[bool, flag("--bom", "With --csv: a byte-order mark, for Excel.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="For programs: one JSON object a line, by the names of the columns.")
+        bool, flag("--json", "For programs: one JSON object a line, by the names of the columns.")
     ] = False,
 ) -> None:
     """Read the store with SQL of your own.
@@ -58,9 +53,13 @@ async def sql(
         text = sys.stdin.read() if statement == "-" else statement
     answer = await _answer(statements.Statement(text, tuple(parameter or ()), limit))
     if as_csv:
-        _print_csv(answer, bom=bom)
+        sys.stdout.write("\ufeff" if bom else "")
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerows([csv_format.cell(value) for value in row] for row in (answer.columns, *answer.rows))
     elif as_json:
-        _print_json(answer)
+        names = _distinct(answer.columns)
+        for row in answer.rows:
+            print(json_lines.one_line(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False)))
     else:
         _print_table(answer)
     if answer.is_truncated:
@@ -81,12 +80,6 @@ async def _answer(statement: statements.Statement) -> Answer:
         return sql_runner.run(given.sql_url, statement)
 
 
-def _print_json(answer: Answer) -> None:
-    names = _distinct(answer.columns)
-    for row in answer.rows:
-        print(json_lines.one_line(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False)))
-
-
 def _distinct(columns: Sequence[str]) -> list[str]:
     """Return the names of the columns, repeated ones with a number behind."""
     names: list[str] = []
@@ -99,18 +92,12 @@ def _distinct(columns: Sequence[str]) -> list[str]:
     return names
 
 
-def _print_csv(answer: Answer, *, bom: bool) -> None:
-    if bom:
-        sys.stdout.write("\ufeff")
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerows([csv_format.cell(value) for value in row] for row in (answer.columns, *answer.rows))
-
-
 def _print_table(answer: Answer) -> None:
     if not answer.rows:
         print("No rows.")
         return
-    numeric = [all(_is_number(row[at]) for row in answer.rows) for at in range(len(answer.columns))]
+    values = zip(*answer.rows, strict=True)
+    numeric = [all(isinstance(value, int | float | None) for value in column) for column in values]
     columns = [
         table.Column(render_format.line(name), _cell(at), rank=at, right=is_number, flexible=not is_number)
         for at, (name, is_number) in enumerate(zip(answer.columns, numeric, strict=True))
@@ -124,7 +111,3 @@ def _print_table(answer: Answer) -> None:
 
 def _cell(at: int) -> Callable[[Sequence[Value]], table.Cell]:
     return lambda row: None if row[at] is None else str(row[at])
-
-
-def _is_number(value: Value) -> bool:
-    return value is None or isinstance(value, int | float)

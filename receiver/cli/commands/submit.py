@@ -11,6 +11,7 @@ import typer
 from receiver.api import runs, submissions
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import FAILED, USAGE, CommandError
+from receiver.cli.event_loop import option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, table, terminal
 from receiver.schemas import bodies, responses
@@ -22,32 +23,25 @@ app = event_loop.commands()
 
 
 Instructions = Annotated[
-    str | None,
-    typer.Option(metavar="TEXT", help="In place of --agent: of an agent that is made for this run alone."),
+    str | None, option("TEXT", "In place of --agent: of an agent that is made for this run alone.")
 ]
-Objects = Annotated[
-    list[str] | None, typer.Option("--object", metavar="ID", help="The run may read these only; repeat it.")
-]
-IdempotencyKey = Annotated[
-    str | None, typer.Option(metavar="KEY", help="The same key with the same content is the same run.")
-]
-Wait = Annotated[
-    float | None, typer.Option(metavar="SECONDS", min=0, help="Wait for its end; exit 1 if it fails.")
-]
+Objects = Annotated[list[str] | None, option("ID", "The run may read these only; repeat it.", "--object")]
+IdempotencyKey = Annotated[str | None, option("KEY", "The same key with the same content is the same run.")]
+Wait = Annotated[float | None, option("SECONDS", "Wait for its end; exit 1 if it fails.", min=0)]
 
 
 @app.command()
 async def submit(
-    agent: Annotated[str | None, typer.Option(metavar="ID", help="The agent that is to run.")] = None,
+    agent: Annotated[str | None, option("ID", "The agent that is to run.")] = None,
     source: Annotated[str | None, typer.Argument(metavar="-", help="The prompt from standard input.")] = None,
-    prompt: Annotated[str | None, typer.Option(metavar="TEXT", help="What the agent is asked to do.")] = None,
-    prompt_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The same from a file.")] = None,
-    guidance: Annotated[str | None, typer.Option(metavar="TEXT", help="Further guidance for this run.")] = None,
+    prompt: Annotated[str | None, option("TEXT", "What the agent is asked to do.")] = None,
+    prompt_file: Annotated[Path | None, option("FILE", "The same from a file.")] = None,
+    guidance: Annotated[str | None, option("TEXT", "Further guidance for this run.")] = None,
     instructions: Instructions = None,
-    instructions_file: Annotated[Path | None, typer.Option(metavar="FILE", help="The same from a file.")] = None,
-    model: Annotated[str | None, typer.Option(metavar="NAME", help="In place of the agent's own.")] = None,
+    instructions_file: Annotated[Path | None, option("FILE", "The same from a file.")] = None,
+    model: Annotated[str | None, option("NAME", "In place of the agent's own.")] = None,
     object_id: Objects = None,
-    tag: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label; repeat it.")] = None,
+    tag: Annotated[list[str] | None, option("KEY=VALUE", "A label; repeat it.")] = None,
     idempotency_key: IdempotencyKey = None,
     wait: Wait = None,
     as_json: options.Json = False,
@@ -74,7 +68,7 @@ async def submit(
         "objectIds": object_id or None,
         "tags": options.tags(tag) or None,
     }
-    body = await local_api.body(bodies.Submission, content)
+    body = local_api.body(bodies.Submission, content)
     headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
     async with open_database.created() as store:
         run = await local_api.ask(store, submissions.submit_run, responses.Run, body=body, headers=headers)
@@ -139,7 +133,7 @@ async def watch(run: options.Run, as_json: options.Json = False) -> None:
     Example:
       runledger watch run_01hx
     """
-    body = await local_api.body(bodies.WatchRequest, {"runId": run})
+    body = local_api.body(bodies.WatchRequest, {"runId": run})
     async with open_database.created() as store:
         await _show(store, await local_api.ask(store, submissions.watch_run, responses.Run, body=body), as_json)
 
@@ -198,7 +192,6 @@ async def _show(
 
 
 def _end(run: responses.Run) -> str:
-    """Return how it ended, in a sentence or two."""
     took, cost = render_format.duration(run.duration_ms), render_format.dollars(run.cost_micros)
     measures = "" if run.duration_ms is None else f"It took {took} and cost {cost}. "
     reason = f"Reason: {render_format.safe(run.failure_reason)}. " if run.failure_reason else ""

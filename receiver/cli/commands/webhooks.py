@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-import typer
-
 from receiver import clock, errors, settings, timeouts
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import USAGE, CommandError
+from receiver.cli.event_loop import option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, results, terminal
 from receiver.cli.render import webhooks as render
@@ -33,8 +32,9 @@ app = event_loop.commands(no_args_is_help=True, help="Register for Case.dev's si
 
 #: Seconds between two reads of what is waited for.
 INTERVAL = 0.1
+_WAITING = "another command changes the webhook endpoint: waiting for it to end, a minute at most"
 
-Wait = Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long to wait for what is sent.")]
+Wait = Annotated[float, option("SECONDS", "How long to wait for what is sent.", min=0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +65,10 @@ async def _tools(opened: Callable[..., Any] = open_database.existing) -> AsyncIt
     async with contextlib.aclosing(case), opened(given) as store:
         shared_clock = await open_database.shared_clock(store)
         registrar = webhook_registration.Registrar(
-            store, case.webhooks, box, encoding, shared_clock, _show_waiting
+            store, case.webhooks, box, encoding, shared_clock, lambda: print(_WAITING, file=sys.stderr)
         )
         known = webhook_secrets.WebhookSecrets(store, box, secrets, encoding, timeouts.Timing(), lambda _: None)
         yield Tools(given, store, registrar, known)
-
-
-def _show_waiting() -> None:
-    print("another command changes the webhook endpoint: waiting for it to end, a minute at most", file=sys.stderr)
 
 
 @contextlib.contextmanager
@@ -148,10 +144,7 @@ def _show_warnings(warnings: Sequence[str]) -> None:
 
 @app.command()
 async def rotate(
-    grace: Annotated[
-        str,
-        typer.Option(metavar="TIME", help="How long the old secret goes on signing as well; 30d at most."),
-    ] = "24h",
+    grace: Annotated[str, option("TIME", "How long the old secret goes on signing as well; 30d at most.")] = "24h",
     as_json: options.Json = False,
 ) -> None:
     """Change the signing secret, without losing an event.
@@ -203,8 +196,7 @@ async def send_test(wait: Wait = 30.0, as_json: options.Json = False) -> None:
         began = time.monotonic()
         with _unknown_upstream():
             tested = await tools.registrar.upstream.test(endpoint.upstream_id or "")
-
-        with _waiting():
+        with terminal.spinner("waiting for it to come"):
             found = await event_loop.until(
                 bool,
                 lambda: tools.store.read(deliveries.find_verified, upstream.TEST, before),
@@ -216,7 +208,13 @@ async def send_test(wait: Wait = 30.0, as_json: options.Json = False) -> None:
         signers = [] if found is None else tools.keyring.signers(found)
     if as_json:
         result = {"signedWith": signers, "seconds": round(seconds, 3), "warnings": warnings}
-        json_lines.mapping(_test_result(tested, found) | result)
+        reported = {"delivered": tested.delivered, "responseStatus": tested.status, "error": tested.error}
+        arrived = {
+            "arrived": found is not None,
+            "deliveryId": None if found is None else found.id,
+            "secretUsed": None if found is None else found.secret_used,
+        }
+        json_lines.mapping(arrived | {"upstream": reported} | result)
     elif found is not None:
         names = " and ".join(signers) or "no secret that is in force"
         print(f"The test event came after {seconds:.1f} s, signed with {names}.")
@@ -224,15 +222,6 @@ async def send_test(wait: Wait = 30.0, as_json: options.Json = False) -> None:
         _show_warnings(warnings)
     if found is None:
         raise CommandError("\n".join([_missing(tested, endpoint.url), *warnings]))
-
-
-def _test_result(tested: upstream.TestResult, found: deliveries.StoredDelivery | None) -> dict[str, Any]:
-    return {
-        "arrived": found is not None,
-        "deliveryId": None if found is None else found.id,
-        "secretUsed": None if found is None else found.secret_used,
-        "upstream": {"delivered": tested.delivered, "responseStatus": tested.status, "error": tested.error},
-    }
 
 
 def _missing(tested: upstream.TestResult, url: str) -> str:
@@ -307,24 +296,20 @@ async def resume(wait: Wait = 30.0, as_json: options.Json = False) -> None:
         missed = await registrar.missed(endpoint)
         with terminal.spinner("replaying"):
             sent = [each for each in missed if await registrar.replay(each)]
-        with _waiting():
+        with terminal.spinner("waiting for it to come"):
             absent = await event_loop.until(
                 lambda absent: not absent, lambda: registrar.not_stored(sent), wait, INTERVAL
             )
+    arrived = len(sent) - len(absent)
     if as_json:
-        result = {"missed": len(missed), "replayed": len(sent), "arrived": len(sent) - len(absent)}
+        result = {"missed": len(missed), "replayed": len(sent), "arrived": arrived}
         json_lines.mapping(render.endpoint(endpoint) | {"status": "active"} | result)
     else:
         print(f"{endpoint.upstream_id} is active: events are sent again. A sweep finds what was never sent.")
-        print(_replayed(len(missed), len(sent), len(sent) - len(absent)))
+        counts = f"Events missed: {len(missed)}; sent again: {len(sent)}; of these have come: {arrived}."
+        print(counts if missed else "No failed delivery is missing here.")
     if absent:
         raise CommandError("not all of them came: try again, and look at `runledger webhooks status`")
-
-
-def _replayed(missed: int, sent: int, arrived: int) -> str:
-    if not missed:
-        return "No failed delivery is missing here."
-    return f"Events missed: {missed}; sent again: {sent}; of these have come: {arrived}."
 
 
 @app.command()
@@ -339,7 +324,3 @@ async def remove(as_json: options.Json = False) -> None:
         endpoint = await tools.endpoint()
         await tools.registrar.remove(endpoint)
     results.sentence(render.endpoint(endpoint), f"{endpoint.upstream_id} is removed.", as_json=as_json)
-
-
-def _waiting() -> contextlib.AbstractContextManager[object]:
-    return terminal.spinner("waiting for it to come")

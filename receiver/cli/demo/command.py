@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from receiver.cli import event_loop, options
-from receiver.cli.demo import backend, environment, report
+from receiver.cli.demo import backend, environment
 from receiver.cli.render import terminal
 from receiver.server import uvicorn_server
 
@@ -37,8 +37,8 @@ def demo(as_json: options.Json = False) -> None:
                     f"A sandbox of Case.dev listens on {servers.sandbox}, Runledger on {servers.server}.",
                     flush=True,
                 )
-            played = await backend.play(servers)
-            await report.show(servers, played, stays=stays, as_json=as_json)
+            agent, seconds = await backend.play(servers)
+            await backend.show(servers, agent, seconds, stays=stays, as_json=as_json)
             if stays:
                 await uvicorn_server.until_signalled()
                 out.print("Stopped; the data stays.")

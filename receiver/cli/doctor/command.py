@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from receiver.cli import confirm, event_loop
-from receiver.cli.doctor import context, findings, live_run, runner
-from receiver.cli.doctor.context import CheckContext
-from receiver.cli.doctor.findings import Finding
+from receiver.cli import event_loop
+from receiver.cli.doctor import findings, live_run, runner
+from receiver.cli.doctor.findings import CheckContext, Finding
 from receiver.cli.errors import FAILED, USAGE, CommandError
+from receiver.cli.event_loop import flag, option
 from receiver.cli.render import terminal
 
 app = event_loop.commands()
@@ -20,26 +20,18 @@ app = event_loop.commands()
 @app.command()
 async def doctor(
     live: Annotated[
-        str | None,
-        typer.Option(metavar="AGENT", help="Send a tiny run of this agent too, and show what the service does."),
+        str | None, option("AGENT", "Send a tiny run of this agent too, and show what the service does.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="With --live: do not ask before it is sent.")] = False,
-    cancel_too: Annotated[
-        bool, typer.Option("--cancel-too", help="With --live: send a second run and cancel it.")
-    ] = False,
-    wait: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1, help="With --live: how long a run may take.")
-    ] = 600.0,
+    yes: Annotated[bool, flag("--yes", "With --live: do not ask before it is sent.")] = False,
+    cancel_too: Annotated[bool, flag("--cancel-too", "With --live: send a second run and cancel it.")] = False,
+    wait: Annotated[float, option("SECONDS", "With --live: how long a run may take.", min=1)] = 600.0,
     linger: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0, help="With --live: how long a callback may take after it.")
+        float, option("SECONDS", "With --live: how long a callback may take after it.", min=0)
     ] = 30.0,
     seconds: Annotated[
-        float,
-        typer.Option(
-            "--timeout", metavar="SECONDS", min=0.1, help="How long an exchange over the network may take."
-        ),
+        float, option("SECONDS", "How long an exchange over the network may take.", "--timeout", min=0.1)
     ] = 10.0,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: one JSON object a line.")] = False,
+    as_json: Annotated[bool, flag("--json", "For programs: one JSON object a line.")] = False,
 ) -> None:
     """Look for what is wrong with this set-up, and say what to do.
 
@@ -56,7 +48,7 @@ async def doctor(
         raise CommandError("--yes and --cancel-too belong to --live AGENT", USAGE)
     if live is not None and not yes and not sys.stdin.isatty():
         raise CommandError("--live sends a run: add --yes where there is no terminal to ask on", USAGE)
-    checked = context.read(seconds)
+    checked = findings.read(seconds)
     with terminal.spinner("checking"):
         found = await runner.run(checked)
     findings.show(found, as_json=as_json)
@@ -77,7 +69,7 @@ async def _live_findings(
         raise CommandError(f"--live: {obstacle}")
     number = "Two tiny runs" if request.cancel_too else "A tiny run"
     question = f"\n{number} of agent {request.agent} at {checked.given.casedev_base_url}, paid for as any. Go on?"
-    if not yes and not confirm.is_yes(question):
+    if not yes and not terminal.is_yes(question):
         return []
     with terminal.spinner("waiting for what the service does"):
         seen = await live_run.run(checked, request)

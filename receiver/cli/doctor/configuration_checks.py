@@ -14,8 +14,7 @@ import httpx2 as httpx
 
 from receiver import client_address, clock, errors
 from receiver.cli.doctor import findings
-from receiver.cli.doctor.context import CheckContext
-from receiver.cli.doctor.findings import Finding
+from receiver.cli.doctor.findings import CheckContext, Finding
 from receiver.crypto import signatures, tokens
 from receiver.inbound import endpoints
 from receiver.outbound import notification_sender
@@ -135,22 +134,22 @@ async def secrets(context: CheckContext) -> AsyncIterator[Finding]:
     given, encoding = context.given.webhook_secrets, context.given.webhook_key_encoding
     if context.lacks("webhook_secrets", "webhook_key_encoding"):
         return
-    errors = [error for each in given if (error := _decoding_error(each.get_secret_value(), encoding))]
-    for error in errors:
-        message, _, advice = error.partition("; ")
-        yield findings.fault("webhook secrets", message, advice)
-    if given and not errors:
+    is_usable = True
+    for each in given:
+        try:
+            signatures.decode(each.get_secret_value(), encoding)
+        except errors.SettingsError as unusable:
+            is_usable = False
+            yield _undecodable("webhook secrets", unusable)
+    if given and is_usable:
         yield findings.ok("webhook secrets", f"{len(given)} in the settings, {encoding}")
     if not given:
         yield findings.ok("webhook secrets", "none in the settings; events need one, callbacks and sweep do not")
 
 
-def _decoding_error(text: str, encoding: str) -> str:
-    try:
-        signatures.decode(text, encoding)
-    except errors.SettingsError as unusable:
-        return str(unusable)
-    return ""
+def _undecodable(name: str, unusable: errors.SettingsError) -> Finding:
+    message, _, advice = str(unusable).partition("; ")
+    return findings.fault(name, message, advice)
 
 
 async def backend(context: CheckContext) -> AsyncIterator[Finding]:
@@ -162,14 +161,18 @@ async def backend(context: CheckContext) -> AsyncIterator[Finding]:
         try:
             signatures.decode_notify_secret(each.get_secret_value())
         except errors.SettingsError as unusable:
-            message, _, advice = str(unusable).partition("; ")
-            yield findings.fault("backend", message, advice)
+            yield _undecodable("backend", unusable)
     parts = urlsplit(given.notify_url)
     host, port = parts.hostname or "", parts.port or {"https": 443, "http": 80}[parts.scheme]
     try:
         async with asyncio.timeout(context.timeout):
             found = await notification_sender.resolve(host, port)
-            yield backend_finding(host, found, given.notify_allow_private) or await _connected(host, port, found)
+            refused = backend_finding(host, found, given.notify_allow_private)
+            if refused is None:
+                family = socket.AF_INET6 if ":" in found[0] else socket.AF_INET
+                _, writer = await asyncio.open_connection(found[0], port, family=family)
+                writer.close()
+            yield refused or findings.ok("backend", f"{host}:{port} takes connections; nothing was sent")
     except (OSError, UnicodeError) as error:
         message = f"{host}:{port} cannot be reached: {probing.cause(error)}"
         yield findings.fault("backend", message, "check RUNLEDGER_NOTIFY_URL; notifications are kept and retried")
@@ -182,11 +185,3 @@ def backend_finding(host: str, found: Sequence[str], allows_private: bool) -> Fi
         return None
     message = f"{host} resolves to {private}, which is no public address, so nothing is sent"
     return findings.fault("backend", message, "set RUNLEDGER_NOTIFY_ALLOW_PRIVATE=true if that is intended")
-
-
-async def _connected(host: str, port: int, found: Sequence[str]) -> Finding:
-    """Open a connection and close it. Raise OSError."""
-    family = socket.AF_INET6 if ":" in found[0] else socket.AF_INET
-    _, writer = await asyncio.open_connection(found[0], port, family=family)
-    writer.close()
-    return findings.ok("backend", f"{host}:{port} takes connections; nothing was sent")

@@ -62,7 +62,8 @@ def findings_of(seen: Observation) -> Iterator[Finding]:
     yield from stream_finding(seen.answers.stream)
     yield error_finding("unknown run", seen.answers.unknown_run)
     yield error_finding("bad limit", seen.answers.bad_limit)
-    yield limits_finding(seen.answers.unknown_run.headers)
+    limits = http_headers.rate_limits(seen.answers.unknown_run.headers)
+    yield findings.ok("rate limits", _headers(limits) if limits else "no x-ratelimit headers")
 
 
 def run_finding(run: runs.Run) -> Finding:
@@ -108,10 +109,8 @@ def _after(delivery: deliveries.StoredDelivery, run: runs.Run) -> str:
 
 
 def _headers(kept: Mapping[str, str]) -> str:
-    """Return headers, a line each."""
-    return "\n".join(
-        f"{render_format.line(name)}: {render_format.line(value)}" for name, value in sorted(kept.items())
-    )
+    lines = [(render_format.line(name), render_format.line(value)) for name, value in sorted(kept.items())]
+    return "\n".join(map(": ".join, lines))
 
 
 def _places(value: object, text: str | None, path: str = "") -> Iterator[str]:
@@ -179,9 +178,8 @@ def encoding_of(event: deliveries.StoredDelivery, texts: Sequence[str]) -> str |
 
 def _holds(event: deliveries.StoredDelivery, text: str, encoding: str) -> bool:
     try:
-        check = signatures.Check(
-            signatures.signature_headers(event.headers or {}), [signatures.decode(text, encoding)]
-        )
+        claimed = signatures.signature_headers(event.headers or {})
+        check = signatures.Check(claimed, [signatures.decode(text, encoding)])
         check.update(event.body or b"")
         check.verified(event.received_at.timestamp())
     except errors.OutsideTolerance:
@@ -238,9 +236,3 @@ def _answered(seen: probing.ProbeResult) -> str:
     if seen.status is None:
         return f"{seen.route}: {seen.cause}"
     return f"{seen.route} answers {seen.status}, {answer_forms.error_form(seen.body)}"
-
-
-def limits_finding(kept: Mapping[str, str]) -> Finding:
-    """Return the headers of rate limits."""
-    found = http_headers.rate_limits(kept)
-    return findings.ok("rate limits", _headers(found) if found else "no x-ratelimit headers")

@@ -9,14 +9,12 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from receiver import clock, errors, settings
 from receiver.api import submissions
 from receiver.cli import event_loop, local_api, open_database
 from receiver.cli.doctor import configuration_checks, findings, live_findings
-from receiver.cli.doctor.context import CheckContext
-from receiver.cli.doctor.findings import Finding
+from receiver.cli.doctor.findings import CheckContext, Finding
 from receiver.crypto import secret_box
 from receiver.schemas import bodies, responses
 from receiver.upstream import probing, routes
@@ -69,11 +67,8 @@ async def run(context: CheckContext, request: Request) -> list[Finding]:
             other = await _ended(store, request, LONG_PROMPT, cancel=True)
             cancelled = await _received(store, other, request.linger, awaits_event=bool(texts))
         answers = await _answers(context, run.upstream_id)
-    return list(
-        live_findings.findings_of(
-            live_findings.Observation(context.given, received, cancelled, tuple(texts), answers)
-        )
-    )
+    seen = live_findings.Observation(context.given, received, cancelled, tuple(texts), answers)
+    return list(live_findings.findings_of(seen))
 
 
 async def _secrets(store: database.Database, context: CheckContext) -> list[str]:
@@ -89,7 +84,7 @@ async def _secrets(store: database.Database, context: CheckContext) -> list[str]
 
 async def _ended(store: database.Database, request: Request, prompt: str, *, cancel: bool) -> runs.Run:
     """Submit a run here, and return it once it has ended or the time is up."""
-    body = await local_api.body(bodies.Submission, {"agentId": request.agent, "prompt": prompt, "tags": TAGS})
+    body = local_api.body(bodies.Submission, {"agentId": request.agent, "prompt": prompt, "tags": TAGS})
     accepted = await local_api.ask(store, submissions.submit_run, responses.Run, body=body)
 
     async def read() -> runs.Run:
@@ -144,11 +139,6 @@ async def _answers(context: CheckContext, upstream_id: str | None) -> live_findi
         return live_findings.Answers(
             details=await probe.ask(routes.DETAILS, upstream_id) if upstream_id else None,
             stream=await probe.ask(routes.EVENTS, upstream_id, accept=probing.STREAM) if upstream_id else None,
-            unknown_run=await probe.ask(routes.STATUS, _unknown_id(clock.now())),
+            unknown_run=await probe.ask(routes.STATUS, f"run_{ids.new(clock.now())}"),
             bad_limit=await probe.ask(routes.LIST, query={"limit": "0"}),
         )
-
-
-def _unknown_id(now: datetime) -> str:
-    """Return an id that no run has."""
-    return f"run_{ids.new(now)}"

@@ -7,18 +7,19 @@ import platform
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from importlib import metadata
 from pathlib import Path
 
 from receiver.cli import open_database
 from receiver.cli.doctor import findings
-from receiver.cli.doctor.context import CheckContext
-from receiver.cli.doctor.findings import Finding
+from receiver.cli.doctor.findings import CheckContext, Finding
 from receiver.cli.render import format as render_format
 
 #: Free bytes below which a disk is worth a look, and below which the server is about to fail.
 SCARCE, EXHAUSTED = 1 << 30, 100 << 20
+#: Packages whose versions are reported.
+PACKAGES = ("runledger", "uvicorn", "starlette", "sqlalchemy", "httpx2")
 
 
 async def settings(context: CheckContext) -> AsyncIterator[Finding]:
@@ -30,17 +31,13 @@ async def settings(context: CheckContext) -> AsyncIterator[Finding]:
         advice = f"did you mean {meant}?" if meant else "take it out, or see deploy/env.example for the names"
         yield findings.warning("settings", f"{name} is no setting", advice)
     if not context.errors and not context.unknown:
-        yield findings.ok("settings", "all of them can be read" + _service_links(context))
-
-
-def _service_links(context: CheckContext) -> str:
-    """Return a remark about the variables of Kubernetes' service links."""
-    if not context.links:
-        return ""
-    return (
-        f"; {len(context.links)} variables such as {context.links[0]} are Kubernetes' links to a service, and no "
-        "settings: enableServiceLinks: false in the pod keeps them out"
-    )
+        message = "all of them can be read"
+        if context.links:
+            message += (
+                f"; {len(context.links)} variables such as {context.links[0]} are Kubernetes' links to a service, "
+                "and no settings: enableServiceLinks: false in the pod keeps them out"
+            )
+        yield findings.ok("settings", message)
 
 
 async def folders(context: CheckContext) -> AsyncIterator[Finding]:
@@ -57,11 +54,8 @@ def folder_finding(folder: Path) -> Finding:
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
-        return findings.fault(
-            "data folder",
-            f"{shown} cannot be written: {error.strerror}",
-            "set RUNLEDGER_DATA_DIR to a folder of the user that runs the server",
-        )
+        advice = "set RUNLEDGER_DATA_DIR to a folder of the user that runs the server"
+        return findings.fault("data folder", f"{shown} cannot be written: {error.strerror}", advice)
     if there != folder:
         return findings.warning("data folder", f"there is no {shown} yet", "`runledger serve` makes it")
     return findings.ok("data folder", f"{shown} can be written")
@@ -69,10 +63,8 @@ def folder_finding(folder: Path) -> Finding:
 
 def space_finding(free: int) -> Finding:
     """Return whether the free bytes of a disk are enough."""
-    message, advice = (
-        f"{render_format.size(free)} free",
-        "free some space: requests that cannot be stored are answered 503",
-    )
+    message = f"{render_format.size(free)} free"
+    advice = "free some space: requests that cannot be stored are answered 503"
     if free < EXHAUSTED:
         return findings.fault("disk space", message, advice)
     if free < SCARCE:
@@ -89,7 +81,9 @@ async def programs(context: CheckContext) -> AsyncIterator[Finding]:
     """Check the packages that `serve` needs, and report versions."""
     yield _part("event loop", "uvloop")
     yield _part("HTTP parser", "httptools")
-    yield findings.ok("versions", ", ".join(_versions()))
+    packages = [f"{name} {metadata.version(name)}" for name in PACKAGES]
+    versions = (f"Python {platform.python_version()}", f"SQLite {sqlite3.sqlite_version}", *packages)
+    yield findings.ok("versions", ", ".join(versions))
 
 
 def _part(name: str, module: str) -> Finding:
@@ -97,10 +91,3 @@ def _part(name: str, module: str) -> Finding:
         advice = "pip install 'uvicorn[standard]': without it `runledger serve` does not start"
         return findings.fault(name, f"{module} is not installed", advice)
     return findings.ok(name, f"{module} {metadata.version(module)}")
-
-
-def _versions() -> Iterator[str]:
-    yield f"Python {platform.python_version()}"
-    yield f"SQLite {sqlite3.sqlite_version}"
-    for name in ("runledger", "uvicorn", "starlette", "sqlalchemy", "httpx2"):
-        yield f"{name} {metadata.version(name)}"

@@ -6,8 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from receiver.cli.doctor import configuration_checks, findings, local_checks, store_checks, upstream_checks
-from receiver.cli.doctor.context import Check, CheckContext
-from receiver.cli.doctor.findings import Finding
+from receiver.cli.doctor.findings import Check, CheckContext, Finding
 
 #: All checks, in the order in which their findings are shown.
 CHECKS: Mapping[str, Check] = {

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from receiver import clock, errors, timeouts
 from receiver.cli import open_database
 from receiver.cli.doctor import findings
-from receiver.cli.doctor.context import CheckContext
-from receiver.cli.doctor.findings import Finding
+from receiver.cli.doctor.findings import CheckContext, Finding
 from receiver.cli.render import format as render_format
 from receiver.crypto import secret_box
 from receiver.inbound import webhook_secrets
@@ -129,15 +128,23 @@ async def _content(store: storage_database.Database, context: CheckContext) -> A
     state = await store.read(system_state.read)
     yield worker_finding(state, now)
     if state.pause_streak:
-        yield pause_finding(state)
+        message = f"the worker does not call the upstream now: {state.pause_reason}"
+        yield findings.warning("pause", message, "it retries by itself; other lines name the cause")
     yield work_finding(await store.read(job_counts.count_failing), await store.read(job_counts.count_dead))
     unsent = await store.read(job_counts.count_open, states.Kind.NOTIFY)
     if unsent and not state.has_notifier(now, timeouts.Timing().worker_gone_after):
-        yield unsent_finding(unsent)
-    yield expectations_finding(await store.read(runs.overdue, now))
+        message = (
+            f"{render_format.count(unsent)} wait, and no worker that has RUNLEDGER_NOTIFY_URL was seen lately"
+        )
+        yield findings.warning("notifications", message, "start a worker that has it, on this database")
+    if overdue := await store.read(runs.overdue, now):
+        message = f"{render_format.count(overdue)} runs should have ended and are not settled"
+        yield findings.warning("expectations", message, "`runledger runs --status queued,running,lost`")
+    else:
+        yield findings.ok("expectations", "no run is overdue")
     _, first = await store.read(index.waits_longest, now - BEHIND)
     yield search_finding(await store.read(index.lag), now, first)
-    for each in await _endpoint(store, context, now):
+    async for each in _endpoint(store, context, now):
         yield each
 
 
@@ -151,12 +158,6 @@ def worker_finding(state: system_state.State, now: datetime) -> Finding:
     return findings.ok("worker", f"at work, seen {render_format.age(seen, now)}")
 
 
-def pause_finding(state: system_state.State) -> Finding:
-    """Return why the worker does not call the upstream."""
-    message = f"the worker does not call the upstream now: {state.pause_reason}"
-    return findings.warning("pause", message, "it retries by itself; other lines name the cause")
-
-
 def work_finding(failing: int, dead: Mapping[states.Kind, int]) -> Finding:
     """Return whether jobs fail."""
     parts = [f"{render_format.count(count)} of kind {kind} given up" for kind, count in dead.items()]
@@ -166,20 +167,6 @@ def work_finding(failing: int, dead: Mapping[states.Kind, int]) -> Finding:
         advice = "`runledger jobs --by cause` shows why; `runledger jobs retry` tries them again"
         return findings.warning("jobs", ", ".join(parts), advice)
     return findings.ok("jobs", "none fails")
-
-
-def unsent_finding(count: int) -> Finding:
-    """Return that no worker can send the notifications that wait."""
-    message = f"{render_format.count(count)} wait, and no worker that has RUNLEDGER_NOTIFY_URL was seen lately"
-    return findings.warning("notifications", message, "start a worker that has it, on this database")
-
-
-def expectations_finding(overdue: int) -> Finding:
-    """Return whether runs are overdue."""
-    if overdue:
-        message = f"{render_format.count(overdue)} runs should have ended and are not settled"
-        return findings.warning("expectations", message, "`runledger runs --status queued,running,lost`")
-    return findings.ok("expectations", "no run is overdue")
 
 
 def search_finding(behind: index.Lag, now: datetime, run_id: str | None = None) -> Finding:
@@ -195,20 +182,29 @@ def search_finding(behind: index.Lag, now: datetime, run_id: str | None = None) 
     return findings.warning("search", message, advice)
 
 
-async def _endpoint(store: storage_database.Database, context: CheckContext, now: datetime) -> list[Finding]:
+async def _endpoint(
+    store: storage_database.Database, context: CheckContext, now: datetime
+) -> AsyncIterator[Finding]:
     """Check the registered endpoint for platform events against the upstream."""
     known = await store.read(webhook_endpoints.verification_set, now)
     if not known.endpoints:
-        return []
+        return
     if not context.keys:
         message = "there are registered secrets, and no key that could decrypt them"
-        return [findings.warning("webhook endpoint", message, "restore RUNLEDGER_SECRET_KEYS or secret.key")]
+        yield findings.warning("webhook endpoint", message, "restore RUNLEDGER_SECRET_KEYS or secret.key")
+        return
     encoding, timing = context.given.webhook_key_encoding, timeouts.Timing()
     secrets = webhook_secrets.WebhookSecrets(
         store, secret_box.SecretBox(context.keys), (), encoding, timing, lambda _: None
     )
-    seen = [await _seen(context, each, now) for each in known.endpoints]
-    return list(_endpoint_finding(await secrets.warnings(now, seen), seen[0], now))
+    endpoint, *others = [await _seen(context, each, now) for each in known.endpoints]
+    warnings = await secrets.warnings(now, [endpoint, *others])
+    for warning in warnings:
+        message, _, advice = warning.rpartition(": ")
+        yield findings.warning("webhook endpoint", message or advice, advice)
+    if not warnings:
+        seen = "" if endpoint.checked_at is None else f", seen {render_format.age(endpoint.checked_at, now)}"
+        yield findings.ok("webhook endpoint", f"{endpoint.upstream_id} is {endpoint.status or 'registered'}{seen}")
 
 
 async def _seen(
@@ -228,14 +224,3 @@ async def _seen(
             status, failures = webhooks.state(shown)
             return replace(endpoint, status=status, failures=failures, checked_at=now, check_error=None)
     return endpoint
-
-
-def _endpoint_finding(
-    warnings: list[str], endpoint: webhook_endpoints.Endpoint, now: datetime
-) -> Iterator[Finding]:
-    for warning in warnings:
-        message, _, advice = warning.rpartition(": ")
-        yield findings.warning("webhook endpoint", message or advice, advice)
-    if not warnings:
-        seen = "" if endpoint.checked_at is None else f", seen {render_format.age(endpoint.checked_at, now)}"
-        yield findings.ok("webhook endpoint", f"{endpoint.upstream_id} is {endpoint.status or 'registered'}{seen}")

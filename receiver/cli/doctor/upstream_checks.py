@@ -8,8 +8,7 @@ from collections.abc import AsyncIterator
 
 from receiver import clock, errors
 from receiver.cli.doctor import findings
-from receiver.cli.doctor.context import CheckContext
-from receiver.cli.doctor.findings import Finding
+from receiver.cli.doctor.findings import CheckContext, Finding
 from receiver.upstream import probing, routes
 
 #: Seconds after which an answer is slow.

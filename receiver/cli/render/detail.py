@@ -19,9 +19,8 @@ _EXECUTIONS = {
 def run(found: notification.FullRun) -> None:
     """Print one run with its prompt and its result."""
     out = terminal.console()
-    out.print(
-        table.facts([(name, value) for name, value in _run(found) if value not in (None, render_format.NONE)])
-    )
+    facts = [(name, value) for name, value in _run(found) if value not in (None, render_format.NONE)]
+    out.print(table.facts(facts))
     for name, text in (
         ("prompt", found.prompt),
         ("guidance", found.guidance),
@@ -71,7 +70,6 @@ def _run(found: notification.FullRun) -> list[tuple[str, table.Cell]]:
 
 
 def _notification(sent: notification.Notification | None) -> str | None:
-    """Return the state of the notification of the backend."""
     if sent is None:
         return None
     tries = "1 try" if sent.attempts == 1 else f"{sent.attempts:,} tries"
@@ -119,16 +117,8 @@ def delivery(found: responses.DeliveryWithBody) -> None:
     out = terminal.console()
     out.print(table.facts(pairs))
     out.print(Text("\nheaders", "bold"))
-    out.print(
-        table.facts(
-            [(render_format.line(name), render_format.line(value)) for name, value in found.headers.items()]
-        )
-    )
+    headers = found.headers.items()
+    out.print(table.facts([(render_format.line(name), render_format.line(value)) for name, value in headers]))
     out.print(Text("\nbody", "bold"))
-    out.print(Text(_body(found)))
-
-
-def _body(found: responses.DeliveryWithBody) -> str:
-    if found.text is not None:
-        return render_format.safe(found.text)
-    return f"{found.size:,} bytes, {'not UTF-8' if found.body else 'removed'}"
+    absent = f"{found.size:,} bytes, {'not UTF-8' if found.body else 'removed'}"
+    out.print(Text(absent if found.text is None else render_format.safe(found.text)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,13 +20,9 @@ def model(value: BaseModel) -> None:
 
 def mapping(value: Mapping[str, Any]) -> None:
     """Print an object of JSON values and instants."""
-    print(json.dumps(value, default=_instant), flush=True)
+    print(json.dumps(value, default=column_types.instant_text), flush=True)
 
 
 def fields(value: object, *names: str) -> dict[str, Any]:
     """Return attributes of a value, by their names as the API spells them."""
     return {to_camel(name): getattr(value, name) for name in names}
-
-
-def _instant(value: datetime) -> str:
-    return column_types.instant_text(value)

@@ -12,7 +12,7 @@ from receiver import clock
 from receiver.cli.render import format as render_format
 from receiver.cli.render import table, terminal
 from receiver.cli.render.table import Column, Listing
-from receiver.schemas import job_errors, responses
+from receiver.schemas import responses
 from storage.repositories import ledger_changes
 from storage.stats import groups
 
@@ -84,7 +84,6 @@ class Feed:
         self._has_head = False
 
     def show(self, run: responses.RunLine, change: ledger_changes.Change) -> None:
-        """Print a run that changed."""
         made = table.made(FEED, [(run, change)], self._out.width)
         made.show_header, self._has_head = not self._has_head, True
         self._out.print(made)
@@ -140,7 +139,7 @@ JOBS = Listing[responses.Job](
     Column("run", lambda job: job.run_id or "the deployment", 3),
 )
 
-CAUSES = Listing[job_errors.Cause](
+CAUSES = Listing[responses.Cause](
     "No job fails.",
     Column("kind", lambda each: each.kind),
     Column("state", lambda each: table.state(each.state)),

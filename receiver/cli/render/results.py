@@ -69,17 +69,10 @@ async def pages(
                 print(f"Left out, since what is stored of them cannot be read: {ids}", file=sys.stderr)
     if not as_json:
         listing.show(kept)
-        _show_totals(page)
+        if total := getattr(page, "total", None):
+            print(f"{render_format.count(total.count)}{'' if total.exact else '+'} in all.")
+        if unindexed := getattr(page, "unindexed", None):
+            count = render_format.count(unindexed)
+            print(f"{count} runs are not indexed yet: their words are not found.", file=sys.stderr)
     if page is not None and page.next_cursor and not every_page:
         print(f"There are more: --all, or --cursor {page.next_cursor}", file=sys.stderr)
-
-
-def _show_totals(page: Any) -> None:
-    """Print how many rows there are in all, and how many runs are not indexed, where the page has that."""
-    if total := getattr(page, "total", None):
-        print(f"{render_format.count(total.count)}{'' if total.exact else '+'} in all.")
-    if unindexed := getattr(page, "unindexed", None):
-        print(
-            f"{render_format.count(unindexed)} runs are not indexed yet: their words are not found.",
-            file=sys.stderr,
-        )

@@ -71,7 +71,6 @@ class Listing(Generic[T]):
         self._empty, self._columns = empty, columns
 
     def show(self, items: Sequence[T], title: str = "") -> None:
-        """Print a line for each item."""
         if items:
             show(self._columns, items, title)
         else:
@@ -89,7 +88,8 @@ def show(columns: Sequence[Column[T]], items: Sequence[T], title: str = "") -> N
 def made(columns: Sequence[Column[T]], items: Sequence[T], width: int) -> Table:
     """Return the table with the columns that fit into `width` cells."""
     cleaned = [[_cleaned(column.cell(item)) for column in columns] for item in items]
-    natural = [_natural(column, [row[at] for row in cleaned]) for at, column in enumerate(columns)]
+    widths = [[cell_len(row[at].plain) for row in cleaned] for at in range(len(columns))]
+    natural = [max(len(each.name), each.least, *width) for each, width in zip(columns, widths, strict=True)]
     kept = _fitting(columns, natural, width)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     spare = width - sum(natural[at] + 2 for at in kept if not columns[at].flexible) + 2
@@ -114,12 +114,7 @@ def _cleaned(cell: Cell) -> Text:
     return cell if isinstance(cell, Text) else Text(render_format.line(cell))
 
 
-def _natural(column: Column[Any], cells: Sequence[Text]) -> int:
-    return max(len(column.name), column.least, *(cell_len(cell.plain) for cell in cells), 0)
-
-
 def _fitting(columns: Sequence[Column[Any]], natural: Sequence[int], width: int) -> list[int]:
-    """Return the indexes of the columns that are shown."""
     kept = list(range(len(columns)))
     while _needed(columns, natural, kept) > width:
         going = max(kept, key=lambda at: (columns[at].rank, at))

@@ -1,4 +1,4 @@
-"""Colours, progress bars and spinners, which appear only on a terminal."""
+"""Colours, progress bars, spinners and questions, which appear only on a terminal."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn
+
+from receiver.cli import event_loop
+from receiver.cli.errors import USAGE, CommandError
 
 #: Columns of a pipe or a file, where COLUMNS is not set.
 WIDTH = 120
@@ -41,3 +45,20 @@ def spinner(text: str) -> contextlib.AbstractContextManager[object]:
     """Show a spinner on standard error for a block, where that is a terminal."""
     out = console(to_stderr=True)
     return out.status(text) if out.is_terminal else contextlib.nullcontext()
+
+
+def demand_yes(summary: str) -> None:
+    """Show what is about to be removed and ask. Raise CommandError unless the answer is yes."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise CommandError(
+            "there is no terminal to ask on: add --yes, or --dry-run to see what would be removed", USAGE
+        )
+    print(summary, file=sys.stderr)
+    if not is_yes("Remove it for good?"):
+        raise CommandError("nothing was removed")
+
+
+def is_yes(question: str) -> bool:
+    """Ask a question on standard error, and return whether the answer is yes."""
+    with event_loop.interruptible():
+        return typer.confirm(question, err=True)

@@ -46,6 +46,9 @@ def show(found: Views, now: datetime) -> None:
 def _rows(ours: webhook_endpoints.Endpoint, found: Views, now: datetime) -> list[tuple[table.Cell, ...]]:
     theirs = found.theirs or webhooks.Endpoint("", status="not asked" if found.error else webhook_endpoints.GONE)
     seen = "" if ours.checked_at is None else f", seen {render_format.age(ours.checked_at, now)}"
+    last = render_format.NONE
+    if found.last is not None:
+        last = f"{render_format.age(found.last.received_at, now)}, signed with {found.last.secret_used}"
     return [
         ("endpoint", ours.upstream_id or "not known yet", theirs.id or None),
         ("address", ours.url, theirs.url),
@@ -53,14 +56,8 @@ def _rows(ours: webhook_endpoints.Endpoint, found: Views, now: datetime) -> list
         ("failures", render_format.count(ours.failures), render_format.count(theirs.failures)),
         ("events", webhooks.EVENTS, " ".join(theirs.filters) or None),
         ("secrets", secret_names(found.secrets, now), _rotation(theirs, now)),
-        ("last event", _last_event(found.last, now), render_format.age(theirs.delivered_at, now)),
+        ("last event", last, render_format.age(theirs.delivered_at, now)),
     ]
-
-
-def _last_event(last: deliveries.StoredDelivery | None, now: datetime) -> str:
-    if last is None:
-        return render_format.NONE
-    return f"{render_format.age(last.received_at, now)}, signed with {last.secret_used}"
 
 
 def _rotation(theirs: webhooks.Endpoint, now: datetime) -> str:
@@ -74,12 +71,11 @@ def _rotation(theirs: webhooks.Endpoint, now: datetime) -> str:
 def secret_names(secrets: Sequence[webhook_secrets.KnownSecret], now: datetime) -> str:
     """Return the names of secrets, and until when they sign."""
     names = ["unusable" if each.secret is None else each.secret.name for each in secrets]
-    ends = ["" if each.ends_at is None else _end(each.ends_at, now) for each in secrets]
+    ends = [
+        "" if at is None else f" ({'ends' if at > now else 'ended'} {render_format.age(at, now)})"
+        for at in (each.ends_at for each in secrets)
+    ]
     return ", ".join(map("".join, zip(names, ends, strict=True))) or "none"
-
-
-def _end(at: datetime, now: datetime) -> str:
-    return f" ({'ends' if at > now else 'ended'} {render_format.age(at, now)})"
 
 
 def views(found: Views) -> dict[str, Any]:

@@ -92,12 +92,5 @@ def _details(run: runs.Run, shown: payloads.Status) -> adopting.UpstreamDetails:
     actor, started_at = ACTORS.get(run.submitted_by) or f"key:{run.submitted_by}", shown.measures.started_at
     if not isinstance(shown, payloads.Details):
         return adopting.UpstreamDetails(None, None, None, None, None, started_at, actor)
-    return adopting.UpstreamDetails(
-        shown.agent_id,
-        shown.prompt,
-        shown.guidance,
-        shown.model,
-        shown.measures.created_at,
-        started_at,
-        actor,
-    )
+    asked = (shown.agent_id, shown.prompt, shown.guidance, shown.model)
+    return adopting.UpstreamDetails(*asked, shown.measures.created_at, started_at, actor)

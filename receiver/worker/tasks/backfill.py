@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from receiver import errors, poll_loop
 from receiver.upstream import payloads
@@ -129,7 +129,13 @@ def _turned(
     asked_for = [each for each in page.runs if _is_asked_for(each, walk)]
     # A run that may belong to an open submission is left to that submission's own job.
     found = [each for each in asked_for if not any(find_lost_create.resembles(run, each, skew) for run in open_)]
-    return adopting.BackfillPage([_adopted(each, now) for each in found], cursor, now if is_last else None)
+    by = states.Submitter.BACKFILL
+    # Without a deadline, because these runs have ended.
+    adopted = [
+        adopting.Adoption(ids.new(now), each.id, by, states.Source.SWEEP, now, None, actor=adopt.ACTORS[by])
+        for each in found
+    ]
+    return adopting.BackfillPage(adopted, cursor, now if is_last else None)
 
 
 def _is_asked_for(listed: payloads.Listed, walk: backfills.Walk) -> bool:
@@ -139,12 +145,6 @@ def _is_asked_for(listed: payloads.Listed, walk: backfills.Walk) -> bool:
     """
     is_young = walk.since is None or listed.created_at is None or listed.created_at >= walk.since
     return is_young and listed.status in walk.statuses and walk.agent_id in (None, listed.agent_id)
-
-
-def _adopted(listed: payloads.Listed, now: datetime) -> adopting.Adoption:
-    """Build the adoption of a listed run, without a deadline, because the run has ended."""
-    by = states.Submitter.BACKFILL
-    return adopting.Adoption(ids.new(now), listed.id, by, states.Source.SWEEP, now, None, actor=adopt.ACTORS[by])
 
 
 async def run_adoptions(context: Context, owner: str, slots: int) -> bool:
@@ -160,25 +160,25 @@ async def run_adoptions(context: Context, owner: str, slots: int) -> bool:
         limit=slots if state.pause_streak == 0 else 1,  # during a pause only one job runs, as a trial
         lane=_LANE,
     )
-    await _adopt(context, claims)
-    return bool(claims)
-
-
-async def _adopt(context: Context, claims: Sequence[jobs.Claim]) -> None:
-    """Run the claimed adoptions side by side; an interruption releases the jobs that are not done."""
     try:
         async with asyncio.TaskGroup() as group:
             for claim in claims:
                 group.create_task(_adopt_one(context, claim))
-    finally:
+    finally:  # an interruption releases the jobs that are not done
         await context.database.write(jobs.release, claims, context.clock())
+    return bool(claims)
 
 
 async def _adopt_one(context: Context, claim: jobs.Claim) -> None:
     """Run one adoption as the worker does: a failure is written to its job, or sets the shared pause."""
     log = context.telemetry.log.bind(run_id=claim.run_id)
     postponing = storage_errors.LeaseLost | storage_errors.Unavailable
-    trouble = await poll_loop.outcome_of(_carry_out(context, claim))
+
+    async def carry_out() -> None:
+        await adopt.adopt(context, claim)
+        await failures.handle_success(context)
+
+    trouble = await poll_loop.outcome_of(carry_out())
     if isinstance(trouble, errors.UpstreamError):
         trouble = await poll_loop.outcome_of(failures.handle_failure(context, claim, trouble))
     if trouble is not None and not isinstance(trouble, postponing):
@@ -186,8 +186,3 @@ async def _adopt_one(context: Context, claim: jobs.Claim) -> None:
         trouble = await poll_loop.outcome_of(failures.handle_failure(context, claim, trouble))
     if trouble is not None:
         log.info("adoption_postponed", reason=poll_loop.log_reason(trouble))
-
-
-async def _carry_out(context: Context, claim: jobs.Claim) -> None:
-    await adopt.adopt(context, claim)
-    await failures.handle_success(context)

@@ -52,7 +52,7 @@ async def choose_unstarted(
     if not found:
         return None
     # The oldest that can still be executed; a cancelled run counts only where there is no other.
-    first = min(found, key=_rank)
+    first = min(found, key=lambda each: (each.status is not states.QUEUED, str(each.measures.created_at), each.id))
     if await _is_ambiguous(context, run, first):
         return None
     return as_created(context, run, first)
@@ -60,13 +60,8 @@ async def choose_unstarted(
 
 def as_created(context: Context, run: runs.Run, found: payloads.Details) -> starting.CreatedRun:
     """Return a found run in the form of the answer to a create."""
-    return starting.CreatedRun(
-        found.id, found.measures.created_at, watched=context.callback_url(run.id) is not None
-    )
-
-
-def _rank(found: payloads.Details) -> tuple[bool, str, str]:
-    return found.status is not states.QUEUED, str(found.measures.created_at), found.id
+    is_watched = context.callback_url(run.id) is not None
+    return starting.CreatedRun(found.id, found.measures.created_at, watched=is_watched)
 
 
 async def _unlinked(
@@ -113,9 +108,8 @@ def resembles(run: runs.Run, listed: payloads.Listed, clock_skew: float) -> bool
     """Return whether a listed run, whose prompt is cut or missing, may belong to this submission."""
     same_agent = run.agent_id is None or listed.agent_id is None or listed.agent_id == run.agent_id
     same_prompt = listed.prompt is None or listed.prompt[:PROMPT_PREFIX] == (run.prompt or "")[:PROMPT_PREFIX]
-    return (
-        same_agent and same_prompt and (listed.created_at is None or _is_young(run, listed.created_at, clock_skew))
-    )
+    is_young = listed.created_at is None or _is_young(run, listed.created_at, clock_skew)
+    return same_agent and same_prompt and is_young
 
 
 def _is_young(run: runs.Run, created_at: datetime, clock_skew: float) -> bool:
@@ -208,13 +202,12 @@ async def find_one_call(context: Context, run: runs.Run) -> payloads.Details | N
 async def _claimants(context: Context, run: runs.Run, found: Sequence[Candidate]) -> list[runs.Run]:
     """Return the submissions whose lost call may have created one of these runs, this one among them."""
     alike = await context.database.read(runs.unlinked, run.prompt)
-    sent = [
-        each for each in alike if each.instructions is None or (each.lost_create_since and not each.upstream_id)
-    ]
+    skew = context.timing.clock_skew
     return [
         each
-        for each in sent
-        if any(other_run.may_belong_to(each, context.timing.clock_skew) for other_run in found)
+        for each in alike
+        if (each.instructions is None or (each.lost_create_since and not each.upstream_id))
+        and any(candidate.may_belong_to(each, skew) for candidate in found)
     ]
 
 

@@ -37,7 +37,7 @@ async def recover(context: Context, claim: jobs.Claim, run: runs.Run) -> Recover
     found = await find_lost_create.candidates(
         context, run, tuple(states.Status), find_lost_create.PAGES_AFTER_RESTORE
     )
-    executed = [each for each in found if _was_executed(each)]
+    executed = [each for each in found if each.status in _EXECUTED or each.measures.started_at is not None]
     if executed:
         first = min(executed, key=lambda each: (str(each.measures.created_at), each.id))
         if await _may_be_of_another(context, run, first):
@@ -48,10 +48,6 @@ async def recover(context: Context, claim: jobs.Claim, run: runs.Run) -> Recover
         return Recovery(find_lost_create.as_created(context, run, first))
     made = await find_lost_create.choose_unstarted(context, run, found)
     return Recovery(made, is_over=made is None and await cancel_if_requested(context, claim, run))
-
-
-def _was_executed(found: payloads.Details) -> bool:
-    return found.status in _EXECUTED or found.measures.started_at is not None
 
 
 async def _may_be_of_another(context: Context, run: runs.Run, found: payloads.Details) -> bool:

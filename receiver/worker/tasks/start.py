@@ -28,24 +28,19 @@ async def start(context: Context, claim: jobs.Claim) -> None:
 
 async def _acquire(context: Context, claim: jobs.Claim, run: runs.Run) -> str | None:
     """Return the committed upstream id of the submission; None where the job is over or comes due again."""
-    known = await _known(context, claim, run)
+    # The first claim creates. Any later one may follow a create whose answer was lost, so it looks first; after a
+    # restore every claim does.
+    known = recover_after_restore.Recovery(None)
+    if run.restored_at is not None:
+        known = await recover_after_restore.recover(context, claim, run)
+    elif claim.fence > 1:
+        known = recover_after_restore.Recovery(await find_lost_create.find(context, run))
     created = known.created if known.created or known.is_over else await _create(context, claim, run)
     if created is None:
         return None
     linked = await context.database.write(starting.record_created, claim, created, context.clock())
     is_ours = await failures.check_link(context, claim, run, created.upstream_id, linked)
     return created.upstream_id if is_ours else None
-
-
-async def _known(context: Context, claim: jobs.Claim, run: runs.Run) -> recover_after_restore.Recovery:
-    """Find what the upstream already has of the submission, before a run is created.
-
-    The first claim creates. Any later one may follow a create whose answer was lost, so it looks first; after a
-    restore every claim does.
-    """
-    if run.restored_at is not None:
-        return await recover_after_restore.recover(context, claim, run)
-    return recover_after_restore.Recovery(await find_lost_create.find(context, run) if claim.fence > 1 else None)
 
 
 async def _create(context: Context, claim: jobs.Claim, run: runs.Run) -> starting.CreatedRun | None:
@@ -83,9 +78,11 @@ async def _execute(context: Context, claim: jobs.Claim, run_id: str, upstream_id
     if run is None or run.cancel_requested_at is not None or run.is_terminal:
         await context.database.write(starting.leave_to_cancel, claim, context.clock())
         return
-    is_first = claim.fence == 1 and run.restored_at is None
-    if not is_first and not await _is_queued(context, claim, upstream_id):
-        return
+    if claim.fence > 1 or run.restored_at is not None:
+        shown = await context.upstream.status(upstream_id)
+        if shown.status is not states.QUEUED:
+            await _follow(context, claim, shown.status)
+            return
     try:
         await context.upstream.execute(upstream_id)
     except (errors.UpstreamUnreachable, errors.InvalidResponse, errors.UpstreamStatusError) as failure:
@@ -94,12 +91,6 @@ async def _execute(context: Context, claim: jobs.Claim, run_id: str, upstream_id
         await _decide(context, claim, upstream_id, failure)
     else:
         await _started(context, claim, "exec")
-
-
-async def _is_queued(context: Context, claim: jobs.Claim, upstream_id: str) -> bool:
-    """Return whether the run still waits for exec; otherwise commit the state it is in."""
-    shown = await context.upstream.status(upstream_id)
-    return shown.status is states.QUEUED or await _follow(context, claim, shown.status)
 
 
 async def _decide(context: Context, claim: jobs.Claim, upstream_id: str, failure: errors.UpstreamError) -> None:
@@ -113,16 +104,12 @@ async def _decide(context: Context, claim: jobs.Claim, upstream_id: str, failure
         raise failure
 
 
-async def _follow(context: Context, claim: jobs.Claim, shown: states.Status) -> bool:
-    """Commit a running run as started; leave an ended one to the settle job.
-
-    Return False: nothing is left to execute.
-    """
+async def _follow(context: Context, claim: jobs.Claim, shown: states.Status) -> None:
+    """Commit a running run as started; leave an ended one to the settle job."""
     if shown is states.RUNNING:
         await _started(context, claim, "status")
     else:
         await context.database.write(starting.leave_to_settle, claim, context.clock())
-    return False
 
 
 async def _started(context: Context, claim: jobs.Claim, via: str) -> None:

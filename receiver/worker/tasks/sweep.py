@@ -103,9 +103,8 @@ async def _begin(context: Context) -> _Pass:
         reach.append(oldest)
     if context.adopt_all:
         swept_at = (await database.read(system_state.read)).swept_at
-        reach.append(
-            bounds.before(min(swept_at or started, started), skew)
-        )  # after a clock was set back, the last sweep may lie in the future
+        # After a clock was set back, the last sweep may lie in the future.
+        reach.append(bounds.before(min(swept_at or started, started), skew))
     return _Pass(started, min(reach, default=None), await database.read(system_state.sweep_position))
 
 
@@ -117,9 +116,8 @@ async def _walk(context: Context, sweep_pass: _Pass, horizon: datetime) -> _Walk
     """
     cut = sweep_pass.cut
     if cut is None:
-        return await _read_pages(
-            context, sweep_pass, system_state.SweepPosition("", sweep_pass.started, None, True), horizon, MAX_PAGES
-        )
+        top = system_state.SweepPosition("", sweep_pass.started, None, True)
+        return await _read_pages(context, sweep_pass, top, horizon, MAX_PAGES)
     page = await context.upstream.list()
     await _read_page(context, sweep_pass, page.runs)
     try:
@@ -140,7 +138,7 @@ async def _read_pages(
     for _ in range(pages):
         page = await context.upstream.list(cursor=cursor)
         all_handled = await _read_page(context, sweep_pass, page.runs) and all_handled
-        reached = _earlier(reached, page)
+        reached = min(filter(None, [reached, *(each.created_at for each in page.runs)]), default=None)
         if not page.has_more or list_walk.reaches(page, horizon):
             return _Walked(begun.began_at, is_complete=all_handled)
         try:
@@ -151,17 +149,8 @@ async def _read_pages(
     if begun.cursor and (reached is None or reached == begun.reached_at):
         error = f"{routes.LIST}: the list makes no progress: {pages} pages behind {begun.cursor} are not older"
         return _Walked(begun.began_at, is_complete=False, error=error)
-    return _Walked(
-        begun.began_at,
-        is_complete=False,
-        cut=system_state.SweepPosition(cursor, begun.began_at, reached, all_handled),
-    )
-
-
-def _earlier(reached: datetime | None, page: payloads.Page) -> datetime | None:
-    """Return the earliest creation seen so far, including this page."""
-    dated = [each.created_at for each in page.runs if each.created_at is not None]
-    return min([*dated, *([] if reached is None else [reached])], default=None)
+    position = system_state.SweepPosition(cursor, begun.began_at, reached, all_handled)
+    return _Walked(begun.began_at, is_complete=False, cut=position)
 
 
 async def _read_page(context: Context, sweep_pass: _Pass, page: Sequence[payloads.Listed]) -> bool:
@@ -178,7 +167,12 @@ async def _read_page(context: Context, sweep_pass: _Pass, page: Sequence[payload
     unknown_here = [each for each in page if each.id in unknown_ids]
     for listed in unknown_here:
         all_handled = await _handle_isolated(context, sweep_pass, unlinked, listed) and all_handled
-    await _note_waiting(context, [each.id for each in unknown_here if each.status is states.QUEUED])
+    queued = [each.id for each in unknown_here if each.status is states.QUEUED]
+    if context.adopt_all and queued:
+        # They are adopted once they run, when the list may show them far behind.
+        now = context.clock()
+        ask_at = now + timedelta(seconds=context.sweep_seconds)
+        await context.database.write(sweeping.record_unknown, queued, now, ask_at)
     return all_handled
 
 
@@ -192,14 +186,6 @@ async def _observe(context: Context, sweep_pass: _Pass, seen: Sequence[sweeping.
         sweep_pass.record_failure(context, each.upstream_id, failure)
 
     return set().union(*await isolation.apply(observe, seen, record_failure))
-
-
-async def _note_waiting(context: Context, upstream_ids: Sequence[str]) -> None:
-    """Remember queued unknown runs: they are adopted once they run, when the list may show them far behind."""
-    if context.adopt_all and upstream_ids:
-        now = context.clock()
-        ask_at = now + timedelta(seconds=context.sweep_seconds)
-        await context.database.write(sweeping.record_unknown, upstream_ids, now, ask_at)
 
 
 async def _handle_unknown(context: Context, unlinked: Sequence[runs.Run], listed: payloads.Listed) -> bool:
@@ -217,7 +203,10 @@ async def _handle_unknown(context: Context, unlinked: Sequence[runs.Run], listed
     if orphaned is None or orphaned or is_queued:
         return orphaned is not None
     if context.adopt_all:
-        await _adopt(context, listed.id)
+        now, by = context.clock(), states.Submitter.SWEEP
+        overdue_at = context.timing.overdue_at(now)
+        adoption = adopting.Adoption(ids.new(now), listed.id, by, states.Source.SWEEP, now, overdue_at)
+        await context.database.write(adopting.adopt, adoption)
     return True
 
 
@@ -259,19 +248,6 @@ async def _parent(context: Context, alike: Sequence[runs.Run], upstream_id: str)
     return certain[0] if certain else None
 
 
-async def _adopt(context: Context, upstream_id: str) -> None:
-    now = context.clock()
-    adoption = adopting.Adoption(
-        ids.new(now),
-        upstream_id,
-        states.Submitter.SWEEP,
-        states.Source.SWEEP,
-        now,
-        context.timing.overdue_at(now),
-    )
-    await context.database.write(adopting.adopt, adoption)
-
-
 async def _ask_singly(context: Context, sweep_pass: _Pass) -> None:
     """Ask for the status of open runs that no page showed, the longest unasked first.
 
@@ -288,9 +264,8 @@ async def _ask_singly(context: Context, sweep_pass: _Pass) -> None:
             await _ask_alone(context, sweep_pass, run)
             continue
         count = len(sweep_pass.broken)
-        await _observe(
-            context, sweep_pass, [sweeping.ListedRun(run.upstream_id, shown.status, shown.measures.started_at)]
-        )
+        listed = sweeping.ListedRun(run.upstream_id, shown.status, shown.measures.started_at)
+        await _observe(context, sweep_pass, [listed])
         if len(sweep_pass.broken) > count:
             await _ask_alone(context, sweep_pass, run)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx2 as httpx
 import pytest
 
-from receiver.sandbox import details, faults, messages, state, transcript
+from receiver.sandbox import faults, messages, state, transcript
 from tests import sandbox_server
 
 START = 1_800_000_000.0
@@ -28,7 +28,7 @@ def _ended(seed: int, status: str, after: float = 60.0) -> state.Run:
 @pytest.mark.parametrize("seed", range(25))
 def test_a_run_has_ten_to_forty_steps_of_every_type(seed: int) -> None:
     """Thinking, calls with their results, and one output at the end, in order of time."""
-    shown = details.details(_ended(seed, "completed"), START + 100)
+    shown = state.details(_ended(seed, "completed"), START + 100)
     steps = shown["steps"]
     assert isinstance(steps, list)
     assert 10 <= len(steps) <= 40
@@ -41,7 +41,7 @@ def test_a_run_has_ten_to_forty_steps_of_every_type(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_steps_carry_what_their_type_promises(seed: int) -> None:
     """Calls name a tool and its input, results its output and duration, the rest has text."""
-    steps = details.details(_ended(seed, "completed"), START + 100)["steps"]
+    steps = state.details(_ended(seed, "completed"), START + 100)["steps"]
     assert isinstance(steps, list)
     for step in steps:
         if step["type"] in ("tool_call", "tool_result"):
@@ -57,7 +57,7 @@ def test_steps_carry_what_their_type_promises(seed: int) -> None:
 @pytest.mark.parametrize("status", ["completed", "failed", "cancelled"])
 def test_the_summary_is_the_sum_of_the_entries(status: str) -> None:
     """Tokens and costs add up, in whole and in part, and are above zero."""
-    usage = details.details(_ended(3, status, after=30.0), START + 100)["usage"]
+    usage = state.details(_ended(3, status, after=30.0), START + 100)["usage"]
     assert isinstance(usage, dict)
     entries, summary = usage["entries"], usage["summary"]
     assert {entry["kind"] for entry in entries} == {"llm", "api"}
@@ -79,7 +79,7 @@ def test_steps_appear_as_time_passes() -> None:
     place.begin(run)
     counts = []
     for elapsed in range(0, 90, 10):
-        shown = details.details(run, START + elapsed)
+        shown = state.details(run, START + elapsed)
         assert (shown["result"], shown["usage"]) == (None, None)
         assert isinstance(shown["steps"], list)
         counts.append(len(shown["steps"]))
@@ -90,7 +90,7 @@ def test_steps_appear_as_time_passes() -> None:
 
 def test_the_same_seed_makes_the_same_content() -> None:
     """Two worlds of one seed agree in every id and word; another seed differs."""
-    one, same, other = (details.details(_ended(seed, "completed"), START + 100) for seed in (7, 7, 8))
+    one, same, other = (state.details(_ended(seed, "completed"), START + 100) for seed in (7, 7, 8))
     assert one == same
     assert one["id"] != other["id"]
     assert one["result"] != other["result"]
@@ -112,7 +112,7 @@ def test_a_failed_run_has_no_error_field_but_a_reason_elsewhere() -> None:
     found = _failed_everywhere()
     assert set(found) == {"issues", "logs", "steps", "state"}
     for place, run in found.items():
-        shown = details.details(run, START + 100)
+        shown = state.details(run, START + 100)
         assert "error" not in shown
         result, steps = shown["result"], shown["steps"]
         assert isinstance(steps, list)

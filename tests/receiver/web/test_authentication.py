@@ -136,7 +136,7 @@ async def test_the_last_use_is_noted_once_a_minute(database: Database) -> None:
     [(["submit"], {"submit"}), (["submit", "read"], {"submit", "read"}), (["admin"], set(authentication.Scope))],
 )
 def test_a_scope_allows_itself_and_admin_everything(scopes: list[str], allowed: set[str]) -> None:
-    caller = authentication.Caller("id", "backend", frozenset(scopes))
+    caller = authentication.Caller("backend", frozenset(scopes))
     assert {scope for scope in authentication.Scope if caller.may(scope)} == allowed
     assert not any(authentication.ANONYMOUS.may(scope) for scope in authentication.Scope)
 

@@ -12,8 +12,7 @@ import pytest
 
 from receiver import settings
 from receiver.cli.doctor import configuration_checks, findings, local_checks, runner, store_checks, upstream_checks
-from receiver.cli.doctor.context import CheckContext
-from receiver.cli.doctor.findings import Finding, Level
+from receiver.cli.doctor.findings import CheckContext, Finding, Level
 from storage import states
 from storage.maintenance import integrity
 from storage.repositories import system_state

@@ -1,4 +1,4 @@
-"""The handlers of /agent/v1: agents and their runs."""
+"""The handlers of /agent/v1 and /webhooks/v1: agents and runs, endpoints, and the history of deliveries."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver.sandbox import details as sandbox_details
-from receiver.sandbox import events as sandbox_events
-from receiver.sandbox import messages, state, streams
+from receiver.sandbox import endpoints, messages, sending, state, streams
 
 
 def _machine_or_null(value: object) -> bool:
@@ -92,7 +90,7 @@ class Runs:
     """Create, list, execute, show, stream, cancel and watch runs; streams end when `stopped` is set."""
 
     world: state.World
-    lifecycle: sandbox_events.Lifecycle
+    lifecycle: sending.Lifecycle
     public_only: bool
     stopped: asyncio.Event
 
@@ -114,7 +112,7 @@ class Runs:
             return agent in (None, run.agent_id) and status in (None, run.status)
 
         page, cursor = state.page(list(self.world.runs.values()), limit, params.get("cursor"), matches)
-        names = ("id", "agent_id", "status", "model", *sandbox_details.TIMES)
+        names = ("id", "agent_id", "status", "model", *state.TIMES)
         shown = [{**messages.shown(run, *names), "prompt": run.prompt[:200]} for run in page]
         return messages.Json({"runs": shown, "hasMore": cursor is not None, "nextCursor": cursor})
 
@@ -128,19 +126,18 @@ class Runs:
 
     async def status(self, request: Request) -> messages.Json:
         run = self._named(request)
-        duration = sandbox_details.duration_ms(run, self.world.clock())
+        duration = state.duration_ms(run, self.world.clock())
         shown = messages.shown(run, "id", "status", "started_at", "completed_at")
         return messages.Json({**shown, "durationMs": duration})
 
     async def details(self, request: Request) -> Response:
         run, now, switches = self._named(request), self.world.clock(), self.world.injector.faults
         since_end = now - (run.completed_at or now)
-        complete = (
-            since_end >= switches.incomplete_seconds and run.fetches_after_end >= switches.incomplete_fetches
-        )
+        has_waited = since_end >= switches.incomplete_seconds
+        complete = has_waited and run.fetches_after_end >= switches.incomplete_fetches
         run.fetches_after_end += run.ended
-        shown = messages.encoded(sandbox_details.details(run, now, complete=complete))
-        padded = sandbox_details.padded(shown, switches.details_padding if run.ended else 0)
+        shown = messages.encoded(state.details(run, now, complete=complete))
+        padded = state.padded(shown, switches.details_padding if run.ended else 0)
         return Response(padded, media_type=messages.Json.media_type)
 
     async def events(self, request: Request) -> streams.Stream:
@@ -190,3 +187,162 @@ def _agent(agent: state.Agent, names: Iterable[str]) -> messages.Object:
 def _refuse_both_tool_lists(fields: messages.Object) -> None:
     if fields.get("enabledTools") is not None and fields.get("disabledTools") is not None:
         raise messages.ApiError(400, "enabledTools and disabledTools are mutually exclusive")
+
+
+_GRACE = 86_400
+_LONGEST_GRACE = 2_592_000
+_MOST_LISTED = 100
+
+
+def _filters(value: object) -> bool:
+    return isinstance(value, list) and messages.texts_or_null(value) and bool(value) and all(value)
+
+
+def _scopes(value: object) -> bool:
+    if not isinstance(value, dict):
+        return value is None
+    return all(messages.texts_or_null(value.get(name)) for name in ("vaultIds", "matterIds"))
+
+
+def _grace(value: object) -> bool:
+    """Check whole seconds; 60.0 is as whole as 60."""
+    whole = int(value) if isinstance(value, float) and value.is_integer() else value
+    return messages.whole(0, _LONGEST_GRACE)(whole)
+
+
+def _object(value: object) -> bool:
+    return isinstance(value, dict)
+
+
+_FIELDS: dict[str, messages.Check] = {
+    "url": messages.text,
+    "description": messages.text_or_null,
+    "eventTypeFilters": _filters,
+    "resourceScopes": _scopes,
+}
+_CHANGES: dict[str, messages.Check] = {**_FIELDS, "status": ("active", "disabled").__contains__}
+_NAMES = {"eventTypeFilters": "event_type_filters", "resourceScopes": "resource_scopes"}
+_ENDPOINT = (
+    "id", "url", "description", "event_type_filters", "resource_scopes", "status", "consecutive_failures",
+    "created_at", "updated_at", "last_delivery_at", "secret_rotated_at",
+)  # fmt: skip
+_DELIVERY = ("id", "status", "attempts", "response_status", "created_at", "last_attempt_at", "is_replay")
+
+
+@dataclasses.dataclass(frozen=True)
+class Endpoints:
+    """Create, list, show, change, delete, rotate and test webhook endpoints."""
+
+    world: state.World
+    events: sending.Events
+    registry: endpoints.Registry
+    public_only: bool
+
+    async def create(self, request: Request) -> messages.Json:
+        """Answer 201; only this answer, and that of a rotation, shows a signing secret."""
+        required = ("url", "eventTypeFilters")
+        fields: dict[str, Any] = messages.fields(await request.body(), _FIELDS, required=required)
+        self._check_url(fields)
+        endpoint = self.registry.add(_record(fields), self.world.injector.faults.event_key_encoding)
+        return messages.Json(self._with_secret(endpoint), status_code=201)
+
+    async def list(self, request: Request) -> messages.Json:
+        limit = messages.limit(request.query_params.get("limit"), _MOST_LISTED)
+        status = messages.one_of(request.query_params.get("status"), endpoints.ENDPOINT_STATES, "status")
+        found = [each for each in reversed(self.registry.endpoints()) if status in (None, each.status)]
+        return messages.Json({"endpoints": [self._shown(endpoint) for endpoint in found[:limit]]})
+
+    async def get(self, request: Request) -> messages.Json:
+        return messages.Json(self._shown(self._named(request)))
+
+    async def update(self, request: Request) -> messages.Json:
+        endpoint = self._named(request)
+        fields = messages.fields(await request.body(), _CHANGES)
+        self._check_url(fields)
+        self.registry.update(endpoint, _record(fields))
+        return messages.Json(self._shown(endpoint))
+
+    async def delete(self, request: Request) -> Response:
+        # Softly: its deliveries stay in the history.
+        self._named(request).deleted = True
+        return Response(status_code=204)
+
+    async def rotate_secret(self, request: Request) -> messages.Json:
+        endpoint, body = self._named(request), await request.body() or b"{}"
+        fields: dict[str, Any] = messages.fields(body, {"previousSecretExpiresInSec": _grace})
+        grace = fields.get("previousSecretExpiresInSec", _GRACE)
+        self.registry.rotate(endpoint, grace, self.world.injector.faults.event_key_encoding)
+        return messages.Json(self._with_secret(endpoint))
+
+    async def test(self, request: Request) -> messages.Json:
+        """Answer when the endpoint has answered or failed to, also for one that is disabled."""
+        endpoint, body = self._named(request), await request.body() or b"{}"
+        fields: dict[str, Any] = messages.fields(body, {"eventType": messages.text, "payload": _object})
+        data = fields.get("payload", {"message": "This is a test event."})
+        sent, seconds = await self.events.test(endpoint, fields.get("eventType", "webhook.test"), data)
+        shown = {"delivered": sent.delivered, "responseStatus": sent.status, "error": sent.error}
+        return messages.Json({**shown, "durationMs": round(seconds * 1000)})
+
+    async def event_types(self, request: Request) -> messages.Json:
+        names = ("type", "scope", "description")
+        types = [{**dict(zip(names, each, strict=True)), "stability": "stable"} for each in sending.CATALOGUE]
+        return messages.Json({"eventTypes": types})
+
+    def _named(self, request: Request) -> endpoints.Endpoint:
+        return self.registry.endpoint(request.path_params["id"])
+
+    def _check_url(self, fields: messages.Object) -> None:
+        if "url" in fields:
+            messages.target(fields["url"], public_only=self.public_only, field="url")
+
+    def _with_secret(self, endpoint: endpoints.Endpoint) -> messages.Object:
+        return {**self._shown(endpoint), "signingSecret": endpoint.secret.text}
+
+    def _shown(self, endpoint: endpoints.Endpoint) -> messages.Object:
+        """Return an endpoint without its secrets; the interface names no fields, so these are its requests'."""
+        previous = endpoint.secrets(self.world.clock())[1:]
+        expires = messages.instant(previous[0].expires_at) if previous else None
+        return {**messages.shown(endpoint, *_ENDPOINT), "previousSecretExpiresAt": expires}
+
+
+@dataclasses.dataclass(frozen=True)
+class Deliveries:
+    """List, show and replay deliveries of events."""
+
+    registry: endpoints.Registry
+    events: sending.Events
+
+    async def list(self, request: Request) -> messages.Json:
+        """Answer the newest first; an endpoint that is gone is found by its id."""
+        params = request.query_params
+        limit = messages.limit(params.get("limit"), _MOST_LISTED)
+        status = messages.one_of(params.get("status"), endpoints.DELIVERY_STATES, "status")
+        found = self.registry.history(params.get("endpoint_id"), status)
+        return messages.Json({"deliveries": [_delivery(delivery) for delivery in found[:limit]]})
+
+    async def get(self, request: Request) -> messages.Json:
+        return messages.Json(_delivery(self.registry.delivery(request.path_params["id"])))
+
+    async def replay(self, request: Request) -> messages.Json:
+        """Answer the new delivery while it is pending; raises ApiError with status 409 for a disabled endpoint."""
+        earlier = self.registry.delivery(request.path_params["id"])
+        fields = messages.fields(await request.body() or b"{}", {"payload": _object})
+        endpoint = self.registry.endpoint(earlier.endpoint.id)
+        if not endpoint.receives:
+            raise messages.ApiError(409, f"Endpoint is no longer active (status: {endpoint.status})")
+        return messages.Json(_delivery(self.events.replay(earlier, fields.get("payload"))))
+
+
+def _record(fields: messages.Object) -> messages.Object:
+    """Return the fields of a request under the names of `endpoints.Endpoint`."""
+    return {_NAMES.get(name, name): value for name, value in fields.items()}
+
+
+def _delivery(delivery: endpoints.Delivery) -> messages.Object:
+    return {
+        **messages.shown(delivery, *_DELIVERY),
+        "endpointId": delivery.endpoint.id,
+        "eventId": delivery.event["id"],
+        "eventType": delivery.event["type"],
+        "occurredAt": delivery.event["occurred_at"],
+    }

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from receiver.cli.sandbox import fault_list
+from receiver.cli.commands import sandbox
 from receiver.sandbox import faults, rules
 
 
@@ -15,7 +15,7 @@ def test_every_switch_action_and_route_is_listed_in_eighty_columns(
 ) -> None:
     """Nothing is cut off, and nothing runs over."""
     monkeypatch.setenv("COLUMNS", "80")
-    fault_list.show(as_json=False)
+    sandbox.show_faults(as_json=False)
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80
     words = {word.strip(",") for line in lines for word in line.split()}
@@ -24,7 +24,7 @@ def test_every_switch_action_and_route_is_listed_in_eighty_columns(
 
 def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     """An object a line: switches, then actions, then routes."""
-    fault_list.show(as_json=True)
+    sandbox.show_faults(as_json=True)
     output = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["switch"] for line in output if "switch" in line] == list(faults.FIELDS)
     assert [line["action"] for line in output if "action" in line] == [
