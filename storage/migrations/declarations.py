@@ -1,48 +1,40 @@
 """Declarations that the versions of the schema share.
 
 Applied versions are history: what these functions declare must never change, whatever `storage.tables` does.
+Columns are written as `column_types.declared` reads them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
-from storage.engine import column_types
-
-TEXT, FLAG, INSTANT = sa.Text(), sa.Boolean(), column_types.Instant()
-INTEGER, JSON, BYTES = column_types.Integer64, column_types.Json, column_types.Bytes
-
-
-def columns(kind: Any, *names: str, null: bool = False, default: Any = None) -> list[sa.Column[Any]]:
-    """Return columns of one type; `default` is the server's."""
-    return [sa.Column(name, kind, server_default=default, nullable=null) for name in names]
+from storage.engine.column_types import declared
 
 
 def table(
     name: str,
-    *groups: list[sa.Column[Any]],
-    key: tuple[str, ...] = ("id",),
+    columns: str,
     unique: tuple[tuple[str, ...], ...] = (),
     checks: Mapping[str, str] | None = None,
 ) -> None:
     """Create a table; its constraints are named after it and their columns, each check as the mapping says."""
-    conditions = (checks or {}).items()
+    made, conditions = declared(columns), (checks or {}).items()
+    key = (column.name for column in made if column.primary_key)
     op.create_table(
         name,
-        *(column for group in groups for column in group),
+        *made,
         *(sa.CheckConstraint(condition, name=op.f(f"ck_{name}_{each}")) for each, condition in conditions),
         sa.PrimaryKeyConstraint(*key, name=op.f(f"pk_{name}")),
         *(sa.UniqueConstraint(*each, name=op.f("_".join(("uq", name, *each)))) for each in unique),
     )
 
 
-def add(table: str, added: list[sa.Column[Any]]) -> None:
+def add(table: str, columns: str) -> None:
     """Add columns to a table."""
-    for column in added:
+    for column in declared(columns):
         op.add_column(table, column)
 
 

@@ -29,7 +29,7 @@ class Job(declare.Base, table=True):
     seq: int | None = declare.seq()
     id: str = declare.text(null=False)
     kind: str = declare.text(null=False)
-    run_id: str = Field(default="", sa_type=Text, nullable=False)
+    run_id: str = declare.text(null=False)
     priority: int = declare.integer(null=False)
     created_at: datetime = declare.at(null=False)
     due_at: datetime = declare.at(null=False)

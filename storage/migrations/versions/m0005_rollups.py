@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from storage.migrations.declarations import FLAG, INTEGER, TEXT, columns, is_server, table
+from storage.migrations.declarations import is_server, table
 
 revision = "0005"
 down_revision = "0004"
@@ -43,10 +43,8 @@ def fill() -> None:
 def _make(name: str, texts: tuple, sums: tuple, *numbers: str) -> None:
     table(
         name,
-        columns(TEXT, *texts, "status"),
-        columns(FLAG, "created"),
-        columns(INTEGER, *numbers, *sums),
-        key=(*texts, "status", "created", *numbers),
+        f"text: {'* '.join(texts)}* status* flag: created* integer: {''.join(f'{each}* ' for each in numbers)}"
+        + " ".join(sums),
         checks={"status": f"status IN ({STATES})"},
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import op
 
-from storage.migrations.declarations import BYTES, INTEGER, TEXT, columns, is_server, table
+from storage.migrations.declarations import is_server, table
 
 revision = "0014"
 down_revision = "0013"
@@ -34,11 +34,7 @@ def upgrade() -> None:
     """Add up the rows of the old tables, which need not read the runs."""
     table(
         "rollup_sums",
-        columns(TEXT, *KEYS),
-        columns(INTEGER, *SUMS),
-        columns(INTEGER, *PERCENTILES, null=True),
-        columns(BYTES, "histogram"),
-        key=KEYS,
+        f"text: {'* '.join(KEYS)}* integer: {' '.join(SUMS)} {'? '.join(PERCENTILES)}? bytes: histogram",
     )
     sums, durations = _added()
     names = (*KEYS, *SUMS, *PERCENTILES, "histogram")
