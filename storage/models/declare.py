@@ -34,19 +34,19 @@ def seq() -> Any:
 
 
 def text(*, null: bool = True, **options: Any) -> Any:
-    """Declare a text; `options` are passed to Field."""
+    """Declare a text; `options` (`index`, `unique`, `primary_key`) are passed to Field, as by the others."""
     return Field(default=None, sa_type=Text, nullable=null, **options)
 
 
-def at(*, null: bool = True) -> Any:
+def at(*, null: bool = True, **options: Any) -> Any:
     """Declare an instant in UTC."""
-    return Field(default=None, sa_type=Instant, nullable=null)
+    return Field(default=None, sa_type=Instant, nullable=null, **options)
 
 
-def integer(*, null: bool = True, default: int | None = None) -> Any:
+def integer(*, null: bool = True, default: int | None = None, **options: Any) -> Any:
     """Declare an integer of 64 bits; `default` is also the server's default."""
     server = {} if default is None else {"server_default": str(default)}
-    return Field(default=default, sa_type=Integer64, nullable=null, sa_column_kwargs=server)
+    return Field(default=default, sa_type=Integer64, nullable=null, sa_column_kwargs=server, **options)
 
 
 def flag() -> Any:
