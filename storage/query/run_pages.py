@@ -156,28 +156,24 @@ _PLAIN_NAMES = frozenset(((), ("status",), ("agent", "status"), ("model",), (_TA
 
 
 def _cursor_after(query: Query, last: Row[*tuple[Any, ...]]) -> cursors.Cursor:
-    value = last.sorted_by
-    return cursors.Cursor(
-        query.sort, column_types.instant_text(value) if isinstance(value, datetime) else value, last.seq
-    )
+    at = last.sorted_by
+    return cursors.Cursor(query.sort, column_types.instant_text(at) if isinstance(at, datetime) else at, last.seq)
 
 
 def _rows(connection: Connection, query: Query, cursor: cursors.Cursor | None) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return the keys of the page, and one more if there is a next page."""
     name, descending = query.sort.lstrip("-"), query.sort.startswith("-")
-    column, more = SORTS[name], query.limit + 1
+    column, more, after = SORTS[name], query.limit + 1, None if cursor is None else cursor.seq
     chosen = select(RUNS.c.seq, column.label("sorted_by")).order_by(*_order(name, descending))
     if name == "accepted" and _needs_windows(query.expression):
-        after = None if cursor is None else cursor.seq
         phrase = conditions.only_phrase(query.expression)
         if phrase is None or not lookups.has_order(connection, phrase):
             return _by_windows(connection, query.expression, chosen, descending, after, more)
         keys = lookups.keys_with(connection, phrase, descending, after, more)
         return connection.execute(chosen.where(RUNS.c.seq.in_(keys))).all() if keys else []
     behind = [] if cursor is None else [_after(column, descending, cursor)]
-    return connection.execute(
-        chosen.where(*behind, *conditions.where(connection, query.expression)).limit(more)
-    ).all()
+    found = chosen.where(*behind, *conditions.where(connection, query.expression)).limit(more)
+    return connection.execute(found).all()
 
 
 def _needs_windows(expression: grammar.Expression) -> bool:
@@ -248,11 +244,10 @@ def _windows(
 def _key_bounds(connection: Connection, expression: grammar.Expression) -> tuple[int, int]:
     """Return the keys between which all matches lie: an index gives them for a time of acceptance."""
     accepted = conditions.acceptance_bounds(expression)
-    key = RUNS.c.seq + 0  # along the index of the time, not through the keys
-    chosen = select(func.min(key), func.max(key))
     if accepted is None:
         return 1, (connection.execute(select(func.max(RUNS.c.seq))).scalar() or 0) + 1
-    low, high = connection.execute(chosen.where(accepted)).one()
+    key = RUNS.c.seq + 0  # along the index of the time, not through the keys
+    low, high = connection.execute(select(func.min(key), func.max(key)).where(accepted)).one()
     return (1, 1) if low is None else (low, high + 1)
 
 
@@ -260,14 +255,10 @@ def count(connection: Connection, expression: grammar.Expression) -> Count:
     """Return how many runs match, exactly up to a bound."""
     bound, counted = (MAX_COUNTED_BY_WORDS if conditions.has_phrases(expression) else MAX_COUNTED), 0
     is_elsewhere = conditions.needs_lookup(expression)
-    windows: Iterator[index.Window | None] = (
-        _windows(connection, expression, True, None) if is_elsewhere else iter([None])
-    )
-    for window in windows:
-        some = (
-            select(RUNS.c.seq).where(*conditions.where(connection, expression, window)).limit(bound + 1 - counted)
-        )
-        counted += connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
+    for window in _windows(connection, expression, True, None) if is_elsewhere else [None]:
+        matching = select(RUNS.c.seq).where(*conditions.where(connection, expression, window))
+        some = matching.limit(bound + 1 - counted).subquery()
+        counted += connection.execute(select(func.count()).select_from(some)).scalar_one()
         if counted > bound:
             return Count(bound, exact=False)
     return Count(counted, exact=True)
