@@ -219,7 +219,7 @@ class Registrar:
         return True
 
     async def _confirm(self, ours: webhook_endpoints.Endpoint, url: str) -> webhook_endpoints.Endpoint:
-        await self.store.write(webhook_changes.move_endpoint, ours.id, url)
+        await self.store.write(webhook_endpoints.update, ours.id, {"url": url})
         await self.refresh(ours)
         return await self._reload(ours.id)
 

@@ -63,10 +63,6 @@ class Limits:
     queue_seconds: float = 5.0
 
 
-def _ignore(_group: CommitBatch) -> None:
-    """Do nothing: the default observer."""
-
-
 class Reader(StrEnum):
     """What runs a read: a thread of short reads, one of any reads, or one of reads with a time limit."""
 
@@ -96,7 +92,7 @@ class Database:
         readers: int = 2,
         timed_readers: int = 2,
         limits: Limits | None = None,
-        observe: Callable[[CommitBatch], None] = _ignore,
+        observe: Callable[[CommitBatch], None] = lambda _batch: None,
         pooler: bool = False,
     ) -> None:
         self.url = url

@@ -76,6 +76,5 @@ def schedule(connection: Connection, now: datetime) -> Schedule:
     due = job_counts.next_due(connection, now)
     lanes = (states.UPSTREAM_LANE, states.RESERVED_LANE, states.BACKEND_LANE, states.STREAM_LANE)
     upstream, unhurried, backend, stream = (job_counts.earliest(due, lane) for lane in lanes)
-    return Schedule(
-        system_state.read(connection), upstream, unhurried, backend, stream, dialect.server_time(connection)
-    )
+    at = dialect.server_time(connection)
+    return Schedule(system_state.read(connection), upstream, unhurried, backend, stream, at)

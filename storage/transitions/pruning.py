@@ -6,6 +6,8 @@ and every proof over the entries stays valid.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -153,9 +155,8 @@ def _batch(
     connection: Connection, expression: grammar.Expression, behind: PrunePosition | None, limit: int
 ) -> Select[Any]:
     has_content = [RUNS.c[name].is_not(None).label(name) for name in CONTENT]
-    batch = select(RUNS.c.id, RUNS.c.seq, RUNS.c.settled_at, *has_content).where(
-        *_which(connection, expression), ~_is_busy()
-    )
+    chosen = select(RUNS.c.id, RUNS.c.seq, RUNS.c.settled_at, *has_content)
+    batch = chosen.where(*_which(connection, expression), ~_is_busy())
     if behind is not None:
         at, last = RUNS.c.settled_at, instant(behind.settled_at)
         batch = batch.where(or_(at > last, and_(at == last, RUNS.c.seq > behind.seq)))
@@ -196,10 +197,8 @@ def _early_entries(connection: Connection, run_id: str) -> list[str]:
 
 
 def _entry(run: Row[Any], removed: Mapping[str, int], now: datetime) -> ledger_entries.Entry:
-    facts: dict[str, ledger_entries.Fact | None] = {
-        "removed": [name for name in CONTENT if run._mapping[name]],
-        **removed,
-    }
+    content: list[ledger_entries.Fact] = [name for name in CONTENT if run._mapping[name]]
+    facts: dict[str, ledger_entries.Fact | None] = {"removed": content, **removed}
     return ledger_entries.Entry(ledger_entries.Kind.RUN_PRUNED, now, run.id, "operator", facts)
 
 
@@ -214,12 +213,7 @@ _WEIGHED = {
 
 def _size(table: Table, names: Iterable[str]) -> ColumnElement[int]:
     """Return the sum of the lengths of columns: bytes, or characters of a text."""
-    lengths = [func.coalesce(func.length(_measurable(table.c[name])), 0) for name in names]
-    total: ColumnElement[int] = lengths[0]
-    for length in lengths[1:]:
-        total = total + length
-    return func.coalesce(func.sum(total), 0)
-
-
-def _measurable(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return column if column.type.python_type is bytes else cast(column, Text)
+    columns = [table.c[name] for name in names]
+    measured = [each if each.type.python_type is bytes else cast(each, Text) for each in columns]
+    lengths = [func.coalesce(func.length(each), 0) for each in measured]
+    return func.coalesce(func.sum(functools.reduce(operator.add, lengths)), 0)

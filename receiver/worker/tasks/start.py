@@ -81,7 +81,7 @@ async def _execute(context: Context, claim: jobs.Claim, run_id: str, upstream_id
     """
     run = await context.database.read(runs.find, run_id)
     if run is None or run.cancel_requested_at is not None or run.is_terminal:
-        await context.database.write(starting.leave_to_cancel, claim, context.clock())
+        await context.database.write(starting.leave_to, claim, states.Kind.CANCEL, context.clock())
         return
     is_first = claim.fence == 1 and run.restored_at is None
     if not is_first and not await _is_queued(context, claim, upstream_id):
@@ -121,7 +121,7 @@ async def _follow(context: Context, claim: jobs.Claim, shown: states.Status) -> 
     if shown is states.RUNNING:
         await _started(context, claim, "status")
     else:
-        await context.database.write(starting.leave_to_settle, claim, context.clock())
+        await context.database.write(starting.leave_to, claim, states.Kind.SETTLE, context.clock())
     return False
 
 

@@ -199,7 +199,7 @@ async def _note_waiting(context: Context, upstream_ids: Sequence[str]) -> None:
     if context.adopt_all and upstream_ids:
         now = context.clock()
         ask_at = now + timedelta(seconds=context.sweep_seconds)
-        await context.database.write(sweeping.record_unknown, upstream_ids, now, ask_at)
+        await context.database.write(unknown_runs.record, upstream_ids, now, ask_at)
 
 
 async def _handle_unknown(context: Context, unlinked: Sequence[runs.Run], listed: payloads.Listed) -> bool:
