@@ -221,29 +221,19 @@ def _rows(connection: Connection, what: str) -> Select[Any]:
         tagged = RUNS.outerjoin(RUN_TAGS, is_it)
         return select(RUN_TAGS.c.value.label("key"), *rest).select_from(tagged)
     chosen = select(_key(connection, By(what)).label("key"), *rest)
-    match what:
-        case By.SOURCE:
-            return chosen.where(RUNS.c.settled_by.is_not(None))
-        case By.FAILURE_REASON:
-            failed = RUNS.c.status.in_((states.FAILED.value, states.REFUSED.value))
-            return chosen.where(or_(failed, RUNS.c.failure_reason.is_not(None)))
-    return chosen
+    if what == By.FAILURE_REASON:
+        failed = RUNS.c.status.in_((states.FAILED.value, states.REFUSED.value))
+        return chosen.where(or_(failed, RUNS.c.failure_reason.is_not(None)))
+    return chosen.where(RUNS.c.settled_by.is_not(None)) if what == By.SOURCE else chosen
 
 
 def _key(connection: Connection, what: By) -> ColumnElement[Any]:
-    at = conditions.CREATED
-    match what:
-        case By.HOUR:
-            return dialect.hour(connection, at)
-        case By.DAY:
-            return dialect.day(connection, at)
-        case By.MONTH:
-            return dialect.month(connection, at)
-        case By.FAILURE_REASON:
-            return func.substr(RUNS.c.failure_reason, 1, error_signatures.MAX_READ)
-        case By.SOURCE:
-            return RUNS.c.settled_by
-    return conditions.COLUMNS[what]
+    periods = {By.HOUR: dialect.hour, By.DAY: dialect.day, By.MONTH: dialect.month}
+    if what in periods:
+        return periods[what](connection, conditions.CREATED)
+    if what is By.FAILURE_REASON:
+        return func.substr(RUNS.c.failure_reason, 1, error_signatures.MAX_READ)
+    return RUNS.c.settled_by if what is By.SOURCE else conditions.COLUMNS[what]
 
 
 def _settling(connection: Connection) -> ColumnElement[Any]:
@@ -312,8 +302,5 @@ def _days(span: value_ranges.Range) -> tuple[str | None, str | None] | None:
     edges = [None if each is None else each.astimezone(UTC) for each in (low, high)]
     if any(each is not None and each.time() != time() for each in edges):
         return None
-    return _day(edges[0]), _day(edges[1])
-
-
-def _day(edge: datetime | None) -> str | None:
-    return None if edge is None else f"{edge:%Y-%m-%d}".zfill(10)
+    first, end = (None if each is None else f"{each:%Y-%m-%d}".zfill(10) for each in edges)
+    return first, end

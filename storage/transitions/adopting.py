@@ -54,9 +54,8 @@ def adopt(connection: Connection, adopted: Adoption) -> tuple[runs.Run, bool]:
     A known id returns its run; one whose adoption was refused is reopened. The second value is whether there are
     details to fetch, because the run is new or reopened.
     """
-    link = upstream_links.insert(
-        connection, upstream_links.Link(adopted.upstream_id, adopted.id, states.Role.RUN), adopted.at
-    )
+    link = upstream_links.Link(adopted.upstream_id, adopted.id, states.Role.RUN)
+    link = upstream_links.insert(connection, link, adopted.at)
     is_new = link.run_id == adopted.id
     if is_new and runs.insert(connection, _row(adopted)) is not None:
         jobs.enqueue(connection, [jobs.JobRequest(states.Kind.ADOPT, adopted.id, adopted.at, adopted.trigger)])
@@ -183,10 +182,7 @@ def _entries(run: runs.Run, details: UpstreamDetails, now: datetime) -> list[ent
         "model": details.model,
         "submittedBy": run.submitted_by,
     }
-    digests = (
-        *merkle.salted_digest("prompt", details.prompt),
-        *merkle.salted_digest("guidance", details.guidance),
-    )
+    digests = merkle.salted_digest("prompt", details.prompt) + merkle.salted_digest("guidance", details.guidance)
     created: dict[str, entries.Fact | None] = {"upstreamId": run.upstream_id}
     return [
         entries.Entry(entries.Kind.RUN_ACCEPTED, now, run.id, details.actor, facts, digests),
@@ -220,11 +216,6 @@ def adopt_page(connection: Connection, walk: backfills.Walk, page: BackfillPage)
     """Adopt the new runs of the page and move the walk, in one transaction. Known runs are skipped."""
     found = sorted(page.found, key=lambda each: each.upstream_id)
     new = sum(is_new for _, is_new in (adopt(connection, each) for each in found))
-    moved = replace(
-        walk,
-        cursor=page.cursor,
-        seen=walk.seen + len(page.found),
-        taken=walk.taken + new,
-        finished_at=page.finished_at,
-    )
+    moved = replace(walk, seen=walk.seen + len(found), taken=walk.taken + new)
+    moved = replace(moved, cursor=page.cursor, finished_at=page.finished_at)
     return backfills.save_progress(connection, moved)

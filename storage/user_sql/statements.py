@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -106,26 +107,17 @@ def _result(done: subprocess.CompletedProcess[bytes], statement: Statement, boun
         case "unavailable":
             raise errors.Unavailable(response["message"])
         case "large":
-            raise errors.BadStatement(
-                statement.text, "it needs more memory than it may use, or a value is too large"
-            )
+            reason = "it needs more memory than it may use, or a value is too large"
+            raise errors.BadStatement(statement.text, reason)
     message = response["message"]
     raise errors.BadStatement(statement.text, message, _position(statement.text, message))
 
 
 def _position(text: str, message: str) -> int | None:
     """Return the position of the word in SQLite's error message, if the statement has it only once."""
-    for before, after in (
-        ('near "', '"'),
-        ("no such column: ", ""),
-        ("no such table: ", ""),
-        ("no such function: ", ""),
-    ):
-        if message.startswith(before):
-            rest = message.removeprefix(before)
-            word = rest.partition(after)[0] if after else rest
-            return text.find(word) if word and text.count(word) == 1 else None
-    return None
+    found = re.match(r'near "([^"]*)|no such (?:column|table|function): (.*)', message, re.DOTALL)
+    word = found and (found[1] or found[2])
+    return text.find(word) if word and text.count(word) == 1 else None
 
 
 def timeout_message(bounds: Bounds) -> str:
