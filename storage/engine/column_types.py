@@ -10,24 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    BindParameter,
-    Boolean,
-    Column,
-    ColumnElement,
-    DateTime,
-    Dialect,
-    Integer,
-    LargeBinary,
-    String,
-    Text,
-    TypeDecorator,
-    literal,
-    type_coerce,
-)
-from sqlalchemy import text as sql_text
+import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from storage import bounds
@@ -40,46 +23,46 @@ NAMING_CONVENTION = {
 }
 
 #: 64 bits on both databases; INTEGER on SQLite, so that a primary key is the rowid itself.
-Integer64 = BigInteger().with_variant(Integer(), "sqlite")
+Integer64 = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-Bytes = LargeBinary()
+Bytes = sa.LargeBinary()
 
 
-class Json(TypeDecorator[Any]):
+class Json(sa.TypeDecorator[Any]):
     """JSON as text on SQLite, jsonb on PostgreSQL; None is NULL, never the JSON word null."""
 
-    impl = JSON(none_as_null=True)
+    impl = sa.JSON(none_as_null=True)
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
         if dialect.name != "postgresql":
-            return dialect.type_descriptor(JSON(none_as_null=True))
+            return dialect.type_descriptor(sa.JSON(none_as_null=True))
         # Slow to import, and not needed for an embedded database.
         from sqlalchemy.dialects.postgresql import JSONB
 
         return dialect.type_descriptor(JSONB(none_as_null=True))
 
 
-class Instant(TypeDecorator[datetime]):
+class Instant(sa.TypeDecorator[datetime]):
     """An instant in UTC: `2026-11-23T12:00:00.000000Z` as text on SQLite, timestamptz on PostgreSQL.
 
     SQLAlchemy's own DateTime drops the time zone on SQLite, which shifts every value that is not UTC. The text has
     a fixed width, so it sorts in order of time.
     """
 
-    impl = String(27)
+    impl = sa.String(27)
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        column_type = DateTime(timezone=True) if dialect.name == "postgresql" else String(27)
+    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
+        column_type = sa.DateTime(timezone=True) if dialect.name == "postgresql" else sa.String(27)
         return dialect.type_descriptor(column_type)
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
         if value is None or dialect.name == "postgresql":
             return value
         return instant_text(value)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
         if value is None:
             return None
         try:
@@ -91,19 +74,19 @@ class Instant(TypeDecorator[datetime]):
             return bounds.FIRST if value.year == 1 else bounds.LAST
 
 
-class InstantText(TypeDecorator[str]):
+class InstantText(sa.TypeDecorator[str]):
     """An instant of a row as the text of `instant_text`: as it is, where the row has that text.
 
     Any other text is read as `Instant` reads it.
     """
 
-    impl = String(27)
+    impl = sa.String(27)
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
         return dialect.type_descriptor(Instant().load_dialect_impl(dialect))
 
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], str | None]:
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], str | None]:
         """Return the function that reads a value."""
         read, is_instant = Instant().process_result_value, datetime.fromisoformat
 
@@ -126,16 +109,16 @@ class InstantText(TypeDecorator[str]):
 
 
 _TYPES: Mapping[str, Any] = {
-    "text": Text(),
+    "text": sa.Text(),
     "integer": Integer64,
     "instant": Instant(),
-    "flag": Boolean(),
+    "flag": sa.Boolean(),
     "json": Json(),
     "bytes": Bytes,
 }
 
 
-def declared(columns: str) -> list[Column[Any]]:
+def declared(columns: str) -> list[sa.Column[Any]]:
     """Return the columns of a text that has a type, the names of columns of that type, a type, and so on.
 
     `name*` belongs to the key, `name?` may be null, `name=1` has a default. A flag is false by default.
@@ -143,7 +126,7 @@ def declared(columns: str) -> list[Column[Any]]:
     >>> [(column.name, column.nullable) for column in declared("integer: seq* fence=0 text: id run_id?")]
     [('seq', False), ('fence', False), ('id', False), ('run_id', True)]
     """
-    made: list[Column[Any]] = []
+    made: list[sa.Column[Any]] = []
     for word in columns.split():
         if word.endswith(":"):
             kind = word[:-1]
@@ -153,16 +136,16 @@ def declared(columns: str) -> list[Column[Any]]:
         if default:
             options |= {"default": int(default), "server_default": default}
         elif kind == "flag":
-            options |= {"default": False, "server_default": sql_text("false")}
-        made.append(Column(name, _TYPES[kind], **options))
+            options |= {"default": False, "server_default": sa.text("false")}
+        made.append(sa.Column(name, _TYPES[kind], **options))
     return made
 
 
-def spelled(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def spelled(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Return a column to be selected under its own name, with an instant as its text."""
     if not isinstance(column.type, Instant):
         return column
-    return type_coerce(column, InstantText()).label(getattr(column, "key", None))
+    return sa.type_coerce(column, InstantText()).label(getattr(column, "key", None))
 
 
 @functools.lru_cache(1024)  # a transaction has few moments, and writes each of them several times
@@ -197,6 +180,6 @@ def _finite(digits: str) -> float:
     return number
 
 
-def instant(moment: datetime) -> BindParameter[datetime]:
+def instant(moment: datetime) -> sa.BindParameter[datetime]:
     """Return a moment as a literal of type Instant; SQLAlchemy would take it for its own DateTime."""
-    return literal(moment, Instant())
+    return sa.literal(moment, Instant())
