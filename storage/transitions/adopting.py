@@ -74,16 +74,15 @@ def _reopen(connection: Connection, run: runs.Run, adopted: Adoption) -> runs.Ru
     """
     index.requeue(connection, run.seq, adopted.at)
     which = and_(RUNS.c.id == run.id, RUNS.c.status == states.REOPENED[0].value)
-    runs.update(
-        connection, which, {"status": states.REOPENED[1].value, "expected_by": adopted.expected_by} | _END_COLUMNS
-    )
+    reset = {**_END_COLUMNS, "status": states.REOPENED[1].value, "expected_by": adopted.expected_by}
+    runs.update(connection, which, reset)
     for kind in (states.Kind.NOTIFY, states.Kind.CAPTURE):
         jobs.withdraw(connection, kind, run.id)
     notifications.remove(connection, run.id)
     jobs.enqueue(connection, [jobs.JobRequest(states.Kind.ADOPT, run.id, adopted.at, adopted.trigger)])
-    facts: dict[str, entries.Fact | None] = {"upstreamId": run.upstream_id, "source": adopted.trigger.value}
-    entry = entries.Entry(entries.Kind.RUN_REOPENED, adopted.at, run.id, adopted.actor, facts)
-    entries.append(connection, [entry])
+    facts = {"upstreamId": run.upstream_id, "source": adopted.trigger.value}
+    reopened = entries.Entry(entries.Kind.RUN_REOPENED, adopted.at, run.id, adopted.actor, facts)
+    entries.append(connection, [reopened])
     rollups.recount(connection, rollups.measures(run), None)
     found = runs.find(connection, run.id)
     assert found is not None
@@ -176,17 +175,16 @@ def _store_details(
 
 
 def _entries(run: runs.Run, details: UpstreamDetails, now: datetime) -> list[entries.Entry]:
-    facts: dict[str, entries.Fact | None] = {
+    facts = {
         "origin": run.origin.value,
         "agentId": details.agent_id,
         "model": details.model,
         "submittedBy": run.submitted_by,
     }
     digests = merkle.salted_digest("prompt", details.prompt) + merkle.salted_digest("guidance", details.guidance)
-    created: dict[str, entries.Fact | None] = {"upstreamId": run.upstream_id}
     return [
         entries.Entry(entries.Kind.RUN_ACCEPTED, now, run.id, details.actor, facts, digests),
-        entries.Entry(entries.Kind.RUN_CREATED, now, run.id, "upstream", created),
+        entries.Entry(entries.Kind.RUN_CREATED, now, run.id, "upstream", {"upstreamId": run.upstream_id}),
     ]
 
 

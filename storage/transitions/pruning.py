@@ -197,8 +197,7 @@ def _early_entries(connection: Connection, run_id: str) -> list[str]:
 
 
 def _entry(run: Row[Any], removed: Mapping[str, int], now: datetime) -> ledger_entries.Entry:
-    content: list[ledger_entries.Fact] = [name for name in CONTENT if run._mapping[name]]
-    facts: dict[str, ledger_entries.Fact | None] = {"removed": content, **removed}
+    facts: dict[str, Any] = {"removed": [name for name in CONTENT if run._mapping[name]], **removed}
     return ledger_entries.Entry(ledger_entries.Kind.RUN_PRUNED, now, run.id, "operator", facts)
 
 

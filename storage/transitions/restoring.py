@@ -57,7 +57,8 @@ def mark_restored(connection: Connection, now: datetime) -> Restored:
     starts = [jobs.JobRequest(states.Kind.START, run.id, now, states.Source.REQUEST) for run in marked]
     jobs.enqueue(connection, starts)
     system_state.mark_restored(connection, now)
-    entries.append(connection, [_entry(result)])
+    facts = {"accepted": result.accepted, "queued": result.queued, "lastNumber": last}
+    entries.append(connection, [entries.Entry(entries.Kind.STORE_RESTORED, now, None, "operator", facts)])
     return result
 
 
@@ -79,15 +80,6 @@ def _mark(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
     marked = update(RUNS).where(unstarted, is_ours).values(restored_at=now, lost_create_since=lost_create_since)
     shown = (RUNS.c.id, RUNS.c.status, may_be_called.label("may_be_called"))
     return connection.execute(marked.returning(*shown)).all()
-
-
-def _entry(result: Restored) -> entries.Entry:
-    facts: dict[str, entries.Fact | None] = {
-        "accepted": result.accepted,
-        "queued": result.queued,
-        "lastNumber": result.last_number,
-    }
-    return entries.Entry(entries.Kind.STORE_RESTORED, result.at, None, "operator", facts)
 
 
 def require_original(connection: Connection) -> bool:

@@ -58,7 +58,7 @@ def record_created(connection: Connection, claim: jobs.Claim, made: CreatedRun, 
     if link.role is states.Role.ORPHAN:
         return LinkResult.ORPHAN
     if jobs.has_lease(connection, claim) and _mark_queued(connection, claim, made, now):
-        facts: dict[str, entries.Fact | None] = {"upstreamId": made.upstream_id, "agentId": made.agent_id}
+        facts = {"upstreamId": made.upstream_id, "agentId": made.agent_id}
         entries.append(connection, [entries.Entry(entries.Kind.RUN_CREATED, now, claim.run_id, "worker", facts)])
         _claim_deliveries(connection, claim.run_id, made.upstream_id, now)
         return LinkResult.RUN

@@ -98,7 +98,7 @@ def store_secret(connection: Connection, learned: NewSecret, now: datetime) -> N
     jobs.enqueue(connection, [jobs.JobRequest(states.Kind.CHECK, "", now)])
     is_first = endpoint.registered_at is None
     kind = entries.Kind.WEBHOOK_REGISTERED if is_first else entries.Kind.WEBHOOK_ROTATED
-    facts: dict[str, entries.Fact | None] = {
+    facts = {
         "endpointId": learned.upstream_id,
         "url": endpoint.url,
         "secret": learned.name,
