@@ -85,7 +85,11 @@ def page(connection: Connection, query: Query) -> tuple[Sequence[run_lines.Line]
         return _ranked(connection, query, cursor)
     plain = _plain(query)
     rows = _rows(connection, query, cursor) if plain is None else _plain_rows(connection, query, cursor, plain)
-    after = None if len(rows) <= query.limit else str(_cursor_after(query, rows[query.limit - 1]))
+    after, last = None, rows[query.limit - 1] if len(rows) > query.limit else None
+    if last is not None:
+        at = last.sorted_by
+        value = column_types.instant_text(at) if isinstance(at, datetime) else at
+        after = str(cursors.Cursor(query.sort, value, last.seq))
     rows = rows[: query.limit]
     return rows if plain is not None else run_lines.of_keys(connection, [row.seq for row in rows]), after
 
@@ -153,11 +157,6 @@ def _behind(chosen: Select[Any], key: ColumnElement[Any], plain: _Plain) -> Sele
 _TAG = "tag"
 #: The names that have an index in the order of acceptance when each has one value.
 _PLAIN_NAMES = frozenset(((), ("status",), ("agent", "status"), ("model",), (_TAG,)))
-
-
-def _cursor_after(query: Query, last: Row[*tuple[Any, ...]]) -> cursors.Cursor:
-    at = last.sorted_by
-    return cursors.Cursor(query.sort, column_types.instant_text(at) if isinstance(at, datetime) else at, last.seq)
 
 
 def _rows(connection: Connection, query: Query, cursor: cursors.Cursor | None) -> Sequence[Row[*tuple[Any, ...]]]:

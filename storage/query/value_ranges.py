@@ -39,7 +39,12 @@ def instants(name: str, text: str, now: datetime) -> Range:
     """Return a range of instants; a bare date is that whole day, a bare age all time since. Raise BadFilter."""
     if text.strip().startswith("-") and ".." not in text:
         return Range(low=_instant(name, text.strip(), now))
-    return _range(name, text, lambda value: _moments(name, value.strip(), now))
+
+    def read(value: str) -> Range:
+        first, is_day = _instant(name, value.strip(), now), _DATE.fullmatch(value.strip())
+        return Range(first, first + _DAY if is_day else first)
+
+    return _range(name, text, read)
 
 
 def moment(name: str, text: str, now: datetime) -> datetime:
@@ -86,12 +91,6 @@ def _range(name: str, text: str, read: Callable[[str], Range]) -> Range:
 
 def _point(value: int) -> Range:
     return Range(value, value)
-
-
-def _moments(name: str, text: str, now: datetime) -> Range:
-    """Return the instant, or for a date the whole day."""
-    first = _instant(name, text, now)
-    return Range(first, first + _DAY if _DATE.fullmatch(text) else first)
 
 
 def _instant(name: str, text: str, now: datetime) -> datetime:

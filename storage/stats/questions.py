@@ -214,7 +214,9 @@ def _grouped(connection: Connection, rows: Any, name: str) -> Select[Any]:
 
 def _rows(connection: Connection, what: str) -> Select[Any]:
     """Return the query for one row per run, with the key of its group."""
-    took = _settling(connection) if what == By.SOURCE else RUNS.c.duration_ms
+    # By source, the time from the end upstream until it was known here, in milliseconds.
+    ended, settled = (dialect.milliseconds(connection, at) for at in (RUNS.c.completed_at, RUNS.c.settled_at))
+    took = settled - ended if what == By.SOURCE else RUNS.c.duration_ms
     rest = (took.label("took"), RUNS.c.cost_micros, RUNS.c.input_tokens, RUNS.c.output_tokens)
     if what.startswith(grammar.TAG_PREFIX):
         is_it = and_(RUN_TAGS.c.run_seq == RUNS.c.seq, RUN_TAGS.c.key == what.removeprefix(grammar.TAG_PREFIX))
@@ -234,12 +236,6 @@ def _key(connection: Connection, what: By) -> ColumnElement[Any]:
     if what is By.FAILURE_REASON:
         return func.substr(RUNS.c.failure_reason, 1, error_signatures.MAX_READ)
     return RUNS.c.settled_by if what is By.SOURCE else conditions.COLUMNS[what]
-
-
-def _settling(connection: Connection) -> ColumnElement[Any]:
-    """Return the time from the end upstream until it was known here, in milliseconds."""
-    ended, settled = (dialect.milliseconds(connection, at) for at in (RUNS.c.completed_at, RUNS.c.settled_at))
-    return settled - ended
 
 
 def _newest(

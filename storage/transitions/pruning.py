@@ -118,12 +118,12 @@ def prune(
     found = connection.execute(_batch(connection, expression, behind, limit)).all()
     rows: dict[str, int] = {}
     idle = _idle(connection, [run.id for run in found])
-    for run in found:
-        if run.id not in idle:
-            continue
+    for run in (each for each in found if each.id in idle):
         removed = _erase(connection, run, now)
         rows = {noun: rows.get(noun, 0) + count for noun, count in removed.items()}
-        ledger_entries.append(connection, [_entry(run, removed, now)])
+        facts: dict[str, Any] = {"removed": [name for name in CONTENT if run._mapping[name]], **removed}
+        entry = ledger_entries.Entry(ledger_entries.Kind.RUN_PRUNED, now, run.id, "operator", facts)
+        ledger_entries.append(connection, [entry])
     last = PrunePosition(found[-1].settled_at, found[-1].seq) if len(found) == limit else None
     return Pruned(len(idle), rows, last)
 
@@ -194,11 +194,6 @@ def _early_entries(connection: Connection, run_id: str) -> list[str]:
     received = select(DELIVERIES.c.id, DELIVERIES.c.received_at).where(DELIVERIES.c.run_id == run_id)
     early = {each.id: each.received_at for each in connection.execute(received) if each.id not in recorded}
     return ledger_entries.of_early_deliveries(connection, early)
-
-
-def _entry(run: Row[Any], removed: Mapping[str, int], now: datetime) -> ledger_entries.Entry:
-    facts: dict[str, Any] = {"removed": [name for name in CONTENT if run._mapping[name]], **removed}
-    return ledger_entries.Entry(ledger_entries.Kind.RUN_PRUNED, now, run.id, "operator", facts)
 
 
 #: Tables whose rows are counted, and the columns by which their size is estimated.
