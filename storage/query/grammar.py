@@ -112,18 +112,8 @@ _READERS: dict[str, Callable[[str, str, datetime], value_ranges.Range]] = {
 }
 #: Names that `has:` takes, besides tags.
 OPTIONAL_NAMES = (
-    "agent",
-    "model",
-    "guidance",
-    "created",
-    "settled",
-    "cost",
-    "duration",
-    "tokens",
-    "output",
-    "summary",
-    "failure_reason",
-    "steps",
+    *("agent", "model", "guidance", "created", "settled", "cost", "duration", "tokens"),
+    *("output", "summary", "failure_reason", "steps"),
 )
 HAS = "has"
 NAMES = (*CHOICES, *TEXT_NAMES, TAG_PREFIX, *_READERS, HAS)

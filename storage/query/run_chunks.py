@@ -34,18 +34,10 @@ STEP_BYTES = 4096
 ROW_BYTES = 512
 #: Columns about this store's own work on a run; they say nothing about the run's result.
 LOCAL_COLUMNS = frozenset(
-    (
-        "seq",
-        "expected_by",
-        "refresh_requested_at",
-        "asked_at",
-        "missing_since",
-        "lost_create_since",
-        "watched",
-        "captured_at",
-        "capture_note",
-        "restored_at",
-    )
+    {
+        *("seq", "expected_by", "refresh_requested_at", "asked_at", "missing_since", "lost_create_since"),
+        *("watched", "captured_at", "capture_note", "restored_at"),
+    }
 )
 
 

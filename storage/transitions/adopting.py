@@ -92,14 +92,8 @@ def _reopen(connection: Connection, run: runs.Run, adopted: Adoption) -> runs.Ru
 #: The columns that an end has set.
 _END_COLUMNS = dict.fromkeys(
     (
-        "settled_at",
-        "settled_by",
-        "failure_reason",
-        "failure_source",
-        "missing_since",
-        "refresh_requested_at",
-        "captured_at",
-        "capture_note",
+        *("settled_at", "settled_by", "failure_reason", "failure_source", "missing_since"),
+        *("refresh_requested_at", "captured_at", "capture_note"),
     )
 )
 
