@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,9 +35,8 @@ R = TypeVar("R")
 A = TypeVar("A", bound=writer.Keyed)
 
 
-def batch(function: Callable[[Connection, Sequence[A]], Mapping[str, R]]) -> BatchFunction[A, R]:
-    """Mark a batch function: the writer passes all waiting calls of it at once."""
-    return BatchFunction(function)
+#: Marks a batch function: the writer passes all waiting calls of it at once.
+batch = BatchFunction
 
 
 @dataclass(frozen=True, slots=True)

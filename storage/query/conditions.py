@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, and_, false, func, not_, or_, select, true
 
 from storage.query import grammar, value_ranges
-from storage.search import index, lookups, tokenizer
+from storage.search import index, tokenizer
 from storage.tables.runs import RUN_TAGS, RUN_TOOLS, RUNS
 
 #: Input and output tokens together; null where either is unknown.
@@ -110,11 +110,6 @@ def phrases(expression: grammar.Expression, *, with_excluded: bool = False) -> I
                 yield from phrases(part, with_excluded=with_excluded)
         case grammar.Not(part) if with_excluded:
             yield from phrases(part, with_excluded=True)
-
-
-def require_selective(connection: Connection, expression: grammar.Expression) -> None:
-    """Raise BadFilter for a prefix of words that would take too long to look up, wherever it stands."""
-    lookups.require_selective(connection, phrases(expression, with_excluded=True))
 
 
 def only_phrase(expression: grammar.Expression) -> tokenizer.Phrase | None:

@@ -68,7 +68,7 @@ def find(connection: Connection, query: Query, *, counted: bool = False) -> Page
 
     Raise BadFilter.
     """
-    conditions.require_selective(connection, query.expression)
+    lookups.require_selective(connection, conditions.phrases(query.expression, with_excluded=True))
     found, cursor = page(connection, query)
     total = count(connection, query.expression) if counted else None
     phrases = list(conditions.phrases(query.expression))[:MAX_SNIPPETS]

@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
-from storage import bounds, states
+from storage import states
 from storage.engine import dialect
 from storage.query import conditions, grammar, value_ranges
-from storage.search import index
+from storage.search import index, lookups
 from storage.stats import error_signatures, histogram, rollups, slices
 from storage.stats.groups import By, Measure
 from storage.stats.totals import Totals
@@ -96,7 +96,7 @@ def check_grouping(by: str) -> str:
 def find(connection: Connection, by: str, expression: grammar.Expression, bound: int = MAX_RUNS_READ) -> Answer:
     """Return sums over the runs that match; time groups newest first, others by count. Raise BadFilter."""
     what = check_grouping(by)
-    conditions.require_selective(connection, expression)
+    lookups.require_selective(connection, conditions.phrases(expression, with_excluded=True))
     groups = _Groups(what)
     rollup_slice = _slice(what, expression)
     window = None
@@ -165,9 +165,9 @@ class _Groups:
         return made[: MAX_REASONS if self._what == By.FAILURE_REASON else MAX_ROWS]
 
     def _row(self, key: str | None, totals: Totals) -> Row:
-        count, cost, tokens_in, tokens_out, timed, time = totals.sums
+        count, cost, tokens_in, tokens_out, timed, _ = totals.capped
+        time = totals.sums[-1]
         mean, longest = (round(time / timed), totals.longest) if timed else (None, None)
-        cost, tokens_in, tokens_out = map(bounds.total, (cost, tokens_in, tokens_out))
         percentiles = self._percentiles.get(key) or totals.percentiles
         return Row(key, count, cost, tokens_in, tokens_out, mean, longest, *percentiles)
 
