@@ -84,7 +84,12 @@ def page(connection: Connection, query: Query) -> tuple[Sequence[run_lines.Line]
     if query.sort == RELEVANCE:
         return _ranked(connection, query, cursor)
     plain = _plain(query)
-    rows = _rows(connection, query, cursor) if plain is None else _plain_rows(connection, query, cursor, plain)
+    if plain is None:
+        rows = _rows(connection, query, cursor)
+    else:
+        form, parameters = plain
+        behind = {} if cursor is None else {"behind": cursor.seq}
+        rows = connection.execute(_plain_statement(connection, form), parameters | behind).all()
     after, last = None, rows[query.limit - 1] if len(rows) > query.limit else None
     if last is not None:
         at = last.sorted_by
@@ -108,28 +113,18 @@ class _Plain:
     is_behind: bool
 
 
-def _plain(query: Query) -> _Plain | None:
-    """Return the form of a query for which an index has the matching runs in the requested order."""
+def _plain(query: Query) -> tuple[_Plain, dict[str, Any]] | None:
+    """Return form and values of a query for which an index has the matching runs in the requested order."""
     name, parts = query.sort.lstrip("-"), conditions.single_values(query.expression)
     if parts is None or (name != "accepted" and (parts or query.cursor is not None)):
         return None
+    values: dict[str, Any] = {"more": query.limit + 1}
+    for each, value in parts.items():
+        tag = {"key": each.removeprefix(grammar.TAG_PREFIX), _TAG: value}
+        values |= tag if grammar.is_tag(each) else {each: value}
     names = tuple(sorted(_TAG if grammar.is_tag(each) else each for each in parts))
     is_known = names in _PLAIN_NAMES and query.sort != RELEVANCE
-    return _Plain(names, query.sort, query.cursor is not None) if is_known else None
-
-
-def _plain_rows(
-    connection: Connection, query: Query, cursor: cursors.Cursor | None, plain: _Plain
-) -> Sequence[run_lines.Line]:
-    parameters: dict[str, Any] = {"more": query.limit + 1}
-    for name, value in (conditions.single_values(query.expression) or {}).items():
-        if grammar.is_tag(name):
-            parameters |= {"key": name.removeprefix(grammar.TAG_PREFIX), _TAG: value}
-        else:
-            parameters[name] = value
-    if cursor is not None:
-        parameters["behind"] = cursor.seq
-    return connection.execute(_plain_statement(connection, plain), parameters).all()
+    return (_Plain(names, query.sort, query.cursor is not None), values) if is_known else None
 
 
 @dialect.built_once
