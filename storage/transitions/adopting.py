@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, and_
 
@@ -57,9 +56,8 @@ def adopt(connection: Connection, adopted: Adoption) -> tuple[runs.Run, bool]:
     link = upstream_links.Link(adopted.upstream_id, adopted.id, states.Role.RUN)
     link = upstream_links.insert(connection, link, adopted.at)
     is_new = link.run_id == adopted.id
-    if is_new and runs.insert(connection, _row(adopted)) is not None:
-        jobs.enqueue(connection, [jobs.JobRequest(states.Kind.ADOPT, adopted.id, adopted.at, adopted.trigger)])
-        deliveries.claim_unlinked(connection, adopted.upstream_id, adopted.id)
+    if is_new:
+        _insert(connection, adopted)
     run = runs.get_for_update(connection, link.run_id)
     assert run is not None, "a link names a run that is there"
     if link.role is states.Role.RUN and run.may_reopen:
@@ -107,24 +105,20 @@ def readopt(connection: Connection, run_id: str, upstream_id: str, at: datetime)
     if upstream_id in upstream_links.linked_runs(connection, [upstream_id]):
         return None
     adopted = Adoption(run_id, upstream_id, states.Submitter.RESTORED, states.Source.WATCHER, at, expected_by=None)
-    if runs.insert(connection, _row(adopted)) is None:
+    if not _insert(connection, adopted):
         return None
     upstream_links.insert(connection, upstream_links.Link(upstream_id, run_id, states.Role.RUN), at)
-    jobs.enqueue(connection, [jobs.JobRequest(states.Kind.ADOPT, run_id, at, adopted.trigger)])
-    deliveries.claim_unlinked(connection, upstream_id, run_id)
     return runs.find(connection, run_id)
 
 
-def _row(adopted: Adoption) -> dict[str, Any]:
-    return {
-        "id": adopted.id,
-        "upstream_id": adopted.upstream_id,
-        "origin": states.Origin.ADOPTED.value,
-        "status": states.ACCEPTED.value,
-        "submitted_by": adopted.submitted_by,
-        "accepted_at": adopted.at,
-        "expected_by": adopted.expected_by,
-    }
+def _insert(connection: Connection, adopted: Adoption) -> bool:
+    """Insert the run and the job that fetches its details; return False where there is such a run."""
+    added = {"origin": states.Origin.ADOPTED.value, "status": states.ACCEPTED.value, "accepted_at": adopted.at}
+    if runs.insert(connection, declare.row(RUNS, adopted) | added) is None:
+        return False
+    jobs.enqueue(connection, [jobs.JobRequest(states.Kind.ADOPT, adopted.id, adopted.at, adopted.trigger)])
+    deliveries.claim_unlinked(connection, adopted.upstream_id, adopted.id)
+    return True
 
 
 def complete_adoption(

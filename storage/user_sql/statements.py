@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +64,7 @@ def execute(url: str, statement: Statement, bounds: Bounds) -> Answer:
 
 
 def _run_in_process(file: str, statement: Statement, bounds: Bounds) -> Answer:
-    request = {
-        "file": file,
-        "text": statement.text,
-        "parameters": list(statement.parameters),
-        "rows": statement.rows,
-        "bytes": bounds.size,
-        "seconds": bounds.seconds,
-        "memory": bounds.memory,
-        "columns": readable_columns.columns(),
-    }
+    request = {"file": file, "columns": readable_columns.columns(), **asdict(statement), **asdict(bounds)}
     # Isolated: neither the environment nor the working folder affects what it imports.
     program = [sys.executable, "-I", "-S", str(Path(restricted_process.__file__))]
     try:
