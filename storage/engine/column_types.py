@@ -74,21 +74,17 @@ class Instant(sa.TypeDecorator[datetime]):
             return bounds.FIRST if value.year == 1 else bounds.LAST
 
 
-class InstantText(sa.TypeDecorator[str]):
+class InstantText(Instant):
     """An instant of a row as the text of `instant_text`: as it is, where the row has that text.
 
     Any other text is read as `Instant` reads it.
     """
 
-    impl = sa.String(27)
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(Instant().load_dialect_impl(dialect))
-
-    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], str | None]:
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any]:
         """Return the function that reads a value."""
-        read, is_instant = Instant().process_result_value, datetime.fromisoformat
+        read, is_instant = self.process_result_value, datetime.fromisoformat
 
         def text(value: Any) -> str | None:
             moment = read(value, dialect)
