@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, case, update
+from sqlalchemy import Connection, Row, and_, case, func, update
 
 from storage import errors, states
 from storage.engine.column_types import instant
@@ -50,7 +50,7 @@ def mark_restored(connection: Connection, now: datetime) -> Restored:
         last,
         accepted=sum(run.status == states.ACCEPTED for run in marked),
         queued=sum(run.status == states.QUEUED for run in marked),
-        one_call=sum(run.may_be_called for run in marked),
+        one_call=sum(run.instructions is not None and run.upstream_id is None for run in marked),
         awaits_secret=webhook_endpoints.mark_all_awaiting(connection, now),
     )
     jobs.release_all(connection)
@@ -72,14 +72,15 @@ def _marked_before(connection: Connection) -> datetime | None:
 
 
 def _mark(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
-    """Mark the submissions that are not started; `may_be_called` says that the one call may have been made."""
+    """Mark the submissions that are not started. The one call of a run may have been made."""
     unstarted = RUNS.c.status.in_((states.ACCEPTED.value, states.QUEUED.value))
     is_ours = and_(RUNS.c.origin == states.Origin.SUBMITTED.value, RUNS.c.restored_at.is_(None))
     may_be_called = and_(RUNS.c.instructions.is_not(None), RUNS.c.upstream_id.is_(None))
     lost_create_since = case((may_be_called, instant(now)), else_=RUNS.c.lost_create_since)
     marked = update(RUNS).where(unstarted, is_ours).values(restored_at=now, lost_create_since=lost_create_since)
-    shown = (RUNS.c.id, RUNS.c.status, may_be_called.label("may_be_called"))
-    return connection.execute(marked.returning(*shown)).all()
+    # Not the condition itself: in RETURNING, SQLite 3.40 takes `upstream_id IS NULL` for false.
+    instructions = func.substr(RUNS.c.instructions, 1, 0).label("instructions")
+    return connection.execute(marked.returning(RUNS.c.id, RUNS.c.status, RUNS.c.upstream_id, instructions)).all()
 
 
 def require_original(connection: Connection) -> bool:
