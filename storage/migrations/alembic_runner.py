@@ -1,9 +1,10 @@
-"""The configuration with which Alembic runs migrations."""
+"""Run migrations with Alembic."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
 
@@ -14,3 +15,8 @@ def config(connection: Connection | None = None) -> Config:
     result.set_main_option("script_location", str(Path(__file__).parent))
     result.attributes["connection"] = connection
     return result
+
+
+def upgrade(connection: Connection) -> None:
+    """Run all migrations that the database has not had yet."""
+    command.upgrade(config(connection), "head")

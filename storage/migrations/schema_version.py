@@ -44,11 +44,9 @@ def upgrade(connection: Connection) -> bool:
         return False
     _require_known(found)
     # Alembic is slow to import, and a database at the newest revision does not need it.
-    from alembic import command
-
     from storage.migrations import alembic_runner
 
-    command.upgrade(alembic_runner.config(connection), "head")
+    alembic_runner.upgrade(connection)
     return True
 
 
