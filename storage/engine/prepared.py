@@ -50,12 +50,9 @@ class _Direct:
         self._names: Sequence[str] = compiled.positiontup
         row: Any = namedtuple
         self._make: Callable[[Sequence[Any]], Row] = row("Row", [str(each.key) for each in columns])._make
-        readers = [each.type.dialect_impl(connection.dialect) for each in columns]
-        self._readers = [
-            (place, read)
-            for place, type_ in enumerate(readers)
-            if (read := type_.result_processor(connection.dialect, None)) is not None
-        ]
+        types = [each.type.dialect_impl(connection.dialect) for each in columns]
+        readers = enumerate(each.result_processor(connection.dialect, None) for each in types)
+        self._readers = [(place, read) for place, read in readers if read is not None]
 
     def all(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Row]:
         values = [parameters[name] if name in parameters else self._constants[name] for name in self._names]

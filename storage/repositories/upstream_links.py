@@ -56,12 +56,8 @@ def linked_runs(connection: Connection, upstream_ids: Sequence[str]) -> dict[str
 
 def open_orphans(connection: Connection, run_id: str) -> list[str]:
     """Return the upstream ids of a run's orphans that are not cancelled yet."""
-    waiting = (
-        _LINKS.run_id == run_id,
-        _LINKS.role == states.Role.ORPHAN.value,
-        _LINKS.cancelled_at.is_(None),
-    )
-    return list(connection.execute(select(_LINKS.upstream_id).where(*waiting)).scalars())
+    orphans = select(_LINKS.upstream_id).where(_LINKS.run_id == run_id, _LINKS.role == states.Role.ORPHAN.value)
+    return list(connection.execute(orphans.where(_LINKS.cancelled_at.is_(None))).scalars())
 
 
 def mark_cancelled(connection: Connection, upstream_id: str, now: datetime) -> None:

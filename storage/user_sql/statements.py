@@ -65,17 +65,11 @@ def execute(url: str, statement: Statement, bounds: Bounds) -> Answer:
 
 def _run_in_process(file: str, statement: Statement, bounds: Bounds) -> Answer:
     request = {"file": file, "columns": readable_columns.columns(), **asdict(statement), **asdict(bounds)}
+    given, seconds = json.dumps(request).encode(), bounds.seconds + GRACE
     # Isolated: neither the environment nor the working folder affects what it imports.
     program = [sys.executable, "-I", "-S", str(Path(restricted_process.__file__))]
     try:
-        done = subprocess.run(
-            program,
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            timeout=bounds.seconds + GRACE,
-            check=False,
-            env={},
-        )
+        done = subprocess.run(program, input=given, capture_output=True, timeout=seconds, check=False, env={})
     except subprocess.TimeoutExpired:
         raise errors.StatementTimeout(timeout_message(bounds)) from None
     except OSError as error:
