@@ -211,7 +211,8 @@ def _documents(
     """Return all versions of each run's document, None where they are not exported."""
     if not parts.documents:
         return dict.fromkeys(run_ids)
-    return dict.fromkeys(run_ids, ()) | _by_run(connection, run_ids, documents.Document, RUN_DOCUMENTS.c.version)
+    order = (RUN_DOCUMENTS.c.run_id, RUN_DOCUMENTS.c.version)
+    return dict.fromkeys(run_ids, ()) | _by_run(connection, run_ids, documents.Document, *order)
 
 
 @dialect.built_once
@@ -247,12 +248,12 @@ T = TypeVar("T", results.Step, results.Usage, documents.Document)
 
 
 def _by_run(
-    connection: Connection, run_ids: Sequence[str], kind: type[T], order: Column[Any]
+    connection: Connection, run_ids: Sequence[str], kind: type[T], *order: Column[Any]
 ) -> dict[str, Sequence[T]]:
-    """Return the rows of each run, in the order of a column of their table."""
-    table = order.table.c
+    """Return the rows of each run, in the order of columns of their table that an index has."""
+    table = order[0].table.c
     selected = [table[each.name] for each in fields(kind)]
-    chosen = select(table.run_id, *selected).where(table.run_id.in_(run_ids)).order_by(order)
+    chosen = select(table.run_id, *selected).where(table.run_id.in_(run_ids)).order_by(*order)
     grouped = _grouped(connection.execute(chosen))
     return {run_id: [kind(*row) for row in rows] for run_id, rows in grouped.items()}
 
