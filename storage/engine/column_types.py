@@ -1,11 +1,11 @@
-"""Columns with the same meaning on SQLite and PostgreSQL, and the naming convention of constraints."""
+"""Column types with the same meaning on SQLite and PostgreSQL, and the naming convention of constraints."""
 
 from __future__ import annotations
 
 import functools
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -102,39 +102,6 @@ class InstantText(Instant):
             return text(stored)
 
         return text if dialect.name == "postgresql" else stored_text
-
-
-_TYPES: Mapping[str, Any] = {
-    "text": sa.Text(),
-    "integer": Integer64,
-    "instant": Instant(),
-    "flag": sa.Boolean(),
-    "json": Json(),
-    "bytes": Bytes,
-}
-
-
-def declared(columns: str) -> list[sa.Column[Any]]:
-    """Return the columns of a text that has a type, the names of columns of that type, a type, and so on.
-
-    `name*` belongs to the key, `name?` may be null, `name=1` has a default. A flag is false by default.
-
-    >>> [(column.name, column.nullable) for column in declared("integer: seq* fence=0 text: id run_id?")]
-    [('seq', False), ('fence', False), ('id', False), ('run_id', True)]
-    """
-    made: list[sa.Column[Any]] = []
-    for word in columns.split():
-        if word.endswith(":"):
-            kind = word[:-1]
-            continue
-        name, _, default = word.rstrip("*?").partition("=")
-        options: dict[str, Any] = {"primary_key": word.endswith("*"), "nullable": word.endswith("?")}
-        if default:
-            options |= {"default": int(default), "server_default": default}
-        elif kind == "flag":
-            options |= {"default": False, "server_default": sa.text("false")}
-        made.append(sa.Column(name, _TYPES[kind], **options))
-    return made
 
 
 def spelled(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:

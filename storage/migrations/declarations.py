@@ -1,40 +1,48 @@
 """Declarations that the versions of the schema share.
 
 Applied versions are history: what these functions declare must never change, whatever `storage.tables` does.
-Columns are written as `column_types.declared` reads them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
-from storage.engine.column_types import declared
+from storage.engine import column_types
+
+TEXT, FLAG, INSTANT = sa.Text(), sa.Boolean(), column_types.Instant()
+INTEGER, JSON, BYTES = column_types.Integer64, column_types.Json, column_types.Bytes
+
+
+def columns(kind: Any, *names: str, null: bool = False, default: Any = None) -> list[sa.Column[Any]]:
+    """Return columns of one type; `default` is the server's."""
+    return [sa.Column(name, kind, server_default=default, nullable=null) for name in names]
 
 
 def table(
     name: str,
-    columns: str,
+    *groups: list[sa.Column[Any]],
+    key: tuple[str, ...] = ("id",),
     unique: tuple[tuple[str, ...], ...] = (),
     checks: Mapping[str, str] | None = None,
 ) -> None:
     """Create a table; its constraints are named after it and their columns, each check as the mapping says."""
-    made, conditions = declared(columns), (checks or {}).items()
-    key = (column.name for column in made if column.primary_key)
+    conditions = (checks or {}).items()
     op.create_table(
         name,
-        *made,
+        *(column for group in groups for column in group),
         *(sa.CheckConstraint(condition, name=op.f(f"ck_{name}_{each}")) for each, condition in conditions),
         sa.PrimaryKeyConstraint(*key, name=op.f(f"pk_{name}")),
         *(sa.UniqueConstraint(*each, name=op.f("_".join(("uq", name, *each)))) for each in unique),
     )
 
 
-def add(table: str, columns: str) -> None:
+def add(table: str, added: list[sa.Column[Any]]) -> None:
     """Add columns to a table."""
-    for column in declared(columns):
+    for column in added:
         op.add_column(table, column)
 
 

@@ -7,17 +7,12 @@ from typing import Any
 
 from sqlalchemy import MetaData, Table
 
-from storage.engine import column_types
-
 metadata = MetaData()
 
+#: The options of a derived table: its content is computed from other tables.
+DERIVED = {"derived": True}
 #: Rows of a run in a table that is keyed by its seq times ROWS_PER_RUN, plus a position.
 ROWS_PER_RUN = 65536
-
-
-def table(name: str, columns: str, *, derived: bool = False) -> Table:
-    """Declare a table; a derived one is computed from other tables."""
-    return Table(name, metadata, *column_types.declared(columns), info={"derived": True} if derived else None)
 
 
 def is_derived(table: Table) -> bool:

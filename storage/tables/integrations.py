@@ -1,25 +1,61 @@
 """The columns of the tables of `storage/models/integrations.py`, made from it by `make docs`."""
 
-from storage.tables.declare import table
+from sqlalchemy import Column, Table, Text
 
-NOTIFICATIONS = table(
+from storage.engine.column_types import Bytes, Instant, Integer64, Json
+from storage.tables.declare import metadata
+
+NOTIFICATIONS = Table(
     "notifications",
-    """text: run_id* event_id bytes: body instant: created_at integer: attempts=0 instant: last_attempt_at?
-    integer: last_status? text: last_error? instant: delivered_at? stopped_at?""",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("event_id", Text, nullable=False),
+    Column("body", Bytes, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("attempts", Integer64, nullable=False, default=0, server_default="0"),
+    Column("last_attempt_at", Instant),
+    Column("last_status", Integer64),
+    Column("last_error", Text),
+    Column("delivered_at", Instant),
+    Column("stopped_at", Instant),
 )
 
-WEBHOOK_ENDPOINTS = table(
+WEBHOOK_ENDPOINTS = Table(
     "webhook_endpoints",
-    """text: id* upstream_id? url instant: requested_at awaiting_since? registered_at? removed_at? text:
-    status? integer: failures? instant: checked_at? text: check_error? integer: fence=0""",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("upstream_id", Text),
+    Column("url", Text, nullable=False),
+    Column("requested_at", Instant, nullable=False),
+    Column("awaiting_since", Instant),
+    Column("registered_at", Instant),
+    Column("removed_at", Instant),
+    Column("status", Text),
+    Column("failures", Integer64),
+    Column("checked_at", Instant),
+    Column("check_error", Text),
+    Column("fence", Integer64, nullable=False, default=0, server_default="0"),
 )
 
-WEBHOOK_SECRETS = table(
+WEBHOOK_SECRETS = Table(
     "webhook_secrets",
-    """text: id* endpoint_id bytes: sealed instant: created_at expires_at? integer: fence=0""",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("endpoint_id", Text, nullable=False),
+    Column("sealed", Bytes, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("fence", Integer64, nullable=False, default=0, server_default="0"),
 )
 
-API_KEYS = table(
+API_KEYS = Table(
     "api_keys",
-    """text: id* name json: scopes text: secret_sha256 instant: created_at revoked_at? last_used_at?""",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("scopes", Json, nullable=False),
+    Column("secret_sha256", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("revoked_at", Instant),
+    Column("last_used_at", Instant),
 )

@@ -1,27 +1,81 @@
 """The columns of the tables of `storage/models/jobs.py`, made from it by `make docs`."""
 
-from storage.tables.declare import table
+from sqlalchemy import Boolean, Column, Table, Text, text
 
-JOBS = table(
+from storage.engine.column_types import Instant, Integer64, Json
+from storage.tables.declare import metadata
+
+JOBS = Table(
     "jobs",
-    """integer: seq* text: id kind run_id integer: priority instant: created_at due_at integer: requested=1
-    text: trigger? pending_trigger? lease_owner? instant: lease_until? integer: fence=0 attempts=0
-    failures=0 refusals=0 instant: refused_since? text: last_error? instant: last_error_at? dead_at?""",
+    metadata,
+    Column("seq", Integer64, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("priority", Integer64, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("requested", Integer64, nullable=False, default=1, server_default="1"),
+    Column("trigger", Text),
+    Column("pending_trigger", Text),
+    Column("lease_owner", Text),
+    Column("lease_until", Instant),
+    Column("fence", Integer64, nullable=False, default=0, server_default="0"),
+    Column("attempts", Integer64, nullable=False, default=0, server_default="0"),
+    Column("failures", Integer64, nullable=False, default=0, server_default="0"),
+    Column("refusals", Integer64, nullable=False, default=0, server_default="0"),
+    Column("refused_since", Instant),
+    Column("last_error", Text),
+    Column("last_error_at", Instant),
+    Column("dead_at", Instant),
 )
 
-SYSTEM_STATE = table(
+SYSTEM_STATE = Table(
     "system_state",
-    """integer: id* instant: paused_until? text: pause_reason? integer: pause_streak=0 json: rate_limit?
-    instant: upstream_ok_at? worker_seen_at? swept_at? text: sweep_cursor? instant: sweep_began_at?
-    sweep_reached_at? flag: sweep_all_handled notifies captures instant: notifies_set_at? captures_set_at?
-    notifier_seen_at? integer: webhooks_fence=0 instant: webhooks_until? restored_at? copied_at? text:
-    moved_to?""",
+    metadata,
+    Column("id", Integer64, primary_key=True),
+    Column("paused_until", Instant),
+    Column("pause_reason", Text),
+    Column("pause_streak", Integer64, nullable=False, default=0, server_default="0"),
+    Column("rate_limit", Json),
+    Column("upstream_ok_at", Instant),
+    Column("worker_seen_at", Instant),
+    Column("swept_at", Instant),
+    Column("sweep_cursor", Text),
+    Column("sweep_began_at", Instant),
+    Column("sweep_reached_at", Instant),
+    Column("sweep_all_handled", Boolean, nullable=False, default=False, server_default=text("false")),
+    Column("notifies", Boolean, nullable=False, default=False, server_default=text("false")),
+    Column("captures", Boolean, nullable=False, default=False, server_default=text("false")),
+    Column("notifies_set_at", Instant),
+    Column("captures_set_at", Instant),
+    Column("notifier_seen_at", Instant),
+    Column("webhooks_fence", Integer64, nullable=False, default=0, server_default="0"),
+    Column("webhooks_until", Instant),
+    Column("restored_at", Instant),
+    Column("copied_at", Instant),
+    Column("moved_to", Text),
 )
 
-BACKFILLS = table(
+BACKFILLS = Table(
     "backfills",
-    """text: id* agent_id? status? instant: since? text: cursor? integer: seen=0 taken=0 instant: started_at
-    finished_at?""",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("agent_id", Text),
+    Column("status", Text),
+    Column("since", Instant),
+    Column("cursor", Text),
+    Column("seen", Integer64, nullable=False, default=0, server_default="0"),
+    Column("taken", Integer64, nullable=False, default=0, server_default="0"),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant),
 )
 
-UNKNOWN_RUNS = table("unknown_runs", "text: upstream_id* instant: listed_at ask_at missing_since?")
+UNKNOWN_RUNS = Table(
+    "unknown_runs",
+    metadata,
+    Column("upstream_id", Text, primary_key=True),
+    Column("listed_at", Instant, nullable=False),
+    Column("ask_at", Instant, nullable=False),
+    Column("missing_since", Instant),
+)

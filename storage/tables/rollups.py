@@ -1,10 +1,29 @@
 """The columns of the tables of `storage/models/rollups.py`, made from it by `make docs`."""
 
-from storage.tables.declare import table
+from sqlalchemy import Column, Table, Text
 
-ROLLUP_SUMS = table(
+from storage.engine.column_types import Bytes, Integer64
+from storage.tables.declare import DERIVED, metadata
+
+ROLLUP_SUMS = Table(
     "rollup_sums",
-    """text: dimension* span* status* period* key* integer: runs cost_micros input_tokens output_tokens
-    timed duration_ms max_duration_ms p50_ms? p90_ms? p95_ms? p99_ms? bytes: histogram""",
-    derived=True,
+    metadata,
+    Column("dimension", Text, primary_key=True),
+    Column("span", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("runs", Integer64, nullable=False),
+    Column("cost_micros", Integer64, nullable=False),
+    Column("input_tokens", Integer64, nullable=False),
+    Column("output_tokens", Integer64, nullable=False),
+    Column("timed", Integer64, nullable=False),
+    Column("duration_ms", Integer64, nullable=False),
+    Column("max_duration_ms", Integer64, nullable=False),
+    Column("p50_ms", Integer64),
+    Column("p90_ms", Integer64),
+    Column("p95_ms", Integer64),
+    Column("p99_ms", Integer64),
+    Column("histogram", Bytes, nullable=False),
+    info=DERIVED,
 )

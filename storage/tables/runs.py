@@ -1,44 +1,142 @@
 """The columns of the tables of `storage/models/runs.py`, made from it by `make docs`."""
 
-from storage.tables.declare import table
+from sqlalchemy import Boolean, Column, Table, Text, text
 
-RUNS = table(
+from storage.engine.column_types import Bytes, Instant, Integer64, Json
+from storage.tables.declare import metadata
+
+RUNS = Table(
     "runs",
-    """integer: seq* text: id upstream_id? origin status agent_id? prompt? guidance? instructions? model?
-    json: object_ids? text: submitted_by idempotency_key? request_sha256? instant: accepted_at created_at?
-    started_at? completed_at? settled_at? text: settled_by? instant: cancel_requested_at?
-    refresh_requested_at? expected_by? asked_at? missing_since? lost_create_since? flag: watched integer:
-    duration_ms? input_tokens? output_tokens? tool_calls? cost_micros? text: output? summary?
-    failure_reason? failure_source? integer: step_count=0 instant: pruned_at? captured_at? text:
-    capture_note? instant: restored_at?""",
+    metadata,
+    Column("seq", Integer64, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("upstream_id", Text),
+    Column("origin", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("agent_id", Text),
+    Column("prompt", Text),
+    Column("guidance", Text),
+    Column("instructions", Text),
+    Column("model", Text),
+    Column("object_ids", Json),
+    Column("submitted_by", Text, nullable=False),
+    Column("idempotency_key", Text),
+    Column("request_sha256", Text),
+    Column("accepted_at", Instant, nullable=False),
+    Column("created_at", Instant),
+    Column("started_at", Instant),
+    Column("completed_at", Instant),
+    Column("settled_at", Instant),
+    Column("settled_by", Text),
+    Column("cancel_requested_at", Instant),
+    Column("refresh_requested_at", Instant),
+    Column("expected_by", Instant),
+    Column("asked_at", Instant),
+    Column("missing_since", Instant),
+    Column("lost_create_since", Instant),
+    Column("watched", Boolean, nullable=False, default=False, server_default=text("false")),
+    Column("duration_ms", Integer64),
+    Column("input_tokens", Integer64),
+    Column("output_tokens", Integer64),
+    Column("tool_calls", Integer64),
+    Column("cost_micros", Integer64),
+    Column("output", Text),
+    Column("summary", Text),
+    Column("failure_reason", Text),
+    Column("failure_source", Text),
+    Column("step_count", Integer64, nullable=False, default=0, server_default="0"),
+    Column("pruned_at", Instant),
+    Column("captured_at", Instant),
+    Column("capture_note", Text),
+    Column("restored_at", Instant),
 )
 
-RUN_TAGS = table("run_tags", "integer: run_seq* text: key* run_id value")
+RUN_TAGS = Table(
+    "run_tags",
+    metadata,
+    Column("run_seq", Integer64, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("value", Text, nullable=False),
+)
 
-RUN_TOOLS = table("run_tools", "text: name* integer: run_seq* text: run_id")
+RUN_TOOLS = Table(
+    "run_tools",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("run_seq", Integer64, primary_key=True),
+    Column("run_id", Text, nullable=False),
+)
 
-RUN_STEPS = table(
+RUN_STEPS = Table(
     "run_steps",
-    """integer: id* text: run_id integer: position text: upstream_id? type? content? tool_name? json:
-    tool_input? tool_output? integer: duration_ms? instant: timestamp? bytes: salt""",
+    metadata,
+    Column("id", Integer64, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("position", Integer64, nullable=False),
+    Column("upstream_id", Text),
+    Column("type", Text),
+    Column("content", Text),
+    Column("tool_name", Text),
+    Column("tool_input", Json),
+    Column("tool_output", Json),
+    Column("duration_ms", Integer64),
+    Column("timestamp", Instant),
+    Column("salt", Bytes, nullable=False),
 )
 
-RUN_USAGE = table(
+RUN_USAGE = Table(
     "run_usage",
-    """integer: id* text: run_id integer: position text: upstream_id? kind? service? endpoint? method?
-    integer: status_code? cost_micros? prompt_tokens? completion_tokens? total_tokens? text: model? instant:
-    timestamp? json: metadata? bytes: salt""",
+    metadata,
+    Column("id", Integer64, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("position", Integer64, nullable=False),
+    Column("upstream_id", Text),
+    Column("kind", Text),
+    Column("service", Text),
+    Column("endpoint", Text),
+    Column("method", Text),
+    Column("status_code", Integer64),
+    Column("cost_micros", Integer64),
+    Column("prompt_tokens", Integer64),
+    Column("completion_tokens", Integer64),
+    Column("total_tokens", Integer64),
+    Column("model", Text),
+    Column("timestamp", Instant),
+    Column("metadata", Json),
+    Column("salt", Bytes, nullable=False),
 )
 
-RUN_DOCUMENTS = table(
+RUN_DOCUMENTS = Table(
     "run_documents",
-    """integer: seq* text: run_id integer: version instant: fetched_at bytes: body text: body_sha256
-    integer: size text: parse_error?""",
+    metadata,
+    Column("seq", Integer64, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("version", Integer64, nullable=False),
+    Column("fetched_at", Instant, nullable=False),
+    Column("body", Bytes, nullable=False),
+    Column("body_sha256", Text, nullable=False),
+    Column("size", Integer64, nullable=False),
+    Column("parse_error", Text),
 )
 
-RUN_EVENTS = table(
+RUN_EVENTS = Table(
     "run_events",
-    """integer: seq* text: run_id integer: event_id text: type instant: received_at text: data""",
+    metadata,
+    Column("seq", Integer64, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("event_id", Integer64, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("data", Text, nullable=False),
 )
 
-UPSTREAM_LINKS = table("upstream_links", "text: upstream_id* run_id role instant: linked_at cancelled_at?")
+UPSTREAM_LINKS = Table(
+    "upstream_links",
+    metadata,
+    Column("upstream_id", Text, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("linked_at", Instant, nullable=False),
+    Column("cancelled_at", Instant),
+)

@@ -1,7 +1,26 @@
 """The columns of the tables of `storage/models/search.py`, made from it by `make docs`."""
 
-from storage.tables.declare import table
+from sqlalchemy import Column, Table, Text
 
-SEARCH_QUEUE = table("search_queue", "integer: run_seq* version instant: enqueued_at", derived=True)
+from storage.engine.column_types import Instant, Integer64
+from storage.tables.declare import DERIVED, metadata
 
-PASSAGES = table("passages", "integer: id* text: part integer: step? start stop", derived=True)
+SEARCH_QUEUE = Table(
+    "search_queue",
+    metadata,
+    Column("run_seq", Integer64, primary_key=True),
+    Column("version", Integer64, nullable=False),
+    Column("enqueued_at", Instant, nullable=False),
+    info=DERIVED,
+)
+
+PASSAGES = Table(
+    "passages",
+    metadata,
+    Column("id", Integer64, primary_key=True),
+    Column("part", Text, nullable=False),
+    Column("step", Integer64),
+    Column("start", Integer64, nullable=False),
+    Column("stop", Integer64, nullable=False),
+    info=DERIVED,
+)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable
 from functools import partial
-from itertools import groupby
 from types import ModuleType
 from typing import Any
 
@@ -14,55 +13,70 @@ from sqlalchemy import Boolean, Column, Table, Text
 from storage.engine import column_types
 from storage.models import declare, schema
 
-#: The characters of a line.
-LINE = 115
 TYPES: list[tuple[Any, str]] = [
-    (Text, "text"),
-    (Boolean, "flag"),
-    (column_types.Instant, "instant"),
-    (type(column_types.Integer64), "integer"),
-    (column_types.Json, "json"),
-    (type(column_types.Bytes), "bytes"),
+    (Text, "Text"),
+    (Boolean, "Boolean"),
+    (column_types.Instant, "Instant"),
+    (type(column_types.Integer64), "Integer64"),
+    (column_types.Json, "Json"),
+    (type(column_types.Bytes), "Bytes"),
 ]
 
 
 def module(models: ModuleType) -> str:
     """Return the code of the module that has the tables of these classes."""
     classes = [each for each in declare.Base.__subclasses__() if each.__module__ == models.__name__]
+    tables = [_table(declare.table(each)) for each in classes]
     name = models.__name__.rpartition(".")[2]
     head = f'"""The columns of the tables of `storage/models/{name}.py`, made from it by `make docs`."""'
-    code = "\n".join(_table(declare.table(each)) for each in classes)
-    return f"{head}\n\nfrom storage.tables.declare import table\n\n{code}"
+    return "\n\n".join([head, _imports("\n".join(tables)), *tables]) + "\n"
+
+
+def _imports(code: str) -> str:
+    words = set(re.findall(r"\w+", code))
+    of_library = sorted({"Boolean", "Column", "Table", "Text", "text"} & words)
+    ours = sorted({"Bytes", "Instant", "Integer64", "Json"} & words)
+    shared = ["DERIVED", "metadata"] if "DERIVED" in words else ["metadata"]
+    return "\n".join(
+        [
+            f"from sqlalchemy import {', '.join(of_library)}\n",
+            f"from storage.engine.column_types import {', '.join(ours)}",
+            f"from storage.tables.declare import {', '.join(shared)}",
+        ]
+    )
 
 
 def _table(table: Table) -> str:
-    assert table.info in ({}, declare.DERIVED["info"])
-    text, is_derived = " ".join(_words(table.columns)), bool(table.info)
-    line = f'{table.name.upper()} = table("{table.name}", "{text}"{", derived=True" * is_derived})\n'
-    if len(line) <= LINE:
-        return line
-    lines = textwrap.wrap(
-        text, LINE - 7, initial_indent='    """', subsequent_indent="    ", break_on_hyphens=False
-    )
-    columns = "\n".join(lines) + '""",\n' + "    derived=True,\n" * is_derived
-    return f'{table.name.upper()} = table(\n    "{table.name}",\n{columns})\n'
+    lines = [f'"{table.name}"', "metadata", *map(_column, table.columns)]
+    if table.info:
+        assert table.info == declare.DERIVED["info"]
+        lines.append("info=DERIVED")
+    return f"{table.name.upper()} = Table(\n" + "".join(f"    {line},\n" for line in lines) + ")"
 
 
-def _words(columns: Iterable[Column[Any]]) -> Iterator[str]:
-    """Yield the words that `column_types.declared` reads."""
-    for kind, group in groupby(columns, _kind):
-        yield f"{kind}:"
-        for column in group:
-            default = "" if column.server_default is None or kind == "flag" else f"={_argument(column.default)}"
-            yield column.name + ("*" if column.primary_key else "?" if column.nullable else default)
-
-
-def _kind(column: Column[Any]) -> str:
-    return next(name for of, name in TYPES if type(column.type) is of)
+def _column(column: Column[Any]) -> str:
+    kind = next(name for of, name in TYPES if type(column.type) is of)
+    options = [f'"{column.name}"', kind]
+    if column.primary_key:
+        options.append("primary_key=True")
+    elif not column.nullable:
+        options.append("nullable=False")
+    if column.default is not None:
+        options.append(f"default={_quoted(_argument(column.default))}")
+    if column.server_default is not None:
+        options.append(f"server_default={_quoted(_argument(column.server_default))}")
+    return f"Column({', '.join(options)})"
 
 
 def _argument(default: Any) -> object:
     return default.arg
+
+
+def _quoted(value: object) -> str:
+    """Return the code of a value, as the formatter writes it."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    return repr(value) if isinstance(value, int) else f'text("{value}")'
 
 
 PAGES: dict[str, Callable[[], str]] = {

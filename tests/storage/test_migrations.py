@@ -221,10 +221,19 @@ def test_durations_and_instants_that_cannot_be_are_taken_out_of_rows_and_rollups
         assert connection.execute(text("SELECT max(max_duration_ms) FROM rollup_sums")).scalar() == 2592000000
 
 
-def test_views_for_users_of_sql_do_not_stop_the_removal_of_tables(empty_url: str) -> None:
+def test_rows_within_the_bounds_are_left_alone(empty_url: str) -> None:
+    with opened(empty_url) as connection:
+        command.upgrade(alembic_runner.config(connection), "0010")
+        connection.execute(
+            text("INSERT INTO rollup_agents VALUES ('d', 'a', 'failed', true, 1, 1, 1, 1, 1, 1, 1)")
+        )
+        command.upgrade(alembic_runner.config(connection), "0011")
+        assert connection.execute(text("SELECT runs FROM rollup_agents")).scalars().all() == [1]
+
+
+def test_views_for_users_of_sql_do_not_stop_the_removal_of_their_tables(empty_url: str) -> None:
     with opened(empty_url) as connection:
         command.upgrade(alembic_runner.config(connection), "0013")
-        connection.execute(text("CREATE TABLE rollup_models (day text)"))  # of an earlier release
         connection.execute(text("CREATE VIEW shown AS SELECT * FROM rollup_models"))
         schema_version.upgrade(connection)
         assert not inspect(connection).has_table("rollup_models")

@@ -1,6 +1,10 @@
 """The first schema."""
 
-from storage.migrations.declarations import index, partial_index, table
+import sqlalchemy as sa
+
+from storage.migrations.declarations import (
+    BYTES, FLAG, INSTANT, INTEGER, JSON, TEXT, columns, index, partial_index, table,
+)
 
 revision = "0001"
 down_revision = None
@@ -9,18 +13,39 @@ down_revision = None
 def upgrade() -> None:
     table(
         "api_keys",
-        "text: id* name json: scopes text: secret_sha256 instant: created_at revoked_at? last_used_at?",
+        columns(TEXT, "id", "name"),
+        columns(JSON, "scopes"),
+        columns(TEXT, "secret_sha256"),
+        columns(INSTANT, "created_at"),
+        columns(INSTANT, "revoked_at", "last_used_at", null=True),
     )
     table(
         "backfills",
-        """text: id* agent_id? status? instant: since? text: cursor? integer: seen=0 taken=0 instant:
-        started_at finished_at?""",
+        columns(TEXT, "id"),
+        columns(TEXT, "agent_id", "status", null=True),
+        columns(INSTANT, "since", null=True),
+        columns(TEXT, "cursor", null=True),
+        columns(INTEGER, "seen", "taken", default="0"),
+        columns(INSTANT, "started_at"),
+        columns(INSTANT, "finished_at", null=True),
     )
     table(
         "deliveries",
-        """integer: seq* text: id road run_id? upstream_id? event_id? event_type? instant: received_at text:
-        verdict reason? duplicate_of? integer: repeats=0 instant: last_repeat_at? text: remote_addr? json:
-        headers? bytes: body text: body_sha256 integer: size text: secret_used? dedupe_key?""",
+        columns(INTEGER, "seq"),
+        columns(TEXT, "id", "road"),
+        columns(TEXT, "run_id", "upstream_id", "event_id", "event_type", null=True),
+        columns(INSTANT, "received_at"),
+        columns(TEXT, "verdict"),
+        columns(TEXT, "reason", "duplicate_of", null=True),
+        columns(INTEGER, "repeats", default="0"),
+        columns(INSTANT, "last_repeat_at", null=True),
+        columns(TEXT, "remote_addr", null=True),
+        columns(JSON, "headers", null=True),
+        columns(BYTES, "body"),
+        columns(TEXT, "body_sha256"),
+        columns(INTEGER, "size"),
+        columns(TEXT, "secret_used", "dedupe_key", null=True),
+        key=("seq",),
         unique=(("dedupe_key",), ("id",)),
         checks={
             "road": "road IN ('watcher', 'platform')",
@@ -34,15 +59,29 @@ def upgrade() -> None:
     )
     table(
         "house",
-        """integer: id* instant: paused_until? text: pause_reason? integer: pause_streak=0 json: rate_limit?
-        instant: upstream_ok_at? worker_seen_at? swept_at? flag: notifies captures""",
+        columns(INTEGER, "id"),
+        columns(INSTANT, "paused_until", null=True),
+        columns(TEXT, "pause_reason", null=True),
+        columns(INTEGER, "pause_streak", default="0"),
+        columns(JSON, "rate_limit", null=True),
+        columns(INSTANT, "upstream_ok_at", "worker_seen_at", "swept_at", null=True),
+        columns(FLAG, "notifies", "captures", default=sa.text("(false)")),
         checks={"one_row": "id = 1"},
     )
     table(
         "jobs",
-        """integer: seq* text: id kind run_id integer: priority instant: created_at due_at integer: wanted=1
-        text: road? late_road? lease_owner? instant: lease_until? integer: fence=0 attempts=0 failures=0
-        refusals=0 instant: refused_since? text: last_error? instant: last_error_at? dead_at?""",
+        columns(INTEGER, "seq"),
+        columns(TEXT, "id", "kind", "run_id"),
+        columns(INTEGER, "priority"),
+        columns(INSTANT, "created_at", "due_at"),
+        columns(INTEGER, "wanted", default="1"),
+        columns(TEXT, "road", "late_road", "lease_owner", null=True),
+        columns(INSTANT, "lease_until", null=True),
+        columns(INTEGER, "fence", "attempts", "failures", "refusals", default="0"),
+        columns(INSTANT, "refused_since", null=True),
+        columns(TEXT, "last_error", null=True),
+        columns(INSTANT, "last_error_at", "dead_at", null=True),
+        key=("seq",),
         unique=(("id",), ("kind", "run_id")),
         checks={
             "kind": "kind IN ('start', 'settle', 'cancel', 'orphan', 'adopt', 'sweep', 'notify', 'capture', "
@@ -55,53 +94,114 @@ def upgrade() -> None:
     partial_index("ix_jobs_dead_at", "jobs", ["dead_at"], "dead_at IS NOT NULL")
     table(
         "ledger_entries",
-        "integer: seq* text: id run_id? kind actor instant: at text: body integer: leaf_index? bytes: leaf_hash",
+        columns(INTEGER, "seq"),
+        columns(TEXT, "id"),
+        columns(TEXT, "run_id", null=True),
+        columns(TEXT, "kind", "actor"),
+        columns(INSTANT, "at"),
+        columns(TEXT, "body"),
+        columns(INTEGER, "leaf_index", null=True),
+        columns(BYTES, "leaf_hash"),
+        key=("seq",),
         unique=(("id",), ("leaf_index",)),
     )
     index("ledger_entries", "run_id")
-    table("ledger_salts", "text: entry_id* name* bytes: salt")
+    table("ledger_salts", columns(TEXT, "entry_id", "name"), columns(BYTES, "salt"), key=("entry_id", "name"))
     table(
         "notifications",
-        """text: run_id* event_id bytes: body instant: created_at integer: attempts=0 instant: last_attempt_at?
-        integer: last_status? text: last_error? instant: delivered_at? stopped_at?""",
+        columns(TEXT, "run_id", "event_id"),
+        columns(BYTES, "body"),
+        columns(INSTANT, "created_at"),
+        columns(INTEGER, "attempts", default="0"),
+        columns(INSTANT, "last_attempt_at", null=True),
+        columns(INTEGER, "last_status", null=True),
+        columns(TEXT, "last_error", null=True),
+        columns(INSTANT, "delivered_at", "stopped_at", null=True),
+        key=("run_id",),
         unique=(("event_id",),),
     )
-    table("rejections", "instant: hour* text: cause* integer: count=0 flag: counted")
+    table(
+        "rejections",
+        columns(INSTANT, "hour"),
+        columns(TEXT, "cause"),
+        columns(INTEGER, "count", default="0"),
+        columns(FLAG, "counted", default=sa.text("(false)")),
+        key=("hour", "cause"),
+    )
     table(
         "run_documents",
-        """integer: seq* text: run_id integer: version instant: fetched_at bytes: body text: body_sha256
-        integer: size text: parse_error?""",
+        columns(INTEGER, "seq"),
+        columns(TEXT, "run_id"),
+        columns(INTEGER, "version"),
+        columns(INSTANT, "fetched_at"),
+        columns(BYTES, "body"),
+        columns(TEXT, "body_sha256"),
+        columns(INTEGER, "size"),
+        columns(TEXT, "parse_error", null=True),
+        key=("seq",),
         unique=(("run_id", "version"),),
     )
     table(
         "run_events",
-        "integer: seq* text: run_id integer: event_id text: type instant: received_at text: data",
+        columns(INTEGER, "seq"),
+        columns(TEXT, "run_id"),
+        columns(INTEGER, "event_id"),
+        columns(TEXT, "type"),
+        columns(INSTANT, "received_at"),
+        columns(TEXT, "data"),
+        key=("seq",),
         unique=(("run_id", "event_id"),),
     )
     table(
         "run_steps",
-        """integer: id* text: run_id integer: position text: upstream_id? type? content? tool_name? json:
-        tool_input? tool_output? integer: duration_ms? instant: timestamp? bytes: salt""",
+        columns(INTEGER, "id"),
+        columns(TEXT, "run_id"),
+        columns(INTEGER, "position"),
+        columns(TEXT, "upstream_id", "type", "content", "tool_name", null=True),
+        columns(JSON, "tool_input", "tool_output", null=True),
+        columns(INTEGER, "duration_ms", null=True),
+        columns(INSTANT, "timestamp", null=True),
+        columns(BYTES, "salt"),
     )
     index("run_steps", "run_id")
-    table("run_tags", "integer: run_seq* text: key* run_id value")
+    table("run_tags", columns(INTEGER, "run_seq"), columns(TEXT, "key", "run_id", "value"), key=("run_seq", "key"))
     index("run_tags", "key", "value", "run_seq")
     table(
         "run_usage",
-        """integer: id* text: run_id integer: position text: upstream_id? kind? service? endpoint? method?
-        integer: status_code? cost_micros? prompt_tokens? completion_tokens? total_tokens? text: model?
-        instant: timestamp? json: metadata? bytes: salt""",
+        columns(INTEGER, "id"),
+        columns(TEXT, "run_id"),
+        columns(INTEGER, "position"),
+        columns(TEXT, "upstream_id", "kind", "service", "endpoint", "method", null=True),
+        columns(INTEGER, "status_code", "cost_micros", null=True),
+        columns(INTEGER, "prompt_tokens", "completion_tokens", "total_tokens", null=True),
+        columns(TEXT, "model", null=True),
+        columns(INSTANT, "timestamp", null=True),
+        columns(JSON, "metadata", null=True),
+        columns(BYTES, "salt"),
     )
     index("run_usage", "run_id")
     table(
         "runs",
-        """integer: seq* text: id upstream_id? origin status agent_id? prompt? guidance? instructions? model?
-        json: object_ids? text: submitted_by idempotency_key? request_sha256? instant: accepted_at
-        created_at? started_at? completed_at? settled_at? text: settled_by? instant: cancel_requested_at?
-        refresh_requested_at? expected_by? asked_at? missing_since? stray_since? flag: watched integer:
-        duration_ms? input_tokens? output_tokens? tool_calls? cost_micros? text: output? summary?
-        failure_reason? failure_source? integer: step_count=0 instant: pruned_at? captured_at? text:
-        capture_note?""",
+        columns(INTEGER, "seq"),
+        columns(TEXT, "id"),
+        columns(TEXT, "upstream_id", null=True),
+        columns(TEXT, "origin", "status"),
+        columns(TEXT, "agent_id", "prompt", "guidance", "instructions", "model", null=True),
+        columns(JSON, "object_ids", null=True),
+        columns(TEXT, "submitted_by"),
+        columns(TEXT, "idempotency_key", "request_sha256", null=True),
+        columns(INSTANT, "accepted_at"),
+        columns(INSTANT, "created_at", "started_at", "completed_at", "settled_at", null=True),
+        columns(TEXT, "settled_by", null=True),
+        columns(INSTANT, "cancel_requested_at", "refresh_requested_at", "expected_by", "asked_at", null=True),
+        columns(INSTANT, "missing_since", "stray_since", null=True),
+        columns(FLAG, "watched", default=sa.text("(false)")),
+        columns(INTEGER, "duration_ms", "input_tokens", "output_tokens", "tool_calls", "cost_micros", null=True),
+        columns(TEXT, "output", "summary", "failure_reason", "failure_source", null=True),
+        columns(INTEGER, "step_count", default="0"),
+        columns(INSTANT, "pruned_at", "captured_at", null=True),
+        columns(TEXT, "capture_note", null=True),
+        key=("seq",),
         unique=(("id",), ("submitted_by", "idempotency_key"), ("upstream_id",)),
         checks={
             "origin": "origin IN ('submitted', 'adopted')",
@@ -117,15 +217,31 @@ def upgrade() -> None:
     partial_index("ix_runs_stray", "runs", ["stray_since"], "stray_since IS NOT NULL")
     table(
         "upstream_links",
-        "text: upstream_id* run_id role instant: linked_at cancelled_at?",
+        columns(TEXT, "upstream_id", "run_id", "role"),
+        columns(INSTANT, "linked_at"),
+        columns(INSTANT, "cancelled_at", null=True),
+        key=("upstream_id",),
         checks={"role": "role IN ('run', 'orphan')"},
     )
     index("upstream_links", "run_id")
     table(
         "webhook_endpoints",
-        """text: id* upstream_id? url instant: requested_at awaiting_since? registered_at? removed_at? text:
-        status? integer: failures? instant: checked_at? text: check_error?""",
+        columns(TEXT, "id"),
+        columns(TEXT, "upstream_id", null=True),
+        columns(TEXT, "url"),
+        columns(INSTANT, "requested_at"),
+        columns(INSTANT, "awaiting_since", "registered_at", "removed_at", null=True),
+        columns(TEXT, "status", null=True),
+        columns(INTEGER, "failures", null=True),
+        columns(INSTANT, "checked_at", null=True),
+        columns(TEXT, "check_error", null=True),
         unique=(("upstream_id",),),
     )
-    table("webhook_secrets", "text: id* endpoint_id bytes: sealed instant: created_at expires_at?")
+    table(
+        "webhook_secrets",
+        columns(TEXT, "id", "endpoint_id"),
+        columns(BYTES, "sealed"),
+        columns(INSTANT, "created_at"),
+        columns(INSTANT, "expires_at", null=True),
+    )
     index("webhook_secrets", "endpoint_id")

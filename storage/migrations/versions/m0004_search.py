@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from storage.migrations.declarations import sort_index, table
+from storage.migrations.declarations import INSTANT, INTEGER, TEXT, columns, sort_index, table
 from storage.search import fulltext
 
 revision = "0004"
@@ -12,15 +12,24 @@ PARTS = "'prompt', 'guidance', 'output', 'summary', 'failure_reason', 'step', 't
 
 
 def upgrade() -> None:
-    table("run_tools", "text: name* integer: run_seq* text: run_id")
+    table(
+        "run_tools",
+        columns(TEXT, "name"),
+        columns(INTEGER, "run_seq"),
+        columns(TEXT, "run_id"),
+        key=("name", "run_seq"),
+    )
     op.execute(
         "INSERT INTO run_tools (name, run_seq, run_id) SELECT DISTINCT tool_name, id / 65536, run_id "
         "FROM run_steps WHERE tool_name IS NOT NULL"
     )
-    table("search_queue", "integer: run_seq* version instant: wished_at")
+    table("search_queue", columns(INTEGER, "run_seq", "version"), columns(INSTANT, "wished_at"), key=("run_seq",))
     table(
         "passages",
-        "integer: id* text: part integer: step? start stop",
+        columns(INTEGER, "id"),
+        columns(TEXT, "part"),
+        columns(INTEGER, "step", null=True),
+        columns(INTEGER, "start", "stop"),
         checks={"part": f"part IN ({PARTS})"},
     )
     fulltext.create_words_table(op.get_bind())

@@ -1,5 +1,6 @@
 """Move the salts of ledger entries into the rows of their entries, and number those of a file that have no number."""
 
+import sqlalchemy as sa
 from alembic import op
 
 from storage.migrations import declarations
@@ -18,7 +19,7 @@ def upgrade() -> None:
 
     From this revision on an entry of a file is numbered when it is written.
     """
-    declarations.add("ledger_entries", "json: salts?")
+    declarations.add("ledger_entries", [sa.Column("salts", declarations.JSON)])
     of_entry = f"SELECT {AS_OBJECT[op.get_context().dialect.name]} FROM ledger_salts WHERE entry_id = ledger_entries.id"
     op.execute(f"UPDATE ledger_entries SET salts = ({of_entry}) WHERE id IN (SELECT entry_id FROM ledger_salts)")
     op.drop_table("ledger_salts")
