@@ -42,12 +42,3 @@ def before(moment: datetime, span: timedelta) -> datetime:
     True
     """
     return moment - span if moment - FIRST > span else FIRST
-
-
-def total(value: int) -> int:
-    """Return a sum, capped at SUM.
-
-    >>> total(5), total(1100 * (2**53 - 1))
-    (5, 9223372036854775807)
-    """
-    return min(value, SUM)

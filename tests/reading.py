@@ -17,8 +17,9 @@ from storage.engine import connections, database
 from storage.engine.column_types import Instant
 from storage.tables import schema
 from storage.transitions import receiving
-from storage.user_sql import readable_columns, role_script, sql_runner, statements
+from storage.user_sql import readable_columns, sql_runner, statements
 from tests import life, postgres
+from tests.laws import role_script
 
 #: The value in every column that user SQL must not read.
 SECRET = "s3cr3t-planted"

@@ -82,7 +82,7 @@ class Registrar:
                 return Registration(Outcome.CREATED, created, duplicates=others)
             mended = await self._correct(shown, url)
             if ours is not None and ours.upstream_id == shown.id and await self._holds_secret(ours):
-                await self.store.write(webhook_changes.move_endpoint, ours.id, url)
+                await self.store.write(webhook_endpoints.update, ours.id, {"url": url})
                 await self.refresh(ours)
                 return Registration(Outcome.KNOWN, await self._reload(ours.id), mended, others)
             known = await self.store.read(webhook_endpoints.find_by_upstream_id, shown.id)

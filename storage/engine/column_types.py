@@ -10,20 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    BindParameter,
-    ColumnElement,
-    DateTime,
-    Dialect,
-    Integer,
-    LargeBinary,
-    String,
-    TypeDecorator,
-    literal,
-    type_coerce,
-)
+import sqlalchemy as sa
 from sqlalchemy.types import TypeEngine
 
 from storage import bounds
@@ -36,50 +23,50 @@ NAMING_CONVENTION = {
 }
 
 #: 64 bits on both databases; INTEGER on SQLite, so that a primary key is the rowid itself.
-Integer64 = BigInteger().with_variant(Integer(), "sqlite")
+Integer64 = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-Bytes = LargeBinary()
+Bytes = sa.LargeBinary()
 
 
-class Json(TypeDecorator[Any]):
+class Json(sa.TypeDecorator[Any]):
     """JSON as text on SQLite, jsonb on PostgreSQL; None is NULL, never the JSON word null."""
 
-    impl = JSON(none_as_null=True)
+    impl = sa.JSON(none_as_null=True)
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
         if dialect.name != "postgresql":
-            return dialect.type_descriptor(JSON(none_as_null=True))
+            return dialect.type_descriptor(sa.JSON(none_as_null=True))
         # Slow to import, and not needed for an embedded database.
         from sqlalchemy.dialects.postgresql import JSONB
 
         return dialect.type_descriptor(JSONB(none_as_null=True))
 
 
-class Instant(TypeDecorator[datetime]):
+class Instant(sa.TypeDecorator[datetime]):
     """An instant in UTC: `2026-11-23T12:00:00.000000Z` as text on SQLite, timestamptz on PostgreSQL.
 
     SQLAlchemy's own DateTime drops the time zone on SQLite, which shifts every value that is not UTC. The text has
     a fixed width, so it sorts in order of time.
     """
 
-    impl = String(27)
+    impl = sa.String(27)
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        column_type = DateTime(timezone=True) if dialect.name == "postgresql" else String(27)
+    def load_dialect_impl(self, dialect: sa.Dialect) -> TypeEngine[Any]:
+        column_type = sa.DateTime(timezone=True) if dialect.name == "postgresql" else sa.String(27)
         return dialect.type_descriptor(column_type)
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
         if value is None or dialect.name == "postgresql":
             return value
         return instant_text(value)
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+    def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any]:
         """Return the function that turns a value into what the driver takes; the driver needs no more."""
         return functools.partial(self.process_bind_param, dialect=dialect)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:
         if value is None:
             return None
         try:
@@ -91,21 +78,17 @@ class Instant(TypeDecorator[datetime]):
             return bounds.FIRST if value.year == 1 else bounds.LAST
 
 
-class InstantText(TypeDecorator[str]):
+class InstantText(Instant):
     """An instant of a row as the text of `instant_text`: as it is, where the row has that text.
 
     Any other text is read as `Instant` reads it.
     """
 
-    impl = String(27)
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(Instant().load_dialect_impl(dialect))
-
-    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], str | None]:
+    def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], Any]:
         """Return the function that reads a value."""
-        read, is_instant = Instant().process_result_value, datetime.fromisoformat
+        read, is_instant = self.process_result_value, datetime.fromisoformat
 
         def text(value: Any) -> str | None:
             moment = read(value, dialect)
@@ -125,11 +108,11 @@ class InstantText(TypeDecorator[str]):
         return text if dialect.name == "postgresql" else stored_text
 
 
-def spelled(column: ColumnElement[Any]) -> ColumnElement[Any]:
+def spelled(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
     """Return a column to be selected under its own name, with an instant as its text."""
     if not isinstance(column.type, Instant):
         return column
-    return type_coerce(column, InstantText()).label(getattr(column, "key", None))
+    return sa.type_coerce(column, InstantText()).label(getattr(column, "key", None))
 
 
 @functools.lru_cache(1024)  # a transaction has few moments, and writes each of them several times
@@ -164,6 +147,6 @@ def _finite(digits: str) -> float:
     return number
 
 
-def instant(moment: datetime) -> BindParameter[datetime]:
+def instant(moment: datetime) -> sa.BindParameter[datetime]:
     """Return a moment as a literal of type Instant; SQLAlchemy would take it for its own DateTime."""
-    return literal(moment, Instant())
+    return sa.literal(moment, Instant())

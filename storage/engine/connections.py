@@ -63,9 +63,7 @@ def engine(
         case "sqlite":
             return _sqlite(parsed, readonly, connections, busy_seconds)
         case "postgresql":
-            new_engine = _postgresql(parsed, readonly, connections, busy_seconds, pooler)
-            _limit_response_time(new_engine, response_seconds)
-            return new_engine
+            return _postgresql(parsed, readonly, connections, busy_seconds, response_seconds, pooler)
     raise errors.Unavailable(f"this release supports SQLite and PostgreSQL, not {parsed.get_backend_name()}")
 
 
@@ -74,37 +72,61 @@ def _sqlite(parsed: URL, readonly: bool, connections: int, busy_seconds: float) 
         _create_private(parsed.database)
     new_engine = create_engine(
         parsed,
-        hide_parameters=True,
-        poolclass=QueuePool,
+        **_COMMON,
         pool_size=connections,
-        max_overflow=0,
         connect_args={"check_same_thread": False, "timeout": busy_seconds},
         json_deserializer=column_types.decode_json,
-        json_serializer=_encode,
     )
-    _configure(new_engine, readonly)
+
+    @event.listens_for(new_engine, "connect")
+    def connect(connection: sqlite3.Connection, _record: object) -> None:
+        connection.isolation_level = None  # we send BEGIN ourselves: the driver would begin too late
+        for name, value in PRAGMAS.items():
+            connection.execute(f"PRAGMA {name}={value}")
+        if readonly:
+            connection.execute("PRAGMA query_only=ON")
+
+    @event.listens_for(new_engine, "begin")
+    def begin(connection: Connection) -> None:
+        if readonly:
+            sqlite_driver.execute(connection, "BEGIN")
+        else:
+            # This takes the write lock at once: a read that turns into a write could not wait for it.
+            sqlite_driver.execute(connection, "BEGIN IMMEDIATE")
+
     return new_engine
 
 
-def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: float, pooler: bool) -> Engine:
+def _postgresql(
+    parsed: URL,
+    readonly: bool,
+    connections: int,
+    busy_seconds: float,
+    response_seconds: float | None,
+    pooler: bool,
+) -> Engine:
     """Return an engine. A writer reads committed rows and locks those it depends on; a reader has a snapshot."""
     # The driver is slow to import, and not needed for an embedded database.
-    from storage.engine.postgresql import instant_loader
+    from storage.engine.postgresql import connection_timeouts, instant_loader
 
     settings = _session_settings(parsed, busy_seconds)
     pooler = pooler or urls.is_pooled(parsed)
     new_engine = create_engine(
         urls.without_foreign_options(parsed),
-        hide_parameters=True,
-        poolclass=QueuePool,
+        **_COMMON,
         pool_size=connections,
-        max_overflow=0,
         pool_pre_ping=readonly,  # the writer begins a lost transaction again
         use_native_hstore=False,
-        json_serializer=_encode,
         isolation_level="REPEATABLE READ" if readonly else "READ COMMITTED",
         connect_args=_libpq_options(parsed),
     )
+    event.listen(new_engine, "handle_error", _remove_values)
+
+    @event.listens_for(new_engine, "do_connect")
+    def open_connection(_dialect: object, _record: object, args: Any, kwargs: Any) -> Any:
+        opened = connection_timeouts.Connection.connect(*args, **kwargs)
+        opened.response_seconds = response_seconds
+        return opened
 
     @event.listens_for(new_engine, "connect", insert=True)  # before SQLAlchemy's own first statements
     def connect(connection: Any, _record: object) -> None:
@@ -115,10 +137,6 @@ def _postgresql(parsed: URL, readonly: bool, connections: int, busy_seconds: flo
             connection.prepare_threshold = None  # the pooler may use another connection next time
         else:
             session.configure(connection, settings)
-
-    @event.listens_for(new_engine, "handle_error")
-    def terse(context: ExceptionContext) -> None:
-        _remove_values(context)
 
     if pooler:
 
@@ -162,16 +180,13 @@ def _encode(value: object) -> str:
     return value if isinstance(value, merkle.CanonicalJson) else json.dumps(value)
 
 
-def _limit_response_time(new_engine: Engine, seconds: float | None) -> None:
-    """Give the connections of an engine a response timeout in seconds."""
-    # The driver is slow to import, and not needed for an embedded database.
-    from storage.engine.postgresql import connection_timeouts
-
-    @event.listens_for(new_engine, "do_connect")
-    def connect(_dialect: object, _record: object, args: Any, kwargs: Any) -> connection_timeouts.Connection:
-        opened = connection_timeouts.Connection.connect(*args, **kwargs)
-        opened.response_seconds = seconds
-        return opened
+#: The options of every engine: a fixed number of connections, and no values in errors.
+_COMMON: Mapping[str, Any] = {
+    "hide_parameters": True,
+    "poolclass": QueuePool,
+    "max_overflow": 0,
+    "json_serializer": _encode,
+}
 
 
 def _remove_values(context: ExceptionContext) -> None:
@@ -185,13 +200,11 @@ def _remove_values(context: ExceptionContext) -> None:
 
 def _session_settings(parsed: URL, busy_seconds: float) -> dict[str, str]:
     """Return the session settings of this engine alone. Options of the URL take precedence."""
-    settings = (
-        {}
-        if "lock_timeout" in str(parsed.query.get("options"))
-        else {"lock_timeout": str(int(busy_seconds * 1000))}
-    )
     schema = urls.search_path(parsed)
-    return settings if schema is None else {**settings, "search_path": schema}
+    settings = {} if schema is None else {"search_path": schema}
+    if "lock_timeout" not in str(parsed.query.get("options")):
+        settings["lock_timeout"] = str(int(busy_seconds * 1000))
+    return settings
 
 
 def _libpq_options(parsed: URL) -> dict[str, Any]:
@@ -218,21 +231,3 @@ def _create_private(file: str | None) -> None:
             raise errors.Unavailable(
                 f"{file} cannot be created: {getattr(error, 'strerror', None) or error}"
             ) from error
-
-
-def _configure(new_engine: Engine, readonly: bool) -> None:
-    @event.listens_for(new_engine, "connect")
-    def connect(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # we send BEGIN ourselves: the driver would begin too late
-        for name, value in PRAGMAS.items():
-            connection.execute(f"PRAGMA {name}={value}")
-        if readonly:
-            connection.execute("PRAGMA query_only=ON")
-
-    @event.listens_for(new_engine, "begin")
-    def begin(connection: Connection) -> None:
-        if readonly:
-            sqlite_driver.execute(connection, "BEGIN")
-        else:
-            # This takes the write lock at once: a read that turns into a write could not wait for it.
-            sqlite_driver.execute(connection, "BEGIN IMMEDIATE")

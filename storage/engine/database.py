@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,9 +36,8 @@ R = TypeVar("R")
 A = TypeVar("A", bound=writer.Keyed)
 
 
-def batch(function: Callable[[Connection, Sequence[A]], Mapping[str, R]]) -> BatchFunction[A, R]:
-    """Mark a batch function: the writer passes all waiting calls of it at once."""
-    return BatchFunction(function)
+#: Marks a batch function: the writer passes all waiting calls of it at once.
+batch = BatchFunction
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +61,6 @@ class Limits:
     response_seconds: float | None = None
     timed_read_seconds: float = 2.0
     queue_seconds: float = 5.0
-
-
-def _ignore(_group: CommitBatch) -> None:
-    """Do nothing: the default observer."""
 
 
 class Reader(StrEnum):
@@ -97,7 +92,7 @@ class Database:
         readers: int = 2,
         timed_readers: int = 2,
         limits: Limits | None = None,
-        observe: Callable[[CommitBatch], None] = _ignore,
+        observe: Callable[[CommitBatch], None] = lambda _batch: None,
         pooler: bool = False,
     ) -> None:
         self.url = url

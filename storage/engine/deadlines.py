@@ -33,12 +33,8 @@ def deadline(connection: Connection, seconds: float) -> Iterator[None]:
         with nullcontext() if is_server else _interrupted(connection, limit.ends_at):
             yield
     except exc.DBAPIError as error:
-        is_ended = (
-            error_translation.sqlstate(error) == error_translation.CANCELLED
-            if is_server
-            else "interrupted" in str(error.orig)
-        )
-        if is_ended:
+        is_cancelled = error_translation.sqlstate(error) == error_translation.CANCELLED
+        if is_cancelled if is_server else "interrupted" in str(error.orig):
             raise errors.StatementTimeout(_message(seconds)) from error
         raise
     finally:

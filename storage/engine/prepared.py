@@ -107,12 +107,9 @@ class _Rows(_Direct):
         columns: list[ColumnElement[Any]] = list(statement.selected_columns)
         row: Any = namedtuple
         self._make: Callable[[Sequence[Any]], Row] = row("Row", [str(each.key) for each in columns])._make
-        readers = [each.type.dialect_impl(connection.dialect) for each in columns]
-        self._readers = [
-            (place, read)
-            for place, type_ in enumerate(readers)
-            if (read := type_.result_processor(connection.dialect, None)) is not None
-        ]
+        types = [each.type.dialect_impl(connection.dialect) for each in columns]
+        readers = enumerate(each.result_processor(connection.dialect, None) for each in types)
+        self._readers = [(place, read) for place, read in readers if read is not None]
 
     def stream(self, connection: Connection, parameters: Mapping[str, Any]) -> Iterator[Row]:
         """Yield the rows."""

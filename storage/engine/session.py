@@ -8,7 +8,7 @@ memory, plans, `idle_in_transaction_session_timeout`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from storage import errors
@@ -49,19 +49,10 @@ ENCODING = "UTF8"
 def settings_statement(version: int, *, local: bool, more: Mapping[str, str] | None = None) -> str:
     """Return the statement that sets all settings on a server of that version; `local` for one transaction."""
     is_local = "true" if local else "false"
-    calls = [_call(name, value, is_local) for name, value in _settings(version, more or {})]
+    values = {name: value.replace("'", "''") for name, value in {**REQUIRED_SETTINGS, **(more or {})}.items()}
+    known = [name for name in values if version >= SINCE.get(name, 0)]
+    calls = [f"set_config('{name}', '{values[name]}', {is_local})" for name in known]
     return f"SELECT {', '.join([*calls, _COMMIT.format(local=is_local)])}"
-
-
-def _settings(version: int, more: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for name, value in {**REQUIRED_SETTINGS, **more}.items():
-        if version >= SINCE.get(name, 0):
-            yield name, value
-
-
-def _call(name: str, value: str, local: str) -> str:
-    escaped = value.replace("'", "''")
-    return f"set_config('{name}', '{escaped}', {local})"
 
 
 def configure(connection: psycopg.Connection[Any], more: Mapping[str, str] | None = None) -> None:
@@ -76,12 +67,9 @@ def require_encoding(connection: psycopg.Connection[Any] | psycopg.AsyncConnecti
     """Raise WrongEncoding for a database that cannot store every text."""
     found = connection.info.parameter_status("server_encoding")
     if found is not None and found != ENCODING:
+        condition = ", once its texts are known to be UTF-8" if found == "SQL_ASCII" else ""
         raise errors.WrongEncoding(
             f"the database has the encoding {found}, and texts of runs need UTF8: create a new one with "
             "`createdb --encoding=UTF8 --template=template0 NAME`, and set RUNLEDGER_DATABASE_URL to it. Copy the "
-            f"contents of the old one with `pg_dump --encoding=UTF8` and `pg_restore`{_lossy(found)}"
+            f"contents of the old one with `pg_dump --encoding=UTF8` and `pg_restore`{condition}"
         )
-
-
-def _lossy(encoding: str) -> str:
-    return ", once its texts are known to be UTF-8" if encoding == "SQL_ASCII" else ""

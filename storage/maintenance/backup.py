@@ -109,9 +109,8 @@ def check(file: Path) -> Copy:
             (runs,) = connection.execute("SELECT count(*) FROM runs").fetchone()
             (entries,) = connection.execute("SELECT count(*) FROM ledger_entries").fetchone()
     except (sqlite3.Error, TypeError) as error:  # TypeError: the schema has no version
-        raise errors.DatabaseDamaged(
-            f"{file} is no database of Runledger's, or an incomplete one: {error}"
-        ) from None
+        reason = f"is no database of Runledger's, or an incomplete one: {error}"
+        raise errors.DatabaseDamaged(f"{file} {reason}") from None
     return Copy(file.stat().st_size, schema, runs, entries)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ KINDS = {
     "bytea": "bytes",
     "boolean": "flag",
 }
-#: The prefixes of the names of derived tables.
+#: The prefixes of the names of derived tables, which are rebuilt and need not be equal.
 DERIVED = ("passage", "search_", "rollup_")
 #: The rows that are fetched at once.
 ROWS = 64
@@ -69,15 +69,11 @@ def compare(file: str, server: psycopg.Connection, advance: Advance) -> Iterator
     with closing(sqlite3.connect(file)) as embedded:
         names = {row[0] for row in embedded.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         tables = _tables(server)
-        for name in sorted(names - tables.keys() - {"sqlite_sequence"} - _derived(names)):
-            yield TableComparison(name, (1, 0), ("", "-"), "all of it")
+        for name in sorted(names - tables.keys() - {"sqlite_sequence"}):
+            if not name.startswith(DERIVED):
+                yield TableComparison(name, (1, 0), ("", "-"), "all of it")
         for table in tables.values():
             yield _compare(table, _file_rows(embedded, table), _server_rows(server, table), advance)
-
-
-def _derived(names: Iterable[str]) -> set[str]:
-    """Return the names of derived tables, which are rebuilt and need not be equal."""
-    return {name for name in names if name.startswith(DERIVED)}
 
 
 def _tables(server: psycopg.Connection) -> dict[str, Table]:
@@ -91,14 +87,14 @@ def _tables(server: psycopg.Connection) -> dict[str, Table]:
         "WHERE c.constraint_type = 'PRIMARY KEY' AND c.table_schema = current_schema() "
         "ORDER BY k.table_name, k.ordinal_position"
     ).fetchall()
-    names = {name for name, _, _ in described}
+    names = {name for name, _, _ in described if not name.startswith(DERIVED)}
     return {
         name: Table(
             name,
             {column: KINDS[kind] for each, column, kind in described if each == name},
             tuple(column for each, column in keys if each == name),
         )
-        for name in sorted(names - _derived(names))
+        for name in sorted(names)
     }
 
 

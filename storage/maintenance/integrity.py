@@ -21,7 +21,7 @@ STRIDE = 10_000
 class Inspection:
     """The state of a file: its `size` in bytes with the `-wal` file; `damage` is the first finding of quick_check.
 
-    `is_whole` is False where the check did not end in time, so that the rest was not checked.
+    `is_complete` is False where the check did not end in time, so that the rest was not checked.
     """
 
     size: int

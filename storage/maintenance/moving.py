@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy import Connection, Row, Table, exc, func, inspect, select, text
 
 from storage import errors
-from storage.engine import connections, error_translation, urls
+from storage.engine import connections, error_translation, urls, writer
 from storage.engine.column_types import Bytes, Integer64
 from storage.maintenance import comparison
 from storage.migrations import schema_version
@@ -82,10 +82,8 @@ def _transaction(url: str) -> Iterator[Connection]:
     """Begin a transaction that is committed at the end of the block, and translate its errors."""
     engine = connections.engine(url, readonly=False, connections=1)
     try:
-        with engine.begin() as connection:
+        with writer.translated_errors(), engine.begin() as connection:
             yield connection
-    except exc.SQLAlchemyError as error:
-        raise error_translation.translate(error) from error
     except psycopg.Error as error:
         raise errors.Unavailable(error_translation.message(error)) from error
     finally:

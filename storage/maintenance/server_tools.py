@@ -34,11 +34,6 @@ def passfile_line(password: str) -> str:
     return f"*:*:*:*:{escaped}\n"
 
 
-def quote(value: str) -> str:
-    r"""Return a value quoted for a connection string.
-
-    >>> quote(r"it's a\b")
-    "'it\\'s a\\\\b'"
-    """
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+def with_passfile(address: str, file: str) -> str:
+    """Return a connection string that names a password file as well."""
+    return conninfo.make_conninfo(address, passfile=file)

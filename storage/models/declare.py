@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import sqlalchemy
@@ -33,35 +34,24 @@ def seq() -> Any:
     return Field(default=None, sa_column=Column("seq", Integer64, primary_key=True))
 
 
-def text(*, null: bool = True, **options: Any) -> Any:
-    """Declare a text; `options` are passed to Field."""
-    return Field(default=None, sa_type=Text, nullable=null, **options)
+def _column(kind: Any, *, null: bool = True, **options: Any) -> Any:
+    return Field(default=None, sa_type=kind, nullable=null, **options)
 
 
-def at(*, null: bool = True) -> Any:
-    """Declare an instant in UTC."""
-    return Field(default=None, sa_type=Instant, nullable=null)
+#: Declare a text, an instant in UTC, a JSON value, bytes. `null=False` forbids null; further options (`index`,
+#: `unique`, `primary_key`) are those of Field.
+text, at, json, blob = (partial(_column, kind) for kind in (Text, Instant, Json, Bytes))
 
 
-def integer(*, null: bool = True, default: int | None = None) -> Any:
+def integer(*, null: bool = True, default: int | None = None, **options: Any) -> Any:
     """Declare an integer of 64 bits; `default` is also the server's default."""
     server = {} if default is None else {"server_default": str(default)}
-    return Field(default=default, sa_type=Integer64, nullable=null, sa_column_kwargs=server)
+    return Field(default=default, sa_type=Integer64, nullable=null, sa_column_kwargs=server, **options)
 
 
 def flag() -> Any:
     """Declare a boolean, false by default."""
     return Field(default=False, nullable=False, sa_column_kwargs={"server_default": sqlalchemy.text("false")})
-
-
-def json(*, null: bool = True) -> Any:
-    """Declare a JSON value."""
-    return Field(default=None, sa_type=Json, nullable=null)
-
-
-def blob(*, null: bool = True) -> Any:
-    """Declare bytes."""
-    return Field(default=None, sa_type=Bytes, nullable=null)
 
 
 def partial_index(name: str, columns: str | tuple[str, ...], condition: str) -> Index:
@@ -75,27 +65,25 @@ def filter_index(table: Table, *names: str) -> None:
 
     On SQLite an index implicitly ends with the rowid; on PostgreSQL the key has to be named.
     """
-    _each(table, names, [table.c[name] for name in names])
+    columns = [table.c[name] for name in names]
+    _index(table, names, columns, columns)
 
 
 def sort_index(table: Table, *names: str) -> None:
     """Declare an index for a sort order of lists, by the last of `names`; nulls come last, as on SQLite."""
-    *before, last = (table.c[name] for name in names)
-    _each(table, names, [*before, last.desc().nulls_last()])
+    columns = [table.c[name] for name in names]
+    _index(table, names, columns, [*columns[:-1], columns[-1].desc().nulls_last()])
 
 
 def expression_index(table: Table, name: str, sql: str, *names: str) -> None:
     """Declare an index for sorting by an expression (in parentheses unless a call), after the named columns."""
     before = [table.c[each] for each in names]
     embedded, server = sqlalchemy.text(sql), sqlalchemy.text(f"{sql} DESC NULLS LAST")
-    _index(table, "_".join(("ix", table.name, *names, name)), [*before, embedded], [*before, server])
+    _index(table, (*names, name), [*before, embedded], [*before, server])
 
 
-def _each(table: Table, names: tuple[str, ...], server: list[Any]) -> None:
-    _index(table, f"ix_{table.name}_{'_'.join(names)}", [table.c[each] for each in names], server)
-
-
-def _index(table: Table, name: str, embedded: list[Any], server: list[Any]) -> None:
+def _index(table: Table, names: tuple[str, ...], embedded: list[Any], server: list[Any]) -> None:
+    name = "_".join(("ix", table.name, *names))
     Index(name, *embedded, info={ONLY_ON: "sqlite"}, _table=table).ddl_if(dialect="sqlite")
     keyed = Index(f"{name}_seq", *server, table.c.seq.desc(), info={ONLY_ON: "postgresql"}, _table=table)
     keyed.ddl_if(dialect="postgresql")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, Text, UniqueConstraint
 from sqlmodel import Field
 
 from storage import states
@@ -20,10 +19,6 @@ class Delivery(declare.Base, table=True):
     __table_args__ = (
         declare.one_of("source", (states.Source.WATCHER, states.Source.PLATFORM)),
         declare.one_of("verdict", states.Verdict),
-        UniqueConstraint("id"),
-        UniqueConstraint("dedupe_key"),
-        Index("ix_deliveries_run_id", "run_id"),
-        Index("ix_deliveries_duplicate_of", "duplicate_of"),
         declare.partial_index(
             "ix_deliveries_unmatched", ("run_id", "received_at"), "run_id IS NULL AND body_sha256 <> ''"
         ),
@@ -32,9 +27,9 @@ class Delivery(declare.Base, table=True):
         ),
     )
     seq: int | None = declare.seq()
-    id: str = declare.text(null=False)
+    id: str = declare.text(null=False, unique=True)
     source: str = declare.text(null=False)
-    run_id: str | None = declare.text()
+    run_id: str | None = declare.text(index=True)
     #: The upstream run that the body names: a hint, never a fact.
     upstream_id: str | None = declare.text()
     event_id: str | None = declare.text()
@@ -42,7 +37,7 @@ class Delivery(declare.Base, table=True):
     received_at: datetime = declare.at(null=False)
     verdict: str = declare.text(null=False)
     reason: str | None = declare.text()
-    duplicate_of: str | None = declare.text()
+    duplicate_of: str | None = declare.text(index=True)
     repeats: int = declare.integer(null=False, default=0)
     last_repeat_at: datetime | None = declare.at()
     remote_addr: str | None = declare.text()
@@ -51,7 +46,7 @@ class Delivery(declare.Base, table=True):
     body_sha256: str = declare.text(null=False)
     size: int = declare.integer(null=False)
     secret_used: str | None = declare.text()
-    dedupe_key: str | None = declare.text()
+    dedupe_key: str | None = declare.text(unique=True)
 
 
 class Rejection(declare.Base, table=True):
@@ -59,6 +54,6 @@ class Rejection(declare.Base, table=True):
 
     __tablename__ = "rejections"
     hour: datetime = Field(sa_type=Instant, primary_key=True)
-    cause: str = Field(sa_type=Text, primary_key=True)
+    cause: str = declare.text(null=False, primary_key=True)
     count: int = declare.integer(null=False, default=0)
     counted: bool = declare.flag()

@@ -5,9 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, Text, UniqueConstraint
-from sqlmodel import Field
-
 from storage.models import declare
 
 
@@ -15,10 +12,9 @@ class Notification(declare.Base, table=True):
     """The notification of a run's end to the backend: the same id and bytes in every attempt."""
 
     __tablename__ = "notifications"
-    __table_args__ = (UniqueConstraint("event_id"),)
-    run_id: str = Field(sa_type=Text, primary_key=True)
+    run_id: str = declare.text(null=False, primary_key=True)
     #: The header `webhook-id`, by which the backend dedupes.
-    event_id: str = declare.text(null=False)
+    event_id: str = declare.text(null=False, unique=True)
     body: bytes = declare.blob(null=False)
     created_at: datetime = declare.at(null=False)
     attempts: int = declare.integer(null=False, default=0)
@@ -34,10 +30,9 @@ class WebhookEndpoint(declare.Base, table=True):
     """A webhook endpoint registered upstream for platform events, with its last known state there."""
 
     __tablename__ = "webhook_endpoints"
-    __table_args__ = (UniqueConstraint("upstream_id"),)
-    id: str = Field(sa_type=Text, primary_key=True)
+    id: str = declare.text(null=False, primary_key=True)
     #: Null while the answer to the creation is unknown.
-    upstream_id: str | None = declare.text()
+    upstream_id: str | None = declare.text(unique=True)
     url: str = declare.text(null=False)
     requested_at: datetime = declare.at(null=False)
     #: Since when a requested secret is not stored yet: an unknown signature may have been made with it.
@@ -60,9 +55,8 @@ class WebhookSecret(declare.Base, table=True):
     """
 
     __tablename__ = "webhook_secrets"
-    __table_args__ = (Index("ix_webhook_secrets_endpoint_id", "endpoint_id"),)
-    id: str = Field(sa_type=Text, primary_key=True)
-    endpoint_id: str = declare.text(null=False)
+    id: str = declare.text(null=False, primary_key=True)
+    endpoint_id: str = declare.text(null=False, index=True)
     sealed: bytes = declare.blob(null=False)
     created_at: datetime = declare.at(null=False)
     #: When the upstream stops signing with it; null while it is the current secret.
@@ -75,7 +69,7 @@ class ApiKey(declare.Base, table=True):
     """An API key. Its secret is not stored, only its hash."""
 
     __tablename__ = "api_keys"
-    id: str = Field(sa_type=Text, primary_key=True)
+    id: str = declare.text(null=False, primary_key=True)
     name: str = declare.text(null=False)
     scopes: Any = declare.json(null=False)
     secret_sha256: str = declare.text(null=False)

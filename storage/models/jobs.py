@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Index, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, UniqueConstraint
 from sqlmodel import Field
 
 from storage import states
@@ -20,19 +20,17 @@ class Job(declare.Base, table=True):
     __table_args__ = (
         declare.one_of("kind", states.Kind),
         declare.one_of("trigger", states.Source),
-        UniqueConstraint("id"),
         UniqueConstraint("kind", "run_id"),
         declare.partial_index("ix_jobs_priority_due_at", ("priority", "due_at"), "dead_at IS NULL"),
-        Index("ix_jobs_due_at", "due_at"),
         declare.partial_index("ix_jobs_dead_at", "dead_at", "dead_at IS NOT NULL"),
     )
     seq: int | None = declare.seq()
-    id: str = declare.text(null=False)
+    id: str = declare.text(null=False, unique=True)
     kind: str = declare.text(null=False)
-    run_id: str = Field(default="", sa_type=Text, nullable=False)
+    run_id: str = declare.text(null=False)
     priority: int = declare.integer(null=False)
     created_at: datetime = declare.at(null=False)
-    due_at: datetime = declare.at(null=False)
+    due_at: datetime = declare.at(null=False, index=True)
     requested: int = declare.integer(null=False, default=1)
     #: What caused the first request since the upstream last showed the run alive.
     trigger: str | None = declare.text()
@@ -96,7 +94,7 @@ class Backfill(declare.Base, table=True):
 
     __tablename__ = "backfills"
     #: A hash of the parameters, so that the same request continues where it was interrupted.
-    id: str = Field(sa_type=Text, primary_key=True)
+    id: str = declare.text(null=False, primary_key=True)
     agent_id: str | None = declare.text()
     status: str | None = declare.text()
     since: datetime | None = declare.at()
@@ -111,9 +109,8 @@ class UnknownRun(declare.Base, table=True):
     """An upstream run that is not ours and was queued when last seen: once it runs, it may be adopted."""
 
     __tablename__ = "unknown_runs"
-    __table_args__ = (Index("ix_unknown_runs_ask_at", "ask_at"),)
-    upstream_id: str = Field(sa_type=Text, primary_key=True)
+    upstream_id: str = declare.text(null=False, primary_key=True)
     listed_at: datetime = declare.at(null=False)
     #: When to ask the upstream about it next.
-    ask_at: datetime = declare.at(null=False)
+    ask_at: datetime = declare.at(null=False, index=True)
     missing_since: datetime | None = declare.at()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Index, UniqueConstraint
-
 from storage.models import declare
 
 
@@ -16,18 +14,13 @@ class LedgerEntry(declare.Base, table=True):
     """
 
     __tablename__ = "ledger_entries"
-    __table_args__ = (
-        UniqueConstraint("id"),
-        UniqueConstraint("leaf_index"),
-        Index("ix_ledger_entries_run_id", "run_id"),
-    )
     seq: int | None = declare.seq()
-    id: str = declare.text(null=False)
-    run_id: str | None = declare.text()
+    id: str = declare.text(null=False, unique=True)
+    run_id: str | None = declare.text(index=True)
     kind: str = declare.text(null=False)
     actor: str = declare.text(null=False)
     at: datetime = declare.at(null=False)
     body: str = declare.text(null=False)
-    leaf_index: int | None = declare.integer()
+    leaf_index: int | None = declare.integer(unique=True)
     leaf_hash: bytes = declare.blob(null=False)
     salts: dict[str, str] | None = declare.json()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Text
-from sqlmodel import Field
-
 from storage.models import declare
 
 
@@ -23,11 +20,11 @@ class RollupSum(declare.Base, table=True):
 
     __tablename__ = "rollup_sums"
     __table_args__ = (declare.DERIVED,)
-    dimension: str = Field(sa_type=Text, primary_key=True)
-    span: str = Field(sa_type=Text, primary_key=True)
-    status: str = Field(sa_type=Text, primary_key=True)
-    period: str = Field(sa_type=Text, primary_key=True)
-    key: str = Field(sa_type=Text, primary_key=True)
+    dimension: str = declare.text(null=False, primary_key=True)
+    span: str = declare.text(null=False, primary_key=True)
+    status: str = declare.text(null=False, primary_key=True)
+    period: str = declare.text(null=False, primary_key=True)
+    key: str = declare.text(null=False, primary_key=True)
     runs: int = declare.integer(null=False)
     cost_micros: int = declare.integer(null=False)
     input_tokens: int = declare.integer(null=False)

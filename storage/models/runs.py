@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, Index, Text, UniqueConstraint
+from sqlalchemy import Column, Index, UniqueConstraint
 from sqlmodel import Field
 
 from storage import states
@@ -24,14 +24,12 @@ class Run(declare.Base, table=True):
         declare.one_of("status", states.Status),
         declare.one_of("origin", states.Origin),
         declare.one_of("settled_by", states.Source),
-        UniqueConstraint("id"),
-        UniqueConstraint("upstream_id"),
         UniqueConstraint("submitted_by", "idempotency_key"),
         declare.partial_index("ix_runs_lost_create", "lost_create_since", "lost_create_since IS NOT NULL"),
     )
     seq: int | None = declare.seq()
-    id: str = declare.text(null=False)
-    upstream_id: str | None = declare.text()
+    id: str = declare.text(null=False, unique=True)
+    upstream_id: str | None = declare.text(unique=True)
     origin: str = declare.text(null=False)
     status: str = declare.text(null=False)
     agent_id: str | None = declare.text()
@@ -84,7 +82,7 @@ class RunTag(declare.Base, table=True):
     __tablename__ = "run_tags"
     __table_args__ = (Index("ix_run_tags_key_value_run_seq", "key", "value", "run_seq"),)
     run_seq: int = Field(sa_type=Integer64, primary_key=True)
-    key: str = Field(sa_type=Text, primary_key=True)
+    key: str = declare.text(null=False, primary_key=True)
     run_id: str = declare.text(null=False)
     value: str = declare.text(null=False)
 
@@ -93,7 +91,7 @@ class RunTool(declare.Base, table=True):
     """A tool that was used in a run; one row however often it was used."""
 
     __tablename__ = "run_tools"
-    name: str = Field(sa_type=Text, primary_key=True)
+    name: str = declare.text(null=False, primary_key=True)
     run_seq: int = Field(sa_type=Integer64, primary_key=True)
     run_id: str = declare.text(null=False)
 
@@ -102,9 +100,8 @@ class RunStep(declare.Base, table=True):
     """A step of a run's trace. `id` is the run's seq times 65,536 plus the position."""
 
     __tablename__ = "run_steps"
-    __table_args__ = (Index("ix_run_steps_run_id", "run_id"),)
     id: int | None = Field(default=None, sa_type=Integer64, primary_key=True)
-    run_id: str = declare.text(null=False)
+    run_id: str = declare.text(null=False, index=True)
     position: int = declare.integer(null=False)
     upstream_id: str | None = declare.text()
     type: str | None = declare.text()
@@ -121,9 +118,8 @@ class RunUsage(declare.Base, table=True):
     """A usage entry of a run. `id` is as in `run_steps`."""
 
     __tablename__ = "run_usage"
-    __table_args__ = (Index("ix_run_usage_run_id", "run_id"),)
     id: int | None = Field(default=None, sa_type=Integer64, primary_key=True)
-    run_id: str = declare.text(null=False)
+    run_id: str = declare.text(null=False, index=True)
     position: int = declare.integer(null=False)
     upstream_id: str | None = declare.text()
     kind: str | None = declare.text()
@@ -173,9 +169,9 @@ class UpstreamLink(declare.Base, table=True):
     """An upstream run of ours: the one that we execute, or an orphan of a create whose answer was lost."""
 
     __tablename__ = "upstream_links"
-    __table_args__ = (declare.one_of("role", states.Role), Index("ix_upstream_links_run_id", "run_id"))
-    upstream_id: str = Field(sa_type=Text, primary_key=True)
-    run_id: str = declare.text(null=False)
+    __table_args__ = (declare.one_of("role", states.Role),)
+    upstream_id: str = declare.text(null=False, primary_key=True)
+    run_id: str = declare.text(null=False, index=True)
     role: str = declare.text(null=False)
     linked_at: datetime = declare.at(null=False)
     cancelled_at: datetime | None = declare.at()

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, and_, false, func, not_, or_, select, true
 
 from storage.query import grammar, value_ranges
-from storage.search import index, lookups, tokenizer
+from storage.search import index, tokenizer
 from storage.tables.runs import RUN_TAGS, RUN_TOOLS, RUNS
 
 #: Input and output tokens together; null where either is unknown.
@@ -55,11 +55,11 @@ def single_values(expression: grammar.Expression) -> dict[str, str] | None:
     """Return the value of each name where the expression demands one whole value of each, else None."""
     values: dict[str, str] = {}
     for part in grammar.conjuncts(expression):
-        if not isinstance(part, grammar.Equals) or len(part.values) != 1 or part.values[0].is_prefix:
-            return None
-        if part.name in values:
-            return None
-        values[part.name] = part.values[0].text
+        match part:
+            case grammar.Equals(name, (grammar.Value(text, False),)) if name not in values:
+                values[name] = text
+            case _:
+                return None
     return values
 
 
@@ -112,17 +112,10 @@ def phrases(expression: grammar.Expression, *, with_excluded: bool = False) -> I
             yield from phrases(part, with_excluded=True)
 
 
-def require_selective(connection: Connection, expression: grammar.Expression) -> None:
-    """Raise BadFilter for a prefix of words that would take too long to look up, wherever it stands."""
-    lookups.require_selective(connection, phrases(expression, with_excluded=True))
-
-
 def only_phrase(expression: grammar.Expression) -> tokenizer.Phrase | None:
     """Return the phrase that is all that the expression demands; None where it demands anything else."""
-    match grammar.conjuncts(expression):
-        case [grammar.Phrase(phrase)]:
-            return phrase
-    return None
+    parts = grammar.conjuncts(expression)
+    return parts[0].phrase if len(parts) == 1 and isinstance(parts[0], grammar.Phrase) else None
 
 
 def has_phrases(expression: grammar.Expression) -> bool:

@@ -112,18 +112,8 @@ _READERS: dict[str, Callable[[str, str, datetime], value_ranges.Range]] = {
 }
 #: Names that `has:` takes, besides tags.
 OPTIONAL_NAMES = (
-    "agent",
-    "model",
-    "guidance",
-    "created",
-    "settled",
-    "cost",
-    "duration",
-    "tokens",
-    "output",
-    "summary",
-    "failure_reason",
-    "steps",
+    *("agent", "model", "guidance", "created", "settled", "cost", "duration", "tokens"),
+    *("output", "summary", "failure_reason", "steps"),
 )
 HAS = "has"
 NAMES = (*CHOICES, *TEXT_NAMES, TAG_PREFIX, *_READERS, HAS)
@@ -208,7 +198,6 @@ _NAME = re.compile(r"([A-Za-z_]+(?:\.[A-Za-z0-9_.-]*)?):")
 _BARE = re.compile(r"[^\s()\",]+")
 _BARE_WORD = re.compile(r"[^\s()\"]+")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
-_SPACE = re.compile(r"\s*")
 
 
 class _Parser:
@@ -327,8 +316,8 @@ class _Parser:
         return re.sub(r"\\(.)", r"\1", found[1], flags=re.DOTALL)
 
     def _skip(self) -> None:
-        found = _SPACE.match(self._text, self._at)
-        self._at = self._at if found is None else found.end()
+        while self._text[self._at : self._at + 1].isspace():
+            self._at += 1
 
     def _is_over(self) -> bool:
         self._skip()

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from itertools import groupby
 from typing import Any, TypeVar
 
 from sqlalchemy import Column, Connection, Select, Table, Text, cast, func, select
@@ -35,18 +34,10 @@ STEP_BYTES = 4096
 ROW_BYTES = 512
 #: Columns about this store's own work on a run; they say nothing about the run's result.
 LOCAL_COLUMNS = frozenset(
-    (
-        "seq",
-        "expected_by",
-        "refresh_requested_at",
-        "asked_at",
-        "missing_since",
-        "lost_create_since",
-        "watched",
-        "captured_at",
-        "capture_note",
-        "restored_at",
-    )
+    {
+        *("seq", "expected_by", "refresh_requested_at", "asked_at", "missing_since", "lost_create_since"),
+        *("watched", "captured_at", "capture_note", "restored_at"),
+    }
 )
 
 
@@ -112,7 +103,7 @@ class RunRows:
 
 @dataclass(frozen=True, slots=True)
 class ExportRange:
-    """The keys of an export: behind `place`, up to `until`.
+    """The keys of an export: behind `position`, up to `until`.
 
     `unindexed` is the number of runs whose words could not be found when it began; None without phrases.
     """
@@ -133,12 +124,9 @@ class Chunk:
 
 def begin(connection: Connection, expression: grammar.Expression, after: str | None) -> ExportRange | None:
     """Return the range of an export that begins behind a run; None where there is no run with that id."""
-    place = 0
-    if after is not None:
-        found = connection.execute(select(RUNS.c.seq).where(RUNS.c.id == after)).scalar()
-        if found is None:
-            return None
-        place = found
+    place = 0 if after is None else connection.execute(select(RUNS.c.seq).where(RUNS.c.id == after)).scalar()
+    if place is None:
+        return None
     until: int = connection.execute(select(func.max(RUNS.c.seq))).scalar() or 0
     return ExportRange(place, until, index.lag(connection).runs if conditions.has_phrases(expression) else None)
 
@@ -201,42 +189,30 @@ def read(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[Reco
     """Return the runs of these keys, in their order."""
     found = runs.get_full(connection, seqs)
     ids = [run.id for run in found]
-    versions = RUN_DOCUMENTS.c
     steps = _by_run(connection, ids, results.Step, RUN_STEPS.c.id) if parts.trace else {}
     usage = _by_run(connection, ids, results.Usage, RUN_USAGE.c.id) if parts.trace else {}
-    kept = (
-        _by_run(connection, ids, documents.Document, versions.run_id, versions.version)
-        if parts.documents
-        else None
-    )
-    return [
-        Record(run, steps.get(run.id, ()), usage.get(run.id, ()), None if kept is None else kept.get(run.id, ()))
-        for run in found
-    ]
+    kept = _documents(connection, ids, parts)
+    return [Record(run, steps.get(run.id, ()), usage.get(run.id, ()), kept[run.id]) for run in found]
 
 
 def read_rows(connection: Connection, seqs: Sequence[int], parts: Parts) -> list[RunRows]:
     """Return the runs of these keys as rows, in their order."""
     found = connection.execute(_run_rows(connection), {"seqs": seqs}).all()
-    ids = {"ids": [row.id for row in found]}
-    steps = _grouped(connection.execute(_STEP_ROWS, ids)) if parts.trace else {}
-    usage = _grouped(connection.execute(_USAGE_ROWS, ids)) if parts.trace else {}
-    versions = RUN_DOCUMENTS.c
-    kept = (
-        _by_run(connection, ids["ids"], documents.Document, versions.run_id, versions.version)
-        if parts.documents
-        else None
-    )
-    return [
-        RunRows(
-            row.id,
-            row,
-            steps.get(row.id, ()),
-            usage.get(row.id, ()),
-            None if kept is None else kept.get(row.id, ()),
-        )
-        for row in found
-    ]
+    ids = [row.id for row in found]
+    steps = _grouped(connection.execute(_STEP_ROWS, {"ids": ids})) if parts.trace else {}
+    usage = _grouped(connection.execute(_USAGE_ROWS, {"ids": ids})) if parts.trace else {}
+    kept = _documents(connection, ids, parts)
+    return [RunRows(row.id, row, steps.get(row.id, ()), usage.get(row.id, ()), kept[row.id]) for row in found]
+
+
+def _documents(
+    connection: Connection, run_ids: Sequence[str], parts: Parts
+) -> Mapping[str, Sequence[documents.Document] | None]:
+    """Return all versions of each run's document, None where they are not exported."""
+    if not parts.documents:
+        return dict.fromkeys(run_ids)
+    order = (RUN_DOCUMENTS.c.run_id, RUN_DOCUMENTS.c.version)
+    return dict.fromkeys(run_ids, ()) | _by_run(connection, run_ids, documents.Document, *order)
 
 
 @dialect.built_once
@@ -273,15 +249,13 @@ T = TypeVar("T", results.Step, results.Usage, documents.Document)
 
 def _by_run(
     connection: Connection, run_ids: Sequence[str], kind: type[T], *order: Column[Any]
-) -> Mapping[str, Sequence[T]]:
-    """Return the rows of each run; the `order` by columns of their table keeps those of one run together."""
+) -> dict[str, Sequence[T]]:
+    """Return the rows of each run, in the order of columns of their table that an index has."""
     table = order[0].table.c
     selected = [table[each.name] for each in fields(kind)]
     chosen = select(table.run_id, *selected).where(table.run_id.in_(run_ids)).order_by(*order)
-    return {
-        run_id: [kind(*row[1:]) for row in rows]
-        for run_id, rows in groupby(connection.execute(chosen), key=lambda row: str(row.run_id))
-    }
+    grouped = _grouped(connection.execute(chosen))
+    return {run_id: [kind(*row) for row in rows] for run_id, rows in grouped.items()}
 
 
 def is_same(one: Record, other: Record) -> bool:
@@ -297,12 +271,9 @@ def _content(record: Record) -> tuple[Any, ...]:
     run = {
         each.name: getattr(record.run, each.name) for each in fields(record.run) if each.name not in LOCAL_COLUMNS
     }
-    run |= {"tags": dict(record.run.tags), "object_ids": _as_list(record.run.object_ids)}
+    object_ids = record.run.object_ids
+    run |= {"tags": dict(record.run.tags), "object_ids": None if object_ids is None else list(object_ids)}
     return run, *([replace(row, salt=b"") for row in rows] for rows in (record.steps, record.usage))
-
-
-def _as_list(value: Sequence[str] | None) -> list[str] | None:
-    return None if value is None else list(value)
 
 
 def _version_keys(versions: Sequence[documents.Document]) -> list[tuple[int, str, datetime, str | None]]:

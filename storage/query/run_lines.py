@@ -51,16 +51,12 @@ def column(connection: Connection, name: str, *, is_whole: bool = True) -> Colum
         case "execution":
             return _EXECUTION.label(name)
         case "tags":
-            return _tags(connection).label(name)
+            of_run = select(RUN_TAGS.c.key, RUN_TAGS.c.value).where(RUN_TAGS.c.run_seq == RUNS.c.seq)
+            tags = of_run.order_by(RUN_TAGS.c.key).correlate(RUNS).subquery().c
+            return select(dialect.json_object(connection, tags.key, tags.value)).scalar_subquery().label(name)
         case "prompt" if not is_whole:
             return runs.SHORT_PROMPT
     return column_types.spelled(RUNS.c[name])
-
-
-def _tags(connection: Connection) -> ColumnElement[Any]:
-    of_run = select(RUN_TAGS.c.key, RUN_TAGS.c.value).where(RUN_TAGS.c.run_seq == RUNS.c.seq)
-    ordered = of_run.order_by(RUN_TAGS.c.key).correlate(RUNS).subquery()
-    return select(dialect.json_object(connection, ordered.c.key, ordered.c.value)).scalar_subquery()
 
 
 def of_keys(connection: Connection, seqs: Sequence[int]) -> list[Line]:
@@ -89,10 +85,9 @@ def _finders(names: tuple[str, ...]) -> tuple[prepared.Prepared, prepared.Prepar
     linked = select(UPSTREAM_LINKS.c.run_id).where(UPSTREAM_LINKS.c.upstream_id == bindparam("id"))
 
     def by(run_id: Any) -> prepared.Prepared:
-        return prepared.Prepared(lambda connection: _whole(connection, names).where(RUNS.c.id == run_id))
+        def build(connection: Connection) -> Any:
+            return select(*(column(connection, name) for name in names), RUNS.c.seq).where(RUNS.c.id == run_id)
+
+        return prepared.Prepared(build)
 
     return by(bindparam("id")), by(linked.scalar_subquery())
-
-
-def _whole(connection: Connection, names: Sequence[str]) -> Any:
-    return select(*(column(connection, name) for name in names), RUNS.c.seq)

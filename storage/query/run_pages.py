@@ -68,7 +68,7 @@ def find(connection: Connection, query: Query, *, counted: bool = False) -> Page
 
     Raise BadFilter.
     """
-    conditions.require_selective(connection, query.expression)
+    lookups.require_selective(connection, conditions.phrases(query.expression, with_excluded=True))
     found, cursor = page(connection, query)
     total = count(connection, query.expression) if counted else None
     phrases = list(conditions.phrases(query.expression))[:MAX_SNIPPETS]
@@ -84,8 +84,17 @@ def page(connection: Connection, query: Query) -> tuple[Sequence[run_lines.Line]
     if query.sort == RELEVANCE:
         return _ranked(connection, query, cursor)
     plain = _plain(query)
-    rows = _rows(connection, query, cursor) if plain is None else _plain_rows(connection, query, cursor, plain)
-    after = None if len(rows) <= query.limit else str(_cursor_after(query, rows[query.limit - 1]))
+    if plain is None:
+        rows = _rows(connection, query, cursor)
+    else:
+        form, parameters = plain
+        behind = {} if cursor is None else {"behind": cursor.seq}
+        rows = connection.execute(_plain_statement(connection, form), parameters | behind).all()
+    after, last = None, rows[query.limit - 1] if len(rows) > query.limit else None
+    if last is not None:
+        at = last.sorted_by
+        value = column_types.instant_text(at) if isinstance(at, datetime) else at
+        after = str(cursors.Cursor(query.sort, value, last.seq))
     rows = rows[: query.limit]
     return rows if plain is not None else run_lines.of_keys(connection, [row.seq for row in rows]), after
 
@@ -104,28 +113,18 @@ class _Plain:
     is_behind: bool
 
 
-def _plain(query: Query) -> _Plain | None:
-    """Return the form of a query for which an index has the matching runs in the requested order."""
+def _plain(query: Query) -> tuple[_Plain, dict[str, Any]] | None:
+    """Return form and values of a query for which an index has the matching runs in the requested order."""
     name, parts = query.sort.lstrip("-"), conditions.single_values(query.expression)
     if parts is None or (name != "accepted" and (parts or query.cursor is not None)):
         return None
+    values: dict[str, Any] = {"more": query.limit + 1}
+    for each, value in parts.items():
+        tag = {"key": each.removeprefix(grammar.TAG_PREFIX), _TAG: value}
+        values |= tag if grammar.is_tag(each) else {each: value}
     names = tuple(sorted(_TAG if grammar.is_tag(each) else each for each in parts))
     is_known = names in _PLAIN_NAMES and query.sort != RELEVANCE
-    return _Plain(names, query.sort, query.cursor is not None) if is_known else None
-
-
-def _plain_rows(
-    connection: Connection, query: Query, cursor: cursors.Cursor | None, plain: _Plain
-) -> Sequence[run_lines.Line]:
-    parameters: dict[str, Any] = {"more": query.limit + 1}
-    for name, value in (conditions.single_values(query.expression) or {}).items():
-        if grammar.is_tag(name):
-            parameters |= {"key": name.removeprefix(grammar.TAG_PREFIX), _TAG: value}
-        else:
-            parameters[name] = value
-    if cursor is not None:
-        parameters["behind"] = cursor.seq
-    return connection.execute(_plain_statement(connection, plain), parameters).all()
+    return (_Plain(names, query.sort, query.cursor is not None), values) if is_known else None
 
 
 @dialect.built_once
@@ -155,29 +154,20 @@ _TAG = "tag"
 _PLAIN_NAMES = frozenset(((), ("status",), ("agent", "status"), ("model",), (_TAG,)))
 
 
-def _cursor_after(query: Query, last: Row[*tuple[Any, ...]]) -> cursors.Cursor:
-    value = last.sorted_by
-    return cursors.Cursor(
-        query.sort, column_types.instant_text(value) if isinstance(value, datetime) else value, last.seq
-    )
-
-
 def _rows(connection: Connection, query: Query, cursor: cursors.Cursor | None) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return the keys of the page, and one more if there is a next page."""
     name, descending = query.sort.lstrip("-"), query.sort.startswith("-")
-    column, more = SORTS[name], query.limit + 1
+    column, more, after = SORTS[name], query.limit + 1, None if cursor is None else cursor.seq
     chosen = select(RUNS.c.seq, column.label("sorted_by")).order_by(*_order(name, descending))
     if name == "accepted" and _needs_windows(query.expression):
-        after = None if cursor is None else cursor.seq
         phrase = conditions.only_phrase(query.expression)
         if phrase is None or not lookups.has_order(connection, phrase):
             return _by_windows(connection, query.expression, chosen, descending, after, more)
         keys = lookups.keys_with(connection, phrase, descending, after, more)
         return connection.execute(chosen.where(RUNS.c.seq.in_(keys))).all() if keys else []
     behind = [] if cursor is None else [_after(column, descending, cursor)]
-    return connection.execute(
-        chosen.where(*behind, *conditions.where(connection, query.expression)).limit(more)
-    ).all()
+    found = chosen.where(*behind, *conditions.where(connection, query.expression)).limit(more)
+    return connection.execute(found).all()
 
 
 def _needs_windows(expression: grammar.Expression) -> bool:
@@ -248,11 +238,10 @@ def _windows(
 def _key_bounds(connection: Connection, expression: grammar.Expression) -> tuple[int, int]:
     """Return the keys between which all matches lie: an index gives them for a time of acceptance."""
     accepted = conditions.acceptance_bounds(expression)
-    key = RUNS.c.seq + 0  # along the index of the time, not through the keys
-    chosen = select(func.min(key), func.max(key))
     if accepted is None:
         return 1, (connection.execute(select(func.max(RUNS.c.seq))).scalar() or 0) + 1
-    low, high = connection.execute(chosen.where(accepted)).one()
+    key = RUNS.c.seq + 0  # along the index of the time, not through the keys
+    low, high = connection.execute(select(func.min(key), func.max(key)).where(accepted)).one()
     return (1, 1) if low is None else (low, high + 1)
 
 
@@ -260,14 +249,10 @@ def count(connection: Connection, expression: grammar.Expression) -> Count:
     """Return how many runs match, exactly up to a bound."""
     bound, counted = (MAX_COUNTED_BY_WORDS if conditions.has_phrases(expression) else MAX_COUNTED), 0
     is_elsewhere = conditions.needs_lookup(expression)
-    windows: Iterator[index.Window | None] = (
-        _windows(connection, expression, True, None) if is_elsewhere else iter([None])
-    )
-    for window in windows:
-        some = (
-            select(RUNS.c.seq).where(*conditions.where(connection, expression, window)).limit(bound + 1 - counted)
-        )
-        counted += connection.execute(select(func.count()).select_from(some.subquery())).scalar_one()
+    for window in _windows(connection, expression, True, None) if is_elsewhere else [None]:
+        matching = select(RUNS.c.seq).where(*conditions.where(connection, expression, window))
+        some = matching.limit(bound + 1 - counted).subquery()
+        counted += connection.execute(select(func.count()).select_from(some)).scalar_one()
         if counted > bound:
             return Count(bound, exact=False)
     return Count(counted, exact=True)

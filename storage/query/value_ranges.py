@@ -19,13 +19,7 @@ from storage import errors
 _RANGE = re.compile(r"(>=|<=|>|<)?\s*(.+)", re.DOTALL)
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _DAY = timedelta(days=1) - timedelta.resolution
-_SECONDS = {
-    "ms": Decimal("0.001"),
-    "s": Decimal(1),
-    "m": Decimal(60),
-    "h": Decimal(3600),
-    "d": Decimal(86400),
-}
+_SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86400)}
 _THOUSANDS = {"": 1, "k": 1000, "m": 1_000_000}
 _COUNT = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kKmM]?)", re.ASCII)
 _AMOUNT = re.compile(r"(\d{1,12}(?:\.\d{1,9})?)\s*(ms|s|m|h|d)?", re.ASCII)
@@ -45,7 +39,12 @@ def instants(name: str, text: str, now: datetime) -> Range:
     """Return a range of instants; a bare date is that whole day, a bare age all time since. Raise BadFilter."""
     if text.strip().startswith("-") and ".." not in text:
         return Range(low=_instant(name, text.strip(), now))
-    return _range(name, text, lambda value: _moments(name, value.strip(), now))
+
+    def read(value: str) -> Range:
+        first, is_day = _instant(name, value.strip(), now), _DATE.fullmatch(value.strip())
+        return Range(first, first + _DAY if is_day else first)
+
+    return _range(name, text, read)
 
 
 def moment(name: str, text: str, now: datetime) -> datetime:
@@ -81,26 +80,17 @@ def _range(name: str, text: str, read: Callable[[str], Range]) -> Range:
     if found is None:
         raise errors.BadFilter(name, "is empty; write v, >v, >=v, <v, <=v or a..b")
     value = read(found[2])
-    match found[1]:
-        case ">":
-            return Range(low=value.high, excludes_low=True)
-        case ">=":
-            return Range(low=value.low)
-        case "<":
-            return Range(high=value.low, excludes_high=True)
-        case "<=":
-            return Range(high=value.high)
-    return value
+    of_sign = {
+        ">": Range(low=value.high, excludes_low=True),
+        ">=": Range(low=value.low),
+        "<": Range(high=value.low, excludes_high=True),
+        "<=": Range(high=value.high),
+    }
+    return of_sign.get(found[1], value)
 
 
 def _point(value: int) -> Range:
     return Range(value, value)
-
-
-def _moments(name: str, text: str, now: datetime) -> Range:
-    """Return the instant, or for a date the whole day."""
-    first = _instant(name, text, now)
-    return Range(first, first + _DAY if _DATE.fullmatch(text) else first)
 
 
 def _instant(name: str, text: str, now: datetime) -> datetime:
@@ -115,9 +105,8 @@ def _instant(name: str, text: str, now: datetime) -> datetime:
         read = datetime.fromisoformat(text.strip().replace(" ", "+"))
         return (read if read.tzinfo else read.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
-        raise errors.BadFilter(
-            name, f"{text[:40]!r} is not an instant; write 2026-11-23, 2026-11-23T12:00:00Z or -7d"
-        ) from None
+        expected = "write 2026-11-23, 2026-11-23T12:00:00Z or -7d"
+        raise errors.BadFilter(name, f"{text[:40]!r} is not an instant; {expected}") from None
 
 
 def _seconds(name: str, text: str) -> Decimal:

@@ -27,8 +27,7 @@ class Key:
 
 def insert(connection: Connection, key: Key) -> None:
     """Insert a new key."""
-    row = declare.row(API_KEYS, key)
-    connection.execute(API_KEYS.insert(), row | {"scopes": list(key.scopes)})
+    connection.execute(API_KEYS.insert(), declare.row(API_KEYS, key))
 
 
 def find(connection: Connection, key_id: str) -> Key | None:
@@ -54,8 +53,7 @@ def revoke(connection: Connection, key_id: str, now: datetime) -> bool:
 
 
 def _key(row: prepared.Row) -> Key:
-    values = row._asdict()
-    return Key(**values | {"scopes": tuple(values["scopes"])})
+    return Key(**row._asdict() | {"scopes": tuple(row.scopes)})
 
 
 _ALL = select(*(API_KEYS.c[each.name] for each in fields(Key)))

@@ -66,17 +66,14 @@ def begin(connection: Connection, walk: Walk, *, restart: bool) -> Walk:
     A walk that reached its end is unfinished as long as a run is still to be fetched.
     """
     existing = find(connection, walk.id)
-    if existing is not None and not restart and (existing.finished_at is None or _is_fetching(connection)):
-        return existing
+    if existing is not None and not restart:
+        rest = remaining(connection)
+        if existing.finished_at is None or rest.open > len(rest.failing):
+            return existing
     row = declare.row(BACKFILLS, walk)
     fresh = dialect.insert(connection, BACKFILLS).values(row)
     connection.execute(fresh.on_conflict_do_update(index_elements=["id"], set_=row))
     return walk
-
-
-def _is_fetching(connection: Connection) -> bool:
-    rest = remaining(connection)
-    return rest.open > len(rest.failing)
 
 
 def find(connection: Connection, walk_id: str) -> Walk | None:
@@ -100,13 +97,10 @@ def restart(connection: Connection, walk: Walk) -> Walk:
 def remaining(connection: Connection) -> Remaining:
     """Return which runs of backfills are not fetched yet."""
     waiting = and_(RUNS.c.submitted_by == states.Submitter.BACKFILL.value, RUNS.c.status == states.ACCEPTED.value)
-    failing = select(RUNS.c.upstream_id).where(waiting, _keeps_failing()).order_by(RUNS.c.seq)
-    return Remaining(_count(connection, waiting), list(connection.execute(failing).scalars()))
-
-
-def _keeps_failing() -> ColumnElement[bool]:
     job = and_(JOBS.c.run_id == RUNS.c.id, JOBS.c.kind == states.Kind.ADOPT.value)
-    return exists().where(job, JOBS.c.failures >= MAX_FAILURES)
+    keeps_failing = exists().where(job, JOBS.c.failures >= MAX_FAILURES)
+    failing = select(RUNS.c.upstream_id).where(waiting, keeps_failing).order_by(RUNS.c.seq)
+    return Remaining(_count(connection, waiting), list(connection.execute(failing).scalars()))
 
 
 def outcome(connection: Connection, since: datetime) -> Outcome:

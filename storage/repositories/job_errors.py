@@ -62,15 +62,13 @@ def group(connection: Connection, query: Query, now: datetime) -> list[Cause]:
     for kind, state, error, count, oldest_at, due_at in rows:
         cause = normalize(error)
         found = Cause(states.read(states.Kind, kind), FailedJobState(state), cause, count, oldest_at, due_at)
-        existing = merged.get((kind, state, cause))
-        merged[kind, state, cause] = found if existing is None else _merged(existing, found)
+        one = merged.get((kind, state, cause))
+        if one is not None:
+            earliest = {"oldest_at": min(one.oldest_at, oldest_at), "due_at": min(one.due_at, due_at)}
+            found = replace(one, count=one.count + count, **earliest)
+        merged[kind, state, cause] = found
     matching_causes = [each for each in merged.values() if _matches(each.cause, query)]
     return sorted(matching_causes, key=lambda each: (-each.count, each.kind, each.state, each.cause))
-
-
-def _merged(one: Cause, other: Cause) -> Cause:
-    oldest_at, due_at = min(one.oldest_at, other.oldest_at), min(one.due_at, other.due_at)
-    return replace(one, count=one.count + other.count, oldest_at=oldest_at, due_at=due_at)
 
 
 def matching(connection: Connection, query: Query, now: datetime) -> list[str]:

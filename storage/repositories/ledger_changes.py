@@ -33,18 +33,8 @@ def of_run(connection: Connection, run_id: str) -> list[Change]:
     return [Change(*row) for row in connection.execute(_OF_RUN, {"run_id": run_id})]
 
 
-_ROWS = select(
-    LEDGER_ENTRIES.c.leaf_index,
-    LEDGER_ENTRIES.c.id,
-    LEDGER_ENTRIES.c.run_id,
-    LEDGER_ENTRIES.c.kind,
-    LEDGER_ENTRIES.c.actor,
-    LEDGER_ENTRIES.c.at,
-    LEDGER_ENTRIES.c.body,
-)
-_AFTER = (
-    _ROWS.where(LEDGER_ENTRIES.c.leaf_index > bindparam("after"))
-    .order_by(LEDGER_ENTRIES.c.leaf_index)
-    .limit(bindparam("limit"))
-)
-_OF_RUN = _ROWS.where(LEDGER_ENTRIES.c.run_id == bindparam("run_id")).order_by(LEDGER_ENTRIES.c.seq).limit(10_000)
+_ENTRIES = LEDGER_ENTRIES.c
+_ROWS = select(*(_ENTRIES[name] for name in ("leaf_index", "id", "run_id", "kind", "actor", "at", "body")))
+_BEHIND = _ROWS.where(_ENTRIES.leaf_index > bindparam("after"))
+_AFTER = _BEHIND.order_by(_ENTRIES.leaf_index).limit(bindparam("limit"))
+_OF_RUN = _ROWS.where(_ENTRIES.run_id == bindparam("run_id")).order_by(_ENTRIES.seq).limit(10_000)

@@ -73,8 +73,5 @@ def resume(connection: Connection, run_ids: Sequence[str]) -> None:
     connection.execute(update(NOTIFICATIONS).where(NOTIFICATIONS.c.run_id.in_(run_ids)).values(stopped_at=None))
 
 
-_BY_RUN = prepared.Prepared(
-    lambda _: select(*(NOTIFICATIONS.c[each.name] for each in fields(Notification))).where(
-        NOTIFICATIONS.c.run_id == bindparam("run_id")
-    )
-)
+_ALL = select(*(NOTIFICATIONS.c[each.name] for each in fields(Notification)))
+_BY_RUN = prepared.Prepared(lambda _: _ALL.where(NOTIFICATIONS.c.run_id == bindparam("run_id")))

@@ -154,8 +154,7 @@ class Run:
 
 def insert(connection: Connection, row: Mapping[str, Any]) -> int | None:
     """Insert a run; return its seq, or None where a unique constraint already holds such a run."""
-    found: int | None = connection.execute(_insert(connection), dict(row)).scalar_one_or_none()
-    return found
+    return connection.execute(_insert(connection), dict(row)).scalar_one_or_none()
 
 
 @dialect.built_once
@@ -295,10 +294,8 @@ def unlinked(connection: Connection, prompt: str | None = None) -> list[Run]:
         is_ours = and_(is_ours, RUNS.c.prompt == prompt)
     is_open = and_(RUNS.c.status == states.ACCEPTED.value, RUNS.c.upstream_id.is_(None))
     # Two queries, each along its index: joined by OR they would read the whole table.
-    queries = [
-        _SUBMITTED.where(is_ours, condition).limit(MAX_UNLINKED)
-        for condition in (is_open, RUNS.c.lost_create_since.is_not(None))
-    ]
+    either = (is_open, RUNS.c.lost_create_since.is_not(None))
+    queries = [_SUBMITTED.where(is_ours, condition).limit(MAX_UNLINKED) for condition in either]
     found = {row.seq: _run(row) for query in queries for row in connection.execute(query)}
     return [found[seq] for seq in sorted(found)[:MAX_UNLINKED]]
 
@@ -307,9 +304,8 @@ def oldest_open(connection: Connection) -> datetime | None:
     """Return when the oldest run that may still end was created upstream, or accepted where that is unknown."""
     which = (RUNS.c.settled_at.is_(None), RUNS.c.upstream_id.is_not(None), RUNS.c.status != states.LOST.value)
     since = func.coalesce(RUNS.c.created_at, RUNS.c.accepted_at)
-    found: datetime | None = connection.execute(
-        select(func.min(since, type_=column_types.Instant())).where(*which)
-    ).scalar_one()
+    oldest = select(func.min(since, type_=column_types.Instant())).where(*which)
+    found: datetime | None = connection.execute(oldest).scalar_one()
     return found
 
 
@@ -319,9 +315,8 @@ def unasked(connection: Connection, before: datetime, lost_before: datetime, lim
     For lost runs the limit is `lost_before`.
     """
     is_lost = RUNS.c.status == states.LOST.value
-    due = or_(
-        RUNS.c.asked_at.is_(None), RUNS.c.asked_at < case((is_lost, instant(lost_before)), else_=instant(before))
-    )
+    limit_of_run = case((is_lost, instant(lost_before)), else_=instant(before))
+    due = or_(RUNS.c.asked_at.is_(None), RUNS.c.asked_at < limit_of_run)
     open_ = (RUNS.c.settled_at.is_(None), RUNS.c.upstream_id.is_not(None), RUNS.c.status != states.ACCEPTED.value)
     # A missing run is asked about by its own settle job, less and less often.
     not_missing = or_(RUNS.c.missing_since.is_(None), is_lost)
@@ -334,8 +329,7 @@ def other_upstream_id(connection: Connection, run_id: str) -> str | None:
     reported = [status.value for status in sorted(states.REPORTED)]
     which = (RUNS.c.id != run_id, RUNS.c.upstream_id.is_not(None), RUNS.c.status.in_(reported))
     newest = select(RUNS.c.upstream_id).where(*which).order_by(RUNS.c.settled_at.desc()).limit(1)
-    found: str | None = connection.execute(newest).scalar_one_or_none()
-    return found
+    return connection.execute(newest).scalar_one_or_none()
 
 
 def overdue(connection: Connection, now: datetime) -> int:

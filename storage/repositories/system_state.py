@@ -81,11 +81,9 @@ def pause(connection: Connection, until: datetime, reason: str, now: datetime) -
     _ensure(connection)
     row = SYSTEM_STATE.c
     renewed = update(SYSTEM_STATE).where(or_(row.paused_until.is_(None), row.paused_until <= instant(now)))
-    if connection.execute(
-        renewed.values(paused_until=until, pause_reason=reason, pause_streak=row.pause_streak + 1)
-    ).rowcount:
-        return
-    connection.execute(update(SYSTEM_STATE).where(row.paused_until < until).values(paused_until=until))
+    values = {"paused_until": until, "pause_reason": reason, "pause_streak": row.pause_streak + 1}
+    if not connection.execute(renewed.values(values)).rowcount:
+        connection.execute(update(SYSTEM_STATE).where(row.paused_until < until).values(paused_until=until))
 
 
 def resume(connection: Connection, now: datetime) -> bool:
@@ -109,14 +107,10 @@ def record_heartbeat(
 
     `notifies` says that this worker can send notifications.
     """
-    values: dict[str, object] = {"worker_seen_at": now}
-    if upstream_ok_at is not None:
-        values["upstream_ok_at"] = upstream_ok_at
-    if rate_limit is not None:
-        values["rate_limit"] = dict(rate_limit)
-    if notifies:
-        values["notifier_seen_at"] = now
-    _set(connection, values)
+    limit, notifier_seen_at = None if rate_limit is None else dict(rate_limit), now if notifies else None
+    known = {"upstream_ok_at": upstream_ok_at, "rate_limit": limit, "notifier_seen_at": notifier_seen_at}
+    values = {name: value for name, value in known.items() if value is not None}
+    _set(connection, {"worker_seen_at": now, **values})
 
 
 def clamp_to_clock(connection: Connection, now: datetime) -> None:
@@ -133,10 +127,9 @@ def lease_webhooks(connection: Connection, now: datetime, length: timedelta) -> 
     _ensure(connection)
     now, row = dialect.server_time(connection) or now, SYSTEM_STATE.c
     free = or_(row.webhooks_until.is_(None), row.webhooks_until <= instant(now))
-    leased = (
-        update(SYSTEM_STATE).where(free).values(webhooks_fence=row.webhooks_fence + 1, webhooks_until=now + length)
-    )
-    return connection.execute(leased.returning(row.webhooks_fence)).scalar_one_or_none()
+    values = {"webhooks_fence": row.webhooks_fence + 1, "webhooks_until": now + length}
+    leased = update(SYSTEM_STATE).where(free).values(values).returning(row.webhooks_fence)
+    return connection.execute(leased).scalar_one_or_none()
 
 
 def renew_webhooks(connection: Connection, fence: int, now: datetime, length: timedelta) -> bool:
@@ -148,9 +141,8 @@ def renew_webhooks(connection: Connection, fence: int, now: datetime, length: ti
 
 def free_webhooks(connection: Connection, fence: int) -> None:
     """End that lease, if it is still ours."""
-    connection.execute(
-        update(SYSTEM_STATE).where(SYSTEM_STATE.c.webhooks_fence == fence).values(webhooks_until=None)
-    )
+    ours = SYSTEM_STATE.c.webhooks_fence == fence
+    connection.execute(update(SYSTEM_STATE).where(ours).values(webhooks_until=None))
 
 
 def record_sweep(connection: Connection, started: datetime) -> None:

@@ -12,6 +12,8 @@ from storage import states
 from storage.engine import dialect
 from storage.tables.runs import UPSTREAM_LINKS
 
+_LINKS = UPSTREAM_LINKS.c
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -33,38 +35,35 @@ def lock_ids(connection: Connection, upstream_ids: Iterable[str]) -> None:
 def insert(connection: Connection, link: Link, now: datetime) -> Link:
     """Link an upstream run unless it is linked already; return the link that exists then."""
     lock_ids(connection, [link.upstream_id])
-    columns = UPSTREAM_LINKS.c
     new = dialect.insert(connection, UPSTREAM_LINKS).on_conflict_do_nothing()
     row = {"upstream_id": link.upstream_id, "run_id": link.run_id, "role": link.role.value, "linked_at": now}
     connection.execute(new, row)
-    current = select(columns.run_id, columns.role).where(columns.upstream_id == link.upstream_id)
-    row_found = connection.execute(current).one()
-    return Link(link.upstream_id, row_found.run_id, states.Role(row_found.role))
+    current = select(_LINKS.run_id, _LINKS.role).where(_LINKS.upstream_id == link.upstream_id)
+    run_id, role = connection.execute(current).one()
+    return Link(link.upstream_id, run_id, states.Role(role))
 
 
 def mark_orphan(connection: Connection, upstream_id: str) -> None:
     """Turn a link to the run into a link to an orphan."""
-    which = UPSTREAM_LINKS.c.upstream_id == upstream_id
-    connection.execute(update(UPSTREAM_LINKS).where(which).values(role=states.Role.ORPHAN.value))
+    _update(connection, upstream_id, {"role": states.Role.ORPHAN.value})
 
 
 def linked_runs(connection: Connection, upstream_ids: Sequence[str]) -> dict[str, str]:
     """Return our run id for each of these upstream ids that is linked."""
-    columns = UPSTREAM_LINKS.c
-    rows = connection.execute(
-        select(columns.upstream_id, columns.run_id).where(columns.upstream_id.in_(upstream_ids))
-    )
-    return {row.upstream_id: row.run_id for row in rows}
+    linked = select(_LINKS.upstream_id, _LINKS.run_id).where(_LINKS.upstream_id.in_(upstream_ids))
+    return {row.upstream_id: row.run_id for row in connection.execute(linked)}
 
 
 def open_orphans(connection: Connection, run_id: str) -> list[str]:
     """Return the upstream ids of a run's orphans that are not cancelled yet."""
-    columns = UPSTREAM_LINKS.c
-    waiting = (columns.run_id == run_id, columns.role == states.Role.ORPHAN.value, columns.cancelled_at.is_(None))
-    return list(connection.execute(select(columns.upstream_id).where(*waiting)).scalars())
+    orphans = select(_LINKS.upstream_id).where(_LINKS.run_id == run_id, _LINKS.role == states.Role.ORPHAN.value)
+    return list(connection.execute(orphans.where(_LINKS.cancelled_at.is_(None))).scalars())
 
 
 def mark_cancelled(connection: Connection, upstream_id: str, now: datetime) -> None:
     """Record that an orphan was cancelled upstream."""
-    which = UPSTREAM_LINKS.c.upstream_id == upstream_id
-    connection.execute(update(UPSTREAM_LINKS).where(which).values(cancelled_at=now))
+    _update(connection, upstream_id, {"cancelled_at": now})
+
+
+def _update(connection: Connection, upstream_id: str, values: dict[str, object]) -> None:
+    connection.execute(update(UPSTREAM_LINKS).where(_LINKS.upstream_id == upstream_id).values(values))

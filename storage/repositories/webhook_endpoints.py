@@ -118,9 +118,8 @@ def update(connection: Connection, endpoint_id: str, changes: dict[str, Any], fe
 def mark_all_awaiting(connection: Connection, now: datetime) -> bool:
     """Mark every active endpoint as awaiting a secret that may exist upstream; return whether there is one."""
     is_active = (WEBHOOK_ENDPOINTS.c.removed_at.is_(None), WEBHOOK_ENDPOINTS.c.registered_at.is_not(None))
-    return (
-        connection.execute(sql_update(WEBHOOK_ENDPOINTS).where(*is_active).values(awaiting_since=now)).rowcount > 0
-    )
+    marked = sql_update(WEBHOOK_ENDPOINTS).where(*is_active).values(awaiting_since=now)
+    return connection.execute(marked).rowcount > 0
 
 
 def insert_secret(connection: Connection, secret: Secret) -> bool:

@@ -10,19 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Select,
-    cast,
-    column,
-    func,
-    literal_column,
-    select,
-    table,
-    text,
-)
+import sqlalchemy as sa
 
 from storage.search import tokenizer
 
@@ -48,7 +36,7 @@ REWRITE_WORDS = "INSERT INTO passage_words (passage_words) VALUES ('optimize')"
 _ADD_SQLITE = "INSERT INTO passage_words (rowid, words) VALUES (?, ?)"
 _REMOVE_SQLITE = "INSERT INTO passage_words (passage_words, rowid, words) VALUES ('delete', ?, ?)"
 _PAGE = "SELECT pgno >> 1 FROM passage_words_idx WHERE segid = segment.id"
-_PREFIX_PAGES = text(f"""
+_PREFIX_PAGES = sa.text(f"""
     WITH RECURSIVE segment (id) AS (
         SELECT min(segid) FROM passage_words_idx
         UNION ALL
@@ -57,10 +45,10 @@ _PREFIX_PAGES = text(f"""
     SELECT sum(coalesce(({_PAGE} AND term > :high ORDER BY term LIMIT 1), ({_PAGE} ORDER BY term DESC LIMIT 1))
         - coalesce(({_PAGE} AND term <= :low ORDER BY term DESC LIMIT 1), 0)) FROM segment WHERE id IS NOT NULL
 """)
-_ADD_POSTGRESQL = text("INSERT INTO passage_words (id, words) VALUES (:id, CAST(:words AS tsvector))")
+_ADD_POSTGRESQL = sa.text("INSERT INTO passage_words (id, words) VALUES (:id, CAST(:words AS tsvector))")
 
 
-def create_words_table(connection: Connection) -> None:
+def create_words_table(connection: sa.Connection) -> None:
     """Create the table of words, which is not in the metadata."""
     if connection.dialect.name == "postgresql":
         for statement in _CREATE_POSTGRESQL.split(";"):
@@ -69,7 +57,7 @@ def create_words_table(connection: Connection) -> None:
         connection.exec_driver_sql(_CREATE_SQLITE)
 
 
-def add_words(connection: Connection, rows: Sequence[Row]) -> None:
+def add_words(connection: sa.Connection, rows: Sequence[Row]) -> None:
     """Add the words of new passages."""
     if not rows:
         return
@@ -79,18 +67,18 @@ def add_words(connection: Connection, rows: Sequence[Row]) -> None:
         connection.exec_driver_sql(_ADD_SQLITE, [(id_, " ".join(words)) for id_, words in rows])
 
 
-def remove_words(connection: Connection, rows: Sequence[Row]) -> None:
+def remove_words(connection: sa.Connection, rows: Sequence[Row]) -> None:
     """Remove passages, given with all the words that were added; on a server the passage's deletion does that."""
     if rows and connection.dialect.name != "postgresql":
         connection.exec_driver_sql(_REMOVE_SQLITE, [(id_, " ".join(words)) for id_, words in rows])
 
 
-def removal_needs_words(connection: Connection) -> bool:
+def removal_needs_words(connection: sa.Connection) -> bool:
     """Return whether `remove_words` has to be called, with the words that were added."""
     return connection.dialect.name != "postgresql"
 
 
-def remove_all_words(connection: Connection) -> None:
+def remove_all_words(connection: sa.Connection) -> None:
     """Remove all words."""
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql("DELETE FROM passage_words")
@@ -98,33 +86,33 @@ def remove_all_words(connection: Connection) -> None:
         connection.exec_driver_sql("INSERT INTO passage_words (passage_words) VALUES ('delete-all')")
 
 
-def query_text(connection: Connection, phrase: tokenizer.Phrase) -> str:
+def query_text(connection: sa.Connection, phrase: tokenizer.Phrase) -> str:
     """Return the phrase in the query language of the database."""
     if connection.dialect.name == "postgresql":
         return " <-> ".join(f"'{word}'" for word in phrase.words) + ":*" * phrase.open_ended
     return f'"{" ".join(phrase.words)}"' + " *" * phrase.open_ended
 
 
-def passages_with(connection: Connection, query: ColumnElement[str], low: Any, high: Any) -> Select[Any]:
+def passages_with(connection: sa.Connection, query: sa.ColumnElement[str], low: Any, high: Any) -> sa.Select[Any]:
     """Return a query for the ids (`low` <= id < `high`) of the passages that match a text of `query_text`."""
     if connection.dialect.name == "postgresql":
         # Slow to import, and not needed for an embedded database.
         from sqlalchemy.dialects.postgresql import TSQUERY
 
-        id_ = column("id", BigInteger)
-        matches = column("words").op("@@")(cast(query, TSQUERY))
+        id_ = sa.column("id", sa.BigInteger)
+        matches = sa.column("words").op("@@")(sa.cast(query, TSQUERY))
     else:
-        id_ = literal_column("rowid", BigInteger)
-        matches = literal_column("passage_words").op("MATCH")(query)
-    return select(id_).select_from(table("passage_words")).where(matches, id_ >= low, id_ < high)
+        id_ = sa.literal_column("rowid", sa.BigInteger)
+        matches = sa.literal_column("passage_words").op("MATCH")(query)
+    return sa.select(id_).select_from(sa.table("passage_words")).where(matches, id_ >= low, id_ < high)
 
 
-def is_expensive(connection: Connection) -> bool:
+def is_expensive(connection: sa.Connection) -> bool:
     """Return whether a query is expensive in itself: FTS5 collects all words with a prefix for each query."""
     return connection.dialect.name != "postgresql"
 
 
-def prefix_pages(connection: Connection, prefix: str) -> int:
+def prefix_pages(connection: sa.Connection, prefix: str) -> int:
     """Return how many pages of the index have the words with a prefix; FTS5 reads all of them for each query.
 
     Each segment of the index names the first word of a page, unless no word begins there.
@@ -134,14 +122,14 @@ def prefix_pages(connection: Connection, prefix: str) -> int:
     return int(pages or 0)
 
 
-def materialized(connection: Connection, found: Select[Any]) -> Select[Any]:
+def materialized(connection: sa.Connection, found: sa.Select[Any]) -> sa.Select[Any]:
     """Return a query for the same values that is evaluated before its values are used.
 
     PostgreSQL assumes that a word without statistics is frequent, and would scan all rows; it assumes few elements
     in an array.
     """
     if connection.dialect.name == "postgresql":
-        return select(func.unnest(func.array(found.scalar_subquery()), type_=BigInteger))
+        return sa.select(sa.func.unnest(sa.func.array(found.scalar_subquery()), type_=sa.BigInteger))
     return found
 
 

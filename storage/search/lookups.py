@@ -32,9 +32,8 @@ def keys_with(
     while len(keys) < limit:
         if behind is not None:
             low, high = (low, behind * ROWS_PER_RUN) if descending else ((behind + 1) * ROWS_PER_RUN, high)
-        ids = (
-            connection.execute(statement, {"query": query, "low": low, "high": high, "read": read}).scalars().all()
-        )
+        given = {"query": query, "low": low, "high": high, "read": read}
+        ids = connection.execute(statement, given).scalars().all()
         keys |= dict.fromkeys(id_ // ROWS_PER_RUN for id_ in ids)
         if len(ids) < read:
             break
@@ -59,9 +58,8 @@ def require_selective(
         return
     for prefix in (phrase.words[-1] for phrase in phrases if phrase.open_ended and phrase.words):
         if fulltext.prefix_pages(connection, prefix) > most:
-            raise errors.BadFilter(
-                "q", f"{prefix}* stands for too many words here: write more letters before the *"
-            )
+            reason = f"{prefix}* stands for too many words here: write more letters before the *"
+            raise errors.BadFilter("q", reason)
 
 
 def count_hits(connection: Connection, seqs: Sequence[int], phrases: Iterable[tokenizer.Phrase]) -> dict[int, int]:

@@ -61,11 +61,10 @@ _CONTINUING = "\u1160-\u11ff\ud7b0-\ud7ff"
 class _Patterns(NamedTuple):
     """The patterns for texts beyond ASCII.
 
-    `run` matches letters and digits, `unspaced` a character of a script without spaces, `all_unspaced` several of
-    them, `unit` one with its marks or a sequence of other characters.
+    `unspaced` matches a character of a script without spaces, `all_unspaced` several of them, `unit` one with its
+    marks or a sequence of other characters.
     """
 
-    run: re.Pattern[str]
     unspaced: re.Pattern[str]
     all_unspaced: re.Pattern[str]
     unit: re.Pattern[str]
@@ -76,7 +75,6 @@ def _patterns() -> _Patterns:
     """Return the patterns, compiled when the first text needs them: that takes longer than most imports."""
     one = rf"(?P<one>(?=\w)[{_UNSPACED}](?:\W|[{_CONTINUING}])*+)"
     return _Patterns(
-        re.compile(r"[0-9A-Za-z\x80-\U0010ffff]+"),
         re.compile(f"[{_UNSPACED}]"),
         re.compile(f"(?:(?![{_CONTINUING}])[{_UNSPACED}])+"),
         re.compile(rf"{one}|(?=\w)[^{_UNSPACED}](?:\W|[^{_UNSPACED}])*+"),
@@ -174,7 +172,7 @@ def located_words(text: str, start: int = 0) -> Iterator[tuple[str, int, int]]:
 
 
 def _of_piece(at: int, piece: str) -> Iterator[tuple[str, int, int]]:
-    for run in (_ASCII if piece.isascii() else _patterns().run).finditer(piece):
+    for run in (_ASCII if piece.isascii() else _RUN).finditer(piece):
         raw = run[0]
         if raw.isascii():
             yield raw.lower()[:LENGTH], at + run.start(), at + run.end()

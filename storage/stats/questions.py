@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_, select
 
-from storage import bounds, states
+from storage import states
 from storage.engine import dialect
 from storage.query import conditions, grammar, value_ranges
-from storage.search import index
+from storage.search import index, lookups
 from storage.stats import error_signatures, histogram, rollups, slices
 from storage.stats.groups import By, Measure
 from storage.stats.totals import Totals
@@ -96,7 +96,7 @@ def check_grouping(by: str) -> str:
 def find(connection: Connection, by: str, expression: grammar.Expression, bound: int = MAX_RUNS_READ) -> Answer:
     """Return sums over the runs that match; time groups newest first, others by count. Raise BadFilter."""
     what = check_grouping(by)
-    conditions.require_selective(connection, expression)
+    lookups.require_selective(connection, conditions.phrases(expression, with_excluded=True))
     groups = _Groups(what)
     rollup_slice = _slice(what, expression)
     window = None
@@ -165,9 +165,9 @@ class _Groups:
         return made[: MAX_REASONS if self._what == By.FAILURE_REASON else MAX_ROWS]
 
     def _row(self, key: str | None, totals: Totals) -> Row:
-        count, cost, tokens_in, tokens_out, timed, time = totals.sums
+        count, cost, tokens_in, tokens_out, timed, _ = totals.capped
+        time = totals.sums[-1]
         mean, longest = (round(time / timed), totals.longest) if timed else (None, None)
-        cost, tokens_in, tokens_out = map(bounds.total, (cost, tokens_in, tokens_out))
         percentiles = self._percentiles.get(key) or totals.percentiles
         return Row(key, count, cost, tokens_in, tokens_out, mean, longest, *percentiles)
 
@@ -214,42 +214,28 @@ def _grouped(connection: Connection, rows: Any, name: str) -> Select[Any]:
 
 def _rows(connection: Connection, what: str) -> Select[Any]:
     """Return the query for one row per run, with the key of its group."""
-    took = _settling(connection) if what == By.SOURCE else RUNS.c.duration_ms
+    # By source, the time from the end upstream until it was known here, in milliseconds.
+    ended, settled = (dialect.milliseconds(connection, at) for at in (RUNS.c.completed_at, RUNS.c.settled_at))
+    took = settled - ended if what == By.SOURCE else RUNS.c.duration_ms
     rest = (took.label("took"), RUNS.c.cost_micros, RUNS.c.input_tokens, RUNS.c.output_tokens)
     if what.startswith(grammar.TAG_PREFIX):
         is_it = and_(RUN_TAGS.c.run_seq == RUNS.c.seq, RUN_TAGS.c.key == what.removeprefix(grammar.TAG_PREFIX))
         tagged = RUNS.outerjoin(RUN_TAGS, is_it)
         return select(RUN_TAGS.c.value.label("key"), *rest).select_from(tagged)
     chosen = select(_key(connection, By(what)).label("key"), *rest)
-    match what:
-        case By.SOURCE:
-            return chosen.where(RUNS.c.settled_by.is_not(None))
-        case By.FAILURE_REASON:
-            failed = RUNS.c.status.in_((states.FAILED.value, states.REFUSED.value))
-            return chosen.where(or_(failed, RUNS.c.failure_reason.is_not(None)))
-    return chosen
+    if what == By.FAILURE_REASON:
+        failed = RUNS.c.status.in_((states.FAILED.value, states.REFUSED.value))
+        return chosen.where(or_(failed, RUNS.c.failure_reason.is_not(None)))
+    return chosen.where(RUNS.c.settled_by.is_not(None)) if what == By.SOURCE else chosen
 
 
 def _key(connection: Connection, what: By) -> ColumnElement[Any]:
-    at = conditions.CREATED
-    match what:
-        case By.HOUR:
-            return dialect.hour(connection, at)
-        case By.DAY:
-            return dialect.day(connection, at)
-        case By.MONTH:
-            return dialect.month(connection, at)
-        case By.FAILURE_REASON:
-            return func.substr(RUNS.c.failure_reason, 1, error_signatures.MAX_READ)
-        case By.SOURCE:
-            return RUNS.c.settled_by
-    return conditions.COLUMNS[what]
-
-
-def _settling(connection: Connection) -> ColumnElement[Any]:
-    """Return the time from the end upstream until it was known here, in milliseconds."""
-    ended, settled = (dialect.milliseconds(connection, at) for at in (RUNS.c.completed_at, RUNS.c.settled_at))
-    return settled - ended
+    periods = {By.HOUR: dialect.hour, By.DAY: dialect.day, By.MONTH: dialect.month}
+    if what in periods:
+        return periods[what](connection, conditions.CREATED)
+    if what is By.FAILURE_REASON:
+        return func.substr(RUNS.c.failure_reason, 1, error_signatures.MAX_READ)
+    return RUNS.c.settled_by if what is By.SOURCE else conditions.COLUMNS[what]
 
 
 def _newest(
@@ -312,8 +298,5 @@ def _days(span: value_ranges.Range) -> tuple[str | None, str | None] | None:
     edges = [None if each is None else each.astimezone(UTC) for each in (low, high)]
     if any(each is not None and each.time() != time() for each in edges):
         return None
-    return _day(edges[0]), _day(edges[1])
-
-
-def _day(edge: datetime | None) -> str | None:
-    return None if edge is None else f"{edge:%Y-%m-%d}".zfill(10)
+    first, end = (None if each is None else f"{each:%Y-%m-%d}".zfill(10) for each in edges)
+    return first, end

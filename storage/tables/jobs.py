@@ -11,7 +11,7 @@ JOBS = Table(
     Column("seq", Integer64, primary_key=True),
     Column("id", Text, nullable=False),
     Column("kind", Text, nullable=False),
-    Column("run_id", Text, nullable=False, default=""),
+    Column("run_id", Text, nullable=False),
     Column("priority", Integer64, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("due_at", Instant, nullable=False),

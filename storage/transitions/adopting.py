@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Connection, and_
 
@@ -54,13 +53,11 @@ def adopt(connection: Connection, adopted: Adoption) -> tuple[runs.Run, bool]:
     A known id returns its run; one whose adoption was refused is reopened. The second value is whether there are
     details to fetch, because the run is new or reopened.
     """
-    link = upstream_links.insert(
-        connection, upstream_links.Link(adopted.upstream_id, adopted.id, states.Role.RUN), adopted.at
-    )
+    link = upstream_links.Link(adopted.upstream_id, adopted.id, states.Role.RUN)
+    link = upstream_links.insert(connection, link, adopted.at)
     is_new = link.run_id == adopted.id
-    if is_new and runs.insert(connection, _row(adopted)) is not None:
-        jobs.enqueue(connection, [jobs.JobRequest(states.Kind.ADOPT, adopted.id, adopted.at, adopted.trigger)])
-        deliveries.claim_unlinked(connection, adopted.upstream_id, adopted.id)
+    if is_new:
+        _insert(connection, adopted)
     run = runs.get_for_update(connection, link.run_id)
     assert run is not None, "a link names a run that is there"
     if link.role is states.Role.RUN and run.may_reopen:
@@ -75,16 +72,15 @@ def _reopen(connection: Connection, run: runs.Run, adopted: Adoption) -> runs.Ru
     """
     index.requeue(connection, run.seq, adopted.at)
     which = and_(RUNS.c.id == run.id, RUNS.c.status == states.REOPENED[0].value)
-    runs.update(
-        connection, which, {"status": states.REOPENED[1].value, "expected_by": adopted.expected_by} | _END_COLUMNS
-    )
+    reset = {**_END_COLUMNS, "status": states.REOPENED[1].value, "expected_by": adopted.expected_by}
+    runs.update(connection, which, reset)
     for kind in (states.Kind.NOTIFY, states.Kind.CAPTURE):
         jobs.withdraw(connection, kind, run.id)
     notifications.remove(connection, run.id)
     jobs.enqueue(connection, [jobs.JobRequest(states.Kind.ADOPT, run.id, adopted.at, adopted.trigger)])
-    facts: dict[str, entries.Fact | None] = {"upstreamId": run.upstream_id, "source": adopted.trigger.value}
-    entry = entries.Entry(entries.Kind.RUN_REOPENED, adopted.at, run.id, adopted.actor, facts)
-    entries.append(connection, [entry])
+    facts = {"upstreamId": run.upstream_id, "source": adopted.trigger.value}
+    reopened = entries.Entry(entries.Kind.RUN_REOPENED, adopted.at, run.id, adopted.actor, facts)
+    entries.append(connection, [reopened])
     rollups.recount(connection, rollups.measures(run), None)
     found = runs.find(connection, run.id)
     assert found is not None
@@ -94,14 +90,8 @@ def _reopen(connection: Connection, run: runs.Run, adopted: Adoption) -> runs.Ru
 #: The columns that an end has set.
 _END_COLUMNS = dict.fromkeys(
     (
-        "settled_at",
-        "settled_by",
-        "failure_reason",
-        "failure_source",
-        "missing_since",
-        "refresh_requested_at",
-        "captured_at",
-        "capture_note",
+        *("settled_at", "settled_by", "failure_reason", "failure_source", "missing_since"),
+        *("refresh_requested_at", "captured_at", "capture_note"),
     )
 )
 
@@ -115,24 +105,20 @@ def readopt(connection: Connection, run_id: str, upstream_id: str, at: datetime)
     if upstream_id in upstream_links.linked_runs(connection, [upstream_id]):
         return None
     adopted = Adoption(run_id, upstream_id, states.Submitter.RESTORED, states.Source.WATCHER, at, expected_by=None)
-    if runs.insert(connection, _row(adopted)) is None:
+    if not _insert(connection, adopted):
         return None
     upstream_links.insert(connection, upstream_links.Link(upstream_id, run_id, states.Role.RUN), at)
-    jobs.enqueue(connection, [jobs.JobRequest(states.Kind.ADOPT, run_id, at, adopted.trigger)])
-    deliveries.claim_unlinked(connection, upstream_id, run_id)
     return runs.find(connection, run_id)
 
 
-def _row(adopted: Adoption) -> dict[str, Any]:
-    return {
-        "id": adopted.id,
-        "upstream_id": adopted.upstream_id,
-        "origin": states.Origin.ADOPTED.value,
-        "status": states.ACCEPTED.value,
-        "submitted_by": adopted.submitted_by,
-        "accepted_at": adopted.at,
-        "expected_by": adopted.expected_by,
-    }
+def _insert(connection: Connection, adopted: Adoption) -> bool:
+    """Insert the run and the job that fetches its details; return False where there is such a run."""
+    added = {"origin": states.Origin.ADOPTED.value, "status": states.ACCEPTED.value, "accepted_at": adopted.at}
+    if runs.insert(connection, declare.row(RUNS, adopted) | added) is None:
+        return False
+    jobs.enqueue(connection, [jobs.JobRequest(states.Kind.ADOPT, adopted.id, adopted.at, adopted.trigger)])
+    deliveries.claim_unlinked(connection, adopted.upstream_id, adopted.id)
+    return True
 
 
 def complete_adoption(
@@ -177,20 +163,16 @@ def _store_details(
 
 
 def _entries(run: runs.Run, details: UpstreamDetails, now: datetime) -> list[entries.Entry]:
-    facts: dict[str, entries.Fact | None] = {
+    facts = {
         "origin": run.origin.value,
         "agentId": details.agent_id,
         "model": details.model,
         "submittedBy": run.submitted_by,
     }
-    digests = (
-        *merkle.salted_digest("prompt", details.prompt),
-        *merkle.salted_digest("guidance", details.guidance),
-    )
-    created: dict[str, entries.Fact | None] = {"upstreamId": run.upstream_id}
+    digests = merkle.salted_digest("prompt", details.prompt) + merkle.salted_digest("guidance", details.guidance)
     return [
         entries.Entry(entries.Kind.RUN_ACCEPTED, now, run.id, details.actor, facts, digests),
-        entries.Entry(entries.Kind.RUN_CREATED, now, run.id, "upstream", created),
+        entries.Entry(entries.Kind.RUN_CREATED, now, run.id, "upstream", {"upstreamId": run.upstream_id}),
     ]
 
 
@@ -220,11 +202,6 @@ def adopt_page(connection: Connection, walk: backfills.Walk, page: BackfillPage)
     """Adopt the new runs of the page and move the walk, in one transaction. Known runs are skipped."""
     found = sorted(page.found, key=lambda each: each.upstream_id)
     new = sum(is_new for _, is_new in (adopt(connection, each) for each in found))
-    moved = replace(
-        walk,
-        cursor=page.cursor,
-        seen=walk.seen + len(page.found),
-        taken=walk.taken + new,
-        finished_at=page.finished_at,
-    )
+    moved = replace(walk, seen=walk.seen + len(found), taken=walk.taken + new)
+    moved = replace(moved, cursor=page.cursor, finished_at=page.finished_at)
     return backfills.save_progress(connection, moved)

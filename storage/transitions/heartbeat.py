@@ -54,9 +54,8 @@ def record_heartbeat(
     at = dialect.server_time(connection) if is_shared else None
     if at is not None:
         now, until, latest = at, at + (until - now), None
-    seen_times = [each for each in (system_state.read(connection).worker_seen_at, latest) if each is not None]
-    last_seen = max(seen_times, default=None)
-    gone_back = None if last_seen is None or last_seen - now <= MAX_CLOCK_LEAD else last_seen - now
+    ahead = max(filter(None, (system_state.read(connection).worker_seen_at, latest)), default=now) - now
+    gone_back = ahead if ahead > MAX_CLOCK_LEAD else None
     if gone_back is not None:
         _clamp_to_clock(connection, now, until)
     system_state.record_heartbeat(connection, now, upstream_ok_at, rate_limit, notifies)
@@ -76,6 +75,5 @@ def schedule(connection: Connection, now: datetime) -> Schedule:
     due = job_counts.next_due(connection, now)
     lanes = (states.UPSTREAM_LANE, states.RESERVED_LANE, states.BACKEND_LANE, states.STREAM_LANE)
     upstream, unhurried, backend, stream = (job_counts.earliest(due, lane) for lane in lanes)
-    return Schedule(
-        system_state.read(connection), upstream, unhurried, backend, stream, dialect.server_time(connection)
-    )
+    at = dialect.server_time(connection)
+    return Schedule(system_state.read(connection), upstream, unhurried, backend, stream, at)

@@ -66,11 +66,9 @@ def import_runs(
 
 def _with_run_id(record: run_chunks.Record, error: Exception) -> Exception:
     """Return the database's error about a value together with the run's id; any other error unchanged."""
-    translated = (
-        error_translation.translate(error)
-        if isinstance(error, exc.SQLAlchemyError)
-        else errors.UnstorableValue(str(error))
-    )
+    translated: Exception = errors.UnstorableValue(str(error))
+    if isinstance(error, exc.SQLAlchemyError):
+        translated = error_translation.translate(error)
     if not isinstance(translated, errors.UnstorableValue):
         return error  # the writer handles it
     return errors.UnstorableValue(f"run {record.run.id}: cannot be stored here: {translated}")
@@ -84,17 +82,15 @@ def _import(connection: Connection, record: run_chunks.Record, actor: str, now: 
     if existing is None and run.upstream_id is not None:
         existing = runs.find(connection, run.upstream_id)
     if existing is not None:
-        (stored,) = run_chunks.read(
-            connection, [existing.seq], run_chunks.Parts(documents=record.documents is not None)
-        )
+        parts = run_chunks.Parts(documents=record.documents is not None)
+        (stored,) = run_chunks.read(connection, [existing.seq], parts)
         return Imported(same=1) if run_chunks.is_same(stored, record) else Imported(different=1)
     seq = runs.insert(connection, _row(run))
     if seq is None:
         return Imported(clashing=1)
     digests = [*_digests(record), *_store(connection, seq, record, now)]
-    entries.append(
-        connection, [entries.Entry(entries.Kind.RUN_IMPORTED, now, run.id, actor, _facts(record), digests)]
-    )
+    entry = entries.Entry(entries.Kind.RUN_IMPORTED, now, run.id, actor, _facts(record), digests)
+    entries.append(connection, [entry])
     return Imported(imported=1)
 
 
@@ -123,9 +119,7 @@ def _store(connection: Connection, seq: int, record: run_chunks.Record, now: dat
 
 def _facts(record: run_chunks.Record) -> dict[str, Any]:
     run = record.run
-    facts: dict[str, Any] = {
-        name: endings.ledger_value(getattr(run, column)) for name, column in endings.FACTS.items()
-    }
+    facts = {name: endings.ledger_value(getattr(run, column)) for name, column in endings.FACTS.items()}
     return facts | {
         "status": run.status.value,
         "origin": run.origin.value,
@@ -144,8 +138,8 @@ def _digests(record: run_chunks.Record) -> Iterator[merkle.Digest]:
     """Return the digests of a run's texts under new salts, by the names that its other entries use."""
     run = record.run
     yield from submitting.content_digests(run)
-    texts = {"output": run.output, "summary": run.summary, "failureReason": run.failure_reason}
-    for name, text in texts.items():
-        yield from merkle.salted_digest(name, text)
-    for document in list(record.documents or ())[-1:]:
-        yield from merkle.salted_digest("document", document.read())
+    yield from merkle.salted_digest("output", run.output)
+    yield from merkle.salted_digest("summary", run.summary)
+    yield from merkle.salted_digest("failureReason", run.failure_reason)
+    if record.documents:
+        yield from merkle.salted_digest("document", record.documents[-1].read())

@@ -6,27 +6,14 @@ and every proof over the entries stays valid.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    Select,
-    Table,
-    Text,
-    and_,
-    case,
-    cast,
-    delete,
-    func,
-    or_,
-    select,
-    update,
-)
+import sqlalchemy as sa
 
 from storage import states
 from storage.engine.column_types import instant
@@ -42,13 +29,7 @@ from storage.tables.runs import RUN_DOCUMENTS, RUN_EVENTS, RUN_STEPS, RUN_USAGE,
 
 #: Columns with content, and the unsalted digest of it, against which a guess could be checked.
 CONTENT = (
-    "prompt",
-    "guidance",
-    "instructions",
-    "object_ids",
-    "output",
-    "summary",
-    "failure_reason",
+    *("prompt", "guidance", "instructions", "object_ids", "output", "summary", "failure_reason"),
     "request_sha256",
 )
 #: Digests whose values stay, and with them the salts.
@@ -85,25 +66,25 @@ class Survey:
     size: int
 
 
-def survey(connection: Connection, expression: grammar.Expression) -> Survey:
+def survey(connection: sa.Connection, expression: grammar.Expression) -> Survey:
     """Return what `prune` would remove now."""
     which = [*_which(connection, expression), ~_is_busy()]
-    span = (func.min(RUNS.c.settled_at), func.max(RUNS.c.settled_at))
-    summed = select(func.count(), *span, _size(RUNS, CONTENT)).where(*which)
+    span = (sa.func.min(RUNS.c.settled_at), sa.func.max(RUNS.c.settled_at))
+    summed = sa.select(sa.func.count(), *span, _size(RUNS, CONTENT)).where(*which)
     count, oldest, newest, size = connection.execute(summed).one()
-    waiting = select(func.count()).select_from(RUNS).where(*_which(connection, expression), _is_busy())
+    waiting = sa.select(sa.func.count()).select_from(RUNS).where(*_which(connection, expression), _is_busy())
     busy = connection.execute(waiting).scalar_one()
-    ids = select(RUNS.c.id).where(*which)
+    ids = sa.select(RUNS.c.id).where(*which)
     rows: dict[str, int] = {}
     for noun, (table, names) in _WEIGHED.items():
-        counted = select(func.count(), _size(table, names)).where(table.c.run_id.in_(ids))
+        counted = sa.select(sa.func.count(), _size(table, names)).where(table.c.run_id.in_(ids))
         rows[noun], table_size = connection.execute(counted).one()
         size += table_size
     return Survey(count, busy, oldest, newest, rows, size)
 
 
 def prune(
-    connection: Connection,
+    connection: sa.Connection,
     expression: grammar.Expression,
     now: datetime,
     behind: PrunePosition | None = None,
@@ -116,23 +97,23 @@ def prune(
     found = connection.execute(_batch(connection, expression, behind, limit)).all()
     rows: dict[str, int] = {}
     idle = _idle(connection, [run.id for run in found])
-    for run in found:
-        if run.id not in idle:
-            continue
+    for run in (each for each in found if each.id in idle):
         removed = _erase(connection, run, now)
         rows = {noun: rows.get(noun, 0) + count for noun, count in removed.items()}
-        ledger_entries.append(connection, [_entry(run, removed, now)])
+        facts: dict[str, Any] = {"removed": [name for name in CONTENT if run._mapping[name]], **removed}
+        entry = ledger_entries.Entry(ledger_entries.Kind.RUN_PRUNED, now, run.id, "operator", facts)
+        ledger_entries.append(connection, [entry])
     last = PrunePosition(found[-1].settled_at, found[-1].seq) if len(found) == limit else None
     return Pruned(len(idle), rows, last)
 
 
-def _idle(connection: Connection, run_ids: Sequence[str]) -> set[str]:
+def _idle(connection: sa.Connection, run_ids: Sequence[str]) -> set[str]:
     """Return which of these runs, whose rows are locked by now, still have no job except dead ones."""
-    busy = select(JOBS.c.run_id).where(JOBS.c.run_id.in_(run_ids), JOBS.c.dead_at.is_(None))
+    busy = sa.select(JOBS.c.run_id).where(JOBS.c.run_id.in_(run_ids), JOBS.c.dead_at.is_(None))
     return {*run_ids} - set(connection.execute(busy).scalars())
 
 
-def _which(connection: Connection, expression: grammar.Expression) -> list[ColumnElement[bool]]:
+def _which(connection: sa.Connection, expression: grammar.Expression) -> list[sa.ColumnElement[bool]]:
     """Return the conditions: ended, settled, not pruned, and no lost create, which is found by its content."""
     ended = RUNS.c.status.in_(sorted(states.TERMINAL))
     return [
@@ -144,63 +125,54 @@ def _which(connection: Connection, expression: grammar.Expression) -> list[Colum
     ]
 
 
-def _is_busy() -> ColumnElement[bool]:
+def _is_busy() -> sa.ColumnElement[bool]:
     """Return the condition that a run has a job that is not dead."""
-    return select(JOBS.c.seq).where(JOBS.c.run_id == RUNS.c.id, JOBS.c.dead_at.is_(None)).exists()
+    return sa.select(JOBS.c.seq).where(JOBS.c.run_id == RUNS.c.id, JOBS.c.dead_at.is_(None)).exists()
 
 
 def _batch(
-    connection: Connection, expression: grammar.Expression, behind: PrunePosition | None, limit: int
-) -> Select[Any]:
+    connection: sa.Connection, expression: grammar.Expression, behind: PrunePosition | None, limit: int
+) -> sa.Select[Any]:
     has_content = [RUNS.c[name].is_not(None).label(name) for name in CONTENT]
-    batch = select(RUNS.c.id, RUNS.c.seq, RUNS.c.settled_at, *has_content).where(
-        *_which(connection, expression), ~_is_busy()
-    )
+    chosen = sa.select(RUNS.c.id, RUNS.c.seq, RUNS.c.settled_at, *has_content)
+    batch = chosen.where(*_which(connection, expression), ~_is_busy())
     if behind is not None:
         at, last = RUNS.c.settled_at, instant(behind.settled_at)
-        batch = batch.where(or_(at > last, and_(at == last, RUNS.c.seq > behind.seq)))
+        batch = batch.where(sa.or_(at > last, sa.and_(at == last, RUNS.c.seq > behind.seq)))
     return batch.order_by(RUNS.c.settled_at, RUNS.c.seq).limit(limit).with_for_update(of=RUNS)
 
 
-def _erase(connection: Connection, run: Row[Any], now: datetime) -> dict[str, int]:
+def _erase(connection: sa.Connection, run: sa.Row[Any], now: datetime) -> dict[str, int]:
     """Remove all content of one run; return the number of removed rows by noun."""
     ledger_entries.erase_salts(connection, LEDGER_ENTRIES.c.run_id == run.id, KEPT_SALTS)
     ledger_entries.erase_salts(connection, LEDGER_ENTRIES.c.id.in_(_early_entries(connection, run.id)), KEPT_SALTS)
     index.remove(connection, run.seq)
     documents.delete_tools(connection, run.seq)
     removed = {
-        noun: connection.execute(delete(table).where(table.c.run_id == run.id)).rowcount
+        noun: connection.execute(sa.delete(table).where(table.c.run_id == run.id)).rowcount
         for noun, table in _ROWS.items()
     }
-    emptied = update(DELIVERIES).where(DELIVERIES.c.run_id == run.id).values(deliveries.ERASED_CONTENT)
+    emptied = sa.update(DELIVERIES).where(DELIVERIES.c.run_id == run.id).values(deliveries.ERASED_CONTENT)
     removed["deliveries"] = connection.execute(emptied).rowcount
-    connection.execute(update(RUN_USAGE).where(RUN_USAGE.c.run_id == run.id).values(metadata=None, salt=b""))
-    connection.execute(update(NOTIFICATIONS).where(NOTIFICATIONS.c.run_id == run.id).values(body=b""))
-    connection.execute(delete(JOBS).where(JOBS.c.run_id == run.id))
+    connection.execute(sa.update(RUN_USAGE).where(RUN_USAGE.c.run_id == run.id).values(metadata=None, salt=b""))
+    connection.execute(sa.update(NOTIFICATIONS).where(NOTIFICATIONS.c.run_id == run.id).values(body=b""))
+    connection.execute(sa.delete(JOBS).where(JOBS.c.run_id == run.id))
     runs.update(connection, RUNS.c.id == run.id, {**dict.fromkeys(CONTENT), **_MARKS, "pruned_at": now})
     return removed
 
 
 #: That there were instructions stays visible: they decide what was promised of the execution.
-_MARKS = {"instructions": case((RUNS.c.instructions.is_(None), None), else_="")}
+_MARKS = {"instructions": sa.case((RUNS.c.instructions.is_(None), None), else_="")}
 
 
-def _early_entries(connection: Connection, run_id: str) -> list[str]:
+def _early_entries(connection: sa.Connection, run_id: str) -> list[str]:
     """Return the entries of deliveries that came before their run was known: these entries name no run."""
     of_run = (LEDGER_ENTRIES.c.run_id == run_id, ledger_entries.IS_OF_DELIVERY)
-    bodies = connection.execute(select(LEDGER_ENTRIES.c.body).where(*of_run)).scalars()
+    bodies = connection.execute(sa.select(LEDGER_ENTRIES.c.body).where(*of_run)).scalars()
     recorded = {ledger_entries.delivery_of(body) for body in bodies}
-    received = select(DELIVERIES.c.id, DELIVERIES.c.received_at).where(DELIVERIES.c.run_id == run_id)
+    received = sa.select(DELIVERIES.c.id, DELIVERIES.c.received_at).where(DELIVERIES.c.run_id == run_id)
     early = {each.id: each.received_at for each in connection.execute(received) if each.id not in recorded}
     return ledger_entries.of_early_deliveries(connection, early)
-
-
-def _entry(run: Row[Any], removed: Mapping[str, int], now: datetime) -> ledger_entries.Entry:
-    facts: dict[str, ledger_entries.Fact | None] = {
-        "removed": [name for name in CONTENT if run._mapping[name]],
-        **removed,
-    }
-    return ledger_entries.Entry(ledger_entries.Kind.RUN_PRUNED, now, run.id, "operator", facts)
 
 
 #: Tables whose rows are counted, and the columns by which their size is estimated.
@@ -212,14 +184,9 @@ _WEIGHED = {
 }
 
 
-def _size(table: Table, names: Iterable[str]) -> ColumnElement[int]:
+def _size(table: sa.Table, names: Iterable[str]) -> sa.ColumnElement[int]:
     """Return the sum of the lengths of columns: bytes, or characters of a text."""
-    lengths = [func.coalesce(func.length(_measurable(table.c[name])), 0) for name in names]
-    total: ColumnElement[int] = lengths[0]
-    for length in lengths[1:]:
-        total = total + length
-    return func.coalesce(func.sum(total), 0)
-
-
-def _measurable(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    return column if column.type.python_type is bytes else cast(column, Text)
+    columns = [table.c[name] for name in names]
+    measured = [each if each.type.python_type is bytes else sa.cast(each, sa.Text) for each in columns]
+    lengths = [sa.func.coalesce(sa.func.length(each), 0) for each in measured]
+    return sa.func.coalesce(sa.func.sum(functools.reduce(operator.add, lengths)), 0)

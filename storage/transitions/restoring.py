@@ -7,10 +7,12 @@ anything is sent, and takes over a run that it finds, in any state: see
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, and_, case, func, update
+from sqlalchemy import Connection, Row, and_, case, func, update
 
 from storage import errors, states
 from storage.engine.column_types import instant
@@ -46,17 +48,17 @@ def mark_restored(connection: Connection, now: datetime) -> Restored:
     result = Restored(
         now,
         last,
-        accepted=sum(run.status is states.ACCEPTED for run in marked),
-        queued=sum(run.status is states.QUEUED for run in marked),
-        one_call=sum(run.may_be_called for run in marked),
+        accepted=sum(run.status == states.ACCEPTED for run in marked),
+        queued=sum(run.status == states.QUEUED for run in marked),
+        one_call=sum(run.instructions is not None and run.upstream_id is None for run in marked),
         awaits_secret=webhook_endpoints.mark_all_awaiting(connection, now),
     )
     jobs.release_all(connection)
-    jobs.enqueue(
-        connection, [jobs.JobRequest(states.Kind.START, run.id, now, states.Source.REQUEST) for run in marked]
-    )
+    starts = [jobs.JobRequest(states.Kind.START, run.id, now, states.Source.REQUEST) for run in marked]
+    jobs.enqueue(connection, starts)
     system_state.mark_restored(connection, now)
-    entries.append(connection, [_entry(result)])
+    facts = {"accepted": result.accepted, "queued": result.queued, "lastNumber": last}
+    entries.append(connection, [entries.Entry(entries.Kind.STORE_RESTORED, now, None, "operator", facts)])
     return result
 
 
@@ -69,40 +71,16 @@ def _marked_before(connection: Connection) -> datetime | None:
     return found.restored_at if is_fresh else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Run:
-    id: str
-    status: states.Status
-    may_be_called: bool
-
-
-def _mark(connection: Connection, now: datetime) -> list[_Run]:
+def _mark(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
     """Mark the submissions that are not started. The one call of a run may have been made."""
     unstarted = RUNS.c.status.in_((states.ACCEPTED.value, states.QUEUED.value))
     is_ours = and_(RUNS.c.origin == states.Origin.SUBMITTED.value, RUNS.c.restored_at.is_(None))
     may_be_called = and_(RUNS.c.instructions.is_not(None), RUNS.c.upstream_id.is_(None))
-    marked = (
-        update(RUNS)
-        .where(unstarted, is_ours)
-        .values(
-            restored_at=now, lost_create_since=case((may_be_called, instant(now)), else_=RUNS.c.lost_create_since)
-        )
-        .returning(RUNS.c.id, RUNS.c.status, RUNS.c.upstream_id, func.substr(RUNS.c.instructions, 1, 0))
-    )
-    rows = connection.execute(marked)
-    return [
-        _Run(id_, states.read(states.Status, at), instructions is not None and upstream_id is None)
-        for id_, at, upstream_id, instructions in rows
-    ]
-
-
-def _entry(result: Restored) -> entries.Entry:
-    facts: dict[str, entries.Fact | None] = {
-        "accepted": result.accepted,
-        "queued": result.queued,
-        "lastNumber": result.last_number,
-    }
-    return entries.Entry(entries.Kind.STORE_RESTORED, result.at, None, "operator", facts)
+    lost_create_since = case((may_be_called, instant(now)), else_=RUNS.c.lost_create_since)
+    marked = update(RUNS).where(unstarted, is_ours).values(restored_at=now, lost_create_since=lost_create_since)
+    # Not the condition itself: in RETURNING, SQLite 3.40 takes `upstream_id IS NULL` for false.
+    instructions = func.substr(RUNS.c.instructions, 1, 0).label("instructions")
+    return connection.execute(marked.returning(RUNS.c.id, RUNS.c.status, RUNS.c.upstream_id, instructions)).all()
 
 
 def require_original(connection: Connection) -> bool:

@@ -51,19 +51,19 @@ def record_created(connection: Connection, claim: jobs.Claim, made: CreatedRun, 
     as an orphan, with the job that cancels it. Raise LeaseLost where a later claim has found this very run: that
     claim executes it.
     """
-    link = upstream_links.insert(
-        connection, upstream_links.Link(made.upstream_id, claim.run_id, states.Role.RUN), now
-    )
+    link = upstream_links.Link(made.upstream_id, claim.run_id, states.Role.RUN)
+    link = upstream_links.insert(connection, link, now)
     if link.run_id != claim.run_id:
         return LinkResult.TAKEN
     if link.role is states.Role.ORPHAN:
         return LinkResult.ORPHAN
     if jobs.has_lease(connection, claim) and _mark_queued(connection, claim, made, now):
-        facts: dict[str, entries.Fact | None] = {"upstreamId": made.upstream_id, "agentId": made.agent_id}
+        facts = {"upstreamId": made.upstream_id, "agentId": made.agent_id}
         entries.append(connection, [entries.Entry(entries.Kind.RUN_CREATED, now, claim.run_id, "worker", facts)])
         _claim_deliveries(connection, claim.run_id, made.upstream_id, now)
         return LinkResult.RUN
-    if _has_upstream_id(connection, claim.run_id, made.upstream_id):
+    run = runs.find(connection, claim.run_id)
+    if run is not None and run.upstream_id == made.upstream_id:
         jobs.require_lease(connection, claim)
         return LinkResult.RUN
     upstream_links.mark_orphan(connection, made.upstream_id)
@@ -72,9 +72,7 @@ def record_created(connection: Connection, claim: jobs.Claim, made: CreatedRun, 
 
 
 def _mark_queued(connection: Connection, claim: jobs.Claim, made: CreatedRun, now: datetime) -> bool:
-    unstarted = and_(
-        RUNS.c.id == claim.run_id, RUNS.c.status == states.ACCEPTED.value, RUNS.c.upstream_id.is_(None)
-    )
+    unstarted = and_(_without_upstream_id(claim), RUNS.c.status == states.ACCEPTED.value)
     values: dict[str, Any] = {
         "status": states.QUEUED.value,
         "upstream_id": made.upstream_id,
@@ -90,11 +88,6 @@ def _mark_queued(connection: Connection, claim: jobs.Claim, made: CreatedRun, no
     return runs.update(connection, unstarted, values)
 
 
-def _has_upstream_id(connection: Connection, run_id: str, upstream_id: str) -> bool:
-    run = runs.find(connection, run_id)
-    return run is not None and run.upstream_id == upstream_id
-
-
 def _claim_deliveries(connection: Connection, run_id: str, upstream_id: str, now: datetime) -> None:
     """Assign the deliveries that named the run before we knew its id, and request a settle."""
     sources = deliveries.claim_unlinked(connection, upstream_id, run_id)
@@ -105,10 +98,8 @@ def _claim_deliveries(connection: Connection, run_id: str, upstream_id: str, now
 def record_orphan(connection: Connection, run_id: str, upstream_id: str, now: datetime) -> bool:
     """Link an upstream run as an orphan of `run_id`; return False where it is linked already."""
     link = upstream_links.Link(upstream_id, run_id, states.Role.ORPHAN)
-    if (
-        upstream_id in upstream_links.linked_runs(connection, [upstream_id])
-        or upstream_links.insert(connection, link, now) != link
-    ):
+    is_known = upstream_id in upstream_links.linked_runs(connection, [upstream_id])
+    if is_known or upstream_links.insert(connection, link, now) != link:
         return False
     _enqueue_orphan(connection, run_id, upstream_id, now)
     return True
@@ -119,11 +110,6 @@ def _enqueue_orphan(connection: Connection, run_id: str, upstream_id: str, now: 
     jobs.enqueue(connection, [jobs.JobRequest(states.Kind.ORPHAN, run_id, now)])
     fact = entries.Entry(entries.Kind.RUN_ORPHAN, now, run_id, "worker", {"upstreamId": upstream_id})
     entries.append(connection, [fact])
-
-
-def record_orphan_cancelled(connection: Connection, upstream_id: str, now: datetime) -> None:
-    """Record that an orphan was cancelled upstream."""
-    upstream_links.mark_cancelled(connection, upstream_id, now)
 
 
 def refuse(
@@ -187,9 +173,8 @@ def mark_call(connection: Connection, claim: jobs.Claim, now: datetime) -> bool:
     """
     jobs.require_lease(connection, claim)
     unmarked = or_(RUNS.c.lost_create_since.is_(None), RUNS.c.lost_create_since == instant(now))
-    return runs.update(
-        connection, and_(_without_upstream_id(claim), unmarked, _is_accepted()), {"lost_create_since": now}
-    )
+    is_unmade = and_(_without_upstream_id(claim), unmarked, RUNS.c.status == states.ACCEPTED.value)
+    return runs.update(connection, is_unmade, {"lost_create_since": now})
 
 
 def unmark_call(connection: Connection, claim: jobs.Claim) -> None:
@@ -220,21 +205,12 @@ def _without_upstream_id(claim: jobs.Claim) -> ColumnElement[bool]:
     return and_(RUNS.c.id == claim.run_id, RUNS.c.upstream_id.is_(None))
 
 
-def _is_accepted() -> ColumnElement[bool]:
-    return RUNS.c.status == states.ACCEPTED.value
+def leave_to(connection: Connection, claim: jobs.Claim, kind: states.Kind, now: datetime) -> None:
+    """Leave a run to another job of its own.
 
-
-def leave_to_cancel(connection: Connection, claim: jobs.Claim, now: datetime) -> None:
-    """Leave a run that is not to be executed to its cancel job."""
-    _leave_to(connection, claim, states.Kind.CANCEL, now)
-
-
-def leave_to_settle(connection: Connection, claim: jobs.Claim, now: datetime) -> None:
-    """Leave a run that has ended, or soon will, to its settle job: only the upstream has its result."""
-    _leave_to(connection, claim, states.Kind.SETTLE, now)
-
-
-def _leave_to(connection: Connection, claim: jobs.Claim, kind: states.Kind, now: datetime) -> None:
+    That is `cancel` for a run that is not to be executed, and `settle` for one that has ended, or soon will: only
+    the upstream has its result.
+    """
     run = runs.find(connection, claim.run_id)
     if run is not None and not run.is_terminal:
         jobs.enqueue(connection, [jobs.JobRequest(kind, run.id, now, states.Source.REQUEST)])

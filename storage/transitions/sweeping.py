@@ -42,12 +42,8 @@ def record_listed(connection: Connection, seen: Sequence[ListedRun], now: dateti
     linked = upstream_links.linked_runs(connection, [each.upstream_id for each in seen])
     runs_by_id = runs.find_many(connection, sorted(set(linked.values())))
     listed = sorted(seen, key=lambda each: each.upstream_id)
-    pairs = [
-        (runs_by_id[linked[each.upstream_id]], each)
-        for each in listed
-        if linked.get(each.upstream_id) in runs_by_id
-    ]
-    live = [(run, each) for run, each in pairs if _is_about(run, each)]
+    pairs = [(runs_by_id.get(linked.get(each.upstream_id, "")), each) for each in listed]
+    live = [(run, each) for run, each in pairs if run is not None and _is_about(run, each)]
     ended = [run for run, each in live if each.status in states.TERMINAL]
     late = [run for run, _ in live if run not in ended and run.expected_by is not None and run.expected_by < now]
     jobs.enqueue(connection, [_settle_request(run.id, now) for run in (*ended, *late)])
@@ -103,11 +99,6 @@ def finish_sweep(
         jobs.reschedule(connection, claim, due_at)
     else:
         jobs.fail(connection, claim, due_at, error=error, now=started, counted=False)
-
-
-def record_unknown(connection: Connection, upstream_ids: Sequence[str], now: datetime, ask_at: datetime) -> None:
-    """Record queued runs that are not ours: they are asked about until they run, and may become ours then."""
-    unknown_runs.record(connection, upstream_ids, now, ask_at)
 
 
 def due_unknown(connection: Connection, now: datetime, limit: int) -> list[unknown_runs.UnknownRun]:

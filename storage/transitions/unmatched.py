@@ -83,17 +83,14 @@ def remove_unmatched(
     _erase_content(connection, unlinked)
     if unlinked:
         # Without the address, which may be the reason for the removal.
-        facts: dict[str, ledger_entries.Fact | None] = {"deliveries": len(unlinked)}
-        ledger_entries.append(
-            connection, [ledger_entries.Entry(ledger_entries.Kind.DELIVERIES_PRUNED, now, None, actor, facts)]
-        )
+        kind, facts = ledger_entries.Kind.DELIVERIES_PRUNED, {"deliveries": len(unlinked)}
+        ledger_entries.append(connection, [ledger_entries.Entry(kind, now, None, actor, facts)])
     return RemovedDeliveries(len(rejected), len(unlinked), len(found) == limit)
 
 
 def rejected_size(connection: Connection) -> int:
     """Return roughly the bytes of all stored requests that did not verify."""
-    total: int = connection.execute(select(_size()).where(*_IS_UNMATCHED, _IS_REJECTED)).scalar_one()
-    return total
+    return connection.execute(select(_size()).where(*_IS_UNMATCHED, _IS_REJECTED)).scalar_one()
 
 
 def trim_rejected(connection: Connection, excess: int, limit: int = BATCH) -> int:
@@ -106,10 +103,9 @@ def trim_rejected(connection: Connection, excess: int, limit: int = BATCH) -> in
     found = connection.execute(oldest).all()
     removed = []
     for row in found:
-        if excess <= 0:
-            break
-        removed.append(row)
-        excess -= row.size
+        if excess > 0:
+            removed.append(row)
+            excess -= row.size
     _delete(connection, removed)
     return max(excess, 0) if len(found) == limit else 0
 

@@ -89,25 +89,20 @@ def store_secret(connection: Connection, learned: NewSecret, now: datetime) -> N
     if not webhook_endpoints.insert_secret(connection, learned.secret):
         return  # an earlier try of ours did all this
     webhook_endpoints.update(connection, endpoint_id, _registration(endpoint, learned, now))
-    if learned.previous_expire_at is not None:
-        webhook_endpoints.expire_secrets(
-            connection, endpoint_id, learned.previous_expire_at, before=learned.secret.fence
-        )
-    if endpoint.removed_at is not None:
-        webhook_endpoints.expire_secrets(
-            connection, endpoint_id, now
-        )  # removed meanwhile: nothing is signed with it now
+    others_end = learned.previous_expire_at
+    if others_end is not None:
+        webhook_endpoints.expire_secrets(connection, endpoint_id, others_end, before=learned.secret.fence)
+    if endpoint.removed_at is not None:  # meanwhile: nothing is signed with it now
+        webhook_endpoints.expire_secrets(connection, endpoint_id, now)
     webhook_endpoints.delete_expired_secrets(connection, now - KEPT)
     jobs.enqueue(connection, [jobs.JobRequest(states.Kind.CHECK, "", now)])
     is_first = endpoint.registered_at is None
     kind = entries.Kind.WEBHOOK_REGISTERED if is_first else entries.Kind.WEBHOOK_ROTATED
-    facts: dict[str, entries.Fact | None] = {
+    facts = {
         "endpointId": learned.upstream_id,
         "url": endpoint.url,
         "secret": learned.name,
-        "othersEnd": None
-        if learned.previous_expire_at is None
-        else column_types.instant_text(learned.previous_expire_at),
+        "othersEnd": None if others_end is None else column_types.instant_text(others_end),
     }
     entries.append(connection, [entries.Entry(kind, now, None, "operator", facts)])
 
@@ -124,20 +119,15 @@ def _registration(endpoint: webhook_endpoints.Endpoint, learned: NewSecret, now:
     }
 
 
-def move_endpoint(connection: Connection, endpoint_id: str, url: str) -> None:
-    """Record that the upstream sends to another address of ours."""
-    webhook_endpoints.update(connection, endpoint_id, {"url": url})
-
-
 def store_check(
     connection: Connection, endpoint_id: str, found: EndpointCheck, now: datetime
 ) -> webhook_endpoints.Endpoint | None:
     """Store the upstream's view of an endpoint; return the row as it was before."""
     before = webhook_endpoints.find(connection, endpoint_id)
-    status_columns = {} if found.status is None else {"status": found.status, "failures": found.failures}
-    webhook_endpoints.update(
-        connection, endpoint_id, {**status_columns, "checked_at": now, "check_error": found.error}
-    )
+    changes: dict[str, object] = {"checked_at": now, "check_error": found.error}
+    if found.status is not None:
+        changes |= {"status": found.status, "failures": found.failures}
+    webhook_endpoints.update(connection, endpoint_id, changes)
     return before
 
 

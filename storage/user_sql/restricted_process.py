@@ -182,7 +182,7 @@ def run(request: Mapping[str, Any]) -> dict[str, Any]:
         cursor = connection.execute(request["text"], parameters)
         if cursor.description is None:
             return {"kind": "wrong", "message": "it contains no statement that returns rows"}
-        return _result(cursor, request["rows"], request["bytes"])
+        return _result(cursor, request["rows"], request["size"])
     except (sqlite3.Error, sqlite3.Warning, ValueError, OverflowError) as error:
         return _failure(error, authorizer)
 

@@ -125,12 +125,10 @@ def _set_timeout(cursor: psycopg.RawCursor[Any], seconds: float) -> None:
 
 
 def _require_confined(cursor: psycopg.RawCursor[Any]) -> None:
-    excess = cursor.execute(_EXCESS_RIGHT, [readable_columns.SCHEMA]).fetchone()
-    if excess is None or excess[0] is not None:
-        reason = "it is unknown" if excess is None else excess[0]
-        raise errors.RoleTooPowerful(
-            f"the role for SQL is refused, since {reason}: make one with deploy/sql-role.sql"
-        )
+    (excess,) = cursor.execute(_EXCESS_RIGHT, [readable_columns.SCHEMA]).fetchone() or ("it is unknown",)
+    if excess is not None:
+        reason = f"the role for SQL is refused, since {excess}: make one with deploy/sql-role.sql"
+        raise errors.RoleTooPowerful(reason)
 
 
 def _as_subquery(statement: statements.Statement) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,27 +64,12 @@ def execute(url: str, statement: Statement, bounds: Bounds) -> Answer:
 
 
 def _run_in_process(file: str, statement: Statement, bounds: Bounds) -> Answer:
-    request = {
-        "file": file,
-        "text": statement.text,
-        "parameters": list(statement.parameters),
-        "rows": statement.rows,
-        "bytes": bounds.size,
-        "seconds": bounds.seconds,
-        "memory": bounds.memory,
-        "columns": readable_columns.columns(),
-    }
+    request = {"file": file, "columns": readable_columns.columns(), **asdict(statement), **asdict(bounds)}
+    given, seconds = json.dumps(request).encode(), bounds.seconds + GRACE
     # Isolated: neither the environment nor the working folder affects what it imports.
     program = [sys.executable, "-I", "-S", str(Path(restricted_process.__file__))]
     try:
-        done = subprocess.run(
-            program,
-            input=json.dumps(request).encode(),
-            capture_output=True,
-            timeout=bounds.seconds + GRACE,
-            check=False,
-            env={},
-        )
+        done = subprocess.run(program, input=given, capture_output=True, timeout=seconds, check=False, env={})
     except subprocess.TimeoutExpired:
         raise errors.StatementTimeout(timeout_message(bounds)) from None
     except OSError as error:
@@ -106,26 +92,17 @@ def _result(done: subprocess.CompletedProcess[bytes], statement: Statement, boun
         case "unavailable":
             raise errors.Unavailable(response["message"])
         case "large":
-            raise errors.BadStatement(
-                statement.text, "it needs more memory than it may use, or a value is too large"
-            )
+            reason = "it needs more memory than it may use, or a value is too large"
+            raise errors.BadStatement(statement.text, reason)
     message = response["message"]
     raise errors.BadStatement(statement.text, message, _position(statement.text, message))
 
 
 def _position(text: str, message: str) -> int | None:
     """Return the position of the word in SQLite's error message, if the statement has it only once."""
-    for before, after in (
-        ('near "', '"'),
-        ("no such column: ", ""),
-        ("no such table: ", ""),
-        ("no such function: ", ""),
-    ):
-        if message.startswith(before):
-            rest = message.removeprefix(before)
-            word = rest.partition(after)[0] if after else rest
-            return text.find(word) if word and text.count(word) == 1 else None
-    return None
+    found = re.match(r'near "([^"]*)|no such (?:column|table|function): (.*)', message, re.DOTALL)
+    word = found and (found[1] or found[2])
+    return text.find(word) if word and text.count(word) == 1 else None
 
 
 def timeout_message(bounds: Bounds) -> str:

@@ -51,7 +51,7 @@ SOMETIMES = (
         "commit complete",
         "commit reschedule",
         "commit record_alive",
-        "commit leave_to_cancel",
+        "commit leave_to",
     ),
     *("request GET /agent/v1/run", "request GET /agent/v1/run/{id}/status"),
 )

@@ -16,8 +16,7 @@ from receiver.cli import main
 from storage import states
 from storage.models import declare
 from storage.models import schema as storage_schema
-from storage.user_sql import role_script
-from tests.laws import api_page, metrics_page, pages, table_code
+from tests.laws import api_page, metrics_page, pages, role_script, table_code
 
 DIALECTS: list[Dialect] = [sqlite.dialect(), postgresql.dialect()]  # type: ignore[no-untyped-call]
 

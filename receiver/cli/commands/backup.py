@@ -113,7 +113,7 @@ def _tool_address(url: str, beside: Path) -> Iterator[str]:
     with copying.temporary_file(beside) as path:
         path.write_text(server_tools.passfile_line(password))
         os.chmod(path, 0o600)
-        yield f"{address} passfile={server_tools.quote(str(path))}"
+        yield server_tools.with_passfile(address, str(path))
 
 
 def _run_tool(words: list[str]) -> str:

@@ -17,14 +17,14 @@ async def cancel(context: Context, claim: jobs.Claim) -> None:
     run = await context.database.read(runs.find, claim.run_id)
     if run is not None and run.upstream_id is not None:
         await _cancel(context, run.upstream_id, gone_is_fine=run.is_terminal)
-    await context.database.write(starting.leave_to_settle, claim, context.clock())
+    await context.database.write(starting.leave_to, claim, states.Kind.SETTLE, context.clock())
 
 
 async def cancel_orphans(context: Context, claim: jobs.Claim) -> None:
     """Cancel the orphans of a run. Each is committed as an orphan before, so it is never one that we execute."""
     for upstream_id in await context.database.read(upstream_links.open_orphans, claim.run_id):
         await _cancel(context, upstream_id, gone_is_fine=True)
-        await context.database.write(starting.record_orphan_cancelled, upstream_id, context.clock())
+        await context.database.write(upstream_links.mark_cancelled, upstream_id, context.clock())
     await context.database.write(jobs.complete, claim)
 
 

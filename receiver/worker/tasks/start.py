@@ -76,7 +76,7 @@ async def _execute(context: Context, claim: jobs.Claim, run_id: str, upstream_id
     """
     run = await context.database.read(runs.find, run_id)
     if run is None or run.cancel_requested_at is not None or run.is_terminal:
-        await context.database.write(starting.leave_to_cancel, claim, context.clock())
+        await context.database.write(starting.leave_to, claim, states.Kind.CANCEL, context.clock())
         return
     if claim.fence > 1 or run.restored_at is not None:
         shown = await context.upstream.status(upstream_id)
@@ -109,7 +109,7 @@ async def _follow(context: Context, claim: jobs.Claim, shown: states.Status) -> 
     if shown is states.RUNNING:
         await _started(context, claim, "status")
     else:
-        await context.database.write(starting.leave_to_settle, claim, context.clock())
+        await context.database.write(starting.leave_to, claim, states.Kind.SETTLE, context.clock())
 
 
 async def _started(context: Context, claim: jobs.Claim, via: str) -> None:

@@ -172,7 +172,7 @@ async def _read_page(context: Context, sweep_pass: _Pass, page: Sequence[payload
         # They are adopted once they run, when the list may show them far behind.
         now = context.clock()
         ask_at = now + timedelta(seconds=context.sweep_seconds)
-        await context.database.write(sweeping.record_unknown, queued, now, ask_at)
+        await context.database.write(unknown_runs.record, queued, now, ask_at)
     return all_handled
 
 

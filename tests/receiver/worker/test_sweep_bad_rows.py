@@ -12,7 +12,6 @@ from receiver.worker.tasks import registry
 from storage import states
 from storage.engine.database import Database
 from storage.repositories import job_counts, job_list, jobs, runs, system_state, unknown_runs, upstream_links
-from storage.transitions import sweeping
 from tests import life
 from tests.journeys import upstreams
 
@@ -100,7 +99,7 @@ def _unreadable(request: httpx.Request) -> httpx.Response:
 
 
 async def test_a_waiting_unknown_run_without_readable_details_is_adopted_by_its_state(database: Database) -> None:
-    await database.write(sweeping.record_unknown, ["run_bad", "run_good"], life.at(0), life.at(60))
+    await database.write(unknown_runs.record, ["run_bad", "run_good"], life.at(0), life.at(60))
     job = await sweep(database, _unreadable, adopts=True)
     assert sorted(await database.read(upstream_links.linked_runs, ["run_bad", "run_good"])) == [
         "run_bad",
@@ -111,7 +110,7 @@ async def test_a_waiting_unknown_run_without_readable_details_is_adopted_by_its_
 
 async def test_one_that_may_be_an_orphan_is_put_off_alone(database: Database) -> None:
     await life.accepted(database)
-    await database.write(sweeping.record_unknown, ["run_bad"], life.at(0), life.at(60))
+    await database.write(unknown_runs.record, ["run_bad"], life.at(0), life.at(60))
     job = await sweep(database, _unreadable, adopts=True)
     assert (await database.read(upstream_links.linked_runs, ["run_bad"]), job.last_error) == ({}, None)
     assert not await database.read(unknown_runs.due, life.at(60), 10)

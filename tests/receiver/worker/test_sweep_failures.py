@@ -12,7 +12,7 @@ from receiver.worker.tasks import registry
 from storage import states
 from storage.engine.database import Database
 from storage.repositories import jobs, system_state, unknown_runs
-from storage.transitions import submitting, sweeping
+from storage.transitions import submitting
 from tests import life
 from tests.journeys import upstreams
 
@@ -45,7 +45,7 @@ async def waiting(database: Database) -> list[unknown_runs.UnknownRun]:
 async def test_an_unknown_run_that_is_gone_for_a_day_is_forgotten_and_not_before(
     database: Database, status: int
 ) -> None:
-    await database.write(sweeping.record_unknown, ["run_x"], life.NOW, life.at(60))
+    await database.write(unknown_runs.record, ["run_x"], life.NOW, life.at(60))
     for second in (60.0, 59 + DAY):
         await sweep(database, second, status=status)
         assert [each.missing_since for each in await waiting(database)] == [life.at(60)]
@@ -57,7 +57,7 @@ async def test_an_unknown_run_that_is_gone_for_a_day_is_forgotten_and_not_before
 async def test_an_unknown_run_that_stays_queued_or_cannot_be_asked_about_is_kept(
     database: Database, status: int
 ) -> None:
-    await database.write(sweeping.record_unknown, ["run_x"], life.NOW, life.at(60))
+    await database.write(unknown_runs.record, ["run_x"], life.NOW, life.at(60))
     for second in (60.0, 60 + 3 * DAY):
         await sweep(database, second, status=status)
         assert [each.missing_since for each in await waiting(database)] == [None]
@@ -65,7 +65,7 @@ async def test_an_unknown_run_that_stays_queued_or_cannot_be_asked_about_is_kept
 
 @pytest.mark.parametrize("status", [200, 500])
 async def test_an_unknown_run_is_asked_about_ever_more_rarely(database: Database, status: int) -> None:
-    await database.write(sweeping.record_unknown, ["run_x"], life.NOW, life.at(60))
+    await database.write(unknown_runs.record, ["run_x"], life.NOW, life.at(60))
     for second, wait in ((60.0, 60.0), (6000.0, 600.0), (200_000.0, 3600.0)):
         await sweep(database, second, status=status)
         assert await database.read(unknown_runs.due, life.at(second + wait - 1), 10) == []
@@ -73,7 +73,7 @@ async def test_an_unknown_run_is_asked_about_ever_more_rarely(database: Database
 
 
 async def test_an_answer_that_concerns_all_runs_ends_the_sweep(database: Database) -> None:
-    await database.write(sweeping.record_unknown, ["run_x"], life.NOW, life.at(60))
+    await database.write(unknown_runs.record, ["run_x"], life.NOW, life.at(60))
     with pytest.raises(errors.UpstreamStatusError, match="429"):
         await sweep(database, 60, status=429)
 

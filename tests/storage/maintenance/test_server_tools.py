@@ -23,5 +23,5 @@ def test_the_password_is_apart_from_the_address(address: str) -> None:
 
 def test_a_file_for_the_password_can_be_named_in_an_address() -> None:
     name = r"/a b/it's\here"
-    parts = conninfo.conninfo_to_dict(f"host=db passfile={server_tools.quote(name)}")
+    parts = conninfo.conninfo_to_dict(server_tools.with_passfile("host=db", name))
     assert parts["passfile"] == name

@@ -123,7 +123,7 @@ async def test_an_orphan_stays_one_however_often_it_is_committed(database: Datab
 
 async def test_an_orphan_that_was_cancelled_needs_no_more(database: Database) -> None:
     run, _ = await cancelled_during_create(database)
-    await database.write(transitions_starting.record_orphan_cancelled, "run_1", life.at(9))
+    await database.write(upstream_links.mark_cancelled, "run_1", life.at(9))
     assert await database.read(upstream_links.open_orphans, run.id) == []
 
 
@@ -215,21 +215,21 @@ async def test_a_cancel_that_is_requested_around_exec_gets_its_job(database: Dat
 async def test_a_run_that_is_not_to_be_executed_is_left_to_its_cancel(database: Database) -> None:
     run, claim = await starting(database)
     await create(database, claim)
-    await database.write(transitions_starting.leave_to_cancel, claim, life.at(2))
+    await database.write(transitions_starting.leave_to, claim, states.Kind.CANCEL, life.at(2))
     assert await life.open_jobs(database, run.id) == ["cancel"]
 
 
 async def test_how_a_run_ended_is_left_to_its_settle(database: Database) -> None:
     run, claim = await starting(database)
     await create(database, claim)
-    await database.write(transitions_starting.leave_to_settle, claim, life.at(2))
+    await database.write(transitions_starting.leave_to, claim, states.Kind.SETTLE, life.at(2))
     assert await life.open_jobs(database, run.id) == ["settle"]
 
 
 async def test_there_is_no_end_to_ask_for_where_there_is_one(database: Database) -> None:
     run, claim = await starting(database)
     await database.write(submitting.request_cancel, run.id, "key:backend", life.NOW)
-    await database.write(transitions_starting.leave_to_settle, claim, life.at(2))
+    await database.write(transitions_starting.leave_to, claim, states.Kind.SETTLE, life.at(2))
     assert await life.open_jobs(database, run.id) == []
 
 

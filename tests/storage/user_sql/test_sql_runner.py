@@ -15,9 +15,10 @@ from sqlalchemy import BigInteger, LargeBinary, Table, inspect, select
 from storage import errors
 from storage.engine import connections
 from storage.tables import schema
-from storage.user_sql import readable_columns, restricted_process, role_script, sql_runner, statements
+from storage.user_sql import readable_columns, restricted_process, sql_runner, statements
 from tests import postgres, reading
 from tests.conftest import BOTH
+from tests.laws import role_script
 from tests.reading import SECRET, Store
 
 TABLES = schema.metadata.sorted_tables
