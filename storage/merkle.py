@@ -38,8 +38,14 @@ def encode(value: Any) -> CanonicalJson | None:
 
 def object_bytes(values: Mapping[str, Any]) -> bytes:
     """Return the canonical form of an object with ASCII names; its values may be encoded already."""
-    parts = (f"{_json(name)}:{encode(values[name]) or 'null'}" for name in sorted(values))
-    return b"{" + b",".join(part.encode() for part in parts) + b"}"
+    parts = [f"{_quoted(name)}:{_member(values[name])}".encode() for name in sorted(values)]
+    return b"{" + b",".join(parts) + b"}"
+
+
+def _member(value: Any) -> str:
+    if type(value) is str:  # as most are
+        return _quoted(value)
+    return str(value) if type(value) is int else encode(value) or "null"
 
 
 def _text(value: Any) -> str:
@@ -50,6 +56,7 @@ def _text(value: Any) -> str:
 
 
 _BEYOND = re.compile("[\ue000-\U0010ffff]")
+_quoted = json.encoder.encode_basestring
 _sorted_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
 _json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
