@@ -7,6 +7,7 @@ driver gets the rows as they are: on SQLite one after the other, on PostgreSQL a
 from __future__ import annotations
 
 import functools
+import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,8 +27,10 @@ def insert(connection: Connection, table: Table, rows: Sequence[Row], end: str =
     if rows and dialect.is_embedded(connection):
         statement = _statement(connection.dialect, table, tuple(rows[0]))
         values, sql = [statement.values(row) for row in rows], statement.by_rows + end
-        with prepared.direct(connection, sql) as driver:
-            driver.executemany(sql, values)
+        try:
+            prepared.driver_of(connection).executemany(sql, values)
+        except sqlite3.Error as error:
+            raise prepared.error_of(connection, sql, error) from error
     elif rows:
         _insert_arrays(connection, table, rows, end)
 

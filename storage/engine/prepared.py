@@ -10,8 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import ColumnElement, Connection, Select, UpdateBase, exc
 
@@ -23,16 +22,18 @@ BUFFERED = 20
 Row = Any
 
 
-@contextmanager
-def direct(connection: Connection, sql: str) -> Iterator[sqlite3.Connection]:
-    """Return the driver's connection of a file for a statement; its errors in the block become SQLAlchemy's."""
+def driver_of(connection: Connection) -> sqlite3.Connection:
+    """Return the driver's connection of a file."""
     driver: Any = connection.connection.driver_connection
-    try:
-        yield driver
-    except sqlite3.Error as error:
-        raise exc.DBAPIError.instance(
-            sql, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
-        ) from error
+    assert driver is not None, "an open connection has one"
+    return cast(sqlite3.Connection, driver)
+
+
+def error_of(connection: Connection, sql: str, error: sqlite3.Error) -> BaseException:
+    """Return the error that SQLAlchemy raises for one of the driver."""
+    return exc.DBAPIError.instance(
+        sql, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
+    )
 
 
 class Prepared:
@@ -45,7 +46,7 @@ class Prepared:
     def all(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Row]:
         """Return the rows."""
         if dialect.is_embedded(connection):
-            return list(self._of_file(connection).stream(connection, parameters))
+            return self._of_file(connection).all(connection, parameters)
         return connection.execute(self._built(connection), parameters).all()
 
     def stream(self, connection: Connection, parameters: Mapping[str, Any]) -> Iterator[Row]:
@@ -80,8 +81,7 @@ class Change:
             return connection.execute(self._built(connection), parameters).rowcount
         if self._direct is None:
             self._direct = _Direct(connection, self._built(connection))
-        with self._direct.executed(connection, parameters) as cursor:
-            return cursor.rowcount
+        return self._direct.execute(connection, parameters).rowcount
 
 
 class _Direct:
@@ -90,16 +90,17 @@ class _Direct:
     def __init__(self, connection: Connection, statement: Select[Any] | UpdateBase) -> None:
         on = connection.dialect
         compiled: Any = statement.compile(dialect=on)
-        self._sql: str = compiled.string
+        self.sql: str = compiled.string
         self._constants: Mapping[str, Any] = compiled.params
         types = [(name, compiled.binds[name].type.dialect_impl(on)) for name in compiled.positiontup]
         self._parameters = [(name, type_.bind_processor(on)) for name, type_ in types]
 
-    @contextmanager
-    def executed(self, connection: Connection, parameters: Mapping[str, Any]) -> Iterator[sqlite3.Cursor]:
-        """Execute it, for the block."""
-        with direct(connection, self._sql) as driver:
-            yield driver.execute(self._sql, self._values(parameters))
+    def execute(self, connection: Connection, parameters: Mapping[str, Any]) -> sqlite3.Cursor:
+        """Execute it. Raises the errors of SQLAlchemy."""
+        try:
+            return driver_of(connection).execute(self.sql, self._values(parameters))
+        except sqlite3.Error as error:
+            raise error_of(connection, self.sql, error) from error
 
     def _values(self, parameters: Mapping[str, Any]) -> list[Any]:
         """Return the values of the parameters in the order of the statement, as the driver takes them."""
@@ -125,10 +126,19 @@ class _Rows(_Direct):
             if (read := type_.result_processor(connection.dialect, None)) is not None
         ]
 
+    def all(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Row]:
+        """Return the rows."""
+        try:
+            return [self._read(row) for row in self.execute(connection, parameters)]
+        except sqlite3.Error as error:
+            raise error_of(connection, self.sql, error) from error
+
     def stream(self, connection: Connection, parameters: Mapping[str, Any]) -> Iterator[Row]:
         """Yield the rows."""
-        with self.executed(connection, parameters) as cursor:
-            yield from map(self._read, cursor)
+        try:
+            yield from map(self._read, self.execute(connection, parameters))
+        except sqlite3.Error as error:
+            raise error_of(connection, self.sql, error) from error
 
     def _read(self, row: Sequence[Any]) -> Row:
         values = list(row)
