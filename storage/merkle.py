@@ -41,11 +41,13 @@ def encode(value: Any) -> CanonicalJson | None:
 
 def object_bytes(values: Mapping[str, Any]) -> bytes:
     """Return the canonical form of an object with ASCII names; its values may be encoded already."""
-    parts = (canonical(name) + b":" + _value_bytes(values[name]) for name in sorted(values))
+    parts = [_encoded(name) + b":" + _value_bytes(values[name]) for name in sorted(values)]
     return b"{" + b",".join(parts) + b"}"
 
 
 def _value_bytes(value: Any) -> bytes:
+    if type(value) is str:  # as most are
+        return _encoded(value)
     return value.encode() if isinstance(value, CanonicalJson) else canonical(value)
 
 

@@ -90,7 +90,7 @@ class Worker:
         settle, so that these cannot delay them for ever.
         """
         now, asked = self._context.clock(), clock.elapsed()
-        outlook = await self._context.database.read(transitions_heartbeat.schedule, now)
+        outlook = await self._context.database.quick_read(transitions_heartbeat.schedule, now)
         self._clock.correct(outlook.at, clock.elapsed() - asked)
         paused_until, half = outlook.state.paused_until, max(1, self._concurrency // 2)
         # During a pause of the upstream one job runs as a trial.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sqlite3
 from collections import namedtuple
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, UpdateBase
@@ -34,7 +33,7 @@ class Prepared:
     def all(self, connection: Connection, parameters: Mapping[str, Any]) -> Sequence[Row]:
         """Return the rows."""
         if dialect.is_embedded(connection):
-            return list(self._of_file(connection).stream(connection, parameters))
+            return self._of_file(connection).all(connection, parameters)
         return connection.execute(self._built(connection), parameters).all()
 
     def stream(self, connection: Connection, parameters: Mapping[str, Any]) -> Iterator[Row]:
@@ -69,8 +68,7 @@ class Change:
             return connection.execute(self._built(connection), parameters).rowcount
         if self._direct is None:
             self._direct = _Direct(connection, self._built(connection))
-        with self._direct.executed(connection, parameters) as cursor:
-            return cursor.rowcount
+        return self._direct.execute(connection, parameters).rowcount
 
 
 class _Direct:
@@ -79,16 +77,14 @@ class _Direct:
     def __init__(self, connection: Connection, statement: Query | UpdateBase) -> None:
         on = connection.dialect
         compiled: Any = statement.compile(dialect=on)
-        self._sql: str = compiled.string
+        self.sql: str = compiled.string
         self._constants: Mapping[str, Any] = compiled.params
         types = [(name, compiled.binds[name].type.dialect_impl(on)) for name in compiled.positiontup]
         self._parameters = [(name, type_.bind_processor(on)) for name, type_ in types]
 
-    @contextmanager
-    def executed(self, connection: Connection, parameters: Mapping[str, Any]) -> Iterator[sqlite3.Cursor]:
-        """Execute it, for the block."""
-        with sqlite_driver.of(connection, self._sql) as driver:
-            yield driver.execute(self._sql, self._values(parameters))
+    def execute(self, connection: Connection, parameters: Mapping[str, Any]) -> sqlite3.Cursor:
+        """Execute it. Raises DBAPIError."""
+        return sqlite_driver.execute(connection, self.sql, self._values(parameters))
 
     def _values(self, parameters: Mapping[str, Any]) -> list[Any]:
         """Return the values of the parameters in the order of the statement, as the driver takes them."""
@@ -111,10 +107,19 @@ class _Rows(_Direct):
         readers = enumerate(each.result_processor(connection.dialect, None) for each in types)
         self._readers = [(place, read) for place, read in readers if read is not None]
 
+    def all(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Row]:
+        """Return the rows."""
+        try:
+            return [self._read(row) for row in self.execute(connection, parameters)]
+        except sqlite3.Error as cause:
+            raise sqlite_driver.error(connection, self.sql, cause) from cause
+
     def stream(self, connection: Connection, parameters: Mapping[str, Any]) -> Iterator[Row]:
         """Yield the rows."""
-        with self.executed(connection, parameters) as cursor:
-            yield from map(self._read, cursor)
+        try:
+            yield from map(self._read, self.execute(connection, parameters))
+        except sqlite3.Error as cause:
+            raise sqlite_driver.error(connection, self.sql, cause) from cause
 
     def _read(self, row: Sequence[Any]) -> Row:
         values = list(row)

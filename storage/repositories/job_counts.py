@@ -9,13 +9,15 @@ from typing import Any
 from sqlalchemy import Connection, and_, bindparam, func, select
 
 from storage import states
+from storage.engine import prepared
 from storage.repositories import jobs
 from storage.tables.jobs import JOBS
 
 
 def next_due(connection: Connection, now: datetime) -> dict[int, datetime | None]:
     """Return when the next unleased job of each priority is due; None where there is none."""
-    return dict(zip(states.EVERY_LANE, connection.execute(_NEXT_DUE, {"now": now}).one(), strict=True))
+    (due,) = _NEXT_DUE.all(connection, {"now": now})
+    return dict(zip(states.EVERY_LANE, due, strict=True))
 
 
 def earliest(due: Mapping[int, datetime | None], lane: Sequence[int] = states.EVERY_LANE) -> datetime | None:
@@ -52,8 +54,9 @@ def count_dead(connection: Connection) -> dict[states.Kind, int]:
 
 def _next_due_at(priority: int) -> Any:
     is_waiting = (JOBS.c.priority == priority, jobs.is_unleased(bindparam("now")), JOBS.c.dead_at.is_(None))
-    return select(JOBS.c.due_at).where(*is_waiting).order_by(JOBS.c.due_at).limit(1).scalar_subquery()
+    earliest = select(JOBS.c.due_at).where(*is_waiting).order_by(JOBS.c.due_at).limit(1)
+    return earliest.scalar_subquery().label(f"due_{priority}")
 
 
 #: One subquery per priority, each along the index.
-_NEXT_DUE = select(*map(_next_due_at, states.EVERY_LANE))
+_NEXT_DUE = prepared.Prepared(lambda _: select(*map(_next_due_at, states.EVERY_LANE)))

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-import msgspec
 from sqlalchemy import (
     ClauseElement,
     ColumnElement,
@@ -20,7 +19,6 @@ from sqlalchemy import (
     literal,
     or_,
     select,
-    union_all,
 )
 from sqlalchemy import update as sql_update
 
@@ -62,19 +60,6 @@ class Submission:
     def weight(self) -> int:
         """Return roughly the bytes, for the bounds of a commit batch."""
         return len(self.prompt) + len(self.guidance or "") + len(self.instructions or "") + 1024
-
-
-class NamedRun(msgspec.Struct, frozen=True):
-    """What a delivery is compared with of the run that it names."""
-
-    id: str
-    upstream_id: str | None
-    status: states.Status
-
-    @property
-    def is_terminal(self) -> bool:
-        """Return whether the state is final."""
-        return self.status in states.TERMINAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +204,6 @@ def resolve_id(connection: Connection, named: str) -> str:
     return named if found is None else found.id
 
 
-def find_named(connection: Connection, either_ids: Sequence[str]) -> dict[str, NamedRun]:
-    """Return the runs by the requested ids, ours or the upstream's."""
-    found = [(row.named, _named(row)) for row in _NAMED.all(connection, {"ids": either_ids})]
-    return dict(found) | {named: run for named, run in found if named == run.id}
-
-
 def find_many(connection: Connection, run_ids: Sequence[str]) -> dict[str, Run]:
     """Return runs by their ids, without long texts and tags."""
     return {row.id: _run(row) for row in connection.execute(_LISTED, {"ids": run_ids})}
@@ -338,10 +317,6 @@ def overdue(connection: Connection, now: datetime) -> int:
     return connection.execute(late).scalar_one()
 
 
-def _named(row: prepared.Row) -> NamedRun:
-    return NamedRun(row.id, row.upstream_id, states.read(states.Status, row.status))
-
-
 def _run(row: prepared.Row, tags: Mapping[str, str] | None = None) -> Run:
     """Return the run of a row whose last columns are those of a run, in their order."""
     values: dict[str, Any] = dict(zip(_NAMES, row[-len(_NAMES) :], strict=True))
@@ -378,15 +353,6 @@ _STATUS = prepared.Prepared(lambda _: select(RUNS.c.status).where(RUNS.c.id == b
 #: Without the results, which may be large: enough to compare submissions.
 _SUBMITTED = select(
     *(RUNS.c[n] if n in ("prompt", "guidance", "instructions") else _SHORTENED.get(n, RUNS.c[n]) for n in _NAMES)
-)
-_NAMED_COLUMNS = (RUNS.c.id, RUNS.c.upstream_id, RUNS.c.status)
-_NAMED = prepared.Prepared(
-    lambda _: union_all(
-        select(UPSTREAM_LINKS.c.upstream_id.label("named"), *_NAMED_COLUMNS)
-        .join(RUNS, RUNS.c.id == UPSTREAM_LINKS.c.run_id)
-        .where(is_among(UPSTREAM_LINKS.c.upstream_id, "ids")),
-        select(RUNS.c.id.label("named"), *_NAMED_COLUMNS).where(is_among(RUNS.c.id, "ids")),
-    )
 )
 _LISTED = select(*LIST_COLUMNS).where(is_among(RUNS.c.id, "ids"))
 #: In the order in which every transaction locks these rows.

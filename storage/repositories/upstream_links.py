@@ -1,4 +1,4 @@
-"""Statements about upstream links: which upstream runs are ours, and in which role."""
+"""Statements about upstream links: which upstream runs are ours, in which role, and what an id names."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, select, update
+import msgspec
+from sqlalchemy import Connection, select, union_all, update
 
 from storage import states
-from storage.engine import dialect
-from storage.tables.runs import UPSTREAM_LINKS
+from storage.engine import dialect, prepared
+from storage.engine.membership import is_among
+from storage.tables.runs import RUNS, UPSTREAM_LINKS
 
 _LINKS = UPSTREAM_LINKS.c
 
@@ -22,6 +24,19 @@ class Link:
     upstream_id: str
     run_id: str
     role: states.Role
+
+
+class NamedRun(msgspec.Struct, frozen=True):
+    """What a delivery is compared with of the run that it names."""
+
+    id: str
+    upstream_id: str | None
+    status: states.Status
+
+    @property
+    def is_terminal(self) -> bool:
+        """Return whether the state is final."""
+        return self.status in states.TERMINAL
 
 
 def lock_ids(connection: Connection, upstream_ids: Iterable[str]) -> None:
@@ -54,6 +69,12 @@ def linked_runs(connection: Connection, upstream_ids: Sequence[str]) -> dict[str
     return {row.upstream_id: row.run_id for row in connection.execute(linked)}
 
 
+def find_named(connection: Connection, either_ids: Sequence[str]) -> dict[str, NamedRun]:
+    """Return the runs by the requested ids, ours or the upstream's."""
+    found = [(row.named, _named(row)) for row in _NAMED.all(connection, {"ids": either_ids})]
+    return dict(found) | {named: run for named, run in found if named == run.id}
+
+
 def open_orphans(connection: Connection, run_id: str) -> list[str]:
     """Return the upstream ids of a run's orphans that are not cancelled yet."""
     orphans = select(_LINKS.upstream_id).where(_LINKS.run_id == run_id, _LINKS.role == states.Role.ORPHAN.value)
@@ -65,5 +86,20 @@ def mark_cancelled(connection: Connection, upstream_id: str, now: datetime) -> N
     _update(connection, upstream_id, {"cancelled_at": now})
 
 
+def _named(row: prepared.Row) -> NamedRun:
+    return NamedRun(row.id, row.upstream_id, states.read(states.Status, row.status))
+
+
 def _update(connection: Connection, upstream_id: str, values: dict[str, object]) -> None:
     connection.execute(update(UPSTREAM_LINKS).where(_LINKS.upstream_id == upstream_id).values(values))
+
+
+_NAMED_COLUMNS = (RUNS.c.id, RUNS.c.upstream_id, RUNS.c.status)
+_NAMED = prepared.Prepared(
+    lambda _: union_all(
+        select(UPSTREAM_LINKS.c.upstream_id.label("named"), *_NAMED_COLUMNS)
+        .join(RUNS, RUNS.c.id == UPSTREAM_LINKS.c.run_id)
+        .where(is_among(UPSTREAM_LINKS.c.upstream_id, "ids")),
+        select(RUNS.c.id.label("named"), *_NAMED_COLUMNS).where(is_among(RUNS.c.id, "ids")),
+    )
+)

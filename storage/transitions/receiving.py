@@ -24,8 +24,8 @@ class _Matched(msgspec.Struct, frozen=True):
     """
 
     delivery: deliveries.Delivery
-    run: runs.NamedRun | None
-    other: runs.NamedRun | None
+    run: upstream_links.NamedRun | None
+    other: upstream_links.NamedRun | None
     is_pruned: bool = False
 
     @property
@@ -100,35 +100,35 @@ def _match(connection: Connection, batch: Sequence[deliveries.Delivery]) -> list
     return [msgspec.structs.replace(each, is_pruned=True) if each.run_id in pruned else each for each in matched]
 
 
-def _find_runs(connection: Connection, batch: Sequence[deliveries.Delivery]) -> dict[str, runs.NamedRun]:
+def _find_runs(connection: Connection, batch: Sequence[deliveries.Delivery]) -> dict[str, upstream_links.NamedRun]:
     """Return the runs that a batch names, by the ids in it.
 
     An unknown id may be committed at this moment. Then either this transaction sees it, or the one that commits it
     sees our delivery.
     """
     named = {id_ for each in batch for id_ in (each.run_id, each.upstream_id, *each.also_named) if id_ is not None}
-    known = runs.find_named(connection, sorted(named))
+    known = upstream_links.find_named(connection, sorted(named))
     unknown = {each.upstream_id for each in batch if each.run_id is None and each.upstream_id} - known.keys()
     if unknown and not dialect.is_embedded(connection):
         upstream_links.lock_ids(connection, unknown)
-        known |= runs.find_named(connection, sorted(unknown))
+        known |= upstream_links.find_named(connection, sorted(unknown))
     return known
 
 
 def _readopt(
-    connection: Connection, batch: Sequence[deliveries.Delivery], known: Mapping[str, runs.NamedRun]
-) -> dict[str, runs.NamedRun]:
+    connection: Connection, batch: Sequence[deliveries.Delivery], known: Mapping[str, upstream_links.NamedRun]
+) -> dict[str, upstream_links.NamedRun]:
     """Adopt runs that a restore from an older copy has lost; a callback address proves that a run is ours."""
     unmatched = {each.run_id: each for each in reversed(batch) if each.run_id not in known}
     if not unmatched or system_state.copy_status(connection).restored_at is None:
         return {}
-    found: dict[str, runs.NamedRun] = {}
+    found: dict[str, upstream_links.NamedRun] = {}
     for run_id, each in sorted(unmatched.items(), key=lambda item: item[1].upstream_id or ""):
         if run_id is None or each.upstream_id is None or each.upstream_id in known:
             continue
         run = adopting.readopt(connection, run_id, each.upstream_id, each.received_at)
         if run is not None:
-            named = runs.NamedRun(run.id, run.upstream_id, run.status)
+            named = upstream_links.NamedRun(run.id, run.upstream_id, run.status)
             found |= {run_id: named, each.upstream_id: named}
     return found
 

@@ -86,7 +86,7 @@ async def handle_success(context: Context) -> None:
         context.telemetry.paused(RATE_LIMIT_EXHAUSTED, spent_until)
         await context.database.write(system_state.pause, spent_until, RATE_LIMIT_EXHAUSTED, now)
         return
-    state = await context.database.read(system_state.read)
+    state = await context.database.look_up(system_state.read)
     answered_at, _ = context.telemetry.upstream_seen
     if state.paused_until is None or answered_at is None or answered_at < state.paused_until:
         return
@@ -120,7 +120,7 @@ async def raise_if_deployment_wide(context: Context, failure: errors.UpstreamErr
 async def pause(context: Context, trouble: errors.UpstreamError, now: datetime) -> datetime:
     """Pause all calls, for the time that the upstream named or a growing one; return the end of the pause."""
     timing = context.timing
-    state = await context.database.read(system_state.read)
+    state = await context.database.look_up(system_state.read)
     wait = timeouts.delay(state.pause_streak + 1, timing.pause, timing.pause_most)
     until = now + max(wait, timedelta(seconds=trouble.retry_after or 0.0))
     await context.database.write(system_state.pause, until, str(trouble), now)

@@ -17,11 +17,13 @@ from storage.transitions import settling
 
 #: Tries at parsing an answer whose parser process does not finish.
 PARSE_TRIES = 3
+#: The bytes of an answer up to which compressing and hashing it takes about as long as handing it to a thread.
+SMALL = 16_384
 
 
 async def settle(context: Context, claim: jobs.Claim) -> None:
     """Fetch the details. An ended run is stored, a live one is rescheduled, an unknown one waits."""
-    run = await context.database.read(runs.find, claim.run_id)
+    run = await context.database.quick_read(runs.find, claim.run_id)
     now = context.clock()
     if run is None or (run.is_terminal and run.upstream_id is None):
         await context.database.write(jobs.complete, claim)
@@ -89,7 +91,10 @@ async def fetch(
         else:
             shown = fetched.details
             if shown.status in states.TERMINAL:
-                result = await anyio.to_thread.run_sync(_prepare, fetched, context.clock())
+                if len(fetched.body) <= SMALL:
+                    result = _prepare(fetched, context.clock())
+                else:
+                    result = await anyio.to_thread.run_sync(_prepare, fetched, context.clock())
         yield shown, result
 
 
