@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 import schemathesis
 from hypothesis import HealthCheck
+from schemathesis.core.result import Ok
 from schemathesis.pytest import lazy
 from schemathesis.schemas import BaseSchema
 
@@ -33,6 +34,7 @@ def try_all(schema: BaseSchema, attempt: Callable[[Case], None], subtests: pytes
         attempt(case)
 
     for made in lazy.get_all_tests(schema=schema, test_func=generated, settings=None, given_kwargs=None):
+        assert isinstance(made, Ok), made
         operation, test = made.ok()
         with subtests.test(operation.label):
             test()

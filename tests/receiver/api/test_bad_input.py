@@ -51,42 +51,46 @@ async def test_bytes_that_are_no_json_are_refused(deployment: Deployment, subtes
             assert answer["type"] == "urn:runledger:problem:bad-body"
 
 
+#: Changes of a good body, and the place that is then named.
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"agentId": None}, "#/agentId"),
+    ({"agentId": 7}, "#/agentId"),
+    ({"agentId": ""}, "#/agentId"),
+    ({"agentId": "../etc"}, "#/agentId"),
+    ({"agentId": "a\n"}, "#/agentId"),
+    ({"agentId": "a" * 129}, "#/agentId"),
+    ({"prompt": ""}, "#/prompt"),
+    ({"prompt": ["x"]}, "#/prompt"),
+    ({"prompt": "x" * 1_000_001}, "#/prompt"),
+    ({"prompt": "a\0b"}, "#/prompt"),
+    ({"guidance": 1.5}, "#/guidance"),
+    ({"guidance": "\0"}, "#/guidance"),
+    ({"model": ""}, "#/model"),
+    ({"model": "m" * 201}, "#/model"),
+    ({"objectIds": "o1"}, "#/objectIds"),
+    ({"objectIds": {"0": "o1"}}, "#/objectIds"),
+    ({"objectIds": ["o1", 2]}, "#/objectIds/1"),
+    ({"objectIds": ["o" * 257]}, "#/objectIds/0"),
+    ({"objectIds": ["o"] * 1001}, "#/objectIds"),
+    ({"objectIds": [1] * 100_000}, "#/objectIds/0"),
+    ({"tags": ["a"]}, "#/tags"),
+    ({"tags": {"a": 1}}, "#/tags/a"),
+    ({"tags": {"a": None}}, "#/tags/a"),
+    ({"tags": {"a/b~c": "x"}}, "#/tags/a~1b~0c"),
+    ({"tags": {"": "x"}}, "#/tags/"),
+    ({"tags": {"é": "x"}}, "#/tags/%C3%A9"),
+    ({"tags": {"a": "x" * 257}}, "#/tags/a"),
+    ({"tags": {"a": "\0"}}, "#/tags/a"),
+    ({"tags": {f"k{n}": "x" for n in range(51)}}, "#/tags"),
+    ({"callbackUrl": "https://x.example"}, "#/callbackUrl"),
+    ({"agent_id": "a"}, "#/agent_id"),
+]
+
+
 async def test_a_body_of_the_wrong_shape_is_answered_with_the_place(
     deployment: Deployment, subtests: pytest.Subtests
 ) -> None:
-    for changes, pointer in [
-        ({"agentId": None}, "#/agentId"),
-        ({"agentId": 7}, "#/agentId"),
-        ({"agentId": ""}, "#/agentId"),
-        ({"agentId": "../etc"}, "#/agentId"),
-        ({"agentId": "a\n"}, "#/agentId"),
-        ({"agentId": "a" * 129}, "#/agentId"),
-        ({"prompt": ""}, "#/prompt"),
-        ({"prompt": ["x"]}, "#/prompt"),
-        ({"prompt": "x" * 1_000_001}, "#/prompt"),
-        ({"prompt": "a\0b"}, "#/prompt"),
-        ({"guidance": 1.5}, "#/guidance"),
-        ({"guidance": "\0"}, "#/guidance"),
-        ({"model": ""}, "#/model"),
-        ({"model": "m" * 201}, "#/model"),
-        ({"objectIds": "o1"}, "#/objectIds"),
-        ({"objectIds": {"0": "o1"}}, "#/objectIds"),
-        ({"objectIds": ["o1", 2]}, "#/objectIds/1"),
-        ({"objectIds": ["o" * 257]}, "#/objectIds/0"),
-        ({"objectIds": ["o"] * 1001}, "#/objectIds"),
-        ({"objectIds": [1] * 100_000}, "#/objectIds/0"),
-        ({"tags": ["a"]}, "#/tags"),
-        ({"tags": {"a": 1}}, "#/tags/a"),
-        ({"tags": {"a": None}}, "#/tags/a"),
-        ({"tags": {"a/b~c": "x"}}, "#/tags/a~1b~0c"),
-        ({"tags": {"": "x"}}, "#/tags/"),
-        ({"tags": {"é": "x"}}, "#/tags/%C3%A9"),
-        ({"tags": {"a": "x" * 257}}, "#/tags/a"),
-        ({"tags": {"a": "\0"}}, "#/tags/a"),
-        ({"tags": {f"k{n}": "x" for n in range(51)}}, "#/tags"),
-        ({"callbackUrl": "https://x.example"}, "#/callbackUrl"),
-        ({"agent_id": "a"}, "#/agent_id"),
-    ]:
+    for changes, pointer in WRONG:
         with subtests.test(f"{changes!r:.60}"):
             answer = await _refused(deployment, json.dumps({**SUBMISSION, **changes}).encode(), 422)
             assert [fault["pointer"] for fault in answer["errors"]] == [pointer]

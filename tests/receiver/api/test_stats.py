@@ -53,22 +53,26 @@ async def test_the_answer_has_the_form_of_its_schema(deployment: Deployment) -> 
         assert (await deployment.get(f"/v1/stats?by={by}")).text == expected
 
 
+#: What is grouped by, and the keys of the groups that are found.
+GROUPS: list[tuple[str, list[str | None]]] = [
+    ("agent", ["agent_1", "agent_2"]),
+    ("model", ["m-1", None]),
+    ("status", ["completed", "accepted", "failed"]),
+    ("origin", ["submitted"]),
+    ("settled_by", ["watcher", None]),
+    ("day", ["2026-11-23"]),
+    ("hour", ["2026-11-23T12:00Z"]),
+    ("month", ["2026-11"]),
+    ("tag.matter", [None]),
+]
+
+
 async def test_runs_can_be_grouped_in_each_way(deployment: Deployment, subtests: pytest.Subtests) -> None:
     await life.settled_run(deployment.database, model="m-1")
     await life.settled_run(deployment.database, model="m-1")
     await life.settled_run(deployment.database, states.FAILED, model="m-1")
     await life.accepted(deployment.database, agent_id="agent_2")
-    for by, keys in [
-        ("agent", ["agent_1", "agent_2"]),
-        ("model", ["m-1", None]),
-        ("status", ["completed", "accepted", "failed"]),
-        ("origin", ["submitted"]),
-        ("settled_by", ["watcher", None]),
-        ("day", ["2026-11-23"]),
-        ("hour", ["2026-11-23T12:00Z"]),
-        ("month", ["2026-11"]),
-        ("tag.matter", [None]),
-    ]:
+    for by, keys in GROUPS:
         with subtests.test(f"{by!r:.60}"):
             found = (await deployment.get(f"/v1/stats?by={by}")).json()["stats"]
             assert sorted(row["key"] or "" for row in found) == sorted(key or "" for key in keys)
