@@ -96,10 +96,12 @@ _ALONE = {"file_url": "sqlite", "cluster": "postgresql", "victim": "postgresql"}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Record on which kind of database a test runs."""
+    """Record on which kind of database a test runs, also for `-k postgresql`."""
     found = _KIND.search(item.nodeid)
     asked = [_ALONE[name] for name in getattr(item, "fixturenames", ()) if name in _ALONE]
-    item.user_properties.append(("database", found[1] if found else next(iter(asked), "neither")))
+    kind = found[1] if found else next(iter(asked), "neither")
+    item.user_properties.append(("database", kind))
+    item.extra_keyword_matches.add(kind)
 
 
 #: What starts servers and waits for them. It comes first, so that both test processes end with what is short.
