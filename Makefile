@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
+# Programs that tests start are compiled once, also where the environment says that nothing compiled is to be kept.
+test test-quick: export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-quick check deploy-check serve lock bench bench-flood bench-large bench-query bench-start faults fuzz clean
 .DEFAULT_GOAL := test
 

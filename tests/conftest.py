@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import re
@@ -95,10 +96,27 @@ _ALONE = {"file_url": "sqlite", "cluster": "postgresql", "victim": "postgresql"}
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Record on which kind of database a test runs."""
+    """Record on which kind of database a test runs, also for `-k postgresql`."""
     found = _KIND.search(item.nodeid)
     asked = [_ALONE[name] for name in getattr(item, "fixturenames", ()) if name in _ALONE]
-    item.user_properties.append(("database", found[1] if found else next(iter(asked), "neither")))
+    kind = found[1] if found else next(iter(asked), "neither")
+    item.user_properties.append(("database", kind))
+    item.extra_keyword_matches.add(kind)
+
+
+#: What starts servers and waits for them. It comes first, so that both test processes end with what is short.
+LONG = ("tests/bench/", "tests/faults/", "tests/fuzz/", "tests/journeys/", "tests/storage/questions/")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long modules first; among themselves all stay in random order."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+def pytest_collection_finish() -> None:
+    """Let no collection of garbage look at the tests and modules, which stay anyway."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -76,10 +76,13 @@ async def test_every_metric_of_ours_is_on_the_dashboard(exposed: Mapping[str, se
     assert not {_family(name) for name in exposed if name.startswith("runledger_")} - shown
 
 
-@pytest.mark.parametrize("page", pages.PAGES)
-async def test_metrics_that_a_page_names_are_exposed(page: str, exposed: Mapping[str, set[str]]) -> None:
-    named = {_family(name) for name in re.findall(r"`(runledger_\w+)", pages.written(page))}
-    assert named <= {_family(name) for name in exposed}
+async def test_metrics_that_a_page_names_are_exposed(
+    exposed: Mapping[str, set[str]], subtests: pytest.Subtests
+) -> None:
+    for page in pages.PAGES:
+        with subtests.test(f"{page!r:.60}"):
+            named = {_family(name) for name in re.findall(r"`(runledger_\w+)", pages.written(page))}
+            assert named <= {_family(name) for name in exposed}
 
 
 def _family(name: str) -> str:

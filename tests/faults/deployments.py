@@ -156,7 +156,7 @@ def acknowledged(deployment: harness.Deployment, nonce: str) -> int:
 
 
 @contextmanager
-def under_load(deployment: harness.Deployment, nonce: str, interval: float = 0.05) -> Iterator[Load]:
+def under_load(deployment: harness.Deployment, nonce: str, interval: float = 0.15) -> Iterator[Load]:
     """Submit a run every `interval` seconds, and have them executed and called back, for as long as the block."""
     load = Load(deployment, nonce, interval)
     thread = threading.Thread(target=load.run, name="load")

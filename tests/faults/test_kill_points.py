@@ -64,6 +64,11 @@ NOTIFICATION = (
     "commit complete_notification",
 )
 SIDES = ("before", "after")
+#: Whether something is left to be done for a run: one statement, since each look makes a connection.
+UNFINISHED = """
+    SELECT 1 FROM runs WHERE idempotency_key = ? AND (EXISTS (SELECT 1 FROM jobs WHERE run_id = runs.id)
+    OR EXISTS (SELECT 1 FROM ledger_entries WHERE leaf_index IS NULL AND run_id = runs.id))
+"""
 
 
 @dataclass
@@ -128,9 +133,7 @@ class Submission:
 
     def _is_over(self) -> bool:
         self.survivor.revive()
-        unnumbered = "SELECT 1 FROM ledger_entries WHERE leaf_index IS NULL AND run_id = ?"
-        left = self.rows("SELECT 1 FROM jobs WHERE run_id = ?"), self.rows(unnumbered)
-        return self.is_settled() and not any(left)
+        return not self.server.rows(UNFINISHED, self.nonce) and self.is_settled()
 
     def is_settled(self) -> bool:
         return bool(self.record()["status"] == "completed")

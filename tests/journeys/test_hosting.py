@@ -157,9 +157,8 @@ def test_addresses_that_are_answered_hold_wherever_it_is_mounted(host: Host) -> 
     until(lambda: ledger.get("/readyz").status_code == 200)
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
+def test_errors_are_problems_wherever_it_is_mounted(host: Host, subtests: pytest.Subtests) -> None:
+    for method, path, status in [
         ("GET", "/v1/nothing", 404),
         ("GET", "/", 404),
         ("GET", "/healthz/", 404),
@@ -168,12 +167,11 @@ def test_addresses_that_are_answered_hold_wherever_it_is_mounted(host: Host) -> 
         ("GET", "/webhooks/case", 405),
         ("POST", "/callbacks/forged", 404),
         ("GET", "/v1/runs?limt=1", 400),
-    ],
-)
-def test_errors_are_problems_wherever_it_is_mounted(host: Host, method: str, path: str, status: int) -> None:
-    answer = host.ledger.request(method, path)
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
+    ]:
+        with subtests.test(f"{method!r:.60}"):
+            answer = host.ledger.request(method, path)
+            assert answer.status_code == status
+            assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_a_host_that_stops_answers_waiting_callers_and_lets_the_worker_drain(site: server.Site) -> None:

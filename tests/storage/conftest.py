@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tests.conftest import BOTH
@@ -9,9 +11,11 @@ from tests.storage import scratch
 
 
 @pytest.fixture(params=BOTH, scope="session")
-def scratch_url(request: pytest.FixtureRequest) -> str:
-    """Return the address of an empty database for `scratch.connected`, once per kind of database."""
+def scratch_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the address of an empty database for `scratch.connected`, once per kind of database."""
     if request.param == "sqlite":
-        return scratch.MEMORY
+        yield scratch.MEMORY
+        return
     url: str = request.getfixturevalue("cluster").fresh()
-    return url
+    yield url
+    scratch.close(url)

@@ -16,22 +16,24 @@ MEMORY = "sqlite://"
 
 
 @functools.cache
-def _in_memory() -> Engine:
-    engine = connections.engine(MEMORY, readonly=False, connections=1)
-    with engine.begin() as connection:
-        metadata.create_all(connection)
-        fulltext.create_words_table(connection)
+def _engine(url: str) -> Engine:
+    """Return the engine of a database, made once, since examples are many."""
+    engine = connections.engine(url, readonly=False, connections=1)
+    if url == MEMORY:
+        with engine.begin() as connection:
+            metadata.create_all(connection)
+            fulltext.create_words_table(connection)
     return engine
 
 
 @contextmanager
 def connected(url: str = MEMORY) -> Iterator[Connection]:
     """Open a connection to an empty database; in memory where none is named."""
-    engine = _in_memory() if url == MEMORY else connections.engine(url, readonly=False, connections=1)
-    try:
-        with engine.connect() as connection, connection.begin() as transaction:
-            yield connection
-            transaction.rollback()
-    finally:
-        if url != MEMORY:
-            engine.dispose()
+    with _engine(url).connect() as connection, connection.begin() as transaction:
+        yield connection
+        transaction.rollback()
+
+
+def close(url: str) -> None:
+    """Close the connection to a database."""
+    _engine(url).dispose()

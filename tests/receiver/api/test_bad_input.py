@@ -24,9 +24,8 @@ async def _refused(
     return answer
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
+async def test_bytes_that_are_no_json_are_refused(deployment: Deployment, subtests: pytest.Subtests) -> None:
+    for body in [
         b"",
         b"{",
         b"'x'",
@@ -46,77 +45,77 @@ async def _refused(
         b'{"a":' * 5000 + b"1" + b"}" * 5000,
         b'{"agentId":"a","prompt":"b","x":' + b"[" * 250 + b"]" * 250 + b"}",
         b"{" + b",".join(b'"k%d":1' % n for n in range(5000)) + b"}",
-    ],
-)
-async def test_bytes_that_are_no_json_are_refused(deployment: Deployment, body: bytes) -> None:
-    answer = await _refused(deployment, body, 400)
-    assert answer["type"] == "urn:runledger:problem:bad-body"
+    ]:
+        with subtests.test(f"{body!r:.60}"):
+            answer = await _refused(deployment, body, 400)
+            assert answer["type"] == "urn:runledger:problem:bad-body"
 
 
-@pytest.mark.parametrize(
-    ("changes", "pointer"),
-    [
-        ({"agentId": None}, "#/agentId"),
-        ({"agentId": 7}, "#/agentId"),
-        ({"agentId": ""}, "#/agentId"),
-        ({"agentId": "../etc"}, "#/agentId"),
-        ({"agentId": "a\n"}, "#/agentId"),
-        ({"agentId": "a" * 129}, "#/agentId"),
-        ({"prompt": ""}, "#/prompt"),
-        ({"prompt": ["x"]}, "#/prompt"),
-        ({"prompt": "x" * 1_000_001}, "#/prompt"),
-        ({"prompt": "a\0b"}, "#/prompt"),
-        ({"guidance": 1.5}, "#/guidance"),
-        ({"guidance": "\0"}, "#/guidance"),
-        ({"model": ""}, "#/model"),
-        ({"model": "m" * 201}, "#/model"),
-        ({"objectIds": "o1"}, "#/objectIds"),
-        ({"objectIds": {"0": "o1"}}, "#/objectIds"),
-        ({"objectIds": ["o1", 2]}, "#/objectIds/1"),
-        ({"objectIds": ["o" * 257]}, "#/objectIds/0"),
-        ({"objectIds": ["o"] * 1001}, "#/objectIds"),
-        ({"objectIds": [1] * 100_000}, "#/objectIds/0"),
-        ({"tags": ["a"]}, "#/tags"),
-        ({"tags": {"a": 1}}, "#/tags/a"),
-        ({"tags": {"a": None}}, "#/tags/a"),
-        ({"tags": {"a/b~c": "x"}}, "#/tags/a~1b~0c"),
-        ({"tags": {"": "x"}}, "#/tags/"),
-        ({"tags": {"é": "x"}}, "#/tags/%C3%A9"),
-        ({"tags": {"a": "x" * 257}}, "#/tags/a"),
-        ({"tags": {"a": "\0"}}, "#/tags/a"),
-        ({"tags": {f"k{n}": "x" for n in range(51)}}, "#/tags"),
-        ({"callbackUrl": "https://x.example"}, "#/callbackUrl"),
-        ({"agent_id": "a"}, "#/agent_id"),
-    ],
-)
+#: Changes of a good body, and the place that is then named.
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"agentId": None}, "#/agentId"),
+    ({"agentId": 7}, "#/agentId"),
+    ({"agentId": ""}, "#/agentId"),
+    ({"agentId": "../etc"}, "#/agentId"),
+    ({"agentId": "a\n"}, "#/agentId"),
+    ({"agentId": "a" * 129}, "#/agentId"),
+    ({"prompt": ""}, "#/prompt"),
+    ({"prompt": ["x"]}, "#/prompt"),
+    ({"prompt": "x" * 1_000_001}, "#/prompt"),
+    ({"prompt": "a\0b"}, "#/prompt"),
+    ({"guidance": 1.5}, "#/guidance"),
+    ({"guidance": "\0"}, "#/guidance"),
+    ({"model": ""}, "#/model"),
+    ({"model": "m" * 201}, "#/model"),
+    ({"objectIds": "o1"}, "#/objectIds"),
+    ({"objectIds": {"0": "o1"}}, "#/objectIds"),
+    ({"objectIds": ["o1", 2]}, "#/objectIds/1"),
+    ({"objectIds": ["o" * 257]}, "#/objectIds/0"),
+    ({"objectIds": ["o"] * 1001}, "#/objectIds"),
+    ({"objectIds": [1] * 100_000}, "#/objectIds/0"),
+    ({"tags": ["a"]}, "#/tags"),
+    ({"tags": {"a": 1}}, "#/tags/a"),
+    ({"tags": {"a": None}}, "#/tags/a"),
+    ({"tags": {"a/b~c": "x"}}, "#/tags/a~1b~0c"),
+    ({"tags": {"": "x"}}, "#/tags/"),
+    ({"tags": {"é": "x"}}, "#/tags/%C3%A9"),
+    ({"tags": {"a": "x" * 257}}, "#/tags/a"),
+    ({"tags": {"a": "\0"}}, "#/tags/a"),
+    ({"tags": {f"k{n}": "x" for n in range(51)}}, "#/tags"),
+    ({"callbackUrl": "https://x.example"}, "#/callbackUrl"),
+    ({"agent_id": "a"}, "#/agent_id"),
+]
+
+
 async def test_a_body_of_the_wrong_shape_is_answered_with_the_place(
-    deployment: Deployment, changes: dict[str, Any], pointer: str
+    deployment: Deployment, subtests: pytest.Subtests
 ) -> None:
-    answer = await _refused(deployment, json.dumps({**SUBMISSION, **changes}).encode(), 422)
-    assert [fault["pointer"] for fault in answer["errors"]] == [pointer]
+    for changes, pointer in WRONG:
+        with subtests.test(f"{changes!r:.60}"):
+            answer = await _refused(deployment, json.dumps({**SUBMISSION, **changes}).encode(), 422)
+            assert [fault["pointer"] for fault in answer["errors"]] == [pointer]
 
 
-@pytest.mark.parametrize("body", [b"[]", b"null", b"7", b'"x"', b"true"])
-async def test_a_body_that_is_no_object_is_refused(deployment: Deployment, body: bytes) -> None:
-    assert [fault["pointer"] for fault in (await _refused(deployment, body, 422))["errors"]] == ["#"]
+async def test_a_body_that_is_no_object_is_refused(deployment: Deployment, subtests: pytest.Subtests) -> None:
+    for body in [b"[]", b"null", b"7", b'"x"', b"true"]:
+        with subtests.test(f"{body!r:.60}"):
+            assert [fault["pointer"] for fault in (await _refused(deployment, body, 422))["errors"]] == ["#"]
 
 
-@pytest.mark.parametrize(
-    ("body", "detail"),
-    [
+async def test_what_is_wrong_with_a_body_is_reported_in_plain_words(
+    deployment: Deployment, subtests: pytest.Subtests
+) -> None:
+    for body, detail in [
         ([], "must be an object"),
         ({**SUBMISSION, "tags": []}, "must be an object"),
         ({**SUBMISSION, "prompt": ""}, "is empty"),
         ({**SUBMISSION, "agentId": "a b"}, "may hold letters, digits, _ and - only, 1 to 128 of them"),
         ({**SUBMISSION, "model": "m" * 201}, "is longer than 200 characters"),
         ({**SUBMISSION, "objectIds": ["o"] * 1001}, "is longer than 1000 entries"),
-    ],
-)
-async def test_what_is_wrong_with_a_body_is_reported_in_plain_words(
-    deployment: Deployment, body: Any, detail: str
-) -> None:
-    answer = await _refused(deployment, json.dumps(body).encode(), 422)
-    assert [fault["detail"] for fault in answer["errors"]] == [detail]
+    ]:
+        with subtests.test(f"{body!r:.60}"):
+            answer = await _refused(deployment, json.dumps(body).encode(), 422)
+            assert [fault["detail"] for fault in answer["errors"]] == [detail]
 
 
 async def test_every_missing_field_is_named(deployment: Deployment) -> None:
@@ -140,9 +139,10 @@ async def test_of_many_faults_a_few_are_reported(deployment: Deployment) -> None
     assert len((await _refused(deployment, json.dumps(body).encode(), 422))["errors"]) == 20
 
 
-@pytest.mark.parametrize(
-    "media_type",
-    [
+async def test_a_body_that_is_not_declared_as_json_is_refused(
+    deployment: Deployment, subtests: pytest.Subtests
+) -> None:
+    for media_type in [
         "",
         "text/plain",
         "application/x-www-form-urlencoded",
@@ -151,12 +151,11 @@ async def test_of_many_faults_a_few_are_reported(deployment: Deployment) -> None
         "application/json" + " " * 60_000 + "x",
         "application/json;charset=utf-8" + " " * 60_000 + "x",
         "é",
-    ],
-)
-async def test_a_body_that_is_not_declared_as_json_is_refused(deployment: Deployment, media_type: str) -> None:
-    content = json.dumps(SUBMISSION).encode()
-    headers = [*deployment.bearer("submit").items(), ("content-type", media_type.encode())]
-    problem(await deployment.client.post("/v1/runs", content=content, headers=headers), 415)  # type: ignore[arg-type]
+    ]:
+        with subtests.test(f"{media_type!r:.60}"):
+            content = json.dumps(SUBMISSION).encode()
+            headers = [*deployment.bearer("submit").items(), ("content-type", media_type.encode())]
+            problem(await deployment.client.post("/v1/runs", content=content, headers=headers), 415)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -210,7 +209,8 @@ async def test_a_body_that_does_not_arrive_is_not_waited_for(deployment: Deploym
     assert answer["type"] == "urn:runledger:problem:body-too-slow"
 
 
-@pytest.mark.parametrize("run_id", ["../x", "", "a b", "a" * 129, "a\n", 7, None])
-async def test_a_run_to_watch_is_named_by_an_id(deployment: Deployment, run_id: Any) -> None:
-    answer = problem(await deployment.post("/v1/watch", json={"runId": run_id}), 422)
-    assert [fault["pointer"] for fault in answer["errors"]] == ["#/runId"]
+async def test_a_run_to_watch_is_named_by_an_id(deployment: Deployment, subtests: pytest.Subtests) -> None:
+    for run_id in ["../x", "", "a b", "a" * 129, "a\n", 7, None]:
+        with subtests.test(f"{run_id!r:.60}"):
+            answer = problem(await deployment.post("/v1/watch", json={"runId": run_id}), 422)
+            assert [fault["pointer"] for fault in answer["errors"]] == ["#/runId"]

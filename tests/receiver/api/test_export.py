@@ -49,12 +49,13 @@ async def test_a_download_goes_on_behind_the_last_run_that_came(deployment: Depl
     assert json.loads(rest[-1])["trailer"]["after"] == last
 
 
-@pytest.mark.parametrize("form", ["jsonl", "csv"])
-async def test_the_parameters_of_the_list_choose(deployment: Deployment, form: str) -> None:
+async def test_the_parameters_of_the_list_choose(deployment: Deployment, subtests: pytest.Subtests) -> None:
     await files.populated(deployment.database)
-    path = f"/v1/export?format={form}&trailer=false&q=tag.client:acme&tag.n=3"
-    (line,) = (await deployment.get(path)).text.splitlines()[form == "csv" :]
-    assert "@SUM" in line
+    for form in ["jsonl", "csv"]:
+        with subtests.test(f"{form!r:.60}"):
+            path = f"/v1/export?format={form}&trailer=false&q=tag.client:acme&tag.n=3"
+            (line,) = (await deployment.get(path)).text.splitlines()[form == "csv" :]
+            assert "@SUM" in line
 
 
 async def test_an_export_by_words_reports_how_many_runs_are_not_indexed(deployment: Deployment) -> None:
@@ -94,9 +95,10 @@ async def test_a_part_of_csv_has_no_head(deployment: Deployment) -> None:
     assert not rest.startswith(b"id,")
 
 
-@pytest.mark.parametrize(
-    ("asked", "status", "parameter"),
-    [
+async def test_an_impossible_export_is_refused_before_the_first_byte(
+    deployment: Deployment, subtests: pytest.Subtests
+) -> None:
+    for asked, status, parameter in [
         ("after=..", 400, "after"),
         ("format=xls", 400, "format"),
         ("format=csv&documents=true", 400, "documents"),
@@ -105,12 +107,9 @@ async def test_a_part_of_csv_has_no_head(deployment: Deployment) -> None:
         ("q=colour:red", 400, "q"),
         ("limit=5", 400, "limit"),
         ("sort=-cost", 400, "sort"),
-    ],
-)
-async def test_an_impossible_export_is_refused_before_the_first_byte(
-    deployment: Deployment, asked: str, status: int, parameter: str
-) -> None:
-    assert problem(await deployment.get(f"/v1/export?{asked}"), status)["parameter"] == parameter
+    ]:
+        with subtests.test(f"{asked!r:.60}"):
+            assert problem(await deployment.get(f"/v1/export?{asked}"), status)["parameter"] == parameter
 
 
 async def test_parquet_without_its_package_is_refused_with_the_command_that_installs_it(

@@ -130,15 +130,19 @@ async def test_only_an_administrator_has_jobs_tried_again(deployment: Deployment
     problem(await deployment.post("/v1/jobs/retry", "submit", json={}), 403)
 
 
-@pytest.mark.parametrize("body", [{"kind": "notified"}, {"state": "due"}, {"cause": ""}, {"since": "now"}])
-async def test_jobs_that_cannot_be_meant_are_named(deployment: Deployment, body: dict[str, str]) -> None:
-    (fault,) = problem(await deployment.post("/v1/jobs/retry", "admin", json=body), 422)["errors"]
-    assert fault["pointer"] == f"#/{next(iter(body))}"
+async def test_jobs_that_cannot_be_meant_are_named(deployment: Deployment, subtests: pytest.Subtests) -> None:
+    for body in [{"kind": "notified"}, {"state": "due"}, {"cause": ""}, {"since": "now"}]:
+        with subtests.test(f"{body!r:.60}"):
+            (fault,) = problem(await deployment.post("/v1/jobs/retry", "admin", json=body), 422)["errors"]
+            assert fault["pointer"] == f"#/{next(iter(body))}"
 
 
-@pytest.mark.parametrize("query", ["kind=notified", "state=done", "run=..", "cursor=x", "after=1"])
-async def test_a_parameter_of_jobs_that_cannot_be_read_is_named(deployment: Deployment, query: str) -> None:
-    assert problem(await deployment.get(f"/v1/jobs?{query}"), 400)["parameter"] == query.partition("=")[0]
+async def test_a_parameter_of_jobs_that_cannot_be_read_is_named(
+    deployment: Deployment, subtests: pytest.Subtests
+) -> None:
+    for query in ["kind=notified", "state=done", "run=..", "cursor=x", "after=1"]:
+        with subtests.test(f"{query!r:.60}"):
+            assert problem(await deployment.get(f"/v1/jobs?{query}"), 400)["parameter"] == query.partition("=")[0]
 
 
 async def test_due_jobs_are_counted_by_kind_with_the_age_of_the_oldest(deployment: Deployment) -> None:

@@ -21,15 +21,18 @@ async def left_behind(deployment: Deployment) -> runs.Run:
     return await life.get_run(deployment.database, run.id)
 
 
-@pytest.mark.parametrize("verb", ["cancel", "refresh"])
-async def test_nothing_is_asked_of_the_run_that_is_executed(deployment: Deployment, verb: str) -> None:
+async def test_nothing_is_asked_of_the_run_that_is_executed(
+    deployment: Deployment, subtests: pytest.Subtests
+) -> None:
     run = await left_behind(deployment)
-    answer = problem(await deployment.post(f"/v1/runs/{ORPHAN}/{verb}"), 409)
-    assert (answer["type"], answer["runId"]) == ("urn:runledger:problem:orphan", run.id)
-    assert f"orphan of run {run.id}" in answer["detail"]
-    assert await life.get_run(deployment.database, run.id) == run
-    assert await life.open_jobs(deployment.database, run.id) == ["orphan"]
-    assert "run.cancel_requested" not in await life.ledger_kinds(deployment.database, run.id)
+    for verb in ["cancel", "refresh"]:
+        with subtests.test(f"{verb!r:.60}"):
+            answer = problem(await deployment.post(f"/v1/runs/{ORPHAN}/{verb}"), 409)
+            assert (answer["type"], answer["runId"]) == ("urn:runledger:problem:orphan", run.id)
+            assert f"orphan of run {run.id}" in answer["detail"]
+            assert await life.get_run(deployment.database, run.id) == run
+            assert await life.open_jobs(deployment.database, run.id) == ["orphan"]
+            assert "run.cancel_requested" not in await life.ledger_kinds(deployment.database, run.id)
 
 
 @pytest.mark.parametrize("verb", ["cancel", "refresh"])
@@ -47,16 +50,21 @@ async def test_an_orphan_is_not_taken_care_of(deployment: Deployment) -> None:
     assert answer["runId"] == run.id
 
 
-@pytest.mark.parametrize("content", ["steps", "document", "events"])
-async def test_the_content_of_another_run_is_not_shown_as_its_own(deployment: Deployment, content: str) -> None:
+async def test_the_content_of_another_run_is_not_shown_as_its_own(
+    deployment: Deployment, subtests: pytest.Subtests
+) -> None:
     run = await left_behind(deployment)
-    assert problem(await deployment.get(f"/v1/runs/{ORPHAN}/{content}"), 409)["runId"] == run.id
+    for content in ["steps", "document", "events"]:
+        with subtests.test(f"{content!r:.60}"):
+            assert problem(await deployment.get(f"/v1/runs/{ORPHAN}/{content}"), 409)["runId"] == run.id
 
 
-@pytest.mark.parametrize(
-    "path", ["/v1/runs/{}", "/v1/runs/{}/timeline", "/v1/jobs?run={}", "/v1/deliveries?run={}"]
-)
-async def test_it_finds_the_submission_it_belongs_to(deployment: Deployment, path: str) -> None:
+async def test_it_finds_the_submission_it_belongs_to(deployment: Deployment, subtests: pytest.Subtests) -> None:
     run = await left_behind(deployment)
-    by_orphan, by_run = await deployment.get(path.format(ORPHAN)), await deployment.get(path.format(run.id))
-    assert (by_orphan.status_code, by_orphan.json()) == (200, by_run.json())
+    for path in ["/v1/runs/{}", "/v1/runs/{}/timeline", "/v1/jobs?run={}", "/v1/deliveries?run={}"]:
+        with subtests.test(f"{path!r:.60}"):
+            by_orphan, by_run = (
+                await deployment.get(path.format(ORPHAN)),
+                await deployment.get(path.format(run.id)),
+            )
+            assert (by_orphan.status_code, by_orphan.json()) == (200, by_run.json())

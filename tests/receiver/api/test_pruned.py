@@ -28,13 +28,14 @@ async def test_a_pruned_run_shows_since_when_and_keeps_its_measures(deployment: 
     assert (await deployment.get("/v1/runs")).json()["runs"][0]["prunedAt"] == shown["prunedAt"]
 
 
-@pytest.mark.parametrize("what", ["steps", "document"])
-async def test_content_that_was_removed_is_gone(deployment: Deployment, what: str) -> None:
+async def test_content_that_was_removed_is_gone(deployment: Deployment, subtests: pytest.Subtests) -> None:
     run = await _pruned(deployment)
-    answer = problem(await deployment.get(f"/v1/runs/{run.id}/{what}"), 410)
-    assert answer["type"] == "urn:runledger:problem:pruned"
-    assert answer["runId"] == run.id
-    assert "prune" in answer["detail"]
+    for what in ["steps", "document"]:
+        with subtests.test(f"{what!r:.60}"):
+            answer = problem(await deployment.get(f"/v1/runs/{run.id}/{what}"), 410)
+            assert answer["type"] == "urn:runledger:problem:pruned"
+            assert answer["runId"] == run.id
+            assert "prune" in answer["detail"]
 
 
 async def test_a_pruned_run_is_not_fetched_again(deployment: Deployment) -> None:

@@ -45,20 +45,25 @@ async def _pages(deployment: Deployment, path: str, noun: str) -> list[dict[str,
     return found
 
 
-@pytest.mark.parametrize("sort", [sign + name for name in run_pages.SORTS for sign in ("", "-")])
-async def test_pages_in_any_order_have_no_gaps_and_no_repeats(deployment: Deployment, sort: str) -> None:
+async def test_pages_in_any_order_have_no_gaps_and_no_repeats(
+    deployment: Deployment, subtests: pytest.Subtests
+) -> None:
     ids = await _mixed(deployment.database)
-    found = await _pages(deployment, f"/v1/runs?sort={sort}&limit=2", "runs")
-    assert sorted(run["id"] for run in found) == sorted(ids)
-    known = {
-        "cost": "costMicros",
-        "duration": "durationMs",
-        "tokens": "inputTokens",
-    }  # the output is the same in all
-    column = known.get(sort.lstrip("-"), f"{sort.lstrip('-')}At")
-    falls_back = column == "createdAt"  # a run that was never created upstream stands where it was accepted
-    values = [run[column] or (run["acceptedAt"] if falls_back else None) for run in found]
-    _assert_ordered(values, is_descending=sort.startswith("-"))
+    for sort in [sign + name for name in run_pages.SORTS for sign in ("", "-")]:
+        with subtests.test(f"{sort!r:.60}"):
+            found = await _pages(deployment, f"/v1/runs?sort={sort}&limit=2", "runs")
+            assert sorted(run["id"] for run in found) == sorted(ids)
+            known = {
+                "cost": "costMicros",
+                "duration": "durationMs",
+                "tokens": "inputTokens",
+            }  # the output is the same in all
+            column = known.get(sort.lstrip("-"), f"{sort.lstrip('-')}At")
+            falls_back = (
+                column == "createdAt"
+            )  # a run that was never created upstream stands where it was accepted
+            values = [run[column] or (run["acceptedAt"] if falls_back else None) for run in found]
+            _assert_ordered(values, is_descending=sort.startswith("-"))
 
 
 def _assert_ordered(values: Sequence[Any], *, is_descending: bool) -> None:
@@ -103,12 +108,13 @@ async def test_a_cursor_belongs_to_its_order(deployment: Deployment) -> None:
     assert answer["parameter"] == "cursor"
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "%00", "W10", "bnVsbA", "é", "9" * 1000])
 async def test_a_cursor_that_is_not_ours_is_a_problem_of_that_parameter(
-    deployment: Deployment, cursor: str
+    deployment: Deployment, subtests: pytest.Subtests
 ) -> None:
-    for path in ("/v1/runs", "/v1/deliveries", "/v1/jobs"):
-        assert problem(await deployment.get(f"{path}?cursor={cursor}"), 400)["parameter"] == "cursor"
+    for cursor in ["", "x", "%00", "W10", "bnVsbA", "é", "9" * 1000]:
+        with subtests.test(f"{cursor!r:.60}"):
+            for path in ("/v1/runs", "/v1/deliveries", "/v1/jobs"):
+                assert problem(await deployment.get(f"{path}?cursor={cursor}"), 400)["parameter"] == "cursor"
 
 
 async def _chosen(deployment: Deployment, query: str) -> list[str]:
@@ -116,9 +122,14 @@ async def _chosen(deployment: Deployment, query: str) -> list[str]:
     return [run["prompt"] for run in page["runs"]]
 
 
-@pytest.mark.parametrize(
-    ("query", "found"),
-    [
+async def test_filters_choose_the_runs_that_they_name(deployment: Deployment, subtests: pytest.Subtests) -> None:
+    tags = {"case": "7", "team": "x"}
+    await life.settled_run(deployment.database, prompt="a", model="m-1", tags=tags)
+    cheap = life.measures(cost_micros=1000, duration_ms=500)
+    failed = life.result(states.FAILED, measures=cheap)
+    await life.settled_run(deployment.database, prompt="b", agent_id="agent_2", tags={"case": "8"}, result=failed)
+    await life.accepted(deployment.database, prompt="c", agent_id="agent_3")
+    for query, found in [
         ("status=completed", "a"),
         ("status=completed,failed", "ab"),
         ("status=lost", ""),
@@ -142,22 +153,14 @@ async def _chosen(deployment: Deployment, query: str) -> list[str]:
         ("duration=1m", "a"),
         ("duration=%3C1m", "b"),
         ("status=completed&agent=agent_2", ""),
-    ],
-)
-async def test_filters_choose_the_runs_that_they_name(deployment: Deployment, query: str, found: str) -> None:
-    tags = {"case": "7", "team": "x"}
-    await life.settled_run(deployment.database, prompt="a", model="m-1", tags=tags)
-    cheap = life.measures(cost_micros=1000, duration_ms=500)
-    failed = life.result(states.FAILED, measures=cheap)
-    await life.settled_run(deployment.database, prompt="b", agent_id="agent_2", tags={"case": "8"}, result=failed)
-    await life.accepted(deployment.database, prompt="c", agent_id="agent_3")
-    deployment.clock.tick(120)
-    assert await _chosen(deployment, query) == list(found)
+    ]:
+        with subtests.test(f"{query!r:.60}"):
+            deployment.clock.tick(120)
+            assert await _chosen(deployment, query) == list(found)
 
 
-@pytest.mark.parametrize(
-    ("query", "parameter"),
-    [
+async def test_a_parameter_that_cannot_be_read_is_named(deployment: Deployment, subtests: pytest.Subtests) -> None:
+    for query, parameter in [
         ("status=finished", "status"),
         ("status=", "status"),
         ("status=completed,,failed", "status"),
@@ -192,24 +195,24 @@ async def test_filters_choose_the_runs_that_they_name(deployment: Deployment, qu
         ("agent=%FF", "query"),
         ("&".join(f"tag.k{n}=v" for n in range(101)), "query"),
         ("&".join(f"tag.k{n}=v" for n in range(21)), "tag.<key>"),
-    ],
-)
-async def test_a_parameter_that_cannot_be_read_is_named(
-    deployment: Deployment, query: str, parameter: str
-) -> None:
-    assert problem(await deployment.get(f"/v1/runs?{query}"), 400)["parameter"] == parameter
+    ]:
+        with subtests.test(f"{query!r:.60}"):
+            assert problem(await deployment.get(f"/v1/runs?{query}"), 400)["parameter"] == parameter
 
 
-@pytest.mark.parametrize(
-    ("query", "meant"),
-    [("stauts=completed", "status"), ("settledBy=watcher", "settled_by"), ("Limit=5", "limit"), ("tag=x", "tag.")],
-)
 async def test_an_unknown_parameter_is_answered_with_the_likely_one(
-    deployment: Deployment, query: str, meant: str
+    deployment: Deployment, subtests: pytest.Subtests
 ) -> None:
-    answer = problem(await deployment.get(f"/v1/runs?{query}"), 400)
-    assert answer["didYouMean"] == meant
-    assert meant in answer["detail"]
+    for query, meant in [
+        ("stauts=completed", "status"),
+        ("settledBy=watcher", "settled_by"),
+        ("Limit=5", "limit"),
+        ("tag=x", "tag."),
+    ]:
+        with subtests.test(f"{query!r:.60}"):
+            answer = problem(await deployment.get(f"/v1/runs?{query}"), 400)
+            assert answer["didYouMean"] == meant
+            assert meant in answer["detail"]
 
 
 async def test_an_unknown_parameter_like_no_other_is_just_unknown(deployment: Deployment) -> None:
@@ -236,19 +239,33 @@ async def test_a_run_is_found_by_our_id_and_by_the_upstreams(deployment: Deploym
     assert (ours.json()["costMicros"], ours.json()["settledBy"]) == (3000, "watcher")
 
 
-@pytest.mark.parametrize("tail", ["", "/steps", "/timeline", "/document"])
-async def test_what_belongs_to_an_unknown_run_is_not_found(deployment: Deployment, tail: str) -> None:
-    problem(await deployment.get(f"/v1/runs/run_nobody{tail}"), 404)
+async def test_what_belongs_to_an_unknown_run_is_not_found(
+    deployment: Deployment, subtests: pytest.Subtests
+) -> None:
+    for tail in ["", "/steps", "/timeline", "/document"]:
+        with subtests.test(f"{tail!r:.60}"):
+            problem(await deployment.get(f"/v1/runs/run_nobody{tail}"), 404)
 
 
-@pytest.mark.parametrize(
-    "path",
-    ["..", "%2e%2e", "..%2f..%2fetc", "a%00b", "a%0A", "a b", "%C3%A9", "a" * 129, "a;b", "a.b", "%25", "a%2Fb"],
-)
-async def test_a_path_trick_in_an_id_finds_nothing(deployment: Deployment, path: str) -> None:
+async def test_a_path_trick_in_an_id_finds_nothing(deployment: Deployment, subtests: pytest.Subtests) -> None:
     await life.accepted(deployment.database)
-    response = await deployment.get(f"/v1/runs/x{path}/steps")
-    problem(response, 404)
+    for path in [
+        "..",
+        "%2e%2e",
+        "..%2f..%2fetc",
+        "a%00b",
+        "a%0A",
+        "a b",
+        "%C3%A9",
+        "a" * 129,
+        "a;b",
+        "a.b",
+        "%25",
+        "a%2Fb",
+    ]:
+        with subtests.test(f"{path!r:.60}"):
+            response = await deployment.get(f"/v1/runs/x{path}/steps")
+            problem(response, 404)
 
 
 async def test_steps_come_in_pages_in_their_order(deployment: Deployment) -> None:
@@ -279,19 +296,18 @@ async def test_the_document_comes_byte_for_byte(deployment: Deployment) -> None:
     assert response.headers["content-disposition"] == f'inline; filename="run-{run.id}-v1.json"'
 
 
-@pytest.mark.parametrize(
-    ("condition", "status"), [("{}", 304), ("W/{}", 304), ('"x", {}', 304), ("*", 304), ('"x"', 200)]
-)
 async def test_a_document_that_is_held_is_not_sent_again(
-    deployment: Deployment, condition: str, status: int
+    deployment: Deployment, subtests: pytest.Subtests
 ) -> None:
     run = await life.settled_run(deployment.database)
     path = f"/v1/runs/{run.id}/document"
     etag = (await deployment.get(path)).headers["etag"]
-    response = await deployment.get(path, headers={"if-none-match": condition.format(etag)})
-    assert response.status_code == status
-    assert (response.content == b"") is (status == 304)
-    assert response.headers["etag"] == etag
+    for condition, status in [("{}", 304), ("W/{}", 304), ('"x", {}', 304), ("*", 304), ('"x"', 200)]:
+        with subtests.test(f"{condition!r:.60}"):
+            response = await deployment.get(path, headers={"if-none-match": condition.format(etag)})
+            assert response.status_code == status
+            assert (response.content == b"") is (status == 304)
+            assert response.headers["etag"] == etag
 
 
 async def test_each_version_of_a_document_stays(deployment: Deployment) -> None:

@@ -80,10 +80,11 @@ async def test_without_the_setting_nothing_is_carried_out(deployment: Deployment
     assert "RUNLEDGER_SQL" in answer["detail"]
 
 
-@pytest.mark.parametrize("scope", ["read", "submit"])
-async def test_another_scope_does_not_do(open_deployment: Deployment, scope: str) -> None:
-    answer = problem(await open_deployment.post("/v1/sql", scope, json={"sql": "SELECT 1"}), 403)
-    assert answer["scope"] == "admin"
+async def test_another_scope_does_not_do(open_deployment: Deployment, subtests: pytest.Subtests) -> None:
+    for scope in ["read", "submit"]:
+        with subtests.test(f"{scope!r:.60}"):
+            answer = problem(await open_deployment.post("/v1/sql", scope, json={"sql": "SELECT 1"}), 403)
+            assert answer["scope"] == "admin"
 
 
 async def test_a_mistake_is_a_problem_with_its_place(open_deployment: Deployment) -> None:
@@ -91,18 +92,24 @@ async def test_a_mistake_is_a_problem_with_its_place(open_deployment: Deployment
     assert (answer["type"], answer["position"]) == ("urn:runledger:problem:bad-statement", 7)
 
 
-@pytest.mark.parametrize("text", CLOSED)
-async def test_what_is_closed_is_a_problem_without_its_content(open_deployment: Deployment, text: str) -> None:
-    response = await asked(open_deployment, text)
-    assert response.status_code in (400, 403)
-    assert reading.SECRET not in response.text
+async def test_what_is_closed_is_a_problem_without_its_content(
+    open_deployment: Deployment, subtests: pytest.Subtests
+) -> None:
+    for text in CLOSED:
+        with subtests.test(f"{text!r:.60}"):
+            response = await asked(open_deployment, text)
+            assert response.status_code in (400, 403)
+            assert reading.SECRET not in response.text
 
 
-@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
-async def test_what_is_hostile_is_a_problem_of_who_sent_it(open_deployment: Deployment, text: str) -> None:
-    response = await asked(open_deployment, text)
-    assert response.status_code in (400, 403)
-    assert (await asked(open_deployment, "SELECT count(*) FROM runs")).json()["rows"] == [[2]]
+async def test_what_is_hostile_is_a_problem_of_who_sent_it(
+    open_deployment: Deployment, subtests: pytest.Subtests
+) -> None:
+    for text in HOSTILE:
+        with subtests.test(f"{text!r:.60}"):
+            response = await asked(open_deployment, text)
+            assert response.status_code in (400, 403)
+            assert (await asked(open_deployment, "SELECT count(*) FROM runs")).json()["rows"] == [[2]]
 
 
 async def test_what_is_denied_is_named(open_deployment: Deployment) -> None:
@@ -125,9 +132,10 @@ async def test_a_role_that_can_do_more_is_a_problem(request: pytest.FixtureReque
     assert (answer["type"], "superuser" in answer["detail"]) == ("urn:runledger:problem:unconfined", True)
 
 
-@pytest.mark.parametrize(
-    ("body", "pointer"),
-    [
+async def test_a_body_that_is_no_statement_is_answered_with_the_place(
+    deployment: Deployment, subtests: pytest.Subtests
+) -> None:
+    for body, pointer in [
         ({}, "#/sql"),
         ({"sql": ""}, "#/sql"),
         ({"sql": "SELECT \0"}, "#/sql"),
@@ -137,18 +145,18 @@ async def test_a_role_that_can_do_more_is_a_problem(request: pytest.FixtureReque
         ({"sql": "SELECT 1", "parameters": {"a": 1}}, "#/parameters"),
         ({"sql": "SELECT 1", "parameters": [1] * 101}, "#/parameters"),
         ({"sql": "SELECT 1", "statement": "x"}, "#/statement"),
-    ],
-)
-async def test_a_body_that_is_no_statement_is_answered_with_the_place(
-    deployment: Deployment, body: Any, pointer: str
+    ]:
+        with subtests.test(f"{body!r:.60}"):
+            answer = problem(await deployment.post("/v1/sql", "admin", json=body), 422)
+            assert {fault["pointer"] for fault in answer["errors"]} == {pointer}
+
+
+async def test_a_parameter_that_no_database_has_is_refused(
+    deployment: Deployment, subtests: pytest.Subtests
 ) -> None:
-    answer = problem(await deployment.post("/v1/sql", "admin", json=body), 422)
-    assert {fault["pointer"] for fault in answer["errors"]} == {pointer}
-
-
-@pytest.mark.parametrize("parameter", [[1], {"a": 1}])
-async def test_a_parameter_that_no_database_has_is_refused(deployment: Deployment, parameter: Any) -> None:
-    problem(await asked(deployment, "SELECT $1", parameter), 422)
+    for parameter in [[1], {"a": 1}]:
+        with subtests.test(f"{parameter!r:.60}"):
+            problem(await asked(deployment, "SELECT $1", parameter), 422)
 
 
 async def test_two_statements_are_under_way_at_once_and_a_third_comes_again(tmp_path: Path) -> None:

@@ -53,28 +53,30 @@ async def test_the_answer_has_the_form_of_its_schema(deployment: Deployment) -> 
         assert (await deployment.get(f"/v1/stats?by={by}")).text == expected
 
 
-@pytest.mark.parametrize(
-    ("by", "keys"),
-    [
-        ("agent", ["agent_1", "agent_2"]),
-        ("model", ["m-1", None]),
-        ("status", ["completed", "accepted", "failed"]),
-        ("origin", ["submitted"]),
-        ("settled_by", ["watcher", None]),
-        ("day", ["2026-11-23"]),
-        ("hour", ["2026-11-23T12:00Z"]),
-        ("month", ["2026-11"]),
-        ("tag.matter", [None]),
-    ],
-)
-async def test_runs_can_be_grouped_in_each_way(deployment: Deployment, by: str, keys: list[str | None]) -> None:
+#: What is grouped by, and the keys of the groups that are found.
+GROUPS: list[tuple[str, list[str | None]]] = [
+    ("agent", ["agent_1", "agent_2"]),
+    ("model", ["m-1", None]),
+    ("status", ["completed", "accepted", "failed"]),
+    ("origin", ["submitted"]),
+    ("settled_by", ["watcher", None]),
+    ("day", ["2026-11-23"]),
+    ("hour", ["2026-11-23T12:00Z"]),
+    ("month", ["2026-11"]),
+    ("tag.matter", [None]),
+]
+
+
+async def test_runs_can_be_grouped_in_each_way(deployment: Deployment, subtests: pytest.Subtests) -> None:
     await life.settled_run(deployment.database, model="m-1")
     await life.settled_run(deployment.database, model="m-1")
     await life.settled_run(deployment.database, states.FAILED, model="m-1")
     await life.accepted(deployment.database, agent_id="agent_2")
-    found = (await deployment.get(f"/v1/stats?by={by}")).json()["stats"]
-    assert sorted(row["key"] or "" for row in found) == sorted(key or "" for key in keys)
-    assert sum(row["count"] for row in found) == 4
+    for by, keys in GROUPS:
+        with subtests.test(f"{by!r:.60}"):
+            found = (await deployment.get(f"/v1/stats?by={by}")).json()["stats"]
+            assert sorted(row["key"] or "" for row in found) == sorted(key or "" for key in keys)
+            assert sum(row["count"] for row in found) == 4
 
 
 async def test_delays_are_grouped_by_source_and_failures_by_reason(
@@ -109,6 +111,9 @@ async def test_sums_are_taken_over_the_runs_that_the_filters_choose(deployment: 
     assert [(row["key"], row["count"]) for row in found] == [("completed", 1)]
 
 
-@pytest.mark.parametrize("query", ["by=prompt", "by=", "sort=cost", "limit=5", "cost=x"])
-async def test_a_parameter_of_sums_that_cannot_be_read_is_named(deployment: Deployment, query: str) -> None:
-    assert problem(await deployment.get(f"/v1/stats?{query}"), 400)["parameter"] == query.partition("=")[0]
+async def test_a_parameter_of_sums_that_cannot_be_read_is_named(
+    deployment: Deployment, subtests: pytest.Subtests
+) -> None:
+    for query in ["by=prompt", "by=", "sort=cost", "limit=5", "cost=x"]:
+        with subtests.test(f"{query!r:.60}"):
+            assert problem(await deployment.get(f"/v1/stats?{query}"), 400)["parameter"] == query.partition("=")[0]

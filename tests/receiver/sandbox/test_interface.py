@@ -75,13 +75,18 @@ def test_every_documented_field_is_there_with_its_type(sandbox: Sandbox, api: ht
     assert wrong == []
 
 
-@pytest.mark.parametrize(("method", "path"), sorted(documented.operations("/")))
-def test_a_key_of_another_kind_is_refused(api: httpx.Client, method: str, path: str) -> None:
+def test_a_key_of_another_kind_is_refused(api: httpx.Client, subtests: pytest.Subtests) -> None:
     """Without a key that begins with sk_case_, every route answers 401 as documented."""
-    for headers in ({"authorization": "Bearer sk_other_1"}, {"authorization": "sk_case_1"}, {"authorization": ""}):
-        response = api.request(method, path, headers=headers, json={})
-        assert response.status_code == response.json()["statusCode"] == 401
-        assert documented.faults_of(method, path, 401, response.json()) == []
+    for method, path in sorted(documented.operations("/")):
+        with subtests.test(f"{method} {path}"):
+            for headers in (
+                {"authorization": "Bearer sk_other_1"},
+                {"authorization": "sk_case_1"},
+                {"authorization": ""},
+            ):
+                response = api.request(method, path, headers=headers, json={})
+                assert response.status_code == response.json()["statusCode"] == 401
+                assert documented.faults_of(method, path, 401, response.json()) == []
 
 
 def _with_404() -> list[tuple[str, str]]:
@@ -93,13 +98,14 @@ def _with_404() -> list[tuple[str, str]]:
     ]
 
 
-@pytest.mark.parametrize(("method", "path"), _with_404())
-def test_what_does_not_exist_is_404(api: httpx.Client, method: str, path: str) -> None:
+def test_what_does_not_exist_is_404(api: httpx.Client, subtests: pytest.Subtests) -> None:
     """An unknown agent, run, endpoint or delivery answers 404 as documented."""
-    body = {"agentId": "agent_x", "prompt": "p", "name": "n", "callbackUrl": "https://example.com/"}
-    response = api.request(method, path.replace("{id}", "nothing_like_it"), json=body)
-    assert response.status_code == response.json()["statusCode"] == 404
-    assert documented.faults_of(method, path, 404, response.json()) == []
+    for method, path in _with_404():
+        with subtests.test(f"{method} {path}"):
+            body = {"agentId": "agent_x", "prompt": "p", "name": "n", "callbackUrl": "https://example.com/"}
+            response = api.request(method, path.replace("{id}", "nothing_like_it"), json=body)
+            assert response.status_code == response.json()["statusCode"] == 404
+            assert documented.faults_of(method, path, 404, response.json()) == []
 
 
 def test_exec_works_once(sandbox: Sandbox, api: httpx.Client) -> None:

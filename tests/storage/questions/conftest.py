@@ -1,4 +1,4 @@
-"""The corpus in both kinds of database, built once for each."""
+"""The corpus in both kinds of database, built once for each module: test processes have a module each."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests import postgres
 from tests.storage.questions import corpus
 
 
-@pytest.fixture(scope="session")
-def records() -> list[corpus.Record]:
-    """Every run of the corpus."""
-    return corpus.records()
+@pytest.fixture(scope="module")
+def records(request: pytest.FixtureRequest) -> list[corpus.Record]:
+    """Every run of the corpus, of which a module may take fewer."""
+    return corpus.records(getattr(request.module, "RUNS", corpus.COUNT))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def asked(
     records: list[corpus.Record],
     template: Path,

@@ -15,6 +15,8 @@ from tests.storage.questions import naive
 from tests.storage.questions.asked import ASKED, Question
 from tests.storage.questions.corpus import NOW, Record
 
+#: Runs: several windows of keys, and more than are ranked or counted by words.
+RUNS = 2600
 #: Pages that are turned, and runs of one.
 PAGES, LIMIT = 3, 29
 Chosen = Callable[[Question], list[Record]]

@@ -55,9 +55,10 @@ async def test_every_text_of_a_run_is_searched(database: Database) -> None:
     assert await saying(database, "absent") == []
 
 
-@pytest.mark.parametrize(
-    ("question", "is_found"),
-    [
+async def test_words_phrases_and_beginnings_are_found(database: Database, subtests: pytest.Subtests) -> None:
+    run = await settled(database, output="No Force Majeure applies.")
+    await life.indexed(database)
+    for question, is_found in [
         ('"force majeure"', True),
         ("majeure force", True),
         ('"majeure force"', False),
@@ -70,12 +71,9 @@ async def test_every_text_of_a_run_is_searched(database: Database) -> None:
         ("-absent", True),
         ("(absent OR majeure) status:completed", True),
         ("force status:failed", False),
-    ],
-)
-async def test_words_phrases_and_beginnings_are_found(database: Database, question: str, is_found: bool) -> None:
-    run = await settled(database, output="No Force Majeure applies.")
-    await life.indexed(database)
-    assert await saying(database, question) == [run.id] * is_found
+    ]:
+        with subtests.test(f"{question!r:.60}"):
+            assert await saying(database, question) == [run.id] * is_found
 
 
 async def test_words_that_are_in_different_texts_of_a_run_are_found_together(database: Database) -> None:

@@ -87,6 +87,8 @@ async def test_rollups_and_rows_give_the_same_answer(database: Database) -> None
     await mixed(database)
     used = set()
     for by, created, state, named in itertools.product(BYS, CREATED, STATES, NAMED):
+        if created and state and named:
+            continue  # each two of them are asked together
         question = f"{created} {state} {named}"
         found = await asked(database, by, question)
         by_rows = await asked(database, by, f"{question} origin:submitted")

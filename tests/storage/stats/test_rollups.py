@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from alembic import command
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection, delete, select, update
 
@@ -26,6 +26,7 @@ from storage.tables.rollups import ROLLUP_SUMS
 from storage.tables.runs import RUNS
 from storage.transitions import pruning, settling, starting, submitting
 from tests import life
+from tests.conftest import EXAMPLES
 
 pytestmark = pytest.mark.anyio
 
@@ -146,6 +147,7 @@ async def test_every_way_to_end_is_counted(database: Database) -> None:
     await demand_right(database)
 
 
+@settings(max_examples=EXAMPLES // 3)
 @given(lives=st.lists(LIVES, max_size=5))
 async def test_they_are_what_runs_add_up_to_whatever_happened(whole: Database, lives: list[Any]) -> None:
     for agent, status, versions, pruned in lives:

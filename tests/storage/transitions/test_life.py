@@ -28,6 +28,7 @@ from storage.tables.ledger import LEDGER_ENTRIES
 from storage.tables.runs import RUN_STEPS, UPSTREAM_LINKS
 from storage.transitions import receiving, settling, starting, submitting, sweeping
 from tests import life
+from tests.conftest import EXAMPLES
 from tests.storage import scratch
 
 LIVE = st.sampled_from([states.QUEUED, states.RUNNING])
@@ -187,4 +188,4 @@ def test_whatever_happens_some_things_hold(scratch_url: str) -> None:
     class Here(Life):
         url = scratch_url
 
-    run_state_machine_as_test(Here, settings=settings(max_examples=25, stateful_step_count=40))
+    run_state_machine_as_test(Here, settings=settings(max_examples=EXAMPLES // 3, stateful_step_count=40))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sqlite3
@@ -17,7 +16,7 @@ import pytest
 
 from tests import sandbox_server
 from tests.patience import until
-from tests.receiver.cli.terminal import ROOT, Terminal, process
+from tests.receiver.cli.terminal import ROOT, Terminal
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,11 @@ class Setup:
     """A sandbox with earlier runs, and a folder where Runledger was never started."""
 
     sandbox: sandbox_server.Sandbox
-    folder: Path
+    terminal: Terminal
+
+    @property
+    def folder(self) -> Path:
+        return self.terminal.folder.parent
 
     @property
     def environment(self) -> dict[str, str]:
@@ -33,10 +36,9 @@ class Setup:
 
     def backfill(self, *words: str, code: int = 0) -> dict[str, Any]:
         """Run `runledger backfill --json` and return its output."""
-        shown = process("backfill", *words, "--json", folder=self.folder, **self.environment)
-        assert shown.returncode == code, shown.stderr
-        output: dict[str, Any] = json.loads(shown.stdout)
-        return output
+        screen = self.terminal.type("backfill", *words, "--json")
+        assert screen.code == code, screen.err
+        return screen.object
 
     def interrupted(self, route: str, *words: str) -> bytes:
         """Return the output after Ctrl-C while a call of that route is held."""
@@ -67,9 +69,12 @@ class Setup:
 
 
 @pytest.fixture
-def setup(tmp_path: Path) -> Iterator[Setup]:
+def setup(new_terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setup]:
     with sandbox_server.running() as sandbox:
-        yield Setup(sandbox, tmp_path)
+        made = Setup(sandbox, new_terminal)
+        for name, value in made.environment.items():
+            monkeypatch.setenv(name, value)
+        yield made
 
 
 @pytest.mark.parametrize("place", ["known", "gone"])
@@ -117,11 +122,11 @@ def test_what_is_listed_and_gone_is_named_and_holds_up_nothing(setup: Setup) -> 
 def test_what_cannot_be_fetched_is_named_and_left_to_the_server(setup: Setup) -> None:
     past = setup.sandbox.past(3)
     setup.sandbox.faults(broken_runs=past[:1])
-    shown = process("backfill", folder=setup.folder, **setup.environment)
-    assert shown.returncode == 1
-    assert b"1 not fetched yet" in shown.stderr
-    assert past[0].encode() in shown.stderr
-    assert b"2 of 3 new ones are stored." in shown.stdout
+    screen = setup.terminal.type("backfill")
+    assert screen.code == 1
+    assert "1 not fetched yet" in screen.err
+    assert past[0] in screen.err
+    assert "2 of 3 new ones are stored." in screen.out
 
 
 def test_a_rate_limit_is_waited_out(setup: Setup) -> None:
@@ -157,9 +162,9 @@ def test_the_ledger_names_the_operator_as_actor(setup: Setup) -> None:
 
 def test_a_list_that_cannot_be_had_is_a_sentence(setup: Setup) -> None:
     setup.sandbox.faults(unauthorized=True)
-    shown = process("backfill", folder=setup.folder, **setup.environment)
-    assert (shown.returncode, shown.stdout) == (1, b"")
-    assert shown.stderr == b"runledger: GET /agent/v1/run: 401 Unauthorized (a fault of the sandbox)\n"
+    screen = setup.terminal.type("backfill")
+    assert (screen.code, screen.out) == (1, "")
+    assert screen.err == "runledger: GET /agent/v1/run: 401 Unauthorized (a fault of the sandbox)\n"
 
 
 @pytest.mark.parametrize(
