@@ -7,7 +7,7 @@ where `requested` still equals the claimed value, so that a callback during a se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,7 +21,6 @@ from sqlalchemy import (
     case,
     delete,
     func,
-    literal,
     or_,
     select,
     update,
@@ -81,9 +80,9 @@ def enqueue(connection: Connection, requests: Sequence[JobRequest]) -> None:
     """Insert jobs, or raise `requested` of those that exist."""
     in_order = sorted(requests, key=lambda each: (each.kind, each.run_id))  # the order of all locks
     for urgent in (True, False):
-        rows = [_row(each) for each in in_order if each.urgent is urgent]
+        rows = _merged(_row(each) for each in in_order if each.urgent is urgent)
         if rows:
-            connection.execute(_upsert(connection, urgent), rows)
+            bulk_insert.insert(connection, JOBS, rows, _REQUEST_AGAIN + (_URGENT if urgent else _NOT_URGENT))
             dialect.notify_on_commit(connection)
 
 
@@ -106,24 +105,14 @@ def _row(each: JobRequest) -> dict[str, Any]:
     }
 
 
-@dialect.built_once
-def _upsert(connection: Connection, urgent: bool) -> Any:
-    statement = dialect.insert(connection, JOBS)
-    new, leased = statement.excluded, JOBS.c.lease_until.is_not(None)
-    changes = {
-        # A request that is not urgent must not undo the back-off of a leased job, which fetches the run anyway.
-        "requested": JOBS.c.requested + 1
-        if urgent
-        else case((leased, JOBS.c.requested), else_=JOBS.c.requested + 1),
-        "trigger": case((leased, JOBS.c.trigger), else_=func.coalesce(JOBS.c.trigger, new.trigger)),
-        "pending_trigger": case(
-            (leased, func.coalesce(JOBS.c.pending_trigger, new.trigger)), else_=JOBS.c.pending_trigger
-        ),
-    }
-    if urgent:
-        changes["due_at"] = case((new.due_at < JOBS.c.due_at, new.due_at), else_=JOBS.c.due_at)
-        changes["attempts"] = literal(0)  # the run changed, so the intervals between tries start short again
-    return statement.on_conflict_do_update(index_elements=["kind", "run_id"], set_=changes)
+def _merged(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return one row for each job: a statement cannot change a row twice."""
+    merged: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in rows:
+        first = merged.setdefault((row["kind"], row["run_id"]), row)
+        first["due_at"] = min(first["due_at"], row["due_at"])
+        first["trigger"] = first["trigger"] or row["trigger"]
+    return list(merged.values())
 
 
 def is_unleased(now: datetime | BindParameter[Any]) -> ColumnElement[bool]:
@@ -314,6 +303,21 @@ def retry(connection: Connection, job_ids: Sequence[str], now: datetime) -> list
     return [(states.read(states.Kind, kind), run_id) for kind, run_id in connection.execute(which)]
 
 
+#: The ends of an INSERT that has an existing job run once more. One that is leased keeps the trigger of its lease.
+_REQUEST_AGAIN = """
+ON CONFLICT (kind, run_id) DO UPDATE SET
+  "trigger" = CASE WHEN jobs.lease_until IS NULL THEN coalesce(jobs."trigger", excluded."trigger")
+    ELSE jobs."trigger" END,
+  pending_trigger = CASE WHEN jobs.lease_until IS NULL THEN jobs.pending_trigger
+    ELSE coalesce(jobs.pending_trigger, excluded."trigger") END,
+"""
+#: The run changed, so the intervals between tries start short again.
+_URGENT = """
+  requested = jobs.requested + 1, attempts = 0,
+  due_at = CASE WHEN excluded.due_at < jobs.due_at THEN excluded.due_at ELSE jobs.due_at END
+"""
+#: A leased job fetches the run anyway, so its back-off is not undone.
+_NOT_URGENT = "requested = jobs.requested + CASE WHEN jobs.lease_until IS NULL THEN 1 ELSE 0 END"
 _NO_LEASE = {"lease_until": None, "lease_owner": None}
 _NO_ERROR = {"failures": 0, "last_error": None, "last_error_at": None, "refusals": 0, "refused_since": None}
 _KINDS, _TRIGGERS = frozenset(each.value for each in states.Kind), frozenset(each.value for each in states.Source)

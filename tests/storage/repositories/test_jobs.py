@@ -60,8 +60,16 @@ async def test_a_request_is_a_job(database: Database) -> None:
 
 
 async def test_a_repeated_request_raises_requested(database: Database) -> None:
-    await enqueue(database, settle(), settle(), settle(at=life.at(1)))
+    for at in range(3):
+        await enqueue(database, settle(at=life.at(at)))
     assert (await row(database)).requested == 3
+
+
+async def test_requests_that_come_together_are_one_with_the_earliest_time(database: Database) -> None:
+    second = JobRequest(Kind.SETTLE, "a", life.at(1), Source.PLATFORM, due_at=life.at(5))
+    await enqueue(database, settle(due_at=life.at(100)), second)
+    found = await row(database)
+    assert (found.requested, found.due_at, found.trigger) == (1, life.at(5), "watcher")
 
 
 async def test_another_kind_or_run_is_another_job(database: Database) -> None:
