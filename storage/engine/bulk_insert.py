@@ -1,7 +1,7 @@
 """Inserts of many rows into one table by a statement whose text never changes.
 
 SQLAlchemy builds each execution of an INSERT anew, which takes longer than the database needs for a row. Here the
-driver gets the rows as they are: on SQLite one after the other, on PostgreSQL as an array for each column.
+driver gets the rows as they are: on SQLite as lists of values, on PostgreSQL as an array for each column.
 """
 
 from __future__ import annotations
@@ -26,8 +26,7 @@ def insert(connection: Connection, table: Table, rows: Sequence[Row], end: str =
     """
     if rows and dialect.is_embedded(connection):
         statement = _statement(connection.dialect, table, tuple(rows[0]))
-        values = [statement.values(row) for row in rows]
-        sqlite_driver.execute_many(connection, statement.by_rows + end, values)
+        sqlite_driver.insert(connection, statement.head, list(map(statement.values, rows)), end)
     elif rows:
         _insert_arrays(connection, table, rows, end)
 
@@ -57,11 +56,10 @@ class _Statement:
     def __init__(self, on: Dialect, table: Table, names: tuple[str, ...]) -> None:
         quote = on.identifier_preparer.quote
         types = [table.c[name].type for name in names]
-        head = f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
+        self.head = f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
         # In binary form: as text the driver would escape every quote of them, in Python.
         arrays = (f"%(a{at})b::{each.compile(dialect=on)}[]" for at, each in enumerate(types))
-        self.by_rows = f"{head} VALUES ({', '.join('?' * len(names))})"
-        self.by_arrays = f"{head} SELECT * FROM unnest({', '.join(arrays)})"
+        self.by_arrays = f"{self.head} SELECT * FROM unnest({', '.join(arrays)})"
         self._of_row = operator.itemgetter(*names, names[0])  # two at least, so that it returns a tuple
         converters = [each.dialect_impl(on).bind_processor(on) for each in types]
         #: The places of the values that the driver takes in another form, with the function that makes it.

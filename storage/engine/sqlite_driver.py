@@ -5,11 +5,15 @@ SQLAlchemy takes longer for each of them than SQLite. Errors are those that SQLA
 
 from __future__ import annotations
 
+import functools
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, cast
 
 from sqlalchemy import Connection, exc
+
+#: The most values of one statement; SQLite takes 32,766.
+MAX_VALUES = 8192
 
 
 def of(connection: Connection) -> sqlite3.Connection:
@@ -33,9 +37,22 @@ def execute(connection: Connection, sql: str, values: Sequence[Any] = ()) -> sql
         raise error(connection, sql, cause) from cause
 
 
-def execute_many(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-    """Execute a statement for each row of values. Raises DBAPIError."""
-    try:
-        of(connection).executemany(sql, rows)
-    except sqlite3.Error as cause:
-        raise error(connection, sql, cause) from cause
+def insert(connection: Connection, head: str, rows: Sequence[Sequence[Any]], end: str = "") -> None:
+    """Insert rows of one length: `head` is the statement up to VALUES, `end` what follows the values.
+
+    A statement has as many rows as a power of two, so that there are few different ones. The driver releases
+    Python's lock for each, and a busy thread then has to wait for it: with a statement for each row that would be
+    most of the time of a transaction. Raises DBAPIError.
+    """
+    begin, most = 0, MAX_VALUES // max(1, len(rows[0])) if rows else 0
+    while begin < len(rows):
+        count = 1 << min(len(rows) - begin, most).bit_length() - 1
+        values = [value for row in rows[begin : begin + count] for value in row]
+        execute(connection, _statement(head, len(rows[0]), count, end), values)
+        begin += count
+
+
+@functools.lru_cache(512)
+def _statement(head: str, width: int, count: int, end: str) -> str:
+    marks = f"({', '.join('?' * width)})"
+    return f"{head} VALUES {', '.join([marks] * count)}{end}"

@@ -12,6 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from storage.engine import sqlite_driver
 from storage.search import tokenizer
 
 #: The id of a passage and its words.
@@ -33,7 +34,7 @@ _CREATE_POSTGRESQL = """
 """
 #: Makes SQLite rewrite its index: removed words are still in it until then.
 REWRITE_WORDS = "INSERT INTO passage_words (passage_words) VALUES ('optimize')"
-_ADD_SQLITE = "INSERT INTO passage_words (rowid, words) VALUES (?, ?)"
+_ADD_SQLITE = "INSERT INTO passage_words (rowid, words)"
 _REMOVE_SQLITE = "INSERT INTO passage_words (passage_words, rowid, words) VALUES ('delete', ?, ?)"
 _PAGE = "SELECT pgno >> 1 FROM passage_words_idx WHERE segid = segment.id"
 _PREFIX_PAGES = sa.text(f"""
@@ -64,7 +65,7 @@ def add_words(connection: sa.Connection, rows: Sequence[Row]) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(_ADD_POSTGRESQL, [{"id": id_, "words": _vector(words)} for id_, words in rows])
     else:
-        connection.exec_driver_sql(_ADD_SQLITE, [(id_, " ".join(words)) for id_, words in rows])
+        sqlite_driver.insert(connection, _ADD_SQLITE, [(id_, " ".join(words)) for id_, words in rows])
 
 
 def remove_words(connection: sa.Connection, rows: Sequence[Row]) -> None:
