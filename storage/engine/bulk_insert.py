@@ -20,9 +20,9 @@ Row = Mapping[str, Any]
 
 
 def insert(connection: Connection, table: Table, rows: Sequence[Row], end: str = "") -> None:
-    """Insert rows, all of which have the columns of the first one; `end` is the end of the statement.
+    """Insert rows, all of which have the columns of the first one; `end` is appended to the statement.
 
-    Raises IntegrityError where a row conflicts, unless the end says otherwise.
+    Raises IntegrityError where a row conflicts, unless `end` has an ON CONFLICT.
     """
     if rows and dialect.is_embedded(connection):
         statement = _statement(connection.dialect, table, tuple(rows[0]))
@@ -58,13 +58,14 @@ class _Statement:
         quote = on.identifier_preparer.quote
         types = [table.c[name].type for name in names]
         head = f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
-        # In binary form: as text the driver would escape every quote of them, in Python.
+        # The arrays are sent in binary form: for their text form the driver escapes each quote in Python.
         arrays = (f"%(a{at})b::{each.compile(dialect=on)}[]" for at, each in enumerate(types))
         self.by_rows = f"{head} VALUES ({', '.join('?' * len(names))})"
         self.by_arrays = f"{head} SELECT * FROM unnest({', '.join(arrays)})"
-        self._of_row = operator.itemgetter(*names, names[0])  # two at least, so that it returns a tuple
+        # It returns a tuple only for two names or more, so the first one is there twice.
+        self._of_row = operator.itemgetter(*names, names[0])
         converters = [each.dialect_impl(on).bind_processor(on) for each in types]
-        #: The places of the values that the driver takes in another form, with the function that makes it.
+        #: The positions of the values that the driver takes in another form, with the function that converts them.
         self._converters = [(at, convert) for at, convert in enumerate(converters) if convert is not None]
 
     def values(self, row: Row) -> tuple[Any, ...]:

@@ -165,6 +165,9 @@ def notify_on_commit(connection: Connection) -> None:
 
 
 def send_notify(connection: Connection, has_work: bool) -> None:
-    """Send the requested notification with the commit. It is only a hint: other processes also poll."""
+    """Send the requested notification with the commit. It is only a hint: other processes also poll.
+
+    `has_work` is false where the commit has no work for a worker.
+    """
     if connection.info.pop("notify", False) and connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_notify(CHANNEL, "" if has_work else NO_WORK)))

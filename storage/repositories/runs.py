@@ -148,14 +148,14 @@ def _insert(connection: Connection) -> Any:
 
 
 def insert_new(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Insert runs; return the seq of each by its id, without those that a unique constraint already holds."""
+    """Insert runs; return the seq of each new one by its id, without those that break a unique constraint."""
     if not dialect.is_embedded(connection):
         return bulk_insert.insert_numbered(connection, RUNS, rows)
-    # The one writer of a file can look which are there, and rows without RETURNING are fast.
-    ids = {"ids": [row["id"] for row in rows]}
-    known = {row.id for row in _SEQS.all(connection, ids)}
+    # A file has one writer, which can read before which runs exist: that is faster than RETURNING.
+    given = {"ids": [row["id"] for row in rows]}
+    known = {row.id for row in _SEQS.all(connection, given)}
     bulk_insert.insert(connection, RUNS, rows, " ON CONFLICT DO NOTHING")
-    return {row.id: row.seq for row in _SEQS.all(connection, ids) if row.id not in known}
+    return {row.id: row.seq for row in _SEQS.all(connection, given) if row.id not in known}
 
 
 def tag(connection: Connection, tagged: Iterable[tuple[int, str, Mapping[str, str]]]) -> None:
