@@ -1,4 +1,4 @@
-"""Declare the commands of a module, and run one of them."""
+"""Declare the commands of a module with their options and arguments, and run one of them."""
 
 from __future__ import annotations
 
