@@ -202,7 +202,6 @@ def adopt_page(connection: Connection, walk: backfills.Walk, page: BackfillPage)
     """Adopt the new runs of the page and move the walk, in one transaction. Known runs are skipped."""
     found = sorted(page.found, key=lambda each: each.upstream_id)
     new = sum(is_new for _, is_new in (adopt(connection, each) for each in found))
-    counts = {"seen": walk.seen + len(found), "taken": walk.taken + new}
-    return backfills.save_progress(
-        connection, replace(walk, cursor=page.cursor, finished_at=page.finished_at, **counts)
-    )
+    seen, taken = walk.seen + len(found), walk.taken + new
+    moved = replace(walk, cursor=page.cursor, seen=seen, taken=taken, finished_at=page.finished_at)
+    return backfills.save_progress(connection, moved)
