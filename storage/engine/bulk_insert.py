@@ -32,13 +32,7 @@ def insert(connection: Connection, table: Table, rows: Sequence[Row], end: str =
         _insert_arrays(connection, table, rows, end)
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
-    """Insert rows on PostgreSQL, and return their ids, without those that conflict with a row."""
-    inserted = _insert_arrays(connection, table, rows, " ON CONFLICT DO NOTHING RETURNING id")
-    return {row.id for row in inserted}
-
-
-def insert_numbered(connection: Connection, table: Table, rows: Sequence[Row]) -> dict[str, int]:
+def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> dict[str, int]:
     """Insert rows on PostgreSQL, and return the seq of each by its id, without those that conflict with a row."""
     inserted = _insert_arrays(connection, table, rows, " ON CONFLICT DO NOTHING RETURNING id, seq")
     return {row.id: row.seq for row in inserted}
@@ -58,12 +52,11 @@ class _Statement:
         quote = on.identifier_preparer.quote
         types = [table.c[name].type for name in names]
         head = f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
-        # The arrays are sent in binary form: for their text form the driver escapes each quote in Python.
+        # In binary form: as text the driver would escape every quote of them, in Python.
         arrays = (f"%(a{at})b::{each.compile(dialect=on)}[]" for at, each in enumerate(types))
         self.by_rows = f"{head} VALUES ({', '.join('?' * len(names))})"
         self.by_arrays = f"{head} SELECT * FROM unnest({', '.join(arrays)})"
-        # It returns a tuple only for two names or more, so the first one is there twice.
-        self._of_row = operator.itemgetter(*names, names[0])
+        self._of_row = operator.itemgetter(*names, names[0])  # two at least, so that it returns a tuple
         converters = [each.dialect_impl(on).bind_processor(on) for each in types]
         #: The positions of the values that the driver takes in another form, with the function that converts them.
         self._converters = [(at, convert) for at, convert in enumerate(converters) if convert is not None]

@@ -123,11 +123,6 @@ def _number(value: int) -> ColumnElement[int]:
     return literal_column(str(value), BigInteger)
 
 
-def placeholder(connection: Connection) -> str:
-    """Return the placeholder of a value in a statement that is given to the driver as it is."""
-    return "%s" if connection.dialect.name == "postgresql" else "?"
-
-
 def acquire_locks(connection: Connection, names: Iterable[str]) -> None:
     """Take named locks until the transaction ends; wait for them. On SQLite a writer is alone anyway."""
     if connection.dialect.name == "postgresql":
