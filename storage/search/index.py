@@ -1,7 +1,7 @@
 """The search index: which runs contain a phrase, and where.
 
-A run is indexed some time after it was stored, and waits in a queue until then. The old words of a run are removed
-in the transaction that changes its texts, since removing them needs the old texts.
+A run is indexed some time after it was stored, and waits in a queue until then. Where its indexed texts change, their
+words are removed in the same transaction, since that needs the old texts; further texts are only added.
 """
 
 from __future__ import annotations
