@@ -1,6 +1,6 @@
 """The search index: which runs contain a phrase, and where.
 
-A run is indexed some time after it was stored, and waits in a queue until then. Where its indexed texts change, their
+A run is indexed some time after it was stored, and waits in a queue until then. Where indexed texts change, their
 words are removed in the same transaction, since that needs the old texts; further texts are only added.
 """
 
