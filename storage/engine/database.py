@@ -36,7 +36,7 @@ R = TypeVar("R")
 A = TypeVar("A", bound=writer.Keyed)
 
 
-#: Marks a batch function: the writer passes all waiting calls of it at once.
+#: The decorator of a batch function: the writer passes it all its waiting calls at once.
 batch = BatchFunction
 
 

@@ -33,7 +33,7 @@ from storage.engine import column_types
 
 #: The channel on which PostgreSQL notifies other processes of commits.
 CHANNEL = "runledger"
-#: The content of a notification about a commit that has no work for a worker; any other one may have.
+#: The payload of a notification whose commit has no work for a worker. With any other payload it may have some.
 NO_WORK = "no work"
 
 P = ParamSpec("P")

@@ -86,7 +86,7 @@ async def _backfill(
     given, now = settings.load(), clock.now()
     settings.require_api_key(given)
     earliest = None if since is None else value_ranges.moment("since", since, now)
-    # Of the options as typed, so that `30d` typed tomorrow continues the same walk.
+    # The digest is that of the options as typed, so that `30d` typed tomorrow continues the same walk.
     digest = hashlib.sha256(json.dumps([agent, since, status]).encode()).hexdigest()
     request = backfills.Walk(digest, agent, status, earliest, None, 0, 0, now, None)
     async with open_database.created(given) as store, _task_context(given, store) as context:
