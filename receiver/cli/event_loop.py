@@ -1,4 +1,4 @@
-"""Declare the commands of a module with their options and arguments, and run one of them."""
+"""Declare the commands of a module, and run one of them."""
 
 from __future__ import annotations
 
@@ -21,21 +21,6 @@ T = TypeVar("T")
 def commands(**options: Any) -> typer.Typer:
     """Return a collection of the commands of one module. A function may be asynchronous; see `executed`."""
     return typer.Typer(rich_markup_mode=None, **options)
-
-
-def flag(name: str, help: str) -> Any:
-    """Return an option without a value."""
-    return typer.Option(name, help=help)
-
-
-def option(metavar: str, help: str, *names: str, **more: Any) -> Any:
-    """Return an option with a value; its name is that of the parameter, unless `names` are given."""
-    return typer.Option(*names, metavar=metavar, help=help, **more)
-
-
-def argument(metavar: str, help: str) -> Any:
-    """Return an argument of a command."""
-    return typer.Argument(metavar=metavar, help=help, show_default=False)
 
 
 def executed(function: Callable[..., Any]) -> Callable[..., None]:

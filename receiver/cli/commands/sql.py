@@ -11,7 +11,7 @@ from typing import Annotated
 from receiver import json_lines, settings
 from receiver.cli import event_loop, open_database
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.event_loop import argument, flag, option
+from receiver.cli.parameters import argument, flag, option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import table, terminal
 from receiver.export import csv_format

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from receiver import clock, errors, settings, timeouts
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.event_loop import option
+from receiver.cli.parameters import option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, results, terminal
 from receiver.cli.render import webhooks as render
