@@ -18,7 +18,7 @@ def canonical(value: Any) -> bytes:
     Floats do not occur: requests with floats are rejected, and payloads get null instead.
     """
     encoded = _encoded(value)
-    # Only beyond these are UTF-16 code units in another order than code points.
+    # The encoder sorts names by code points. From U+E000 on, UTF-16 code units may have another order.
     is_in_order = encoded.isascii() or _BEYOND.search(encoded) is None
     return encoded if is_in_order else _encoded_in_order(_with_sorted_keys(value))
 
@@ -52,7 +52,7 @@ def _value_bytes(value: Any) -> bytes:
 
 
 def _text(value: object) -> str:
-    """Return a text that is encoded already as a plain one, which is a value like any other."""
+    """Return a CanonicalJson as a plain text: inside another value it is a text like any other."""
     if isinstance(value, str):
         return str(value)
     raise TypeError(f"{type(value).__name__} has no canonical form")

@@ -104,18 +104,18 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.extra_keyword_matches.add(kind)
 
 
-#: What starts servers and waits for them. It comes first, so that both test processes end with what is short.
+#: Modules that start servers and wait for them. They run first, so that both processes end with short modules.
 LONG = ("tests/bench/", "tests/faults/", "tests/fuzz/", "tests/journeys/", "tests/storage/questions/")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the long modules first; among themselves all stay in random order."""
+    """Put the long modules first; otherwise keep the random order."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 def pytest_collection_finish() -> None:
-    """Let no collection of garbage look at the tests and modules, which stay anyway."""
+    """Exclude the tests and modules from garbage collection: they stay until the process ends."""
     gc.freeze()
 
 

@@ -1,7 +1,7 @@
 """Try every operation of an OpenAPI description with generated calls, each operation as a subtest.
 
-The calls are made within the test. Schemathesis' own parametrization makes them while tests are collected, in each
-test process, which took longer than to collect all other tests.
+The calls are generated within the test. Schemathesis' own parametrization generates them during the collection of
+tests, in each test process, which takes longer than the collection of all other tests.
 """
 
 from __future__ import annotations

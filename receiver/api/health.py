@@ -84,13 +84,6 @@ async def _details(call: Plain, state: system_state.State, reasons: list[str]) -
     newest = job_list.Query(state=states.JobState.FAILING, limit=NAMED)
     failing, _ = await call.database.read(job_list.page, newest, call.now)
     answered = state.upstream_ok_at
-    unsent = []
-    if not state.has_notifier(call.now, call.timing.worker_gone_after):
-        waiting = await call.database.read(job_counts.count_open, states.Kind.NOTIFY)
-        unsent = [NOBODY_NOTIFIES.format(count=waiting)] if waiting else []
-    # Runs that the indexer has not reached, or skips since they make it fail.
-    count, run_id = await call.database.read(index.waits_longest, call.now - BEHIND)
-    unindexed = [NOT_INDEXED.format(count=count, run_id=run_id)] if count else []
     details = {
         "ready": not reasons,
         "reasons": reasons,
@@ -101,12 +94,26 @@ async def _details(call: Plain, state: system_state.State, reasons: list[str]) -
         "failing": jobs.JOBS.list_of(list(map(jobs.values, failing)))[0],
         "warnings": [
             *_warnings(await call.database.read(job_counts.count_dead)),
-            *unsent,
-            *unindexed,
+            *await _unsent(call, state),
+            *await _unindexed(call),
             *await call.context.warnings(call.now),
         ],
     }
     return json_rows.encode(details)
+
+
+async def _unsent(call: Plain, state: system_state.State) -> list[str]:
+    """Return a warning when notifications wait and no worker that was seen lately can send them."""
+    if state.has_notifier(call.now, call.timing.worker_gone_after):
+        return []
+    count = await call.database.read(job_counts.count_open, states.Kind.NOTIFY)
+    return [NOBODY_NOTIFIES.format(count=count)] if count else []
+
+
+async def _unindexed(call: Plain) -> list[str]:
+    """Return a warning about runs that the indexer has not reached, or skips since they make it fail."""
+    count, run_id = await call.database.read(index.waits_longest, call.now - BEHIND)
+    return [NOT_INDEXED.format(count=count, run_id=run_id)] if count else []
 
 
 def _warnings(dead: Mapping[states.Kind, int]) -> list[str]:

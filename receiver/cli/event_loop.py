@@ -23,21 +23,6 @@ def commands(**options: Any) -> typer.Typer:
     return typer.Typer(rich_markup_mode=None, **options)
 
 
-def flag(name: str, help: str) -> Any:
-    """Return an option without a value."""
-    return typer.Option(name, help=help)
-
-
-def option(metavar: str, help: str, *names: str, **more: Any) -> Any:
-    """Return an option with a value; its name is that of the parameter, unless `names` are given."""
-    return typer.Option(*names, metavar=metavar, help=help, **more)
-
-
-def argument(metavar: str, help: str) -> Any:
-    """Return an argument of a command."""
-    return typer.Argument(metavar=metavar, help=help, show_default=False)
-
-
 def executed(function: Callable[..., Any]) -> Callable[..., None]:
     """Return a function that runs a command, and exits with its code on an expected error.
 

@@ -7,7 +7,7 @@ import socket
 from typing import Annotated
 
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.event_loop import flag, option
+from receiver.cli.parameters import flag, option
 from receiver.server import uvicorn_server
 
 Json = Annotated[bool, flag("--json", "For programs: where it listens, as one JSON object on standard output.")]

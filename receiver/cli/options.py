@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.event_loop import argument, flag, option
+from receiver.cli.parameters import argument, flag, option
 from storage import states
 from storage.query import grammar
 

@@ -124,8 +124,8 @@ class PublicEndpoints:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await self._respond(scope, receive)
-        except ClientDisconnect:
-            return  # while it sent its body
+        except ClientDisconnect:  # while the client sent its body
+            return
         await response(scope, receive, send)
 
     async def _respond(self, scope: Scope, receive: Receive) -> ASGIApp:

@@ -75,7 +75,7 @@ class Registrar:
             same = [each for each in listed if each.url is not None and each.url.rstrip("/") == url]
             shown = await self._find_upstream(ours, same)
             others = tuple(each.id for each in same if shown is None or each.id != shown.id)
-            # The row that has no endpoint yet, or a new one.
+            # The id of the row that has no endpoint upstream yet, or a new id.
             pending = ours.id if ours is not None and ours.upstream_id is None else ids.new(self.clock())
             if shown is None:
                 created = await self._create(pending, url, fence)
@@ -153,22 +153,25 @@ class Registrar:
     async def _exclusively(self) -> AsyncIterator[int]:
         """Hold the lease around requests and answers, and yield its fence.
 
-        Wait for the lease of another command, which lasts at most a minute after its last request, also where its
-        process has died.
+        If the process dies, the lease expires.
         """
-        has_waited = False
-        while True:
-            fence = await self.store.write(system_state.lease_webhooks, self.clock(), webhook_changes.LEASE)
-            if fence is not None:
-                break
-            if not has_waited:
-                self.on_wait()
-            has_waited = True
-            await asyncio.sleep(LEASE_POLL)
+        fence = await self._acquire_lease()
         try:
             yield fence
         finally:
             await self.store.write(system_state.free_webhooks, fence)
+
+    async def _acquire_lease(self) -> int:
+        """Wait for the lease of another command, which lasts at most a minute after its last request."""
+        has_waited = False
+        while True:
+            fence = await self.store.write(system_state.lease_webhooks, self.clock(), webhook_changes.LEASE)
+            if fence is not None:
+                return fence
+            if not has_waited:
+                self.on_wait()
+            has_waited = True
+            await asyncio.sleep(LEASE_POLL)
 
     async def _find_upstream(
         self, ours: webhook_endpoints.Endpoint | None, same: list[webhooks.Endpoint]

@@ -263,7 +263,7 @@ class Endpoints:
         return messages.Json(self._shown(endpoint))
 
     async def delete(self, request: Request) -> Response:
-        # Softly: its deliveries stay in the history.
+        # It is only marked, since its deliveries stay in the history.
         self._named(request).deleted = True
         return Response(status_code=204)
 

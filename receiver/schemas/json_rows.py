@@ -25,8 +25,8 @@ from receiver import errors
 from storage.engine import column_types
 from storage.query import run_chunks
 
-#: The most combinations of types that rows are known to have.
-SEEN = 1000
+#: The most combinations of types in a row that are remembered as right.
+MAX_SEEN = 1000
 #: The values of one object, in the order of the fields.
 Values = Sequence[Any]
 #: Whether all values of a column may be answered.
@@ -67,12 +67,12 @@ class JsonRows:
 
     @functools.cached_property
     def _places(self) -> list[int]:
-        """Return the places of all fields."""
+        """Return the positions of all fields."""
         return list(range(len(self._names)))
 
     @functools.cached_property
     def _valued(self) -> list[int]:
-        """Return the places of the fields that the type of a value does not decide."""
+        """Return the positions of the fields whose check takes more than the type of the value."""
         return [at for at, check in enumerate(self._checks) if not isinstance(check, _HasType)]
 
     def values(self, stored: object, **computed: Any) -> list[Any]:
@@ -101,7 +101,7 @@ class JsonRows:
         wrong = [self._names[at] for at in places if not checks[at]((row[at],))]
         if wrong:
             raise WrongTypes(wrong)
-        if len(self._seen) < SEEN:
+        if len(self._seen) < MAX_SEEN:
             self._seen.add(types)
         return msgspec.Raw(encode(self._object(*row)))
 
@@ -149,7 +149,7 @@ def _check(type_: Any) -> Check:
 
 @dataclass(frozen=True, slots=True)
 class _HasType:
-    """Whether all values of a column have one of these types; None allows any."""
+    """The check that all values of a column have one of these types; None allows any type."""
 
     allowed: frozenset[type] | None
 

@@ -77,6 +77,6 @@ def step_texts(run_steps: Sequence[results.Step]) -> Iterator[str]:
     for step in reversed(run_steps):
         yield step.content or ""
         output = json.loads(step.tool_output or "null")
-        # Of an object its error.
+        # Where the output is an object, only its error is text.
         values = [output.get("error"), output.get("message")] if isinstance(output, dict) else [output]
         yield from (text for text in values if isinstance(text, str))

@@ -159,7 +159,7 @@ def _with_secret(body: bytes, route: str, now: datetime.datetime) -> EndpointWit
         for endpoint in _endpoint(fields):
             return EndpointWithSecret(endpoint, secret or None)
     except errors.InvalidResponse as failure:
-        # Without the bytes, which may contain a secret.
+        # This error has no bytes of the answer, which may contain a secret.
         raise errors.InvalidResponse(route, failure.message) from None
     raise errors.InvalidResponse(route, "the answer has no usable id")
 

@@ -61,14 +61,18 @@ class Indexer:
         while (run := await self._store.read(index.newest_queued, skipped)) is not None:
             found = await isolation.attempt(self._index(1, skipped))
             if isinstance(found, Exception):
-                count = self._failures[run.seq] = self._failures.get(run.seq, 0) + 1
-                self._due[run.seq] = time.monotonic() + min(RETRY_MAX, RETRY_FIRST * 2.0 ** min(count - 1, 20))
-                self._telemetry.unindexable(len(self._due))
-                reason = poll_loop.log_reason(found)
-                self._telemetry.log.error("run_indexing_failed", run_id=run.id, error=reason, failures=count)
+                self._skip(run.seq, run.id, found)
                 return
             if not found:
                 return
+
+    def _skip(self, seq: int, run_id: str, failure: Exception) -> None:
+        """Skip a run that failed, for twice as long after each failure."""
+        count = self._failures[seq] = self._failures.get(seq, 0) + 1
+        self._due[seq] = time.monotonic() + min(RETRY_MAX, RETRY_FIRST * 2.0 ** min(count - 1, 20))
+        self._telemetry.unindexable(len(self._due))
+        reason = poll_loop.log_reason(failure)
+        self._telemetry.log.error("run_indexing_failed", run_id=run_id, error=reason, failures=count)
 
 
 async def run(store: database.Database, telemetry: telemetry.Telemetry, poll: float) -> None:

@@ -20,9 +20,9 @@ Row = Mapping[str, Any]
 
 
 def insert(connection: Connection, table: Table, rows: Sequence[Row], end: str = "") -> None:
-    """Insert rows, all of which have the columns of the first one; `end` is the end of the statement.
+    """Insert rows, all of which have the columns of the first one; `end` is appended to the statement.
 
-    Raises IntegrityError where a row conflicts, unless the end says otherwise.
+    Raises IntegrityError where a row conflicts, unless `end` has an ON CONFLICT.
     """
     if rows and dialect.is_embedded(connection):
         statement = _statement(connection.dialect, table, tuple(rows[0]))
@@ -31,13 +31,7 @@ def insert(connection: Connection, table: Table, rows: Sequence[Row], end: str =
         _insert_arrays(connection, table, rows, end)
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> set[str]:
-    """Insert rows on PostgreSQL, and return their ids, without those that conflict with a row."""
-    inserted = _insert_arrays(connection, table, rows, " ON CONFLICT DO NOTHING RETURNING id")
-    return {row.id for row in inserted}
-
-
-def insert_numbered(connection: Connection, table: Table, rows: Sequence[Row]) -> dict[str, int]:
+def insert_new(connection: Connection, table: Table, rows: Sequence[Row]) -> dict[str, int]:
     """Insert rows on PostgreSQL, and return the seq of each by its id, without those that conflict with a row."""
     inserted = _insert_arrays(connection, table, rows, " ON CONFLICT DO NOTHING RETURNING id, seq")
     return {row.id: row.seq for row in inserted}
@@ -62,7 +56,7 @@ class _Statement:
         self.by_arrays = f"{self.head} SELECT * FROM unnest({', '.join(arrays)})"
         self._of_row = operator.itemgetter(*names, names[0])  # two at least, so that it returns a tuple
         converters = [each.dialect_impl(on).bind_processor(on) for each in types]
-        #: The places of the values that the driver takes in another form, with the function that makes it.
+        #: The positions of the values that the driver takes in another form, with the function that converts them.
         self._converters = [(at, convert) for at, convert in enumerate(converters) if convert is not None]
 
     def values(self, row: Row) -> tuple[Any, ...]:

@@ -63,7 +63,7 @@ class Instant(sa.TypeDecorator[datetime]):
         return instant_text(value)
 
     def bind_processor(self, dialect: sa.Dialect) -> Callable[[Any], Any]:
-        """Return the function that turns a value into what the driver takes; the driver needs no more."""
+        """Return the function that converts a value for the driver, without SQLAlchemy's second conversion."""
         return functools.partial(self.process_bind_param, dialect=dialect)
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:

@@ -36,7 +36,7 @@ R = TypeVar("R")
 A = TypeVar("A", bound=writer.Keyed)
 
 
-#: Marks a batch function: the writer passes all waiting calls of it at once.
+#: The decorator of a batch function: the writer passes it all its waiting calls at once.
 batch = BatchFunction
 
 
@@ -182,9 +182,9 @@ class Database:
         return await self._quick_reader.run(lambda opened: function(opened, *args, **kw))
 
     async def look_up(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
-        """Run a read of one row by a prepared statement: on a file here and now, since it takes microseconds."""
+        """Run a read of one row by a prepared statement: on a file in the calling thread, in microseconds."""
         if self._lookups is not None:
-            with contextlib.suppress(reads.NotNow):
+            with contextlib.suppress(reads.LookupRefused):
                 return self._lookups.run(lambda opened: function(opened, *args, **kw))
         return await self.quick_read(function, *args, **kw)
 
@@ -241,14 +241,16 @@ class Database:
         return poll * WATCHED if self._is_watched else poll
 
     def notify_commit(self, has_work: bool = True) -> None:
-        """Wake the callers that wait for a commit, be it of this process or of another one."""
-        woken, self._commits = [self._commits], None
-        if has_work:
-            woken.append(self._work)
+        """Wake the callers that wait for a commit, be it of this process or of another one.
+
+        Those that wait for work are woken only by a commit that may have some.
+        """
+        if self._commits is not None:
+            self._commits.set_result(None)
+            self._commits = None
+        if has_work and self._work is not None:
+            self._work.set_result(None)
             self._work = None
-        for each in woken:
-            if each is not None:
-                each.set_result(None)
 
 
 def _batch_sources(limits: Limits, *, is_sole_writer: bool) -> list[queues.BatchSource]:

@@ -33,8 +33,11 @@ def deadline(connection: Connection, seconds: float) -> Iterator[None]:
         with nullcontext() if is_server else _interrupted(connection, limit.ends_at):
             yield
     except exc.DBAPIError as error:
-        is_cancelled = error_translation.sqlstate(error) == error_translation.CANCELLED
-        if is_cancelled if is_server else "interrupted" in str(error.orig):
+        if is_server:
+            is_over = error_translation.sqlstate(error) == error_translation.CANCELLED
+        else:
+            is_over = "interrupted" in str(error.orig)
+        if is_over:
             raise errors.StatementTimeout(_message(seconds)) from error
         raise
     finally:

@@ -33,7 +33,7 @@ from storage.engine import column_types
 
 #: The channel on which PostgreSQL notifies other processes of commits.
 CHANNEL = "runledger"
-#: The content of a notification about a commit that has no work for a worker; any other one may have.
+#: The payload of a notification whose commit has no work for a worker. With any other payload it may have some.
 NO_WORK = "no work"
 
 P = ParamSpec("P")
@@ -123,11 +123,6 @@ def _number(value: int) -> ColumnElement[int]:
     return literal_column(str(value), BigInteger)
 
 
-def placeholder(connection: Connection) -> str:
-    """Return the placeholder of a value in a statement that is given to the driver as it is."""
-    return "%s" if connection.dialect.name == "postgresql" else "?"
-
-
 def acquire_locks(connection: Connection, names: Iterable[str]) -> None:
     """Take named locks until the transaction ends; wait for them. On SQLite a writer is alone anyway."""
     if connection.dialect.name == "postgresql":
@@ -165,6 +160,9 @@ def notify_on_commit(connection: Connection) -> None:
 
 
 def send_notify(connection: Connection, has_work: bool) -> None:
-    """Send the requested notification with the commit. It is only a hint: other processes also poll."""
+    """Send the requested notification with the commit. It is only a hint: other processes also poll.
+
+    `has_work` is false where the commit has no work for a worker.
+    """
     if connection.info.pop("notify", False) and connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_notify(CHANNEL, "" if has_work else NO_WORK)))

@@ -23,11 +23,10 @@ def translate(error: exc.SQLAlchemyError) -> Exception:
     """Return the error for callers: trouble of the database becomes Unavailable, a bug stays as it is."""
     if isinstance(error, exc.DataError) or sqlstate(error).startswith(UNFIT):
         return errors.UnstorableValue(_cause(error))
+    is_trouble = isinstance(error, exc.OperationalError | exc.TimeoutError | exc.InterfaceError)
+    is_trouble = is_trouble or _is_lost(error) or _is_bad_argument(error)
     # The driver raises DatabaseError itself, not a subclass, for a file that is not a database.
-    trouble = isinstance(error, exc.OperationalError | exc.TimeoutError | exc.InterfaceError) or _is_lost(error)
-    # The driver rejected its connection arguments.
-    trouble |= isinstance(error, exc.ProgrammingError) and error.statement is None and not sqlstate(error)
-    if trouble or type(error) is exc.DatabaseError or sqlstate(error).startswith(TROUBLE):
+    if is_trouble or type(error) is exc.DatabaseError or sqlstate(error).startswith(TROUBLE):
         return errors.Unavailable(_cause(error))
     return error
 
@@ -48,6 +47,11 @@ def is_lock_timeout(error: BaseException | None) -> bool:
 
 def _is_lost(error: exc.SQLAlchemyError) -> bool:
     return isinstance(error, exc.DBAPIError) and error.connection_invalidated
+
+
+def _is_bad_argument(error: exc.SQLAlchemyError) -> bool:
+    """Return whether the driver rejected its connection arguments."""
+    return isinstance(error, exc.ProgrammingError) and error.statement is None and not sqlstate(error)
 
 
 def _is_response_timeout(error: exc.SQLAlchemyError) -> bool:

@@ -24,7 +24,7 @@ Query = Select[Any] | CompoundSelect[Any]
 
 
 class Prepared:
-    """A SELECT without `IN` lists of SQLAlchemy. `build` makes it for a kind of database, once."""
+    """A SELECT, which `build` makes once for a kind of database. A list in it is one parameter (`membership`)."""
 
     def __init__(self, build: Callable[[Connection], Query]) -> None:
         self._built = dialect.built_once(build)
@@ -37,7 +37,7 @@ class Prepared:
         return connection.execute(self._built(connection), parameters).all()
 
     def stream(self, connection: Connection, parameters: Mapping[str, Any]) -> Iterator[Row]:
-        """Yield the rows, a few of which are in memory at a time."""
+        """Yield the rows; only a few are in memory at a time."""
         if dialect.is_embedded(connection):
             yield from self._of_file(connection).stream(connection, parameters)
             return
@@ -56,14 +56,14 @@ class Prepared:
 
 
 class Change:
-    """An INSERT, UPDATE or DELETE without `IN` lists of SQLAlchemy. `build` makes it for a kind of database."""
+    """An UPDATE or DELETE, which `build` makes once for a kind of database. A list in it is one parameter."""
 
     def __init__(self, build: Callable[[Connection], UpdateBase]) -> None:
         self._built = dialect.built_once(build)
         self._direct: _Direct | None = None
 
     def run(self, connection: Connection, parameters: Mapping[str, Any]) -> int:
-        """Execute it, and return how many rows it concerned."""
+        """Execute it, and return how many rows it changed."""
         if not dialect.is_embedded(connection):
             return connection.execute(self._built(connection), parameters).rowcount
         if self._direct is None:

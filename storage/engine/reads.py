@@ -84,12 +84,12 @@ class QuickReader:
                     answer.give(in_snapshot(connection, None, read))
 
 
-class NotNow(Exception):
-    """A read of a file cannot be answered at once."""
+class LookupRefused(Exception):
+    """A look-up failed: the file is locked or closed, or has an error that a reader will report."""
 
 
 class Lookups:
-    """Reads of one row of a file in the thread of the caller, each a single statement, which is its own snapshot.
+    """Run reads of one row of a file in the calling thread. Each is one statement, and so its own snapshot.
 
     They never wait for a lock. The connection stays open, as that of a quick reader does.
     """
@@ -100,9 +100,9 @@ class Lookups:
         self._is_closed = False
 
     def run(self, read: Read[R]) -> R:
-        """Run a read. Raises NotNow where the file is locked, or anything else is unusual."""
+        """Run a read. Raises LookupRefused."""
         if self._is_closed:
-            raise NotNow
+            raise LookupRefused
         try:
             if self._connection is None:
                 self._connection = self._engine.connect()
@@ -110,10 +110,10 @@ class Lookups:
                 driver.execute("PRAGMA busy_timeout=0")
             return read(self._connection)
         except exc.SQLAlchemyError as error:
-            raise NotNow from error
+            raise LookupRefused from error
 
     def close(self) -> None:
-        """Close the connection; from now on nothing is answered at once."""
+        """Close the connection, and refuse each further read."""
         self._is_closed = True
         if self._connection is not None:
             self._connection.close()

@@ -76,7 +76,7 @@ def tell_observer(connection: Connection, values: Iterable[Any]) -> None:
 
 
 def leave_no_work(connection: Connection) -> None:
-    """State that this call has changed no job, so that its commit need not wake a worker."""
+    """Mark this call as one that has enqueued no job: a commit of only such calls wakes no worker."""
     connection.info[_WITHOUT_WORK] = connection.info.get(_WITHOUT_WORK, 0) + 1
 
 
@@ -186,7 +186,7 @@ class Writer:
                 transaction = connection.begin()
             with transaction:
                 yield connection, transaction
-            failing.pop_all()
+            failing.pop_all()  # without closing the connection
             self._connection = connection
 
     def _finish(self, batch: list[queues.Member], done: Future[CommitBatch]) -> None:
@@ -238,8 +238,9 @@ def translated_errors() -> Iterator[None]:
 
 
 def _run(connection: Connection, batch: list[queues.Member]) -> int:
-    """Run each member once, the members of one batch function together. Return the number of calls."""
-    calls, batches = 0, dict[int, list[queues.Member]]()
+    """Run each member once, the members of one batch function in one call. Return the number of calls."""
+    calls = 0
+    batches: dict[int, list[queues.Member]] = {}
     for member in batch:
         if isinstance(member.function, BatchFunction):
             batches.setdefault(id(member.function), []).append(member)

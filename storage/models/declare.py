@@ -40,7 +40,10 @@ def _column(kind: Any, *, null: bool = True, **options: Any) -> Any:
 
 #: Declare a text, an instant in UTC, a JSON value, bytes. `null=False` forbids null; further options (`index`,
 #: `unique`, `primary_key`) are those of Field.
-text, at, json, blob = (partial(_column, kind) for kind in (Text, Instant, Json, Bytes))
+text = partial(_column, Text)
+at = partial(_column, Instant)
+json = partial(_column, Json)
+blob = partial(_column, Bytes)
 
 
 def integer(*, null: bool = True, default: int | None = None, **options: Any) -> Any:

@@ -124,11 +124,11 @@ class Chunk:
 
 def begin(connection: Connection, expression: grammar.Expression, after: str | None) -> ExportRange | None:
     """Return the range of an export that begins behind a run; None where there is no run with that id."""
-    place = 0 if after is None else connection.execute(select(RUNS.c.seq).where(RUNS.c.id == after)).scalar()
-    if place is None:
+    position = 0 if after is None else connection.execute(select(RUNS.c.seq).where(RUNS.c.id == after)).scalar()
+    if position is None:
         return None
     until: int = connection.execute(select(func.max(RUNS.c.seq))).scalar() or 0
-    return ExportRange(place, until, index.lag(connection).runs if conditions.has_phrases(expression) else None)
+    return ExportRange(position, until, index.lag(connection).runs if conditions.has_phrases(expression) else None)
 
 
 def read_chunk(
@@ -250,7 +250,7 @@ T = TypeVar("T", results.Step, results.Usage, documents.Document)
 def _by_run(
     connection: Connection, run_ids: Sequence[str], kind: type[T], *order: Column[Any]
 ) -> dict[str, Sequence[T]]:
-    """Return the rows of each run, in the order of columns of their table that an index has."""
+    """Return the rows of each run, ordered by columns of their table that have an index in this order."""
     table = order[0].table.c
     selected = [table[each.name] for each in fields(kind)]
     chosen = select(table.run_id, *selected).where(table.run_id.in_(run_ids)).order_by(*order)

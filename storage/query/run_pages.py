@@ -90,13 +90,15 @@ def page(connection: Connection, query: Query) -> tuple[Sequence[run_lines.Line]
         form, parameters = plain
         behind = {} if cursor is None else {"behind": cursor.seq}
         rows = connection.execute(_plain_statement(connection, form), parameters | behind).all()
-    after, last = None, rows[query.limit - 1] if len(rows) > query.limit else None
-    if last is not None:
-        at = last.sorted_by
-        value = column_types.instant_text(at) if isinstance(at, datetime) else at
-        after = str(cursors.Cursor(query.sort, value, last.seq))
+    after = None if len(rows) <= query.limit else str(_cursor_after(query, rows[query.limit - 1]))
     rows = rows[: query.limit]
     return rows if plain is not None else run_lines.of_keys(connection, [row.seq for row in rows]), after
+
+
+def _cursor_after(query: Query, last: Row[*tuple[Any, ...]]) -> cursors.Cursor:
+    at = last.sorted_by
+    value = column_types.instant_text(at) if isinstance(at, datetime) else at
+    return cursors.Cursor(query.sort, value, last.seq)
 
 
 def is_quick(query: Query) -> bool:
@@ -114,7 +116,7 @@ class _Plain:
 
 
 def _plain(query: Query) -> tuple[_Plain, dict[str, Any]] | None:
-    """Return form and values of a query for which an index has the matching runs in the requested order."""
+    """Return form and parameters of a query for which an index has the matching runs in the requested order."""
     name, parts = query.sort.lstrip("-"), conditions.single_values(query.expression)
     if parts is None or (name != "accepted" and (parts or query.cursor is not None)):
         return None

@@ -155,11 +155,11 @@ def insert_new(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set
         return set()
     if dialect.is_embedded(connection):
         return _insert_unknown(connection, rows)
-    return bulk_insert.insert_new(connection, DELIVERIES, rows)
+    return set(bulk_insert.insert_new(connection, DELIVERIES, rows))
 
 
 def _insert_unknown(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Do what `insert_new` does in a file: its one writer can look first, and rows without RETURNING are fast."""
+    """Do what `insert_new` does on a file: its one writer reads before which rows exist, faster than RETURNING."""
     known = {"ids": [row["id"] for row in rows], "keys": [row["dedupe_key"] for row in rows if row["dedupe_key"]]}
     found = _KNOWN.all(connection, known)
     ids, keys = {row.id for row in found}, {row.dedupe_key for row in found} - {None}

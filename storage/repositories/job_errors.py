@@ -62,10 +62,10 @@ def group(connection: Connection, query: Query, now: datetime) -> list[Cause]:
     for kind, state, error, count, oldest_at, due_at in rows:
         cause = normalize(error)
         found = Cause(states.read(states.Kind, kind), FailedJobState(state), cause, count, oldest_at, due_at)
-        one = merged.get((kind, state, cause))
-        if one is not None:
-            earliest = {"oldest_at": min(one.oldest_at, oldest_at), "due_at": min(one.due_at, due_at)}
-            found = replace(one, count=one.count + count, **earliest)
+        other = merged.get((kind, state, cause))
+        if other is not None:
+            earliest = {"oldest_at": min(other.oldest_at, oldest_at), "due_at": min(other.due_at, due_at)}
+            found = replace(other, count=other.count + count, **earliest)
         merged[kind, state, cause] = found
     matching_causes = [each for each in merged.values() if _matches(each.cause, query)]
     return sorted(matching_causes, key=lambda each: (-each.count, each.kind, each.state, each.cause))

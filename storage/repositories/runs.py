@@ -148,14 +148,14 @@ def _insert(connection: Connection) -> Any:
 
 
 def insert_new(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Insert runs; return the seq of each by its id, without those that a unique constraint already holds."""
+    """Insert runs; return the seq of each new one by its id, without those that break a unique constraint."""
     if not dialect.is_embedded(connection):
-        return bulk_insert.insert_numbered(connection, RUNS, rows)
-    # The one writer of a file can look which are there, and rows without RETURNING are fast.
-    ids = {"ids": [row["id"] for row in rows]}
-    known = {row.id for row in _SEQS.all(connection, ids)}
+        return bulk_insert.insert_new(connection, RUNS, rows)
+    # A file has one writer, which can read before which runs exist: that is faster than RETURNING.
+    given = {"ids": [row["id"] for row in rows]}
+    known = {row.id for row in _SEQS.all(connection, given)}
     bulk_insert.insert(connection, RUNS, rows, " ON CONFLICT DO NOTHING")
-    return {row.id: row.seq for row in _SEQS.all(connection, ids) if row.id not in known}
+    return {row.id: row.seq for row in _SEQS.all(connection, given) if row.id not in known}
 
 
 def tag(connection: Connection, tagged: Iterable[tuple[int, str, Mapping[str, str]]]) -> None:
@@ -344,8 +344,6 @@ _SHORTENED = {
     "guidance": func.substr(RUNS.c.guidance, 1, 0).label("guidance"),
     "instructions": func.substr(RUNS.c.instructions, 1, 0).label("instructions"),
 }
-#: The columns of a run in lists.
-LIST_COLUMNS = [_SHORTENED.get(name, RUNS.c[name]) for name in _NAMES]
 _BY_ID = prepared.Prepared(lambda _: _ALL.where(RUNS.c.id == bindparam("id")))
 _LOCK = prepared.Prepared(lambda _: _ALL.where(RUNS.c.id == bindparam("id")).with_for_update())
 _SEQS = prepared.Prepared(lambda _: select(RUNS.c.id, RUNS.c.seq).where(is_among(RUNS.c.id, "ids")))
@@ -354,7 +352,7 @@ _STATUS = prepared.Prepared(lambda _: select(RUNS.c.status).where(RUNS.c.id == b
 _SUBMITTED = select(
     *(RUNS.c[n] if n in ("prompt", "guidance", "instructions") else _SHORTENED.get(n, RUNS.c[n]) for n in _NAMES)
 )
-_LISTED = select(*LIST_COLUMNS).where(is_among(RUNS.c.id, "ids"))
+_LISTED = select(*(_SHORTENED.get(name, RUNS.c[name]) for name in _NAMES)).where(is_among(RUNS.c.id, "ids"))
 #: In the order in which every transaction locks these rows.
 _LOCK_PRUNED = (
     select(RUNS.c.id, RUNS.c.pruned_at)

@@ -107,10 +107,13 @@ def record_heartbeat(
 
     `notifies` says that this worker can send notifications.
     """
-    limit, notifier_seen_at = None if rate_limit is None else dict(rate_limit), now if notifies else None
-    known = {"upstream_ok_at": upstream_ok_at, "rate_limit": limit, "notifier_seen_at": notifier_seen_at}
-    values = {name: value for name, value in known.items() if value is not None}
-    _set(connection, {"worker_seen_at": now, **values})
+    known = {
+        "worker_seen_at": now,
+        "upstream_ok_at": upstream_ok_at,
+        "rate_limit": None if rate_limit is None else dict(rate_limit),
+        "notifier_seen_at": now if notifies else None,
+    }
+    _set(connection, {name: value for name, value in known.items() if value is not None})
 
 
 def clamp_to_clock(connection: Connection, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Statements about upstream links: which upstream runs are ours, in which role, and what an id names."""
+"""Statements about upstream links: which upstream runs are ours, in which role, and which runs ids name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Link:
 
 
 class NamedRun(msgspec.Struct, frozen=True):
-    """What a delivery is compared with of the run that it names."""
+    """The columns of a run with which a delivery that names it is compared."""
 
     id: str
     upstream_id: str | None

@@ -1,7 +1,7 @@
 """The search index: which runs contain a phrase, and where.
 
-A run is indexed some time after it was stored, and waits in a queue until then. The old words of a run are removed
-in the transaction that changes its texts, since removing them needs the old texts.
+A run is indexed some time after it was stored, and waits in a queue until then. Where indexed texts change, their
+words are removed in the same transaction, since that needs the old texts; further texts are only added.
 """
 
 from __future__ import annotations
@@ -95,9 +95,9 @@ class Snippet:
 
 
 def enqueue(connection: Connection, runs: Mapping[int, datetime]) -> None:
-    """Enqueue runs to be indexed, each by its seq with the time.
+    """Enqueue runs to be indexed; `runs` has the time of the request by the seq of each.
 
-    They are new, or get further texts behind those that are indexed.
+    Call this for new runs, and for runs whose indexed texts stay: further texts are indexed after them.
     """
     rows = [{"run_seq": seq, "version": 1, "enqueued_at": at} for seq, at in runs.items()]
     bulk_insert.insert(connection, SEARCH_QUEUE, rows, _RAISE)
@@ -172,7 +172,11 @@ def unindexed(connection: Connection, run_ids: Sequence[str]) -> list[str]:
 
 
 def add(connection: Connection, batch: Sequence[passages.QueuedRun]) -> int:
-    """Index the runs whose texts are as they were read; return their number, 0 while another process indexes."""
+    """Index the runs whose texts are as they were read; return their number, 0 while another process indexes.
+
+    A run is left out where its texts have changed, or another process has indexed a part of them. A run whose last
+    passages are in the batch is removed from the queue.
+    """
     if not dialect.try_acquire_lock(connection, LOCK_NAME):
         return 0
     seqs = {"seqs": [each.run_seq for each in batch]}
@@ -330,7 +334,7 @@ def _between(column: ColumnElement[Any]) -> ColumnElement[bool]:
     return column.between(bindparam("low"), bindparam("high"))
 
 
-#: The end of an INSERT into the queue: a run that waits already gets a higher version.
+#: The end of an INSERT into the queue: a run that is enqueued already gets a higher version.
 _RAISE = " ON CONFLICT (run_seq) DO UPDATE SET version = search_queue.version + 1"
 _LAST = prepared.Prepared(
     lambda _: select(PASSAGES.c.part, PASSAGES.c.step, PASSAGES.c.start).where(PASSAGES.c.id == bindparam("id"))
@@ -361,7 +365,7 @@ _DELETE = delete(PASSAGES).where(_between(PASSAGES.c.id))
 _TEXTS = prepared.Prepared(
     lambda _: select(*(RUNS.c[part.value] for part in _RUN_TEXTS)).where(RUNS.c.seq == bindparam("seq"))
 )
-#: Read a few at a time, since they may be large.
+#: These rows are read a few at a time, since they may be large.
 _STEPS = prepared.Prepared(
     lambda _: (
         select(RUN_STEPS.c.position, *_STEP_TEXTS.values())

@@ -81,7 +81,7 @@ def _passages(part: states.Part, step: int | None, text: str, start: int = 0) ->
             yield Passage(part, step, 0, len(text), tokens)
         return
     folded = tokenizer.fold(text) if len(text) <= tokenizer.PIECE else None
-    if folded is not None:  # the same, and faster
+    if folded is not None:  # the same passages, and faster
         yield from _folded_passages(part, step, folded, start)
         return
     located: list[tuple[str, int, int]] = []
@@ -95,7 +95,10 @@ def _passages(part: states.Part, step: int | None, text: str, start: int = 0) ->
 
 
 def _folded_passages(part: states.Part, step: int | None, folded: str, start: int) -> Iterator[Passage]:
-    """Yield the passages of a folded text, whose words are split a passage at a time."""
+    """Yield the passages of a folded text from `start` on.
+
+    `str.split` finds the words up to the next passage, and then those that this passage shares with it.
+    """
     rest = folded[start:]
     if start and folded[start - 1] != " ":  # within a word
         rest = rest.partition(" ")[2]

@@ -138,14 +138,14 @@ def _words(piece: str) -> list[str]:
 
 
 def shorten(found: list[str]) -> list[str]:
-    """Return the characters that count of each word."""
+    """Return the words, each cut to LENGTH characters."""
     return [word[:LENGTH] for word in found] if any(len(word) > LENGTH for word in found) else found
 
 
 def fold(text: str) -> str | None:
     """Return a text with each letter and digit as it is in words, and a space for any other character.
 
-    None where that is not one character for each: then its words have to be located one by one.
+    Return None where a character does not become exactly one: then the words have to be located one by one.
     """
     if text.isascii():
         return text.translate(_ASCII_FOLDS)

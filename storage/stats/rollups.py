@@ -92,6 +92,10 @@ class Key(NamedTuple):
 #: The columns of a row that are read in order to change it, and those that are written.
 _READ = (*Key._fields, *TOTALS, "histogram")
 _WRITTEN = (*_READ, *PERCENTILE_COLUMNS)
+#: Deletes the row of a key.
+_REMOVE = prepared.Change(
+    lambda _: delete(ROLLUP_SUMS).where(*(ROLLUP_SUMS.c[name] == bindparam(name) for name in Key._fields))
+)
 #: The end of an INSERT that replaces the row with its key.
 _REPLACE = (
     f" ON CONFLICT ({', '.join(Key._fields)}) DO UPDATE SET "
@@ -208,8 +212,8 @@ def _read(row: Sequence[Any]) -> tuple[Key, Totals]:
 def _write(connection: Connection, totals: Mapping[Key, Totals]) -> None:
     """Store the sums of these keys in place of what they have."""
     emptied = [key for key, each in totals.items() if each.sums[0] == 0]
-    if emptied:
-        connection.exec_driver_sql(_remove(connection, ROLLUP_SUMS.name), emptied)
+    for key in emptied:
+        _REMOVE.run(connection, key._asdict())
     rows = [_row(key, each) for key, each in totals.items() if each.sums[0] != 0]
     bulk_insert.insert(connection, ROLLUP_SUMS, [dict(zip(_WRITTEN, row, strict=True)) for row in rows], _REPLACE)
 
@@ -218,13 +222,6 @@ def _row(key: Key, totals: Totals) -> tuple[Any, ...]:
     """Return the columns of a row. Those of single states have no percentiles: most questions combine them."""
     percentiles = totals.percentiles if key.status == ANY else _UNKNOWN
     return (*key, *totals.capped, totals.longest, totals.durations.packed, *percentiles)
-
-
-@dialect.built_once
-def _remove(connection: Connection, table: str) -> str:
-    """Return the statement that deletes the row of a key."""
-    each = " AND ".join(f"{name} = {dialect.placeholder(connection)}" for name in Key._fields)
-    return f"DELETE FROM {table} WHERE {each}"
 
 
 def _recounted(connection: Connection, key: Key) -> Totals:

@@ -112,7 +112,7 @@ def readopt(connection: Connection, run_id: str, upstream_id: str, at: datetime)
 
 
 def _insert(connection: Connection, adopted: Adoption) -> bool:
-    """Insert the run and the job that fetches its details; return False where there is such a run."""
+    """Insert the run and the job that fetches its details; return False where the run exists already."""
     added = {"origin": states.Origin.ADOPTED.value, "status": states.ACCEPTED.value, "accepted_at": adopted.at}
     if runs.insert(connection, declare.row(RUNS, adopted) | added) is None:
         return False
@@ -202,6 +202,6 @@ def adopt_page(connection: Connection, walk: backfills.Walk, page: BackfillPage)
     """Adopt the new runs of the page and move the walk, in one transaction. Known runs are skipped."""
     found = sorted(page.found, key=lambda each: each.upstream_id)
     new = sum(is_new for _, is_new in (adopt(connection, each) for each in found))
-    moved = replace(walk, seen=walk.seen + len(found), taken=walk.taken + new)
-    moved = replace(moved, cursor=page.cursor, finished_at=page.finished_at)
+    seen, taken = walk.seen + len(found), walk.taken + new
+    moved = replace(walk, cursor=page.cursor, seen=seen, taken=taken, finished_at=page.finished_at)
     return backfills.save_progress(connection, moved)

@@ -54,8 +54,9 @@ def record_heartbeat(
     at = dialect.server_time(connection) if is_shared else None
     if at is not None:
         now, until, latest = at, at + (until - now), None
-    ahead = max(filter(None, (system_state.read(connection).worker_seen_at, latest)), default=now) - now
-    gone_back = ahead if ahead > MAX_CLOCK_LEAD else None
+    seen_times = filter(None, (system_state.read(connection).worker_seen_at, latest))
+    lead = max(seen_times, default=now) - now
+    gone_back = lead if lead > MAX_CLOCK_LEAD else None
     if gone_back is not None:
         _clamp_to_clock(connection, now, until)
     system_state.record_heartbeat(connection, now, upstream_ok_at, rate_limit, notifies)

@@ -78,7 +78,7 @@ def _mark(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
     may_be_called = and_(RUNS.c.instructions.is_not(None), RUNS.c.upstream_id.is_(None))
     lost_create_since = case((may_be_called, instant(now)), else_=RUNS.c.lost_create_since)
     marked = update(RUNS).where(unstarted, is_ours).values(restored_at=now, lost_create_since=lost_create_since)
-    # Not the condition itself: in RETURNING, SQLite 3.40 takes `upstream_id IS NULL` for false.
+    # RETURNING has the columns and not the condition: in it SQLite 3.40 evaluates `upstream_id IS NULL` as false.
     instructions = func.substr(RUNS.c.instructions, 1, 0).label("instructions")
     return connection.execute(marked.returning(RUNS.c.id, RUNS.c.status, RUNS.c.upstream_id, instructions)).all()
 

@@ -104,8 +104,8 @@ def settle(
     values["model"] = run.model or result.measures.model  # the requested model stays
     end = endings.End(result.status, now, source, "upstream", values)
     is_first = not _may_have_rows(connection, run)
-    only_grows = is_first and run.output is None and run.summary is None and run.failure_reason is None
-    if only_grows:
+    texts_stay = is_first and run.output is None and run.summary is None and run.failure_reason is None
+    if texts_stay:  # the run is found by its prompt while its result waits for the index
         index.enqueue(connection, {run.seq: now})
     else:
         index.requeue(connection, run.seq, now)

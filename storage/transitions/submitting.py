@@ -50,10 +50,10 @@ def _row(submission: runs.Submission) -> dict[str, object]:
 
 
 def _run(submission: runs.Submission, seq: int) -> runs.Run:
-    """Return the run of a submission as its row has just been inserted."""
+    """Return the run of a submission, equal to the one that `runs.find` reads from its new row."""
     values: dict[str, Any] = {name: getattr(submission, name, None) for name in _COLUMNS}
-    ids = submission.object_ids
-    values |= {**_NEW, "seq": seq, "object_ids": None if ids is None else list(ids), "watched": False}
+    object_ids = None if submission.object_ids is None else list(submission.object_ids)
+    values |= {**_NEW, "seq": seq, "object_ids": object_ids, "watched": False}
     values |= {"step_count": 0, "tags": {key: submission.tags[key] for key in sorted(submission.tags)}}
     return runs.Run(**values)
 

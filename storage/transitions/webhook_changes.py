@@ -92,7 +92,7 @@ def store_secret(connection: Connection, learned: NewSecret, now: datetime) -> N
     others_end = learned.previous_expire_at
     if others_end is not None:
         webhook_endpoints.expire_secrets(connection, endpoint_id, others_end, before=learned.secret.fence)
-    if endpoint.removed_at is not None:  # meanwhile: nothing is signed with it now
+    if endpoint.removed_at is not None:  # removed meanwhile: the upstream signs nothing with it any more
         webhook_endpoints.expire_secrets(connection, endpoint_id, now)
     webhook_endpoints.delete_expired_secrets(connection, now - KEPT)
     jobs.enqueue(connection, [jobs.JobRequest(states.Kind.CHECK, "", now)])

@@ -13,7 +13,7 @@ from tests.server import Site
 FEW = Options(events=40, rounds=1, connections=4, runs=20, samples=3)
 
 
-#: One kind of database for each part, since all parts start the same servers.
+#: Each part runs on one kind of database, since all parts start the same servers.
 KINDS = {"intake": "sqlite", "submit": "postgresql", "settle": "sqlite", "queryable": "postgresql"}
 
 

@@ -168,7 +168,7 @@ def test_errors_are_problems_wherever_it_is_mounted(host: Host, subtests: pytest
         ("POST", "/callbacks/forged", 404),
         ("GET", "/v1/runs?limt=1", 400),
     ]:
-        with subtests.test(f"{method!r:.60}"):
+        with subtests.test(f"{method} {path}"):
             answer = host.ledger.request(method, path)
             assert answer.status_code == status
             assert answer.headers["content-type"] == "application/problem+json"

@@ -17,7 +17,7 @@ MEMORY = "sqlite://"
 
 @functools.cache
 def _engine(url: str) -> Engine:
-    """Return the engine of a database, made once, since examples are many."""
+    """Return the engine of a database. It is made once, since a property has many examples."""
     engine = connections.engine(url, readonly=False, connections=1)
     if url == MEMORY:
         with engine.begin() as connection:

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from receiver import clock, errors, settings, telemetry, timeouts
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import FAILED, USAGE, CommandError
-from receiver.cli.event_loop import flag, option
+from receiver.cli.parameters import flag, option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, terminal
 from receiver.upstream import client
@@ -86,7 +86,7 @@ async def _backfill(
     given, now = settings.load(), clock.now()
     settings.require_api_key(given)
     earliest = None if since is None else value_ranges.moment("since", since, now)
-    # Of the options as typed, so that `30d` typed tomorrow continues the same walk.
+    # The digest is that of the options as typed, so that `30d` typed tomorrow continues the same walk.
     digest = hashlib.sha256(json.dumps([agent, since, status]).encode()).hexdigest()
     request = backfills.Walk(digest, agent, status, earliest, None, 0, 0, now, None)
     async with open_database.created(given) as store, _task_context(given, store) as context:

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from receiver import clock, settings, timeouts
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import CommandError
-from receiver.cli.event_loop import argument, flag
+from receiver.cli.parameters import argument, flag
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, terminal
 from storage.engine import database, dialect, urls

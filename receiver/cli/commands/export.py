@@ -16,7 +16,7 @@ from receiver import clock
 from receiver.api import export as handlers
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.event_loop import flag, option
+from receiver.cli.parameters import flag, option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, terminal
 from receiver.export import flow, formats, import_reader

@@ -9,7 +9,7 @@ import typer
 from receiver.api import jobs as handlers
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.event_loop import argument, flag, option
+from receiver.cli.parameters import argument, flag, option
 from receiver.cli.render import json_lines, lists, results
 from receiver.schemas import bodies, query_parameters, responses
 from storage import states

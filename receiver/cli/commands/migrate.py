@@ -9,7 +9,7 @@ from typing import Annotated
 from receiver import clock, settings
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.event_loop import option
+from receiver.cli.parameters import option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, results, terminal
 from storage import states

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from receiver import client_address, clock
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.event_loop import flag, option
+from receiver.cli.parameters import flag, option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, terminal
 from receiver.schemas import query_parameters

@@ -17,7 +17,7 @@ from receiver.api import runs as run_handlers
 from receiver.api import stats as stats_handlers
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.event_loop import argument, flag, option
+from receiver.cli.parameters import argument, flag, option
 from receiver.cli.render import detail, lists, results
 from receiver.cli.render import format as render_format
 from receiver.schemas import changes, notification, query_parameters, responses

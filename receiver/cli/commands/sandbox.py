@@ -16,7 +16,7 @@ from rich.text import Text
 from receiver import client_address
 from receiver.cli import event_loop, listening
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.event_loop import flag, option
+from receiver.cli.parameters import flag, option
 from receiver.cli.render import json_lines, terminal
 from receiver.sandbox import app as imitation
 from receiver.sandbox import faults, rules

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from receiver import clock
 from receiver.cli import event_loop, open_database, options
-from receiver.cli.event_loop import flag
+from receiver.cli.parameters import flag
 from receiver.cli.render import format as render_format
 from receiver.cli.render import results, terminal
 from receiver.worker import indexer

@@ -10,7 +10,7 @@ import structlog
 from receiver import app as application
 from receiver import settings, telemetry
 from receiver.cli import event_loop, listening, open_database
-from receiver.cli.event_loop import flag
+from receiver.cli.parameters import flag
 from receiver.cli.render import json_lines
 from receiver.server import uvicorn_server
 from storage.engine import urls

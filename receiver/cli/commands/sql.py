@@ -11,7 +11,7 @@ from typing import Annotated
 from receiver import json_lines, settings
 from receiver.cli import event_loop, open_database
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.event_loop import argument, flag, option
+from receiver.cli.parameters import argument, flag, option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import table, terminal
 from receiver.export import csv_format
@@ -53,13 +53,9 @@ async def sql(
         text = sys.stdin.read() if statement == "-" else statement
     answer = await _answer(statements.Statement(text, tuple(parameter or ()), limit))
     if as_csv:
-        sys.stdout.write("\ufeff" if bom else "")
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerows([csv_format.cell(value) for value in row] for row in (answer.columns, *answer.rows))
+        _print_csv(answer, bom=bom)
     elif as_json:
-        names = _distinct(answer.columns)
-        for row in answer.rows:
-            print(json_lines.one_line(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False)))
+        _print_json(answer)
     else:
         _print_table(answer)
     if answer.is_truncated:
@@ -78,6 +74,18 @@ async def _answer(statement: statements.Statement) -> Answer:
         )
     async with open_database.existing(given, allow_moved=True):
         return sql_runner.run(given.sql_url, statement)
+
+
+def _print_csv(answer: Answer, *, bom: bool) -> None:
+    sys.stdout.write("\ufeff" if bom else "")
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerows([csv_format.cell(value) for value in row] for row in (answer.columns, *answer.rows))
+
+
+def _print_json(answer: Answer) -> None:
+    names = _distinct(answer.columns)
+    for row in answer.rows:
+        print(json_lines.one_line(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False)))
 
 
 def _distinct(columns: Sequence[str]) -> list[str]:

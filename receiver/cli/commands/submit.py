@@ -11,7 +11,7 @@ import typer
 from receiver.api import runs, submissions
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import FAILED, USAGE, CommandError
-from receiver.cli.event_loop import option
+from receiver.cli.parameters import option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, table, terminal
 from receiver.schemas import bodies, responses

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from receiver import clock, errors, settings, timeouts
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import USAGE, CommandError
-from receiver.cli.event_loop import option
+from receiver.cli.parameters import option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, results, terminal
 from receiver.cli.render import webhooks as render
@@ -208,13 +208,7 @@ async def send_test(wait: Wait = 30.0, as_json: options.Json = False) -> None:
         signers = [] if found is None else tools.keyring.signers(found)
     if as_json:
         result = {"signedWith": signers, "seconds": round(seconds, 3), "warnings": warnings}
-        reported = {"delivered": tested.delivered, "responseStatus": tested.status, "error": tested.error}
-        arrived = {
-            "arrived": found is not None,
-            "deliveryId": None if found is None else found.id,
-            "secretUsed": None if found is None else found.secret_used,
-        }
-        json_lines.mapping(arrived | {"upstream": reported} | result)
+        json_lines.mapping(_test_result(tested, found) | result)
     elif found is not None:
         names = " and ".join(signers) or "no secret that is in force"
         print(f"The test event came after {seconds:.1f} s, signed with {names}.")
@@ -222,6 +216,15 @@ async def send_test(wait: Wait = 30.0, as_json: options.Json = False) -> None:
         _show_warnings(warnings)
     if found is None:
         raise CommandError("\n".join([_missing(tested, endpoint.url), *warnings]))
+
+
+def _test_result(tested: upstream.TestResult, found: deliveries.StoredDelivery | None) -> dict[str, Any]:
+    return {
+        "arrived": found is not None,
+        "deliveryId": None if found is None else found.id,
+        "secretUsed": None if found is None else found.secret_used,
+        "upstream": {"delivered": tested.delivered, "responseStatus": tested.status, "error": tested.error},
+    }
 
 
 def _missing(tested: upstream.TestResult, url: str) -> str:

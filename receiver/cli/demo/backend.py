@@ -1,4 +1,4 @@
-"""The backend of the demo, a sender of forged requests, and what is printed about all of it in the end."""
+"""Play the demo: submit its runs as a backend, send forged requests, and print the outcome."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _program() -> str:
 
 
 async def play(servers: DemoEnvironment) -> tuple[str, float]:
-    """Submit the runs, cancel the last one, forge requests, and wait until all has settled.
+    """Submit the runs, cancel the last one, forge requests, and wait until every run has settled.
 
     Return the agent of the runs, and how many seconds they took. Raise CommandError.
     """

@@ -1,4 +1,4 @@
-"""The demo's two servers, in one process on free ports of this machine; its runs, and the faults that occur."""
+"""The servers of the demo, in one process on free ports of this machine, with its submissions and its faults."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ MARK = "made-by-runledger-demo"
 LOG = "server.log"
 RUN_SECONDS = 2.5
 CASEDEV_KEY = "sk_case_demo"
-
 
 AGENT = {
     "name": "Legal research",

@@ -11,7 +11,7 @@ from receiver.cli import event_loop
 from receiver.cli.doctor import findings, live_run, runner
 from receiver.cli.doctor.findings import CheckContext, Finding
 from receiver.cli.errors import FAILED, USAGE, CommandError
-from receiver.cli.event_loop import flag, option
+from receiver.cli.parameters import flag, option
 from receiver.cli.render import terminal
 
 app = event_loop.commands()

@@ -167,12 +167,7 @@ async def backend(context: CheckContext) -> AsyncIterator[Finding]:
     try:
         async with asyncio.timeout(context.timeout):
             found = await notification_sender.resolve(host, port)
-            refused = backend_finding(host, found, given.notify_allow_private)
-            if refused is None:
-                family = socket.AF_INET6 if ":" in found[0] else socket.AF_INET
-                _, writer = await asyncio.open_connection(found[0], port, family=family)
-                writer.close()
-            yield refused or findings.ok("backend", f"{host}:{port} takes connections; nothing was sent")
+            yield backend_finding(host, found, given.notify_allow_private) or await _connected(host, port, found)
     except (OSError, UnicodeError) as error:
         message = f"{host}:{port} cannot be reached: {probing.cause(error)}"
         yield findings.fault("backend", message, "check RUNLEDGER_NOTIFY_URL; notifications are kept and retried")
@@ -185,3 +180,11 @@ def backend_finding(host: str, found: Sequence[str], allows_private: bool) -> Fi
         return None
     message = f"{host} resolves to {private}, which is no public address, so nothing is sent"
     return findings.fault("backend", message, "set RUNLEDGER_NOTIFY_ALLOW_PRIVATE=true if that is intended")
+
+
+async def _connected(host: str, port: int, found: Sequence[str]) -> Finding:
+    """Open a connection and close it. Raise OSError."""
+    family = socket.AF_INET6 if ":" in found[0] else socket.AF_INET
+    _, writer = await asyncio.open_connection(found[0], port, family=family)
+    writer.close()
+    return findings.ok("backend", f"{host}:{port} takes connections; nothing was sent")

@@ -1,4 +1,4 @@
-"""What all checks look at, the settings as far as they can be read; their findings, and how they are shown."""
+"""The context of the doctor's checks, which has the settings; their findings, and how these are shown."""
 
 from __future__ import annotations
 

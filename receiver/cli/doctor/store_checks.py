@@ -128,20 +128,12 @@ async def _content(store: storage_database.Database, context: CheckContext) -> A
     state = await store.read(system_state.read)
     yield worker_finding(state, now)
     if state.pause_streak:
-        message = f"the worker does not call the upstream now: {state.pause_reason}"
-        yield findings.warning("pause", message, "it retries by itself; other lines name the cause")
+        yield pause_finding(state)
     yield work_finding(await store.read(job_counts.count_failing), await store.read(job_counts.count_dead))
     unsent = await store.read(job_counts.count_open, states.Kind.NOTIFY)
     if unsent and not state.has_notifier(now, timeouts.Timing().worker_gone_after):
-        message = (
-            f"{render_format.count(unsent)} wait, and no worker that has RUNLEDGER_NOTIFY_URL was seen lately"
-        )
-        yield findings.warning("notifications", message, "start a worker that has it, on this database")
-    if overdue := await store.read(runs.overdue, now):
-        message = f"{render_format.count(overdue)} runs should have ended and are not settled"
-        yield findings.warning("expectations", message, "`runledger runs --status queued,running,lost`")
-    else:
-        yield findings.ok("expectations", "no run is overdue")
+        yield unsent_finding(unsent)
+    yield expectations_finding(await store.read(runs.overdue, now))
     _, first = await store.read(index.waits_longest, now - BEHIND)
     yield search_finding(await store.read(index.lag), now, first)
     async for each in _endpoint(store, context, now):
@@ -158,6 +150,12 @@ def worker_finding(state: system_state.State, now: datetime) -> Finding:
     return findings.ok("worker", f"at work, seen {render_format.age(seen, now)}")
 
 
+def pause_finding(state: system_state.State) -> Finding:
+    """Return why the worker does not call the upstream."""
+    message = f"the worker does not call the upstream now: {state.pause_reason}"
+    return findings.warning("pause", message, "it retries by itself; other lines name the cause")
+
+
 def work_finding(failing: int, dead: Mapping[states.Kind, int]) -> Finding:
     """Return whether jobs fail."""
     parts = [f"{render_format.count(count)} of kind {kind} given up" for kind, count in dead.items()]
@@ -167,6 +165,20 @@ def work_finding(failing: int, dead: Mapping[states.Kind, int]) -> Finding:
         advice = "`runledger jobs --by cause` shows why; `runledger jobs retry` tries them again"
         return findings.warning("jobs", ", ".join(parts), advice)
     return findings.ok("jobs", "none fails")
+
+
+def unsent_finding(count: int) -> Finding:
+    """Return that no worker can send the notifications that wait."""
+    message = f"{render_format.count(count)} wait, and no worker that has RUNLEDGER_NOTIFY_URL was seen lately"
+    return findings.warning("notifications", message, "start a worker that has it, on this database")
+
+
+def expectations_finding(overdue: int) -> Finding:
+    """Return whether runs are overdue."""
+    if overdue:
+        message = f"{render_format.count(overdue)} runs should have ended and are not settled"
+        return findings.warning("expectations", message, "`runledger runs --status queued,running,lost`")
+    return findings.ok("expectations", "no run is overdue")
 
 
 def search_finding(behind: index.Lag, now: datetime, run_id: str | None = None) -> Finding:

@@ -130,7 +130,7 @@ def _turned(
     # A run that may belong to an open submission is left to that submission's own job.
     found = [each for each in asked_for if not any(find_lost_create.resembles(run, each, skew) for run in open_)]
     by = states.Submitter.BACKFILL
-    # Without a deadline, because these runs have ended.
+    # The adoptions have no deadline, since these runs have ended.
     adopted = [
         adopting.Adoption(ids.new(now), each.id, by, states.Source.SWEEP, now, None, actor=adopt.ACTORS[by])
         for each in found

@@ -169,7 +169,7 @@ async def _read_page(context: Context, sweep_pass: _Pass, page: Sequence[payload
         all_handled = await _handle_isolated(context, sweep_pass, unlinked, listed) and all_handled
     queued = [each.id for each in unknown_here if each.status is states.QUEUED]
     if context.adopt_all and queued:
-        # They are adopted once they run, when the list may show them far behind.
+        # They are adopted once they run; by then they may stand far down the list.
         now = context.clock()
         ask_at = now + timedelta(seconds=context.sweep_seconds)
         await context.database.write(unknown_runs.record, queued, now, ask_at)

@@ -53,15 +53,11 @@ async def test_pages_in_any_order_have_no_gaps_and_no_repeats(
         with subtests.test(f"{sort!r:.60}"):
             found = await _pages(deployment, f"/v1/runs?sort={sort}&limit=2", "runs")
             assert sorted(run["id"] for run in found) == sorted(ids)
-            known = {
-                "cost": "costMicros",
-                "duration": "durationMs",
-                "tokens": "inputTokens",
-            }  # the output is the same in all
+            # Tokens are ordered by their sum, and the output is the same in all.
+            known = {"cost": "costMicros", "duration": "durationMs", "tokens": "inputTokens"}
             column = known.get(sort.lstrip("-"), f"{sort.lstrip('-')}At")
-            falls_back = (
-                column == "createdAt"
-            )  # a run that was never created upstream stands where it was accepted
+            # A run that was never created upstream is ordered by its acceptance.
+            falls_back = column == "createdAt"
             values = [run[column] or (run["acceptedAt"] if falls_back else None) for run in found]
             _assert_ordered(values, is_descending=sort.startswith("-"))
 

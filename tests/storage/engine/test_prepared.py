@@ -48,7 +48,7 @@ async def test_a_stream_has_the_same_rows(database: Database) -> None:
     assert found == [each.id for each in made]
 
 
-async def test_a_change_returns_how_many_rows_it_concerned(database: Database) -> None:
+async def test_a_change_returns_how_many_rows_it_changed(database: Database) -> None:
     run = await life.accepted(database)
     change = Change(lambda _: update(RUNS).where(RUNS.c.id == bindparam("of")).values(asked_at=bindparam("at")))
     assert await database.write(change.run, {"of": run.id, "at": life.at(5)}) == 1

@@ -124,7 +124,7 @@ async def test_an_idle_listener_is_not_cut_off(odd_url: str) -> None:
     assert missed == []
 
 
-async def test_other_processes_hear_whether_a_commit_has_work(odd_url: str) -> None:
+async def test_other_processes_are_notified_whether_a_commit_has_work(odd_url: str) -> None:
     def leave_entry(connection: Connection) -> None:
         dialect.notify_on_commit(connection)
         writer.leave_no_work(connection)

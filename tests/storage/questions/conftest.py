@@ -1,4 +1,4 @@
-"""The corpus in both kinds of database, built once for each module: test processes have a module each."""
+"""The corpus in both kinds of database, built once for each module: a module runs in one test process."""
 
 from __future__ import annotations
 

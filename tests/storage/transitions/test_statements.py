@@ -1,4 +1,4 @@
-"""The statements of a submission and of a settle: each one holds up every other write for as long."""
+"""The statements of a submission and of a settle: every other write waits while they run."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def test_submissions_that_wait_together_share_their_statements(database: D
     sent = await database.write(submit)
     written = ["INSERT runs", "INSERT run_tags", "INSERT search_queue", "INSERT jobs", "INSERT ledger_entries"]
     assert [each for each in sent if not each.startswith("SELECT")] == written
-    # A file is asked which runs it has, before and after, and for the last number of the ledger.
+    # On a file the runs are read before and after the insert, and the last number of the ledger is read.
     looks = ["SELECT runs", "SELECT runs", "SELECT ledger_entries"]
     assert [each for each in sent if each.startswith("SELECT")] in (looks, [])
 
@@ -88,6 +88,6 @@ async def test_a_settle_needs_few_statements(database: Database) -> None:
         "DELETE jobs",
     ]
     looks = {each for each in sent if each.startswith("SELECT")}
-    # A server takes a lock on the sums, a file gives the next number of the ledger.
+    # On a server a lock on the sums is taken; on a file the last number of the ledger is read.
     either = {"SELECT unnest", "SELECT ledger_entries"}
     assert looks - either == {"SELECT jobs", "SELECT runs", "SELECT system_state", "SELECT rollup_sums"}
