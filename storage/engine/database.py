@@ -111,13 +111,15 @@ class Database:
         is_embedded = urls.file_path(url) is not None
         self._sources = _batch_sources(self._limits, is_sole_writer=is_embedded)
         self._write_engine = engine(readonly=False, connections=len(self._sources))
-        self._read_engine = engine(readonly=True, connections=readers + timed_readers + 2 * is_embedded)
+        self._read_engine = engine(readonly=True, connections=readers + timed_readers + is_embedded)
         deadlines.watch(self._read_engine)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
         self._timed_readers = ThreadPoolExecutor(timed_readers, thread_name_prefix="timed-reader")
         # A server takes longer to answer, whatever the question: there the plain readers do it.
         self._quick_reader = reads.QuickReader(self._read_engine) if is_embedded else None
-        self._lookups = reads.Lookups(self._read_engine) if is_embedded else None
+        self._lookups = (
+            reads.Lookups(engine(readonly=True, connections=1, busy_seconds=0)) if is_embedded else None
+        )
 
     async def __aenter__(self) -> Database:
         self._loop = asyncio.get_running_loop()

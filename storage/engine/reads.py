@@ -91,7 +91,8 @@ class LookupRefused(Exception):
 class Lookups:
     """Run reads of one row of a file in the calling thread. Each is one statement, and so its own snapshot.
 
-    They never wait for a lock. The connection stays open, as that of a quick reader does.
+    They never wait for a lock, not even to open the file, so `engine` has to have a `busy_seconds` of 0. The
+    connection stays open, as that of a quick reader does.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -104,10 +105,7 @@ class Lookups:
         if self._is_closed:
             raise LookupRefused
         try:
-            if self._connection is None:
-                self._connection = self._engine.connect()
-                driver: Any = self._connection.connection.driver_connection
-                driver.execute("PRAGMA busy_timeout=0")
+            self._connection = self._connection or self._engine.connect()
             return read(self._connection)
         except exc.SQLAlchemyError as error:
             raise LookupRefused from error
@@ -117,6 +115,7 @@ class Lookups:
         self._is_closed = True
         if self._connection is not None:
             self._connection.close()
+        self._engine.dispose()
 
 
 @dataclass(frozen=True, slots=True)

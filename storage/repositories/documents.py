@@ -19,6 +19,8 @@ from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_TOOLS, RUN_USAGE
 
 #: Compression level of documents: level 3 takes 200 µs for 40 kB.
 COMPRESSION_LEVEL = 3
+#: Roughly the bytes of rows that one statement inserts: a server's driver makes several copies, each in one call.
+INSERTED = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,17 @@ def root(name: str, rows: Sequence[results.Step] | Sequence[results.Usage]) -> t
 
 
 def store_steps(
-    connection: Connection, run_seq: int, run_id: str, steps: Sequence[results.Step], *, is_first: bool = False
+    connection: Connection,
+    run_seq: int,
+    run_id: str,
+    steps: Sequence[results.Step],
+    *,
+    is_first: bool = False,
+    size: int = 0,
 ) -> Sequence[results.Step]:
     """Store steps as `store` does, and the names of their tools, cut to the length that an index takes."""
     previous = set[str]() if is_first else _tool_names(connection, run_seq)
-    stored = store(connection, run_seq, run_id, steps, results.Step, is_first=is_first)
+    stored = store(connection, run_seq, run_id, steps, results.Step, is_first=is_first, size=size)
     current = {step.tool_name[: bounds.NAME] for step in steps if step.tool_name is not None}
     _delete_tools(connection, run_seq, previous - current)
     if new := sorted(current - previous):
@@ -109,11 +117,13 @@ def store(
     table: type[RowT],
     *,
     is_first: bool = False,
+    size: int = 0,
 ) -> Sequence[RowT]:
     """Replace the stored rows of a run; return the rows with the salts that are stored.
 
     A row whose content is unchanged keeps its salt, so that earlier digests stay provable. Where no row was stored
     before, the return value is `rows` itself, and digests computed from it hold. `is_first`: none was stored.
+    `size` is roughly the bytes of all rows, where they may be large.
     """
     if rows and rows[-1].position >= ROWS_PER_RUN:
         raise ValueError(f"more than {ROWS_PER_RUN} rows of one run")  # their keys would belong to another run
@@ -122,11 +132,10 @@ def store(
     if previous:
         target = TABLES[table]
         connection.execute(delete(target).where(_rows(target, run_seq)))
-    if salted:
-        values = [
-            {"id": run_seq * ROWS_PER_RUN + row.position, "run_id": run_id, **_values(row)} for row in salted
-        ]
-        bulk_insert.insert(connection, TABLES[table], values)
+    values = [{"id": run_seq * ROWS_PER_RUN + row.position, "run_id": run_id, **_values(row)} for row in salted]
+    at_once = max(1, len(values) * INSERTED // max(size, INSERTED))
+    for at in range(0, len(values), at_once):
+        bulk_insert.insert(connection, TABLES[table], values[at : at + at_once])
     return salted
 
 

@@ -212,12 +212,14 @@ def _store(connection: Connection, run: runs.Run, result: Result, *, is_first: b
         return None
     if not is_first:
         index.requeue(connection, run.seq, result.document.fetched_at)
-    digests = list(result.digests)
+    digests, size = list(result.digests), result.document.size
     if result.steps:
-        steps = documents.store_steps(connection, run.seq, run.id, result.steps, is_first=is_first)
+        steps = documents.store_steps(connection, run.seq, run.id, result.steps, is_first=is_first, size=size)
         digests += _prepared_root("steps", result, steps is result.steps) or documents.root("steps", steps)
     if result.usage:
-        usage = documents.store(connection, run.seq, run.id, result.usage, results.Usage, is_first=is_first)
+        usage = documents.store(
+            connection, run.seq, run.id, result.usage, results.Usage, is_first=is_first, size=size
+        )
         digests += _prepared_root("usage", result, usage is result.usage) or documents.root("usage", usage)
     return _Stored(version, digests)
 

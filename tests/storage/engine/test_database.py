@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, exc, func, select
+from sqlalchemy import Connection, Engine, event, exc, func, select
 
 from storage import errors
 from storage.engine import database, queues, writer
@@ -347,6 +348,21 @@ async def test_a_lookup_that_cannot_be_answered_at_once_is_a_quick_read(embedded
 
     assert await embedded.look_up(read) == "found"
     assert [each is threading.current_thread() for each in threads] == [True, False]
+
+
+async def test_a_lookup_does_not_wait_for_a_locked_file_either_when_it_opens_it(embedded: Database) -> None:
+    waits: list[tuple[int, bool]] = []
+
+    def opened(connection: sqlite3.Connection, _record: object) -> None:
+        (milliseconds,) = connection.execute("PRAGMA busy_timeout").fetchone()
+        waits.append((milliseconds, threading.current_thread() is threading.main_thread()))
+
+    event.listen(Engine, "connect", opened, insert=True)
+    try:
+        assert await embedded.look_up(api_keys.find, "a") is None
+    finally:
+        event.remove(Engine, "connect", opened)
+    assert waits == [(0, True)]
 
 
 async def test_a_closed_database_answers_no_lookup(database_url: str) -> None:

@@ -12,7 +12,7 @@ import rfc8785
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, event, select
 
 from storage.engine.database import Database
 from storage.repositories import documents
@@ -35,6 +35,29 @@ async def test_steps_come_back_as_they_went(database: Database) -> None:
     steps = life.steps(5)
     await store(database, steps)
     assert await database.read(documents.read, 1, Step) == steps
+
+
+@pytest.mark.parametrize(
+    ("size", "statements"), [(documents.INSERTED, 1), (2 * documents.INSERTED, 3), (1 << 40, 5)]
+)
+async def test_large_steps_are_sent_to_a_server_a_few_at_a_time(
+    server_url: str, size: int, statements: int
+) -> None:
+    def store(connection: Connection) -> list[str]:
+        sent: list[str] = []
+
+        def record(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+            sent.append(statement)
+
+        event.listen(connection, "before_cursor_execute", record)
+        documents.store(connection, 1, "id1", steps, Step, is_first=True, size=size)
+        event.remove(connection, "before_cursor_execute", record)
+        return sent
+
+    steps = life.steps(5)
+    async with Database(server_url) as database:
+        assert len(await database.write(store)) == statements
+        assert await database.read(documents.read, 1, Step) == steps
 
 
 async def test_usage_comes_back_as_it_went(database: Database) -> None:
