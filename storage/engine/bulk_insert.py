@@ -51,10 +51,10 @@ class _Statement:
         quote = on.identifier_preparer.quote
         types = [table.c[name].type for name in names]
         self.head = f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
-        # In binary form: as text the driver would escape every quote of them, in Python.
+        # The arrays are sent in binary form: for their text form the driver escapes each quote in Python.
         arrays = (f"%(a{at})b::{each.compile(dialect=on)}[]" for at, each in enumerate(types))
         self.by_arrays = f"{self.head} SELECT * FROM unnest({', '.join(arrays)})"
-        self._of_row = operator.itemgetter(*names, names[0])  # two at least, so that it returns a tuple
+        self._of_row = operator.itemgetter(*names, names[0])  # a tuple, also for one name
         converters = [each.dialect_impl(on).bind_processor(on) for each in types]
         #: The positions of the values that the driver takes in another form, with the function that converts them.
         self._converters = [(at, convert) for at, convert in enumerate(converters) if convert is not None]

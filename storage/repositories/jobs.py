@@ -303,7 +303,7 @@ def retry(connection: Connection, job_ids: Sequence[str], now: datetime) -> list
     return [(states.read(states.Kind, kind), run_id) for kind, run_id in connection.execute(which)]
 
 
-#: The ends of an INSERT that has an existing job run once more. One that is leased keeps the trigger of its lease.
+#: The ends of an INSERT: a job that exists is requested again. One that is leased keeps the trigger of its lease.
 _REQUEST_AGAIN = """
 ON CONFLICT (kind, run_id) DO UPDATE SET
   "trigger" = CASE WHEN jobs.lease_until IS NULL THEN coalesce(jobs."trigger", excluded."trigger")
