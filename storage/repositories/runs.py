@@ -15,8 +15,8 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    false,
     func,
-    literal,
     or_,
     select,
 )
@@ -239,8 +239,8 @@ def transition(connection: Connection, run_id: str, to: states.Status, values: M
 @functools.lru_cache(256)
 def _transition(to: states.Status, names: Sequence[str]) -> prepared.Change:
     """Return the statement for a transition that sets these columns."""
-    before = [literal(status.value) for status in states.predecessors(to)]
-    moved = sql_update(RUNS).where(RUNS.c.id == bindparam("of_run"), RUNS.c.status.in_(before))
+    is_before = or_(false(), *(RUNS.c.status == status.value for status in states.predecessors(to)))
+    moved = sql_update(RUNS).where(RUNS.c.id == bindparam("of_run"), is_before)
     return prepared.Change(lambda _: moved.values({name: bindparam(f"new_{name}") for name in names}))
 
 

@@ -169,13 +169,14 @@ def test_the_description_of_a_callback_takes_the_tokens_that_are_given_out() -> 
 
 #: Parameters whose values are right or wrong by what the description cannot say: what is there, what fits another
 #: one, what is installed.
-UNFIT = ("cursor", "q", "Prefer", "format", "documents", "bom")
+UNFIT = ("cursor", "q", "tag", "Prefer", "format", "documents", "bom")
 
 
 def _generated() -> dict[str, Any]:
     """Return the description without keys, waits, and what no schema can express.
 
-    Cursors are opaque, and of questions the grammar decides: see `tests/storage/query/test_run_pages.py`.
+    Cursors are opaque, of questions the grammar decides (see `tests/storage/query/test_run_pages.py`), and null is a
+    value of a tag like any other text.
     """
     document = openapi.openapi([replace(each, scope=None, identifies_caller=False) for each in SERVED], "1")
     for item in document["paths"].values():
