@@ -20,7 +20,8 @@ def log_as_before() -> Iterator[None]:
     handlers, level = root.handlers, root.level
     yield
     structlog.configure(**configured)
-    root.handlers, root.level = handlers, level
+    root.handlers = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture
