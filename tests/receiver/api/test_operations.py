@@ -175,7 +175,7 @@ UNFIT = ("cursor", "q", "tag", "Prefer", "format", "documents", "bom")
 def _generated() -> dict[str, Any]:
     """Return the description without keys, waits, and what no schema can express.
 
-    Cursors are opaque, of questions the grammar decides (see `tests/storage/query/test_run_pages.py`), and the word
+    Cursors are opaque, of questions the grammar decides (`tests/storage/query/test_run_pages.py`), and the word
     null is a value of a tag like any other.
     """
     document = openapi.openapi([replace(each, scope=None, identifies_caller=False) for each in SERVED], "1")
