@@ -139,12 +139,7 @@ class Run:
 
 def insert(connection: Connection, row: Mapping[str, Any]) -> int | None:
     """Insert a run; return its seq, or None where a unique constraint already holds such a run."""
-    return connection.execute(_insert(connection), dict(row)).scalar_one_or_none()
-
-
-@dialect.built_once
-def _insert(connection: Connection) -> Any:
-    return dialect.insert(connection, RUNS).on_conflict_do_nothing().returning(RUNS.c.seq)
+    return insert_new(connection, [row]).get(row["id"])
 
 
 def insert_new(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
