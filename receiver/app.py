@@ -18,6 +18,7 @@ from receiver.api import route_table
 from receiver.crypto import secret_box, signatures, tokens
 from receiver.inbound import endpoints, rejection_buffer, webhook_secrets
 from receiver.outbound import notification_sender
+from receiver.pages import page_table, requests, sessions, site
 from receiver.server import stop_signals
 from receiver.streams import broker
 from receiver.upstream import client, exchange
@@ -154,9 +155,19 @@ def create_app(
 
     return Application(
         problems.LastResort(public),
-        routing.Api(route_table.OPERATIONS, context),
+        _with_pages(given, context, routing.Api(route_table.OPERATIONS, context)),
         components.stop,
         lambda: _serving(components, secrets, rejected, event_broker if with_worker else None),
+    )
+
+
+def _with_pages(given: settings.Settings, context: operations.Context, api: ASGIApp) -> ASGIApp:
+    """Return the API with the pages in front of it, where they are turned on."""
+    if given.pages == "off":
+        return api
+    signer = sessions.Signer(settings.signing_keys(given))
+    return site.Site(
+        page_table.PAGES, requests.Context(context, signer, given.public_url.startswith("https:")), api
     )
 
 

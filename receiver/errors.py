@@ -204,6 +204,10 @@ class NotPermitted(RequestError):
         self.scope = scope
 
 
+class ForeignForm(RequestError):
+    """A form was not sent from a page of this server, or belongs to another session."""
+
+
 class NotFound(RequestError):
     """Something that the request names does not exist; the message says what."""
 

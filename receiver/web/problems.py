@@ -5,7 +5,7 @@ An error that is not in the table, or is mapped to INTERNAL, is answered without
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -91,6 +91,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.RequestError: Kind(400),
     errors.NotAuthenticated: Kind(401, "not-authenticated", "An API key is needed"),
     errors.NotPermitted: Kind(403, "not-permitted", "The API key lacks a scope"),
+    errors.ForeignForm: Kind(403, "foreign-form", "The form cannot be taken"),
     errors.NotFound: Kind(404, "not-found", "There is no such thing"),
     errors.RunPruned: Kind(410, "pruned", "The content of the run was removed"),
     errors.WrongMethod: Kind(405, "wrong-method", "The path does not take this method"),
@@ -186,20 +187,24 @@ def _clean(text: str) -> str:
 
 
 class Answering:
-    """The answer of one request, of which it records the status; 0 before it begins."""
+    """The answer of one request, of which it records the status; 0 before it begins.
 
-    def __init__(self, send: Send) -> None:
+    `respond` makes the response to an error.
+    """
+
+    def __init__(self, send: Send, respond: Callable[[Exception], Response] | None = None) -> None:
         self._send = send
+        self._respond = respond or answer
         self.status = 0
 
     async def run(self, app: ASGIApp, scope: Scope, receive: Receive) -> None:
-        """Run an application. Its errors become problem answers; unexpected ones are logged."""
+        """Run an application. Its errors become responses; unexpected ones are logged."""
         try:
             await app(scope, receive, self._observed)
         except Exception as error:
             if scope["type"] != "http" or self.status:
                 raise
-            response = answer(error)
+            response = self._respond(error)
             if kind(error) is INTERNAL and response.status_code == INTERNAL.status:
                 structlog.get_logger("runledger").error("request_failed", method=scope["method"], exc_info=error)
             await response(scope, receive, self._observed)

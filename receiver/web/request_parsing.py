@@ -39,19 +39,26 @@ def ids(parts: Mapping[str, Any]) -> dict[str, str]:
 
 def parameters(raw: bytes) -> list[tuple[str, str]]:
     """Return the parameters of a query string, each of which may occur once. Raises BadParameter."""
+    found = pairs(raw)
+    names = [name for name, _ in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise errors.BadParameter(name[:80], "is given more than once")
+    return found
+
+
+def pairs(raw: bytes) -> list[tuple[str, str]]:
+    """Return the names and values of a query string. Raises BadParameter."""
     if not raw:
         return []
     try:
-        pairs = parse_qsl(raw.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=PARAMETERS)
+        found = parse_qsl(raw.decode("utf-8"), keep_blank_values=True, errors="strict", max_num_fields=PARAMETERS)
     except ValueError:
         raise errors.BadParameter("query", "is not UTF-8, or has too many parameters") from None
-    names = [name for name, _ in pairs]
-    for name, value in pairs:
-        if names.count(name) > 1:
-            raise errors.BadParameter(name[:80], "is given more than once")
+    for name, value in found:
         if "\x00" in value:
             raise errors.BadParameter(name[:80], "contains the character NUL")
-    return pairs
+    return found
 
 
 def query(model: type[Q] | None, pairs: Sequence[tuple[str, str]]) -> Q | None:
@@ -96,15 +103,21 @@ def _bad_parameter(error: ValidationError, model: type[query_parameters.Query]) 
 
 async def body(request: Request, model: type[M], limit: int, seconds: float, lease: request_limits.BodyLease) -> M:
     """Return the body as `model`. Raises the RequestError that says what is wrong, and ClientDisconnect."""
+    raw = await raw_body(request, limit, seconds, lease)
+    if not raw:
+        raise errors.BadBody("the body is missing")
+    _demand_json(request)
+    return checked(raw, model)
+
+
+async def raw_body(request: Request, limit: int, seconds: float, lease: request_limits.BodyLease) -> bytes:
+    """Return the bytes of a body. Raises BodyTooLarge, BodyTooSlow, TooManyBodies, ClientDisconnect."""
     incoming = request_limits.Body(request.receive, request.headers.get("content-length", ""))
     with lease.reading(seconds):
         raw = await incoming.read(limit, lease)
     if incoming.exceeds(limit):
         raise errors.BodyTooLarge(limit)
-    if not raw:
-        raise errors.BadBody("the body is missing")
-    _demand_json(request)
-    return checked(raw, model)
+    return raw
 
 
 def checked(raw: bytes, model: type[M]) -> M:

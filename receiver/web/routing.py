@@ -21,7 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver import access_log, client_address, errors
 from receiver.schemas import query_parameters
-from receiver.web import authentication, openapi, problems, request_parsing, streaming
+from receiver.web import authentication, openapi, problems, request_limits, request_parsing, streaming
 from receiver.web.operations import Answer, Call, Context, Handler, Operation, ReadHandler
 from storage import errors as storage_errors
 from storage.engine import database
@@ -91,7 +91,7 @@ class Endpoint:
         scope["route"] = self
         request = Request(scope, receive)
         if request.method == "HEAD":
-            send = _without_body(send)
+            send = without_body(send)
         # A client that disconnects while it sends its body gets no answer.
         with contextlib.suppress(ClientDisconnect):
             response = await self._respond(request)
@@ -112,7 +112,7 @@ class Endpoint:
         """Answer from the database; where that is quick, in the same transaction as the look at the API key."""
         store, now = self._context.database, self._context.clock()
         answered = cast(ReadHandler, operation.handler)
-        with self._charging(request):
+        with charging(self._context.limits, request):
             key_id, secret = authentication.parse(request.headers.getlist("authorization"))
         try:
             new_call = self._checked(operation, request, now)
@@ -135,7 +135,7 @@ class Endpoint:
 
         verified: list[api_keys.Key] = []
         try:
-            with self._charging(request):
+            with charging(self._context.limits, request):
                 call, answer = await store.read_by(database.Reader.QUICK, read)
         finally:  # also where there is nothing to answer with
             for key in verified[-1:]:
@@ -201,24 +201,10 @@ class Endpoint:
         if operation.scope is None:
             is_checked = operation.identifies_caller and given
             return await self._optional_caller(given) if is_checked else authentication.ANONYMOUS
-        with self._charging(request):
+        with charging(self._context.limits, request):
             caller = await authentication.authenticate(self._context.database, given, self._context.clock())
         authentication.require_scope(caller, operation.scope)
         return caller
-
-    @contextlib.contextmanager
-    def _charging(self, request: Request) -> Iterator[None]:
-        """Charge the client's address for a key that is not valid. Raises TooManyFailures in place of the last."""
-        try:
-            yield
-        except errors.NotAuthenticated as failure:
-            if not failure.key_given:
-                raise
-            limits = self._context.limits
-            names = client_address.FORWARDING_HEADERS
-            headers = {name: ",".join(request.headers.getlist(name)) for name in names}
-            address = client_address.of_request(request.scope, headers, limits.trusted_proxies)
-            raise limits.charge(address, failure, errors.TooManyFailures(str(failure))) from None
 
     async def _optional_caller(self, given: Sequence[str]) -> authentication.Caller:
         """Return the caller, or ANONYMOUS where a key that is not required cannot be checked."""
@@ -229,7 +215,21 @@ class Endpoint:
             return authentication.ANONYMOUS
 
 
-def _without_body(send: Send) -> Send:
+@contextlib.contextmanager
+def charging(limits: request_limits.Limits, request: Request) -> Iterator[None]:
+    """Charge the client's address for a key that is not valid. Raises TooManyFailures in place of the last."""
+    try:
+        yield
+    except errors.NotAuthenticated as failure:
+        if not failure.key_given:
+            raise
+        names = client_address.FORWARDING_HEADERS
+        headers = {name: ",".join(request.headers.getlist(name)) for name in names}
+        address = client_address.of_request(request.scope, headers, limits.trusted_proxies)
+        raise limits.charge(address, failure, errors.TooManyFailures(str(failure))) from None
+
+
+def without_body(send: Send) -> Send:
     """Return a `send` that drops the body: HEAD answers with the status and the headers of GET."""
 
     async def head(message: Message) -> None:

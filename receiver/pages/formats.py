@@ -1,0 +1,174 @@
+"""Values as people read them: numbers, money, durations, sizes, instants. A missing value is a dash."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+#: What stands for a missing value.
+NONE = "–"
+_UTC = ZoneInfo("UTC")
+_SIZES = ("B", "kB", "MB", "GB", "TB")
+
+
+def count(value: int | None) -> str:
+    """Return a number with separators.
+
+    >>> count(412806), count(None)
+    ('412,806', '–')
+    """
+    return NONE if value is None else f"{value:,}"
+
+
+def short_count(value: int | None) -> str:
+    """Return a large number with a unit, of three digits at least.
+
+    >>> short_count(950), short_count(81_240_000), short_count(412_806)
+    ('950', '81.2 M', '413 k')
+    """
+    if value is None:
+        return NONE
+    for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if abs(value) >= size:
+            short = value / size
+            return f"{short:.1f} {unit}" if abs(short) < 100 else f"{short:.0f} {unit}"
+    return str(value)
+
+
+def money(micros: int | None) -> str:
+    """Return micro-dollars as dollars, with two digits, or more for less than a cent.
+
+    >>> money(1_680_000), money(386_400_000), money(1_250), money(0)
+    ('$1.68', '$386.40', '$0.0013', '$0.00')
+    """
+    if micros is None:
+        return NONE
+    return f"${micros / 1e6:,.2f}" if micros == 0 or abs(micros) >= 10_000 else f"${micros / 1e6:.4f}"
+
+
+def duration(ms: int | float | None) -> str:
+    """Return milliseconds in the two largest units.
+
+    >>> duration(34_000), duration(222_400), duration(850), duration(1_300), duration(53_460_000)
+    ('34s', '3m 42s', '850ms', '1.3s', '14h 51m')
+    """
+    if ms is None:
+        return NONE
+    if abs(ms) < 1000:
+        return f"{ms:.0f}ms"
+    seconds = round(ms / 1000)
+    if seconds < 10 and ms % 1000:
+        return f"{ms / 1000:.1f}s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes == 0:
+        return f"{seconds}s"
+    hours, minutes = divmod(minutes, 60)
+    if hours == 0:
+        return f"{minutes}m {seconds:02}s"
+    days, hours = divmod(hours, 24)
+    return f"{hours}h {minutes:02}m" if days == 0 else f"{days}d {hours:02}h"
+
+
+def size(value: int | None) -> str:
+    """Return bytes with a unit.
+
+    >>> size(512), size(3_400_000), size(12_345)
+    ('512 B', '3.4 MB', '12 kB')
+    """
+    if value is None:
+        return NONE
+    scaled, unit = float(value), _SIZES[0]
+    for unit in _SIZES:
+        if scaled < 1000 or unit == _SIZES[-1]:
+            break
+        scaled /= 1000
+    return f"{scaled:.1f} {unit}" if unit != "B" and scaled < 10 else f"{scaled:.0f} {unit}"
+
+
+def percent(part: float, whole: float) -> str:
+    """Return a part of a whole in per cent, as an attribute of SVG takes it."""
+    return f"{100 * part / whole:.3f}".rstrip("0").rstrip(".") + "%" if whole else "0%"
+
+
+def plural(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun.
+
+    >>> plural(1, "run"), plural(1412, "run"), plural(0, "delivery", "deliveries")
+    ('1 run', '1,412 runs', '0 deliveries')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def instant(value: datetime | str | None) -> datetime | None:
+    """Return an instant that a row holds as such or as RFC 3339 text."""
+    if isinstance(value, str):
+        return datetime.fromisoformat(value).astimezone(UTC) if value else None
+    return value
+
+
+def clock_time(value: datetime | str | None, zone: ZoneInfo, now: datetime) -> str:
+    """Return the time of day, with the day before it where that is not today's."""
+    moment = instant(value)
+    if moment is None:
+        return NONE
+    local, today = moment.astimezone(zone), now.astimezone(zone)
+    if local.date() == today.date():
+        return f"{local:%H:%M:%S}"
+    year = "" if local.year == today.year else f" {local.year}"
+    return f"{local.day} {local:%b}{year} {local:%H:%M}"
+
+
+def full_time(value: datetime | str | None, zone: ZoneInfo) -> str:
+    """Return day, time and zone, as `29 Nov 2026 02:14:07 UTC`."""
+    moment = instant(value)
+    return NONE if moment is None else f"{moment.astimezone(zone):%-d %b %Y %H:%M:%S %Z}"
+
+
+def ago(value: datetime | str | None, now: datetime) -> str:
+    """Return how long ago an instant is, or how far ahead.
+
+    >>> at = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    >>> ago(at, at.replace(hour=14)), ago(at.replace(minute=5), at)
+    ('2h 00m ago', 'in 5m 00s')
+    """
+    moment = instant(value)
+    if moment is None:
+        return NONE
+    seconds = round((now - moment).total_seconds())
+    if -1 <= seconds <= 1:
+        return "now"
+    return f"{duration(seconds * 1000)} ago" if seconds > 0 else f"in {duration(-seconds * 1000)}"
+
+
+def machine_time(value: datetime | str | None) -> str:
+    """Return an instant as the `datetime` of a `time` element."""
+    moment = instant(value)
+    return "" if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+@functools.lru_cache(maxsize=256)
+def zone(name: str) -> ZoneInfo:
+    """Return the time zone of this name, UTC for any other text."""
+    try:
+        return ZoneInfo(name) if name and len(name) <= 64 else _UTC
+    except (ValueError, OSError, KeyError):  # an unknown name is a KeyError, a folder's name an OSError
+        return _UTC
+
+
+#: The filters of templates.
+FILTERS: Mapping[str, Callable[..., Any]] = {
+    "count": count,
+    "short_count": short_count,
+    "money": money,
+    "duration": duration,
+    "size": size,
+    "percent": percent,
+    "plural": plural,
+    "clock_time": clock_time,
+    "full_time": full_time,
+    "ago": ago,
+    "machine_time": machine_time,
+}

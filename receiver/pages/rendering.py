@@ -1,0 +1,47 @@
+"""Templates: Jinja's environment, with every value escaped, and the responses made of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from starlette.responses import Response
+
+from receiver.pages import assets, formats
+
+_FOLDER = Path(__file__).parent / "templates"
+
+
+@functools.cache
+def environment() -> jinja2.Environment:
+    """Return the environment of all templates. A name that is not defined is an error, never an empty text."""
+    made = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    made.filters |= formats.FILTERS
+    made.globals |= {"asset": assets.path}
+    return made
+
+
+def render(template: str, values: Mapping[str, Any]) -> str:
+    """Return the text of a template."""
+    return environment().get_template(template).render(values)
+
+
+def render_block(template: str, block: str, values: Mapping[str, Any]) -> str:
+    """Return the text of one block of a template, without the rest of the page."""
+    found = environment().get_template(template)
+    return "".join(found.blocks[block](found.new_context(dict(values))))
+
+
+def respond(text: str, status: int) -> Response:
+    """Return a page as a response; lone surrogates in a stored value become question marks."""
+    return Response(text.encode("utf-8", "replace"), status, media_type="text/html")

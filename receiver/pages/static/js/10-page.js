@@ -1,0 +1,66 @@
+// What every page has: keys of the keyboard, menus that close, notes that go, and the zone of this browser.
+(() => {
+  "use strict";
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const button of document.querySelectorAll("[data-local-zone]")) {
+    if (button.value === "UTC" && zone && zone !== "UTC") {
+      button.value = zone;
+      button.textContent = `This browser’s zone, ${zone}`;
+      button.hidden = false;
+    }
+  }
+
+  // A menu closes when one clicks elsewhere or presses Escape.
+  document.addEventListener("click", (event) => {
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+  });
+
+  const isTyping = (element) => element.closest("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
+  let isAfterG = false;
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") {
+      const menu = document.querySelector("details.menu[open]");
+      if (menu) {
+        menu.open = false;
+        menu.querySelector("summary").focus();
+      }
+      return;
+    }
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    if (isAfterG) {
+      isAfterG = false;
+      const link = document.querySelector(`.bar nav a[data-key="${CSS.escape(event.key)}"]`);
+      if (link) link.click();
+      return;
+    }
+    if (event.key === "g") {
+      isAfterG = true;
+      setTimeout(() => { isAfterG = false; }, 1500);
+    } else if (event.key === "/") {
+      const box = document.querySelector("[data-search]");
+      if (box) {
+        event.preventDefault();
+        box.focus();
+      }
+    } else if (event.key === "?") {
+      const help = document.querySelector("[data-keyboard-help]");
+      if (help) help.click();
+    }
+  });
+
+  // A note that needs no answer goes after 6 seconds, but stays while it is hovered or focused.
+  const leave = (toast) => setTimeout(() => {
+    if (toast.matches(":hover, :focus-within")) leave(toast);
+    else toast.remove();
+  }, 6000);
+  const watch = () => {
+    for (const toast of document.querySelectorAll("[data-goes]:not([data-watched])")) {
+      toast.dataset.watched = "";
+      leave(toast);
+    }
+  };
+  watch();
+  document.addEventListener("htmx:after:swap", watch);
+})();

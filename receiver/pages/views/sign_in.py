@@ -1,0 +1,69 @@
+"""Sign in with an API key, sign out, and what a browser prefers."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from receiver import errors
+from receiver.pages import formats, requests, sessions
+from receiver.web import authentication, routing
+from storage.repositories import api_keys
+
+router = requests.Router()
+_YEAR = 365 * 86400
+_THEMES = {"light", "dark", "system"}
+
+
+@router.page("GET", "/sign-in", None)
+async def show(given: requests.PageRequest) -> Response:
+    """Show the form that takes an API key."""
+    return given.page("sign_in.html", fault="", next=requests.local_path(given.parameter("next", "/")))
+
+
+@router.page("POST", "/sign-in", None)
+async def sign_in(given: requests.PageRequest) -> Response:
+    """Check the key and begin a session."""
+    target = requests.local_path(given.field("next", "/"))
+    try:
+        with routing.charging(given.context.api.limits, given.request):
+            key_id, secret = authentication.parse([f"Bearer {given.field('key').strip()}"])
+            key = authentication.verify(await given.database.look_up(api_keys.find, key_id), secret)
+    except (errors.NotAuthenticated, errors.TooManyFailures) as failure:
+        status = 429 if isinstance(failure, errors.TooManyFailures) else 401
+        return given.page("sign_in.html", status, fault=_fault(failure), next=target)
+    await authentication.note_use(given.database, key, given.now)
+    return begin(given, key.id, target)
+
+
+def begin(given: requests.PageRequest, key_id: str, target: str) -> Response:
+    """Return a redirect that begins a session of a key, with an id that nobody can have known before."""
+    response = given.redirect(given.url(target))
+    cookie = given.context.signer.cookie(sessions.new(key_id, given.now))
+    given.set_cookie(response, sessions.COOKIE, cookie, int(sessions.LIFETIME.total_seconds()))
+    return response
+
+
+def _fault(failure: errors.RequestError) -> str:
+    if isinstance(failure, errors.TooManyFailures):
+        return "Too many keys from this address did not verify. Wait ten seconds."
+    return "This key is unknown or was revoked. Who runs this server can make one: runledger keys create."
+
+
+@router.page("POST", "/sign-out", None)
+async def sign_out(given: requests.PageRequest) -> Response:
+    """End the session of this browser."""
+    response = given.redirect(given.url("/sign-in"))
+    given.set_cookie(response, sessions.COOKIE, "", 0)
+    return response
+
+
+@router.page("POST", "/preferences", None)
+async def prefer(given: requests.PageRequest) -> Response:
+    """Keep the theme or the time zone that this browser prefers, and return to the page."""
+    response = given.redirect(given.url(requests.local_path(given.field("back", "/"))))
+    theme, zone = given.field("theme"), given.field("zone")
+    if theme in _THEMES:
+        given.set_cookie(response, "theme", "" if theme == "system" else theme, 0 if theme == "system" else _YEAR)
+    if zone and formats.zone(zone).key == zone:
+        given.set_cookie(response, "zone", zone, _YEAR)
+    return response
