@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver import errors
+from receiver import client_address, errors
 from receiver.pages import formats, rendering, sessions
 from receiver.web import authentication, operations
 from storage.engine.database import Database, Reader, Snapshot
@@ -80,6 +80,17 @@ class PageRequest:
         return self.headers.get("hx-request") == "true"
 
     @property
+    def is_encrypted(self) -> bool:
+        """Return whether this request came by https."""
+        proxies, proto = self.context.api.limits.trusted_proxies, self.headers.get("x-forwarded-proto")
+        return self.context.is_https or client_address.is_encrypted(self.request.scope, proto, proxies)
+
+    @property
+    def can_be_overheard(self) -> bool:
+        """Return whether a key that is typed into this page can be read on its way."""
+        return not (self.is_encrypted or client_address.is_loopback(str(self.request.url)))
+
+    @property
     def zone(self) -> ZoneInfo:
         """Return the time zone in which this browser shows instants."""
         return formats.zone(self.request.cookies.get("zone", ""))
@@ -137,8 +148,8 @@ class PageRequest:
     def set_cookie(self, response: Response, name: str, value: str, seconds: int) -> None:
         """Set a cookie that scripts cannot read."""
         root: str = self.request.scope.get("root_path", "")
-        secure = self.context.is_https or self.request.url.scheme == "https"
-        response.set_cookie(name, value, seconds, path=root or "/", secure=secure, httponly=True, samesite="lax")
+        where = root or "/"
+        response.set_cookie(name, value, seconds, None, where, None, self.is_encrypted, True, "lax")
 
     @property
     def address(self) -> str:
