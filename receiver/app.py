@@ -21,7 +21,7 @@ from receiver.outbound import notification_sender
 from receiver.pages import page_table, requests, sessions, site
 from receiver.server import stop_signals
 from receiver.streams import broker
-from receiver.upstream import client, exchange
+from receiver.upstream import agent_names, client, exchange
 from receiver.web import operations, problems, request_limits, routing
 from receiver.worker import context as worker_context
 from receiver.worker import follow_ups, indexer, loop, retention, sequencer
@@ -153,22 +153,24 @@ def create_app(
         run_sql=sql_runner.SqlRunner(given.sql_url).run if given.sql == "on" and given.sql_url else None,
     )
 
+    agents = agent_names.AgentNames()
     return Application(
         problems.LastResort(public),
-        _with_pages(given, context, routing.Api(route_table.OPERATIONS, context)),
+        _with_pages(given, context, agents, routing.Api(route_table.OPERATIONS, context)),
         components.stop,
-        lambda: _serving(components, secrets, rejected, event_broker if with_worker else None),
+        lambda: _serving(components, secrets, rejected, agents, event_broker if with_worker else None),
     )
 
 
-def _with_pages(given: settings.Settings, context: operations.Context, api: ASGIApp) -> ASGIApp:
+def _with_pages(
+    given: settings.Settings, context: operations.Context, agents: agent_names.AgentNames, api: ASGIApp
+) -> ASGIApp:
     """Return the API with the pages in front of it, where they are turned on."""
     if given.pages == "off":
         return api
     signer = sessions.Signer(settings.signing_keys(given))
-    return site.Site(
-        page_table.PAGES, requests.Context(context, signer, given.public_url.startswith("https:")), api
-    )
+    is_https = given.public_url.startswith("https:")
+    return site.Site(page_table.PAGES, requests.Context(context, signer, is_https, agents=agents), api)
 
 
 @asynccontextmanager
@@ -228,6 +230,7 @@ async def _serving(
     components: _Components,
     secrets: webhook_secrets.WebhookSecrets,
     rejected: rejection_buffer.RejectionBuffer,
+    agents: agent_names.AgentNames,
     event_broker: broker.Broker | None,
 ) -> AsyncIterator[None]:
     """Run all components that live as long as the server; with a broker also the worker."""
@@ -238,6 +241,7 @@ async def _serving(
         if event_broker is not None:
             # Streams last long, so they have their own connections.
             stream_client = _upstream(components, stack, event_broker.bounds.channels)
+            agents.client = stream_client
             _in_background(stack, telemetry, lambda: event_broker.run(stream_client))
             _start_worker(components, stack)
         yield

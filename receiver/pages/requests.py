@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote, urlencode
 from zoneinfo import ZoneInfo
 
 from starlette.datastructures import Headers
@@ -20,6 +20,13 @@ from receiver.web import authentication, operations
 from storage.engine.database import Database, Reader, Snapshot
 
 T = TypeVar("T")
+
+
+async def _no_names() -> Mapping[str, str]:
+    """Return no names of agents."""
+    return {}
+
+
 #: Path, name, key (after g) and scope of the pages in the top bar.
 NAVIGATION = (
     ("/", "Overview", "o", authentication.Scope.READ),
@@ -42,6 +49,8 @@ class Context:
     signer: sessions.Signer
     is_https: bool = False
     configuration: Sequence[tuple[str, str, str]] = ()
+    #: Returns the names of the upstream's agents by their ids, as far as they are known.
+    agents: Callable[[], Awaitable[Mapping[str, str]]] = _no_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +193,6 @@ class PageRequest:
             "page": self,
             "url": self.url,
             "nonce": self.nonce,
-            "caller": self.caller,
             "may": lambda scope: self.may(authentication.Scope(scope)),
             "csrf": self.context.signer.form_token(session) if session else "",
             "zone": self.zone,
@@ -221,6 +229,16 @@ class Router:
             return handler
 
         return add
+
+
+def cookie_value(text: str) -> str:
+    """Return a text as a part of a cookie's value."""
+    return quote(text[:300], safe="")
+
+
+def cookie_text(value: str) -> str:
+    """Return the text of such a part; whoever has the browser can write any."""
+    return unquote(value, errors="replace").replace("\x00", "")[:300]
 
 
 def local_path(text: str) -> str:
