@@ -237,7 +237,7 @@ def cookie_value(text: str) -> str:
 
 
 def cookie_text(value: str) -> str:
-    """Return the text of such a part; whoever has the browser can write any."""
+    """Return the text of such a part; the browser can send any."""
     return unquote(value, errors="replace").replace("\x00", "")[:300]
 
 

@@ -283,29 +283,6 @@ class Retried(Causes):
     dry_run: bool
 
 
-class Key(Answer):
-    """An API key without its secret. `lastUsedAt` is at most a minute old."""
-
-    id: str
-    name: str
-    scopes: list[str]
-    created_at: Instant
-    revoked_at: Instant | None
-    last_used_at: Instant | None
-
-
-class NewKey(Key):
-    """A new API key with its text, which is shown once."""
-
-    key: str = Field(description="For the header Authorization, as in `Bearer rl_…`.")
-
-
-class Keys(Page):
-    """Every API key, oldest first."""
-
-    keys: list[Key]
-
-
 class TimelineEntry(Answer):
     """Something that happened to a run. `number` is its place in the feed, `delivery` the request behind it."""
 

@@ -1,4 +1,4 @@
-"""Markup planted in every value that the upstream, the backend or a stranger controls."""
+"""Markup planted in every value that the upstream, the backend or any sender of a request controls."""
 
 from __future__ import annotations
 
