@@ -28,6 +28,7 @@ from receiver.sandbox import api, endpoints, faults, journal, messages, middlewa
 _PAST: dict[str, messages.Check] = {
     "count": messages.whole(0, 10_000),
     "ago": messages.whole(0, 10**9),
+    "seconds": messages.whole(1, 86_400),
     "agentId": messages.text,
     "prompt": messages.text,
     "status": faults.ENDED.__contains__,
@@ -80,12 +81,13 @@ class Control:
         return messages.Json({"runs": [_run(run) for run in self.world.runs.values()]})
 
     async def add_past(self, request: Request) -> messages.Json:
-        """Add `count` runs that ended `ago` seconds ago; answer their ids."""
+        """Add `count` runs that ended `ago` seconds ago and took `seconds`; answer their ids."""
         fields: dict[str, Any] = messages.fields(await request.body(), _PAST, required=("count",))
         given, world = fields.get("agentId"), self.world
         agent = world.agent(given) if given else world.add_agent({"name": "Past", "instructions": "Work."})
         prompt, status = fields.get("prompt", "Review the lease."), fields.get("status", "completed")
-        added = [world.add_past(agent, prompt, status, fields.get("ago", 0)) for _ in range(fields["count"])]
+        about = (agent, prompt, status, fields.get("ago", 0), fields.get("seconds"))
+        added = [world.add_past(*about) for _ in range(fields["count"])]
         return messages.Json({"runs": [run.id for run in added]})
 
     async def finish(self, request: Request) -> messages.Json:

@@ -131,9 +131,10 @@ class World:
         self.runs[run.id] = run
         return run
 
-    def add_past(self, agent: Agent, prompt: str, status: str, ago: float) -> Run:
-        """Add a run that ended a number of seconds ago; nothing is sent."""
+    def add_past(self, agent: Agent, prompt: str, status: str, ago: float, seconds: float | None = None) -> Run:
+        """Add a run that ended `ago` seconds ago; nothing is sent."""
         run = self.add_run(agent, prompt)
+        run.seconds = seconds or run.seconds
         run.created_at -= ago + run.seconds
         run.started_at, run.completed_at, run.status = run.created_at, run.created_at + run.seconds, status
         run.exec_count = 1

@@ -52,7 +52,8 @@ _COLUMNS: tuple[table.Column[tuple[str, str, int]], ...] = (
 
 async def show(servers: DemoEnvironment, agent: str, seconds: float, *, stays: bool, as_json: bool) -> None:
     """Print runs, deliveries, sums, and commands that the operator may type; for programs the runs alone."""
-    oldest_first, by_model = query_parameters.RunQuery(sort="accepted"), query_parameters.StatsQuery(by="model")
+    oldest_first = query_parameters.RunQuery(sort="accepted", origin="submitted")
+    by_model = query_parameters.StatsQuery(by="model", origin="submitted")
     async with open_database.existing(servers.given) as store:
         found = (await local_api.ask(store, runs.list_runs, responses.Runs, query=oldest_first)).runs
         counts = await store.read(deliveries.count_by_verdict)
@@ -168,7 +169,7 @@ async def _wait(servers: DemoEnvironment, backend: httpx.AsyncClient) -> None:
     with terminal.bar("waiting for callbacks, events and the sweep", total, *_BAR) as update:
         async with open_database.existing(servers.given) as store:
             while True:
-                page = (await backend.get("/v1/runs")).raise_for_status().json()
+                page = (await backend.get("/v1/runs?origin=submitted")).raise_for_status().json()
                 settled = sum(run["settledAt"] is not None for run in page["runs"])
                 update(completed=settled)
                 counts = await store.read(deliveries.count_by_verdict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from receiver.cli import event_loop, options
-from receiver.cli.demo import backend, environment
+from receiver.cli.demo import backend, environment, history
 from receiver.cli.render import terminal
 from receiver.server import uvicorn_server
 
@@ -37,6 +37,9 @@ def demo(as_json: options.Json = False) -> None:
                     f"A sandbox of Case.dev listens on {servers.sandbox}, Runledger on {servers.server}.",
                     flush=True,
                 )
+            if stays:
+                with terminal.spinner("adopting the runs of the two weeks before"):
+                    await history.fill(servers)
             agent, seconds = await backend.play(servers)
             await backend.show(servers, agent, seconds, stays=stays, as_json=as_json)
             if stays:

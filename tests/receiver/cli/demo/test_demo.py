@@ -7,6 +7,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from receiver.cli.demo import environment, history
 from tests.receiver.cli.terminal import Terminal, process
 
 
@@ -44,6 +47,16 @@ def _program(output: str) -> str:
     """Return how the lines to type next call the program."""
     line = next(line for line in output.splitlines() if " show " in line)
     return line.split(" show ")[0].split(maxsplit=1)[1]
+
+
+@pytest.mark.anyio
+async def test_the_past_of_the_demo_lies_in_the_two_weeks_before(tmp_path: Path) -> None:
+    environment.empty(tmp_path / "data")
+    async with environment.running(tmp_path / "data") as servers:
+        assert await history.fill(servers, runs=12) == 12
+    rows = _rows(tmp_path, "SELECT julianday() - julianday(created_at) AS days, settled_at FROM runs")
+    assert all(row["settled_at"] and 0 < row["days"] < 15 for row in rows)
+    assert max(row["days"] for row in rows) > 7
 
 
 def test_the_demo_leaves_the_data_of_others_alone(terminal: Terminal) -> None:
