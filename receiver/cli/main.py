@@ -28,6 +28,7 @@ COMMANDS = {
     "work": Command("commands.serve", "Run a worker without a server."),
     "sandbox": Command("commands.sandbox", "Imitate Case.dev, faults included, for trying things out."),
     "demo": Command("demo.command", "See all of it at work in ten seconds, without a key."),
+    "open": Command("actions.open_pages", "Open the pages in a browser, signed in by a link that works once."),
     "doctor": Command("doctor.command", "Look for what is wrong with this set-up, and say what to do."),
     "submit": Command("commands.submit", "Submit a run."),
     "watch": Command("commands.submit", "Adopt a run that was created elsewhere."),

@@ -50,6 +50,7 @@ class Kind(StrEnum):
     RUN_ORPHAN = "run.orphan"
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
+    KEY_LINKED = "key.linked"
     REJECTIONS_COUNTED = "rejections.counted"
     RUN_PRUNED = "run.pruned"
     DELIVERIES_PRUNED = "deliveries.pruned"
