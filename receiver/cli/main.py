@@ -34,6 +34,7 @@ COMMANDS = {
     "watch": Command("commands.submit", "Adopt a run that was created elsewhere."),
     "cancel": Command("commands.submit", "Cancel a run."),
     "refresh": Command("commands.submit", "Fetch a run again, also one that has ended."),
+    "tag": Command("actions.change_run", "Set and remove tags of a run; the others stay."),
     "runs": Command("commands.runs", "List runs, newest first."),
     "stats": Command("commands.runs", "Sum up runs: how many, what they cost, how long they took."),
     "deliveries": Command("commands.runs", "List requests to the public endpoints, newest first."),

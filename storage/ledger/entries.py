@@ -59,6 +59,7 @@ class Kind(StrEnum):
     STORE_RESTORED = "store.restored"
     RUN_IMPORTED = "run.imported"
     RUN_REOPENED = "run.reopened"
+    RUN_TAGGED = "run.tagged"
 
 
 class Entry(msgspec.Struct, frozen=True):

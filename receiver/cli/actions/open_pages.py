@@ -24,7 +24,7 @@ app = event_loop.commands()
 #: The key that a link signs in as unless one is named: nobody has its text.
 OPERATOR = "operator"
 LIFETIME = timedelta(minutes=10)
-#: Where `runledger serve` listens unless it is told otherwise.
+#: Where `runledger serve` listens unless its options say otherwise.
 ADDRESS = "http://127.0.0.1:8080"
 
 
