@@ -82,6 +82,10 @@ class BadQuery(StorageError):
         self.suggestion = suggestion
 
 
+class TooManyTags(StorageError):
+    """A run would have more tags than it may. The message says how many."""
+
+
 class StatementTimeout(StorageError):
     """A statement took longer than it may."""
 

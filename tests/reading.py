@@ -10,7 +10,7 @@ from typing import Any
 
 import anyio
 import pytest
-from sqlalchemy import JSON, Column, Integer, LargeBinary, Table, insert, make_url, update
+from sqlalchemy import JSON, Boolean, Column, Integer, LargeBinary, Table, insert, make_url, update
 
 from storage import errors
 from storage.engine import connections, database
@@ -94,7 +94,9 @@ def secret_columns(table: Table) -> list[str]:
     closed = frozenset(each.name for each in table.columns if not each.primary_key)
     hidden = readable_columns.HIDDEN.get(table.name, closed)
     return [
-        each.name for each in table.columns if each.name in hidden and not isinstance(each.type, Instant | Integer)
+        each.name
+        for each in table.columns
+        if each.name in hidden and not isinstance(each.type, Instant | Integer | Boolean)
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from receiver import errors
 from receiver.api import run_ids
@@ -53,9 +54,9 @@ async def submit_run(call: Submit) -> operations.Answer:
         raise errors.IdempotencyKeyReused(done.run.id, pruned=done.run.pruned_at is not None)
     seconds = wait(call.headers.getlist("prefer"))
     if seconds is None:
-        return await _answer(call, done.run, 202 if done.is_new else 200)
+        return await answer(call, done.run, 202 if done.is_new else 200)
     run = await _settled(call, done.run, seconds)
-    return await _answer(call, run, 200 if run.is_terminal else 202, {"preference-applied": f"wait={seconds}"})
+    return await answer(call, run, 200 if run.is_terminal else 202, {"preference-applied": f"wait={seconds}"})
 
 
 def _idempotency_key(call: Submit) -> str | None:
@@ -106,7 +107,7 @@ async def watch_run(call: Watch) -> operations.Answer:
     """
     known = await call.database.read(runs.find, call.body.run_id)
     if known is not None and not known.may_reopen:
-        return await _answer(call, run_ids.require_exact_run(known, call.body.run_id), 200)
+        return await answer(call, run_ids.require_exact_run(known, call.body.run_id), 200)
     adoption = adopting.Adoption(
         id=ids.new(call.now),
         upstream_id=call.body.run_id,
@@ -117,7 +118,7 @@ async def watch_run(call: Watch) -> operations.Answer:
         actor=call.caller.actor,
     )
     run, is_new = await call.database.write(adopting.adopt, adoption)
-    return await _answer(call, run_ids.require_exact_run(run, call.body.run_id), 202 if is_new else 200)
+    return await answer(call, run_ids.require_exact_run(run, call.body.run_id), 202 if is_new else 200)
 
 
 @router.operation(
@@ -128,7 +129,7 @@ async def cancel_run(call: Plain) -> operations.Answer:
     named = call.ids["id"]
     found = await call.database.write(submitting.request_cancel, named, call.caller.actor, call.now)
     run = run_ids.require_exact_run(found, named)
-    return await _answer(call, run, 200 if run.is_terminal else 202)
+    return await answer(call, run, 200 if run.is_terminal else 202)
 
 
 @router.operation(
@@ -147,12 +148,13 @@ async def refresh_run(call: Plain) -> operations.Answer:
         raise errors.RunPruned(run.id)
     if run.upstream_id is None:
         raise errors.NotCreatedYet(run.id)
-    return await _answer(call, run, 202)
+    return await answer(call, run, 202)
 
 
-async def _answer(
-    call: Submit | Watch | Plain, run: runs.Run, status: int, headers: dict[str, str] | None = None
+async def answer(
+    call: operations.Call[Any, Any], run: runs.Run, status: int, headers: dict[str, str] | None = None
 ) -> operations.Answer:
+    """Return the answer that shows a run with its notification, and its location."""
     location = {"location": call.mounted_path(f"/v1/runs/{run.id}")}
     sent = await call.database.read(notifications.find, run.id) if run.is_terminal else None
     with call.building(run.id):

@@ -108,14 +108,14 @@ Cursor = Annotated[str | None, option("CURSOR", "The page after the one that nam
 All = Annotated[bool, flag("--all", "Every page from there on.")]
 
 
-def tags(given: list[str] | None) -> dict[str, str]:
-    """Return `key=value` texts as a mapping. Raise CommandError."""
+def tags(given: list[str] | None, option: str = "--tag ") -> dict[str, str]:
+    """Return `key=value` texts as a mapping. Raise CommandError, which names the option."""
     found: dict[str, str] = {}
     for each in given or ():
         key, equals, value = each.partition("=")
         if not equals or not key:
-            raise CommandError(f"--tag {each!r} is not of the form key=value", USAGE)
+            raise CommandError(f"{option}{each!r} is not of the form key=value", USAGE)
         if key in found:
-            raise CommandError(f"--tag {key} is given twice", USAGE)
+            raise CommandError(f"{option}{key} is given twice", USAGE)
         found[key] = value
     return found

@@ -9,11 +9,10 @@ from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
 from receiver.schemas.text_types import Id, TagKey, TagValue, Text
-from storage import states
+from storage import bounds, states
 from storage.user_sql import sql_runner
 
-#: The most tags of one run.
-TAGS = 50
+TAGS = bounds.TAGS
 
 
 def _few(value: object) -> object:
@@ -85,6 +84,22 @@ class Submission(Request):
         if "instructions" in others.data and (agent_id is None) == (others.data["instructions"] is None):
             raise ValueError("is required where `instructions` is absent, and must be absent where it is given")
         return agent_id
+
+
+class NewTags(Request):
+    """All tags that a run is to have."""
+
+    tags: Tags
+
+
+class TagChanges(Request):
+    """Tags to set; null removes a tag, and the others stay."""
+
+    tags: Annotated[
+        dict[TagKey, TagValue | None],
+        Field(min_length=1, max_length=TAGS, json_schema_extra=_CLOSED),
+        BeforeValidator(_few),
+    ]
 
 
 class WatchRequest(Request):

@@ -69,6 +69,17 @@ def mint(name: str, scopes: Iterable[str], now: datetime) -> tuple[api_keys.Key,
     return api_keys.Key(key_id, name, unique, _hash(secret), now), f"rl_{key_id}_{secret}"
 
 
+def mint_link(key_id: str, now: datetime, lifetime: timedelta) -> tuple[api_keys.SignInLink, str]:
+    """Return a new one-time link to be stored, and its token, which is shown once."""
+    token = secrets.token_urlsafe(32)
+    return api_keys.SignInLink(link_hash(token), key_id, now, now + lifetime), token
+
+
+def link_hash(token: str) -> str:
+    """Return the SHA-256 by which the link of a token is found."""
+    return _hash(token)
+
+
 async def authenticate(store: database.Database, authorizations: Sequence[str], now: datetime) -> Caller:
     """Return the caller that the Authorization headers of a request (RFC 6750) identify.
 

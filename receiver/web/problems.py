@@ -60,6 +60,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     storage_errors.BadCursor: Kind(400, "bad-cursor", "The cursor cannot be used"),
     storage_errors.BadFilter: Kind(400, "bad-parameter", "A parameter cannot be read"),
     storage_errors.BadQuery: Kind(400, "bad-question", "The question cannot be read"),
+    storage_errors.TooManyTags: Kind(422, "too-many-tags", "The run would have too many tags"),
     storage_errors.StatementTimeout: Kind(503, "too-slow", "The question takes too long", retry_after=60),
     storage_errors.BadStatement: Kind(400, "bad-statement", "The statement cannot be carried out"),
     storage_errors.NotReadable: Kind(403, "not-readable", "The statement reads what may not be read"),

@@ -50,6 +50,7 @@ class Kind(StrEnum):
     RUN_ORPHAN = "run.orphan"
     KEY_CREATED = "key.created"
     KEY_REVOKED = "key.revoked"
+    KEY_LINKED = "key.linked"
     REJECTIONS_COUNTED = "rejections.counted"
     RUN_PRUNED = "run.pruned"
     DELIVERIES_PRUNED = "deliveries.pruned"
@@ -58,6 +59,7 @@ class Kind(StrEnum):
     STORE_RESTORED = "store.restored"
     RUN_IMPORTED = "run.imported"
     RUN_REOPENED = "run.reopened"
+    RUN_TAGGED = "run.tagged"
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""Integrations: notifications of the backend, webhook endpoints registered upstream, API keys."""
+"""Integrations: notifications of the backend, webhook endpoints registered upstream, API keys and their links."""
 
 from __future__ import annotations
 
@@ -76,3 +76,14 @@ class ApiKey(declare.Base, table=True):
     created_at: datetime = declare.at(null=False)
     revoked_at: datetime | None = declare.at()
     last_used_at: datetime | None = declare.at()
+
+
+class SignInLink(declare.Base, table=True):
+    """A link that signs a browser in once, as an API key. Its token is not stored, only the hash."""
+
+    __tablename__ = "sign_in_links"
+    token_sha256: str = declare.text(null=False, primary_key=True)
+    key_id: str = declare.text(null=False)
+    created_at: datetime = declare.at(null=False)
+    expires_at: datetime = declare.at(null=False)
+    used_at: datetime | None = declare.at()

@@ -1,15 +1,16 @@
-"""Statements about API keys. The secret of a key is stored nowhere, only its SHA-256."""
+"""Statements about API keys and their sign-in links. A secret or token is stored nowhere, only its SHA-256."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, delete, select, update
 
 from storage.engine import prepared
+from storage.engine.column_types import instant
 from storage.tables import declare
-from storage.tables.integrations import API_KEYS
+from storage.tables.integrations import API_KEYS, SIGN_IN_LINKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,17 @@ class Key:
     created_at: datetime
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SignInLink:
+    """A row of `sign_in_links`."""
+
+    token_sha256: str
+    key_id: str
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None = None
 
 
 def insert(connection: Connection, key: Key) -> None:
@@ -52,9 +64,37 @@ def revoke(connection: Connection, key_id: str, now: datetime) -> bool:
     return connection.execute(update(API_KEYS).where(*live).values(revoked_at=now)).rowcount > 0
 
 
+def insert_link(connection: Connection, link: SignInLink) -> None:
+    """Insert a new sign-in link."""
+    connection.execute(SIGN_IN_LINKS.insert(), declare.row(SIGN_IN_LINKS, link))
+
+
+def find_link(connection: Connection, token_sha256: str) -> SignInLink | None:
+    """Return the sign-in link whose token has this SHA-256, used or not."""
+    row = _LINK.first(connection, {"token": token_sha256})
+    return None if row is None else SignInLink(*row)
+
+
+def use_link(connection: Connection, token_sha256: str, now: datetime) -> bool:
+    """Mark a sign-in link as used; return False where it is unknown, used or expired."""
+    unused = SIGN_IN_LINKS.c.used_at.is_(None), SIGN_IN_LINKS.c.expires_at > instant(now)
+    used = update(SIGN_IN_LINKS).where(SIGN_IN_LINKS.c.token_sha256 == token_sha256, *unused)
+    return connection.execute(used.values(used_at=now)).rowcount > 0
+
+
+def delete_links(connection: Connection, before: datetime) -> None:
+    """Delete the sign-in links that expired before an instant."""
+    connection.execute(delete(SIGN_IN_LINKS).where(SIGN_IN_LINKS.c.expires_at < instant(before)))
+
+
 def _key(row: prepared.Row) -> Key:
     return Key(**row._asdict() | {"scopes": tuple(row.scopes)})
 
 
 _ALL = select(*(API_KEYS.c[each.name] for each in fields(Key)))
 _BY_ID = prepared.Prepared(lambda _: _ALL.where(API_KEYS.c.id == bindparam("id")))
+_LINK = prepared.Prepared(
+    lambda _: select(*(SIGN_IN_LINKS.c[each.name] for each in fields(SignInLink))).where(
+        SIGN_IN_LINKS.c.token_sha256 == bindparam("token")
+    )
+)

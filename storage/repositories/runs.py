@@ -15,6 +15,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     case,
+    delete,
     false,
     func,
     or_,
@@ -161,6 +162,12 @@ def tag(connection: Connection, tagged: Iterable[tuple[int, str, Mapping[str, st
         for key in sorted(tags)
     ]
     bulk_insert.insert(connection, RUN_TAGS, rows)
+
+
+def replace_tags(connection: Connection, run: Run, tags: Mapping[str, str]) -> None:
+    """Put these tags in place of those of a run."""
+    connection.execute(delete(RUN_TAGS).where(RUN_TAGS.c.run_seq == run.seq))
+    tag(connection, [(run.seq, run.id, tags)])
 
 
 def find(connection: Connection, either_id: str) -> Run | None:

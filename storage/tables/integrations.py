@@ -59,3 +59,13 @@ API_KEYS = Table(
     Column("revoked_at", Instant),
     Column("last_used_at", Instant),
 )
+
+SIGN_IN_LINKS = Table(
+    "sign_in_links",
+    metadata,
+    Column("token_sha256", Text, primary_key=True),
+    Column("key_id", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant, nullable=False),
+    Column("used_at", Instant),
+)

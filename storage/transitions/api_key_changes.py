@@ -1,13 +1,17 @@
-"""Creation and revocation of API keys, each with its ledger entry."""
+"""Creation and revocation of API keys and of links that sign in as one, each with its ledger entry."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from storage.engine.column_types import instant_text
 from storage.ledger import entries
 from storage.repositories import api_keys
+
+#: How long an expired link is kept, so that its page can tell why it does not work.
+LINK_KEPT = timedelta(days=1)
 
 
 def create_key(connection: Connection, key: api_keys.Key, actor: str = "operator") -> None:
@@ -25,6 +29,24 @@ def revoke_key(
         assert key is not None
         _append_entry(connection, entries.Kind.KEY_REVOKED, key, now, actor)
     return api_keys.find(connection, key_id)
+
+
+def create_link(connection: Connection, key: api_keys.Key, link: api_keys.SignInLink) -> None:
+    """Store a link that signs a browser in once, as this key; only its creator has the token."""
+    api_keys.delete_links(connection, link.created_at - LINK_KEPT)
+    api_keys.insert_link(connection, link)
+    facts: dict[str, entries.Fact | None] = {"name": key.name, "expiresAt": instant_text(link.expires_at)}
+    made = entries.Entry(entries.Kind.KEY_LINKED, link.created_at, None, "operator", facts)
+    entries.append(connection, [made])
+
+
+def use_link(connection: Connection, token_sha256: str, now: datetime) -> api_keys.Key | None:
+    """Use a link up and return its key. Return None for one that is unknown, used or expired, or a revoked key."""
+    if not api_keys.use_link(connection, token_sha256, now):
+        return None
+    link = api_keys.find_link(connection, token_sha256)
+    key = link and api_keys.find(connection, link.key_id)
+    return key if key and key.revoked_at is None else None
 
 
 def _append_entry(

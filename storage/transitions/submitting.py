@@ -1,16 +1,16 @@
-"""The requests of callers: submit a run, cancel it, fetch it again."""
+"""The requests of callers: submit a run, cancel it, fetch it again, change its tags."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_
 
-from storage import merkle, states
+from storage import bounds, errors, merkle, states
 from storage.engine import database
 from storage.ledger import entries
 from storage.repositories import jobs, runs
@@ -149,3 +149,34 @@ def request_refresh(connection: Connection, run_id: str, now: datetime) -> runs.
     runs.update(connection, RUNS.c.id == run.id, {"refresh_requested_at": now})
     jobs.enqueue(connection, [jobs.JobRequest(states.Kind.SETTLE, run.id, now, states.Source.REQUEST)])
     return runs.find(connection, run.id)
+
+
+def change_tags(
+    connection: Connection,
+    run_id: str,
+    changes: Mapping[str, str | None],
+    by: str,
+    now: datetime,
+    *,
+    replaces: bool = False,
+) -> runs.Run | None:
+    """Set tags of a run and remove those whose value is None; with `replaces`, remove all others as well.
+
+    Return the run afterwards; None where there is none. A run that is named by the id of an orphan stays
+    unchanged, and tags that are there already leave no entry. Raises TooManyTags.
+    """
+    run = runs.get_for_update(connection, run_id)
+    if run is None or not run.is_named(run_id):
+        return run
+    tags = {**({} if replaces else run.tags), **changes}
+    kept = {key: value for key, value in sorted(tags.items()) if value is not None}
+    if len(kept) > bounds.TAGS:
+        raise errors.TooManyTags(f"the run would have {len(kept)} tags, more than {bounds.TAGS}")
+    if kept == run.tags:
+        return run
+    runs.replace_tags(connection, run, kept)
+    digests = merkle.salted_digest("tags", merkle.canonical(kept))
+    entries.append(
+        connection, [entries.Entry(entries.Kind.RUN_TAGGED, now, run.id, by, {"count": len(kept)}, digests)]
+    )
+    return replace(run, tags=kept)

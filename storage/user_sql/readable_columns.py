@@ -35,7 +35,7 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "rollup_sums": frozenset(),
 }
 #: Tables that cannot be read at all, not even the number of their rows.
-CLOSED = frozenset({"api_keys", "webhook_secrets"})
+CLOSED = frozenset({"api_keys", "webhook_secrets", "sign_in_links", "saved_views"})
 
 #: The PostgreSQL schema of the views, and the role that reads them.
 SCHEMA = ROLE = "runledger_sql"

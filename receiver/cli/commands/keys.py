@@ -83,7 +83,7 @@ async def revoke(
       runledger keys revoke backend
     """
     async with open_database.existing() as store:
-        chosen = await _find(store, key)
+        chosen = await find_key(store, key)
         if chosen.revoked_at is not None:
             raise CommandError(f"the key {chosen.id} ({chosen.name}) is revoked already")
         revoked = await store.write(api_key_changes.revoke_key, chosen.id, clock.now())
@@ -92,7 +92,7 @@ async def revoke(
     )
 
 
-async def _find(store: database.Database, name: str) -> api_keys.Key:
+async def find_key(store: database.Database, name: str) -> api_keys.Key:
     """Return the key with that id, or the one live key with that name. Raise CommandError."""
     found = await store.read(api_keys.list_all)
     same_name = [key for key in found if key.name == name]

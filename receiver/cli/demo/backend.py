@@ -17,6 +17,7 @@ from rich.text import Text
 from receiver import clock
 from receiver.api import runs, stats
 from receiver.cli import event_loop, local_api, open_database
+from receiver.cli.actions import open_pages
 from receiver.cli.demo import environment
 from receiver.cli.demo.environment import DemoEnvironment
 from receiver.cli.errors import CommandError
@@ -94,6 +95,14 @@ def _show_commands(
         ]
     for command in commands:
         print(f"  {command}")
+
+
+async def show_pages(servers: DemoEnvironment) -> None:
+    """Print a link to the pages, which signs in once."""
+    async with open_database.existing(servers.given) as store:
+        made = await open_pages.link(store, servers.server, environment.LINK_LIFETIME)
+    terminal.console().print(Text("\nOpen the pages (the link signs in once)", "bold"))
+    print(f"  {made.address}", flush=True)
 
 
 def _run(found: Sequence[responses.RunLine], part: str) -> str:

@@ -43,6 +43,7 @@ def demo(as_json: options.Json = False) -> None:
             agent, seconds = await backend.play(servers)
             await backend.show(servers, agent, seconds, stays=stays, as_json=as_json)
             if stays:
+                await backend.show_pages(servers)
                 await uvicorn_server.until_signalled()
                 out.print("Stopped; the data stays.")
 

@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import httpx2 as httpx
@@ -29,6 +30,8 @@ FOLDER = Path("data/demo")
 MARK = "made-by-runledger-demo"
 LOG = "server.log"
 RUN_SECONDS = 2.5
+#: How long the link to the pages works.
+LINK_LIFETIME = timedelta(hours=1)
 CASEDEV_KEY = "sk_case_demo"
 
 AGENT = {

@@ -1,4 +1,4 @@
-"""Sign in with an API key, sign out, and what a browser prefers."""
+"""Sign in with an API key or a one-time link, sign out, and what a browser prefers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from receiver import errors
 from receiver.pages import formats, requests, sessions
 from receiver.web import authentication, routing
 from storage.repositories import api_keys
+from storage.transitions import api_key_changes
 
 router = requests.Router()
 _YEAR = 365 * 86400
@@ -33,6 +34,37 @@ async def sign_in(given: requests.PageRequest) -> Response:
         return given.page("sign_in.html", status, fault=_fault(failure), next=target)
     await authentication.note_use(given.database, key, given.now)
     return begin(given, key.id, target)
+
+
+@router.page("GET", "/sign-in/{token}", None)
+async def follow_link(given: requests.PageRequest) -> Response:
+    """Use a one-time link up and begin a session of its key."""
+    if given.request.method == "HEAD":  # what only looks at an address must not use it up
+        return given.page("sign_in.html", fault="", next="/")
+    try:
+        with routing.charging(given.context.api.limits, given.request):
+            key = await _use_link(given)
+    except errors.TooManyFailures as failure:
+        return given.page("sign_in.html", 429, fault=_fault(failure), next="/")
+    except errors.NotAuthenticated as failure:
+        return given.page("sign_in.html", 401, fault=str(failure), next="/")
+    await authentication.note_use(given.database, key, given.now)
+    return begin(given, key.id, "/")
+
+
+async def _use_link(given: requests.PageRequest) -> api_keys.Key:
+    """Return the key of the link, which works no more. Raises NotAuthenticated."""
+    digest = authentication.link_hash(given.ids["token"])
+    link = await given.database.look_up(api_keys.find_link, digest)
+    key = None if link is None else await given.database.write(api_key_changes.use_link, digest, given.now)
+    if key is None:
+        expired = link and link.used_at is None and link.expires_at <= given.now
+        state = "is unknown" if link is None else "has expired" if expired else "was used already"
+        raise errors.NotAuthenticated(
+            f"This link {state}: each works once and for a short time. On the server, runledger open makes one.",
+            key_given=True,
+        )
+    return key
 
 
 def begin(given: requests.PageRequest, key_id: str, target: str) -> Response:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from datetime import timedelta
 
 import pytest
 
+from receiver.web import authentication
 from storage.repositories import api_keys
 from storage.transitions import api_key_changes
 from tests.receiver.pages.browsing import Browser
@@ -117,3 +119,43 @@ async def test_the_log_out_form_ends_the_session(browser: Browser) -> None:
     await browser.sign_in()
     await browser.post("/sign-out")
     await browser.get("/keyboard", 303)
+
+
+async def link(browser: Browser) -> str:
+    """Return the path of a new link, which works for a minute."""
+    key, _ = authentication.mint("night-ops", ["read"], browser.deployment.clock.now)
+    made, token = authentication.mint_link(key.id, browser.deployment.clock.now, timedelta(minutes=1))
+    await browser.database.write(api_key_changes.create_key, key)
+    await browser.database.write(api_key_changes.create_link, key, made)
+    return f"/sign-in/{token}"
+
+
+async def test_a_link_signs_in_once(browser: Browser) -> None:
+    path = await link(browser)
+    assert (await browser.client.head(path)).status_code == 200
+    assert (await browser.get(path, 303)).headers["location"] == "/"
+    assert "night-ops" in (await browser.get("/keyboard")).text
+    browser.client.cookies.clear()
+    assert "This link was used already" in await browser.text(path, 401)
+    await browser.get("/keyboard", 303)
+
+
+async def test_a_link_signs_one_of_two_in_that_follow_it_at_once(browser: Browser) -> None:
+    path = await link(browser)
+    answers = await asyncio.gather(*(browser.client.get(path) for _ in range(5)))
+    assert sorted(each.status_code for each in answers) == [303, 401, 401, 401, 401]
+
+
+async def test_a_link_that_has_expired_or_never_was_shows_the_form_and_why(browser: Browser) -> None:
+    path = await link(browser)
+    browser.deployment.clock.tick(61)
+    assert "This link has expired" in await browser.text(path, 401)
+    assert "This link is unknown" in await browser.text("/sign-in/never-made", 401)
+    assert "set-cookie" not in (await browser.get(path, 401)).headers
+
+
+async def test_a_link_of_a_revoked_key_signs_nobody_in(browser: Browser) -> None:
+    path = await link(browser)
+    for key in await browser.database.read(api_keys.list_all):
+        await browser.database.write(api_key_changes.revoke_key, key.id, browser.deployment.clock.now)
+    await browser.get(path, 401)

@@ -1,0 +1,19 @@
+"""Commands that change a run."""
+
+from __future__ import annotations
+
+from tests.receiver.cli.terminal import Terminal
+
+
+def test_tags_are_set_and_removed(terminal: Terminal) -> None:
+    run = terminal.type("submit", "--agent", "a", "--prompt", "x", "--tag", "a=1", "--json").object["id"]
+    assert terminal.type("tag", run, "b=2", "--remove", "a", "--json").object["tags"] == {"b": "2"}
+    assert terminal.type("tag", run, "c=3").out == f"{run} has the tags b=2, c=3.\n"
+    assert terminal.type("tag", run, "--remove", "b", "--remove", "c").out == f"{run} has no tags.\n"
+
+
+def test_a_change_of_tags_that_cannot_be_is_wrong_usage(terminal: Terminal) -> None:
+    run = terminal.type("submit", "--agent", "a", "--prompt", "x", "--json").object["id"]
+    for words, said in (([], "give KEY=VALUE"), (["a"], "'a' is not of the form"), (["a b=1"], "--tag")):
+        screen = terminal.type("tag", run, *words)
+        assert (screen.code, said in screen.err) == (2, True)
