@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     ClauseElement,
@@ -135,17 +135,6 @@ class Run:
     def is_complete(self) -> bool:
         """Return whether result and usage were present when the run was last fetched."""
         return self.output is not None and self.cost_micros is not None
-
-
-class OverdueRun(NamedTuple):
-    """A run that should have ended by `expected_by`, with the beginning of its prompt."""
-
-    id: str
-    status: str
-    agent_id: str | None
-    accepted_at: datetime
-    expected_by: datetime
-    prompt: str | None
 
 
 def insert(connection: Connection, row: Mapping[str, Any]) -> int | None:
@@ -321,14 +310,6 @@ def overdue(connection: Connection, now: datetime) -> int:
     """Return how many runs should have ended by now and have not."""
     late = select(func.count()).where(RUNS.c.settled_at.is_(None), RUNS.c.expected_by < now)
     return connection.execute(late).scalar_one()
-
-
-def list_overdue(connection: Connection, now: datetime, limit: int) -> list[OverdueRun]:
-    """Return the runs that should have ended the longest time ago."""
-    named = (RUNS.c.id, RUNS.c.status, RUNS.c.agent_id, RUNS.c.accepted_at, RUNS.c.expected_by)
-    late = select(*named, func.substr(RUNS.c.prompt, 1, 200)).where(RUNS.c.settled_at.is_(None))
-    rows = connection.execute(late.where(RUNS.c.expected_by < now).order_by(RUNS.c.expected_by).limit(limit))
-    return [OverdueRun(*row) for row in rows]
 
 
 def _run(row: prepared.Row, tags: Mapping[str, str] | None = None) -> Run:

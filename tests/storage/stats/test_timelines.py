@@ -80,7 +80,8 @@ async def test_a_filter_holds_for_every_number(database: Database) -> None:
 async def test_an_answer_names_the_window_where_more_runs_match_than_are_read(database: Database) -> None:
     await filled(database)  # the last two runs are nine days old, and running
     found = await asked(database, Slot.DAY, bound=2)
-    assert found.window == found.spent_window is not None
+    assert found.window == found.spent_window
+    assert found.window is not None
     assert found.window.runs == 2
     assert found.sums.states.total() == 4
     assert [each.runs for each in found.agents] == [1]
