@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from receiver.pages.views import keyboard, keys, sign_in, static_files, submit
-
-_ROUTERS = (
-    keyboard.router,
-    keys.router,
-    sign_in.router,
-    static_files.router,
-    submit.router,
+from receiver.pages.views import (
+    keyboard,
+    keys,
+    overview,
+    sign_in,
+    static_files,
+    submit,
 )
 
-PAGES = [page for router in _ROUTERS for page in router.pages]
+_VIEWS = (
+    keyboard,
+    keys,
+    overview,
+    sign_in,
+    static_files,
+    submit,
+)
+
+PAGES = [page for view in _VIEWS for page in view.router.pages]

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver import client_address, errors
-from receiver.pages import formats, rendering, sessions
+from receiver.pages import formats, health, rendering, sessions
 from receiver.web import authentication, operations
 from storage.engine.database import Database, Reader, Snapshot
 
@@ -38,6 +38,10 @@ NAVIGATION = (
 )
 
 
+#: The health before it was looked at.
+_UNSEEN = health.Health(())
+
+
 @dataclass(frozen=True)
 class Context:
     """The context of all pages: that of the API, and what only pages use.
@@ -48,6 +52,7 @@ class Context:
     api: operations.Context
     signer: sessions.Signer
     is_https: bool = False
+    health: health.Watch = field(default_factory=health.Watch)
     configuration: Sequence[tuple[str, str, str]] = ()
     #: Returns the names of the upstream's agents by their ids, as far as they are known.
     agents: Callable[[], Awaitable[Mapping[str, str]]] = _no_names
@@ -68,6 +73,7 @@ class PageRequest:
     parameters: Sequence[tuple[str, str]]
     ids: Mapping[str, str]
     form: Sequence[tuple[str, str]] = ()
+    health: health.Health = _UNSEEN
 
     @property
     def database(self) -> Database:

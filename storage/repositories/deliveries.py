@@ -251,6 +251,14 @@ def count_rejections(connection: Connection, hour: datetime, counts: Mapping[str
         connection.execute(upsert, rows)
 
 
+def rejections(connection: Connection, low: datetime, high: datetime) -> dict[str, int]:
+    """Return how many requests were rejected in the hours that begin in a range, by cause, the most first."""
+    total = func.sum(REJECTIONS.c["count"])
+    counted = select(REJECTIONS.c.cause, total).group_by(REJECTIONS.c.cause).order_by(total.desc())
+    rows = connection.execute(counted.where(REJECTIONS.c.hour >= low, REJECTIONS.c.hour < high))
+    return {cause: int(count) for cause, count in rows}
+
+
 def close_hours(connection: Connection, before: datetime) -> dict[datetime, dict[str, int]]:
     """Mark the counts of finished hours as recorded in the ledger; return those that were not marked before."""
     waiting = update(REJECTIONS).where(REJECTIONS.c.hour < before, REJECTIONS.c.counted.is_(False))

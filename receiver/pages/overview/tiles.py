@@ -1,0 +1,168 @@
+"""The numbers at the head of the overview, each with its change against the range before. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from receiver.pages import formats
+from receiver.pages.drawing import charts
+from receiver.pages.overview.panels import Link
+from receiver.pages.overview.period import Period
+from storage import states
+from storage.query import open_runs
+from storage.stats.timelines import Sums, Timeline
+
+_FAILED = ("failed", "refused")
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A number with its name, a second number beside it, a sentence, its address, and a small line."""
+
+    name: str
+    value: str
+    beside: str
+    said: str
+    address: str
+    line: str = ""
+    kind: str = ""
+
+
+def tiles(
+    period: Period, found: Timeline, before: Sums, now_open: open_runs.OpenRuns, link: Link, now: datetime
+) -> list[Tile]:
+    """Return all tiles; `link` returns the address of runs."""
+    sums = found.sums
+    runs, earlier = sums.states.total(), before.states.total()
+    failed, failed_before = _failed(sums), _failed(before)
+    share, share_before = (_share(each) for each in (sums, before))
+    return [
+        Tile(
+            "Runs",
+            formats.count(runs),
+            "",
+            _change(runs, earlier, formats.count),
+            link(None),
+            _line(period, found, _runs),
+        ),
+        Tile(
+            "Failed",
+            formats.count(failed),
+            "" if share is None else f"{share:.1f} %",
+            _change(
+                failed,
+                failed_before,
+                formats.count,
+                "" if share_before is None else f", {share_before:.1f} % before",
+            ),
+            link(None, "status:failed,refused"),
+            _line(period, found, _failed),
+            "failed" if failed else "",
+        ),
+        Tile(
+            "Cost",
+            formats.money(sums.cost_micros),
+            f"{formats.money(sums.cost_micros // runs)} a run" if runs else "",
+            _change(sums.cost_micros, before.cost_micros, formats.money),
+            link(None, "cost:>0"),
+            _line(period, found, lambda each: each.cost_micros),
+        ),
+        Tile(
+            "Tokens",
+            formats.short_count(_tokens(sums)),
+            f"{formats.short_count(sums.output_tokens)} out" if sums.output_tokens else "",
+            _change(_tokens(sums), _tokens(before), formats.short_count),
+            link(None, "tokens:>0"),
+            _line(period, found, _tokens),
+        ),
+        Tile(
+            "Median time",
+            formats.duration(_median(sums)),
+            "p50",
+            _longer(_median(sums), _median(before)),
+            link(None, "has:duration"),
+            _line(period, found, lambda each: _median(each) or 0),
+        ),
+        _open(now_open, link, now),
+        _overdue(now_open),
+    ]
+
+
+def _open(now_open: open_runs.OpenRuns, link: Link, now: datetime) -> Tile:
+    counts = dict(now_open.counts)
+    lost = counts.pop(states.LOST.value, 0)
+    running = counts.pop("running", 0)
+    waiting = sum(counts.values())
+    said = "no run is open" if now_open.oldest is None else f"the oldest is open for {_age(now_open.oldest, now)}"
+    beside = [f"{waiting:,} waiting"] * bool(waiting) + [f"{lost:,} lost"] * bool(lost)
+    address = link(False, "status:accepted,queued,running,lost")
+    return Tile("Running now", formats.count(running), ", ".join(beside), said, address)
+
+
+def _overdue(now_open: open_runs.OpenRuns) -> Tile:
+    count = now_open.overdue
+    said = "they should have ended by now" if count else "each run is within its time"
+    return Tile("Overdue", formats.count(count), "", said, "#overdue", kind="warn" if count else "")
+
+
+def _age(since: datetime, now: datetime) -> str:
+    return formats.duration(max((now - since).total_seconds(), 0) * 1000)
+
+
+def _runs(sums: Sums) -> int:
+    return sums.states.total()
+
+
+def _failed(sums: Sums) -> int:
+    return sum(sums.states[each] for each in _FAILED)
+
+
+def _share(sums: Sums) -> float | None:
+    """Return the per cent of failed runs among those that ended."""
+    ended = sum(sums.states[each] for each in states.TERMINAL)
+    return 100 * _failed(sums) / ended if ended else None
+
+
+def _tokens(sums: Sums) -> int:
+    return sums.input_tokens + sums.output_tokens
+
+
+def _median(sums: Sums) -> int | None:
+    found = sums.durations.percentiles([50])
+    return found[0] if found else None
+
+
+def _change(value: int, before: int, form: object, more: str = "") -> str:
+    """Return by how much a number differs from that of the range before."""
+    spelled = form if callable(form) else str
+    if not before:
+        return "none in the time before" if value else "none in the time before either"
+    if value == before:
+        return f"as many as before{more}" if form is formats.count else f"as much as before{more}"
+    more_or_less = ("more", "fewer") if form is formats.count else ("more", "less")
+    return f"{spelled(abs(value - before))} {more_or_less[value < before]} than before{more}"
+
+
+def _longer(value: int | None, before: int | None) -> str:
+    if value is None or before is None:
+        return "no run ended in the time before" if before is None else f"{formats.duration(before)} before"
+    if value == before:
+        return "as long as before"
+    return f"{formats.duration(abs(value - before))} {'shorter' if value < before else 'longer'} than before"
+
+
+def _line(period: Period, found: Timeline, measure: object) -> str:
+    """Return the small line of a measure over the parts of the range."""
+    assert callable(measure)
+    values = [0.0] * len(period.starts)
+    for at, sums in found.periods.items():
+        values[period.place(at)] += measure(sums)
+    return charts.spark(_fewer(values)) if any(values) else ""
+
+
+def _fewer(values: Sequence[float], most: int = 48) -> list[float]:
+    """Return neighbouring values as one where there are too many."""
+    step = -(-len(values) // most)
+    return [sum(values[n : n + step]) for n in range(0, len(values), step)]

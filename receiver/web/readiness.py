@@ -1,0 +1,96 @@
+"""What is known about the work of a deployment: worker, upstream, jobs, notifications, index.
+
+Monitoring and the pages say it in their own forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from storage import states
+from storage.engine.database import Snapshot
+from storage.repositories import job_counts, runs, system_state
+from storage.search import index
+
+#: The time after which a run should be indexed.
+BEHIND = timedelta(minutes=10)
+NOT_INDEXED = (
+    "{count} run(s) have waited for more than ten minutes to be found by their words, run {run_id} the longest: "
+    "the log says why, by `run_indexing_failed`, or `indexer_paused`"
+)
+NOBODY_NOTIFIES = (
+    "{count} notify job(s) wait, and no worker that has RUNLEDGER_NOTIFY_URL was seen lately: "
+    "start one that has it, of the servers that share this database"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The shared state, and counts of what waits; `worker_gone_after` is in seconds.
+
+    `not_indexed` are the runs that the indexer has not reached, or skips since they make it fail, and the first.
+    """
+
+    state: system_state.State
+    now: datetime
+    worker_gone_after: float
+    overdue: int = 0
+    failing: int = 0
+    dead: Mapping[states.Kind, int] = field(default_factory=dict)
+    unsent: int = 0
+    not_indexed: tuple[int, str | None] = (0, None)
+
+    @property
+    def has_worker(self) -> bool:
+        """Return whether a worker was seen lately."""
+        seen, longest = self.state.worker_seen_at, timedelta(seconds=self.worker_gone_after)
+        return seen is not None and self.now - seen <= longest
+
+    @property
+    def has_notifier(self) -> bool:
+        """Return whether a worker that can send notifications was seen lately."""
+        return self.state.has_notifier(self.now, self.worker_gone_after)
+
+    @property
+    def reasons(self) -> list[str]:
+        """Return why runs that are submitted now will not be executed."""
+        reasons = []
+        if self.state.pause_streak > 0:  # also between two pauses, until the upstream has answered
+            reasons.append(f"the upstream is not asked now: {self.state.pause_reason}")
+        return reasons if self.has_worker else [*reasons, "no worker was seen lately"]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return what an operator should look at, though no run waits for it."""
+        dead = [_given_up(kind, count) for kind, count in self.dead.items()]
+        unsent = [NOBODY_NOTIFIES.format(count=self.unsent)] if self.unsent and not self.has_notifier else []
+        count, run_id = self.not_indexed
+        return [*dead, *unsent, *([NOT_INDEXED.format(count=count, run_id=run_id)] if count else [])]
+
+
+def _given_up(kind: states.Kind, count: int) -> str:
+    return (
+        f"{count} {kind} {'job was' if count == 1 else 'jobs were'} given up: "
+        f"`runledger jobs --by cause` tells why, `runledger jobs retry --kind {kind}` tries again"
+    )
+
+
+def read_state(store: Snapshot, now: datetime, worker_gone_after: float) -> Facts:
+    """Return the shared state without counts: a caller without an API key may ask for it often."""
+    return Facts(store.read(system_state.read), now, worker_gone_after)
+
+
+def read(store: Snapshot, now: datetime, worker_gone_after: float) -> Facts:
+    """Return what is known now."""
+    return Facts(
+        store.read(system_state.read),
+        now,
+        worker_gone_after,
+        store.read(runs.overdue, now),
+        store.read(job_counts.count_failing),
+        store.read(job_counts.count_dead),
+        store.read(job_counts.count_open, states.Kind.NOTIFY),
+        store.read(index.waits_longest, now - BEHIND),
+    )

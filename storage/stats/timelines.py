@@ -1,0 +1,338 @@
+"""Sums over the runs of a time range, by time and by value: what charts are made of.
+
+Days of all runs come from the rollups. Everything else is read from the runs of the range in one pass, of the
+newest runs where there are more than a bound; the answer says so. Sums are exact up to 2^53.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Float,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    null,
+    or_,
+    select,
+    union_all,
+)
+
+from storage import states
+from storage.engine import dialect
+from storage.query import conditions, grammar, value_ranges
+from storage.stats import error_signatures, histogram, questions, rollups
+from storage.stats.histogram import Histogram
+from storage.tables.rollups import ROLLUP_SUMS
+from storage.tables.runs import RUNS
+
+#: What is summed.
+_MEASURES = ("cost_micros", "input_tokens", "output_tokens")
+#: How many of the newest runs are read for sources and reasons where rollups have the rest.
+MAX_PASS = 25_000
+_LIVE = sorted(states.LIVE)
+_REASONED = (states.FAILED.value, states.REFUSED.value)
+
+
+#: Rows by what they are about.
+Rows = defaultdict[str, list[Any]]
+
+
+class Slot(StrEnum):
+    """The length of the periods in which runs are counted, in UTC."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """The runs created from `low` up to, but not including, `high`; for days both are midnights in UTC."""
+
+    low: datetime
+    high: datetime
+    slot: Slot
+    expression: grammar.Expression = grammar.EVERYTHING
+
+    @property
+    def has_rollups(self) -> bool:
+        """Return whether rollups have the states and durations."""
+        return self.slot is Slot.DAY and self.expression == grammar.EVERYTHING
+
+    @property
+    def whole(self) -> grammar.Expression:
+        """Return the expression with the range."""
+        span = value_ranges.Range(self.low, self.high, excludes_high=True)
+        return grammar.all_of(self.expression, grammar.InRange("created", (span,)))
+
+
+class Share(NamedTuple):
+    """The runs of one value, and their cost; the key is None where runs have no value."""
+
+    key: str | None
+    runs: int
+    cost_micros: int = 0
+
+
+@dataclass(slots=True)
+class Sums:
+    """Runs by state, cost, tokens and durations of all runs of a range."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    cost_micros: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    durations: Histogram = field(default_factory=Histogram)
+
+    def add(self, status: str, row: Any) -> None:
+        """Add the runs of a state."""
+        self.states[status] += row.runs
+        self.cost_micros += int(row.cost_micros or 0)
+        self.input_tokens += int(row.input_tokens or 0)
+        self.output_tokens += int(row.output_tokens or 0)
+
+
+@dataclass(slots=True)
+class Timeline:
+    """What a range has: sums by period (its beginning), and by agent, model, failure reason and source.
+
+    `delays` are the times from the end of runs until it was known here, by source. `settled` counts runs by the
+    period of their creation and their source. `window` is set where reasons and sources (and in ranges without
+    rollups everything) are those of the newest runs, and `spent_window` where agents and models are.
+    """
+
+    sums: Sums = field(default_factory=Sums)
+    periods: defaultdict[datetime, Sums] = field(default_factory=lambda: defaultdict(Sums))
+    agents: Sequence[Share] = ()
+    models: Sequence[Share] = ()
+    reasons: Sequence[Share] = ()
+    delays: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
+    settled: Counter[tuple[datetime, str]] = field(default_factory=Counter)
+    window: questions.Window | None = None
+    spent_window: questions.Window | None = None
+
+    def count(self, period: datetime, status: str, row: Any) -> None:
+        """Add the runs of a state in a period."""
+        for sums in (self.sums, self.periods[period]):
+            sums.add(status, row)
+
+    def time(self, period: datetime, durations: Histogram) -> None:
+        """Add the durations of a period."""
+        self.sums.durations.merge(durations)
+        self.periods[period].durations.merge(durations)
+
+
+def fits(connection: Connection, question: Question, bound: int = MAX_PASS) -> bool:
+    """Return whether the runs of a range are so few that all of them can be read."""
+    return questions.newest(connection, question.whole, bound) == (None, None)
+
+
+def read(connection: Connection, question: Question, bound: int | None = None) -> Timeline:
+    """Return the sums of a range."""
+    has_rollups = question.has_rollups
+    found = Timeline()
+    if has_rollups:
+        _add_days(connection, question, found)
+    pass_bound = bound or (MAX_PASS if has_rollups else questions.MAX_RUNS_READ)
+    rows, found.window = _passed(connection, question, pass_bound)
+    for row in rows["state"]:
+        found.count(_beginning(row.period), row.key, row)
+    for row in rows["duration"]:
+        found.sums.durations.add(row.bucket, row.runs)
+        found.periods[_beginning(row.period)].durations.add(row.bucket, row.runs)
+    for row in rows["delay"]:
+        found.delays[row.key].add(row.bucket, row.runs)
+    found.settled = Counter({(_beginning(row.period), row.key): row.runs for row in rows["settled"]})
+    found.reasons = _reasons(rows["reason"])
+    spenders, found.spent_window = _spent(connection, question, bound or questions.MAX_RUNS_READ)
+    found.agents, found.models = (_shares(spenders, name) for name in ("agent_id", "model"))
+    return found
+
+
+def _passed(connection: Connection, question: Question, bound: int) -> tuple[Rows, questions.Window | None]:
+    """Return the rows of one pass over the runs, by what they are about."""
+    keys, window = questions.newest(connection, question.whole, bound)
+    if keys is None and question.expression == grammar.EVERYTHING:
+        statement = _of_everything(connection, question.slot)
+    else:
+        which = conditions.where(connection, question.whole, keys)
+        statement = _statement(connection, question.slot, question.has_rollups, which)
+    rows: Rows = defaultdict(list)
+    for row in connection.execute(statement, {"low": question.low, "high": question.high}):
+        rows[row.what].append(row)
+    return rows, window
+
+
+def _spent(
+    connection: Connection, question: Question, bound: int
+) -> tuple[Sequence[Any], questions.Window | None]:
+    """Return the runs and their cost by agent and model."""
+    keys, window = questions.newest(connection, question.whole, bound)
+    grouped = (RUNS.c.agent_id, RUNS.c.model)
+    chosen = select(*grouped, *_summed(connection, RUNS.c, _MEASURES[:1])).group_by(*grouped)
+    return connection.execute(chosen.where(*conditions.where(connection, question.whole, keys))).all(), window
+
+
+def sums(connection: Connection, question: Question) -> Sums:
+    """Return the sums of all runs of a range."""
+    if question.has_rollups:
+        found = Timeline()
+        _add_days(connection, question, found)
+        return found.sums
+    total = Sums()
+    for row in connection.execute(_totals(connection, conditions.where(connection, question.whole))):
+        total.add(row.status, row)
+        if row.bucket is not None:
+            total.durations.add(row.bucket, row.runs)
+    return total
+
+
+@functools.lru_cache(4096)
+def _beginning(period: str) -> datetime:
+    """Return the instant at which a period begins.
+
+    >>> str(_beginning("2026-11-23T14:00Z")), str(_beginning("2026-11-23"))
+    ('2026-11-23 14:00:00+00:00', '2026-11-23 00:00:00+00:00')
+    """
+    return datetime.fromisoformat(period).replace(tzinfo=UTC)
+
+
+def _shares(rows: Iterable[Any], name: str) -> list[Share]:
+    """Return the runs and their cost by one of two columns, the most expensive first."""
+    runs: Counter[str | None] = Counter()
+    cost: Counter[str | None] = Counter()
+    for row in rows:
+        key = getattr(row, name) or None
+        runs[key] += row.runs
+        cost[key] += int(row.cost_micros or 0)
+    shares = [Share(key, count, cost[key]) for key, count in runs.items()]
+    return sorted(shares, key=lambda each: (-each.cost_micros, -each.runs, each.key or ""))
+
+
+def _reasons(rows: Iterable[Any]) -> list[Share]:
+    """Return failure reasons, those with the same signature as one, the most frequent first."""
+    runs: Counter[str | None] = Counter()
+    for row in rows:
+        runs[error_signatures.signature(row.key) if row.key else None] += row.runs
+    return [Share(key, count) for key, count in runs.most_common(questions.MAX_REASONS)]
+
+
+def _add_days(connection: Connection, question: Question, found: Timeline) -> None:
+    """Add the days of a range: ended runs from the rollups, the others row by row."""
+    given = {"first": f"{question.low:%Y-%m-%d}", "end": f"{question.high:%Y-%m-%d}"}
+    for row in connection.execute(_days(connection), given):
+        if row.status == rollups.ANY:
+            found.time(_beginning(row.period), Histogram(row.histogram))
+        else:
+            found.count(_beginning(row.period), row.status, row)
+    for row in connection.execute(_live(connection), {"low": question.low, "high": question.high}):
+        found.count(_beginning(row.period), row.status, row)
+
+
+@dialect.built_once
+def _days(_connection: Connection) -> Any:
+    row = ROLLUP_SUMS.c
+    return select(row.period, row.status, row.runs, *(row[name] for name in _MEASURES), row.histogram).where(
+        row.dimension == rollups.Dimension.ALL.value,
+        row.span == rollups.Span.DAY.value,
+        row.status.in_([rollups.ANY, *rollups.TERMINAL]),
+        row.period >= bindparam("first"),
+        row.period < bindparam("end"),
+    )
+
+
+@dialect.built_once
+def _live(connection: Connection) -> Any:
+    period = _period(connection, Slot.DAY).label("period")
+    chosen = select(period, RUNS.c.status, *_summed(connection, RUNS.c)).where(
+        RUNS.c.status.in_(_LIVE), *_bounds()
+    )
+    return chosen.group_by(period, RUNS.c.status)
+
+
+def _totals(connection: Connection, which: Sequence[ColumnElement[bool]]) -> Any:
+    bucket = histogram.bucket_sql(RUNS.c.duration_ms).label("bucket")
+    chosen = select(RUNS.c.status, bucket, *_summed(connection, RUNS.c)).where(*which)
+    return chosen.group_by(RUNS.c.status, bucket)
+
+
+@dialect.built_once
+def _of_everything(connection: Connection, slot: Slot) -> Any:
+    return _statement(connection, slot, slot is Slot.DAY, _bounds())
+
+
+def _bounds() -> list[ColumnElement[bool]]:
+    low, high = (bindparam(name, type_=RUNS.c.accepted_at.type) for name in ("low", "high"))
+    at = conditions.CREATED
+    return [at >= low, at < high]
+
+
+def _statement(connection: Connection, slot: Slot, has_rollups: bool, which: Sequence[ColumnElement[bool]]) -> Any:
+    """Return the query for rows of what, key, period, bucket, and sums. The runs are read once, for all groups."""
+    row = (
+        select(
+            _period(connection, slot).label("period"),
+            *(RUNS.c[name] for name in ("status", "settled_by")),
+            *(RUNS.c[name] for name in ("cost_micros", "input_tokens", "output_tokens")),
+            func.substr(RUNS.c.failure_reason, 1, error_signatures.MAX_READ).label("reason"),
+            histogram.bucket_sql(RUNS.c.duration_ms).label("bucket"),
+            dialect.milliseconds_between(connection, RUNS.c.completed_at, RUNS.c.settled_at).label("delay"),
+        )
+        .where(*which)
+        .cte("chosen")
+        .c
+    )
+    is_failed = or_(row.status.in_(_REASONED), row.reason.is_not(None))
+    is_settled = row.settled_by.is_not(None)
+    groups = [
+        _group(connection, row, "reason", {"key": row.reason}).where(is_failed),
+        _group(connection, row, "settled", {"key": row.settled_by, "period": row.period}).where(is_settled),
+        _group(connection, row, "delay", {"key": row.settled_by, "bucket": histogram.bucket_sql(row.delay)}).where(
+            is_settled, row.delay.is_not(None)
+        ),
+    ]
+    if not has_rollups:
+        groups += [
+            _group(connection, row, "state", {"key": row.status, "period": row.period}, _MEASURES),
+            _group(connection, row, "duration", {"period": row.period, "bucket": row.bucket}).where(
+                row.bucket.is_not(None)
+            ),
+        ]
+    return union_all(*groups)
+
+
+def _group(
+    connection: Connection, row: Any, what: str, keys: Mapping[str, ColumnElement[Any]], summed: Sequence[str] = ()
+) -> Any:
+    """Return the query for one grouping; columns that it does not group by, and sums not asked for, are null."""
+    kinds = {"key": Text, "period": Text, "bucket": BigInteger}
+    named = [keys.get(name, cast(null(), kind)).label(name) for name, kind in kinds.items()]
+    chosen = select(literal_column(f"'{what}'", Text).label("what"), *named, *_summed(connection, row, summed))
+    return chosen.group_by(*keys.values())
+
+
+def _summed(connection: Connection, row: Any, names: Sequence[str] = _MEASURES) -> list[ColumnElement[Any]]:
+    """Return the number of runs and their sums, which are null where they are not named."""
+    sums = [
+        (dialect.rough_total(connection, row[name]) if name in names else cast(null(), Float)).label(name)
+        for name in _MEASURES
+    ]
+    return [func.count().label("runs"), *sums]
+
+
+def _period(connection: Connection, slot: Slot) -> ColumnElement[Any]:
+    of_slot: Mapping[Slot, Any] = {Slot.MINUTE: dialect.minute, Slot.HOUR: dialect.hour, Slot.DAY: dialect.day}
+    return of_slot[slot](connection, conditions.CREATED)  # type: ignore[no-any-return]
