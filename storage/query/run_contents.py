@@ -1,5 +1,6 @@
-"""Statements about the contents of one run, however large they are: its steps in outline, pieces of their values,
-its usage by service, the versions of its document. None of them reads a whole value unless it is requested.
+"""Statements about the contents of one run, however large they are. None reads a whole value unasked.
+
+They return its steps in outline, pieces of their values, its usage by service, the versions of its document.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE
 
 #: The characters of each value that an outline shows, and the most groups of usage.
 HEAD, MAX_GROUPS = 160, 200
+#: The greatest position of a step.
+MAX_POSITION = ROWS_PER_RUN - 1
 #: The values of a step, by the names that pages give them.
 PARTS: dict[str, ColumnElement[Any]] = {
     "content": RUN_STEPS.c.content,
@@ -126,7 +129,8 @@ def usage(connection: Connection, run_seq: int) -> list[UsageGroup]:
     row = RUN_USAGE.c
     by = (row.kind, row.service, row.endpoint, row.model)
     failed = func.count().filter(row.status_code >= 400)
-    sums = [dialect.total(connection, each) for each in (row.prompt_tokens, row.completion_tokens, row.cost_micros)]
+    measures = (row.prompt_tokens, row.completion_tokens, row.cost_micros)
+    sums = [dialect.total(connection, each) for each in measures]
     keys = row.id.between(run_seq * ROWS_PER_RUN, run_seq * ROWS_PER_RUN + ROWS_PER_RUN - 1)
     grouped = select(*by, func.count(), failed, *sums).where(keys).group_by(*by)
     rows = connection.execute(grouped.order_by(sums[-1].desc().nulls_last(), *by).limit(MAX_GROUPS))
@@ -161,7 +165,9 @@ def _heads(connection: Connection) -> Select[Any]:
 
 def _octets(connection: Connection, text: ColumnElement[str]) -> ColumnElement[int]:
     """Return the number of bytes of a text."""
-    return func.length(cast(text, column_types.Bytes)) if dialect.is_embedded(connection) else func.octet_length(text)
+    if dialect.is_embedded(connection):
+        return func.length(cast(text, column_types.Bytes))
+    return func.octet_length(text)
 
 
 def _of_run() -> ColumnElement[bool]:

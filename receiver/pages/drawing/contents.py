@@ -32,6 +32,9 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 #: The types of pictures that a browser may show: none of them can run a script.
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 
+#: The types whose second word is the ending of a file's name.
+NAMED = PICTURES | {"application/pdf", "application/zip", "image/tiff", "audio/ogg"}
+
 
 @dataclass(frozen=True, slots=True)
 class Blob:

@@ -146,7 +146,8 @@ def rows(steps: Sequence[Step], times: Times) -> list[Row]:
     is_after_result = True
     for row in made:
         if not turns or (row.kind == "think" and is_after_result):
-            turns.append(Row("turn", 2, f"Turn {len(turns) + 1}", row.start, row.end, row.first, turn=len(turns) + 1))
+            number = len(turns) + 1
+            turns.append(Row("turn", 2, f"Turn {number}", row.start, row.end, row.first, turn=number))
         turn = turns[-1]
         turn.steps.append(row)
         turn.start, turn.end, turn.last = min(turn.start, row.start), max(turn.end, row.end), row.last
@@ -197,7 +198,7 @@ def _span(step: Step, times: Times, clock: int, ends: bool) -> tuple[int, int]:
 
 
 def _are_ends(steps: Sequence[Step]) -> bool:
-    """Return whether the instants of steps are their ends: so that fewer steps overlap than if they were starts."""
+    """Return whether the instants of steps are their ends: then fewer steps overlap than if they were starts."""
     as_ends = as_starts = 0
     for before, after in itertools.pairwise(each for each in steps if each.timestamp is not None):
         assert before.timestamp is not None

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from receiver import errors
-from receiver.pages import formats
+from receiver.pages import formats, requests
 from receiver.pages.drawing import waterfall
 from receiver.schemas import json_rows, notification
-from receiver.web.operations import Telemetry
 from storage import states
 from storage.engine.database import Snapshot
 from storage.query import run_lines
@@ -107,15 +106,26 @@ class Head:
         return [*_end(self), *_waiting(self), *_content(self)]
 
 
-def load(store: Snapshot, named: str, now: datetime, telemetry: Telemetry) -> Head:
+def load(given: requests.PageRequest, store: Snapshot) -> Head:
     """Return the head of the run of either id. Raise NotFound, and UnreadableRow for values of wrong types."""
+    named = given.ids["id"]
     run = store.read(run_lines.find, named)
     if run is None:
         raise errors.NotFound("there is no run of that id")
-    with json_rows.named(run.id, telemetry.log):
+    with json_rows.named(run.id, given.context.api.telemetry.log):
         notification.RUNS.one((*run[:-1], None))
-    jobs, _ = store.read(job_list.page, job_list.Query(run_id=run.id), now)
-    return Head(run, named, jobs, store.read(notifications.find, run.id), now)
+    jobs, _ = store.read(job_list.page, job_list.Query(run_id=run.id), given.now)
+    return Head(run, named, jobs, store.read(notifications.find, run.id), given.now)
+
+
+def of_content(given: requests.PageRequest, store: Snapshot) -> Head:
+    """Return the head of a run for a page about its content. Raise RunIsOrphan, RunPruned, and as `load` does."""
+    head = load(given, store)
+    if head.is_orphan:
+        raise errors.RunIsOrphan(head.named, head.run.id)
+    if head.is_pruned:
+        raise errors.RunPruned(head.run.id)
+    return head
 
 
 def _end(head: Head) -> Iterator[Note]:
@@ -131,7 +141,7 @@ def _end(head: Head) -> Iterator[Note]:
             text = "The upstream does not show this run any more. Each sweep looks for it again."
             yield Note("is-warn", "lost", "Lost", text)
     if head.is_orphan:
-        text = "A lost answer left it behind, so it was cancelled. What is shown here is the run that was executed."
+        text = "A lost answer left it behind, so it was cancelled. This is the run that was executed."
         yield Note("is-warn", "warn", f"{head.named} is an orphan of this run", text)
 
 
@@ -158,5 +168,5 @@ def _content(head: Head) -> Iterator[Note]:
         yield Note("is-note", "info", f"Its content was removed {formats.ago(run.pruned_at, head.now)}", text)
     elif head.status == "completed" and (run.output is None or run.cost_micros is None):
         missing = "no answer" if run.output is None else "no cost"
-        text = f"The upstream’s details have {missing}. They are fetched again as a further version of the document."
+        text = f"The upstream’s details have {missing}. They are fetched again later."
         yield Note("is-note", "info", "Details are missing", text)

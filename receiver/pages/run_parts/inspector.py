@@ -23,7 +23,7 @@ _TITLES = {"content": "Text", "input": "Input", "output": "Output"}
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A value of a step. It has a tree, a file, or a text; `shown` is how many characters of the text are there."""
+    """A value of a step. It has a tree, or a file, or the beginning of its text."""
 
     name: str
     position: int

@@ -76,7 +76,7 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A window of the rows of a waterfall. `total` counts the rows that match, `counts` the steps by what they are."""
+    """A window of the rows of a waterfall. `total` counts the rows that match, `counts` the steps."""
 
     question: Question
     counts: Mapping[str, int]
@@ -179,7 +179,8 @@ def _flat(
     if not is_filtered:
         yield from waterfall.head(times, waterfall.whole(list(turns), times))
     for turn in turns:
-        matching = [row for row in turn.steps if _matches(row, asked.only, found) and waterfall.is_shown(row, window)]
+        seen = [row for row in turn.steps if waterfall.is_shown(row, window)]
+        matching = [row for row in seen if _matches(row, asked.only, found)]
         if matching:
             yield turn
             yield from matching if asked.is_open(turn.turn) else ()
