@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from storage.repositories import deliveries, documents, ledger_changes
 
 #: The characters of a raw text, and of a body, that a panel shows.
 TEXT = 60_000
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 #: The largest document in bytes that is shown as a tree, and the characters of the tree.
 DOCUMENT, TREE = 16 << 20, 16_000
 Values = dict[str, Any]
@@ -66,6 +68,7 @@ def history(store: Snapshot, of: head.Head, _: Callable[[str], str]) -> Values:
     entries = timeline.merge(
         store.read(ledger_changes.of_run, of.run.id), {each.id: (each, each) for each in found}, of.sent
     )
+    entries.sort(key=lambda entry: (entry.at, entry.number or 1 << 62))
     return {"entries": [(entry, facts(entry.facts)) for entry in entries]}
 
 
@@ -89,6 +92,8 @@ def _fact(name: str, value: Any) -> str:
             return words if value else f"not {words}"
         case _, int():
             return f"{words} {value:,}"
+        case _, str() if _INSTANT.fullmatch(value):
+            return f"{words} {value[11:23]}"
         case _, str():
             return f"{words} {value[:200]}"
     return f"{words} {json_rows.encode(value)[:200].decode('utf-8', 'replace')}"
