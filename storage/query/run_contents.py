@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, bindparam, cast, func, literal_column, or_, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    bindparam,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 
 from storage.engine import column_types, dialect
 from storage.engine.membership import is_among
@@ -37,10 +49,10 @@ WHEN json_valid(tool_output) THEN coalesce(json_extract(tool_output, '$.error'),
   OR coalesce(json_extract(tool_output, '$.isError'), 0) = 1
   OR coalesce(json_extract(tool_output, '$.status'), '') IN ('error', 'failed')
   OR coalesce(json_extract(tool_output, '$.success'), 1) = 0 ELSE 0 END"""
-_FAILED_ON_SERVER = """CASE WHEN type IN ('error', 'tool_error')
+_FAILED_ON_SERVER = """(type IN ('error', 'tool_error')
   OR coalesce(tool_output ->> 'error', '') NOT IN ('', 'false', '0', '{}', '[]')
   OR tool_output ->> 'isError' = 'true' OR tool_output ->> 'status' IN ('error', 'failed')
-  OR tool_output ->> 'success' = 'false' THEN 1 ELSE 0 END"""
+  OR tool_output ->> 'success' = 'false') IS TRUE"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +114,7 @@ class DocumentVersion:
 def outlines(connection: Connection, run_seq: int) -> list[Outline]:
     """Return all steps of a run in outline, in order."""
     rows = connection.execute(_outlines(connection), _keys(run_seq))
-    return [Outline(*row[:-1], bool(row[-1])) for row in rows]
+    return [Outline(*row) for row in rows]
 
 
 def heads(connection: Connection, run_seq: int, positions: Sequence[int]) -> dict[int, Head]:
@@ -148,8 +160,8 @@ def document_versions(connection: Connection, run_id: str) -> list[DocumentVersi
 @dialect.built_once
 def _outlines(connection: Connection) -> Select[Any]:
     row = RUN_STEPS.c
-    is_failed: ColumnElement[int] = literal_column(
-        _FAILED_ON_FILE if dialect.is_embedded(connection) else _FAILED_ON_SERVER
+    is_failed = literal_column(
+        _FAILED_ON_FILE if dialect.is_embedded(connection) else _FAILED_ON_SERVER, Boolean()
     )
     columns = (row.position, row.type, row.tool_name, row.duration_ms, row.timestamp, is_failed)
     return select(*columns).where(_of_run()).order_by(row.id)

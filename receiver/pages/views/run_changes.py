@@ -18,9 +18,7 @@ router = requests.Router()
 @router.page("POST", "/runs/{id}/cancel", Scope.SUBMIT)
 async def cancel(given: requests.PageRequest) -> Response:
     """Request the cancellation of a run; the upstream decides in which state it ends."""
-    found = await given.database.write(
-        submitting.request_cancel, given.ids["id"], given.caller.actor, given.now
-    )
+    found = await given.database.write(submitting.request_cancel, given.ids["id"], given.caller.actor, given.now)
     run = _exact(given, found)
     if run.status is states.CANCELLED:
         return _back(given, run, "The run is cancelled.")
