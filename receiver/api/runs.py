@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
 
 import msgspec
 
 from receiver import errors
 from receiver.api import run_ids
-from receiver.schemas import changes, json_rows, query_parameters, responses
+from receiver.schemas import json_rows, query_parameters, responses
 from receiver.schemas import notification as schemas_notification
-from receiver.web import operations
+from receiver.web import operations, timeline
 from receiver.web.authentication import Scope
 from storage import cursors
 from storage import errors as storage_errors
-from storage.engine import column_types, database
+from storage.engine import database
 from storage.engine.database import Reader
 from storage.query import run_lines, run_pages
 from storage.repositories import deliveries, documents, ledger_changes, notifications
 from storage.search import index
 from storage.tables.declare import ROWS_PER_RUN
 
-#: The most deliveries that the timeline of a run shows.
-DELIVERIES = 1000
 #: The columns of a run that a look at its content needs.
 KEYS = ("id", "upstream_id", "pruned_at")
 
@@ -109,51 +104,17 @@ def get_timeline(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with all that happened to a run: its ledger entries, its deliveries, its notification."""
     run = run_ids.require_run(store.read(run_lines.find, call.ids["id"], KEYS))
     ledger = store.read(ledger_changes.of_run, run.id)
-    stored, _ = store.read(deliveries.page, deliveries.Query(run_id=run.id, limit=DELIVERIES))
+    stored, _ = store.read(deliveries.page, deliveries.Query(run_id=run.id, limit=timeline.DELIVERIES))
     sent = store.read(notifications.find, run.id)
     received, unread = json_rows.readable(stored, _received, lambda each: each.id)
     with call.building(run.id):
-        timeline = list(map(_ENTRIES.one, _merged(ledger, dict(received), sent)))
-    page = {"hasMore": False, "nextCursor": None, "unreadable": unread, "timeline": timeline}
+        entries = list(map(_ENTRIES.one, timeline.merge(ledger, dict(received), sent)))
+    page = {"hasMore": False, "nextCursor": None, "unreadable": unread, "timeline": entries}
     return operations.Answer(200, json_rows.encode(page))
 
 
 def _received(stored: deliveries.StoredDelivery) -> tuple[str, _Received]:
     return stored.id, (stored, _DELIVERIES.one(_DELIVERIES.values(stored)))
-
-
-def _merged(
-    ledger: Sequence[ledger_changes.Change],
-    unmatched: dict[str, _Received],
-    sent: notifications.Notification | None,
-) -> list[json_rows.Values]:
-    """Return the values of all entries, oldest first.
-
-    The ledger entry of a delivery that came before its run was known does not name the run, so the delivery has a
-    timeline entry of its own.
-    """
-    entries = []
-    for change in ledger:
-        facts = changes.values(change).facts
-        _, delivery = unmatched.pop(str(facts.get("deliveryId", "")), (None, None))
-        entries.append(_entry(change.at, change.kind, change.actor, facts, change.number, delivery))
-    for stored, raw in unmatched.values():
-        facts = {"deliveryId": stored.id, "source": stored.source.value}
-        entries.append(_entry(stored.received_at, f"delivery.{stored.verdict}", "upstream", facts, None, raw))
-    entries += [] if sent is None else [_notification_entry(sent)]
-    return sorted(entries, key=lambda entry: str(entry[0]))
-
-
-def _notification_entry(sent: notifications.Notification) -> json_rows.Values:
-    """Return the state of the notification, which the ledger does not record."""
-    facts = {"webhookId": sent.event_id, "attempts": sent.attempts, "status": sent.last_status}
-    known = {name: value for name, value in facts.items() if value is not None}
-    at = sent.delivered_at or sent.stopped_at or sent.last_attempt_at or sent.created_at
-    return _entry(at, f"notification.{schemas_notification.state(sent)}", "worker", known, None, None)
-
-
-def _entry(at: datetime, *values: Any) -> json_rows.Values:
-    return (column_types.instant_text(at), *values)
 
 
 @router.operation(

@@ -121,6 +121,16 @@ def clock_time(value: datetime | str | None, zone: ZoneInfo, now: datetime) -> s
     return f"{local.day} {local:%b}{year} {local:%H:%M}"
 
 
+def exact_time(value: datetime | str | None, zone: ZoneInfo, now: datetime) -> str:
+    """Return the time of day with milliseconds, with the day before it where that is not today's."""
+    moment = instant(value)
+    if moment is None:
+        return NONE
+    local = moment.astimezone(zone)
+    day = "" if local.date() == now.astimezone(zone).date() else f"{local.day} {local:%b} "
+    return f"{day}{local:%H:%M:%S}.{local.microsecond // 1000:03}"
+
+
 def full_time(value: datetime | str | None, zone: ZoneInfo) -> str:
     """Return day, time and zone, as `29 Nov 2026 02:14:07 UTC`."""
     moment = instant(value)
@@ -173,6 +183,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "percent": percent,
     "plural": plural,
     "clock_time": clock_time,
+    "exact_time": exact_time,
     "full_time": full_time,
     "ago": ago,
     "machine_time": machine_time,

@@ -6,8 +6,13 @@ from receiver.pages.views import (
     keyboard,
     keys,
     overview,
+    run,
+    run_changes,
+    run_files,
+    run_live,
     sign_in,
     static_files,
+    steps,
     submit,
 )
 
@@ -15,8 +20,13 @@ _VIEWS = (
     keyboard,
     keys,
     overview,
+    run,
+    run_changes,
+    run_files,
+    run_live,
     sign_in,
     static_files,
+    steps,
     submit,
 )
 

@@ -6,8 +6,9 @@ A subscriber holds at most one page, which is replaced once it has been read. A 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,6 +51,17 @@ class Feed:
         self.subscribers = 0
         self._bound = bound
         self._looks: dict[Hashable, asyncio.Task[QueryResult]] = {}
+
+    @contextlib.contextmanager
+    def slot(self) -> Iterator[None]:
+        """Occupy the place of a subscriber in the block. Raises TooManyStreams."""
+        if self.subscribers >= self._bound:
+            raise errors.TooManyStreams(f"{self._bound} subscribers are connected already: try again in a moment")
+        self.subscribers += 1
+        try:
+            yield
+        finally:
+            self.subscribers -= 1
 
     async def subscribe(
         self,

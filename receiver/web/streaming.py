@@ -155,8 +155,10 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-def encode(each: stream_events.Event | str) -> bytes:
-    """Return an event or a comment in the form in which it is sent."""
+def encode(each: stream_events.Event | str | bytes) -> bytes:
+    """Return an event or a comment in the form in which it is sent; bytes have it already."""
+    if isinstance(each, bytes):
+        return each
     if isinstance(each, str):
         return f": {json_lines.one_line(' '.join(each.split()))}\n\n".encode()
     if not each.type:  # an id alone: readers keep it and dispatch no event

@@ -1,0 +1,112 @@
+"""One step, or a call and its result: what it says, what its tool was given and returned, how long it took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from receiver import errors
+from receiver.pages.drawing import contents, json_tree, waterfall
+from receiver.pages.run_parts import head
+from storage.engine import column_types
+from storage.engine.database import Snapshot
+from storage.query import run_contents
+
+#: The characters of a value that are shown at first, and of each further window of it.
+FIRST, NEXT = 4_000, 64_000
+#: The largest value in bytes that is parsed; of a larger one only its text is shown.
+MAX_PARSED = 16 << 20
+_TITLES = {"content": "Text", "input": "Input", "output": "Output"}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A value of a step. It has a tree, or a file, or the beginning of its text."""
+
+    name: str
+    position: int
+    title: str
+    size: int
+    text: str = ""
+    tree: json_tree.Tree | None = None
+    blob: contents.Blob | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        if self.tree is not None:
+            return self.tree.is_whole
+        return self.blob is not None or len(self.text.encode("utf-8", "replace")) >= self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Inspected:
+    """A row of the trace with its values, and the positions of the steps before and after it."""
+
+    row: waterfall.Row
+    at: datetime | None
+    share: float | None
+    parts: Sequence[Part]
+    before: int | None
+    after: int | None
+    steps: Sequence[run_contents.Outline]
+
+
+def load(store: Snapshot, of: head.Head, position: int, characters: int = FIRST) -> Inspected:
+    """Return the row that a step belongs to. Raise NotFound."""
+    steps = store.read(run_contents.outlines, of.run.seq)
+    each_row = [row for turn in waterfall.rows(steps, of.times) for row in turn.steps]
+    at = next((place for place, row in enumerate(each_row) if row.has(position)), None)
+    if at is None:
+        raise errors.NotFound(f"this run has no step {position}")
+    row = each_row[at]
+    positions = [each for each in dict.fromkeys((row.first, row.last)) if each is not None]
+    heads = store.read(run_contents.heads, of.run.seq, positions)
+    whole = of.run.duration_ms or (of.times.ms(of.times.end) if of.times.end else 0)
+    return Inspected(
+        row,
+        of.times.begin + timedelta(milliseconds=row.start),
+        row.took / whole if whole and row.took <= whole else None,
+        list(_parts(store, of.run.seq, [heads[each] for each in positions if each in heads], characters)),
+        each_row[at - 1].first if at else None,
+        each_row[at + 1].first if at + 1 < len(each_row) else None,
+        [step for step in steps if step.position in positions],
+    )
+
+
+def _parts(store: Snapshot, run_seq: int, heads: Sequence[run_contents.Head], characters: int) -> Iterator[Part]:
+    """Yield the values: texts of each step, the input once, the output of the last step that has one."""
+    wanted = [("content", each) for each in heads]
+    wanted += [("input", each) for each in heads if each.size("input") is not None][:1]
+    wanted += [("output", each) for each in heads if each.size("output") is not None][-1:]
+    for name, each in wanted:
+        if each.size(name):
+            yield part(store, run_seq, each, name, characters)
+
+
+def part(store: Snapshot, run_seq: int, of: run_contents.Head, name: str, characters: int) -> Part:
+    """Return the beginning of a value in the form that suits its content."""
+    size = of.size(name) or 0
+    is_parsed = name != "content" and size <= MAX_PARSED
+    count = size if is_parsed else max(characters, 1 << 16)
+    text = store.read(run_contents.piece, run_seq, of.position, name, 0, count) or ""
+    value: Any = column_types.decode_json(text) if is_parsed else text
+    if isinstance(value, str):
+        blob = contents.recognise(value)
+        shown = "" if blob else value[:characters]
+        return Part(name, of.position, _TITLES[name], size, shown, blob=blob)
+    return Part(name, of.position, _TITLES[name], size, tree=json_tree.tree(value, characters))
+
+
+def value(store: Snapshot, run_seq: int, position: int, name: str, pointer: str) -> Any:
+    """Return a whole value, or the one at a JSON pointer in it. Raise NotFound."""
+    text = store.read(run_contents.piece, run_seq, position, name, 0, MAX_PARSED)
+    if text is None:
+        raise errors.NotFound("this step has no such value")
+    if name == "content":
+        return text
+    try:
+        return json_tree.find(column_types.decode_json(text), pointer)
+    except LookupError:
+        raise errors.NotFound("there is nothing at this place of the value") from None

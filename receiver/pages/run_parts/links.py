@@ -1,0 +1,68 @@
+"""Addresses of a run and its steps, which keep the list that one came from; and a run as a command."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import Any
+
+from receiver.pages import requests
+
+#: The parameters that name the list: its question and its order.
+_LIST = ("list", "sort")
+#: A value that the filter language takes without quotes.
+_PLAIN = re.compile(r"[\w./:@+-]+(?<![*])")
+
+
+def functions(given: requests.PageRequest, run_id: str) -> dict[str, Any]:
+    """Return the functions by which templates make addresses."""
+    return {
+        "link": partial(run, given, run_id),
+        "run_link": partial(run, given),
+        "step_link": partial(step, given, run_id),
+        "link_below": partial(below, given, run_id),
+        "filter_link": partial(filtered, given),
+        "list_link": runs(given),
+        "list_name": given.parameter("list"),
+    }
+
+
+def run(given: requests.PageRequest, run_id: str, /, **parameters: Any) -> str:
+    """Return the address of a run."""
+    return given.url(f"/runs/{run_id}", {**parameters, **_list(given)})
+
+
+def step(given: requests.PageRequest, run_id: str, position: int, /, rest: str = "", **parameters: Any) -> str:
+    """Return the address of a step, or of something below it."""
+    return given.url(f"/runs/{run_id}/steps/{position}{rest}", {**parameters, **({} if rest else _list(given))})
+
+
+def runs(given: requests.PageRequest) -> str:
+    """Return the address of the list."""
+    return given.url("/runs", {"q": given.parameter("list"), "sort": given.parameter("sort")})
+
+
+def below(given: requests.PageRequest, run_id: str, name: str, /, **parameters: Any) -> str:
+    """Return the address of what belongs to a run: a file, an act, its live changes."""
+    return given.url(f"/runs/{run_id}/{name}", parameters)
+
+
+def filtered(given: requests.PageRequest, name: str, value: str) -> str:
+    """Return the address of the runs with a value."""
+    quoted = value if _PLAIN.fullmatch(value) else '"{}"'.format(re.sub(r'(["\\])', r"\\\1", value))
+    return given.url("/runs", {"q": f"{name}:{quoted}"})
+
+
+def _list(given: requests.PageRequest) -> dict[str, str]:
+    return {name: given.parameter(name) for name in _LIST}
+
+
+def copies(given: requests.PageRequest, run_id: str) -> list[tuple[str, str]]:
+    """Return a run as a link, as a call of the API, and as a command."""
+    base = f"{given.request.url.scheme}://{given.request.url.netloc}"
+    call = f"curl -H \"Authorization: Bearer $RUNLEDGER_KEY\" '{base}{given.url(f'/v1/runs/{run_id}')}'"
+    return [
+        ("Link", f"{base}{given.url(f'/runs/{run_id}')}"),
+        ("curl", call),
+        ("Command", f"runledger show {run_id}"),
+    ]

@@ -1,0 +1,144 @@
+"""The panels of a run besides its trace: answer, prompt, usage, deliveries, timeline, document, notification."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from receiver.pages import formats
+from receiver.pages.drawing import json_tree, markdown
+from receiver.pages.run_parts import head, inspector
+from receiver.schemas import json_rows
+from receiver.schemas import notification as schemas_notification
+from receiver.web import timeline
+from storage.engine import column_types
+from storage.engine.database import Snapshot
+from storage.query import run_contents
+from storage.repositories import deliveries, documents, ledger_changes
+
+#: The characters of a raw text, and of a body, that a panel shows.
+TEXT = 60_000
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
+#: The largest document in bytes that is shown as a tree, and the characters of the tree.
+DOCUMENT, TREE = 16 << 20, 16_000
+Values = dict[str, Any]
+
+
+def answer(_: Snapshot, of: head.Head, parameter: Callable[[str], str]) -> Values:
+    """Return the answer as Markdown, or raw."""
+    output = of.run.output or ""
+    is_raw = parameter("as") == "raw"
+    most = TEXT if is_raw else markdown.MOST
+    return {
+        "is_raw": is_raw,
+        "output": output[:most],
+        "shown": min(len(output), most),
+        "characters": len(output),
+        "rendered": None if is_raw or not output else markdown.render(output),
+    }
+
+
+def prompt(_: Snapshot, of: head.Head, __: Callable[[str], str]) -> Values:
+    """Return what was requested."""
+    run = of.run
+    texts = (("Prompt", run.prompt), ("Guidance", run.guidance), ("Instructions", run.instructions))
+    return {
+        "texts": [(name, text[:TEXT], len(text)) for name, text in texts if text],
+        "objects": run.object_ids or [],
+    }
+
+
+def usage(store: Snapshot, of: head.Head, _: Callable[[str], str]) -> Values:
+    """Return the charged calls by service."""
+    groups = store.read(run_contents.usage, of.run.seq)
+    return {"groups": groups, "calls": sum(group.calls for group in groups)}
+
+
+def received(store: Snapshot, of: head.Head, _: Callable[[str], str]) -> Values:
+    """Return the deliveries of the run."""
+    found, cursor = store.read(deliveries.page, deliveries.Query(run_id=of.run.id, limit=200))
+    return {"deliveries": found, "has_more": cursor is not None}
+
+
+def history(store: Snapshot, of: head.Head, _: Callable[[str], str]) -> Values:
+    """Return all that happened to the run, oldest first."""
+    query = deliveries.Query(run_id=of.run.id, limit=timeline.DELIVERIES)
+    found, _cursor = store.read(deliveries.page, query)
+    entries = timeline.merge(
+        store.read(ledger_changes.of_run, of.run.id), {each.id: (each, each) for each in found}, of.sent
+    )
+    entries.sort(key=lambda entry: (entry.at, entry.number or 1 << 62))
+    return {"entries": [(entry, facts(entry.facts)) for entry in entries]}
+
+
+def facts(of: Mapping[str, Any]) -> str:
+    """Return the facts of an entry as one line.
+
+    >>> facts({"stepCount": 3, "costMicros": 1680000, "by": None})
+    'step count 3, cost $1.68'
+    """
+    return ", ".join(_fact(name, value) for name, value in of.items() if value is not None and value != "")
+
+
+def _fact(name: str, value: Any) -> str:
+    words = "".join(f" {each.lower()}" if each.isupper() else each for each in name)
+    match name, value:
+        case "costMicros", int():
+            return f"cost {formats.money(value)}"
+        case "durationMs", int():
+            return f"took {formats.duration(value)}"
+        case _, bool():
+            return words if value else f"not {words}"
+        case _, int():
+            return f"{words} {value:,}"
+        case _, str() if _INSTANT.fullmatch(value):
+            return f"{words} {value[11:23]}"
+        case _, str():
+            return f"{words} {value[:200]}"
+    return f"{words} {json_rows.encode(value)[:200].decode('utf-8', 'replace')}"
+
+
+def document(store: Snapshot, of: head.Head, parameter: Callable[[str], str]) -> Values:
+    """Return the versions of the document, and one of them as a tree."""
+    versions = store.read(run_contents.document_versions, of.run.id)
+    asked = parameter("version")
+    chosen = next((each for each in versions if str(each.version) == asked), versions[0] if versions else None)
+    return {"versions": versions, "chosen": chosen, **_body(store, of, chosen)}
+
+
+def _body(store: Snapshot, of: head.Head, chosen: run_contents.DocumentVersion | None) -> Values:
+    """Return a document as a tree; as text where it is no JSON, and nothing where it is damaged or large."""
+    if chosen is None or chosen.size > DOCUMENT:
+        return {"tree": None, "text": "", "is_damaged": False}
+    stored = store.read(documents.find, of.run.id, chosen.version)
+    assert stored is not None
+    try:
+        body = stored.read()
+    except ValueError:
+        return {"tree": None, "text": "", "is_damaged": True}
+    value = column_types.decode_json(body)
+    if isinstance(value, bytes):
+        return {"tree": None, "text": value[:TEXT].decode("utf-8", "replace"), "is_damaged": False}
+    return {"tree": json_tree.tree(value, TREE), "text": "", "is_damaged": False}
+
+
+def notified(_: Snapshot, of: head.Head, __: Callable[[str], str]) -> Values:
+    """Return the notification with its body and the outcome of its last attempt."""
+    if of.sent is None:
+        return {"state": None, "tree": None}
+    value = column_types.decode_json(of.sent.body) if len(of.sent.body) <= DOCUMENT else None
+    tree = json_tree.tree(value, inspector.FIRST) if isinstance(value, dict) else None
+    return {"state": schemas_notification.state(of.sent), "tree": tree}
+
+
+#: The panels by the names of their tabs.
+PANELS: dict[str, tuple[str, Callable[[Snapshot, head.Head, Callable[[str], str]], Values]]] = {
+    "answer": ("Answer", answer),
+    "prompt": ("Prompt", prompt),
+    "usage": ("Usage", usage),
+    "deliveries": ("Deliveries", received),
+    "timeline": ("Timeline", history),
+    "document": ("Document", document),
+    "notification": ("Notification", notified),
+}

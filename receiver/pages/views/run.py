@@ -1,0 +1,83 @@
+"""One run: its head, and the panel of one tab."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from starlette.responses import Response
+
+from receiver.pages import requests
+from receiver.pages.run_parts import head, inspector, links, panels, trace
+from receiver.web.authentication import Scope
+from storage import errors as storage_errors
+from storage.engine.database import Snapshot
+from storage.query import grammar, run_neighbours
+
+router = requests.Router()
+#: The tabs whose content is removed when a run is pruned.
+CONTENT = {"trace", "answer", "prompt", "document"}
+
+
+@router.page("GET", "/runs/{id}", Scope.READ)
+async def show(given: requests.PageRequest) -> Response:
+    """Show a run; further rows of its trace, and its steps as another filter has them, are partial answers."""
+    values = await read(given)
+    if not given.is_partial:
+        return given.page("run/page.html", **values)
+    if given.parameter("part") not in {"rows", "steps"}:
+        return given.page("run/main.html", **values)
+    response = given.page(f"run/{given.parameter('part')}.html", **values)
+    if given.parameter("part") == "steps":
+        response.headers["hx-push-url"] = values["link"](**values["trace"].question.parameters())
+    return response
+
+
+async def read(given: requests.PageRequest) -> dict[str, Any]:
+    """Return the variables of the templates of a run."""
+    tab = given.parameter("tab", "trace")
+    loaded = await given.read(partial(load, given, tab if tab in panels.PANELS else "trace"))
+    run_id = loaded["run"].id
+    return {
+        **loaded,
+        **links.functions(given, run_id),
+        "live_steps": (),
+        "copies": links.copies(given, run_id),
+        "is_more": False,
+    }
+
+
+def load(given: requests.PageRequest, tab: str, store: Snapshot) -> dict[str, Any]:
+    """Return what the page shows of a run."""
+    of = head.load(given, store)
+    values = {
+        "head": of,
+        "run": of.run,
+        "tab": tab,
+        "tabs": [("trace", "Trace"), *((name, title) for name, (title, _) in panels.PANELS.items())],
+        "neighbours": _neighbours(given, of, store),
+        "is_removed": of.is_pruned and tab in CONTENT,
+    }
+    if values["is_removed"]:
+        return values
+    if tab == "trace":
+        return values | _trace(given, of, store)
+    return values | panels.PANELS[tab][1](store, of, given.parameter)
+
+
+def _trace(given: requests.PageRequest, of: head.Head, store: Snapshot) -> dict[str, Any]:
+    found = trace.load(store, of, trace.question(given.parameter))
+    is_panel = given.is_partial and given.parameter("part") in {"rows", "steps"}
+    inspected = None
+    if found.selected is not None and found.selected.first is not None and not is_panel:
+        inspected = inspector.load(store, of, found.selected.first)
+    return {"trace": found, "inspected": inspected}
+
+
+def _neighbours(given: requests.PageRequest, of: head.Head, store: Snapshot) -> run_neighbours.Neighbours | None:
+    """Return the neighbours in the list that one came from; None where that list cannot be read any more."""
+    try:
+        asked = grammar.parse(given.parameter("list"), given.now)
+        return store.read(run_neighbours.find, of.run.seq, asked, given.parameter("sort", "-accepted"))
+    except (storage_errors.BadQuery, storage_errors.BadFilter):
+        return None
