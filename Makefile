@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # Programs that tests start are compiled once, also where the environment says that nothing compiled is to be kept.
 test test-quick: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-quick check deploy-check serve lock bench bench-flood bench-large bench-query bench-start faults fuzz clean
+.PHONY: demo test test-quick browser screenshots check deploy-check serve lock bench bench-flood bench-large bench-query bench-start faults fuzz clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -20,6 +20,14 @@ QUICK := --ignore=tests/storage/questions --ignore=tests/storage/user_sql --igno
 	--ignore=tests/receiver/sandbox --ignore=tests/receiver/api/test_operations.py --ignore=tests/laws/test_readme.py
 test-quick: $(INSTALLED)
 	@HYPOTHESIS_EXAMPLES=5 $(BIN)/python -m pytest -n 2 -q -k "not postgresql" $(QUICK) tests/storage tests/receiver tests/laws $(ARGS)
+
+# The browser of tests/browser, for root on Debian. Elsewhere put a chromium on the PATH.
+browser:
+	@command -v chromium >/dev/null || (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-noto-core) >/dev/null
+
+# Every page in both themes and three widths, into build/screenshots, and the four pictures of the README.
+screenshots: $(INSTALLED)
+	@$(BIN)/python -m tests.browser.screenshots $(ARGS)
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

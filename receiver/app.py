@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
-from starlette.routing import Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from receiver import client_address, clock, settings, telemetry, timeouts
+from receiver import clock, settings, telemetry, timeouts
 from receiver.api import route_table
 from receiver.crypto import secret_box, signatures, tokens
 from receiver.inbound import endpoints, rejection_buffer, webhook_secrets
 from receiver.outbound import notification_sender
 from receiver.pages import page_table, requests, sessions, site
-from receiver.server import stop_signals
+from receiver.server import application
 from receiver.streams import broker
-from receiver.upstream import client, exchange
+from receiver.upstream import agent_names, client, exchange
 from receiver.web import operations, problems, request_limits, routing
 from receiver.worker import context as worker_context
 from receiver.worker import follow_ups, indexer, loop, retention, sequencer
@@ -33,7 +32,6 @@ from storage.transitions import restoring
 from storage.user_sql import sql_runner
 
 Work = Callable[[], Coroutine[Any, Any, None]]
-Life = Callable[[], AbstractAsyncContextManager[None]]
 #: Seconds before failed background work restarts, and before a lost LISTEN connection is opened again.
 RESTART = 1.0
 LISTEN_AGAIN = 5.0
@@ -52,60 +50,6 @@ class Overrides:
     bounds: request_limits.Bounds = field(default_factory=request_limits.Bounds)
 
 
-class Application:
-    """The server as one ASGI application: the public endpoints first, everything else behind them.
-
-    It may be mounted under a path of another application, which then has to run its `lifespan`.
-    """
-
-    def __init__(self, public: ASGIApp, private: ASGIApp, stop: asyncio.Event, life: Life) -> None:
-        self._public = public
-        self._private = private
-        self._stopping = stop
-        self._life = life
-        self._has_begun = self._is_running = False
-        #: Runs the lifespan, and refuses websockets.
-        self._router = Router(lifespan=self.lifespan)
-
-    @asynccontextmanager
-    async def lifespan(self, _host: object = None) -> AsyncIterator[None]:
-        """Run all components of the server within the block. It can run once; a host passes it as its `lifespan=`.
-
-        Starlette does not run the lifespans of mounted applications. The block has to be in the event loop of the
-        requests; at its end the worker drains. Raises SettingsError, DatabaseInUse, SchemaMismatch, Unavailable.
-        """
-        if self._has_begun:
-            raise RuntimeError("an application runs once: make another one with create_app")
-        self._has_begun = True
-        async with self._life():
-            self._is_running = True
-            try:
-                with stop_signals.on_signal(self.stop):
-                    yield
-            finally:
-                self._is_running = False
-                self.stop()
-
-    def stop(self) -> None:
-        """Mark the server as stopping: requests that wait for a result are answered now."""
-        self._stopping.set()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._router(scope, receive, send)
-            return
-        if not self._is_running:
-            raise RuntimeError("Runledger's lifespan is not running: pass `lifespan=ledger.lifespan` to its host")
-        below = client_address.path_below_mount(scope)
-        whole = scope.get("root_path", "") + below
-        if whole != scope["path"]:  # a proxy removed a prefix
-            scope = {**scope, "path": whole}
-        if scope["type"] != "http":
-            await self._router(scope, receive, send)
-            return
-        await (self._public if endpoints.is_public(below) else self._private)(scope, receive, send)
-
-
 @dataclass(frozen=True)
 class _Components:
     """The components of a server, or of a worker without a server."""
@@ -122,7 +66,7 @@ class _Components:
 
 def create_app(
     given: settings.Settings, *, overrides: Overrides | None = None, with_worker: bool = True
-) -> Application:
+) -> application.Application:
     """Build the server for `given` settings. Raises SettingsError; opening the database may raise at start-up."""
     components = _components(given, overrides or Overrides(), with_worker)
     overrides, telemetry, store = components.overrides, components.telemetry, components.store
@@ -153,22 +97,24 @@ def create_app(
         run_sql=sql_runner.SqlRunner(given.sql_url).run if given.sql == "on" and given.sql_url else None,
     )
 
-    return Application(
+    agents = agent_names.AgentNames()
+    return application.Application(
         problems.LastResort(public),
-        _with_pages(given, context, routing.Api(route_table.OPERATIONS, context)),
+        _with_pages(given, context, agents, routing.Api(route_table.OPERATIONS, context)),
         components.stop,
-        lambda: _serving(components, secrets, rejected, event_broker if with_worker else None),
+        lambda: _serving(components, secrets, rejected, agents, event_broker if with_worker else None),
     )
 
 
-def _with_pages(given: settings.Settings, context: operations.Context, api: ASGIApp) -> ASGIApp:
+def _with_pages(
+    given: settings.Settings, context: operations.Context, agents: agent_names.AgentNames, api: ASGIApp
+) -> ASGIApp:
     """Return the API with the pages in front of it, where they are turned on."""
     if given.pages == "off":
         return api
     signer = sessions.Signer(settings.signing_keys(given))
-    return site.Site(
-        page_table.PAGES, requests.Context(context, signer, given.public_url.startswith("https:")), api
-    )
+    is_https = given.public_url.startswith("https:")
+    return site.Site(page_table.PAGES, requests.Context(context, signer, is_https, agents=agents), api)
 
 
 @asynccontextmanager
@@ -228,6 +174,7 @@ async def _serving(
     components: _Components,
     secrets: webhook_secrets.WebhookSecrets,
     rejected: rejection_buffer.RejectionBuffer,
+    agents: agent_names.AgentNames,
     event_broker: broker.Broker | None,
 ) -> AsyncIterator[None]:
     """Run all components that live as long as the server; with a broker also the worker."""
@@ -238,6 +185,7 @@ async def _serving(
         if event_broker is not None:
             # Streams last long, so they have their own connections.
             stream_client = _upstream(components, stack, event_broker.bounds.channels)
+            agents.client = stream_client
             _in_background(stack, telemetry, lambda: event_broker.run(stream_client))
             _start_worker(components, stack)
         yield

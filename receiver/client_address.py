@@ -46,6 +46,13 @@ def of_request(scope: Mapping[str, Any], headers: Mapping[str, str], trusted: Se
     return behind_proxies(peer[0] if peer else None, forwarding_header(headers), trusted)
 
 
+def is_encrypted(scope: Mapping[str, Any], forwarded_proto: str | None, trusted: Sequence[Network]) -> bool:
+    """Return whether a request came by https, as the connection says, or a trusted proxy in X-Forwarded-Proto."""
+    peer = scope.get("client")
+    is_trusted = _is_in(spelled(peer[0] if peer else None) or _LOCALHOST, trusted)
+    return scope.get("scheme") == "https" or (is_trusted and (forwarded_proto or "").strip().lower() == "https")
+
+
 def forwarding_header(headers: Mapping[str, str]) -> str | None:
     """Return the forwarding header that counts: `Forwarded` (RFC 7239) only where there is no X-Forwarded-For.
 

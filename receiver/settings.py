@@ -27,6 +27,8 @@ PREFIX = "RUNLEDGER_"
 #: UTF-8, with or without the byte order mark that some editors add.
 ENCODING = "utf-8-sig"
 
+#: The settings that take one of some words, in upper or lower case.
+_WORDS = ("webhook_key_encoding", "adopt", "sql", "pages", "metrics", "log_format", "log_level")
 SecretList = Annotated[tuple[SecretStr, ...], NoDecode]
 
 
@@ -117,9 +119,7 @@ class Settings(BaseSettings):
         description="On PostgreSQL the database's address for such statements, with a role that can read only the "
         "listed views (deploy/sql-role.sql creates it). Empty: no statements are accepted.",
     )
-    pages: Literal["on", "off"] = Field(
-        "on", description="Whether the server shows pages to people who sign in with an API key: on or off."
-    )
+    pages: Literal["on", "off"] = Field("on", description="Pages for who signs in with an API key: on or off.")
     metrics: Literal["key", "open"] = Field("key", description="Who may read /metrics: key or open.")
     log_format: Literal["console", "json"] = Field(
         "console", description="Log lines for people (console) or programs (json)."
@@ -135,9 +135,7 @@ class Settings(BaseSettings):
         read = {name: setting_values.strip_value(value) for name, value in given.items()}
         return {name: value for name, value in read.items() if value != ""}
 
-    @field_validator(
-        "webhook_key_encoding", "adopt", "sql", "pages", "metrics", "log_format", "log_level", mode="before"
-    )
+    @field_validator(*_WORDS, mode="before")
     @classmethod
     def _word(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value

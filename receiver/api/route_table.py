@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from receiver.api import changes, deliveries, export, health, jobs, run_events, runs, sql, stats, submissions
+from receiver.api import changes, deliveries, export, health, jobs, keys, run_events, runs, sql, stats, submissions
 from receiver.schemas import responses
 from receiver.web import operations
 
@@ -39,5 +39,5 @@ _PUBLIC = (
         name="receive_event",
     ),
 )
-_RESOURCES = (submissions, runs, run_events, export, deliveries, jobs, stats, sql, changes, health)
+_RESOURCES = (submissions, runs, run_events, export, deliveries, jobs, stats, sql, changes, keys, health)
 OPERATIONS = (*(operation for resource in _RESOURCES for operation in resource.router.operations), *_PUBLIC)

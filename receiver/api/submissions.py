@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 from receiver import errors
 from receiver.api import run_ids
 from receiver.schemas import bodies
 from receiver.schemas import notification as schemas_notification
-from receiver.web import authentication, operations
+from receiver.web import authentication, operations, submission_values
 from storage import errors as storage_errors
-from storage import ids, merkle, states
+from storage import ids, states
 from storage.repositories import notifications, runs
 from storage.transitions import adopting, submitting
 
@@ -47,7 +46,9 @@ _RUN = {200: schemas_notification.FullRun, 202: schemas_notification.FullRun}
 )
 async def submit_run(call: Submit) -> operations.Answer:
     """Accept a run durably, whether or not the upstream can be reached now."""
-    done = await call.database.write(submitting.submit, _submission(call))
+    expected_by, key = call.timing.overdue_at(call.now), _idempotency_key(call)
+    submission = submission_values.submission(call.body, call.caller, call.now, expected_by, key)
+    done = await call.database.write(submitting.submit, submission)
     if not done.is_same:
         raise errors.IdempotencyKeyReused(done.run.id, pruned=done.run.pruned_at is not None)
     seconds = wait(call.headers.getlist("prefer"))
@@ -55,34 +56,6 @@ async def submit_run(call: Submit) -> operations.Answer:
         return await _answer(call, done.run, 202 if done.is_new else 200)
     run = await _settled(call, done.run, seconds)
     return await _answer(call, run, 200 if run.is_terminal else 202, {"preference-applied": f"wait={seconds}"})
-
-
-def _submission(call: Submit) -> runs.Submission:
-    body = call.body
-    return runs.Submission(
-        id=ids.new(call.now),
-        accepted_at=call.now,
-        expected_by=call.timing.overdue_at(call.now),
-        submitted_by=call.caller.name,
-        actor=call.caller.actor,
-        agent_id=body.agent_id,
-        prompt=body.prompt,
-        guidance=body.guidance,
-        instructions=body.instructions,
-        model=body.model,
-        object_ids=None if body.object_ids is None else tuple(body.object_ids),
-        tags=body.tags or {},
-        idempotency_key=_idempotency_key(call),
-        request_sha256=_digest(body),
-    )
-
-
-def _digest(body: bodies.Submission) -> str:
-    """Return the SHA-256 of the parsed content, which is equal for equal submissions whatever their spelling."""
-    content = body.model_dump(exclude_none=True)
-    if not body.tags:
-        content.pop("tags", None)
-    return hashlib.sha256(merkle.canonical(content)).hexdigest()
 
 
 def _idempotency_key(call: Submit) -> str | None:

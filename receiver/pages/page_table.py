@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from receiver.pages.views import keyboard, sign_in, static_files
+from receiver.pages.views import keyboard, keys, sign_in, static_files, submit
 
 _ROUTERS = (
     keyboard.router,
+    keys.router,
     sign_in.router,
     static_files.router,
+    submit.router,
 )
 
 PAGES = [page for router in _ROUTERS for page in router.pages]

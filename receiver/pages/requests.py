@@ -7,19 +7,26 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote, urlencode
 from zoneinfo import ZoneInfo
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
 
-from receiver import errors
+from receiver import client_address, errors
 from receiver.pages import formats, rendering, sessions
 from receiver.web import authentication, operations
 from storage.engine.database import Database, Reader, Snapshot
 
 T = TypeVar("T")
+
+
+async def _no_names() -> Mapping[str, str]:
+    """Return no names of agents."""
+    return {}
+
+
 #: Path, name, key (after g) and scope of the pages in the top bar.
 NAVIGATION = (
     ("/", "Overview", "o", authentication.Scope.READ),
@@ -42,6 +49,8 @@ class Context:
     signer: sessions.Signer
     is_https: bool = False
     configuration: Sequence[tuple[str, str, str]] = ()
+    #: Returns the names of the upstream's agents by their ids, as far as they are known.
+    agents: Callable[[], Awaitable[Mapping[str, str]]] = _no_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +87,17 @@ class PageRequest:
     def is_partial(self) -> bool:
         """Return whether htmx asks, which puts the answer into a page that is shown already."""
         return self.headers.get("hx-request") == "true"
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Return whether this request came by https."""
+        proxies, proto = self.context.api.limits.trusted_proxies, self.headers.get("x-forwarded-proto")
+        return self.context.is_https or client_address.is_encrypted(self.request.scope, proto, proxies)
+
+    @property
+    def can_be_overheard(self) -> bool:
+        """Return whether a key that is typed into this page can be read on its way."""
+        return not (self.is_encrypted or client_address.is_loopback(str(self.request.url)))
 
     @property
     def zone(self) -> ZoneInfo:
@@ -137,8 +157,8 @@ class PageRequest:
     def set_cookie(self, response: Response, name: str, value: str, seconds: int) -> None:
         """Set a cookie that scripts cannot read."""
         root: str = self.request.scope.get("root_path", "")
-        secure = self.context.is_https or self.request.url.scheme == "https"
-        response.set_cookie(name, value, seconds, path=root or "/", secure=secure, httponly=True, samesite="lax")
+        where = root or "/"
+        response.set_cookie(name, value, seconds, None, where, None, self.is_encrypted, True, "lax")
 
     @property
     def address(self) -> str:
@@ -173,7 +193,6 @@ class PageRequest:
             "page": self,
             "url": self.url,
             "nonce": self.nonce,
-            "caller": self.caller,
             "may": lambda scope: self.may(authentication.Scope(scope)),
             "csrf": self.context.signer.form_token(session) if session else "",
             "zone": self.zone,
@@ -210,6 +229,16 @@ class Router:
             return handler
 
         return add
+
+
+def cookie_value(text: str) -> str:
+    """Return a text as a part of a cookie's value."""
+    return quote(text[:300], safe="")
+
+
+def cookie_text(value: str) -> str:
+    """Return the text of such a part; the browser can send any."""
+    return unquote(value, errors="replace").replace("\x00", "")[:300]
 
 
 def local_path(text: str) -> str:

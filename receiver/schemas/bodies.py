@@ -109,6 +109,13 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+class NewKey(Request):
+    """An API key to be made."""
+
+    name: Annotated[Text, Field(min_length=1, max_length=64, description="Who uses it; the ledger records it.")]
+    scopes: Annotated[list[Text], Field(min_length=1, max_length=3, description="What it may do.")]
+
+
 class SqlStatement(Request):
     """One SQL statement that reads: SELECT, WITH or VALUES."""
 

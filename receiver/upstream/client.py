@@ -76,6 +76,10 @@ class Client:
         body = _without_none({"instructions": run.instructions or "", **_asked(run)})
         return payloads.executed(await self._wire.call(routes.EXECUTE_AD_HOC, body=body), self._clock())
 
+    async def agents(self) -> dict[str, str]:
+        """Return the names of the newest 250 agents by their ids."""
+        return payloads.agents(await self._wire.call(routes.AGENTS, query={"limit": "250"}), self._clock())
+
     async def instructions(self, agent_id: str) -> str | None:
         """Return the instructions of an agent that is not deleted."""
         return payloads.instructions(await self._wire.call(routes.AGENT, agent_id), self._clock())

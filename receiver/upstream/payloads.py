@@ -84,6 +84,14 @@ def executed(body: bytes, now: datetime.datetime) -> Created:
     return Created(_id(fields, routes.EXECUTE_AD_HOC, body, "runId"), agent_id=fields.name("agentId"))
 
 
+def agents(body: bytes, now: datetime.datetime) -> dict[str, str]:
+    """Read a page of the list of agents: their names by their ids; an agent without a usable id is left out."""
+    shown = (
+        (each.safe_id("id"), each.name("name")) for each in sanitize.read(body, routes.AGENTS, now).each("agents")
+    )
+    return {agent: name or agent for agent, name in shown if agent is not None}
+
+
 def instructions(body: bytes, now: datetime.datetime) -> str | None:
     """Read the instructions of an agent."""
     return sanitize.read(body, routes.AGENT, now).text("instructions")

@@ -12,7 +12,8 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from receiver import clock, settings
-from receiver.app import Application, create_app
+from receiver.app import create_app
+from receiver.server.application import Application
 from receiver.web import authentication
 from storage.engine import database
 from storage.transitions import api_key_changes

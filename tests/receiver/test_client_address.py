@@ -105,3 +105,19 @@ def test_the_path_below_a_mount_is_found_whatever_a_proxy_took_off(
     path: str, root: str, outer: str, below: str
 ) -> None:
     assert client_address.path_below_mount({"path": path, "root_path": root, "app_root_path": outer}) == below
+
+
+@pytest.mark.parametrize(
+    ("scheme", "peer", "proto", "expected"),
+    [
+        ("https", "198.51.100.7", None, True),
+        ("http", "10.0.0.1", "https", True),
+        ("http", "198.51.100.7", "https", False),
+        ("http", "10.0.0.1", "http", False),
+    ],
+)
+def test_a_request_came_by_https_where_the_connection_or_a_trusted_proxy_says_so(
+    scheme: str, peer: str, proto: str | None, expected: bool
+) -> None:
+    scope = {"scheme": scheme, "client": (peer, 1)}
+    assert client_address.is_encrypted(scope, proto, TRUSTED) is expected

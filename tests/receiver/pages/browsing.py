@@ -34,6 +34,7 @@ class Browser:
 
     async def sign_in(self, *scopes: str) -> httpx.Response:
         """Sign in with a new key of these scopes, those of a reader unless any are given."""
+        self.client.cookies.clear()
         key = await self.deployment.new_key("night-ops", *(scopes or ("read",)))
         return await self.client.post("/sign-in", data={"key": key})
 

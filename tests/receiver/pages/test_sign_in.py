@@ -44,6 +44,14 @@ async def test_a_cookie_is_hidden_from_scripts_and_from_other_sites(browser: Bro
     assert "samesite=lax" in cookie
 
 
+async def test_a_cookie_given_over_https_is_never_sent_without_it(browser: Browser) -> None:
+    assert "secure" not in (await browser.sign_in()).headers["set-cookie"].lower()
+    assert "not encrypted" in (await browser.get("/sign-in")).text
+    browser.client.base_url = "https://runledger.test"
+    assert "; secure" in (await browser.sign_in()).headers["set-cookie"].lower()
+    assert "not encrypted" not in (await browser.get("/sign-in")).text
+
+
 async def test_a_revoked_key_ends_its_sessions(browser: Browser) -> None:
     await browser.sign_in()
     await browser.get("/keyboard")

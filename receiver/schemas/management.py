@@ -1,0 +1,30 @@
+"""The bodies of answers about what people manage: API keys."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from receiver.schemas import responses
+
+
+class Key(responses.Answer):
+    """An API key without its secret. `lastUsedAt` is at most a minute old."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    created_at: responses.Instant
+    revoked_at: responses.Instant | None
+    last_used_at: responses.Instant | None
+
+
+class NewKey(Key):
+    """A new API key with its text, which is shown once."""
+
+    key: str = Field(description="For the header Authorization, as in `Bearer rl_…`.")
+
+
+class Keys(responses.Page):
+    """Every API key, oldest first."""
+
+    keys: list[Key]
