@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from receiver.pages.views import keyboard, keys, sign_in, static_files, submit
+from receiver.pages.views import compare, keyboard, keys, sign_in, static_files, submit
 
 _ROUTERS = (
+    compare.router,
     keyboard.router,
     keys.router,
     sign_in.router,

@@ -146,7 +146,9 @@ def rows(steps: Sequence[Step], times: Times) -> list[Row]:
     is_after_result = True
     for row in made:
         if not turns or (row.kind == "think" and is_after_result):
-            turns.append(Row("turn", 2, f"Turn {len(turns) + 1}", row.start, row.end, row.first, turn=len(turns) + 1))
+            turns.append(
+                Row("turn", 2, f"Turn {len(turns) + 1}", row.start, row.end, row.first, turn=len(turns) + 1)
+            )
         turn = turns[-1]
         turn.steps.append(row)
         turn.start, turn.end, turn.last = min(turn.start, row.start), max(turn.end, row.end), row.last

@@ -131,7 +131,9 @@ def _end(head: Head) -> Iterator[Note]:
             text = "The upstream does not show this run any more. Each sweep looks for it again."
             yield Note("is-warn", "lost", "Lost", text)
     if head.is_orphan:
-        text = "A lost answer left it behind, so it was cancelled. What is shown here is the run that was executed."
+        text = (
+            "A lost answer left it behind, so it was cancelled. What is shown here is the run that was executed."
+        )
         yield Note("is-warn", "warn", f"{head.named} is an orphan of this run", text)
 
 
@@ -158,5 +160,7 @@ def _content(head: Head) -> Iterator[Note]:
         yield Note("is-note", "info", f"Its content was removed {formats.ago(run.pruned_at, head.now)}", text)
     elif head.status == "completed" and (run.output is None or run.cost_micros is None):
         missing = "no answer" if run.output is None else "no cost"
-        text = f"The upstream’s details have {missing}. They are fetched again as a further version of the document."
+        text = (
+            f"The upstream’s details have {missing}. They are fetched again as a further version of the document."
+        )
         yield Note("is-note", "info", "Details are missing", text)

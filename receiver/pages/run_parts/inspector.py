@@ -75,9 +75,7 @@ def load(store: Snapshot, of: head.Head, position: int, characters: int = FIRST)
     )
 
 
-def _parts(
-    store: Snapshot, run_seq: int, heads: Sequence[run_contents.Head], characters: int
-) -> Iterator[Part]:
+def _parts(store: Snapshot, run_seq: int, heads: Sequence[run_contents.Head], characters: int) -> Iterator[Part]:
     """Yield the values: texts of each step, the input once, the output of the last step that has one."""
     wanted = [("content", each) for each in heads]
     wanted += [("input", each) for each in heads if each.size("input") is not None][:1]

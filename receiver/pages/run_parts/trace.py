@@ -179,7 +179,9 @@ def _flat(
     if not is_filtered:
         yield from waterfall.head(times, waterfall.whole(list(turns), times))
     for turn in turns:
-        matching = [row for row in turn.steps if _matches(row, asked.only, found) and waterfall.is_shown(row, window)]
+        matching = [
+            row for row in turn.steps if _matches(row, asked.only, found) and waterfall.is_shown(row, window)
+        ]
         if matching:
             yield turn
             yield from matching if asked.is_open(turn.turn) else ()
