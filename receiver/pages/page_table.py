@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from receiver.pages.views import (
+    compare,
     keyboard,
     keys,
     overview,
@@ -17,6 +18,7 @@ from receiver.pages.views import (
 )
 
 _VIEWS = (
+    compare,
     keyboard,
     keys,
     overview,

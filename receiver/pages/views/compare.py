@@ -1,0 +1,110 @@
+"""Two runs beside each other: their measures, prompts, answers and steps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from anyio import to_thread
+from starlette.responses import Response
+
+from receiver.pages import formats, requests
+from receiver.pages.drawing import differences
+from receiver.pages.run_parts import head
+from receiver.schemas import text_types
+from receiver.web.authentication import Scope
+from storage.engine.database import Snapshot
+from storage.query import run_contents
+
+router = requests.Router()
+_ID = re.compile(text_types.ID)
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two runs, with its steps in outline."""
+
+    head: head.Head
+    steps: Sequence[run_contents.Outline]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A measure of both runs as text, and by how much the second differs from the first in per cent."""
+
+    name: str
+    first: str
+    second: str
+    change: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The differences of a text of both runs. `is_cut` tells that only the beginnings were compared."""
+
+    name: str
+    pieces: Sequence[differences.Piece]
+    is_same: bool
+    is_cut: bool
+
+
+@router.page("GET", "/compare", Scope.READ)
+async def show(given: requests.PageRequest) -> Response:
+    """Show the differences of runs `a` and `b`; without one of them, the form that asks for both."""
+    a, b = given.parameter("a").strip(), given.parameter("b").strip()
+    if not (_ID.fullmatch(a) and _ID.fullmatch(b)):
+        return given.page("compare.html", a=a, b=b, sides=None, fault=bool(a and b))
+    sides = await given.read(partial(_load, given, (a, b)))
+    texts = await to_thread.run_sync(_texts, sides)
+    pairs = differences.of_steps(
+        [_name(each) for each in sides[0].steps], [_name(each) for each in sides[1].steps]
+    )
+    rows = [(_at(sides[0].steps, left), _at(sides[1].steps, right)) for left, right in pairs]
+    values = {"measures": _measures(sides), "texts": texts, "rows": rows, "most": differences.MOST_STEPS}
+    return given.page("compare.html", a=a, b=b, sides=sides, fault=False, **values)
+
+
+def _load(given: requests.PageRequest, ids: tuple[str, str], store: Snapshot) -> list[Side]:
+    heads = [head.load(store, each, given.now, given.context.api.telemetry) for each in ids]
+    return [Side(each, store.read(run_contents.outlines, each.run.seq)) for each in heads]
+
+
+def _name(step: run_contents.Outline) -> str:
+    return f"{step.type} {step.tool_name}"
+
+
+def _at(steps: Sequence[run_contents.Outline], place: int | None) -> run_contents.Outline | None:
+    return None if place is None else steps[place]
+
+
+def _measures(sides: Sequence[Side]) -> list[Measure]:
+    first, second = (each.head for each in sides)
+    pairs = (
+        ("Took", first.run.duration_ms, second.run.duration_ms, formats.duration),
+        ("Cost", first.run.cost_micros, second.run.cost_micros, formats.money),
+        ("Tokens", first.tokens, second.tokens, formats.count),
+        ("Input tokens", first.run.input_tokens, second.run.input_tokens, formats.count),
+        ("Output tokens", first.run.output_tokens, second.run.output_tokens, formats.count),
+        ("Tool calls", first.run.tool_calls, second.run.tool_calls, formats.count),
+        ("Steps", first.run.step_count, second.run.step_count, formats.count),
+    )
+    return [Measure(name, spell(a), spell(b), _change(a, b)) for name, a, b, spell in pairs]
+
+
+def _change(first: int | None, second: int | None) -> float | None:
+    return None if not first or second is None else 100 * (second - first) / first
+
+
+def _texts(sides: Sequence[Side]) -> list[Text]:
+    names = (("Prompt", "prompt"), ("Guidance", "guidance"), ("Answer", "output"))
+    runs = [each.head.run for each in sides]
+    return [_text(name, getattr(runs[0], column) or "", getattr(runs[1], column) or "") for name, column in names]
+
+
+def _text(name: str, first: str, second: str) -> Text:
+    is_cut = max(len(first), len(second)) > differences.MOST_CHARACTERS
+    if first == second:
+        return Text(name, [differences.Piece("same", first[: differences.MOST_CHARACTERS])], True, is_cut)
+    return Text(name, differences.of_texts(first, second), False, is_cut)
