@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from receiver.pages.views import keyboard, sign_in, static_files
+from receiver.pages.views import keyboard, runs, sign_in, static_files
 
 _ROUTERS = (
     keyboard.router,
+    runs.router,
     sign_in.router,
     static_files.router,
 )
