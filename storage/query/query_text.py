@@ -88,6 +88,12 @@ def chosen(terms: Iterable[Term], name: str) -> list[str]:
     return [value.text for each in demanded for value in each.values if not value.is_prefix]
 
 
+def excluded(terms: Iterable[Term], name: str) -> list[str]:
+    """Return the whole values that the terms exclude of a name."""
+    denied = (each for each in terms if each.name == name and each.is_negated)
+    return [value.text for each in denied for value in each.values if not value.is_prefix]
+
+
 def toggled(terms: Iterable[Term], name: str, value: str) -> str:
     """Return the text in which a value is one of those that are demanded, or is so no longer."""
     given = list(terms)

@@ -58,20 +58,21 @@ class Question:
         }
 
 
-def read(given: requests.PageRequest) -> Question:
-    """Return the question of a request. Several texts of a filter are one; an unknown order is the usual one."""
-    fields = [value for name, value in given.parameters if name == "q"]
-    sort = given.parameter("sort", NEWEST)
-    chosen = [value for name, value in given.parameters if name == "columns"]
-    start, end = (_exact(given.parameter(name), given.zone) for name in ("from", "to"))
+def read(pairs: Sequence[tuple[str, str]], zone: ZoneInfo) -> Question:
+    """Return the question of an address. Several texts of a filter are one; an unknown order is the usual one."""
+    first = dict(reversed(pairs))
+    fields = [value for name, value in pairs if name == "q"]
+    sort = first.get("sort", NEWEST)
+    chosen = [value for name, value in pairs if name == "columns"]
+    start, end = (_exact(first.get(name, ""), zone) for name in ("from", "to"))
     return Question(
         " ".join(filter(None, (each.strip() for each in fields))),
-        "" if start or end else given.parameter("since"),
+        "" if start or end else first.get("since", ""),
         start,
         end,
         sort if sort in SORTS or sort == run_pages.RELEVANCE else NEWEST,
         ",".join(chosen) if chosen else None,
-        given.parameter("cursor"),
+        first.get("cursor", ""),
     )
 
 

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from receiver.pages import requests
 from receiver.pages.drawing import strip
-from receiver.pages.run_list import columns, question, rows
+from receiver.pages.run_list import bulk, columns, faults, question, rows
 from receiver.web.authentication import Scope
 from storage import errors
 from storage.engine.database import Snapshot
@@ -41,19 +41,19 @@ class Listed:
 @router.page("GET", "/runs", Scope.READ)
 async def show(given: requests.PageRequest) -> Response:
     """List the runs that a filter finds, a page of them, newest first."""
-    asked, fault = _understood(given)
+    asked, fault = faults.understood(given)
     if fault is None and not question.is_canonical(given, asked.question):
         return _canonical(given, asked)
     values: dict[str, Any] = _head(given, asked, fault) | {"listed": None, "is_slow": False}
     if fault is not None and not asked.question.text:
-        return given.page("runs.html", 400, **values)
+        return given.page("runs.html", **values)
     try:
         listed = await given.read(lambda store: _load(store, asked, given))
     except errors.StatementTimeout:
-        return given.page("runs.html", 503, **values | {"is_slow": True})
+        return given.page("runs.html", **values | {"is_slow": True})
     except errors.BadFilter as unselective:
-        return given.page("runs.html", 400, **values | {"fault": Fault.of(given, asked, unselective)})
-    return given.page("runs.html", 400 if fault else 200, **values | _list_values(given, asked, listed))
+        return given.page("runs.html", **values | {"fault": faults.of(given.url, asked, unselective)})
+    return given.page("runs.html", **values | _list_values(given, asked, listed))
 
 
 def _load(store: Snapshot, asked: question.Asked, given: requests.PageRequest) -> Listed:
@@ -86,7 +86,7 @@ def _explained(store: Snapshot, asked: question.Asked, now: datetime) -> list[tu
 @router.page("GET", "/runs/summary", Scope.READ)
 async def summarize(given: requests.PageRequest) -> Response:
     """Sum over all that a filter finds, and chart it over time: a fragment of the list, or a page of its own."""
-    asked, fault = _understood(given)
+    asked, fault = faults.understood(given)
     if fault is not None:
         return _to_list(given, asked)
     links = question.Links(given, asked)
@@ -117,64 +117,6 @@ def _strip(given: requests.PageRequest, links: question.Links, found: found_runs
     return strip.draw(found.bars, given.zone, address)
 
 
-def _understood(given: requests.PageRequest) -> tuple[question.Asked, Fault | None]:
-    """Return the question and its fault, if any: then it is the question without what was typed last."""
-    asked = question.read(given)
-    try:
-        return question.understand(asked, given.now), None
-    except (errors.BadQuery, errors.BadFilter) as error:
-        texts = [value for name, value in given.parameters if name == "q"]
-        kept = texts[0] if len(texts) > 1 and isinstance(error, errors.BadQuery) else ""
-        try:
-            before = question.understand(replace(asked, text=kept, since="", start="", end=""), given.now)
-        except errors.BadQuery:
-            before = question.understand(question.Question(sort=asked.sort, columns=asked.columns), given.now)
-        typed = asked.text.removeprefix(before.question.text).strip()
-        return before, Fault.of(given, before, _about(typed, error, given.now))
-
-
-def _about(typed: str, error: errors.StorageError, now: datetime) -> errors.StorageError:
-    """Return the error of the text that was typed, which counts its characters from there."""
-    try:
-        query_text.read(typed, now)
-    except errors.BadQuery as own:
-        return own
-    return error
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """What is wrong with a filter: the text around the mistake, and a text that may have been meant."""
-
-    text: str
-    before: str
-    wrong: str
-    after: str
-    position: int
-    message: str
-    suggestion: str
-    address: str
-
-    @classmethod
-    def of(cls, given: requests.PageRequest, asked: question.Asked, error: errors.StorageError) -> Fault:
-        """Return the fault that an error names."""
-        if not isinstance(error, errors.BadQuery):
-            message = _sentence(str(error))
-            return cls(asked.question.text, "", "", "", 0, message, "", "")
-        text, at = error.query, error.position
-        wrong = next(iter(text[at:].split(maxsplit=1)), "")
-        wrong = wrong.partition(":")[0] if error.suggestion else wrong
-        after = text[at + len(wrong) :]
-        suggestion = error.suggestion or ""
-        fixed = query_text.joined(filter(None, (asked.question.text, text[:at] + suggestion + after)))
-        address = given.url("/runs", asked.question.parameters(text=fixed)) if suggestion else ""
-        return cls(text, text[:at], wrong, after, at + 1, _sentence(str(error)), suggestion, address)
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?')) else '.'}"
-
-
 def _canonical(given: requests.PageRequest, asked: question.Asked) -> Response:
     """Return a redirect to the address that says the same as links do, and keep the columns that were chosen."""
     response = given.redirect(given.url("/runs", asked.question.parameters()))
@@ -187,7 +129,7 @@ def _to_list(given: requests.PageRequest, asked: question.Asked) -> Response:
     return given.redirect(given.url("/runs", asked.question.parameters()))
 
 
-def _head(given: requests.PageRequest, asked: question.Asked, fault: Fault | None) -> dict[str, Any]:
+def _head(given: requests.PageRequest, asked: question.Asked, fault: faults.Fault | None) -> dict[str, Any]:
     """Return the values of the head of the page: the box, the chips, the menus."""
     names = question.column_names(given, asked.question)
     return {
@@ -219,8 +161,18 @@ def _list_values(given: requests.PageRequest, asked: question.Asked, listed: Lis
     return {
         "listed": listed,
         "summary": summary,
+        "acts": [each for each in bulk.ACTS if given.may(each.scope)],
+        "live": _live(given, asked, listed),
         "strip": None if summary is None else _strip(given, links, summary),
         "aside": rows.aside,
         "pieces": rows.pieces,
         "elapsed": rows.elapsed,
     }
+
+
+def _live(given: requests.PageRequest, asked: question.Asked, listed: Listed) -> str:
+    """Return the address of the stream of changes to the runs that the list shows."""
+    keys = [each.seq for each in listed.page.runs]
+    is_first = not asked.question.cursor
+    shown = {"low": min(keys, default=0), "high": max(keys, default=0)} if keys else {}
+    return question.Links(given, asked).at("/runs/live", **shown, first="1" if is_first else "")
