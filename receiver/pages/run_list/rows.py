@@ -39,7 +39,8 @@ def aside(run: run_lines.Line, now: datetime) -> Aside | None:
         return None
     expected = formats.instant(run.expected_by)
     if expected is not None and expected < now:
-        return Aside("warn", f"Overdue, expected {formats.ago(expected, now)}")
+        late = (now - expected).total_seconds() * 1000
+        return Aside("warn", f"Overdue by {formats.duration(late)}")
     if run.cancel_requested_at:
         return Aside("soft", f"Cancelling since {formats.ago(run.cancel_requested_at, now)}")
     if run.missing_since:

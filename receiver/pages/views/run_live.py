@@ -61,7 +61,7 @@ def _markup(
         most=live.MAX_NEW,
         links=question.Links(given, asked),
         columns=columns.of(question.column_names(given, asked.question)),
-        listed=None,
+        snippets={},
         aside=rows.aside,
         pieces=rows.pieces,
         elapsed=rows.elapsed,

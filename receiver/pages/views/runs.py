@@ -165,6 +165,7 @@ def _list_values(given: requests.PageRequest, asked: question.Asked, listed: Lis
         "live": _live(given, asked, listed),
         "strip": None if summary is None else _strip(given, links, summary),
         "aside": rows.aside,
+        "snippets": listed.page.snippets,
         "pieces": rows.pieces,
         "elapsed": rows.elapsed,
     }
