@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, case, func, literal
 
 from storage import bounds, states
 from storage.engine import dialect
-from storage.engine.column_types import instant
+from storage.engine.column_types import Instant
 from storage.query import conditions, grammar
 from storage.stats import questions, rollups
 from storage.tables.rollups import ROLLUP_SUMS
@@ -111,7 +111,7 @@ def find(
     given = [each for each in (times.since, read_since) if each is not None]
     since = max(given) if given else _first(connection, which) or times.until
     start, width = _scale(since, times.until, times.offset)
-    rows = connection.execute(_by_time(connection, which, start, width, now)).all()
+    rows = connection.execute(_by_time(connection, which, start, width), {"now": now}).all()
     counted = [(start + width * row.at, row) for row in rows]
     return Summary(_totals(rows), "accepted", _bars(counted, start, times.until, width), newest)
 
@@ -134,7 +134,8 @@ def _from_rollups(connection: Connection, statuses: Sequence[str], now: datetime
     span = rollups.Span.DAY if months < _MONTHS_BY_DAY else rollups.Span.MONTH
     given = {"span": span.value, "statuses": statuses}
     ended = connection.execute(_ended(connection), given).all()
-    live = connection.execute(_live(connection, now, [each for each in _LIVE if each in statuses])).all()
+    unended = {"now": now, "statuses": [each for each in _LIVE if each in statuses]}
+    live = connection.execute(_live(connection), unended).all()
     counted = [(_period(row.at), row) for row in (*ended, *live)]
     start = min((at for at, _ in counted), default=now - _DAY)
     if span is rollups.Span.DAY:
@@ -226,9 +227,10 @@ def _ended(_connection: Connection) -> Any:
     )
 
 
-def _live(connection: Connection, now: datetime, statuses: Sequence[str]) -> Any:
+@dialect.built_once
+def _live(connection: Connection) -> Any:
     at = dialect.day(connection, conditions.CREATED).label("at")
-    return _summed(connection, at, [RUNS.c.status.in_(statuses)], now)
+    return _summed(connection, at, [RUNS.c.status.in_(bindparam("statuses", expanding=True))])
 
 
 def _by_time(
@@ -236,16 +238,15 @@ def _by_time(
     which: Sequence[ColumnElement[bool]],
     start: datetime,
     width: timedelta,
-    now: datetime,
 ) -> Any:
     since = dialect.milliseconds(connection, RUNS.c.accepted_at) - int(start.timestamp() * 1000)
-    return _summed(connection, (since // int(width.total_seconds() * 1000)).label("at"), which, now)
+    return _summed(connection, (since // int(width.total_seconds() * 1000)).label("at"), which)
 
 
-def _summed(connection: Connection, at: ColumnElement[Any], which: Sequence[Any], now: datetime) -> Any:
+def _summed(connection: Connection, at: ColumnElement[Any], which: Sequence[Any]) -> Any:
     """Return the query for the sums of runs by time and state."""
     columns = (RUNS.c.cost_micros, RUNS.c.input_tokens, RUNS.c.output_tokens)
-    is_late = (RUNS.c.expected_by < instant(now)) & RUNS.c.settled_at.is_(None)
+    is_late = (RUNS.c.expected_by < bindparam("now", type_=Instant())) & RUNS.c.settled_at.is_(None)
     rows = select(at, RUNS.c.status, *columns, case((is_late, 1), else_=0).label("late")).where(*which)
     found = rows.subquery().c
     cost, tokens_in, tokens_out = (dialect.total(connection, found[each.name]) for each in columns)

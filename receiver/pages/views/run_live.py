@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from starlette.responses import Response
 
 from receiver.pages import requests, streamed
-from receiver.pages.run_list import columns, faults, live, question, rows
+from receiver.pages.run_list import cells, columns, faults, live, question, rows
 from receiver.streams import subscribers
 from receiver.web.authentication import Scope
 from storage.ledger import entries
@@ -53,17 +53,19 @@ def _after(given: requests.PageRequest) -> int | None:
 def _markup(
     given: requests.PageRequest, asked: question.Asked, lines: Sequence[run_lines.Line], new: int | None
 ) -> str:
+    now, links = given.context.api.clock(), question.Links(given, asked)
+    names = question.column_names(given, asked.question)
     return given.block(
         "runs_changes.html",
         "changes",
         lines=lines,
         new=new,
         most=live.MAX_NEW,
-        links=question.Links(given, asked),
-        columns=columns.of(question.column_names(given, asked.question)),
+        links=links,
+        cells=cells.Cells(links, columns.of(names), given.zone, now),
+        root=given.url(""),
         snippets={},
         aside=rows.aside,
         pieces=rows.pieces,
-        elapsed=rows.elapsed,
-        now=given.context.api.clock(),
+        now=now,
     )

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from receiver.pages import requests
 from receiver.pages.drawing import strip
-from receiver.pages.run_list import bulk, columns, faults, question, rows
+from receiver.pages.run_list import bulk, cells, columns, faults, question, rows
 from receiver.web.authentication import Scope
 from storage import errors
 from storage.engine.database import Snapshot
@@ -156,7 +156,7 @@ def _local(given: requests.PageRequest, asked: question.Asked) -> tuple[str, str
 
 
 def _list_values(given: requests.PageRequest, asked: question.Asked, listed: Listed) -> dict[str, Any]:
-    links = question.Links(given, asked)
+    links, names = question.Links(given, asked), question.column_names(given, asked.question)
     summary = listed.summary
     return {
         "listed": listed,
@@ -167,7 +167,8 @@ def _list_values(given: requests.PageRequest, asked: question.Asked, listed: Lis
         "aside": rows.aside,
         "snippets": listed.page.snippets,
         "pieces": rows.pieces,
-        "elapsed": rows.elapsed,
+        "cells": cells.Cells(links, columns.of(names), given.zone, given.now),
+        "root": given.url(""),
     }
 
 
