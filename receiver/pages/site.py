@@ -42,7 +42,7 @@ class Site:
         self._log = access_log.AccessLog()
         self._paths = [
             _Path(path, {each.method: each for each in pages if each.path == path})
-            for path in dict.fromkeys(each.path for each in pages)
+            for path in sorted({each.path for each in pages}, key=lambda path: ("{" in path, path))
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

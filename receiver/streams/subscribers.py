@@ -136,6 +136,14 @@ class Subscriber:
         self._sent = event.id if isinstance(event, stream_events.Event) else self._sent
         return event
 
+    async def batch(self) -> list[stream_events.Event | str]:
+        """Return all events that are there, or the next ones. Raises as the iteration does."""
+        first = await anext(self)
+        rest = list(self._page)
+        self._page.clear()
+        self._sent = next((each.id for each in rest[::-1] if isinstance(each, stream_events.Event)), self._sent)
+        return [first, *rest]
+
     async def aclose(self) -> None:
         if self._is_open:
             self._is_open = False

@@ -161,8 +161,9 @@ def encode(each: stream_events.Event | str | bytes) -> bytes:
         return each
     if isinstance(each, str):
         return f": {json_lines.one_line(' '.join(each.split()))}\n\n".encode()
-    if not each.type:  # an id alone: readers keep it and dispatch no event
+    if not each.type and not each.data:  # an id alone: readers keep it and dispatch no event
         return f"id: {each.id}\n\n".encode()
+    named = f"event: {each.type}\n" if each.type else ""
     # Some readers also end a line at U+2028 and the like, where a stream of events does not.
     data = "".join(f"data: {json_lines.one_line(line)}\n" for line in _LINE_END.split(each.data))
-    return f"id: {each.id}\nevent: {each.type}\n{data}\n".encode()
+    return f"id: {each.id}\n{named}{data}\n".encode()

@@ -20,6 +20,7 @@ TOKENS = RUNS.c.input_tokens + RUNS.c.output_tokens
 #: When the run was created upstream; a run that never was counts by its acceptance.
 CREATED = func.coalesce(RUNS.c.created_at, RUNS.c.accepted_at)
 COLUMNS: dict[str, ColumnElement[Any]] = {
+    "id": RUNS.c.id,
     "status": RUNS.c.status,
     "origin": RUNS.c.origin,
     "settled_by": RUNS.c.settled_by,

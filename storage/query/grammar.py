@@ -194,6 +194,17 @@ def parse(text: str, now: datetime) -> Expression:
     return _Parser(text, now).whole()
 
 
+def parse_terms(text: str, now: datetime) -> list[tuple[str, Expression]]:
+    """Return the terms of a query that must all hold, each with its text. Raise BadQuery.
+
+    Alternatives that `OR` separates are one term, with its text in parentheses.
+    """
+    expression, found = parse(text, now), _Parser(text, now).terms()
+    if found is not None:
+        return found
+    return [(f"({text.strip()})", expression)]
+
+
 _NAME = re.compile(r"([A-Za-z_]+(?:\.[A-Za-z0-9_.-]*)?):")
 _BARE = re.compile(r"[^\s()\",]+")
 _BARE_WORD = re.compile(r"[^\s()\"]+")
@@ -213,6 +224,16 @@ class _Parser:
         found = self._alternatives(0)
         if self._at < len(self._text):
             self._refuse("there is no matching (")
+        return found
+
+    def terms(self) -> list[tuple[str, Expression]] | None:
+        """Return the terms side by side; None where they are alternatives."""
+        found: list[tuple[str, Expression]] = []
+        while not self._is_over():
+            if self._sees_or():
+                return None
+            start, part = self._at, self._part(0)
+            found.append((self._text[start : self._at], part))
         return found
 
     def _alternatives(self, depth: int) -> Expression:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, case, null, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, bindparam, case, null, select
 
 from storage import ids, states
 from storage.engine import column_types, dialect, prepared
@@ -66,6 +66,12 @@ def of_keys(connection: Connection, seqs: Sequence[int]) -> list[Line]:
     return [by_seq[seq] for seq in seqs]
 
 
+def changed(connection: Connection, ids_: Sequence[str], low: int, high: int) -> list[Line]:
+    """Return the lines of those of these runs whose keys lie between two, both included."""
+    given = {"ids": ids_, "low": low, "high": high}
+    return list(connection.execute(_of_ids(connection), given))
+
+
 def find(connection: Connection, either_id: str, names: tuple[str, ...] = FULL) -> Line | None:
     """Return columns of the run that `runs.find` returns, and then its key."""
     by_id, by_upstream_id = _finders(names)
@@ -77,6 +83,13 @@ def find(connection: Connection, either_id: str, names: tuple[str, ...] = FULL) 
 @dialect.built_once
 def _of_keys(connection: Connection) -> Any:
     return select(*columns(connection)).where(is_among(RUNS.c.seq, "seqs"))
+
+
+@dialect.built_once
+def _of_ids(connection: Connection) -> Any:
+    edges = [bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)]
+    chosen = select(*columns(connection)).where(is_among(RUNS.c.id, "ids"))
+    return chosen.where(RUNS.c.seq >= edges[0], RUNS.c.seq <= edges[1])
 
 
 @functools.cache

@@ -101,6 +101,11 @@ def _cursor_after(query: Query, last: Row[*tuple[Any, ...]]) -> cursors.Cursor:
     return cursors.Cursor(query.sort, value, last.seq)
 
 
+def newest(connection: Connection, expression: grammar.Expression, limit: int) -> list[int]:
+    """Return the keys of the newest runs that match, of one more than `limit` where there are so many."""
+    return [row.seq for row in _rows(connection, Query(expression, limit=limit), None)]
+
+
 def is_quick(query: Query) -> bool:
     """Return whether a page is known to be read along an index, so that it takes less than a millisecond."""
     return _plain(query) is not None
@@ -258,6 +263,16 @@ def count(connection: Connection, expression: grammar.Expression) -> Count:
         if counted > bound:
             return Count(bound, exact=False)
     return Count(counted, exact=True)
+
+
+def count_newer(connection: Connection, expression: grammar.Expression, seq: int, bound: int) -> int:
+    """Return how many of the runs that were accepted after one match, up to a bound."""
+    newest = connection.execute(select(func.max(RUNS.c.seq))).scalar() or 0
+    if newest <= seq:
+        return 0
+    window = index.Window(seq + 1, newest + 1)
+    some = select(RUNS.c.seq).where(*conditions.where(connection, expression, window)).limit(bound).subquery()
+    return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
 
 
 def _after(column: ColumnElement[Any], descending: bool, cursor: cursors.Cursor) -> ColumnElement[bool]:

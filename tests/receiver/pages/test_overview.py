@@ -24,7 +24,11 @@ HOSTILE = '<img src=x onerror=alert(1)>" {{7*7}} \\'
 async def filled(browser: Browser) -> None:
     """Runs in several states, a rejected delivery, and a heartbeat; an agent has a hostile name."""
     database = browser.database
-    for status, agent in ((states.COMPLETED, HOSTILE), (states.FAILED, "reviewer"), (states.COMPLETED, "reviewer")):
+    for status, agent in (
+        (states.COMPLETED, HOSTILE),
+        (states.FAILED, "reviewer"),
+        (states.COMPLETED, "reviewer"),
+    ):
         reason = "<b>HTTP</b> 503 from 10.0.0.7" if status is states.FAILED else None
         measures = life.measures(failure_reason=reason, model=HOSTILE)
         await life.settled_run(database, status, result=life.result(status, measures=measures), agent_id=agent)
@@ -79,7 +83,17 @@ async def test_what_others_wrote_is_text(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["since=7x", "since=-3d", "since=99999999d", "from=x", "from=2026-11-30&to=2026-11-01", "q=agnt:x", "q=(", "from=0001-01-01"]
+    "query",
+    [
+        "since=7x",
+        "since=-3d",
+        "since=99999999d",
+        "from=x",
+        "from=2026-11-30&to=2026-11-01",
+        "q=agnt:x",
+        "q=(",
+        "from=0001-01-01",
+    ],
 )
 async def test_a_range_or_filter_that_means_nothing_is_said_beside_it(browser: Browser, query: str) -> None:
     await filled(browser)

@@ -1,0 +1,98 @@
+"""The cells of the list of runs as markup. A page repeats few values, so the link of each value is made once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup, escape
+
+from receiver.pages import formats
+from receiver.pages.run_list import columns, question, rows
+from storage.query import grammar, run_lines
+
+_VALUE = Markup('<a class="val" href="{}" data-name="{}">{}</a>')
+_TAG = Markup('<a class="tag val" href="{}" data-name="{}" title="{}:{}"><b>{}:</b>{}</a>')
+_STATE = Markup(
+    '<a class="val st st-{0}" href="{1}" data-name="status">'
+    '<svg class="i" aria-hidden="true"><use href="#i-{0}"/></svg>{0}</a>'
+)
+_NOTHING = Markup("")
+
+
+class Cells:
+    """Makes the cells of the columns of a list; instants are shown in `zone`, ages count up to `now`."""
+
+    def __init__(
+        self, links: question.Links, shown: Sequence[columns.Column], zone: ZoneInfo, now: datetime
+    ) -> None:
+        self._links = links
+        self._zone, self._now = zone, now
+        self._value = functools.cache(self._linked_value)
+        self._tag = functools.cache(self._linked_tag)
+        self.state = functools.cache(self._linked_state)
+        self._columns = [(_opening(each), self._maker(each)) for each in shown]
+
+    def of(self, run: run_lines.Line) -> Markup:
+        """Return the cells of a run behind its state and prompt."""
+        return Markup("".join(f"{opening}{make(run)}</td>" for opening, make in self._columns))
+
+    def _maker(self, column: columns.Column) -> Callable[[run_lines.Line], Markup | str]:
+        name = column.name
+        if column.tag_key:
+            return lambda run: self._given(name, run.tags.get(column.tag_key))
+        own: dict[str, Callable[[Any], Markup | str]] = {
+            "agent": lambda run: self._given("agent", run.agent_id),
+            "tags": lambda run: Markup("").join(self._tag(key, text) for key, text in run.tags.items()),
+            "duration": lambda run: _known(rows.elapsed(run, self._now), formats.duration),
+            "tokens": lambda run: _known(_tokens(run), formats.count),
+            "cost": lambda run: _known(run.cost_micros, formats.money),
+            "steps": lambda run: formats.count(run.step_count),
+            "tool_calls": lambda run: _known(run.tool_calls, formats.count),
+            "accepted": lambda run: self._time(run.accepted_at),
+            "created": lambda run: self._time(run.created_at),
+            "settled": lambda run: self._time(run.settled_at),
+            "upstream_id": lambda run: escape(run.upstream_id or ""),
+        }
+        return own.get(name) or (lambda run: self._given(name, getattr(run, name)))
+
+    def _given(self, name: str, text: str | None) -> Markup:
+        return self._value(name, text) if text else _NOTHING
+
+    def _linked_value(self, name: str, text: str) -> Markup:
+        return _VALUE.format(self._links.only(name, text), name, text)
+
+    def _linked_tag(self, key: str, text: str) -> Markup:
+        name = f"{grammar.TAG_PREFIX}{key}"
+        return _TAG.format(self._links.only(name, text), name, key, text, key, text)
+
+    def _linked_state(self, status: str) -> Markup:
+        return _STATE.format(status, self._links.only("status", status))
+
+    def _time(self, text: str | None) -> Markup:
+        """Return the time of a row, whose text is that of the database."""
+        moment = formats.instant(text)
+        if moment is None:
+            return _NOTHING
+        shown, whole = formats.clock_time(moment, self._zone, self._now), formats.full_time(moment, self._zone)
+        return Markup(f'<time datetime="{escape(text)}" title="{escape(whole)}">{shown}</time>')
+
+
+def _opening(column: columns.Column) -> Markup:
+    number = " num" if column.is_number else ""
+    return Markup(f'<td role="cell" class="{column.style}{number}">')
+
+
+def _known(value: Any, form: Callable[[Any], str]) -> str:
+    """Return a value as text, nothing for a missing one: a list has no dashes."""
+    return "" if value is None else form(value)
+
+
+def _tokens(run: run_lines.Line) -> int | None:
+    if run.input_tokens is None or run.output_tokens is None:
+        return None
+    total: int = run.input_tokens + run.output_tokens
+    return total

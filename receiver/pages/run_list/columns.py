@@ -1,0 +1,69 @@
+"""The columns of the list of runs: those that there are, and those that a person chose. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from storage.query import grammar
+
+#: The cookie that keeps the columns of a browser.
+COOKIE = "run_columns"
+#: The most columns that a person may choose.
+MAX_COLUMNS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column: its name in addresses, its heading, its class, and by what a click on its head sorts."""
+
+    name: str
+    title: str
+    style: str
+    sort: str = ""
+    is_number: bool = False
+
+    @property
+    def tag_key(self) -> str:
+        """Return the key of the tag whose values the column has; empty for any other column."""
+        return self.name.removeprefix(grammar.TAG_PREFIX) if grammar.is_tag(self.name) else ""
+
+
+#: State and prompt always come first; these follow them in this order.
+COLUMNS = (
+    Column("agent", "Agent", "c-agent"),
+    Column("tags", "Tags", "c-tags"),
+    Column("model", "Model", "c-model"),
+    Column("duration", "Took", "c-took", "duration", True),
+    Column("tokens", "Tokens", "c-tok", "tokens", True),
+    Column("cost", "Cost", "c-cost", "cost", True),
+    Column("settled_by", "Settled by", "c-by"),
+    Column("accepted", "Accepted", "c-when", "accepted", True),
+    Column("created", "Created", "c-when", "created", True),
+    Column("settled", "Settled", "c-when", "settled", True),
+    Column("submitted_by", "Submitted by", "c-from"),
+    Column("origin", "Origin", "c-from"),
+    Column("steps", "Steps", "c-tok", "", True),
+    Column("tool_calls", "Tool calls", "c-tok", "", True),
+    Column("upstream_id", "Upstream id", "c-upstream"),
+)
+_BY_NAME = {each.name: each for each in COLUMNS}
+DEFAULT = tuple(each.name for each in COLUMNS[:8])
+
+
+def named(text: str) -> tuple[str, ...]:
+    """Return the names of columns in a text with commas; unknown ones are left out, `tag.<key>` is one."""
+    names = dict.fromkeys(each.strip() for each in text[:2000].split(","))
+    known = [each for each in names if each in _BY_NAME or (grammar.is_tag(each) and len(each) <= 80)]
+    return tuple(known[:MAX_COLUMNS])
+
+
+def of(names: Sequence[str]) -> list[Column]:
+    """Return the columns with these names; those of tags stand where that of all tags stands."""
+    order = [*_BY_NAME]
+    tags = sorted(each for each in names if grammar.is_tag(each))
+    known = sorted((each for each in names if each in _BY_NAME), key=order.index)
+    at = next((at for at, each in enumerate(known) if order.index(each) > 0), len(known))
+    made = [Column(each, each, "c-client") for each in tags]
+    before, after = [_BY_NAME[each] for each in known[:at]], [_BY_NAME[each] for each in known[at:]]
+    return [*before, *made, *after]

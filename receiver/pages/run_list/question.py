@@ -1,0 +1,201 @@
+"""The question of a list of runs, as its address has it: filter, time, order, columns, page."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from receiver.pages import requests
+from receiver.pages.run_list import columns
+from storage.query import grammar, query_text, run_pages, value_ranges
+from storage.stats import found_runs
+
+#: The time ranges of the menu, with their names.
+PRESETS = {
+    "15m": "Last 15 minutes",
+    "1h": "Last hour",
+    "24h": "Last 24 hours",
+    "7d": "Last 7 days",
+    "30d": "Last 30 days",
+    "": "Any time",
+}
+SORTS = frozenset(sign + name for name in grammar.SORT_NAMES for sign in ("", "-"))
+NEWEST = "-accepted"
+#: Rows of a page.
+PAGE_SIZE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A question as it was asked. `columns` is None where the address names none.
+
+    `since` is an age that counts from now; `start` and `end` are instants of an own range.
+    """
+
+    text: str = ""
+    since: str = ""
+    start: str = ""
+    end: str = ""
+    sort: str = NEWEST
+    columns: str | None = None
+    cursor: str = ""
+
+    def parameters(self, **changes: Any) -> dict[str, Any]:
+        """Return the parameters of an address, with changes; those that say nothing are left out."""
+        each = replace(self, **changes)
+        return {
+            "q": each.text,
+            "since": each.since,
+            "from": each.start,
+            "to": each.end,
+            "sort": "" if each.sort == NEWEST else each.sort,
+            "columns": each.columns,
+            "cursor": each.cursor,
+        }
+
+
+def read(pairs: Sequence[tuple[str, str]], zone: ZoneInfo) -> Question:
+    """Return the question of an address. Several texts of a filter are one; an unknown order is the usual one."""
+    first = dict(reversed(pairs))
+    fields = [value for name, value in pairs if name == "q"]
+    sort = first.get("sort", NEWEST)
+    chosen = [value for name, value in pairs if name == "columns"]
+    start, end = (_exact(first.get(name, ""), zone) for name in ("from", "to"))
+    return Question(
+        " ".join(filter(None, (each.strip() for each in fields))),
+        "" if start or end else first.get("since", ""),
+        start,
+        end,
+        sort if sort in SORTS or sort == run_pages.RELEVANCE else NEWEST,
+        ",".join(chosen) if chosen else None,
+        first.get("cursor", ""),
+    )
+
+
+def _exact(text: str, zone: ZoneInfo) -> str:
+    """Return a time that a form gave without a zone as an instant in UTC, which means the same to everyone."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return f"{(moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(ZoneInfo('UTC')):%FT%TZ}"
+    except (ValueError, OverflowError):
+        return text.strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that was understood: its terms, the whole expression, and the time that it is about."""
+
+    question: Question
+    terms: Sequence[query_text.Term]
+    expression: grammar.Expression
+    since: datetime | None
+    until: datetime | None
+
+    def query(self) -> run_pages.Query:
+        """Return the page of runs that is asked for."""
+        asked = self.question
+        return run_pages.Query(self.expression, asked.sort, PAGE_SIZE, asked.cursor or None)
+
+    def times(self, now: datetime, zone: ZoneInfo) -> found_runs.Times:
+        """Return the times that a chart of what is found covers."""
+        offset = now.astimezone(zone).utcoffset() or timedelta()
+        return found_runs.Times(self.since, min(self.until or now, now), -offset)
+
+
+def understand(question: Question, now: datetime) -> Asked:
+    """Return what a question asks for. Raises BadQuery for its filter, BadFilter for its time."""
+    terms = query_text.read(question.text, now)
+    span = _range(question, now)
+    accepted = None if span is None else grammar.InRange("accepted", (span,))
+    expression = grammar.all_of(*(each.expression for each in terms), accepted)
+    low, high = (None, None) if span is None else (span.low, span.high)
+    return Asked(question, terms, expression, low, high)
+
+
+def _range(question: Question, now: datetime) -> value_ranges.Range | None:
+    if question.start or question.end:
+        return value_ranges.instants("accepted", f"{question.start}..{question.end}", now)
+    if not question.since:
+        return None
+    return value_ranges.Range(low=value_ranges.moment("since", question.since, now))
+
+
+class Links:
+    """The addresses of questions near to one, for the templates. Equal ones are made once."""
+
+    def __init__(self, given: requests.PageRequest, asked: Asked, path: str = "/runs") -> None:
+        self.asked = asked
+        self._given = given
+        self._path = path
+        question = replace(asked.question, text="", cursor="")
+        self._rest = [(name, value) for name, value in question.parameters().items() if name != "q"]
+        self.only = functools.cache(self._only)
+        self._kept = functools.cache(lambda name: query_text.joined(query_text.without(asked.terms, name)))
+
+    def text(self, text: str) -> str:
+        """Return the address of another filter, with time, order and columns as they are."""
+        return self._given.url(self._path, [("q", text), *self._rest])
+
+    def _only(self, name: str, value: str) -> str:
+        """Return the address of the runs with this value, whatever the filter says about the name."""
+        kept = self._kept(name)
+        term = query_text.equals(name, value)
+        return self.text(f"{kept} {term}" if kept else term)
+
+    def toggle(self, name: str, value: str) -> str:
+        """Return the address at which a value is one of those demanded, or is so no longer."""
+        return self.text(query_text.toggled(self.asked.terms, name, value))
+
+    def exclude(self, name: str, value: str) -> str:
+        """Return the address at which a value is excluded, or is so no longer."""
+        return self.text(query_text.excluding(self.asked.terms, name, value))
+
+    def also(self, term: str) -> str:
+        """Return the address at which a further term has to hold."""
+        return self.text(query_text.joined([*self.asked.terms, term]))
+
+    def without(self, at: int) -> str:
+        """Return the address without the term at this place."""
+        return self.text(query_text.joined(each for number, each in enumerate(self.asked.terms) if number != at))
+
+    def draft(self, at: int) -> str:
+        """Return the address at which the term at this place is in the box, to be changed."""
+        kept = query_text.joined(each for number, each in enumerate(self.asked.terms) if number != at)
+        return self._given.url(self._path, [("q", kept), *self._rest, ("draft", self.asked.terms[at].text)])
+
+    def change(self, **changes: Any) -> str:
+        """Return the address of the question with changes, on its first page unless a cursor is given."""
+        parameters = self.asked.question.parameters(**{"cursor": "", **changes})
+        return self._given.url(self._path, parameters)
+
+    def sort(self, name: str) -> str:
+        """Return the address of the other order by a name; the first one is descending."""
+        return self.change(sort=name if self.asked.question.sort == f"-{name}" else f"-{name}")
+
+    def at(self, path: str, **more: Any) -> str:
+        """Return the address of another page about the same question."""
+        return self._given.url(path, {**self.asked.question.parameters(cursor=""), **more})
+
+
+def fields(question: Question) -> Mapping[str, str]:
+    """Return the hidden fields of the form with the filter, which is about the first page."""
+    kept = question.parameters(cursor="", text="")
+    return {name: str(value) for name, value in kept.items() if value}
+
+
+def is_canonical(given: requests.PageRequest, question: Question) -> bool:
+    """Return whether the address says the question as links do, so that it can be shared."""
+    names = [name for name, _ in given.parameters]
+    start, end = given.parameter("from"), given.parameter("to")
+    repeated = names.count("q") > 1 or names.count("columns") > 1 or "keep" in names
+    return not repeated and (start, end) == (question.start, question.end)
+
+
+def column_names(given: requests.PageRequest, question: Question) -> tuple[str, ...]:
+    """Return the columns that the address names, or else those that this browser keeps, or the usual ones."""
+    chosen = given.request.cookies.get(columns.COOKIE, "") if question.columns is None else question.columns
+    return columns.named(chosen) or columns.DEFAULT

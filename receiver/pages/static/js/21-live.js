@@ -1,0 +1,44 @@
+// A list that follows changes: a sign where the connection is lost, and new rows where nobody reads further down.
+(() => {
+  "use strict";
+  const lost = document.getElementById("live-lost");
+  if (!lost) return;
+  let timer = 0;
+  const isLive = (event) => event.target.id === "live";
+  const show = (isLost) => {
+    clearTimeout(timer);
+    if (isLost) timer = setTimeout(() => { lost.hidden = false; }, 3000);
+    else lost.hidden = true;
+  };
+  document.addEventListener("htmx:sse:after:connection", (event) => { if (isLive(event)) show(false); });
+  document.addEventListener("htmx:sse:error", (event) => { if (isLive(event)) show(true); });
+  document.addEventListener("htmx:sse:before:connection", (event) => {
+    if (isLive(event) && event.detail.connection.attempt > 1) show(true);
+  });
+
+  // New rows come in where the list stands at its top and nothing in it is used: never under a pointer or a key.
+  let last = Date.now();
+  const isResting = () => {
+    const list = document.getElementById("list");
+    return scrollY < 60 && !document.hidden && !list.matches(":hover") && !list.contains(document.activeElement) &&
+      !list.querySelector("#runs input:checked");
+  };
+  const renew = () => {
+    last = Date.now();
+    window.htmx.ajax("GET", location.href, { source: "#list-place", target: "#list", swap: "outerHTML", select: "#list" });
+  };
+  let waiting = 0;
+  document.addEventListener("htmx:sse:after:message", (event) => {
+    if (!isLive(event) || waiting) return;
+    waiting = setTimeout(() => {
+      waiting = 0;
+      if (document.querySelector(".news") && isResting()) renew();
+    }, Math.max(1000, last + 3000 - Date.now()));
+  });
+  document.addEventListener("click", (event) => {
+    if (!event.target.closest?.(".news") || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    renew();
+    scrollTo({ top: 0 });
+  });
+})();

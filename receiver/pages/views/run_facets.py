@@ -1,0 +1,125 @@
+"""What follows the list of runs: the values of what is found with their counts, and completion of the filter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from starlette.responses import Response
+
+from receiver.pages import formats, requests
+from receiver.pages.run_list import completion, faults, question
+from receiver.web.authentication import Scope
+from storage import errors
+from storage.query import grammar, query_text
+from storage.stats import facets
+
+router = requests.Router()
+#: The values of a name that are shown, and where all are asked for.
+SHOWN, MOST = 6, 250
+#: The newest runs whose values are suggested.
+COMPLETED_OF = 2_000
+TITLES = {"status": "State", "agent": "Agent", "settled_by": "Settled by", "model": "Model", "tool": "Tool"}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value with its number of runs, its part of the commonest one in per cent, and whether it was chosen."""
+
+    text: str
+    count: int
+    share: str
+    is_chosen: bool
+    is_excluded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The values of a name. `more` further ones are not shown; `newest` as in facets."""
+
+    name: str
+    title: str
+    values: list[Value]
+    more: int
+    newest: int | None
+    is_open: bool
+
+
+@router.page("GET", "/runs/facets", Scope.READ)
+async def show(given: requests.PageRequest) -> Response:
+    """Count the values of what a filter finds: a fragment of the list, or a page of its own."""
+    asked, fault = faults.understood(given)
+    links = question.Links(given, asked)
+    values: dict[str, Any] = {"links": links, "asked": asked, "fault": fault, "groups": []}
+    try:
+        found = await given.read(lambda store: store.read(facets.find, asked.expression, _relaxed(given, asked)))
+    except errors.StatementTimeout:
+        return given.partial("runs_facets.html", "slow", **values) if given.is_partial else _too_slow(links, given)
+    values["groups"] = [_group(each, asked, given.parameter("all")) for each in found]
+    values["newest"] = next((each.newest for each in found if each.newest), None)
+    if given.is_partial:
+        return given.partial("runs_facets.html", "facets", **values)
+    return given.page("runs_facets.html", **values)
+
+
+def _too_slow(links: question.Links, given: requests.PageRequest) -> Response:
+    return given.redirect(links.change(), "Counting the values took longer than two seconds.")
+
+
+def _relaxed(given: requests.PageRequest, asked: question.Asked) -> dict[str, Any]:
+    """Return, for each name that the question is about, the question without it."""
+    names = {each.name for each in asked.terms if each.name}
+    return {
+        name: question.understand(
+            replace(asked.question, text=query_text.joined(query_text.without(asked.terms, name))), given.now
+        ).expression
+        for name in sorted(names)
+    }
+
+
+def _group(facet: facets.Facet, asked: question.Asked, whole: str) -> Group:
+    chosen = query_text.chosen(asked.terms, facet.name)
+    excluded = query_text.excluded(asked.terms, facet.name)
+    counts = dict(facet.values)
+    # A value that the question names stays in sight, whatever its number.
+    named = [each for each in dict.fromkeys([*chosen, *excluded]) if each not in list(counts)[:SHOWN]]
+    size = MOST if whole == facet.name else SHOWN
+    texts = [*list(counts)[:size], *(each for each in named if each not in list(counts)[:size])]
+    most = max(counts.values(), default=1)
+    values = [
+        Value(
+            each,
+            counts.get(each, 0),
+            f"{100 * counts.get(each, 0) / most:.1f}%",
+            each in chosen,
+            each in excluded,
+        )
+        for each in texts
+    ]
+    more = max(len(counts) - size, 0)
+    is_open = facet.name != "tool" or bool(chosen or excluded)
+    return Group(facet.name, TITLES.get(facet.name, facet.name), values, more, facet.newest, is_open)
+
+
+@router.page("GET", "/runs/complete", Scope.READ)
+async def complete(given: requests.PageRequest) -> Response:
+    """Suggest names, and values of the name before the cursor."""
+    text = given.parameter("q")[: grammar.MAX_LENGTH]
+    digits = given.parameter("at")
+    at = min(int(digits), len(text)) if digits.isdecimal() and len(digits) < 6 else len(text)
+    where = completion.place(text, at)
+    closed = completion.values(where.name)
+    if closed is not None:
+        found = completion.suggestions(text, where, [(each, "") for each in closed])
+    else:
+        counted = await given.read(lambda store: store.read(facets.find, grammar.EVERYTHING, {}, COMPLETED_OF))
+        known = {each.name: each.values for each in counted}
+        if where.name:
+            stored = [(value, formats.plural(number, "run")) for value, number in known.get(where.name, ())]
+            found = completion.suggestions(text, where, stored)
+        else:
+            tags = [name.removeprefix(grammar.TAG_PREFIX) for name in known if grammar.is_tag(name)]
+            found = (
+                completion.suggestions(text, where, completion.names(tags), is_name=True) if where.typed else []
+            )
+    return given.partial("runs_complete.html", "complete", found=found)

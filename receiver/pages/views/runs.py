@@ -1,0 +1,180 @@
+"""The list of runs: its page, and the fragments that follow it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from starlette.responses import Response
+
+from receiver.pages import requests
+from receiver.pages.drawing import strip
+from receiver.pages.run_list import bulk, cells, columns, faults, question, rows
+from receiver.web.authentication import Scope
+from storage import errors
+from storage.engine.database import Snapshot
+from storage.query import grammar, query_text, run_pages
+from storage.stats import found_runs
+
+router = requests.Router()
+_YEAR = 365 * 86400
+#: The most terms of which is said how many runs match without them.
+MAX_EXPLAINED = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """What the list shows: a page of runs and, where the rollups have it, the summary of all that is found.
+
+    Where nothing matches, `without` has how many runs match without each term, and `is_empty` says whether there
+    are no runs at all.
+    """
+
+    page: run_pages.Page
+    summary: found_runs.Summary | None = None
+    without: Sequence[tuple[int | None, run_pages.Count]] = ()
+    is_empty: bool = False
+
+
+@router.page("GET", "/runs", Scope.READ)
+async def show(given: requests.PageRequest) -> Response:
+    """List the runs that a filter finds, a page of them, newest first."""
+    asked, fault = faults.understood(given)
+    if fault is None and not question.is_canonical(given, asked.question):
+        return _canonical(given, asked)
+    values: dict[str, Any] = _head(given, asked, fault) | {"listed": None, "is_slow": False}
+    if fault is not None and not asked.question.text:
+        return given.page("runs.html", **values)
+    try:
+        listed = await given.read(lambda store: _load(store, asked, given))
+    except errors.StatementTimeout:
+        return given.page("runs.html", **values | {"is_slow": True})
+    except errors.BadFilter as unselective:
+        return given.page("runs.html", **values | {"fault": faults.of(given.url, asked, unselective)})
+    return given.page("runs.html", **values | _list_values(given, asked, listed))
+
+
+def _load(store: Snapshot, asked: question.Asked, given: requests.PageRequest) -> Listed:
+    page = store.read(run_pages.find, asked.query())
+    now, is_first = given.now, not asked.question.cursor
+    summary = None
+    if found_runs.is_rolled_up(asked.expression) or given.parameter("summary"):
+        summary = store.read(found_runs.find, asked.expression, asked.times(now, given.zone), now)
+    if page.runs or not is_first:
+        return Listed(page, summary)
+    if asked.expression == grammar.EVERYTHING:
+        return Listed(page, summary, is_empty=True)
+    return Listed(page, summary, _explained(store, asked, now))
+
+
+def _explained(store: Snapshot, asked: question.Asked, now: datetime) -> list[tuple[int | None, run_pages.Count]]:
+    """Return how many runs match without each term, and without the time (None), where that helps."""
+    found: list[tuple[int | None, run_pages.Count]] = []
+    span = asked.question.since or asked.question.start or asked.question.end
+    everything = replace(asked.question, since="", start="", end="")
+    if span:
+        found.append((None, store.read(run_pages.count, question.understand(everything, now).expression)))
+    for at in range(min(len(asked.terms), MAX_EXPLAINED)):
+        kept = query_text.joined(each for number, each in enumerate(asked.terms) if number != at)
+        expression = question.understand(replace(asked.question, text=kept), now).expression
+        found.append((at, store.read(run_pages.count, expression)))
+    return [each for each in found if each[1].count]
+
+
+@router.page("GET", "/runs/summary", Scope.READ)
+async def summarize(given: requests.PageRequest) -> Response:
+    """Sum over all that a filter finds, and chart it over time: a fragment of the list, or a page of its own."""
+    asked, fault = faults.understood(given)
+    if fault is not None:
+        return _to_list(given, asked)
+    links = question.Links(given, asked)
+    try:
+        found = await given.read(
+            lambda store: store.read(
+                found_runs.find, asked.expression, asked.times(given.now, given.zone), given.now
+            )
+        )
+    except errors.StatementTimeout:
+        return given.partial("runs_summary.html", "slow", links=links)
+    values = {"summary": found, "strip": _strip(given, links, found), "links": links}
+    if given.is_partial:
+        return given.partial("runs_summary.html", "summary", **values)
+    return given.redirect(links.at("/runs", summary=1))
+
+
+def _strip(given: requests.PageRequest, links: question.Links, found: found_runs.Summary) -> strip.Strip | None:
+    if not found.totals.runs:
+        return None
+
+    def address(start: datetime, end: datetime) -> str:
+        low, high = f"{start:%FT%TZ}", f"{end:%FT%TZ}"
+        if found.time == "accepted":
+            return links.change(since="", start=low, end=high)
+        return links.also(f'created:"{low}..{high}"')
+
+    return strip.draw(found.bars, given.zone, address)
+
+
+def _canonical(given: requests.PageRequest, asked: question.Asked) -> Response:
+    """Return a redirect to the address that says the same as links do, and keep the columns that were chosen."""
+    response = given.redirect(given.url("/runs", asked.question.parameters()))
+    if given.parameter("keep"):
+        given.set_cookie(response, columns.COOKIE, ",".join(columns.named(asked.question.columns or "")), _YEAR)
+    return response
+
+
+def _to_list(given: requests.PageRequest, asked: question.Asked) -> Response:
+    return given.redirect(given.url("/runs", asked.question.parameters()))
+
+
+def _head(given: requests.PageRequest, asked: question.Asked, fault: faults.Fault | None) -> dict[str, Any]:
+    """Return the values of the head of the page: the box, the chips, the menus."""
+    names = question.column_names(given, asked.question)
+    return {
+        "asked": asked,
+        "question": asked.question,
+        "links": question.Links(given, asked),
+        "fault": fault,
+        "draft": fault.text if fault else given.parameter("draft"),
+        "presets": question.PRESETS,
+        "fields": question.fields(asked.question),
+        "columns": columns.of(names),
+        "all_columns": columns.COLUMNS,
+        "chosen": names,
+        "is_chosen": names != columns.DEFAULT,
+        "local": _local(given, asked),
+    }
+
+
+def _local(given: requests.PageRequest, asked: question.Asked) -> tuple[str, str]:
+    """Return the ends of the time range as fields of a form have them, in the zone of the browser."""
+    ends = (asked.since, asked.until)
+    low, high = ("" if each is None else f"{each.astimezone(given.zone):%FT%T}" for each in ends)
+    return low, high
+
+
+def _list_values(given: requests.PageRequest, asked: question.Asked, listed: Listed) -> dict[str, Any]:
+    links, names = question.Links(given, asked), question.column_names(given, asked.question)
+    summary = listed.summary
+    return {
+        "listed": listed,
+        "summary": summary,
+        "acts": [each for each in bulk.ACTS if given.may(each.scope)],
+        "live": _live(given, asked, listed),
+        "strip": None if summary is None else _strip(given, links, summary),
+        "aside": rows.aside,
+        "snippets": listed.page.snippets,
+        "pieces": rows.pieces,
+        "cells": cells.Cells(links, columns.of(names), given.zone, given.now),
+        "root": given.url(""),
+    }
+
+
+def _live(given: requests.PageRequest, asked: question.Asked, listed: Listed) -> str:
+    """Return the address of the stream of changes to the runs that the list shows."""
+    keys = [each.seq for each in listed.page.runs]
+    is_first = not asked.question.cursor
+    shown = {"low": min(keys, default=0), "high": max(keys, default=0)} if keys else {}
+    return question.Links(given, asked).at("/runs/live", **shown, first="1" if is_first else "")
