@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from receiver import client_address, clock, settings, telemetry, timeouts
 from receiver.api import route_table
 from receiver.crypto import secret_box, signatures, tokens
-from receiver.inbound import endpoints, rejection_buffer, webhook_secrets
+from receiver.inbound import endpoints, processing, rejection_buffer, webhook_secrets
 from receiver.outbound import notification_sender
 from receiver.pages import page_table, requests, sessions, site
 from receiver.server import stop_signals
@@ -147,6 +147,7 @@ def create_app(
         telemetry,
         given.metrics == "open",
         warnings=secrets.warnings,
+        process=processing.Processor(store, secrets),
         listen=event_broker.listen if with_worker else None,
         stopping=components.stop,
         limits=limits,

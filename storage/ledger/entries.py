@@ -58,6 +58,7 @@ class Kind(StrEnum):
     STORE_RESTORED = "store.restored"
     RUN_IMPORTED = "run.imported"
     RUN_REOPENED = "run.reopened"
+    DELIVERY_PROCESSED = "delivery.processed"
 
 
 class Entry(msgspec.Struct, frozen=True):

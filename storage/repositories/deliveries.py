@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, delete, func, or_, select, update
 
 from storage import bounds, cursors, merkle, states
 from storage.engine import bulk_insert, dialect, prepared
@@ -239,6 +239,12 @@ def insert_rejected(connection: Connection, rejected: Sequence[RejectedRequest])
     ]
     if rows:
         connection.execute(DELIVERIES.insert(), rows)
+
+
+def take_rejected(connection: Connection, delivery_id: str) -> bool:
+    """Delete a rejected request, in whose place its delivery is stored; return whether there is one."""
+    which = (DELIVERIES.c.id == delivery_id, DELIVERIES.c.verdict == states.Verdict.REJECTED.value)
+    return connection.execute(delete(DELIVERIES).where(*which)).rowcount > 0
 
 
 def count_rejections(connection: Connection, hour: datetime, counts: Mapping[str, int]) -> None:
