@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from receiver import client_address, clock, settings, telemetry, timeouts
 from receiver.api import route_table
 from receiver.crypto import secret_box, signatures, tokens
-from receiver.inbound import endpoints, processing, rejection_buffer, webhook_secrets
+from receiver.inbound import endpoints, processing, rejection_buffer, signature_doctor, webhook_secrets
 from receiver.outbound import notification_sender
 from receiver.pages import page_table, requests, sessions, site
 from receiver.server import stop_signals
@@ -156,20 +156,21 @@ def create_app(
 
     return Application(
         problems.LastResort(public),
-        _with_pages(given, context, routing.Api(route_table.OPERATIONS, context)),
+        _with_pages(given, context, secrets, routing.Api(route_table.OPERATIONS, context)),
         components.stop,
         lambda: _serving(components, secrets, rejected, event_broker if with_worker else None),
     )
 
 
-def _with_pages(given: settings.Settings, context: operations.Context, api: ASGIApp) -> ASGIApp:
+def _with_pages(
+    given: settings.Settings, context: operations.Context, secrets: webhook_secrets.WebhookSecrets, api: ASGIApp
+) -> ASGIApp:
     """Return the API with the pages in front of it, where they are turned on."""
     if given.pages == "off":
         return api
     signer = sessions.Signer(settings.signing_keys(given))
-    return site.Site(
-        page_table.PAGES, requests.Context(context, signer, given.public_url.startswith("https:")), api
-    )
+    is_https, doctor = given.public_url.startswith("https:"), signature_doctor.Doctor(secrets)
+    return site.Site(page_table.PAGES, requests.Context(context, signer, is_https, examine=doctor), api)
 
 
 @asynccontextmanager

@@ -149,6 +149,16 @@ def machine_time(value: datetime | str | None) -> str:
     return "" if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
+def without(parameters: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the parameters of an address but one."""
+    return {key: value for key, value in parameters.items() if key != name}
+
+
+def with_parameter(parameters: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Return the parameters of an address with one more, or another value of it."""
+    return {**parameters, name: value}
+
+
 @functools.lru_cache(maxsize=256)
 def zone(name: str) -> ZoneInfo:
     """Return the time zone of this name, UTC for any other text."""
@@ -171,4 +181,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "full_time": full_time,
     "ago": ago,
     "machine_time": machine_time,
+    "without": without,
+    "set": with_parameter,
 }

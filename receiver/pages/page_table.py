@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from receiver.pages.views import keyboard, sign_in, static_files
+from receiver.pages.views import deliveries, keyboard, sign_in, static_files
 
 _ROUTERS = (
+    deliveries.router,
     keyboard.router,
     sign_in.router,
     static_files.router,

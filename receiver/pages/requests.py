@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver import errors
+from receiver.inbound import signature_doctor
 from receiver.pages import formats, rendering, sessions
 from receiver.web import authentication, operations
 from storage.engine.database import Database, Reader, Snapshot
@@ -42,6 +43,8 @@ class Context:
     signer: sessions.Signer
     is_https: bool = False
     configuration: Sequence[tuple[str, str, str]] = ()
+    #: Returns what is wrong with the signature of a stored event; None where no secrets are at hand.
+    examine: signature_doctor.Doctor | None = None
 
 
 @dataclass(frozen=True, slots=True)
