@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from receiver import clock, settings, telemetry, timeouts
 from receiver.api import route_table
 from receiver.crypto import secret_box, signatures, tokens
-from receiver.inbound import endpoints, rejection_buffer, webhook_secrets
+from receiver.inbound import endpoints, processing, rejection_buffer, signature_doctor, webhook_secrets
 from receiver.outbound import notification_sender
 from receiver.pages import page_table, requests, sessions, site
 from receiver.server import application
@@ -91,6 +91,7 @@ def create_app(
         telemetry,
         given.metrics == "open",
         warnings=secrets.warnings,
+        process=processing.Processor(store, secrets),
         listen=event_broker.listen if with_worker else None,
         stopping=components.stop,
         limits=limits,
@@ -100,21 +101,26 @@ def create_app(
     agents = agent_names.AgentNames()
     return application.Application(
         problems.LastResort(public),
-        _with_pages(given, context, agents, routing.Api(route_table.OPERATIONS, context)),
+        _with_pages(given, context, agents, secrets, routing.Api(route_table.OPERATIONS, context)),
         components.stop,
         lambda: _serving(components, secrets, rejected, agents, event_broker if with_worker else None),
     )
 
 
 def _with_pages(
-    given: settings.Settings, context: operations.Context, agents: agent_names.AgentNames, api: ASGIApp
+    given: settings.Settings,
+    context: operations.Context,
+    agents: agent_names.AgentNames,
+    secrets: webhook_secrets.WebhookSecrets,
+    api: ASGIApp,
 ) -> ASGIApp:
     """Return the API with the pages in front of it, where they are turned on."""
     if given.pages == "off":
         return api
     signer = sessions.Signer(settings.signing_keys(given))
-    is_https = given.public_url.startswith("https:")
-    return site.Site(page_table.PAGES, requests.Context(context, signer, is_https, agents=agents), api)
+    is_https, doctor = given.public_url.startswith("https:"), signature_doctor.Doctor(secrets)
+    made = requests.Context(context, signer, is_https, agents=agents, examine=doctor)
+    return site.Site(page_table.PAGES, made, api)
 
 
 @asynccontextmanager

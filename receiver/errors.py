@@ -310,6 +310,10 @@ class Conflict(RequestError):
     """The request is well-formed, but the present state forbids it."""
 
 
+class NotProcessable(Conflict):
+    """A stored delivery cannot be processed again; the message says why."""
+
+
 class IdempotencyKeyReused(Conflict):
     """The idempotency key belongs to another or a pruned submission; `run_id` is the run submitted under it."""
 

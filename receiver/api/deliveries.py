@@ -51,6 +51,21 @@ def get_delivery(call: Plain, store: database.Snapshot) -> operations.Answer:
         return operations.Answer(200, _with_body(found))
 
 
+@router.operation(
+    "POST",
+    "/v1/deliveries/{id}/process",
+    "Process a delivery again",
+    {202: responses.Delivery},
+    Scope.ADMIN,
+    problems=(409,),
+)
+async def process_delivery(call: Plain) -> operations.Answer:
+    """Accept a rejected event that verifies by now, or fetch the run of an accepted delivery again."""
+    found = await call.context.process(call.ids["id"], call.caller.actor, call.now)
+    with call.building(found.id):
+        return operations.Answer(202, bytes(_DELIVERIES.one(_DELIVERIES.values(found))))
+
+
 def _with_body(stored: deliveries.StoredDelivery) -> bytes:
     sent = stored.body or b""
     is_pruned = stored.size != 0 and not sent

@@ -54,9 +54,13 @@ async def ask(
     query: query_parameters.Query | None = None,
     body: BaseModel | None = None,
     headers: Mapping[str, str] | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> A:
-    """Return the body of a handler's answer. Raise the errors that the API answers as problems."""
-    answered = (await call(store, handler, path_id, query, body, headers)).body
+    """Return the body of a handler's answer. Raise the errors that the API answers as problems.
+
+    `changes` are fields of the handler's context.
+    """
+    answered = (await call(store, handler, path_id, query, body, headers, changes=changes)).body
     return shape.model_validate_json(answered) if isinstance(answered, bytes) else cast(A, answered)
 
 
@@ -68,6 +72,7 @@ async def call(
     body: BaseModel | None = None,
     headers: Mapping[str, str] | None = None,
     open_stream: OpenStream | None = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> operations.Answer:
     """Return a handler's whole answer. `open_stream` opens the upstream's streams of events.
 
@@ -78,7 +83,9 @@ async def call(
     # Metrics are those of a server, and slow to import.
     log = cast(operations.Telemetry, SimpleNamespace(log=structlog.get_logger("runledger")))
     request: operations.Call[Any, Any] = operations.Call(
-        context=operations.Context(store, timeouts.Timing(), shared_clock, log, version="", listen=open_stream),
+        context=operations.Context(
+            store, timeouts.Timing(), shared_clock, log, version="", listen=open_stream, **(changes or {})
+        ),
         request=_request(headers or {}),
         now=shared_clock(),
         caller=OPERATOR,

@@ -237,6 +237,11 @@ def _values(signature: str | None) -> list[bytes]:
     return [part.encode("utf-8", "surrogatepass") for part in spelled]
 
 
+def is_usable(signature: str) -> bool:
+    """Return whether a signature header has a value that can be compared."""
+    return bool(_values(signature))
+
+
 def _holds(digest: bytes, values: list[bytes]) -> bool:
     # Encoded forms are compared, so that nothing from the sender is decoded; all of them, so that the time taken
     # reveals nothing.

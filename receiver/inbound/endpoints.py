@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from receiver import client_address, errors, telemetry, timeouts
 from receiver.crypto import signatures, tokens
-from receiver.inbound import payload_hints, rejection_buffer, requests, webhook_secrets
+from receiver.inbound import events, payload_hints, rejection_buffer, requests, webhook_secrets
 from receiver.web import problems, request_limits
 from storage import errors as storage_errors
 from storage import states
@@ -33,8 +33,6 @@ from storage.transitions import receiving
 CALLBACKS = "/callbacks/"
 EVENTS = "/webhooks/case"
 _CALLBACK_PATH = re.compile(r"/callbacks/[A-Za-z0-9._-]+")
-#: The characters of an event's id that are stored in its column and in the ledger.
-ID_LENGTH = 200
 #: Seconds after which a sender with too many failures may retry.
 RETRY_AFTER_FAILURES = 10
 #: The size of a body in bytes up to which it is parsed on the event loop.
@@ -191,19 +189,11 @@ class PublicEndpoints:
         # The signature is checked before anything of the body is parsed.
         signed = await self._verified(request, lease)
         event = await _parsed(payload_hints.event, request.body)
-        key = _event_key(event, request, signed.delivery_id)
+        key = events.dedupe_key(event, signed.delivery_id, request.sha256, is_truncated=request.is_truncated)
         if isinstance(signed, errors.OutsideTolerance):
             await self._require_known(key)
-        return request.delivery(
-            states.Source.PLATFORM,
-            key,
-            upstream_id=event.run_id,
-            status=event.status,
-            event_id=event.id and event.id[:ID_LENGTH],
-            event_type=event.type,
-            secret_used=signed.secret,
-            reason=_truncation(request) or (None if event.id else "the envelope has no usable id"),
-        )
+        claims = events.claims(event, signed.secret, _truncation(request))
+        return request.delivery(states.Source.PLATFORM, key, **claims)
 
     async def _verified(self, request: requests.InboundRequest, lease: request_limits.BodyLease) -> _Proof:
         """Read the body and return what the signature proves.
@@ -340,18 +330,6 @@ def _proof(request: requests.InboundRequest, check: signatures.Check) -> _Proof:
         return check.verified(request.at.timestamp())
     except errors.OutsideTolerance as late:
         return late
-
-
-def _event_key(event: payload_hints.Event, request: requests.InboundRequest, delivery_id: str) -> str:
-    """Return the dedupe key of an event: the id of its envelope, whatever the id of the delivery.
-
-    An envelope without a usable id is identified by its delivery, by the id that was signed: a proxy may have
-    doubled the header on one try alone. So is a truncated one, since its unread end may contain another id than
-    its beginning.
-    """
-    if event.id and not request.is_truncated:
-        return deliveries.event_key(event.id)
-    return deliveries.delivery_key(delivery_id) if delivery_id else f"body:{request.sha256}"
 
 
 def _truncation(request: requests.InboundRequest) -> str | None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from receiver import errors, timeouts
@@ -24,11 +24,15 @@ _LATENESS = timedelta(seconds=signatures.TOLERANCE)
 
 @dataclass(frozen=True, slots=True)
 class KnownSecret:
-    """A secret until `ends_at` (None: for good). One that cannot be used has a `problem` instead, a sentence."""
+    """A secret until `ends_at` (None: for good). One that cannot be used has a `problem` instead, a sentence.
+
+    `others` are the same text read in the encodings that are not configured, by the name of the encoding.
+    """
 
     secret: signatures.Secret | None
     ends_at: datetime | None = None
     problem: str = ""
+    others: Mapping[str, signatures.Secret] = field(default_factory=dict, repr=False)
 
 
 class WebhookSecrets:
@@ -130,20 +134,34 @@ class WebhookSecrets:
     def _opened(self, row: webhook_endpoints.Secret) -> KnownSecret:
         what = f"the webhook secret {row.id} of the database"
         try:
-            return KnownSecret(signatures.decode(self._box.open(row.sealed), self._encoding), row.expires_at)
+            text = self._box.open(row.sealed)
         except errors.SecretNotDecrypted as sealed:
             trouble = f"{what} cannot be opened: {sealed}; list that key again, or run `runledger webhooks rotate`"
+            return KnownSecret(None, row.expires_at, trouble)
+        others = self._otherwise(text)
+        try:
+            return KnownSecret(signatures.decode(text, self._encoding), row.expires_at, others=others)
         except errors.ShortSecret as short:
             trouble = f"{what} has {short.size} bytes, which can be guessed: run `runledger webhooks rotate`"
         except errors.SettingsError:
             trouble = f"{what} is not {self._encoding}: change RUNLEDGER_WEBHOOK_KEY_ENCODING"
-        return KnownSecret(None, row.expires_at, trouble)
+        return KnownSecret(None, row.expires_at, trouble, others)
 
     def _of_settings(self, place: int, text: str) -> KnownSecret:
+        others = self._otherwise(text)
         try:
-            return KnownSecret(signatures.decode(text, self._encoding))
+            return KnownSecret(signatures.decode(text, self._encoding), others=others)
         except errors.SettingsError as unusable:
-            return KnownSecret(None, None, f"{unusable} (it is number {place})")
+            return KnownSecret(None, None, f"{unusable} (it is number {place})", others)
+
+    def _otherwise(self, text: str) -> dict[str, signatures.Secret]:
+        """Return what the text of a secret spells in the other encodings; one that does not fit is left out."""
+        found: dict[str, signatures.Secret] = {}
+        for encoding in signatures.ENCODINGS:
+            if encoding != self._encoding:
+                with contextlib.suppress(errors.SettingsError):
+                    found[encoding] = signatures.decode(text, encoding)
+        return found
 
     def _report_unusable(self, secrets: Sequence[KnownSecret]) -> None:
         """Report unusable secrets once per change, not per failure: senders could cause any number of failures."""

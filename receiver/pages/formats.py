@@ -164,6 +164,16 @@ def capitalize_first(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}"
 
 
+def without(parameters: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the parameters of an address but one."""
+    return {key: value for key, value in parameters.items() if key != name}
+
+
+def with_parameter(parameters: Mapping[str, Any], name: str, value: Any) -> dict[str, Any]:
+    """Return the parameters of an address with one more, or another value of it."""
+    return {**parameters, name: value}
+
+
 @functools.lru_cache(maxsize=256)
 def zone(name: str) -> ZoneInfo:
     """Return the time zone of this name, UTC for any other text."""
@@ -188,4 +198,6 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "ago": ago,
     "machine_time": machine_time,
     "capitalize_first": capitalize_first,
+    "without": without,
+    "set": with_parameter,
 }

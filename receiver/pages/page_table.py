@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from receiver.pages.views import (
     compare,
+    deliveries,
     keyboard,
     keys,
     overview,
@@ -23,6 +24,7 @@ from receiver.pages.views import (
 
 _VIEWS = (
     compare,
+    deliveries,
     keyboard,
     keys,
     overview,

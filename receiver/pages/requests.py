@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from receiver import client_address, errors
+from receiver.inbound import signature_doctor
 from receiver.pages import formats, health, rendering, sessions
 from receiver.web import authentication, operations
 from storage.engine.database import Database, Reader, Snapshot
@@ -56,6 +57,8 @@ class Context:
     configuration: Sequence[tuple[str, str, str]] = ()
     #: Returns the names of the upstream's agents by their ids, as far as they are known.
     agents: Callable[[], Awaitable[Mapping[str, str]]] = _no_names
+    #: Returns what is wrong with the signature of a stored event; None where no secrets are at hand.
+    examine: signature_doctor.Doctor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from receiver.schemas import json_rows, query_parameters
 from receiver.streams import subscribers
 from receiver.web import authentication, request_limits, streaming
 from storage.engine import database
+from storage.repositories import deliveries
 from storage.user_sql import statements
 
 Q = TypeVar("Q", bound=query_parameters.Query | None)
@@ -47,6 +48,11 @@ class Telemetry(Protocol):
     async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]: ...
 
 
+async def _cannot_process(_delivery_id: str, _actor: str, _now: datetime) -> deliveries.StoredDelivery:
+    """Raise NotProcessable: this program knows no secrets."""
+    raise errors.NotProcessable("this program has no webhook secrets by which it could be verified")
+
+
 @dataclass(frozen=True)
 class Context:
     """The context of all handlers. `body_limit` is in bytes; with `metrics_open`, metrics need no API key."""
@@ -60,6 +66,8 @@ class Context:
     version: str = field(default_factory=lambda: metadata.version("runledger"))
     #: Sentences about faults by which platform events do not arrive or verify; the other sources still work.
     warnings: Callable[[datetime], Awaitable[Sequence[str]]] = _nothing
+    #: Processes a stored delivery again, by its id, for an actor of the ledger, at an instant.
+    process: Callable[[str, str, datetime], Awaitable[deliveries.StoredDelivery]] = _cannot_process
     #: Streams the events of an upstream run after an event id; None where this process does not ask the upstream.
     listen: Callable[[str, int], Awaitable[streaming.Events]] | None = None
     #: Executes a statement that only reads; None where SQL is turned off.

@@ -111,6 +111,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.StreamsUnavailable: Kind(503, "not-followed", "The events cannot be streamed here"),
     errors.TooManyStreams: Kind(503, "too-many-streams", "Too many streams are open", retry_after=5),
     errors.Conflict: Kind(409),
+    errors.NotProcessable: Kind(409, "not-processable", "The delivery cannot be processed again"),
     errors.IdempotencyKeyReused: Kind(
         409, "idempotency-key-reused", "The idempotency key stands for another submission"
     ),

@@ -60,6 +60,7 @@ class Kind(StrEnum):
     RUN_IMPORTED = "run.imported"
     RUN_REOPENED = "run.reopened"
     RUN_TAGGED = "run.tagged"
+    DELIVERY_PROCESSED = "delivery.processed"
 
 
 class Entry(msgspec.Struct, frozen=True):

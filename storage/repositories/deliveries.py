@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
 
 from storage import bounds, cursors, merkle, states
 from storage.engine import bulk_insert, dialect, prepared
@@ -123,6 +123,7 @@ class Query:
     source: states.Source | None = None
     limit: int = 50
     cursor: str | None = None
+    remote_addr: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +242,12 @@ def insert_rejected(connection: Connection, rejected: Sequence[RejectedRequest])
         connection.execute(DELIVERIES.insert(), rows)
 
 
+def take_rejected(connection: Connection, delivery_id: str) -> bool:
+    """Delete a rejected request, in whose place its delivery is stored; return whether there is one."""
+    which = (DELIVERIES.c.id == delivery_id, DELIVERIES.c.verdict == states.Verdict.REJECTED.value)
+    return connection.execute(delete(DELIVERIES).where(*which)).rowcount > 0
+
+
 def count_rejections(connection: Connection, hour: datetime, counts: Mapping[str, int]) -> None:
     """Add to the counts of an hour, by cause."""
     statement = dialect.insert(connection, REJECTIONS)
@@ -277,15 +284,7 @@ def find(connection: Connection, delivery_id: str) -> StoredDelivery | None:
 
 def page(connection: Connection, query: Query) -> tuple[list[StoredDelivery], str | None]:
     """Return a page of deliveries without bodies, newest first, and the cursor of the next page."""
-    which = [
-        column == value
-        for column, value in (
-            (DELIVERIES.c.run_id, query.run_id),
-            (DELIVERIES.c.verdict, query.verdict),
-            (DELIVERIES.c.source, query.source),
-        )
-        if value is not None
-    ]
+    which = _which(query)
     if query.cursor is not None:
         which.append(DELIVERIES.c.seq < cursors.parse(query.cursor, "-received").seq)
     newest = _ROWS.where(*which).order_by(DELIVERIES.c.seq.desc()).limit(query.limit + 1)
@@ -293,6 +292,38 @@ def page(connection: Connection, query: Query) -> tuple[list[StoredDelivery], st
     if len(found) <= query.limit:
         return found, None
     return found[: query.limit], str(cursors.Cursor("-received", None, found[query.limit - 1].seq))
+
+
+def _which(query: Query) -> list[ColumnElement[bool]]:
+    chosen = (
+        (DELIVERIES.c.run_id, query.run_id),
+        (DELIVERIES.c.verdict, query.verdict),
+        (DELIVERIES.c.source, query.source),
+        (DELIVERIES.c.remote_addr, query.remote_addr),
+    )
+    return [column == value for column, value in chosen if value is not None]
+
+
+def neighbours(connection: Connection, query: Query, seq: int) -> tuple[str | None, str | None]:
+    """Return the ids of the next newer and the next older delivery of a list."""
+    seqs, chosen = DELIVERIES.c.seq, select(DELIVERIES.c.id).where(*_which(query)).limit(1)
+    newer = connection.execute(chosen.where(seqs > seq).order_by(seqs)).scalar()
+    older = connection.execute(chosen.where(seqs < seq).order_by(seqs.desc())).scalar()
+    return newer, older
+
+
+def count_newest(connection: Connection, query: Query, most: int) -> dict[states.Verdict, int]:
+    """Return how many of the newest deliveries of a list have each verdict; its own verdict does not matter."""
+    which = _which(replace(query, verdict=None))
+    newest = select(DELIVERIES.c.verdict).where(*which).order_by(DELIVERIES.c.seq.desc()).limit(most).subquery()
+    counted = select(newest.c.verdict, func.count()).group_by(newest.c.verdict)
+    return {states.read(states.Verdict, verdict): count for verdict, count in connection.execute(counted)}
+
+
+def duplicates(connection: Connection, delivery_id: str) -> list[StoredDelivery]:
+    """Return the stored duplicates of a delivery without bodies, oldest first."""
+    found = _ROWS.where(DELIVERIES.c.duplicate_of == delivery_id).order_by(DELIVERIES.c.seq)
+    return [_stored(each) for each in connection.execute(found.limit(MAX_ROWS_PER_KEY))]
 
 
 def last_seq(connection: Connection) -> int:

@@ -20,9 +20,7 @@ def create_key(connection: Connection, key: api_keys.Key, actor: str = "operator
     _append_entry(connection, entries.Kind.KEY_CREATED, key, key.created_at, actor)
 
 
-def revoke_key(
-    connection: Connection, key_id: str, now: datetime, actor: str = "operator"
-) -> api_keys.Key | None:
+def revoke_key(connection: Connection, key_id: str, now: datetime, actor: str = "operator") -> api_keys.Key | None:
     """Revoke a key at once. Return None for an unknown key; an earlier revocation stays unchanged."""
     if api_keys.revoke(connection, key_id, now):
         key = api_keys.find(connection, key_id)

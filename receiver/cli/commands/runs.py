@@ -11,15 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
-from receiver import clock, errors, logs
+from receiver import clock, errors, logs, settings, timeouts
 from receiver.api import deliveries as delivery_handlers
 from receiver.api import runs as run_handlers
 from receiver.api import stats as stats_handlers
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import argument, flag, option
-from receiver.cli.render import detail, lists, results
+from receiver.cli.render import detail, json_lines, lists, results
 from receiver.cli.render import format as render_format
+from receiver.crypto import secret_box
+from receiver.inbound import processing, webhook_secrets
 from receiver.schemas import changes, notification, query_parameters, responses
 from storage import states
 from storage.ledger import entries
@@ -152,15 +154,23 @@ async def deliveries(
     limit: options.Limit = 50,
     cursor: options.Cursor = None,
     every_page: options.All = False,
+    process: Annotated[bool, flag("--process", "Process that delivery again.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """List requests to the public endpoints, newest first.
+
+    With --process a rejected event is accepted where a secret verifies it by
+    now; of an accepted delivery the run is fetched again.
 
     \b
     Examples:
       runledger deliveries --verdict rejected
       runledger deliveries --run run_01hx --json
+      runledger deliveries 019a2f7c-0000-7000-8000-000000000000 --process
     """
+    if process:
+        await _process(delivery, as_json)
+        return
     if delivery is not None:
         one, answer = delivery_handlers.get_delivery, responses.DeliveryWithBody
         async with open_database.existing() as store:
@@ -173,6 +183,27 @@ async def deliveries(
     await results.pages(
         handler, shape, query, "deliveries", lists.DELIVERIES, every_page=every_page, as_json=as_json
     )
+
+
+async def _process(delivery: str | None, as_json: bool) -> None:
+    """Process a delivery again. Raise CommandError where none is named."""
+    if delivery is None:
+        raise CommandError("--process goes with the ID of one delivery", USAGE)
+    given = settings.load()
+    async with open_database.existing(given) as store:
+        box = secret_box.SecretBox(settings.signing_keys(given))
+        texts = [each.get_secret_value() for each in given.webhook_secrets]
+        known = webhook_secrets.WebhookSecrets(
+            store, box, texts, given.webhook_key_encoding, timeouts.Timing(), lambda _: None
+        )
+        context = {"process": processing.Processor(store, known)}
+        handler, shape = delivery_handlers.process_delivery, responses.Delivery
+        found = await local_api.ask(store, handler, shape, path_id=delivery, changes=context)
+    if as_json:
+        json_lines.model(found)
+        return
+    run = f"run {found.run_id} is fetched" if found.run_id else "it names no run that is known here"
+    print(f"The delivery {found.id} is {found.verdict}: {run}.")
 
 
 @app.command()

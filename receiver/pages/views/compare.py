@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from anyio import to_thread
@@ -67,7 +67,7 @@ async def show(given: requests.PageRequest) -> Response:
 
 
 def _load(given: requests.PageRequest, ids: tuple[str, str], store: Snapshot) -> list[Side]:
-    heads = [head.load(store, each, given.now, given.context.api.telemetry) for each in ids]
+    heads = [head.load(replace(given, ids={"id": each}), store) for each in ids]
     return [Side(each, store.read(run_contents.outlines, each.run.seq)) for each in heads]
 
 

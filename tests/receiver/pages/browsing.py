@@ -5,18 +5,22 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx2 as httpx
 
 from receiver.api import route_table
+from receiver.crypto import secret_box
+from receiver.inbound import processing, signature_doctor, webhook_secrets
 from receiver.pages import page_table, requests, sessions, site
 from receiver.web import routing
 from storage.engine import database
 from tests.receiver.api import app_fixture
 
 _TOKEN = re.compile(r'name="csrf" value="([^"]+)"')
+#: The webhook secret of this deployment: base64, and hexadecimal for who reads it so.
+SECRET = "0123456789abcdef" * 4
 #: The headers of a browser that follows a link of the page that it shows.
 BROWSER = {"accept": "text/html,application/xhtml+xml", "sec-fetch-site": "same-origin"}
 
@@ -68,7 +72,11 @@ async def opened(store: database.Database, **changes: Any) -> AsyncIterator[Brow
         context = app_fixture.context(store, deployment.clock, **changes)
         signer = sessions.Signer(["a key of this test, which is long enough"])
         api = routing.Api(route_table.OPERATIONS, context)
-        app = site.Site(page_table.PAGES, requests.Context(context, signer), api)
+        box = secret_box.SecretBox(["a key of this test, which is long enough"])
+        secrets = webhook_secrets.WebhookSecrets(store, box, [SECRET], "base64", context.timing, print)
+        context = replace(context, process=processing.Processor(store, secrets))
+        doctor = signature_doctor.Doctor(secrets)
+        app = site.Site(page_table.PAGES, requests.Context(context, signer, examine=doctor), api)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://runledger.test", headers=BROWSER

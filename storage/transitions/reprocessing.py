@@ -1,0 +1,45 @@
+"""A stored delivery that is processed again on request of an operator."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from storage import states
+from storage.ledger import entries
+from storage.repositories import deliveries, runs
+from storage.transitions import receiving, submitting
+
+
+def accept_rejected(
+    connection: Connection, delivery: deliveries.Delivery, actor: str, now: datetime
+) -> deliveries.Receipt | None:
+    """Put a delivery that verifies now in the place of its rejected request, and do what follows from it.
+
+    The unique dedupe key decides whether it is accepted or a duplicate, as at its arrival. Return its receipt;
+    None where the rejected request is not there any more.
+    """
+    if not deliveries.take_rejected(connection, delivery.id):
+        return None
+    receipt = receiving.accept_delivery(connection, [delivery])[delivery.id]
+    entries.append(connection, [_entry(delivery.id, receipt.verdict, receipt.run_id, actor, now)])
+    return receipt
+
+
+def refresh_run(
+    connection: Connection, delivery: deliveries.StoredDelivery, actor: str, now: datetime
+) -> runs.Run | None:
+    """Request a fetch of the run of a delivery. Return None where the upstream cannot be asked about it."""
+    run = None if delivery.run_id is None else submitting.request_refresh(connection, delivery.run_id, now)
+    if run is None or run.upstream_id is None or run.pruned_at is not None:
+        return None
+    entries.append(connection, [_entry(delivery.id, delivery.verdict, run.id, actor, now)])
+    return run
+
+
+def _entry(
+    delivery_id: str, verdict: states.Verdict, run_id: str | None, actor: str, now: datetime
+) -> entries.Entry:
+    facts: dict[str, entries.Fact | None] = {"deliveryId": delivery_id, "verdict": str(verdict)}
+    return entries.Entry(entries.Kind.DELIVERY_PROCESSED, now, run_id, actor, facts)
