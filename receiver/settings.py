@@ -11,13 +11,12 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from receiver import client_address, errors, setting_values
 from receiver.crypto import key_file, pasted_secrets, signatures
@@ -29,28 +28,20 @@ ENCODING = "utf-8-sig"
 
 #: The settings that take one of some words, in upper or lower case.
 _WORDS = ("webhook_key_encoding", "adopt", "sql", "pages", "metrics", "log_format", "log_level")
-SecretList = Annotated[tuple[SecretStr, ...], NoDecode]
+SecretList = tuple[SecretStr, ...]
 
 
-def _upstream(name: str) -> Any:
-    return AliasChoices(name, name.lower())
-
-
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings of an operator. Where several values are taken, commas or spaces separate them."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file_encoding=ENCODING, env_ignore_empty=True, frozen=True, extra="ignore"
-    )
+    model_config = ConfigDict(frozen=True)
 
     casedev_api_key: SecretStr = Field(
         SecretStr(""),
-        validation_alias=_upstream("CASEDEV_API_KEY"),
         description="The organisation's key at Case.dev (sk_case_…). Without it nothing is sent.",
     )
     casedev_base_url: str = Field(
         "https://api.case.dev",
-        validation_alias=_upstream("CASEDEV_BASE_URL"),
         description="Where Case.dev's API is; a sandbox's address for trying things out.",
     )
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database and of generated keys.")
@@ -108,7 +99,7 @@ class Settings(BaseSettings):
         description="Days after which requests that did not verify are removed, and the content of verified ones "
         "that belong to no run.",
     )
-    trusted_proxies: Annotated[tuple[client_address.Network, ...], NoDecode] = Field(
+    trusted_proxies: tuple[client_address.Network, ...] = Field(
         (), description="Networks whose X-Forwarded-For header is trusted, as in 10.0.0.0/8."
     )
     sql: Literal["off", "on"] = Field(
@@ -297,7 +288,7 @@ def load(env_file: str | Path | None = ".env", **given: Any) -> Settings:
     if trouble := setting_values.file_problem(env_file):
         raise errors.SettingsError(trouble)
     try:
-        return Settings(_env_file=env_file, **given)
+        return Settings(**_read(env_file) | given)
     except ValidationError as invalid:
         raise errors.SettingsError("\n".join(_sentence(each) for each in invalid.errors())) from None
 
@@ -314,7 +305,7 @@ def load_with_defaults(env_file: str | Path | None = ".env") -> tuple[Settings, 
         defaults = {name: field.default for name, field in Settings.model_fields.items() if not _is_given(name)}
     while True:
         try:
-            return Settings(_env_file=env_file, **defaults), defaults, sentences
+            return Settings(**_read(env_file) | defaults), defaults, sentences
         except ValidationError as invalid:
             found = [_sentence(each) for each in invalid.errors()]
         fields = Settings.model_fields.items()
@@ -322,6 +313,14 @@ def load_with_defaults(env_file: str | Path | None = ".env") -> tuple[Settings, 
         assert wrong, "a sentence names none of the settings that it is about"
         defaults |= wrong
         sentences += found
+
+
+def _read(env_file: str | Path | None) -> dict[str, Any]:
+    """Return the values of the environment, or else of the file, by field; an empty one counts as not given."""
+    from_file = dotenv_values(env_file, encoding=ENCODING) if env_file else {}
+    both = [*from_file.items(), *os.environ.items()]  # noqa: TID251
+    found = {name.upper(): value for name, value in both if value}
+    return {field: found[name] for field in Settings.model_fields if (name := _variable(field)) in found}
 
 
 def _variable(field: str) -> str:
