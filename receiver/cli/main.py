@@ -74,10 +74,21 @@ class LazyGroup(typer.core.TyperGroup):
         return name, None if name is None else load(name), rest
 
 
+def _import_log() -> None:
+    """Import structlog as if Rich were not installed.
+
+    It imports all of Rich, to colour tracebacks that no log line of ours has.
+    """
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    importlib.import_module("structlog")
+    del sys.modules["rich"]
+
+
 def load(name: str) -> Any:
     """Import a command, or a group of commands, by its name."""
     gc.disable()  # what an import makes stays, so collections only cost time: a fifth of it
     try:
+        _import_log()
         module = importlib.import_module(f"receiver.cli.{COMMANDS[name].module}")
         gc.freeze()  # later collections need not look at it either
     finally:
