@@ -226,7 +226,7 @@ async def _opened(components: _Components) -> AsyncIterator[AsyncExitStack]:
 
 async def _mark_copy(components: _Components) -> None:
     """Mark a copied database as restored before anything works on it. One that was moved elsewhere is refused."""
-    if await components.store.read(restoring.require_original):
+    if await components.store.read(system_state.require_original):
         marked = await components.store.write(restoring.mark_restored, components.overrides.clock())
         components.telemetry.log.warning("store_marked_restored", accepted=marked.accepted, queued=marked.queued)
 

@@ -12,7 +12,7 @@ from receiver import clock, settings
 from receiver.cli.errors import CommandError
 from storage.engine import database, dialect, urls
 from storage.migrations import schema_version
-from storage.transitions import restoring
+from storage.repositories import system_state
 
 
 @asynccontextmanager
@@ -38,7 +38,7 @@ async def existing(
             )
         await store.read(schema_version.check)
         if not allow_moved:
-            await store.read(restoring.require_original)
+            await store.read(system_state.require_original)
         yield store
 
 
@@ -50,7 +50,7 @@ async def created(given: settings.Settings | None = None) -> AsyncIterator[datab
         if await store.read(schema_version.current) is None:
             await store.write(schema_version.upgrade)
         await store.read(schema_version.check)
-        await store.read(restoring.require_original)
+        await store.read(system_state.require_original)
         yield store
 
 

@@ -25,7 +25,6 @@ from storage.stats import rollups
 from storage.tables import declare
 from storage.tables.runs import RUNS
 from storage.tables.schema import metadata
-from storage.transitions import restoring
 
 #: The rows of one statement; fewer for tables with documents or bodies.
 ROWS, LARGE_ROWS = 500, 16
@@ -59,7 +58,7 @@ def move(url: str, to: str, now: datetime, advance: Advance) -> list[comparison.
     assert file is not None, "only an embedded database is moved"
     with _transaction(url) as source:
         schema_version.check(source)
-        restoring.require_original(source)
+        system_state.require_original(source)
         with _transaction(to) as target:
             _prepare_target(target)
             unfit = [each for table in _tables() for each in _copy(source, target, table, advance)]

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, and_, literal, or_, select, update
 
+from storage import errors
 from storage.engine import dialect, prepared
 from storage.engine.column_types import instant
 from storage.tables.jobs import SYSTEM_STATE
@@ -198,6 +199,17 @@ def follow_ups(connection: Connection) -> FollowUps:
 def copy_status(connection: Connection) -> CopyStatus:
     """Return whether this store is a copy, was restored, or has moved."""
     return _load(connection, CopyStatus)
+
+
+def require_original(connection: Connection) -> bool:
+    """Raise DatabaseMoved where another database took over; return whether this copy is not restored yet."""
+    found = copy_status(connection)
+    if found.moved_to is not None:
+        raise errors.DatabaseMoved(
+            f"this store was moved to {found.moved_to}: set RUNLEDGER_DATABASE_URL to that one. To return to the "
+            "state from before the move, run `runledger restored` on this store"
+        )
+    return found.copied_at is not None
 
 
 def mark_restored(connection: Connection, now: datetime) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, case, func, update
 
-from storage import errors, states
+from storage import states
 from storage.engine.column_types import instant
 from storage.ledger import entries
 from storage.repositories import jobs, runs, system_state, webhook_endpoints
@@ -81,17 +81,6 @@ def _mark(connection: Connection, now: datetime) -> Sequence[Row[Any]]:
     # RETURNING has the columns and not the condition: in it SQLite 3.40 evaluates `upstream_id IS NULL` as false.
     instructions = func.substr(RUNS.c.instructions, 1, 0).label("instructions")
     return connection.execute(marked.returning(RUNS.c.id, RUNS.c.status, RUNS.c.upstream_id, instructions)).all()
-
-
-def require_original(connection: Connection) -> bool:
-    """Raise DatabaseMoved where another database took over; return whether this copy is not restored yet."""
-    found = system_state.copy_status(connection)
-    if found.moved_to is not None:
-        raise errors.DatabaseMoved(
-            f"this store was moved to {found.moved_to}: set RUNLEDGER_DATABASE_URL to that one. To return to the "
-            "state from before the move, run `runledger restored` on this store"
-        )
-    return found.copied_at is not None
 
 
 def cancel_not_found(connection: Connection, claim: jobs.Claim, now: datetime) -> None:

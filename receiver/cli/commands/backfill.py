@@ -19,7 +19,7 @@ from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import FAILED, USAGE, CommandError
 from receiver.cli.parameters import flag, option
 from receiver.cli.render import format as render_format
-from receiver.cli.render import json_lines, terminal
+from receiver.cli.render import json_lines, progress
 from receiver.upstream import client
 from receiver.worker import context as worker_context
 from receiver.worker.tasks import backfill as tasks_backfill
@@ -162,7 +162,7 @@ async def _fetch(context: worker_context.Context, concurrency: int, show: Show) 
 @contextlib.contextmanager
 def _progress() -> Iterator[Show]:
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
-    with terminal.bar("", None, *columns) as update:
+    with progress.bar("", None, *columns) as update:
         yield lambda done, total, what: update(completed=done, total=total, description=what)
 
 

@@ -22,7 +22,7 @@ from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import CommandError
 from receiver.cli.parameters import argument, flag
 from receiver.cli.render import format as render_format
-from receiver.cli.render import json_lines, terminal
+from receiver.cli.render import json_lines, progress
 from storage.engine import database, dialect, urls
 from storage.maintenance import backup as copying
 from storage.maintenance import server_tools
@@ -264,5 +264,5 @@ def _database_file(given: settings.Settings) -> Path:
 
 @contextlib.contextmanager
 def _progress() -> Iterator[Callable[[int, int], None]]:
-    with terminal.bar("copying", None) as update:
+    with progress.bar("copying", None) as update:
         yield lambda done, total: update(completed=done, total=total)

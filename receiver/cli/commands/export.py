@@ -18,7 +18,7 @@ from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import flag, option
 from receiver.cli.render import format as render_format
-from receiver.cli.render import json_lines, terminal
+from receiver.cli.render import json_lines, progress
 from receiver.export import flow, formats, import_reader
 from receiver.schemas import query_parameters
 from storage import errors
@@ -148,7 +148,7 @@ def _part(path: Path) -> Path:
 
 
 async def _write(exported: flow.Export, file: IO[bytes]) -> None:
-    with terminal.bar("exporting", 1.0) as update:
+    with progress.bar("exporting", 1.0) as update:
         async with contextlib.aclosing(exported.pieces()) as pieces:
             async for piece in pieces:
                 file.write(piece)
@@ -215,7 +215,7 @@ async def _import_file(
 ) -> importing.Imported:
     """Import group by group, each in a transaction."""
     total = importing.Imported()
-    with terminal.bar("importing", size or file.seek(0, 2)) as update:
+    with progress.bar("importing", size or file.seek(0, 2)) as update:
         for group, at in _groups(import_reader.records(file, size, clock.now(), report)):
             total += await _import_group(store, group, report)
             update(completed=at)

@@ -11,7 +11,7 @@ from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import option
 from receiver.cli.render import format as render_format
-from receiver.cli.render import json_lines, results, terminal
+from receiver.cli.render import json_lines, progress, results
 from storage import states
 from storage.engine import urls
 from storage.maintenance import comparison, moving
@@ -75,7 +75,7 @@ def move(
     given = settings.load()
     _demand_file_to_server(given, to)
     rows = 2 * moving.count_rows(given.url)
-    with urls.server_lock(given.url), terminal.bar("moving", rows) as update:
+    with urls.server_lock(given.url), progress.bar("moving", rows) as update:
 
         def advance(what: str, table: str, count: int) -> None:
             update(advance=count, description=f"{what} {table}")

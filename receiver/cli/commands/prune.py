@@ -12,7 +12,7 @@ from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import flag, option
 from receiver.cli.render import format as render_format
-from receiver.cli.render import json_lines, terminal
+from receiver.cli.render import json_lines, progress, terminal
 from receiver.schemas import query_parameters
 from receiver.worker import retention
 from storage.engine import database
@@ -108,7 +108,7 @@ async def _prune_runs(chosen: grammar.Expression, dry_run: bool, yes: bool, vacu
 async def _remove_runs(store: database.Database, chosen: grammar.Expression, expected: int) -> pruning.Pruned:
     """Remove batch by batch, as the server does."""
     total, rows, place = 0, dict[str, int](), None
-    with terminal.bar("removing", expected) as update:
+    with progress.bar("removing", expected) as update:
 
         async def remove() -> bool:
             nonlocal total, rows, place

@@ -9,7 +9,7 @@ from receiver import clock
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.parameters import flag
 from receiver.cli.render import format as render_format
-from receiver.cli.render import results, terminal
+from receiver.cli.render import progress, results
 from receiver.worker import indexer
 from storage.engine import database
 from storage.search import index, passages
@@ -58,7 +58,7 @@ async def rebuild(
 
 async def _index(store: database.Database, runs: int) -> None:
     """Index all runs that wait, beside a server that may do the same."""
-    with terminal.bar("indexing", runs) as update:
+    with progress.bar("indexing", runs) as update:
         while batch := await store.read(index.queued, indexer.BATCH):
             indexed = [await store.write(index.add, piece) for piece in passages.slices(batch)]
             if not any(indexed):

@@ -22,7 +22,7 @@ from receiver.cli.demo import environment
 from receiver.cli.demo.environment import DemoEnvironment
 from receiver.cli.errors import CommandError
 from receiver.cli.render import format as render_format
-from receiver.cli.render import lists, results, table, terminal
+from receiver.cli.render import lists, progress, results, table, terminal
 from receiver.schemas import query_parameters, responses
 from storage import states
 from storage.repositories import deliveries, job_list
@@ -175,7 +175,7 @@ async def _forge(server: str) -> None:
 async def _wait(servers: DemoEnvironment, backend: httpx.AsyncClient) -> None:
     """Wait until every run has ended, the forged requests are stored, and no job settles a run."""
     total = len(environment.TASKS)
-    with terminal.bar("waiting for callbacks, events and the sweep", total, *_BAR) as update:
+    with progress.bar("waiting for callbacks, events and the sweep", total, *_BAR) as update:
         async with open_database.existing(servers.given) as store:
             while True:
                 page = (await backend.get("/v1/runs?origin=submitted")).raise_for_status().json()

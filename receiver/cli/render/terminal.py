@@ -1,17 +1,14 @@
-"""Colours, progress bars, spinners and questions, which appear only on a terminal."""
+"""Colours, spinners and questions, which appear only on a terminal."""
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import shutil
 import sys
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, ProgressColumn
 
 from receiver.cli import event_loop
 from receiver.cli.errors import USAGE, CommandError
@@ -28,17 +25,6 @@ def console(*, to_stderr: bool = False) -> Console:
     plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False, "soft_wrap": False}
     made = Console(file=stream, width=width, force_terminal=is_terminal, **plain)
     return Console(file=stream, width=width, color_system=None, **plain) if made.no_color else made
-
-
-@contextlib.contextmanager
-def bar(description: str, total: float | None, *columns: ProgressColumn) -> Iterator[Callable[..., None]]:
-    """Show a progress bar on standard error for the block, where that is a terminal.
-
-    Yields a function that takes `completed`, `advance`, `total` and `description`.
-    """
-    out = console(to_stderr=True)
-    with Progress(*columns, console=out, disable=not out.is_terminal, transient=True) as progress:
-        yield functools.partial(progress.update, progress.add_task(description, total=total))
 
 
 def spinner(text: str) -> contextlib.AbstractContextManager[object]:

@@ -14,7 +14,6 @@ from storage.engine import urls
 from storage.engine.database import Database
 from storage.maintenance import backup
 from storage.repositories import system_state
-from storage.transitions import restoring
 from tests import life
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +41,7 @@ async def test_a_copy_holds_what_was_committed_and_is_one_private_file(embedded:
 
 async def test_a_copy_says_that_it_is_one_and_the_store_does_not(embedded: Database, tmp_path: Path) -> None:
     taken(embedded, tmp_path / "copy.db")
-    assert not await embedded.read(restoring.require_original)
+    assert not await embedded.read(system_state.require_original)
     async with Database(f"sqlite:///{tmp_path / 'copy.db'}") as copy:
         assert (await copy.read(system_state.copy_status)).copied_at == life.at(60)
 

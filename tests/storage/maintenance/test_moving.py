@@ -23,7 +23,7 @@ from storage.search import index
 from storage.stats import rollups
 from storage.tables import declare
 from storage.tables.runs import RUN_TAGS, RUNS
-from storage.transitions import receiving, restoring
+from storage.transitions import receiving
 from tests import life, postgres
 
 pytestmark = pytest.mark.anyio
@@ -126,7 +126,7 @@ async def test_it_goes_on_where_it_was(embedded: Database, to: str) -> None:
     run = await lived(embedded)
     moved(embedded, to)
     async with Database(to) as served:
-        await served.read(restoring.require_original)
+        await served.read(system_state.require_original)
         await life.settled_run(served)
         start = await life.claimed(served, states.Kind.START, run.id)
         await served.write(jobs.complete, start)
@@ -136,7 +136,7 @@ async def test_no_server_works_on_the_file_any_more(embedded: Database, to: str)
     await lived(embedded)
     moved(embedded, to)
     with pytest.raises(errors.DatabaseMoved, match=r"moved to postgresql\+psycopg://"):
-        await embedded.read(restoring.require_original)
+        await embedded.read(system_state.require_original)
 
 
 @pytest.mark.parametrize("table", COPIED, ids=str)
@@ -160,7 +160,7 @@ async def test_nothing_is_moved_into_what_is_not_empty(embedded: Database, serve
         await life.accepted(served)
     with pytest.raises(errors.TargetNotEmpty, match="its table jobs"):
         moved(embedded, server_url)
-    assert not await embedded.read(restoring.require_original)
+    assert not await embedded.read(system_state.require_original)
 
 
 async def test_a_database_of_another_program_is_not_empty(embedded: Database, to: str) -> None:
@@ -194,7 +194,7 @@ async def test_what_the_server_cannot_hold_is_named_and_nothing_is_there(embedde
     assert f"run {tagged.id}: the row of run_tags with run_seq {tagged.seq}, key client: index row" in said
     with psycopg.connect(**connections.libpq_arguments(to)) as there:
         assert there.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone() == (0,)
-    assert not await embedded.read(restoring.require_original)
+    assert not await embedded.read(system_state.require_original)
 
 
 CHANGES = {

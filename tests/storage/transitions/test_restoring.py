@@ -121,19 +121,19 @@ async def test_lost_creates_of_forgotten_runs_are_looked_for(database: Database)
 
 async def test_a_copy_is_recognised_as_one_until_it_is_marked(database: Database) -> None:
     await database.write(system_state.record_heartbeat, life.NOW)
-    assert not await database.read(restoring.require_original)
+    assert not await database.read(system_state.require_original)
     await database.write(lambda connection: connection.execute(SYSTEM_STATE.update().values(copied_at=life.NOW)))
-    assert await database.read(restoring.require_original)
+    assert await database.read(system_state.require_original)
     await restored(database)
-    assert not await database.read(restoring.require_original)
+    assert not await database.read(system_state.require_original)
 
 
 async def test_what_was_moved_elsewhere_is_not_to_be_worked_on(database: Database) -> None:
     await database.write(system_state.mark_moved, "postgresql://db/runledger")
     with pytest.raises(errors.DatabaseMoved, match="moved to postgresql://db/runledger"):
-        await database.read(restoring.require_original)
+        await database.read(system_state.require_original)
     await restored(database)
-    assert not await database.read(restoring.require_original)
+    assert not await database.read(system_state.require_original)
 
 
 async def called_back(database: Database, run_id: str, upstream_id: str | None, key: str = "a") -> runs.Run | None:
