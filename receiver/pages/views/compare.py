@@ -19,6 +19,8 @@ from storage.engine.database import Snapshot
 from storage.query import run_contents
 
 router = requests.Router()
+#: The share of a text that has to be in both for its differences to be shown word by word.
+LEAST_SAME = 0.35
 _ID = re.compile(text_types.ID)
 
 
@@ -45,9 +47,20 @@ class Text:
     """The differences of a text of both runs. `is_cut` tells that only the beginnings were compared."""
 
     name: str
+    first: str
+    second: str
     pieces: Sequence[differences.Piece]
-    is_same: bool
     is_cut: bool
+
+    @property
+    def is_same(self) -> bool:
+        return self.first == self.second
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Return whether so little is in both that they are read better beside each other."""
+        same = sum(len(each.text) for each in self.pieces if each.kind == "same")
+        return same < LEAST_SAME * max(len(self.first), len(self.second))
 
 
 @router.page("GET", "/compare", Scope.READ)
@@ -104,7 +117,7 @@ def _texts(sides: Sequence[Side]) -> list[Text]:
 
 
 def _text(name: str, first: str, second: str) -> Text:
-    is_cut = max(len(first), len(second)) > differences.MOST_CHARACTERS
-    if first == second:
-        return Text(name, [differences.Piece("same", first[: differences.MOST_CHARACTERS])], True, is_cut)
-    return Text(name, differences.of_texts(first, second), False, is_cut)
+    most = differences.MOST_CHARACTERS
+    is_cut = max(len(first), len(second)) > most
+    pieces = [] if first == second else differences.of_texts(first, second)
+    return Text(name, first[:most], second[:most], pieces, is_cut)
