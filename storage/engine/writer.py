@@ -203,7 +203,8 @@ class Writer:
             self._end(batch, error, has_work=False)
             return
         committed, ran = done.result()
-        self._waiting.put_back([member for member in batch if member not in ran])
+        if len(ran) < len(batch):
+            self._waiting.put_back([member for member in batch if member not in ran])
         try:
             self._observe(committed)
         finally:  # an error of the observer is not one of the batch
