@@ -46,6 +46,8 @@ class Limits:
 
     Documents have a queue of their own, which `documents` and `documents_bytes` limit.
 
+    `batch_seconds` is after how long a commit batch begins no further call. Those that are left wait for the next
+    one, so that the write lock is held for this long and one more call.
     `busy_seconds` is how long a statement waits for a lock of another program before it raises Unavailable.
     `response_seconds` is how long it waits for a database server that does not respond; None means without limit.
     `timed_read_seconds` is how long a timed read may take, and `queue_seconds` how long it may wait for others.
@@ -53,6 +55,7 @@ class Limits:
 
     batch: int = 64
     batch_bytes: int = 8 << 20
+    batch_seconds: float = 0.01
     waiting: int = 4096
     waiting_bytes: int = 64 << 20
     documents: int = 1024
@@ -126,7 +129,8 @@ class Database:
         if self._quick_reader is not None:
             self._quick_reader.start()
         self._writers = [
-            writer.Writer(self._write_engine, each, self._observe, self.notify_commit) for each in self._sources
+            writer.Writer(self._write_engine, each, self._observe, self.notify_commit, self._limits.batch_seconds)
+            for each in self._sources
         ]
         return self
 

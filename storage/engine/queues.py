@@ -73,6 +73,11 @@ class Queue:
         self._bytes += member.weight
         return True
 
+    def put_back(self, member: Member) -> None:
+        """Make a member the oldest again, even where the queue is full."""
+        self._members.appendleft(member)
+        self._bytes += member.weight
+
     def pop(self) -> Member:
         """Remove and return the oldest member."""
         member = self._members.popleft()
@@ -106,7 +111,15 @@ class BatchSource(ABC):
 
     def append(self, member: Member) -> bool:
         """Add a member, a document to the first queue, others to the last; return False where it is full."""
-        return self._queues[0 if member.is_document else -1].append(member)
+        return self._of(member).append(member)
+
+    def put_back(self, members: Sequence[Member]) -> None:
+        """Add members of the last batch at the front again, in the order in which they were."""
+        for member in reversed(members):
+            self._of(member).put_back(member)
+
+    def _of(self, member: Member) -> Queue:
+        return self._queues[0 if member.is_document else -1]
 
     @abstractmethod
     def take(self) -> list[Member]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine, RootTransaction, exc
@@ -70,6 +71,10 @@ class CommitBatch:
     has_work: bool = True
 
 
+#: A batch for the observer, and the calls of it that ran.
+_Committed = tuple[CommitBatch, list[queues.Member]]
+
+
 def tell_observer(connection: Connection, values: Iterable[Any]) -> None:
     """Pass values to the observer of this transaction's commit."""
     connection.info.setdefault(_OBSERVED, []).extend(values)
@@ -84,7 +89,7 @@ class Writer:
     """One write connection and the calls that wait for it; used from one event loop.
 
     `observe` is called in the writer's thread before each commit, and on the loop after it, as `committed` is,
-    with whether the commit has work for a worker.
+    with whether the commit has work for a worker. A batch ends early once it has run for `batch_seconds`.
     """
 
     def __init__(
@@ -93,8 +98,9 @@ class Writer:
         waiting: queues.BatchSource,
         observe: Callable[[CommitBatch], None],
         committed: Callable[[bool], None],
+        batch_seconds: float,
     ) -> None:
-        self._engine, self._waiting = engine, waiting
+        self._engine, self._waiting, self._batch_seconds = engine, waiting, batch_seconds
         self._observe, self._committed = observe, committed
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
@@ -142,7 +148,7 @@ class Writer:
         done = self._thread.submit(self._commit, batch)
         done.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._finish, batch, done))
 
-    def _commit(self, batch: list[queues.Member]) -> CommitBatch:
+    def _commit(self, batch: list[queues.Member]) -> _Committed:
         """Run a batch in one transaction, in the writer's thread; try again where the database rolls it back."""
         for _ in range(TRIES - 1):
             try:
@@ -152,25 +158,26 @@ class Writer:
                     raise
         return self._transact(batch)
 
-    def _transact(self, batch: list[queues.Member]) -> CommitBatch:
-        """Run a batch and commit it once; return it for the observer.
+    def _transact(self, batch: list[queues.Member]) -> _Committed:
+        """Run a batch and commit it once; return it for the observer, and the calls that are left.
 
         An error of connect, begin or commit is Unavailable: a replay would not help.
         """
-        names = tuple(member.function.__name__ for member in batch)
         started = time.perf_counter()
         with self._writing() as (connection, transaction):
             for left in ("notify", _OBSERVED, _WITHOUT_WORK):  # by a try that was rolled back
                 connection.info.pop(left, None)
-            calls = _run(connection, batch)
+            ran, calls = _run(connection, batch, time.perf_counter() + self._batch_seconds)
+            names = tuple(member.function.__name__ for member in ran)
             has_work = connection.info.pop(_WITHOUT_WORK, 0) < calls
             dialect.send_notify(connection, has_work)
-            results = tuple(member.result for member in batch)
+            results = tuple(member.result for member in ran)
             self._observe(CommitBatch("before", names, time.perf_counter() - started, results))
             observed = tuple(connection.info.pop(_OBSERVED, ()))
             with translated_errors():
                 transaction.commit()
-        return CommitBatch("after", names, time.perf_counter() - started, results, observed, has_work)
+        after = CommitBatch("after", names, time.perf_counter() - started, results, observed, has_work)
+        return after, ran
 
     @contextmanager
     def _writing(self) -> Iterator[tuple[Connection, RootTransaction]]:
@@ -189,14 +196,19 @@ class Writer:
             failing.pop_all()  # without closing the connection
             self._connection = connection
 
-    def _finish(self, batch: list[queues.Member], done: Future[CommitBatch]) -> None:
+    def _finish(self, batch: list[queues.Member], done: Future[_Committed]) -> None:
         """Show a committed batch to the observer, and answer its calls. Runs on the loop."""
         error = done.exception()
+        if error is not None:
+            self._end(batch, error, has_work=False)
+            return
+        committed, ran = done.result()
+        if len(ran) < len(batch):
+            self._waiting.put_back([member for member in batch if member not in ran])
         try:
-            if error is None:
-                self._observe(done.result())
+            self._observe(committed)
         finally:  # an error of the observer is not one of the batch
-            self._end(batch, error, has_work=error is None and done.result().has_work)
+            self._end(ran, None, has_work=committed.has_work)
 
     def _end(self, batch: list[queues.Member], error: BaseException | None, *, has_work: bool) -> None:
         """Answer the calls of a batch, or queue them for a replay one by one; start the next batch."""
@@ -237,21 +249,26 @@ def translated_errors() -> Iterator[None]:
         raise error_translation.translate(error) from error
 
 
-def _run(connection: Connection, batch: list[queues.Member]) -> int:
-    """Run each member once, the members of one batch function in one call. Return the number of calls."""
-    calls = 0
+def _run(connection: Connection, batch: list[queues.Member], until: float) -> tuple[list[queues.Member], int]:
+    """Run the members of each batch function in one call, then single calls; none is begun after `until`.
+
+    But of documents and of other single calls at least one each is run, so that neither waits for ever. Return the
+    members that ran, and the number of calls.
+    """
     batches: dict[int, list[queues.Member]] = {}
     for member in batch:
-        if isinstance(member.function, BatchFunction):
+        if member.is_batched:
             batches.setdefault(id(member.function), []).append(member)
-        else:
-            calls += 1
-            member.result = member.function(connection, *member.arguments, **member.keywords)
     for members in batches.values():
         answers = members[0].function(connection, [member.arguments[0] for member in members])
         for member in members:
             member.result = answers[member.arguments[0].id]
-    return calls + len(batches)
+    singles = list[queues.Member]()
+    for member in sorted((each for each in batch if not each.is_batched), key=lambda each: each.is_document):
+        if time.perf_counter() < until or member.is_document not in {each.is_document for each in singles}:
+            member.result = member.function(connection, *member.arguments, **member.keywords)
+            singles.append(member)
+    return [*chain.from_iterable(batches.values()), *singles], len(batches) + len(singles)
 
 
 def _translate(error: BaseException | None) -> BaseException | None:

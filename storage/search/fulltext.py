@@ -36,6 +36,10 @@ _CREATE_POSTGRESQL = """
 REWRITE_WORDS = "INSERT INTO passage_words (passage_words) VALUES ('optimize')"
 _ADD_SQLITE = "INSERT INTO passage_words (rowid, words)"
 _REMOVE_SQLITE = "INSERT INTO passage_words (passage_words, rowid, words) VALUES ('delete', ?, ?)"
+_MERGE_SQLITE = "INSERT INTO passage_words (passage_words, rank) VALUES ('merge', ?)"
+#: Pages of the index that are merged at most with each change, and one more for so many characters of it. An index
+#: of ten gigabytes has nine levels, through which each word is merged.
+MERGED_PAGES, MERGED_CHARACTERS = 16, 1000
 _PAGE = "SELECT pgno >> 1 FROM passage_words_idx WHERE segid = segment.id"
 _PREFIX_PAGES = sa.text(f"""
     WITH RECURSIVE segment (id) AS (
@@ -65,13 +69,30 @@ def add_words(connection: sa.Connection, rows: Sequence[Row]) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(_ADD_POSTGRESQL, [{"id": id_, "words": _vector(words)} for id_, words in rows])
     else:
-        sqlite_driver.insert(connection, _ADD_SQLITE, [(id_, " ".join(words)) for id_, words in rows])
+        texts = _texts(rows)
+        sqlite_driver.insert(connection, _ADD_SQLITE, texts)
+        _merge(connection, texts)
 
 
 def remove_words(connection: sa.Connection, rows: Sequence[Row]) -> None:
     """Remove passages, given with all the words that were added; on a server the passage's deletion does that."""
     if rows and connection.dialect.name != "postgresql":
-        connection.exec_driver_sql(_REMOVE_SQLITE, [(id_, " ".join(words)) for id_, words in rows])
+        texts = _texts(rows)
+        connection.exec_driver_sql(_REMOVE_SQLITE, texts)
+        _merge(connection, texts)
+
+
+def _texts(rows: Sequence[Row]) -> list[tuple[int, str]]:
+    return [(id_, " ".join(words)) for id_, words in rows]
+
+
+def _merge(connection: sa.Connection, changed: Sequence[tuple[int, str]]) -> None:
+    """Merge segments of the index, a few for each change.
+
+    FTS5 would do it unasked in some of the changes, with hundreds of pages at once, for which other writes wait.
+    """
+    most = MERGED_PAGES + sum(len(text) for _, text in changed) // MERGED_CHARACTERS
+    sqlite_driver.execute(connection, _MERGE_SQLITE, [most])
 
 
 def removal_needs_words(connection: sa.Connection) -> bool:

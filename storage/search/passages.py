@@ -24,7 +24,7 @@ from storage.tables.declare import ROWS_PER_RUN
 SPAN = 255
 STRIDE = SPAN - tokenizer.PHRASE + 1
 #: The passages that are indexed in one transaction, during which no other call can write.
-SLICE = 125
+SLICE = 50
 #: The most characters of a text that is split at once; the passages of a longer one are made on demand.
 SHORT = 4096
 #: The names of an object that are sorted in one call, during which other threads wait.

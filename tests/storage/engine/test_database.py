@@ -98,7 +98,7 @@ async def test_only_a_sole_writer_joins_what_locks_in_different_orders(database_
         (keep, "d"),
         (keep_all, Note("e")),
     ]
-    async with Database(database_url, observe=batches.append) as opened:
+    async with Database(database_url, limits=Limits(batch_seconds=60), observe=batches.append) as opened:
         answers = await gathered(opened, *(opened.write(*call) for call in calls))
     assert answers == [f"kept {letter}" for letter in "abcde"]
     sizes = [5] if database_url.startswith("sqlite") else [3, 1, 1]
@@ -163,6 +163,32 @@ async def test_commit_batches_are_bounded(
         notes = [Note(f"n{place}", weight) for place, weight in enumerate(weights)]
         await gathered(opened, *(opened.write(keep_all, note) for note in notes))
     assert [len(batch.names) for batch in batches if batch.phase == "after"] == [1, *sizes]
+
+
+async def test_calls_that_a_long_batch_leaves_are_committed_in_order_by_the_next_ones(database_url: str) -> None:
+    batches: list[CommitBatch] = []
+    async with Database(database_url, limits=Limits(batch_seconds=0), observe=batches.append) as opened:
+        answers = await gathered(opened, *(opened.write(keep, each) for each in "abc"))
+    assert answers == ["kept a", "kept b", "kept c"]
+    assert [batch.results for batch in batches if batch.phase == "after"][1:] == [(each,) for each in answers]
+
+
+@queues.with_documents
+def keep_document(connection: Connection, note_id: str) -> str:
+    return keep(connection, note_id)
+
+
+async def test_neither_callbacks_nor_claims_wait_behind_documents_that_take_long(file_url: str) -> None:
+    batches: list[CommitBatch] = []
+    async with Database(file_url, limits=Limits(batch_seconds=0), observe=batches.append) as opened:
+        documents = [opened.write(keep_document, each) for each in "abc"]
+        others = [opened.write(keep, "d"), *(opened.write(keep_all, Note(each)) for each in "ef")]
+        await gathered(opened, *documents, *others)
+    assert [batch.results for batch in batches if batch.phase == "after"][1:] == [
+        ("kept e", "kept f", "kept d", "kept a"),
+        ("kept b",),
+        ("kept c",),
+    ]
 
 
 async def test_a_full_queue_is_busy(database_url: str) -> None:
