@@ -4,8 +4,8 @@ from alembic import op
 
 from storage.migrations.declarations import is_server
 
-revision = "0015"
-down_revision = "0014"
+revision = "0016"
+down_revision = "0015"
 
 
 def upgrade() -> None:
