@@ -22,7 +22,7 @@ from storage.engine import column_types, database
 from storage.engine.database import Reader
 from storage.query import run_lines, run_pages
 from storage.repositories import deliveries, documents, ledger_changes, notifications
-from storage.search import index
+from storage.search import snippets
 from storage.tables.declare import ROWS_PER_RUN
 
 #: The most deliveries that the timeline of a run shows.
@@ -54,7 +54,7 @@ def list_runs(call: Listing, store: database.Snapshot) -> operations.Answer:
     return operations.Answer(200, page, call.link("cursor", found.cursor))
 
 
-def _snippet(found: index.Snippet) -> json_rows.JsonObject:
+def _snippet(found: snippets.Snippet) -> json_rows.JsonObject:
     return {"part": found.part, "step": found.step, "text": found.text, "marks": found.marks, "html": found.html}
 
 

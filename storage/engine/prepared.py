@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, UpdateBase
 
-from storage.engine import dialect, sqlite_driver
+from storage.engine import deadlines, dialect, sqlite_driver
 
 #: The most rows of a stream that are in memory.
 BUFFERED = 20
@@ -83,7 +83,8 @@ class _Direct:
         self._parameters = [(name, type_.bind_processor(on)) for name, type_ in types]
 
     def execute(self, connection: Connection, parameters: Mapping[str, Any]) -> sqlite3.Cursor:
-        """Execute it. Raises DBAPIError."""
+        """Execute it. Raises DBAPIError, StatementTimeout."""
+        deadlines.check(connection)
         return sqlite_driver.execute(connection, self.sql, self._values(parameters))
 
     def _values(self, parameters: Mapping[str, Any]) -> list[Any]:
