@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
+from functools import partial
 from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import BigInteger, Connection, Select, Text, bindparam, func, literal, select
@@ -52,35 +54,26 @@ def _passages_by_run(
 
     The further passages of a run that has more are skipped, since a run may have thousands.
     """
-    is_cut = True
+    low, high, is_cut = 0, (1 << 63) - 1, True
     while is_cut:
         is_cut = False
-        ids = _ids_in_order(connection, query, descending, behind)
-        for behind, of_run in groupby(ids, lambda id_: id_ // ROWS_PER_RUN):
-            some = list(islice(of_run, MANY_PASSAGES))
-            yield behind, some
-            is_cut = len(some) == MANY_PASSAGES
+        if behind is not None:
+            low, high = (low, behind * ROWS_PER_RUN) if descending else ((behind + 1) * ROWS_PER_RUN, high)
+        rows = _IN_ORDER[descending].stream(connection, {"query": query, "low": low, "high": high})
+        for behind, of_run in groupby(rows, itemgetter(0)):
+            ids = [row[1] for row in islice(of_run, MANY_PASSAGES)]
+            yield behind, ids
+            is_cut = len(ids) == MANY_PASSAGES
             if is_cut:
                 break
-        ids.close()
-
-
-def _ids_in_order(
-    connection: Connection, query: str, descending: bool, behind: int | None
-) -> Generator[int, None, None]:
-    low, high = 0, (1 << 63) - 1
-    if behind is not None:
-        low, high = (low, behind * ROWS_PER_RUN) if descending else ((behind + 1) * ROWS_PER_RUN, high)
-    statement = _DESCENDING if descending else _ASCENDING
-    for row in statement.stream(connection, {"query": query, "low": low, "high": high}):
-        yield row[0]
 
 
 def _in_order(connection: Connection, descending: bool) -> Select[Any]:
-    """Return the query for the passages with a phrase between two ids."""
+    """Return the query for the passages with a phrase between two ids, each behind the `seq` of its run."""
     matching = fulltext.passages_with(connection, _QUERY, *_EDGES)
     (id_,) = matching.selected_columns
-    return matching.order_by(id_.desc() if descending else id_)
+    run_seq = (id_ // ROWS_PER_RUN).label("run_seq")
+    return matching.order_by(id_.desc() if descending else id_).with_only_columns(run_seq, id_)
 
 
 def first_passages(connection: Connection, run_seqs: Sequence[int], phrase: tokenizer.Phrase) -> dict[int, int]:
@@ -143,6 +136,5 @@ def count_hits(connection: Connection, seqs: Sequence[int], phrases: Iterable[to
 
 _QUERY = bindparam("query", type_=Text)
 _EDGES: Any = (bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger))
-_ASCENDING = prepared.Prepared(lambda connection: _in_order(connection, descending=False))
-_DESCENDING = prepared.Prepared(lambda connection: _in_order(connection, descending=True))
+_IN_ORDER = [prepared.Prepared(partial(_in_order, descending=descending)) for descending in (False, True)]
 _BY_SCAN, _BY_LOOK = prepared.Prepared(_by_scan), prepared.Prepared(_by_look)

@@ -23,7 +23,8 @@ from storage.tables.search import PASSAGES
 #: The characters of a snippet around a hit, and of the hit itself.
 AROUND, SHOWN = 60, 400
 
-_SPACE = re.compile(r"\s")
+#: White space that is not shown as it is.
+_OTHER_SPACE = re.compile(r"[^\S ]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ def _snippet(row: prepared.Row, text: str, phrase: tokenizer.Phrase) -> Snippet 
     first = (first[0], min(first[1], first[0] + SHOWN))  # words may be long, and far from each other
     low, high = max(0, first[0] - AROUND), min(len(text), first[1] + AROUND)
     before, after = "…" * (low + row.begin > 0), "…" * (high < len(text))
-    line = before + _SPACE.sub(" ", text[low:high]) + after
+    line = before + _OTHER_SPACE.sub(" ", text[low:high]) + after
     shift = len(before) - low
     marks = [first, *takewhile(lambda mark: mark[1] <= high, ranges)]
     shifted = _without_overlaps([(at + shift, to + shift) for at, to in marks])
