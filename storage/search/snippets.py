@@ -5,10 +5,10 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise, takewhile
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, case, cast, func, select
 
 from storage import states
@@ -27,21 +27,17 @@ AROUND, SHOWN = 60, 400
 _OTHER_SPACE = re.compile(r"[^\S ]")
 
 
-@dataclass(frozen=True, slots=True)
-class Snippet:
-    """An extract of a text with hits: `marks` are their ranges of characters in `text`."""
+class Snippet(msgspec.Struct, frozen=True, gc=False):
+    """An extract of a text with hits: `marks` are their ranges of characters in `text`.
+
+    `html` is the text as escaped HTML, with each hit in `<mark>`.
+    """
 
     part: Part
     step: int | None
     text: str
-    marks: tuple[tuple[int, int], ...]
-
-    @property
-    def html(self) -> str:
-        """Return the text as escaped HTML, with each hit in `<mark>`."""
-        edges = [0, *(edge for mark in self.marks for edge in mark), len(self.text)]
-        parts = [html.escape(self.text[low:high]) for low, high in pairwise(edges)]
-        return "".join(f"<mark>{part}</mark>" if at % 2 else part for at, part in enumerate(parts))
+    marks: list[tuple[int, int]]
+    html: str
 
 
 def of_runs(
@@ -77,27 +73,27 @@ def _text_around(connection: Connection, row: prepared.Row) -> str:
 def _snippet(row: prepared.Row, text: str, phrase: tokenizer.Phrase) -> Snippet | None:
     """Return the first hit in a passage with the text around it, in one line. `text` begins at `row.begin`."""
     start, stop = row.start - row.begin, row.stop - row.begin
-    ranges = ((low + start, high + start) for low, high in phrase.spans(text[start:stop]))
+    ranges = phrase.spans(text[start:stop])
     first = next(ranges, None)
     if first is None:
         return None  # the text has changed since
     first = (first[0], min(first[1], first[0] + SHOWN))  # words may be long, and far from each other
-    low, high = max(0, first[0] - AROUND), min(len(text), first[1] + AROUND)
+    low, high = max(0, first[0] + start - AROUND), min(len(text), first[1] + start + AROUND)
     before, after = "…" * (low + row.begin > 0), "…" * (high < len(text))
     line = before + _OTHER_SPACE.sub(" ", text[low:high]) + after
-    shift = len(before) - low
-    marks = [first, *takewhile(lambda mark: mark[1] <= high, ranges)]
-    shifted = _without_overlaps([(at + shift, to + shift) for at, to in marks])
-    return Snippet(states.read(Part, row.part), row.step, line, shifted)
+    shift = len(before) - low + start
+    marks = [(first[0] + shift, first[1] + shift)]
+    for mark in takewhile(lambda mark: mark[1] + start <= high, ranges):
+        if mark[0] + shift >= marks[-1][1]:  # phrases may overlap
+            marks.append((mark[0] + shift, mark[1] + shift))
+    return Snippet(states.read(Part, row.part), row.step, line, marks, _marked(line, marks))
 
 
-def _without_overlaps(marks: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Return the marks without those that overlap one before them."""
-    kept: list[tuple[int, int]] = []
-    for mark in marks:
-        if not kept or mark[0] >= kept[-1][1]:
-            kept.append(mark)
-    return tuple(kept)
+def _marked(text: str, marks: Sequence[tuple[int, int]]) -> str:
+    is_plain = len(html.escape(text)) == len(text)
+    edges = [0, *(edge for mark in marks for edge in mark), len(text)]
+    parts = [text[low:high] if is_plain else html.escape(text[low:high]) for low, high in pairwise(edges)]
+    return "".join([f"<mark>{part}</mark>" if at % 2 else part for at, part in enumerate(parts)])
 
 
 def _value_of(column: ColumnElement[Any]) -> Callable[[Connection], Select[Any]]:

@@ -37,7 +37,7 @@ FEW = 16
 _ASCII = re.compile(r"[0-9A-Za-z]+")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 #: Behind the characters of an ASCII word that count, and between two words.
-_REST, _BETWEEN = "[0-9a-z]*+", " ++"
+_REST, _BETWEEN = "[0-9a-z]*+", "[^0-9a-z]++"
 _RUN = re.compile(r"[0-9A-Za-z\x80-\U0010ffff]+")
 _SPACED_WORD = re.compile(r"[^ ]+")
 
@@ -256,7 +256,9 @@ class Phrase:
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield the ranges of characters at which the phrase occurs in a text, in order."""
-        folded = fold(text) if len(text) <= PIECE and all(map(str.isascii, self.words)) else None
+        folded = None
+        if len(text) <= PIECE and all(map(str.isascii, self.words)):
+            folded = text.lower() if text.isascii() else fold(text)
         if folded is not None and folded.isascii():  # the same, and faster
             yield from ((found.start(), found.end(1)) for found in _ascii_pattern(self).finditer(folded))
             return
@@ -278,7 +280,7 @@ class Phrase:
 
 @lru_cache(64)
 def _ascii_pattern(phrase: Phrase) -> re.Pattern[str]:
-    """Return the pattern of a phrase in a folded text; matches may overlap.
+    """Return the pattern of a phrase in an ASCII text without capital letters; matches may overlap.
 
     Its group has what follows the first word, which stands in front so that `re` seeks a literal text.
     """
