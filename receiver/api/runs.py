@@ -19,7 +19,6 @@ from storage.engine import database
 from storage.engine.database import Reader
 from storage.query import run_lines, run_pages
 from storage.repositories import deliveries, documents, ledger_changes, notifications
-from storage.search import index
 from storage.tables.declare import ROWS_PER_RUN
 
 #: The columns of a run that a look at its content needs.
@@ -43,14 +42,10 @@ def list_runs(call: Listing, store: database.Snapshot) -> operations.Answer:
     """Answer with a page of runs and the cursor of the next one."""
     found = store.read(run_pages.find, call.query.page(call.now), counted=call.query.count)
     width = len(run_lines.LINE)
-    lines = [(*row[:width], list(map(_snippet, found.snippets.get(row.seq, ())))) for row in found.runs]
+    lines = [(*row[:width], found.snippets.get(row.seq, ())) for row in found.runs]
     total = None if found.total is None else dataclasses.asdict(found.total)
     page = _RUNS.page("runs", lines, found.cursor, total=total, unindexed=found.unindexed)
     return operations.Answer(200, page, call.link("cursor", found.cursor))
-
-
-def _snippet(found: index.Snippet) -> json_rows.JsonObject:
-    return {"part": found.part, "step": found.step, "text": found.text, "marks": found.marks, "html": found.html}
 
 
 @router.operation("GET", "/v1/runs/{id}", "One run", {200: schemas_notification.FullRun}, Scope.READ)

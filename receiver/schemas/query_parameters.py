@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, WithJsonSchema
 
 from receiver.schemas.text_types import Id, TagKey, TagValue
 from storage import states
@@ -184,10 +184,13 @@ class RunQuery(RunFilter):
     limit: Limit = 50
     cursor: Cursor | None = None
     count: Annotated[bool, Field(description="Whether to count all matching runs, exactly up to a bound.")] = False
+    _pages: dict[datetime, run_pages.Query] = PrivateAttr(default_factory=dict)
 
     def page(self, now: datetime) -> run_pages.Query:
-        """Return the query of the page. Raises BadFilter, BadQuery."""
-        return run_pages.Query(self.expression(now), self.sort, self.limit, self.cursor)
+        """Return the query of the page, which is made once for each instant. Raises BadFilter, BadQuery."""
+        if now not in self._pages:
+            self._pages[now] = run_pages.Query(self.expression(now), self.sort, self.limit, self.cursor)
+        return self._pages[now]
 
     def is_quick(self, now: datetime) -> bool:
         """Return whether the page is read along an index, and nothing is counted."""

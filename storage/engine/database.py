@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,7 +22,6 @@ from typing import Any, Concatenate, ParamSpec, TypeVar, overload
 
 from sqlalchemy import Connection
 
-from storage import errors
 from storage.engine import connections, deadlines, queues, reads, urls, writer
 from storage.engine.writer import BatchFunction, CommitBatch
 
@@ -116,18 +113,20 @@ class Database:
         self._write_engine = engine(readonly=False, connections=len(self._sources))
         self._read_engine = engine(readonly=True, connections=readers + timed_readers + is_embedded)
         deadlines.watch(self._read_engine)
-        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="reader")
-        self._timed_readers = ThreadPoolExecutor(timed_readers, thread_name_prefix="timed-reader")
+        threads = partial(reads.ReaderThreads, self._read_engine, keeps_connections=is_embedded)
+        self._readers = threads(readers, "reader")
+        self._timed_readers = threads(timed_readers, "timed-reader")
         # A server takes longer to answer, whatever the question: there the plain readers do it.
-        self._quick_reader = reads.QuickReader(self._read_engine) if is_embedded else None
+        self._quick_reader = threads(1, "quick-reader") if is_embedded else self._readers
+        self._reader_threads = {self._readers, self._timed_readers, self._quick_reader}
         self._lookups = (
             reads.Lookups(engine(readonly=True, connections=1, busy_seconds=0)) if is_embedded else None
         )
 
     async def __aenter__(self) -> Database:
         self._loop = asyncio.get_running_loop()
-        if self._quick_reader is not None:
-            self._quick_reader.start()
+        for each in self._reader_threads:
+            each.start()
         self._writers = [
             writer.Writer(self._write_engine, each, self._observe, self.notify_commit, self._limits.batch_seconds)
             for each in self._sources
@@ -137,10 +136,8 @@ class Database:
     async def __aexit__(self, *_: object) -> None:
         """Commit the waiting calls, accept no more, and close all connections."""
         await asyncio.gather(*(each.close() for each in self._writers))
-        self._readers.shutdown()
-        self._timed_readers.shutdown()
-        if self._quick_reader is not None:
-            self._quick_reader.close()
+        for threads in self._reader_threads:
+            threads.close()
         if self._lookups is not None:
             self._lookups.close()
         self._write_engine.dispose()
@@ -156,7 +153,7 @@ class Database:
 
     async def read(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
         """Run `function(connection, …)` in one snapshot and return its result. Raises Unavailable."""
-        return await self._loop.run_in_executor(self._readers, partial(self._read, None, function, *args, **kw))
+        return await self._readers.run(lambda opened: function(opened, *args, **kw))
 
     async def timed_read(
         self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs
@@ -165,14 +162,8 @@ class Database:
 
         Raises Unavailable, StatementTimeout, and Busy where it waited too long for other reads to be begun.
         """
-        until = time.monotonic() + self._limits.queue_seconds
-
-        def run() -> R:
-            if time.monotonic() > until:
-                raise errors.Busy("too many queries are running at once: try again later")
-            return self._read(self._limits.timed_read_seconds, function, *args, **kw)
-
-        return await self._loop.run_in_executor(self._timed_readers, run)
+        limits = self._limits.timed_read_seconds, self._limits.queue_seconds
+        return await self._timed_readers.run(lambda opened: function(opened, *args, **kw), *limits)
 
     async def read_by(self, reader: Reader, function: Callable[[Snapshot], R]) -> R:
         """Run `function(snapshot)` by a reader. Raises as the reads of these kinds do."""
@@ -183,8 +174,6 @@ class Database:
         self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs
     ) -> R:
         """Run a read that is known to take less than a millisecond, on a file in a thread of its own."""
-        if self._quick_reader is None:
-            return await self.read(function, *args, **kw)
         return await self._quick_reader.run(lambda opened: function(opened, *args, **kw))
 
     async def look_up(self, function: Callable[Concatenate[Connection, P], R], *args: P.args, **kw: P.kwargs) -> R:
@@ -193,10 +182,6 @@ class Database:
             with contextlib.suppress(reads.LookupRefused):
                 return self._lookups.run(lambda opened: function(opened, *args, **kw))
         return await self.quick_read(function, *args, **kw)
-
-    def _read(self, seconds: float | None, function: Callable[..., R], /, *args: Any, **kw: Any) -> R:
-        with writer.translated_errors(), self._read_engine.connect() as connection:
-            return reads.in_snapshot(connection, seconds, lambda opened: function(opened, *args, **kw))
 
     @overload
     async def write(self, function: BatchFunction[A, R], member: A, /) -> R: ...

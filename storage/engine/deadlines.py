@@ -59,13 +59,25 @@ def watch(engine: Engine) -> None:
     event.listen(engine, "before_cursor_execute", _begin)
 
 
+def check(connection: Connection) -> None:
+    """Raise StatementTimeout where the deadline has passed. Statements that bypass SQLAlchemy call it."""
+    limit: _Deadline | None = connection.info.get(_KEY)
+    if limit is not None:
+        _left(limit)
+
+
+def _left(limit: _Deadline) -> float:
+    left = limit.ends_at - time.monotonic()
+    if left <= 0:
+        raise errors.StatementTimeout(_message(limit.seconds))
+    return left
+
+
 def _begin(connection: Connection, cursor: Any, *_: Any) -> None:
     limit: _Deadline | None = connection.info.get(_KEY)
     if limit is None:
         return
-    left = limit.ends_at - time.monotonic()
-    if left <= 0:
-        raise errors.StatementTimeout(_message(limit.seconds))
+    left = _left(limit)
     if limit.is_server and limit.timeout - left > SLACK:  # most blocks set it only once
         cursor.execute(f"SET LOCAL statement_timeout = {max(1, int(left * 1000))}; {_CUSTOM_PLANS}")
         limit.timeout = left

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, CompoundSelect, Connection, Select, UpdateBase
 
-from storage.engine import dialect, sqlite_driver
+from storage.engine import deadlines, dialect, sqlite_driver
 
 #: The most rows of a stream that are in memory.
 BUFFERED = 20
@@ -83,7 +83,8 @@ class _Direct:
         self._parameters = [(name, type_.bind_processor(on)) for name, type_ in types]
 
     def execute(self, connection: Connection, parameters: Mapping[str, Any]) -> sqlite3.Cursor:
-        """Execute it. Raises DBAPIError."""
+        """Execute it. Raises DBAPIError, StatementTimeout."""
+        deadlines.check(connection)
         return sqlite_driver.execute(connection, self.sql, self._values(parameters))
 
     def _values(self, parameters: Mapping[str, Any]) -> list[Any]:
@@ -106,6 +107,7 @@ class _Rows(_Direct):
         types = [each.type.dialect_impl(connection.dialect) for each in columns]
         readers = enumerate(each.result_processor(connection.dialect, None) for each in types)
         self._readers = [(place, read) for place, read in readers if read is not None]
+        self._read = self._read_values if self._readers else self._make
 
     def all(self, connection: Connection, parameters: Mapping[str, Any]) -> list[Row]:
         """Return the rows."""
@@ -121,8 +123,9 @@ class _Rows(_Direct):
         except sqlite3.Error as cause:
             raise sqlite_driver.error(connection, self.sql, cause) from cause
 
-    def _read(self, row: Sequence[Any]) -> Row:
+    def _read_values(self, row: Sequence[Any]) -> Row:
         values = list(row)
         for place, read in self._readers:
-            values[place] = read(values[place])
+            if values[place] is not None:
+                values[place] = read(values[place])
         return self._make(values)

@@ -1,9 +1,11 @@
-"""Reads in snapshots of the database, and the threads that run the short ones."""
+"""Reads in snapshots of the database, and the threads that run them."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -42,46 +44,57 @@ def _in_transaction(connection: Connection, seconds: float | None, read: Read[R]
             return read(connection)
 
 
-class QuickReader:
-    """A thread for reads of a file that take less than a millisecond: handing one over costs little.
+class ReaderThreads:
+    """Threads that run reads in the order in which they were requested.
 
-    Its connection stays open: that of a file cannot be lost.
+    Handing one over costs less than an executor does. With `keeps_connections` each thread keeps its connection:
+    that of a file cannot be lost.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, count: int, name: str, *, keeps_connections: bool) -> None:
         self._engine = engine
-        self._waiting: SimpleQueue[tuple[Read[Any], _Answer] | None] = SimpleQueue()
+        self._keeps_connections = keeps_connections
+        self._waiting: SimpleQueue[_Request | None] = SimpleQueue()
         self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name="quick-reader", daemon=True)
+        self._threads = [threading.Thread(target=self._run, name=name, daemon=True) for _ in range(count)]
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the threads."""
+        for each in self._threads:
+            each.start()
 
-    async def run(self, read: Read[R]) -> R:
-        """Run a read in the thread. Raises Unavailable once it is closed."""
+    async def run(self, read: Read[R], seconds: float | None = None, queue_seconds: float = math.inf) -> R:
+        """Run a read in a snapshot of its own, within `seconds` where there is a limit.
+
+        Raises Unavailable once the threads are closed, StatementTimeout, and Busy where it waited longer than
+        `queue_seconds` for others.
+        """
         if self._is_closed:
             raise errors.Unavailable("the database is closed")
         loop = asyncio.get_running_loop()
         answer = _Answer(loop, loop.create_future())
-        self._waiting.put((read, answer))
+        self._waiting.put(_Request(read, seconds, time.monotonic() + queue_seconds, answer))
         found: R = await answer.future
         return found
 
     def close(self) -> None:
-        """End the thread once it has run what waits."""
+        """End the threads once they have run what waits."""
         self._is_closed = True
-        self._waiting.put(None)
-        self._thread.join()
+        for _ in self._threads:
+            self._waiting.put(None)
+        for each in self._threads:
+            each.join()
 
     def _run(self) -> None:
         with ExitStack() as kept:
             connection: Connection | None = None
-            while (waiting := self._waiting.get()) is not None:
-                read, answer = waiting
-                with answer, writer.translated_errors():
-                    connection = connection or kept.enter_context(self._engine.connect())
-                    answer.give(in_snapshot(connection, None, read))
+            while (request := self._waiting.get()) is not None:
+                with request.answer, writer.translated_errors(), ExitStack() as once:
+                    request.require_wanted()
+                    if connection is None or not self._keeps_connections:
+                        stack = kept if self._keeps_connections else once
+                        connection = stack.enter_context(self._engine.connect())
+                    request.answer.give(in_snapshot(connection, request.seconds, request.read))
 
 
 class LookupRefused(Exception):
@@ -92,7 +105,7 @@ class Lookups:
     """Run reads of one row of a file in the calling thread. Each is one statement, and so its own snapshot.
 
     They never wait for a lock, not even to open the file, so `engine` has to have a `busy_seconds` of 0. The
-    connection stays open, as that of a quick reader does.
+    connection stays open, as those of reader threads do.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -116,6 +129,23 @@ class Lookups:
         if self._connection is not None:
             self._connection.close()
         self._engine.dispose()
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A read that waits for a thread until an instant of the monotonic clock."""
+
+    read: Read[Any]
+    seconds: float | None
+    until: float
+    answer: _Answer
+
+    def require_wanted(self) -> None:
+        """Raise Busy where it has waited too long, CancelledError where its caller has left."""
+        if self.answer.future.cancelled():
+            raise asyncio.CancelledError
+        if time.monotonic() > self.until:
+            raise errors.Busy("too many queries are running at once: try again later")
 
 
 @dataclass(frozen=True, slots=True)

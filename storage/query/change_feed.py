@@ -15,7 +15,7 @@ from storage.engine.membership import is_among
 from storage.ledger import entries
 from storage.query import conditions, grammar, run_lines
 from storage.repositories import ledger_changes
-from storage.search import index
+from storage.search import index, lookups
 from storage.tables.runs import RUNS
 
 #: Changes that are read at once for a subscription that selects few of them.
@@ -114,7 +114,7 @@ def _group_near(seqs: Iterable[int]) -> list[list[int]]:
     """Group keys in order, so that few other rows lie between the keys of one group."""
     parts: list[list[int]] = []
     for seq in sorted(seqs):
-        if not parts or seq - parts[-1][-1] > index.NEAR:
+        if not parts or seq - parts[-1][-1] > lookups.NEAR:
             parts.append([])
         parts[-1].append(seq)
     return parts

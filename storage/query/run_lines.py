@@ -61,9 +61,8 @@ def column(connection: Connection, name: str, *, is_whole: bool = True) -> Colum
 
 def of_keys(connection: Connection, seqs: Sequence[int]) -> list[Line]:
     """Return the lines of these runs, in the order of the keys given."""
-    rows = connection.execute(_of_keys(connection), {"seqs": seqs})
-    by_seq = {row.seq: row for row in rows}
-    return [by_seq[seq] for seq in seqs]
+    by_seq = {row.seq: row for row in _OF_KEYS.all(connection, {"seqs": seqs})}
+    return [by_seq[seq] for seq in seqs if seq in by_seq]
 
 
 def changed(connection: Connection, ids_: Sequence[str], low: int, high: int) -> list[Line]:
@@ -80,9 +79,7 @@ def find(connection: Connection, either_id: str, names: tuple[str, ...] = FULL) 
     return row or by_upstream_id.first(connection, parameters)
 
 
-@dialect.built_once
-def _of_keys(connection: Connection) -> Any:
-    return select(*columns(connection)).where(is_among(RUNS.c.seq, "seqs"))
+_OF_KEYS = prepared.Prepared(lambda connection: select(*columns(connection)).where(is_among(RUNS.c.seq, "seqs")))
 
 
 @dialect.built_once

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,9 +11,9 @@ from typing import Any
 from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select
 
 from storage import cursors, errors
-from storage.engine import column_types, dialect
+from storage.engine import column_types, prepared
 from storage.query import conditions, grammar, run_lines
-from storage.search import index, lookups
+from storage.search import index, lookups, snippets, tokenizer
 from storage.tables.runs import RUN_TAGS, RUNS
 
 #: Up to how many runs are counted; fewer where words are looked up.
@@ -58,7 +59,7 @@ class Page:
 
     runs: Sequence[run_lines.Line]
     cursor: str | None
-    snippets: Mapping[int, Sequence[index.Snippet]] = field(default_factory=dict)
+    snippets: Mapping[int, Sequence[snippets.Snippet]] = field(default_factory=dict)
     total: Count | None = None
     unindexed: int | None = None
 
@@ -69,36 +70,47 @@ def find(connection: Connection, query: Query, *, counted: bool = False) -> Page
     Raise BadFilter.
     """
     lookups.require_selective(connection, conditions.phrases(query.expression, with_excluded=True))
-    found, cursor = page(connection, query)
+    found, cursor, firsts = _page(connection, query)
     total = count(connection, query.expression) if counted else None
     phrases = list(conditions.phrases(query.expression))[:MAX_SNIPPETS]
     if not phrases:
         return Page(found, cursor, total=total)
-    snippets = index.snippets(connection, [run.seq for run in found], phrases)
-    return Page(found, cursor, snippets, total, index.lag(connection).runs)
+    seqs = [run.seq for run in found]
+    shown = snippets.of_runs(connection, seqs, phrases, firsts)
+    return Page(found, cursor, shown, total, index.count_queued(connection))
 
 
 def page(connection: Connection, query: Query) -> tuple[Sequence[run_lines.Line], str | None]:
     """Return a page, and the cursor of the next page, if any."""
+    return _page(connection, query)[:2]
+
+
+def _page(
+    connection: Connection, query: Query
+) -> tuple[Sequence[run_lines.Line], str | None, Mapping[int, int] | None]:
+    """Return a page and its cursor, and the first passages of its only phrase where these were read."""
     cursor = None if query.cursor is None else cursors.parse(query.cursor, query.sort)
     if query.sort == RELEVANCE:
-        return _ranked(connection, query, cursor)
-    plain = _plain(query)
-    if plain is None:
-        rows = _rows(connection, query, cursor)
-    else:
-        form, parameters = plain
+        return *_ranked(connection, query, cursor), None
+    if (plain := _plain(query)) is not None:
+        form, values = plain
         behind = {} if cursor is None else {"behind": cursor.seq}
-        rows = connection.execute(_plain_statement(connection, form), parameters | behind).all()
-    after = None if len(rows) <= query.limit else str(_cursor_after(query, rows[query.limit - 1]))
-    rows = rows[: query.limit]
-    return rows if plain is not None else run_lines.of_keys(connection, [row.seq for row in rows]), after
+        rows = _plain_statement(form).all(connection, values | behind)
+        return rows[: query.limit], _next(query, rows), None
+    if (phrase := _only_phrase(connection, query)) is not None:
+        return _said(connection, phrase, query, cursor)
+    rows = _rows(connection, query, cursor)
+    return run_lines.of_keys(connection, [row.seq for row in rows[: query.limit]]), _next(query, rows), None
 
 
-def _cursor_after(query: Query, last: Row[*tuple[Any, ...]]) -> cursors.Cursor:
+def _next(query: Query, rows: Sequence[prepared.Row]) -> str | None:
+    """Return the cursor of the page after the rows, of which one more than a page is there if it exists."""
+    if len(rows) <= query.limit:
+        return None
+    last = rows[query.limit - 1]
     at = last.sorted_by
     value = column_types.instant_text(at) if isinstance(at, datetime) else at
-    return cursors.Cursor(query.sort, value, last.seq)
+    return str(cursors.Cursor(query.sort, value, last.seq))
 
 
 def newest(connection: Connection, expression: grammar.Expression, limit: int) -> list[int]:
@@ -134,8 +146,12 @@ def _plain(query: Query) -> tuple[_Plain, dict[str, Any]] | None:
     return (_Plain(names, query.sort, query.cursor is not None), values) if is_known else None
 
 
-@dialect.built_once
-def _plain_statement(connection: Connection, plain: _Plain) -> Select[Any]:
+@functools.cache
+def _plain_statement(plain: _Plain) -> prepared.Prepared:
+    return prepared.Prepared(lambda connection: _plain_select(connection, plain))
+
+
+def _plain_select(connection: Connection, plain: _Plain) -> Select[Any]:
     name, descending = plain.sort.lstrip("-"), plain.sort.startswith("-")
     sorted_by = column_types.spelled(SORTS[name]).label("sorted_by")
     chosen = select(*run_lines.columns(connection), sorted_by).order_by(*_order(name, descending))
@@ -161,17 +177,33 @@ _TAG = "tag"
 _PLAIN_NAMES = frozenset(((), ("status",), ("agent", "status"), ("model",), (_TAG,)))
 
 
+def _only_phrase(connection: Connection, query: Query) -> tokenizer.Phrase | None:
+    """Return the phrase of a query for which the index of words has the matching runs in the requested order."""
+    phrase = conditions.only_phrase(query.expression)
+    is_ordered = phrase is not None and query.sort.lstrip("-") == "accepted"
+    return phrase if phrase and is_ordered and lookups.has_order(connection, phrase) else None
+
+
+def _said(
+    connection: Connection, phrase: tokenizer.Phrase, query: Query, cursor: cursors.Cursor | None
+) -> tuple[Sequence[run_lines.Line], str | None, Mapping[int, int]]:
+    """Return the page of the runs that contain a phrase, in the order of acceptance."""
+    behind, descending = None if cursor is None else cursor.seq, query.sort.startswith("-")
+    firsts = lookups.in_order(connection, phrase, descending, behind, query.limit + 1)
+    seqs = list(firsts)
+    last = seqs[query.limit - 1] if len(seqs) > query.limit else None
+    after = None if last is None else str(cursors.Cursor(query.sort, last, last))
+    return run_lines.of_keys(connection, seqs[: query.limit]), after, firsts
+
+
 def _rows(connection: Connection, query: Query, cursor: cursors.Cursor | None) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return the keys of the page, and one more if there is a next page."""
     name, descending = query.sort.lstrip("-"), query.sort.startswith("-")
-    column, more, after = SORTS[name], query.limit + 1, None if cursor is None else cursor.seq
+    column, more = SORTS[name], query.limit + 1
     chosen = select(RUNS.c.seq, column.label("sorted_by")).order_by(*_order(name, descending))
     if name == "accepted" and _needs_windows(query.expression):
-        phrase = conditions.only_phrase(query.expression)
-        if phrase is None or not lookups.has_order(connection, phrase):
-            return _by_windows(connection, query.expression, chosen, descending, after, more)
-        keys = lookups.keys_with(connection, phrase, descending, after, more)
-        return connection.execute(chosen.where(RUNS.c.seq.in_(keys))).all() if keys else []
+        after = None if cursor is None else cursor.seq
+        return _by_windows(connection, query.expression, chosen, descending, after, more)
     behind = [] if cursor is None else [_after(column, descending, cursor)]
     found = chosen.where(*behind, *conditions.where(connection, query.expression)).limit(more)
     return connection.execute(found).all()

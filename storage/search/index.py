@@ -1,4 +1,4 @@
-"""The search index: which runs contain a phrase, and where.
+"""The search index: which runs contain a phrase.
 
 A run is indexed some time after it was stored, and waits in a queue until then. Where indexed texts change, their
 words are removed in the same transaction, since that needs the old texts; further texts are only added.
@@ -6,32 +6,14 @@ words are removed in the same transaction, since that needs the old texts; furth
 
 from __future__ import annotations
 
-import html
-import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import dropwhile, islice, pairwise, takewhile
+from itertools import dropwhile, islice
 from typing import Any
 
-from sqlalchemy import (
-    BigInteger,
-    ColumnElement,
-    Connection,
-    Integer,
-    Row,
-    Select,
-    Text,
-    bindparam,
-    case,
-    cast,
-    delete,
-    func,
-    literal,
-    select,
-)
+from sqlalchemy import ColumnElement, Connection, Row, Select, Text, bindparam, cast, delete, func, literal, select
 
-from storage import states
 from storage.engine import bulk_insert, dialect, prepared
 from storage.engine.column_types import instant
 from storage.engine.membership import is_among
@@ -46,19 +28,14 @@ from storage.tables.search import PASSAGES, SEARCH_QUEUE
 PART = 2000
 #: The name of the lock that lets one transaction at a time index runs.
 LOCK_NAME = "search"
-#: The largest distance between the keys of runs that one statement searches.
-NEAR = 4096
-#: The characters of a snippet around a hit, and of the hit itself.
-AROUND, SHOWN = 60, 400
 
-_SPACE = re.compile(r"\s")
-_RUN_TEXTS = (Part.PROMPT, Part.GUIDANCE, Part.OUTPUT, Part.SUMMARY, Part.FAILURE_REASON)
+RUN_TEXTS = (Part.PROMPT, Part.GUIDANCE, Part.OUTPUT, Part.SUMMARY, Part.FAILURE_REASON)
 #: JSON values, read as text: `passages.parse_json` parses a long one without blocking other threads.
-_JSON_TEXTS = {
+JSON_TEXTS = {
     Part.TOOL_INPUT: cast(RUN_STEPS.c.tool_input, Text).label("tool_input"),
     Part.TOOL_OUTPUT: cast(RUN_STEPS.c.tool_output, Text).label("tool_output"),
 }
-_STEP_TEXTS = {Part.STEP: RUN_STEPS.c.content, **_JSON_TEXTS}
+_STEP_TEXTS = {Part.STEP: RUN_STEPS.c.content, **JSON_TEXTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,23 +52,6 @@ class Lag:
 
     runs: int
     since: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Snippet:
-    """An extract of a text with hits: `marks` are their ranges of characters in `text`."""
-
-    part: Part
-    step: int | None
-    text: str
-    marks: tuple[tuple[int, int], ...]
-
-    @property
-    def html(self) -> str:
-        """Return the text as escaped HTML, with each hit in `<mark>`."""
-        edges = [0, *(edge for mark in self.marks for edge in mark), len(self.text)]
-        parts = [html.escape(self.text[low:high]) for low, high in pairwise(edges)]
-        return "".join(f"<mark>{part}</mark>" if at % 2 else part for at, part in enumerate(parts))
 
 
 def enqueue(connection: Connection, runs: Mapping[int, datetime]) -> None:
@@ -199,6 +159,12 @@ def _row(id_: int, each: passages.Passage) -> dict[str, Any]:
     return {"id": id_, "part": each.part.value, "step": each.step, "start": each.start, "stop": each.stop}
 
 
+def count_queued(connection: Connection) -> int:
+    """Return the number of runs whose words cannot be found yet."""
+    count: int = _COUNT_QUEUED.all(connection, {})[0].runs
+    return count
+
+
 def lag(connection: Connection) -> Lag:
     """Return how far the index lags behind the stored runs."""
     return Lag(*connection.execute(_LAG).one())
@@ -233,95 +199,18 @@ def runs_with(connection: Connection, phrase: tokenizer.Phrase, window: Window |
     return fulltext.materialized(connection, select(matching.c[0] // ROWS_PER_RUN))
 
 
-def snippets(
-    connection: Connection, run_seqs: Sequence[int], phrases: Iterable[tokenizer.Phrase]
-) -> dict[int, list[Snippet]]:
-    """Return the first snippet of each phrase in each run, by the `seq` of the run."""
-    found: dict[int, list[Snippet]] = {}
-    for phrase in phrases if run_seqs else ():
-        for row in connection.execute(_HITS, {"ids": _firsts(connection, run_seqs, phrase)}).all():
-            if snippet := _snippet(row, _text_around(connection, row), phrase):
-                found.setdefault(row.id // ROWS_PER_RUN, []).append(snippet)
-    return found
-
-
-def _firsts(connection: Connection, run_seqs: Sequence[int], phrase: tokenizer.Phrase) -> list[int]:
-    """Return the ids of the first passage of each run that contains the phrase."""
-    first, last = min(run_seqs), max(run_seqs)
-    is_one_scan = fulltext.is_expensive(connection) and (phrase.open_ended or last - first < NEAR)
-    given = {
-        "query": fulltext.query_text(connection, phrase),
-        "low": first * ROWS_PER_RUN,
-        "high": (last + 1) * ROWS_PER_RUN,
-        "seqs": list(run_seqs),
-    }
-    found = connection.execute(_first_passages(connection, is_one_scan), given).scalars()
-    return [id_ for id_ in found if id_ is not None]
-
-
-@dialect.built_once
-def _first_passages(connection: Connection, is_one_scan: bool) -> Select[Any]:
-    """Return the query for the first passage of each run, in one scan of the passages or by a look for each."""
-    edges = [bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger)]
-    low, high = edges if is_one_scan else (RUNS.c.seq * ROWS_PER_RUN, (RUNS.c.seq + 1) * ROWS_PER_RUN)
-    matching = fulltext.passages_with(connection, bindparam("query", type_=Text), low, high)
-    (id_,) = matching.selected_columns
-    seqs = bindparam("seqs", expanding=True, type_=BigInteger)
-    if not is_one_scan:
-        of_each = matching.with_only_columns(func.min(id_)).scalar_subquery()
-        return select(of_each).where(RUNS.c.seq.in_(seqs))
-    of_run = id_ // ROWS_PER_RUN
-    return matching.where(of_run.in_(seqs)).group_by(of_run).with_only_columns(func.min(id_))
-
-
-def _text_around(connection: Connection, row: Row[Any]) -> str:
-    """Return the text of a passage and around it. JSON values are read one by one, since they may be large."""
-    chosen = _JSON_VALUES.get(row.part)
-    if chosen is None:
-        return row.around or ""
-    step_id = row.id // ROWS_PER_RUN * ROWS_PER_RUN + row.step
-    text = _flatten(connection.execute(chosen, {"id": step_id}).scalar()) or ""
-    return text[row.begin : row.stop + AROUND + 1]
-
-
-def _snippet(row: Row[Any], text: str, phrase: tokenizer.Phrase) -> Snippet | None:
-    """Return the first hit in a passage with the text around it, in one line. `text` begins at `row.begin`."""
-    start, stop = row.start - row.begin, row.stop - row.begin
-    ranges = ((low + start, high + start) for low, high in phrase.spans(text[start:stop]))
-    first = next(ranges, None)
-    if first is None:
-        return None  # the text has changed since
-    first = (first[0], min(first[1], first[0] + SHOWN))  # words may be long, and far from each other
-    low, high = max(0, first[0] - AROUND), min(len(text), first[1] + AROUND)
-    before, after = "…" * (low + row.begin > 0), "…" * (high < len(text))
-    line = before + _SPACE.sub(" ", text[low:high]) + after
-    shift = len(before) - low
-    marks = [first, *takewhile(lambda mark: mark[1] <= high, ranges)]
-    shifted = _without_overlaps([(at + shift, to + shift) for at, to in marks])
-    return Snippet(states.read(Part, row.part), row.step, line, shifted)
-
-
-def _without_overlaps(marks: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Return the marks without those that overlap one before them."""
-    kept: list[tuple[int, int]] = []
-    for mark in marks:
-        if not kept or mark[0] >= kept[-1][1]:
-            kept.append(mark)
-    return tuple(kept)
-
-
 def texts(connection: Connection, run_seq: int, step: int | None = None) -> Iterator[passages.RunText]:
     """Yield the texts of a run in a fixed order; with `step`, only those of its steps from there on."""
     if step is None:
         (row,) = _TEXTS.all(connection, {"seq": run_seq})
-        yield from ((part, None, text) for part, text in zip(_RUN_TEXTS, row, strict=True) if text)
+        yield from ((part, None, text) for part, text in zip(RUN_TEXTS, row, strict=True) if text)
     for position, *values in _STEPS.stream(connection, _key_range(run_seq, step or 0)):
         for part, value in zip(_STEP_TEXTS, values, strict=True):
-            if text := _flatten(value) if part in _JSON_TEXTS else value:
+            if text := flatten(value) if part in JSON_TEXTS else value:
                 yield part, position, text
 
 
-def _flatten(value: str | None) -> str | None:
+def flatten(value: str | None) -> str | None:
     """Return all names and values of a JSON text, one a line."""
     return None if value is None else passages.flatten(passages.parse_json(value))
 
@@ -340,30 +229,9 @@ _LAST = prepared.Prepared(
     lambda _: select(PASSAGES.c.part, PASSAGES.c.step, PASSAGES.c.start).where(PASSAGES.c.id == bindparam("id"))
 )
 _COUNT_INDEXED = select(func.count()).select_from(PASSAGES).where(_between(PASSAGES.c.id))
-_BEGIN = case((PASSAGES.c.start > AROUND, PASSAGES.c.start - AROUND), else_=0).label("begin")
-_TEXT = case(
-    {part.value: RUNS.c[part.value] for part in _RUN_TEXTS} | {Part.STEP.value: RUN_STEPS.c.content},
-    value=PASSAGES.c.part,
-)
-#: Passages with the text in and around them, except for JSON values.
-_HITS = (
-    select(
-        PASSAGES,
-        _BEGIN,
-        func.substr(_TEXT, cast(_BEGIN + 1, Integer), cast(PASSAGES.c.stop - _BEGIN + AROUND + 1, Integer)).label(
-            "around"
-        ),
-    )
-    .join(RUNS, RUNS.c.seq == PASSAGES.c.id // ROWS_PER_RUN)
-    .outerjoin(RUN_STEPS, RUN_STEPS.c.id == RUNS.c.seq * ROWS_PER_RUN + PASSAGES.c.step)
-    .where(is_among(PASSAGES.c.id, "ids"))
-)
-_JSON_VALUES = {
-    part.value: select(column).where(RUN_STEPS.c.id == bindparam("id")) for part, column in _JSON_TEXTS.items()
-}
 _DELETE = delete(PASSAGES).where(_between(PASSAGES.c.id))
 _TEXTS = prepared.Prepared(
-    lambda _: select(*(RUNS.c[part.value] for part in _RUN_TEXTS)).where(RUNS.c.seq == bindparam("seq"))
+    lambda _: select(*(RUNS.c[part.value] for part in RUN_TEXTS)).where(RUNS.c.seq == bindparam("seq"))
 )
 #: These rows are read a few at a time, since they may be large.
 _STEPS = prepared.Prepared(
@@ -393,6 +261,7 @@ _LOCK = prepared.Prepared(
     lambda _: _QUEUED.where(_AMONG).order_by(SEARCH_QUEUE.c.run_seq).with_for_update(of=SEARCH_QUEUE)
 )
 _REMOVE = prepared.Change(lambda _: delete(SEARCH_QUEUE).where(_AMONG))
+_COUNT_QUEUED = prepared.Prepared(lambda _: select(func.count().label("runs")).select_from(SEARCH_QUEUE))
 _LAG = select(
     func.count().label("runs"),
     func.min(SEARCH_QUEUE.c.enqueued_at, type_=SEARCH_QUEUE.c.enqueued_at.type).label("since"),

@@ -31,7 +31,11 @@ PHRASE = 16
 #: The characters of a piece, and how far before its end we look for a place between two words to cut it.
 PIECE, BACK = 65_536, 4096
 
+#: The different characters beyond ASCII that are replaced one by one.
+FEW = 16
+
 _ASCII = re.compile(r"[0-9A-Za-z]+")
+_NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 #: Behind the characters of an ASCII word that count, and between two words.
 _REST, _BETWEEN = "[0-9a-z]*+", "[^0-9a-z]++"
 _RUN = re.compile(r"[0-9A-Za-z\x80-\U0010ffff]+")
@@ -149,8 +153,13 @@ def fold(text: str) -> str | None:
     """
     if text.isascii():
         return text.translate(_ASCII_FOLDS)
-    if any(len(_FOLDS[ord(char)]) != 1 for char in set(text)):
+    folds = {char: _FOLDS[ord(char)] for char in set(_NOT_ASCII.findall(text))}
+    if any(len(each) != 1 for each in folds.values()):
         return None
+    if len(folds) <= FEW and all(map(str.isascii, folds.values())):  # the same, and faster
+        for char, each in folds.items():
+            text = text.replace(char, each)
+        return text.translate(_ASCII_FOLDS)
     folded = text.translate(_FOLDS)
     is_plain = folded.replace(" ", "").isalnum() and not _patterns().unspaced.search(folded)
     return folded if is_plain else None
@@ -247,8 +256,11 @@ class Phrase:
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield the ranges of characters at which the phrase occurs in a text, in order."""
-        if len(text) <= PIECE and text.isascii() and all(map(str.isascii, self.words)):  # the same, and faster
-            yield from (found.span(1) for found in _ascii_pattern(self).finditer(text.lower()))
+        folded = None
+        if len(text) <= PIECE and all(map(str.isascii, self.words)):
+            folded = text.lower() if text.isascii() else fold(text)
+        if folded is not None and folded.isascii():  # the same, and faster
+            yield from ((found.start(), found.end(1)) for found in _ascii_pattern(self).finditer(folded))
             return
         window = deque[tuple[str, int, int]](maxlen=len(self.words))
         for found in located_words(text):
@@ -268,10 +280,14 @@ class Phrase:
 
 @lru_cache(64)
 def _ascii_pattern(phrase: Phrase) -> re.Pattern[str]:
-    """Return the pattern of a phrase in a text without capital letters; matches may overlap."""
-    *first, last = (word + _REST * (len(word) == LENGTH) for word in phrase.words)
-    words = _BETWEEN.join((*first, last + _REST * phrase.open_ended))
-    return re.compile(f"(?<![0-9a-z])(?=({words})(?![0-9a-z]))")
+    """Return the pattern of a phrase in an ASCII text without capital letters; matches may overlap.
+
+    Its group has what follows the first word, which stands in front so that `re` seeks a literal text.
+    """
+    begin = phrase.words[0]
+    *before, last = (word + _REST * (len(word) == LENGTH) for word in phrase.words)
+    behind = _BETWEEN.join((*before, last + _REST * phrase.open_ended)).removeprefix(begin)
+    return re.compile(f"{begin}(?<![0-9a-z]{begin})(?=({behind})(?![0-9a-z]))")
 
 
 def phrase(text: str, open_ended: bool = False) -> Phrase:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, literal, select
 
 from storage import errors
 from storage.engine import dialect
 from storage.engine.database import Database, Limits
+from storage.engine.prepared import Prepared
 from storage.query import grammar, run_pages
 from storage.tables.runs import RUN_TAGS, RUNS
 from tests import life
@@ -130,17 +131,24 @@ async def test_a_query_that_takes_too_long_is_ended_and_no_other_waits(database_
         assert await opened.timed_read(run_pages.count, grammar.EVERYTHING) == run_pages.Count(0, exact=True)
 
 
-def _endless_by_parts(connection: Connection) -> None:
+_SHORT = select(literal(1).label("one"))
+_PREPARED = Prepared(lambda _: _SHORT)
+
+
+def _endless_by_parts(connection: Connection, is_prepared: bool) -> None:
     while True:
-        connection.execute(select(1)).all()
+        _PREPARED.all(connection, {}) if is_prepared else connection.execute(_SHORT).all()
         time.sleep(0.01)
 
 
 @pytest.mark.anyio
-async def test_many_short_statements_take_no_longer_than_one_long_one(database_url: str) -> None:
+@pytest.mark.parametrize("is_prepared", [False, True])
+async def test_many_short_statements_take_no_longer_than_one_long_one(
+    is_prepared: bool, database_url: str
+) -> None:
     async with Database(database_url, limits=Limits(timed_read_seconds=0.2)) as opened:
         with pytest.raises(errors.StatementTimeout, match=r"within 0.2 s"):
-            await opened.timed_read(_endless_by_parts)
+            await opened.timed_read(_endless_by_parts, is_prepared)
         assert await opened.timed_read(run_pages.count, grammar.EVERYTHING) == run_pages.Count(0, exact=True)
 
 

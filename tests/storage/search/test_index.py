@@ -12,7 +12,7 @@ from storage import errors, states
 from storage.engine.database import Database
 from storage.query import grammar, run_pages
 from storage.repositories import runs
-from storage.search import fulltext, index, lookups, tokenizer
+from storage.search import fulltext, index, lookups, snippets, tokenizer
 from storage.search.tokenizer import Phrase
 from storage.tables.runs import RUNS
 from storage.tables.search import PASSAGES
@@ -193,10 +193,10 @@ async def test_a_hit_of_any_length_is_shown_in_a_snippet_of_a_bounded_one(databa
     run = await settled(database, output=f"It is {'long' * 50_000} and force{' ' * 50_000}majeure.")
     await life.indexed(database)
     asked = [Phrase(("force", "majeure")), Phrase(("long" * 16,))]
-    found = (await database.timed_read(index.snippets, [run.seq], asked))[run.seq]
+    found = (await database.timed_read(snippets.of_runs, [run.seq], asked))[run.seq]
     assert len(found) == 2
-    assert max(len(each.text) for each in found) <= index.SHOWN + 2 * index.AROUND + 2
-    assert [each.marks[0][1] - each.marks[0][0] for each in found] == [index.SHOWN] * 2
+    assert max(len(each.text) for each in found) <= snippets.SHOWN + 2 * snippets.AROUND + 2
+    assert [each.marks[0][1] - each.marks[0][0] for each in found] == [snippets.SHOWN] * 2
 
 
 @pytest.mark.parametrize(
@@ -251,7 +251,7 @@ async def test_a_snippet_names_the_step_and_marks_the_hits(database: Database) -
     run = await settled(database, steps)
     await life.indexed(database)
     asked = [Phrase(("force", "majeure")), Phrase(("absent",))]
-    (snippet,) = (await database.timed_read(index.snippets, [run.seq], asked))[run.seq]
+    (snippet,) = (await database.timed_read(snippets.of_runs, [run.seq], asked))[run.seq]
     assert (snippet.part, snippet.step) == (states.Part.TOOL_OUTPUT, 4)
     assert [snippet.text[low:high] for low, high in snippet.marks] == ["Force> majeure"]
     assert snippet.text.startswith("…")
@@ -271,9 +271,9 @@ async def test_a_snippet_from_far_within_a_long_text_is_cut_out_of_it(database: 
     long = "é rent " * 400 + "the lease is void " + "and so on " * 400
     run = await settled(database, output=long)
     await life.indexed(database)
-    (snippet,) = (await database.timed_read(index.snippets, [run.seq], [Phrase(("is", "void"))]))[run.seq]
+    (snippet,) = (await database.timed_read(snippets.of_runs, [run.seq], [Phrase(("is", "void"))]))[run.seq]
     at = long.index("is void")
-    assert snippet.text == f"…{long[at - index.AROUND : at + len('is void') + index.AROUND]}…"
+    assert snippet.text == f"…{long[at - snippets.AROUND : at + len('is void') + snippets.AROUND]}…"
     assert [snippet.text[low:high] for low, high in snippet.marks] == ["is void"]
 
 
@@ -317,8 +317,9 @@ async def test_a_server_answers_any_prefix(served: Database) -> None:
     await served.read(lookups.require_selective, [Phrase(("b",), open_ended=True)], -1)
 
 
-async def test_runs_that_say_a_word_often_are_found_once_in_either_order(database: Database) -> None:
-    said = [step(position, content="venue") for position in range(5)]
+@pytest.mark.parametrize("count", [5, lookups.MANY_PASSAGES + 5])
+async def test_runs_that_say_a_word_often_are_found_once_in_either_order(count: int, database: Database) -> None:
+    said = [step(position, content="venue") for position in range(count)]
     for _ in range(3):
         await settled(database, said, prompt="Venue.")
     await life.indexed(database)
@@ -326,6 +327,8 @@ async def test_runs_that_say_a_word_often_are_found_once_in_either_order(databas
         found, cursor = [], None
         for _ in range(3):
             query = run_pages.Query(grammar.parse("venue", life.NOW), sort, 1, cursor)
-            page, cursor = await database.timed_read(run_pages.page, query)
-            found += [run.seq for run in page]
-        assert (found, cursor) == (keys, None)
+            page = await database.timed_read(run_pages.find, query)
+            cursor = page.cursor
+            found += [(run.seq, *page.snippets[run.seq]) for run in page.runs]
+        assert [seq for seq, _ in found] == keys
+        assert ({snippet.part for _, snippet in found}, cursor) == ({states.Part.PROMPT}, None)
