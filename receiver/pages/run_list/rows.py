@@ -10,7 +10,7 @@ from itertools import pairwise
 from receiver.pages import formats
 from storage import states
 from storage.query import run_lines
-from storage.search import index
+from storage.search import snippets
 
 #: The most characters of a reason that a row has.
 MAX_REASON = 160
@@ -48,7 +48,7 @@ def aside(run: run_lines.Line, now: datetime) -> Aside | None:
     return None
 
 
-def pieces(found: index.Snippet) -> Sequence[tuple[str, bool]]:
+def pieces(found: snippets.Snippet) -> Sequence[tuple[str, bool]]:
     """Return a passage in pieces, each with whether it was looked for."""
     edges = [0, *(edge for mark in found.marks for edge in mark), len(found.text)]
     return [(found.text[low:high], at % 2 == 1) for at, (low, high) in enumerate(pairwise(edges))]
