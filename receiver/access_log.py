@@ -5,9 +5,9 @@ from __future__ import annotations
 import structlog
 from starlette.types import Scope
 
-#: Routes that load balancers and monitoring request every few seconds. They are logged at info level only where
-#: the answer is not 200.
-PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+#: Routes that load balancers and monitoring request every few seconds, and the files that belong to a page. They are
+#: logged at info level only where the answer is not 200.
+PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/static/{name}"})
 
 
 class AccessLog:
