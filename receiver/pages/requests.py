@@ -215,12 +215,13 @@ Handler = Callable[[PageRequest], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One method of one path. Without a `scope` no session is needed."""
+    """One method of one path. Without a `scope` no session is needed; one that `identifies` nobody looks for none."""
 
     method: str
     path: str
     scope: authentication.Scope | None
     handler: Handler
+    identifies: bool = True
 
 
 @dataclass(slots=True)
@@ -234,7 +235,7 @@ class Router:
 
         def add(handler: Handler) -> Handler:
             assert inspect.iscoroutinefunction(handler)
-            self.pages.append(Page(method, path, scope, handler))
+            self.pages.append(Page(method, path, scope, handler, identifies))
             return handler
 
         return add

@@ -76,7 +76,8 @@ class Site:
     async def _answer(self, bare: requests.PageRequest, found: _Path | None) -> ASGIApp:
         known = bare
         try:
-            known = await self._with_visitor(bare)
+            if found is None or found.identifies:
+                known = await self._with_visitor(bare)
             if found is None:
                 raise errors.NotFound("there is no page at this address")
             page = found.page(bare.request.method)
@@ -133,7 +134,8 @@ class Site:
             renewed = sessions.Session(session.id, session.key_id, given.now)
             lifetime = int(sessions.LIFETIME.total_seconds())
             given.set_cookie(response, sessions.COOKIE, self._context.signer.cookie(renewed), lifetime)
-        if given.request.cookies.get("runledger_note") and response.status_code == HTTPStatus.OK:
+        is_shown = response.status_code == HTTPStatus.OK and response.media_type == "text/html"
+        if is_shown and not given.is_partial and given.request.cookies.get("runledger_note"):
             given.set_cookie(response, "runledger_note", "", 0)
 
 
@@ -143,6 +145,7 @@ class _Path:
     def __init__(self, path: str, pages: dict[str, requests.Page]) -> None:
         self.path = path
         self.pattern = re.compile(_PARAMETER.sub(r"(?P<\1>[^/]{1,128})", path))
+        self.identifies = any(each.identifies for each in pages.values())
         self._pages = pages
 
     def page(self, method: str) -> requests.Page:
