@@ -215,7 +215,7 @@ Handler = Callable[[PageRequest], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One method of one path. Without a `scope` no session is needed; one that `identifies` nobody looks for none."""
+    """One method of one path. Without a `scope` no session is needed, and only where it `identifies` looked for."""
 
     method: str
     path: str
@@ -230,7 +230,9 @@ class Router:
 
     pages: list[Page] = field(default_factory=list)
 
-    def page(self, method: str, path: str, scope: authentication.Scope | None) -> Callable[[Handler], Handler]:
+    def page(
+        self, method: str, path: str, scope: authentication.Scope | None, *, identifies: bool = True
+    ) -> Callable[[Handler], Handler]:
         """Return a decorator that adds a page. `{id}` in a path is an id, `{n}` a number."""
 
         def add(handler: Handler) -> Handler:
