@@ -5,8 +5,8 @@ from __future__ import annotations
 import structlog
 from starlette.types import Scope
 
-#: Routes that load balancers and monitoring request every few seconds, and files that belong to a page. They are logged
-#: at info level only where the answer is not 200.
+#: Routes that load balancers and monitoring request every few seconds, and files that belong to a page. They are
+#: logged at info level only where the answer is not 200.
 PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/static/{name}"})
 
 

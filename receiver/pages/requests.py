@@ -215,7 +215,7 @@ Handler = Callable[[PageRequest], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One method of one path. Without a `scope` no session is needed, and only where it `identifies` looked for."""
+    """One method of one path. Without a `scope` no session is needed; `identifies`: one is looked for."""
 
     method: str
     path: str
