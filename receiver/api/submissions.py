@@ -29,7 +29,8 @@ router = operations.Router("runs")
 _PREFER = operations.Header(
     "Prefer", "`wait=N`: answer when the run has ended, or after N seconds.", r"^wait=\d{1,2}$"
 )
-_IDEMPOTENCY_KEY = operations.Header(
+#: The header of requests that submit a run.
+IDEMPOTENCY_KEY = operations.Header(
     "Idempotency-Key",
     "The same key with the same content answers with the same run.",
     r"^[!-~]([ -~]{0,253}[!-~])?$",
@@ -43,7 +44,7 @@ _RUN = {200: schemas_notification.FullRun, 202: schemas_notification.FullRun}
     "Submit a run",
     _RUN,
     authentication.Scope.SUBMIT,
-    headers=(_IDEMPOTENCY_KEY, _PREFER),
+    headers=(IDEMPOTENCY_KEY, _PREFER),
     problems=(409,),
 )
 async def submit_run(call: Submit) -> operations.Answer:
@@ -73,7 +74,7 @@ def _submission(call: Submit) -> runs.Submission:
         model=body.model,
         object_ids=None if body.object_ids is None else tuple(body.object_ids),
         tags=body.tags or {},
-        idempotency_key=_idempotency_key(call),
+        idempotency_key=idempotency_key(call),
         request_sha256=_digest(body),
     )
 
@@ -86,9 +87,10 @@ def _digest(body: bodies.Submission) -> str:
     return hashlib.sha256(merkle.canonical(content)).hexdigest()
 
 
-def _idempotency_key(call: Submit) -> str | None:
+def idempotency_key(call: operations.Call[Any, Any]) -> str | None:
+    """Return the idempotency key of a submission, if it has one. Raises BadHeader."""
     return call.header(
-        _IDEMPOTENCY_KEY.name, "[ -~]{1,255}", "must be one value of 1 to 255 printable ASCII characters"
+        IDEMPOTENCY_KEY.name, "[ -~]{1,255}", "must be one value of 1 to 255 printable ASCII characters"
     )
 
 

@@ -34,6 +34,8 @@ COMMANDS = {
     "watch": Command("commands.submit", "Adopt a run that was created elsewhere."),
     "cancel": Command("commands.submit", "Cancel a run."),
     "refresh": Command("commands.submit", "Fetch a run again, also one that has ended."),
+    "again": Command("actions.change_run", "Run a run again, as a new run that names the first one."),
+    "notify": Command("actions.change_run", "Notify your backend of a run's end again"),
     "tag": Command("actions.change_run", "Set and remove tags of a run; the others stay."),
     "runs": Command("commands.runs", "List runs, newest first."),
     "stats": Command("commands.runs", "Sum up runs: how many, what they cost, how long they took."),

@@ -102,6 +102,15 @@ class TagChanges(Request):
     ]
 
 
+class Again(Request):
+    """What differs when a run is run again; the rest is that of the run. Null counts as absent."""
+
+    prompt: Annotated[Text, Field(min_length=1, max_length=1_000_000)] | None = None
+    guidance: Annotated[Text, Field(max_length=1_000_000)] | None = None
+    model: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    tags: Tags | None = Field(None, description="In place of all tags of the run.")
+
+
 class WatchRequest(Request):
     """A run that was created elsewhere and is to be adopted."""
 

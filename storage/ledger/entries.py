@@ -60,6 +60,10 @@ class Kind(StrEnum):
     RUN_IMPORTED = "run.imported"
     RUN_REOPENED = "run.reopened"
     RUN_TAGGED = "run.tagged"
+    RUN_NOTIFY_REQUESTED = "run.notify_requested"
+    BULK_REQUESTED = "bulk.requested"
+    VIEW_SAVED = "view.saved"
+    VIEW_DELETED = "view.deleted"
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -24,15 +24,9 @@ async def test_tags_are_replaced_by_put_and_merged_by_patch(deployment: Deployme
 async def test_tags_that_a_submission_cannot_have_are_refused_later_as_well(deployment: Deployment) -> None:
     run = (await deployment.submit(tags={f"k{n}": "x" for n in range(50)})).json()
     path = f"/v1/runs/{run['id']}/tags"
-    bodies: tuple[object, ...] = (
-        {"tags": {"a b": "x"}},
-        {"tags": {"a": "x" * 257}},
-        {"tags": {}},
-        {"tags": {"a": 1}},
-        {},
-    )
-    for body in bodies:
-        problem(await deployment.ask("PATCH", path, "submit", json=body), 422)
+    wrong: tuple[object, ...] = ({"a b": "x"}, {"a": "x" * 257}, {}, {"a": 1}, None)
+    for tags in wrong:
+        problem(await deployment.ask("PATCH", path, "submit", json={"tags": tags}), 422)
     refused = problem(await deployment.ask("PATCH", path, "submit", json={"tags": {"one": "more"}}), 422)
     assert refused["type"] == "urn:runledger:problem:too-many-tags"
     problem(await deployment.ask("PUT", "/v1/runs/nothing/tags", "submit", json={"tags": {}}), 404)
