@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from receiver.api import (
+    bulk_actions,
     changes,
     deliveries,
     export,
@@ -14,6 +15,7 @@ from receiver.api import (
     sql,
     stats,
     submissions,
+    views,
 )
 from receiver.schemas import responses
 from receiver.web import operations
@@ -51,5 +53,19 @@ _PUBLIC = (
         name="receive_event",
     ),
 )
-_RESOURCES = (submissions, runs, run_changes, run_events, export, deliveries, jobs, stats, sql, changes, health)
+_RESOURCES = (
+    submissions,
+    runs,
+    run_changes,
+    run_events,
+    export,
+    bulk_actions,
+    views,
+    deliveries,
+    jobs,
+    stats,
+    sql,
+    changes,
+    health,
+)
 OPERATIONS = (*(operation for resource in _RESOURCES for operation in resource.router.operations), *_PUBLIC)

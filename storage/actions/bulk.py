@@ -66,7 +66,7 @@ class Action:
 
 
 def plan(connection: Connection, request: Request) -> Action:
-    """Return the action that `create` would store, with the number of its runs. Raises BadQuery, BadFilter."""
+    """Return the action of a request with the number of its runs, for `create`. Raises BadQuery, BadFilter."""
     seqs = request.run_seqs
     if seqs is None:
         expression = grammar.parse(request.question or "", request.at)
@@ -82,19 +82,20 @@ def plan(connection: Connection, request: Request) -> Action:
     )  # fmt: skip
 
 
-def create(connection: Connection, request: Request) -> Action:
+def create(connection: Connection, planned: Action) -> Action:
     """Store a bulk action with the job that carries it out."""
-    made = plan(connection, request)
-    connection.execute(BULK_ACTIONS.insert(), declare.row(BULK_ACTIONS, made) | {"action": made.action.value})
-    jobs.enqueue(connection, [jobs.JobRequest(states.Kind.BULK, "", request.at)])
-    digests = (
-        *merkle.salted_digest("question", made.question),
-        *merkle.salted_digest("tags", None if made.tags is None else merkle.canonical(dict(made.tags))),
+    connection.execute(
+        BULK_ACTIONS.insert(), declare.row(BULK_ACTIONS, planned) | {"action": planned.action.value}
     )
-    facts: dict[str, entries.Fact | None] = {"bulkId": made.id, "action": made.action.value, "total": made.total}
-    entry = entries.Entry(entries.Kind.BULK_REQUESTED, request.at, None, request.actor, facts, digests)
-    entries.append(connection, [entry])
-    return made
+    jobs.enqueue(connection, [jobs.JobRequest(states.Kind.BULK, "", planned.created_at)])
+    digests = (
+        *merkle.salted_digest("question", planned.question),
+        *merkle.salted_digest("tags", None if planned.tags is None else merkle.canonical(dict(planned.tags))),
+    )
+    facts = {"bulkId": planned.id, "action": planned.action.value, "total": planned.total}
+    kind = entries.Kind.BULK_REQUESTED
+    entries.append(connection, [entries.Entry(kind, planned.created_at, None, planned.actor, facts, digests)])
+    return planned
 
 
 def find(connection: Connection, bulk_id: str) -> Action | None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 async def create(database: Database, action: BulkKind, question: str | None = None, **more: Any) -> bulk.Action:
     request = bulk.Request(action, "night-ops", "key:night-ops", life.NOW, question, **more)
-    return await database.write(bulk.create, request)
+    return await database.write(bulk.create, await database.read(bulk.plan, request))
 
 
 async def part(database: Database, claim: jobs.Claim, action: bulk.Action, limit: int = 100) -> bulk.Action:
