@@ -60,7 +60,8 @@ CREATE VIEW runledger_sql.runs AS SELECT
     pruned_at,
     captured_at,
     capture_note,
-    restored_at
+    restored_at,
+    again_of
 FROM runs;
 CREATE VIEW runledger_sql.run_tags AS SELECT
     run_seq,
@@ -254,6 +255,26 @@ CREATE VIEW runledger_sql.backfills AS SELECT
     started_at,
     finished_at
 FROM backfills;
+CREATE VIEW runledger_sql.bulk_actions AS SELECT
+    id,
+    action,
+    submitted_by,
+    actor,
+    question,
+    run_seqs,
+    tags,
+    created_at,
+    worked_at,
+    position,
+    last_seq,
+    total,
+    is_exact,
+    done,
+    failed,
+    errors,
+    finished_at,
+    is_stopped
+FROM bulk_actions;
 CREATE VIEW runledger_sql.unknown_runs AS SELECT
     upstream_id,
     listed_at,

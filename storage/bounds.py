@@ -18,8 +18,8 @@ INTEGER = 2**53
 SUM = 2**63 - 1
 #: 30 days in milliseconds. A run takes at most 30 minutes upstream, so a longer duration is not a measurement.
 DURATION_MS = 30 * 24 * 3600 * 1000
-#: The most tags of one run.
-TAGS = 50
+#: The most tags of one run, and the most views of one owner.
+TAGS, VIEWS = 50, 200
 #: No event of a run is plausible before EARLIEST, or later than AHEAD from now.
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=365)

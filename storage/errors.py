@@ -82,6 +82,22 @@ class BadQuery(StorageError):
         self.suggestion = suggestion
 
 
+class NothingToRun(StorageError):
+    """A run cannot be submitted again, since its content is not stored. The message says why."""
+
+
+class NothingToNotify(StorageError):
+    """There is no end to notify of, or nobody to be notified. The message says which."""
+
+
+class NameTaken(StorageError):
+    """Something has that name already. The message says what."""
+
+
+class TooManyViews(StorageError):
+    """Somebody has saved as many views as one may. The message says whose they are."""
+
+
 class TooManyTags(StorageError):
     """A run would have more tags than it may. The message says how many."""
 

@@ -95,6 +95,17 @@ class Kind(StrEnum):
     NOTIFY = "notify"
     CAPTURE = "capture"
     CHECK = "check"
+    BULK = "bulk"
+
+
+class BulkKind(StrEnum):
+    """What a bulk action does with each of its runs."""
+
+    CANCEL = "cancel"
+    REFRESH = "refresh"
+    RETRY_NOTIFICATION = "retry_notification"
+    TAG = "tag"
+    AGAIN = "again"
 
 
 class JobState(StrEnum):
@@ -126,11 +137,12 @@ PRIORITY = {
     Kind.CHECK: 3,
     Kind.NOTIFY: 4,
     Kind.CAPTURE: 5,
+    Kind.BULK: 6,
 }
-#: The priorities of jobs that call the upstream, that call the backend, and that read the upstream's streams.
-#: The first and the last lane obey the upstream's pause.
-UPSTREAM_LANE, BACKEND_LANE, STREAM_LANE = (0, 1, 2, 3), (4,), (5,)
-EVERY_LANE = UPSTREAM_LANE + BACKEND_LANE + STREAM_LANE
+#: The priorities of jobs that call the upstream, that call the backend, that read the upstream's streams, and that
+#: call nobody. The first and the third lane obey the upstream's pause.
+UPSTREAM_LANE, BACKEND_LANE, STREAM_LANE, LOCAL_LANE = (0, 1, 2, 3), (4,), (5,), (6,)
+EVERY_LANE = UPSTREAM_LANE + BACKEND_LANE + STREAM_LANE + LOCAL_LANE
 #: Jobs for which one worker slot is reserved, so that they progress however many exec and settle jobs there are.
 #: The sweep comes first here, since it is rarely due.
 RESERVED_LANE = (3, 1, 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from receiver.api import (
+    bulk_actions,
     changes,
     deliveries,
     export,
@@ -15,6 +16,7 @@ from receiver.api import (
     sql,
     stats,
     submissions,
+    views,
 )
 from receiver.schemas import responses
 from receiver.web import operations
@@ -58,6 +60,8 @@ _RESOURCES = (
     run_changes,
     run_events,
     export,
+    bulk_actions,
+    views,
     deliveries,
     jobs,
     stats,

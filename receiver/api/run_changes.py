@@ -1,21 +1,27 @@
-"""Requests about a run that is stored: change its tags."""
+"""Requests about a run that is stored: change its tags, run it again, notify again."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from receiver import errors
 from receiver.api import run_ids, submissions
 from receiver.schemas import bodies
 from receiver.schemas import notification as schemas_notification
 from receiver.web import operations
 from receiver.web.authentication import Scope
-from storage.transitions import submitting
+from storage import ids
+from storage.repositories import runs
+from storage.transitions import retrying, submitting
 
 Replacing = operations.Call[None, bodies.NewTags]
 Tagging = operations.Call[None, bodies.TagChanges]
+Again = operations.Call[None, bodies.Again]
+Plain = operations.Call[None, None]
 
 router = operations.Router("runs")
 _RUN = {200: schemas_notification.FullRun}
+_ACCEPTED = {202: schemas_notification.FullRun}
 
 
 @router.operation("PUT", "/v1/runs/{id}/tags", "Replace the tags of a run", _RUN, Scope.SUBMIT, problems=(409,))
@@ -38,3 +44,44 @@ async def _change_tags(
     named, actor = call.ids["id"], call.caller.actor
     found = await call.database.write(submitting.change_tags, named, tags, actor, call.now, replaces=replaces)
     return await submissions.answer(call, run_ids.require_exact_run(found, named), 200)
+
+
+@router.operation(
+    "POST",
+    "/v1/runs/{id}/again",
+    "Run a run again",
+    _RUN | _ACCEPTED,
+    Scope.SUBMIT,
+    headers=(submissions.IDEMPOTENCY_KEY,),
+    problems=(409,),
+)
+async def run_again(call: Again) -> operations.Answer:
+    """Submit the content of a run as a new run, which names the first one, with the changes of the body."""
+    named = call.ids["id"]
+    run_ids.require_exact_run(await call.database.read(runs.find, named), named)
+    again = submitting.Again(
+        of=named,
+        id=ids.new(call.now),
+        accepted_at=call.now,
+        expected_by=call.timing.overdue_at(call.now),
+        submitted_by=call.caller.name,
+        actor=call.caller.actor,
+        changes=call.body.model_dump(exclude_none=True),
+        idempotency_key=submissions.idempotency_key(call),
+    )
+    done = await call.database.write(submitting.run_again, again)
+    if done is None:
+        raise errors.NotFound("there is no run of that id")
+    if not done.is_same:
+        raise errors.IdempotencyKeyReused(done.run.id, pruned=done.run.pruned_at is not None)
+    return await submissions.answer(call, done.run, 202 if done.is_new else 200)
+
+
+@router.operation(
+    "POST", "/v1/runs/{id}/notify", "Notify the backend again", _ACCEPTED, Scope.SUBMIT, problems=(409,)
+)
+async def notify_again(call: Plain) -> operations.Answer:
+    """Send the notification of an ended run once more, with the same id and body, or now where it waits."""
+    named = call.ids["id"]
+    found = await call.database.write(retrying.notify_again, named, call.caller.actor, call.now)
+    return await submissions.answer(call, run_ids.require_exact_run(found, named), 202)

@@ -28,7 +28,8 @@ router = operations.Router("runs")
 _PREFER = operations.Header(
     "Prefer", "`wait=N`: answer when the run has ended, or after N seconds.", r"^wait=\d{1,2}$"
 )
-_IDEMPOTENCY_KEY = operations.Header(
+#: The header of requests that submit a run.
+IDEMPOTENCY_KEY = operations.Header(
     "Idempotency-Key",
     "The same key with the same content answers with the same run.",
     r"^[!-~]([ -~]{0,253}[!-~])?$",
@@ -42,12 +43,12 @@ _RUN = {200: schemas_notification.FullRun, 202: schemas_notification.FullRun}
     "Submit a run",
     _RUN,
     authentication.Scope.SUBMIT,
-    headers=(_IDEMPOTENCY_KEY, _PREFER),
+    headers=(IDEMPOTENCY_KEY, _PREFER),
     problems=(409,),
 )
 async def submit_run(call: Submit) -> operations.Answer:
     """Accept a run durably, whether or not the upstream can be reached now."""
-    expected_by, key = call.timing.overdue_at(call.now), _idempotency_key(call)
+    expected_by, key = call.timing.overdue_at(call.now), idempotency_key(call)
     submission = submission_values.submission(call.body, call.caller, call.now, expected_by, key)
     done = await call.database.write(submitting.submit, submission)
     if not done.is_same:
@@ -59,9 +60,10 @@ async def submit_run(call: Submit) -> operations.Answer:
     return await answer(call, run, 200 if run.is_terminal else 202, {"preference-applied": f"wait={seconds}"})
 
 
-def _idempotency_key(call: Submit) -> str | None:
+def idempotency_key(call: operations.Call[Any, Any]) -> str | None:
+    """Return the idempotency key of a submission, if it has one. Raises BadHeader."""
     return call.header(
-        _IDEMPOTENCY_KEY.name, "[ -~]{1,255}", "must be one value of 1 to 255 printable ASCII characters"
+        IDEMPOTENCY_KEY.name, "[ -~]{1,255}", "must be one value of 1 to 255 printable ASCII characters"
     )
 
 

@@ -218,6 +218,8 @@ def _run(line: JsonObject, cleaner: _Cleaner) -> runs.Run:
     run: runs.Run = _RUN.validate_python({"submitted_by": states.Submitter.IMPORT.value, **values, **_OWN})
     if not (_ID.fullmatch(run.id) and ids.is_ours(run.id)):
         raise ValueError("id: is none that Runledger gave")
+    if run.again_of is not None and not ids.is_ours(run.again_of):
+        raise ValueError("againOf: is no id that Runledger gave")
     if run.upstream_id is not None and not _ID.fullmatch(run.upstream_id):
         raise ValueError("upstreamId: may hold letters, digits, _ and - only, 1 to 128 of them")
     if sum(len((getattr(run, name) or "").encode()) for name in _LEDGER) > NAMES:

@@ -25,6 +25,12 @@ def _few(value: object) -> object:
 _CLOSED: JsonDict = {"additionalProperties": False}
 Tags = Annotated[dict[TagKey, TagValue], Field(max_length=TAGS, json_schema_extra=_CLOSED), BeforeValidator(_few)]
 
+ChangedTags = Annotated[
+    dict[TagKey, TagValue | None],
+    Field(min_length=1, max_length=TAGS, json_schema_extra=_CLOSED),
+    BeforeValidator(_few),
+]
+
 # Validation stops at the first fault, for the same reason.
 ObjectIds = Annotated[
     list[Annotated[Text, Field(min_length=1, max_length=256)]], Field(max_length=1000, fail_fast=True)
@@ -95,11 +101,16 @@ class NewTags(Request):
 class TagChanges(Request):
     """Tags to set; null removes a tag, and the others stay."""
 
-    tags: Annotated[
-        dict[TagKey, TagValue | None],
-        Field(min_length=1, max_length=TAGS, json_schema_extra=_CLOSED),
-        BeforeValidator(_few),
-    ]
+    tags: ChangedTags
+
+
+class Again(Request):
+    """What differs when a run is run again; the rest is that of the run. Null counts as absent."""
+
+    prompt: Annotated[Text, Field(min_length=1, max_length=1_000_000)] | None = None
+    guidance: Annotated[Text, Field(max_length=1_000_000)] | None = None
+    model: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+    tags: Tags | None = Field(None, description="In place of all tags of the run.")
 
 
 class WatchRequest(Request):

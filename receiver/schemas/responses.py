@@ -119,6 +119,7 @@ class RunLine(Answer):
     )
     captured_at: Instant | None = Field(description="When all events of its stream had been stored.")
     capture_note: str | None = Field(description="Which events are missing.")
+    again_of: str | None = Field(description="The run, by Runledger's id, of which this one is another try.")
 
 
 class Run(RunLine):

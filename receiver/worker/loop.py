@@ -88,7 +88,7 @@ class Worker:
         Jobs that call the backend and jobs that read streams have slots of their own: however slow, they do not
         delay exec and settle. Jobs that call the backend ignore the upstream's pause, and are left to
         other workers where this one has no notifier. Sweep and cancel jobs have one slot besides those of exec and
-        settle, so that these cannot delay them for ever.
+        settle, so that these cannot delay them for ever. Jobs that call nobody have one slot, and no pause.
         """
         now, asked = self._context.clock(), clock.elapsed()
         outlook = await self._context.database.quick_read(transitions_heartbeat.schedule, now)
@@ -105,7 +105,8 @@ class Worker:
         backend_slots = half if self._can_notify else 0
         backend = await self._fill(group, states.BACKEND_LANE, backend_slots, outlook.backend_due_at)
         stream = await self._fill(group, states.STREAM_LANE, half if is_well else 0, stream_at)
-        return min(upstream, unhurried, backend, stream)
+        local = await self._fill(group, states.LOCAL_LANE, 1, outlook.local_due_at)
+        return min(upstream, unhurried, backend, stream, local)
 
     async def _fill(
         self, group: asyncio.TaskGroup, lane: Sequence[int], slots: int, due_at: datetime | None

@@ -61,6 +61,10 @@ class Kind(StrEnum):
     RUN_REOPENED = "run.reopened"
     RUN_TAGGED = "run.tagged"
     DELIVERY_PROCESSED = "delivery.processed"
+    RUN_NOTIFY_REQUESTED = "run.notify_requested"
+    BULK_REQUESTED = "bulk.requested"
+    VIEW_SAVED = "view.saved"
+    VIEW_DELETED = "view.deleted"
 
 
 class Entry(msgspec.Struct, frozen=True):

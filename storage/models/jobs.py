@@ -1,4 +1,4 @@
-"""Jobs, the state that all processes share, backfills, and unknown upstream runs."""
+"""Jobs, the state that all processes share, backfills, bulk actions, and unknown upstream runs."""
 
 from __future__ import annotations
 
@@ -103,6 +103,40 @@ class Backfill(declare.Base, table=True):
     taken: int = declare.integer(null=False, default=0)
     started_at: datetime = declare.at(null=False)
     finished_at: datetime | None = declare.at()
+
+
+class BulkAction(declare.Base, table=True):
+    """An action on many runs. It is done up to `position`; runs above `last_seq` came later and are left alone."""
+
+    __tablename__ = "bulk_actions"
+    __table_args__ = (
+        declare.one_of("action", states.BulkKind),
+        declare.partial_index("ix_bulk_actions_open", "worked_at", "finished_at IS NULL"),
+    )
+    id: str = declare.text(null=False, primary_key=True)
+    action: str = declare.text(null=False)
+    submitted_by: str = declare.text(null=False)
+    actor: str = declare.text(null=False)
+    #: A filter in the filter language, whose ages count from `created_at`; null where runs are listed.
+    question: str | None = declare.text()
+    #: The keys of the listed runs.
+    run_seqs: Any = declare.json()
+    #: The tags to set; null removes one.
+    tags: Any = declare.json()
+    created_at: datetime = declare.at(null=False)
+    #: When the last part was done.
+    worked_at: datetime = declare.at(null=False)
+    position: int = declare.integer(null=False, default=0)
+    last_seq: int = declare.integer(null=False)
+    #: How many runs there were at the beginning; a lower bound where it is not exact.
+    total: int = declare.integer(null=False)
+    is_exact: bool = declare.flag()
+    done: int = declare.integer(null=False, default=0)
+    failed: int = declare.integer(null=False, default=0)
+    #: The first failures, each with its run.
+    errors: Any = declare.json()
+    finished_at: datetime | None = declare.at()
+    is_stopped: bool = declare.flag()
 
 
 class UnknownRun(declare.Base, table=True):

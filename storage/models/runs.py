@@ -26,6 +26,7 @@ class Run(declare.Base, table=True):
         declare.one_of("settled_by", states.Source),
         UniqueConstraint("submitted_by", "idempotency_key"),
         declare.partial_index("ix_runs_lost_create", "lost_create_since", "lost_create_since IS NOT NULL"),
+        declare.partial_index("ix_runs_again_of", ("again_of", "seq"), "again_of IS NOT NULL"),
     )
     seq: int | None = declare.seq()
     id: str = declare.text(null=False, unique=True)
@@ -74,6 +75,8 @@ class Run(declare.Base, table=True):
     capture_note: str | None = declare.text()
     #: When a backup was restored in which this run was not started yet; null = never.
     restored_at: datetime | None = declare.at()
+    #: The run, by our id, of which this one is another try.
+    again_of: str | None = declare.text()
 
 
 class RunTag(declare.Base, table=True):

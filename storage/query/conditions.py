@@ -27,6 +27,7 @@ COLUMNS: dict[str, ColumnElement[Any]] = {
     "agent": RUNS.c.agent_id,
     "model": RUNS.c.model,
     "submitted_by": RUNS.c.submitted_by,
+    "again_of": RUNS.c.again_of,
     "accepted": RUNS.c.accepted_at,
     "created": CREATED,
     "settled": RUNS.c.settled_at,

@@ -100,7 +100,7 @@ CHOICES: dict[str, type[StrEnum]] = {
     "settled_by": states.Source,
 }
 #: Names with free values; names of tags begin with TAG_PREFIX.
-TEXT_NAMES = ("agent", "model", "submitted_by", "tool")
+TEXT_NAMES = ("agent", "model", "submitted_by", "tool", "again_of")
 TAG_PREFIX = "tag."
 _READERS: dict[str, Callable[[str, str, datetime], value_ranges.Range]] = {
     "accepted": value_ranges.instants,

@@ -230,11 +230,15 @@ def _by_windows(
     descending: bool,
     behind: int | None,
     limit: int,
+    edge: int | None = None,
 ) -> list[Row[*tuple[Any, ...]]]:
     rows: list[Row[*tuple[Any, ...]]] = []
     part = chosen.where(*conditions.where(connection, expression, index.Window(*_EDGES))).limit(bindparam("more"))
     for window in _windows(connection, expression, descending, behind):
-        given = {"low": window.low, "high": window.high, "more": limit - len(rows)}
+        if edge is not None and window.low >= edge:
+            break
+        high = window.high if edge is None else min(window.high, edge)
+        given = {"low": window.low, "high": high, "more": limit - len(rows)}
         rows += connection.execute(part, given).all()
         if len(rows) >= limit:
             break
@@ -282,6 +286,15 @@ def _key_bounds(connection: Connection, expression: grammar.Expression) -> tuple
     key = RUNS.c.seq + 0  # along the index of the time, not through the keys
     low, high = connection.execute(select(func.min(key), func.max(key)).where(accepted)).one()
     return (1, 1) if low is None else (low, high + 1)
+
+
+def oldest_keys(
+    connection: Connection, expression: grammar.Expression, behind: int, last: int, limit: int
+) -> list[int]:
+    """Return the keys of the oldest matching runs behind a key, up to the key `last`."""
+    chosen = select(RUNS.c.seq).order_by(RUNS.c.seq)
+    rows = _by_windows(connection, expression, chosen, False, behind, limit, last + 1)
+    return [row.seq for row in rows]
 
 
 def count(connection: Connection, expression: grammar.Expression) -> Count:

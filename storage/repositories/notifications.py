@@ -73,5 +73,11 @@ def resume(connection: Connection, run_ids: Sequence[str]) -> None:
     connection.execute(update(NOTIFICATIONS).where(NOTIFICATIONS.c.run_id.in_(run_ids)).values(stopped_at=None))
 
 
+def reset(connection: Connection, run_id: str) -> None:
+    """Make the notification of a run eligible for another try, also one that was delivered."""
+    eligible = {"stopped_at": None, "delivered_at": None}
+    connection.execute(update(NOTIFICATIONS).where(NOTIFICATIONS.c.run_id == run_id).values(eligible))
+
+
 _ALL = select(*(NOTIFICATIONS.c[each.name] for each in fields(Notification)))
 _BY_RUN = prepared.Prepared(lambda _: _ALL.where(NOTIFICATIONS.c.run_id == bindparam("run_id")))

@@ -56,6 +56,7 @@ class Submission:
     tags: Mapping[str, str] = field(default_factory=dict)
     idempotency_key: str | None = None
     request_sha256: str | None = None
+    again_of: str | None = None
 
     @property
     def weight(self) -> int:
@@ -108,6 +109,7 @@ class Run:
     captured_at: datetime | None
     capture_note: str | None
     restored_at: datetime | None
+    again_of: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -71,6 +71,29 @@ BACKFILLS = Table(
     Column("finished_at", Instant),
 )
 
+BULK_ACTIONS = Table(
+    "bulk_actions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("action", Text, nullable=False),
+    Column("submitted_by", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("question", Text),
+    Column("run_seqs", Json),
+    Column("tags", Json),
+    Column("created_at", Instant, nullable=False),
+    Column("worked_at", Instant, nullable=False),
+    Column("position", Integer64, nullable=False, default=0, server_default="0"),
+    Column("last_seq", Integer64, nullable=False),
+    Column("total", Integer64, nullable=False),
+    Column("is_exact", Boolean, nullable=False, default=False, server_default=text("false")),
+    Column("done", Integer64, nullable=False, default=0, server_default="0"),
+    Column("failed", Integer64, nullable=False, default=0, server_default="0"),
+    Column("errors", Json),
+    Column("finished_at", Instant),
+    Column("is_stopped", Boolean, nullable=False, default=False, server_default=text("false")),
+)
+
 UNKNOWN_RUNS = Table(
     "unknown_runs",
     metadata,

@@ -49,6 +49,7 @@ RUNS = Table(
     Column("captured_at", Instant),
     Column("capture_note", Text),
     Column("restored_at", Instant),
+    Column("again_of", Text),
 )
 
 RUN_TAGS = Table(

@@ -25,11 +25,12 @@ class Schedule:
     """
 
     state: system_state.State
+    at: datetime | None
     upstream_due_at: datetime | None
     reserved_due_at: datetime | None
     backend_due_at: datetime | None
     stream_due_at: datetime | None
-    at: datetime | None = None
+    local_due_at: datetime | None
 
 
 def record_heartbeat(
@@ -74,7 +75,6 @@ def _clamp_to_clock(connection: Connection, now: datetime, until: datetime) -> N
 def schedule(connection: Connection, now: datetime) -> Schedule:
     """Return when work is due, and whether it may be done."""
     due = job_counts.next_due(connection, now)
-    lanes = (states.UPSTREAM_LANE, states.RESERVED_LANE, states.BACKEND_LANE, states.STREAM_LANE)
-    upstream, unhurried, backend, stream = (job_counts.earliest(due, lane) for lane in lanes)
-    at = dialect.server_time(connection)
-    return Schedule(system_state.read(connection), upstream, unhurried, backend, stream, at)
+    lanes = states.UPSTREAM_LANE, states.RESERVED_LANE, states.BACKEND_LANE, states.STREAM_LANE, states.LOCAL_LANE
+    due_at = [job_counts.earliest(due, lane) for lane in lanes]
+    return Schedule(system_state.read(connection), dialect.server_time(connection), *due_at)

@@ -1,9 +1,10 @@
-"""The requests of callers: submit a run, cancel it, fetch it again, change its tags."""
+"""The requests of callers: submit a run, cancel it, run it again, fetch it again, change its tags."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -77,6 +78,7 @@ def _accepted(submission: runs.Submission) -> entries.Entry:
             "agentId": submission.agent_id,
             "model": submission.model,
             "submittedBy": submission.submitted_by,
+            "againOf": submission.again_of,
         },
         list(content_digests(submission)),
     )
@@ -99,6 +101,53 @@ def _existing(connection: Connection, submission: runs.Submission) -> Submitted:
     existing = runs.find_by_idempotency_key(connection, submission.submitted_by, submission.idempotency_key or "")
     assert existing is not None, "only these two constraints can reject a submission"
     return Submitted(existing, is_new=False, is_same=existing.request_sha256 == submission.request_sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A request to submit a run again. `id` is that of the new run; `changes` replaces columns, or its `tags`."""
+
+    of: str
+    id: str
+    accepted_at: datetime
+    expected_by: datetime
+    submitted_by: str
+    actor: str
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    idempotency_key: str | None = None
+
+
+def run_again(connection: Connection, again: Again) -> Submitted | None:
+    """Submit the content of a run again, with changes, as a new run that is linked to it.
+
+    Return None where there is no such run. Raises NothingToRun for one without content.
+    """
+    run = runs.find(connection, again.of)
+    if run is None:
+        return None
+    submission = _submission_again(run, again)
+    return submit(connection, [submission])[submission.id]
+
+
+def _submission_again(run: runs.Run, again: Again) -> runs.Submission:
+    if run.pruned_at is not None:
+        raise errors.NothingToRun(f"the content of run {run.id} was removed, so it cannot be run again")
+    if run.prompt is None or (run.agent_id is None and run.instructions is None):
+        raise errors.NothingToRun(f"the prompt or the agent of run {run.id} is unknown, so it cannot be run again")
+    content = {"againOf": run.id, **again.changes}
+    kept = {name: getattr(run, name) for name in _KEPT}
+    given = {name: getattr(again, name) for name in _OF_REQUEST}
+    return runs.Submission(
+        **{**given, **kept, **again.changes},
+        object_ids=None if run.object_ids is None else tuple(run.object_ids),
+        request_sha256=hashlib.sha256(merkle.canonical(content)).hexdigest(),
+        again_of=run.id,
+    )
+
+
+_KEPT = ("agent_id", "prompt", "guidance", "instructions", "model", "tags")
+_KEPT = ("agent_id", "prompt", "guidance", "instructions", "model", "tags")
+_OF_REQUEST = ("id", "accepted_at", "expected_by", "submitted_by", "actor", "idempotency_key")
 
 
 def request_cancel(connection: Connection, run_id: str, by: str, now: datetime) -> runs.Run | None:

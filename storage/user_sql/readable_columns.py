@@ -29,6 +29,7 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "notifications": frozenset({"body"}),
     "webhook_endpoints": frozenset(),
     "backfills": frozenset({"cursor"}),
+    "bulk_actions": frozenset(),
     "unknown_runs": frozenset(),
     "passages": frozenset(),
     "search_queue": frozenset(),

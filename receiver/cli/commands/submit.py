@@ -74,7 +74,7 @@ async def submit(
         run = await local_api.ask(store, submissions.submit_run, responses.Run, body=body, headers=headers)
         if wait is not None:
             run = await _ended(store, run, wait)
-        await _show(store, run, as_json, has_waited=wait is not None)
+        await show(store, run, as_json, has_waited=wait is not None)
     if wait is not None and run.status != "completed":
         raise typer.Exit(FAILED)
 
@@ -86,7 +86,7 @@ def _instructions(agent: str | None, text: str | None, file: Path | None) -> str
             "give --agent ID, or --instructions TEXT (or --instructions-file FILE) for an agent made for this run",
             USAGE,
         )
-    return text if file is None else _read(file, "instructions")
+    return text if file is None else read_text(file, "instructions")
 
 
 def _prompt(source: str | None, prompt: str | None, file: Path | None) -> str:
@@ -97,13 +97,13 @@ def _prompt(source: str | None, prompt: str | None, file: Path | None) -> str:
         raise CommandError(
             "give the prompt in one way: --prompt TEXT, --prompt-file FILE, or - for standard input", USAGE
         )
-    text = _read(file, "prompt") if prompt is None else prompt
+    text = read_text(file, "prompt") if prompt is None else prompt
     if not text.strip():
         raise CommandError("the prompt is empty", USAGE)
     return text
 
 
-def _read(file: Path | None, what: str) -> str:
+def read_text(file: Path | None, what: str) -> str:
     """Return the text of a file, or of standard input. Raise CommandError."""
     try:
         with event_loop.interruptible():
@@ -135,7 +135,7 @@ async def watch(run: options.Run, as_json: options.Json = False) -> None:
     """
     body = local_api.body(bodies.WatchRequest, {"runId": run})
     async with open_database.created() as store:
-        await _show(store, await local_api.ask(store, submissions.watch_run, responses.Run, body=body), as_json)
+        await show(store, await local_api.ask(store, submissions.watch_run, responses.Run, body=body), as_json)
 
 
 @app.command()
@@ -147,7 +147,7 @@ async def cancel(run: options.Run, as_json: options.Json = False) -> None:
       runledger cancel run_01hx
     """
     async with open_database.existing() as store:
-        await _show(store, await local_api.ask(store, submissions.cancel_run, responses.Run, path_id=run), as_json)
+        await show(store, await local_api.ask(store, submissions.cancel_run, responses.Run, path_id=run), as_json)
 
 
 @app.command()
@@ -162,10 +162,10 @@ async def refresh(run: options.Run, as_json: options.Json = False) -> None:
     """
     async with open_database.existing() as store:
         found = await local_api.ask(store, submissions.refresh_run, responses.Run, path_id=run)
-        await _show(store, found, as_json, is_requested=True)
+        await show(store, found, as_json, is_requested=True)
 
 
-async def _show(
+async def show(
     store: database.Database,
     run: responses.Run,
     as_json: bool,

@@ -35,13 +35,18 @@ def spinner(text: str) -> contextlib.AbstractContextManager[object]:
 
 def demand_yes(summary: str) -> None:
     """Show what is about to be removed and ask. Raise CommandError unless the answer is yes."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise CommandError(
             "there is no terminal to ask on: add --yes, or --dry-run to see what would be removed", USAGE
         )
     print(summary, file=sys.stderr)
     if not is_yes("Remove it for good?"):
         raise CommandError("nothing was removed")
+
+
+def can_ask() -> bool:
+    """Return whether there is a terminal to ask on."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def is_yes(question: str) -> bool:

@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from receiver.worker.context import Context
-from receiver.worker.tasks import adopt, cancel, capture, check_endpoint, notify, settle, start, sweep
+from receiver.worker.tasks import (
+    adopt,
+    cancel,
+    capture,
+    check_endpoint,
+    notify,
+    settle,
+    start,
+    sweep,
+    work_in_bulk,
+)
 from storage import states
 from storage.repositories import jobs
 
@@ -24,6 +34,7 @@ KINDS: Mapping[states.Kind, Callable[[Context, jobs.Claim], Awaitable[None]]] = 
     states.Kind.CHECK: check_endpoint.check,
     states.Kind.NOTIFY: notify.notify,
     states.Kind.CAPTURE: capture.capture,
+    states.Kind.BULK: work_in_bulk.work,
 }
 
 
