@@ -9,7 +9,7 @@ from storage.repositories import api_keys
 from storage.transitions import api_key_changes
 
 Plain = operations.Call[None, None]
-Making = operations.Call[None, bodies.NewKey]
+Making = operations.Call[None, bodies.KeyRequest]
 
 router = operations.Router("keys")
 

@@ -135,7 +135,7 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-class NewKey(Request):
+class KeyRequest(Request):
     """An API key to be made."""
 
     name: Annotated[Text, Field(min_length=1, max_length=64, description="Who uses it; the ledger records it.")]
