@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AliasGenerator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AliasGenerator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic.config import JsonDict
 
@@ -138,8 +147,12 @@ def _whole(value: object) -> object:
 class KeyRequest(Request):
     """An API key to be made."""
 
-    name: Annotated[Text, Field(min_length=1, max_length=64, description="Who uses it; the ledger records it.")]
-    scopes: Annotated[list[Text], Field(min_length=1, max_length=3, description="What it may do.")]
+    name: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@-][A-Za-z0-9 _.@-]{0,63}$")] = Field(
+        description="Who uses it; the ledger records it."
+    )
+    scopes: Annotated[list[Literal["submit", "read", "admin"]], Field(min_length=1, max_length=3)] = Field(
+        description="What it may do."
+    )
 
 
 class SqlStatement(Request):
