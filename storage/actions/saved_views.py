@@ -37,7 +37,7 @@ def visible_to(connection: Connection, owner: str) -> list[View]:
 
 
 def find(connection: Connection, view_id: str) -> View | None:
-    """Return the view with this id, whoever owns it."""
+    """Return the view with this id, of any owner."""
     row = connection.execute(_ALL.where(SAVED_VIEWS.c.id == view_id)).first()
     return None if row is None else View(*row)
 
