@@ -21,7 +21,7 @@ ERRORS_KEPT = 20
 _REFUSALS = (errors.NothingToRun, errors.NothingToNotify, errors.TooManyTags)
 
 
-def work(
+def handle_part(
     connection: Connection,
     claim: jobs.Claim,
     action: bulk.Action,

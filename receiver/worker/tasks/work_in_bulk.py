@@ -25,7 +25,7 @@ async def work(context: Context, claim: jobs.Claim) -> None:
 async def _work_on(context: Context, claim: jobs.Claim, action: bulk.Action, seqs: Sequence[int]) -> None:
     """Do one part, or its first half where a run in it fails; a run that fails alone is left out."""
     now = context.clock()
-    part = context.database.write(bulk_parts.work, claim, action, seqs, now, context.timing.overdue_at(now))
+    part = context.database.write(bulk_parts.handle_part, claim, action, seqs, now, context.timing.overdue_at(now))
     outcome = await isolation.attempt(part)
     if not isinstance(outcome, Exception):
         return
