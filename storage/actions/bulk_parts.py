@@ -13,13 +13,15 @@ from storage.repositories import jobs
 from storage.tables.runs import RUNS
 from storage.transitions import retrying, submitting
 
-#: The most runs of one part, and the most failures that are kept.
-RUNS_AT_ONCE, ERRORS_KEPT = 200, 20
+#: The most runs of one part: others wait for a part to commit, and the end of a run takes the longest.
+RUNS_AT_ONCE = {each: 25 if each is states.BulkKind.CANCEL else 100 for each in states.BulkKind}
+#: The most failures that are kept.
+ERRORS_KEPT = 20
 #: Why a transition refuses a run, before it has written anything.
 _REFUSALS = (errors.NothingToRun, errors.NothingToNotify, errors.TooManyTags)
 
 
-def work(
+def handle_part(
     connection: Connection,
     claim: jobs.Claim,
     action: bulk.Action,

@@ -13,7 +13,8 @@ from storage.repositories import jobs
 async def work(context: Context, claim: jobs.Claim) -> None:
     """Do parts of the open actions in turn until none is open. A killed process goes on where it was."""
     while (action := await context.database.read(bulk.next_open)) is not None:
-        found = await isolation.attempt(context.database.read(bulk.next_seqs, action, bulk_parts.RUNS_AT_ONCE))
+        limit = bulk_parts.RUNS_AT_ONCE[action.action]
+        found = await isolation.attempt(context.database.read(bulk.next_seqs, action, limit))
         if isinstance(found, Exception):
             await context.database.write(bulk_parts.give_up, claim, action, _reason(found), context.clock())
         else:
@@ -24,7 +25,7 @@ async def work(context: Context, claim: jobs.Claim) -> None:
 async def _work_on(context: Context, claim: jobs.Claim, action: bulk.Action, seqs: Sequence[int]) -> None:
     """Do one part, or its first half where a run in it fails; a run that fails alone is left out."""
     now = context.clock()
-    part = context.database.write(bulk_parts.work, claim, action, seqs, now, context.timing.overdue_at(now))
+    part = context.database.write(bulk_parts.handle_part, claim, action, seqs, now, context.timing.overdue_at(now))
     outcome = await isolation.attempt(part)
     if not isinstance(outcome, Exception):
         return

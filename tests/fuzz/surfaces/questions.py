@@ -184,6 +184,9 @@ def _posted(rng: random.Random, known: Known) -> calls.Request:
             ("/v1/watch", {"runId": rng.choice((run, values.text(rng)[1]))}),
             ("/v1/jobs/retry", {"cause": values.text(rng)[1], "dryRun": rng.choice((True, 1))}),
             (f"/v1/jobs/{headers.quoted(run).decode()}/retry", {}),
+            ("/v1/views", {"name": values.text(rng)[1], "question": values.text(rng)[1]}),
+            ("/v1/bulk", {"action": "tag", "q": values.text(rng)[1], "tags": {"a": None}, "dryRun": True}),
+            (f"/v1/runs/{run}/notify", {}),
             (f"/v1/runs/{run}/refresh", {}),
             (f"/v1/runs/{run}/cancel", values.drawn(rng)[1]),
         )

@@ -43,7 +43,7 @@ async def test_progress_and_failures_are_shown(deployment: Deployment) -> None:
     claim = await life.claimed(deployment.database, states.Kind.BULK)
     while (action := await deployment.database.read(bulk.next_open)) is not None:
         seqs = await deployment.database.read(bulk.next_seqs, action, 10)
-        await deployment.database.write(bulk_parts.work, claim, action, seqs, life.at(1), life.at(9))
+        await deployment.database.write(bulk_parts.handle_part, claim, action, seqs, life.at(1), life.at(9))
     shown = (await deployment.get(f"/v1/bulk/{made['id']}")).json()
     assert (shown["state"], shown["done"], shown["failed"], shown["errors"][0]["runId"]) == (
         "finished", 0, 1, run.id,

@@ -36,7 +36,7 @@ async def carried_out(database: Database, action: bulk.Action) -> bulk.Action:
 
 
 async def test_the_job_does_all_parts_of_all_actions_and_is_done(database: Database) -> None:
-    count = bulk_parts.RUNS_AT_ONCE + 3
+    count = bulk_parts.RUNS_AT_ONCE[BulkKind.TAG] + 3
     for _ in range(count):
         await life.accepted(database)
     first, second = await created(database, ""), await created(database, "agent:none")

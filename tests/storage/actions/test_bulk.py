@@ -28,7 +28,7 @@ async def create(database: Database, action: BulkKind, question: str | None = No
 async def part(database: Database, claim: jobs.Claim, action: bulk.Action, limit: int = 100) -> bulk.Action:
     """Do one part of an action, as a worker does; return the action afterwards."""
     seqs = await database.read(bulk.next_seqs, action, limit)
-    await database.write(bulk_parts.work, claim, action, seqs, life.at(9), life.at(99))
+    await database.write(bulk_parts.handle_part, claim, action, seqs, life.at(9), life.at(99))
     found = await database.read(bulk.find, action.id)
     assert found is not None
     return found

@@ -34,6 +34,7 @@ NUMBERS = {"b": 1.0, "a": [None, -0.0, 1e22, 1.5e300, 0.1, 2**60]}
 JSONS: tuple[Any, ...] = ({}, [], "text", True, 0, 1e22, "7", NUMBERS, {"é": {"\u2028": "𝄞"}})
 #: What a column may hold that is checked.
 ALLOWED: dict[str, str | None] = {
+    "action": "cancel",
     "source": "platform",
     "trigger": "platform",
     "verdict": "accepted",
