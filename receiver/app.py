@@ -18,7 +18,7 @@ from receiver.api import route_table
 from receiver.crypto import secret_box, signatures, tokens
 from receiver.inbound import endpoints, rejection_buffer, webhook_secrets
 from receiver.outbound import notification_sender
-from receiver.pages import page_table, requests, sessions, site
+from receiver.pages import configuration, page_table, requests, sessions, site
 from receiver.server import stop_signals
 from receiver.streams import broker
 from receiver.upstream import client, exchange
@@ -165,10 +165,9 @@ def _with_pages(given: settings.Settings, context: operations.Context, api: ASGI
     """Return the API with the pages in front of it, where they are turned on."""
     if given.pages == "off":
         return api
-    signer = sessions.Signer(settings.signing_keys(given))
-    return site.Site(
-        page_table.PAGES, requests.Context(context, signer, given.public_url.startswith("https:")), api
-    )
+    signer, rows = sessions.Signer(settings.signing_keys(given)), configuration.rows(given)
+    is_https = given.public_url.startswith("https:")
+    return site.Site(page_table.PAGES, requests.Context(context, signer, is_https, configuration=rows), api)
 
 
 @asynccontextmanager

@@ -72,6 +72,15 @@ def duration(ms: int | float | None) -> str:
     return f"{hours}h {minutes:02}m" if days == 0 else f"{days}d {hours:02}h"
 
 
+def short_duration(ms: int | float) -> str:
+    """Return a round time as an axis names it.
+
+    >>> short_duration(300_000), short_duration(7_200_000), short_duration(172_800_000), short_duration(90_000)
+    ('5m', '2h', '2d', '1m 30s')
+    """
+    return duration(ms).removesuffix(" 00s").removesuffix(" 00m").removesuffix(" 00h")
+
+
 def size(value: int | None) -> str:
     """Return bytes with a unit.
 
@@ -169,6 +178,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "short_count": short_count,
     "money": money,
     "duration": duration,
+    "short_duration": short_duration,
     "size": size,
     "percent": percent,
     "plural": plural,

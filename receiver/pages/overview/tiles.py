@@ -55,7 +55,7 @@ def tiles(
                 failed,
                 failed_before,
                 formats.count,
-                "" if share_before is None else f", {share_before:.1f} % before",
+                "" if share_before is None else f"; {share_before:.1f} % before",
             ),
             link(None, "status:failed,refused"),
             _line(period, found, _failed),
@@ -95,7 +95,7 @@ def _open(now_open: open_runs.OpenRuns, link: Link, now: datetime) -> Tile:
     lost = counts.pop(states.LOST.value, 0)
     running = counts.pop("running", 0)
     waiting = sum(counts.values())
-    said = "no run is open" if now_open.oldest is None else f"the oldest is open for {_age(now_open.oldest, now)}"
+    said = "no run is open" if now_open.oldest is None else f"oldest open for {_age(now_open.oldest, now)}"
     beside = [f"{waiting:,} waiting"] * bool(waiting) + [f"{lost:,} lost"] * bool(lost)
     address = link(False, "status:accepted,queued,running,lost")
     return Tile("Running now", formats.count(running), ", ".join(beside), said, address)
@@ -103,7 +103,7 @@ def _open(now_open: open_runs.OpenRuns, link: Link, now: datetime) -> Tile:
 
 def _overdue(now_open: open_runs.OpenRuns) -> Tile:
     count = now_open.overdue
-    said = "they should have ended by now" if count else "each run is within its time"
+    said = "should have ended by now" if count else "each run is within its time"
     return Tile("Overdue", formats.count(count), "", said, "#overdue", kind="warn" if count else "")
 
 
@@ -140,9 +140,10 @@ def _change(value: int, before: int, form: object, more: str = "") -> str:
     if not before:
         return "none in the time before" if value else "none in the time before either"
     if value == before:
-        return f"as many as before{more}" if form is formats.count else f"as much as before{more}"
+        return f"as {'many' if form is formats.count else 'much'} as before{more}"
     more_or_less = ("more", "fewer") if form is formats.count else ("more", "less")
-    return f"{spelled(abs(value - before))} {more_or_less[value < before]} than before{more}"
+    than = "" if more else " than before"
+    return f"{spelled(abs(value - before))} {more_or_less[value < before]}{than}{more}"
 
 
 def _longer(value: int | None, before: int | None) -> str:
