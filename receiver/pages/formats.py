@@ -158,11 +158,6 @@ def machine_time(value: datetime | str | None) -> str:
     return "" if moment is None else moment.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
-def capitalize_first(text: str) -> str:
-    """Return a text that begins with a capital letter, as a sentence does."""
-    return f"{text[:1].upper()}{text[1:]}"
-
-
 @functools.lru_cache(maxsize=256)
 def zone(name: str) -> ZoneInfo:
     """Return the time zone of this name, UTC for any other text."""
@@ -186,5 +181,4 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "full_time": full_time,
     "ago": ago,
     "machine_time": machine_time,
-    "capitalize_first": capitalize_first,
 }

@@ -54,6 +54,7 @@ def test_each_setting_has_a_row_with_its_variable_and_explanation() -> None:
 async def test_the_page_needs_admin_and_shows_findings_with_what_to_do(browser: Browser) -> None:
     await browser.sign_in("read")
     assert "lacks admin" in await browser.text("/settings", 403)
+    browser.client.cookies.clear()
     await browser.sign_in("read", "admin")
     said = await browser.text("/settings")
     assert "none is at work: it was never seen" in said
