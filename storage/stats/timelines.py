@@ -6,12 +6,12 @@ newest runs where there are more than a bound; the answer says so. Sums are exac
 
 from __future__ import annotations
 
-import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -33,7 +33,6 @@ from sqlalchemy import (
 from storage import states
 from storage.engine import dialect, prepared
 from storage.query import conditions, grammar, value_ranges
-from storage.search import index
 from storage.stats import error_signatures, histogram, questions, rollups
 from storage.stats.histogram import Histogram
 from storage.tables.rollups import ROLLUP_SUMS
@@ -60,7 +59,7 @@ class Slot(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The runs created from `low` up to, but not including, `high`; for days both are midnights in UTC."""
+    """The runs created from `low` up to, but not including, `high`."""
 
     low: datetime
     high: datetime
@@ -69,8 +68,9 @@ class Question:
 
     @property
     def has_rollups(self) -> bool:
-        """Return whether rollups have the states and durations."""
-        return self.slot is Slot.DAY and self.expression == grammar.EVERYTHING
+        """Return whether rollups have the states and durations: of whole days in UTC."""
+        is_whole = all(each.astimezone(UTC).time() == time() for each in (self.low, self.high))
+        return self.slot is Slot.DAY and is_whole and self.expression == grammar.EVERYTHING
 
     @property
     def whole(self) -> grammar.Expression:
@@ -137,55 +137,73 @@ class Timeline:
 
 def fits(connection: Connection, question: Question, bound: int = MAX_PASS) -> bool:
     """Return whether the runs of a range are so few that all of them can be read."""
-    return questions.newest(connection, question.whole, bound) == (None, None)
+    return _last_left_out(connection, question, bound) is None
 
 
 def read(connection: Connection, question: Question, bound: int | None = None) -> Timeline:
     """Return the sums of a range."""
     found = Timeline()
-    all_keys, found.spent_window = questions.newest(connection, question.whole, bound or questions.MAX_RUNS_READ)
-    keys, found.window = all_keys, found.spent_window
+    whole, found.spent_window = _newest(connection, question, bound or questions.MAX_RUNS_READ)
+    passed, found.window = whole, found.spent_window
     if question.has_rollups:
         _add_days(connection, question, found)
-        keys, found.window = questions.newest(connection, question.whole, bound or MAX_PASS)
+        passed, found.window = _newest(connection, question, bound or MAX_PASS)
     rows: defaultdict[str, list[Any]] = defaultdict(list)
-    for row in _rows(connection, question, keys, _PASSES[question.slot], _passes(question)):
+    for row in _rows(connection, passed, _PASSES[question.slot, question.has_rollups], _passes(question)):
         rows[row.what].append(row)
     _add_periods(rows, found)
     for row in rows["delay"]:
         found.delays[row.key].add(row.bucket, row.runs)
     found.settled = Counter({(_beginning(row.period), row.key): row.runs for row in rows["settled"]})
     found.reasons = _reasons(rows["reason"])
-    spenders = _rows(connection, question, all_keys, _SPENT, _spent)
+    spenders = _rows(connection, whole, _SPENT, _spent)
     found.agents, found.models = (_shares(spenders, name) for name in ("agent_id", "model"))
     return found
 
 
-def sums(connection: Connection, question: Question) -> Sums:
-    """Return the sums of all runs of a range."""
+def sums(connection: Connection, question: Question) -> Sums | None:
+    """Return the sums of all runs of a range; None where that would take too long."""
     if question.has_rollups:
         found = Timeline()
         _add_days(connection, question, found)
         return found.sums
+    if not fits(connection, question, questions.MAX_RUNS_READ):
+        return None
     total = Sums()
-    for row in _rows(connection, question, None, _TOTALS, _totals):
+    for row in _rows(connection, question, _TOTALS, _totals):
         total.add(row.status, row)
         if row.bucket is not None:
             total.durations.add(row.bucket, row.runs)
     return total
 
 
+def _newest(connection: Connection, question: Question, bound: int) -> tuple[Question, questions.Window | None]:
+    """Return the question about the newest runs of its range, and what it leaves out."""
+    last = _last_left_out(connection, question, bound)
+    if last is None:
+        return question, None
+    low = last + timedelta.resolution
+    return replace(question, low=low), questions.Window(bound, low)
+
+
+def _last_left_out(connection: Connection, question: Question, bound: int) -> datetime | None:
+    """Return when the newest run was created that is not among the newest ones of a range; None without one."""
+    at = conditions.CREATED.label("at")
+    older = select(at).where(*conditions.where(connection, question.whole)).order_by(at.desc()).offset(bound)
+    found: datetime | None = connection.execute(older.limit(1)).scalar()
+    return found
+
+
 def _rows(
     connection: Connection,
     question: Question,
-    keys: index.Window | None,
     ready: prepared.Prepared,
     build: Callable[[Connection, Conditions], Any],
 ) -> Sequence[Any]:
-    """Return the rows of a statement about the runs of a range: the ready one where no filter and no window is."""
-    if keys is None and question.expression == grammar.EVERYTHING:
+    """Return the rows of a statement about the runs of a range: without a filter those of the ready one."""
+    if question.expression == grammar.EVERYTHING:
         return ready.all(connection, {"low": question.low, "high": question.high})
-    return connection.execute(build(connection, conditions.where(connection, question.whole, keys))).all()
+    return connection.execute(build(connection, conditions.where(connection, question.whole))).all()
 
 
 def _add_periods(rows: Mapping[str, Sequence[Any]], found: Timeline) -> None:
@@ -199,7 +217,7 @@ def _add_periods(rows: Mapping[str, Sequence[Any]], found: Timeline) -> None:
         found.time(_beginning(period), each)
 
 
-@functools.lru_cache(4096)
+@lru_cache(4096)
 def _beginning(period: str) -> datetime:
     """Return the instant at which a period begins.
 
@@ -237,7 +255,7 @@ def _add_days(connection: Connection, question: Question, found: Timeline) -> No
             found.time(_beginning(row.period), Histogram(row.histogram))
         else:
             found.count(_beginning(row.period), row.status, row)
-    for row in _rows(connection, question, None, _LIVE_DAYS, _live):
+    for row in _rows(connection, question, _LIVE_DAYS, _live):
         found.count(_beginning(row.period), row.status, row)
 
 
@@ -285,6 +303,10 @@ def _bounds() -> Conditions:
     low, high = (bindparam(name, type_=RUNS.c.accepted_at.type) for name in ("low", "high"))
     at = conditions.CREATED
     return [at >= low, at < high]
+
+
+def _pass(connection: Connection, slot: Slot, has_rollups: bool) -> Any:
+    return _statement(connection, slot, has_rollups, _bounds())
 
 
 def _statement(connection: Connection, slot: Slot, has_rollups: bool, which: Conditions) -> Any:
@@ -347,10 +369,9 @@ def _period(connection: Connection, slot: Slot) -> ColumnElement[Any]:
 
 #: Without a filter the statements never change, so they are compiled once.
 _PASSES = {
-    slot: prepared.Prepared(
-        lambda connection, slot=slot: _statement(connection, slot, slot is Slot.DAY, _bounds())  # type: ignore[misc]
-    )
+    (slot, has_rollups): prepared.Prepared(partial(_pass, slot=slot, has_rollups=has_rollups))
     for slot in Slot
+    for has_rollups in (False, True)
 }
 _SPENT, _TOTALS, _LIVE_DAYS = (
     prepared.Prepared(lambda connection, build=build: build(connection, _bounds()))  # type: ignore[misc]

@@ -15,6 +15,8 @@ from storage import states
 from storage.query import open_runs
 from storage.stats.timelines import Sums, Timeline
 
+#: What stands where the range before has too many runs to be read.
+UNKNOWN = "not compared: too many runs"
 _FAILED = ("failed", "refused")
 
 
@@ -32,7 +34,7 @@ class Tile:
 
 
 def tiles(
-    period: Period, found: Timeline, before: Sums, now_open: open_runs.OpenRuns, link: Link, now: datetime
+    period: Period, found: Timeline, before: Sums | None, now_open: open_runs.OpenRuns, link: Link, now: datetime
 ) -> list[Tile]:
     """Return all tiles; `link` returns the address of runs."""
     line = partial(_line, period, found)
@@ -47,33 +49,33 @@ def tiles(
     ]
 
 
-def _count(sums: Sums, before: Sums, address: str, line: str) -> Tile:
-    said = _change(_runs(sums), _runs(before), formats.count)
+def _count(sums: Sums, before: Sums | None, address: str, line: str) -> Tile:
+    said = _change(sums, before, _runs, formats.count)
     return Tile("Runs", formats.count(_runs(sums)), "", said, address, line)
 
 
-def _failures(sums: Sums, before: Sums, address: str, line: str) -> Tile:
-    failed, share, share_before = _failed(sums), _share(sums), _share(before)
+def _failures(sums: Sums, before: Sums | None, address: str, line: str) -> Tile:
+    failed, share, share_before = _failed(sums), _share(sums), before and _share(before)
     more = "" if share_before is None else f"; {share_before:.1f} % before"
-    said = _change(failed, _failed(before), formats.count, more)
+    said = _change(sums, before, _failed, formats.count, more)
     beside = "" if share is None else f"{share:.1f} %"
     return Tile("Failed", formats.count(failed), beside, said, address, line, "failed" if failed else "")
 
 
-def _cost(sums: Sums, before: Sums, address: str, line: str) -> Tile:
+def _cost(sums: Sums, before: Sums | None, address: str, line: str) -> Tile:
     each = f"{formats.money(sums.cost_micros // _runs(sums))} a run" if _runs(sums) else ""
-    said = _change(sums.cost_micros, before.cost_micros, formats.money)
+    said = _change(sums, before, lambda each: each.cost_micros, formats.money)
     return Tile("Cost", formats.money(sums.cost_micros), each, said, address, line)
 
 
-def _used(sums: Sums, before: Sums, address: str, line: str) -> Tile:
+def _used(sums: Sums, before: Sums | None, address: str, line: str) -> Tile:
     out = f"{formats.short_count(sums.output_tokens)} out" if sums.output_tokens else ""
-    said = _change(_tokens(sums), _tokens(before), formats.short_count)
+    said = _change(sums, before, _tokens, formats.short_count)
     return Tile("Tokens", formats.short_count(_tokens(sums)), out, said, address, line)
 
 
-def _time(sums: Sums, before: Sums, address: str, line: str) -> Tile:
-    said = _longer(_median(sums), _median(before))
+def _time(sums: Sums, before: Sums | None, address: str, line: str) -> Tile:
+    said = UNKNOWN if before is None else _longer(_median(sums), _median(before))
     return Tile("Median time", formats.duration(_median(sums)), "p50", said, address, line)
 
 
@@ -121,8 +123,13 @@ def _median(sums: Sums) -> int | None:
     return found[0] if found else None
 
 
-def _change(value: int, before: int, form: Callable[[int], str], more: str = "") -> str:
+def _change(
+    sums: Sums, earlier: Sums | None, measure: Callable[[Sums], int], form: Callable[[int], str], more: str = ""
+) -> str:
     """Return by how much a number differs from that of the range before."""
+    if earlier is None:
+        return UNKNOWN
+    value, before = measure(sums), measure(earlier)
     if not before:
         return "none before" if value else "none before either"
     if value == before:
