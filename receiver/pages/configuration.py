@@ -5,27 +5,23 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from pydantic import AliasChoices, BaseModel, SecretStr
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, SecretStr
 
 #: Characters of a fingerprint: enough to tell two secrets apart, too few to search for one.
 SHOWN = 8
 NONE = "not set"
+#: The beginning of the names of variables, and of those fields that are named as the upstream names them.
+PREFIX, UPSTREAM = "RUNLEDGER_", "casedev"
 
 
 def rows(given: BaseModel) -> list[tuple[str, str, str]]:
     """Return the variable, the value and the explanation of each setting."""
-    prefix = str(given.model_config.get("env_prefix", ""))
     fields = type(given).model_fields.items()
-    return [
-        (_variable(name, field, prefix), _shown(getattr(given, name)), field.description or "")
-        for name, field in fields
-    ]
+    return [(_variable(name), _shown(getattr(given, name)), field.description or "") for name, field in fields]
 
 
-def _variable(name: str, field: FieldInfo, prefix: str) -> str:
-    alias = field.validation_alias
-    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"{prefix}{name.upper()}"
+def _variable(name: str) -> str:
+    return name.upper() if name.startswith(UPSTREAM) else PREFIX + name.upper()
 
 
 def _shown(value: Any) -> str:
