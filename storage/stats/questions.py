@@ -107,7 +107,7 @@ def find(connection: Connection, by: str, expression: grammar.Expression, bound:
         add = groups.add_packed if is_packed else groups.add_ready
         add(slices.sums(connection, rollup_slice, packed=is_packed))
     else:
-        keys, window = _newest(connection, expression, bound)
+        keys, window = newest(connection, expression, bound)
         groups.add(connection.execute(_summed(connection, what, conditions.where(connection, expression, keys))))
     measure = Measure.SETTLING if what == By.SOURCE else Measure.DURATION
     read_from = ReadFrom.ROWS if rollup_slice is None else ReadFrom.ROLLUP
@@ -238,7 +238,7 @@ def _key(connection: Connection, what: By) -> ColumnElement[Any]:
     return RUNS.c.settled_by if what is By.SOURCE else conditions.COLUMNS[what]
 
 
-def _newest(
+def newest(
     connection: Connection, expression: grammar.Expression, bound: int
 ) -> tuple[index.Window, Window] | tuple[None, None]:
     """Return the window of the newest runs, as keys and for the answer, where more than `bound` runs may match."""
