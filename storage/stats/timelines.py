@@ -143,11 +143,11 @@ def fits(connection: Connection, question: Question, bound: int = MAX_PASS) -> b
 def read(connection: Connection, question: Question, bound: int | None = None) -> Timeline:
     """Return the sums of a range."""
     found = Timeline()
-    whole, found.spent_window = _newest(connection, question, bound or questions.MAX_RUNS_READ)
+    whole, found.spent_window = _narrowed(connection, question, bound or questions.MAX_RUNS_READ)
     passed, found.window = whole, found.spent_window
     if question.has_rollups:
         _add_days(connection, question, found)
-        passed, found.window = _newest(connection, question, bound or MAX_PASS)
+        passed, found.window = _narrowed(connection, question, bound or MAX_PASS)
     rows: defaultdict[str, list[Any]] = defaultdict(list)
     for row in _rows(connection, passed, _PASSES[question.slot, question.has_rollups], _passes(question)):
         rows[row.what].append(row)
@@ -177,7 +177,7 @@ def sums(connection: Connection, question: Question) -> Sums | None:
     return total
 
 
-def _newest(connection: Connection, question: Question, bound: int) -> tuple[Question, questions.Window | None]:
+def _narrowed(connection: Connection, question: Question, bound: int) -> tuple[Question, questions.Window | None]:
     """Return the question about the newest runs of its range, and what it leaves out."""
     last = _last_left_out(connection, question, bound)
     if last is None:
