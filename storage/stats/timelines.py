@@ -41,7 +41,7 @@ from storage.tables.runs import RUNS
 #: What is summed.
 _MEASURES = ("cost_micros", "input_tokens", "output_tokens")
 #: How many of the newest runs are read for sources and reasons where rollups have the rest.
-MAX_PASS = 25_000
+MAX_PASS = 10_000
 _LIVE = sorted(states.LIVE)
 _REASONED = (states.FAILED.value, states.REFUSED.value)
 
