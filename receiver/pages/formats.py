@@ -26,15 +26,15 @@ def count(value: int | None) -> str:
 def short_count(value: int | None) -> str:
     """Return a large number with a unit, of three digits at least.
 
-    >>> short_count(950), short_count(81_240_000), short_count(412_806)
-    ('950', '81.2 M', '413 k')
+    >>> short_count(950), short_count(81_240_000), short_count(412_806), short_count(999_950)
+    ('950', '81.2 M', '413 k', '1.0 M')
     """
     if value is None:
         return NONE
     for size, unit in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
-        if abs(value) >= size:
+        if abs(value) >= size * 0.9995:  # what rounds to 1,000 is one of the next unit
             short = value / size
-            return f"{short:.1f} {unit}" if abs(short) < 100 else f"{short:.0f} {unit}"
+            return f"{short:.1f} {unit}" if abs(short) < 99.95 else f"{short:.0f} {unit}"
     return str(value)
 
 
@@ -70,6 +70,15 @@ def duration(ms: int | float | None) -> str:
         return f"{minutes}m {seconds:02}s"
     days, hours = divmod(hours, 24)
     return f"{hours}h {minutes:02}m" if days == 0 else f"{days}d {hours:02}h"
+
+
+def short_duration(ms: int | float) -> str:
+    """Return a round time as an axis names it.
+
+    >>> short_duration(300_000), short_duration(7_200_000), short_duration(172_800_000), short_duration(90_000)
+    ('5m', '2h', '2d', '1m 30s')
+    """
+    return duration(ms).removesuffix(" 00s").removesuffix(" 00m").removesuffix(" 00h")
 
 
 def size(value: int | None) -> str:
@@ -189,6 +198,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "short_count": short_count,
     "money": money,
     "duration": duration,
+    "short_duration": short_duration,
     "size": size,
     "percent": percent,
     "plural": plural,

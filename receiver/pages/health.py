@@ -82,9 +82,10 @@ class Watch:
 
 async def _look(context: operations.Context, now: datetime) -> Health:
     try:
-        seen = await context.database.read_by(Reader.PLAIN, lambda store: _read(store, context, now))
-        warnings = await context.warnings(now)
-    except errors.StorageError:
+        async with asyncio.timeout(context.timing.readiness):
+            seen = await context.database.read_by(Reader.PLAIN, lambda store: _read(store, context, now))
+            warnings = await context.warnings(now)
+    except (errors.StorageError, TimeoutError):
         return AWAY
     return Health([*_lines(seen, warnings)])
 

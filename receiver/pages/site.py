@@ -81,9 +81,9 @@ class Site:
             if found is None:
                 raise errors.NotFound("there is no page at this address")
             page = found.page(bare.request.method)
-            _demand_scope(known, page)
-            if known.visitor is not None and not known.is_partial:
+            if known.visitor is not None and page.scope is not None and not known.is_partial:
                 known = replace(known, health=await self._context.health.look(self._context.api, known.now))
+            _demand_scope(known, page)
             response = await page.handler(await self._with_form(known))
         except (errors.ReceiverError, storage_errors.StorageError) as error:
             response = failures.respond(known, error)

@@ -6,12 +6,12 @@ newest runs where there are more than a bound; the answer says so. Sums are exac
 
 from __future__ import annotations
 
-import functools
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -31,7 +31,7 @@ from sqlalchemy import (
 )
 
 from storage import states
-from storage.engine import dialect
+from storage.engine import dialect, prepared
 from storage.query import conditions, grammar, value_ranges
 from storage.stats import error_signatures, histogram, questions, rollups
 from storage.stats.histogram import Histogram
@@ -41,13 +41,12 @@ from storage.tables.runs import RUNS
 #: What is summed.
 _MEASURES = ("cost_micros", "input_tokens", "output_tokens")
 #: How many of the newest runs are read for sources and reasons where rollups have the rest.
-MAX_PASS = 25_000
+MAX_PASS = 10_000
 _LIVE = sorted(states.LIVE)
 _REASONED = (states.FAILED.value, states.REFUSED.value)
 
 
-#: Rows by what they are about.
-Rows = defaultdict[str, list[Any]]
+Conditions = Sequence[ColumnElement[bool]]
 
 
 class Slot(StrEnum):
@@ -60,7 +59,7 @@ class Slot(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """The runs created from `low` up to, but not including, `high`; for days both are midnights in UTC."""
+    """The runs created from `low` up to, but not including, `high`."""
 
     low: datetime
     high: datetime
@@ -69,8 +68,9 @@ class Question:
 
     @property
     def has_rollups(self) -> bool:
-        """Return whether rollups have the states and durations."""
-        return self.slot is Slot.DAY and self.expression == grammar.EVERYTHING
+        """Return whether rollups have the states and durations: of whole days in UTC."""
+        is_whole = all(each.astimezone(UTC).time() == time() for each in (self.low, self.high))
+        return self.slot is Slot.DAY and is_whole and self.expression == grammar.EVERYTHING
 
     @property
     def whole(self) -> grammar.Expression:
@@ -137,70 +137,87 @@ class Timeline:
 
 def fits(connection: Connection, question: Question, bound: int = MAX_PASS) -> bool:
     """Return whether the runs of a range are so few that all of them can be read."""
-    return questions.newest(connection, question.whole, bound) == (None, None)
+    return _last_left_out(connection, question, bound) is None
 
 
 def read(connection: Connection, question: Question, bound: int | None = None) -> Timeline:
     """Return the sums of a range."""
-    has_rollups = question.has_rollups
     found = Timeline()
-    if has_rollups:
+    whole, found.spent_window = _narrowed(connection, question, bound or questions.MAX_RUNS_READ)
+    passed, found.window = whole, found.spent_window
+    if question.has_rollups:
         _add_days(connection, question, found)
-    pass_bound = bound or (MAX_PASS if has_rollups else questions.MAX_RUNS_READ)
-    rows, found.window = _passed(connection, question, pass_bound)
-    for row in rows["state"]:
-        found.count(_beginning(row.period), row.key, row)
-    for row in rows["duration"]:
-        found.sums.durations.add(row.bucket, row.runs)
-        found.periods[_beginning(row.period)].durations.add(row.bucket, row.runs)
+        passed, found.window = _narrowed(connection, question, bound or MAX_PASS)
+    rows: defaultdict[str, list[Any]] = defaultdict(list)
+    for row in _rows(connection, passed, _PASSES[question.slot, question.has_rollups], _passes(question)):
+        rows[row.what].append(row)
+    _add_periods(rows, found)
     for row in rows["delay"]:
         found.delays[row.key].add(row.bucket, row.runs)
     found.settled = Counter({(_beginning(row.period), row.key): row.runs for row in rows["settled"]})
     found.reasons = _reasons(rows["reason"])
-    spenders, found.spent_window = _spent(connection, question, bound or questions.MAX_RUNS_READ)
+    spenders = _rows(connection, whole, _SPENT, _spent)
     found.agents, found.models = (_shares(spenders, name) for name in ("agent_id", "model"))
     return found
 
 
-def _passed(connection: Connection, question: Question, bound: int) -> tuple[Rows, questions.Window | None]:
-    """Return the rows of one pass over the runs, by what they are about."""
-    keys, window = questions.newest(connection, question.whole, bound)
-    if keys is None and question.expression == grammar.EVERYTHING:
-        statement = _of_everything(connection, question.slot)
-    else:
-        which = conditions.where(connection, question.whole, keys)
-        statement = _statement(connection, question.slot, question.has_rollups, which)
-    rows: Rows = defaultdict(list)
-    for row in connection.execute(statement, {"low": question.low, "high": question.high}):
-        rows[row.what].append(row)
-    return rows, window
-
-
-def _spent(
-    connection: Connection, question: Question, bound: int
-) -> tuple[Sequence[Any], questions.Window | None]:
-    """Return the runs and their cost by agent and model."""
-    keys, window = questions.newest(connection, question.whole, bound)
-    grouped = (RUNS.c.agent_id, RUNS.c.model)
-    chosen = select(*grouped, *_summed(connection, RUNS.c, _MEASURES[:1])).group_by(*grouped)
-    return connection.execute(chosen.where(*conditions.where(connection, question.whole, keys))).all(), window
-
-
-def sums(connection: Connection, question: Question) -> Sums:
-    """Return the sums of all runs of a range."""
+def sums(connection: Connection, question: Question) -> Sums | None:
+    """Return the sums of all runs of a range; None where that would take too long."""
     if question.has_rollups:
         found = Timeline()
         _add_days(connection, question, found)
         return found.sums
+    if not fits(connection, question, questions.MAX_RUNS_READ):
+        return None
     total = Sums()
-    for row in connection.execute(_totals(connection, conditions.where(connection, question.whole))):
+    for row in _rows(connection, question, _TOTALS, _totals):
         total.add(row.status, row)
         if row.bucket is not None:
             total.durations.add(row.bucket, row.runs)
     return total
 
 
-@functools.lru_cache(4096)
+def _narrowed(connection: Connection, question: Question, bound: int) -> tuple[Question, questions.Window | None]:
+    """Return the question about the newest runs of its range, and what it leaves out."""
+    last = _last_left_out(connection, question, bound)
+    if last is None:
+        return question, None
+    low = last + timedelta.resolution
+    return replace(question, low=low), questions.Window(bound, low)
+
+
+def _last_left_out(connection: Connection, question: Question, bound: int) -> datetime | None:
+    """Return when the newest run was created that is not among the newest ones of a range; None without one."""
+    at = conditions.CREATED.label("at")
+    older = select(at).where(*conditions.where(connection, question.whole)).order_by(at.desc()).offset(bound)
+    found: datetime | None = connection.execute(older.limit(1)).scalar()
+    return found
+
+
+def _rows(
+    connection: Connection,
+    question: Question,
+    ready: prepared.Prepared,
+    build: Callable[[Connection, Conditions], Any],
+) -> Sequence[Any]:
+    """Return the rows of a statement about the runs of a range: without a filter those of the ready one."""
+    if question.expression == grammar.EVERYTHING:
+        return ready.all(connection, {"low": question.low, "high": question.high})
+    return connection.execute(build(connection, conditions.where(connection, question.whole))).all()
+
+
+def _add_periods(rows: Mapping[str, Sequence[Any]], found: Timeline) -> None:
+    """Add the states and durations of periods that were read from runs."""
+    for row in rows.get("state", ()):
+        found.count(_beginning(row.period), row.key, row)
+    durations: defaultdict[str, Histogram] = defaultdict(Histogram)
+    for row in rows.get("duration", ()):
+        durations[row.period].add(row.bucket, row.runs)
+    for period, each in durations.items():
+        found.time(_beginning(period), each)
+
+
+@lru_cache(4096)
 def _beginning(period: str) -> datetime:
     """Return the instant at which a period begins.
 
@@ -233,54 +250,66 @@ def _reasons(rows: Iterable[Any]) -> list[Share]:
 def _add_days(connection: Connection, question: Question, found: Timeline) -> None:
     """Add the days of a range: ended runs from the rollups, the others row by row."""
     given = {"first": f"{question.low:%Y-%m-%d}", "end": f"{question.high:%Y-%m-%d}"}
-    for row in connection.execute(_days(connection), given):
+    for row in _DAYS.all(connection, given):
         if row.status == rollups.ANY:
             found.time(_beginning(row.period), Histogram(row.histogram))
         else:
             found.count(_beginning(row.period), row.status, row)
-    for row in connection.execute(_live(connection), {"low": question.low, "high": question.high}):
+    for row in _rows(connection, question, _LIVE_DAYS, _live):
         found.count(_beginning(row.period), row.status, row)
 
 
-@dialect.built_once
 def _days(_connection: Connection) -> Any:
     row = ROLLUP_SUMS.c
     return select(row.period, row.status, row.runs, *(row[name] for name in _MEASURES), row.histogram).where(
         row.dimension == rollups.Dimension.ALL.value,
         row.span == rollups.Span.DAY.value,
-        row.status.in_([rollups.ANY, *rollups.TERMINAL]),
+        _is_one(row.status, [rollups.ANY, *rollups.TERMINAL]),
         row.period >= bindparam("first"),
         row.period < bindparam("end"),
     )
 
 
-@dialect.built_once
-def _live(connection: Connection) -> Any:
+def _live(connection: Connection, which: Conditions) -> Any:
     period = _period(connection, Slot.DAY).label("period")
     chosen = select(period, RUNS.c.status, *_summed(connection, RUNS.c)).where(
-        RUNS.c.status.in_(_LIVE), *_bounds()
+        _is_one(RUNS.c.status, _LIVE), *which
     )
     return chosen.group_by(period, RUNS.c.status)
 
 
-def _totals(connection: Connection, which: Sequence[ColumnElement[bool]]) -> Any:
+def _totals(connection: Connection, which: Conditions) -> Any:
     bucket = histogram.bucket_sql(RUNS.c.duration_ms).label("bucket")
     chosen = select(RUNS.c.status, bucket, *_summed(connection, RUNS.c)).where(*which)
     return chosen.group_by(RUNS.c.status, bucket)
 
 
-@dialect.built_once
-def _of_everything(connection: Connection, slot: Slot) -> Any:
-    return _statement(connection, slot, slot is Slot.DAY, _bounds())
+def _spent(connection: Connection, which: Conditions) -> Any:
+    """Return the query for the runs and their cost by agent and model."""
+    grouped = (RUNS.c.agent_id, RUNS.c.model)
+    return select(*grouped, *_summed(connection, RUNS.c, _MEASURES[:1])).where(*which).group_by(*grouped)
 
 
-def _bounds() -> list[ColumnElement[bool]]:
+def _passes(question: Question) -> Callable[[Connection, Conditions], Any]:
+    return lambda connection, which: _statement(connection, question.slot, question.has_rollups, which)
+
+
+def _is_one(column: ColumnElement[Any], values: Iterable[str]) -> ColumnElement[bool]:
+    """Return the condition that a column has one of few known values, without parameters."""
+    return column.in_([literal_column(f"'{value}'", Text) for value in values])
+
+
+def _bounds() -> Conditions:
     low, high = (bindparam(name, type_=RUNS.c.accepted_at.type) for name in ("low", "high"))
     at = conditions.CREATED
     return [at >= low, at < high]
 
 
-def _statement(connection: Connection, slot: Slot, has_rollups: bool, which: Sequence[ColumnElement[bool]]) -> Any:
+def _pass(connection: Connection, slot: Slot, has_rollups: bool) -> Any:
+    return _statement(connection, slot, has_rollups, _bounds())
+
+
+def _statement(connection: Connection, slot: Slot, has_rollups: bool, which: Conditions) -> Any:
     """Return the query for rows of what, key, period, bucket, and sums. The runs are read once, for all groups."""
     row = (
         select(
@@ -295,7 +324,7 @@ def _statement(connection: Connection, slot: Slot, has_rollups: bool, which: Seq
         .cte("chosen")
         .c
     )
-    is_failed = or_(row.status.in_(_REASONED), row.reason.is_not(None))
+    is_failed = or_(_is_one(row.status, _REASONED), row.reason.is_not(None))
     is_settled = row.settled_by.is_not(None)
     groups = [
         _group(connection, row, "reason", {"key": row.reason}).where(is_failed),
@@ -336,3 +365,16 @@ def _summed(connection: Connection, row: Any, names: Sequence[str] = _MEASURES) 
 def _period(connection: Connection, slot: Slot) -> ColumnElement[Any]:
     of_slot: Mapping[Slot, Any] = {Slot.MINUTE: dialect.minute, Slot.HOUR: dialect.hour, Slot.DAY: dialect.day}
     return of_slot[slot](connection, conditions.CREATED)  # type: ignore[no-any-return]
+
+
+#: Without a filter the statements never change, so they are compiled once.
+_PASSES = {
+    (slot, has_rollups): prepared.Prepared(partial(_pass, slot=slot, has_rollups=has_rollups))
+    for slot in Slot
+    for has_rollups in (False, True)
+}
+_SPENT, _TOTALS, _LIVE_DAYS = (
+    prepared.Prepared(lambda connection, build=build: build(connection, _bounds()))  # type: ignore[misc]
+    for build in (_spent, _totals, _live)
+)
+_DAYS = prepared.Prepared(_days)

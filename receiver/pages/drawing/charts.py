@@ -137,19 +137,21 @@ def log_scale(values: Sequence[float]) -> LogScale:
 def path(values: Sequence[float | None], scale: LogScale, width: float, height: float) -> str:
     """Return the path of a line through the middle of each column; it is broken where there is no value.
 
+    A value without neighbours is a dash.
+
     >>> path([10, 100, None, 1000], LogScale(10, 1000), 80, 100)
-    'M10 100L30 50M70 0h.01'
+    'M10 100L30 50M65 0h10'
     """
-    step, drawn, is_alone = width / max(len(values), 1), "", False
+    step, drawn = width / max(len(values), 1), ""
+    around = [None, *values, None]
     for place, value in enumerate(values):
-        if value is None:
-            drawn += "h.01" * is_alone
-        else:
-            x, y = round(step * (place + 0.5), 1), round(height - height * scale.part(value), 1)
-            starts = place == 0 or values[place - 1] is None
-            drawn += f"{'M' if starts else 'L'}{x:g} {y:g}"
-        is_alone = value is not None and (place == 0 or values[place - 1] is None)
-    return drawn + "h.01" * is_alone
+        if value is not None:
+            before, after = around[place], around[place + 2]
+            dash = step / 2 if before is None and after is None else 0
+            x, y = step * (place + 0.5) - dash / 2, height - height * scale.part(value)
+            drawn += f"{'M' if before is None else 'L'}{round(x, 1):g} {round(y, 1):g}"
+            drawn += f"h{round(dash, 1):g}" if dash else ""
+    return drawn
 
 
 def spark(values: Sequence[float], width: float = 100, height: float = 20) -> str:

@@ -79,7 +79,7 @@ def labels(period: Period) -> list[tuple[float, str]]:
             text = f"{local:%H:%M}" if (local.hour or local.minute) else today
         day = today
         shown.append((round(100 * place / count, 3), text))
-    return shown
+    return [each for each in shown if each[0] <= 90]  # the zone stands at the right end
 
 
 def by_state(period: Period, found: Timeline, link: Link) -> Bars:

@@ -92,13 +92,16 @@ def _moment(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     return found
 
 
-def divide(asked: Asked, zone: ZoneInfo, *, by_days: bool = False) -> Period:
-    """Return the range in parts: minutes, hours, or days in UTC, as long as there are not too many.
+def divide(asked: Asked, zone: ZoneInfo, *, rounded: bool = False) -> Period:
+    """Return the range in parts: minutes, hours, or days in UTC.
 
-    Rollups have days in UTC alone. Parts of an hour begin in the zone only where it is whole hours from UTC.
+    Rollups have whole days in UTC alone: an age of many days is one of whole days, and any range that is
+    `rounded`. Parts of hours begin in the zone only where it is whole hours from UTC.
     """
-    if asked.length > 8 * _DAY or by_days:
-        return _days(asked)
+    if rounded or (asked.length > 8 * _DAY and asked.since):
+        return _whole_days(asked)
+    if asked.length > 8 * _DAY:
+        return _days(asked.low, asked.high)
     if asked.length <= 2 * _HOUR:
         return Period(asked.low, asked.high, Slot.MINUTE, _every(asked, _MINUTES, _UTC), zone, "5 minutes")
     if asked.length <= 2 * _DAY:
@@ -119,12 +122,19 @@ def _every(asked: Asked, step: timedelta, zone: ZoneInfo) -> list[datetime]:
     return starts or [asked.low]
 
 
-def _days(asked: Asked) -> Period:
-    low = asked.low.replace(hour=0, minute=0, second=0, microsecond=0)
-    if asked.since:  # today is the last of so many days
-        low += _DAY
-    last = (asked.high - timedelta.resolution).replace(hour=0, minute=0, second=0, microsecond=0)
-    days = (last - low).days + 1
+def _whole_days(asked: Asked) -> Period:
+    last = _midnight(asked.high - timedelta.resolution)
+    low = _midnight(asked.low) + _DAY * bool(asked.since)  # today is the last of so many days
+    return _days(min(low, last), last + _DAY)
+
+
+def _days(low: datetime, high: datetime) -> Period:
+    first = _midnight(low)
+    days = (_midnight(high - timedelta.resolution) - first).days + 1
     step = -(-days // MOST_DAYS)
-    starts = [low + _DAY * n for n in range(0, days, step)]
-    return Period(low, last + _DAY, Slot.DAY, starts, _UTC, "day" if step == 1 else f"{step} days")
+    starts = [first + _DAY * n for n in range(0, days, step)]
+    return Period(low, high, Slot.DAY, starts, _UTC, "day" if step == 1 else f"{step} days")
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)

@@ -30,7 +30,7 @@ class Found:
 
     period: period.Period
     timeline: timelines.Timeline
-    before: timelines.Sums
+    before: timelines.Sums | None
     now_open: open_runs.OpenRuns
     rejected: Mapping[str, int]
 
@@ -61,9 +61,9 @@ def _read(
 ) -> Found | None:
     divided = period.divide(asked, given.zone)
     question = _question(divided, expression)
-    is_long = divided.slot is timelines.Slot.HOUR and asked.length > timedelta(days=2)
+    is_long = asked.length > timedelta(days=2) and not question.has_rollups and expression == grammar.EVERYTHING
     if is_long and not store.read(timelines.fits, question):
-        divided = period.divide(asked, given.zone, by_days=True)
+        divided = period.divide(asked, given.zone, rounded=True)
         question = _question(divided, expression)
     found = store.read(timelines.read, question)
     if not found.periods and not store.read(open_runs.has_runs):
