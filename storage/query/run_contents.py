@@ -24,7 +24,7 @@ from sqlalchemy import (
     select,
 )
 
-from storage.engine import column_types, dialect
+from storage.engine import column_types, dialect, prepared
 from storage.engine.membership import is_among
 from storage.tables.declare import ROWS_PER_RUN
 from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE
@@ -43,16 +43,13 @@ PARTS: dict[str, ColumnElement[Any]] = {
 #: Whether a step failed: its type says so, or the object that its tool returned does. The words are looked for
 #: before a value is parsed, since most values have none of them.
 _FAILED_ON_FILE = """CASE WHEN type IN ('error', 'tool_error') THEN 1 WHEN tool_output IS NULL THEN 0
-WHEN instr(tool_output, '"error"') + instr(tool_output, '"isError"') + instr(tool_output, '"failed"')
-  + instr(tool_output, '"success"') = 0 THEN 0
+WHEN instr(tool_output, 'rror"') = 0 AND instr(tool_output, '"failed"') = 0 THEN 0
 WHEN json_valid(tool_output) THEN coalesce(json_extract(tool_output, '$.error'), '') NOT IN ('', 0, '{}', '[]')
   OR coalesce(json_extract(tool_output, '$.isError'), 0) = 1
-  OR coalesce(json_extract(tool_output, '$.status'), '') IN ('error', 'failed')
-  OR coalesce(json_extract(tool_output, '$.success'), 1) = 0 ELSE 0 END"""
+  OR coalesce(json_extract(tool_output, '$.status'), '') IN ('error', 'failed') ELSE 0 END"""
 _FAILED_ON_SERVER = """(type IN ('error', 'tool_error')
   OR coalesce(tool_output ->> 'error', '') NOT IN ('', 'false', '0', '{}', '[]')
-  OR tool_output ->> 'isError' = 'true' OR tool_output ->> 'status' IN ('error', 'failed')
-  OR tool_output ->> 'success' = 'false') IS TRUE"""
+  OR tool_output ->> 'isError' = 'true' OR tool_output ->> 'status' IN ('error', 'failed')) IS TRUE"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +110,7 @@ class DocumentVersion:
 
 def outlines(connection: Connection, run_seq: int) -> list[Outline]:
     """Return all steps of a run in outline, in order."""
-    rows = connection.execute(_outlines(connection), _keys(run_seq))
-    return [Outline(*row) for row in rows]
+    return [Outline(*row) for row in _OUTLINES.all(connection, _keys(run_seq))]
 
 
 def heads(connection: Connection, run_seq: int, positions: Sequence[int]) -> dict[int, Head]:
@@ -157,14 +153,16 @@ def document_versions(connection: Connection, run_id: str) -> list[DocumentVersi
     return [DocumentVersion(*each) for each in connection.execute(newest)]
 
 
-@dialect.built_once
 def _outlines(connection: Connection) -> Select[Any]:
     row = RUN_STEPS.c
     is_failed = literal_column(
         _FAILED_ON_FILE if dialect.is_embedded(connection) else _FAILED_ON_SERVER, Boolean()
     )
-    columns = (row.position, row.type, row.tool_name, row.duration_ms, row.timestamp, is_failed)
+    columns = (row.position, row.type, row.tool_name, row.duration_ms, row.timestamp, is_failed.label("is_failed"))
     return select(*columns).where(_of_run()).order_by(row.id)
+
+
+_OUTLINES = prepared.Prepared(_outlines)
 
 
 @dialect.built_once

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,6 +88,7 @@ class Trace:
     rows: list[Shown]
     total: int
     selected: waterfall.Row | None
+    steps: Sequence[run_contents.Outline]
 
     @property
     def is_zoomed(self) -> bool:
@@ -134,7 +135,7 @@ def load(store: Snapshot, of: head.Head, asked: Question) -> Trace:
 
 
 def arrange(
-    steps: list[run_contents.Outline], times: waterfall.Times, asked: Question, found: set[int] | None = None
+    steps: Sequence[run_contents.Outline], times: waterfall.Times, asked: Question, found: set[int] | None = None
 ) -> Trace:
     """Return the rows of a trace without their texts. `found` are the positions of the steps that match."""
     turns = waterfall.rows(steps, times)
@@ -159,7 +160,7 @@ def arrange(
         for place, row in list(enumerate(flat))[asked.after : asked.after + ROWS]
     ]
     lanes = waterfall.lanes(turns, whole)
-    return Trace(asked, counts, times, whole, window, lanes, turns, rows, len(flat), selected)
+    return Trace(asked, counts, times, whole, window, lanes, turns, rows, len(flat), selected, steps)
 
 
 def _window(asked: Question, whole: waterfall.Window) -> waterfall.Window:

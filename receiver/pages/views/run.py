@@ -70,7 +70,7 @@ def _trace(given: requests.PageRequest, of: head.Head, store: Snapshot) -> dict[
     is_panel = given.is_partial and given.parameter("part") in {"rows", "steps"}
     inspected = None
     if found.selected is not None and found.selected.first is not None and not is_panel:
-        inspected = inspector.load(store, of, found.selected.first)
+        inspected = inspector.inspect(store, of, found.selected.first, found.steps, found.turns)
     return {"trace": found, "inspected": inspected}
 
 
