@@ -106,7 +106,7 @@ class _Builder:
     def _text(self, value: str) -> Node:
         if blob := contents.recognise(value):
             return Node("blob", size=len(value), blob=blob)
-        room = max(min(TEXT, self._left), 40) if self._left < 1 << 14 or len(value) < 4 * TEXT else TEXT * 4
+        room = max(min(TEXT, self._left), self._left // 2, 40)
         is_cut = len(value) > room
         self.is_whole = self.is_whole and not is_cut
         return Node("text", json.dumps(value[:room], ensure_ascii=False)[1:-1], size=len(value), is_cut=is_cut)

@@ -17,6 +17,8 @@ from typing import Protocol
 MARKS = (0, 25, 50, 75, 100)
 #: Where a label still has room at the right of its bar, and from where at its left, in per cent.
 _ROOM_RIGHT, _ROOM_LEFT = 84.0, 12.0
+#: How many times as long as the run itself its steps may seem to take, by clocks that differ.
+_LATE = 2
 _THINKING = {"thinking", "reasoning"}
 _CALLS = {"tool_call", "tool_use", "toolCall"}
 _RESULTS = {"tool_result", "toolResult", "tool_error"}
@@ -210,10 +212,10 @@ def _are_ends(steps: Sequence[Step]) -> bool:
 
 
 def whole(turns: Sequence[Row], times: Times) -> Window:
-    """Return the time of the whole run: to its end where that is known, else to the end of its last step."""
+    """Return the time of the whole run: to its end, or to that of its last step where this is not absurdly later."""
     latest = max((turn.end for turn in turns), default=0)
     end = times.ms(times.end) if times.end is not None else latest
-    return Window(0, max(end, latest if times.is_live else end, 1))
+    return Window(0, max(end, latest if latest <= _LATE * end else 0, 1))
 
 
 def head(times: Times, window: Window) -> list[Row]:

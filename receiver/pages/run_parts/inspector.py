@@ -114,11 +114,12 @@ def part(store: Snapshot, run_seq: int, of: run_contents.Head, name: str, charac
     count = size if is_parsed else max(characters, 1 << 16)
     text = store.read(run_contents.piece, run_seq, of.position, name, 0, count) or ""
     value: Any = column_types.decode_json(text) if is_parsed else text
+    budget = 3 * characters if size <= characters else characters
     if isinstance(value, str):
         blob = contents.recognise(value)
         shown = "" if blob else value[:characters]
         return Part(name, of.position, _TITLES[name], size, shown, blob=blob)
-    return Part(name, of.position, _TITLES[name], size, tree=json_tree.tree(value, characters))
+    return Part(name, of.position, _TITLES[name], size, tree=json_tree.tree(value, budget))
 
 
 def value(store: Snapshot, run_seq: int, position: int, name: str, pointer: str) -> Any:
