@@ -212,7 +212,7 @@ def _are_ends(steps: Sequence[Step]) -> bool:
 
 
 def whole(turns: Sequence[Row], times: Times) -> Window:
-    """Return the time of the whole run: to its end, or to that of its last step where this is not absurdly later."""
+    """Return the time of the whole run: to its end, or to that of its last step unless that is absurdly later."""
     latest = max((turn.end for turn in turns), default=0)
     end = times.ms(times.end) if times.end is not None else latest
     return Window(0, max(end, latest if latest <= _LATE * end else 0, 1))

@@ -2,46 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import pytest
 
-from storage import merkle, results, states
+from storage import states
 from storage.query import grammar
-from storage.repositories import runs
 from storage.transitions import pruning
 from tests import life
 from tests.receiver.pages.browsing import Browser
+from tests.receiver.pages.traces import MARKUP, settled, step, turn
 
 pytestmark = pytest.mark.anyio
-
-MARKUP = "<img src=x onerror=alert(1)>"
-
-
-def step(position: int, type: str, content: str | None = None, **changes: Any) -> results.Step:
-    """Return a step; `changes` are its other columns."""
-    empty = results.Step(
-        position, None, type, content, None, None, None, None, life.at(3 + position), merkle.salt()
-    )
-    return replace(empty, **changes)
-
-
-def turn(at: int, **output: Any) -> list[results.Step]:
-    """Return three steps: a thought, a call, and its result."""
-    tool = {"tool_name": "search_vault", "tool_input": {"query": "force majeure"}}
-    return [
-        step(at, "thinking", f"Thought {at}"),
-        step(at + 1, "tool_call", **tool),
-        step(at + 2, "tool_result", tool_output=output or {"total": 3}, duration_ms=1000, **tool),
-    ]
-
-
-async def settled(browser: Browser, steps: list[results.Step], **measures: Any) -> runs.Run:
-    """Settle a run with these steps."""
-    result = life.result(steps=steps, measures=life.measures(**measures))
-    return await life.settled_run(browser.database, result=result, prompt=f"Does it excuse? {MARKUP}")
-
 
 async def test_a_run_opens_by_either_id_and_shows_what_it_took(browser: Browser) -> None:
     await browser.sign_in()
@@ -98,7 +68,7 @@ async def test_many_steps_come_in_windows_of_rows(browser: Browser) -> None:
     run = await settled(browser, [step(at, "thinking", f"Thought {at}") for at in range(450)])
     first = await browser.get(f"/runs/{run.id}")
     assert first.text.count('role="row" aria-level') == 200
-    rest = await browser.get(f"/runs/{run.id}?after=400&part=rows", **{"hx-request": "true"})
+    rest = await browser.client.get(f"/runs/{run.id}?after=400&part=rows", headers={"hx-request": "true"})
     assert "Thought 449" in rest.text
     assert "<html" not in rest.text
 
@@ -131,9 +101,8 @@ async def test_a_failure_is_told_with_its_reason_and_where_it_was_read(browser: 
     measures = life.measures(output=None, failure_reason="It ran out of memory.", failure_source="logs")
     result = life.result(states.FAILED, measures=measures)
     run = await life.settled_run(browser.database, result=result)
-    assert "Why it failed. It ran out of memory. Read in the logs of the run." in await browser.text(
-        f"/runs/{run.id}"
-    )
+    said = await browser.text(f"/runs/{run.id}")
+    assert "Why it failed. It ran out of memory. Read in the logs of the run." in said
 
 
 async def test_a_pruned_run_keeps_its_measures_and_says_what_is_gone(browser: Browser) -> None:
