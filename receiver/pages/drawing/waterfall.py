@@ -6,7 +6,6 @@ follows a result. A call and its result are one row.
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -142,7 +141,7 @@ def kind(step: Step) -> str:
 
 def rows(steps: Sequence[Step], times: Times) -> list[Row]:
     """Return the rows of the steps: each turn with its steps; steps before the first turn are a turn as well."""
-    ends = _are_ends(steps)
+    ends = _are_ends(steps, times)
     made = list(_step_rows(steps, times, ends))
     turns: list[Row] = []
     is_after_result = True
@@ -199,15 +198,19 @@ def _span(step: Step, times: Times, clock: int, ends: bool) -> tuple[int, int]:
     return (at - took, at) if ends else (at, at + took)
 
 
-def _are_ends(steps: Sequence[Step]) -> bool:
-    """Return whether the instants of steps are their ends: then fewer steps overlap than if they were starts."""
+def _are_ends(steps: Sequence[Step], times: Times) -> bool:
+    """Return whether the instants of steps are their ends: then fewer steps overlap than if they were starts.
+
+    The run's own beginning counts as the end of a step before the first one.
+    """
     as_ends = as_starts = 0
-    for before, after in itertools.pairwise(each for each in steps if each.timestamp is not None):
-        assert before.timestamp is not None
-        assert after.timestamp is not None
-        gap = (after.timestamp - before.timestamp) // timedelta(milliseconds=1)
-        as_ends += gap < (after.duration_ms or 0) - 1
-        as_starts += gap < (before.duration_ms or 0) - 1
+    last, took = times.started or times.begin, 0
+    for step in steps:
+        if step.timestamp is not None:
+            gap = (step.timestamp - last) // timedelta(milliseconds=1)
+            as_ends += gap < (step.duration_ms or 0) - 1
+            as_starts += gap < took - 1
+            last, took = step.timestamp, step.duration_ms or 0
     return as_ends <= as_starts
 
 

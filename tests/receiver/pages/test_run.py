@@ -13,6 +13,7 @@ from tests.receiver.pages.traces import MARKUP, settled, step, turn
 
 pytestmark = pytest.mark.anyio
 
+
 async def test_a_run_opens_by_either_id_and_shows_what_it_took(browser: Browser) -> None:
     await browser.sign_in()
     run = await settled(browser, turn(0))
