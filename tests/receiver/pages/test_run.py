@@ -97,7 +97,7 @@ async def test_a_run_that_has_not_begun_says_so_in_each_tab(browser: Browser, ta
     assert "accepted" in await browser.text(f"/runs/{run.id}?tab={tab}")
 
 
-async def test_a_failure_is_told_with_its_reason_and_where_it_was_read(browser: Browser) -> None:
+async def test_a_failure_has_its_reason_and_where_it_was_read(browser: Browser) -> None:
     await browser.sign_in()
     measures = life.measures(output=None, failure_reason="It ran out of memory.", failure_source="logs")
     result = life.result(states.FAILED, measures=measures)
