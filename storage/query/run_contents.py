@@ -24,6 +24,7 @@ from sqlalchemy import (
     select,
 )
 
+from storage import bounds
 from storage.engine import column_types, dialect, prepared
 from storage.engine.membership import is_among
 from storage.tables.declare import ROWS_PER_RUN
@@ -109,14 +110,26 @@ class DocumentVersion:
 
 
 def outlines(connection: Connection, run_seq: int) -> list[Outline]:
-    """Return all steps of a run in outline, in order."""
-    return [Outline(*row) for row in _OUTLINES.all(connection, _keys(run_seq))]
+    """Return all steps of a run in outline, in order. A value of a wrong type counts as missing."""
+    return [_outline(*row) for row in _OUTLINES.all(connection, _keys(run_seq))]
+
+
+def _outline(position: int, type: Any, tool_name: Any, took: Any, at: datetime | None, failed: bool) -> Outline:
+    return Outline(
+        position,
+        type if isinstance(type, str) else None,
+        tool_name if isinstance(tool_name, str) else None,
+        took if isinstance(took, int) and took >= 0 else None,
+        None if at == bounds.FIRST else at,
+        failed,
+    )
 
 
 def heads(connection: Connection, run_seq: int, positions: Sequence[int]) -> dict[int, Head]:
     """Return the beginnings of the values of these steps, by position."""
     keys = {"keys": [run_seq * ROWS_PER_RUN + each for each in positions]}
-    return {row.position: Head(*row) for row in connection.execute(_heads(connection), keys)}
+    rows = connection.execute(_heads(connection), keys)
+    return {row[0]: Head(row[0], _text(row[1]), _text(row[2]), _text(row[3]), *row[4:]) for row in rows}
 
 
 def containing(connection: Connection, run_seq: int, text: str) -> set[int]:
@@ -129,7 +142,13 @@ def containing(connection: Connection, run_seq: int, text: str) -> set[int]:
 def piece(connection: Connection, run_seq: int, position: int, part: str, start: int, count: int) -> str | None:
     """Return characters of a step's value, JSON as its text; None where the step has no such value."""
     text = func.substr(cast(PARTS[part], Text), start + 1, count)
-    return connection.execute(select(text).where(RUN_STEPS.c.id == run_seq * ROWS_PER_RUN + position)).scalar()
+    of_step = RUN_STEPS.c.id == run_seq * ROWS_PER_RUN + position
+    return _text(connection.execute(select(text).where(of_step)).scalar())
+
+
+def _text(value: str | bytes | None) -> str | None:
+    """Return a text of a row, which is bytes where it is not UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def usage(connection: Connection, run_seq: int) -> list[UsageGroup]:

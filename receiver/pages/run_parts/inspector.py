@@ -18,8 +18,8 @@ from storage.query import run_contents
 
 #: The characters of a value that are shown at first, and of each further window of it.
 FIRST, NEXT = 4_000, 64_000
-#: The largest value in bytes that is parsed; of a larger one only its text is shown.
-MAX_PARSED = 16 << 20
+#: The largest value in bytes that is parsed, since parsing stops the server; of a larger one its text is shown.
+MAX_PARSED = 4 << 20
 _TITLES = {"content": "Text", "input": "Input", "output": "Output"}
 
 

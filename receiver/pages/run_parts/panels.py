@@ -21,7 +21,7 @@ from storage.repositories import deliveries, documents, ledger_changes
 TEXT = 60_000
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 #: The largest document in bytes that is shown as a tree, and the characters of the tree.
-DOCUMENT, TREE = 16 << 20, 16_000
+DOCUMENT, TREE = 4 << 20, 16_000
 Values = dict[str, Any]
 
 
