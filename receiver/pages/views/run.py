@@ -21,18 +21,20 @@ from storage.repositories import documents
 router = requests.Router()
 #: The tabs whose content is removed when a run is pruned.
 CONTENT = {"trace", "answer", "prompt", "document"}
+#: The templates of parts of a trace. `found` are the steps while a text is typed: no step back in the history.
+_PARTS = {"rows": "rows", "steps": "steps", "found": "steps"}
 
 
 @router.page("GET", "/runs/{id}", Scope.READ)
 async def show(given: requests.PageRequest) -> Response:
     """Show a run; further rows of its trace, and its steps as another filter has them, are partial answers."""
     values, part = await read(given), given.parameter("part")
-    is_part = part in {"rows", "steps"} and "trace" in values
-    template = "page" if not given.is_partial else part if is_part else "main"
+    template = "page" if not given.is_partial else _PARTS.get(part, "main") if "trace" in values else "main"
     # Hundreds of rows take longer than the event loop should wait.
     response = await asyncio.to_thread(given.page, f"run/{template}.html", **values)
     if template == "steps":
-        response.headers["hx-push-url"] = values["link"](**values["trace"].question.parameters())
+        header = "hx-replace-url" if part == "found" else "hx-push-url"
+        response.headers[header] = values["link"](**values["trace"].question.parameters())
     return response
 
 
@@ -70,7 +72,7 @@ def load(given: requests.PageRequest, tab: str, store: Snapshot) -> dict[str, An
 
 def _trace(given: requests.PageRequest, of: head.Head, store: Snapshot) -> dict[str, Any]:
     found = trace.load(store, of, trace.question(given.parameter))
-    is_panel = given.is_partial and given.parameter("part") in {"rows", "steps"}
+    is_panel = given.is_partial and given.parameter("part") in _PARTS
     inspected = None
     if found.selected is not None and found.selected.first is not None and not is_panel:
         inspected = inspector.inspect(store, of, found.selected.first, found.steps, found.turns)

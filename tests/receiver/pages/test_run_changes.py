@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from storage import states
-from storage.repositories import job_list, runs
+from storage.repositories import job_list, notifications, runs
+from storage.transitions import follow_up
 from tests import life
 from tests.receiver.pages.browsing import Browser
 
@@ -51,3 +52,21 @@ async def test_a_form_of_another_site_cancels_nothing(browser: Browser) -> None:
     run = await life.running(browser.database)
     sent = await browser.client.post(f"/runs/{run.id}/cancel", data={"csrf": "x"})
     assert sent.status_code == 403
+
+
+async def test_a_notification_that_was_given_up_is_sent_again(browser: Browser) -> None:
+    await browser.sign_in("read", "admin")
+    store = browser.database
+    await life.request_follow_ups(store, notifies=True)
+    run = await life.settled_run(store)
+    claim = await life.claimed(store, states.Kind.NOTIFY, run.id, life.at(70))
+    new = notifications.Notification(run.id, "evt_1", b"{}", life.at(70))
+    await store.write(follow_up.prepare_notification, claim, new)
+    await store.write(
+        follow_up.stop_notification, claim, notifications.Attempt(life.at(71), 500), "it answered 500"
+    )
+    assert "Notify again" in await browser.text(f"/runs/{run.id}?tab=notification")
+    await browser.post(f"/runs/{run.id}/notify")
+    sent = await store.read(notifications.find, run.id)
+    assert sent is not None
+    assert sent.stopped_at is None
