@@ -58,7 +58,7 @@ async def show_text(given: requests.PageRequest) -> Response:
         "stored": stored,
         "name": name,
         "at": at,
-        "text": text,
+        "text": contents.without_files(text),
         "next_at": at + len(text) if len(text) == count else None,
         **links.functions(given, of.run.id),
     }

@@ -62,3 +62,9 @@ def test_a_picture_that_claims_too_many_points_is_not_shown() -> None:
     found = contents.recognise(encoded(bomb))
     assert found is not None
     assert not found.is_picture
+
+
+def test_a_text_is_read_without_the_base64_in_it() -> None:
+    text = f'{{"page": 1, "data": "{encoded(PNG)}", "word": "{"x" * 40}"}}'
+    said = contents.without_files(text.replace(encoded(PNG), base64.b64encode(PNG + bytes(600)).decode()))
+    assert said == '{"page": 1, "data": "⟨image/png, 624 bytes as base64⟩", "word": "' + "x" * 40 + '"}'
