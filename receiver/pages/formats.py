@@ -111,6 +111,15 @@ def plural(number: int, one: str, many: str = "") -> str:
     return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
+def shortened(text: str, most: int) -> str:
+    """Return a text, or its beginning with an ellipsis.
+
+    >>> shortened("lease", 5), shortened("leases", 5)
+    ('lease', 'leas…')
+    """
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def instant(value: datetime | str | None) -> datetime | None:
     """Return an instant that a row holds as such or as RFC 3339 text."""
     if isinstance(value, str):

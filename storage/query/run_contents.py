@@ -24,7 +24,8 @@ from sqlalchemy import (
     select,
 )
 
-from storage.engine import column_types, dialect
+from storage import bounds
+from storage.engine import column_types, dialect, prepared
 from storage.engine.membership import is_among
 from storage.tables.declare import ROWS_PER_RUN
 from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE
@@ -43,16 +44,13 @@ PARTS: dict[str, ColumnElement[Any]] = {
 #: Whether a step failed: its type says so, or the object that its tool returned does. The words are looked for
 #: before a value is parsed, since most values have none of them.
 _FAILED_ON_FILE = """CASE WHEN type IN ('error', 'tool_error') THEN 1 WHEN tool_output IS NULL THEN 0
-WHEN instr(tool_output, '"error"') + instr(tool_output, '"isError"') + instr(tool_output, '"failed"')
-  + instr(tool_output, '"success"') = 0 THEN 0
+WHEN instr(tool_output, 'rror"') = 0 AND instr(tool_output, '"failed"') = 0 THEN 0
 WHEN json_valid(tool_output) THEN coalesce(json_extract(tool_output, '$.error'), '') NOT IN ('', 0, '{}', '[]')
   OR coalesce(json_extract(tool_output, '$.isError'), 0) = 1
-  OR coalesce(json_extract(tool_output, '$.status'), '') IN ('error', 'failed')
-  OR coalesce(json_extract(tool_output, '$.success'), 1) = 0 ELSE 0 END"""
+  OR coalesce(json_extract(tool_output, '$.status'), '') IN ('error', 'failed') ELSE 0 END"""
 _FAILED_ON_SERVER = """(type IN ('error', 'tool_error')
   OR coalesce(tool_output ->> 'error', '') NOT IN ('', 'false', '0', '{}', '[]')
-  OR tool_output ->> 'isError' = 'true' OR tool_output ->> 'status' IN ('error', 'failed')
-  OR tool_output ->> 'success' = 'false') IS TRUE"""
+  OR tool_output ->> 'isError' = 'true' OR tool_output ->> 'status' IN ('error', 'failed')) IS TRUE"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +110,26 @@ class DocumentVersion:
 
 
 def outlines(connection: Connection, run_seq: int) -> list[Outline]:
-    """Return all steps of a run in outline, in order."""
-    rows = connection.execute(_outlines(connection), _keys(run_seq))
-    return [Outline(*row) for row in rows]
+    """Return all steps of a run in outline, in order. A value of a wrong type counts as missing."""
+    return [_outline(*row) for row in _OUTLINES.all(connection, _keys(run_seq))]
+
+
+def _outline(position: int, type: Any, tool_name: Any, took: Any, at: datetime | None, failed: bool) -> Outline:
+    return Outline(
+        position,
+        type if isinstance(type, str) else None,
+        tool_name if isinstance(tool_name, str) else None,
+        took if isinstance(took, int) and took >= 0 else None,
+        None if at == bounds.FIRST else at,
+        failed,
+    )
 
 
 def heads(connection: Connection, run_seq: int, positions: Sequence[int]) -> dict[int, Head]:
     """Return the beginnings of the values of these steps, by position."""
     keys = {"keys": [run_seq * ROWS_PER_RUN + each for each in positions]}
-    return {row.position: Head(*row) for row in connection.execute(_heads(connection), keys)}
+    rows = connection.execute(_heads(connection), keys)
+    return {row[0]: Head(row[0], _text(row[1]), _text(row[2]), _text(row[3]), *row[4:]) for row in rows}
 
 
 def containing(connection: Connection, run_seq: int, text: str) -> set[int]:
@@ -133,7 +142,13 @@ def containing(connection: Connection, run_seq: int, text: str) -> set[int]:
 def piece(connection: Connection, run_seq: int, position: int, part: str, start: int, count: int) -> str | None:
     """Return characters of a step's value, JSON as its text; None where the step has no such value."""
     text = func.substr(cast(PARTS[part], Text), start + 1, count)
-    return connection.execute(select(text).where(RUN_STEPS.c.id == run_seq * ROWS_PER_RUN + position)).scalar()
+    of_step = RUN_STEPS.c.id == run_seq * ROWS_PER_RUN + position
+    return _text(connection.execute(select(text).where(of_step)).scalar())
+
+
+def _text(value: str | bytes | None) -> str | None:
+    """Return a text of a row, which is bytes where it is not UTF-8."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def usage(connection: Connection, run_seq: int) -> list[UsageGroup]:
@@ -157,14 +172,16 @@ def document_versions(connection: Connection, run_id: str) -> list[DocumentVersi
     return [DocumentVersion(*each) for each in connection.execute(newest)]
 
 
-@dialect.built_once
 def _outlines(connection: Connection) -> Select[Any]:
     row = RUN_STEPS.c
     is_failed = literal_column(
         _FAILED_ON_FILE if dialect.is_embedded(connection) else _FAILED_ON_SERVER, Boolean()
     )
-    columns = (row.position, row.type, row.tool_name, row.duration_ms, row.timestamp, is_failed)
+    columns = (row.position, row.type, row.tool_name, row.duration_ms, row.timestamp, is_failed.label("is_failed"))
     return select(*columns).where(_of_run()).order_by(row.id)
+
+
+_OUTLINES = prepared.Prepared(_outlines)
 
 
 @dialect.built_once

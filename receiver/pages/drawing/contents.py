@@ -15,6 +15,7 @@ _HEAD = 1 << 16
 SHOWN_BYTES, SHOWN_PIXELS = 8 << 20, 40_000_000
 _DATA_URL = re.compile(r"data:([\w.+-]{1,40}/[\w.+-]{1,60})?(?:;[\w=.+-]{1,40}){0,3};base64,", re.ASCII)
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\r\n]+={0,2}[\r\n]*", re.ASCII)
+_RUN = re.compile(r"[A-Za-z0-9+/]{512,}={0,2}", re.ASCII)
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -69,6 +70,16 @@ def recognise(text: str) -> Blob | None:
     size = (len(text) - start) * 3 // 4 - padding
     width, height = _dimensions(head, found)
     return Blob(found or "application/octet-stream", size, width, height)
+
+
+def without_files(text: str) -> str:
+    """Return a text with the size of each file in place of its base64."""
+    return _RUN.sub(_size, text)
+
+
+def _size(run: re.Match[str]) -> str:
+    blob = recognise(run[0])
+    return run[0] if blob is None else f"⟨{blob.media_type}, {blob.size:,} bytes as base64⟩"
 
 
 def decode(text: str) -> bytes:

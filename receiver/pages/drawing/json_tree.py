@@ -15,6 +15,8 @@ OPEN_LEVELS, LEVELS, ENTRIES = 2, 24, 50
 TEXT, NAME = 400, 200
 #: The nodes of a tree for each thousand characters of its budget.
 _NODES = 60
+#: The nodes of a tree that is open at all levels, and the characters of the preview of a folded object.
+_SMALL, _PREVIEW = 40, 60
 
 
 @dataclass(slots=True)
@@ -33,6 +35,7 @@ class Node:
     is_open: bool = False
     is_cut: bool = False
     children: list[Node] = field(default_factory=list)
+    preview: str = ""
     rest: int = 0
     blob: contents.Blob | None = None
 
@@ -46,9 +49,18 @@ class Tree:
 
 
 def tree(value: Any, characters: int) -> Tree:
-    """Return a value as a tree of about so many characters."""
+    """Return a value as a tree of about so many characters. A small one is open at all levels."""
     builder = _Builder(characters)
-    return Tree(builder.node(value, None, "", 0), builder.is_whole)
+    root = builder.node(value, None, "", 0)
+    if builder.is_whole and builder.nodes <= _SMALL:
+        _open(root)
+    return Tree(root, builder.is_whole)
+
+
+def _open(node: Node) -> None:
+    node.is_open = True
+    for child in node.children:
+        _open(child)
 
 
 def find(value: Any, pointer: str) -> Any:
@@ -71,11 +83,12 @@ class _Builder:
 
     def __init__(self, characters: int) -> None:
         self._left = characters
-        self._nodes = characters * _NODES // 1000
+        self._most = characters * _NODES // 1000
+        self.nodes = 0
         self.is_whole = True
 
     def node(self, value: Any, name: str | None, path: str, level: int) -> Node:
-        self._nodes -= 1
+        self.nodes += 1
         self._left -= len(name or "") + 2
         match value:
             case dict() | list():
@@ -93,7 +106,7 @@ class _Builder:
     def _text(self, value: str) -> Node:
         if blob := contents.recognise(value):
             return Node("blob", size=len(value), blob=blob)
-        room = max(min(TEXT, self._left), 40) if self._left < 1 << 14 or len(value) < 4 * TEXT else TEXT * 4
+        room = max(min(TEXT, self._left), self._left // 2, 40)
         is_cut = len(value) > room
         self.is_whole = self.is_whole and not is_cut
         return Node("text", json.dumps(value[:room], ensure_ascii=False)[1:-1], size=len(value), is_cut=is_cut)
@@ -103,13 +116,20 @@ class _Builder:
         made.is_open = level < OPEN_LEVELS
         shown = 0
         for name, child, key in _entries(value):
-            if shown >= ENTRIES or level >= LEVELS or self._left <= 0 or self._nodes <= 0:
+            if shown >= ENTRIES or level >= LEVELS or self._left <= 0 or self.nodes >= self._most:
                 break
             made.children.append(self.node(child, name, f"{path}/{key}", level + 1))
             shown += 1
         made.rest = len(value) - shown
+        made.preview = _preview(made)
         self.is_whole = self.is_whole and made.rest == 0
         return made
+
+
+def _preview(node: Node) -> str:
+    """Return the first plain values of an object on one line, by which one knows it while it is folded."""
+    plain = [child for child in node.children[:4] if child.kind in {"text", "number", "word"}]
+    return ", ".join(child.text[:_PREVIEW] for child in plain)[:_PREVIEW] if node.kind == "object" else ""
 
 
 def _entries(value: dict[str, Any] | list[Any]) -> Iterator[tuple[str | None, Any, str]]:

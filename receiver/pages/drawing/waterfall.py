@@ -6,7 +6,6 @@ follows a result. A call and its result are one row.
 
 from __future__ import annotations
 
-import itertools
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,8 @@ from typing import Protocol
 MARKS = (0, 25, 50, 75, 100)
 #: Where a label still has room at the right of its bar, and from where at its left, in per cent.
 _ROOM_RIGHT, _ROOM_LEFT = 84.0, 12.0
+#: How many times as long as the run itself its steps may seem to take, by clocks that differ.
+_LATE = 2
 _THINKING = {"thinking", "reasoning"}
 _CALLS = {"tool_call", "tool_use", "toolCall"}
 _RESULTS = {"tool_result", "toolResult", "tool_error"}
@@ -140,7 +141,7 @@ def kind(step: Step) -> str:
 
 def rows(steps: Sequence[Step], times: Times) -> list[Row]:
     """Return the rows of the steps: each turn with its steps; steps before the first turn are a turn as well."""
-    ends = _are_ends(steps)
+    ends = _are_ends(steps, times)
     made = list(_step_rows(steps, times, ends))
     turns: list[Row] = []
     is_after_result = True
@@ -197,23 +198,27 @@ def _span(step: Step, times: Times, clock: int, ends: bool) -> tuple[int, int]:
     return (at - took, at) if ends else (at, at + took)
 
 
-def _are_ends(steps: Sequence[Step]) -> bool:
-    """Return whether the instants of steps are their ends: then fewer steps overlap than if they were starts."""
+def _are_ends(steps: Sequence[Step], times: Times) -> bool:
+    """Return whether the instants of steps are their ends: then fewer steps overlap than if they were starts.
+
+    The run's own beginning counts as the end of a step before the first one.
+    """
     as_ends = as_starts = 0
-    for before, after in itertools.pairwise(each for each in steps if each.timestamp is not None):
-        assert before.timestamp is not None
-        assert after.timestamp is not None
-        gap = (after.timestamp - before.timestamp) // timedelta(milliseconds=1)
-        as_ends += gap < (after.duration_ms or 0) - 1
-        as_starts += gap < (before.duration_ms or 0) - 1
+    last, took = times.started or times.begin, 0
+    for step in steps:
+        if step.timestamp is not None:
+            gap = (step.timestamp - last) // timedelta(milliseconds=1)
+            as_ends += gap < (step.duration_ms or 0) - 1
+            as_starts += gap < took - 1
+            last, took = step.timestamp, step.duration_ms or 0
     return as_ends <= as_starts
 
 
 def whole(turns: Sequence[Row], times: Times) -> Window:
-    """Return the time of the whole run: to its end where that is known, else to the end of its last step."""
+    """Return the time of the whole run: to its end, or to that of its last step unless that is absurdly later."""
     latest = max((turn.end for turn in turns), default=0)
     end = times.ms(times.end) if times.end is not None else latest
-    return Window(0, max(end, latest if times.is_live else end, 1))
+    return Window(0, max(end, latest if latest <= _LATE * end else 0, 1))
 
 
 def head(times: Times, window: Window) -> list[Row]:

@@ -168,5 +168,5 @@ def _content(head: Head) -> Iterator[Note]:
         yield Note("is-note", "info", f"Its content was removed {formats.ago(run.pruned_at, head.now)}", text)
     elif head.status == "completed" and (run.output is None or run.cost_micros is None):
         missing = "no answer" if run.output is None else "no cost"
-        text = f"The upstream’s details have {missing}. They are fetched again later."
+        text = f"The upstream’s details have {missing}. “Fetch again” asks for them now."
         yield Note("is-note", "info", "Details are missing", text)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import markupsafe
+
 from receiver import errors
-from receiver.pages.drawing import contents, json_tree, waterfall
+from receiver.pages.drawing import contents, json_tree, markdown, waterfall
 from receiver.pages.run_parts import head
 from storage.engine import column_types
 from storage.engine.database import Snapshot
@@ -16,8 +18,8 @@ from storage.query import run_contents
 
 #: The characters of a value that are shown at first, and of each further window of it.
 FIRST, NEXT = 4_000, 64_000
-#: The largest value in bytes that is parsed; of a larger one only its text is shown.
-MAX_PARSED = 16 << 20
+#: The largest value in bytes that is parsed, since parsing stops the server; of a larger one its text is shown.
+MAX_PARSED = 4 << 20
 _TITLES = {"content": "Text", "input": "Input", "output": "Output"}
 
 
@@ -32,6 +34,7 @@ class Part:
     text: str = ""
     tree: json_tree.Tree | None = None
     blob: contents.Blob | None = None
+    rendered: markupsafe.Markup | None = None
 
     @property
     def is_whole(self) -> bool:
@@ -56,7 +59,19 @@ class Inspected:
 def load(store: Snapshot, of: head.Head, position: int, characters: int = FIRST) -> Inspected:
     """Return the row that a step belongs to. Raise NotFound."""
     steps = store.read(run_contents.outlines, of.run.seq)
-    each_row = [row for turn in waterfall.rows(steps, of.times) for row in turn.steps]
+    return inspect(store, of, position, steps, waterfall.rows(steps, of.times), characters)
+
+
+def inspect(
+    store: Snapshot,
+    of: head.Head,
+    position: int,
+    steps: Sequence[run_contents.Outline],
+    turns: Sequence[waterfall.Row],
+    characters: int = FIRST,
+) -> Inspected:
+    """Do what `load` does, for steps that are known already."""
+    each_row = [row for turn in turns for row in turn.steps]
     at = next((place for place, row in enumerate(each_row) if row.has(position)), None)
     if at is None:
         raise errors.NotFound(f"this run has no step {position}")
@@ -68,7 +83,7 @@ def load(store: Snapshot, of: head.Head, position: int, characters: int = FIRST)
         row,
         of.times.begin + timedelta(milliseconds=row.start),
         row.took / whole if whole and row.took <= whole else None,
-        list(_parts(store, of.run.seq, [heads[each] for each in positions if each in heads], characters)),
+        [_rendered(each, row) for each in _parts(store, of.run.seq, list(heads.values()), characters)],
         each_row[at - 1].first if at else None,
         each_row[at + 1].first if at + 1 < len(each_row) else None,
         [step for step in steps if step.position in positions],
@@ -85,6 +100,13 @@ def _parts(store: Snapshot, run_seq: int, heads: Sequence[run_contents.Head], ch
             yield part(store, run_seq, each, name, characters)
 
 
+def _rendered(of: Part, row: waterfall.Row) -> Part:
+    """Return the text of an output as Markdown, where all of it is there."""
+    if row.kind == "output" and of.name == "content" and of.text and of.is_whole:
+        return replace(of, rendered=markdown.render(of.text))
+    return of
+
+
 def part(store: Snapshot, run_seq: int, of: run_contents.Head, name: str, characters: int) -> Part:
     """Return the beginning of a value in the form that suits its content."""
     size = of.size(name) or 0
@@ -92,11 +114,12 @@ def part(store: Snapshot, run_seq: int, of: run_contents.Head, name: str, charac
     count = size if is_parsed else max(characters, 1 << 16)
     text = store.read(run_contents.piece, run_seq, of.position, name, 0, count) or ""
     value: Any = column_types.decode_json(text) if is_parsed else text
+    budget = 3 * characters if size <= characters else characters
     if isinstance(value, str):
         blob = contents.recognise(value)
         shown = "" if blob else value[:characters]
         return Part(name, of.position, _TITLES[name], size, shown, blob=blob)
-    return Part(name, of.position, _TITLES[name], size, tree=json_tree.tree(value, characters))
+    return Part(name, of.position, _TITLES[name], size, tree=json_tree.tree(value, budget))
 
 
 def value(store: Snapshot, run_seq: int, position: int, name: str, pointer: str) -> Any:

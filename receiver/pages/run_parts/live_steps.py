@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from receiver.pages import formats
 from receiver.pages.run_parts import trace
 from receiver.schemas import json_rows
 from storage.repositories import stream_events
@@ -56,7 +57,7 @@ class LiveSteps:
                 self._end_tool(name)
             case "message.part.updated", {"part": {"messageId": str(key), "text": str(text)}}:
                 step = self._steps.get(key) or self._begin(key, LiveStep("think", "Thinking", "", at))
-                step.text = (step.text + text)[:TEXT]
+                step.text = formats.shortened(step.text + text, TEXT)
             case "message.updated", {"message": {"id": str(key), "role": "assistant"}} if key in self._steps:
                 self._steps[key].is_open = False
             case _:

@@ -8,7 +8,7 @@ from typing import Any
 
 from receiver.pages import formats
 from receiver.pages.drawing import json_tree, markdown
-from receiver.pages.run_parts import head, inspector
+from receiver.pages.run_parts import head, inspector, sources
 from receiver.schemas import json_rows
 from receiver.schemas import notification as schemas_notification
 from receiver.web import timeline
@@ -21,11 +21,11 @@ from storage.repositories import deliveries, documents, ledger_changes
 TEXT = 60_000
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 #: The largest document in bytes that is shown as a tree, and the characters of the tree.
-DOCUMENT, TREE = 16 << 20, 16_000
+DOCUMENT, TREE = 4 << 20, 16_000
 Values = dict[str, Any]
 
 
-def answer(_: Snapshot, of: head.Head, parameter: Callable[[str], str]) -> Values:
+def answer(store: Snapshot, of: head.Head, parameter: Callable[[str], str]) -> Values:
     """Return the answer as Markdown, or raw."""
     output = of.run.output or ""
     is_raw = parameter("as") == "raw"
@@ -36,6 +36,8 @@ def answer(_: Snapshot, of: head.Head, parameter: Callable[[str], str]) -> Value
         "shown": min(len(output), most),
         "characters": len(output),
         "rendered": None if is_raw or not output else markdown.render(output),
+        "citations": [] if is_raw else sources.load(store, of),
+        "summary": "" if (of.run.summary or "") in output else of.run.summary,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -88,6 +88,7 @@ class Trace:
     rows: list[Shown]
     total: int
     selected: waterfall.Row | None
+    steps: Sequence[run_contents.Outline]
 
     @property
     def is_zoomed(self) -> bool:
@@ -134,7 +135,7 @@ def load(store: Snapshot, of: head.Head, asked: Question) -> Trace:
 
 
 def arrange(
-    steps: list[run_contents.Outline], times: waterfall.Times, asked: Question, found: set[int] | None = None
+    steps: Sequence[run_contents.Outline], times: waterfall.Times, asked: Question, found: set[int] | None = None
 ) -> Trace:
     """Return the rows of a trace without their texts. `found` are the positions of the steps that match."""
     turns = waterfall.rows(steps, times)
@@ -159,7 +160,7 @@ def arrange(
         for place, row in list(enumerate(flat))[asked.after : asked.after + ROWS]
     ]
     lanes = waterfall.lanes(turns, whole)
-    return Trace(asked, counts, times, whole, window, lanes, turns, rows, len(flat), selected)
+    return Trace(asked, counts, times, whole, window, lanes, turns, rows, len(flat), selected, steps)
 
 
 def _window(asked: Question, whole: waterfall.Window) -> waterfall.Window:
@@ -168,18 +169,19 @@ def _window(asked: Question, whole: waterfall.Window) -> waterfall.Window:
 
 
 def _flat(
-    turns: Iterable[waterfall.Row],
+    turns: Sequence[waterfall.Row],
     times: waterfall.Times,
     asked: Question,
     window: waterfall.Window,
     found: set[int] | None,
 ) -> Iterator[waterfall.Row]:
     """Yield the rows in their order: those of the run, and of each turn with a step that matches."""
-    is_filtered = bool(asked.only) or found is not None
+    whole = waterfall.whole(turns, times)
+    is_filtered, is_zoomed = bool(asked.only) or found is not None, window != whole
     if not is_filtered:
-        yield from waterfall.head(times, waterfall.whole(list(turns), times))
+        yield from waterfall.head(times, whole)
     for turn in turns:
-        seen = [row for row in turn.steps if waterfall.is_shown(row, window)]
+        seen = [row for row in turn.steps if not is_zoomed or waterfall.is_shown(row, window)]
         matching = [row for row in seen if _matches(row, asked.only, found)]
         if matching:
             yield turn

@@ -43,6 +43,7 @@ KEYS = (
             ("F", "Failed steps only"),
             ("J, K", "The next run of the list, the one before"),
             ("Enter", "To the inspector; Esc returns"),
+            ("[ ]", "The step before, the next step, from the inspector"),
         ),
     ),
 )

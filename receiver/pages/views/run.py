@@ -1,35 +1,40 @@
-"""One run: its head, and the panel of one tab."""
+"""One run: its head, the panel of one tab, and its files."""
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from typing import Any
 
 from starlette.responses import Response
 
+from receiver import errors
 from receiver.pages import requests
 from receiver.pages.run_parts import head, inspector, links, panels, trace
+from receiver.schemas import json_rows
 from receiver.web.authentication import Scope
 from storage import errors as storage_errors
 from storage.engine.database import Snapshot
 from storage.query import grammar, run_neighbours
+from storage.repositories import documents
 
 router = requests.Router()
 #: The tabs whose content is removed when a run is pruned.
 CONTENT = {"trace", "answer", "prompt", "document"}
+#: The templates of parts of a trace. `found` are the steps while a text is typed: no step back in the history.
+_PARTS = {"rows": "rows", "steps": "steps", "found": "steps"}
 
 
 @router.page("GET", "/runs/{id}", Scope.READ)
 async def show(given: requests.PageRequest) -> Response:
     """Show a run; further rows of its trace, and its steps as another filter has them, are partial answers."""
-    values = await read(given)
-    if not given.is_partial:
-        return given.page("run/page.html", **values)
-    if given.parameter("part") not in {"rows", "steps"}:
-        return given.page("run/main.html", **values)
-    response = given.page(f"run/{given.parameter('part')}.html", **values)
-    if given.parameter("part") == "steps":
-        response.headers["hx-push-url"] = values["link"](**values["trace"].question.parameters())
+    values, part = await read(given), given.parameter("part")
+    template = "page" if not given.is_partial else _PARTS.get(part, "main") if "trace" in values else "main"
+    # Hundreds of rows take longer than the event loop should wait.
+    response = await asyncio.to_thread(given.page, f"run/{template}.html", **values)
+    if template == "steps":
+        header = "hx-replace-url" if part == "found" else "hx-push-url"
+        response.headers[header] = values["link"](**values["trace"].question.parameters())
     return response
 
 
@@ -67,10 +72,10 @@ def load(given: requests.PageRequest, tab: str, store: Snapshot) -> dict[str, An
 
 def _trace(given: requests.PageRequest, of: head.Head, store: Snapshot) -> dict[str, Any]:
     found = trace.load(store, of, trace.question(given.parameter))
-    is_panel = given.is_partial and given.parameter("part") in {"rows", "steps"}
+    is_panel = given.is_partial and given.parameter("part") in _PARTS
     inspected = None
     if found.selected is not None and found.selected.first is not None and not is_panel:
-        inspected = inspector.load(store, of, found.selected.first)
+        inspected = inspector.inspect(store, of, found.selected.first, found.steps, found.turns)
     return {"trace": found, "inspected": inspected}
 
 
@@ -81,3 +86,36 @@ def _neighbours(given: requests.PageRequest, of: head.Head, store: Snapshot) -> 
         return store.read(run_neighbours.find, of.run.seq, asked, given.parameter("sort", "-accepted"))
     except (storage_errors.BadQuery, storage_errors.BadFilter):
         return None
+
+
+@router.page("GET", "/runs/{id}/answer.md", Scope.READ)
+async def save_answer(given: requests.PageRequest) -> Response:
+    """Send the answer as a file."""
+    of = await given.read(partial(head.of_content, given))
+    if not of.run.output:
+        raise errors.NotFound("this run has no answer")
+    headers = _attached(f"answer-{of.run.id}.md")
+    return Response(of.run.output.encode("utf-8", "replace"), headers=headers, media_type="text/markdown")
+
+
+@router.page("GET", "/runs/{id}/document", Scope.READ)
+async def save_document(given: requests.PageRequest) -> Response:
+    """Send a version of the document as a file, by default the last one."""
+    version = requests.number(given.parameter("version")) if given.parameter("version") else None
+
+    def load(store: Snapshot) -> tuple[str, documents.Document | None]:
+        run_id = head.of_content(given, store).run.id
+        return run_id, store.read(documents.find, run_id, version)
+
+    run_id, document = await given.read(load)
+    if document is None:
+        raise errors.NotFound("this run has no document of this version")
+    with json_rows.named(run_id, given.context.api.telemetry.log):
+        # Decompressing a large document in the event loop would block it.
+        body = await asyncio.to_thread(document.read)
+    name = f"run-{run_id}-v{document.version}.json"
+    return Response(body, headers=_attached(name), media_type="application/json")
+
+
+def _attached(name: str) -> dict[str, str]:
+    return {"content-disposition": f'attachment; filename="{name}"'}

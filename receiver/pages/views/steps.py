@@ -31,7 +31,7 @@ async def show(given: requests.PageRequest) -> Response:
 
     values = await given.read(load)
     values |= {**links.functions(given, values["run"].id), "is_more": shown == inspector.NEXT}
-    return given.page("run/inspector.html" if given.is_partial else "run/step.html", **values)
+    return await asyncio.to_thread(given.page, f"run/{'inspector' if given.is_partial else 'step'}.html", **values)
 
 
 @router.page("GET", "/runs/{id}/steps/{n}/{part}", Scope.READ)
@@ -58,7 +58,7 @@ async def show_text(given: requests.PageRequest) -> Response:
         "stored": stored,
         "name": name,
         "at": at,
-        "text": text,
+        "text": contents.without_files(text),
         "next_at": at + len(text) if len(text) == count else None,
         **links.functions(given, of.run.id),
     }

@@ -1,0 +1,132 @@
+"""The page of a run: its head, its trace, the panels of its tabs."""
+
+from __future__ import annotations
+
+import pytest
+
+from storage import states
+from storage.query import grammar
+from storage.transitions import pruning
+from tests import life
+from tests.receiver.pages.browsing import Browser
+from tests.receiver.pages.traces import MARKUP, settled, step, turn
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_run_opens_by_either_id_and_shows_what_it_took(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await settled(browser, turn(0))
+    for named in (run.id, run.upstream_id):
+        said = await browser.text(f"/runs/{named}")
+        assert all(each in said for each in ("completed", "1m 00s", "$0.0030", "agent_1", "watcher", "backend"))
+
+
+async def test_a_call_and_its_result_are_one_row_of_a_turn(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await settled(browser, [*turn(0), *turn(3)])
+    said = await browser.text(f"/runs/{run.id}")
+    assert "1–2 search_vault force majeure" in said
+    assert "4–5 search_vault" in said
+    assert "Turn 2" in said
+    assert "Turn 3" not in said
+
+
+async def test_only_failed_steps_are_shown_where_these_are_asked_for(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await settled(browser, [*turn(0), *turn(3, error={"message": "timed out"})])
+    said = await browser.text(f"/runs/{run.id}?only=failed")
+    assert "4–5 search_vault" in said
+    assert "timed out" in said
+    assert "1–2" not in said
+
+
+async def test_steps_are_found_by_a_word_of_any_of_their_values(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await settled(browser, [*turn(0), *turn(3, text="The Casting arrived")])
+    assert "1–2" not in await browser.text(f"/runs/{run.id}?find=casting")
+    assert "No step contains “100%”" in await browser.text(f"/runs/{run.id}?find=100%25")
+
+
+async def test_a_part_of_the_time_shows_the_steps_in_it(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await settled(browser, [*turn(0), *turn(3)])
+    said = await browser.text(f"/runs/{run.id}?from=6000&to=9000")
+    assert "Thought 0" not in said.split("Output")[0]
+    assert "Thought 3" in said
+
+
+async def test_a_folded_turn_keeps_its_steps_back(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await settled(browser, [*turn(0), *turn(3)])
+    folded = await browser.text(f"/runs/{run.id}?fold=all.2")
+    assert "1–2" not in folded
+    assert "4–5" in folded
+
+
+async def test_many_steps_come_in_windows_of_rows(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await settled(browser, [step(at, "thinking", f"Thought {at}") for at in range(450)])
+    first = await browser.get(f"/runs/{run.id}")
+    assert first.text.count('role="row" aria-level') == 200
+    rest = await browser.client.get(f"/runs/{run.id}?after=400&part=rows", headers={"hx-request": "true"})
+    assert "Thought 449" in rest.text
+    assert "<html" not in rest.text
+
+
+async def test_values_of_others_are_text_wherever_they_are_shown(browser: Browser) -> None:
+    await browser.sign_in()
+    steps = [
+        step(0, MARKUP, MARKUP),
+        step(1, "tool_call", tool_name=MARKUP, tool_input={MARKUP: MARKUP}),
+        step(2, "tool_result", tool_name=MARKUP, tool_output=[MARKUP]),
+    ]
+    run = await settled(browser, steps, output=f"# {MARKUP}\n\n[x](javascript:alert(1)) ![p](https://evil.test/p)")
+    tabs = ("trace", "answer", "prompt", "usage", "deliveries", "timeline", "document", "notification")
+    for path in (*(f"?tab={tab}" for tab in tabs), "?step=2", "/steps/0", "/steps/1", "/steps/2/output"):
+        page = (await browser.get(f"/runs/{run.id}{path}")).text
+        assert "<img src=x" not in page, path
+        assert "javascript:" not in page.replace("[x](javascript:", ""), path
+        assert 'src="https://evil.test' not in page, path
+
+
+@pytest.mark.parametrize("tab", ["trace", "answer", "prompt", "usage", "deliveries", "timeline", "document"])
+async def test_a_run_that_has_not_begun_says_so_in_each_tab(browser: Browser, tab: str) -> None:
+    await browser.sign_in()
+    run = await life.accepted(browser.database)
+    assert "accepted" in await browser.text(f"/runs/{run.id}?tab={tab}")
+
+
+async def test_a_failure_has_its_reason_and_where_it_was_read(browser: Browser) -> None:
+    await browser.sign_in()
+    measures = life.measures(output=None, failure_reason="It ran out of memory.", failure_source="logs")
+    result = life.result(states.FAILED, measures=measures)
+    run = await life.settled_run(browser.database, result=result)
+    said = await browser.text(f"/runs/{run.id}")
+    assert "Why it failed. It ran out of memory. Read in the logs of the run." in said
+
+
+async def test_a_pruned_run_keeps_its_measures_and_says_what_is_gone(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await settled(browser, turn(0))
+    await browser.database.write(pruning.prune, grammar.EVERYTHING, life.at(1000))
+    said = await browser.text(f"/runs/{run.id}")
+    assert "Its content was removed" in said
+    assert "$0.0030" in said
+    await browser.get(f"/runs/{run.id}/steps/0", 410)
+
+
+async def test_the_document_is_saved_byte_for_byte(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await settled(browser, turn(0))
+    saved = await browser.get(f"/runs/{run.id}/document")
+    assert saved.content == b'{"status":"completed"}'
+    assert saved.headers["content-disposition"].startswith("attachment")
+
+
+async def test_one_goes_to_the_next_run_of_the_list_one_came_from(browser: Browser) -> None:
+    await browser.sign_in()
+    made = [await life.accepted(browser.database, agent_id=agent) for agent in ("a_1", "a_2", "a_1")]
+    page = (await browser.get(f"/runs/{made[2].id}?list=agent:a_1")).text
+    assert f'/runs/{made[0].id}?list=agent%3Aa_1" data-run-key="J"' in page
+    assert 'data-run-key="K"' not in page
