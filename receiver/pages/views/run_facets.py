@@ -54,7 +54,7 @@ async def show(given: requests.PageRequest) -> Response:
     try:
         found = await given.read(lambda store: store.read(facets.find, asked.expression, _relaxed(given, asked)))
     except errors.StatementTimeout:
-        return given.partial("runs_facets.html", "slow", **values) if given.is_partial else _too_slow(links, given)
+        return given.partial("runs_slow.html", "slow", **values) if given.is_partial else _too_slow(links, given)
     values["groups"] = [_group(each, asked, given.parameter("all")) for each in found]
     values["newest"] = next((each.newest for each in found if each.newest), None)
     if given.is_partial:
@@ -83,7 +83,7 @@ def _group(facet: facets.Facet, asked: question.Asked, whole: str) -> Group:
     counts = dict(facet.values)
     # A value that the question names stays in sight, whatever its number.
     named = [each for each in dict.fromkeys([*chosen, *excluded]) if each not in list(counts)[:SHOWN]]
-    size = MOST if whole == facet.name else SHOWN
+    size = MOST if facet.name in (whole, "status") else SHOWN
     texts = [*list(counts)[:size], *(each for each in named if each not in list(counts)[:size])]
     most = max(counts.values(), default=1)
     values = [
