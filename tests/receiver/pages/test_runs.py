@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 from urllib.parse import unquote_plus
 
 import pytest
@@ -22,7 +23,7 @@ async def reader(browser: Browser) -> Browser:
     return browser
 
 
-async def failed(database: Database, reason: str = "The vault is locked", **changes: object) -> None:
+async def failed(database: Database, reason: str = "The vault is locked", **changes: Any) -> None:
     result = life.result(states.FAILED, measures=life.measures(failure_reason=reason))
     await life.settled_run(database, states.FAILED, result=result, **changes)
 
@@ -110,7 +111,7 @@ async def test_the_sums_are_of_all_that_is_found(reader: Browser) -> None:
     assert "runs 52" in await reader.text("/runs")
     assert "runs 52" in await reader.text("/runs?q=origin:submitted&summary=1")
     assert "runs 52" in browsing.seen(
-        "<main>" + (await reader.get("/runs/summary", **{"hx-request": "true"})).text
+        "<main>" + (await reader.client.get("/runs/summary", headers={"hx-request": "true"})).text
     )
 
 
