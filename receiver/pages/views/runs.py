@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from starlette.responses import Response
@@ -118,8 +118,10 @@ def _strip(given: requests.PageRequest, links: question.Links, found: found_runs
     near += "&" if "?" in near else "?"
 
     def address(start: datetime, end: datetime) -> str:
-        low, high = f"{start:%FT%TZ}", f"{end:%FT%TZ}"
-        return f"{near}from={low}&to={high}" if is_accepted else f"{near}q=created:{low}..{high}"
+        if is_accepted:
+            return f"{near}from={start:%FT%TZ}&to={end:%FT%TZ}"
+        last = end - timedelta(days=1)
+        return f"{near}q=created:{start:%F}" + (f"..{last:%F}" if last > start else "")
 
     return strip.draw(found.bars, given.zone, address)
 

@@ -8,8 +8,10 @@ from urllib.parse import unquote_plus
 
 import pytest
 
+from receiver.pages.run_list import completion
 from storage import states
 from storage.engine.database import Database
+from storage.query import grammar
 from tests import life
 from tests.receiver.pages import browsing
 from tests.receiver.pages.browsing import Browser
@@ -125,6 +127,10 @@ async def test_a_selection_is_exported_and_two_of_it_are_compared(reader: Browse
     assert "attachment" in file.headers["content-disposition"]
     compared = await reader.get(f"/runs/actions?action=compare&id={one}&id={other}", 303)
     assert compared.headers["location"] == f"/compare?a={one}&b={other}"
+
+
+def test_every_name_of_the_filter_language_is_completed() -> None:
+    assert {*completion.NAMES, grammar.TAG_PREFIX} == {*grammar.NAMES}
 
 
 async def test_names_and_values_are_completed(reader: Browser) -> None:

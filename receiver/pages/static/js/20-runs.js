@@ -127,10 +127,11 @@
     event.target.checked = !event.target.checked;
     check(row, true);
   });
+  document.addEventListener("htmx:after:swap", count);
   count();
 
   // A value offers what can be done with it, once the pointer rests on it or it has the focus.
-  const kept = document.querySelector(".ask input[type=hidden][name=q]")?.value ?? "";
+  const kept = () => document.querySelector(".ask input[type=hidden][name=q]")?.value ?? "";
   const quoted = (value) => (/^[^\s()",\\*]+$/.test(value) ? value : `"${value.replace(/[\\"]/g, "\\$&")}"`);
   let pick = null;
   let resting = 0;
@@ -152,7 +153,7 @@
     const text = value.classList.contains("tag") ? shown.slice(name.length - "tag.".length + 1) : shown;
     const address = new URL(location.href);
     address.searchParams.delete("cursor");
-    address.searchParams.set("q", `${kept} -${name}:${quoted(text)}`.trim());
+    address.searchParams.set("q", `${kept()} -${name}:${quoted(text)}`.trim());
     pick = document.createElement("span");
     pick.className = "pick is-floating";
     const copy = link("#", "Copy");
