@@ -19,7 +19,7 @@ from storage.stats import questions
 from storage.tables.runs import RUN_TAGS, RUN_TOOLS, RUNS
 
 #: How many of the newest runs are counted, and the tag keys that are shown.
-MAX_COUNTED, MAX_TAG_KEYS = 10_000, 3
+MAX_COUNTED, MAX_TAG_KEYS = 5_000, 3
 #: The names whose values are counted, besides tags.
 NAMES = ("status", "agent", "settled_by", "model", "tool")
 _COLUMNS = {

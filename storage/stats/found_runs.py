@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, case, func, literal
 from storage import bounds, states
 from storage.engine import dialect
 from storage.engine.column_types import Instant
-from storage.query import conditions, grammar
+from storage.query import conditions, grammar, value_ranges
 from storage.stats import questions, rollups
 from storage.tables.rollups import ROLLUP_SUMS
 from storage.tables.runs import RUNS
@@ -107,13 +107,35 @@ def find(
         return _from_rollups(connection, chosen, now)
     window, newest = questions.newest(connection, expression, bound)
     which = conditions.where(connection, expression, window)
+    time, since, until = _span(connection, expression, which, times, newest)
+    start, width = _scale(since, until, times.offset)
+    rows = connection.execute(_by_time(connection, time, which, start, width), {"now": now}).all()
+    counted = [(start + width * row.at, row) for row in rows]
+    return Summary(_totals(rows), time, _bars(counted, start, until, width), newest)
+
+
+def _span(
+    connection: Connection,
+    expression: grammar.Expression,
+    which: Sequence[ColumnElement[bool]],
+    times: Times,
+    newest: questions.Window | None,
+) -> tuple[str, datetime, datetime]:
+    """Return by which time runs are charted, from when to when: that of creation where it is asked about."""
+    parts = grammar.conjuncts(expression)
+    spans = [span for each in parts if isinstance(each, grammar.InRange) for span in _created(each)]
+    if spans:
+        first = select(func.min(conditions.CREATED), func.max(conditions.CREATED)).where(*which)
+        low, high = connection.execute(first).one()
+        until = min((each.high for each in spans if each.high is not None), default=times.until)
+        return "created", low or times.until, min(until, high or times.until)
     read_since = None if newest is None else newest.since
     given = [each for each in (times.since, read_since) if each is not None]
-    since = max(given) if given else _first(connection, which) or times.until
-    start, width = _scale(since, times.until, times.offset)
-    rows = connection.execute(_by_time(connection, which, start, width), {"now": now}).all()
-    counted = [(start + width * row.at, row) for row in rows]
-    return Summary(_totals(rows), "accepted", _bars(counted, start, times.until, width), newest)
+    return "accepted", max(given) if given else _first(connection, which) or times.until, times.until
+
+
+def _created(part: grammar.InRange) -> Sequence[value_ranges.Range]:
+    return part.ranges if part.name == "created" else ()
 
 
 def _statuses(expression: grammar.Expression) -> list[str] | None:
@@ -235,11 +257,12 @@ def _live(connection: Connection) -> Any:
 
 def _by_time(
     connection: Connection,
+    time: str,
     which: Sequence[ColumnElement[bool]],
     start: datetime,
     width: timedelta,
 ) -> Any:
-    since = dialect.milliseconds(connection, RUNS.c.accepted_at) - int(start.timestamp() * 1000)
+    since = dialect.milliseconds(connection, conditions.COLUMNS[time]) - int(start.timestamp() * 1000)
     return _summed(connection, (since // int(width.total_seconds() * 1000)).label("at"), which)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from starlette.responses import Response
@@ -114,12 +114,15 @@ def _strip(given: requests.PageRequest, links: question.Links, found: found_runs
         return None
 
     is_accepted = found.time == "accepted"
-    near = links.change(since="", start="", end="") if is_accepted else links.change()
+    others = query_text.joined(query_text.without(links.asked.terms, "created"))
+    near = links.change(since="", start="", end="") if is_accepted else links.text(others)
     near += "&" if "?" in near else "?"
 
     def address(start: datetime, end: datetime) -> str:
         if is_accepted:
             return f"{near}from={start:%FT%TZ}&to={end:%FT%TZ}"
+        if start.time() != end.time() or start.time() != time():
+            return f"{near}q=created:{start:%FT%TZ}..{end:%FT%TZ}"
         last = end - timedelta(days=1)
         return f"{near}q=created:{start:%F}" + (f"..{last:%F}" if last > start else "")
 

@@ -73,3 +73,10 @@ async def test_values_of_the_newest_runs_say_so(database: Database) -> None:
     await mixed(database)
     found = await database.read(facets.find, grammar.parse("agent:a,b", LATER), {}, 2)
     assert {each.name: each.newest for each in found}["settled_by"] == 2
+
+
+async def test_a_question_about_the_time_of_creation_is_charted_by_it(database: Database) -> None:
+    await mixed(database)
+    found = await summary(database, "created:2026-11-22")
+    assert (found.time, found.totals.runs, sum(each.runs for each in found.bars)) == ("created", 1, 1)
+    assert all(f"{each.start:%F}" == "2026-11-22" for each in found.bars)
