@@ -69,6 +69,15 @@ async def test_values_are_counted_of_what_is_found_and_of_what_could_be_chosen_i
     assert counted["tag.client"] == {"b": 2}
 
 
+async def test_tools_are_counted_where_they_are_asked_for(database: Database) -> None:
+    await mixed(database)
+    quick = await database.read(facets.find, grammar.EVERYTHING, {})
+    whole = await database.read(facets.find, grammar.EVERYTHING, {}, 100, facets.NAMES)
+    assert "tool" not in {each.name for each in quick}
+    assert whole[-1].name == "tool"
+    assert [count for _, count in whole[-1].values] == [3]
+
+
 async def test_values_of_the_newest_runs_say_so(database: Database) -> None:
     await mixed(database)
     found = await database.read(facets.find, grammar.parse("agent:a,b", LATER), {}, 2)
