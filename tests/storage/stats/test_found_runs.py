@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from storage import states
@@ -89,3 +91,13 @@ async def test_a_question_about_the_time_of_creation_is_charted_by_it(database: 
     found = await summary(database, "created:2026-11-22")
     assert (found.time, found.totals.runs, sum(each.runs for each in found.bars)) == ("created", 1, 1)
     assert all(f"{each.start:%F}" == "2026-11-22" for each in found.bars)
+
+
+@pytest.mark.parametrize("hours", [0.2, 1, 20, 100, 3000])
+async def test_a_run_is_in_the_bar_of_its_time_whatever_the_width(database: Database, hours: float) -> None:
+    await life.accepted(database, accepted_at=life.at(60))
+    since = life.NOW - timedelta(hours=hours)
+    times = found_runs.Times(since, LATER, timedelta(hours=-5, minutes=-30))
+    found = await database.read(found_runs.find, grammar.parse("origin:submitted", LATER), times, LATER)
+    (bar,) = (each for each in found.bars if each.runs)
+    assert bar.start <= life.at(60) < bar.end

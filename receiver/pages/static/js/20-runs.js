@@ -97,6 +97,7 @@
       const next = all[at < 0 ? 0 : at + (key === "j" ? 1 : -1)];
       if (next) next.querySelector(".go").focus();
     } else if (key === "x" && current()) check(current(), event.shiftKey);
+    else if (key === "-") exclude(event.target);
     else if (key === "n") document.querySelector(".news")?.click();
     else if (event.key === "Enter" && event.target.closest("#runs input")) current().querySelector(".go").click();
     else return;
@@ -167,6 +168,11 @@
     pick.style.left = `${Math.min(place.left, innerWidth - pick.offsetWidth - 12) + scrollX}px`;
     pick.style.top = `${place.bottom + scrollY}px`;
     pick.addEventListener("mouseleave", drop);
+  };
+  const exclude = (element) => {
+    const value = element.closest("a.val");
+    if (value) offer(value);
+    (value ? pick.children[1] : element.closest(".facet li")?.querySelector(".not"))?.click();
   };
   document.addEventListener("mouseover", (event) => {
     const value = event.target.closest?.("a.val");

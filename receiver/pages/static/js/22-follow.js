@@ -45,5 +45,13 @@
     document.getElementById("facets").hidePopover?.();
     follow(link.href);
   });
+  // What is found is said to screen readers, once it is counted.
+  document.addEventListener("htmx:after:swap", () => {
+    const total = document.querySelector("#list .sum div");
+    const text = total ? [...total.children].reverse().map((each) => each.textContent).join(" ")
+      : document.querySelector("#list > .blank h2")?.textContent;
+    const said = document.getElementById("list-said");
+    if (text && said.textContent !== text) said.textContent = text;
+  });
   addEventListener("popstate", () => location.reload());
 })();
