@@ -29,13 +29,13 @@ class Term:
 
     @property
     def name(self) -> str:
-        """Return the name whose values the term demands or excludes; empty for any other term."""
-        return self._equals.name if self._equals else ""
+        """Return the name whose values or ranges the term demands or excludes; empty for any other term."""
+        return self._inner.name if isinstance(self._inner, grammar.Equals | grammar.InRange) else ""
 
     @property
     def values(self) -> tuple[grammar.Value, ...]:
         """Return the values that the term demands or excludes."""
-        return self._equals.values if self._equals else ()
+        return self._inner.values if isinstance(self._inner, grammar.Equals) else ()
 
     @property
     def parts(self) -> tuple[str, str]:
@@ -45,9 +45,8 @@ class Term:
         return (f"{name}:", value) if is_named else ("", self.text)
 
     @property
-    def _equals(self) -> grammar.Equals | None:
-        inner = self.expression.part if isinstance(self.expression, grammar.Not) else self.expression
-        return inner if isinstance(inner, grammar.Equals) else None
+    def _inner(self) -> grammar.Expression:
+        return self.expression.part if isinstance(self.expression, grammar.Not) else self.expression
 
 
 def read(text: str, now: datetime) -> tuple[Term, ...]:

@@ -6,7 +6,7 @@ They count the newest runs that match, up to a bound. Where the rollups have a n
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,9 +19,11 @@ from storage.stats import questions
 from storage.tables.runs import RUN_TAGS, RUN_TOOLS, RUNS
 
 #: How many of the newest runs are counted, and the tag keys that are shown.
-MAX_COUNTED, MAX_TAG_KEYS = 10_000, 3
+MAX_COUNTED, MAX_TAG_KEYS = 5_000, 3
 #: The names whose values are counted, besides tags.
 NAMES = ("status", "agent", "settled_by", "model", "tool")
+#: Those whose values are found by the keys of runs; the tools of a run are found by their names alone.
+QUICK_NAMES = NAMES[:-1]
 _COLUMNS = {
     "status": RUNS.c.status,
     "agent": RUNS.c.agent_id,
@@ -47,8 +49,9 @@ def find(
     expression: grammar.Expression,
     relaxed: Mapping[str, grammar.Expression],
     bound: int = MAX_COUNTED,
+    names: Collection[str] = QUICK_NAMES,
 ) -> list[Facet]:
-    """Return the values of the runs that match.
+    """Return the values of the runs that match, of these names and of the commonest tags.
 
     `relaxed` has, for each name that the question is about, the question without it: its other values are counted
     as well, so that a person can choose another one.
@@ -56,8 +59,9 @@ def find(
     base = _Counted(connection, expression, bound)
     keys = [each.removeprefix(grammar.TAG_PREFIX) for each in relaxed if grammar.is_tag(each)]
     keys += [key for key in base.tag_keys(connection) if key not in keys][: max(MAX_TAG_KEYS - len(keys), 0)]
-    names = [*NAMES[:2], *(f"{grammar.TAG_PREFIX}{key}" for key in keys), *NAMES[2:]]
-    return [_facet(connection, name, expression, relaxed, base, bound) for name in names]
+    order = [*NAMES[:2], *(f"{grammar.TAG_PREFIX}{key}" for key in keys), *NAMES[2:]]
+    wanted = [each for each in order if each in names or each in relaxed or grammar.is_tag(each)]
+    return [_facet(connection, name, expression, relaxed, base, bound) for name in wanted]
 
 
 def _facet(

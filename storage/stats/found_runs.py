@@ -7,8 +7,8 @@ of the newest runs where there are more than a bound, by the time of acceptance;
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -18,17 +18,20 @@ from sqlalchemy import ColumnElement, Connection, bindparam, case, func, literal
 from storage import bounds, states
 from storage.engine import dialect
 from storage.engine.column_types import Instant
-from storage.query import conditions, grammar
+from storage.engine.membership import is_among
+from storage.query import conditions, grammar, run_pages, value_ranges
 from storage.stats import questions, rollups
 from storage.tables.rollups import ROLLUP_SUMS
 from storage.tables.runs import RUNS
 
 #: How many of the newest runs are read row by row, and the most bars of a chart.
-MAX_RUNS_READ, MAX_BARS = 100_000, 72
+MAX_RUNS_READ, MAX_BARS = 50_000, 72
 #: Up to so many months, rollups are read by day.
 _MONTHS_BY_DAY = 6
 _LIVE = sorted(states.LIVE)
-_DAY = timedelta(days=1)
+#: Up to so many runs are read one by one, wherever they are.
+FEW = 5_000
+_DAY, _HOUR, _TEN = timedelta(days=1), timedelta(hours=1), timedelta(minutes=10)
 #: The widths of bars.
 _WIDTHS = (
     *(timedelta(minutes=each) for each in (1, 5, 15, 30, 60, 180, 360, 720)),
@@ -105,15 +108,53 @@ def find(
     chosen = _statuses(expression)
     if chosen is not None:
         return _from_rollups(connection, chosen, now)
+    chosen_runs = _choose(connection, expression, bound)
+    time, since, until = _span(connection, expression, chosen_runs, times)
+    start, width = _scale(since, until, times.offset)
+    period = _period_of(width, times.offset)
+    statement = _by_time(connection, time, chosen_runs.which, period)
+    rows = connection.execute(statement, {**chosen_runs.parameters, "now": now}).all()
+    counted = [(_period(row.at), row) for row in rows]
+    return Summary(_totals(rows), time, _bars(counted, start, until, width), chosen_runs.newest)
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """The condition on the runs to read with its parameters; `newest` as in Summary."""
+
+    which: Sequence[ColumnElement[bool]]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    newest: questions.Window | None = None
+
+
+def _choose(connection: Connection, expression: grammar.Expression, bound: int) -> _Chosen:
+    """Return the runs to read: all that match where they are few, else those among the newest."""
+    few = min(FEW, bound)
+    keys = run_pages.newest(connection, expression, few)
+    if len(keys) <= few:
+        return _Chosen([is_among(RUNS.c.seq, "seqs")], {"seqs": keys})
     window, newest = questions.newest(connection, expression, bound)
-    which = conditions.where(connection, expression, window)
-    read_since = None if newest is None else newest.since
+    return _Chosen(conditions.where(connection, expression, window), newest=newest)
+
+
+def _span(
+    connection: Connection, expression: grammar.Expression, chosen: _Chosen, times: Times
+) -> tuple[str, datetime, datetime]:
+    """Return by which time runs are charted, from when to when: that of creation where it is asked about."""
+    parts = grammar.conjuncts(expression)
+    spans = [span for each in parts if isinstance(each, grammar.InRange) for span in _created(each)]
+    if spans:
+        edges = select(func.min(conditions.CREATED), func.max(conditions.CREATED)).where(*chosen.which)
+        low, high = connection.execute(edges, chosen.parameters).one()
+        until = min((each.high for each in spans if each.high is not None), default=times.until)
+        return "created", low or times.until, min(until, high or times.until)
+    read_since = None if chosen.newest is None else chosen.newest.since
     given = [each for each in (times.since, read_since) if each is not None]
-    since = max(given) if given else _first(connection, which) or times.until
-    start, width = _scale(since, times.until, times.offset)
-    rows = connection.execute(_by_time(connection, which, start, width), {"now": now}).all()
-    counted = [(start + width * row.at, row) for row in rows]
-    return Summary(_totals(rows), "accepted", _bars(counted, start, times.until, width), newest)
+    return "accepted", max(given) if given else _first(connection, chosen) or times.until, times.until
+
+
+def _created(part: grammar.InRange) -> Sequence[value_ranges.Range]:
+    return part.ranges if part.name == "created" else ()
 
 
 def _statuses(expression: grammar.Expression) -> list[str] | None:
@@ -149,9 +190,19 @@ def _from_rollups(connection: Connection, statuses: Sequence[str], now: datetime
     return Summary(_totals((*ended, *live)), "created", bars)
 
 
+def _period_of(width: timedelta, offset: timedelta) -> str:
+    """Return the longest period whose beginnings include those of all bars: texts of periods are read quickly."""
+    if width % _TEN or offset % _TEN:
+        return "minute"
+    if width < _HOUR or offset % _HOUR:
+        return "ten minutes"
+    return "day" if width >= _DAY and not offset % _DAY else "hour"
+
+
 def _period(text: str) -> datetime:
-    """Return the beginning of a day or a month."""
-    return datetime.fromisoformat(f"{text}-01"[:10]).replace(tzinfo=UTC)
+    """Return the beginning of a minute, an hour, a day or a month."""
+    whole = text if "T" in text else f"{text}-01"[:10] + "T00:00Z"
+    return datetime.fromisoformat(whole)
 
 
 def _months(start: datetime, end: datetime) -> Iterable[datetime]:
@@ -198,9 +249,9 @@ def _totals(rows: Sequence[Any]) -> Totals:
     return Totals(dict(by_status), sum(row.overdue or 0 for row in rows), cost, tokens)
 
 
-def _first(connection: Connection, which: Sequence[ColumnElement[bool]]) -> datetime | None:
-    first = select(RUNS.c.accepted_at).where(*which).order_by(RUNS.c.seq).limit(1)
-    found: datetime | None = connection.execute(first).scalar()
+def _first(connection: Connection, chosen: _Chosen) -> datetime | None:
+    first = select(RUNS.c.accepted_at).where(*chosen.which).order_by(RUNS.c.seq).limit(1)
+    found: datetime | None = connection.execute(first, chosen.parameters).scalar()
     return found
 
 
@@ -233,14 +284,14 @@ def _live(connection: Connection) -> Any:
     return _summed(connection, at, [RUNS.c.status.in_(bindparam("statuses", expanding=True))])
 
 
-def _by_time(
-    connection: Connection,
-    which: Sequence[ColumnElement[bool]],
-    start: datetime,
-    width: timedelta,
-) -> Any:
-    since = dialect.milliseconds(connection, RUNS.c.accepted_at) - int(start.timestamp() * 1000)
-    return _summed(connection, (since // int(width.total_seconds() * 1000)).label("at"), which)
+def _by_time(connection: Connection, time: str, which: Sequence[ColumnElement[bool]], period: str) -> Any:
+    periods = {
+        "minute": dialect.minute,
+        "ten minutes": dialect.ten_minutes,
+        "hour": dialect.hour,
+        "day": dialect.day,
+    }
+    return _summed(connection, periods[period](connection, conditions.COLUMNS[time]).label("at"), which)
 
 
 def _summed(connection: Connection, at: ColumnElement[Any], which: Sequence[Any]) -> Any:

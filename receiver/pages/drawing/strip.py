@@ -14,6 +14,8 @@ from storage.stats import found_runs
 HEIGHT, LEAST = 38.0, 2.5
 #: The most labels of the axis.
 MAX_TICKS = 8
+#: Where the last label may stand: the zone follows it.
+LAST_TICK = 0.9
 _DAY = timedelta(days=1)
 
 
@@ -56,6 +58,7 @@ def draw(bars: Sequence[found_runs.Bar], zone: ZoneInfo, address: Callable[[date
             _label(bars[at].start, bars[at - step].start if at else None, width, zone),
         )
         for at in range(0, len(bars), step)
+        if at <= LAST_TICK * len(bars)
     ]
     return Strip(marks, ticks, bars[0].start.astimezone(zone).tzname() or zone.key, _name(width))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from storage.query import grammar
 COOKIE = "run_columns"
 #: The most columns that a person may choose.
 MAX_COLUMNS = 16
+_TAG = re.compile(r"tag\.[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ DEFAULT = tuple(each.name for each in COLUMNS[:8])
 def named(text: str) -> tuple[str, ...]:
     """Return the names of columns in a text with commas; unknown ones are left out, `tag.<key>` is one."""
     names = dict.fromkeys(each.strip() for each in text[:2000].split(","))
-    known = [each for each in names if each in _BY_NAME or (grammar.is_tag(each) and len(each) <= 80)]
+    known = [each for each in names if each in _BY_NAME or _TAG.fullmatch(each)]
     return tuple(known[:MAX_COLUMNS])
 
 

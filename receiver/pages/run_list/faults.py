@@ -37,7 +37,7 @@ def understood(
     asked = question.read(named, given.zone)
     try:
         return question.understand(asked, given.now), None
-    except errors.BadFilter as error:
+    except errors.BadFilter as error:  # the time: the filter was read before
         before = question.understand(replace(asked, since="", start="", end=""), given.now)
         return before, of(given.url, before, error)
     except errors.BadQuery as error:

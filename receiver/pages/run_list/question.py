@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from receiver.pages import requests
 from receiver.pages.run_list import columns
+from storage import states
 from storage.query import grammar, query_text, run_pages, value_ranges
 from storage.stats import found_runs
 
@@ -175,6 +176,12 @@ class Links:
     def sort(self, name: str) -> str:
         """Return the address of the other order by a name; the first one is descending."""
         return self.change(sort=name if self.asked.question.sort == f"-{name}" else f"-{name}")
+
+    def unended(self) -> str:
+        """Return the address of the runs that have not ended, the oldest first: overdue ones are the first."""
+        kept = query_text.joined(query_text.without(self.asked.terms, "status"))
+        term = query_text.equals("status", *sorted(states.LIVE, key=list(states.Status).index))
+        return self.change(text=f"{kept} {term}".strip(), sort="accepted")
 
     def at(self, path: str, **more: Any) -> str:
         """Return the address of another page about the same question."""

@@ -30,6 +30,7 @@ KEYS = (
             ("Enter", "Open the row"),
             ("X", "Select the row; with Shift a range"),
             ("N", "Show what is new"),
+            ("-", "Exclude the value with the focus"),
         ),
     ),
     (

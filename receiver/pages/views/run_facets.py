@@ -42,7 +42,6 @@ class Group:
     values: list[Value]
     more: int
     newest: int | None
-    is_open: bool
 
 
 @router.page("GET", "/runs/facets", Scope.READ)
@@ -50,13 +49,18 @@ async def show(given: requests.PageRequest) -> Response:
     """Count the values of what a filter finds: a fragment of the list, or a page of its own."""
     asked, fault = faults.understood(given)
     links = question.Links(given, asked)
+    whole = given.parameter("all")
     values: dict[str, Any] = {"links": links, "asked": asked, "fault": fault, "groups": []}
     try:
-        found = await given.read(lambda store: store.read(facets.find, asked.expression, _relaxed(given, asked)))
+        names = facets.NAMES if whole == "tool" else facets.QUICK_NAMES
+        relaxed = _relaxed(given, asked)
+        found = await given.read(
+            lambda store: store.read(facets.find, asked.expression, relaxed, facets.MAX_COUNTED, names)
+        )
     except errors.StatementTimeout:
-        return given.partial("runs_facets.html", "slow", **values) if given.is_partial else _too_slow(links, given)
-    values["groups"] = [_group(each, asked, given.parameter("all")) for each in found]
-    values["newest"] = next((each.newest for each in found if each.newest), None)
+        return given.partial("runs_slow.html", "slow", **values) if given.is_partial else _too_slow(links, given)
+    values["groups"] = [_group(each, asked, whole) for each in found]
+    values["has_tools"] = any(each.name == "tool" for each in found)
     if given.is_partial:
         return given.partial("runs_facets.html", "facets", **values)
     return given.page("runs_facets.html", **values)
@@ -83,7 +87,7 @@ def _group(facet: facets.Facet, asked: question.Asked, whole: str) -> Group:
     counts = dict(facet.values)
     # A value that the question names stays in sight, whatever its number.
     named = [each for each in dict.fromkeys([*chosen, *excluded]) if each not in list(counts)[:SHOWN]]
-    size = MOST if whole == facet.name else SHOWN
+    size = MOST if facet.name in (whole, "status") else SHOWN
     texts = [*list(counts)[:size], *(each for each in named if each not in list(counts)[:size])]
     most = max(counts.values(), default=1)
     values = [
@@ -97,8 +101,7 @@ def _group(facet: facets.Facet, asked: question.Asked, whole: str) -> Group:
         for each in texts
     ]
     more = max(len(counts) - size, 0)
-    is_open = facet.name != "tool" or bool(chosen or excluded)
-    return Group(facet.name, TITLES.get(facet.name, facet.name), values, more, facet.newest, is_open)
+    return Group(facet.name, TITLES.get(facet.name, facet.name), values, more, facet.newest)
 
 
 @router.page("GET", "/runs/complete", Scope.READ)
@@ -112,7 +115,10 @@ async def complete(given: requests.PageRequest) -> Response:
     if closed is not None:
         found = completion.suggestions(text, where, [(each, "") for each in closed])
     else:
-        counted = await given.read(lambda store: store.read(facets.find, grammar.EVERYTHING, {}, COMPLETED_OF))
+        names = [where.name]
+        counted = await given.read(
+            lambda store: store.read(facets.find, grammar.EVERYTHING, {}, COMPLETED_OF, names)
+        )
         known = {each.name: each.values for each in counted}
         if where.name:
             stored = [(value, formats.plural(number, "run")) for value, number in known.get(where.name, ())]

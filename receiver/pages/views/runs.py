@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from starlette.responses import Response
@@ -51,6 +51,9 @@ async def show(given: requests.PageRequest) -> Response:
         listed = await given.read(lambda store: _load(store, asked, given))
     except errors.StatementTimeout:
         return given.page("runs.html", **values | {"is_slow": True})
+    except errors.BadCursor:
+        first = question.Links(given, asked).change()
+        return given.redirect(first, "That page does not exist any more. This is the first one.")
     except errors.BadFilter as unselective:
         return given.page("runs.html", **values | {"fault": faults.of(given.url, asked, unselective)})
     return given.page("runs.html", **values | _list_values(given, asked, listed))
@@ -87,9 +90,9 @@ def _explained(store: Snapshot, asked: question.Asked, now: datetime) -> list[tu
 async def summarize(given: requests.PageRequest) -> Response:
     """Sum over all that a filter finds, and chart it over time: a fragment of the list, or a page of its own."""
     asked, fault = faults.understood(given)
-    if fault is not None:
-        return _to_list(given, asked)
     links = question.Links(given, asked)
+    if fault is not None:
+        return given.redirect(links.change())
     try:
         found = await given.read(
             lambda store: store.read(
@@ -97,22 +100,31 @@ async def summarize(given: requests.PageRequest) -> Response:
             )
         )
     except errors.StatementTimeout:
-        return given.partial("runs_summary.html", "slow", links=links)
+        if given.is_partial:
+            return given.partial("runs_slow.html", "slow", links=links)
+        return given.redirect(links.change(), "Counting took longer than two seconds. Give a shorter time.")
     values = {"summary": found, "strip": _strip(given, links, found), "links": links}
     if given.is_partial:
         return given.partial("runs_summary.html", "summary", **values)
-    return given.redirect(links.at("/runs", summary=1))
+    return given.page("runs_numbers.html", asked=asked, **values)
 
 
 def _strip(given: requests.PageRequest, links: question.Links, found: found_runs.Summary) -> strip.Strip | None:
     if not found.totals.runs:
         return None
 
+    is_accepted = found.time == "accepted"
+    others = query_text.joined(query_text.without(links.asked.terms, "created"))
+    near = links.change(since="", start="", end="") if is_accepted else links.text(others)
+    near += "&" if "?" in near else "?"
+
     def address(start: datetime, end: datetime) -> str:
-        low, high = f"{start:%FT%TZ}", f"{end:%FT%TZ}"
-        if found.time == "accepted":
-            return links.change(since="", start=low, end=high)
-        return links.also(f'created:"{low}..{high}"')
+        if is_accepted:
+            return f"{near}from={start:%FT%TZ}&to={end:%FT%TZ}"
+        if start.time() != end.time() or start.time() != time():
+            return f"{near}q=created:{start:%FT%TZ}..{end:%FT%TZ}"
+        last = end - timedelta(days=1)
+        return f"{near}q=created:{start:%F}" + (f"..{last:%F}" if last > start else "")
 
     return strip.draw(found.bars, given.zone, address)
 
@@ -123,10 +135,6 @@ def _canonical(given: requests.PageRequest, asked: question.Asked) -> Response:
     if given.parameter("keep"):
         given.set_cookie(response, columns.COOKIE, ",".join(columns.named(asked.question.columns or "")), _YEAR)
     return response
-
-
-def _to_list(given: requests.PageRequest, asked: question.Asked) -> Response:
-    return given.redirect(given.url("/runs", asked.question.parameters()))
 
 
 def _head(given: requests.PageRequest, asked: question.Asked, fault: faults.Fault | None) -> dict[str, Any]:

@@ -97,6 +97,7 @@
       const next = all[at < 0 ? 0 : at + (key === "j" ? 1 : -1)];
       if (next) next.querySelector(".go").focus();
     } else if (key === "x" && current()) check(current(), event.shiftKey);
+    else if (key === "-") exclude(event.target);
     else if (key === "n") document.querySelector(".news")?.click();
     else if (event.key === "Enter" && event.target.closest("#runs input")) current().querySelector(".go").click();
     else return;
@@ -127,10 +128,11 @@
     event.target.checked = !event.target.checked;
     check(row, true);
   });
+  document.addEventListener("htmx:after:swap", count);
   count();
 
   // A value offers what can be done with it, once the pointer rests on it or it has the focus.
-  const kept = document.querySelector(".ask input[type=hidden][name=q]")?.value ?? "";
+  const kept = () => document.querySelector(".ask input[type=hidden][name=q]")?.value ?? "";
   const quoted = (value) => (/^[^\s()",\\*]+$/.test(value) ? value : `"${value.replace(/[\\"]/g, "\\$&")}"`);
   let pick = null;
   let resting = 0;
@@ -152,7 +154,7 @@
     const text = value.classList.contains("tag") ? shown.slice(name.length - "tag.".length + 1) : shown;
     const address = new URL(location.href);
     address.searchParams.delete("cursor");
-    address.searchParams.set("q", `${kept} -${name}:${quoted(text)}`.trim());
+    address.searchParams.set("q", `${kept()} -${name}:${quoted(text)}`.trim());
     pick = document.createElement("span");
     pick.className = "pick is-floating";
     const copy = link("#", "Copy");
@@ -166,6 +168,11 @@
     pick.style.left = `${Math.min(place.left, innerWidth - pick.offsetWidth - 12) + scrollX}px`;
     pick.style.top = `${place.bottom + scrollY}px`;
     pick.addEventListener("mouseleave", drop);
+  };
+  const exclude = (element) => {
+    const value = element.closest("a.val");
+    if (value) offer(value);
+    (value ? pick.children[1] : element.closest(".facet li")?.querySelector(".not"))?.click();
   };
   document.addEventListener("mouseover", (event) => {
     const value = event.target.closest?.("a.val");
