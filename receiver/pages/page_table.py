@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from receiver.pages.views import deliveries, keyboard, sign_in, static_files
+from receiver.pages.views import deliveries, jobs, keyboard, sign_in, static_files
 
 _ROUTERS = (
     deliveries.router,
+    jobs.router,
     keyboard.router,
     sign_in.router,
     static_files.router,

@@ -82,5 +82,5 @@ async def test_a_long_body_comes_in_pieces(browser: Browser) -> None:
     delivery_id = await rejected(browser, b"key", b"x" * 40_000)
     assert "Shown: 16 kB of 40 kB." in await browser.text(f"/deliveries/{delivery_id}?view=raw")
     path = f"/deliveries/{delivery_id}?view=raw&start=32768&piece=1"
-    last = await browser.get(path, **{"hx-request": "true"})
+    last = await browser.client.get(path, headers={"hx-request": "true"})
     assert last.text.count("x") == 40_000 - 32_768
