@@ -304,6 +304,12 @@ def neighbours(connection: Connection, query: Query, seq: int) -> tuple[str | No
     return newer, older
 
 
+def count_newer(connection: Connection, query: Query, seq: int, most: int) -> int:
+    """Return how many deliveries of a list are newer than one, up to a bound."""
+    newer = select(DELIVERIES.c.seq).where(*_which(query), DELIVERIES.c.seq > seq).limit(most).subquery()
+    return connection.execute(select(func.count()).select_from(newer)).scalar_one()
+
+
 def count_newest(connection: Connection, query: Query, most: int) -> dict[states.Verdict, int]:
     """Return how many of the newest deliveries of a list have each verdict; its own verdict does not matter."""
     which = _which(replace(query, verdict=None))

@@ -20,8 +20,8 @@ from storage.engine.database import Snapshot
 from storage.repositories import deliveries, upstream_links
 
 router = requests.Router()
-#: Rows of a page, and the newest deliveries that are counted.
-ROWS, COUNTED = 50, 10_000
+#: Rows of a page, the newest deliveries that are counted, and the new ones.
+ROWS, COUNTED, NEW = 50, 10_000, 100
 _NAMES = ("verdict", "source", "run")
 _ADDRESS = 64
 
@@ -79,8 +79,18 @@ async def show_list(given: requests.PageRequest) -> Response:
         return found, _load_one(given, store, query, opened) if opened else None
 
     found, one = await given.read(load)
-    values = {"found": found, "verdicts": states.Verdict, "counted": COUNTED}
+    values = {"found": found, "verdicts": states.Verdict, "counted": COUNTED, "new": 0, "most": NEW}
     return given.page("deliveries.html", **values, **await _described(given, chosen, one))
+
+
+@router.page("GET", "/deliveries/new", Scope.READ)
+async def count_new(given: requests.PageRequest) -> Response:
+    """Show how many deliveries have come since the newest one of the list."""
+    chosen, after = _filter(given), requests.number(given.parameter("after"))
+    new = await given.read(
+        lambda store: store.read(deliveries.count_newer, _resolved(store, chosen.query), after, NEW)
+    )
+    return given.partial("deliveries_new.html", "new", chosen=chosen, new=new, most=NEW, after=after)
 
 
 @router.page("GET", "/deliveries/{id}", Scope.READ)
