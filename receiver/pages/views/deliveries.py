@@ -40,19 +40,15 @@ class _Filter:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A page of the list. `counts` are of the newest rows, of which `is_all` says whether they are all."""
+    """A page of the list, and how many there are."""
 
     rows: Sequence[deliveries.StoredDelivery]
     cursor: str | None
-    counts: Mapping[states.Verdict, int]
+    counts: deliveries.NewestCounts
 
     @property
     def total(self) -> int:
-        return sum(self.counts.values())
-
-    @property
-    def is_all(self) -> bool:
-        return self.total < COUNTED
+        return sum(self.counts.by_verdict.values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ from storage.transitions import retrying
 router = requests.Router()
 #: Rows of a page, and causes that are shown.
 ROWS, CAUSES = 50, 30
+#: The newest failing and dead jobs whose causes are shown.
+NEWEST = 2_000
 _NAMES = ("kind", "state", "run")
 _CHOSEN = ("kind", "state", "cause")
 
@@ -66,7 +68,7 @@ async def show_list(given: requests.PageRequest) -> Response:
         run_id = known[query.run_id].id if query.run_id in known else query.run_id
         chosen = job_list.Query(query.kind, run_id, query.state, ROWS, query.cursor)
         rows, cursor = store.read(job_list.page, chosen, given.now)
-        causes = store.read(job_errors.group, job_errors.Query(), given.now)
+        causes = store.read(job_errors.group, job_errors.Query(), given.now, NEWEST)
         groups, leases = store.read(job_list.groups, given.now), store.read(job_list.leases, given.now)
         return _Found(groups, causes, leases, store.read(system_state.read), rows, cursor)
 
@@ -80,6 +82,7 @@ async def show_list(given: requests.PageRequest) -> Response:
         "states": states.JobState,
         "kinds": states.Kind,
         "most_causes": CAUSES,
+        "newest": NEWEST,
         "has_worker": seen is not None and given.now - seen <= absent,
     }
     if given.is_partial:
