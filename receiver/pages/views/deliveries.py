@@ -22,6 +22,7 @@ from storage.repositories import deliveries, upstream_links
 router = requests.Router()
 #: Rows of a page, the newest deliveries that are counted, and the new ones.
 ROWS, COUNTED, NEW = 50, 10_000, 100
+_NO_RUN = "It names no run that is known here."
 _NAMES = ("verdict", "source", "run")
 _ADDRESS = 64
 
@@ -111,8 +112,11 @@ async def process(given: requests.PageRequest) -> Response:
     found = await given.context.api.process(delivery_id, given.caller.actor, given.now)
     if found.verdict is states.Verdict.REJECTED:
         raise errors.NotProcessable("it was not accepted")
-    what = "The run is fetched again." if found.run_id else "It names no run that is known here."
-    return given.redirect(given.url(f"/deliveries/{found.id}"), f"The delivery is {found.verdict}. {what}")
+    note = "The run is fetched again."
+    if given.field("was") == states.Verdict.REJECTED:
+        run = "It belongs to a run, which is fetched unless it has ended." if found.run_id else _NO_RUN
+        note = f"The delivery is {found.verdict} now. {run}"
+    return given.redirect(given.url(f"/deliveries/{found.id}"), note)
 
 
 def _filter(given: requests.PageRequest) -> _Filter:

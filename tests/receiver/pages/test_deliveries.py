@@ -63,8 +63,8 @@ async def test_an_event_that_verifies_by_now_is_processed_by_who_may(browser: Br
     browser.client.cookies.clear()
     await browser.sign_in("admin")
     assert "Process again" in await browser.text(f"/deliveries/{delivery_id}")
-    done = await browser.post(f"/deliveries/{delivery_id}/process")
-    assert "The delivery is accepted" in (await browser.get(done.headers["location"])).text
+    done = await browser.post(f"/deliveries/{delivery_id}/process", was="rejected")
+    assert "The delivery is accepted now" in (await browser.get(done.headers["location"])).text
     await browser.post(f"/deliveries/{delivery_id}/process", 409)
 
 
