@@ -12,7 +12,7 @@ from receiver.inbound import events, payload_hints, webhook_secrets
 from storage import merkle, states
 from storage.engine import database
 from storage.repositories import deliveries
-from storage.transitions import reprocessing
+from storage.transitions import retrying
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +31,12 @@ class Processor:
         if found is None:
             raise errors.NotFound("there is no delivery of that id")
         if found.verdict is not states.Verdict.REJECTED:
-            if await self.store.write(reprocessing.refresh_run, found, actor, now) is None:
+            if await self.store.write(retrying.refresh_run, found, actor, now) is None:
                 raise errors.NotProcessable(_nothing_to_ask(found))
             return found
         await self.secrets.refresh(now)
         verified = await asyncio.to_thread(verify, found, self.secrets.usable(found.received_at))
-        receipt = await self.store.write(reprocessing.accept_rejected, verified, actor, now)
+        receipt = await self.store.write(retrying.accept_rejected, verified, actor, now)
         stored = await self.store.read(deliveries.find, delivery_id if receipt is None else receipt.id)
         if stored is None:
             raise errors.NotFound("the delivery was removed meanwhile")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from receiver.pages.views import (
     compare,
     deliveries,
+    jobs,
     keyboard,
     keys,
     overview,
@@ -17,6 +18,7 @@ from receiver.pages.views import (
     runs_live,
     settings_page,
     sign_in,
+    sql,
     static_files,
     steps,
     submit,
@@ -25,6 +27,7 @@ from receiver.pages.views import (
 _VIEWS = (
     compare,
     deliveries,
+    jobs,
     keyboard,
     keys,
     overview,
@@ -37,6 +40,7 @@ _VIEWS = (
     runs_live,
     settings_page,
     sign_in,
+    sql,
     static_files,
     steps,
     submit,

@@ -111,13 +111,6 @@ def milliseconds_between(connection: Connection, start: ColumnElement[Any], end:
     return cast(func.round(days * literal_column("86400000.0")), Integer)
 
 
-def minute(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """Return the beginning of the UTC minute of an instant, as text: 2026-11-23T14:05Z."""
-    if connection.dialect.name == "postgresql":
-        return func.to_char(func.timezone("UTC", column), 'YYYY-MM-DD"T"HH24:MI"Z"')
-    return func.substr(type_coerce(column, String), 1, 16).op("||")("Z")
-
-
 def ten_minutes(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return the beginning of the UTC ten minutes of an instant, as text: 2026-11-23T14:00Z."""
     return func.substr(minute(connection, column), 1, 15).op("||")("0Z")

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, literal_column, or_, select, update
 
 from storage import bounds, cursors, merkle, states
 from storage.engine import bulk_insert, dialect, prepared
@@ -301,7 +301,10 @@ def _which(query: Query) -> list[ColumnElement[bool]]:
         (DELIVERIES.c.source, query.source),
         (DELIVERIES.c.remote_addr, query.remote_addr),
     )
-    return [column == value for column, value in chosen if value is not None]
+    which = [column == value for column, value in chosen if value is not None]
+    if query.verdict is states.Verdict.REJECTED:  # the condition of an index, which holds for all of them
+        which += [DELIVERIES.c.run_id.is_(None), DELIVERIES.c.body_sha256 != literal_column("''")]
+    return which
 
 
 def neighbours(connection: Connection, query: Query, seq: int) -> tuple[str | None, str | None]:
@@ -312,12 +315,30 @@ def neighbours(connection: Connection, query: Query, seq: int) -> tuple[str | No
     return newer, older
 
 
-def count_newest(connection: Connection, query: Query, most: int) -> dict[states.Verdict, int]:
-    """Return how many of the newest deliveries of a list have each verdict; its own verdict does not matter."""
-    which = _which(replace(query, verdict=None))
-    newest = select(DELIVERIES.c.verdict).where(*which).order_by(DELIVERIES.c.seq.desc()).limit(most).subquery()
-    counted = select(newest.c.verdict, func.count()).group_by(newest.c.verdict)
-    return {states.read(states.Verdict, verdict): count for verdict, count in connection.execute(counted)}
+def count_newer(connection: Connection, query: Query, seq: int, most: int) -> int:
+    """Return how many deliveries of a list are newer than one, up to a bound."""
+    newer = select(DELIVERIES.c.seq).where(*_which(query), DELIVERIES.c.seq > seq).limit(most).subquery()
+    return connection.execute(select(func.count()).select_from(newer)).scalar_one()
+
+
+@dataclass(frozen=True, slots=True)
+class NewestCounts:
+    """How many of the newest deliveries are of a list, by verdict; `is_all` says that there are no older ones."""
+
+    by_verdict: Mapping[states.Verdict, int]
+    is_all: bool
+
+
+def count_newest(connection: Connection, query: Query, most: int) -> NewestCounts:
+    """Count the deliveries of a list among the newest `most`, or those of its run; its verdict does not matter."""
+    of_run = replace(query, verdict=None, source=None, remote_addr=None)
+    newest = select(DELIVERIES).where(*_which(of_run)).order_by(DELIVERIES.c.seq.desc()).limit(most).subquery()
+    chosen = ((newest.c.source, query.source), (newest.c.remote_addr, query.remote_addr))
+    is_chosen = and_(True, *(column == value for column, value in chosen if value is not None))
+    matching = func.sum(case((is_chosen, 1), else_=0))
+    rows = connection.execute(select(newest.c.verdict, func.count(), matching).group_by(newest.c.verdict)).all()
+    by_verdict = {states.read(states.Verdict, verdict): int(count) for verdict, _, count in rows}
+    return NewestCounts(by_verdict, sum(seen for _, seen, _ in rows) < most)
 
 
 def duplicates(connection: Connection, delivery_id: str) -> list[StoredDelivery]:

@@ -53,11 +53,16 @@ def normalize(error: str) -> str:
     return _VARIABLE.sub(lambda found: found[0] if _STATUS.fullmatch(found[0]) else "…", error)
 
 
-def group(connection: Connection, query: Query, now: datetime) -> list[Cause]:
-    """Return the causes, those with the most jobs first."""
-    columns = JOBS.c.kind, _state().label("state"), JOBS.c.last_error
-    measures = func.count(), func.min(JOBS.c.created_at), func.min(JOBS.c.due_at)
-    rows = connection.execute(select(*columns, *measures).where(*_which(query, now)).group_by(*columns))
+def group(connection: Connection, query: Query, now: datetime, most: int | None = None) -> list[Cause]:
+    """Return the causes, those with the most jobs first; of the newest `most` jobs alone where that is given."""
+    named = JOBS.c.kind, _state().label("state"), JOBS.c.last_error, JOBS.c.created_at, JOBS.c.due_at
+    newest = select(*named).where(*_which(query, now))
+    if most is not None:
+        newest = newest.order_by(JOBS.c.seq.desc()).limit(most)
+    failed = newest.subquery().c
+    columns = failed.kind, failed.state, failed.last_error
+    measures = func.count(), func.min(failed.created_at), func.min(failed.due_at)
+    rows = connection.execute(select(*columns, *measures).group_by(*columns))
     merged: dict[tuple[str, str, str], Cause] = {}
     for kind, state, error, count, oldest_at, due_at in rows:
         cause = normalize(error)

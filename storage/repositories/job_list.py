@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, case, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from storage import cursors, states
 from storage.tables.jobs import JOBS
@@ -43,6 +43,43 @@ class Query:
     state: states.JobState | None = None
     limit: int = 50
     cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The jobs of one kind and state; `due_at` is when the first of them comes due."""
+
+    kind: states.Kind
+    state: states.JobState
+    count: int
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Leases:
+    """The jobs that one worker has leased, until the last of its leases ends."""
+
+    owner: str
+    count: int
+    until: datetime
+
+
+def groups(connection: Connection, now: datetime) -> list[Group]:
+    """Return how many jobs of each kind are in each state."""
+    state = _state(now).label("state")
+    counted = select(JOBS.c.kind, state, func.count(), func.min(JOBS.c.due_at)).group_by(JOBS.c.kind, state)
+    return [
+        Group(states.read(states.Kind, kind), states.JobState(state), count, due_at)
+        for kind, state, count, due_at in connection.execute(counted.order_by(JOBS.c.kind))
+    ]
+
+
+def leases(connection: Connection, now: datetime, most: int = 50) -> list[Leases]:
+    """Return the workers that have leased jobs, those with the most jobs first."""
+    counted = select(JOBS.c.lease_owner, func.count(), func.max(JOBS.c.lease_until))
+    held = counted.where(JOBS.c.lease_until > now, JOBS.c.dead_at.is_(None)).group_by(JOBS.c.lease_owner)
+    busiest = held.order_by(func.count().desc(), JOBS.c.lease_owner).limit(most)
+    return [Leases(owner or "", count, until) for owner, count, until in connection.execute(busiest)]
 
 
 def find(connection: Connection, job_id: str, now: datetime) -> Job | None:

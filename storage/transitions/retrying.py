@@ -1,4 +1,4 @@
-"""Retry of failing and dead jobs on request, and further notifications."""
+"""Retry on request: of failing and dead jobs, of a notification, and of a stored delivery."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from storage import errors, states
 from storage.ledger import entries
-from storage.repositories import job_errors, jobs, notifications, runs, system_state
+from storage.repositories import deliveries, job_errors, jobs, notifications, runs, system_state
+from storage.transitions import receiving, submitting
 
 #: Jobs per statement: databases bound the number of values.
 BATCH = 1000
@@ -49,3 +50,36 @@ def notify_again(connection: Connection, run_id: str, by: str, now: datetime) ->
     entry = entries.Entry(entries.Kind.RUN_NOTIFY_REQUESTED, now, run.id, by, {"by": by})
     entries.append(connection, [entry])
     return run
+
+
+def accept_rejected(
+    connection: Connection, delivery: deliveries.Delivery, actor: str, now: datetime
+) -> deliveries.Receipt | None:
+    """Put a delivery that verifies now in the place of its rejected request, and do what follows from it.
+
+    The unique dedupe key decides whether it is accepted or a duplicate, as at its arrival. Return its receipt;
+    None where the rejected request is not there any more.
+    """
+    if not deliveries.take_rejected(connection, delivery.id):
+        return None
+    receipt = receiving.accept_delivery(connection, [delivery])[delivery.id]
+    entries.append(connection, [_entry(delivery.id, receipt.verdict, receipt.run_id, actor, now)])
+    return receipt
+
+
+def refresh_run(
+    connection: Connection, delivery: deliveries.StoredDelivery, actor: str, now: datetime
+) -> runs.Run | None:
+    """Request a fetch of the run of a delivery. Return None where the upstream cannot be asked about it."""
+    run = None if delivery.run_id is None else submitting.request_refresh(connection, delivery.run_id, now)
+    if run is None or run.upstream_id is None or run.pruned_at is not None:
+        return None
+    entries.append(connection, [_entry(delivery.id, delivery.verdict, run.id, actor, now)])
+    return run
+
+
+def _entry(
+    delivery_id: str, verdict: states.Verdict, run_id: str | None, actor: str, now: datetime
+) -> entries.Entry:
+    facts: dict[str, entries.Fact | None] = {"deliveryId": delivery_id, "verdict": str(verdict)}
+    return entries.Entry(entries.Kind.DELIVERY_PROCESSED, now, run_id, actor, facts)

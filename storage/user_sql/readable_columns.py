@@ -48,3 +48,16 @@ def columns() -> dict[str, dict[str, bool]]:
         name: {column.name: column.name not in hidden for column in schema.metadata.tables[name].columns}
         for name, hidden in HIDDEN.items()
     }
+
+
+def types() -> dict[str, dict[str, str]]:
+    """Return the type of each visible column of each readable table, in a word."""
+    return {
+        name: {column: _type(name, column) for column, is_visible in found.items() if is_visible}
+        for name, found in columns().items()
+    }
+
+
+def _type(table: str, column: str) -> str:
+    name = type(schema.metadata.tables[table].columns[column].type).__name__
+    return {"Integer64": "integer", "InstantText": "instant"}.get(name, name.lower())

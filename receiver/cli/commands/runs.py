@@ -202,8 +202,8 @@ async def _process(delivery: str | None, as_json: bool) -> None:
     if as_json:
         json_lines.model(found)
         return
-    run = f"run {found.run_id} is fetched" if found.run_id else "it names no run that is known here"
-    print(f"The delivery {found.id} is {found.verdict}: {run}.")
+    run = f"belongs to run {found.run_id}" if found.run_id else "names no run that is known here"
+    print(f"The delivery {found.id} is {found.verdict}, and {run}.")
 
 
 @app.command()

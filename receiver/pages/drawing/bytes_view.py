@@ -13,7 +13,7 @@ from receiver.pages.drawing import json_nodes
 View = Literal["pretty", "raw", "hex"]
 VIEWS: tuple[View, ...] = ("pretty", "raw", "hex")
 #: The bytes of a piece of text and of hexadecimal digits, of a line of these, and of JSON that is drawn as a tree.
-PIECE, HEX_PIECE, LINE, PARSED = 16_384, 2_048, 16, 4 << 20
+PIECE, HEX_PIECE, LINE, PARSED = 16_384, 2_048, 8, 4 << 20
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2028\u2029\u2060-\u206f\ufeff]"
 )
@@ -88,8 +88,7 @@ def _line(at: int, part: Sequence[int]) -> str:
     """Return one line: offset, digits, characters.
 
     >>> _line(16, b"{}\\xff")
-    '00000010  7b 7d ff                                         {}.'
+    '00000010  7b 7d ff                 {}.'
     """
     digits = [f"{each:02x}" for each in part]
-    halves = f"{' '.join(digits[:8])}{'  ' if len(digits) > 8 else ''}{' '.join(digits[8:])}"
-    return f"{at:08x}  {halves:<48} {''.join(chr(each) if 32 <= each < 127 else '.' for each in part)}"
+    return f"{at:08x}  {' '.join(digits):<24} {''.join(chr(each) if 32 <= each < 127 else '.' for each in part)}"

@@ -20,8 +20,9 @@ from storage.engine.database import Snapshot
 from storage.repositories import deliveries, upstream_links
 
 router = requests.Router()
-#: Rows of a page, and the newest deliveries that are counted.
-ROWS, COUNTED = 50, 10_000
+#: Rows of a page, the newest deliveries that are counted, and the new ones.
+ROWS, COUNTED, NEW = 50, 10_000, 100
+_NO_RUN = "It names no run that is known here."
 _NAMES = ("verdict", "source", "run")
 _ADDRESS = 64
 
@@ -40,19 +41,15 @@ class _Filter:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A page of the list. `counts` are of the newest rows, of which `is_all` says whether they are all."""
+    """A page of the list, and how many there are."""
 
     rows: Sequence[deliveries.StoredDelivery]
     cursor: str | None
-    counts: Mapping[states.Verdict, int]
+    counts: deliveries.NewestCounts
 
     @property
     def total(self) -> int:
-        return sum(self.counts.values())
-
-    @property
-    def is_all(self) -> bool:
-        return self.total < COUNTED
+        return sum(self.counts.by_verdict.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +76,18 @@ async def show_list(given: requests.PageRequest) -> Response:
         return found, _load_one(given, store, query, opened) if opened else None
 
     found, one = await given.read(load)
-    values = {"found": found, "verdicts": states.Verdict, "counted": COUNTED}
+    values = {"found": found, "verdicts": states.Verdict, "counted": COUNTED, "new": 0, "most": NEW}
     return given.page("deliveries.html", **values, **await _described(given, chosen, one))
+
+
+@router.page("GET", "/deliveries/new", Scope.READ)
+async def count_new(given: requests.PageRequest) -> Response:
+    """Show how many deliveries have come since the newest one of the list."""
+    chosen, after = _filter(given), requests.number(given.parameter("after"))
+    new = await given.read(
+        lambda store: store.read(deliveries.count_newer, _resolved(store, chosen.query), after, NEW)
+    )
+    return given.partial("deliveries_new.html", "new", chosen=chosen, new=new, most=NEW, after=after)
 
 
 @router.page("GET", "/deliveries/{id}", Scope.READ)
@@ -105,8 +112,11 @@ async def process(given: requests.PageRequest) -> Response:
     found = await given.context.api.process(delivery_id, given.caller.actor, given.now)
     if found.verdict is states.Verdict.REJECTED:
         raise errors.NotProcessable("it was not accepted")
-    what = "The run is fetched again." if found.run_id else "It names no run that is known here."
-    return given.redirect(given.url(f"/deliveries/{found.id}"), f"The delivery is {found.verdict}. {what}")
+    note = "The run is fetched again."
+    if given.field("was") == states.Verdict.REJECTED:
+        run = "It belongs to a run, which is fetched unless it has ended." if found.run_id else _NO_RUN
+        note = f"The delivery is {found.verdict} now. {run}"
+    return given.redirect(given.url(f"/deliveries/{found.id}"), note)
 
 
 def _filter(given: requests.PageRequest) -> _Filter:

@@ -15,6 +15,8 @@ from starlette.types import Receive, Scope, Send
 
 from receiver import telemetry, timeouts
 from receiver.api import route_table
+from receiver.crypto import secret_box
+from receiver.inbound import processing, webhook_secrets
 from receiver.web import authentication, operations, problems, routing, streaming
 from storage.engine import database
 from storage.ledger import entries
@@ -61,7 +63,12 @@ async def nothing(upstream_id: str, after: int) -> streaming.Events:
 def context(store: database.Database, clock: Clock, **changes: Any) -> operations.Context:
     """Return the context of the handlers."""
     timing = timeouts.Timing(poll=0.05, slow_body=2.0)
-    return replace(operations.Context(store, timing, clock, Metrics(), listen=nothing), **changes)
+    box = secret_box.SecretBox(["a key of this test, which is long enough"])
+    process = processing.Processor(
+        store, webhook_secrets.WebhookSecrets(store, box, [], "base64", timing, lambda _: None)
+    )
+    made = operations.Context(store, timing, clock, Metrics(), process=process, listen=nothing)
+    return replace(made, **changes)
 
 
 class Served:

@@ -78,3 +78,10 @@ async def test_an_unknown_delivery_is_not_found(deployment: Deployment) -> None:
 async def test_an_unknown_source_is_answered_with_the_known_ones(deployment: Deployment) -> None:
     answer = problem(await deployment.get("/v1/deliveries?source=sweep"), 400)
     assert "'watcher' or 'platform'" in answer["detail"]
+
+
+async def test_a_delivery_without_a_run_or_a_secret_is_not_processed_again(deployment: Deployment) -> None:
+    (made,) = await _received(deployment, life.event())
+    answer = problem(await deployment.post(f"/v1/deliveries/{made}/process", "admin"), 409)
+    assert answer["type"] == "urn:runledger:problem:not-processable"
+    assert (await deployment.post(f"/v1/deliveries/{made}/process", "read")).status_code == 403

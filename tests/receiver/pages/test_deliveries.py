@@ -63,8 +63,8 @@ async def test_an_event_that_verifies_by_now_is_processed_by_who_may(browser: Br
     browser.client.cookies.clear()
     await browser.sign_in("admin")
     assert "Process again" in await browser.text(f"/deliveries/{delivery_id}")
-    done = await browser.post(f"/deliveries/{delivery_id}/process")
-    assert "The delivery is accepted" in (await browser.get(done.headers["location"])).text
+    done = await browser.post(f"/deliveries/{delivery_id}/process", was="rejected")
+    assert "The delivery is accepted now" in (await browser.get(done.headers["location"])).text
     await browser.post(f"/deliveries/{delivery_id}/process", 409)
 
 
@@ -79,8 +79,19 @@ async def test_what_a_sender_planted_is_text(browser: Browser, view: str) -> Non
 
 async def test_a_long_body_comes_in_pieces(browser: Browser) -> None:
     await browser.sign_in()
-    delivery_id = await rejected(browser, b"key", b"x" * 40_000)
+    delivery_id = await rejected(browser, b"key", b"q" * 40_000)
     assert "Shown: 16 kB of 40 kB." in await browser.text(f"/deliveries/{delivery_id}?view=raw")
     path = f"/deliveries/{delivery_id}?view=raw&start=32768&piece=1"
     last = await browser.client.get(path, headers={"hx-request": "true"})
-    assert last.text.count("x") == 40_000 - 32_768
+    assert last.text.count("q") == 40_000 - 32_768
+
+
+async def test_what_is_new_is_counted_and_moves_nothing(browser: Browser) -> None:
+    await browser.sign_in()
+    await browser.database.write(receiving.accept_delivery, life.event())
+    page = (await browser.get("/deliveries?source=platform")).text
+    asked = page.partition('hx-get="/deliveries/new')[2].partition('"')[0].replace("&amp;", "&")
+    await browser.database.write(receiving.accept_delivery, life.event())
+    await browser.database.write(receiving.accept_delivery, life.delivery())
+    assert "1 new" in (await browser.get(f"/deliveries/new{asked}")).text
+    await browser.get("/deliveries/new?after=x", 404)

@@ -11,6 +11,21 @@
     }
   });
 
+  // J and K walk the rows, Enter opens the one that has the focus, Escape closes the inspector.
+  const links = () => [...document.querySelectorAll("tbody a[data-inspects]")];
+  document.addEventListener("keydown", (event) => {
+    const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping || !links().length) return;
+    if (event.key === "j" || event.key === "k") {
+      const row = document.activeElement.closest("tr") ?? document.querySelector("tr[aria-selected]");
+      const at = row ? links().indexOf(row.querySelector("a[data-inspects]")) : -1;
+      const next = links()[event.key === "j" ? at + 1 : at - 1];
+      if (next) next.focus();
+    } else if (event.key === "Escape" && !document.querySelector("details.menu[open]")) {
+      document.querySelector("#inspector [data-closes]")?.click();
+    }
+  });
+
   document.addEventListener("htmx:after:swap", () => {
     const inspector = document.querySelector("#inspector[data-of]");
     if (!inspector) return;

@@ -169,6 +169,18 @@ def test_deliveries_are_listed_and_shown_with_what_was_sent(terminal: Terminal) 
     assert terminal.type("deliveries", listed["id"], "--json").object["text"].startswith('{"runId"')
 
 
+def test_a_delivery_is_processed_again(terminal: Terminal) -> None:
+    async def deliver(database: Database) -> None:
+        run = await life.running(database)
+        await database.write(receiving.accept_delivery, life.delivery(run_id=run.id))
+
+    terminal.in_database(deliver)
+    delivery = terminal.type("deliveries", "--json").object
+    assert terminal.type("deliveries", delivery["id"], "--process", "--json").object["runId"] == delivery["runId"]
+    assert "settle" in terminal.type("jobs").out
+    assert "goes with the ID" in terminal.type("deliveries", "--process").err
+
+
 def test_a_delivery_cannot_steer_the_terminal(terminal: Terminal) -> None:
     async def deliver(database: Database) -> None:
         run = await life.running(database, prompt="\x1b[2Jgone\x9b2J")
