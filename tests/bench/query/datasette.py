@@ -21,7 +21,7 @@ SETTINGS = {"sql_time_limit_ms": "5000", "default_page_size": "50", "facet_time_
 
 @contextmanager
 def serving(path: Path) -> Iterator[tuple[int, int] | None]:
-    """Return the port on which it listens and its process id; print and return None where it cannot be installed."""
+    """Return its port and its process id; print and return None where it cannot be installed."""
     if not _installed():
         print("\nDatasette: not measured, it could not be installed into .bench/")
         yield None
