@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # Programs that tests start are compiled once, also where the environment says that nothing compiled is to be kept.
 test test-quick: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-quick browser screenshots check deploy-check serve lock bench bench-flood bench-large bench-query bench-start faults fuzz clean
+.PHONY: demo test test-quick browser screenshots check deploy-check serve lock bench bench-flood bench-large bench-query bench-pages bench-start faults fuzz clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -58,6 +58,11 @@ bench-large: $(INSTALLED)
 ROWS ?= 100000
 bench-query: $(INSTALLED)
 	@$(BIN)/python -m tests.bench.query --rows $(ROWS) $(ARGS)
+
+# Pages beside the API and Datasette, and in the browser; ARGS may say --store FOLDER, --only answers,views,live, and
+# --live 600 for a list that is followed for ten minutes.
+bench-pages: $(INSTALLED)
+	@$(BIN)/python -m tests.bench.pages --rows $(ROWS) $(ARGS)
 
 bench-start: $(INSTALLED)
 	@$(BIN)/python -m tests.bench.start $(ARGS)

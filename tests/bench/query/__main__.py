@@ -115,7 +115,7 @@ def compare_peers(path: Path, count: int, requests: int, measures: report.Part) 
     with datasette.serving(path) as found:
         if found is None:
             return [peer]
-        return [peer, measured("Datasette", found, datasette.questions(count, texts), min(requests, 100))]
+        return [peer, measured("Datasette", found[0], datasette.questions(count, texts), min(requests, 100))]
 
 
 def _p50(part: report.Part, question: str) -> float:

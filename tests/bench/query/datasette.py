@@ -20,8 +20,8 @@ SETTINGS = {"sql_time_limit_ms": "5000", "default_page_size": "50", "facet_time_
 
 
 @contextmanager
-def serving(path: Path) -> Iterator[int | None]:
-    """Return the port on which it listens; print and return None where it cannot be installed."""
+def serving(path: Path) -> Iterator[tuple[int, int] | None]:
+    """Return its port and its process id; print and return None where it cannot be installed."""
     if not _installed():
         print("\nDatasette: not measured, it could not be installed into .bench/")
         yield None
@@ -32,7 +32,7 @@ def serving(path: Path) -> Iterator[int | None]:
     process = subprocess.Popen(started, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until(lambda: server.listens(port), why="Datasette did not start")
-        yield port
+        yield port, process.pid
     finally:
         process.terminate()
         process.wait()

@@ -1,0 +1,1 @@
+"""How fast pages are answered and painted, and what following a list costs a browser."""
