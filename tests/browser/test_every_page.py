@@ -70,7 +70,7 @@ def headings(browser: Browser, deployment: harness.Deployment, planted: list[str
 @pytest.fixture(scope="module")
 def visits(browser: Browser, deployment: harness.Deployment, headings: dict[str, int]) -> dict[str, Visit]:
     """Visit each address once with scripts."""
-    with conftest.signed_in(browser, deployment, ("admin",)) as window:
+    with conftest.signed_in(browser, deployment, ("admin",), reduced_motion="reduce") as window:
         window.expected = "status of 4"
         return {address: _visit(window, address) for address in headings}
 
@@ -110,9 +110,7 @@ def _visit(window: chromium.Window, address: str) -> Visit:
     faults = {theme: _faults(page, theme) for theme in THEMES}
     exceeded = [width for width in WIDTHS if _is_wider(page, width)]
     page.set_viewport_size({"width": 1280, "height": 720})
-    v= Visit(_executed(page) + window.problems[before:], faults, exceeded)
-    print(address, v.executed, {k:x for k,x in v.faults.items() if x}, v.exceeded, flush=True)
-    return v
+    return Visit(_executed(page) + window.problems[before:], faults, exceeded)
 
 
 def _executed(page: Page) -> list[str]:
