@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import chromium, conftest, markup
 from tests.journeys import harness
 
-#: Pages that each page does not link to.
+#: Pages from which the others are reached, and some that no page links to.
 PAGES = (
     "/",
     "/runs",
@@ -24,103 +26,123 @@ PAGES = (
     "/settings",
     "/submit",
     "/keyboard",
+    "/compare",
     "/runs?q=agnt:x",
+    "/runs?q=nothing_like_this",
+    "/no/such/page",
 )
-#: How many addresses of one form are visited.
-OF_A_FORM = 4
+#: How many addresses of one form are visited: without parameters, with one, with more.
+OF_A_FORM = (2, 1, 0)
+THEMES = ("light", "dark")
+WIDTHS = (360, 768, 2560)
+#: What runs or loads something and is none of ours.
+FOREIGN = "iframe, main script, main style, [onerror], [onload], [onclick], a[href^='javascript:'], a[href^='data:']"
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What a page did: what ran or was loaded, what axe finds in a theme, and the widths that it exceeds."""
+
+    executed: list[str]
+    faults: dict[str, list[str]]
+    exceeded: list[int]
 
 
 @pytest.fixture(scope="module")
 def planted(deployment: harness.Deployment) -> list[str]:
     """Store markup in every text of the server's database; return the ids of the runs."""
+    deployment.server.stop()  # its worker would take the jobs that settle them
     made: list[str] = conftest.stored(deployment, markup.plant)
-    markup.send(deployment.server.url)
+    deployment.restart()
+    markup.send(deployment)
     return made
 
 
 @pytest.fixture(scope="module")
-def addresses(browser: Browser, deployment: harness.Deployment, planted: list[str]) -> list[str]:
-    """Follow links from page to page; return the addresses, a few of each form."""
-    with conftest.signed_in(browser, deployment, ("admin",)) as window:
+def headings(browser: Browser, deployment: harness.Deployment, planted: list[str]) -> dict[str, int]:
+    """Follow links from page to page without scripts; return a few addresses of each form with their headings."""
+    with conftest.signed_in(browser, deployment, ("admin",), java_script_enabled=False) as window:
+        compared = f"/compare?a={planted[0]}&b={planted[1]}"
+        return dict(_walk(window, [*PAGES, *(f"/runs/{each}" for each in planted[:2]), compared]))
+
+
+@pytest.fixture(scope="module")
+def visits(browser: Browser, deployment: harness.Deployment, headings: dict[str, int]) -> dict[str, Visit]:
+    """Visit each address once with scripts."""
+    with conftest.signed_in(browser, deployment, ("admin",), reduced_motion="reduce") as window:
         window.expected = "status of 4"
-        return list(_walk(window))
+        return {address: _visit(window, address) for address in headings}
 
 
-def _walk(window: chromium.Window) -> Iterator[str]:
-    waiting, seen = list(PAGES), set[str]()
-    forms: dict[str, int] = {}
+def _walk(window: chromium.Window, first: list[str]) -> Iterator[tuple[str, int]]:
+    waiting, forms = list(first), Counter[str]()
     while waiting:
         address = waiting.pop(0)
-        form = _form(address)
-        if address in seen or forms.get(form, 0) >= OF_A_FORM:
-            continue
-        seen.add(address)
-        forms[form] = forms.get(form, 0) + 1
         page = window.open(address)
-        yield address
-        links: list[str] = page.eval_on_selector_all("a[href]", "all => all.map(a => a.getAttribute('href'))")
-        waiting += [link for link in links if link.startswith("/") and not _is_file(link)]
+        yield address, page.locator("h1, h2").count()
+        links: list[str] = page.eval_on_selector_all(
+            "a[href]:not([download])", "all => all.map(each => each.getAttribute('href').split('#')[0])"
+        )
+        for link in links:
+            if link.startswith("/") and not _is_file(link) and link not in first and _is_new(link, forms):
+                waiting.append(link)
 
 
-def _form(address: str) -> str:
+def _is_new(address: str, forms: Counter[str]) -> bool:
+    """Return whether few addresses of this form were found, and count it."""
     parts = urlsplit(address)
-    names = sorted({pair.partition("=")[0] for pair in parts.query.split("&")})
-    return f"{_ID.sub('N', parts.path)}?{'&'.join(names)}"
+    pairs = [pair.partition("=") for pair in parts.query.split("&") if pair]
+    names = [f"{name}={value}" if name in {"tab", "view", "as"} else name for name, _, value in pairs]
+    form = f"{_ID.sub('N', parts.path)}?{'&'.join(sorted(names))}"
+    forms[form] += 1
+    return forms[form] <= OF_A_FORM[min(len(pairs), 2)]
 
 
 def _is_file(link: str) -> bool:
-    return re.search(r"/static/|/export|/raw|/file|/picture|\.csv|\.json|format=|^//", link) is not None
+    return re.search(r"/static/|/export|/raw|/file|/picture|\.csv|\.json|\.md|format=|as=file|^//", link) is not None
 
 
-def test_markup_is_shown_as_text_on_every_page(
-    browser: Browser, deployment: harness.Deployment, addresses: list[str]
-) -> None:
-    with conftest.signed_in(browser, deployment, ("admin",)) as window:
-        window.expected = "status of 4"
-        for address in addresses:
-            window.page.wait_for_load_state()
-            page = window.open(address)
-            page.wait_for_timeout(50)
-            assert page.evaluate("window.fired") is None, address
-            assert page.evaluate("window.__violations") == [], address
-            assert page.locator("iframe, main script, main style").count() == 0, address
-        assert window.problems == []
+def _visit(window: chromium.Window, address: str) -> Visit:
+    before = len(window.problems)
+    page = window.open(address)
+    expect(page.locator("main [hx-trigger=load]")).to_have_count(0)
+    faults = {theme: _faults(page, theme) for theme in THEMES}
+    exceeded = [width for width in WIDTHS if _is_wider(page, width)]
+    page.set_viewport_size({"width": 1280, "height": 720})
+    return Visit(_executed(page) + window.problems[before:], faults, exceeded)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing_on_any_page(
-    browser: Browser, deployment: harness.Deployment, addresses: list[str], theme: str
-) -> None:
-    with conftest.signed_in(browser, deployment, ("admin",), color_scheme=theme) as window:
-        window.expected = "status of 4"
-        found = {address: faults for address in addresses if (faults := _faults(window.open(address)))}
-        assert found == {}
+def _executed(page: Page) -> list[str]:
+    fired = page.evaluate("window.fired")
+    violations: list[str] = page.evaluate("window.__violations")
+    foreign: list[str] = page.eval_on_selector_all(FOREIGN, "all => all.map(each => each.outerHTML.slice(0, 200))")
+    return [*([f"fired {fired}"] if fired is not None else []), *violations, *foreign]
 
 
-def _faults(page: Page) -> list[str]:
-    results = Axe().run(page).response
-    return [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in results["violations"]]
+def _faults(page: Page, theme: str) -> list[str]:
+    page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
+    results = Axe().run(page, options={"resultTypes": ["violations"]}).response
+    return [f"{each['id']}: {each['nodes'][0]['html'][:300]}" for each in results["violations"]]
 
 
-def test_every_page_says_the_same_without_scripts(
-    browser: Browser, deployment: harness.Deployment, addresses: list[str]
-) -> None:
-    with conftest.signed_in(browser, deployment, ("admin",), java_script_enabled=False) as window:
-        for address in addresses:
-            page = window.open(address)
-            assert page.locator("h1, h2").count() > 0, address
-
-
-@pytest.mark.parametrize("width", [360, 768, 2560])
-def test_no_page_is_wider_than_its_window(
-    browser: Browser, deployment: harness.Deployment, addresses: list[str], width: int
-) -> None:
-    with conftest.signed_in(browser, deployment, ("admin",), viewport={"width": width, "height": 900}) as window:
-        window.expected = "status of 4"
-        wide = [each for each in addresses if _is_wide(window.open(each))]
-        assert wide == []
-
-
-def _is_wide(page: Page) -> bool:
+def _is_wider(page: Page, width: int) -> bool:
+    page.set_viewport_size({"width": width, "height": 900})
     return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))
+
+
+def test_every_page_has_a_heading_without_scripts(headings: dict[str, int]) -> None:
+    assert [address for address, count in headings.items() if not count] == []
+
+
+def test_markup_is_shown_as_text_on_every_page(visits: dict[str, Visit]) -> None:
+    assert {address: visit.executed for address, visit in visits.items() if visit.executed} == {}
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_axe_finds_nothing_on_any_page(visits: dict[str, Visit], theme: str) -> None:
+    assert {address: visit.faults[theme] for address, visit in visits.items() if visit.faults[theme]} == {}
+
+
+def test_no_page_is_wider_than_its_window(visits: dict[str, Visit]) -> None:
+    assert {address: visit.exceeded for address, visit in visits.items() if visit.exceeded} == {}

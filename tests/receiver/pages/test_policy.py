@@ -1,0 +1,42 @@
+"""No page has what its content security policy forbids, whatever its values are: read by a parser, not a browser."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+from tests.browser import markup
+from tests.receiver.pages.browsing import Browser
+
+pytestmark = pytest.mark.anyio
+TABS = ("answer", "prompt", "usage", "deliveries", "timeline", "document", "notification")
+
+
+class Forbidden(HTMLParser):
+    """Collects inline styles, handlers, scripts without a nonce, and elements of htmx without one."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(markup)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        names = dict(attributes)
+        wrong = [name for name in names if name == "style" or name.startswith("on")]
+        is_active = tag == "script" or (any(name.startswith("hx-") for name in names) and tag != "hx-partial")
+        if is_active and not (names.get("nonce") or names.get("hx-nonce")):
+            wrong.append("no nonce")
+        if tag in {"style", "iframe", "object", "embed", "base"} or wrong:
+            self.found.append(f"{self.get_starttag_text()}: {wrong}")
+
+
+async def test_no_page_has_inline_styles_handlers_or_scripts(browser: Browser) -> None:
+    planted = await markup.plant(browser.database)
+    await browser.sign_in("admin")
+    run, other = (f"/runs/{each}" for each in planted[:2])
+    of_a_run = [run, other, f"{run}/steps/0", f"{run}?step=0", *(f"{run}?tab={tab}" for tab in TABS)]
+    lists = ["/", "/runs", "/runs/facets", "/deliveries", "/submit", "/keys", "/keyboard"]
+    for path in (*lists, *of_a_run, f"/compare?a={planted[0]}&b={planted[1]}", "/runs?q=%3Cscript%3E"):
+        response = await browser.get(path)
+        assert Forbidden(response.text).found == [], path
