@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from receiver.pages.views import (
+    bulk,
     compare,
     deliveries,
     jobs,
@@ -16,6 +17,7 @@ from receiver.pages.views import (
     run_live,
     runs,
     runs_live,
+    saved_views,
     settings_page,
     sign_in,
     sql,
@@ -25,6 +27,7 @@ from receiver.pages.views import (
 )
 
 _VIEWS = (
+    bulk,
     compare,
     deliveries,
     jobs,
@@ -38,6 +41,7 @@ _VIEWS = (
     run_live,
     runs,
     runs_live,
+    saved_views,
     settings_page,
     sign_in,
     sql,

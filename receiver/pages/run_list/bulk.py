@@ -24,9 +24,21 @@ class Act:
     scope: Scope
 
 
-#: The acts that the list offers.
-ACTS = (Act("export", "Export", "save", Scope.READ),)
+#: The acts that the list offers. All but the export are carried out by a job.
+ACTS = (
+    Act("export", "Export", "save", Scope.READ),
+    Act("tag", "Tag", "pencil", Scope.SUBMIT),
+    Act("refresh", "Fetch again", "again", Scope.SUBMIT),
+    Act("retry_notification", "Notify again", "bell", Scope.SUBMIT),
+    Act("again", "Run again", "play", Scope.SUBMIT),
+    Act("cancel", "Cancel", "stop", Scope.SUBMIT),
+)
 BY_NAME = {each.name: each for each in ACTS}
+
+
+def permitted(given: requests.PageRequest) -> list[Act]:
+    """Return the acts that the key of the session allows."""
+    return [each for each in ACTS if given.may(each.scope)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +54,14 @@ class Selection:
         if not self.ids:
             return self.asked.expression
         return grammar.Equals("id", tuple(grammar.Value(each) for each in self.ids))
+
+    @property
+    def text(self) -> str:
+        """Return the question in the filter language, with the time that it is about."""
+        asked = self.asked
+        low, high = ("" if each is None else f"{each:%FT%T.%fZ}" for each in (asked.since, asked.until))
+        span = f"accepted:{low}..{high}" if low and high else f"accepted:>={low}" if low else ""
+        return " ".join(filter(None, (asked.question.text, span or (high and f"accepted:<={high}"))))
 
     def fields(self) -> list[tuple[str, str]]:
         """Return the fields of a form that names these runs."""

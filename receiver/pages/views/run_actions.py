@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from receiver import errors
 from receiver.export import flow, formats
-from receiver.pages import requests, streamed
+from receiver.pages import requests, streamed, tag_text
 from receiver.pages.run_list import bulk
+from receiver.schemas import bodies
+from receiver.web import authentication
 from receiver.web.authentication import Scope
-from storage.query import run_chunks
+from storage import states
+from storage.actions import bulk as bulk_actions
+from storage.engine.database import Snapshot
+from storage.query import run_chunks, run_lines
 
 router = requests.Router()
 FORMATS = (
@@ -30,9 +36,16 @@ async def ask(given: requests.PageRequest) -> Response:
         return given.redirect(given.url("/runs"), "No run was selected.")
     if name == "compare":
         return _compare(given, chosen)
-    act = _act(name)
+    act = _act(given, name)
+    return await _ask(given, act, chosen)
+
+
+async def _ask(
+    given: requests.PageRequest, act: bulk.Act, chosen: bulk.Selection, tags: str = "", fault: str = ""
+) -> Response:
     count = await chosen.count(given)
-    return given.page("runs_actions.html", act=act, chosen=chosen, count=count, formats=FORMATS)
+    values = {"act": act, "chosen": chosen, "count": count, "formats": FORMATS, "tags": tags, "fault": fault}
+    return given.page("runs_actions.html", 422 if fault else 200, **values)
 
 
 @router.page("POST", "/runs/actions", Scope.READ)
@@ -41,14 +54,44 @@ async def act_on(given: requests.PageRequest) -> Response:
     chosen = bulk.selection(given, given.form)
     if chosen is None:
         return given.redirect(given.url("/runs"), "No run was selected.")
-    _act(given.field("action"))
-    return await _export(given, chosen)
+    act = _act(given, given.field("action"))
+    return await (_export(given, chosen) if act.name == "export" else _start(given, act, chosen))
 
 
-def _act(name: str) -> bulk.Act:
+def _act(given: requests.PageRequest, name: str) -> bulk.Act:
+    """Return the act of this name. Raises NotFound, NotPermitted."""
     if name not in bulk.BY_NAME:
         raise errors.NotFound("there is no such act on several runs")
+    authentication.require_scope(given.caller, bulk.BY_NAME[name].scope)
     return bulk.BY_NAME[name]
+
+
+async def _start(given: requests.PageRequest, act: bulk.Act, chosen: bulk.Selection) -> Response:
+    """Store the act for a job, and show how far it has come."""
+    kind, tags = states.BulkKind(act.name), None
+    if kind is states.BulkKind.TAG:
+        try:
+            tags = bodies.TagChanges.model_validate({"tags": tag_text.changes(given.field("tags"))}).tags
+        except ValidationError:
+            fault = "Write one a line, as client=tidewater; a name alone removes that tag."
+            return await _ask(given, act, chosen, given.field("tags"), fault)
+    planned = await given.read(lambda store: _planned(given, kind, tags, chosen, store))
+    stored = await given.database.write(bulk_actions.create, planned)
+    return given.redirect(given.url(f"/bulk/{stored.id}"))
+
+
+def _planned(
+    given: requests.PageRequest,
+    kind: states.BulkKind,
+    tags: Mapping[str, str | None] | None,
+    chosen: bulk.Selection,
+    store: Snapshot,
+) -> bulk_actions.Action:
+    lines = [store.read(run_lines.find, each, ("id",)) for each in chosen.ids]
+    seqs = [line.seq for line in lines if line is not None] if chosen.ids else None
+    text, caller = None if chosen.ids else chosen.text, given.caller
+    request = bulk_actions.Request(kind, caller.name, caller.actor, given.now, text, seqs, tags)
+    return store.read(bulk_actions.plan, request)
 
 
 def _compare(given: requests.PageRequest, chosen: bulk.Selection) -> Response:

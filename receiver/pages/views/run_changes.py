@@ -1,18 +1,23 @@
-"""What can be done with a run: cancel it, fetch it again, notify the backend again."""
+"""What can be done with a run: cancel it, fetch it again, notify the backend again, change its tags."""
 
 from __future__ import annotations
 
+from pydantic import ValidationError
 from starlette.responses import Response
 
 from receiver import errors
-from receiver.pages import requests
+from receiver.pages import requests, tag_text
+from receiver.schemas import bodies
 from receiver.web.authentication import Scope
 from storage import states
-from storage.engine.database import Snapshot
-from storage.repositories import job_list, runs
+from storage.repositories import runs
 from storage.transitions import retrying, submitting
 
 router = requests.Router()
+BAD_TAGS = (
+    "Write one a line, as client=tidewater: a name of letters, digits and _ . -, and a value of at most 256 "
+    "characters; at most fifty."
+)
 
 
 @router.page("POST", "/runs/{id}/cancel", Scope.SUBMIT)
@@ -38,20 +43,33 @@ async def refresh(given: requests.PageRequest) -> Response:
     return _back(given, run, "The details are fetched again. A change appears as a further version.")
 
 
-@router.page("POST", "/runs/{id}/notify", Scope.ADMIN)
+@router.page("POST", "/runs/{id}/notify", Scope.SUBMIT)
 async def notify(given: requests.PageRequest) -> Response:
-    """Make a notification that failed due now."""
+    """Send the notification of an ended run once more, or now where it waits."""
+    found = await given.database.write(retrying.notify_again, given.ids["id"], given.caller.actor, given.now)
+    return _back(given, _exact(given, found), "The backend is notified again.")
 
-    def load(store: Snapshot) -> tuple[runs.Run | None, list[str]]:
-        run = store.read(runs.find, given.ids["id"])
-        query = job_list.Query(states.Kind.NOTIFY, run.id if run else "")
-        jobs, _ = store.read(job_list.page, query, given.now)
-        return run, [job.id for job in jobs]
 
-    found, job_ids = await given.read(load)
-    run = _exact(given, found)
-    tried = await given.database.write(retrying.retry, job_ids, given.now) if job_ids else 0
-    return _back(given, run, "The backend is notified again." if tried else "No notification of this run waits.")
+@router.page("GET", "/runs/{id}/tags", Scope.SUBMIT)
+async def edit_tags(given: requests.PageRequest) -> Response:
+    """Show the tags of a run as text."""
+    run = _exact(given, await given.database.read(runs.find, given.ids["id"]))
+    return given.page("run/tags.html", run=run, tags=tag_text.text(run.tags), fault="")
+
+
+@router.page("POST", "/runs/{id}/tags", Scope.SUBMIT)
+async def change_tags(given: requests.PageRequest) -> Response:
+    """Put the tags of the form in place of all that the run has."""
+    text, named = given.field("tags").replace("\r\n", "\n"), given.ids["id"]
+    try:
+        tags = bodies.NewTags.model_validate({"tags": tag_text.tags(text)}).tags
+    except ValidationError:
+        run = _exact(given, await given.database.read(runs.find, named))
+        return given.page("run/tags.html", 422, run=run, tags=text, fault=BAD_TAGS)
+    found = await given.database.write(
+        submitting.change_tags, named, tags, given.caller.actor, given.now, replaces=True
+    )
+    return _back(given, _exact(given, found), "The tags are changed.")
 
 
 def _exact(given: requests.PageRequest, run: runs.Run | None) -> runs.Run:

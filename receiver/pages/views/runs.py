@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -14,6 +15,7 @@ from receiver.pages.drawing import strip
 from receiver.pages.run_list import bulk, cells, columns, faults, question, rows
 from receiver.web.authentication import Scope
 from storage import errors
+from storage.actions import saved_views
 from storage.engine.database import Snapshot
 from storage.query import grammar, query_text, run_pages
 from storage.stats import found_runs
@@ -45,6 +47,7 @@ async def show(given: requests.PageRequest) -> Response:
     if fault is None and not question.is_canonical(given, asked.question):
         return _canonical(given, asked)
     values: dict[str, Any] = _head(given, asked, fault) | {"listed": None, "is_slow": False}
+    values |= await _views(given, asked)
     if fault is not None and not asked.question.text:
         return given.page("runs.html", **values)
     try:
@@ -137,6 +140,13 @@ def _canonical(given: requests.PageRequest, asked: question.Asked) -> Response:
     return response
 
 
+async def _views(given: requests.PageRequest, asked: question.Asked) -> dict[str, Any]:
+    """Return the saved views, and the question that is shown as a view has it."""
+    views = await given.read(lambda store: store.read(saved_views.visible_to, given.caller.name), quick=True)
+    shown = asked.question.parameters(cursor="", columns=None)
+    return {"saved_views": views, "view_question": urlencode({key: text for key, text in shown.items() if text})}
+
+
 def _head(given: requests.PageRequest, asked: question.Asked, fault: faults.Fault | None) -> dict[str, Any]:
     """Return the values of the head of the page: the box, the chips, the menus."""
     names = question.column_names(given, asked.question)
@@ -169,7 +179,7 @@ def _list_values(given: requests.PageRequest, asked: question.Asked, listed: Lis
     return {
         "listed": listed,
         "summary": summary,
-        "acts": [each for each in bulk.ACTS if given.may(each.scope)],
+        "acts": bulk.permitted(given),
         "live": _live(given, asked, listed),
         "strip": None if summary is None else _strip(given, links, summary),
         "aside": rows.aside,

@@ -10,12 +10,14 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from receiver import errors
-from receiver.pages import requests
+from receiver.pages import requests, tag_text
 from receiver.schemas import bodies
 from receiver.web import submission_values
 from receiver.web.authentication import Scope
+from storage import ids
 from storage.engine.database import Snapshot
 from storage.query import grammar
+from storage.repositories import runs
 from storage.stats import questions
 from storage.transitions import submitting
 
@@ -36,7 +38,9 @@ async def show(given: requests.PageRequest) -> Response:
     return await _page(given, values, {})
 
 
-async def _page(given: requests.PageRequest, values: dict[str, str], faults: dict[str, str]) -> Response:
+async def _page(
+    given: requests.PageRequest, values: dict[str, str], faults: dict[str, str], again: str = ""
+) -> Response:
     names = dict(await given.context.agents())
     for row in (await given.read(_known)).stats:
         if row.key is not None:
@@ -55,10 +59,66 @@ def _known(store: Snapshot) -> questions.Answer:
     return store.read(questions.find, "agent", grammar.EVERYTHING)
 
 
+@router.page("GET", "/runs/{id}/again", Scope.SUBMIT)
+async def show_again(given: requests.PageRequest) -> Response:
+    """Show the form with the content of a run, to run it again as it is or with changes."""
+    run = await _of(given)
+    content = (run.agent_id, run.prompt, run.guidance, run.model, "\n".join(run.object_ids or ()))
+    values = dict(zip(_NAMES, (each or "" for each in (*content, tag_text.text(run.tags))), strict=True))
+    return await _page(given, values, {}, run.id)
+
+
+async def _of(given: requests.PageRequest) -> runs.Run:
+    """Return the run that the path names. Raises NotFound, RunIsOrphan, RunPruned."""
+    run = await given.database.read(runs.find, given.ids["id"])
+    if run is None:
+        raise errors.NotFound("there is no run of that id")
+    if not run.is_named(given.ids["id"]):
+        raise errors.RunIsOrphan(given.ids["id"], run.id)
+    if run.pruned_at is not None:
+        raise errors.RunPruned(run.id)
+    return run
+
+
+@router.page("POST", "/runs/{id}/again", Scope.SUBMIT)
+async def run_again(given: requests.PageRequest) -> Response:
+    """Submit the content of a run with the changes of the form, linked to that run."""
+    run, values = await _of(given), _values(given)
+    changes = {name: value for name, value in _body(values).items() if name in bodies.Again.model_fields}
+    try:
+        body = bodies.Again.model_validate({**changes, "tags": tag_text.tags(values["tags"])})
+    except ValidationError as error:
+        return await _page(given, values, _faults(error), run.id)
+    again = submitting.Again(
+        run.id,
+        ids.new(given.now),
+        given.now,
+        given.context.api.timing.overdue_at(given.now),
+        given.caller.name,
+        given.caller.actor,
+        body.model_dump(exclude_none=True),
+        given.field("idempotency_key")[:100] or None,
+    )
+    done = await given.database.write(submitting.run_again, again)
+    if done is None:
+        raise errors.NotFound("there is no run of that id")
+    return _accepted(given, done)
+
+
+def _accepted(given: requests.PageRequest, done: submitting.Submitted) -> Response:
+    if not done.is_same:
+        raise errors.IdempotencyKeyReused(done.run.id, pruned=done.run.pruned_at is not None)
+    return given.redirect(given.url(f"/runs/{done.run.id}"), "The run is accepted. It starts in a moment.")
+
+
+def _values(given: requests.PageRequest) -> dict[str, str]:
+    return {name: given.field(name).replace("\r\n", "\n") for name in _NAMES}
+
+
 @router.page("POST", "/submit", Scope.SUBMIT)
 async def submit(given: requests.PageRequest) -> Response:
     """Accept the run durably and show it; a form that is sent twice is one run."""
-    values = {name: given.field(name).replace("\r\n", "\n") for name in _NAMES}
+    values = _values(given)
     try:
         body = bodies.Submission.model_validate(_body(values))
     except ValidationError as error:
@@ -67,9 +127,7 @@ async def submit(given: requests.PageRequest) -> Response:
     key = given.field("idempotency_key")[:100] or None
     wanted = submission_values.submission(body, given.caller, given.now, expected_by, key)
     done = await given.database.write(submitting.submit, wanted)
-    if not done.is_same:
-        raise errors.IdempotencyKeyReused(done.run.id, pruned=done.run.pruned_at is not None)
-    response = given.redirect(given.url(f"/runs/{done.run.id}"), "The run is accepted. It starts in a moment.")
+    response = _accepted(given, done)
     last = f"{requests.cookie_value(values['agent'])}|{requests.cookie_value(values['model'])}"
     given.set_cookie(response, _LAST, last, 90 * 86400)
     return response
@@ -78,12 +136,11 @@ async def submit(given: requests.PageRequest) -> Response:
 def _body(values: dict[str, str]) -> dict[str, Any]:
     """Return the fields as the JSON body of `POST /v1/runs` has them."""
     objects = [each for each in _SPLIT.split(values["objects"]) if each]
-    pairs = [line.partition("=") for line in values["tags"].splitlines() if line.strip()]
     optional = {
         "guidance": values["guidance"],
         "model": values["model"].strip(),
         "objectIds": objects,
-        "tags": {key.strip(): value.strip() for key, _, value in pairs},
+        "tags": tag_text.tags(values["tags"]),
     }
     given = {name: value for name, value in optional.items() if value}
     return {"agentId": values["agent"].strip(), "prompt": values["prompt"].strip(), **given}

@@ -1,0 +1,34 @@
+"""How far a bulk action has come, and the button that stops it."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from receiver import errors
+from receiver.pages import requests
+from receiver.pages.run_list import bulk as run_list_bulk
+from receiver.web.authentication import Scope
+from storage.actions import bulk
+
+router = requests.Router()
+
+
+@router.page("GET", "/bulk/{id}", Scope.READ)
+async def show(given: requests.PageRequest) -> Response:
+    """Show the progress; with scripts it is asked for each second, without them the page loads itself again."""
+    found = await given.read(lambda store: store.read(bulk.find, given.ids["id"]), quick=True)
+    if found is None:
+        raise errors.NotFound("there is no bulk action of that id")
+    act = run_list_bulk.BY_NAME[found.action.value]
+    if given.is_partial:
+        return given.partial("bulk.html", "progress", action=found, act=act)
+    return given.page("bulk.html", action=found, act=act)
+
+
+@router.page("POST", "/bulk/{id}/stop", Scope.SUBMIT)
+async def stop(given: requests.PageRequest) -> Response:
+    """Stop an action; runs whose turn has not come stay as they are."""
+    found = await given.database.write(bulk.stop, given.ids["id"], given.now)
+    if found is None:
+        raise errors.NotFound("there is no bulk action of that id")
+    return given.redirect(given.url(f"/bulk/{found.id}"), "Stopped. What is done stays done.")
