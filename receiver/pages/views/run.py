@@ -45,6 +45,7 @@ async def read(given: requests.PageRequest) -> dict[str, Any]:
     run_id = loaded["run"].id
     return {
         **loaded,
+        "neighbours": None if given.parameter("part") in _PARTS else await _neighbours(given, loaded["run"].seq),
         **links.functions(given, run_id),
         "live_steps": (),
         "copies": links.copies(given, run_id),
@@ -60,7 +61,6 @@ def load(given: requests.PageRequest, tab: str, store: Snapshot) -> dict[str, An
         "run": of.run,
         "tab": tab,
         "tabs": [("trace", "Trace"), *((name, title) for name, (title, _) in panels.PANELS.items())],
-        "neighbours": _neighbours(given, of, store),
         "is_removed": of.is_pruned and tab in CONTENT,
     }
     if values["is_removed"]:
@@ -79,12 +79,18 @@ def _trace(given: requests.PageRequest, of: head.Head, store: Snapshot) -> dict[
     return {"trace": found, "inspected": inspected}
 
 
-def _neighbours(given: requests.PageRequest, of: head.Head, store: Snapshot) -> run_neighbours.Neighbours | None:
-    """Return the neighbours in the list that one came from; None where that list cannot be read any more."""
+async def _neighbours(given: requests.PageRequest, seq: int) -> run_neighbours.Neighbours | None:
+    """Return the neighbours in the list that one came from; None where it cannot be read, or not in time."""
+    sort = given.parameter("sort", "-accepted")
     try:
         asked = grammar.parse(given.parameter("list"), given.now)
-        return store.read(run_neighbours.find, of.run.seq, asked, given.parameter("sort", "-accepted"))
-    except (storage_errors.BadQuery, storage_errors.BadFilter):
+        return await given.read(lambda store: store.read(run_neighbours.find, seq, asked, sort))
+    except (
+        storage_errors.BadQuery,
+        storage_errors.BadFilter,
+        storage_errors.StatementTimeout,
+        storage_errors.Busy,
+    ):
         return None
 
 

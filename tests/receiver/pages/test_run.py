@@ -130,3 +130,12 @@ async def test_one_goes_to_the_next_run_of_the_list_one_came_from(browser: Brows
     page = (await browser.get(f"/runs/{made[2].id}?list=agent:a_1")).text
     assert f'/runs/{made[0].id}?list=agent%3Aa_1" data-run-key="J"' in page
     assert 'data-run-key="K"' not in page
+
+
+async def test_a_list_that_cannot_be_read_only_takes_its_neighbours_away(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await life.accepted(browser.database)
+    await life.accepted(browser.database)
+    assert "data-run-key" in (await browser.get(f"/runs/{run.id}")).text
+    for asked in ("status:", "(((", "agnt:x", "status:odd"):
+        assert "data-run-key" not in (await browser.get(f"/runs/{run.id}?list={asked}&sort=odd")).text
