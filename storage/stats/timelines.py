@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -33,7 +33,8 @@ from sqlalchemy import (
 from storage import states
 from storage.engine import dialect, prepared
 from storage.query import conditions, grammar, value_ranges
-from storage.stats import error_signatures, histogram, questions, rollups
+from storage.stats import error_signatures, histogram, questions, rollups, shares
+from storage.stats.groups import By
 from storage.stats.histogram import Histogram
 from storage.tables.rollups import ROLLUP_SUMS
 from storage.tables.runs import RUNS
@@ -79,14 +80,6 @@ class Question:
         return grammar.all_of(self.expression, grammar.InRange("created", (span,)))
 
 
-class Share(NamedTuple):
-    """The runs of one value, and their cost; the key is None where runs have no value."""
-
-    key: str | None
-    runs: int
-    cost_micros: int = 0
-
-
 @dataclass(slots=True)
 class Sums:
     """Runs by state, cost, tokens and durations of all runs of a range."""
@@ -116,9 +109,9 @@ class Timeline:
 
     sums: Sums = field(default_factory=Sums)
     periods: defaultdict[datetime, Sums] = field(default_factory=lambda: defaultdict(Sums))
-    agents: Sequence[Share] = ()
-    models: Sequence[Share] = ()
-    reasons: Sequence[Share] = ()
+    agents: Sequence[shares.Share] = ()
+    models: Sequence[shares.Share] = ()
+    reasons: Sequence[shares.Share] = ()
     delays: defaultdict[str, Histogram] = field(default_factory=lambda: defaultdict(Histogram))
     settled: Counter[tuple[datetime, str]] = field(default_factory=Counter)
     window: questions.Window | None = None
@@ -143,11 +136,10 @@ def fits(connection: Connection, question: Question, bound: int = MAX_PASS) -> b
 def read(connection: Connection, question: Question, bound: int | None = None) -> Timeline:
     """Return the sums of a range."""
     found = Timeline()
-    whole, found.spent_window = _narrowed(connection, question, bound or questions.MAX_RUNS_READ)
-    passed, found.window = whole, found.spent_window
     if question.has_rollups:
         _add_days(connection, question, found)
-        passed, found.window = _narrowed(connection, question, bound or MAX_PASS)
+    most = questions.MAX_RUNS_READ
+    passed, found.window = _narrowed(connection, question, bound or (MAX_PASS if question.has_rollups else most))
     rows: defaultdict[str, list[Any]] = defaultdict(list)
     for row in _rows(connection, passed, _PASSES[question.slot, question.has_rollups], _passes(question)):
         rows[row.what].append(row)
@@ -155,10 +147,38 @@ def read(connection: Connection, question: Question, bound: int | None = None) -
     for row in rows["delay"]:
         found.delays[row.key].add(row.bucket, row.runs)
     found.settled = Counter({(_beginning(row.period), row.key): row.runs for row in rows["settled"]})
-    found.reasons = _reasons(rows["reason"])
-    spenders = _rows(connection, whole, _SPENT, _spent)
-    found.agents, found.models = (_shares(spenders, name) for name in ("agent_id", "model"))
+    found.reasons = shares.by_reason(rows["reason"])
+    found.agents, found.models, found.spent_window = _spenders(connection, question, bound or most)
     return found
+
+
+def _spenders(
+    connection: Connection, question: Question, bound: int
+) -> tuple[list[shares.Share], list[shares.Share], questions.Window | None]:
+    """Return agents and models: of whole months from the rollups, of the days around them from runs."""
+    first, last = _months(question) if question.has_rollups else (question.high, question.high)
+    rows, window = list[Any](), None
+    for each in (replace(question, low=last), replace(question, high=first)):
+        if each.low < each.high:
+            narrowed, left = _narrowed(connection, each, bound)
+            rows, window = [*rows, *_rows(connection, narrowed, _SPENT, _spent)], window or left
+    months = replace(question, low=first, high=last).whole
+    asked = (questions.find(connection, by, months).stats if first < last else () for by in (By.AGENT, By.MODEL))
+    agents, models = (
+        shares.by_column(rows, name, more) for name, more in zip(("agent_id", "model"), asked, strict=True)
+    )
+    return agents, models, window
+
+
+def _months(question: Question) -> tuple[datetime, datetime]:
+    """Return the beginning of the first whole month of a range, and the end of the last one."""
+    first = (
+        question.low
+        if question.low.day == 1
+        else (question.low.replace(day=28) + timedelta(days=4)).replace(day=1)
+    )
+    last = question.high.replace(day=1)
+    return (first, last) if first < last else (question.high, question.high)
 
 
 def sums(connection: Connection, question: Question) -> Sums | None:
@@ -225,26 +245,6 @@ def _beginning(period: str) -> datetime:
     ('2026-11-23 14:00:00+00:00', '2026-11-23 00:00:00+00:00')
     """
     return datetime.fromisoformat(period).replace(tzinfo=UTC)
-
-
-def _shares(rows: Iterable[Any], name: str) -> list[Share]:
-    """Return the runs and their cost by one of two columns, the most expensive first."""
-    runs: Counter[str | None] = Counter()
-    cost: Counter[str | None] = Counter()
-    for row in rows:
-        key = getattr(row, name) or None
-        runs[key] += row.runs
-        cost[key] += int(row.cost_micros or 0)
-    shares = [Share(key, count, cost[key]) for key, count in runs.items()]
-    return sorted(shares, key=lambda each: (-each.cost_micros, -each.runs, each.key or ""))
-
-
-def _reasons(rows: Iterable[Any]) -> list[Share]:
-    """Return failure reasons, those with the same signature as one, the most frequent first."""
-    runs: Counter[str | None] = Counter()
-    for row in rows:
-        runs[error_signatures.signature(row.key) if row.key else None] += row.runs
-    return [Share(key, count) for key, count in runs.most_common(questions.MAX_REASONS)]
 
 
 def _add_days(connection: Connection, question: Question, found: Timeline) -> None:

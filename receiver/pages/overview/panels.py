@@ -12,7 +12,8 @@ from receiver.pages.drawing import charts
 from receiver.pages.overview.period import Period
 from storage import states
 from storage.stats.histogram import Histogram
-from storage.stats.timelines import Share, Timeline
+from storage.stats.shares import Share
+from storage.stats.timelines import Timeline
 
 #: The groups of states in a column from the bottom up: name, colour, icon, and the states.
 GROUPS = (

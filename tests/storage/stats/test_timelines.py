@@ -10,7 +10,8 @@ from storage import states
 from storage.engine.database import Database
 from storage.query import grammar
 from storage.stats import questions, timelines
-from storage.stats.timelines import Question, Share, Slot, Timeline
+from storage.stats.shares import Share
+from storage.stats.timelines import Question, Slot, Timeline
 from tests import life
 
 pytestmark = pytest.mark.anyio
@@ -58,6 +59,18 @@ async def test_days_are_the_same_from_rollups_and_from_rows(database: Database, 
         assert each.cost_micros == by_hour.sums.cost_micros == 9000
         assert each.durations.counts == by_hour.sums.durations.counts
     assert found.agents == by_hour.agents
+
+
+async def test_whole_months_and_the_days_around_them_make_the_same_agents_as_rows(database: Database) -> None:
+    for day in (0, -22, -23, -40, -53, -54, -80):
+        measures = life.measures(created_at=life.NOW + day * DAY, model=f"m{day % 2}")
+        await life.settled_run(database, result=life.result(measures=measures), agent_id=f"agent{day % 3}")
+    await life.running(database, agent_id="agent0")
+    for days in (23, 54, 70, 90):
+        low, high = MIDNIGHT - (days - 1) * DAY, MIDNIGHT + DAY
+        found = await database.timed_read(timelines.read, Question(low, high, Slot.DAY))
+        by_rows = await database.timed_read(timelines.read, Question(low, high, Slot.HOUR))
+        assert (found.agents, found.models) == (by_rows.agents, by_rows.models)
 
 
 async def test_runs_are_summed_by_agent_model_reason_and_source(database: Database) -> None:
