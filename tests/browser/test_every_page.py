@@ -36,7 +36,9 @@ OF_A_FORM = (2, 1, 0)
 THEMES = ("light", "dark")
 WIDTHS = (360, 768, 2560)
 #: What runs or loads something and is none of ours.
-FOREIGN = "iframe, main script, main style, [onerror], [onload], [onclick], a[href^='javascript:'], a[href^='data:']"
+FOREIGN = (
+    "iframe, main script, main style, [onerror], [onload], [onclick], a[href^='javascript:'], a[href^='data:']"
+)
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
 
 
@@ -100,7 +102,9 @@ def _is_new(address: str, forms: Counter[str]) -> bool:
 
 
 def _is_file(link: str) -> bool:
-    return re.search(r"/static/|/export|/raw|/file|/picture|\.csv|\.json|\.md|format=|as=file|^//", link) is not None
+    return (
+        re.search(r"/static/|/export|/raw|/file|/picture|\.csv|\.json|\.md|format=|as=file|^//", link) is not None
+    )
 
 
 def _visit(window: chromium.Window, address: str) -> Visit:

@@ -51,7 +51,11 @@ async def _page(
         "agents": sorted(names.items(), key=lambda pair: pair[1].lower()),
     }
     overdue = given.context.api.timing.overdue_at(given.now) - given.now
-    shown |= {"overdue_ms": overdue.total_seconds() * 1000, "idempotency_key": secrets.token_urlsafe(12)}
+    shown |= {
+        "again": again,
+        "overdue_ms": overdue.total_seconds() * 1000,
+        "idempotency_key": secrets.token_urlsafe(12),
+    }
     return given.page("submit.html", 422 if faults else 200, **shown)
 
 

@@ -1,0 +1,68 @@
+"""What pages do with runs: again, tags, many at once, saved views."""
+
+from __future__ import annotations
+
+import pytest
+
+from storage.actions import bulk, saved_views
+from storage.repositories import runs
+from tests import life
+from tests.receiver.pages.browsing import Browser
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_run_is_run_again_with_a_change_and_linked_to_the_first(browser: Browser) -> None:
+    await browser.sign_in("submit", "read")
+    first = await life.settled_run(browser.database, prompt="Review the lease.", tags={"client": "acme"})
+    form = (await browser.get(f"/runs/{first.id}/again")).text
+    assert "client=acme" in form
+    done = await browser.post(f"/runs/{first.id}/again", prompt="Review it again.", tags="client=acme")
+    second = await browser.database.read(runs.find, done.headers["location"].removeprefix("/runs/"))
+    assert second is not None
+    assert (second.again_of, second.prompt, second.tags) == (first.id, "Review it again.", {"client": "acme"})
+
+
+async def test_tags_are_changed_as_text_and_a_mistake_keeps_what_was_typed(browser: Browser) -> None:
+    await browser.sign_in("submit", "read")
+    run = await life.accepted(browser.database, tags={"client": "acme"})
+    assert "a b=c" in (await browser.post(f"/runs/{run.id}/tags", 422, tags="a b=c")).text
+    await browser.post(f"/runs/{run.id}/tags", tags="client=tidewater\nmatter=7")
+    assert (await life.get_run(browser.database, run.id)).tags == {"client": "tidewater", "matter": "7"}
+
+
+async def test_an_act_on_many_runs_asks_with_a_count_and_then_shows_its_progress(browser: Browser) -> None:
+    await browser.sign_in("submit", "read")
+    for client in ("acme", "acme", "tidewater"):
+        await life.accepted(browser.database, tags={"client": client})
+    asked = await browser.text("/runs/actions?action=cancel&all=1&q=tag.client%3Aacme")
+    assert "Cancel 2 runs" in asked
+    done = await browser.post("/runs/actions", action="cancel", all="1", q="tag.client:acme")
+    progress = done.headers["location"]
+    assert "0 done of 2" in await browser.text(progress)
+    stored = await browser.database.read(bulk.find, progress.removeprefix("/bulk/"))
+    assert stored is not None
+    assert (stored.question, stored.actor) == ("tag.client:acme", "key:night-ops")
+    await browser.post(f"{progress}/stop")
+    assert "It was stopped" in await browser.text(progress)
+
+
+async def test_who_may_only_read_is_offered_no_act_that_changes_runs(browser: Browser) -> None:
+    await browser.sign_in("read")
+    run = await life.settled_run(browser.database)
+    page = (await browser.get("/runs")).text + (await browser.get(f"/runs/{run.id}")).text
+    assert all(f">{word}<" not in page for word in ("Cancel", "Run again", "Fetch again", "Tag"))
+    await browser.get("/runs/actions?action=cancel&all=1", 403)
+    await browser.get(f"/runs/{run.id}/again", 403)
+
+
+async def test_a_view_is_saved_shown_to_all_and_deleted_by_its_owner(browser: Browser) -> None:
+    await browser.sign_in("read")
+    await life.accepted(browser.database)
+    await browser.post("/views", name="Failed <last> night", q="status:failed", since="24h", shared="1")
+    (view,) = await browser.database.read(saved_views.visible_to, "somebody")
+    assert view.question == "q=status%3Afailed&since=24h"
+    assert f'href="/runs?{view.question.replace("&", "&amp;")}"' in (await browser.get("/runs")).text
+    assert "Failed <last> night" in await browser.text("/views")
+    await browser.post(f"/views/{view.id}/delete")
+    assert "No views yet" in await browser.text("/views")
