@@ -163,6 +163,7 @@ def _settings(folder: Path, upstream: str, ours: str, secret: str) -> settings.S
         "public_url": ours,
         "webhook_secrets": secret,
         "sweep_seconds": 2.0,
+        "sql": "on",
     }
     return settings.load(env_file=None, **_defaults() | own)
 
