@@ -242,10 +242,15 @@ def insert_rejected(connection: Connection, rejected: Sequence[RejectedRequest])
         connection.execute(DELIVERIES.insert(), rows)
 
 
-def take_rejected(connection: Connection, delivery_id: str) -> bool:
-    """Delete a rejected request, in whose place its delivery is stored; return whether there is one."""
+def take_rejected(connection: Connection, delivery_id: str) -> int | None:
+    """Delete a rejected request, whose place its delivery takes; return its seq, None where there is none."""
     which = (DELIVERIES.c.id == delivery_id, DELIVERIES.c.verdict == states.Verdict.REJECTED.value)
-    return connection.execute(delete(DELIVERIES).where(*which)).rowcount > 0
+    return connection.execute(delete(DELIVERIES).where(*which).returning(DELIVERIES.c.seq)).scalar_one_or_none()
+
+
+def place(connection: Connection, delivery_id: str, seq: int) -> None:
+    """Put a delivery where the rejected request with that seq was: lists are in the order of arrival."""
+    connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == delivery_id).values(seq=seq))
 
 
 def count_rejections(connection: Connection, hour: datetime, counts: Mapping[str, int]) -> None:
