@@ -292,13 +292,8 @@ def page(connection: Connection, query: Query) -> tuple[list[StoredDelivery], st
 
 
 def _which(query: Query) -> list[ColumnElement[bool]]:
-    chosen = (
-        (DELIVERIES.c.run_id, query.run_id),
-        (DELIVERIES.c.verdict, query.verdict),
-        (DELIVERIES.c.source, query.source),
-        (DELIVERIES.c.remote_addr, query.remote_addr),
-    )
-    which = [column == value for column, value in chosen if value is not None]
+    names = ("run_id", "verdict", "source", "remote_addr")
+    which = [DELIVERIES.c[name] == value for name in names if (value := getattr(query, name)) is not None]
     if query.verdict is states.Verdict.REJECTED:  # the condition of an index, which holds for all of them
         which += [DELIVERIES.c.run_id.is_(None), DELIVERIES.c.body_sha256 != literal_column("''")]
     return which
