@@ -242,10 +242,15 @@ def insert_rejected(connection: Connection, rejected: Sequence[RejectedRequest])
         connection.execute(DELIVERIES.insert(), rows)
 
 
-def take_rejected(connection: Connection, delivery_id: str) -> bool:
-    """Delete a rejected request, in whose place its delivery is stored; return whether there is one."""
+def take_rejected(connection: Connection, delivery_id: str) -> int | None:
+    """Delete a rejected request, whose place its delivery takes; return its seq, None where there is none."""
     which = (DELIVERIES.c.id == delivery_id, DELIVERIES.c.verdict == states.Verdict.REJECTED.value)
-    return connection.execute(delete(DELIVERIES).where(*which)).rowcount > 0
+    return connection.execute(delete(DELIVERIES).where(*which).returning(DELIVERIES.c.seq)).scalar_one_or_none()
+
+
+def place(connection: Connection, delivery_id: str, seq: int) -> None:
+    """Put a delivery where the rejected request with that seq was: lists are in the order of arrival."""
+    connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == delivery_id).values(seq=seq))
 
 
 def count_rejections(connection: Connection, hour: datetime, counts: Mapping[str, int]) -> None:
@@ -295,13 +300,8 @@ def page(connection: Connection, query: Query) -> tuple[list[StoredDelivery], st
 
 
 def _which(query: Query) -> list[ColumnElement[bool]]:
-    chosen = (
-        (DELIVERIES.c.run_id, query.run_id),
-        (DELIVERIES.c.verdict, query.verdict),
-        (DELIVERIES.c.source, query.source),
-        (DELIVERIES.c.remote_addr, query.remote_addr),
-    )
-    which = [column == value for column, value in chosen if value is not None]
+    names = ("run_id", "verdict", "source", "remote_addr")
+    which = [DELIVERIES.c[name] == value for name in names if (value := getattr(query, name)) is not None]
     if query.verdict is states.Verdict.REJECTED:  # the condition of an index, which holds for all of them
         which += [DELIVERIES.c.run_id.is_(None), DELIVERIES.c.body_sha256 != literal_column("''")]
     return which
@@ -321,24 +321,19 @@ def count_newer(connection: Connection, query: Query, seq: int, most: int) -> in
     return connection.execute(select(func.count()).select_from(newer)).scalar_one()
 
 
-@dataclass(frozen=True, slots=True)
-class NewestCounts:
-    """How many of the newest deliveries are of a list, by verdict; `is_all` says that there are no older ones."""
+def count_newest(connection: Connection, query: Query, most: int) -> tuple[dict[states.Verdict, int], bool]:
+    """Count the deliveries of a list among the newest `most`, or those of its run, whatever its verdict.
 
-    by_verdict: Mapping[states.Verdict, int]
-    is_all: bool
-
-
-def count_newest(connection: Connection, query: Query, most: int) -> NewestCounts:
-    """Count the deliveries of a list among the newest `most`, or those of its run; its verdict does not matter."""
+    Return the counts by verdict, and whether there are no older ones.
+    """
     of_run = replace(query, verdict=None, source=None, remote_addr=None)
-    newest = select(DELIVERIES).where(*_which(of_run)).order_by(DELIVERIES.c.seq.desc()).limit(most).subquery()
-    chosen = ((newest.c.source, query.source), (newest.c.remote_addr, query.remote_addr))
+    newest = select(DELIVERIES).where(*_which(of_run)).order_by(DELIVERIES.c.seq.desc()).limit(most).subquery().c
+    chosen = ((newest.source, query.source), (newest.remote_addr, query.remote_addr))
     is_chosen = and_(True, *(column == value for column, value in chosen if value is not None))
-    matching = func.sum(case((is_chosen, 1), else_=0))
-    rows = connection.execute(select(newest.c.verdict, func.count(), matching).group_by(newest.c.verdict)).all()
-    by_verdict = {states.read(states.Verdict, verdict): int(count) for verdict, _, count in rows}
-    return NewestCounts(by_verdict, sum(seen for _, seen, _ in rows) < most)
+    counted = select(newest.verdict, func.count(), func.sum(case((is_chosen, 1), else_=0)))
+    rows = connection.execute(counted.group_by(newest.verdict)).all()
+    counts = {states.read(states.Verdict, verdict): int(count) for verdict, _, count in rows}
+    return counts, sum(seen for _, seen, _ in rows) < most
 
 
 def duplicates(connection: Connection, delivery_id: str) -> list[StoredDelivery]:

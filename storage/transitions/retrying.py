@@ -60,9 +60,11 @@ def accept_rejected(
     The unique dedupe key decides whether it is accepted or a duplicate, as at its arrival. Return its receipt;
     None where the rejected request is not there any more.
     """
-    if not deliveries.take_rejected(connection, delivery.id):
+    seq = deliveries.take_rejected(connection, delivery.id)
+    if seq is None:
         return None
     receipt = receiving.accept_delivery(connection, [delivery])[delivery.id]
+    deliveries.place(connection, delivery.id, seq)
     entries.append(connection, [_entry(delivery.id, receipt.verdict, receipt.run_id, actor, now)])
     return receipt
 

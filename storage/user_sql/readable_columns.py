@@ -60,4 +60,4 @@ def types() -> dict[str, dict[str, str]]:
 
 def _type(table: str, column: str) -> str:
     name = type(schema.metadata.tables[table].columns[column].type).__name__
-    return {"Integer64": "integer", "InstantText": "instant"}.get(name, name.lower())
+    return {"BigInteger": "integer", "Integer64": "integer", "InstantText": "instant"}.get(name, name.lower())

@@ -41,15 +41,16 @@ class _Filter:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A page of the list, and how many there are."""
+    """A page of the list; `counts` are of the newest deliveries, of which `is_all` says whether they are all."""
 
     rows: Sequence[deliveries.StoredDelivery]
     cursor: str | None
-    counts: deliveries.NewestCounts
+    counts: Mapping[states.Verdict, int]
+    is_all: bool
 
     @property
     def total(self) -> int:
-        return sum(self.counts.by_verdict.values())
+        return sum(self.counts.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ async def show_list(given: requests.PageRequest) -> Response:
     def load(store: Snapshot) -> tuple[_Found, _One | None]:
         query = _resolved(store, chosen.query)
         rows, cursor = store.read(deliveries.page, query)
-        found = _Found(rows, cursor, store.read(deliveries.count_newest, query, COUNTED))
+        found = _Found(rows, cursor, *store.read(deliveries.count_newest, query, COUNTED))
         return found, _load_one(given, store, query, opened) if opened else None
 
     found, one = await given.read(load)

@@ -43,10 +43,13 @@ async def _processed(store: Database, delivery_id: str, *secrets: str) -> delive
 async def test_a_rejected_event_that_verifies_by_now_is_accepted_and_its_run_settled(database: Database) -> None:
     run, request = await life.running(database, "run_up"), rejected()
     await database.write(receiving.store_rejected, [request])
+    before = await database.read(deliveries.find, request.id)
     with pytest.raises(errors.NotProcessable, match="does not verify"):
         await _processed(database, request.id, text(b"another"))
     found = await _processed(database, request.id, text(KEY))
     assert (found.id, found.verdict, found.run_id, found.event_id) == (request.id, "accepted", run.id, "evt_1")
+    assert before is not None
+    assert found.seq == before.seq
     jobs, _ = await database.read(job_list.page, job_list.Query(states.Kind.SETTLE, run.id), NOW)
     assert len(jobs) == 1
     assert (await life.ledger_kinds(database, run.id))[-2:] == ["delivery.accepted", "delivery.processed"]

@@ -13,9 +13,17 @@
     const button = event.target.closest?.("[data-inserts]");
     const editor = document.querySelector("[data-sql]");
     if (button && editor) {
-      editor.setRangeText(button.dataset.inserts, editor.selectionStart, editor.selectionEnd, "end");
+      if (!("touched" in editor.dataset)) editor.setSelectionRange(editor.value.length, editor.value.length);
+      const isBehindWord = /\w/.test(editor.value.charAt(editor.selectionStart - 1));
+      const text = `${isBehindWord ? ", " : ""}${button.dataset.inserts}`;
+      editor.setRangeText(text, editor.selectionStart, editor.selectionEnd, "end");
       editor.focus();
     }
+  });
+
+  document.addEventListener("focusin", (event) => {
+    const editor = event.target.closest?.("[data-sql]");
+    if (editor) editor.dataset.touched = "";
   });
 
   // A download leaves the page as it is, so htmx must not fetch it.
