@@ -92,7 +92,7 @@ def plan(connection: Connection, request: Request) -> Action:
 
 
 def create(connection: Connection, planned: Action) -> Action:
-    """Store a bulk action with the job that carries it out; return the one with its id or idempotency key, if any."""
+    """Store a bulk action with the job that carries it out, unless it is there by its id or idempotency key."""
     if known := _existing(connection, planned):
         return known
     connection.execute(
