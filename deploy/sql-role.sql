@@ -260,6 +260,7 @@ CREATE VIEW runledger_sql.bulk_actions AS SELECT
     action,
     submitted_by,
     actor,
+    idempotency_key,
     question,
     run_seqs,
     tags,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from receiver import errors
-from receiver.api import run_ids, runs
+from receiver.api import run_ids, runs, submissions
 from receiver.schemas import actions
 from receiver.web import authentication, operations
 from receiver.web.authentication import Scope
@@ -24,6 +24,7 @@ router = operations.Router("bulk")
     "Do something with many runs",
     {200: actions.BulkAction, 202: actions.BulkAction},
     Scope.SUBMIT,
+    headers=(submissions.IDEMPOTENCY_KEY,),
     problems=(404, 409),
 )
 async def start_bulk(call: Starting) -> operations.Answer:
@@ -37,14 +38,17 @@ async def start_bulk(call: Starting) -> operations.Answer:
     if call.body.dry_run:
         return operations.Answer(200, actions.bulk_action(planned, is_planned=True))
     stored = await call.database.write(bulk.create, planned)
+    if not stored.asks_the_same(planned):
+        raise errors.Conflict(f"this idempotency key was used for another bulk action, {stored.id}")
     location = {"location": call.mounted_path(f"/v1/bulk/{stored.id}")}
-    return operations.Answer(202, actions.bulk_action(stored), location)
+    return operations.Answer(202 if stored.id == planned.id else 200, actions.bulk_action(stored), location)
 
 
 def _planned(call: Starting, store: database.Snapshot) -> bulk.Action:
     body, caller = call.body, call.caller
     seqs = None if body.run_ids is None else [_seq(store, each) for each in body.run_ids]
-    request = bulk.Request(body.action, caller.name, caller.actor, call.now, body.q, seqs, body.tags)
+    key = submissions.idempotency_key(call)
+    request = bulk.Request(body.action, caller.name, caller.actor, call.now, body.q, seqs, body.tags, key)
     return store.read(bulk.plan, request)
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 
 from storage import ids, merkle, states
+from storage.engine import dialect
 from storage.ledger import entries
 from storage.query import conditions, grammar, run_pages
 from storage.repositories import jobs
@@ -34,6 +35,7 @@ class Request:
     question: str | None = None
     run_seqs: Sequence[int] | None = None
     tags: Mapping[str, str | None] | None = None
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,12 @@ class Action:
     errors: Sequence[Mapping[str, str]] | None = field(default_factory=list)
     finished_at: datetime | None = None
     is_stopped: bool = False
+    idempotency_key: str | None = None
+
+    def asks_the_same(self, other: Action) -> bool:
+        """Return whether both do the same with the same runs."""
+        names = ("action", "question", "run_seqs", "tags")
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     @property
     def state(self) -> str:
@@ -79,11 +87,14 @@ def plan(connection: Connection, request: Request) -> Action:
     return Action(
         ids.new(request.at), request.action, request.submitted_by, request.actor, request.question, seqs,
         request.tags, request.at, request.at, 0, last, counted.count, counted.exact, 0, 0,
+        idempotency_key=request.idempotency_key,
     )  # fmt: skip
 
 
 def create(connection: Connection, planned: Action) -> Action:
-    """Store a bulk action with the job that carries it out."""
+    """Store a bulk action with the job that carries it out, unless it is there by its id or idempotency key."""
+    if known := _existing(connection, planned):
+        return known
     connection.execute(
         BULK_ACTIONS.insert(), declare.row(BULK_ACTIONS, planned) | {"action": planned.action.value}
     )
@@ -101,6 +112,17 @@ def create(connection: Connection, planned: Action) -> Action:
 def find(connection: Connection, bulk_id: str) -> Action | None:
     """Return the bulk action with this id."""
     row = connection.execute(_ALL.where(BULK_ACTIONS.c.id == bulk_id)).first()
+    return None if row is None else _action(row)
+
+
+def _existing(connection: Connection, planned: Action) -> Action | None:
+    """Return the action of an earlier try of this call, or the one with the same idempotency key."""
+    key = planned.idempotency_key
+    if key is not None:
+        dialect.acquire_locks(connection, ["bulk_actions"])
+    is_keyed = and_(BULK_ACTIONS.c.submitted_by == planned.submitted_by, BULK_ACTIONS.c.idempotency_key == key)
+    is_same = BULK_ACTIONS.c.id == planned.id if key is None else or_(BULK_ACTIONS.c.id == planned.id, is_keyed)
+    row = connection.execute(_ALL.where(is_same)).first()
     return None if row is None else _action(row)
 
 

@@ -111,12 +111,14 @@ class BulkAction(declare.Base, table=True):
     __tablename__ = "bulk_actions"
     __table_args__ = (
         declare.one_of("action", states.BulkKind),
+        UniqueConstraint("submitted_by", "idempotency_key"),
         declare.partial_index("ix_bulk_actions_open", "worked_at", "finished_at IS NULL"),
     )
     id: str = declare.text(null=False, primary_key=True)
     action: str = declare.text(null=False)
     submitted_by: str = declare.text(null=False)
     actor: str = declare.text(null=False)
+    idempotency_key: str | None = declare.text()
     #: A filter in the filter language, whose ages count from `created_at`; null where runs are listed.
     question: str | None = declare.text()
     #: The keys of the listed runs.

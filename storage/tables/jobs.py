@@ -78,6 +78,7 @@ BULK_ACTIONS = Table(
     Column("action", Text, nullable=False),
     Column("submitted_by", Text, nullable=False),
     Column("actor", Text, nullable=False),
+    Column("idempotency_key", Text),
     Column("question", Text),
     Column("run_seqs", Json),
     Column("tags", Json),

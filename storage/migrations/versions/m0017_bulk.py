@@ -19,7 +19,7 @@ def upgrade() -> None:
     table(
         "bulk_actions",
         columns(TEXT, "id", "action", "submitted_by", "actor"),
-        columns(TEXT, "question", null=True),
+        columns(TEXT, "idempotency_key", "question", null=True),
         columns(JSON, "run_seqs", "tags", null=True),
         columns(INSTANT, "created_at", "worked_at"),
         columns(INTEGER, "position", default="0"),
@@ -29,6 +29,7 @@ def upgrade() -> None:
         columns(JSON, "errors", null=True),
         columns(INSTANT, "finished_at", null=True),
         columns(FLAG, "is_stopped", default=sa.text("false")),
+        unique=(("submitted_by", "idempotency_key"),),
         checks={"action": "action IN ('cancel', 'refresh', 'retry_notification', 'tag', 'again')"},
     )
     partial_index("ix_bulk_actions_open", "bulk_actions", ["worked_at"], "finished_at IS NULL")

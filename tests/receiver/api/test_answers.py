@@ -10,9 +10,11 @@ from pydantic import BaseModel
 from receiver.api import route_table
 from receiver.schemas import notification, responses
 from receiver.web import operations
+from storage.actions import bulk
 from storage.ledger import entries
 from storage.query import run_lines
 from storage.repositories import system_state
+from storage.states import BulkKind
 from storage.transitions import receiving
 from tests import life
 from tests.receiver.api.app_fixture import Deployment
@@ -28,8 +30,8 @@ def _named(operation: operations.Operation) -> str:
     return operation.path
 
 
-async def _ids(deployment: Deployment) -> tuple[str, str]:
-    """Store runs of several kinds; return the ids of a settled one and of a delivery."""
+async def _ids(deployment: Deployment) -> dict[str, str]:
+    """Store runs of several kinds; return the ids of a settled one, of a delivery, and of a bulk action."""
     store = deployment.database
     await life.accepted(store, instructions="Be brief.", agent_id=None, tags={"é": "\u2028", "case": "7"})
     await life.running(store, "run_running")
@@ -37,15 +39,18 @@ async def _ids(deployment: Deployment) -> tuple[str, str]:
     receipt = await store.write(receiving.accept_delivery, life.event())
     await store.write(entries.number, 1000)
     await store.write(system_state.record_heartbeat, life.NOW)
-    return run.id, receipt.id
+    request = bulk.Request(BulkKind.CANCEL, "ops", "key:ops", life.NOW, "status:queued")
+    action = await store.write(bulk.create, await store.read(bulk.plan, request))
+    return {"runs": run.id, "deliveries": receipt.id, "bulk": action.id}
 
 
 @pytest.mark.anyio
 async def test_an_answer_is_what_its_schema_describes(deployment: Deployment, subtests: pytest.Subtests) -> None:
-    run_id, delivery_id = await _ids(deployment)
+    ids = await _ids(deployment)
     for operation in DESCRIBED:
         with subtests.test(_named(operation)):
-            path = operation.path.replace("{id}", delivery_id if "deliveries" in operation.path else run_id)
+            noun = next((each for each in ids if f"/{each}/" in operation.path), "")
+            path = operation.path.replace("{id}", ids.get(noun, ""))
             answer = await deployment.get(path)
             schema: Any = operation.answers[200]
             assert answer.status_code == 200

@@ -78,3 +78,11 @@ async def test_what_cannot_be_done_is_refused(deployment: Deployment, subtests: 
     for status, body in wrong:
         with subtests.test(str(body)[:60]):
             problem(await deployment.post("/v1/bulk", "admin", json=body), status)
+
+
+async def test_one_idempotency_key_makes_one_action(deployment: Deployment) -> None:
+    once, body = {"idempotency-key": "once"}, {"action": "cancel", "q": "status:queued"}
+    first = await deployment.post("/v1/bulk", "admin", json=body, headers=once)
+    same = await deployment.post("/v1/bulk", "admin", json=body, headers=once)
+    assert (first.status_code, same.status_code, same.json()) == (202, 200, first.json())
+    problem(await deployment.post("/v1/bulk", "admin", json={**body, "q": ""}, headers=once), 409)
