@@ -96,6 +96,13 @@ class Asked:
     since: datetime | None
     until: datetime | None
 
+    @property
+    def text(self) -> str:
+        """Return the whole question in the filter language, with its time as a term."""
+        asked = self.question
+        span = f"-{asked.since}" if asked.since else f"{asked.start}..{asked.end}"
+        return query_text.joined([*self.terms, *([] if span == ".." else [f"accepted:{span}"])])
+
     def query(self) -> run_pages.Query:
         """Return the page of runs that is asked for."""
         asked = self.question
@@ -182,6 +189,12 @@ class Links:
         kept = query_text.joined(query_text.without(self.asked.terms, "status"))
         term = query_text.equals("status", *sorted(states.LIVE, key=list(states.Status).index))
         return self.change(text=f"{kept} {term}".strip(), sort="accepted")
+
+    def run_query(self) -> str:
+        """Return the end of a run's address by which its page knows the list that it was opened from."""
+        sort = self.asked.question.sort
+        listed = {"list": self.asked.text, "sort": "" if sort == NEWEST else sort}
+        return self._given.url("", listed).removeprefix(self._given.url(""))
 
     def at(self, path: str, **more: Any) -> str:
         """Return the address of another page about the same question."""

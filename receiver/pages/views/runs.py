@@ -187,6 +187,7 @@ def _list_values(given: requests.PageRequest, asked: question.Asked, listed: Lis
         "pieces": rows.pieces,
         "cells": cells.Cells(links, columns.of(names), given.zone, given.now),
         "root": given.url(""),
+        "run_query": links.run_query(),
     }
 
 

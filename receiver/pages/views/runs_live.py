@@ -64,6 +64,7 @@ def _markup(
         links=links,
         cells=cells.Cells(links, columns.of(names), given.zone, now),
         root=given.url(""),
+        run_query=links.run_query(),
         snippets={},
         aside=rows.aside,
         pieces=rows.pieces,

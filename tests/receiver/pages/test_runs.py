@@ -107,6 +107,13 @@ async def test_an_own_range_is_exact_and_a_preset_stays_relative(reader: Browser
     assert "is not" in await reader.text("/runs?since=yesterday")
 
 
+async def test_a_run_is_opened_with_the_list_that_it_is_in(reader: Browser) -> None:
+    run = await life.accepted(reader.database)
+    page = unquote_plus((await reader.get("/runs?q=status:accepted&since=24h&sort=accepted")).text)
+    assert f"/runs/{run.id}?list=status:accepted accepted:-24h&amp;sort=accepted" in page
+    assert f'href="/runs/{run.id}"' in (await reader.get("/runs")).text
+
+
 async def test_the_sums_are_of_all_that_is_found(reader: Browser) -> None:
     for _ in range(52):
         await life.accepted(reader.database)
