@@ -84,7 +84,7 @@ def answers(
     rows = {}
     for name, question in asked.items():
         servers = _servers(ours, cookie, question, peer)
-        rows[name] = _in_turn(servers, requests) | _size(ours, servers[0])
+        rows[name] = {**_in_turn(servers, requests), **_size(ours, servers[0])}
         print(name, *(f"{column} {figure}" for column, figure in rows[name].items()), sep="   ", flush=True)
     return report.Part("Pages beside routes of the API, and beside Datasette", rows)
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import httpx2 as httpx
-from playwright.sync_api import Browser, CDPSession, Page
+from playwright.sync_api import Browser, CDPSession, Page, ViewportSize
 
 from tests.bench import product, report, resources
 from tests.browser import chromium
@@ -21,7 +21,7 @@ _PAINT = """([type, name]) => new Promise((resolve) => new PerformanceObserver((
   const found = list.getEntries().filter((each) => !name || each.name === name);
   if (found.length) resolve(found.at(-1).startTime);
 }).observe({ type, buffered: true }))"""
-_VIEWPORT = {"width": 1440, "height": 900}
+_VIEWPORT = ViewportSize(width=1440, height=900)
 
 
 def session_cookie(running: product.Product) -> str:

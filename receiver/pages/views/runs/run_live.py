@@ -10,7 +10,7 @@ from datetime import timedelta
 from starlette.responses import Response
 
 from receiver import errors
-from receiver.pages import event_pages, requests
+from receiver.pages import requests, streamed
 from receiver.pages.run_parts import head, live_steps
 from receiver.web import streaming
 from receiver.web.authentication import Scope
@@ -27,7 +27,7 @@ _REPLAY = timedelta(seconds=1)
 async def stream(given: requests.PageRequest) -> Response:
     """Send the live changes of a run up to its end."""
     of = await given.read(lambda store: head.load(given, store), quick=True)
-    return event_pages.EventPage(given, _changes(given, of))
+    return streamed.events(given, _changes(given, of), is_counted=True)
 
 
 async def _changes(given: requests.PageRequest, of: head.Head) -> AsyncGenerator[bytes, None]:
@@ -39,13 +39,13 @@ async def _changes(given: requests.PageRequest, of: head.Head) -> AsyncGenerator
             of = await given.read(lambda store: head.load(given, store), quick=True)
             if _state(of) != shown:
                 shown = _state(of)
-                yield event_pages.named("changed")
+                yield streamed.named("changed")
             if of.is_terminal:
                 return
             await listening.follow(of)
             if await listening.wait(commit, given.database.longest_wait(context.timing.poll)):
                 markup = given.page("run/live_message.html", live_steps=listening.steps, run=of.run).body
-                yield event_pages.message(bytes(markup).decode())
+                yield streamed.message(bytes(markup).decode())
             await asyncio.sleep(PACE)
 
 
