@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +15,9 @@ from storage.repositories import stream_events
 
 #: Up to how many new runs are counted.
 MAX_NEW = 1000
+#: The least time between two messages, as a part of that between two heartbeats: a browser needs ten milliseconds
+#: for each of them, however little it changes, and nobody reads a list that changes every second.
+PACE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class Rows:
     expression: Callable[[], grammar.Expression]
     render: Callable[[Sequence[run_lines.Line], int | None], str]
     _new: int = 0
+    _earliest: float = 0.0
     _waiting: list[stream_events.Event | str] = field(default_factory=list)
 
     def __aiter__(self) -> Rows:
@@ -53,6 +59,7 @@ class Rows:
         await self.subscriber.aclose()
 
     async def _next(self) -> list[stream_events.Event | str]:
+        await self._pause()
         events = await self.subscriber.batch()
         changes = [each for each in events if isinstance(each, stream_events.Event) and each.data]
         if not changes:
@@ -64,7 +71,15 @@ class Rows:
             return [stream_events.resume_point(number)]
         markup = self.render(lines, None if new == self._new else new)
         self._new = new
+        self._earliest = asyncio.get_running_loop().time() + PACE * self.subscriber.timing.stream_heartbeat
         return [stream_events.Event(number, "", markup)]
+
+    async def _pause(self) -> None:
+        """Wait until the next message may be sent, or the server stops."""
+        seconds = self._earliest - asyncio.get_running_loop().time()
+        if seconds > 0:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.subscriber.stopping.wait(), seconds)
 
     def _read(self, store: Snapshot, run_ids: Sequence[str]) -> tuple[Sequence[run_lines.Line], int]:
         lines = store.read(run_lines.changed, run_ids, self.shown.low, self.shown.high)
