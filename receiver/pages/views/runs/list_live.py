@@ -45,9 +45,9 @@ def _key(given: requests.PageRequest, name: str) -> int:
 
 
 def _after(given: requests.PageRequest) -> int | None:
-    """Return the number of the last change that the browser has, None for a list that was just loaded."""
-    text = given.headers.get("last-event-id", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 15 else None
+    """Return the number of the last change that the browser has, or that the list showed."""
+    text = given.headers.get("last-event-id") or given.parameter("after")
+    return int(text) if text.isascii() and text.removeprefix("-").isdecimal() and len(text) <= 15 else None
 
 
 def _markup(

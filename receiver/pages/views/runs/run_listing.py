@@ -17,6 +17,7 @@ from receiver.web.authentication import Scope
 from storage import errors
 from storage.actions import saved_views
 from storage.engine.database import Snapshot
+from storage.ledger import entries
 from storage.query import grammar, query_text, run_pages
 from storage.stats import found_runs
 
@@ -30,11 +31,12 @@ MAX_EXPLAINED = 6
 class Listed:
     """What the list shows: a page of runs and, where the rollups have it, the summary of all that is found.
 
-    Where nothing matches, `without` has how many runs match without each term, and `is_empty` says whether there
-    are no runs at all.
+    `number` is that of the last change that it shows. Where nothing matches, `without` has how many runs match
+    without each term, and `is_empty` says whether there are no runs at all.
     """
 
     page: run_pages.Page
+    number: int
     summary: found_runs.Summary | None = None
     without: Sequence[tuple[int | None, run_pages.Count]] = ()
     is_empty: bool = False
@@ -63,16 +65,16 @@ async def show(given: requests.PageRequest) -> Response:
 
 
 def _load(store: Snapshot, asked: question.Asked, given: requests.PageRequest) -> Listed:
-    page = store.read(run_pages.find, asked.query())
+    number, page = store.read(entries.last_number), store.read(run_pages.find, asked.query())
     now, is_first = given.now, not asked.question.cursor
     summary = None
     if found_runs.is_rolled_up(asked.expression) or given.parameter("summary"):
         summary = store.read(found_runs.find, asked.expression, asked.times(now, given.zone), now)
     if page.runs or not is_first:
-        return Listed(page, summary)
+        return Listed(page, number, summary)
     if asked.expression == grammar.EVERYTHING:
-        return Listed(page, summary, is_empty=True)
-    return Listed(page, summary, _explained(store, asked, now))
+        return Listed(page, number, summary, is_empty=True)
+    return Listed(page, number, summary, _explained(store, asked, now))
 
 
 def _explained(store: Snapshot, asked: question.Asked, now: datetime) -> list[tuple[int | None, run_pages.Count]]:
@@ -196,4 +198,6 @@ def _live(given: requests.PageRequest, asked: question.Asked, listed: Listed) ->
     keys = [each.seq for each in listed.page.runs]
     is_first = not asked.question.cursor
     shown = {"low": min(keys, default=0), "high": max(keys, default=0)} if keys else {}
-    return question.Links(given, asked).at("/runs/live", **shown, first="1" if is_first else "")
+    return question.Links(given, asked).at(
+        "/runs/live", after=listed.number, **shown, first="1" if is_first else ""
+    )
