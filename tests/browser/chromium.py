@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ class Window:
     page: sync_api.Page
     server: str
     problems: list[str] = field(default_factory=list)
-    #: The part of a console message or of a failure that this test expects, such as the status of a missing page.
+    #: Matches the console messages and failures that this test expects, such as the status of a missing page.
     expected: str = ""
 
     def watch(self) -> None:
@@ -68,7 +69,7 @@ class Window:
             self.problems.append(f"failed: {request.url} {request.failure}")
 
     def _is_expected(self, text: str) -> bool:
-        return bool(self.expected) and self.expected in text
+        return bool(self.expected) and re.search(self.expected, text) is not None
 
     def _request(self, request: sync_api.Request) -> None:
         if urlsplit(request.url).netloc != urlsplit(self.server).netloc and not request.url.startswith("blob:"):

@@ -76,15 +76,19 @@ def _records(connection: Connection, run_ids: list[str]) -> None:
     now = life.at(86400 * 3650)
     jobs.enqueue(connection, [jobs.JobRequest(states.Kind.NOTIFY, each, now) for each in run_ids])
     failing = JOBS.c.kind == states.Kind.NOTIFY.value
-    connection.execute(
-        update(JOBS).where(failing).values(failures=3, last_error=PLANTED, last_error_at=life.NOW)
-    )
+    connection.execute(update(JOBS).where(failing).values(failures=3, last_error=PLANTED, last_error_at=life.NOW))
     connection.execute(update(JOBS).where(failing, JOBS.c.run_id == run_ids[0]).values(dead_at=life.NOW))
     tried = {"attempts": 3, "last_attempt_at": life.NOW, "last_status": 500, "last_error": PLANTED}
     for each in run_ids[:2]:
         row = {"run_id": each, "event_id": SHORT + each, "body": PLANTED.encode(), "created_at": life.NOW, **tried}
         connection.execute(insert(NOTIFICATIONS).values(row))
-    view = {"id": ids.new(life.NOW), "owner": "night-ops", "name": PLANTED, "is_shared": True, "question": "q=" + SHORT}
+    view = {
+        "id": ids.new(life.NOW),
+        "owner": "night-ops",
+        "name": PLANTED,
+        "is_shared": True,
+        "question": "q=" + SHORT,
+    }
     connection.execute(insert(SAVED_VIEWS).values(view | {"created_at": life.NOW, "updated_at": life.NOW}))
 
 

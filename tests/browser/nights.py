@@ -43,16 +43,16 @@ async def plant(store: Database) -> Night:
     answered = life.result(
         body=b'{"status":"completed","citation":"88 F.3d 12"}', measures=life.measures(output=_ANSWER)
     )
-    prompt = "Summarise the deposition of Varga."
-    ids = [
-        (await life.settled_run(store, result=result, agent_id=agent, prompt=prompt, tags={"env": env}, guidance=guidance)).id
-        for result, agent, env, guidance in (
-            (failed, AGENT, "prod", None),
-            (failed, AGENT, "test", None),
-            (answered, AGENT, "prod", "Cite each case."),
-            (failed, "agent_day", "prod", None),
-        )
-    ]  # fmt: skip
+    stories = (
+        (failed, AGENT, "prod", None),
+        (failed, AGENT, "test", None),
+        (answered, AGENT, "prod", "Cite each case."),
+        (failed, "agent_day", "prod", None),
+    )
+    ids = []
+    for result, agent, env, guidance in stories:
+        texts = {"agent_id": agent, "guidance": guidance, "prompt": "Summarise the deposition of Varga."}
+        ids.append((await life.settled_run(store, result=result, tags={"env": env}, **texts)).id)
     await store.write(_fail_jobs, ids[:2])
     return Night(*ids[:3])
 
