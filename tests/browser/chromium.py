@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +48,7 @@ class Window:
     page: sync_api.Page
     server: str
     problems: list[str] = field(default_factory=list)
-    #: The part of a console message that this test expects, such as the status of a page that is missing.
+    #: Matches the console messages and failures that this test expects, such as the status of a missing page.
     expected: str = ""
 
     def watch(self) -> None:
@@ -59,14 +60,16 @@ class Window:
         self.page.on("dialog", self._dialog)
 
     def _console(self, message: sync_api.ConsoleMessage) -> None:
-        is_expected = bool(self.expected) and self.expected in message.text
-        if message.type in {"error", "warning"} and not is_expected:
+        if message.type in {"error", "warning"} and not self._is_expected(message.text):
             self.problems.append(f"console: {message.text}")
 
     def _failed(self, request: sync_api.Request) -> None:
         # The browser itself ends a stream or a prefetch when one leaves the page.
-        if request.failure != "net::ERR_ABORTED":
+        if request.failure != "net::ERR_ABORTED" and not self._is_expected(request.failure or ""):
             self.problems.append(f"failed: {request.url} {request.failure}")
+
+    def _is_expected(self, text: str) -> bool:
+        return bool(self.expected) and re.search(self.expected, text) is not None
 
     def _request(self, request: sync_api.Request) -> None:
         if urlsplit(request.url).netloc != urlsplit(self.server).netloc and not request.url.startswith("blob:"):
@@ -76,6 +79,12 @@ class Window:
         self.problems.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
+    def tab(self) -> Window:
+        """Return another window of the same session."""
+        made = Window(self.page.context.new_page(), self.server)
+        made.watch()
+        return made
+
     def open(self, path: str) -> sync_api.Page:
         """Show a page of the server."""
         self.page.goto(f"{self.server}{path}")
@@ -84,6 +93,10 @@ class Window:
     def sign_in(self, key: str) -> None:
         """Sign in as a person does."""
         self.open("/sign-in")
+        self.give(key)
+
+    def give(self, key: str) -> None:
+        """Fill the form that asks for a key."""
         self.page.get_by_label("API key").fill(key)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.wait_for_url(lambda url: "/sign-in" not in url)

@@ -86,9 +86,7 @@ def _walk(window: chromium.Window, first: list[str]) -> Iterator[tuple[str, int]
         links: list[str] = page.eval_on_selector_all(
             "a[href]:not([download])", "all => all.map(each => each.getAttribute('href').split('#')[0])"
         )
-        for link in links:
-            if link.startswith("/") and not _is_file(link) and link not in first and _is_new(link, forms):
-                waiting.append(link)
+        waiting += [link for link in links if link not in first and _is_page(link) and _is_new(link, forms)]
 
 
 def _is_new(address: str, forms: Counter[str]) -> bool:
@@ -101,10 +99,8 @@ def _is_new(address: str, forms: Counter[str]) -> bool:
     return forms[form] <= OF_A_FORM[min(len(pairs), 2)]
 
 
-def _is_file(link: str) -> bool:
-    return (
-        re.search(r"/static/|/export|/raw|/file|/picture|\.csv|\.json|\.md|format=|as=file|^//", link) is not None
-    )
+def _is_page(link: str) -> bool:
+    return link.startswith("/") and re.search(r"/static/|/file|\.csv|\.json|\.md|as=file|^//", link) is None
 
 
 def _visit(window: chromium.Window, address: str) -> Visit:

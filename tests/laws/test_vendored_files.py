@@ -1,4 +1,4 @@
-"""The vendored scripts of the pages are those of htmx 4.0.1, and templates have nothing that their policy forbids."""
+"""The vendored scripts are those of htmx 4.0.1, and templates have nothing that the policy of pages forbids."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PAGES = Path(__file__).parents[2] / "receiver" / "pages"
-#: The SHA-256 of the files of the npm package htmx.org 4.0.1, below dist/, without their comment about a source map.
+#: The SHA-256 of files of the npm package htmx.org 4.0.1, from dist/, without their comment about a source map.
 VENDORED = {
     "LICENSE-htmx": "d3d2456f76414f2456104660ebd65aff1c04cd7966b942bdabd63f3cdb316a38",
     "htmx.min.js": "a0abb04f2f45a1f89d1d4844023245537e5e6014c87b144553e0607b4cc32130",

@@ -1,4 +1,4 @@
-"""No page has what its content security policy forbids, whatever its values are: read by a parser, not a browser."""
+"""No page has what its content security policy forbids, whatever its values are. A parser reads them."""
 
 from __future__ import annotations
 
