@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, update
 
@@ -51,7 +52,11 @@ async def plant(store: Database) -> Night:
     )
     ids = []
     for result, agent, env, guidance in stories:
-        texts = {"agent_id": agent, "guidance": guidance, "prompt": "Summarise the deposition of Varga."}
+        texts: dict[str, Any] = {
+            "agent_id": agent,
+            "guidance": guidance,
+            "prompt": "Summarise the deposition of Varga.",
+        }
         ids.append((await life.settled_run(store, result=result, tags={"env": env}, **texts)).id)
     await store.write(_fail_jobs, ids[:2])
     return Night(*ids[:3])

@@ -1,7 +1,7 @@
 """`make bench-pages`: how fast each page is answered and painted, and what following a list costs a browser.
 
-Pages are asked as a browser does, compressed, in turn with the route of the API of that content and, on SQLite, with
-Datasette's page on the same file. ARGS may say `--requests N --live SECONDS`, `--only answers,views,live`,
+Pages are asked as a browser does, compressed, in turn with the route of the API of that content and, on SQLite,
+with Datasette's page on the same file. ARGS may say `--requests N --live SECONDS`, `--only answers,views,live`,
 `--database postgresql`, `--without-peers`, or `--store FOLDER`: a file that is built there once and asked again.
 """
 
