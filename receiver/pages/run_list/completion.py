@@ -17,6 +17,7 @@ NAMES = {
     "agent": "id of the agent",
     "model": "model, a * ends a beginning",
     "tool": "a tool that was used",
+    "again_of": "id of the run of which it is another try",
     "cost": "in dollars: >0.50, 0.10..0.25",
     "duration": "with a unit: >2m, 90s..1.5h",
     "tokens": "input and output: >=10k",
