@@ -83,6 +83,15 @@ def test_a_bar_of_a_chart_leads_to_the_runs_behind_it(window: Open, night: night
         expect(page.locator("#runs > tr").filter(has_text="recent")).to_have_count(1)
 
 
+def test_a_bar_above_a_list_leads_to_the_runs_behind_it(window: Open, night: nights.Night) -> None:
+    with window("read") as opened:
+        page = opened.open("/runs")
+        bar = page.locator("#summary svg a").filter(has=page.locator("rect:not(.hit)")).last
+        bar.locator("rect").last.click()
+        expect(page).to_have_url(re.compile(r"/runs\?(from|q=created)"))
+        expect(page.locator("#runs > tr").filter(has_text="recent")).to_have_count(1)
+
+
 @with_and_without_scripts
 def test_an_engineer_finds_a_step_by_its_text(window: Open, night: nights.Night, scripts: bool) -> None:
     with window("read", java_script_enabled=scripts) as opened:
