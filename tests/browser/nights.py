@@ -15,7 +15,6 @@ from storage.tables.jobs import JOBS
 from tests import life
 
 AGENT = "agent_night"
-PROMPT = "Summarise the deposition of Varga."
 REASON = "The vault did not answer."
 ERROR = "The vault is closed until Monday"
 #: The errors of the jobs that wait for an operator, one a run.
@@ -54,7 +53,11 @@ async def plant(store: Database) -> Night:
     )
     ids = []
     for result, agent, env, guidance in stories:
-        texts: dict[str, Any] = {"agent_id": agent, "guidance": guidance, "prompt": PROMPT}
+        texts: dict[str, Any] = {
+            "agent_id": agent,
+            "guidance": guidance,
+            "prompt": "Summarise the deposition of Varga.",
+        }
         ids.append((await life.settled_run(store, result=result, tags={"env": env}, **texts)).id)
     await store.write(_fail_jobs, ids[:2])
     return Night(*ids[:3])
