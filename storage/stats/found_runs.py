@@ -180,7 +180,7 @@ def _from_rollups(connection: Connection, statuses: Sequence[str], now: datetime
     counted = [(_period(row.at), row) for row in (*ended, *live)]
     start = min((at for at, _ in counted), default=now - _DAY)
     if span is rollups.Span.DAY:
-        start, width = _scale(start, now, timedelta())
+        start, width = _scale(start, now, timedelta(), _DAY)
         return Summary(_totals((*ended, *live)), "created", _bars(counted, start, now, width))
     edges = list(_months(start, now))
     bars = [Bar(low, high) for low, high in pairwise(edges)]
@@ -215,10 +215,12 @@ def _months(start: datetime, end: datetime) -> Iterable[datetime]:
         number += 1
 
 
-def _scale(since: datetime, until: datetime, offset: timedelta) -> tuple[datetime, timedelta]:
-    """Return the beginning of the first bar, and the width of all."""
+def _scale(
+    since: datetime, until: datetime, offset: timedelta, least: timedelta = _WIDTHS[0]
+) -> tuple[datetime, timedelta]:
+    """Return the beginning of the first bar, and the width of all, which is not below `least`."""
     length = max(until - since, timedelta(minutes=1))
-    width = next((each for each in _WIDTHS if length / each <= MAX_BARS), _WIDTHS[-1])
+    width = next((each for each in _WIDTHS if each >= least and length / each <= MAX_BARS), _WIDTHS[-1])
     origin = bounds.FIRST.replace(year=2000) + offset
     return origin + (since - origin) // width * width, width
 

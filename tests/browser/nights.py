@@ -17,7 +17,8 @@ from tests import life
 AGENT = "agent_night"
 REASON = "The vault did not answer."
 ERROR = "The vault is closed until Monday"
-JOB_ERROR = "The backend answered 500"
+#: The errors of the jobs that wait for an operator, one a run.
+JOB_ERRORS = ("The backend answered 500", "The certificate of the backend has expired")
 _ANSWER = (
     "# Opinion\n\nThe lease is **void**, since *Marlowe v. Tidewater*, 88 F.3d 12, controls.\n\n"
     "- Notice was late.\n- The cap does not hold.\n\n| Clause | Holds |\n|---|---|\n| 14.2 | no |\n"
@@ -71,5 +72,6 @@ def _steps() -> list[results.Step]:
 def _fail_jobs(connection: Connection, run_ids: list[str]) -> None:
     later = life.at(86400 * 3650)
     jobs.enqueue(connection, [jobs.JobRequest(states.Kind.NOTIFY, each, later) for each in run_ids])
-    error = {"last_error": JOB_ERROR, "last_error_at": life.NOW, "failures": 9, "dead_at": life.NOW}
-    connection.execute(update(JOBS).where(JOBS.c.run_id.in_(run_ids)).values(error))
+    for run_id, error in zip(run_ids, JOB_ERRORS, strict=True):
+        dead = {"last_error": error, "last_error_at": life.NOW, "failures": 9, "dead_at": life.NOW}
+        connection.execute(update(JOBS).where(JOBS.c.run_id == run_id).values(dead))

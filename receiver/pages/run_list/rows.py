@@ -34,7 +34,8 @@ class Aside:
 def aside(run: run_lines.Line, now: datetime) -> Aside | None:
     """Return what a row says beside the prompt; None where the state says all."""
     if run.status in _WRONG:
-        return Aside(run.status, (run.failure_reason or _UNSAID[run.status])[:MAX_REASON])
+        reason = run.failure_reason or _UNSAID[run.status]
+        return Aside(run.status, reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}…")
     if run.status not in states.LIVE:
         return None
     expected = formats.instant(run.expected_by)
