@@ -14,6 +14,7 @@ from typing import Protocol
 
 #: The marks of the axis, in per cent.
 MARKS = (0, 25, 50, 75, 100)
+_MS = timedelta(milliseconds=1)
 #: Where a label still has room at the right of its bar, and from where at its left, in per cent.
 _ROOM_RIGHT, _ROOM_LEFT = 84.0, 12.0
 #: How many times as long as the run itself its steps may seem to take, by clocks that differ.
@@ -55,7 +56,7 @@ class Times:
 
     def ms(self, moment: datetime) -> int:
         """Return an instant as milliseconds from the beginning."""
-        return (moment - self.begin) // timedelta(milliseconds=1)
+        return (moment - self.begin) // _MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,11 +249,12 @@ def lanes(turns: Iterable[Row], window: Window, most: int = 600) -> list[tuple[s
 
     Bars that touch are drawn as one, so their number does not grow with the number of steps.
     """
-    scale = most / 100
+    scale, start, length = most / 100, window.start, window.length
     found: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for row in (step for turn in turns for step in turn.steps):
         name = "failed" if row.is_failed else row.kind
-        left, right = int(window.place(row.start) * scale), int(window.place(row.end) * scale + 1)
+        left = min(max((row.start - start) * most // length, 0), most)
+        right = min(max((row.end - start) * most // length, 0), most) + 1
         bars = found[name]
         if bars and left <= bars[-1][1]:
             bars[-1] = (min(bars[-1][0], left), max(bars[-1][1], right))

@@ -123,7 +123,7 @@ def _size(ours: product.Product, asked: Asked) -> report.Row:
 def run(place: server.Site, args: argparse.Namespace) -> list[report.Part]:
     """Build the database, serve it, and measure the parts that are asked for."""
     store.prepare(place, args.rows)
-    large_run = asyncio.run(contents.add(place, args.rows))
+    large_run = asyncio.run(contents.add(place, args.rows, args.steps))
     parts = []
     with product.running(place) as running:
         cookie = browser.session_cookie(running)
@@ -136,7 +136,7 @@ def run(place: server.Site, args: argparse.Namespace) -> list[report.Part]:
             print(chromium.ABSENT)
             return parts
         if "views" in args.only:
-            paths = {"/": "/", "/runs": "/runs", f"run of {contents.STEPS:,} steps": f"/runs/{large_run}"}
+            paths = {"/": "/", "/runs": "/runs", questions.LARGE: f"/runs/{large_run}"}
             parts.append(browser.first_views(running, cookie, paths))
         if "live" in args.only:
             parts.append(browser.followed(running, cookie, args.live))
@@ -147,6 +147,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """Return what is measured."""
     parser = argparse.ArgumentParser(prog="make bench-pages")
     parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--steps", type=int, default=contents.STEPS, help=argparse.SUPPRESS)
     parser.add_argument("--requests", type=int, default=200)
     parser.add_argument("--live", type=int, default=60, metavar="SECONDS")
     parser.add_argument("--only", type=lambda text: text.split(","), default=PARTS, metavar=",".join(PARTS))

@@ -18,19 +18,20 @@ from tests.bench.query import store
 
 #: The steps of the large run, and the sentences of each: 2 kB, so that all of them are 10 MB.
 STEPS, SENTENCES = 5_000, 28
+#: The agent of the large run, by which it is found again.
 AGENT = "agent_large"
 #: Deliveries of one statement.
 _GROUP = 5_000
 
 
-async def add(place: server.Site, count: int) -> str:
-    """Add what the database has not yet; return the id of the large run."""
+async def add(place: server.Site, count: int, steps: int) -> str:
+    """Add what the database has not yet; return the id of the large run, which is made with so many steps."""
     engine = connections.engine(place.url, readonly=False, connections=1)
     with engine.begin() as connection:
         _add_deliveries(connection, count)
         found = connection.execute(select(RUNS.c.id).where(RUNS.c.agent_id == AGENT)).scalar()
     engine.dispose()
-    return found or await _add_run(place)
+    return found or await _add_run(place, steps)
 
 
 def _add_deliveries(connection: Connection, count: int) -> None:
@@ -53,9 +54,9 @@ def _delivery(seq: int, count: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def _add_run(place: server.Site) -> str:
+async def _add_run(place: server.Site, steps: int) -> str:
     texts = store.Texts()
-    made = life.result(steps=[_step(texts, at) for at in range(STEPS)])
+    made = life.result(steps=[_step(texts, at) for at in range(steps)])
     async with Database(place.url) as database:
         run = await life.settled_run(database, result=made, agent_id=AGENT)
         await life.indexed(database)

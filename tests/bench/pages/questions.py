@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from storage import cursors
-from tests.bench.pages import contents
 from tests.bench.query import store
 
+#: The question about the run of very many steps.
+LARGE = "run of 5,000 steps, 10 MB"
 #: A page of Datasette without its number of rows and the facets that it would suggest, which take it longer.
 _LEAN = "_nocount=1&_nosuggest=1&_size=50"
 
@@ -65,7 +66,7 @@ def table(count: int, large_run: str) -> Mapping[str, Question]:
             [f"/v1/runs/{each}" for each in runs],
             [f"/runledger/runs/{each}" for each in seqs],
         ),
-        f"run of {contents.STEPS:,} steps": Question(
+        LARGE: Question(
             [f"/runs/{large_run}"],
             [f"/v1/runs/{large_run}/steps?limit=200"],
             [f"/runledger/run_steps?run_id={large_run}&_nocount=1&_nosuggest=1&_size=100"],

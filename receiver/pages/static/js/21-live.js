@@ -17,8 +17,8 @@
   });
 
   // New rows come in where the list stands at its top and nothing in it is used: never under a pointer or a key.
-  // Making them takes this browser at most a two-hundredth of its time, or happens twice a minute.
-  let last = 0, pace = 10_000;
+  // Making them takes this browser at most a three-hundredth of its time, or happens once a minute.
+  let last = 0, pace = 15_000;
   const isResting = () => {
     const list = document.getElementById("list");
     return scrollY < 60 && !document.hidden && !list.matches(":hover") && !list.contains(document.activeElement) &&
@@ -30,7 +30,7 @@
     document.addEventListener("htmx:before:swap", () => { began = performance.now(); }, { once: true });
     await window.htmx.ajax("GET", location.href, { source: "#list-place", target: "#list", swap: "outerHTML", select: "#list" });
     requestAnimationFrame(() => setTimeout(() => {
-      pace = Math.min(30_000, Math.max(10_000, 200 * (performance.now() - began)));
+      pace = Math.min(60_000, Math.max(15_000, 300 * (performance.now() - began)));
     }));
   };
   let waiting = 0;
