@@ -96,6 +96,11 @@ class Asked:
     since: datetime | None
     until: datetime | None
 
+    @property
+    def text(self) -> str:
+        """Return the filter as terms side by side: alternatives are in parentheses, so that others can follow."""
+        return query_text.joined(self.terms)
+
     def query(self) -> run_pages.Query:
         """Return the page of runs that is asked for."""
         asked = self.question
