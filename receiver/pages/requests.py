@@ -39,6 +39,9 @@ NAVIGATION = (
 )
 
 
+#: The characters of an address that have a meaning in it, as the header Location takes them.
+_ADDRESS_SIGNS = "!#$%&'()*+,/:;=?@[]~"
+
 #: The health before it was looked at.
 _UNSEEN = health.Health(())
 
@@ -158,7 +161,7 @@ class PageRequest:
 
     def redirect(self, path: str, note: str = "") -> Response:
         """Return a redirect to the address of a page, which will show the note once."""
-        response = Response(status_code=303, headers={"location": path})
+        response = Response(status_code=303, headers={"location": quote(path, safe=_ADDRESS_SIGNS)})
         if note:
             self.set_cookie(response, "runledger_note", self.context.signer.note(note), 60)
         return response

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from http import HTTPStatus
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from starlette.middleware import gzip
 from starlette.requests import ClientDisconnect, Request
@@ -144,7 +144,8 @@ class _Path:
 
     def __init__(self, path: str, pages: dict[str, requests.Page]) -> None:
         self.path = path
-        self.pattern = re.compile(_PARAMETER.sub(r"(?P<\1>[^/]{1,128})", path))
+        # No id and no name in a path has a character that terminals, headers or databases may not take.
+        self.pattern = re.compile(_PARAMETER.sub(r"(?P<\1>[!-.0-~]{1,128})", path))
         self.identifies = any(each.identifies for each in pages.values())
         self._pages = pages
 
@@ -168,15 +169,18 @@ def _is_same_origin(request: Request) -> bool:
     if site is not None:
         return site in {"same-origin", "none"}
     origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    return origin is None or origin.partition("://")[2] == request.headers.get("host")
 
 
 def _fields(raw: bytes) -> list[tuple[str, str]]:
     """Return the fields of a form in UTF-8. Raises BadBody."""
     try:
-        return parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS)
+        found = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=FORM_FIELDS)
     except ValueError:
         raise errors.BadBody("the form is not UTF-8, or has too many fields") from None
+    if any("\x00" in value for _, value in found):
+        raise errors.BadBody("the form contains the character NUL")
+    return found
 
 
 def _wants_page(scope: Scope) -> bool:

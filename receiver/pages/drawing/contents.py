@@ -14,8 +14,9 @@ _HEAD = 1 << 16
 #: The largest pictures that are shown: bytes, and pixels, which a small file may claim many of.
 SHOWN_BYTES, SHOWN_PIXELS = 8 << 20, 40_000_000
 _DATA_URL = re.compile(r"data:([\w.+-]{1,40}/[\w.+-]{1,60})?(?:;[\w=.+-]{1,40}){0,3};base64,", re.ASCII)
-_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\r\n]+={0,2}[\r\n]*", re.ASCII)
-_RUN = re.compile(r"[A-Za-z0-9+/]{512,}={0,2}", re.ASCII)
+# Possessive quantifiers (`++`) never go back: on 64 KiB of line breaks that would take half a minute.
+_BASE64 = re.compile(r"[A-Za-z0-9+/_\-\r\n]++={0,2}[\r\n]*+", re.ASCII)
+_RUN = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{512,}+={0,2}", re.ASCII)
 _HEX = re.compile(r"[0-9a-fA-F]+")
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),

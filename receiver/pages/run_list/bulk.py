@@ -61,7 +61,7 @@ class Selection:
         asked = self.asked
         low, high = ("" if each is None else f"{each:%FT%T.%fZ}" for each in (asked.since, asked.until))
         span = f"accepted:{low}..{high}" if low and high else f"accepted:>={low}" if low else ""
-        return " ".join(filter(None, (asked.question.text, span or (high and f"accepted:<={high}"))))
+        return " ".join(filter(None, (asked.text, span or (high and f"accepted:<={high}"))))
 
     def fields(self) -> list[tuple[str, str]]:
         """Return the fields of a form that names these runs."""

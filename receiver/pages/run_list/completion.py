@@ -27,6 +27,7 @@ NAMES = {
     "settled_by": "what first reported its end",
     "origin": "submitted or adopted",
     "submitted_by": "name of the key",
+    "again_of": "id of the run that was run again",
     "has": "whether there is a value: has:failure_reason",
 }
 _EXAMPLES = {

@@ -78,7 +78,7 @@ def of(url: Callable[..., str], asked: question.Asked, error: errors.StorageErro
     parts = (text[:at], wrong, text[at + len(wrong) :])
     if not error.suggestion:
         return Fault(text, parts, at + 1, sentence(str(error)), "", "")
-    meant = query_text.joined(filter(None, (asked.question.text, f"{parts[0]}{error.suggestion}{parts[2]}")))
+    meant = query_text.joined(filter(None, (asked.text, f"{parts[0]}{error.suggestion}{parts[2]}")))
     address = url("/runs", asked.question.parameters(text=meant))
     return Fault(text, parts, at + 1, "", error.suggestion, address)
 

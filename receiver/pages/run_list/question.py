@@ -98,6 +98,11 @@ class Asked:
 
     @property
     def text(self) -> str:
+        """Return the filter as terms side by side: alternatives are in parentheses, so that others can follow."""
+        return query_text.joined(self.terms)
+
+    @property
+    def whole_text(self) -> str:
         """Return the whole question in the filter language, with its time as a term."""
         asked = self.question
         span = f"-{asked.since}" if asked.since else f"{asked.start}..{asked.end}"
@@ -193,7 +198,7 @@ class Links:
     def run_query(self) -> str:
         """Return the end of a run's address by which its page knows the list that it was opened from."""
         sort = self.asked.question.sort
-        listed = {"list": self.asked.text, "sort": "" if sort == NEWEST else sort}
+        listed = {"list": self.asked.whole_text, "sort": "" if sort == NEWEST else sort}
         return self._given.url("", listed).removeprefix(self._given.url(""))
 
     def at(self, path: str, **more: Any) -> str:

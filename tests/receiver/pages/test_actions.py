@@ -66,3 +66,12 @@ async def test_a_view_is_saved_shown_to_all_and_deleted_by_its_owner(browser: Br
     assert "Failed <last> night" in await browser.text("/views")
     await browser.post(f"/views/{view.id}/delete")
     assert "No views yet" in await browser.text("/views")
+
+
+async def test_an_act_on_alternatives_stays_within_the_time_that_was_asked_for(browser: Browser) -> None:
+    await browser.sign_in("submit", "read")
+    asked = {"q": "tag.client:acme OR agent:memo", "from": "2026-01-01T00:00:00Z"}
+    done = await browser.post("/runs/actions", action="cancel", all="1", **asked)
+    stored = await browser.database.read(bulk.find, done.headers["location"].removeprefix("/bulk/"))
+    assert stored is not None
+    assert stored.question == "(tag.client:acme OR agent:memo) accepted:>=2026-01-01T00:00:00.000000Z"

@@ -147,3 +147,8 @@ async def test_names_and_values_are_completed(reader: Browser) -> None:
     assert "tag.client:" in (await reader.get("/runs/complete?q=-tag&at=4")).text
     found = (await reader.get("/runs/complete?q=agent:res&at=9")).text
     assert 'data-text="agent:&#34;Research memo&#34; "' in found
+
+
+async def test_a_term_that_is_typed_behind_alternatives_holds_beside_them(reader: Browser) -> None:
+    page = (await reader.get("/runs?q=status:failed OR status:lost")).text
+    assert 'name="q" value="(status:failed OR status:lost)"' in page

@@ -6,12 +6,13 @@ import asyncio
 import re
 from datetime import timedelta
 
+import httpx2 as httpx
 import pytest
 
 from receiver.web import authentication
 from storage.repositories import api_keys
 from storage.transitions import api_key_changes
-from tests.receiver.pages.browsing import Browser
+from tests.receiver.pages.browsing import BROWSER, Browser
 
 pytestmark = pytest.mark.anyio
 
@@ -159,3 +160,33 @@ async def test_a_link_of_a_revoked_key_signs_nobody_in(browser: Browser) -> None
     for key in await browser.database.read(api_keys.list_all):
         await browser.database.write(api_key_changes.revoke_key, key.id, browser.deployment.clock.now)
     await browser.get(path, 401)
+
+
+async def test_the_way_back_may_have_letters_of_any_script(browser: Browser) -> None:
+    key = await browser.deployment.new_key("night-ops", "read")
+    answer = await browser.client.post("/sign-in", data={"key": key, "next": "/runs?q=é 日本&since=24h"})
+    assert answer.headers["location"] == "/runs?q=%C3%A9%20%E6%97%A5%E6%9C%AC&since=24h"
+
+
+async def test_a_form_with_an_odd_origin_or_a_nul_is_refused(browser: Browser) -> None:
+    await browser.sign_in("submit")
+    del browser.client.headers["sec-fetch-site"]
+    answer = await browser.client.post("/sign-out", headers={"origin": "http://["})
+    assert answer.status_code == 403
+    assert (await browser.client.post("/submit", data={"idempotency_key": "\0"})).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/runs/a%00b", "/bulk/%00", "/keys/%00/revoke", "/runs/%F0%9F%98%80/tags"])
+async def test_a_path_with_a_character_that_no_id_has_is_not_found(browser: Browser, path: str) -> None:
+    await browser.sign_in("read", "submit", "admin")
+    await browser.get(path, 404)
+
+
+async def test_the_page_about_a_fault_asks_again_below_the_mount_point(browser: Browser) -> None:
+    await browser.sign_in()
+    mounted = httpx.ASGITransport(browser.client._transport.app, root_path="/ledger")  # type: ignore[attr-defined]
+    async with httpx.AsyncClient(
+        transport=mounted, base_url="http://runledger.test", headers=BROWSER, cookies=browser.client.cookies
+    ) as client:
+        page = (await client.get("/ledger/jobs?kind=nothing")).text
+    assert 'href="/ledger/jobs?kind=nothing"' in page

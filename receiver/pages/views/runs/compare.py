@@ -70,11 +70,8 @@ async def show(given: requests.PageRequest) -> Response:
     if not (_ID.fullmatch(a) and _ID.fullmatch(b)):
         return given.page("compare.html", a=a, b=b, sides=None, fault=bool(a and b))
     sides = await given.read(partial(_load, given, (a, b)))
-    texts = await to_thread.run_sync(_texts, sides)
-    pairs = differences.of_steps(
-        [_name(each) for each in sides[0].steps], [_name(each) for each in sides[1].steps]
-    )
-    rows = [(_at(sides[0].steps, left), _at(sides[1].steps, right)) for left, right in pairs]
+    # Differences of what somebody else wrote may take seconds, for which the event loop must not wait.
+    texts, rows = await to_thread.run_sync(lambda: (_texts(sides), _rows(sides)))
     values = {"measures": _measures(sides), "texts": texts, "rows": rows, "most": differences.MOST_STEPS}
     return given.page("compare.html", a=a, b=b, sides=sides, fault=False, **values)
 
@@ -82,6 +79,13 @@ async def show(given: requests.PageRequest) -> Response:
 def _load(given: requests.PageRequest, ids: tuple[str, str], store: Snapshot) -> list[Side]:
     heads = [head.load(replace(given, ids={"id": each}), store) for each in ids]
     return [Side(each, store.read(run_contents.outlines, each.run.seq)) for each in heads]
+
+
+def _rows(sides: Sequence[Side]) -> list[tuple[run_contents.Outline | None, run_contents.Outline | None]]:
+    """Return the steps of both runs in pairs."""
+    first, second = (each.steps for each in sides)
+    pairs = differences.of_steps([_name(each) for each in first], [_name(each) for each in second])
+    return [(_at(first, left), _at(second, right)) for left, right in pairs]
 
 
 def _name(step: run_contents.Outline) -> str:

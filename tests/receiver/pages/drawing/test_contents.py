@@ -68,3 +68,8 @@ def test_a_text_is_read_without_the_base64_in_it() -> None:
     text = f'{{"page": 1, "data": "{encoded(PNG)}", "word": "{"x" * 40}"}}'
     said = contents.without_files(text.replace(encoded(PNG), base64.b64encode(PNG + bytes(600)).decode()))
     assert said == '{"page": 1, "data": "⟨image/png, 624 bytes as base64⟩", "word": "' + "x" * 40 + '"}'
+
+
+def test_a_long_text_of_line_breaks_is_looked_at_once() -> None:
+    assert contents.recognise("\n" * 65_000 + "!") is None
+    assert contents.without_files(("A" * 511 + " ") * 2_000).count("A") == 511 * 2_000
