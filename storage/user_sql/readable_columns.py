@@ -30,6 +30,7 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "webhook_endpoints": frozenset(),
     "backfills": frozenset({"cursor"}),
     "unknown_runs": frozenset(),
+    "agents": frozenset(),
     "passages": frozenset(),
     "search_queue": frozenset(),
     "rollup_sums": frozenset(),
