@@ -1,7 +1,7 @@
 """Keep the names of the upstream's agents, by which people know them.
 
-Every worker looks now and then whether the list is old, or a run names a new agent. No run depends on a name: a list
-that fails is asked for again later, and neither pauses anything nor is counted.
+Every worker looks now and then whether the list is old, or a run names a new agent. No run depends on a name: a
+list that fails is asked for again later, and neither pauses anything nor is counted.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from storage.models import declare
 
 
 class Agent(declare.Base, table=True):
-    """An agent of the upstream, by whose name people know it. Its row stays when the upstream deletes the agent."""
+    """An agent of the upstream, by whose name people know it. Its row stays when the upstream deletes it."""
 
     __tablename__ = "agents"
     id: str = declare.text(null=False, primary_key=True)

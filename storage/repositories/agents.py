@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, delete, exists, func, or_, select
 
 from storage.engine import bulk_insert, prepared
 from storage.engine.column_types import instant
@@ -53,7 +53,7 @@ def has_unknown(connection: Connection, since: datetime) -> bool:
 
 
 def meant(connection: Connection, words: Sequence[str]) -> dict[str, list[str]]:
-    """Return, for each of the words that is no agent's id but an agent's name, the ids of all who have the name."""
+    """Return, for each word that is no agent's id but an agent's name, the ids of all who have the name."""
     rows = _MEANT.all(connection, {"words": words})
     own = {row.id for row in rows}
     found: dict[str, list[str]] = {}
@@ -80,10 +80,10 @@ _ALL = prepared.Prepared(
     lambda _: select(_AGENT.id, _AGENT.name).order_by(_AGENT.seen_at.desc(), _AGENT.id).limit(MOST)
 )
 _MEANT = prepared.Prepared(
-    lambda _: select(_AGENT.id, _AGENT.name)
-    .where(or_(is_among(_AGENT.id, "words"), is_among(_AGENT.name, "words")))
-    .order_by(_AGENT.id)
+    lambda _: (
+        select(_AGENT.id, _AGENT.name)
+        .where(or_(is_among(_AGENT.id, "words"), is_among(_AGENT.name, "words")))
+        .order_by(_AGENT.id)
+    )
 )
-_USED = prepared.Prepared(
-    lambda _: select(RUNS.c.agent_id).where(is_among(RUNS.c.agent_id, "words")).distinct()
-)
+_USED = prepared.Prepared(lambda _: select(RUNS.c.agent_id).where(is_among(RUNS.c.agent_id, "words")).distinct())

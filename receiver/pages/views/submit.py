@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,7 +17,7 @@ from receiver.schemas import bodies
 from receiver.web import submission_values
 from receiver.web.authentication import Scope
 from storage.engine.database import Snapshot
-from storage.query import grammar
+from storage.query import agent_terms, grammar
 from storage.stats import questions
 from storage.transitions import submitting
 
@@ -37,14 +39,14 @@ async def show(given: requests.PageRequest) -> Response:
 
 
 async def _page(given: requests.PageRequest, values: dict[str, str], faults: dict[str, str]) -> Response:
-    names = dict(await given.context.agents())
-    for row in (await given.read(_known)).stats:
-        if row.key is not None:
-            names.setdefault(row.key, row.key)
+    names = {row.key: row.key for row in (await given.read(_known)).stats if row.key} | dict(given.agents)
+    shared = Counter(names.values())
+    agents = [(each if shared[name] > 1 else name, each, name) for each, name in names.items()]
+    typed = {each: word for word, each, _ in agents}
     shown: dict[str, Any] = {
-        "values": values,
+        "values": values | {"agent": typed.get(values["agent"], values["agent"])},
         "faults": faults,
-        "agents": sorted(names.items(), key=lambda pair: pair[1].lower()),
+        "agents": sorted(agents, key=lambda agent: agent[2].lower()),
     }
     overdue = given.context.api.timing.overdue_at(given.now) - given.now
     shown |= {"overdue_ms": overdue.total_seconds() * 1000, "idempotency_key": secrets.token_urlsafe(12)}
@@ -60,7 +62,7 @@ async def submit(given: requests.PageRequest) -> Response:
     """Accept the run durably and show it; a form that is sent twice is one run."""
     values = {name: given.field(name).replace("\r\n", "\n") for name in _NAMES}
     try:
-        body = bodies.Submission.model_validate(_body(values))
+        body = bodies.Submission.model_validate(_body(values, given.agents))
     except ValidationError as error:
         return await _page(given, values, _faults(error))
     expected_by = given.context.api.timing.overdue_at(given.now)
@@ -75,8 +77,10 @@ async def submit(given: requests.PageRequest) -> Response:
     return response
 
 
-def _body(values: dict[str, str]) -> dict[str, Any]:
-    """Return the fields as the JSON body of `POST /v1/runs` has them."""
+def _body(values: dict[str, str], agents: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields as the JSON body of `POST /v1/runs` has them; the name of one agent means its id."""
+    agent = values["agent"].strip()
+    meant = agent_terms.by_names(agents)(grammar.Value(agent))
     objects = [each for each in _SPLIT.split(values["objects"]) if each]
     pairs = [line.partition("=") for line in values["tags"].splitlines() if line.strip()]
     optional = {
@@ -86,7 +90,7 @@ def _body(values: dict[str, str]) -> dict[str, Any]:
         "tags": {key.strip(): value.strip() for key, _, value in pairs},
     }
     given = {name: value for name, value in optional.items() if value}
-    return {"agentId": values["agent"].strip(), "prompt": values["prompt"].strip(), **given}
+    return {"agentId": meant[0] if len(meant) == 1 else agent, "prompt": values["prompt"].strip(), **given}
 
 
 #: The field of the form for each field of the body.
