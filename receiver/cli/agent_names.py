@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from receiver.schemas import notification, responses
 from storage.engine import database
-from storage.repositories import agents
+from storage.query import agents
 
 M = TypeVar("M")
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from storage import errors
 from storage.engine.database import Database
-from storage.repositories import agents
+from storage.query import agents
 
 #: How long names are kept that were read once.
 KEPT = timedelta(minutes=1)

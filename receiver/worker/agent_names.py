@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from receiver import errors, poll_loop, timeouts
 from receiver.worker.context import Context
 from storage.engine.database import Snapshot
-from storage.repositories import agents, system_state
+from storage.query import agents
+from storage.repositories import system_state
 
 #: Pages that one list reads.
 MAX_PAGES = 20

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, false, func, not_, or_, select, true
 
-from storage.query import agent_terms, grammar, value_ranges
+from storage.query import agents, grammar, value_ranges
 from storage.search import index, tokenizer
 from storage.tables.runs import RUN_TAGS, RUN_TOOLS, RUNS
 
@@ -49,7 +49,7 @@ def where(
 ) -> list[ColumnElement[bool]]:
     """Return the conditions on `runs` for an expression, all of which must hold."""
     bounds = [] if window is None else [RUNS.c.seq >= window.low, RUNS.c.seq < window.high]
-    meant = agent_terms.resolved(connection, expression)
+    meant = agents.resolved(connection, expression)
     return bounds + [_condition(connection, part, window) for part in grammar.conjuncts(meant)]
 
 

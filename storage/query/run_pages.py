@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, and_,
 
 from storage import cursors, errors
 from storage.engine import column_types, dialect
-from storage.query import agent_terms, conditions, grammar, run_lines
+from storage.query import agents, conditions, grammar, run_lines
 from storage.search import index, lookups
 from storage.tables.runs import RUN_TAGS, RUNS
 
@@ -81,7 +81,7 @@ def find(connection: Connection, query: Query, *, counted: bool = False) -> Page
 def page(connection: Connection, query: Query) -> tuple[Sequence[run_lines.Line], str | None]:
     """Return a page, and the cursor of the next page, if any."""
     cursor = None if query.cursor is None else cursors.parse(query.cursor, query.sort)
-    query = replace(query, expression=agent_terms.resolved(connection, query.expression))
+    query = replace(query, expression=agents.resolved(connection, query.expression))
     if query.sort == RELEVANCE:
         return _ranked(connection, query, cursor)
     plain = _plain(query)

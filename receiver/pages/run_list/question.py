@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from receiver.pages import requests
 from receiver.pages.run_list import columns
-from storage.query import agent_terms, grammar, query_text, run_pages, value_ranges
+from storage.query import agents, grammar, query_text, run_pages, value_ranges
 from storage.stats import found_runs
 
 #: The time ranges of the menu, with their names.
@@ -121,8 +121,8 @@ class Asked:
         return found_runs.Times(self.since, min(self.until or now, now), -offset)
 
 
-def understand(question: Question, now: datetime, agents: Mapping[str, str] | None = None) -> Asked:
-    """Return what a question asks for. `agents` are the names of agents by their ids.
+def understand(question: Question, now: datetime, names: Mapping[str, str] | None = None) -> Asked:
+    """Return what a question asks for. `names` are the names of agents by their ids.
 
     Raises BadQuery for its filter, BadFilter for its time.
     """
@@ -131,9 +131,9 @@ def understand(question: Question, now: datetime, agents: Mapping[str, str] | No
     accepted = None if span is None else grammar.InRange("accepted", (span,))
     expression = grammar.all_of(*(each.expression for each in terms), accepted)
     low, high = (None, None) if span is None else (span.low, span.high)
-    named = agents or {}
-    meaning = agent_terms.by_names(named)
-    by_id = [replace(each, expression=agent_terms.with_ids(each.expression, meaning)) for each in terms]
+    named = names or {}
+    meaning = agents.by_names(named)
+    by_id = [replace(each, expression=agents.with_ids(each.expression, meaning)) for each in terms]
     return Asked(question, by_id, expression, low, high, named)
 
 

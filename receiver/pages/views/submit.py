@@ -17,7 +17,7 @@ from receiver.schemas import bodies
 from receiver.web import submission_values
 from receiver.web.authentication import Scope
 from storage.engine.database import Snapshot
-from storage.query import agent_terms, grammar
+from storage.query import agents, grammar
 from storage.stats import questions
 from storage.transitions import submitting
 
@@ -41,12 +41,12 @@ async def show(given: requests.PageRequest) -> Response:
 async def _page(given: requests.PageRequest, values: dict[str, str], faults: dict[str, str]) -> Response:
     names = {row.key: row.key for row in (await given.read(_known)).stats if row.key} | dict(given.agents)
     shared = Counter(names.values())
-    agents = [(each if shared[name] > 1 else name, each, name) for each, name in names.items()]
-    typed = {each: word for word, each, _ in agents}
+    offered = [(each if shared[name] > 1 else name, each, name) for each, name in names.items()]
+    typed = {each: word for word, each, _ in offered}
     shown: dict[str, Any] = {
         "values": values | {"agent": typed.get(values["agent"], values["agent"])},
         "faults": faults,
-        "agents": sorted(agents, key=lambda agent: agent[2].lower()),
+        "agents": sorted(offered, key=lambda agent: agent[2].lower()),
     }
     overdue = given.context.api.timing.overdue_at(given.now) - given.now
     shown |= {"overdue_ms": overdue.total_seconds() * 1000, "idempotency_key": secrets.token_urlsafe(12)}
@@ -77,10 +77,10 @@ async def submit(given: requests.PageRequest) -> Response:
     return response
 
 
-def _body(values: dict[str, str], agents: Mapping[str, str]) -> dict[str, Any]:
+def _body(values: dict[str, str], names: Mapping[str, str]) -> dict[str, Any]:
     """Return the fields as the JSON body of `POST /v1/runs` has them; the name of one agent means its id."""
     agent = values["agent"].strip()
-    meant = agent_terms.by_names(agents)(grammar.Value(agent))
+    meant = agents.by_names(names)(grammar.Value(agent))
     objects = [each for each in _SPLIT.split(values["objects"]) if each]
     pairs = [line.partition("=") for line in values["tags"].splitlines() if line.strip()]
     optional = {

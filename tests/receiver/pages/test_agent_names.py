@@ -7,7 +7,7 @@ import re
 import pytest
 
 from storage import states
-from storage.repositories import agents
+from storage.query import agents
 from tests import life
 from tests.receiver.pages.browsing import Browser, seen
 

@@ -6,8 +6,7 @@ import pytest
 
 from storage import states
 from storage.engine.database import Database
-from storage.query import grammar, run_pages
-from storage.repositories import agents
+from storage.query import agents, grammar, run_pages
 from storage.stats import questions
 from tests import life
 

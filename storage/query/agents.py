@@ -1,8 +1,11 @@
-"""Statements about the upstream's agents: their names, and whether some are missing."""
+"""The upstream's agents: their names, whether some are missing, and the terms of a filter about them.
+
+In a term a name stands for the ids of all agents that have it, a word that is an id for itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, delete, exists, func, or_, select
@@ -10,6 +13,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, func, or_, sel
 from storage.engine import bulk_insert, prepared
 from storage.engine.column_types import instant
 from storage.engine.membership import is_among
+from storage.query import grammar
 from storage.tables.agents import AGENTS
 from storage.tables.runs import RUNS
 
@@ -17,6 +21,8 @@ from storage.tables.runs import RUNS
 MOST = 10_000
 #: The newest runs that are searched for an agent without a name.
 NEWEST = 200
+#: Returns the ids that a value means, none where it is no name.
+Meaning = Callable[[grammar.Value], Sequence[str]]
 _AGENT = AGENTS.c
 _RENAMED = " ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen_at = excluded.seen_at"
 
@@ -74,6 +80,55 @@ def beginning(connection: Connection, word: str) -> list[str]:
 
 def _begins(column: ColumnElement[str], word: str) -> ColumnElement[bool]:
     return func.substr(column, 1, len(word)) == word
+
+
+def resolved(connection: Connection, expression: grammar.Expression) -> grammar.Expression:
+    """Return the expression with ids in place of the names of agents."""
+    values = list(_values(expression))
+    if not values:
+        return expression
+    words = [each.text for each in values if not each.is_prefix]
+    known = meant(connection, words) if words else {}
+    begun = {each.text: beginning(connection, each.text) for each in values if each.is_prefix}
+    return with_ids(expression, lambda value: (begun if value.is_prefix else known).get(value.text, ()))
+
+
+def by_names(names: Mapping[str, str]) -> Meaning:
+    """Return what values mean by the names of agents that are given by their ids."""
+
+    def meaning(value: grammar.Value) -> Sequence[str]:
+        fits = str.startswith if value.is_prefix else str.__eq__
+        if any(fits(agent, value.text) for agent in names):
+            return ()
+        return [agent for agent, name in names.items() if fits(name, value.text)]
+
+    return meaning
+
+
+def with_ids(expression: grammar.Expression, meaning: Meaning) -> grammar.Expression:
+    """Return the expression with what the values about agents mean in their place."""
+    match expression:
+        case grammar.And(parts) | grammar.Or(parts):
+            return type(expression)(tuple(with_ids(part, meaning) for part in parts))
+        case grammar.Not(part):
+            return grammar.Not(with_ids(part, meaning))
+        case grammar.Equals("agent", values):
+            meant = {each: meaning(each) for each in values}
+            ids = (grammar.Value(agent) for each in values for agent in meant[each])
+            kept = (each for each in values if each.is_prefix or not meant[each])
+            return grammar.Equals("agent", tuple(dict.fromkeys((*kept, *ids))))
+    return expression
+
+
+def _values(expression: grammar.Expression) -> Iterator[grammar.Value]:
+    match expression:
+        case grammar.And(parts) | grammar.Or(parts):
+            for part in parts:
+                yield from _values(part)
+        case grammar.Not(part):
+            yield from _values(part)
+        case grammar.Equals("agent", values):
+            yield from values
 
 
 _ALL = prepared.Prepared(
