@@ -49,8 +49,12 @@ def where(
 ) -> list[ColumnElement[bool]]:
     """Return the conditions on `runs` for an expression, all of which must hold."""
     bounds = [] if window is None else [RUNS.c.seq >= window.low, RUNS.c.seq < window.high]
-    meant = agents.resolved(connection, expression)
-    return bounds + [_condition(connection, part, window) for part in grammar.conjuncts(meant)]
+    by_ids = by_agent_ids(connection, expression)
+    return bounds + [_condition(connection, part, window) for part in grammar.conjuncts(by_ids)]
+
+
+#: Returns an expression with ids in place of the names of agents.
+by_agent_ids = agents.resolved
 
 
 def single_values(expression: grammar.Expression) -> dict[str, str] | None:

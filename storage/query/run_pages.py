@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, and_,
 
 from storage import cursors, errors
 from storage.engine import column_types, dialect
-from storage.query import agents, conditions, grammar, run_lines
+from storage.query import conditions, grammar, run_lines
 from storage.search import index, lookups
 from storage.tables.runs import RUN_TAGS, RUNS
 
@@ -68,6 +68,7 @@ def find(connection: Connection, query: Query, *, counted: bool = False) -> Page
 
     Raise BadFilter.
     """
+    query = Query(conditions.by_agent_ids(connection, query.expression), query.sort, query.limit, query.cursor)
     lookups.require_selective(connection, conditions.phrases(query.expression, with_excluded=True))
     found, cursor = page(connection, query)
     total = count(connection, query.expression) if counted else None
@@ -81,7 +82,6 @@ def find(connection: Connection, query: Query, *, counted: bool = False) -> Page
 def page(connection: Connection, query: Query) -> tuple[Sequence[run_lines.Line], str | None]:
     """Return a page, and the cursor of the next page, if any."""
     cursor = None if query.cursor is None else cursors.parse(query.cursor, query.sort)
-    query = replace(query, expression=agents.resolved(connection, query.expression))
     if query.sort == RELEVANCE:
         return _ranked(connection, query, cursor)
     plain = _plain(query)

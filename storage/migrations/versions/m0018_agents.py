@@ -2,7 +2,7 @@
 
 from storage.migrations.declarations import INSTANT, TEXT, columns, index, table
 
-revision = "0017"
+revision = "0018"
 down_revision = "0015"
 
 
