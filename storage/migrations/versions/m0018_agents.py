@@ -3,7 +3,7 @@
 from storage.migrations.declarations import INSTANT, TEXT, columns, index, table
 
 revision = "0018"
-down_revision = "0015"
+down_revision = "0017"
 
 
 def upgrade() -> None:
