@@ -282,6 +282,11 @@ CREATE VIEW runledger_sql.unknown_runs AS SELECT
     ask_at,
     missing_since
 FROM unknown_runs;
+CREATE VIEW runledger_sql.agents AS SELECT
+    id,
+    name,
+    seen_at
+FROM agents;
 CREATE VIEW runledger_sql.passages AS SELECT
     id,
     part,

@@ -20,10 +20,10 @@ from receiver.outbound import notification_sender
 from receiver.pages import configuration, page_table, requests, sessions, site
 from receiver.server import application
 from receiver.streams import broker
-from receiver.upstream import agent_names, client, exchange
+from receiver.upstream import client, exchange
 from receiver.web import operations, problems, request_limits, routing
+from receiver.worker import agent_names, follow_ups, indexer, loop, retention, sequencer
 from receiver.worker import context as worker_context
-from receiver.worker import follow_ups, indexer, loop, retention, sequencer
 from storage.engine import database, dialect, file_watch, urls, writer
 from storage.maintenance import integrity
 from storage.migrations import schema_version
@@ -97,20 +97,17 @@ def create_app(
         limits=limits,
         run_sql=sql_runner.SqlRunner(given.sql_url).run if given.sql == "on" and given.sql_url else None,
     )
-
-    agents = agent_names.AgentNames()
     return application.Application(
         problems.LastResort(public),
-        _with_pages(given, context, agents, secrets, routing.Api(route_table.OPERATIONS, context)),
+        _with_pages(given, context, secrets, routing.Api(route_table.OPERATIONS, context)),
         components.stop,
-        lambda: _serving(components, secrets, rejected, agents, event_broker if with_worker else None),
+        lambda: _serving(components, secrets, rejected, event_broker if with_worker else None),
     )
 
 
 def _with_pages(
     given: settings.Settings,
     context: operations.Context,
-    agents: agent_names.AgentNames,
     secrets: webhook_secrets.WebhookSecrets,
     api: ASGIApp,
 ) -> ASGIApp:
@@ -119,7 +116,7 @@ def _with_pages(
         return api
     signer, rows = sessions.Signer(settings.signing_keys(given)), configuration.rows(given)
     is_https, doctor = given.public_url.startswith("https:"), signature_doctor.Doctor(secrets)
-    made = requests.Context(context, signer, is_https, configuration=rows, agents=agents, examine=doctor)
+    made = requests.Context(context, signer, is_https, configuration=rows, examine=doctor)
     return site.Site(page_table.PAGES, made, api)
 
 
@@ -180,7 +177,6 @@ async def _serving(
     components: _Components,
     secrets: webhook_secrets.WebhookSecrets,
     rejected: rejection_buffer.RejectionBuffer,
-    agents: agent_names.AgentNames,
     event_broker: broker.Broker | None,
 ) -> AsyncIterator[None]:
     """Run all components that live as long as the server; with a broker also the worker."""
@@ -191,7 +187,6 @@ async def _serving(
         if event_broker is not None:
             # Streams last long, so they have their own connections.
             stream_client = _upstream(components, stack, event_broker.bounds.channels)
-            agents.client = stream_client
             _in_background(stack, telemetry, lambda: event_broker.run(stream_client))
             _start_worker(components, stack)
         yield
@@ -276,6 +271,7 @@ def _start_worker(components: _Components, stack: AsyncExitStack) -> None:
         given.public_url,
         components.notifier,
     )
+    _in_background(stack, telemetry, lambda: agent_names.run(context))
     worker = loop.Worker(context, given.worker_concurrency)
     stack.push_async_callback(_drained, worker, asyncio.create_task(_restarted(telemetry, worker.run)))
     stack.enter_context(_on_stop(components.stop, worker.stop))

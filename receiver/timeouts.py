@@ -34,6 +34,9 @@ class Timing:
     #: The interval between two sweeps: with a public URL, and where the sweep is the only source.
     sweep: float = 60.0
     sweep_only: float = 3.0
+    #: The interval between two lists of the upstream's agents, and the least one where a run names a new agent.
+    agents: float = 3600.0
+    new_agents: float = 120.0
     #: A run that the upstream has not known for this long is lost; and the interval of asking about lost runs.
     lost: float = 86400.0
     ask_lost: float = 3600.0

@@ -16,16 +16,11 @@ from starlette.responses import Response
 
 from receiver import client_address, errors
 from receiver.inbound import signature_doctor
-from receiver.pages import formats, health, rendering, sessions
+from receiver.pages import agent_names, formats, health, rendering, sessions
 from receiver.web import authentication, operations
 from storage.engine.database import Database, Reader, Snapshot
 
 T = TypeVar("T")
-
-
-async def _no_names() -> Mapping[str, str]:
-    """Return no names of agents."""
-    return {}
 
 
 #: Path, name, key (after g) and scope of the pages in the top bar.
@@ -58,8 +53,7 @@ class Context:
     is_https: bool = False
     health: health.Watch = field(default_factory=health.Watch)
     configuration: Sequence[tuple[str, str, str]] = ()
-    #: Returns the names of the upstream's agents by their ids, as far as they are known.
-    agents: Callable[[], Awaitable[Mapping[str, str]]] = _no_names
+    agents: agent_names.Names = field(default_factory=agent_names.Names)
     #: Returns what is wrong with the signature of a stored event; None where no secrets are at hand.
     examine: signature_doctor.Doctor | None = None
 
@@ -69,6 +63,7 @@ class PageRequest:
     """One checked request for a page. `ids` are the parameters of the path, `form` the fields of a POST.
 
     `visitor` is None on pages that need no session. `nonce` is that of the page's content security policy.
+    `agents` are the names of agents by their ids.
     """
 
     context: Context
@@ -80,6 +75,7 @@ class PageRequest:
     ids: Mapping[str, str]
     form: Sequence[tuple[str, str]] = ()
     health: health.Health = _UNSEEN
+    agents: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def database(self) -> Database:
@@ -115,6 +111,10 @@ class PageRequest:
     def zone(self) -> ZoneInfo:
         """Return the time zone in which this browser shows instants."""
         return formats.zone(self.request.cookies.get("zone", ""))
+
+    def agent_name(self, agent_id: str) -> str:
+        """Return the name of an agent; of one whose name is unknown the id."""
+        return self.agents.get(agent_id, agent_id)
 
     def may(self, scope: authentication.Scope) -> bool:
         """Return whether the key of the session has the scope."""
@@ -206,6 +206,7 @@ class PageRequest:
             "url": self.url,
             "nonce": self.nonce,
             "may": lambda scope: self.may(authentication.Scope(scope)),
+            "agent_name": self.agent_name,
             "csrf": self.context.signer.form_token(session) if session else "",
             "zone": self.zone,
             "theme": self.request.cookies.get("theme", ""),

@@ -81,6 +81,8 @@ class Site:
             if found is None:
                 raise errors.NotFound("there is no page at this address")
             page = found.page(bare.request.method)
+            if known.visitor is not None and page.scope is not None:
+                known = replace(known, agents=await self._context.agents.read(known.database, known.now))
             if known.visitor is not None and page.scope is not None and not known.is_partial:
                 known = replace(known, health=await self._context.health.look(self._context.api, known.now))
             _demand_scope(known, page)

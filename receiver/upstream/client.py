@@ -76,9 +76,12 @@ class Client:
         body = _without_none({"instructions": run.instructions or "", **_asked(run)})
         return payloads.executed(await self._wire.call(routes.EXECUTE_AD_HOC, body=body), self._clock())
 
-    async def agents(self) -> dict[str, str]:
-        """Return the names of the newest 250 agents by their ids."""
-        return payloads.agents(await self._wire.call(routes.AGENTS, query={"limit": "250"}), self._clock())
+    async def agents(self, cursor: str | None = None) -> payloads.AgentPage:
+        """Return a page of 250 agents; `cursor` is the `next_cursor` of the page before."""
+        body = await self._wire.call(routes.AGENTS, query=_without_none({"limit": "250", "cursor": cursor}))
+        if len(body) <= large_answers.INLINE_BYTES:
+            return payloads.agents(body, self._clock())
+        return await anyio.to_thread.run_sync(payloads.agents, body, self._clock())
 
     async def instructions(self, agent_id: str) -> str | None:
         """Return the instructions of an agent that is not deleted."""

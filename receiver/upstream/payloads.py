@@ -57,6 +57,17 @@ class Page:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class AgentPage:
+    """A page of the list of agents: their names by their ids; `next_cursor` is None on the last one.
+
+    An agent without a name has its id as one.
+    """
+
+    names: dict[str, str]
+    next_cursor: str | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Details(Status):
     """All known data of a run; `parse_error` lists what was changed or left out, None for nothing.
 
@@ -84,12 +95,14 @@ def executed(body: bytes, now: datetime.datetime) -> Created:
     return Created(_id(fields, routes.EXECUTE_AD_HOC, body, "runId"), agent_id=fields.name("agentId"))
 
 
-def agents(body: bytes, now: datetime.datetime) -> dict[str, str]:
-    """Read a page of the list of agents: their names by their ids; an agent without a usable id is left out."""
-    shown = (
-        (each.safe_id("id"), each.name("name")) for each in sanitize.read(body, routes.AGENTS, now).each("agents")
-    )
-    return {agent: name or agent for agent, name in shown if agent is not None}
+def agents(body: bytes, now: datetime.datetime) -> AgentPage:
+    """Read a page of the list of agents; an agent without a usable id is left out."""
+    fields = sanitize.read(body, routes.AGENTS, now)
+    if not fields.has_list("agents"):
+        raise errors.InvalidResponse(routes.AGENTS, "the answer has no list of agents", body)
+    shown = [(each.safe_id("id"), (each.name("name") or "").strip()) for each in fields.each("agents")]
+    names = {agent: name or agent for agent, name in shown if agent is not None}
+    return AgentPage(names, fields.safe_id("nextCursor") if fields.flag("hasMore") else None)
 
 
 def instructions(body: bytes, now: datetime.datetime) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, false, func, not_, or_, select, true
 
-from storage.query import grammar, value_ranges
+from storage.query import agents, grammar, value_ranges
 from storage.search import index, tokenizer
 from storage.tables.runs import RUN_TAGS, RUN_TOOLS, RUNS
 
@@ -50,7 +50,12 @@ def where(
 ) -> list[ColumnElement[bool]]:
     """Return the conditions on `runs` for an expression, all of which must hold."""
     bounds = [] if window is None else [RUNS.c.seq >= window.low, RUNS.c.seq < window.high]
-    return bounds + [_condition(connection, part, window) for part in grammar.conjuncts(expression)]
+    by_ids = by_agent_ids(connection, expression)
+    return bounds + [_condition(connection, part, window) for part in grammar.conjuncts(by_ids)]
+
+
+#: Returns an expression with ids in place of the names of agents.
+by_agent_ids = agents.resolved
 
 
 def single_values(expression: grammar.Expression) -> dict[str, str] | None:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 
 from storage import cursors
 from storage.engine import column_types
-from storage.query import grammar, run_pages
+from storage.query import conditions, grammar, run_pages
 from storage.tables.runs import RUNS
 
 
@@ -26,7 +26,7 @@ def find(connection: Connection, seq: int, expression: grammar.Expression, sort:
 
     Runs without a value of the sort column come last in either direction, so they have none before them.
     """
-    name = sort.lstrip("-")
+    name, expression = sort.lstrip("-"), conditions.by_agent_ids(connection, expression)
     column = run_pages.SORTS.get(name)
     if column is None:
         name, sort, column = "accepted", "-accepted", run_pages.SORTS["accepted"]

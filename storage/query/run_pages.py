@@ -69,6 +69,7 @@ def find(connection: Connection, query: Query, *, counted: bool = False) -> Page
 
     Raise BadFilter.
     """
+    query = Query(conditions.by_agent_ids(connection, query.expression), query.sort, query.limit, query.cursor)
     lookups.require_selective(connection, conditions.phrases(query.expression, with_excluded=True))
     found, cursor, firsts = _page(connection, query)
     total = count(connection, query.expression) if counted else None

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, or_,
 
 from storage import states
 from storage.engine import dialect
-from storage.query import conditions, grammar, value_ranges
+from storage.query import agents, conditions, grammar, value_ranges
 from storage.search import index, lookups
 from storage.stats import error_signatures, histogram, rollups, slices
 from storage.stats.groups import By, Measure
@@ -97,7 +97,7 @@ def find(connection: Connection, by: str, expression: grammar.Expression, bound:
     """Return sums over the runs that match; time groups newest first, others by count. Raise BadFilter."""
     what = check_grouping(by)
     lookups.require_selective(connection, conditions.phrases(expression, with_excluded=True))
-    groups = _Groups(what)
+    groups, expression = _Groups(what), agents.resolved(connection, expression)
     rollup_slice = _slice(what, expression)
     window = None
     if rollup_slice is not None:

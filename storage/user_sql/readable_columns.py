@@ -31,6 +31,7 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "backfills": frozenset({"cursor"}),
     "bulk_actions": frozenset(),
     "unknown_runs": frozenset(),
+    "agents": frozenset(),
     "passages": frozenset(),
     "search_queue": frozenset(),
     "rollup_sums": frozenset(),

@@ -29,7 +29,9 @@ EMBEDDED = ("upgrade", "release_all")
 #: What a server commits in a run's life on a database server alone: a file numbers entries as it inserts them.
 NUMBERING = "commit number"
 #: What a server commits at its first start, or for the first request of a key, and not again.
-AT_START = tuple(f"commit {name}" for name in ("request_follow_ups", "remove_unmatched", "enqueue", "record_use"))
+AT_START = tuple(
+    f"commit {name}" for name in ("request_follow_ups", "remove_unmatched", "enqueue", "record_use", "keep")
+)
 COMMITS = (
     "record_heartbeat",
     "claim[sweep]",
@@ -53,7 +55,7 @@ SOMETIMES = (
         "commit record_alive",
         "commit leave_to",
     ),
-    *("request GET /agent/v1/run", "request GET /agent/v1/run/{id}/status"),
+    *("request GET /agent/v1/run", "request GET /agent/v1/run/{id}/status", "request GET /agent/v1/agents"),
 )
 IN_LIFE = tuple(f"commit {name}" for name in COMMITS) + tuple(f"request {name}" for name in REQUESTS)
 #: What is added where a backend is notified.

@@ -69,7 +69,7 @@ async def upgraded(url: str) -> Database:
 async def test_an_upgrade_keeps_every_row(url: str) -> None:
     before = rows(url)
     await upgraded(url)
-    assert rows(url) == before
+    assert rows(url) == {"agents": [], **before}
     assert {name: len(found) for name, found in before.items() if name in ("runs", "deliveries")} == {
         "runs": 4,
         "deliveries": 3,

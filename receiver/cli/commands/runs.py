@@ -6,7 +6,7 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +15,7 @@ from receiver import clock, errors, logs, settings, timeouts
 from receiver.api import deliveries as delivery_handlers
 from receiver.api import runs as run_handlers
 from receiver.api import stats as stats_handlers
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import agent_names, event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import argument, flag, option
 from receiver.cli.render import detail, json_lines, lists, results
@@ -139,7 +139,10 @@ async def stats(
     query = local_api.parameters(query_parameters.StatsQuery, {**chosen, "by": by})
     async with open_database.existing() as store:
         found = await local_api.ask(store, stats_handlers.get_stats, responses.Stats, query=query)
-    results.rows(found.stats, lists.stats(found), as_json=as_json)
+        rows: Sequence[responses.StatsRow] = found.stats
+        if found.by == groups.By.AGENT and not as_json:
+            rows = await agent_names.in_rows(store, rows, "key")
+    results.rows(rows, lists.stats(found), as_json=as_json)
     if found.window is not None:
         count, since = render_format.count(found.window.runs), render_format.instant(found.window.since)
         print(f"Of the newest {count} runs alone, since {since}: --created chooses older ones.", file=sys.stderr)
@@ -231,6 +234,8 @@ async def show(
         return
     async with open_database.existing() as store:
         found = await local_api.ask(store, run_handlers.get_run, notification.FullRun, path_id=run)
+        if not as_json:
+            found = await agent_names.in_run(store, found)
     results.one(found, detail.run, as_json=as_json)
 
 

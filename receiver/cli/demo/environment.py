@@ -148,8 +148,8 @@ async def running(folder: Path) -> AsyncIterator[DemoEnvironment]:
             secret = await _register(upstream, f"{ours}/webhooks/case")
             given = _settings(folder, upstream, ours, secret)
             servers = DemoEnvironment(upstream, ours, await _create_key(given), given)
-            # The report waits until rejected requests are stored, which takes two seconds by default.
-            overrides = receiver_app.Overrides(timing=timeouts.Timing(rejection_flush=0.5))
+            # The report waits until rejected requests are stored, and shows agents by their names.
+            overrides = receiver_app.Overrides(timing=timeouts.Timing(rejection_flush=0.5, new_agents=0.5))
             async with uvicorn_server.running(receiver_app.create_app(given, overrides=overrides), server_socket):
                 yield servers
 

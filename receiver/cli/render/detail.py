@@ -42,7 +42,7 @@ def _run(found: notification.FullRun) -> list[tuple[str, table.Cell]]:
         ("state", table.state(found.status)),
         ("settled by", found.settled_by),
         ("failed because", f"{reason} (from {found.failure_source})" if found.failure_source else reason),
-        ("agent", found.agent_id),
+        ("agent", None if found.agent_id is None else render_format.line(found.agent_id)),
         ("model", render_format.line(found.model)),
         ("objects", render_format.line(" ".join(found.object_ids or ()) or None)),
         ("tags", render_format.line(tags or None)),

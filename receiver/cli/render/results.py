@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from receiver.cli import local_api, open_database
+from receiver.cli import agent_names, local_api, open_database
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines
 from receiver.cli.render.table import Listing
@@ -67,6 +67,7 @@ async def pages(
             if page.unreadable:
                 ids = ", ".join(page.unreadable)
                 print(f"Left out, since what is stored of them cannot be read: {ids}", file=sys.stderr)
+        kept = list(await agent_names.in_rows(store, kept))
     if not as_json:
         listing.show(kept)
         if total := getattr(page, "total", None):

@@ -236,12 +236,16 @@ def delays(found: Timeline, link: Link) -> Delays | None:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A horizontal bar: its name, address, value as text, and its length in per cent of the longest."""
+    """A horizontal bar: its name, address, value as text, and its length in per cent of the longest.
+
+    `title` says more than the name.
+    """
 
     name: str | None
     address: str
     value: str
     length: float
+    title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,15 +257,16 @@ class Ranking:
     rest: str = ""
 
 
-def by_cost(shares: Sequence[Share], name: str, link: Link) -> Ranking:
-    """Return the cost by agent or model, the most expensive first."""
+def by_cost(shares: Sequence[Share], name: str, link: Link, names: Mapping[str, str] | None = None) -> Ranking:
+    """Return the cost by agent or model, the most expensive first; `names` are those of agents by their ids."""
     most = max((each.cost_micros for each in shares), default=0) or 1
     rows = [
         Row(
-            each.key,
+            (names or {}).get(each.key or "", each.key),
             link(None, _term(name, each.key)),
             formats.money(each.cost_micros),
             _length(each.cost_micros, most),
+            each.key,
         )
         for each in shares[:ROWS]
     ]

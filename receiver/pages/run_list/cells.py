@@ -15,6 +15,7 @@ from receiver.pages.run_list import columns, question, rows
 from storage.query import grammar, run_lines
 
 _VALUE = Markup('<a class="val" href="{}" data-name="{}">{}</a>')
+_AGENT = Markup('<a class="val" href="{}" data-name="agent" data-value="{}" title="{}">{}</a>')
 _TAG = Markup('<a class="tag val" href="{}" data-name="{}" title="{}:{}"><b>{}:</b>{}</a>')
 _STATE = Markup(
     '<a class="val st st-{0}" href="{1}" data-name="status">'
@@ -32,6 +33,7 @@ class Cells:
         self._links = links
         self._zone, self._now = zone, now
         self._value = functools.cache(self._linked_value)
+        self._agent = functools.cache(self._linked_agent)
         self._tag = functools.cache(self._linked_tag)
         self.state = functools.cache(self._linked_state)
         self._columns = [(_opening(each), self._maker(each)) for each in shown]
@@ -45,7 +47,7 @@ class Cells:
         if column.tag_key:
             return lambda run: self._given(name, run.tags.get(column.tag_key))
         own: dict[str, Callable[[Any], Markup | str]] = {
-            "agent": lambda run: self._given("agent", run.agent_id),
+            "agent": lambda run: self._agent(run.agent_id) if run.agent_id else _NOTHING,
             "tags": lambda run: Markup("").join(self._tag(key, text) for key, text in run.tags.items()),
             "duration": lambda run: _known(rows.elapsed(run, self._now), formats.duration),
             "tokens": lambda run: _known(_tokens(run), formats.count),
@@ -64,6 +66,10 @@ class Cells:
 
     def _linked_value(self, name: str, text: str) -> Markup:
         return _VALUE.format(self._links.only(name, text), name, text)
+
+    def _linked_agent(self, agent_id: str) -> Markup:
+        name = self._links.asked.agents.get(agent_id, agent_id)
+        return _AGENT.format(self._links.only("agent", agent_id), agent_id, agent_id, name)
 
     def _linked_tag(self, key: str, text: str) -> Markup:
         name = f"{grammar.TAG_PREFIX}{key}"

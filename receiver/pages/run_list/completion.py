@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from storage.query import grammar, query_text
@@ -14,10 +15,9 @@ _TOKEN = re.compile(r'-?(?:([A-Za-z_][\w.\-]*):)?("[^"]*|[^\s()"]*)$')
 #: What each name is about.
 NAMES = {
     "status": "state of the run",
-    "agent": "id of the agent",
+    "agent": "name or id of the agent",
     "model": "model, a * ends a beginning",
     "tool": "a tool that was used",
-    "again_of": "id of the run of which it is another try",
     "cost": "in dollars: >0.50, 0.10..0.25",
     "duration": "with a unit: >2m, 90s..1.5h",
     "tokens": "input and output: >=10k",
@@ -93,6 +93,14 @@ def suggestions(
         after = text[where.end :].lstrip()
         made.append(Suggestion(label, note, text[: where.start] + written + after, where.start + len(written)))
     return made
+
+
+def agents(stored: Iterable[tuple[str, str]], names: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Return the agents by their names, then by their ids; one whose name several have by its id alone."""
+    noted = list(stored)
+    shared = Counter(names.values())
+    named = [(names[each], note) for each, note in noted if each in names and shared[names[each]] == 1]
+    return [*named, *((each, names.get(each, note)) for each, note in noted)]
 
 
 def names(tag_keys: Iterable[str]) -> list[tuple[str, str]]:

@@ -36,9 +36,9 @@ def understood(
     named = given.parameters if pairs is None else pairs
     asked = question.read(named, given.zone)
     try:
-        return question.understand(asked, given.now), None
+        return question.understand(asked, given.now, given.agents), None
     except errors.BadFilter as error:  # the time: the filter was read before
-        before = question.understand(replace(asked, since="", start="", end=""), given.now)
+        before = question.understand(replace(asked, since="", start="", end=""), given.now, given.agents)
         return before, of(given.url, before, error)
     except errors.BadQuery as error:
         texts = [value for name, value in named if name == "q"]
@@ -51,11 +51,12 @@ def _before(given: requests.PageRequest, asked: question.Question, texts: list[s
     if len(texts) > 1:
         try:
             kept = replace(asked, text=texts[0].strip())
-            return question.understand(kept, given.now), " ".join(each.strip() for each in texts[1:]).strip()
+            typed = " ".join(each.strip() for each in texts[1:]).strip()
+            return question.understand(kept, given.now, given.agents), typed
         except (errors.BadQuery, errors.BadFilter):
             pass
     bare = question.Question(sort=asked.sort, columns=asked.columns)
-    return question.understand(bare, given.now), asked.text
+    return question.understand(bare, given.now, given.agents), asked.text
 
 
 def _own(typed: str, error: errors.BadQuery, given: requests.PageRequest) -> errors.BadQuery:

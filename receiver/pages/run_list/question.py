@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from receiver.pages import requests
 from receiver.pages.run_list import columns
 from storage import states
-from storage.query import grammar, query_text, run_pages, value_ranges
+from storage.query import agents, grammar, query_text, run_pages, value_ranges
 from storage.stats import found_runs
 
 #: The time ranges of the menu, with their names.
@@ -88,13 +88,28 @@ def _exact(text: str, zone: ZoneInfo) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question that was understood: its terms, the whole expression, and the time that it is about."""
+    """A question that was understood: its terms, the whole expression, and the time that it is about.
+
+    Where a term has the name of an agent, its text is as it was typed, and its expression has the ids.
+    """
 
     question: Question
     terms: Sequence[query_text.Term]
     expression: grammar.Expression
     since: datetime | None
     until: datetime | None
+    agents: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def summary(self) -> str:
+        """Return the terms as text, as the chips have them."""
+        return " ".join(each.parts[0] + self.value_of(each) for each in self.terms)
+
+    def value_of(self, term: query_text.Term) -> str:
+        """Return the value of a term as people know it: an agent by its name."""
+        if term.name != "agent" or any(each.is_prefix for each in term.values):
+            return term.parts[1]
+        return ", ".join(dict.fromkeys(self.agents.get(each.text, each.text) for each in term.values))
 
     @property
     def text(self) -> str:
@@ -119,14 +134,20 @@ class Asked:
         return found_runs.Times(self.since, min(self.until or now, now), -offset)
 
 
-def understand(question: Question, now: datetime) -> Asked:
-    """Return what a question asks for. Raises BadQuery for its filter, BadFilter for its time."""
+def understand(question: Question, now: datetime, names: Mapping[str, str] | None = None) -> Asked:
+    """Return what a question asks for. `names` are the names of agents by their ids.
+
+    Raises BadQuery for its filter, BadFilter for its time.
+    """
     terms = query_text.read(question.text, now)
     span = _range(question, now)
     accepted = None if span is None else grammar.InRange("accepted", (span,))
     expression = grammar.all_of(*(each.expression for each in terms), accepted)
     low, high = (None, None) if span is None else (span.low, span.high)
-    return Asked(question, terms, expression, low, high)
+    named = names or {}
+    meaning = agents.by_names(named)
+    by_id = [replace(each, expression=agents.with_ids(each.expression, meaning)) for each in terms]
+    return Asked(question, by_id, expression, low, high, named)
 
 
 def _range(question: Question, now: datetime) -> value_ranges.Range | None:

@@ -100,7 +100,7 @@ def _values(given: requests.PageRequest, asked: period.Asked, found: Found) -> d
         "states": panels.by_state(divided, timeline, link),
         "durations": panels.durations(divided, timeline, link),
         "delays": panels.delays(timeline, link),
-        "agents": panels.by_cost(timeline.agents, "agent", link),
+        "agents": panels.by_cost(timeline.agents, "agent", link, given.agents),
         "models": panels.by_cost(timeline.models, "model", link),
         "reasons": panels.by_reason(timeline.reasons, link),
         "recovered": panels.recovered(divided, timeline, link),

@@ -150,7 +150,7 @@
   const offer = (value) => {
     drop();
     const name = value.dataset.name;
-    const shown = value.textContent.trim();
+    const shown = value.dataset.value ?? value.textContent.trim();
     const text = value.classList.contains("tag") ? shown.slice(name.length - "tag.".length + 1) : shown;
     const address = new URL(location.href);
     address.searchParams.delete("cursor");

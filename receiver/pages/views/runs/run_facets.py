@@ -24,9 +24,13 @@ TITLES = {"status": "State", "agent": "Agent", "settled_by": "Settled by", "mode
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value with its number of runs, its part of the commonest one in per cent, and whether it was chosen."""
+    """A value with its number of runs, its part of the commonest one in per cent, and whether it was chosen.
+
+    `name` is how people know it, which is the text itself but for an agent.
+    """
 
     text: str
+    name: str
     count: int
     share: str
     is_chosen: bool
@@ -93,6 +97,7 @@ def _group(facet: facets.Facet, asked: question.Asked, whole: str) -> Group:
     values = [
         Value(
             each,
+            asked.agents.get(each, each) if facet.name == "agent" else each,
             counts.get(each, 0),
             f"{100 * counts.get(each, 0) / most:.1f}%",
             each in chosen,
@@ -122,6 +127,8 @@ async def complete(given: requests.PageRequest) -> Response:
         known = {each.name: each.values for each in counted}
         if where.name:
             stored = [(value, formats.plural(number, "run")) for value, number in known.get(where.name, ())]
+            if where.name == "agent":
+                stored = completion.agents(stored, given.agents)
             found = completion.suggestions(text, where, stored)
         else:
             tags = [name.removeprefix(grammar.TAG_PREFIX) for name in known if grammar.is_tag(name)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,7 +18,7 @@ from receiver.web import submission_values
 from receiver.web.authentication import Scope
 from storage import ids
 from storage.engine.database import Snapshot
-from storage.query import grammar
+from storage.query import agents, grammar
 from storage.repositories import runs
 from storage.stats import questions
 from storage.transitions import submitting
@@ -41,14 +43,14 @@ async def show(given: requests.PageRequest) -> Response:
 async def _page(
     given: requests.PageRequest, values: dict[str, str], faults: dict[str, str], again: str = ""
 ) -> Response:
-    names = dict(await given.context.agents())
-    for row in (await given.read(_known)).stats:
-        if row.key is not None:
-            names.setdefault(row.key, row.key)
+    names = {row.key: row.key for row in (await given.read(_known)).stats if row.key} | dict(given.agents)
+    shared = Counter(names.values())
+    offered = [(each if shared[name] > 1 else name, each, name) for each, name in names.items()]
+    typed = {each: word for word, each, _ in offered}
     shown: dict[str, Any] = {
-        "values": values,
+        "values": values | {"agent": typed.get(values["agent"], values["agent"])},
         "faults": faults,
-        "agents": sorted(names.items(), key=lambda pair: pair[1].lower()),
+        "agents": sorted(offered, key=lambda agent: agent[2].lower()),
     }
     overdue = given.context.api.timing.overdue_at(given.now) - given.now
     shown |= {
@@ -88,7 +90,9 @@ async def _of(given: requests.PageRequest) -> runs.Run:
 async def run_again(given: requests.PageRequest) -> Response:
     """Submit the content of a run with the changes of the form, linked to that run."""
     run, values = await _of(given), _values(given)
-    changes = {name: value for name, value in _body(values).items() if name in bodies.Again.model_fields}
+    changes = {
+        name: value for name, value in _body(values, given.agents).items() if name in bodies.Again.model_fields
+    }
     try:
         body = bodies.Again.model_validate({**changes, "tags": tag_text.tags(values["tags"])})
     except ValidationError as error:
@@ -124,7 +128,7 @@ async def submit(given: requests.PageRequest) -> Response:
     """Accept the run durably and show it; a form that is sent twice is one run."""
     values = _values(given)
     try:
-        body = bodies.Submission.model_validate(_body(values))
+        body = bodies.Submission.model_validate(_body(values, given.agents))
     except ValidationError as error:
         return await _page(given, values, _faults(error))
     expected_by = given.context.api.timing.overdue_at(given.now)
@@ -137,8 +141,10 @@ async def submit(given: requests.PageRequest) -> Response:
     return response
 
 
-def _body(values: dict[str, str]) -> dict[str, Any]:
-    """Return the fields as the JSON body of `POST /v1/runs` has them."""
+def _body(values: dict[str, str], names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields as the JSON body of `POST /v1/runs` has them; the name of one agent means its id."""
+    agent = values["agent"].strip()
+    meant = agents.by_names(names)(grammar.Value(agent))
     objects = [each for each in _SPLIT.split(values["objects"]) if each]
     optional = {
         "guidance": values["guidance"],
@@ -147,7 +153,7 @@ def _body(values: dict[str, str]) -> dict[str, Any]:
         "tags": tag_text.tags(values["tags"]),
     }
     given = {name: value for name, value in optional.items() if value}
-    return {"agentId": values["agent"].strip(), "prompt": values["prompt"].strip(), **given}
+    return {"agentId": meant[0] if len(meant) == 1 else agent, "prompt": values["prompt"].strip(), **given}
 
 
 #: The field of the form for each field of the body.
