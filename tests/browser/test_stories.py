@@ -130,7 +130,7 @@ def test_a_lawyer_reads_the_answer_its_request_and_what_was_fetched(
         page.get_by_role("link", name="Prompt", exact=True).click()
         expect(page.get_by_text("Cite each case.")).to_be_visible()
         page.get_by_role("link", name="Document", exact=True).click()
-        expect(page.get_by_text("88 F.3d 12")).to_be_visible()
+        expect(page.locator(".json .s", has_text="88 F.3d 12")).to_be_visible()
         page.get_by_role("link", name=re.compile("^Trace")).click()
         expect(page.locator("run-steps").get_by_role("link", name="search").first).to_be_visible()
 
