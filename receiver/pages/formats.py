@@ -11,6 +11,8 @@ from zoneinfo import ZoneInfo
 #: What stands for a missing value.
 NONE = "–"
 _UTC = ZoneInfo("UTC")
+#: The months by their numbers. A list formats a hundred instants, and strftime takes ten times as long.
+_MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _SIZES = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -134,9 +136,9 @@ def clock_time(value: datetime | str | None, zone: ZoneInfo, now: datetime) -> s
         return NONE
     local, today = moment.astimezone(zone), now.astimezone(zone)
     if local.date() == today.date():
-        return f"{local:%H:%M:%S}"
+        return _time_of_day(local)
     year = "" if local.year == today.year else f" {local.year}"
-    return f"{local.day} {local:%b}{year} {local:%H:%M}"
+    return f"{local.day} {_MONTHS[local.month]}{year} {local.hour:02}:{local.minute:02}"
 
 
 def exact_time(value: datetime | str | None, zone: ZoneInfo, now: datetime) -> str:
@@ -152,7 +154,14 @@ def exact_time(value: datetime | str | None, zone: ZoneInfo, now: datetime) -> s
 def full_time(value: datetime | str | None, zone: ZoneInfo) -> str:
     """Return day, time and zone, as `29 Nov 2026 02:14:07 UTC`."""
     moment = instant(value)
-    return NONE if moment is None else f"{moment.astimezone(zone):%-d %b %Y %H:%M:%S %Z}"
+    if moment is None:
+        return NONE
+    local = moment.astimezone(zone)
+    return f"{local.day} {_MONTHS[local.month]} {local.year} {_time_of_day(local)} {local.tzname()}"
+
+
+def _time_of_day(local: datetime) -> str:
+    return f"{local.hour:02}:{local.minute:02}:{local.second:02}"
 
 
 def ago(value: datetime | str | None, now: datetime) -> str:
