@@ -127,16 +127,24 @@ def instant(value: datetime | str | None) -> datetime | None:
     return value
 
 
+def local(moment: datetime, zone: ZoneInfo) -> datetime:
+    """Return an instant in a zone; one at the ends of the calendar stays in UTC, since it has no time there."""
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment
+
+
 def clock_time(value: datetime | str | None, zone: ZoneInfo, now: datetime) -> str:
     """Return the time of day, with the day before it where that is not today's."""
     moment = instant(value)
     if moment is None:
         return NONE
-    local, today = moment.astimezone(zone), now.astimezone(zone)
-    if local.date() == today.date():
-        return f"{local:%H:%M:%S}"
-    year = "" if local.year == today.year else f" {local.year}"
-    return f"{local.day} {local:%b}{year} {local:%H:%M}"
+    shown, today = local(moment, zone), now.astimezone(zone)
+    if shown.date() == today.date():
+        return f"{shown:%H:%M:%S}"
+    year = "" if shown.year == today.year else f" {shown.year}"
+    return f"{shown.day} {shown:%b}{year} {shown:%H:%M}"
 
 
 def exact_time(value: datetime | str | None, zone: ZoneInfo, now: datetime) -> str:
@@ -144,15 +152,15 @@ def exact_time(value: datetime | str | None, zone: ZoneInfo, now: datetime) -> s
     moment = instant(value)
     if moment is None:
         return NONE
-    local = moment.astimezone(zone)
-    day = "" if local.date() == now.astimezone(zone).date() else f"{local.day} {local:%b} "
-    return f"{day}{local:%H:%M:%S}.{local.microsecond // 1000:03}"
+    shown = local(moment, zone)
+    day = "" if shown.date() == now.astimezone(zone).date() else f"{shown.day} {shown:%b} "
+    return f"{day}{shown:%H:%M:%S}.{shown.microsecond // 1000:03}"
 
 
 def full_time(value: datetime | str | None, zone: ZoneInfo) -> str:
     """Return day, time and zone, as `29 Nov 2026 02:14:07 UTC`."""
     moment = instant(value)
-    return NONE if moment is None else f"{moment.astimezone(zone):%-d %b %Y %H:%M:%S %Z}"
+    return NONE if moment is None else f"{local(moment, zone):%-d %b %Y %H:%M:%S %Z}"
 
 
 def ago(value: datetime | str | None, now: datetime) -> str:
