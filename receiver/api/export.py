@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
 from datetime import datetime
-
-import structlog
 
 from receiver import errors
 from receiver.export import flow, formats
@@ -32,8 +29,7 @@ router = operations.Router("runs")
 async def export_runs(call: Exporting) -> operations.Answer:
     """Answer with all matching runs, streamed. Invalid parameters are reported before the first byte."""
     prepared = prepare(call.database, call.query, call.now, call.context.stopping)
-    pieces = _in_a_slot(prepared, call.context.export_slots)
-    started = _Started(await anext(pieces), pieces)
+    started = await flow.begin(prepared, call.context.export_slots)
     name = f"runs-{call.now:%Y%m%dT%H%M%SZ}.{call.query.format}"
     headers = {"content-disposition": f'attachment; filename="{name}"', "x-content-type-options": "nosniff"}
     return operations.Answer(200, None, headers, prepared.writer.media_type, pieces=started)
@@ -58,36 +54,3 @@ def prepare(
     )
     parts = run_chunks.Parts(trace=requested is formats.Format.JSONL, documents=query.documents)
     return flow.Export(store.timed_read, query.expression(now), form, parts, query.after, stopping)
-
-
-async def _in_a_slot(prepared: flow.Export, places: flow.ExportSlots) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes of an export while it occupies one of the export slots."""
-    with places.slot():
-        async for piece in prepared.pieces():
-            yield piece
-    if prepared.summary is not None and prepared.summary.unwritten:
-        log = structlog.get_logger("runledger")
-        log.warning(
-            "export_truncated", unwritten=prepared.summary.unwritten, runs=list(prepared.summary.unwritten_runs)
-        )
-
-
-class _Started:
-    """The pieces of an export whose first piece was read already, so that errors before it become problem answers.
-
-    This is no generator: closing a generator that was never started would not close `rest`.
-    """
-
-    def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]) -> None:
-        self._first: bytes | None = first
-        self._rest = rest
-
-    def __aiter__(self) -> _Started:
-        return self
-
-    async def __anext__(self) -> bytes:
-        first, self._first = self._first, None
-        return await anext(self._rest) if first is None else first
-
-    async def aclose(self) -> None:
-        await self._rest.aclose()

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Protocol
 
+import structlog
+
 from receiver import errors
 from receiver.export import csv_format, formats, jsonl, parquet
 from storage import errors as storage_errors
@@ -176,3 +178,46 @@ class Export:
             if chunk.position == window.high - 1:
                 self._window = min(WIDEST, self._window * GROWTH)
             return chunk
+
+
+async def begin(export: Export, slots: ExportSlots) -> Started:
+    """Return the pieces of an export, which occupies a slot from now on.
+
+    Its first piece is read, so that what is wrong is told by the status of the answer. Raises TooManyStreams, and
+    as `Export.pieces` does.
+    """
+    pieces = _in_a_slot(export, slots)
+    return Started(await anext(pieces), pieces)
+
+
+async def _in_a_slot(export: Export, slots: ExportSlots) -> AsyncGenerator[bytes, None]:
+    """Yield the bytes of an export while it occupies one of the export slots."""
+    with slots.slot():
+        async for piece in export.pieces():
+            yield piece
+    if export.summary is not None and export.summary.unwritten:
+        log = structlog.get_logger("runledger")
+        log.warning(
+            "export_truncated", unwritten=export.summary.unwritten, runs=list(export.summary.unwritten_runs)
+        )
+
+
+class Started:
+    """The pieces of an export whose first piece was read already.
+
+    This is no generator: closing a generator that was never started would not close `rest`.
+    """
+
+    def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]) -> None:
+        self._first: bytes | None = first
+        self._rest = rest
+
+    def __aiter__(self) -> Started:
+        return self
+
+    async def __anext__(self) -> bytes:
+        first, self._first = self._first, None
+        return await anext(self._rest) if first is None else first
+
+    async def aclose(self) -> None:
+        await self._rest.aclose()

@@ -129,16 +129,24 @@ def instant(value: datetime | str | None) -> datetime | None:
     return value
 
 
+def local(moment: datetime, zone: ZoneInfo) -> datetime:
+    """Return an instant in a zone; one at the ends of the calendar stays in UTC, since it has no time there."""
+    try:
+        return moment.astimezone(zone)
+    except OverflowError:
+        return moment
+
+
 def clock_time(value: datetime | str | None, zone: ZoneInfo, now: datetime) -> str:
     """Return the time of day, with the day before it where that is not today's."""
     moment = instant(value)
     if moment is None:
         return NONE
-    local, today = moment.astimezone(zone), now.astimezone(zone)
-    if local.date() == today.date():
-        return _time_of_day(local)
-    year = "" if local.year == today.year else f" {local.year}"
-    return f"{local.day} {_MONTHS[local.month]}{year} {local.hour:02}:{local.minute:02}"
+    shown, today = local(moment, zone), now.astimezone(zone)
+    if shown.date() == today.date():
+        return _time_of_day(shown)
+    year = "" if shown.year == today.year else f" {shown.year}"
+    return f"{shown.day} {_MONTHS[shown.month]}{year} {shown.hour:02}:{shown.minute:02}"
 
 
 def exact_time(value: datetime | str | None, zone: ZoneInfo, now: datetime) -> str:
@@ -146,9 +154,9 @@ def exact_time(value: datetime | str | None, zone: ZoneInfo, now: datetime) -> s
     moment = instant(value)
     if moment is None:
         return NONE
-    local = moment.astimezone(zone)
-    day = "" if local.date() == now.astimezone(zone).date() else f"{local.day} {local:%b} "
-    return f"{day}{local:%H:%M:%S}.{local.microsecond // 1000:03}"
+    shown = local(moment, zone)
+    day = "" if shown.date() == now.astimezone(zone).date() else f"{shown.day} {shown:%b} "
+    return f"{day}{shown:%H:%M:%S}.{shown.microsecond // 1000:03}"
 
 
 def full_time(value: datetime | str | None, zone: ZoneInfo) -> str:
@@ -156,12 +164,12 @@ def full_time(value: datetime | str | None, zone: ZoneInfo) -> str:
     moment = instant(value)
     if moment is None:
         return NONE
-    local = moment.astimezone(zone)
-    return f"{local.day} {_MONTHS[local.month]} {local.year} {_time_of_day(local)} {local.tzname()}"
+    shown = local(moment, zone)
+    return f"{shown.day} {_MONTHS[shown.month]} {shown.year} {_time_of_day(shown)} {shown.tzname()}"
 
 
-def _time_of_day(local: datetime) -> str:
-    return f"{local.hour:02}:{local.minute:02}:{local.second:02}"
+def _time_of_day(moment: datetime) -> str:
+    return f"{moment.hour:02}:{moment.minute:02}:{moment.second:02}"
 
 
 def ago(value: datetime | str | None, now: datetime) -> str:

@@ -12,6 +12,8 @@ _PAGE = (
 #: What is not a page is a file that somebody else wrote: it must run nothing.
 _FILE = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 _ALWAYS = {
+    # One address answers with a page or a part of it: going back must not show the part.
+    "vary": "hx-request",
     "x-content-type-options": "nosniff",
     "referrer-policy": "same-origin",
     "cross-origin-opener-policy": "same-origin",

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, bindparam, case, func, literal_column, select
 
-from storage import bounds, states
+from storage import states
 from storage.engine import dialect
 from storage.engine.column_types import Instant
 from storage.engine.membership import is_among
@@ -32,6 +32,8 @@ _LIVE = sorted(states.LIVE)
 #: Up to so many runs are read one by one, wherever they are.
 FEW = 5_000
 _DAY, _HOUR, _TEN = timedelta(days=1), timedelta(hours=1), timedelta(minutes=10)
+#: Between these lie the bars of charts: an upstream writes zero for a time that it does not know.
+EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 #: The widths of bars.
 _WIDTHS = (
     *(timedelta(minutes=each) for each in (1, 5, 15, 30, 60, 180, 360, 720)),
@@ -178,15 +180,15 @@ def _from_rollups(connection: Connection, statuses: Sequence[str], now: datetime
     unended = {"now": now, "statuses": [each for each in _LIVE if each in statuses]}
     live = connection.execute(_live(connection), unended).all()
     counted = [(_period(row.at), row) for row in (*ended, *live)]
-    start = min((at for at, _ in counted), default=now - _DAY)
+    start = max(min((at for at, _ in counted), default=now - _DAY), EARLIEST)
     if span is rollups.Span.DAY:
         start, width = _scale(start, now, timedelta(), _DAY)
         return Summary(_totals((*ended, *live)), "created", _bars(counted, start, now, width))
-    edges = list(_months(start, now))
+    edges = list(_months(min(start, now), now))
     bars = [Bar(low, high) for low, high in pairwise(edges)]
     for at, row in counted:
         number = (at.year - start.year) * 12 + at.month - start.month
-        _add(bars[min(number, len(bars) - 1)], row)
+        _add(bars[min(max(number, 0), len(bars) - 1)], row)
     return Summary(_totals((*ended, *live)), "created", bars)
 
 
@@ -219,9 +221,10 @@ def _scale(
     since: datetime, until: datetime, offset: timedelta, least: timedelta = _WIDTHS[0]
 ) -> tuple[datetime, timedelta]:
     """Return the beginning of the first bar, and the width of all, which is not below `least`."""
+    since = min(max(since, EARLIEST), LATEST)
     length = max(until - since, timedelta(minutes=1))
     width = next((each for each in _WIDTHS if each >= least and length / each <= MAX_BARS), _WIDTHS[-1])
-    origin = bounds.FIRST.replace(year=2000) + offset
+    origin = EARLIEST + offset
     return origin + (since - origin) // width * width, width
 
 

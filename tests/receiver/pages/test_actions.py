@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from receiver.export import flow
 from storage.actions import bulk, saved_views
 from storage.repositories import runs
 from tests import life
+from tests.receiver.pages import browsing
 from tests.receiver.pages.browsing import Browser
 
 pytestmark = pytest.mark.anyio
@@ -75,3 +77,12 @@ async def test_an_act_on_alternatives_stays_within_the_time_that_was_asked_for(b
     stored = await browser.database.read(bulk.find, done.headers["location"].removeprefix("/bulk/"))
     assert stored is not None
     assert stored.question == "(tag.client:acme OR agent:memo) accepted:>=2026-01-01T00:00:00.000000Z"
+
+
+async def test_an_export_for_which_there_is_no_slot_is_a_page_that_says_so(browser: Browser) -> None:
+    await browser.sign_in("read")
+    run = await life.accepted(browser.database)
+    async for full in browsing.opened(browser.database, export_slots=flow.ExportSlots(0)):
+        await full.sign_in("read")
+        answer = await full.post("/runs/actions", 503, action="export", format="csv", id=run.id)
+        assert "content-disposition" not in answer.headers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -54,3 +55,18 @@ async def _spoil(browser: Browser, run: runs.Run, sql: str) -> None:
     column = "id" if " runs " in sql else "run_id"
     statement = text(f"{sql} WHERE {column} = :id")
     await browser.database.write(lambda connection: connection.execute(statement, {"id": run.id}).close())
+
+
+@pytest.mark.parametrize(
+    ("odd", "zone"),
+    [(datetime.min.replace(tzinfo=UTC), "America/New_York"), (datetime.max.replace(tzinfo=UTC), "Asia/Tokyo")],
+)
+async def test_an_instant_at_an_end_of_the_calendar_is_shown(browser: Browser, odd: datetime, zone: str) -> None:
+    await browser.sign_in("read")
+    times = dict.fromkeys(("created_at", "started_at", "completed_at"), odd)
+    result = life.result(measures=life.measures(**times))
+    run = await life.settled_run(browser.database, result=result)
+    browser.client.cookies.set("zone", zone)
+    asked = ("/runs/summary?q=has:agent", "/runs/summary?q=created:>0001-01-01")
+    for path in ("/", "/runs?columns=created,settled", *asked, f"/runs/{run.id}", f"/runs/{run.id}/steps/0"):
+        await browser.get(path)

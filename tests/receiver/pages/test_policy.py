@@ -40,3 +40,10 @@ async def test_no_page_has_inline_styles_handlers_or_scripts(browser: Browser) -
     for path in (*lists, *of_a_run, f"/compare?a={planted[0]}&b={planted[1]}", "/runs?q=%3Cscript%3E"):
         response = await browser.get(path)
         assert Forbidden(response.text).found == [], path
+
+
+async def test_a_browser_keeps_a_page_and_its_part_apart(browser: Browser) -> None:
+    await browser.sign_in()
+    for part in ("false", "true"):
+        answer = await browser.client.get("/jobs", headers={"hx-request": part})
+        assert "hx-request" in answer.headers["vary"]

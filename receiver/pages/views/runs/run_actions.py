@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 
 from pydantic import ValidationError
 from starlette.responses import Response
@@ -109,11 +109,4 @@ async def _export(given: requests.PageRequest, chosen: bulk.Selection) -> Respon
     context = given.context.api
     export = flow.Export(given.database.timed_read, chosen.expression, writer, parts, None, context.stopping)
     name = f"runs-{given.now:%Y%m%dT%H%M%SZ}.{requested}"
-    return streamed.file(given, _in_a_slot(export, context.export_slots), writer.media_type, name)
-
-
-async def _in_a_slot(export: flow.Export, slots: flow.ExportSlots) -> AsyncGenerator[bytes, None]:
-    """Yield the bytes of an export while it occupies one of the export slots."""
-    with slots.slot():
-        async for piece in export.pieces():
-            yield piece
+    return streamed.file(given, await flow.begin(export, context.export_slots), writer.media_type, name)
