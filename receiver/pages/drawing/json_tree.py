@@ -16,8 +16,10 @@ from receiver.pages.drawing import contents
 
 #: The largest JSON in bytes that is parsed, and the most values in it: no other thread runs while it is parsed.
 PARSED, VALUES = 4 << 20, 300_000
-#: Branches that are open at first, elements of a window, elements of a branch, and the deepest branch.
-OPEN_DEPTH, WINDOW, ELEMENTS, DEPTH = 2, 50, 200, 24
+#: Branches that are open at first, and the deepest branch.
+OPEN_DEPTH, DEPTH = 2, 24
+#: Elements of a window, of a branch, and of a branch that is a tree of its own.
+WINDOW, ELEMENTS, ROOT_ELEMENTS = 50, 200, 1_000
 #: Characters of a tree, of a string in it, of a name, and of a string that is a tree of its own.
 CHARACTERS, STRING, NAME, WHOLE = 60_000, 400, 200, 65_536
 #: Nodes for each thousand characters of a tree, of a tree that is open at all depths, and at most.
@@ -60,7 +62,7 @@ class Node:
     """One node. `text` is what is drawn, `name` the spelled key or the range of a window.
 
     `size` counts the elements of a branch, and the characters of a string or a file. `is_cut` says that `text` is
-    only the beginning. `pointer` is None where it would be too long.
+    only the beginning. `pointer` is None where it would be too long, and where it would show no more.
     """
 
     kind: Kind
@@ -149,18 +151,20 @@ class _Drawing:
         if size and (self._is_full or depth >= DEPTH):
             return Node(Kind.OMITTED, pointer, text="{" if kind is Kind.OBJECT else "[", size=size)
         children = list(self._elements(value, pointer, depth + 1))
+        is_open = depth < self._open_depth or any(each.file for each in children)
         drawn = len(children)
         if kind is Kind.ARRAY and drawn > WINDOW:
             children = list(_windows(children, pointer))
         if size > drawn:
-            children.append(Node(Kind.OMITTED, pointer, size=size - drawn))
-        return Node(kind, pointer, size=size, children=tuple(children), is_open=depth < self._open_depth)
+            children.append(Node(Kind.OMITTED, pointer if depth else None, size=size - drawn))
+        return Node(kind, pointer, size=size, children=tuple(children), is_open=is_open)
 
     def _elements(
         self, value: Mapping[str, Value] | Sequence[Value], pointer: str | None, depth: int
     ) -> Iterator[Node]:
+        most = ELEMENTS if depth > 1 else ROOT_ELEMENTS
         for drawn, (key, each) in enumerate(_items(value)):
-            if drawn >= (_FEW if self._is_full else ELEMENTS):
+            if drawn >= (_FEW if self._is_full else most):
                 break
             name = spelled(key[:NAME]) if isinstance(value, Mapping) else ""
             self._left -= len(name) + 2

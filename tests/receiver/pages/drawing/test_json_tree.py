@@ -36,11 +36,13 @@ def test_branches_below_the_second_are_closed_and_numbers_keep_their_spelling() 
 
 
 def test_a_long_array_comes_in_windows_and_its_end_by_its_pointer() -> None:
-    root = json_tree.draw(list(range(1000)), "/data/a~1b")
+    root = json_tree.draw({"a/b": list(range(1000))}, "/data").children[0]
     assert [each.name for each in root.children[:2]] == ["0 to 49", "50 to 99"]
     assert [each.is_open for each in root.children[:2]] == [True, False]
     assert (root.children[-1].kind, root.children[-1].size) == (Kind.OMITTED, 800)
     assert root.children[-1].pointer == "/data/a~1b"
+    whole = json_tree.draw(list(range(1500)), "/data/a~1b")
+    assert (whole.children[-1].size, whole.children[-1].pointer) == (500, None)
 
 
 def test_a_pointer_finds_what_it_names() -> None:
