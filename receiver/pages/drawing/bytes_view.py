@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from receiver.pages.drawing import json_nodes
+from receiver.pages.drawing import json_tree
 
 View = Literal["pretty", "raw", "hex"]
 VIEWS: tuple[View, ...] = ("pretty", "raw", "hex")
-#: The bytes of a piece of text and of hexadecimal digits, of a line of these, and of JSON that is drawn as a tree.
-PIECE, HEX_PIECE, LINE, PARSED = 16_384, 2_048, 8, 4 << 20
+#: The bytes of a piece of text and of hexadecimal digits, and of a line of these.
+PIECE, HEX_PIECE, LINE = 16_384, 2_048, 8
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2028\u2029\u2060-\u206f\ufeff]"
 )
@@ -32,7 +32,7 @@ class Piece:
     end: int
     size: int
     text: str = ""
-    tree: json_nodes.Node | None = None
+    tree: json_tree.Node | None = None
     was_compressed: bool = False
 
     @property
@@ -47,7 +47,7 @@ def show(body: bytes, view: str, start: int = 0, pointer: str = "") -> Piece:
     if view != "raw" and start == 0:
         plain = _unzipped(body)
         try:
-            tree = json_nodes.draw(json_nodes.find(json_nodes.parse(plain), pointer), pointer) if plain else None
+            tree = json_tree.draw(json_tree.find(json_tree.parse(plain), pointer), pointer) if plain else None
         except (ValueError, KeyError):
             tree = None
         if tree is not None:
@@ -56,11 +56,11 @@ def show(body: bytes, view: str, start: int = 0, pointer: str = "") -> Piece:
 
 
 def _unzipped(body: bytes) -> bytes:
-    """Return the bytes that may be JSON; nothing where they are too many."""
+    """Return the bytes that may be JSON, of compressed ones no more than are parsed."""
     if not body.startswith(_GZIP):
-        return body if len(body) <= PARSED else b""
+        return body
     try:
-        return zlib.decompressobj(wbits=31).decompress(body, PARSED)
+        return zlib.decompressobj(wbits=31).decompress(body, json_tree.PARSED)
     except zlib.error:
         return b""
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 #: The least characters of base64 without a known beginning, and of one with it.
 _LEAST_UNKNOWN, _LEAST_KNOWN = 512, 64
+#: More different characters than hexadecimal digits have, or words in lower case with digits and two marks.
+_VARIED = 38
 #: The characters that are looked at: enough for the dimensions of a picture.
 _HEAD = 1 << 16
 #: The largest pictures that are shown: bytes, and pixels, which a small file may claim many of.
@@ -17,7 +19,6 @@ _DATA_URL = re.compile(r"data:([\w.+-]{1,40}/[\w.+-]{1,60})?(?:;[\w=.+-]{1,40}){
 # Possessive quantifiers (`++`) never go back: on 64 KiB of line breaks that would take half a minute.
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\-\r\n]++={0,2}[\r\n]*+", re.ASCII)
 _RUN = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{512,}+={0,2}", re.ASCII)
-_HEX = re.compile(r"[0-9a-fA-F]+")
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -61,11 +62,11 @@ def recognise(text: str) -> Blob | None:
     claimed = _DATA_URL.match(text[:200])
     start = claimed.end() if claimed else 0
     sample = text[start : start + _HEAD]
-    if not _BASE64.fullmatch(sample) or (not claimed and _HEX.fullmatch(sample)):
+    if not _BASE64.fullmatch(sample):
         return None
     head = _decoded(sample)
     found = _media_type(head)
-    if found is None and not claimed and len(text) < _LEAST_UNKNOWN:
+    if found is None and not claimed and (len(text) < _LEAST_UNKNOWN or len(set(sample)) <= _VARIED):
         return None
     padding = text[-2:].count("=")
     size = (len(text) - start) * 3 // 4 - padding

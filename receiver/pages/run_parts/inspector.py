@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import markupsafe
 
 from receiver import errors
 from receiver.pages.drawing import contents, json_tree, markdown, waterfall
 from receiver.pages.run_parts import head
-from storage.engine import column_types
 from storage.engine.database import Snapshot
 from storage.query import run_contents
 
 #: The characters of a value that are shown at first, and of each further window of it.
 FIRST, NEXT = 4_000, 64_000
-#: The largest value in bytes that is parsed, since parsing stops the server; of a larger one its text is shown.
-MAX_PARSED = 4 << 20
 _TITLES = {"content": "Text", "input": "Input", "output": "Output"}
 
 
@@ -32,7 +28,7 @@ class Part:
     title: str
     size: int
     text: str = ""
-    tree: json_tree.Tree | None = None
+    tree: json_tree.Node | None = None
     blob: contents.Blob | None = None
     rendered: markupsafe.Markup | None = None
 
@@ -60,6 +56,14 @@ def load(store: Snapshot, of: head.Head, position: int, characters: int = FIRST)
     """Return the row that a step belongs to. Raise NotFound."""
     steps = store.read(run_contents.outlines, of.run.seq)
     return inspect(store, of, position, steps, waterfall.rows(steps, of.times), characters)
+
+
+def load_place(store: Snapshot, of: head.Head, position: int, name: str, pointer: str) -> Inspected:
+    """Return what `load` does, but of the values only what stands at a pointer in one. Raise NotFound."""
+    found = load(store, of, position)
+    each = store.read(run_contents.heads, of.run.seq, [position])[position]
+    tree = json_tree.draw(value(store, of.run.seq, position, name, pointer), pointer, NEXT)
+    return replace(found, parts=[Part(name, position, _TITLES[name], each.size(name) or 0, tree=tree)])
 
 
 def inspect(
@@ -110,26 +114,33 @@ def _rendered(of: Part, row: waterfall.Row) -> Part:
 def part(store: Snapshot, run_seq: int, of: run_contents.Head, name: str, characters: int) -> Part:
     """Return the beginning of a value in the form that suits its content."""
     size = of.size(name) or 0
-    is_parsed = name != "content" and size <= MAX_PARSED
+    is_parsed = name != "content" and size <= json_tree.PARSED
     count = size if is_parsed else max(characters, 1 << 16)
     text = store.read(run_contents.piece, run_seq, of.position, name, 0, count) or ""
-    value: Any = column_types.decode_json(text) if is_parsed else text
-    budget = 3 * characters if size <= characters else characters
-    if isinstance(value, str):
+    value = _parsed(text) if is_parsed else text
+    if isinstance(value, str) and not isinstance(value, json_tree.Number):
         blob = contents.recognise(value)
-        shown = "" if blob else value[:characters]
-        return Part(name, of.position, _TITLES[name], size, shown, blob=blob)
-    return Part(name, of.position, _TITLES[name], size, tree=json_tree.tree(value, budget))
+        return Part(name, of.position, _TITLES[name], size, "" if blob else value[:characters], blob=blob)
+    budget = 3 * characters if size <= characters else characters
+    return Part(name, of.position, _TITLES[name], size, tree=json_tree.draw(value, characters=budget))
 
 
-def value(store: Snapshot, run_seq: int, position: int, name: str, pointer: str) -> Any:
+def _parsed(text: str) -> json_tree.Value:
+    """Return a JSON value; a text that is none, or that is too much to be parsed, as it is."""
+    try:
+        return json_tree.parse(text)
+    except ValueError:
+        return text
+
+
+def value(store: Snapshot, run_seq: int, position: int, name: str, pointer: str) -> json_tree.Value:
     """Return a whole value, or the one at a JSON pointer in it. Raise NotFound."""
-    text = store.read(run_contents.piece, run_seq, position, name, 0, MAX_PARSED)
+    text = store.read(run_contents.piece, run_seq, position, name, 0, json_tree.PARSED)
     if text is None:
         raise errors.NotFound("this step has no such value")
     if name == "content":
         return text
     try:
-        return json_tree.find(column_types.decode_json(text), pointer)
-    except LookupError:
+        return json_tree.find(_parsed(text), pointer)
+    except KeyError:
         raise errors.NotFound("there is nothing at this place of the value") from None

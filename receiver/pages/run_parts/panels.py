@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from receiver import errors
 from receiver.pages import formats
 from receiver.pages.drawing import json_tree, markdown
-from receiver.pages.run_parts import head, inspector, sources
+from receiver.pages.run_parts import head, sources
 from receiver.schemas import json_rows
 from receiver.schemas import notification as schemas_notification
 from receiver.web import timeline
-from storage.engine import column_types
 from storage.engine.database import Snapshot
 from storage.query import run_contents
 from storage.repositories import deliveries, documents, ledger_changes
@@ -20,8 +20,8 @@ from storage.repositories import deliveries, documents, ledger_changes
 #: The characters of a raw text, and of a body, that a panel shows.
 TEXT = 60_000
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
-#: The largest document in bytes that is shown as a tree, and the characters of the tree.
-DOCUMENT, TREE = 4 << 20, 16_000
+#: The largest document in bytes that is read to be shown.
+DOCUMENT = json_tree.PARSED
 Values = dict[str, Any]
 
 
@@ -102,14 +102,14 @@ def _fact(name: str, value: Any) -> str:
 
 
 def document(store: Snapshot, of: head.Head, parameter: Callable[[str], str]) -> Values:
-    """Return the versions of the document, and one of them as a tree."""
+    """Return the versions of the document, and one of them, or what is at a pointer in it, as a tree."""
     versions = store.read(run_contents.document_versions, of.run.id)
     asked = parameter("version")
     chosen = next((each for each in versions if str(each.version) == asked), versions[0] if versions else None)
-    return {"versions": versions, "chosen": chosen, **_body(store, of, chosen)}
+    return {"versions": versions, "chosen": chosen, **_body(store, of, chosen, parameter("at"))}
 
 
-def _body(store: Snapshot, of: head.Head, chosen: run_contents.DocumentVersion | None) -> Values:
+def _body(store: Snapshot, of: head.Head, chosen: run_contents.DocumentVersion | None, pointer: str) -> Values:
     """Return a document as a tree; as text where it is no JSON, and nothing where it is damaged or large."""
     if chosen is None or chosen.size > DOCUMENT:
         return {"tree": None, "text": "", "is_damaged": False}
@@ -119,18 +119,28 @@ def _body(store: Snapshot, of: head.Head, chosen: run_contents.DocumentVersion |
         body = stored.read()
     except ValueError:
         return {"tree": None, "text": "", "is_damaged": True}
-    value = column_types.decode_json(body)
-    if isinstance(value, bytes):
-        return {"tree": None, "text": value[:TEXT].decode("utf-8", "replace"), "is_damaged": False}
-    return {"tree": json_tree.tree(value, TREE), "text": "", "is_damaged": False}
+    try:
+        value = json_tree.parse(body)
+    except ValueError:
+        return {"tree": None, "text": body[:TEXT].decode("utf-8", "replace"), "is_damaged": False}
+    return {"tree": _tree(value, pointer), "text": "", "is_damaged": False}
 
 
-def notified(_: Snapshot, of: head.Head, __: Callable[[str], str]) -> Values:
+def _tree(value: json_tree.Value, pointer: str) -> json_tree.Node:
+    try:
+        return json_tree.draw(json_tree.find(value, pointer), pointer)
+    except KeyError:
+        raise errors.NotFound("there is nothing at this place of the value") from None
+
+
+def notified(_: Snapshot, of: head.Head, parameter: Callable[[str], str]) -> Values:
     """Return the notification with its body and the outcome of its last attempt."""
     if of.sent is None:
         return {"state": None, "tree": None}
-    value = column_types.decode_json(of.sent.body) if len(of.sent.body) <= DOCUMENT else None
-    tree = json_tree.tree(value, inspector.FIRST) if isinstance(value, dict) else None
+    try:
+        tree = _tree(json_tree.parse(of.sent.body), parameter("at"))
+    except ValueError:
+        tree = None
     return {"state": schemas_notification.state(of.sent), "tree": tree}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
@@ -78,7 +79,7 @@ async def show_list(given: requests.PageRequest) -> Response:
 
     found, one = await given.read(load)
     values = {"found": found, "verdicts": states.Verdict, "counted": COUNTED, "new": 0, "most": NEW}
-    return given.page("deliveries.html", **values, **await _described(given, chosen, one))
+    return await asyncio.to_thread(given.page, "deliveries.html", **values, **await _described(given, chosen, one))
 
 
 @router.page("GET", "/deliveries/new", Scope.READ)
@@ -102,8 +103,8 @@ async def show_one(given: requests.PageRequest) -> Response:
         return given.partial("deliveries_body.html", "piece", one=one, chosen=chosen)
     values = await _described(given, chosen, one)
     if given.is_partial:
-        return given.partial("deliveries_one.html", "inspector", is_beside=True, **values)
-    return given.page("deliveries_one.html", is_beside=False, **values)
+        return await asyncio.to_thread(given.partial, "deliveries_one.html", "inspector", is_beside=True, **values)
+    return await asyncio.to_thread(given.page, "deliveries_one.html", is_beside=False, **values)
 
 
 @router.page("POST", "/deliveries/{id}/process", Scope.ADMIN)

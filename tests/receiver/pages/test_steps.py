@@ -62,6 +62,20 @@ async def test_a_picture_is_shown_as_one_and_can_run_nothing(browser: Browser) -
     assert picture.headers["x-content-type-options"] == "nosniff"
 
 
+async def test_what_is_left_out_of_a_value_is_shown_by_its_pointer(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await settled(
+        browser, turn(0, rows=[{"text": f"Lease {at} " * 10} for at in range(900)], last="x " * 900)
+    )
+    address = f"/runs/{run.id}/steps/2?value=output&amp;at=%2F"
+    page = (await browser.get(f"/runs/{run.id}/steps/2")).text
+    assert f'href="{address}rows"' in page
+    assert f'href="{address}last"' in page
+    assert "x " * 900 in await browser.text(f"{address}last".replace("&amp;", "&"))
+    for wrong in ("?value=output&at=/none", "?value=input&at=/query/0", "?value=content&at=/x"):
+        await browser.get(f"/runs/{run.id}/steps/2{wrong}", 404)
+
+
 @pytest.mark.parametrize("content", [b"<svg xmlns='http://www.w3.org/2000/svg' onload='alert(1)'/>", b"%PDF-1.7"])
 async def test_a_file_that_is_no_picture_is_only_saved(browser: Browser, content: bytes) -> None:
     await browser.sign_in()

@@ -219,7 +219,7 @@
 
   // Links of the inspector stay in it while it is a panel, and the grid follows.
   document.addEventListener("click", (event) => {
-    const link = event.target.closest?.("#inspector a[data-step-key], #inspector a[data-in-panel]");
+    const link = event.target.closest?.("#inspector a[data-step-key], #inspector a[data-in-panel], #inspector [data-in-panel] a.place");
     if (!link || !isWide.matches || !isPlain(event) || event.shiftKey || event.button !== 0) return;
     event.preventDefault();
     const path = new URL(link.href).pathname;

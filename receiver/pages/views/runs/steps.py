@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from receiver import errors
 from receiver.pages import requests
-from receiver.pages.drawing import contents
+from receiver.pages.drawing import contents, json_tree
 from receiver.pages.run_parts import head, inspector, links
 from receiver.web.authentication import Scope
 from storage.engine.database import Snapshot
@@ -22,15 +22,20 @@ _WHOLE = 1 << 30
 
 @router.page("GET", "/runs/{id}/steps/{n}", Scope.READ)
 async def show(given: requests.PageRequest) -> Response:
-    """Show a step."""
+    """Show a step, or what stands at a place of one of its values."""
     shown = inspector.FIRST if given.parameter("shown") != "more" else inspector.NEXT
+    value, pointer = given.parameter("value"), given.parameter("at")
 
     def load(store: Snapshot) -> dict[str, Any]:
         of = head.of_content(given, store)
-        return {"head": of, "run": of.run, "inspected": inspector.load(store, of, _position(given), shown)}
+        if value in run_contents.PARTS:
+            inspected = inspector.load_place(store, of, _position(given), value, pointer)
+        else:
+            inspected = inspector.load(store, of, _position(given), shown)
+        return {"head": of, "run": of.run, "inspected": inspected}
 
     values = await given.read(load)
-    values |= {**links.functions(given, values["run"].id), "is_more": shown == inspector.NEXT}
+    values |= {**links.functions(given, values["run"].id), "is_more": shown == inspector.NEXT or bool(value)}
     return await asyncio.to_thread(given.page, f"run/{'inspector' if given.is_partial else 'step'}.html", **values)
 
 
@@ -76,14 +81,14 @@ async def send_file(given: requests.PageRequest) -> Response:
     """Send the file that a value contains in base64: a picture to be shown, anything else to be saved."""
     name = _part(given)
 
-    def load(store: Snapshot) -> tuple[str, Any]:
+    def load(store: Snapshot) -> tuple[str, json_tree.Value]:
         of = head.of_content(given, store)
         place = (of.run.seq, _position(given), name, given.parameter("at"))
         return of.run.id, inspector.value(store, *place)
 
     run_id, value = await given.read(load)
     blob = contents.recognise(value) if isinstance(value, str) else None
-    if blob is None:
+    if blob is None or not isinstance(value, str):
         raise errors.NotFound("there is no file at this place of the value")
     try:
         body = await asyncio.to_thread(contents.decode, value)

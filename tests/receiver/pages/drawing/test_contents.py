@@ -49,6 +49,7 @@ def test_the_type_that_a_data_url_claims_counts_for_nothing() -> None:
         "The clause excuses delay caused by listed events. " * 40,
         hashlib.sha512(b"x").hexdigest() * 8,
         "obj_41aa0c77be",
+        "lorem-ipsum/dolor_sit4" * 40,
         "",
         "A" * 63,
     ],

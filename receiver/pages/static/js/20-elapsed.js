@@ -1,21 +1,6 @@
-// Buttons that copy a text of the page, and times that count while something runs.
+// Times that count while something runs: <span data-elapsed="MILLISECONDS">.
 (() => {
   "use strict";
-  const show = () => {
-    if (!navigator.clipboard) return;
-    for (const button of document.querySelectorAll("[data-copy][hidden]")) button.hidden = false;
-  };
-  show();
-  document.addEventListener("htmx:after:swap", show);
-  document.addEventListener("click", async (event) => {
-    const button = event.target.closest?.("[data-copy]");
-    const source = button && document.getElementById(button.dataset.copy);
-    if (!source) return;
-    await navigator.clipboard.writeText(source.innerText);
-    button.classList.add("is-done");
-    setTimeout(() => button.classList.remove("is-done"), 1200);
-  });
-
   const begun = new WeakMap();
   const two = (number) => String(number).padStart(2, "0");
   const asText = (seconds) => {
