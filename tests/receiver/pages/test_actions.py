@@ -86,3 +86,12 @@ async def test_an_export_for_which_there_is_no_slot_is_a_page_that_says_so(brows
         await full.sign_in("read")
         answer = await full.post("/runs/actions", 503, action="export", format="csv", id=run.id)
         assert "content-disposition" not in answer.headers
+
+
+async def test_what_is_emptied_in_the_form_is_not_run_again(browser: Browser) -> None:
+    await browser.sign_in("submit", "read")
+    first = await life.settled_run(browser.database, guidance="Be brief.", model="opus")
+    done = await browser.post(f"/runs/{first.id}/again", prompt="Again.", guidance="", model=" ")
+    second = await browser.database.read(runs.find, done.headers["location"].removeprefix("/runs/"))
+    assert second is not None
+    assert (second.guidance, second.model) == (None, None)

@@ -104,13 +104,18 @@ async def run_again(given: requests.PageRequest) -> Response:
         given.context.api.timing.overdue_at(given.now),
         given.caller.name,
         given.caller.actor,
-        body.model_dump(exclude_none=True),
+        body.model_dump(exclude_none=True) | _emptied(given),
         given.field("idempotency_key")[:100] or None,
     )
     done = await given.database.write(submitting.run_again, again)
     if done is None:
         raise errors.NotFound("there is no run of that id")
     return _accepted(given, done)
+
+
+def _emptied(given: requests.PageRequest) -> dict[str, None]:
+    """Return the columns whose fields were sent empty: the new run has no value there."""
+    return {name: None for name in ("guidance", "model") if [each.strip() for each in given.fields(name)] == [""]}
 
 
 def _accepted(given: requests.PageRequest, done: submitting.Submitted) -> Response:
