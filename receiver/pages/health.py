@@ -210,7 +210,7 @@ def _overdue(facts: readiness.Facts) -> Line:
 def _sweep(facts: readiness.Facts, now: datetime) -> Line:
     swept = facts.state.swept_at
     return Line(
-        "Sweep", Level.WELL, "none was complete yet" if swept is None else f"complete {formats.ago(swept, now)}"
+        "Sweep", Level.WELL, "none was complete yet" if swept is None else f"completed {formats.ago(swept, now)}"
     )
 
 
