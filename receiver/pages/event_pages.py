@@ -40,13 +40,13 @@ class EventPage(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         context, headers = self._given.context.api, dict(self.headers)
         with context.feed.slot():
-            revoked = partial(_until_revoked, self._given)
+            revoked = partial(until_revoked, self._given)
             seconds = context.timing.slow_listener
             stream = streaming.EventStream(self._messages, headers, seconds, context.stopping, revoked)
             await stream(scope, receive, send)
 
 
-async def _until_revoked(given: requests.PageRequest) -> None:
+async def until_revoked(given: requests.PageRequest) -> None:
     """Return once the key of the session is revoked."""
     assert given.visitor is not None
     while True:

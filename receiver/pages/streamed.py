@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from receiver.pages import requests
+from receiver.pages import event_pages, requests
 from receiver.web import streaming
-from storage.repositories import api_keys
 
 
 class Streamed(Response):
@@ -36,7 +34,9 @@ def events(given: requests.PageRequest, source: streaming.Events) -> Streamed:
 
     def make(headers: Mapping[str, str]) -> ASGIApp:
         seconds = api.timing.slow_listener
-        return streaming.EventStream(source, headers, seconds, api.stopping, lambda: _until_revoked(given))
+        return streaming.EventStream(
+            source, headers, seconds, api.stopping, lambda: event_pages.until_revoked(given)
+        )
 
     return Streamed(streaming.TYPE, make)
 
@@ -49,13 +49,3 @@ def file(given: requests.PageRequest, source: streaming.Pieces, media_type: str,
         return streaming.ByteStream(source, headers, api.timing.slow_listener, api.stopping)
 
     return Streamed(media_type, make, {"content-disposition": f'attachment; filename="{name}"'})
-
-
-async def _until_revoked(given: requests.PageRequest) -> None:
-    """Return once the key of the session is revoked."""
-    assert given.visitor is not None, "only a page with a scope has a stream"
-    while True:
-        await asyncio.sleep(given.context.api.timing.stream_key)
-        key = await given.database.look_up(api_keys.find, given.visitor.session.key_id)
-        if key is None or key.revoked_at is not None:
-            return
