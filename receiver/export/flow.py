@@ -183,8 +183,8 @@ class Export:
 async def begin(export: Export, slots: ExportSlots) -> Started:
     """Return the pieces of an export, which occupies a slot from now on.
 
-    Its first piece is read, so that what is wrong is told by the status of the answer. Raises TooManyStreams, and
-    as `Export.pieces` does.
+    Its first piece is read, so that the status of the answer says what is wrong. Raises TooManyStreams, and as
+    `Export.pieces` does.
     """
     pieces = _in_a_slot(export, slots)
     return Started(await anext(pieces), pieces)
