@@ -25,7 +25,10 @@ from storage.tables.runs import RUNS
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request for a bulk action, on the runs of these keys or on those that match the question."""
+    """A request for a bulk action, on the runs of these keys or on those that match the question.
+
+    Requests with the same `id` are one action.
+    """
 
     action: states.BulkKind
     submitted_by: str
@@ -34,6 +37,7 @@ class Request:
     question: str | None = None
     run_seqs: Sequence[int] | None = None
     tags: Mapping[str, str | None] | None = None
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +81,16 @@ def plan(connection: Connection, request: Request) -> Action:
         seqs = sorted(set(seqs))
         counted, last = run_pages.Count(len(seqs), exact=True), max(seqs, default=0)
     return Action(
-        ids.new(request.at), request.action, request.submitted_by, request.actor, request.question, seqs,
+        request.id or ids.new(request.at), request.action, request.submitted_by, request.actor, request.question, seqs,
         request.tags, request.at, request.at, 0, last, counted.count, counted.exact, 0, 0,
     )  # fmt: skip
 
 
 def create(connection: Connection, planned: Action) -> Action:
-    """Store a bulk action with the job that carries it out."""
+    """Store a bulk action with the job that carries it out, unless it is stored already."""
+    known = find(connection, planned.id)
+    if known is not None:
+        return known
     connection.execute(
         BULK_ACTIONS.insert(), declare.row(BULK_ACTIONS, planned) | {"action": planned.action.value}
     )
