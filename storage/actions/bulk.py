@@ -81,8 +81,8 @@ def plan(connection: Connection, request: Request) -> Action:
         seqs = sorted(set(seqs))
         counted, last = run_pages.Count(len(seqs), exact=True), max(seqs, default=0)
     return Action(
-        request.id or ids.new(request.at), request.action, request.submitted_by, request.actor, request.question, seqs,
-        request.tags, request.at, request.at, 0, last, counted.count, counted.exact, 0, 0,
+        request.id or ids.new(request.at), request.action, request.submitted_by, request.actor, request.question,
+        seqs, request.tags, request.at, request.at, 0, last, counted.count, counted.exact, 0, 0,
     )  # fmt: skip
 
 
