@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import time
@@ -104,11 +105,13 @@ async def show(given: requests.PageRequest) -> Response:
         "bounds": statements.Bounds(),
     }
     if given.is_partial:
-        response = given.partial("sql.html", "result", **values)
+        response = await asyncio.to_thread(given.partial, "sql.html", "result", **values)
         response.status_code = status
         return response
     tables, hidden = readable_columns.types(), readable_columns.HIDDEN
-    return given.page("sql.html", status, tables=tables, hidden=hidden, examples=EXAMPLES, **values)
+    # Megabytes of values take longer than the event loop should wait.
+    values |= {"tables": tables, "hidden": hidden, "examples": EXAMPLES}
+    return await asyncio.to_thread(given.page, "sql.html", status, **values)
 
 
 @router.page("GET", "/sql/csv", Scope.ADMIN)
@@ -121,7 +124,9 @@ async def export(given: requests.PageRequest) -> Response:
     headers = {"content-disposition": 'attachment; filename="runledger-sql.csv"'}
     if answer.is_truncated:
         headers["x-truncated"] = "true"
-    return Response(_as_csv(answer), headers=headers, media_type="text/csv; charset=utf-8")
+    return Response(
+        await asyncio.to_thread(_as_csv, answer), headers=headers, media_type="text/csv; charset=utf-8"
+    )
 
 
 def _as_csv(answer: statements.Answer) -> bytes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from receiver.export import flow
@@ -95,3 +97,12 @@ async def test_what_is_emptied_in_the_form_is_not_run_again(browser: Browser) ->
     second = await browser.database.read(runs.find, done.headers["location"].removeprefix("/runs/"))
     assert second is not None
     assert (second.guidance, second.model) == (None, None)
+
+
+async def test_an_act_whose_form_is_sent_twice_is_done_once(browser: Browser) -> None:
+    await browser.sign_in("submit", "read")
+    run = await life.settled_run(browser.database)
+    form = (await browser.get(f"/runs/actions?action=again&id={run.id}")).text
+    (named,) = re.findall(r'name="bulk" value="([^"]+)"', form)
+    sent = [await browser.post("/runs/actions", action="again", id=run.id, bulk=named) for _ in range(2)]
+    assert {each.headers["location"] for each in sent} == {f"/bulk/{named}"}

@@ -37,6 +37,13 @@ async def test_a_step_that_does_not_exist_is_a_page_that_says_so(browser: Browse
     await browser.get(f"/runs/{run.id}/steps/{position}", 404)
 
 
+async def test_a_text_is_not_shown_from_beyond_the_numbers_of_a_database(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await settled(browser, turn(0))
+    await browser.get(f"/runs/{run.id}/steps/0/content?at={2**30}")
+    await browser.get(f"/runs/{run.id}/steps/0/content?at={2**31 - 1}", 404)
+
+
 async def test_a_large_text_is_shown_in_part_and_saved_whole(browser: Browser) -> None:
     await browser.sign_in()
     text = "ß" * 70_000

@@ -14,7 +14,7 @@ from receiver.pages.run_list import bulk
 from receiver.schemas import bodies
 from receiver.web import authentication
 from receiver.web.authentication import Scope
-from storage import states
+from storage import ids, states
 from storage.actions import bulk as bulk_actions
 from storage.engine.database import Snapshot
 from storage.query import run_chunks, run_lines
@@ -45,7 +45,7 @@ async def _ask(
 ) -> Response:
     count = await chosen.count(given)
     values = {"act": act, "chosen": chosen, "count": count, "formats": FORMATS, "tags": tags, "fault": fault}
-    return given.page("runs_actions.html", 422 if fault else 200, **values)
+    return given.page("runs_actions.html", 422 if fault else 200, bulk_id=ids.new(given.now), **values)
 
 
 @router.page("POST", "/runs/actions", Scope.READ)
@@ -90,7 +90,10 @@ def _planned(
     lines = [store.read(run_lines.find, each, ("id",)) for each in chosen.ids]
     seqs = [line.seq for line in lines if line is not None] if chosen.ids else None
     text, caller = None if chosen.ids else chosen.text, given.caller
-    request = bulk_actions.Request(kind, caller.name, caller.actor, given.now, text, seqs, tags)
+    named = given.field("bulk")  # a form that is sent twice is one action
+    is_id = ids.is_ours(named) and named.isascii() and named.replace("-", "").isalnum()
+    bulk_id = named if is_id else None
+    request = bulk_actions.Request(kind, caller.name, caller.actor, given.now, text, seqs, tags, bulk_id)
     return store.read(bulk_actions.plan, request)
 
 

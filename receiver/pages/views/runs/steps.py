@@ -42,7 +42,7 @@ async def show(given: requests.PageRequest) -> Response:
 @router.page("GET", "/runs/{id}/steps/{n}/{part}", Scope.READ)
 async def show_text(given: requests.PageRequest) -> Response:
     """Show a window of the text of a value, or send all of it as a file."""
-    name, at = _part(given), requests.number(given.parameter("at", "0"))
+    name, at = _part(given), requests.number(given.parameter("at", "0"), most=_WHOLE)
     is_saved = given.parameter("as") == "file"
     start, count = (0, _WHOLE) if is_saved else (at, inspector.NEXT)
 
