@@ -20,6 +20,8 @@ from storage.repositories import deliveries
 
 #: The most secrets that are tried in every way: each way costs a hash of the body.
 SECRETS = 8
+#: The largest body, in bytes, whose other spellings as JSON are tried.
+RESPELLED = 64 << 10
 #: The characters of a header's value that a finding shows.
 _SHOWN = 60
 
@@ -178,7 +180,7 @@ def _alterations(body: bytes) -> Mapping[str, bytes]:
         "with line breaks of Unix": body.replace(b"\r\n", b"\n"),
     }
     with contextlib.suppress(ValueError, RecursionError):
-        value = json.loads(body)
+        value = json.loads(body if len(body) <= RESPELLED else b"")
         made["as compact JSON"] = json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
         made["as compact JSON in ASCII"] = json.dumps(value, separators=(",", ":")).encode()
         made["as JSON with blanks"] = json.dumps(value, ensure_ascii=False).encode()

@@ -49,12 +49,19 @@ def fingerprint(secret: str) -> str:
 def _without_credentials(text: str) -> str:
     """Return a text, and of an address only what cannot be secret: a password may have any characters.
 
+    The path of an https address may be one, as that of a chat's webhook is.
+
     >>> _without_credentials("postgresql+psycopg://me:a?w@rd@db:5432/runs?sslpassword=x")
     'postgresql+psycopg://…@db:5432/runs?…'
+    >>> _without_credentials("https://backend.test/hooks/T0/secret")
+    'https://backend.test/…'
     """
     scheme, separator, rest = text.partition("://")
     if not separator:
         return text
     _, at, place = rest.rpartition("@")
     shown, asked, _ = place.partition("#")[0].partition("?")
+    host, slash, path = shown.partition("/")
+    if slash and path and scheme in {"http", "https"}:
+        shown = f"{host}/…"
     return f"{scheme}://{'…@' if at else ''}{shown}{'?…' if asked else ''}"

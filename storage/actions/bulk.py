@@ -26,10 +26,7 @@ from storage.tables.runs import RUNS
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request for a bulk action, on the runs of these keys or on those that match the question.
-
-    Requests with the same `id` are one action.
-    """
+    """A request for a bulk action, on the runs of these keys or on those that match the question."""
 
     action: states.BulkKind
     submitted_by: str
@@ -39,7 +36,6 @@ class Request:
     run_seqs: Sequence[int] | None = None
     tags: Mapping[str, str | None] | None = None
     idempotency_key: str | None = None
-    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +85,8 @@ def plan(connection: Connection, request: Request) -> Action:
         seqs = sorted(set(seqs))
         counted, last = run_pages.Count(len(seqs), exact=True), max(seqs, default=0)
     return Action(
-        request.id or ids.new(request.at), request.action, request.submitted_by, request.actor, request.question,
-        seqs, request.tags, request.at, request.at, 0, last, counted.count, counted.exact, 0, 0,
+        ids.new(request.at), request.action, request.submitted_by, request.actor, request.question, seqs,
+        request.tags, request.at, request.at, 0, last, counted.count, counted.exact, 0, 0,
         idempotency_key=request.idempotency_key,
     )  # fmt: skip
 

@@ -10,9 +10,11 @@ from itertools import zip_longest
 from typing import TypeVar
 
 T = TypeVar("T")
-#: The characters of a text, the paragraphs, the words of two paragraphs, and the steps that are compared.
+#: The pairs of words that are compared at most, in all paragraphs together.
+MOST_PAIRS = 1_500_000
+#: The characters of a text, the paragraphs, and the steps that are compared.
 #: The time grows with the cube of each number.
-MOST_CHARACTERS, MOST_PARAGRAPHS, MOST_WORDS, MOST_STEPS = 40_000, 400, 600, 500
+MOST_CHARACTERS, MOST_PARAGRAPHS, MOST_STEPS = 40_000, 400, 500
 _WORDS = re.compile(r"\s+|[\w’']+|[^\w\s]")
 
 
@@ -41,21 +43,20 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _pieces(before: Sequence[str], after: Sequence[str]) -> Iterator[Piece]:
+    budget = MOST_PAIRS
     for kind, left, right in _blocks(before, after):
         if kind == "equal":
             yield Piece("same", "".join(left))
         elif kind == "replace":
             for old, new in zip_longest(left, right, fillvalue=""):
-                yield from _by_words(old, new)
+                words = _WORDS.findall(old), _WORDS.findall(new)
+                budget -= len(words[0]) * len(words[1])
+                yield from _by_words(*words) if budget >= 0 else _changed(old, new)
         else:
             yield from _changed("".join(left), "".join(right))
 
 
-def _by_words(old: str, new: str) -> Iterator[Piece]:
-    before, after = _WORDS.findall(old), _WORDS.findall(new)
-    if not before or not after or len(before) + len(after) > MOST_WORDS:
-        yield from _changed(old, new)
-        return
+def _by_words(before: Sequence[str], after: Sequence[str]) -> Iterator[Piece]:
     for kind, left, right in _blocks(before, after):
         if kind == "equal":
             yield Piece("same", "".join(left))

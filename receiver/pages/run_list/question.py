@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -81,7 +81,8 @@ def _exact(text: str, zone: ZoneInfo) -> str:
     """Return a time that a form gave without a zone as an instant in UTC, which means the same to everyone."""
     try:
         moment = datetime.fromisoformat(text.strip())
-        return f"{(moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(ZoneInfo('UTC')):%FT%TZ}"
+        moment = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+        return f"{moment.replace(tzinfo=None, microsecond=0).isoformat()}Z"
     except (ValueError, OverflowError):
         return text.strip()
 

@@ -33,7 +33,7 @@ async def sign_in(given: requests.PageRequest) -> Response:
         status = 429 if isinstance(failure, errors.TooManyFailures) else 401
         return given.page("sign_in.html", status, fault=_fault(failure), next=target)
     await authentication.note_use(given.database, key, given.now)
-    return begin(given, key.id, target)
+    return begin(given, key, target)
 
 
 @router.page("GET", "/sign-in/{token}", None)
@@ -49,7 +49,7 @@ async def follow_link(given: requests.PageRequest) -> Response:
     except errors.NotAuthenticated as failure:
         return given.page("sign_in.html", 401, fault=str(failure), next="/")
     await authentication.note_use(given.database, key, given.now)
-    return begin(given, key.id, "/")
+    return begin(given, key, "/")
 
 
 async def _use_link(given: requests.PageRequest) -> api_keys.Key:
@@ -67,10 +67,14 @@ async def _use_link(given: requests.PageRequest) -> api_keys.Key:
     return key
 
 
-def begin(given: requests.PageRequest, key_id: str, target: str) -> Response:
-    """Return a redirect that begins a session of a key, with an id that nobody can have known before."""
-    response = given.redirect(given.url(target))
-    cookie = given.context.signer.cookie(sessions.new(key_id, given.now))
+def begin(given: requests.PageRequest, key: api_keys.Key, target: str) -> Response:
+    """Return a redirect that begins a session of a key, with an id that nobody can have known before.
+
+    A key that may only submit cannot see the overview, so it begins with the form.
+    """
+    may_read = authentication.caller(key).may(authentication.Scope.READ)
+    response = given.redirect(given.url("/submit" if target == "/" and not may_read else target))
+    cookie = given.context.signer.cookie(sessions.new(key.id, given.now))
     given.set_cookie(response, sessions.COOKIE, cookie, int(sessions.LIFETIME.total_seconds()))
     return response
 

@@ -29,7 +29,9 @@ async def _work_on(context: Context, claim: jobs.Claim, action: bulk.Action, seq
     outcome = await isolation.attempt(part)
     if not isinstance(outcome, Exception):
         return
-    if len(seqs) <= 1:
+    if not seqs:  # there is nothing to leave out
+        raise outcome
+    if len(seqs) == 1:
         context.telemetry.log.error("bulk_run_skipped", bulk_id=action.id, exc_info=outcome)
         await context.database.write(bulk_parts.skip, claim, action, seqs, _reason(outcome), now)
         return

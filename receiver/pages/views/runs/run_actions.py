@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 
 from pydantic import ValidationError
@@ -14,7 +15,7 @@ from receiver.pages.run_list import bulk
 from receiver.schemas import bodies
 from receiver.web import authentication
 from receiver.web.authentication import Scope
-from storage import ids, states
+from storage import states
 from storage.actions import bulk as bulk_actions
 from storage.engine.database import Snapshot
 from storage.query import run_chunks, run_lines
@@ -45,7 +46,7 @@ async def _ask(
 ) -> Response:
     count = await chosen.count(given)
     values = {"act": act, "chosen": chosen, "count": count, "formats": FORMATS, "tags": tags, "fault": fault}
-    return given.page("runs_actions.html", 422 if fault else 200, bulk_id=ids.new(given.now), **values)
+    return given.page("runs_actions.html", 422 if fault else 200, bulk_id=secrets.token_urlsafe(12), **values)
 
 
 @router.page("POST", "/runs/actions", Scope.READ)
@@ -87,13 +88,10 @@ def _planned(
     chosen: bulk.Selection,
     store: Snapshot,
 ) -> bulk_actions.Action:
-    lines = [store.read(run_lines.find, each, ("id",)) for each in chosen.ids]
-    seqs = [line.seq for line in lines if line is not None] if chosen.ids else None
+    seqs = [_seq(store, each) for each in chosen.ids] if chosen.ids else None
     text, caller = None if chosen.ids else chosen.text, given.caller
-    named = given.field("bulk")  # a form that is sent twice is one action
-    is_id = ids.is_ours(named) and named.isascii() and named.replace("-", "").isalnum()
-    bulk_id = named if is_id else None
-    request = bulk_actions.Request(kind, caller.name, caller.actor, given.now, text, seqs, tags, bulk_id)
+    key = given.field("bulk")[:100] or None  # a form that is sent twice is one action
+    request = bulk_actions.Request(kind, caller.name, caller.actor, given.now, text, seqs, tags, key)
     return store.read(bulk_actions.plan, request)
 
 
@@ -113,3 +111,12 @@ async def _export(given: requests.PageRequest, chosen: bulk.Selection) -> Respon
     export = flow.Export(given.database.timed_read, chosen.expression, writer, parts, None, context.stopping)
     name = f"runs-{given.now:%Y%m%dT%H%M%SZ}.{requested}"
     return streamed.file(given, await flow.begin(export, context.export_slots), writer.media_type, name)
+
+
+def _seq(store: Snapshot, run_id: str) -> int:
+    """Return the key of a selected run. Raises NotFound."""
+    line = store.read(run_lines.find, run_id, ("id",))
+    if line is None:
+        raise errors.NotFound(f"there is no run {run_id} any more: select again")
+    seq: int = line.seq
+    return seq

@@ -58,7 +58,7 @@ async def save(given: requests.PageRequest) -> Response:
 async def delete(given: requests.PageRequest) -> Response:
     """Delete a view of the visitor; a key with the scope `admin` may delete a shared one of others."""
     view = await given.database.read(saved_views.find, given.ids["id"])
-    if view is None:
+    if view is None or not (view.is_shared or view.owner == given.caller.name or given.may(Scope.ADMIN)):
         raise errors.NotFound("there is no saved view of that id")
     if view.owner != given.caller.name:
         authentication.require_scope(given.caller, Scope.ADMIN)

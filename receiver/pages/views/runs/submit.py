@@ -121,7 +121,10 @@ def _emptied(given: requests.PageRequest) -> dict[str, None]:
 def _accepted(given: requests.PageRequest, done: submitting.Submitted) -> Response:
     if not done.is_same:
         raise errors.IdempotencyKeyReused(done.run.id, pruned=done.run.pruned_at is not None)
-    return given.redirect(given.url(f"/runs/{done.run.id}"), "The run is accepted. It starts in a moment.")
+    note = "The run is accepted. It starts in a moment."
+    if not given.may(Scope.READ):
+        return given.redirect(given.url("/submit"), f"{note} Its id is {done.run.id}.")
+    return given.redirect(given.url(f"/runs/{done.run.id}"), note)
 
 
 def _values(given: requests.PageRequest) -> dict[str, str]:
