@@ -120,7 +120,7 @@ def _copy(source: Connection, target: Connection, table: Table, advance: Advance
         advance("copying", table.name, len(batch))
     for column in table.primary_key.columns:
         if column.type is Integer64:
-            _advance_sequence(target, table, column.name)
+            advance_sequence(target, table, column.name)
     return unfit
 
 
@@ -162,7 +162,7 @@ def _batches(source: Connection, table: Table) -> Iterator[Sequence[Row[Any]]]:
     yield from streamed.partitions()
 
 
-def _advance_sequence(target: Connection, table: Table, column: str) -> None:
+def advance_sequence(target: Connection, table: Table, column: str) -> None:
     """Set the sequence of a key column to its highest value, so that new rows get higher ones."""
     sequence = target.execute(select(func.pg_get_serial_sequence(table.name, column))).scalar_one()
     last = target.execute(select(func.max(table.c[column]))).scalar_one()
