@@ -20,7 +20,7 @@ from pathlib import Path
 from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Page
 
-from receiver.cli.demo import backend, environment
+from receiver.cli.demo import backend, environment, history
 from storage.engine.database import Database
 from tests.browser import chromium, conftest
 
@@ -62,6 +62,7 @@ def running(folder: Path) -> Iterator[Demo]:
         start_blocking_portal() as portal,
         portal.wrap_async_context_manager(environment.running(folder)) as servers,
     ):
+        portal.call(history.fill, servers)
         portal.call(backend.play, servers)
         yield Demo(servers.server, *_in_thread(servers.given.url))
 
@@ -78,8 +79,8 @@ async def _shown(url: str) -> tuple[str, str, str, str]:
         ids = [
             await store.read(_one, f"SELECT id FROM {what} LIMIT 1")
             for what in (
-                "runs WHERE status = 'completed' ORDER BY step_count DESC",
-                "runs WHERE status = 'failed'",
+                "runs WHERE status = 'completed' AND origin = 'submitted' ORDER BY step_count DESC",
+                "runs WHERE status = 'failed' AND origin = 'submitted'",
                 "deliveries WHERE verdict = 'rejected' AND source = 'platform'",
             )
         ]
