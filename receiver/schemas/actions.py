@@ -33,6 +33,7 @@ ViewName = Annotated[
 ]
 
 
+_TERM = r"(status:failed|cost:>1|tag\.[a-z]{1,8}:[a-z0-9]{1,8})"
 #: The pattern covers only a part of the filter language; it serves programs that generate requests.
 BulkQuestion = Annotated[
     str,
@@ -41,7 +42,7 @@ BulkQuestion = Annotated[
     WithJsonSchema(
         {
             "type": "string",
-            "pattern": r"^((status:failed|cost:>1|tag\.[a-z]{1,8}:[a-z0-9]{1,8}) ?){0,3}$",
+            "pattern": rf"^({_TERM}( {_TERM}){{0,2}})?$",
             "examples": ["status:failed cost:>0.50"],
         }
     ),

@@ -51,7 +51,7 @@ async def test_an_answer_is_what_its_schema_describes(deployment: Deployment, su
         with subtests.test(_named(operation)):
             noun = next((each for each in ids if f"/{each}/" in operation.path), "")
             path = operation.path.replace("{id}", ids.get(noun, ""))
-            answer = await deployment.get(path)
+            answer = await deployment.get(path, operation.scope or "read")
             schema: Any = operation.answers[200]
             assert answer.status_code == 200
             assert issubclass(schema, BaseModel)
