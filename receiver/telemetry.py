@@ -37,6 +37,7 @@ NOTIFICATION_RESULTS = ("delivered", "failed", "stopped")
 #: Events that are logged as errors. Each is counted, since an operator has to look at it.
 ERRORS = (
     "background_task_failed",
+    "bulk_run_skipped",
     "delivery_commit_failed",
     "event_timestamp_rejected",
     "job_crashed",

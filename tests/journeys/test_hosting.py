@@ -160,7 +160,7 @@ def test_addresses_that_are_answered_hold_wherever_it_is_mounted(host: Host) -> 
 def test_errors_are_problems_wherever_it_is_mounted(host: Host, subtests: pytest.Subtests) -> None:
     for method, path, status in [
         ("GET", "/v1/nothing", 404),
-        ("GET", "/", 404),
+        ("GET", "/nothing", 404),
         ("GET", "/healthz/", 404),
         ("DELETE", "/v1/runs", 405),
         ("GET", "/callbacks/token", 405),
