@@ -47,8 +47,9 @@ class Site:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = client_address.path_below_mount(scope)
-        found, ids = self._find(path)
-        if found is None and (_PROGRAMS.match(path) or not _wants_page(scope)):
+        is_program = _PROGRAMS.match(path) is not None
+        found, ids = (None, {}) if is_program else self._find(path)
+        if found is None and (is_program or not _wants_page(scope)):
             await self._api(scope, receive, send)
             return
         scope["route"] = found
