@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from receiver import errors
-from receiver.api import run_ids, runs, submissions
+from receiver.api import runs, submissions
 from receiver.schemas import actions
-from receiver.web import authentication, operations
+from receiver.web import authentication, operations, run_ids
 from receiver.web.authentication import Scope
 from storage.actions import bulk
 from storage.engine import database

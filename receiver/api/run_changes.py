@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from receiver import errors
-from receiver.api import run_ids, submissions
+from receiver.api import submissions
 from receiver.schemas import bodies
 from receiver.schemas import notification as schemas_notification
-from receiver.web import operations
+from receiver.web import operations, run_ids, submission_values
 from receiver.web.authentication import Scope
-from storage import ids
 from storage.repositories import runs
 from storage.transitions import retrying, submitting
 
@@ -59,21 +57,10 @@ async def run_again(call: Again) -> operations.Answer:
     """Submit the content of a run as a new run, which names the first one, with the changes of the body."""
     named = call.ids["id"]
     run_ids.require_exact_run(await call.database.read(runs.find, named), named)
-    again = submitting.Again(
-        of=named,
-        id=ids.new(call.now),
-        accepted_at=call.now,
-        expected_by=call.timing.overdue_at(call.now),
-        submitted_by=call.caller.name,
-        actor=call.caller.actor,
-        changes=call.body.model_dump(exclude_none=True),
-        idempotency_key=submissions.idempotency_key(call),
-    )
-    done = await call.database.write(submitting.run_again, again)
-    if done is None:
-        raise errors.NotFound("there is no run of that id")
-    if not done.is_same:
-        raise errors.IdempotencyKeyReused(done.run.id, pruned=done.run.pruned_at is not None)
+    changes, key = call.body.model_dump(exclude_none=True), submissions.idempotency_key(call)
+    expected_by = call.timing.overdue_at(call.now)
+    again = submission_values.again(named, changes, call.caller, call.now, expected_by, key)
+    done = submission_values.require_same(await call.database.write(submitting.run_again, again))
     return await submissions.answer(call, done.run, 202 if done.is_new else 200)
 
 

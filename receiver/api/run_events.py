@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from receiver import errors
-from receiver.api import run_ids
 from receiver.schemas import query_parameters
-from receiver.web import operations, streaming
+from receiver.web import operations, run_ids, streaming
 from receiver.web.authentication import Scope
 from storage.repositories import runs
 from storage.repositories import stream_events as storage_stream_events

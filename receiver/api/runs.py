@@ -8,10 +8,9 @@ import dataclasses
 import msgspec
 
 from receiver import errors
-from receiver.api import run_ids
 from receiver.schemas import json_rows, query_parameters, responses
 from receiver.schemas import notification as schemas_notification
-from receiver.web import operations, timeline
+from receiver.web import operations, run_ids, timeline
 from receiver.web.authentication import Scope
 from storage import cursors
 from storage import errors as storage_errors

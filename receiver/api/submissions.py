@@ -6,10 +6,9 @@ import re
 from typing import Any
 
 from receiver import errors
-from receiver.api import run_ids
 from receiver.schemas import bodies
 from receiver.schemas import notification as schemas_notification
-from receiver.web import authentication, operations, submission_values
+from receiver.web import authentication, operations, run_ids, submission_values
 from storage import errors as storage_errors
 from storage import ids, states
 from storage.repositories import notifications, runs
@@ -50,9 +49,8 @@ async def submit_run(call: Submit) -> operations.Answer:
     """Accept a run durably, whether or not the upstream can be reached now."""
     expected_by, key = call.timing.overdue_at(call.now), idempotency_key(call)
     submission = submission_values.submission(call.body, call.caller, call.now, expected_by, key)
-    done = await call.database.write(submitting.submit, submission)
-    if not done.is_same:
-        raise errors.IdempotencyKeyReused(done.run.id, pruned=done.run.pruned_at is not None)
+    submitted = await call.database.write(submitting.submit, submission)
+    done = submission_values.require_same(submitted)
     seconds = wait(call.headers.getlist("prefer"))
     if seconds is None:
         return await answer(call, done.run, 202 if done.is_new else 200)

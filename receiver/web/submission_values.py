@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 
+from receiver import errors
 from receiver.schemas import bodies
 from receiver.web import authentication
 from storage import ids, merkle
 from storage.repositories import runs
+from storage.transitions import submitting
 
 
 def submission(
@@ -31,6 +34,27 @@ def submission(
         idempotency_key=key,
         request_sha256=_digest(body),
     )
+
+
+def again(
+    run_id: str,
+    changes: Mapping[str, object],
+    caller: authentication.Caller,
+    now: datetime,
+    expected_by: datetime,
+    key: str | None,
+) -> submitting.Again:
+    """Return a caller's request to run a run again with changes, with a new id; `key` is the idempotency key."""
+    return submitting.Again(run_id, ids.new(now), now, expected_by, caller.name, caller.actor, changes, key)
+
+
+def require_same(done: submitting.Submitted | None) -> submitting.Submitted:
+    """Return a submission. Raises NotFound for None, the answer about an unknown run, and IdempotencyKeyReused."""
+    if done is None:
+        raise errors.NotFound("there is no run of that id")
+    if not done.is_same:
+        raise errors.IdempotencyKeyReused(done.run.id, pruned=done.run.pruned_at is not None)
+    return done
 
 
 def _digest(body: bodies.Submission) -> str:

@@ -10,6 +10,7 @@ from receiver import errors
 from receiver.pages import formats, requests
 from receiver.pages.drawing import waterfall
 from receiver.schemas import json_rows, notification
+from receiver.web import run_ids
 from storage import states
 from storage.engine.database import Snapshot
 from storage.query import run_lines
@@ -109,9 +110,7 @@ class Head:
 def load(given: requests.PageRequest, store: Snapshot) -> Head:
     """Return the head of the run of either id. Raise NotFound, and UnreadableRow for values of wrong types."""
     named = given.ids["id"]
-    run = store.read(run_lines.find, named)
-    if run is None:
-        raise errors.NotFound("there is no run of that id")
+    run = run_ids.require_run(store.read(run_lines.find, named))
     with json_rows.named(run.id, given.context.api.telemetry.log):
         notification.RUNS.one((*run[:-1], None))
     jobs, _ = store.read(job_list.page, job_list.Query(run_id=run.id), given.now)

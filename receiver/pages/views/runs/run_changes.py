@@ -8,6 +8,7 @@ from starlette.responses import Response
 from receiver import errors
 from receiver.pages import requests, tag_text
 from receiver.schemas import bodies
+from receiver.web import run_ids
 from receiver.web.authentication import Scope
 from storage import states
 from storage.repositories import runs
@@ -73,12 +74,8 @@ async def change_tags(given: requests.PageRequest) -> Response:
 
 
 def _exact(given: requests.PageRequest, run: runs.Run | None) -> runs.Run:
-    """Return the run that the id names. Raises NotFound and RunIsOrphan."""
-    if run is None:
-        raise errors.NotFound("there is no run of that id")
-    if not run.is_named(given.ids["id"]):
-        raise errors.RunIsOrphan(given.ids["id"], run.id)
-    return run
+    """Return the run that the address names exactly. Raises NotFound, RunIsOrphan."""
+    return run_ids.require_exact_run(run, given.ids["id"])
 
 
 def _back(given: requests.PageRequest, run: runs.Run, note: str) -> Response:

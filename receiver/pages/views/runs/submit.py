@@ -14,9 +14,8 @@ from starlette.responses import Response
 from receiver import errors
 from receiver.pages import requests, tag_text
 from receiver.schemas import bodies
-from receiver.web import submission_values
+from receiver.web import run_ids, submission_values
 from receiver.web.authentication import Scope
-from storage import ids
 from storage.engine.database import Snapshot
 from storage.query import agents, grammar
 from storage.repositories import runs
@@ -76,11 +75,8 @@ async def show_again(given: requests.PageRequest) -> Response:
 
 async def _of(given: requests.PageRequest) -> runs.Run:
     """Return the run that the path names. Raises NotFound, RunIsOrphan, RunPruned."""
-    run = await given.database.read(runs.find, given.ids["id"])
-    if run is None:
-        raise errors.NotFound("there is no run of that id")
-    if not run.is_named(given.ids["id"]):
-        raise errors.RunIsOrphan(given.ids["id"], run.id)
+    named = given.ids["id"]
+    run = run_ids.require_exact_run(await given.database.read(runs.find, named), named)
     if run.pruned_at is not None:
         raise errors.RunPruned(run.id)
     return run
@@ -97,19 +93,13 @@ async def run_again(given: requests.PageRequest) -> Response:
         body = bodies.Again.model_validate({**changes, "tags": tag_text.tags(values["tags"])})
     except ValidationError as error:
         return await _page(given, values, _faults(error), run.id)
-    again = submitting.Again(
-        run.id,
-        ids.new(given.now),
-        given.now,
-        given.context.api.timing.overdue_at(given.now),
-        given.caller.name,
-        given.caller.actor,
+    expected_by = given.context.api.timing.overdue_at(given.now)
+    wanted, key = (
         body.model_dump(exclude_none=True) | _emptied(given),
         given.field("idempotency_key")[:100] or None,
     )
+    again = submission_values.again(run.id, wanted, given.caller, given.now, expected_by, key)
     done = await given.database.write(submitting.run_again, again)
-    if done is None:
-        raise errors.NotFound("there is no run of that id")
     return _accepted(given, done)
 
 
@@ -118,13 +108,12 @@ def _emptied(given: requests.PageRequest) -> dict[str, None]:
     return {name: None for name in ("guidance", "model") if [each.strip() for each in given.fields(name)] == [""]}
 
 
-def _accepted(given: requests.PageRequest, done: submitting.Submitted) -> Response:
-    if not done.is_same:
-        raise errors.IdempotencyKeyReused(done.run.id, pruned=done.run.pruned_at is not None)
+def _accepted(given: requests.PageRequest, done: submitting.Submitted | None) -> Response:
+    run = submission_values.require_same(done).run
     note = "The run is accepted. It starts in a moment."
     if not given.may(Scope.READ):
-        return given.redirect(given.url("/submit"), f"{note} Its id is {done.run.id}.")
-    return given.redirect(given.url(f"/runs/{done.run.id}"), note)
+        return given.redirect(given.url("/submit"), f"{note} Its id is {run.id}.")
+    return given.redirect(given.url(f"/runs/{run.id}"), note)
 
 
 def _values(given: requests.PageRequest) -> dict[str, str]:
