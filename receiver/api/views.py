@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from receiver import errors
 from receiver.schemas import actions
-from receiver.web import authentication, operations
+from receiver.web import operations, view_access
 from receiver.web.authentication import Scope
 from storage import ids
 from storage.actions import saved_views
@@ -53,14 +53,7 @@ async def delete_view(call: Plain) -> operations.Answer:
 
 async def _own(call: Saving | Plain) -> saved_views.View:
     """Return the view, which the caller may change. Raises NotFound, NotPermitted."""
-    known = await call.database.read(saved_views.find, call.ids["id"])
-    if known is None:
-        raise _missing()
-    if known.owner != call.caller.name and not call.caller.may(Scope.ADMIN):
-        if not known.is_shared:
-            raise _missing()
-        authentication.require_scope(call.caller, Scope.ADMIN)
-    return known
+    return view_access.require_own(await call.database.read(saved_views.find, call.ids["id"]), call.caller)
 
 
 def _view(call: Saving, view_id: str, owner: str) -> saved_views.View:

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from receiver import errors
-from receiver.pages import requests
+from receiver.pages import formats, requests
 from receiver.web import problems
 from storage import errors as storage_errors
 
@@ -53,4 +53,4 @@ def _name(error: Exception) -> str:
 def _sentence(error: Exception) -> str:
     """Return the message of an error as a sentence."""
     text = str(error).strip()[:500]
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""
+    return f"{formats.capitalize_first(text)}{'' if text.endswith(('.', '?', '!')) else '.'}" if text else ""

@@ -137,6 +137,19 @@ def local(moment: datetime, zone: ZoneInfo) -> datetime:
         return moment
 
 
+def moment_of_form(text: str, zone: ZoneInfo) -> datetime:
+    """Return a time in ISO 8601 as an instant in UTC; without a zone it is one of the reader's. Raises ValueError.
+
+    >>> moment_of_form("2026-11-29T10:00", ZoneInfo("Europe/Berlin"))
+    datetime.datetime(2026, 11, 29, 9, 0, tzinfo=datetime.timezone.utc)
+    """
+    given = datetime.fromisoformat(text.strip())
+    try:
+        return (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text} is beyond what can be said in UTC") from None
+
+
 def clock_time(value: datetime | str | None, zone: ZoneInfo, now: datetime) -> str:
     """Return the time of day, with the day before it where that is not today's."""
     moment = instant(value)

@@ -157,7 +157,9 @@ class PageRequest:
 
     def partial(self, template: str, *blocks: str, **values: Any) -> Response:
         """Return blocks of a template as a partial answer."""
-        return rendering.respond("\n".join(self.block(template, each, **values) for each in blocks), 200)
+        variables = self._common() | values
+        shown = (rendering.render_block(template, each, variables) for each in blocks)
+        return rendering.respond("\n".join(shown), 200)
 
     def redirect(self, path: str, note: str = "") -> Response:
         """Return a redirect to the address of a page, which will show the note once."""
@@ -259,9 +261,7 @@ def cookie_text(value: str) -> str:
 
 def local_path(text: str) -> str:
     """Return the path of a page that a parameter names, `/` for an address of another host."""
-    is_local = (
-        text.startswith("/") and not text.startswith(("//", "/\\")) and "\\" not in text and text.isprintable()
-    )
+    is_local = text.startswith("/") and not text.startswith("//") and "\\" not in text and text.isprintable()
     return text if is_local else "/"
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from receiver.pages import formats
 from storage import errors
 from storage.query import value_ranges
 from storage.stats.timelines import Slot
@@ -83,9 +84,8 @@ def ask(since: str, start: str, end: str, now: datetime, zone: ZoneInfo) -> Aske
 
 def _moment(text: str, zone: ZoneInfo, now: datetime) -> datetime:
     try:
-        given = datetime.fromisoformat(text.strip().replace(" ", "+"))
-        found = (given if given.tzinfo else given.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError):
+        found = formats.moment_of_form(text.strip().replace(" ", "+"), zone)
+    except ValueError:
         found = value_ranges.moment("from and to", text, now)
     if not FIRST_YEAR <= found.year <= LAST_YEAR:
         raise errors.BadFilter("from and to", f"lie between {FIRST_YEAR} and {LAST_YEAR}")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from receiver.pages import requests
+from receiver.pages import formats, requests
 from receiver.pages.run_list import columns
 from storage import states
 from storage.query import agents, grammar, query_text, run_pages, value_ranges
@@ -80,10 +80,9 @@ def read(pairs: Sequence[tuple[str, str]], zone: ZoneInfo) -> Question:
 def _exact(text: str, zone: ZoneInfo) -> str:
     """Return a time that a form gave without a zone as an instant in UTC, which means the same to everyone."""
     try:
-        moment = datetime.fromisoformat(text.strip())
-        moment = (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+        moment = formats.moment_of_form(text, zone)
         return f"{moment.replace(tzinfo=None, microsecond=0).isoformat()}Z"
-    except (ValueError, OverflowError):
+    except ValueError:
         return text.strip()
 
 

@@ -7,11 +7,10 @@ from urllib.parse import urlencode
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from receiver import errors
 from receiver.pages import requests
 from receiver.pages.run_list import faults
 from receiver.schemas import actions
-from receiver.web import authentication
+from receiver.web import view_access
 from receiver.web.authentication import Scope
 from storage import ids
 from storage.actions import saved_views
@@ -57,10 +56,7 @@ async def save(given: requests.PageRequest) -> Response:
 @router.page("POST", "/views/{id}/delete", Scope.READ)
 async def delete(given: requests.PageRequest) -> Response:
     """Delete a view of the visitor; a key with the scope `admin` may delete a shared one of others."""
-    view = await given.database.read(saved_views.find, given.ids["id"])
-    if view is None or not (view.is_shared or view.owner == given.caller.name or given.may(Scope.ADMIN)):
-        raise errors.NotFound("there is no saved view of that id")
-    if view.owner != given.caller.name:
-        authentication.require_scope(given.caller, Scope.ADMIN)
+    found = await given.database.read(saved_views.find, given.ids["id"])
+    view = view_access.require_own(found, given.caller)
     await given.database.write(saved_views.remove, view.id, given.caller.actor, given.now)
     return given.redirect(given.url("/views"), f"The view {view.name} is deleted.")

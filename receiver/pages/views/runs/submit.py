@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from starlette.responses import Response
 
 from receiver import errors
-from receiver.pages import requests, tag_text
+from receiver.pages import formats, requests, tag_text
 from receiver.schemas import bodies
 from receiver.web import run_ids, submission_values
 from receiver.web.authentication import Scope
@@ -171,4 +171,4 @@ def _sentence(kind: str, message: str) -> str:
         "too_short": "This is missing.",
         "string_pattern_mismatch": "Only letters A–Z, digits and - _ are taken here (in tags . too).",
     }
-    return known.get(kind, f"{message[:1].upper()}{message[1:]}.")
+    return known.get(kind, f"{formats.capitalize_first(message)}.")
