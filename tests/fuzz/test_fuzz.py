@@ -11,7 +11,15 @@ from tests.fuzz import probing, report, session, trial, values
 
 SEED = 20261129
 #: The number of cases per surface. Commands take seconds each, so only the long run has them.
-CASES = {"upstream": 20, "callbacks": 40, "events": 60, "questions": 30, "headers": 40, "settings": 60}
+CASES = {
+    "upstream": 20,
+    "callbacks": 40,
+    "events": 60,
+    "questions": 30,
+    "pages": 40,
+    "headers": 40,
+    "settings": 60,
+}
 
 
 @pytest.fixture
@@ -40,7 +48,7 @@ async def _played(played: session.Session, kind: str, cluster: postgres.Cluster 
 def test_one_seed_draws_the_same_cases_each_time() -> None:
     known = trial.Known("key", ["run"], ["run_1"], ["/callbacks/run.signature"], "cursor", "agent")
     one, other = session.Session(7, 1.0), session.Session(7, 1.0)
-    for surface in ("upstream", "callbacks", "questions", "headers", "settings"):
+    for surface in ("upstream", "callbacks", "questions", "pages", "headers", "settings"):
         assert one.drawn(surface, 3, known) == other.drawn(surface, 3, known)
 
 

@@ -47,6 +47,8 @@ _READ = (
     "/v1/stats?by=failure_reason", "/v1/deliveries", "/v1/jobs",
     "/v1/jobs/causes", "/v1/changes", "/metrics",
 )  # fmt: skip
+_READ_PAGES = ("/", "/runs", "/runs?sort=-duration", "/deliveries", "/jobs", "/settings", "/submit", "/views")
+_TABS = ("answer", "trace", "prompt", "usage", "deliveries", "timeline", "document", "notification")
 _READ_OF_RUN = ("", "/steps?limit=250", "/timeline", "/document", "/events")
 
 
@@ -86,7 +88,7 @@ class Finding:
 
 @dataclass
 class Known:
-    """What cases may name: settled runs, their callback addresses, a cursor, the key."""
+    """What cases may name: settled runs, their callback addresses, a cursor, the key, a session."""
 
     key: str = ""
     runs: list[str] = field(default_factory=list)
@@ -94,11 +96,18 @@ class Known:
     callbacks: list[str] = field(default_factory=list)
     cursor: str = ""
     agent: str = ""
+    cookie: str = ""
+    form_token: str = ""
 
     @property
     def auth(self) -> tuple[bytes, bytes]:
         """Return the header of an administrator."""
         return b"authorization", f"Bearer {self.key}".encode()
+
+    @property
+    def browser(self) -> calls.Headers:
+        """Return the headers of a browser that is signed in as an administrator."""
+        return (b"cookie", self.cookie.encode()), (b"accept", b"text/html")
 
 
 @dataclass
@@ -186,6 +195,16 @@ class Bench:
         self.known.upstream = [run["upstreamId"] for run in shown]
         self.known.callbacks = ["/" + self.upstream.callbacks[marker].split("/", 3)[3] for marker in markers]
         self.known.cursor = json.loads((await self.ask("/v1/runs?limit=1")).body)["nextCursor"]
+        await self._sign_in()
+
+    async def _sign_in(self) -> None:
+        form = (b"content-type", b"application/x-www-form-urlencoded")
+        answer = await self.send(calls.Request("POST", b"/sign-in", (form,), f"key={self.known.key}".encode()))
+        self.known.cookie = answer.headers["set-cookie"].partition(";")[0]
+        page = await self.send(calls.Request("GET", b"/submit", self.known.browser))
+        found = re.search(r'name="csrf" value="([^"]+)"', page.body.decode())
+        assert found is not None, page.body[:1000]
+        self.known.form_token = found[1]
 
     async def send(self, request: calls.Request) -> calls.Reply:
         """Send a request to the server."""
@@ -310,16 +329,19 @@ class Bench:
         return Finding("unsettled", f"{status}, {_normal(why)}", jobs.body[:2000].decode("utf-8", "replace"), case)
 
     async def _read_all(self, runs: Sequence[str]) -> list[Finding]:
-        """Read everything through the API, of these runs too."""
+        """Read everything through the API and as pages, of these runs too."""
         targets = [*_READ, *(f"/v1/runs/{run}{part}" for run in runs for part in _READ_OF_RUN)]
+        pages = [*_READ_PAGES, *(f"/runs/{run}?tab={tab}" for run in runs for tab in _TABS)]
         gate = asyncio.Semaphore(SIDE_BY_SIDE)
 
-        async def read(target: str) -> list[Finding]:
+        async def read(target: str, headers: calls.Headers) -> list[Finding]:
             async with gate:
-                request = calls.Request("GET", target.encode(), (self.known.auth,))
+                request = calls.Request("GET", target.encode(), headers)
                 return judged(None, request, await self.send(request))
 
-        return [finding for found in await asyncio.gather(*map(read, targets)) for finding in found]
+        asked = [read(target, (self.known.auth,)) for target in targets]
+        asked += [read(target, self.known.browser) for target in pages]
+        return [finding for found in await asyncio.gather(*asked) for finding in found]
 
     async def _until_ready(self) -> list[Finding]:
         deadline = time.monotonic() + READY
@@ -444,7 +466,7 @@ def has_ended(status: str, case: Case | None) -> bool:
 def template(target: bytes) -> str:
     """Return a target without ids and parameters, for the report."""
     path = target.partition(b"?")[0].decode("latin-1")
-    path = re.sub(r"(/v1/(?:runs|deliveries|jobs)/)[^/]+", r"\1{id}", path)
+    path = re.sub(r"((?:/v1)?/(?:runs|deliveries|jobs|views|bulk|keys)/)[^/]+", r"\1{id}", path)
     return re.sub(r"(/callbacks/).*", r"\1{token}", path)[:60]
 
 

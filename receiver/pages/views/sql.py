@@ -103,6 +103,7 @@ async def show(given: requests.PageRequest) -> Response:
         "fault": fault,
         "most": sql_runner.ROWS,
         "bounds": statements.Bounds(),
+        "examples": EXAMPLES,
     }
     if given.is_partial:
         response = await asyncio.to_thread(given.partial, "sql.html", "result", **values)
@@ -110,7 +111,7 @@ async def show(given: requests.PageRequest) -> Response:
         return response
     tables, hidden = readable_columns.types(), readable_columns.HIDDEN
     # Megabytes of values take longer than the event loop should wait.
-    values |= {"tables": tables, "hidden": hidden, "examples": EXAMPLES}
+    values |= {"tables": tables, "hidden": hidden}
     return await asyncio.to_thread(given.page, "sql.html", status, **values)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from tests.fuzz.surfaces import callbacks, configuration, events, headers, operating, questions, upstream
+from tests.fuzz.surfaces import callbacks, configuration, events, headers, operating, pages, questions, upstream
 from tests.fuzz.trial import Case, Known
 
 Draw = Callable[[random.Random, Known], Case]
@@ -15,6 +15,7 @@ SURFACES: dict[str, tuple[Draw, int]] = {
     "callbacks": (callbacks.draw, 30),
     "events": (events.draw, 40),
     "questions": (questions.draw, 40),
+    "pages": (pages.draw, 40),
     "headers": (headers.draw, 40),
     "settings": (configuration.draw, 150),
     "commands": (operating.draw, 2),

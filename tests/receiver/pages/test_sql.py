@@ -59,6 +59,11 @@ async def test_a_mistake_is_marked_and_the_statement_stays(asking: Browser) -> N
     assert "did not end within 5 s" in await asking.text("/sql?sql=slow", 503)
 
 
+async def test_an_emptied_editor_gets_the_examples_again(asking: Browser) -> None:
+    part = await asking.get("/sql?sql=", **{"hx-request": "true"})
+    assert "Runs by day" in browsing.seen(part.text)
+
+
 async def test_only_an_admin_asks(browser: Browser) -> None:
     await browser.sign_in("read", "submit")
     await browser.get("/sql", 403)
