@@ -60,7 +60,7 @@ async def test_a_mistake_is_marked_and_the_statement_stays(asking: Browser) -> N
 
 
 async def test_an_emptied_editor_gets_the_examples_again(asking: Browser) -> None:
-    part = await asking.get("/sql?sql=", **{"hx-request": "true"})
+    part = await asking.get("/sql?sql=", 200, **{"hx-request": "true"})
     assert "Runs by day" in browsing.seen(part.text)
 
 
