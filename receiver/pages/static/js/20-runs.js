@@ -88,8 +88,7 @@
     count();
   };
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !rows().length) return;
-    if (event.target.closest("input:not([type=checkbox]), textarea, select, summary, .menu")) return;
+    if (!gestures.isCommand(event) || !rows().length || event.target.closest("summary, .menu")) return;
     const key = event.key.toLowerCase();
     if (key === "j" || key === "k") {
       const all = rows();

@@ -39,8 +39,7 @@
   };
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("main a[href], .pick a[href]");
-    const isPlain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
-    if (!link || !isPlain || event.defaultPrevented || link.matches(".news") || !isOfList(link)) return;
+    if (!link || !gestures.isPlainClick(event) || link.matches(".news") || !isOfList(link)) return;
     event.preventDefault();
     document.getElementById("facets").hidePopover?.();
     follow(link.href);

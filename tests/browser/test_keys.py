@@ -1,0 +1,38 @@
+"""The keyboard alone: its keys open over the page, and leave it as it was."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import conftest, nights
+from tests.browser.conftest import Open
+from tests.journeys import harness
+
+
+@pytest.fixture(scope="module")
+def night(deployment: harness.Deployment) -> nights.Night:
+    """Store the runs of a night."""
+    deployment.server.stop()  # its worker would take the jobs that settle them
+    made: nights.Night = conftest.stored(deployment, nights.plant)
+    deployment.restart()
+    return made
+
+
+def test_the_list_of_keys_opens_over_the_page_and_escape_returns_to_where_one_was(
+    window: Open, night: nights.Night
+) -> None:
+    with window("read") as opened:
+        page = opened.open("/runs")
+        page.keyboard.press("j")
+        row = page.locator("#runs > tr").first.locator(".go")
+        expect(row).to_be_focused()
+        page.keyboard.press("?")
+        dialog = page.get_by_role("dialog", name="Keyboard")
+        expect(dialog).to_contain_text("To the box that filters")
+        page.keyboard.press("x")  # no key of the page acts below a dialog
+        page.keyboard.press("Escape")
+        expect(dialog).to_be_hidden()
+        expect(row).to_be_focused()
+        expect(page.locator("#runs input:checked")).to_have_count(0)
+        expect(page).to_have_url(f"{opened.server}/runs")
