@@ -22,7 +22,9 @@ def drawn(width: timedelta, zone: str, count: int = 24) -> strip.Strip:
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "Europe/Vienna"])
-@pytest.mark.parametrize("width", [timedelta(minutes=5), timedelta(hours=1), timedelta(days=1), timedelta(days=30)])
+@pytest.mark.parametrize(
+    "width", [timedelta(minutes=5), timedelta(hours=1), timedelta(days=1), timedelta(days=30)]
+)
 def test_no_label_reaches_the_next_one_or_the_zone_on_a_phone(width: timedelta, zone: str) -> None:
     found = drawn(width, zone)
     shown = [each for each in found.labels if not each.is_optional]
