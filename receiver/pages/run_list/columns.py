@@ -17,7 +17,7 @@ _TAG = re.compile(r"tag\.[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name in addresses, its heading, its class, what it has, and by what a click on its head sorts."""
+    """A column: its name in addresses, heading, class, what it has, and by what a click on its head sorts."""
 
     name: str
     title: str
