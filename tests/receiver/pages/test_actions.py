@@ -111,7 +111,7 @@ async def test_an_act_whose_form_is_sent_twice_is_done_once(browser: Browser) ->
 
 async def test_a_selection_that_is_too_large_is_refused_whole(browser: Browser) -> None:
     await browser.sign_in("read", "submit")
-    named = "&".join(f"id={number}" for number in range(run_list_bulk.MAX_SELECTED + 1))
-    said = await browser.text(f"/runs/actions?action=cancel&{named}", 400)
+    named = [str(number) for number in range(run_list_bulk.MAX_SELECTED + 1)]
+    said = browsing.seen((await browser.post("/runs/actions", 400, action="cancel", id=named)).text)
     assert "501 runs" in said
     assert "All that are found" in said
