@@ -91,6 +91,8 @@ async def test_pages_follow_each_other_without_a_run_twice(reader: Browser) -> N
     first = (await reader.get("/runs")).text
     (older,) = re.findall(r'href="([^"]*)" rel="next"', first)
     second = (await reader.get(older.replace("&amp;", "&"))).text
+    assert "Runs 1–50 of 53" in browsing.seen(first)
+    assert "Runs 51–53 of 53" in browsing.seen(second)
     prompts = [re.findall(r"Prompt \d\d", each) for each in (first, second)]
     assert [len(each) for each in prompts] == [50, 3]
     assert not set(prompts[0]) & set(prompts[1])

@@ -6,7 +6,7 @@
   const isOfList = (link) => link.origin === location.origin && link.pathname === location.pathname && !link.hash;
   const question = () => {
     const kept = new URLSearchParams(location.search);
-    for (const name of ["cursor", "sort", "columns"]) kept.delete(name);
+    for (const name of ["cursor", "before", "sort", "columns"]) kept.delete(name);
     return kept.toString();
   };
   let latest = 0;
