@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -36,3 +38,25 @@ def test_the_list_of_keys_opens_over_the_page_and_escape_returns_to_where_one_wa
         expect(row).to_be_focused()
         expect(page.locator("#runs input:checked")).to_have_count(0)
         expect(page).to_have_url(f"{opened.server}/runs")
+
+
+def test_a_value_is_excluded_by_a_key_and_by_what_it_offers(window: Open, night: nights.Night) -> None:
+    with window("read", viewport={"width": 1680, "height": 900}) as opened:
+        page = opened.open("/runs")
+        page.keyboard.press("j")
+        page.keyboard.press("Tab")  # the agent
+        page.keyboard.press("Tab")
+        value = page.locator("#runs > tr:first-child a.tag")
+        expect(value).to_be_focused()
+        tag = value.inner_text().partition(":")[2] or value.inner_text()
+        expect(page.get_by_role("group", name=f"tag.env {tag}")).to_be_visible()
+        page.keyboard.press("Tab")
+        expect(page.get_by_role("link", name=f"Only this: tag.env {tag}")).to_be_focused()
+        page.keyboard.press("Tab")
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(re.compile(f"q=-tag.env%3A{tag}$"))
+        expect(page.locator("#list")).to_be_focused()
+        page.keyboard.press("j")
+        page.keyboard.press("Shift+Tab")
+        page.keyboard.press("-")  # its state
+        expect(page).to_have_url(re.compile(r"-status%3A"))
