@@ -21,6 +21,6 @@ async def test_only_keys_of_pages_that_are_there_are_listed(browser: Browser) ->
 
 async def test_the_keys_are_a_fragment_for_the_page_that_is_shown(browser: Browser) -> None:
     await browser.sign_in()
-    fragment = (await browser.get("/keyboard", **{"hx-request": "true"})).text
+    fragment = (await browser.client.get("/keyboard", headers={"hx-request": "true"})).text
     assert "g r" in fragment
     assert "<html" not in fragment

@@ -203,10 +203,9 @@ def _place(given: requests.PageRequest, asked: question.Asked, listed: Listed) -
     if asked.question.cursor and not (text.isascii() and text.isdecimal() and 0 < len(text) <= 9):
         return None
     before = int(text) if asked.question.cursor else 0
-    totals = (
-        listed.summary and f"{formats.count(listed.summary.totals.runs)}{'+' if listed.summary.window else ''}"
-    )
-    whole = (totals or "") if listed.page.cursor else formats.count(before + shown)
+    found = listed.summary
+    total = "" if found is None else f"{formats.count(found.totals.runs)}{'+' if found.window else ''}"
+    whole = total if listed.page.cursor else formats.count(before + shown)
     return before + 1, before + shown, whole
 
 
