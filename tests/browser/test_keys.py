@@ -60,3 +60,25 @@ def test_a_value_is_excluded_by_a_key_and_by_what_it_offers(window: Open, night:
         page.keyboard.press("Shift+Tab")
         page.keyboard.press("-")  # its state
         expect(page).to_have_url(re.compile(r"-status%3A"))
+
+
+def test_keys_select_runs_and_lead_to_what_can_be_done_with_them(window: Open, night: nights.Night) -> None:
+    with window("read") as opened:
+        page = opened.open("/runs")
+        for key in "jxjx":
+            page.keyboard.press(key)
+        page.keyboard.press("a")
+        expect(page.get_by_role("button", name="Compare two")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="Compare two runs")).to_be_visible()
+
+
+def test_backspace_in_the_empty_box_takes_one_term_after_the_other(window: Open, night: nights.Night) -> None:
+    with window("read") as opened:
+        page = opened.open("/runs?q=status:failed+tag.env:prod")
+        page.keyboard.press("/")
+        page.keyboard.press("Backspace")
+        expect(page).to_have_url(re.compile(r"q=status%3Afailed$"))
+        expect(page.locator("#q")).to_be_focused()
+        page.keyboard.press("Backspace")
+        expect(page).to_have_url(f"{opened.server}/runs")

@@ -24,6 +24,8 @@ _RUNS: Group = (
     "In the list of runs",
     (
         ("X", "Select the row; with Shift a range"),
+        ("A", "To what can be done with the selected runs"),
+        ("[ ]", "The first page, the next page"),
         ("N", "Show what is new"),
         ("Enter", "On a value: only the runs that have it"),
         ("-", "On a value: the runs that do not have it"),

@@ -47,7 +47,7 @@
       const options = [...(list()?.children ?? [])];
       if (event.key === "Backspace" && !box.value) {
         const last = [...document.querySelectorAll(".ask-box .chip .x")].pop();
-        if (last) location.assign(last.href);
+        last?.click();
       } else if (event.key === "Escape") {
         if (!options.length) box.blur();
         close();
@@ -98,6 +98,8 @@
     } else if (key === "x" && current()) check(current(), event.shiftKey);
     else if (key === "-") exclude(event.target);
     else if (key === "n") document.querySelector(".news")?.click();
+    else if (key === "a") document.querySelector("#rows .bulk .btn:not([hidden])")?.focus();
+    else if (key === "[" || key === "]") document.querySelector(`.foot [rel=${key === "]" ? "next" : "first"}]`)?.click();
     else if (event.key === "Enter" && event.target.closest("#runs input")) current().querySelector(".go").click();
     else return;
     event.preventDefault();
