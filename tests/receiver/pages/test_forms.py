@@ -93,3 +93,10 @@ async def test_two_agents_in_a_form_are_a_fault_and_both_are_kept(browser: Brows
     assert "Two agents are given" in shown
     assert 'value="agent_1" required checked' in shown
     assert 'value="agent_9"' in shown
+
+
+async def test_a_tag_without_a_value_is_a_fault_at_its_field(browser: Browser) -> None:
+    await browser.sign_in("submit", "read")
+    shown = (await browser.post("/submit", 422, agent="agent_1", prompt="Review.", tags="client")).text
+    assert "each with its value" in shown
+    assert shown.count('class="err"') == 1

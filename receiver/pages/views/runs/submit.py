@@ -102,6 +102,8 @@ async def _of(given: requests.PageRequest) -> runs.Run:
 async def run_again(given: requests.PageRequest) -> Response:
     """Submit the content of a run with the changes of the form, linked to that run."""
     run, values = await _of(given), _values(given)
+    if mistakes := _mistakes(values):
+        return await _page(given, values | {"agent": run.agent_id or ""}, mistakes, run.id)
     changes = {
         name: value for name, value in _body(values, given.agents).items() if name in bodies.Again.model_fields
     }
@@ -141,8 +143,8 @@ def _values(given: requests.PageRequest) -> dict[str, str]:
 async def submit(given: requests.PageRequest) -> Response:
     """Accept the run durably and show it; a form that is sent twice is one run."""
     values = _values(given)
-    if values[_OTHER].strip() not in ("", values["agent"].strip()):
-        return await _page(given, values, {"agent": "Two agents are given: choose one, or empty the field."})
+    if mistakes := _mistakes(values):
+        return await _page(given, values, mistakes)
     try:
         body = bodies.Submission.model_validate(_body(values, given.agents))
     except ValidationError as error:
@@ -155,6 +157,16 @@ async def submit(given: requests.PageRequest) -> Response:
     last = f"{requests.cookie_value(values['agent'])}|{requests.cookie_value(values['model'])}"
     given.set_cookie(response, _LAST, last, 90 * 86400)
     return response
+
+
+def _mistakes(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the faults of the form that a body of the API cannot have."""
+    faults = {}
+    if values[_OTHER].strip() not in ("", values["agent"].strip()):
+        faults["agent"] = "Two agents are given: choose one, or empty the field."
+    if None in tag_text.changes(values["tags"]).values():
+        faults["tags"] = "Write one a line, each with its value, as client=tidewater."
+    return faults
 
 
 def _body(values: dict[str, str], names: Mapping[str, str]) -> dict[str, Any]:
