@@ -39,6 +39,18 @@ def test_a_new_run_appears_in_both_of_two_tabs(
         other.judge()
 
 
+def test_the_number_of_new_runs_is_seen_on_a_phone_and_leads_to_them(
+    window: Open, deployment: harness.Deployment, night: nights.Night
+) -> None:
+    with window("read", viewport={"width": 360, "height": 700}) as opened:
+        page = opened.open("/runs")
+        page.keyboard.press("j")  # a list that is used is not renewed
+        deployment.until_run(deployment.submit("seen on a phone"), "completed")
+        expect(page.locator(".news")).to_be_in_viewport(timeout=20_000)
+        page.locator(".news").click()
+        expect(page.locator("#runs > tr", has_text="seen on a phone")).to_be_visible()
+
+
 def test_a_lost_server_is_said_and_the_list_goes_on_once_it_is_back(
     window: Open, deployment: harness.Deployment, night: nights.Night
 ) -> None:

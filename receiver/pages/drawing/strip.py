@@ -8,28 +8,23 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from receiver.pages import formats
+from receiver.pages.drawing import charts
 from storage.stats import found_runs
 
-#: Pixels of the highest bar, and of the lowest one that is not empty.
-HEIGHT, LEAST = 38.0, 2.5
+#: Pixels of the highest bar.
+HEIGHT = 38
 #: The most labels of the axis.
 MAX_TICKS = 8
-#: Where the last label may stand: the zone follows it.
-LAST_TICK = 0.9
+#: Pixels of a character of a label, and of the plot on a phone and on the narrowest screen beside it.
+_CHARACTER, _PHONE, _NARROW = 6.5, 330, 700
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One bar: its place in per cent, its pixels from above, and what it says. Failures are at its foot."""
+    """One bar and what it says. The parts of its column are runs that failed, at its foot, and the others."""
 
-    x: str
-    width: str
-    inner_x: str
-    inner_width: str
-    top: float
-    height: float
-    failed: float
+    column: charts.Column
     title: str
     when: str
     bar: found_runs.Bar
@@ -37,11 +32,20 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """A label of the axis and its place in per cent; one that is optional has no room on a phone."""
+
+    x: str
+    text: str
+    is_optional: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Strip:
-    """The marks, the labels with their places in per cent, and the zone of the labels."""
+    """The marks, the labels, the zone of the labels, and the time of each mark."""
 
     marks: Sequence[Mark]
-    ticks: Sequence[tuple[str, str]]
+    labels: Sequence[Label]
     zone: str
     each: str
 
@@ -50,35 +54,31 @@ def draw(bars: Sequence[found_runs.Bar], zone: ZoneInfo, address: Callable[[date
     """Return the strip of bars; `address` is that of the runs between two instants."""
     most = max((each.runs for each in bars), default=0) or 1
     width = bars[0].end - bars[0].start
-    marks = [_mark(bar, at, len(bars), most, zone, address) for at, bar in enumerate(bars)]
-    step = -(-len(bars) // MAX_TICKS)
-    ticks = [
-        (
-            formats.percent(at, len(bars)),
-            _label(bars[at].start, bars[at - step].start if at else None, width, zone),
-        )
-        for at in range(0, len(bars), step)
-        if at <= LAST_TICK * len(bars)
-    ]
-    return Strip(marks, ticks, bars[0].start.astimezone(zone).tzname() or zone.key, _name(width))
+    columns = charts.stacked([(bar.failed, bar.runs - bar.failed) for bar in bars], HEIGHT, most)
+    marks = [_mark(bar, column, zone, address) for bar, column in zip(bars, columns, strict=True)]
+    shown = bars[0].start.astimezone(zone).tzname() or zone.key
+    return Strip(marks, _labels(bars, zone, shown), shown, _name(width))
 
 
 def _mark(
-    bar: found_runs.Bar,
-    at: int,
-    number: int,
-    most: int,
-    zone: ZoneInfo,
-    address: Callable[[datetime, datetime], str],
+    bar: found_runs.Bar, column: charts.Column, zone: ZoneInfo, address: Callable[[datetime, datetime], str]
 ) -> Mark:
-    height = max(HEIGHT * bar.runs / most, LEAST) if bar.runs else 0.0
-    failed = min(max(height * bar.failed / bar.runs, LEAST), height) if bar.failed else 0.0
     when = _when(bar, zone)
     title = f"{when}: {formats.plural(bar.runs, 'run')}, {formats.count(bar.failed)} failed"
-    inner = (formats.percent(at + 0.1, number), formats.percent(0.8, number))
-    outer = (formats.percent(at, number), formats.percent(1, number))
-    sizes = (round(HEIGHT - height, 1), round(height - failed, 1), round(failed, 1))
-    return Mark(*outer, *inner, *sizes, title, when, bar, address(bar.start, bar.end))
+    return Mark(column, title, when, bar, address(bar.start, bar.end))
+
+
+def _labels(bars: Sequence[found_runs.Bar], zone: ZoneInfo, zone_name: str) -> list[Label]:
+    """Return the labels that end before the name of the zone, which stands at the right end."""
+    width, before, made = bars[0].end - bars[0].start, None, []
+    for number, at in enumerate(charts.spaced(len(bars), MAX_TICKS)):
+        text = _label(bars[at].start, before, width, zone)
+        before = bars[at].start
+        needed = _CHARACTER * (len(text) + len(zone_name) + 1)
+        if at / len(bars) * _NARROW + needed <= _NARROW:
+            is_optional = number % 2 == 1 or at / len(bars) * _PHONE + needed > _PHONE
+            made.append(Label(formats.percent(at, len(bars)), text, is_optional))
+    return made
 
 
 def _when(bar: found_runs.Bar, zone: ZoneInfo) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from receiver import errors
 from receiver.pages import requests
 from receiver.pages.run_list import faults, question
 from receiver.web.authentication import Scope
@@ -76,11 +77,17 @@ class Selection:
 
 
 def selection(given: requests.PageRequest, pairs: Sequence[tuple[str, str]]) -> Selection | None:
-    """Return the runs that a form selects; None where it selects none, or its filter has a mistake."""
+    """Return the runs that a form selects; None where it selects none, or its filter has a mistake.
+
+    Raises BadParameter where it names too many: it never acts on a part of what was selected.
+    """
     asked, fault = faults.understood(given, pairs)
     if fault is not None:
         return None
     if any(name == "all" for name, _ in pairs):
         return Selection(asked, ())
     ids = tuple(dict.fromkeys(value for name, value in pairs if name == "id" and len(value) <= 64))
-    return Selection(asked, ids[:MAX_SELECTED]) if ids else None
+    if len(ids) > MAX_SELECTED:
+        problem = f"{len(ids):,} runs are selected one by one, and at most {MAX_SELECTED} can be"
+        raise errors.BadParameter("id", f"{problem}: find them by a filter, then choose All that are found")
+    return Selection(asked, ids) if ids else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -28,6 +28,7 @@ class _Form:
 _VALUE = _Form('<a class="val" href="{}" data-name="{}">{}</a>')
 _AGENT = _Form('<a class="val" href="{}" data-name="agent" data-value="{}" title="{}">{}</a>')
 _TAG = _Form('<a class="tag val" href="{}" data-name="{}" title="{}:{}"><b>{}:</b>{}</a>')
+_TAGS = _Form('<div class="tag-line" title="{}">{}</div>')
 _STATE = _Form(
     '<a class="val st st-{0}" href="{1}" data-name="status">'
     '<svg class="i" aria-hidden="true"><use href="#i-{0}"/></svg>{0}</a>'
@@ -59,7 +60,7 @@ class Cells:
             return lambda run: self._given(name, run.tags.get(column.tag_key))
         own: dict[str, Callable[[Any], Markup | str]] = {
             "agent": lambda run: self._agent(run.agent_id) if run.agent_id else _NOTHING,
-            "tags": lambda run: Markup("").join(self._tag(key, text) for key, text in run.tags.items()),
+            "tags": lambda run: self._tags(run.tags) if run.tags else _NOTHING,
             "duration": lambda run: _known(rows.elapsed(run, self._now), formats.duration),
             "tokens": lambda run: _known(_tokens(run), formats.count),
             "cost": lambda run: _known(run.cost_micros, formats.money),
@@ -85,6 +86,10 @@ class Cells:
     def _linked_tag(self, key: str, text: str) -> Markup:
         name = f"{grammar.TAG_PREFIX}{key}"
         return _TAG.format(self._links.only(name, text), name, key, text, key, text)
+
+    def _tags(self, tags: Mapping[str, str]) -> Markup:
+        whole = ", ".join(f"{key}:{text}" for key, text in tags.items())
+        return _TAGS.format(whole, Markup("").join(self._tag(key, text) for key, text in tags.items()))
 
     def _linked_state(self, status: str) -> Markup:
         return _STATE.format(status, self._links.only("status", status))

@@ -17,11 +17,12 @@ _TAG = re.compile(r"tag\.[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name in addresses, its heading, its class, and by what a click on its head sorts."""
+    """A column: its name in addresses, heading, class, what it has, and by what a click on its head sorts."""
 
     name: str
     title: str
     style: str
+    note: str
     sort: str = ""
     is_number: bool = False
 
@@ -33,21 +34,21 @@ class Column:
 
 #: State and prompt always come first; these follow them in this order.
 COLUMNS = (
-    Column("agent", "Agent", "c-agent"),
-    Column("tags", "Tags", "c-tags"),
-    Column("model", "Model", "c-model"),
-    Column("duration", "Took", "c-took", "duration", True),
-    Column("tokens", "Tokens", "c-tok", "tokens", True),
-    Column("cost", "Cost", "c-cost", "cost", True),
-    Column("settled_by", "Settled by", "c-by"),
-    Column("accepted", "Accepted", "c-when", "accepted", True),
-    Column("created", "Created", "c-when", "created", True),
-    Column("settled", "Settled", "c-when", "settled", True),
-    Column("submitted_by", "Submitted by", "c-from"),
-    Column("origin", "Origin", "c-from"),
-    Column("steps", "Steps", "c-tok", "", True),
-    Column("tool_calls", "Tool calls", "c-tok", "", True),
-    Column("upstream_id", "Upstream id", "c-upstream"),
+    Column("agent", "Agent", "c-agent", "the agent that was run"),
+    Column("tags", "Tags", "c-tags", "your own names and values"),
+    Column("model", "Model", "c-model", "its language model"),
+    Column("duration", "Took", "c-took", "time of execution, or so far", "duration", True),
+    Column("tokens", "Tokens", "c-tok", "input and output together", "tokens", True),
+    Column("cost", "Cost", "c-cost", "what the upstream charged", "cost", True),
+    Column("settled_by", "Settled by", "c-by", "what first reported its end"),
+    Column("accepted", "Accepted", "c-when", "when it was accepted here", "accepted", True),
+    Column("created", "Created", "c-when", "when the upstream created it", "created", True),
+    Column("settled", "Settled", "c-when", "when its end was stored here", "settled", True),
+    Column("submitted_by", "Submitted by", "c-from", "name of the key"),
+    Column("origin", "Origin", "c-from", "submitted here, or adopted"),
+    Column("steps", "Steps", "c-tok", "steps that are stored", "", True),
+    Column("tool_calls", "Tool calls", "c-tok", "calls of tools", "", True),
+    Column("upstream_id", "Upstream id", "c-upstream", "its id at Case.dev"),
 )
 _BY_NAME = {each.name: each for each in COLUMNS}
 DEFAULT = tuple(each.name for each in COLUMNS[:8])
@@ -66,6 +67,6 @@ def of(names: Sequence[str]) -> list[Column]:
     tags = sorted(each for each in names if grammar.is_tag(each))
     known = sorted((each for each in names if each in _BY_NAME), key=order.index)
     at = next((at for at, each in enumerate(known) if order.index(each) > 0), len(known))
-    made = [Column(each, each, "c-client") for each in tags]
+    made = [Column(each, each, "c-client", "values of this tag") for each in tags]
     before, after = [_BY_NAME[each] for each in known[:at]], [_BY_NAME[each] for each in known[at:]]
     return [*before, *made, *after]

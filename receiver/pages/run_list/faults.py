@@ -27,11 +27,12 @@ class Fault:
 
 
 def understood(
-    given: requests.PageRequest, pairs: Sequence[tuple[str, str]] | None = None
+    given: requests.PageRequest, pairs: Sequence[tuple[str, str]] | None = None, path: str = "/runs"
 ) -> tuple[question.Asked, Fault | None]:
     """Return the question and its fault, if any: then it is the question without what was typed last.
 
-    The question is that of the address, or of the fields of a form where these are given as `pairs`.
+    The question is that of the address, or of the fields of a form where these are given as `pairs`. `path` is
+    that of the page that asks it.
     """
     named = given.parameters if pairs is None else pairs
     asked = question.read(named, given.zone)
@@ -39,11 +40,12 @@ def understood(
         return question.understand(asked, given.now, given.agents), None
     except errors.BadFilter as error:  # the time: the filter was read before
         before = question.understand(replace(asked, since="", start="", end=""), given.now, given.agents)
-        return before, of(given.url, before, error)
+        return before, of(given.url, before, error, path)
     except errors.BadQuery as error:
         texts = [value for name, value in named if name == "q"]
         before, typed = _before(given, asked, texts)
-        return before, of(given.url, before, error if typed == asked.text else _own(typed, error, given))
+        wrong = error if typed == asked.text else _own(typed, error, given)
+        return before, of(given.url, before, wrong, path)
 
 
 def _before(given: requests.PageRequest, asked: question.Question, texts: list[str]) -> tuple[question.Asked, str]:
@@ -55,7 +57,7 @@ def _before(given: requests.PageRequest, asked: question.Question, texts: list[s
             return question.understand(kept, given.now, given.agents), typed
         except (errors.BadQuery, errors.BadFilter):
             pass
-    bare = question.Question(sort=asked.sort, columns=asked.columns)
+    bare = replace(asked, text="", since="", start="", end="", cursor="")
     return question.understand(bare, given.now, given.agents), asked.text
 
 
@@ -68,7 +70,7 @@ def _own(typed: str, error: errors.BadQuery, given: requests.PageRequest) -> err
     return error
 
 
-def of(url: Callable[..., str], asked: question.Asked, error: errors.StorageError) -> Fault:
+def of(url: Callable[..., str], asked: question.Asked, error: errors.StorageError, path: str = "/runs") -> Fault:
     """Return the fault that an error names."""
     if not isinstance(error, errors.BadQuery):
         return Fault("", ("", "", ""), 0, sentence(str(error)), "", "")
@@ -80,7 +82,7 @@ def of(url: Callable[..., str], asked: question.Asked, error: errors.StorageErro
     if not error.suggestion:
         return Fault(text, parts, at + 1, sentence(str(error)), "", "")
     meant = query_text.joined(filter(None, (asked.text, f"{parts[0]}{error.suggestion}{parts[2]}")))
-    address = url("/runs", asked.question.parameters(text=meant))
+    address = url(path, asked.question.parameters(text=meant))
     return Fault(text, parts, at + 1, "", error.suggestion, address)
 
 

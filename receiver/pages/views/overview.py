@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from receiver.pages import requests
 from receiver.pages.overview import panels, period, tiles
+from receiver.pages.run_list import faults, question
 from receiver.web.authentication import Scope
 from storage import errors
 from storage.engine.database import Snapshot
@@ -38,41 +39,47 @@ class Found:
 @router.page("GET", "/", Scope.READ)
 async def show(given: requests.PageRequest) -> Response:
     """Show the numbers and charts of a range, and where nothing was recorded yet what to do first."""
-    asked, expression, fault = _asked(given)
+    asked, filtered, fault = _asked(given)
+    links = question.Links(given, filtered, "/")
+    if fault is None and len([name for name, _ in given.parameters if name == "q"]) > 1:
+        return given.redirect(links.change())
+    expression = grammar.all_of(*(each.expression for each in filtered.terms))
     found = await given.read(lambda store: _read(store, asked, expression, given))
     if found is None:
         return given.page("overview_empty.html", may_submit=given.may(Scope.SUBMIT))
-    return given.page("overview.html", **_values(given, asked, found), fault=fault)
+    box = {"filtered": filtered, "links": links, "fault": fault, "q": filtered.text}
+    draft = fault.text if fault else given.parameter("draft")
+    return given.page("overview.html", **_values(given, asked, found, filtered.text), **box, draft=draft)
 
 
-def _asked(given: requests.PageRequest) -> tuple[period.Asked, grammar.Expression, errors.StorageError | None]:
-    """Return the range and the filter; of one that cannot be understood the error, and the usual range."""
-    usual = period.ask("", "", "", given.now, given.zone)
+def _asked(given: requests.PageRequest) -> tuple[period.Asked, question.Asked, faults.Fault | None]:
+    """Return the range, the filter, and what is wrong with either: in place of a wrong range the usual one."""
+    filtered, fault = faults.understood(given, path="/")
     try:
         since, start, end = (given.parameter(name) for name in ("since", "from", "to"))
-        asked = period.ask(since, start, end, given.now, given.zone)
-        return asked, grammar.parse(given.parameter("q"), given.now), None
-    except (errors.BadFilter, errors.BadQuery) as fault:
-        return usual, grammar.EVERYTHING, fault
+        return period.ask(since, start, end, given.now, given.zone), filtered, fault
+    except errors.BadFilter as wrong:
+        usual = period.ask("", "", "", given.now, given.zone)
+        return usual, filtered, fault or faults.of(given.url, filtered, wrong, "/")
 
 
 def _read(
     store: Snapshot, asked: period.Asked, expression: grammar.Expression, given: requests.PageRequest
 ) -> Found | None:
     divided = period.divide(asked, given.zone)
-    question = _question(divided, expression)
-    is_long = asked.length > timedelta(days=2) and not question.has_rollups and expression == grammar.EVERYTHING
-    if is_long and not store.read(timelines.fits, question):
+    wanted = _question(divided, expression)
+    is_long = asked.length > timedelta(days=2) and not wanted.has_rollups and expression == grammar.EVERYTHING
+    if is_long and not store.read(timelines.fits, wanted):
         divided = period.divide(asked, given.zone, rounded=True)
-        question = _question(divided, expression)
-    found = store.read(timelines.read, question)
+        wanted = _question(divided, expression)
+    found = store.read(timelines.read, wanted)
     if not found.periods and not store.read(open_runs.has_runs):
         return None
     low, high = divided.before()
     return Found(
         divided,
         found,
-        store.read(timelines.sums, replace(question, low=low, high=high)),
+        store.read(timelines.sums, replace(wanted, low=low, high=high)),
         store.read(open_runs.read, given.now, LISTED),
         store.read(deliveries.rejections, _hour(divided.low), divided.high),
     )
@@ -86,16 +93,15 @@ def _hour(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
-def _values(given: requests.PageRequest, asked: period.Asked, found: Found) -> dict[str, Any]:
+def _values(given: requests.PageRequest, asked: period.Asked, found: Found, text: str) -> dict[str, Any]:
     divided, timeline = found.period, found.timeline
-    link = _Links(given, divided)
+    link = _Links(given, divided, text)
     rejected = panels.by_cause(found.rejected, given.url("/deliveries", {"verdict": "rejected"}))
     return {
         "asked": asked,
         "period": divided,
         "presets": period.PRESETS,
-        "q": given.parameter("q"),
-        "preset": lambda since: given.url("/", {"q": given.parameter("q"), "since": since}),
+        "preset": lambda since: given.url("/", {"q": text, "since": since}),
         "tiles": tiles.tiles(divided, timeline, found.before, found.now_open, link, given.now),
         "states": panels.by_state(divided, timeline, link),
         "durations": panels.durations(divided, timeline, link),
@@ -119,16 +125,15 @@ def _values(given: requests.PageRequest, asked: period.Asked, found: Found) -> d
 class _Links:
     """Addresses of the runs behind a number: the filter of the page, its range or a part, and further terms."""
 
-    def __init__(self, given: requests.PageRequest, divided: period.Period) -> None:
+    def __init__(self, given: requests.PageRequest, divided: period.Period, text: str) -> None:
         self._given = given
+        self._text = text
         self._whole = (divided.low, divided.high)
 
     def __call__(self, part: tuple[datetime, datetime] | bool | None, *terms: str) -> str:
         """Return an address; without a part of the range it is that of the whole, with False of any time."""
         spans = [] if part is False else [_created(*(self._whole if part is None or part is True else part))]
-        text = self._given.parameter("q")
-        grouped = f"({text})" if " OR " in text else text
-        return self._given.url("/runs", {"q": " ".join(filter(None, (*terms, grouped, *spans)))})
+        return self._given.url("/runs", {"q": " ".join(filter(None, (*terms, self._text, *spans)))})
 
 
 def _created(low: datetime, high: datetime) -> str:

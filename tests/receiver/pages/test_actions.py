@@ -7,6 +7,7 @@ import re
 import pytest
 
 from receiver.export import flow
+from receiver.pages.run_list import bulk as run_list_bulk
 from storage.actions import bulk, saved_views
 from storage.repositories import runs
 from tests import life
@@ -106,3 +107,11 @@ async def test_an_act_whose_form_is_sent_twice_is_done_once(browser: Browser) ->
     (named,) = re.findall(r'name="bulk" value="([^"]+)"', form)
     sent = [await browser.post("/runs/actions", action="again", id=run.id, bulk=named) for _ in range(2)]
     assert len({each.headers["location"] for each in sent}) == 1
+
+
+async def test_a_selection_that_is_too_large_is_refused_whole(browser: Browser) -> None:
+    await browser.sign_in("read", "submit")
+    named = [str(number) for number in range(run_list_bulk.MAX_SELECTED + 1)]
+    said = browsing.seen((await browser.post("/runs/actions", 400, action="cancel", id=named)).text)
+    assert "501 runs" in said
+    assert "All that are found" in said

@@ -6,7 +6,9 @@ import re
 
 import pytest
 
+from storage.query import agents
 from storage.repositories import api_keys
+from tests import life
 from tests.receiver.pages.browsing import Browser
 
 pytestmark = pytest.mark.anyio
@@ -71,3 +73,30 @@ async def test_the_form_remembers_agent_and_model(browser: Browser) -> None:
     shown = (await browser.get("/submit")).text
     assert 'value="agent_1"' in shown
     assert 'value="anthropic/claude-haiku-3.5"' in shown
+
+
+async def test_the_agents_are_listed_by_name_and_another_can_be_typed(browser: Browser) -> None:
+    await browser.database.write(agents.keep, {"agent_1": "Reviewer"}, life.NOW)
+    await life.settled_run(browser.database, agent_id="agent_1")
+    browser.deployment.clock.tick(600)
+    await browser.sign_in("submit", "read")
+    assert "Reviewer agent_1 1 run" in await browser.text("/submit")
+    done = await browser.post("/submit", agent="", other_agent="agent_9", prompt="Review.")
+    run = (await browser.deployment.get(f"/v1{done.headers['location']}")).json()
+    assert run["agentId"] == "agent_9"
+
+
+async def test_two_agents_in_a_form_are_a_fault_and_both_are_kept(browser: Browser) -> None:
+    await life.settled_run(browser.database, agent_id="agent_1")
+    await browser.sign_in("submit", "read")
+    shown = (await browser.post("/submit", 422, agent="agent_1", other_agent="agent_9", prompt="Review.")).text
+    assert "Two agents are given" in shown
+    assert 'value="agent_1" required checked' in shown
+    assert 'value="agent_9"' in shown
+
+
+async def test_a_tag_without_a_value_is_a_fault_at_its_field(browser: Browser) -> None:
+    await browser.sign_in("submit", "read")
+    shown = (await browser.post("/submit", 422, agent="agent_1", prompt="Review.", tags="client")).text
+    assert "each with its value" in shown
+    assert shown.count('class="err"') == 1

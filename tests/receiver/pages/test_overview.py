@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 from datetime import timedelta
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 import pytest
 
@@ -14,7 +14,7 @@ from storage.query import grammar
 from storage.repositories import deliveries, system_state
 from storage.stats import questions
 from tests import life
-from tests.receiver.pages.browsing import Browser
+from tests.receiver.pages.browsing import Browser, seen
 
 pytestmark = pytest.mark.anyio
 
@@ -107,6 +107,26 @@ async def test_a_filter_holds_for_all_numbers_of_runs(browser: Browser) -> None:
     await filled(browser)
     await browser.sign_in()
     assert "Runs 2 " in await browser.text("/?q=agent:reviewer&since=7d")
+
+
+async def test_the_filter_is_the_box_of_the_list_with_chips_that_stay_on_the_page(browser: Browser) -> None:
+    await filled(browser)
+    await browser.sign_in()
+    page = unquote_plus(html.unescape((await browser.get("/?q=agent:reviewer+status:failed&since=7d")).text))
+    assert 'href="/?q=status:failed&since=7d" aria-label="Remove agent:reviewer"' in page
+    assert 'href="/?q=status:failed&since=7d&draft=agent:reviewer"' in page
+    assert 'data-complete="/runs/complete"' in page
+    sent = await browser.get("/?since=7d&q=agent:reviewer&q=status:failed", 303)
+    assert unquote_plus(sent.headers["location"]) == "/?q=agent:reviewer status:failed&since=7d"
+
+
+async def test_of_a_filter_with_a_mistake_the_part_before_holds_in_the_range_that_is_set(browser: Browser) -> None:
+    await filled(browser)
+    await browser.sign_in()
+    page = unquote_plus((await browser.get("/?since=7d&q=agent:reviewer&q=statu:failed")).text)
+    assert 'href="/?q=agent:reviewer status:failed&amp;since=7d"' in page
+    assert "those of the last 7 days" in page
+    assert "Runs 2 " in seen(page)
 
 
 async def test_a_range_of_ones_own_is_exact_and_in_the_zone_of_the_reader(browser: Browser) -> None:

@@ -43,6 +43,15 @@ async def test_a_row_says_why_a_run_failed_and_each_value_finds_its_like(reader:
     assert "/runs?q=tag.client:acme" in links(page)
 
 
+async def test_a_cell_of_tags_and_the_head_of_a_column_say_all_in_a_title(reader: Browser) -> None:
+    await failed(reader.database, tags={"client": "acme", "env": "prod"})
+    page = (await reader.get("/runs?columns=tags,accepted,created,settled")).text
+    assert 'title="client:acme, env:prod"' in page
+    for note in ("when it was accepted here", "when the upstream created it", "when its end was stored here"):
+        assert f": {note}" in page
+        assert f">{note}</span>" in page
+
+
 async def test_what_others_wrote_is_text(reader: Browser) -> None:
     planted = '<img src=x onerror=alert(1)>"><hx-partial hx-target="body">'
     await failed(reader.database, planted, agent_id=planted, prompt=planted, tags={"client": planted})
@@ -82,6 +91,8 @@ async def test_pages_follow_each_other_without_a_run_twice(reader: Browser) -> N
     first = (await reader.get("/runs")).text
     (older,) = re.findall(r'href="([^"]*)" rel="next"', first)
     second = (await reader.get(older.replace("&amp;", "&"))).text
+    assert "Runs 1–50 of 53" in browsing.seen(first)
+    assert "Runs 51–53 of 53" in browsing.seen(second)
     prompts = [re.findall(r"Prompt \d\d", each) for each in (first, second)]
     assert [len(each) for each in prompts] == [50, 3]
     assert not set(prompts[0]) & set(prompts[1])

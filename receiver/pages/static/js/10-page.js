@@ -17,7 +17,6 @@
     }
   });
 
-  const isTyping = (element) => element.closest("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
   let isAfterG = false;
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") {
@@ -28,7 +27,7 @@
       }
       return;
     }
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+    if (!gestures.isCommand(event)) return;
     if (isAfterG) {
       isAfterG = false;
       const link = document.querySelector(`.bar nav a[data-key="${CSS.escape(event.key)}"]`);
@@ -45,9 +44,25 @@
         box.focus();
       }
     } else if (event.key === "?") {
-      const help = document.querySelector("[data-keyboard-help]");
-      if (help) help.click();
+      document.querySelector("[data-keyboard-help]")?.click();
     }
+  });
+
+  // The keys of the keyboard open over the page. The browser closes a dialog on Escape, and returns the focus.
+  document.addEventListener("click", (event) => {
+    const dialog = document.getElementById("keyboard");
+    if (event.target === dialog) dialog.close();
+    const link = event.target.closest?.("[data-keyboard-help]");
+    if (!link || !gestures.isPlainClick(event)) return;
+    event.preventDefault();
+    const menu = link.closest("details.menu[open]");
+    if (menu) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+    const show = () => { if (!dialog.open) dialog.showModal(); };
+    if (dialog.childElementCount) show();
+    else window.htmx.ajax("GET", link.href, { source: dialog, target: dialog, swap: "innerHTML" }).then(show);
   });
 
   // A note that needs no answer goes after 6 seconds, but stays while it is hovered or focused.

@@ -47,7 +47,7 @@
       const options = [...(list()?.children ?? [])];
       if (event.key === "Backspace" && !box.value) {
         const last = [...document.querySelectorAll(".ask-box .chip .x")].pop();
-        if (last) location.assign(last.href);
+        last?.click();
       } else if (event.key === "Escape") {
         if (!options.length) box.blur();
         close();
@@ -88,8 +88,7 @@
     count();
   };
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || !rows().length) return;
-    if (event.target.closest("input:not([type=checkbox]), textarea, select, summary, .menu")) return;
+    if (!gestures.isCommand(event) || !rows().length || event.target.closest("summary, .menu")) return;
     const key = event.key.toLowerCase();
     if (key === "j" || key === "k") {
       const all = rows();
@@ -99,6 +98,8 @@
     } else if (key === "x" && current()) check(current(), event.shiftKey);
     else if (key === "-") exclude(event.target);
     else if (key === "n") document.querySelector(".news")?.click();
+    else if (key === "a") document.querySelector("#rows .bulk .btn:not([hidden])")?.focus();
+    else if (key === "[" || key === "]") document.querySelector(`.foot [rel=${key === "]" ? "next" : "first"}]`)?.click();
     else if (event.key === "Enter" && event.target.closest("#runs input")) current().querySelector(".go").click();
     else return;
     event.preventDefault();
@@ -131,55 +132,89 @@
   document.addEventListener("htmx:after:swap", count);
   count();
 
-  // A value offers what can be done with it, once the pointer rests on it or it has the focus.
+  // A value offers what can be done with it, once the pointer rests on it or the keyboard has reached it: the offer
+  // follows it in the order of Tab, and Escape closes it.
   const kept = () => document.querySelector(".ask input[type=hidden][name=q]")?.value ?? "";
   const quoted = (value) => (/^[^\s()",\\*]+$/.test(value) ? value : `"${value.replace(/[\\"]/g, "\\$&")}"`);
   let pick = null;
   let resting = 0;
-  const drop = () => {
-    clearTimeout(resting);
+  const close = () => {
     pick?.remove();
     pick = null;
   };
-  const link = (address, text) => {
-    const made = document.createElement("a");
-    made.href = address;
-    made.textContent = text;
-    return made;
+  const drop = () => {
+    clearTimeout(resting);
+    close();
   };
-  const offer = (value) => {
-    drop();
+  const offerOf = (value) => {
     const name = value.dataset.name;
     const shown = value.dataset.value ?? value.textContent.trim();
     const text = value.classList.contains("tag") ? shown.slice(name.length - "tag.".length + 1) : shown;
     const address = new URL(location.href);
-    address.searchParams.delete("cursor");
+    for (const each of ["cursor", "before"]) address.searchParams.delete(each);
     address.searchParams.set("q", `${kept()} -${name}:${quoted(text)}`.trim());
+    return { title: `${name} ${value.dataset.value ? value.textContent.trim() : text}`, text, address: address.href };
+  };
+  const act = (tag, said, title) => {
+    const made = document.createElement(tag);
+    made.textContent = said;
+    made.setAttribute("aria-label", `${said}: ${title}`);
+    return made;
+  };
+  const copy = (text, title) => {
+    const made = act("button", "Copy", title);
+    made.type = "button";
+    made.addEventListener("click", () => navigator.clipboard.writeText(text).then(() => { made.textContent = "Copied"; }));
+    return made;
+  };
+  const offer = (value) => {
+    if (!value.isConnected || !value.matches(":hover, :focus-visible") || pick?.previousElementSibling === value) return;
+    close();
+    const { title, text, address } = offerOf(value);
     pick = document.createElement("span");
-    pick.className = "pick is-floating";
-    const copy = link("#", "Copy");
-    copy.addEventListener("click", (event) => {
-      event.preventDefault();
-      navigator.clipboard.writeText(text).then(() => { copy.textContent = "Copied"; });
-    });
-    pick.append(link(value.href, "Only this"), link(address.href, "Not this"), copy);
-    document.body.append(pick);
+    pick.className = "pick";
+    pick.popover = "manual";
+    pick.setAttribute("role", "group");
+    pick.setAttribute("aria-label", title);
+    const [only, not] = [act("a", "Only this", title), act("a", "Not this", title)];
+    [only.href, not.href] = [value.href, address];
+    pick.append(only, not, ...(navigator.clipboard ? [copy(text, title)] : []));
+    value.after(pick);
+    pick.showPopover();
     const place = value.getBoundingClientRect();
-    pick.style.left = `${Math.min(place.left, innerWidth - pick.offsetWidth - 12) + scrollX}px`;
-    pick.style.top = `${place.bottom + scrollY}px`;
-    pick.addEventListener("mouseleave", drop);
+    const top = place.bottom + pick.offsetHeight > innerHeight ? place.top - pick.offsetHeight : place.bottom;
+    pick.style.left = `${Math.min(place.left, innerWidth - pick.offsetWidth - 12)}px`;
+    pick.style.top = `${top}px`;
   };
   const exclude = (element) => {
-    const value = element.closest("a.val");
-    if (value) offer(value);
-    (value ? pick.children[1] : element.closest(".facet li")?.querySelector(".not"))?.click();
+    const value = element.closest("a.val") ?? element.closest(".pick")?.previousElementSibling;
+    if (!value) {
+      element.closest(".facet li")?.querySelector(".not")?.click();
+      return;
+    }
+    const followed = act("a", "", "");
+    followed.href = offerOf(value).address;
+    value.after(followed);
+    followed.click();
+    followed.remove();
   };
-  document.addEventListener("mouseover", (event) => {
+  const rest = (event) => {
     const value = event.target.closest?.("a.val");
-    if (value) {
-      clearTimeout(resting);
-      resting = setTimeout(offer, 450, value);
-    } else if (!event.target.closest?.(".pick")) drop();
+    if (event.target.closest?.(".pick")) return;
+    if (!value || pick?.previousElementSibling !== value) drop();
+    if (!value) return;
+    clearTimeout(resting);
+    resting = setTimeout(offer, 450, value);
+  };
+  document.addEventListener("mouseover", rest);
+  document.addEventListener("focusin", (event) => {
+    if (event.target.matches("a.val")) event.target.setAttribute("aria-describedby", "value-help");
+    rest(event);
   });
-  document.addEventListener("scroll", drop, { passive: true });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !pick) return;
+    if (pick.contains(document.activeElement)) pick.previousElementSibling.focus();
+    drop();
+  });
+  document.addEventListener("scroll", close, { passive: true });
 })();

@@ -42,7 +42,7 @@
     }, Math.max(1000, last + pace - Date.now()));
   });
   document.addEventListener("click", (event) => {
-    if (!event.target.closest?.(".news") || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (!event.target.closest?.(".news") || !gestures.isPlainClick(event)) return;
     event.preventDefault();
     renew();
     scrollTo({ top: 0 });

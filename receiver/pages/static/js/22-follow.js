@@ -6,12 +6,13 @@
   const isOfList = (link) => link.origin === location.origin && link.pathname === location.pathname && !link.hash;
   const question = () => {
     const kept = new URLSearchParams(location.search);
-    for (const name of ["cursor", "sort", "columns"]) kept.delete(name);
+    for (const name of ["cursor", "before", "sort", "columns"]) kept.delete(name);
     return kept.toString();
   };
   let latest = 0;
   const follow = async (address) => {
     const own = ++latest;
+    const part = document.activeElement?.closest("#list, #ask")?.id;
     document.getElementById("list").setAttribute("aria-busy", "true");
     let reached = address;
     const note = (event) => {
@@ -31,6 +32,8 @@
     const before = question();
     history.pushState({}, "", reached);
     if (scrollY > list.offsetTop) scrollTo({ top: 0 });
+    // What had the focus is gone with the list or the chip that it was in; Tab and J go on from there.
+    if (part && document.activeElement === document.body) document.getElementById(part === "ask" ? "q" : part).focus({ preventScroll: true });
     if (question() === before) return;
     const facets = document.getElementById("facets");
     window.htmx.ajax("GET", facets.dataset.facets + location.search, {
@@ -38,9 +41,8 @@
     });
   };
   document.addEventListener("click", (event) => {
-    const link = event.target.closest?.("main a[href], .pick a[href]");
-    const isPlain = event.button === 0 && !event.ctrlKey && !event.metaKey && !event.shiftKey && !event.altKey;
-    if (!link || !isPlain || event.defaultPrevented || link.matches(".news") || !isOfList(link)) return;
+    const link = event.target.closest?.("main a[href]");
+    if (!link || !gestures.isPlainClick(event) || link.matches(".news") || !isOfList(link)) return;
     event.preventDefault();
     document.getElementById("facets").hidePopover?.();
     follow(link.href);

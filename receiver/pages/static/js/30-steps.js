@@ -2,8 +2,6 @@
 (() => {
   "use strict";
   const isWide = matchMedia("(min-width: 80rem)");
-  const isTyping = (element) => element.closest("input:not([type=checkbox], [type=radio]), textarea, select");
-  const isPlain = (event) => !event.ctrlKey && !event.metaKey && !event.altKey && !event.defaultPrevented;
   const inspector = () => document.getElementById("inspector");
   const withParameters = (address, parameters) => {
     const url = new URL(address, location.href);
@@ -51,7 +49,7 @@
 
     onClick(event) {
       const row = event.target.closest("[role=row][aria-level]");
-      if (!row || !isPlain(event) || event.shiftKey || event.button !== 0) return;
+      if (!row || !gestures.isPlainClick(event)) return;
       const twist = event.target.closest("a.twist");
       if (twist) {
         if (this.fold(row, row.getAttribute("aria-expanded") === "true")) event.preventDefault();
@@ -96,7 +94,7 @@
 
     onKey(event) {
       const row = event.target.closest("[role=row][aria-level]");
-      if (!row || !isPlain(event)) return;
+      if (!row || !gestures.isPlainKey(event)) return;
       const rows = this.rows(), at = rows.indexOf(row);
       const isOpen = row.getAttribute("aria-expanded");
       const keys = {
@@ -207,7 +205,7 @@
   };
   document.addEventListener("keydown", (event) => {
     if (!document.getElementById("run") && !document.querySelector(".step-page")) return;
-    if (!isPlain(event) || isTyping(event.target)) return;
+    if (!gestures.isCommand(event)) return;
     if (event.key === "Escape" && event.target.closest("#inspector")) {
       grid()?.querySelector("[role=row][tabindex='0']")?.focus();
     } else if (/^[1-9]$/.test(event.key) && grid()) {
@@ -220,7 +218,7 @@
   // Links of the inspector stay in it while it is a panel, and the grid follows.
   document.addEventListener("click", (event) => {
     const link = event.target.closest?.("#inspector a[data-step-key], #inspector a[data-in-panel], #inspector [data-in-panel] a.place");
-    if (!link || !isWide.matches || !isPlain(event) || event.shiftKey || event.button !== 0) return;
+    if (!link || !isWide.matches || !gestures.isPlainClick(event)) return;
     event.preventDefault();
     const path = new URL(link.href).pathname;
     const row = link.dataset.stepKey && grid()?.querySelector(`a.name[href^="${CSS.escape(path)}"]`)?.closest("[role=row]");

@@ -14,8 +14,7 @@
   // J and K walk the rows, Enter opens the one that has the focus, Escape closes the inspector.
   const links = () => [...document.querySelectorAll("tbody a[data-inspects]")];
   document.addEventListener("keydown", (event) => {
-    const isTyping = event.target.closest("input, textarea, select, [contenteditable]");
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || isTyping || !links().length) return;
+    if (!gestures.isCommand(event) || !links().length) return;
     if (event.key === "j" || event.key === "k") {
       const row = document.activeElement.closest("tr") ?? document.querySelector("tr[aria-selected]");
       const at = row ? links().indexOf(row.querySelector("a[data-inspects]")) : -1;

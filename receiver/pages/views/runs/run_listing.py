@@ -180,6 +180,7 @@ def _list_values(given: requests.PageRequest, asked: question.Asked, listed: Lis
     summary = listed.summary
     return {
         "listed": listed,
+        "place": _place(given, asked, listed),
         "summary": summary,
         "acts": bulk.permitted(given),
         "live": _live(given, asked, listed),
@@ -191,6 +192,21 @@ def _list_values(given: requests.PageRequest, asked: question.Asked, listed: Lis
         "root": given.url(""),
         "run_query": links.run_query(),
     }
+
+
+def _place(given: requests.PageRequest, asked: question.Asked, listed: Listed) -> tuple[int, int, str] | None:
+    """Return the first and the last number of the runs of this page among those found, and how many these are.
+
+    The address counts the runs of the pages before, so nothing is read for it; without that count it is unknown.
+    """
+    text, shown = given.parameter("before"), len(listed.page.runs)
+    if asked.question.cursor and not (text.isascii() and text.isdecimal() and 0 < len(text) <= 9):
+        return None
+    before = int(text) if asked.question.cursor else 0
+    found = listed.summary
+    total = "" if found is None else f"{formats.count(found.totals.runs)}{'+' if found.window else ''}"
+    whole = total if listed.page.cursor else formats.count(before + shown)
+    return before + 1, before + shown, whole
 
 
 def _live(given: requests.PageRequest, asked: question.Asked, listed: Listed) -> str:

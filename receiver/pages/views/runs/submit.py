@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
@@ -26,6 +26,8 @@ router = requests.Router()
 #: The cookie that remembers agent and model of the last submission.
 _LAST = "last_submission"
 _NAMES = ("agent", "prompt", "guidance", "model", "objects", "tags")
+#: The field of the form for an agent that its list does not have.
+_OTHER = "other_agent"
 _SPLIT = re.compile(r"[\s,]+")
 
 
@@ -42,22 +44,36 @@ async def show(given: requests.PageRequest) -> Response:
 async def _page(
     given: requests.PageRequest, values: dict[str, str], faults: dict[str, str], again: str = ""
 ) -> Response:
-    names = {row.key: row.key for row in (await given.read(_known)).stats if row.key} | dict(given.agents)
-    shared = Counter(names.values())
-    offered = [(each if shared[name] > 1 else name, each, name) for each, name in names.items()]
-    typed = {each: word for word, each, _ in offered}
-    shown: dict[str, Any] = {
-        "values": values | {"agent": typed.get(values["agent"], values["agent"])},
-        "faults": faults,
-        "agents": sorted(offered, key=lambda agent: agent[2].lower()),
-    }
+    listed = _agents(given.agents, await given.read(_known), values["agent"])
+    chosen = next((each.id for each in listed if values["agent"] in (each.id, each.name)), "")
     overdue = given.context.api.timing.overdue_at(given.now) - given.now
-    shown |= {
+    shown: dict[str, Any] = {
+        "values": values,
+        "faults": faults,
+        "agents": listed,
+        "chosen": chosen,
+        "other": values.get(_OTHER, "") or ("" if chosen else values["agent"]),
         "again": again,
         "overdue_ms": overdue.total_seconds() * 1000,
         "idempotency_key": secrets.token_urlsafe(12),
     }
     return given.page("submit.html", 422 if faults else 200, **shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """An agent that can be chosen, with the number of its runs."""
+
+    id: str
+    name: str
+    runs: int
+
+
+def _agents(names: Mapping[str, str], known: questions.Answer, first: str) -> list[Agent]:
+    """Return the agents that have runs or a name here: `first`, if it is one of them, then by their names."""
+    runs = {row.key: row.count for row in known.stats if row.key}
+    found = [Agent(each, names.get(each, each), runs.get(each, 0)) for each in {**runs, **names}]
+    return sorted(found, key=lambda each: (first not in (each.id, each.name), each.name.lower(), each.id))
 
 
 def _known(store: Snapshot) -> questions.Answer:
@@ -86,13 +102,15 @@ async def _of(given: requests.PageRequest) -> runs.Run:
 async def run_again(given: requests.PageRequest) -> Response:
     """Submit the content of a run with the changes of the form, linked to that run."""
     run, values = await _of(given), _values(given)
+    if mistakes := _mistakes(values):
+        return await _page(given, values | {"agent": run.agent_id or ""}, mistakes, run.id)
     changes = {
         name: value for name, value in _body(values, given.agents).items() if name in bodies.Again.model_fields
     }
     try:
         body = bodies.Again.model_validate({**changes, "tags": tag_text.tags(values["tags"])})
     except ValidationError as error:
-        return await _page(given, values, _faults(error), run.id)
+        return await _page(given, values | {"agent": run.agent_id or ""}, _faults(error), run.id)
     expected_by = given.context.api.timing.overdue_at(given.now)
     wanted, key = (
         body.model_dump(exclude_none=True) | _emptied(given),
@@ -117,13 +135,16 @@ def _accepted(given: requests.PageRequest, done: submitting.Submitted | None) ->
 
 
 def _values(given: requests.PageRequest) -> dict[str, str]:
-    return {name: given.field(name).replace("\r\n", "\n") for name in _NAMES}
+    values = {name: given.field(name).replace("\r\n", "\n") for name in (*_NAMES, _OTHER)}
+    return values if values["agent"] else values | {"agent": values[_OTHER]}
 
 
 @router.page("POST", "/submit", Scope.SUBMIT)
 async def submit(given: requests.PageRequest) -> Response:
     """Accept the run durably and show it; a form that is sent twice is one run."""
     values = _values(given)
+    if mistakes := _mistakes(values):
+        return await _page(given, values, mistakes)
     try:
         body = bodies.Submission.model_validate(_body(values, given.agents))
     except ValidationError as error:
@@ -136,6 +157,16 @@ async def submit(given: requests.PageRequest) -> Response:
     last = f"{requests.cookie_value(values['agent'])}|{requests.cookie_value(values['model'])}"
     given.set_cookie(response, _LAST, last, 90 * 86400)
     return response
+
+
+def _mistakes(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the faults of the form that a body of the API cannot have."""
+    faults = {}
+    if values[_OTHER].strip() not in ("", values["agent"].strip()):
+        faults["agent"] = "Two agents are given: choose one, or empty the field."
+    if None in tag_text.changes(values["tags"]).values():
+        faults["tags"] = "Write one a line, each with its value, as client=tidewater."
+    return faults
 
 
 def _body(values: dict[str, str], names: Mapping[str, str]) -> dict[str, Any]:
