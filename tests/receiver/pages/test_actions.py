@@ -47,6 +47,10 @@ async def test_an_act_on_many_runs_asks_with_a_count_and_then_shows_its_progress
     stored = await browser.database.read(bulk.find, progress.removeprefix("/bulk/"))
     assert stored is not None
     assert (stored.question, stored.actor) == ("tag.client:acme", "key:night-ops")
+    listed = (await browser.get("/bulk")).text
+    assert all(
+        each in listed for each in (f'href="{progress}"', 'href="/runs?q=tag.client%3Aacme"', "Cancel 2 runs")
+    )
     await browser.post(f"{progress}/stop")
     assert "It was stopped" in await browser.text(progress)
 
@@ -106,3 +110,12 @@ async def test_an_act_whose_form_is_sent_twice_is_done_once(browser: Browser) ->
     (named,) = re.findall(r'name="bulk" value="([^"]+)"', form)
     sent = [await browser.post("/runs/actions", action="again", id=run.id, bulk=named) for _ in range(2)]
     assert len({each.headers["location"] for each in sent}) == 1
+
+
+async def test_bulk_actions_are_listed_and_a_part_answers_htmx_alone(browser: Browser) -> None:
+    await browser.sign_in("read")
+    assert "No bulk action here" in await browser.text("/bulk")
+    await browser.get("/bulk?cursor=nothing", 400)
+    assert 'href="/bulk"' in (await browser.get("/jobs")).text
+    part = await browser.client.get("/bulk", headers={"hx-request": "true"})
+    assert part.text.lstrip().startswith('<div id="actions"')
