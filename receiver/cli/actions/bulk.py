@@ -49,7 +49,9 @@ async def list_bulk(
     every_page: options.All = False,
     as_json: options.Json = False,
 ) -> None:
-    """List what was done with many runs, newest first, or do one thing with many runs.
+    """Do one thing with many runs, or list what was done.
+
+    A running server does it, as a job with progress.
 
     \b
     Examples:
