@@ -103,7 +103,7 @@ def begin(given: requests.PageRequest, key: api_keys.Key, target: str) -> Respon
     """
     may_read = authentication.caller(key).may(authentication.Scope.READ)
     response = given.redirect(given.url("/submit" if target == "/" and not may_read else target))
-    cookie = given.context.signer.cookie(sessions.new(key.id, given.now))
+    cookie = given.context.signer.cookie(sessions.new(key, given.now))
     given.set_cookie(response, sessions.COOKIE, cookie, int(sessions.LIFETIME.total_seconds()))
     return response
 
@@ -116,8 +116,13 @@ def _fault(failure: errors.RequestError) -> str:
 
 @router.page("POST", "/sign-out", None)
 async def sign_out(given: requests.PageRequest) -> Response:
-    """End the session of this browser."""
-    response = given.redirect(given.url("/sign-in"))
+    """End the session of this browser, or with `everywhere` all sessions of its key."""
+    note = ""
+    if given.visitor is not None and given.field("everywhere"):
+        key_id, caller = given.visitor.session.key_id, given.caller
+        await given.database.write(api_key_changes.end_sessions, key_id, given.now, caller.actor)
+        note = f"All sessions of the key {caller.name} have ended."
+    response = given.redirect(given.url("/sign-in"), note)
     given.set_cookie(response, sessions.COOKIE, "", 0)
     return response
 

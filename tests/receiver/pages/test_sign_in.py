@@ -122,6 +122,60 @@ async def test_the_log_out_form_ends_the_session(browser: Browser) -> None:
     await browser.get("/keyboard", 303)
 
 
+async def test_signing_out_of_one_browser_leaves_the_others_and_everywhere_ends_copies_too(
+    browser: Browser,
+) -> None:
+    await browser.sign_in()
+    copied = {"cookie": f"runledger_session={browser.client.cookies['runledger_session']}"}
+    form = (await browser.get("/keyboard")).text
+    await browser.post("/sign-out")
+    assert (await browser.client.get("/keyboard", headers=copied)).status_code == 200
+    token = re.findall(r'name="csrf" value="([^"]+)"', form)[0]
+    everywhere = {"csrf": token, "everywhere": "1"}
+    assert (await browser.client.post("/sign-out", data=everywhere, headers=copied)).status_code == 303
+    browser.client.cookies.clear()
+    assert (await browser.client.get("/keyboard", headers=copied)).status_code == 303
+
+
+async def night_ops(browser: Browser) -> api_keys.Key:
+    """Return the key that the browser has signed in with."""
+    return next(each for each in await browser.database.read(api_keys.list_all) if each.name == "night-ops")
+
+
+async def test_after_signing_out_everywhere_the_key_signs_in_again(browser: Browser) -> None:
+    key = await browser.deployment.new_key("night-ops", "read")
+    for _ in range(2):  # within one instant of the clock
+        await browser.client.post("/sign-in", data={"key": key})
+        await browser.get("/keyboard")
+        done = await browser.post("/sign-out", everywhere="1")
+        assert (
+            "All sessions of the key night-ops have ended." in (await browser.get(done.headers["location"])).text
+        )
+
+
+async def test_a_session_that_was_renewed_ends_everywhere_as_well(browser: Browser) -> None:
+    await browser.sign_in()
+    key = await night_ops(browser)
+    ended_at = browser.deployment.clock.now
+    browser.deployment.clock.tick(timedelta(hours=1).total_seconds())
+    assert "set-cookie" in (await browser.get("/keyboard")).headers
+    await browser.database.write(api_key_changes.end_sessions, key.id, ended_at, "operator")
+    await browser.get("/keyboard", 303)
+
+
+async def test_an_admin_ends_the_sessions_of_a_key(browser: Browser) -> None:
+    await browser.sign_in("read")
+    copied = {"cookie": f"runledger_session={browser.client.cookies['runledger_session']}"}
+    key = await night_ops(browser)
+    await browser.post(f"/keys/{key.id}/sign-out", 403)
+    browser.deployment.clock.tick(1)
+    await browser.sign_in("admin")
+    await browser.post(f"/keys/{key.id}/sign-out")
+    await browser.post("/keys/nothing/sign-out", 404)
+    browser.client.cookies.clear()
+    assert (await browser.client.get("/keyboard", headers=copied)).status_code == 303
+
+
 async def link(browser: Browser) -> str:
     """Return the path of a new link, which works for a minute."""
     key, _ = authentication.mint("night-ops", ["read"], browser.deployment.clock.now)
