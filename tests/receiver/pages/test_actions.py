@@ -51,6 +51,8 @@ async def test_an_act_on_many_runs_asks_with_a_count_and_then_shows_its_progress
     assert all(
         each in listed for each in (f'href="{progress}"', 'href="/runs?q=tag.client%3Aacme"', "Cancel 2 runs")
     )
+    browser.deployment.clock.tick(61)
+    assert "Nothing was done for 1m 01s" in await browser.text(progress)
     await browser.post(f"{progress}/stop")
     assert "It was stopped" in await browser.text(progress)
 
