@@ -244,6 +244,13 @@ CREATE VIEW runledger_sql.webhook_endpoints AS SELECT
     check_error,
     fence
 FROM webhook_endpoints;
+CREATE VIEW runledger_sql.workers AS SELECT
+    id,
+    name,
+    version,
+    began_at,
+    seen_at
+FROM workers;
 CREATE VIEW runledger_sql.backfills AS SELECT
     id,
     agent_id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,6 +31,8 @@ from storage.transitions import restoring
 from storage.user_sql import sql_runner
 
 Work = Callable[[], Coroutine[Any, Any, None]]
+#: Checks of the server's settings and surroundings: the database, and the lines about them that a page shows.
+Checks = Callable[[database.Database], Awaitable[Sequence[Any]]]
 #: Seconds before failed background work restarts, and before a lost LISTEN connection is opened again.
 RESTART = 1.0
 LISTEN_AGAIN = 5.0
@@ -64,9 +66,16 @@ class _Components:
 
 
 def create_app(
-    given: settings.Settings, *, overrides: Overrides | None = None, with_worker: bool = True
+    given: settings.Settings,
+    *,
+    overrides: Overrides | None = None,
+    with_worker: bool = True,
+    checks: Checks | None = None,
 ) -> application.Application:
-    """Build the server for `given` settings. Raises SettingsError; opening the database may raise at start-up."""
+    """Build the server for `given` settings. Raises SettingsError; opening the database may raise at start-up.
+
+    The page of the settings shows what `checks` finds.
+    """
     components = _components(given, overrides or Overrides(), with_worker)
     overrides, telemetry, store = components.overrides, components.telemetry, components.store
     secrets, limits = _webhook_secrets(components), _limits(given, overrides)
@@ -98,7 +107,7 @@ def create_app(
     )
     return application.Application(
         problems.LastResort(public),
-        _with_pages(given, context, secrets, routing.Api(route_table.OPERATIONS, context)),
+        _with_pages(given, context, secrets, routing.Api(route_table.OPERATIONS, context), checks),
         components.stop,
         lambda: _serving(components, secrets, rejected, event_broker if with_worker else None),
     )
@@ -109,6 +118,7 @@ def _with_pages(
     context: operations.Context,
     secrets: webhook_secrets.WebhookSecrets,
     api: ASGIApp,
+    checks: Checks | None,
 ) -> ASGIApp:
     """Return the API with the pages in front of it, where they are turned on."""
     if given.pages == "off":
@@ -118,7 +128,7 @@ def _with_pages(
 
     signer, rows = sessions.Signer(settings.signing_keys(given)), configuration.rows(given)
     is_https, doctor = given.public_url.startswith("https:"), signature_doctor.Doctor(secrets)
-    made = requests.Context(context, signer, is_https, configuration=rows, examine=doctor)
+    made = requests.Context(context, signer, is_https, configuration=rows, examine=doctor, checks=checks)
     return site.Site(page_table.PAGES, made, api)
 
 

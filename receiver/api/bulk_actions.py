@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from receiver import errors
 from receiver.api import runs, submissions
-from receiver.schemas import actions
+from receiver.schemas import actions, json_rows, query_parameters
 from receiver.web import authentication, operations, run_ids
 from receiver.web.authentication import Scope
 from storage.actions import bulk
@@ -13,6 +13,7 @@ from storage.engine.database import Reader
 from storage.query import run_lines
 
 Starting = operations.Call[None, actions.BulkRequest]
+Listing = operations.Call[query_parameters.BulkQuery, None]
 Plain = operations.Call[None, None]
 
 router = operations.Router("bulk")
@@ -59,6 +60,15 @@ def _seq(store: database.Snapshot, named: str) -> int:
         raise errors.NotFound(f"there is no run {named}")
     seq: int = run_ids.require_exact_run(found, named).seq
     return seq
+
+
+@router.operation("GET", "/v1/bulk", "List bulk actions", {200: actions.BulkActions}, Scope.READ)
+def list_bulk(call: Listing, store: database.Snapshot) -> operations.Answer:
+    """Answer with a page of bulk actions, newest first."""
+    found, cursor = store.read(bulk.page, call.query.limit, call.query.cursor)
+    shown, unread = json_rows.readable(found, actions.bulk_action, lambda action: action.id)
+    page = actions.BulkActions(actions=shown, has_more=cursor is not None, next_cursor=cursor, unreadable=unread)
+    return operations.Answer(200, page, call.link("cursor", cursor))
 
 
 @router.operation("GET", "/v1/bulk/{id}", "How far a bulk action has come", {200: actions.BulkAction}, Scope.READ)

@@ -37,7 +37,7 @@ COMMANDS = {
     "again": Command("actions.change_run", "Run a run again, as a new run that names the first one."),
     "notify": Command("actions.change_run", "Notify your backend of a run's end again"),
     "tag": Command("actions.change_run", "Set and remove tags of a run; the others stay."),
-    "bulk": Command("actions.bulk", "Do one thing with many runs, as a job with progress."),
+    "bulk": Command("actions.bulk", "Do one thing with many runs, or list what was done."),
     "views": Command("actions.views", "List, save and delete views of the list of runs."),
     "runs": Command("commands.runs", "List runs, newest first."),
     "stats": Command("commands.runs", "Sum up runs: how many, what they cost, how long they took."),

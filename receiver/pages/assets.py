@@ -6,7 +6,7 @@ import functools
 import gzip
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,14 +17,24 @@ from receiver import errors
 
 _FOLDER = Path(__file__).parent / "static"
 SCRIPTS = sorted((_FOLDER / "js").glob("*.js"))
-#: The files that are sent: each of one or more sources, in this order. Extensions of htmx come after it.
+
+
+def _read(paths: Iterable[Path]) -> list[tuple[str, bytes]]:
+    """Return the folder and the content of each file."""
+    return [(path.parent.name, path.read_bytes()) for path in paths]
+
+
+#: The files that are sent: each of one or more sources, in this order. Extensions of htmx come after it. They are
+#: read when the server starts, as the templates are, and compressed when one is first sent.
 _SOURCES = {
-    "style.css": sorted((_FOLDER / "css").glob("*.css")),
-    "pages.js": [
-        *(_FOLDER / "vendor" / name for name in ("htmx.min.js", "hx-csp.min.js", "hx-sse.min.js")),
-        *SCRIPTS,
-    ],
-    "icon.svg": [_FOLDER / "icon.svg"],
+    "style.css": _read(sorted((_FOLDER / "css").glob("*.css"))),
+    "pages.js": _read(
+        [
+            *(_FOLDER / "vendor" / name for name in ("htmx.min.js", "hx-csp.min.js", "hx-sse.min.js")),
+            *SCRIPTS,
+        ]
+    ),
+    "icon.svg": _read([_FOLDER / "icon.svg"]),
 }
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 #: What stands between two sources: a script may end without a semicolon.
@@ -55,9 +65,9 @@ def _all() -> dict[str, Asset]:
     return {name: _asset(name, sources) for name, sources in _SOURCES.items()}
 
 
-def _asset(name: str, sources: Sequence[Path]) -> Asset:
+def _asset(name: str, sources: Sequence[tuple[str, bytes]]) -> Asset:
     stem, _, ending = name.rpartition(".")
-    body = _BETWEEN[ending].join(map(_shortened, sources))
+    body = _BETWEEN[ending].join(_shortened(*each) for each in sources)
     encoded = {
         "zstd": zstandard.ZstdCompressor(level=19).compress(body),
         "gzip": gzip.compress(body, 9, mtime=0),
@@ -65,10 +75,9 @@ def _asset(name: str, sources: Sequence[Path]) -> Asset:
     return Asset(f"{stem}-{hashlib.sha256(body).hexdigest()[:12]}.{ending}", _TYPES[ending], body, encoded)
 
 
-def _shortened(source: Path) -> bytes:
+def _shortened(folder: str, text: bytes) -> bytes:
     """Return a source of ours without comments and indentation, another one as it is."""
-    shorten = _SHORTENING.get(source.parent.name)
-    text = source.read_bytes()
+    shorten = _SHORTENING.get(folder)
     return shorten(text) if shorten else text
 
 

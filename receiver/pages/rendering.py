@@ -13,13 +13,16 @@ from starlette.responses import Response
 from receiver.pages import assets, formats
 
 _FOLDER = Path(__file__).parent / "templates"
+#: The templates by their names. All are read when the server starts, and compiled when they are first shown: an
+#: upgrade that replaces the files does not change a running process, whose code is the earlier one.
+_SOURCES = {path.relative_to(_FOLDER).as_posix(): path.read_text("utf-8") for path in _FOLDER.rglob("*.html")}
 
 
 @functools.cache
 def environment() -> jinja2.Environment:
     """Return the environment of all templates. A name that is not defined is an error, never an empty text."""
     made = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
+        loader=jinja2.DictLoader(_SOURCES),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -37,6 +37,8 @@ NAVIGATION = (
 #: The characters of an address that have a meaning in it, as the header Location takes them.
 _ADDRESS_SIGNS = "!#$%&'()*+,/:;=?@[]~"
 
+#: Checks of what is around the server: its settings, folders, clock and store.
+Checks = Callable[[Database], Awaitable[Sequence[health.Line]]]
 #: The health before it was looked at.
 _UNSEEN = health.Health(())
 
@@ -56,6 +58,8 @@ class Context:
     agents: agent_names.Names = field(default_factory=agent_names.Names)
     #: Returns what is wrong with the signature of a stored event; None where no secrets are at hand.
     examine: signature_doctor.Doctor | None = None
+    #: Returns what is found about the settings and surroundings of this server; None where nothing checks them.
+    checks: Checks | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,13 +99,13 @@ class Site:
         return replace(given, visitor=await self._visitor(given), parameters=parameters)
 
     async def _visitor(self, given: requests.PageRequest) -> sessions.Visitor | None:
-        """Return who is signed in; a revoked key ends all of its sessions."""
+        """Return who is signed in: a session lasts as long as its key has it."""
         cookie = given.request.cookies.get(sessions.COOKIE)
         session = cookie and self._context.signer.session(cookie, given.now)
         if not session:
             return None
         key = await given.database.look_up(api_keys.find, session.key_id)
-        if key is None or key.revoked_at is not None:
+        if key is None or not session.is_of(key):
             return None
         return sessions.Visitor(session, authentication.caller(key))
 
@@ -134,7 +134,7 @@ class Site:
             return
         session = given.visitor and given.visitor.session
         if session and session.is_old(given.now):
-            renewed = sessions.Session(session.id, session.key_id, given.now)
+            renewed = replace(session, made_at=given.now)
             lifetime = int(sessions.LIFETIME.total_seconds())
             given.set_cookie(response, sessions.COOKIE, self._context.signer.cookie(renewed), lifetime)
         is_shown = response.status_code == HTTPStatus.OK and response.media_type == "text/html"

@@ -17,7 +17,7 @@ from pydantic import (
 from pydantic.config import JsonDict, JsonValue
 
 from receiver.schemas.bodies import ChangedTags, Request
-from receiver.schemas.responses import Answer, Instant
+from receiver.schemas.responses import Answer, Instant, Page
 from receiver.schemas.text_types import Id, Text, storable
 from storage import states
 from storage.actions import bulk
@@ -121,6 +121,12 @@ class BulkAction(Answer):
     submitted_by: str
     created_at: Instant
     finished_at: Instant | None
+
+
+class BulkActions(Page):
+    """A page of bulk actions, newest first."""
+
+    actions: Sequence[BulkAction]
 
 
 def bulk_action(stored: bulk.Action, *, is_planned: bool = False) -> BulkAction:

@@ -285,6 +285,13 @@ class JobQuery(Query):
         return self.kind is None and self.run is None and self.state is None
 
 
+class BulkQuery(Query):
+    """A page of bulk actions."""
+
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
 class CauseQuery(Query):
     """The filter of failing and dead jobs."""
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import secrets
+import socket
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from importlib import metadata
 from typing import Any
 
 from receiver import clock, errors, poll_loop, timeouts
@@ -19,7 +22,7 @@ from receiver.worker import context as worker_context
 from receiver.worker.tasks import failures, registry
 from storage import errors as storage_errors
 from storage import states
-from storage.repositories import jobs
+from storage.repositories import jobs, system_state
 from storage.transitions import heartbeat as transitions_heartbeat
 
 #: Least seconds between two looks at the jobs, however often something is committed. A burst of callbacks then
@@ -36,6 +39,7 @@ class Worker:
         self._concurrency = concurrency
         self._can_notify = context.notifier is not None
         self._owner = secrets.token_hex(6)
+        self._name, self._version = f"{socket.gethostname()}/{os.getpid()}", metadata.version("runledger")
         self._running: dict[asyncio.Task[None], jobs.Claim] = {}
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
@@ -188,6 +192,7 @@ class Worker:
 
     async def _beat(self) -> None:
         """Renew the leases of running jobs and write the heartbeat."""
+        worker = system_state.Worker(self._owner, self._name, self._version, self._context.clock())
         while True:
             latest = self._clock.latest
             now, timing = self._context.clock(), self._context.timing
@@ -206,6 +211,7 @@ class Worker:
                     rate_limit,
                     notifies=self._can_notify,
                     is_shared=self._clock.is_shared,
+                    worker=worker,
                 )
                 if set_back_by := await heartbeat:
                     self._clock.latest = now

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, and_, func, null, or_, select, update
 
-from storage import ids, merkle, states
+from storage import cursors, ids, merkle, states
 from storage.engine import dialect
 from storage.ledger import entries
 from storage.query import conditions, grammar, run_pages
@@ -115,6 +115,20 @@ def find(connection: Connection, bulk_id: str) -> Action | None:
     return None if row is None else _action(row)
 
 
+def page(connection: Connection, limit: int = 50, cursor: str | None = None) -> tuple[list[Action], str | None]:
+    """Return a page of actions without the keys of listed runs, newest first, and the cursor of the next page.
+
+    Raises BadCursor.
+    """
+    newest = _LISTED.order_by(BULK_ACTIONS.c.id.desc()).limit(limit + 1)  # ids are in the order of time
+    if cursor is not None:
+        newest = newest.where(BULK_ACTIONS.c.id < str(cursors.parse(cursor, _NEWEST).value))
+    found = [_action(row) for row in connection.execute(newest)]
+    if len(found) <= limit:
+        return found, None
+    return found[:limit], str(cursors.Cursor(_NEWEST, found[limit - 1].id, 0))
+
+
 def _existing(connection: Connection, planned: Action) -> Action | None:
     """Return the action of an earlier try of this call, or the one with the same idempotency key."""
     key = planned.idempotency_key
@@ -160,7 +174,14 @@ def next_seqs(connection: Connection, action: Action, limit: int) -> list[int]:
 
 
 def _action(row: Any) -> Action:
-    return Action(**row._asdict() | {"action": states.BulkKind(row.action), "errors": row.errors or []})
+    return Action(
+        **row._asdict() | {"action": states.read(states.BulkKind, row.action), "errors": row.errors or []}
+    )
 
 
+#: The order of the list, as its cursors name it.
+_NEWEST = "-id"
 _ALL = select(*(BULK_ACTIONS.c[each.name] for each in fields(Action)))
+_LISTED = select(
+    *(null().label(each.name) if each.name == "run_seqs" else BULK_ACTIONS.c[each.name] for each in fields(Action))
+)

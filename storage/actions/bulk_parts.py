@@ -72,7 +72,12 @@ def _is_current(connection: Connection, claim: jobs.Claim, action: bulk.Action) 
 
 
 def _locked(connection: Connection, seqs: Sequence[int]) -> list[str]:
-    """Return the ids of runs, whose rows are locked in the order in which every transaction locks several."""
+    """Return the ids of runs, whose rows and jobs are locked.
+
+    The jobs come first, as in a worker's transaction, which has the row of its job before it locks the run.
+    """
+    of_runs = select(RUNS.c.id).where(RUNS.c.seq.in_(seqs))
+    jobs.lock_of_runs(connection, connection.execute(of_runs).scalars().all())
     rows = connection.execute(
         select(RUNS.c.id, RUNS.c.seq).where(RUNS.c.seq.in_(seqs)).order_by(RUNS.c.id).with_for_update()
     )

@@ -65,6 +65,7 @@ class Kind(StrEnum):
     BULK_REQUESTED = "bulk.requested"
     VIEW_SAVED = "view.saved"
     VIEW_DELETED = "view.deleted"
+    KEY_SIGNED_OUT = "key.signed_out"
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -76,6 +76,8 @@ class ApiKey(declare.Base, table=True):
     created_at: datetime = declare.at(null=False)
     revoked_at: datetime | None = declare.at()
     last_used_at: datetime | None = declare.at()
+    #: When its sessions were ended everywhere: those that began before are refused.
+    sessions_ended_at: datetime | None = declare.at()
 
 
 class SignInLink(declare.Base, table=True):

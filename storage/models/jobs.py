@@ -89,6 +89,18 @@ class SystemState(declare.Base, table=True):
     moved_to: str | None = declare.text()
 
 
+class Worker(declare.Base, table=True):
+    """A worker that was seen lately; `id` is the owner of its leases."""
+
+    __tablename__ = "workers"
+    id: str = declare.text(null=False, primary_key=True)
+    #: The machine and the process.
+    name: str = declare.text(null=False)
+    version: str = declare.text(null=False)
+    began_at: datetime = declare.at(null=False)
+    seen_at: datetime = declare.at(null=False)
+
+
 class Backfill(declare.Base, table=True):
     """A walk through the upstream's list. `cursor` is where it continues; null at its beginning."""
 

@@ -24,6 +24,7 @@ class Key:
     created_at: datetime
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
+    sessions_ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,12 @@ def revoke(connection: Connection, key_id: str, now: datetime) -> bool:
     """Revoke a key; return False where it is unknown or was revoked before."""
     live = (API_KEYS.c.id == key_id, API_KEYS.c.revoked_at.is_(None))
     return connection.execute(update(API_KEYS).where(*live).values(revoked_at=now)).rowcount > 0
+
+
+def end_sessions(connection: Connection, key_id: str, now: datetime) -> bool:
+    """End the sessions of a key that began until `now`; return False where the key is unknown or was revoked."""
+    live = (API_KEYS.c.id == key_id, API_KEYS.c.revoked_at.is_(None))
+    return connection.execute(update(API_KEYS).where(*live).values(sessions_ended_at=now)).rowcount > 0
 
 
 def insert_link(connection: Connection, link: SignInLink) -> None:

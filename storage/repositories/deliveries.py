@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, delete, func, literal_column, or_, select, update
 
-from storage import bounds, cursors, merkle, states
+from storage import bounds, cursors, ids, merkle, states
 from storage.engine import bulk_insert, dialect, prepared
 from storage.engine.membership import is_among
 from storage.tables import declare
@@ -19,6 +19,8 @@ from storage.tables.deliveries import DELIVERIES, REJECTIONS
 
 #: Duplicates of one key that are stored as rows; further ones raise the accepted row's `repeats`.
 MAX_ROWS_PER_KEY = 20
+#: How long after its arrival a request is stored at most, as far as a list of a time goes.
+LATE = timedelta(minutes=10)
 #: The columns with content, with their values after its removal.
 ERASED_CONTENT: dict[str, Any] = {"body": b"", "body_sha256": "", "headers": None}
 
@@ -116,7 +118,7 @@ class StoredDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """The parameters of a page of deliveries, newest first."""
+    """The parameters of a page of deliveries, newest first; `since` and `until` are when they were received."""
 
     run_id: str | None = None
     verdict: states.Verdict | None = None
@@ -124,6 +126,8 @@ class Query:
     limit: int = 50
     cursor: str | None = None
     remote_addr: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,51 +293,34 @@ def find(connection: Connection, delivery_id: str) -> StoredDelivery | None:
 
 def page(connection: Connection, query: Query) -> tuple[list[StoredDelivery], str | None]:
     """Return a page of deliveries without bodies, newest first, and the cursor of the next page."""
-    which = _which(query)
+    criteria = which(query)
     if query.cursor is not None:
-        which.append(DELIVERIES.c.seq < cursors.parse(query.cursor, "-received").seq)
-    newest = _ROWS.where(*which).order_by(DELIVERIES.c.seq.desc()).limit(query.limit + 1)
+        criteria.append(DELIVERIES.c.seq < cursors.parse(query.cursor, "-received").seq)
+    newest = _ROWS.where(*criteria).order_by(DELIVERIES.c.seq.desc()).limit(query.limit + 1)
     found = [_stored(each) for each in connection.execute(newest)]
     if len(found) <= query.limit:
         return found, None
     return found[: query.limit], str(cursors.Cursor("-received", None, found[query.limit - 1].seq))
 
 
-def _which(query: Query) -> list[ColumnElement[bool]]:
+def which(query: Query) -> list[ColumnElement[bool]]:
+    """Return the conditions of a list but that of its cursor."""
     names = ("run_id", "verdict", "source", "remote_addr")
-    which = [DELIVERIES.c[name] == value for name in names if (value := getattr(query, name)) is not None]
+    found = [DELIVERIES.c[name] == value for name in names if (value := getattr(query, name)) is not None]
     if query.verdict is states.Verdict.REJECTED:  # the condition of an index, which holds for all of them
-        which += [DELIVERIES.c.run_id.is_(None), DELIVERIES.c.body_sha256 != literal_column("''")]
-    return which
+        found += [DELIVERIES.c.run_id.is_(None), DELIVERIES.c.body_sha256 != literal_column("''")]
+    if query.since is not None:
+        found += [DELIVERIES.c.received_at >= query.since, DELIVERIES.c.seq >= _first_after(query.since - LATE)]
+    if query.until is not None:
+        last = func.coalesce(_first_after(query.until + LATE), literal_column(str(2**62)))
+        found += [DELIVERIES.c.received_at <= query.until, DELIVERIES.c.seq <= last]
+    return found
 
 
-def neighbours(connection: Connection, query: Query, seq: int) -> tuple[str | None, str | None]:
-    """Return the ids of the next newer and the next older delivery of a list."""
-    seqs, chosen = DELIVERIES.c.seq, select(DELIVERIES.c.id).where(*_which(query)).limit(1)
-    newer = connection.execute(chosen.where(seqs > seq).order_by(seqs)).scalar()
-    older = connection.execute(chosen.where(seqs < seq).order_by(seqs.desc())).scalar()
-    return newer, older
-
-
-def count_newer(connection: Connection, query: Query, seq: int, most: int) -> int:
-    """Return how many deliveries of a list are newer than one, up to a bound."""
-    newer = select(DELIVERIES.c.seq).where(*_which(query), DELIVERIES.c.seq > seq).limit(most).subquery()
-    return connection.execute(select(func.count()).select_from(newer)).scalar_one()
-
-
-def count_newest(connection: Connection, query: Query, most: int) -> tuple[dict[states.Verdict, int], bool]:
-    """Count the deliveries of a list among the newest `most`, or those of its run, whatever its verdict.
-
-    Return the counts by verdict, and whether there are no older ones.
-    """
-    of_run = replace(query, verdict=None, source=None, remote_addr=None)
-    newest = select(DELIVERIES).where(*_which(of_run)).order_by(DELIVERIES.c.seq.desc()).limit(most).subquery().c
-    chosen = ((newest.source, query.source), (newest.remote_addr, query.remote_addr))
-    is_chosen = and_(True, *(column == value for column, value in chosen if value is not None))
-    counted = select(newest.verdict, func.count(), func.sum(case((is_chosen, 1), else_=0)))
-    rows = connection.execute(counted.group_by(newest.verdict)).all()
-    counts = {states.read(states.Verdict, verdict): int(count) for verdict, _, count in rows}
-    return counts, sum(seen for _, seen, _ in rows) < most
+def _first_after(at: datetime) -> ScalarSelect[int]:
+    """Return the key of the first row with an id of this time or later: ids have an index, instants have none."""
+    later = select(DELIVERIES.c.seq).where(DELIVERIES.c.id >= ids.lowest(at))
+    return later.order_by(DELIVERIES.c.id).limit(1).scalar_subquery()
 
 
 def duplicates(connection: Connection, delivery_id: str) -> list[StoredDelivery]:

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from storage import errors, ids, states
 from storage.engine import bulk_insert, dialect, prepared
 from storage.engine.column_types import instant
+from storage.engine.membership import is_among
 from storage.tables.jobs import JOBS
 
 #: Characters of an error that are stored.
@@ -172,6 +173,12 @@ def _postpone_unreadable(connection: Connection, row: Any, now: datetime) -> Non
 def _claim(row: Any) -> Claim:
     trigger = states.Source(row.trigger) if row.trigger in _TRIGGERS else None
     return replace(Claim(*row[: len(_CLAIMED)]), kind=states.Kind(row.kind), trigger=trigger)
+
+
+def lock_of_runs(connection: Connection, run_ids: Sequence[str]) -> None:
+    """Lock all jobs of some runs until the transaction ends, in the order of all locks."""
+    if not dialect.is_embedded(connection):
+        connection.execute(_LOCK_OF_RUNS, {"ids": list(run_ids)})
 
 
 def renew(connection: Connection, claims: Sequence[Claim], until: datetime) -> None:
@@ -327,6 +334,13 @@ _IS_LEASED = and_(
     JOBS.c.id == bindparam("of_job"), JOBS.c.fence == bindparam("of_fence"), JOBS.c.lease_until.is_not(None)
 )
 _LEASED = prepared.Prepared(lambda _: select(JOBS.c.seq).where(_IS_LEASED).with_for_update())
+#: With the kinds, by which the index begins.
+_LOCK_OF_RUNS = (
+    select(JOBS.c.seq)
+    .where(JOBS.c.kind.in_([each.value for each in states.Kind]), is_among(JOBS.c.run_id, "ids"))
+    .order_by(JOBS.c.kind, JOBS.c.run_id)
+    .with_for_update()
+)
 _COMPLETE = prepared.Change(lambda _: delete(JOBS).where(_IS_LEASED, JOBS.c.requested == bindparam("at_claim")))
 #: Evaluated once: joined into the update it may be evaluated, and lock rows, repeatedly.
 _DUE = (

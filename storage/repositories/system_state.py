@@ -1,4 +1,4 @@
-"""Statements about the one row that all workers share: pause, rate limit, heartbeats."""
+"""Statements about the one row that all workers share (pause, rate limit, heartbeats), and about each worker."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, and_, literal, or_, select, update
+from sqlalchemy import Connection, and_, delete, literal, or_, select, update
 
 from storage import errors
 from storage.engine import dialect, prepared
 from storage.engine.column_types import instant
-from storage.tables.jobs import SYSTEM_STATE
+from storage.tables.jobs import SYSTEM_STATE, WORKERS
 
 #: How long a setting holds after the last server with it was seen: longer than an outage of one server.
 REMEMBERED = timedelta(days=1)
+#: How long a worker is listed after it was last seen.
+LISTED = timedelta(hours=1)
 
 T = TypeVar("T", "State", "FollowUps", "CopyStatus")
 
@@ -40,6 +42,23 @@ class State:
     def has_notifier(self, now: datetime, absent: float) -> bool:
         """Return whether a worker that can send notifications was seen within that many seconds."""
         return self.notifier_seen_at is not None and now - self.notifier_seen_at <= timedelta(seconds=absent)
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker: the owner of its leases, its machine and process, its release, and when it began."""
+
+    id: str
+    name: str
+    version: str
+    began_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SeenWorker(Worker):
+    """A row of `workers`."""
+
+    seen_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +136,24 @@ def record_heartbeat(
     _set(connection, {name: value for name, value in known.items() if value is not None})
 
 
+def record_worker(connection: Connection, worker: Worker, now: datetime) -> None:
+    """Record that a worker was seen at `now`, and forget those that were not seen for LISTED."""
+    row = {each.name: getattr(worker, each.name) for each in fields(Worker)} | {"seen_at": now}
+    seen = dialect.insert(connection, WORKERS).values(row)
+    connection.execute(seen.on_conflict_do_update(index_elements=["id"], set_={"seen_at": now}))
+    connection.execute(delete(WORKERS).where(WORKERS.c.seen_at < instant(now - LISTED)))
+
+
+def workers(connection: Connection, most: int = 50) -> list[SeenWorker]:
+    """Return the workers that were seen lately, the newest first."""
+    columns = (WORKERS.c[each.name] for each in fields(SeenWorker))
+    newest = select(*columns).order_by(WORKERS.c.began_at.desc(), WORKERS.c.id).limit(most)
+    return [SeenWorker(*row) for row in connection.execute(newest)]
+
+
 def clamp_to_clock(connection: Connection, now: datetime) -> None:
     """Adapt the row to a clock that went back: no pause and no webhook lease lasts beyond `now`."""
+    connection.execute(update(WORKERS).where(WORKERS.c.seen_at > instant(now)).values(seen_at=now))
     for each in (SYSTEM_STATE.c.paused_until, SYSTEM_STATE.c.webhooks_until):
         connection.execute(update(SYSTEM_STATE).where(each > instant(now)).values({each: now}))
 

@@ -58,6 +58,7 @@ API_KEYS = Table(
     Column("created_at", Instant, nullable=False),
     Column("revoked_at", Instant),
     Column("last_used_at", Instant),
+    Column("sessions_ended_at", Instant),
 )
 
 SIGN_IN_LINKS = Table(

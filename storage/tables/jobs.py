@@ -57,6 +57,16 @@ SYSTEM_STATE = Table(
     Column("moved_to", Text),
 )
 
+WORKERS = Table(
+    "workers",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("began_at", Instant, nullable=False),
+    Column("seen_at", Instant, nullable=False),
+)
+
 BACKFILLS = Table(
     "backfills",
     metadata,

@@ -1,4 +1,4 @@
-"""Creation and revocation of API keys and of links that sign in as one, each with its ledger entry."""
+"""Creation and revocation of API keys, their sessions and sign-in links, each with its ledger entry."""
 
 from __future__ import annotations
 
@@ -27,6 +27,17 @@ def revoke_key(connection: Connection, key_id: str, now: datetime, actor: str = 
         assert key is not None
         _append_entry(connection, entries.Kind.KEY_REVOKED, key, now, actor)
     return api_keys.find(connection, key_id)
+
+
+def end_sessions(connection: Connection, key_id: str, now: datetime, actor: str) -> api_keys.Key | None:
+    """End all sessions of a key that began until `now`. Return None for a key that is unknown or was revoked."""
+    if not api_keys.end_sessions(connection, key_id, now):
+        return None
+    key = api_keys.find(connection, key_id)
+    assert key is not None
+    ended = entries.Entry(entries.Kind.KEY_SIGNED_OUT, now, None, actor, {"name": key.name})
+    entries.append(connection, [ended])
+    return key
 
 
 def create_link(connection: Connection, key: api_keys.Key, link: api_keys.SignInLink) -> None:

@@ -44,13 +44,14 @@ def record_heartbeat(
     *,
     notifies: bool = False,
     is_shared: bool = False,
+    worker: system_state.Worker | None = None,
 ) -> timedelta | None:
     """Record that a worker is alive, extend its leases to `until`, and store the upstream's last answer.
 
-    `notifies` says that the worker can send notifications. Return how far the clock went back since the previous
-    heartbeat, or since `latest`, a time that it showed in between; None where it did not. Where the clock is the
-    database's (`is_shared`), its own time replaces `now`, so that a worker with a wrong clock does not decide when
-    the jobs of others are due.
+    `worker` is listed with this heartbeat; `notifies` says that it can notify. Return how far the clock went
+    back since the previous heartbeat, or since `latest`, a time that it showed in between; None where it did
+    not. Where the clock is the database's (`is_shared`), its own time replaces `now`, so that a worker whose
+    clock is wrong does not decide when the jobs of others are due.
     """
     at = dialect.server_time(connection) if is_shared else None
     if at is not None:
@@ -61,6 +62,8 @@ def record_heartbeat(
     if gone_back is not None:
         _clamp_to_clock(connection, now, until)
     system_state.record_heartbeat(connection, now, upstream_ok_at, rate_limit, notifies)
+    if worker is not None:
+        system_state.record_worker(connection, worker, now)
     jobs.renew(connection, claims, until)
     return gone_back
 

@@ -28,6 +28,7 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "system_state": frozenset({"moved_to", "sweep_cursor"}),
     "notifications": frozenset({"body"}),
     "webhook_endpoints": frozenset(),
+    "workers": frozenset(),
     "backfills": frozenset({"cursor"}),
     "bulk_actions": frozenset(),
     "unknown_runs": frozenset(),

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -75,3 +76,12 @@ async def new_key(store: Database, *scopes: str) -> str:
     key, text = authentication.mint("night-ops", scopes, clock.now())
     await store.write(api_key_changes.create_key, key)
     return text
+
+
+async def new_link(store: Database, address: str, *scopes: str) -> str:
+    """Create a key and return a link that signs in as it."""
+    key, _ = authentication.mint("night-ops", scopes, clock.now())
+    link, token = authentication.mint_link(key.id, clock.now(), timedelta(minutes=1))
+    await store.write(api_key_changes.create_key, key)
+    await store.write(api_key_changes.create_link, key, link)
+    return f"{address}/sign-in/{token}"

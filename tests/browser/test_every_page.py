@@ -21,6 +21,7 @@ PAGES = (
     "/runs",
     "/deliveries",
     "/jobs",
+    "/bulk",
     "/sql",
     "/keys",
     "/settings",

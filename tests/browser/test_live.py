@@ -76,7 +76,7 @@ def test_signing_out_in_one_tab_leads_the_other_to_the_form_and_back(
         other.open(f"/runs/{night.failed}")
         page = opened.open("/runs")
         page.get_by_label("Menu: signed in with the key").click()
-        page.get_by_role("button", name="Sign out").click()
+        page.get_by_role("button", name="Sign out of this browser").click()
         expect(page).to_have_url(re.compile("/sign-in"))
         other.page.get_by_role("link", name="Timeline", exact=True).click()
         expect(other.page).to_have_url(re.compile(r"/sign-in\?next="))

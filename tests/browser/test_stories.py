@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import httpx2 as httpx
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -187,3 +188,16 @@ def test_an_operator_retries_the_jobs_of_one_cause(window: Open, night: nights.N
         page.get_by_role("button", name="Retry 1 job").click()
         expect(page.get_by_role("status").filter(has_text="1 job")).to_be_visible()
         expect(page.get_by_role("heading", name="Jobs", exact=True)).to_be_visible()
+
+
+@with_and_without_scripts
+def test_an_operator_signs_in_by_a_link_that_a_scanner_has_looked_at(
+    window: Open, deployment: harness.Deployment, scripts: bool
+) -> None:
+    link = conftest.stored(deployment, conftest.new_link, deployment.server.url, "read")
+    assert httpx.get(link).status_code == 200
+    with window(java_script_enabled=scripts) as opened:
+        opened.page.goto(link)
+        opened.page.get_by_role("button", name="Sign in to this browser").click()
+        expect(opened.page).to_have_url(f"{opened.server}/")
+        expect(opened.page.get_by_role("heading", level=1)).to_be_visible()

@@ -25,7 +25,16 @@ pytestmark = pytest.mark.anyio
 
 DATA = Path(__file__).parent.parent / "data"
 #: What is not compared: the version, the full-text index of SQLite, and tables that an upgrade replaces or adds.
-OTHERS = ("alembic_version", "passage_words", "ledger_salts", "rollup_", "sign_in_links", "saved_views", "bulk_")
+OTHERS = (
+    "alembic_version",
+    "passage_words",
+    "ledger_salts",
+    "rollup_",
+    "sign_in_links",
+    "saved_views",
+    "bulk_",
+    "workers",
+)
 #: Columns that an upgrade adds.
 ADDED = ("salts", "again_of")
 

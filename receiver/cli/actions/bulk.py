@@ -13,17 +13,57 @@ from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import FAILED, USAGE, CommandError
 from receiver.cli.parameters import flag, option
 from receiver.cli.render import format as render_format
-from receiver.cli.render import progress, results, terminal
-from receiver.schemas import actions
+from receiver.cli.render import lists, progress, results, table, terminal
+from receiver.cli.render.table import Column, Listing
+from receiver.schemas import actions, query_parameters
 from storage import states
 from storage.engine import database
 
-app = event_loop.commands(no_args_is_help=True, help="Do one thing with many runs, as a job with progress.")
+app = event_loop.commands()
 
 _BAR = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 #: Seconds between two looks at the progress, and for which it is looked at.
 _INTERVAL, _FOREVER = 0.3, 1e8
 Bulk = Annotated[str, typer.Argument(metavar="ID", help="A bulk action, as `start` names it.", show_default=False)]
+
+
+BULK: Listing[actions.BulkAction] = Listing(
+    "No bulk actions: `runledger bulk start ACTION QUERY` begins one.",
+    Column("id", lambda each: each.id),
+    Column("action", lambda each: each.action),
+    Column("state", lambda each: table.state(each.state)),
+    Column("done", lambda each: render_format.count(each.done), right=True),
+    Column("failed", lambda each: render_format.count(each.failed), right=True),
+    Column("of", lambda each: f"{render_format.count(each.total)}{'' if each.is_exact else '+'}", right=True),
+    Column("by", lambda each: each.submitted_by, 2),
+    Column("begun", lambda each: lists.ago(each.created_at), 1, right=True),
+    Column("question", lambda each: "the runs listed" if each.question is None else each.question, flexible=True),
+)
+
+
+@app.callback(invoke_without_command=True)
+async def list_bulk(
+    context: typer.Context,
+    limit: options.Limit = 50,
+    cursor: options.Cursor = None,
+    every_page: options.All = False,
+    as_json: options.Json = False,
+) -> None:
+    """Do one thing with many runs, or list what was done.
+
+    A running server does it, as a job with progress.
+
+    \b
+    Examples:
+      runledger bulk
+      runledger bulk start cancel 'status:queued created:<-1d' --dry-run
+    """
+    if context.invoked_subcommand is not None:
+        return
+    query = local_api.parameters(query_parameters.BulkQuery, {"limit": limit, "cursor": cursor})
+    await results.pages(
+        bulk_actions.list_bulk, actions.BulkActions, query, "actions", BULK, every_page=every_page, as_json=as_json
+    )
 
 
 @app.command()

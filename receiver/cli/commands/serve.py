@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from functools import partial
+from importlib import metadata
+from typing import Annotated, Any
 
 import structlog
 
@@ -13,7 +18,7 @@ from receiver.cli import event_loop, listening, open_database
 from receiver.cli.parameters import flag
 from receiver.cli.render import json_lines
 from receiver.server import uvicorn_server
-from storage.engine import urls
+from storage.engine import database, urls
 
 app = event_loop.commands()
 
@@ -38,7 +43,8 @@ def serve(
     """
     given = _configured()
     with listening.bound(host, port) as bound:
-        server = application.create_app(given, with_worker=not no_worker)
+        checks = partial(checked, given, metadata.version("runledger"))
+        server = application.create_app(given, with_worker=not no_worker, checks=checks)
         address = uvicorn_server.url(bound)
 
         def announce() -> None:
@@ -76,6 +82,13 @@ def work(
             await uvicorn_server.until_signalled()
 
     uvicorn_server.run(working)
+
+
+async def checked(given: settings.Settings, running: str, store: database.Database) -> Sequence[Any]:
+    """Return what the doctor finds about this server, which imports the doctor when somebody first asks."""
+    doctor = await asyncio.to_thread(importlib.import_module, "receiver.cli.doctor.server_checks")
+    found: Sequence[Any] = await doctor.lines(given, running, store)
+    return found
 
 
 def _configured() -> settings.Settings:

@@ -20,7 +20,8 @@ from storage.stats import groups
 REMOVED = Text("removed", "dim")
 
 
-def _ago(at: datetime | None) -> str:
+def ago(at: datetime | None) -> str:
+    """Return how long ago an instant is by this machine's clock."""
     return render_format.age(at, clock.now())
 
 
@@ -49,7 +50,7 @@ RUNS = Listing[responses.RunLine](
     Column("took", lambda run: render_format.duration(run.duration_ms), 1, right=True),
     Column("tokens", lambda run: render_format.tokens(run.input_tokens, run.output_tokens), 3, right=True),
     Column("cost", lambda run: render_format.dollars(run.cost_micros), 1, right=True),
-    Column("accepted", lambda run: _ago(run.accepted_at), 5, right=True),
+    Column("accepted", lambda run: ago(run.accepted_at), 5, right=True),
     Column("prompt", _text, 4, flexible=True),
     Column("upstream", lambda run: run.upstream_id, 6),
     Column("agent", lambda run: run.agent_id, 8),
@@ -120,7 +121,7 @@ DELIVERIES = Listing[responses.Delivery](
     Column("delivery", lambda each: each.id),
     Column("verdict", lambda each: table.state(each.verdict)),
     Column("source", lambda each: each.source, 1),
-    Column("received", lambda each: _ago(each.received_at), 2, right=True),
+    Column("received", lambda each: ago(each.received_at), 2, right=True),
     Column("reason", lambda each: each.reason or each.event_type, 1, flexible=True),
     Column("run", lambda each: each.run_id, 3),
     Column("repeats", lambda each: render_format.count(each.repeats), 4, right=True),
@@ -133,7 +134,7 @@ JOBS = Listing[responses.Job](
     Column("job", lambda job: job.id),
     Column("kind", lambda job: job.kind),
     Column("state", lambda job: table.state(job.state)),
-    Column("due", lambda job: _ago(job.due_at), 1, right=True),
+    Column("due", lambda job: ago(job.due_at), 1, right=True),
     Column("tries", lambda job: render_format.count(job.attempts), 2, right=True),
     Column("last error", lambda job: job.last_error, flexible=True),
     Column("run", lambda job: job.run_id or "the deployment", 3),
@@ -144,8 +145,8 @@ CAUSES = Listing[responses.Cause](
     Column("kind", lambda each: each.kind),
     Column("state", lambda each: table.state(each.state)),
     Column("jobs", lambda each: render_format.count(each.count), right=True),
-    Column("oldest", lambda each: _ago(each.oldest_at), 2, right=True),
-    Column("next due", lambda each: _ago(each.due_at), 1, right=True),
+    Column("oldest", lambda each: ago(each.oldest_at), 2, right=True),
+    Column("next due", lambda each: ago(each.due_at), 1, right=True),
     Column("cause", lambda each: each.cause, flexible=True, folds=True),
 )
 

@@ -19,6 +19,7 @@ LEAST, SCARCE = 28, 8
 
 STYLES = {
     "completed": "green",
+    "finished": "green",
     "accepted": "cyan",
     "queued": "cyan",
     "running": "cyan",
@@ -29,6 +30,7 @@ STYLES = {
     "refused": "red",
     "rejected": "red",
     "cancelled": "yellow",
+    "stopped": "yellow",
     "lost": "yellow",
     "revoked": "yellow",
     "ok": "green",

@@ -158,6 +158,13 @@ def _range(question: Question, now: datetime) -> value_ranges.Range | None:
     return value_ranges.Range(low=value_ranges.moment("since", question.since, now))
 
 
+def local(given: requests.PageRequest, asked: Asked) -> tuple[str, str]:
+    """Return the ends of the time range as fields of a form have them, in the zone of the browser."""
+    ends = (asked.since, asked.until)
+    low, high = ("" if each is None else f"{formats.local(each, given.zone):%FT%T}" for each in ends)
+    return low, high
+
+
 class Links:
     """The addresses of questions near to one, for the templates. Equal ones are made once."""
 

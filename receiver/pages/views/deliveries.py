@@ -11,20 +11,24 @@ from starlette.responses import Response
 
 from receiver import errors
 from receiver.inbound import signature_doctor
-from receiver.pages import requests
+from receiver.pages import delivery_fixture, requests
 from receiver.pages.drawing import bytes_view
+from receiver.pages.run_list import question
 from receiver.schemas import query_parameters
 from receiver.web import request_parsing
 from receiver.web.authentication import Scope
 from storage import states
 from storage.engine.database import Snapshot
+from storage.query import delivery_list
 from storage.repositories import deliveries, upstream_links
 
 router = requests.Router()
 #: Rows of a page, the newest deliveries that are counted, and the new ones.
 ROWS, COUNTED, NEW = 50, 10_000, 100
 _NO_RUN = "It names no run that is known here."
+SOURCES = (states.Source.WATCHER, states.Source.PLATFORM)
 _NAMES = ("verdict", "source", "run")
+_OF_TIME = ("since", "from", "to")
 _ADDRESS = 64
 
 
@@ -34,6 +38,7 @@ class _Filter:
 
     query: deliveries.Query
     given: Mapping[str, str]
+    asked: question.Asked
 
     @property
     def is_set(self) -> bool:
@@ -42,16 +47,11 @@ class _Filter:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A page of the list; `counts` are of the newest deliveries, of which `is_all` says whether they are all."""
+    """A page of the list, with the counts of the newest deliveries."""
 
     rows: Sequence[deliveries.StoredDelivery]
     cursor: str | None
-    counts: Mapping[states.Verdict, int]
-    is_all: bool
-
-    @property
-    def total(self) -> int:
-        return sum(self.counts.values())
+    counts: delivery_list.Counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +74,12 @@ async def show_list(given: requests.PageRequest) -> Response:
     def load(store: Snapshot) -> tuple[_Found, _One | None]:
         query = _resolved(store, chosen.query)
         rows, cursor = store.read(deliveries.page, query)
-        found = _Found(rows, cursor, *store.read(deliveries.count_newest, query, COUNTED))
+        found = _Found(rows, cursor, store.read(delivery_list.count_newest, query, COUNTED))
         return found, _load_one(given, store, query, opened) if opened else None
 
     found, one = await given.read(load)
     values = {"found": found, "verdicts": states.Verdict, "counted": COUNTED, "new": 0, "most": NEW}
+    values |= {"sources": SOURCES, "presets": question.PRESETS, "local": question.local(given, chosen.asked)}
     return await asyncio.to_thread(given.page, "deliveries.html", **values, **await _described(given, chosen, one))
 
 
@@ -87,7 +88,7 @@ async def count_new(given: requests.PageRequest) -> Response:
     """Show how many deliveries have come since the newest one of the list."""
     chosen, after = _filter(given), requests.number(given.parameter("after"))
     new = await given.read(
-        lambda store: store.read(deliveries.count_newer, _resolved(store, chosen.query), after, NEW)
+        lambda store: store.read(delivery_list.count_newer, _resolved(store, chosen.query), after, NEW)
     )
     return given.partial("deliveries_new.html", "new", chosen=chosen, new=new, most=NEW, after=after)
 
@@ -105,6 +106,25 @@ async def show_one(given: requests.PageRequest) -> Response:
     if given.is_partial:
         return await asyncio.to_thread(given.partial, "deliveries_one.html", "inspector", is_beside=True, **values)
     return await asyncio.to_thread(given.page, "deliveries_one.html", is_beside=False, **values)
+
+
+@router.page("GET", "/deliveries/{id}/{file}", Scope.READ)
+async def save(given: requests.PageRequest) -> Response:
+    """Return a delivery as a file: `fixture.json`, or `replay.sh`, which sends it again."""
+    made = _FILES.get(given.ids["file"])
+    delivery_id = request_parsing.ids({"id": given.ids["id"]})["id"]
+    stored = await given.read(lambda store: store.read(deliveries.find, delivery_id))
+    if made is None or stored is None:
+        raise errors.NotFound("there is no such file of a delivery")
+    ending, media_type, content = made
+    headers = {"content-disposition": f'attachment; filename="delivery-{stored.id}.{ending}"'}
+    return Response(await asyncio.to_thread(content, stored), headers=headers, media_type=media_type)
+
+
+_FILES = {
+    "fixture.json": ("json", "application/json", delivery_fixture.as_json),
+    "replay.sh": ("sh", "text/x-shellscript; charset=utf-8", delivery_fixture.as_script),
+}
 
 
 @router.page("POST", "/deliveries/{id}/process", Scope.ADMIN)
@@ -127,11 +147,17 @@ def _filter(given: requests.PageRequest) -> _Filter:
     pairs = [*named.items(), *(("cursor", value) for value in [given.parameter("cursor")] if value)]
     checked = cast(query_parameters.DeliveryQuery, request_parsing.query(query_parameters.DeliveryQuery, pairs))
     source = None if checked.source is None else states.Source(checked.source)
-    address = given.parameter("from").strip()
+    address = given.parameter("address").strip()
     if len(address) > _ADDRESS or not address.isprintable():
-        raise errors.BadParameter("from", "is no network address")
-    query = deliveries.Query(checked.run, checked.verdict, source, ROWS, checked.cursor, address or None)
-    return _Filter(query, named | ({"from": address} if address else {}))
+        raise errors.BadParameter("address", "is no network address")
+    asked = question.understand(
+        question.read([each for each in given.parameters if each[0] in _OF_TIME], given.zone), given.now
+    )
+    times = {name: str(value) for name, value in asked.question.parameters().items() if name in _OF_TIME and value}
+    query = deliveries.Query(
+        checked.run, checked.verdict, source, ROWS, checked.cursor, address or None, asked.since, asked.until
+    )
+    return _Filter(query, named | ({"address": address} if address else {}) | times, asked)
 
 
 def _resolved(store: Snapshot, query: deliveries.Query) -> deliveries.Query:
@@ -154,7 +180,7 @@ def _load_one(
         stored,
         runs.get(stored.run_id or ""),
         store.read(deliveries.duplicates, stored.id),
-        *store.read(deliveries.neighbours, query, stored.seq),
+        *store.read(delivery_list.neighbours, query, stored.seq),
         bytes_view.show(stored.body or b"", given.parameter("view", "pretty"), start, given.parameter("at")),
     )
 
@@ -174,7 +200,10 @@ async def _described(given: requests.PageRequest, chosen: _Filter, one: _One | N
         "skew": skew,
         "cause": cause,
     }
-    return values | {"views": bytes_view.VIEWS}
+    return values | {
+        "views": bytes_view.VIEWS,
+        "is_whole": one is not None and delivery_fixture.is_whole(one.stored),
+    }
 
 
 @dataclass(frozen=True, slots=True)

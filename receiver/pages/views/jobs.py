@@ -35,6 +35,7 @@ class _Found:
     groups: Sequence[job_list.Group]
     causes: Sequence[job_errors.Cause]
     leases: Sequence[job_list.Leases]
+    workers: Sequence[system_state.SeenWorker]
     system: system_state.State
     rows: Sequence[job_list.Job]
     cursor: str | None
@@ -50,6 +51,16 @@ class _Found:
     @property
     def kinds(self) -> list[states.Kind]:
         return list(dict.fromkeys(each.kind for each in self.groups))
+
+    def leases_of(self, worker: str) -> job_list.Leases | None:
+        """Return the jobs that a worker has leased."""
+        return next((each for each in self.leases if each.owner == worker), None)
+
+    @property
+    def other_leases(self) -> list[job_list.Leases]:
+        """Return the leases of owners that are no listed worker: a command, or a worker of an earlier release."""
+        known = {each.id for each in self.workers}
+        return [each for each in self.leases if each.owner not in known]
 
     def oldest_due(self, kind: states.Kind | None = None) -> datetime | None:
         """Return since when the first job waits for a worker; None where none does."""
@@ -70,7 +81,8 @@ async def show_list(given: requests.PageRequest) -> Response:
         rows, cursor = store.read(job_list.page, chosen, given.now)
         causes = store.read(job_errors.group, job_errors.Query(), given.now, NEWEST)
         groups, leases = store.read(job_list.groups, given.now), store.read(job_list.leases, given.now)
-        return _Found(groups, causes, leases, store.read(system_state.read), rows, cursor)
+        workers, system = store.read(system_state.workers), store.read(system_state.read)
+        return _Found(groups, causes, leases, workers, system, rows, cursor)
 
     found = await given.read(load)
     absent = timedelta(seconds=given.context.api.timing.worker_gone_after)
@@ -84,6 +96,8 @@ async def show_list(given: requests.PageRequest) -> Response:
         "most_causes": CAUSES,
         "newest": NEWEST,
         "has_worker": seen is not None and given.now - seen <= absent,
+        "absent": absent,
+        "version": given.context.api.version,
     }
     if given.is_partial:
         return given.partial("jobs.html", "jobs", **values)

@@ -1,4 +1,4 @@
-"""The API keys: make one, which is shown once, and revoke one."""
+"""The API keys: make one, which is shown once, revoke one, and end its sessions."""
 
 from __future__ import annotations
 
@@ -63,3 +63,12 @@ async def revoke(given: requests.PageRequest) -> Response:
     if key is None:
         raise errors.NotFound("there is no key of that id")
     return given.redirect(given.url("/keys"), f"The key {key.name} is revoked.")
+
+
+@router.page("POST", "/keys/{id}/sign-out", Scope.ADMIN)
+async def end_sessions(given: requests.PageRequest) -> Response:
+    """End all sessions of a key, whose text signs in again."""
+    key = await given.database.write(api_key_changes.end_sessions, given.ids["id"], given.now, given.caller.actor)
+    if key is None:
+        raise errors.NotFound("there is no live key of that id")
+    return given.redirect(given.url("/keys"), f"All sessions of the key {key.name} have ended.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from receiver.pages import requests
+from receiver.pages import health, requests
 from receiver.web.authentication import Scope
 
 router = requests.Router()
@@ -14,4 +14,6 @@ router = requests.Router()
 async def show(given: requests.PageRequest) -> Response:
     """Show the findings and the settings; secrets only as fingerprints."""
     context = given.context
-    return given.page("settings.html", rows=context.configuration, version=context.api.version)
+    checked = () if context.checks is None else await context.checks(given.database)
+    found = health.Health([*checked, *given.health.lines])
+    return given.page("settings.html", found=found, rows=context.configuration, version=context.api.version)

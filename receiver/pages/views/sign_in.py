@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from starlette.responses import Response
 
 from receiver import errors
@@ -37,34 +39,61 @@ async def sign_in(given: requests.PageRequest) -> Response:
 
 
 @router.page("GET", "/sign-in/{token}", None)
+async def show_link(given: requests.PageRequest) -> Response:
+    """Show the button that uses a one-time link up, so that a preview or a scanner of messages does not."""
+    return await _with_link(given, _ask)
+
+
+@router.page("POST", "/sign-in/{token}", None)
 async def follow_link(given: requests.PageRequest) -> Response:
     """Use a one-time link up and begin a session of its key."""
-    if given.request.method == "HEAD":  # what only looks at an address must not use it up
-        return given.page("sign_in.html", fault="", next="/")
+    return await _with_link(given, _use_link)
+
+
+async def _with_link(
+    given: requests.PageRequest,
+    answer: Callable[[requests.PageRequest, api_keys.SignInLink, api_keys.Key], Awaitable[Response]],
+) -> Response:
+    """Return the answer to a link that works, or the form for a key with what is wrong with the link."""
     try:
         with routing.charging(given.context.api.limits, given.request):
-            key = await _use_link(given)
+            return await answer(given, *await _find_link(given))
     except errors.TooManyFailures as failure:
         return given.page("sign_in.html", 429, fault=_fault(failure), next="/")
     except errors.NotAuthenticated as failure:
         return given.page("sign_in.html", 401, fault=str(failure), next="/")
+
+
+async def _find_link(given: requests.PageRequest) -> tuple[api_keys.SignInLink, api_keys.Key]:
+    """Return the link and its key. Raises NotAuthenticated where it does not work."""
+    link = await given.database.look_up(api_keys.find_link, authentication.link_hash(given.ids["token"]))
+    if link is None:
+        raise _unusable("is unknown")
+    if link.used_at is not None:
+        raise _unusable("was used already")
+    if link.expires_at <= given.now:
+        raise _unusable("has expired")
+    key = await given.database.look_up(api_keys.find, link.key_id)
+    if key is None or key.revoked_at is not None:
+        raise _unusable("signs in as a key that was revoked")
+    return link, key
+
+
+def _unusable(state: str) -> errors.NotAuthenticated:
+    message = f"This link {state}: each works once and for a short time. On the server, runledger open makes one."
+    return errors.NotAuthenticated(message, key_given=True)
+
+
+async def _ask(given: requests.PageRequest, link: api_keys.SignInLink, key: api_keys.Key) -> Response:
+    return given.page("sign_in_link.html", key=key, link=link)
+
+
+async def _use_link(given: requests.PageRequest, link: api_keys.SignInLink, _key: api_keys.Key) -> Response:
+    key = await given.database.write(api_key_changes.use_link, link.token_sha256, given.now)
+    if key is None:  # another browser was faster
+        raise _unusable("was used already")
     await authentication.note_use(given.database, key, given.now)
     return begin(given, key, "/")
-
-
-async def _use_link(given: requests.PageRequest) -> api_keys.Key:
-    """Return the key of the link, which works no more. Raises NotAuthenticated."""
-    digest = authentication.link_hash(given.ids["token"])
-    link = await given.database.look_up(api_keys.find_link, digest)
-    key = None if link is None else await given.database.write(api_key_changes.use_link, digest, given.now)
-    if key is None:
-        expired = link and link.used_at is None and link.expires_at <= given.now
-        state = "is unknown" if link is None else "has expired" if expired else "was used already"
-        raise errors.NotAuthenticated(
-            f"This link {state}: each works once and for a short time. On the server, runledger open makes one.",
-            key_given=True,
-        )
-    return key
 
 
 def begin(given: requests.PageRequest, key: api_keys.Key, target: str) -> Response:
@@ -74,7 +103,7 @@ def begin(given: requests.PageRequest, key: api_keys.Key, target: str) -> Respon
     """
     may_read = authentication.caller(key).may(authentication.Scope.READ)
     response = given.redirect(given.url("/submit" if target == "/" and not may_read else target))
-    cookie = given.context.signer.cookie(sessions.new(key.id, given.now))
+    cookie = given.context.signer.cookie(sessions.new(key, given.now))
     given.set_cookie(response, sessions.COOKIE, cookie, int(sessions.LIFETIME.total_seconds()))
     return response
 
@@ -87,8 +116,13 @@ def _fault(failure: errors.RequestError) -> str:
 
 @router.page("POST", "/sign-out", None)
 async def sign_out(given: requests.PageRequest) -> Response:
-    """End the session of this browser."""
-    response = given.redirect(given.url("/sign-in"))
+    """End the session of this browser, or with `everywhere` all sessions of its key."""
+    note = ""
+    if given.visitor is not None and given.field("everywhere"):
+        key_id, caller = given.visitor.session.key_id, given.caller
+        await given.database.write(api_key_changes.end_sessions, key_id, given.now, caller.actor)
+        note = f"All sessions of the key {caller.name} have ended."
+    response = given.redirect(given.url("/sign-in"), note)
     given.set_cookie(response, sessions.COOKIE, "", 0)
     return response
 

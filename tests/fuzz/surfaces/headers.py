@@ -94,7 +94,7 @@ _ROUTES = (
     ("GET", "/v1/runs/{run}/document"), ("GET", "/v1/runs/{run}/events"), ("GET", "/v1/changes"), ("GET",
     "/v1/stats"),
     ("GET", "/v1/export"), ("GET", "/v1/deliveries"), ("GET", "/v1/jobs"), ("GET", "/v1/jobs/causes"),
-    ("POST", "/v1/bulk"), ("GET", "/v1/views"), ("POST", "/v1/views"),
+    ("POST", "/v1/bulk"), ("GET", "/v1/bulk"), ("GET", "/v1/views"), ("POST", "/v1/views"),
     ("POST", "/v1/runs"), ("POST", "/v1/watch"), ("POST", "/v1/sql"), ("POST", "/v1/runs/{run}/refresh"),
     ("POST", "/v1/runs/{run}/cancel"), ("POST", "/v1/jobs/retry"), ("POST", "/webhooks/case"), ("GET",
     "{callback}"),

@@ -45,7 +45,16 @@ _PIECES = (
     "((((((((((",
     "\u3000",
 )
-_LISTS = ("/v1/runs", "/v1/stats", "/v1/export", "/v1/changes", "/v1/deliveries", "/v1/jobs", "/v1/jobs/causes")
+_LISTS = (
+    "/v1/runs",
+    "/v1/stats",
+    "/v1/export",
+    "/v1/changes",
+    "/v1/deliveries",
+    "/v1/jobs",
+    "/v1/jobs/causes",
+    "/v1/bulk",
+)
 _PARAMETERS = (
     "sort", "limit", "cursor", "count", "by", "format", "documents", "trailer", "after", "kind", "run",
     "verdict", "source",

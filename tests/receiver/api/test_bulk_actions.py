@@ -86,3 +86,15 @@ async def test_one_idempotency_key_makes_one_action(deployment: Deployment) -> N
     same = await deployment.post("/v1/bulk", "admin", json=body, headers=once)
     assert (first.status_code, same.status_code, same.json()) == (202, 200, first.json())
     problem(await deployment.post("/v1/bulk", "admin", json={**body, "q": ""}, headers=once), 409)
+
+
+async def test_actions_are_listed_newest_first(deployment: Deployment) -> None:
+    made = []
+    for status in ("queued", "running"):
+        made.append(await start(deployment, action="cancel", q=f"status:{status}"))
+        deployment.clock.tick(1)
+    first = (await deployment.get("/v1/bulk?limit=1")).json()
+    then = (await deployment.get(f"/v1/bulk?limit=1&cursor={first['nextCursor']}")).json()
+    assert (first["actions"], first["hasMore"]) == ([made[1]], True)
+    assert (then["actions"], then["nextCursor"], then["unreadable"]) == ([made[0]], None, [])
+    assert problem(await deployment.get("/v1/bulk?cursor=nothing"), 400)["parameter"] == "cursor"

@@ -66,8 +66,9 @@ def seen(markup: str) -> str:
     return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", body)).split())
 
 
-async def opened(store: database.Database, **changes: Any) -> AsyncIterator[Browser]:
-    """Yield a browser before a fresh deployment; `changes` are fields of the handlers' context."""
+async def opened(store: database.Database, *, checks: Any = None, **changes: Any) -> AsyncIterator[Browser]:
+    """Yield a browser before a fresh deployment; `changes` are fields of the handlers' context,
+    `checks` what the page of the settings shows."""
     async for deployment in app_fixture.opened(store, **changes):
         context = app_fixture.context(store, deployment.clock, **changes)
         signer = sessions.Signer(["a key of this test, which is long enough"])
@@ -76,7 +77,7 @@ async def opened(store: database.Database, **changes: Any) -> AsyncIterator[Brow
         secrets = webhook_secrets.WebhookSecrets(store, box, [SECRET], "base64", context.timing, print)
         context = replace(context, process=processing.Processor(store, secrets))
         doctor = signature_doctor.Doctor(secrets)
-        app = site.Site(page_table.PAGES, requests.Context(context, signer, examine=doctor), api)
+        app = site.Site(page_table.PAGES, requests.Context(context, signer, examine=doctor, checks=checks), api)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(
             transport=transport, base_url="http://runledger.test", headers=BROWSER

@@ -48,6 +48,12 @@ async def test_an_act_on_many_runs_asks_with_a_count_and_then_shows_its_progress
     stored = await browser.database.read(bulk.find, progress.removeprefix("/bulk/"))
     assert stored is not None
     assert (stored.question, stored.actor) == ("tag.client:acme", "key:night-ops")
+    listed = (await browser.get("/bulk")).text
+    assert all(
+        each in listed for each in (f'href="{progress}"', 'href="/runs?q=tag.client%3Aacme"', "Cancel 2 runs")
+    )
+    browser.deployment.clock.tick(61)
+    assert "Nothing was done for 1m 01s" in await browser.text(progress)
     await browser.post(f"{progress}/stop")
     assert "It was stopped" in await browser.text(progress)
 
@@ -115,3 +121,12 @@ async def test_a_selection_that_is_too_large_is_refused_whole(browser: Browser) 
     said = browsing.seen((await browser.post("/runs/actions", 400, action="cancel", id=named)).text)
     assert "501 runs" in said
     assert "All that are found" in said
+
+
+async def test_bulk_actions_are_listed_and_a_part_answers_htmx_alone(browser: Browser) -> None:
+    await browser.sign_in("read")
+    assert "No bulk action here" in await browser.text("/bulk")
+    await browser.get("/bulk?cursor=nothing", 400)
+    assert 'href="/bulk"' in (await browser.get("/jobs")).text
+    part = await browser.client.get("/bulk", headers={"hx-request": "true"})
+    assert part.text.lstrip().startswith('<div id="actions"')

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import re
+import subprocess
+import sys
 
 import pytest
 import zstandard
@@ -38,3 +40,20 @@ def test_no_text_of_a_script_goes_over_several_lines() -> None:
     for source in assets.SCRIPTS:
         lines = [line for line in source.read_text().splitlines() if not re.match(r"\s*//", line)]
         assert not [line for line in lines if line.count("`") % 2], source.name
+
+
+#: Shows everything once, and prints each file of the pages that was opened after their modules were imported.
+_OPENED_LATER = """
+import sys
+from receiver.pages import assets, page_table, rendering
+opened = []
+sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
+names = [rendering.environment().get_template(name).name for name in rendering.environment().list_templates()]
+assets.path("style.css")
+print(len(names) > 50, [each for each in opened if "templates" in each or "static" in each])
+"""
+
+
+def test_a_running_server_reads_no_template_and_no_static_file_again() -> None:
+    done = subprocess.run([sys.executable, "-c", _OPENED_LATER], capture_output=True, text=True, check=True)
+    assert done.stdout == "True []\n"

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import base64
+import os
+import subprocess
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -95,3 +99,61 @@ async def test_what_is_new_is_counted_and_moves_nothing(browser: Browser) -> Non
     await browser.database.write(receiving.accept_delivery, life.delivery())
     assert "1 new" in (await browser.get(f"/deliveries/new{asked}")).text
     await browser.get("/deliveries/new?after=x", 404)
+
+
+async def test_a_time_and_a_source_narrow_the_list_and_stay_in_the_address(browser: Browser) -> None:
+    await browser.database.write(receiving.accept_delivery, life.event(event_type="type.old"))
+    browser.deployment.clock.now = life.NOW + timedelta(days=2)
+    await browser.sign_in()
+    at = browser.deployment.clock.now
+    recent = life.event(event_type="type.new", id=ids.new(at), received_at=at)
+    await browser.database.write(receiving.accept_delivery, recent)
+    page = (await browser.get("/deliveries?since=24h&source=platform")).text
+    assert ("type.new" in page, "type.old" in page) == (True, False)
+    assert "All 1 accepted 1" in seen(page)
+    assert "platform (1)" in seen(page)
+    assert 'href="/deliveries?source=platform&amp;since=24h&amp;verdict=rejected"' in page
+    until = f"{life.at(60):%FT%T}"
+    page = (await browser.get(f"/deliveries?from=&to={until}")).text
+    assert ("type.new" in page, "type.old" in page) == (False, True)
+    assert f"to={until.replace(':', '%3A')}Z" in page
+    await browser.get("/deliveries?since=soon", 400)
+
+
+async def test_a_rejected_delivery_is_saved_as_a_fixture(browser: Browser) -> None:
+    await browser.sign_in()
+    delivery_id = await rejected(browser, b"key", '{"é": 1}'.encode())
+    page = (await browser.get(f"/deliveries/{delivery_id}")).text
+    assert f'href="/deliveries/{delivery_id}/fixture.json" download' in page
+    answer = await browser.get(f"/deliveries/{delivery_id}/fixture.json")
+    saved = answer.json()
+    assert answer.headers["content-disposition"] == f'attachment; filename="delivery-{delivery_id}.json"'
+    assert (saved["path"], saved["body"], saved["headers"]["x-planted"]) == ("/webhooks/case", '{"é": 1}', PLANTED)
+    assert saved["isWhole"]
+    await browser.get(f"/deliveries/{delivery_id}/other.json", 404)
+    await browser.get("/deliveries/nothing/fixture.json", 404)
+
+
+CURL = """#!/bin/sh
+for each in "$@"; do printf '%s\\0' "$each"; done > "$OUT/arguments"
+cat > "$OUT/body"
+"""
+
+
+async def test_a_saved_script_sends_the_bytes_again_and_its_shell_reads_none_of_them(
+    browser: Browser, tmp_path: Path
+) -> None:
+    await browser.sign_in()
+    body = b"'\n$(touch planted)\nBODY\n\x00\xff"
+    delivery_id = await rejected(browser, b"key", body)
+    script, curl = tmp_path / "replay.sh", tmp_path / "curl"
+    script.write_bytes((await browser.get(f"/deliveries/{delivery_id}/replay.sh")).content)
+    curl.write_text(CURL)
+    curl.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.defpath}", "OUT": str(tmp_path)}
+    subprocess.run(["sh", script, "http://there"], check=True, env=environment, cwd=tmp_path)
+    arguments = (tmp_path / "arguments").read_text().split("\0")
+    assert "http://there/webhooks/case" in arguments
+    assert f"x-planted: {PLANTED}" in arguments
+    assert (tmp_path / "body").read_bytes() == body
+    assert not (tmp_path / "planted").exists()

@@ -9,7 +9,7 @@ import pytest
 from storage import states
 from storage.repositories import job_list, jobs, system_state
 from tests import life
-from tests.receiver.pages.browsing import Browser
+from tests.receiver.pages.browsing import Browser, seen
 
 pytestmark = pytest.mark.anyio
 PLANTED = "<img src=x onerror=alert(1)>"
@@ -68,3 +68,18 @@ async def test_a_part_answers_htmx_alone_and_a_bad_filter_is_named(browser: Brow
     assert part.text.lstrip().startswith('<div id="jobs"')
     assert "No job matches" in part.text
     await browser.get("/jobs?state=odd", 400)
+
+
+async def test_each_worker_is_listed_with_its_heartbeat_and_the_jobs_that_it_holds(browser: Browser) -> None:
+    await browser.sign_in()
+    for name, seconds in (("old-machine/7", 0), ("new-machine/8", 60)):
+        worker = system_state.Worker(name[:3], name, "0.0.9", life.NOW)
+        await browser.database.write(system_state.record_worker, worker, life.at(seconds))
+    await life.accepted(browser.database)
+    await browser.database.write(jobs.claim, owner="new", now=life.at(60), until=life.at(90), limit=9)
+    browser.deployment.clock.now = life.at(61)
+    page = (await browser.get("/jobs")).text
+    rows = {name: seen(page.partition(f'id="worker-{name}"')[2].partition("</tr>")[0]) for name in ("old", "new")}
+    assert "gone 1m 01s ago 0.0.9" in rows["old"]
+    assert "at work now 0.0.9" in rows["new"]
+    assert rows["new"].endswith("1 in 29s")

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from receiver import settings
-from receiver.pages import configuration
+from receiver.cli.doctor import findings, server_checks
+from receiver.pages import configuration, health
 from receiver.pages.configuration import fingerprint
+from storage.engine.database import Database
+from tests import life
+from tests.receiver.pages import browsing
 from tests.receiver.pages.browsing import Browser
 
 pytestmark = pytest.mark.anyio
@@ -60,3 +65,27 @@ async def test_the_page_needs_admin_and_shows_findings_with_what_to_do(browser: 
     assert "none is at work: it was never seen" in said
     assert "Start runledger serve" in said
     assert "runledger doctor" in said
+
+
+async def test_what_the_doctor_finds_is_shown_with_what_to_do_and_without_a_secret(
+    database: Database, tmp_path: Path
+) -> None:
+    checks = partial(server_checks.lines, given(**SECRETS, data_dir=str(tmp_path)), "0.0.1")
+    async for browser in browsing.opened(database, checks=checks):
+        await browser.sign_in("admin")
+        page = await browser.text("/settings")
+        assert "this server runs Runledger 0.0.1, and" in page
+        assert "Restart it." in page
+        assert "can be written" in page
+        assert [each for each in SECRETS.values() if each in page] == []
+
+
+async def test_a_store_that_does_not_answer_is_a_finding(database: Database) -> None:
+    closed = Database(database.url)
+    found = await server_checks.lines(given(), "0.0.1", closed)
+    assert [each.level for each in found if each.name == "Database"] == [health.Level.BAD]
+
+
+def test_clocks_that_are_apart_are_worth_a_look() -> None:
+    levels = [server_checks.clock_finding(life.NOW, life.at(seconds)).level for seconds in (0.5, -90)]
+    assert levels == [findings.Level.OK, findings.Level.WARNING]

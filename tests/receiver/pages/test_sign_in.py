@@ -122,6 +122,60 @@ async def test_the_log_out_form_ends_the_session(browser: Browser) -> None:
     await browser.get("/keyboard", 303)
 
 
+async def test_signing_out_of_one_browser_leaves_the_others_and_everywhere_ends_copies_too(
+    browser: Browser,
+) -> None:
+    await browser.sign_in()
+    copied = {"cookie": f"runledger_session={browser.client.cookies['runledger_session']}"}
+    form = (await browser.get("/keyboard")).text
+    await browser.post("/sign-out")
+    assert (await browser.client.get("/keyboard", headers=copied)).status_code == 200
+    token = re.findall(r'name="csrf" value="([^"]+)"', form)[0]
+    everywhere = {"csrf": token, "everywhere": "1"}
+    assert (await browser.client.post("/sign-out", data=everywhere, headers=copied)).status_code == 303
+    browser.client.cookies.clear()
+    assert (await browser.client.get("/keyboard", headers=copied)).status_code == 303
+
+
+async def night_ops(browser: Browser) -> api_keys.Key:
+    """Return the key that the browser has signed in with."""
+    return next(each for each in await browser.database.read(api_keys.list_all) if each.name == "night-ops")
+
+
+async def test_after_signing_out_everywhere_the_key_signs_in_again(browser: Browser) -> None:
+    key = await browser.deployment.new_key("night-ops", "read")
+    for _ in range(2):  # within one instant of the clock
+        await browser.client.post("/sign-in", data={"key": key})
+        await browser.get("/keyboard")
+        done = await browser.post("/sign-out", everywhere="1")
+        assert (
+            "All sessions of the key night-ops have ended." in (await browser.get(done.headers["location"])).text
+        )
+
+
+async def test_a_session_that_was_renewed_ends_everywhere_as_well(browser: Browser) -> None:
+    await browser.sign_in()
+    key = await night_ops(browser)
+    ended_at = browser.deployment.clock.now
+    browser.deployment.clock.tick(timedelta(hours=1).total_seconds())
+    assert "set-cookie" in (await browser.get("/keyboard")).headers
+    await browser.database.write(api_key_changes.end_sessions, key.id, ended_at, "operator")
+    await browser.get("/keyboard", 303)
+
+
+async def test_an_admin_ends_the_sessions_of_a_key(browser: Browser) -> None:
+    await browser.sign_in("read")
+    copied = {"cookie": f"runledger_session={browser.client.cookies['runledger_session']}"}
+    key = await night_ops(browser)
+    await browser.post(f"/keys/{key.id}/sign-out", 403)
+    browser.deployment.clock.tick(1)
+    await browser.sign_in("admin")
+    await browser.post(f"/keys/{key.id}/sign-out")
+    await browser.post("/keys/nothing/sign-out", 404)
+    browser.client.cookies.clear()
+    assert (await browser.client.get("/keyboard", headers=copied)).status_code == 303
+
+
 async def link(browser: Browser) -> str:
     """Return the path of a new link, which works for a minute."""
     key, _ = authentication.mint("night-ops", ["read"], browser.deployment.clock.now)
@@ -131,10 +185,19 @@ async def link(browser: Browser) -> str:
     return f"/sign-in/{token}"
 
 
-async def test_a_link_signs_in_once(browser: Browser) -> None:
+async def press(browser: Browser, path: str, **headers: str) -> httpx.Response:
+    """Send the form of a link's page, as a browser without a session does."""
+    return await browser.client.post(path, data={"csrf": ""}, headers=headers)
+
+
+async def test_looking_at_a_link_leaves_it_as_it_is_and_its_button_signs_in_once(browser: Browser) -> None:
     path = await link(browser)
+    for _ in range(2):  # a scanner, and the person
+        page = await browser.get(path)
+        assert f'<form class="form" method="post" action="{path}">' in page.text
+        assert "set-cookie" not in page.headers
     assert (await browser.client.head(path)).status_code == 200
-    assert (await browser.get(path, 303)).headers["location"] == "/"
+    assert (await press(browser, path)).headers["location"] == "/"
     assert "night-ops" in (await browser.get("/keyboard")).text
     browser.client.cookies.clear()
     assert "This link was used already" in await browser.text(path, 401)
@@ -143,7 +206,7 @@ async def test_a_link_signs_in_once(browser: Browser) -> None:
 
 async def test_a_link_signs_one_of_two_in_that_follow_it_at_once(browser: Browser) -> None:
     path = await link(browser)
-    answers = await asyncio.gather(*(browser.client.get(path) for _ in range(5)))
+    answers = await asyncio.gather(*(press(browser, path) for _ in range(5)))
     assert sorted(each.status_code for each in answers) == [303, 401, 401, 401, 401]
 
 
@@ -159,7 +222,24 @@ async def test_a_link_of_a_revoked_key_signs_nobody_in(browser: Browser) -> None
     path = await link(browser)
     for key in await browser.database.read(api_keys.list_all):
         await browser.database.write(api_key_changes.revoke_key, key.id, browser.deployment.clock.now)
-    await browser.get(path, 401)
+    assert "a key that was revoked" in await browser.text(path, 401)
+    assert (await press(browser, path)).status_code == 401
+
+
+async def test_another_site_signs_no_browser_in_by_a_link(browser: Browser) -> None:
+    path = await link(browser)
+    answer = await press(browser, path, **{"sec-fetch-site": "cross-site"})
+    assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+    assert (await press(browser, path)).status_code == 303
+
+
+async def test_a_link_replaces_a_session_where_its_page_was_shown(browser: Browser) -> None:
+    path = await link(browser)
+    await browser.sign_in("admin")
+    assert "which the new one replaces" in await browser.text(path)
+    assert (await press(browser, path)).status_code == 403
+    await browser.post(path)
+    await browser.get("/keys", 403)
 
 
 async def test_the_way_back_may_have_letters_of_any_script(browser: Browser) -> None:

@@ -116,3 +116,17 @@ async def test_a_worker_without_the_lease_does_nothing(database: Database) -> No
     with pytest.raises(errors.LeaseLost):
         await part(database, claim, action)
     assert await tagged(database, [run.id]) == [None]
+
+
+async def test_actions_are_listed_newest_first_a_page_at_a_time(database: Database) -> None:
+    run = await life.accepted(database)
+    made = [await create(database, BulkKind.TAG, run_seqs=[run.seq], tags={"n": str(n)}) for n in range(5)]
+    pages: list[list[str]] = []
+    cursor = None
+    while not pages or cursor:
+        found, cursor = await database.read(bulk.page, 2, cursor)
+        pages.append([each.id for each in found])
+    ids = sorted((each.id for each in made), reverse=True)
+    assert pages == [ids[:2], ids[2:4], ids[4:]]
+    with pytest.raises(errors.BadCursor):
+        await database.read(bulk.page, 2, "nothing")

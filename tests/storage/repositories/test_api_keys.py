@@ -70,3 +70,12 @@ async def test_all_keys_are_listed_oldest_first(database: Database) -> None:
         key = api_keys.Key(key_id, "backend", ("read",), "f" * 64, life.at(second))
         await database.write(api_key_changes.create_key, key)
     assert [key.id for key in await database.read(api_keys.list_all)] == ["a", "b"]
+
+
+async def test_sessions_end_with_an_entry_and_those_of_a_revoked_key_have_ended(database: Database) -> None:
+    await database.write(api_key_changes.create_key, KEY)
+    ended = await database.write(api_key_changes.end_sessions, "k1", life.at(1), "key:ops")
+    assert (ended and ended.sessions_ended_at) == life.at(1)
+    assert (await facts(database))[-1] == ("key.signed_out", "key:ops", {"name": "backend"})
+    await database.write(api_key_changes.revoke_key, "k1", life.at(2))
+    assert await database.write(api_key_changes.end_sessions, "k1", life.at(3), "key:ops") is None

@@ -179,3 +179,29 @@ async def test_a_database_whose_own_clock_went_back_makes_due_what_waits(served:
 
 async def test_the_schedule_of_an_embedded_database_has_no_time(embedded: Database) -> None:
     assert (await embedded.read(heartbeat.schedule, life.NOW)).at is None
+
+
+def worker(name: str) -> system_state.Worker:
+    return system_state.Worker(f"owner of {name}", name, "0.1.0", life.NOW)
+
+
+async def seen(database: Database, name: str, seconds: float) -> None:
+    at, until = life.at(seconds), life.at(seconds + 20)
+    await database.write(heartbeat.record_heartbeat, [], until, at, None, None, None, worker=worker(name))
+
+
+async def test_each_worker_has_its_last_heartbeat_and_one_that_is_long_gone_is_forgotten(
+    database: Database,
+) -> None:
+    for name, seconds in (("a", 0), ("b", 1), ("a", 5)):
+        await seen(database, name, seconds)
+    found = await database.read(system_state.workers)
+    assert sorted((each.name, each.seen_at) for each in found) == [("a", life.at(5)), ("b", life.at(1))]
+    await seen(database, "a", 3603)
+    assert [each.name for each in await database.read(system_state.workers)] == ["a"]
+
+
+async def test_a_clock_that_went_back_leaves_no_heartbeat_in_the_future(database: Database) -> None:
+    for name, seconds in (("a", 3600), ("b", 0)):
+        await seen(database, name, seconds)
+    assert {each.seen_at for each in await database.read(system_state.workers)} == {life.NOW}

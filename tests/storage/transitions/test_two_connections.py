@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Connection, Engine, select
 
 from storage import ids, states
+from storage.actions import bulk, bulk_parts
 from storage.ledger import entries
 from storage.repositories import deliveries, jobs, runs
 from storage.tables.deliveries import DELIVERIES
@@ -107,6 +108,26 @@ def test_a_refresh_that_is_requested_during_a_fetch_is_not_mistaken_for_answered
     found = two.done(lambda each: runs.find(each, run.id))
     assert found is not None
     assert found.refresh_requested_at == life.at(20)
+
+
+def test_a_bulk_action_waits_for_a_job_of_its_run_and_locks_the_run_after_it(two: Two) -> None:
+    run, claim = two.done(settling)
+
+    def begin(connection: Connection) -> tuple[bulk.Action, jobs.Claim]:
+        request = bulk.Request(states.BulkKind.REFRESH, "ops", "key:ops", life.NOW, run_seqs=[run.seq])
+        made = bulk.create(connection, bulk.plan(connection, request))
+        return made, life.claim(connection, states.Kind.BULK, "")
+
+    action, part = two.done(begin)
+    with held_open(two) as slow:
+        jobs.require_lease(slow, claim)  # as a worker that is about to store the result
+        handled = two.start(
+            lambda each: bulk_parts.handle_part(each, part, action, [run.seq], life.at(70), life.at(99))
+        )
+        assert transitions_settling.record_result(slow, claim, life.result(), life.at(63), None)
+    handled.result()
+    done = two.done(lambda each: bulk.find(each, action.id))
+    assert (done and done.done, two.done(lambda each: runs.lock(each, run.id).status)) == (1, states.COMPLETED)
 
 
 EVENT = life.event(UPSTREAM, event_id="evt_1")

@@ -1,4 +1,4 @@
-"""How far a bulk action has come, and the button that stops it."""
+"""Bulk actions: the list of them, how far one has come, and the button that stops it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,20 @@ from receiver.web.authentication import Scope
 from storage.actions import bulk
 
 router = requests.Router()
+#: Rows of a page.
+ROWS = 50
+
+
+@router.page("GET", "/bulk", Scope.READ)
+async def show_list(given: requests.PageRequest) -> Response:
+    """Show a page of actions, newest first."""
+    given_cursor = given.parameter("cursor")
+    found, cursor = await given.read(lambda store: store.read(bulk.page, ROWS, given_cursor or None))
+    acts = run_list_bulk.BY_NAME
+    values = {"actions": found, "acts": acts, "cursor": cursor, "given_cursor": given_cursor}
+    if given.is_partial:
+        return given.partial("bulk_list.html", "actions", **values)
+    return given.page("bulk_list.html", **values)
 
 
 @router.page("GET", "/bulk/{id}", Scope.READ)
@@ -19,10 +33,10 @@ async def show(given: requests.PageRequest) -> Response:
     found = await given.read(lambda store: store.read(bulk.find, given.ids["id"]), quick=True)
     if found is None:
         raise errors.NotFound("there is no bulk action of that id")
-    act = run_list_bulk.BY_NAME[found.action.value]
     if given.is_partial:
-        return given.partial("bulk.html", "progress", action=found, act=act)
-    return given.page("bulk.html", action=found, act=act)
+        return given.partial("bulk.html", "progress", action=found)
+    act = run_list_bulk.BY_NAME.get(found.action)
+    return given.page("bulk.html", action=found, title=act.title if act else found.action)
 
 
 @router.page("POST", "/bulk/{id}/stop", Scope.SUBMIT)

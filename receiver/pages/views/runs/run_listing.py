@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from receiver.pages import formats, requests
+from receiver.pages import requests
 from receiver.pages.drawing import strip
 from receiver.pages.run_list import bulk, cells, columns, faults, question, rows
 from receiver.web.authentication import Scope
@@ -164,15 +164,8 @@ def _head(given: requests.PageRequest, asked: question.Asked, fault: faults.Faul
         "all_columns": columns.COLUMNS,
         "chosen": names,
         "is_chosen": names != columns.DEFAULT,
-        "local": _local(given, asked),
+        "local": question.local(given, asked),
     }
-
-
-def _local(given: requests.PageRequest, asked: question.Asked) -> tuple[str, str]:
-    """Return the ends of the time range as fields of a form have them, in the zone of the browser."""
-    ends = (asked.since, asked.until)
-    low, high = ("" if each is None else f"{formats.local(each, given.zone):%FT%T}" for each in ends)
-    return low, high
 
 
 def _list_values(given: requests.PageRequest, asked: question.Asked, listed: Listed) -> dict[str, Any]:

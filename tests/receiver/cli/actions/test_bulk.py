@@ -45,3 +45,12 @@ def test_an_action_that_cannot_be_is_wrong_usage(terminal: Terminal) -> None:
     )
     for words in wrong:
         assert terminal.type("bulk", "start", *words, "--yes").code == 2
+
+
+def test_without_an_id_actions_are_listed(terminal: Terminal) -> None:
+    submitted(terminal)
+    assert terminal.type("bulk").out.startswith("No bulk actions")
+    made = terminal.type("bulk", "start", "cancel", "tag.m:1", "--yes", "--no-wait", "--json").object
+    assert terminal.type("bulk", "--json").object == made
+    screen = terminal.type("bulk").out
+    assert all(word in screen for word in (made["id"], "cancel", "running", "tag.m:1"))
