@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from starlette.responses import Response
 
-from receiver.pages import requests
+from receiver.pages import formats, requests
 from receiver.pages.drawing import strip
 from receiver.pages.run_list import bulk, cells, columns, faults, question, rows
 from receiver.web.authentication import Scope
