@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from receiver import errors
 from receiver.pages import formats, requests
 from receiver.pages.drawing import waterfall
+from receiver.pages.run_parts import words
 from receiver.schemas import json_rows, notification
 from receiver.web import run_ids
 from storage import states
@@ -89,6 +90,14 @@ class Head:
         if completed is None or settled is None or settled < completed:
             return None
         return (settled - completed) // timedelta(milliseconds=1)
+
+    @property
+    def settled_how(self) -> str:
+        """Return how its end was learnt, as a sentence."""
+        after = self.settled_after
+        when = "" if after is None else f" It was settled {formats.duration(after)} after its end."
+        how = words.source(self.run.settled_by)
+        return f"{formats.capitalize_first(how)}.{when}" if how else when.strip()
 
     @property
     def tokens(self) -> int | None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import typing
+
 import pytest
 
+from receiver.pages.run_parts import words
+from receiver.schemas import notification
 from storage import states
+from storage.ledger import entries
 from storage.query import grammar
-from storage.transitions import pruning
+from storage.transitions import pruning, receiving
 from tests import life
 from tests.receiver.pages.browsing import Browser
 from tests.receiver.pages.traces import MARKUP, settled, step, turn
@@ -104,6 +109,30 @@ async def test_a_failure_has_its_reason_and_where_it_was_read(browser: Browser) 
     run = await life.settled_run(browser.database, result=result)
     said = await browser.text(f"/runs/{run.id}")
     assert "Why it failed. It ran out of memory. Read in the logs of the run." in said
+
+
+async def test_the_timeline_says_in_words_what_happened_and_how_the_end_was_learnt(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await settled(browser, turn(0))
+    delivery = life.delivery(run_id=run.id, reason="the body is cut")
+    await browser.database.write(receiving.accept_delivery, delivery)
+    said = await browser.text(f"/runs/{run.id}?tab=timeline")
+    for sentence in (
+        "The run was accepted and stored with the key backend run.accepted",
+        "It was settled by watcher: the upstream called the callback address",
+        " : accepted, the body is cut",
+        "settled by watcher, took 1m 00s, cost $0.0030, 3 steps, 2 tool calls",
+    ):
+        assert sentence in said
+    assert f'href="/deliveries/{delivery.id}"' in (await browser.get(f"/runs/{run.id}?tab=timeline")).text
+    assert "accepted watcher callback the body is cut" in await browser.text(f"/runs/{run.id}?tab=deliveries")
+
+
+def test_every_source_and_every_fact_about_a_run_has_words() -> None:
+    assert set(words.SOURCES) == {each.value for each in states.Source}
+    ledger = {each.value for each in entries.Kind if each.startswith(("run.", "delivery."))}
+    sent = {f"notification.{each}" for each in typing.get_args(notification.State)}
+    assert set(words.KINDS) == ledger | sent | {f"delivery.{each}" for each in states.Verdict}
 
 
 async def test_a_pruned_run_keeps_its_measures_and_says_what_is_gone(browser: Browser) -> None:
