@@ -19,6 +19,8 @@ from storage.repositories import job_list, notifications
 
 #: The states of a run that is over.
 TERMINAL = {each.value for each in states.TERMINAL}
+#: The lines and characters of a reason that are seen before it is opened.
+_FIRST_LINES, _FIRST_CHARACTERS = 4, 320
 _PLACES = {
     "issues": "the issues of the upstream’s final response",
     "logs": "the logs of the run",
@@ -36,6 +38,19 @@ class Note:
     title: str
     text: str = ""
     source: str = ""
+
+    @property
+    def begin(self) -> str:
+        """Return the first lines of the text, which is all of a short one."""
+        lines = self.text.splitlines()
+        first = "\n".join(lines[:_FIRST_LINES])
+        if len(first) <= _FIRST_CHARACTERS and len(lines) <= _FIRST_LINES:
+            return self.text
+        return formats.shortened(f"{first} …", _FIRST_CHARACTERS)
+
+    @property
+    def is_long(self) -> bool:
+        return self.begin != self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +71,11 @@ class Head:
     @property
     def is_terminal(self) -> bool:
         return self.status in TERMINAL
+
+    @property
+    def is_unsuccessful(self) -> bool:
+        """Return whether the run ended without being completed."""
+        return self.is_terminal and self.status != states.COMPLETED
 
     @property
     def is_orphan(self) -> bool:
@@ -166,7 +186,7 @@ def _waiting(head: Head) -> Iterator[Note]:
         if job.last_error and job.state in (states.JobState.FAILING, states.JobState.DEAD):
             is_dead = job.state == states.JobState.DEAD
             due = "It waits for an operator." if is_dead else f"Next try {formats.ago(job.due_at, head.now)}."
-            yield Note("is-warn", "warn", f"The job “{job.kind}” fails", job.last_error[:500], due)
+            yield Note("is-warn", "warn", f"The job “{job.kind}” fails", job.last_error, due)
 
 
 def _content(head: Head) -> Iterator[Note]:

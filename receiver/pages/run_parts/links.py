@@ -49,8 +49,17 @@ def below(given: requests.PageRequest, run_id: str, name: str, /, **parameters: 
 
 def filtered(given: requests.PageRequest, name: str, value: str) -> str:
     """Return the address of the runs with a value."""
+    return given.url("/runs", {"q": term(name, value)})
+
+
+def term(name: str, value: str) -> str:
+    """Return a value as the filter language takes it.
+
+    >>> term("agent", "agent_1"), term("agent", 'the "old" one')
+    ('agent:agent_1', 'agent:"the \\\\"old\\\\" one"')
+    """
     quoted = value if _PLAIN.fullmatch(value) else '"{}"'.format(re.sub(r'(["\\])', r"\\\1", value))
-    return given.url("/runs", {"q": f"{name}:{quoted}"})
+    return f"{name}:{quoted}"
 
 
 def _list(given: requests.PageRequest) -> dict[str, str]:

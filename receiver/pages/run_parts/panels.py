@@ -35,8 +35,14 @@ def answer(store: Snapshot, of: head.Head, parameter: Callable[[str], str]) -> V
         "characters": len(output),
         "rendered": None if is_raw or not output else markdown.render(output),
         "citations": [] if is_raw else sources.load(store, of),
-        "summary": "" if (of.run.summary or "") in output else of.run.summary,
+        "summary": of.run.summary if of.run.summary and not _contains(output, of.run.summary) else "",
     }
+
+
+def _contains(answer: str, summary: str) -> bool:
+    """Return whether an answer has its summary in it, whatever the marks and the space between the words."""
+    words_of = [" ".join(markdown.plain(text).split()) for text in (answer, summary)]
+    return words_of[1] in words_of[0]
 
 
 def prompt(_: Snapshot, of: head.Head, __: Callable[[str], str]) -> Values:

@@ -135,6 +135,27 @@ def test_every_source_and_every_fact_about_a_run_has_words() -> None:
     assert set(words.KINDS) == ledger | sent | {f"delivery.{each}" for each in states.Verdict}
 
 
+async def test_a_failure_without_a_failed_step_shows_its_reason_and_the_last_step(browser: Browser) -> None:
+    await browser.sign_in()
+    reason = "\n".join(f"line {number} of a trace" for number in range(40))
+    measures = life.measures(output=None, failure_reason=reason)
+    result = life.result(states.FAILED, steps=turn(0), measures=measures)
+    run = await life.settled_run(browser.database, result=result)
+    head, _, panel = (await browser.text(f"/runs/{run.id}")).partition("Timeline")
+    assert "line 3 of a trace … All of it, 749 characters line 0 of a trace" in head
+    assert "line 39" in head
+    assert "No step of it failed, so the reason is one of the run as a whole: line 0 of a trace" in panel
+    assert "Its last step is step 1–2, search_vault" in panel
+
+
+async def test_a_summary_that_the_answer_has_is_not_said_twice(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await settled(browser, turn(0), output="The lease is **void**.", summary="The lease  is void.")
+    other = await settled(browser, turn(0), output="The lease is valid.", summary="Nothing to do.")
+    assert "Summary." not in await browser.text(f"/runs/{run.id}?tab=answer")
+    assert "Summary. Nothing to do." in await browser.text(f"/runs/{other.id}?tab=answer")
+
+
 async def test_a_pruned_run_keeps_its_measures_and_says_what_is_gone(browser: Browser) -> None:
     await browser.sign_in()
     run = await settled(browser, turn(0))
