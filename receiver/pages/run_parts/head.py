@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -26,6 +27,15 @@ _PLACES = {
     "logs": "the logs of the run",
     "steps": "the last of its steps that has a text",
     "runtimeState": "the state of its runtime",
+}
+
+
+_WAITS = {
+    "accepted": "It waits for the worker of Runledger, which creates it upstream.",
+    "queued": "It waits for the upstream, which has created it and not started it yet.",
+    "running": "It waits for the upstream, where the agent works. A callback or an event reports the end; should "
+    "neither come, the sweep finds it.",
+    "lost": "It waits for the upstream to show it again, for which each sweep looks.",
 }
 
 
@@ -76,6 +86,19 @@ class Head:
     def is_unsuccessful(self) -> bool:
         """Return whether the run ended without being completed."""
         return self.is_terminal and self.status != states.COMPLETED
+
+    @property
+    def mark(self) -> str:
+        """Return a mark of what the page shows besides the steps; a page with another mark is outdated."""
+        run = self.run
+        jobs = [(job.kind.value, job.state.value, job.last_error) for job in self.jobs if job.last_error]
+        shown = (run.status, run.upstream_id, run.cancel_requested_at, run.settled_at, self.is_overdue, jobs)
+        return hashlib.sha256(repr(shown).encode("utf-8", "replace")).hexdigest()[:16]
+
+    @property
+    def waits_for(self) -> str:
+        """Return what an open run waits for, as a sentence; nothing for one that is over."""
+        return "" if self.is_terminal else _WAITS.get(self.status, "")
 
     @property
     def is_orphan(self) -> bool:
