@@ -51,11 +51,11 @@ class Note:
 
     @property
     def begin(self) -> str:
-        """Return the first lines of the text, which is all of a short one."""
+        """Return the first lines of the text, or all of one that is not twice as long."""
         lines = self.text.splitlines()
-        first = "\n".join(lines[:_FIRST_LINES])
-        if len(first) <= _FIRST_CHARACTERS and len(lines) <= _FIRST_LINES:
+        if len(self.text) <= 2 * _FIRST_CHARACTERS and len(lines) <= 2 * _FIRST_LINES:
             return self.text
+        first = "\n".join(lines[:_FIRST_LINES])
         return formats.shortened(f"{first} …", _FIRST_CHARACTERS)
 
     @property

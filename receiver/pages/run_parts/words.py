@@ -18,7 +18,7 @@ SOURCES: Mapping[str, str] = {
     "watcher": "the upstream called the callback address that was registered for this run",
     "platform": "a signed event of the organisation’s webhook reported it",
     "sweep": "no report had come: the periodic look at the upstream’s list showed it",
-    "request": "the upstream answered so to a call of Runledger’s own: a start, a cancellation, “Fetch again”",
+    "request": "the upstream answered so to a call of Runledger: a start, adoption, cancellation or “Fetch again”",
 }
 #: What happened, by the kind of an entry of the timeline.
 KINDS: Mapping[str, str] = {
