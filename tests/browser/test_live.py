@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests import life
 from tests.browser import conftest, nights
 from tests.browser.conftest import Open
 from tests.journeys import harness
@@ -65,6 +66,27 @@ def test_a_lost_server_is_said_and_the_list_goes_on_once_it_is_back(
         expect(sign).to_be_hidden(timeout=30_000)
         deployment.until_run(deployment.submit("after the loss"), "completed")
         expect(announced(page, "after the loss")).to_be_visible(timeout=20_000)
+
+
+def test_a_run_that_ends_while_the_server_is_lost_is_shown_so_once_it_is_back(
+    window: Open, deployment: harness.Deployment
+) -> None:
+    deployment.server.stop()
+    run = conftest.stored(deployment, life.running)
+    deployment.restart()
+    with window("read") as opened:
+        opened.expected = "net::ERR_|Failed to fetch|network error"
+        with opened.page.expect_response(re.compile("/live")):
+            page = opened.open(f"/runs/{run.id}")
+        sign = page.get_by_text("The connection to the server is lost.")
+        expect(page.get_by_text("It waits for the upstream")).to_be_visible()
+        expect(sign).to_be_hidden()
+        deployment.server.stop()
+        expect(sign).to_be_visible(timeout=20_000)
+        conftest.stored(deployment, life.settle, run, life.result())
+        deployment.restart()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("completed", timeout=30_000)
+        expect(sign).to_have_count(0)
 
 
 def test_signing_out_in_one_tab_leads_the_other_to_the_form_and_back(

@@ -48,7 +48,7 @@ _READ = (
     "/v1/jobs/causes", "/v1/changes", "/metrics",
 )  # fmt: skip
 _READ_PAGES = ("/", "/runs", "/runs?sort=-duration", "/deliveries", "/jobs", "/settings", "/submit", "/views")
-_TABS = ("answer", "trace", "prompt", "usage", "deliveries", "timeline", "document", "notification")
+_TABS = ("answer", "trace", "prompt", "usage", "deliveries", "timeline", "document", "notification", "all")
 _READ_OF_RUN = ("", "/steps?limit=250", "/timeline", "/document", "/events")
 
 

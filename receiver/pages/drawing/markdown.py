@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import markupsafe
 import nh3
@@ -33,6 +34,84 @@ def render(text: str) -> markupsafe.Markup:
         link_rel="noopener noreferrer nofollow",
     )
     return markupsafe.Markup(cleaned)  # nh3 made it
+
+
+def plain(text: str) -> str:
+    """Return the beginning of a text as it reads: its words in lines, without the marks of Markdown.
+
+    >>> plain("# Opinion\\n\\nThe lease is **void**.\\n\\n- Notice was `late`.")
+    'Opinion\\n\\nThe lease is void.\\n\\n• Notice was late.'
+    """
+    reading = _Reading()
+    for token in _parser().parse(text[:MOST]):
+        reading.take(token)
+    return "\n".join(reading.lines).strip()
+
+
+@dataclass(slots=True)
+class _Reading:
+    """The lines that were read. `lists` has the next number of each open list, 0 for one without numbers."""
+
+    lines: list[str] = field(default_factory=list)
+    lists: list[int] = field(default_factory=list)
+    mark: str = ""
+    cells: list[str] | None = None
+
+    def take(self, token: Token) -> None:
+        match token.type:
+            case "bullet_list_open":
+                self.lists.append(0)
+            case "ordered_list_open":
+                self.lists.append(int(token.attrs.get("start", 1)))
+            case "list_item_open":
+                number = self.lists[-1]
+                self.mark = "  " * (len(self.lists) - 1) + (f"{number}. " if number else "• ")
+                self.lists[-1] += bool(number)
+            case "bullet_list_close" | "ordered_list_close":
+                self.lists.pop()
+                self._end_block()
+            case "tr_open":
+                self.cells = []
+            case "tr_close":
+                self.lines.append(" | ".join(self.cells or ()))
+                self.cells = None
+            case "inline" if self.cells is not None:
+                self.cells.append(_words(token))
+            case "inline":
+                self.lines.append(self.mark + _words(token))
+                self.mark = " " * len(self.mark)
+            case "fence" | "code_block":
+                self.lines += token.content.splitlines()
+                self._end_block()
+            case "hr":
+                self.lines.append("———")
+                self._end_block()
+            case "paragraph_close" | "heading_close" | "table_close":
+                self._end_block()
+
+    def _end_block(self) -> None:
+        """Add an empty line; lists have none between their elements."""
+        if not self.lists:
+            self.mark = ""
+            self.lines.append("")
+
+
+def _words(inline: Token) -> str:
+    """Return the text of a line, with the address of a link behind its words."""
+    said, address = [], ""
+    for token in inline.children or ():
+        match token.type:
+            case "softbreak":
+                said.append(" ")
+            case "hardbreak":
+                said.append("\n")
+            case "link_open":
+                address = str(token.attrs.get("href", ""))
+            case "link_close":
+                said.append(f" ({address})" if address != "".join(said[-1:]) else "")
+            case _:
+                said.append(token.content)
+    return "".join(said)
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from datetime import datetime, timedelta
 from receiver import errors
 from receiver.pages import formats, requests
 from receiver.pages.drawing import waterfall
+from receiver.pages.run_parts import words
 from receiver.schemas import json_rows, notification
 from receiver.web import run_ids
 from storage import states
@@ -18,11 +20,22 @@ from storage.repositories import job_list, notifications
 
 #: The states of a run that is over.
 TERMINAL = {each.value for each in states.TERMINAL}
+#: The lines and characters of a reason that are seen before it is opened.
+_FIRST_LINES, _FIRST_CHARACTERS = 4, 320
 _PLACES = {
     "issues": "the issues of the upstream’s final response",
     "logs": "the logs of the run",
     "steps": "the last of its steps that has a text",
     "runtimeState": "the state of its runtime",
+}
+
+
+_WAITS = {
+    "accepted": "It waits for the worker of Runledger, which creates it upstream.",
+    "queued": "It waits for the upstream, which has created it and not started it yet.",
+    "running": "It waits for the upstream, where the agent works. A callback or an event reports the end; should "
+    "neither come, the sweep finds it.",
+    "lost": "It waits for the upstream to show it again, for which each sweep looks.",
 }
 
 
@@ -35,6 +48,19 @@ class Note:
     title: str
     text: str = ""
     source: str = ""
+
+    @property
+    def begin(self) -> str:
+        """Return the first lines of the text, or all of one that is not twice as long."""
+        lines = self.text.splitlines()
+        if len(self.text) <= 2 * _FIRST_CHARACTERS and len(lines) <= 2 * _FIRST_LINES:
+            return self.text
+        first = "\n".join(lines[:_FIRST_LINES])
+        return formats.shortened(f"{first} …", _FIRST_CHARACTERS)
+
+    @property
+    def is_long(self) -> bool:
+        return self.begin != self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +81,24 @@ class Head:
     @property
     def is_terminal(self) -> bool:
         return self.status in TERMINAL
+
+    @property
+    def is_unsuccessful(self) -> bool:
+        """Return whether the run ended without being completed."""
+        return self.is_terminal and self.status != states.COMPLETED
+
+    @property
+    def mark(self) -> str:
+        """Return a mark of what the page shows besides the steps; a page with another mark is outdated."""
+        run = self.run
+        jobs = [(job.kind.value, job.state.value, job.last_error) for job in self.jobs if job.last_error]
+        shown = (run.status, run.upstream_id, run.cancel_requested_at, run.settled_at, self.is_overdue, jobs)
+        return hashlib.sha256(repr(shown).encode("utf-8", "replace")).hexdigest()[:16]
+
+    @property
+    def waits_for(self) -> str:
+        """Return what an open run waits for, as a sentence; nothing for one that is over."""
+        return "" if self.is_terminal else _WAITS.get(self.status, "")
 
     @property
     def is_orphan(self) -> bool:
@@ -89,6 +133,14 @@ class Head:
         if completed is None or settled is None or settled < completed:
             return None
         return (settled - completed) // timedelta(milliseconds=1)
+
+    @property
+    def settled_how(self) -> str:
+        """Return how its end was learnt, as a sentence."""
+        after = self.settled_after
+        when = "" if after is None else f" It was settled {formats.duration(after)} after its end."
+        how = words.source(self.run.settled_by)
+        return f"{formats.capitalize_first(how)}.{when}" if how else when.strip()
 
     @property
     def tokens(self) -> int | None:
@@ -157,7 +209,7 @@ def _waiting(head: Head) -> Iterator[Note]:
         if job.last_error and job.state in (states.JobState.FAILING, states.JobState.DEAD):
             is_dead = job.state == states.JobState.DEAD
             due = "It waits for an operator." if is_dead else f"Next try {formats.ago(job.due_at, head.now)}."
-            yield Note("is-warn", "warn", f"The job “{job.kind}” fails", job.last_error[:500], due)
+            yield Note("is-warn", "warn", f"The job “{job.kind}” fails", job.last_error, due)
 
 
 def _content(head: Head) -> Iterator[Note]:

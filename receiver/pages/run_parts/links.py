@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from functools import partial
 from typing import Any
 
@@ -49,20 +50,30 @@ def below(given: requests.PageRequest, run_id: str, name: str, /, **parameters: 
 
 def filtered(given: requests.PageRequest, name: str, value: str) -> str:
     """Return the address of the runs with a value."""
+    return given.url("/runs", {"q": term(name, value)})
+
+
+def term(name: str, value: str) -> str:
+    """Return a value as the filter language takes it.
+
+    >>> term("agent", "agent_1"), term("agent", 'the "old" one')
+    ('agent:agent_1', 'agent:"the \\\\"old\\\\" one"')
+    """
     quoted = value if _PLAIN.fullmatch(value) else '"{}"'.format(re.sub(r'(["\\])', r"\\\1", value))
-    return given.url("/runs", {"q": f"{name}:{quoted}"})
+    return f"{name}:{quoted}"
 
 
 def _list(given: requests.PageRequest) -> dict[str, str]:
     return {name: given.parameter(name) for name in _LIST}
 
 
-def copies(given: requests.PageRequest, run_id: str) -> list[tuple[str, str]]:
-    """Return a run as a link, as a call of the API, and as a command."""
-    base = f"{given.request.url.scheme}://{given.request.url.netloc}"
-    call = f"curl -H \"Authorization: Bearer $RUNLEDGER_KEY\" '{base}{given.url(f'/v1/runs/{run_id}')}'"
+def copies(given: requests.PageRequest, run_id: str) -> list[tuple[str, str, str]]:
+    """Return a run as a link, as a call of the API, and as a command: name, text, and what it needs."""
+    scheme = "https" if given.is_encrypted else given.request.url.scheme
+    base = f"{scheme}://{given.request.url.netloc}"
+    address = shlex.quote(f"{base}{given.url(f'/v1/runs/{run_id}')}")
     return [
-        ("Link", f"{base}{given.url(f'/runs/{run_id}')}"),
-        ("curl", call),
-        ("Command", f"runledger show {run_id}"),
+        ("Link", f"{base}{given.url(f'/runs/{run_id}')}", "for people who may sign in here"),
+        ("curl", f'curl -sS -H "Authorization: Bearer $KEY" {address}', "KEY is the text of an API key"),
+        ("Command", f"runledger show {run_id}", "on the server’s machine"),
     ]

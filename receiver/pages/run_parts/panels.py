@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from receiver import errors
-from receiver.pages import formats
 from receiver.pages.drawing import json_tree, markdown
-from receiver.pages.run_parts import head, sources
-from receiver.schemas import json_rows
+from receiver.pages.run_parts import head, sources, words
 from receiver.schemas import notification as schemas_notification
 from receiver.web import timeline
 from storage.engine.database import Snapshot
@@ -19,9 +16,10 @@ from storage.repositories import deliveries, documents, ledger_changes
 
 #: The characters of a raw text, and of a body, that a panel shows.
 TEXT = 60_000
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 #: The largest document in bytes that is read to be shown.
 DOCUMENT = json_tree.PARSED
+#: The length of an instant's text up to its milliseconds.
+_MILLISECOND = len("2026-11-23T12:00:00.000")
 Values = dict[str, Any]
 
 
@@ -37,8 +35,14 @@ def answer(store: Snapshot, of: head.Head, parameter: Callable[[str], str]) -> V
         "characters": len(output),
         "rendered": None if is_raw or not output else markdown.render(output),
         "citations": [] if is_raw else sources.load(store, of),
-        "summary": "" if (of.run.summary or "") in output else of.run.summary,
+        "summary": of.run.summary if of.run.summary and not _contains(output, of.run.summary) else "",
     }
+
+
+def _contains(answer: str, summary: str) -> bool:
+    """Return whether an answer has its summary in it, whatever the marks and the space between the words."""
+    words_of = [" ".join(markdown.plain(text).split()) for text in (answer, summary)]
+    return words_of[1] in words_of[0]
 
 
 def prompt(_: Snapshot, of: head.Head, __: Callable[[str], str]) -> Values:
@@ -60,7 +64,7 @@ def usage(store: Snapshot, of: head.Head, _: Callable[[str], str]) -> Values:
 def received(store: Snapshot, of: head.Head, _: Callable[[str], str]) -> Values:
     """Return the deliveries of the run."""
     found, cursor = store.read(deliveries.page, deliveries.Query(run_id=of.run.id, limit=200))
-    return {"deliveries": found, "has_more": cursor is not None}
+    return {"deliveries": found, "has_more": cursor is not None, "words": words}
 
 
 def history(store: Snapshot, of: head.Head, _: Callable[[str], str]) -> Values:
@@ -70,35 +74,9 @@ def history(store: Snapshot, of: head.Head, _: Callable[[str], str]) -> Values:
     entries = timeline.merge(
         store.read(ledger_changes.of_run, of.run.id), {each.id: (each, each) for each in found}, of.sent
     )
-    entries.sort(key=lambda entry: (entry.at, entry.number or 1 << 62))
-    return {"entries": [(entry, facts(entry.facts)) for entry in entries]}
-
-
-def facts(of: Mapping[str, Any]) -> str:
-    """Return the facts of an entry as one line.
-
-    >>> facts({"stepCount": 3, "costMicros": 1680000, "by": None})
-    'step count 3, cost $1.68'
-    """
-    return ", ".join(_fact(name, value) for name, value in of.items() if value is not None and value != "")
-
-
-def _fact(name: str, value: Any) -> str:
-    words = "".join(f" {each.lower()}" if each.isupper() else each for each in name)
-    match name, value:
-        case "costMicros", int():
-            return f"cost {formats.money(value)}"
-        case "durationMs", int():
-            return f"took {formats.duration(value)}"
-        case _, bool():
-            return words if value else f"not {words}"
-        case _, int():
-            return f"{words} {value:,}"
-        case _, str() if _INSTANT.fullmatch(value):
-            return f"{words} {value[11:23]}"
-        case _, str():
-            return f"{words} {value[:200]}"
-    return f"{words} {json_rows.encode(value)[:200].decode('utf-8', 'replace')}"
+    # Of the same millisecond, which is all that is shown, the one with the lower number comes first.
+    entries.sort(key=lambda entry: (entry.at[:_MILLISECOND], 1 << 62 if entry.number is None else entry.number))
+    return {"entries": entries, "words": words}
 
 
 def document(store: Snapshot, of: head.Head, parameter: Callable[[str], str]) -> Values:

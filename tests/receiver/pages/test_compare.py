@@ -24,6 +24,33 @@ async def test_two_runs_are_compared_by_measures_texts_and_steps(browser: Browse
         assert part in shown
 
 
+async def test_answers_are_compared_as_they_read_and_their_sources_on_request(browser: Browser) -> None:
+    await browser.sign_in()
+    runs = [
+        await life.settled_run(browser.database, result=life.result(measures=life.measures(output=output)))
+        for output in ("# Opinion\n\nThe lease is **void**.", "# Opinion\n\nThe lease is *void*.")
+    ]
+    address = f"/compare?a={runs[0].id}&b={runs[1].id}"
+    said = await browser.text(address)
+    assert "reads the same in both, but the sources differ in their marks" in said
+    assert "**" not in said
+    assert "only in the first" in await browser.text(f"{address}&as=raw")
+
+
+async def test_the_form_proposes_the_runs_of_the_agent_and_those_that_run_it_again(browser: Browser) -> None:
+    await browser.sign_in()
+    first = await life.accepted(browser.database, prompt="The one before.")
+    run = await life.accepted(browser.database, prompt="Read it.")
+    again = await life.accepted(browser.database, prompt="Read it once more.", again_of=run.id)
+    said = await browser.text(f"/compare?a={run.id}")
+    assert "The run of its agent before it The one before." in said
+    assert "Its text, run again Read it once more." in said
+    assert "The run that it runs again" in await browser.text(f"/compare?a={again.id}")
+    assert "Measures" in await browser.text(
+        f"/compare?a={run.id}&b=http://runledger.test/runs/{first.id}?tab=usage"
+    )
+
+
 async def test_an_unknown_run_and_a_missing_one_show_the_way_on(browser: Browser) -> None:
     await browser.sign_in()
     run = await life.accepted(browser.database)

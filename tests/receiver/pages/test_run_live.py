@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 
 import hypothesis
 import pytest
@@ -44,6 +45,27 @@ async def test_the_live_changes_of_a_run_that_has_ended_end_at_once(browser: Bro
     sent = await browser.get(f"/runs/{run.id}/live")
     assert sent.headers["content-type"] == "text/event-stream; charset=utf-8"
     assert sent.text.startswith("event: close")
+
+
+async def test_a_page_that_is_outdated_when_it_connects_is_read_again(browser: Browser) -> None:
+    await browser.sign_in()
+    run = await life.running(browser.database)
+    shown = re.search(r"/live\?shown=\w+", (await browser.get(f"/runs/{run.id}")).text)
+    assert shown is not None
+    await life.settle(browser.database, run, life.result())
+    sent = await browser.get(f"/runs/{run.id}{shown[0]}")
+    assert sent.text.startswith("event: changed\ndata: \n\nevent: close")
+
+
+async def test_a_page_is_not_closed_by_a_server_that_stops(database: Database) -> None:
+    stopping = asyncio.Event()
+    stopping.set()
+    async for browser in browsing.opened(database, stopping=stopping):
+        await browser.sign_in()
+        run = await life.running(database)
+        sent = await browser.get(f"/runs/{run.id}/live")
+        assert "connect again" in sent.text
+        assert "event: close" not in sent.text
 
 
 def test_steps_are_put_together_from_events() -> None:

@@ -1,20 +1,8 @@
-// A list that follows changes: a sign where the connection is lost, and new rows where nobody reads further down.
+// A list that follows changes: new rows where nobody reads further down.
 (() => {
   "use strict";
-  const lost = document.getElementById("live-lost");
-  if (!lost) return;
-  let timer = 0;
   const isLive = (event) => event.target.id === "live";
-  const show = (isLost) => {
-    clearTimeout(timer);
-    if (isLost) timer = setTimeout(() => { lost.hidden = false; }, 3000);
-    else lost.hidden = true;
-  };
-  document.addEventListener("htmx:sse:after:connection", (event) => { if (isLive(event)) show(false); });
-  document.addEventListener("htmx:sse:error", (event) => { if (isLive(event)) show(true); });
-  document.addEventListener("htmx:sse:before:connection", (event) => {
-    if (isLive(event) && event.detail.connection.attempt > 1) show(true);
-  });
+  if (!document.getElementById("live-lost")) return;
 
   // New rows come in where the list stands at its top and nothing in it is used: never under a pointer or a key.
   // Making them takes this browser at most a three-hundredth of its time, or happens once a minute.

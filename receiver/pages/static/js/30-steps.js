@@ -231,5 +231,17 @@
     }
   });
 
-  document.addEventListener("htmx:after:swap", () => grid()?.refresh());
+  // All parts of a run are printed by a button, where there are scripts.
+  const offerPrint = () => {
+    for (const button of document.querySelectorAll("[data-print][hidden]")) button.hidden = false;
+  };
+  offerPrint();
+  document.addEventListener("click", (event) => {
+    if (event.target.closest?.("[data-print]")) print();
+  });
+
+  document.addEventListener("htmx:after:swap", () => {
+    grid()?.refresh();
+    offerPrint();
+  });
 })();

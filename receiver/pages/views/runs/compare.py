@@ -7,21 +7,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+import markupsafe
 from anyio import to_thread
 from starlette.responses import Response
 
 from receiver.pages import formats, requests
-from receiver.pages.drawing import differences
-from receiver.pages.run_parts import head
+from receiver.pages.drawing import differences, markdown
+from receiver.pages.run_parts import head, links
 from receiver.schemas import text_types
 from receiver.web.authentication import Scope
 from storage.engine.database import Snapshot
-from storage.query import run_contents
+from storage.query import grammar, run_contents, run_lines, run_neighbours, run_pages
 
 router = requests.Router()
 #: The share of a text that has to be in both for its differences to be shown word by word.
 LEAST_SAME = 0.35
+#: The runs that are proposed of those that run one again.
+CHOICES = 3
 _ID = re.compile(text_types.ID)
+_ADDRESS = re.compile(r"/runs/([\w-]+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +48,18 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """The differences of a text of both runs. `is_cut` tells that only the beginnings were compared."""
+    """The differences of a text of both runs. `is_cut` tells that only the beginnings were compared.
+
+    Markdown is compared as it reads; it is also `rendered` where it is shown beside the other.
+    """
 
     name: str
     first: str
     second: str
     pieces: Sequence[differences.Piece]
     is_cut: bool
+    has_same_source: bool
+    rendered: Sequence[markupsafe.Markup] = ()
 
     @property
     def is_same(self) -> bool:
@@ -66,14 +75,39 @@ class Text:
 @router.page("GET", "/compare", Scope.READ)
 async def show(given: requests.PageRequest) -> Response:
     """Show the differences of runs `a` and `b`; without one of them, the form that asks for both."""
-    a, b = given.parameter("a").strip(), given.parameter("b").strip()
+    a, b = (_id(given.parameter(name)) for name in ("a", "b"))
     if not (_ID.fullmatch(a) and _ID.fullmatch(b)):
-        return given.page("compare.html", a=a, b=b, sides=None, fault=bool(a and b))
-    sides = await given.read(partial(_load, given, (a, b)))
+        choices = await given.read(partial(_choices, given, a)) if _ID.fullmatch(a) and not b else []
+        return given.page("compare.html", a=a, b=b, sides=None, fault=bool(a and b), choices=choices)
+    sides, is_raw = await given.read(partial(_load, given, (a, b))), given.parameter("as") == "raw"
     # Differences of what somebody else wrote may take seconds, for which the event loop must not wait.
-    texts, rows = await to_thread.run_sync(lambda: (_texts(sides), _rows(sides)))
+    texts, rows = await to_thread.run_sync(lambda: (_texts(sides, is_raw), _rows(sides)))
     values = {"measures": _measures(sides), "texts": texts, "rows": rows, "most": differences.MOST_STEPS}
-    return given.page("compare.html", a=a, b=b, sides=sides, fault=False, **values)
+    return given.page("compare.html", a=a, b=b, sides=sides, fault=False, is_raw=is_raw, **values)
+
+
+def _id(text: str) -> str:
+    """Return the id of a run, of which one may give the address of its page."""
+    named = _ADDRESS.search(text)
+    return named[1] if named else text.strip()
+
+
+def _choices(given: requests.PageRequest, a: str, store: Snapshot) -> list[tuple[str, run_lines.Line]]:
+    """Return the runs with which one is compared most often, each with what it is to that one."""
+    run = head.load(replace(given, ids={"id": a}), store).run
+    found = [("The run that it runs again", run.again_of)]
+    again = grammar.parse(links.term("again_of", run.id), given.now)
+    found += [("Its text, run again", each.id) for each in store.read(run_pages.page, _newest(again))[0]]
+    if run.agent_id:
+        same = grammar.parse(links.term("agent", run.agent_id), given.now)
+        beside = store.read(run_neighbours.find, run.seq, same, "-accepted")
+        found += [("The run of its agent before it", beside.behind), ("The one after it", beside.before)]
+    lines = {each: (what, store.read(run_lines.find, each)) for what, each in reversed(found) if each}
+    return [(what, line) for what, line in reversed(lines.values()) if line is not None]
+
+
+def _newest(expression: grammar.Expression) -> run_pages.Query:
+    return run_pages.Query(expression, limit=CHOICES)
 
 
 def _load(given: requests.PageRequest, ids: tuple[str, str], store: Snapshot) -> list[Side]:
@@ -114,14 +148,21 @@ def _change(first: int | None, second: int | None) -> float | None:
     return None if not first or second is None else 100 * (second - first) / first
 
 
-def _texts(sides: Sequence[Side]) -> list[Text]:
+def _texts(sides: Sequence[Side], is_raw: bool) -> list[Text]:
     names = (("Prompt", "prompt"), ("Guidance", "guidance"), ("Answer", "output"))
     runs = [each.head.run for each in sides]
-    return [_text(name, getattr(runs[0], column) or "", getattr(runs[1], column) or "") for name, column in names]
+    return [
+        _text(name, *(getattr(run, column) or "" for run in runs), is_markdown=column == "output" and not is_raw)
+        for name, column in names
+    ]
 
 
-def _text(name: str, first: str, second: str) -> Text:
+def _text(name: str, *sources: str, is_markdown: bool) -> Text:
+    first, second = map(markdown.plain, sources) if is_markdown else sources
     most = differences.MOST_CHARACTERS
-    is_cut = max(len(first), len(second)) > most
+    is_cut = max(map(len, sources)) > most
     pieces = [] if first == second else differences.of_texts(first, second)
-    return Text(name, first[:most], second[:most], pieces, is_cut)
+    made = Text(name, first[:most], second[:most], pieces, is_cut, sources[0] == sources[1])
+    if is_markdown and made.is_rewritten:
+        return replace(made, rendered=[markdown.render(each) for each in sources])
+    return made

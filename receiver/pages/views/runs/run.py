@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from receiver import errors
 from receiver.pages import requests
-from receiver.pages.run_parts import head, inspector, links, panels, trace
+from receiver.pages.run_parts import head, inspector, links, panels, printed, trace
 from receiver.schemas import json_rows
 from receiver.web.authentication import Scope
 from storage import errors as storage_errors
@@ -21,6 +21,12 @@ from storage.repositories import documents
 router = requests.Router()
 #: The tabs whose content is removed when a run is pruned.
 CONTENT = {"trace", "answer", "prompt", "document"}
+#: The tabs with their titles.
+TITLES = {
+    "trace": "Trace",
+    **{name: title for name, (title, _) in panels.PANELS.items()},
+    printed.TAB: "All parts",
+}
 #: The templates of parts of a trace. `found` are the steps while a text is typed: no step back in the history.
 _PARTS = {"rows": "rows", "steps": "steps", "found": "steps"}
 
@@ -41,7 +47,7 @@ async def show(given: requests.PageRequest) -> Response:
 async def read(given: requests.PageRequest) -> dict[str, Any]:
     """Return the variables of the templates of a run."""
     tab = given.parameter("tab", "trace")
-    loaded = await given.read(partial(load, given, tab if tab in panels.PANELS else "trace"))
+    loaded = await given.read(partial(load, given, tab if tab in TITLES else "trace"))
     run_id = loaded["run"].id
     return {
         **loaded,
@@ -60,13 +66,15 @@ def load(given: requests.PageRequest, tab: str, store: Snapshot) -> dict[str, An
         "head": of,
         "run": of.run,
         "tab": tab,
-        "tabs": [("trace", "Trace"), *((name, title) for name, (title, _) in panels.PANELS.items())],
+        "tabs": TITLES,
         "is_removed": of.is_pruned and tab in CONTENT,
     }
     if values["is_removed"]:
         return values
     if tab == "trace":
         return values | _trace(given, of, store)
+    if tab == printed.TAB:
+        return values | printed.load(store, of)
     return values | panels.PANELS[tab][1](store, of, given.parameter)
 
 

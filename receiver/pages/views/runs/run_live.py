@@ -31,14 +31,17 @@ async def stream(given: requests.PageRequest) -> Response:
 
 
 async def _changes(given: requests.PageRequest, of: head.Head) -> AsyncGenerator[bytes, None]:
-    """Yield messages until the run has ended. The page reads itself again at each `changed`."""
-    context, shown = given.context.api, _state(of)
+    """Yield messages until the run has ended. The page reads itself again at each `changed`.
+
+    `shown` is the mark of what it shows, since the run may have changed before it connected, or connected again.
+    """
+    context, shown = given.context.api, given.parameter("shown", of.mark)
     async with contextlib.aclosing(_Listening(given)) as listening:
         while not context.stopping.is_set():
             commit = given.database.next_commit()  # taken before the read, so that no later commit is missed
             of = await given.read(lambda store: head.load(given, store), quick=True)
-            if _state(of) != shown:
-                shown = _state(of)
+            if of.mark != shown:
+                shown = of.mark
                 yield streamed.named("changed")
             if of.is_terminal:
                 return
@@ -47,12 +50,7 @@ async def _changes(given: requests.PageRequest, of: head.Head) -> AsyncGenerator
                 markup = given.page("run/live_message.html", live_steps=listening.steps, run=of.run).body
                 yield streamed.message(bytes(markup).decode())
             await asyncio.sleep(PACE)
-
-
-def _state(of: head.Head) -> tuple[object, ...]:
-    """Return what the page shows of a run besides its steps."""
-    jobs = tuple((job.kind, job.state, job.last_error) for job in of.jobs if job.last_error)
-    return of.status, of.run.upstream_id, of.run.cancel_requested_at, of.run.settled_at, of.is_overdue, jobs
+    raise errors.StreamInterrupted("the server stops: connect again")
 
 
 class _Listening:
