@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from receiver.pages import formats, requests
 from receiver.pages.run_list import completion, faults, question
+from receiver.pages.run_parts import words
 from receiver.web.authentication import Scope
 from storage import errors
 from storage.query import grammar, query_text
@@ -26,11 +27,12 @@ TITLES = {"status": "State", "agent": "Agent", "settled_by": "Settled by", "mode
 class Value:
     """A value with its number of runs, its part of the commonest one in per cent, and whether it was chosen.
 
-    `name` is how people know it, which is the text itself but for an agent.
+    `name` is how people know it, which is the text itself but for an agent. `note` explains the text.
     """
 
     text: str
     name: str
+    note: str
     count: int
     share: str
     is_chosen: bool
@@ -98,6 +100,7 @@ def _group(facet: facets.Facet, asked: question.Asked, whole: str) -> Group:
         Value(
             each,
             asked.agents.get(each, each) if facet.name == "agent" else each,
+            f"{each}: {words.source(each)}" if facet.name == "settled_by" else each,
             counts.get(each, 0),
             f"{100 * counts.get(each, 0) / most:.1f}%",
             each in chosen,
