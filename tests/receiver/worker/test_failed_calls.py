@@ -293,6 +293,16 @@ async def test_a_failure_of_one_run_pauses_no_other(database: Database) -> None:
     assert (await life.claimed(database, Kind.START, run.id, life.at(360))).failures == 1
 
 
+async def test_a_failure_of_one_run_shows_that_a_pause_before_it_is_over(database: Database) -> None:
+    run = await life.queued(database)
+    await database.write(system_state.pause, life.at(50), "502", life.at(10))
+    claim = await life.claimed(database, Kind.START, run.id, life.at(60))
+    async with upstreams.answering(database, Upstream(), now=lambda: life.at(60)) as context:
+        context.telemetry.called("list", 200, 0.1, {}, life.at(60))
+        await failures.handle_failure(context, claim, errors.UpstreamUnreachable("status", "no answer"))
+    assert (await database.read(system_state.read)).pause_streak == 0
+
+
 async def test_a_failure_that_the_list_shares_counts_for_no_run(database: Database) -> None:
     run = await life.queued(database)
     job, state = await failed(database, run, Upstream(status=500, list=502))
