@@ -180,6 +180,16 @@ async def test_what_a_long_run_lacked_is_fetched_again_by_the_age_of_its_end(dat
     assert (upstream.asked, job.due_at) == ([], life.at(3060))
 
 
+async def test_what_was_fetched_again_is_not_fetched_before_its_next_age(database: Database) -> None:
+    run, lacks = await life.running(database), life.result(measures=life.measures(cost_micros=None))
+    await life.settle(database, run, lacks, life.at(100))
+    for second, asked in ((161, ["details"]), (170, [])):
+        await database.write(jobs.enqueue, [jobs.JobRequest(Kind.SETTLE, run.id, life.at(second))])
+        upstream = Upstream(details=shown(run, "completed"))
+        await work(database, upstream, Kind.SETTLE, run.id, second)
+        assert upstream.asked == asked
+
+
 @pytest.mark.parametrize(("lacks", "due_at"), [(False, None), (True, life.at(160))])
 async def test_after_a_conflict_only_a_run_that_lacks_something_is_fetched_again(
     database: Database, lacks: bool, due_at: object
