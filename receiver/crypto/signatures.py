@@ -179,7 +179,7 @@ def seconds(timestamp: str) -> float | None:
         try:
             at = read(text)
             return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-        except (ValueError, TypeError, OverflowError, IndexError):
+        except (ValueError, OverflowError, IndexError):
             continue
     return None
 

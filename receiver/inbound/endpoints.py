@@ -93,8 +93,10 @@ def canonical_path(path: str) -> str:
     Proxies may add slashes, encode percent signs again, change the case of letters, or leave a prefix in place. A
     request that comes by such a path is still genuine.
 
-    >>> [canonical_path(path) for path in ("/webhooks/case/", "/ledger//Callbacks/01a2%2Eb", "/v1/runs/")]
-    ['/webhooks/case', '/callbacks/01a2.b', '/v1/runs/']
+    >>> [canonical_path(path) for path in ("/webhooks/case/", "/ledger//Callbacks/01a2%2Eb")]
+    ['/webhooks/case', '/callbacks/01a2.b']
+    >>> [canonical_path(path) for path in ("/v1/runs/", "/callbacks", "/")]
+    ['/v1/runs/', '/callbacks', '/']
     """
     if path == EVENTS or _CALLBACK_PATH.fullmatch(path):  # as nearly all of them are
         return path

@@ -146,7 +146,6 @@ def _submission_again(run: runs.Run, again: Again) -> runs.Submission:
 
 
 _KEPT = ("agent_id", "prompt", "guidance", "instructions", "model", "tags")
-_KEPT = ("agent_id", "prompt", "guidance", "instructions", "model", "tags")
 _OF_REQUEST = ("id", "accepted_at", "expected_by", "submitted_by", "actor", "idempotency_key")
 
 

@@ -130,3 +130,10 @@ async def test_bulk_actions_are_listed_and_a_part_answers_htmx_alone(browser: Br
     assert 'href="/bulk"' in (await browser.get("/jobs")).text
     part = await browser.client.get("/bulk", headers={"hx-request": "true"})
     assert part.text.lstrip().startswith('<div id="actions"')
+
+
+async def test_the_page_after_a_form_without_runs_says_so_once(browser: Browser) -> None:
+    await browser.sign_in("submit", "read")
+    done = await browser.post("/runs/actions", action="cancel")
+    assert "No run was selected." in await browser.text(done.headers["location"])
+    assert "No run was selected." not in await browser.text(done.headers["location"])

@@ -47,3 +47,9 @@ async def test_a_browser_keeps_a_page_and_its_part_apart(browser: Browser) -> No
     for part in ("false", "true"):
         answer = await browser.client.get("/jobs", headers={"hx-request": part})
         assert "hx-request" in answer.headers["vary"]
+
+
+async def test_no_shared_cache_keeps_a_page(browser: Browser) -> None:
+    await browser.sign_in()
+    for path in ("/", "/runs", "/jobs"):
+        assert (await browser.get(path)).headers["cache-control"] == "private, no-cache", path

@@ -16,7 +16,7 @@ from storage import states
 from storage.engine.database import Database
 from storage.repositories import job_counts, jobs, runs
 from storage.states import Kind
-from storage.transitions import restoring
+from storage.transitions import restoring, submitting
 from tests import life
 
 pytestmark = pytest.mark.anyio
@@ -39,9 +39,15 @@ class Upstream(httpx.AsyncBaseTransport):
         return httpx.Response(status, stream=httpx.ByteStream(json.dumps(body).encode()))
 
 
-async def carried_out(database: Database, upstream: Upstream, claim: jobs.Claim, second: float) -> None:
+async def carried_out(
+    database: Database,
+    upstream: Upstream,
+    claim: jobs.Claim,
+    second: float,
+    measured: telemetry.Telemetry | None = None,
+) -> None:
     """Run the task of a claim at `second`."""
-    measured = telemetry.Telemetry()
+    measured = measured or telemetry.Telemetry()
     asked = client.Client("https://upstream.test", "sk_case_test", upstream)
     context = worker_context.Context(
         database, asked, timeouts.Timing(), lambda: life.at(second), lambda _: None, measured, 60.0
@@ -81,6 +87,32 @@ async def test_the_first_claim_of_a_restored_run_asks_as_a_later_one_does(databa
     upstream = Upstream(status=shown(run, "running"))
     await carried_out(database, upstream, await life.claimed(database, Kind.START, run.id, life.at(100)), 100)
     assert "exec" not in upstream.asked
+
+
+async def test_exec_is_refused_three_times_over_ten_minutes_before_the_run_is(database: Database) -> None:
+    run = await life.queued(database)
+    upstream = Upstream(status=shown(run, "queued"), exec=400)
+    for second in (100, 400, 700):
+        assert (await life.get_run(database, run.id)).status is states.QUEUED
+        await carried_out(
+            database, upstream, await life.claimed(database, Kind.START, run.id, life.at(second)), second
+        )
+        due_at = await life.next_due(database, life.at(second), (states.PRIORITY[Kind.START],))
+        assert due_at == (life.at(second + 300) if second < 700 else None)
+    assert (await life.get_run(database, run.id)).status is states.REFUSED
+
+
+async def test_the_time_to_settle_is_measured_when_a_run_ends_and_not_when_it_is_fetched_again(
+    database: Database,
+) -> None:
+    run, measured = await life.running(database), telemetry.Telemetry()
+    for second in (100, 200):
+        await database.write(submitting.request_refresh, run.id, life.at(second))
+        claim = await life.claimed(database, Kind.SETTLE, run.id, life.at(second))
+        await carried_out(database, Upstream(details=shown(run, "completed")), claim, second, measured)
+    exposed, _ = await measured.metrics(database, life.at(200))
+    assert b'runledger_time_to_settle_seconds_count{source="request"} 1.0' in exposed
+    assert b'runledger_time_to_settle_seconds_sum{source="request"} 100.0' in exposed
 
 
 async def missed(database: Database, run: runs.Run, upstream: Upstream, second: float) -> runs.Run:

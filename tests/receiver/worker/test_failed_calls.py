@@ -180,6 +180,16 @@ async def test_what_a_long_run_lacked_is_fetched_again_by_the_age_of_its_end(dat
     assert (upstream.asked, job.due_at) == ([], life.at(3060))
 
 
+async def test_what_was_fetched_again_is_not_fetched_before_its_next_age(database: Database) -> None:
+    run, lacks = await life.running(database), life.result(measures=life.measures(cost_micros=None))
+    await life.settle(database, run, lacks, life.at(100))
+    for second, asked in ((161, ["details"]), (170, [])):
+        await database.write(jobs.enqueue, [jobs.JobRequest(Kind.SETTLE, run.id, life.at(second))])
+        upstream = Upstream(details=shown(run, "completed"))
+        await work(database, upstream, Kind.SETTLE, run.id, second)
+        assert upstream.asked == asked
+
+
 @pytest.mark.parametrize(("lacks", "due_at"), [(False, None), (True, life.at(160))])
 async def test_after_a_conflict_only_a_run_that_lacks_something_is_fetched_again(
     database: Database, lacks: bool, due_at: object
@@ -291,6 +301,16 @@ async def test_a_failure_of_one_run_pauses_no_other(database: Database) -> None:
     job, state = await failed(database, run, Upstream(status=busy))
     assert (job.due_at, state.paused_until) == (life.at(360), None)
     assert (await life.claimed(database, Kind.START, run.id, life.at(360))).failures == 1
+
+
+async def test_a_failure_of_one_run_shows_that_a_pause_before_it_is_over(database: Database) -> None:
+    run = await life.queued(database)
+    await database.write(system_state.pause, life.at(50), "502", life.at(10))
+    claim = await life.claimed(database, Kind.START, run.id, life.at(60))
+    async with upstreams.answering(database, Upstream(), now=lambda: life.at(60)) as context:
+        context.telemetry.called("list", 200, 0.1, {}, life.at(60))
+        await failures.handle_failure(context, claim, errors.UpstreamUnreachable("status", "no answer"))
+    assert (await database.read(system_state.read)).pause_streak == 0
 
 
 async def test_a_failure_that_the_list_shares_counts_for_no_run(database: Database) -> None:

@@ -111,6 +111,13 @@ async def test_an_equal_submission_with_a_lost_create_may_have_created_it_at_any
     assert await looked(database, await life.accepted(database, **ASKED), made("run_2")) is None
 
 
+async def test_an_equal_submission_that_waits_for_its_create_may_have_created_it_at_any_age(
+    database: Database,
+) -> None:
+    await life.accepted(database, **ASKED, object_ids=["obj_2"], accepted_at=life.at(-SKEW - 1))
+    assert await looked(database, await life.accepted(database, **ASKED), made()) is None
+
+
 async def test_an_agent_with_too_many_runs_is_an_error_and_no_reason_to_create(database: Database) -> None:
     run, cursors = await life.accepted(database, **ASKED), list[str | None]()
 

@@ -98,6 +98,15 @@ async def test_a_run_that_refuses_is_counted_and_named_and_stops_no_other(databa
     assert done.errors[0]["runId"] == pruned.id
 
 
+async def test_a_refresh_requests_runs_that_the_upstream_knows_and_names_the_others(database: Database) -> None:
+    known, unknown = await life.running(database), await life.accepted(database)
+    done = await carry_out(database, await create(database, BulkKind.REFRESH, ""))
+    assert (done.done, done.failed) == (1, 1)
+    assert [each["runId"] for each in done.errors or ()] == [unknown.id]
+    assert await life.open_jobs(database, known.id) == ["settle"]
+    assert await life.open_jobs(database, unknown.id) == ["start"]
+
+
 async def test_a_stopped_action_handles_no_further_run(database: Database) -> None:
     run_ids = [(await life.accepted(database)).id for _ in range(3)]
     action = await create(database, BulkKind.TAG, "", tags={"done": "yes"})

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, literal, select
 
-from storage import errors
+from storage import cursors, errors
 from storage.engine import dialect
 from storage.engine.database import Database, Limits
 from storage.engine.prepared import Prepared
@@ -161,3 +161,12 @@ async def test_a_question_behind_slow_ones_is_refused_in_time(database_url: str)
         first, *_, last = await asyncio.gather(*asked, return_exceptions=True)
         assert (type(first), type(last)) == (errors.StatementTimeout, errors.Busy)
         assert await opened.timed_read(lambda _: "free again") == "free again"
+
+
+@pytest.mark.anyio
+async def test_a_cursor_whose_value_no_row_of_its_order_can_have_is_refused(database: Database) -> None:
+    wrong: list[tuple[str, str | int]] = [("cost", "much"), ("created", "soon"), ("-settled", 5)]
+    for sort, value in wrong:
+        cursor = str(cursors.Cursor(sort, value, 1))
+        with pytest.raises(errors.BadCursor, match="not one of ours"):
+            await _seqs(database, "", sort=sort, cursor=cursor)

@@ -48,6 +48,14 @@ async def test_bars_have_every_run_once(database: Database, question: str, faile
     assert all(one.end == other.start for one, other in zip(found.bars, found.bars[1:], strict=False))
 
 
+async def test_bars_of_years_end_with_the_present_month(database: Database) -> None:
+    old = life.measures(created_at=life.at(-86_400 * 3_650))
+    await life.settled_run(database, result=life.result(measures=old))
+    bars = (await summary(database, "")).bars
+    assert bars[0].start <= life.at(-86_400 * 3_650) < bars[0].end
+    assert bars[-1].start <= LATER < bars[-1].end
+
+
 async def test_where_there_are_more_runs_than_are_read_the_sums_are_of_the_newest(database: Database) -> None:
     await mixed(database)
     found = await summary(database, "agent:a,b", bound=2)

@@ -80,6 +80,12 @@ async def test_what_is_not_stored_cannot_be_run_again(database: Database) -> Non
     assert await database.write(submitting.run_again, request("nothing")) is None
 
 
+async def test_a_prompt_whose_agent_is_unknown_cannot_be_run_again(database: Database) -> None:
+    run = await life.accepted(database, agent_id=None)
+    with pytest.raises(errors.NothingToRun, match="the agent"):
+        await run_again(database, request(run.id))
+
+
 async def notify(database: Database, run_id: str) -> runs.Run | None:
     return await database.write(retrying.notify_again, run_id, "key:ops", life.at(200))
 
