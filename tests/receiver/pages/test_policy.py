@@ -53,3 +53,12 @@ async def test_no_shared_cache_keeps_a_page(browser: Browser) -> None:
     await browser.sign_in()
     for path in ("/", "/runs", "/jobs"):
         assert (await browser.get(path)).headers["cache-control"] == "private, no-cache", path
+
+
+async def test_the_top_bar_names_only_pages_that_the_key_may_see(browser: Browser) -> None:
+    await browser.sign_in("read")
+    assert 'href="/settings"' not in (await browser.get("/jobs")).text
+    await browser.sign_in("admin")
+    page = (await browser.get("/jobs")).text
+    assert 'href="/settings"' in page
+    assert 'href="/sql"' not in page
