@@ -33,6 +33,7 @@ from sqlalchemy import (
 from storage import states
 from storage.engine import dialect, prepared
 from storage.query import conditions, grammar, value_ranges
+from storage.search import index
 from storage.stats import error_signatures, histogram, questions, rollups, shares
 from storage.stats.groups import By
 from storage.stats.histogram import Histogram
@@ -47,7 +48,6 @@ _LIVE = sorted(states.LIVE)
 #: The agents and models of no month.
 _NO_MONTHS: Mapping[By, Sequence[questions.Row]] = {By.AGENT: (), By.MODEL: ()}
 _REASONED = (states.FAILED.value, states.REFUSED.value)
-
 
 Conditions = Sequence[ColumnElement[bool]]
 
@@ -176,11 +176,8 @@ def _spenders(
 
 def _months(question: Question) -> tuple[datetime, datetime]:
     """Return the beginning of the first whole month of a range, and the end of the last one."""
-    first = (
-        question.low
-        if question.low.day == 1
-        else (question.low.replace(day=28) + timedelta(days=4)).replace(day=1)
-    )
+    next_month = (question.low.replace(day=28) + timedelta(days=4)).replace(day=1)
+    first = question.low if question.low.day == 1 else next_month
     last = question.high.replace(day=1)
     return (first, last) if first < last else (question.high, question.high)
 
@@ -213,7 +210,7 @@ def _narrowed(connection: Connection, question: Question, bound: int) -> tuple[Q
 def _last_left_out(connection: Connection, question: Question, bound: int) -> datetime | None:
     """Return when the newest run was created that is not among the newest ones of a range; None without one."""
     at = conditions.CREATED.label("at")
-    older = select(at).where(*conditions.where(connection, question.whole)).order_by(at.desc()).offset(bound)
+    older = select(at).where(*_where(connection, question)).order_by(at.desc()).offset(bound)
     found: datetime | None = connection.execute(older.limit(1)).scalar()
     return found
 
@@ -227,7 +224,22 @@ def _rows(
     """Return the rows of a statement about the runs of a range: without a filter those of the ready one."""
     if question.expression == grammar.EVERYTHING:
         return ready.all(connection, {"low": question.low, "high": question.high})
-    return connection.execute(build(connection, conditions.where(connection, question.whole))).all()
+    return connection.execute(build(connection, _where(connection, question))).all()
+
+
+def _where(connection: Connection, question: Question) -> Conditions:
+    """Return the conditions on the runs of a question.
+
+    On a file they name the least and the greatest key of the range's runs: SQLite does not know how few runs of a
+    state, tool or tag are of a short time, and would read all of them.
+    """
+    if question.expression == grammar.EVERYTHING or not dialect.is_embedded(connection):
+        return conditions.where(connection, question.whole)
+    of_range = conditions.where(connection, replace(question, expression=grammar.EVERYTHING).whole)
+    keys = select(RUNS.c.seq).where(*of_range).limit(questions.MAX_RUNS_READ + 1).subquery().c
+    count, low, high = connection.execute(select(func.count(), func.min(keys.seq), func.max(keys.seq))).one()
+    window = index.Window(low, high + 1) if 0 < count <= questions.MAX_RUNS_READ else None
+    return conditions.where(connection, question.whole, window)
 
 
 def _add_periods(rows: Mapping[str, Sequence[Any]], found: Timeline) -> None:
