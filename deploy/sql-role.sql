@@ -86,7 +86,8 @@ CREATE VIEW runledger_sql.run_steps AS SELECT
     tool_output,
     duration_ms,
     timestamp,
-    CAST(NULL AS BYTEA) AS salt
+    CAST(NULL AS BYTEA) AS salt,
+    is_failed
 FROM run_steps;
 CREATE VIEW runledger_sql.run_usage AS SELECT
     id,

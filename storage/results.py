@@ -55,6 +55,25 @@ class Step:
     salt: bytes
 
 
+#: The types of steps that failed, and the states by which a tool says that it did.
+FAILED_TYPES, FAILED_STATES = ("error", "tool_error"), ("error", "failed")
+
+
+def is_failed(type: str | None, output: Any) -> bool:
+    """Return whether a step failed: its type says so, or the object that its tool returned does.
+
+    >>> is_failed("tool_error", None), is_failed("tool_result", {"error": "no access"})
+    (True, True)
+    >>> is_failed("tool_result", {"error": None, "isError": False, "status": "done"})
+    False
+    """
+    if type in FAILED_TYPES:
+        return True
+    if not isinstance(output, dict):
+        return False
+    return bool(output.get("error")) or output.get("isError") is True or output.get("status") in FAILED_STATES
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """One usage entry. Costs are in micro-dollars."""

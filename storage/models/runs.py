@@ -100,7 +100,10 @@ class RunTool(declare.Base, table=True):
 
 
 class RunStep(declare.Base, table=True):
-    """A step of a run's trace. `id` is the run's seq times 65,536 plus the position."""
+    """A step of a run's trace. `id` is the run's seq times 65,536 plus the position.
+
+    `is_failed` is null in steps that were stored by a release before schema 0021.
+    """
 
     __tablename__ = "run_steps"
     id: int | None = Field(default=None, sa_type=Integer64, primary_key=True)
@@ -115,6 +118,7 @@ class RunStep(declare.Base, table=True):
     duration_ms: int | None = declare.integer()
     timestamp: datetime | None = declare.at()
     salt: bytes = declare.blob(null=False)
+    is_failed: bool | None = Field(default=None)
 
 
 class RunUsage(declare.Base, table=True):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import (
-    Boolean,
     ColumnElement,
     Connection,
     Select,
@@ -24,7 +24,7 @@ from sqlalchemy import (
     select,
 )
 
-from storage import bounds
+from storage import bounds, results
 from storage.engine import column_types, dialect, prepared
 from storage.engine.membership import is_among
 from storage.tables.declare import ROWS_PER_RUN
@@ -41,20 +41,18 @@ PARTS: dict[str, ColumnElement[Any]] = {
     "output": RUN_STEPS.c.tool_output,
 }
 
-#: Whether a step failed: its type says so, or the object that its tool returned does. The words are looked for
-#: before a value is parsed, since most values have none of them.
-_FAILED_ON_FILE = """CASE WHEN type IN ('error', 'tool_error') THEN 1 WHEN tool_output IS NULL THEN 0
-WHEN instr(tool_output, 'rror"') = 0 AND instr(tool_output, '"failed"') = 0 THEN 0
-WHEN json_valid(tool_output) THEN coalesce(json_extract(tool_output, '$.error'), '') NOT IN ('', 0, '{}', '[]')
-  OR coalesce(json_extract(tool_output, '$.isError'), 0) = 1
-  OR coalesce(json_extract(tool_output, '$.status'), '') IN ('error', 'failed') ELSE 0 END"""
-_FAILED_ON_SERVER = """(type IN ('error', 'tool_error')
-  OR coalesce(tool_output ->> 'error', '') NOT IN ('', 'false', '0', '{}', '[]')
-  OR tool_output ->> 'isError' = 'true' OR tool_output ->> 'status' IN ('error', 'failed')) IS TRUE"""
+#: The members of an object which a tool returned by which `results.is_failed` judges it.
+_TELLING = ("error", "isError", "status")
+#: Their values, of a step of which it was not stored whether it failed. The words are looked for before a value is
+#: parsed, since most values have none of them.
+_TELLING_ON_FILE = """CASE WHEN is_failed IS NOT NULL OR tool_output IS NULL THEN NULL
+WHEN instr(tool_output, 'rror"') = 0 AND instr(tool_output, '"failed"') = 0 THEN NULL
+WHEN json_valid(tool_output) THEN json_extract(tool_output, '$.error', '$.isError', '$.status') END"""
+_TELLING_ON_SERVER = """CASE WHEN is_failed IS NULL
+THEN jsonb_build_array(tool_output -> 'error', tool_output -> 'isError', tool_output -> 'status') END"""
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
+class Outline(msgspec.Struct, frozen=True):
     """A step without its values."""
 
     position: int
@@ -114,14 +112,25 @@ def outlines(connection: Connection, run_seq: int) -> list[Outline]:
     return [_outline(*row) for row in _OUTLINES.all(connection, _keys(run_seq))]
 
 
-def _outline(position: int, type: Any, tool_name: Any, took: Any, at: datetime | None, failed: bool) -> Outline:
+def _outline(
+    position: int,
+    stored_type: Any,
+    tool_name: Any,
+    took: Any,
+    at: datetime | None,
+    is_failed: bool | None,
+    telling: Sequence[Any] | None,
+) -> Outline:
+    type = stored_type if isinstance(stored_type, str) else None
+    if is_failed is None:
+        is_failed = results.is_failed(type, dict(zip(_TELLING, telling or (), strict=False)))
     return Outline(
         position,
-        type if isinstance(type, str) else None,
+        type,
         tool_name if isinstance(tool_name, str) else None,
         took if isinstance(took, int) and took >= 0 else None,
         None if at == bounds.FIRST else at,
-        failed,
+        is_failed,
     )
 
 
@@ -174,11 +183,11 @@ def document_versions(connection: Connection, run_id: str) -> list[DocumentVersi
 
 def _outlines(connection: Connection) -> Select[Any]:
     row = RUN_STEPS.c
-    is_failed = literal_column(
-        _FAILED_ON_FILE if dialect.is_embedded(connection) else _FAILED_ON_SERVER, Boolean()
+    telling = literal_column(
+        _TELLING_ON_FILE if dialect.is_embedded(connection) else _TELLING_ON_SERVER, column_types.Json
     )
-    columns = (row.position, row.type, row.tool_name, row.duration_ms, row.timestamp, is_failed.label("is_failed"))
-    return select(*columns).where(_of_run()).order_by(row.id)
+    columns = (row.position, row.type, row.tool_name, row.duration_ms, row.timestamp, row.is_failed)
+    return select(*columns, telling.label("telling")).where(_of_run()).order_by(row.id)
 
 
 _OUTLINES = prepared.Prepared(_outlines)

@@ -132,11 +132,19 @@ def store(
     if previous:
         target = TABLES[table]
         connection.execute(delete(target).where(_rows(target, run_seq)))
-    values = [{"id": run_seq * ROWS_PER_RUN + row.position, "run_id": run_id, **_values(row)} for row in salted]
+    values = [
+        {"id": run_seq * ROWS_PER_RUN + row.position, "run_id": run_id, **_values(row), **_derived(row)}
+        for row in salted
+    ]
     at_once = max(1, len(values) * INSERTED // max(size, INSERTED))
     for at in range(0, len(values), at_once):
         bulk_insert.insert(connection, TABLES[table], values[at : at + at_once])
     return salted
+
+
+def _derived(row: results.Step | results.Usage) -> dict[str, bool]:
+    """Return the columns that follow from the values of a row, which its digest does not cover."""
+    return {"is_failed": results.is_failed(row.type, row.tool_output)} if isinstance(row, results.Step) else {}
 
 
 def _keep_salt(row: RowT, previous: RowT | None) -> RowT:

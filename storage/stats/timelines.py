@@ -33,6 +33,7 @@ from sqlalchemy import (
 from storage import states
 from storage.engine import dialect, prepared
 from storage.query import conditions, grammar, value_ranges
+from storage.search import index
 from storage.stats import error_signatures, histogram, questions, rollups, shares
 from storage.stats.groups import By
 from storage.stats.histogram import Histogram
@@ -44,8 +45,9 @@ _MEASURES = ("cost_micros", "input_tokens", "output_tokens")
 #: How many of the newest runs are read for sources and reasons where rollups have the rest.
 MAX_PASS = 10_000
 _LIVE = sorted(states.LIVE)
+#: The agents and models of no month.
+_NO_MONTHS: Mapping[By, Sequence[questions.Row]] = {By.AGENT: (), By.MODEL: ()}
 _REASONED = (states.FAILED.value, states.REFUSED.value)
-
 
 Conditions = Sequence[ColumnElement[bool]]
 
@@ -148,35 +150,34 @@ def read(connection: Connection, question: Question, bound: int | None = None) -
         found.delays[row.key].add(row.bucket, row.runs)
     found.settled = Counter({(_beginning(row.period), row.key): row.runs for row in rows["settled"]})
     found.reasons = shares.by_reason(rows["reason"])
-    found.agents, found.models, found.spent_window = _spenders(connection, question, bound or most)
+    spent, asked, found.spent_window = rows["spent"], _NO_MONTHS, found.window
+    if question.has_rollups:
+        spent, asked, found.spent_window = _spenders(connection, question, bound or most)
+    found.agents = shares.by_column(spent, "agent_id", asked[By.AGENT])
+    found.models = shares.by_column(spent, "model", asked[By.MODEL])
     return found
 
 
 def _spenders(
     connection: Connection, question: Question, bound: int
-) -> tuple[list[shares.Share], list[shares.Share], questions.Window | None]:
-    """Return agents and models: of whole months from the rollups, of the days around them from runs."""
-    first, last = _months(question) if question.has_rollups else (question.high, question.high)
+) -> tuple[list[Any], Mapping[By, Sequence[questions.Row]], questions.Window | None]:
+    """Return the runs by agent and model: rows of the days around whole months, and these from the rollups."""
+    first, last = _months(question)
     rows, window = list[Any](), None
     for each in (replace(question, low=last), replace(question, high=first)):
         if each.low < each.high:
             narrowed, left = _narrowed(connection, each, bound)
             rows, window = [*rows, *_rows(connection, narrowed, _SPENT, _spent)], window or left
+    if first >= last:
+        return rows, _NO_MONTHS, window
     months = replace(question, low=first, high=last).whole
-    asked = (questions.find(connection, by, months).stats if first < last else () for by in (By.AGENT, By.MODEL))
-    agents, models = (
-        shares.by_column(rows, name, more) for name, more in zip(("agent_id", "model"), asked, strict=True)
-    )
-    return agents, models, window
+    return rows, {by: questions.find(connection, by, months).stats for by in _NO_MONTHS}, window
 
 
 def _months(question: Question) -> tuple[datetime, datetime]:
     """Return the beginning of the first whole month of a range, and the end of the last one."""
-    first = (
-        question.low
-        if question.low.day == 1
-        else (question.low.replace(day=28) + timedelta(days=4)).replace(day=1)
-    )
+    next_month = (question.low.replace(day=28) + timedelta(days=4)).replace(day=1)
+    first = question.low if question.low.day == 1 else next_month
     last = question.high.replace(day=1)
     return (first, last) if first < last else (question.high, question.high)
 
@@ -209,7 +210,7 @@ def _narrowed(connection: Connection, question: Question, bound: int) -> tuple[Q
 def _last_left_out(connection: Connection, question: Question, bound: int) -> datetime | None:
     """Return when the newest run was created that is not among the newest ones of a range; None without one."""
     at = conditions.CREATED.label("at")
-    older = select(at).where(*conditions.where(connection, question.whole)).order_by(at.desc()).offset(bound)
+    older = select(at).where(*_where(connection, question)).order_by(at.desc()).offset(bound)
     found: datetime | None = connection.execute(older.limit(1)).scalar()
     return found
 
@@ -223,7 +224,22 @@ def _rows(
     """Return the rows of a statement about the runs of a range: without a filter those of the ready one."""
     if question.expression == grammar.EVERYTHING:
         return ready.all(connection, {"low": question.low, "high": question.high})
-    return connection.execute(build(connection, conditions.where(connection, question.whole))).all()
+    return connection.execute(build(connection, _where(connection, question))).all()
+
+
+def _where(connection: Connection, question: Question) -> Conditions:
+    """Return the conditions on the runs of a question.
+
+    On a file they name the least and the greatest key of the range's runs: SQLite does not know how few runs of a
+    state, tool or tag are of a short time, and would read all of them.
+    """
+    if question.expression == grammar.EVERYTHING or not dialect.is_embedded(connection):
+        return conditions.where(connection, question.whole)
+    of_range = conditions.where(connection, replace(question, expression=grammar.EVERYTHING).whole)
+    keys = select(RUNS.c.seq).where(*of_range).limit(questions.MAX_RUNS_READ + 1).subquery().c
+    count, low, high = connection.execute(select(func.count(), func.min(keys.seq), func.max(keys.seq))).one()
+    window = index.Window(low, high + 1) if 0 < count <= questions.MAX_RUNS_READ else None
+    return conditions.where(connection, question.whole, window)
 
 
 def _add_periods(rows: Mapping[str, Sequence[Any]], found: Timeline) -> None:
@@ -314,7 +330,7 @@ def _statement(connection: Connection, slot: Slot, has_rollups: bool, which: Con
     row = (
         select(
             _period(connection, slot).label("period"),
-            *(RUNS.c[name] for name in ("status", "settled_by")),
+            *(RUNS.c[name] for name in ("status", "settled_by", "agent_id", "model")),
             *(RUNS.c[name] for name in ("cost_micros", "input_tokens", "output_tokens")),
             func.substr(RUNS.c.failure_reason, 1, error_signatures.MAX_READ).label("reason"),
             histogram.bucket_sql(RUNS.c.duration_ms).label("bucket"),
@@ -339,6 +355,7 @@ def _statement(connection: Connection, slot: Slot, has_rollups: bool, which: Con
             _group(connection, row, "duration", {"period": row.period, "bucket": row.bucket}).where(
                 row.bucket.is_not(None)
             ),
+            _group(connection, row, "spent", {"agent_id": row.agent_id, "model": row.model}, _MEASURES[:1]),
         ]
     return union_all(*groups)
 
@@ -347,7 +364,7 @@ def _group(
     connection: Connection, row: Any, what: str, keys: Mapping[str, ColumnElement[Any]], summed: Sequence[str] = ()
 ) -> Any:
     """Return the query for one grouping; columns that it does not group by, and sums not asked for, are null."""
-    kinds = {"key": Text, "period": Text, "bucket": BigInteger}
+    kinds = {"key": Text, "period": Text, "bucket": BigInteger, "agent_id": Text, "model": Text}
     named = [keys.get(name, cast(null(), kind)).label(name) for name, kind in kinds.items()]
     chosen = select(literal_column(f"'{what}'", Text).label("what"), *named, *_summed(connection, row, summed))
     return chosen.group_by(*keys.values())

@@ -84,6 +84,7 @@ RUN_STEPS = Table(
     Column("duration_ms", Integer64),
     Column("timestamp", Instant),
     Column("salt", Bytes, nullable=False),
+    Column("is_failed", Boolean),
 )
 
 RUN_USAGE = Table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from storage.engine.database import Database
 from storage.migrations import alembic_runner, schema_version
 from storage.migrations.versions import m0012_names
 from storage.models import declare, schema
+from storage.query import run_contents
 from storage.search import fulltext, tokenizer
 from storage.search import index as search_index
 from storage.stats import rollups
@@ -237,3 +239,15 @@ def test_views_for_users_of_sql_do_not_stop_the_removal_of_their_tables(empty_ur
         connection.execute(text("CREATE VIEW shown AS SELECT * FROM rollup_models"))
         schema_version.upgrade(connection)
         assert not inspect(connection).has_table("rollup_models")
+
+
+def test_steps_from_before_stay_and_their_outputs_say_whether_they_failed(empty_url: str) -> None:
+    common = "'a', 'tool_result', 's', 'search'"
+    with opened(empty_url) as connection:
+        command.upgrade(alembic_runner.config(connection), "0020")
+        rows = [(at, json.dumps(each)) for at, each in enumerate(({"error": "no access"}, {"error": None}))]
+        values = ", ".join(f"({7 * ROWS_PER_RUN + at}, {at}, '{output}', {common})" for at, output in rows)
+        columns = "id, position, tool_output, run_id, type, salt, tool_name"
+        connection.execute(text(f"INSERT INTO run_steps ({columns}) VALUES {values}"))
+        schema_version.upgrade(connection)
+        assert [each.is_failed for each in run_contents.outlines(connection, 7)] == [True, False]

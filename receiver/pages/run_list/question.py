@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote_plus
 from zoneinfo import ZoneInfo
 
 from receiver.pages import formats, requests
@@ -166,7 +167,7 @@ def local(given: requests.PageRequest, asked: Asked) -> tuple[str, str]:
 
 
 class Links:
-    """The addresses of questions near to one, for the templates. Equal ones are made once."""
+    """The addresses of questions near to one, for the templates: one address with a hole for the filter's text."""
 
     def __init__(self, given: requests.PageRequest, asked: Asked, path: str = "/runs") -> None:
         self.asked = asked
@@ -174,14 +175,15 @@ class Links:
         self._path = path
         question = replace(asked.question, text="", cursor="")
         self._rest = [(name, value) for name, value in question.parameters().items() if name != "q"]
-        self.only = functools.cache(self._only)
+        bare, self._unfiltered = given.url(path), given.url(path, self._rest)
+        self._start, self._end = f"{bare}?q=", self._unfiltered.removeprefix(bare).replace("?", "&", 1)
         self._kept = functools.cache(lambda name: query_text.joined(query_text.without(asked.terms, name)))
 
     def text(self, text: str) -> str:
         """Return the address of another filter, with time, order and columns as they are."""
-        return self._given.url(self._path, [("q", text), *self._rest])
+        return f"{self._start}{quote_plus(text)}{self._end}" if text else self._unfiltered
 
-    def _only(self, name: str, value: str) -> str:
+    def only(self, name: str, value: str) -> str:
         """Return the address of the runs with this value, whatever the filter says about the name."""
         kept = self._kept(name)
         term = query_text.equals(name, value)
@@ -223,11 +225,17 @@ class Links:
         term = query_text.equals("status", *sorted(states.LIVE, key=list(states.Status).index))
         return self.change(text=f"{kept} {term}".strip(), sort="accepted")
 
-    def run_query(self) -> str:
-        """Return the end of a run's address by which its page knows the list that it was opened from."""
+    def run(self, run_id: str) -> str:
+        """Return the address of a run, by which its page knows the list that it was opened from."""
+        start, end = self._around_run
+        return f"{start}{run_id}{end}"
+
+    @functools.cached_property
+    def _around_run(self) -> tuple[str, str]:
         sort = self.asked.question.sort
+        bare = self._given.url("/runs/")
         listed = {"list": self.asked.whole_text, "sort": "" if sort == NEWEST else sort}
-        return self._given.url("", listed).removeprefix(self._given.url(""))
+        return bare, self._given.url("/runs/", listed).removeprefix(bare)
 
     def at(self, path: str, **more: Any) -> str:
         """Return the address of another page about the same question."""

@@ -43,13 +43,17 @@ async def show(given: requests.PageRequest) -> Response:
     links = question.Links(given, filtered, "/")
     if fault is None and len([name for name, _ in given.parameters if name == "q"]) > 1:
         return given.redirect(links.change())
+    draft = fault.text if fault else given.parameter("draft")
+    box = {"filtered": filtered, "links": links, "fault": fault, "q": filtered.text, "draft": draft}
     expression = grammar.all_of(*(each.expression for each in filtered.terms))
-    found = await given.read(lambda store: _read(store, asked, expression, given))
+    try:
+        found = await given.read(lambda store: _read(store, asked, expression, given))
+    except errors.StatementTimeout:
+        head = _head(given, asked, period.divide(asked, given.zone), filtered.text)
+        return given.page("overview.html", **head, **box, is_slow=True)
     if found is None:
         return given.page("overview_empty.html", may_submit=given.may(Scope.SUBMIT))
-    box = {"filtered": filtered, "links": links, "fault": fault, "q": filtered.text}
-    draft = fault.text if fault else given.parameter("draft")
-    return given.page("overview.html", **_values(given, asked, found, filtered.text), **box, draft=draft)
+    return given.page("overview.html", **_values(given, asked, found, filtered.text), **box, is_slow=False)
 
 
 def _asked(given: requests.PageRequest) -> tuple[period.Asked, question.Asked, faults.Fault | None]:
@@ -93,15 +97,22 @@ def _hour(moment: datetime) -> datetime:
     return moment.replace(minute=0, second=0, microsecond=0)
 
 
-def _values(given: requests.PageRequest, asked: period.Asked, found: Found, text: str) -> dict[str, Any]:
-    divided, timeline = found.period, found.timeline
-    link = _Links(given, divided, text)
-    rejected = panels.by_cause(found.rejected, given.url("/deliveries", {"verdict": "rejected"}))
+def _head(given: requests.PageRequest, asked: period.Asked, divided: period.Period, text: str) -> dict[str, Any]:
+    """Return the values of the head of the page: the range and the filter."""
     return {
         "asked": asked,
         "period": divided,
         "presets": period.PRESETS,
         "preset": lambda since: given.url("/", {"q": text, "since": since}),
+    }
+
+
+def _values(given: requests.PageRequest, asked: period.Asked, found: Found, text: str) -> dict[str, Any]:
+    divided, timeline = found.period, found.timeline
+    link = _Links(given, divided, text)
+    rejected = panels.by_cause(found.rejected, given.url("/deliveries", {"verdict": "rejected"}))
+    return {
+        **_head(given, asked, divided, text),
         "tiles": tiles.tiles(divided, timeline, found.before, found.now_open, link, given.now),
         "states": panels.by_state(divided, timeline, link),
         "durations": panels.durations(divided, timeline, link),

@@ -10,10 +10,13 @@ from urllib.parse import parse_qs, unquote_plus, urlsplit
 import pytest
 
 from storage import states
+from storage.engine.database import Database, Limits
+from storage.migrations import schema_version
 from storage.query import grammar
 from storage.repositories import deliveries, system_state
 from storage.stats import questions
 from tests import life
+from tests.receiver.pages import browsing
 from tests.receiver.pages.browsing import Browser, seen
 
 pytestmark = pytest.mark.anyio
@@ -149,3 +152,14 @@ async def test_health_is_said_on_every_page_and_explained_here(browser: Browser)
     await browser.database.write(system_state.record_heartbeat, browser.deployment.clock.now)
     browser.deployment.clock.tick(6)
     assert "No worker" not in (await browser.get("/keyboard")).text
+
+
+async def test_numbers_that_take_too_long_leave_the_range_and_the_filter(file_url: str) -> None:
+    async with Database(file_url, limits=Limits(timed_read_seconds=0.0)) as store:
+        await store.write(schema_version.upgrade)
+        async for browser in browsing.opened(store):
+            await browser.sign_in()
+            page = (await browser.get("/?since=30d&q=status:failed")).text
+            assert "take longer than two seconds" in page
+            assert 'href="/?q=status%3Afailed&amp;since=1h"' in page
+            assert 'value="status:failed"' in page

@@ -9,6 +9,7 @@ import pytest
 
 from storage.engine.database import Database
 from storage.query import run_contents
+from storage.tables.runs import RUN_STEPS
 from tests import life
 
 pytestmark = pytest.mark.anyio
@@ -23,21 +24,33 @@ async def stored(database: Database, *outputs: Any) -> int:
     return run.seq
 
 
+FAILED: list[Any] = [{"error": "no"}, {"error": {"code": 1}}, {"isError": True}, {"status": "failed"}]
+EMPTY: list[Any] = [None, "", False, {}]
+FINE: list[Any] = [
+    *({"error": each} for each in EMPTY),
+    *(["error", "failed"], "failed", {"text": '"error"'}, {"status": "done", "isError": False}, None, 7),
+]
+
+
 async def test_a_step_failed_where_its_tool_says_so(database: Database) -> None:
-    failed = [{"error": "no"}, {"error": {"code": 1}}, {"isError": True}, {"status": "failed"}]
-    fine = [
-        {"error": None},
-        {"error": ""},
-        {"error": False},
-        ["error", "failed"],
-        "failed",
-        {"text": '"error"'},
-        None,
-        7,
-    ]
-    seq = await stored(database, *failed, *fine)
+    seq = await stored(database, *FAILED, *FINE)
     outlines = await database.read(run_contents.outlines, seq)
-    assert [each.is_failed for each in outlines] == [True] * len(failed) + [False] * len(fine)
+    assert [each.is_failed for each in outlines] == [True] * len(FAILED) + [False] * len(FINE)
+
+
+async def test_the_output_of_a_step_is_read_only_where_it_is_not_stored_whether_it_failed(
+    database: Database,
+) -> None:
+    seq = await stored(database, *FAILED, *FINE, {"error": "no"})
+    of_last = RUN_STEPS.c.position == len(FAILED) + len(FINE)
+    await database.write(
+        lambda connection: (
+            connection.execute(RUN_STEPS.update().values(is_failed=None).where(~of_last)),
+            connection.execute(RUN_STEPS.update().values(is_failed=False).where(of_last)),
+        )
+    )
+    outlines = await database.read(run_contents.outlines, seq)
+    assert [each.is_failed for each in outlines] == [True] * len(FAILED) + [False] * (len(FINE) + 1)
 
 
 async def test_an_outline_has_the_beginnings_and_the_sizes_of_the_values(database: Database) -> None:

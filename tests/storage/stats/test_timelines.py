@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import pytest
+from sqlalchemy import Connection, select
 
 from storage import states
 from storage.engine.database import Database
@@ -12,6 +15,7 @@ from storage.query import grammar
 from storage.stats import questions, timelines
 from storage.stats.shares import Share
 from storage.stats.timelines import Question, Slot, Timeline
+from storage.tables.runs import RUNS
 from tests import life
 
 pytestmark = pytest.mark.anyio
@@ -121,3 +125,32 @@ async def test_a_range_without_runs_has_no_sums(database: Database) -> None:
         found = await asked(database, slot)
         assert (found.periods, found.agents, found.reasons, found.sums.cost_micros) == ({}, [], [], 0)
         assert found.sums.durations.percentiles([50]) is None
+
+
+FILTERS = ("status:failed", "agent:agent0", "tool:search", "-status:completed", "word", "tag.client:acme")
+
+
+async def test_a_filter_holds_in_parts_of_a_range_as_in_all_of_it(database: Database) -> None:
+    await filled(database)
+    edges = (MIDNIGHT - 2000 * DAY, MIDNIGHT - 2 * DAY, MIDNIGHT, MIDNIGHT + DAY)
+    for text in FILTERS:
+        expression = grammar.parse(text, life.NOW)
+
+        async def counted(low: datetime, high: datetime) -> Counter[str]:
+            found = await database.timed_read(timelines.sums, Question(low, high, Slot.HOUR, expression))  # noqa: B023
+            return Counter() if found is None else found.states
+
+        parts = [await counted(low, high) for low, high in pairwise(edges)]
+        assert sum(parts, Counter[str]()) == await counted(edges[0], edges[-1]), text
+
+
+async def test_a_short_range_does_not_read_the_runs_of_a_state_of_all_time(embedded: Database) -> None:
+    await filled(embedded)
+    question = Question(MIDNIGHT, MIDNIGHT + DAY, Slot.HOUR, grammar.parse("status:failed", life.NOW))
+
+    def plan(connection: Connection) -> list[str]:
+        statement = select(RUNS.c.cost_micros).where(*timelines._where(connection, question))
+        compiled = statement.compile(connection, compile_kwargs={"literal_binds": True})
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}")]
+
+    assert "SEARCH runs USING INDEX ix_runs_status (status=? AND rowid>? AND rowid<?)" in await embedded.read(plan)

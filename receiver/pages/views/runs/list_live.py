@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from starlette.responses import Response
 
 from receiver.pages import requests, streamed
-from receiver.pages.run_list import cells, columns, faults, live, question, rows
+from receiver.pages.run_list import cells, columns, faults, live, question
 from receiver.streams import subscribers
 from receiver.web.authentication import Scope
 from storage.ledger import entries
@@ -63,10 +63,4 @@ def _markup(
         most=live.MAX_NEW,
         links=links,
         cells=cells.Cells(links, columns.of(names), given.zone, now),
-        root=given.url(""),
-        run_query=links.run_query(),
-        snippets={},
-        aside=rows.aside,
-        pieces=rows.pieces,
-        now=now,
     )

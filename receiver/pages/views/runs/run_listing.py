@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from receiver.pages import formats, requests
 from receiver.pages.drawing import strip
-from receiver.pages.run_list import bulk, cells, columns, faults, question, rows
+from receiver.pages.run_list import bulk, cells, columns, faults, question
 from receiver.web.authentication import Scope
 from storage import errors
 from storage.actions import saved_views
@@ -178,12 +178,8 @@ def _list_values(given: requests.PageRequest, asked: question.Asked, listed: Lis
         "acts": bulk.permitted(given),
         "live": _live(given, asked, listed),
         "strip": None if summary is None else _strip(given, links, summary),
-        "aside": rows.aside,
         "snippets": listed.page.snippets,
-        "pieces": rows.pieces,
         "cells": cells.Cells(links, columns.of(names), given.zone, given.now),
-        "root": given.url(""),
-        "run_query": links.run_query(),
     }
 
 

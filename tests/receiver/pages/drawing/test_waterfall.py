@@ -83,7 +83,8 @@ STEPS = strategies.builds(
 @hypothesis.given(strategies.lists(STEPS, max_size=30))
 def test_each_step_is_in_one_row_and_each_bar_within_the_picture(steps: list[Outline]) -> None:
     placed = [
-        Outline(at, *(getattr(step, name) for name in Outline.__slots__[1:])) for at, step in enumerate(steps)
+        Outline(at, *(getattr(step, name) for name in Outline.__struct_fields__[1:]))
+        for at, step in enumerate(steps)
     ]
     turns = waterfall.rows(placed, TIMES)
     window = waterfall.whole(turns, TIMES)
