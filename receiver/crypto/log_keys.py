@@ -64,7 +64,9 @@ def new(name: str) -> Signer:
 def parse(text: str) -> Signer:
     """Return the key `PRIVATE+KEY+<name>+<id>+<base64>`. Raises BadLogKey, which never has the key in it."""
     if not text.startswith(_PREFIX) or text.count("+") < 4:
-        raise BadLogKey("a key of the log has the form PRIVATE+KEY+name+id+key: runledger ledger key --new makes one")
+        raise BadLogKey(
+            "a key of the log has the form PRIVATE+KEY+name+id+key: `runledger ledger key --new` makes one"
+        )
     name, key_id, secret = text.removeprefix(_PREFIX).split("+", 2)
     try:
         found = base64.b64decode(secret, validate=True)

@@ -93,7 +93,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Trust:
-    """Who vouches for a checkpoint: keys of the log, and witnesses with the seconds since 1970 that they signed."""
+    """Who vouches for a checkpoint: keys of the log, and witnesses, each with its time in seconds since 1970."""
 
     logs: Sequence[str]
     witnesses: dict[str, int] = field(default_factory=dict)
@@ -107,7 +107,7 @@ def decoded(data: bytes, what: str) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise Refused(f"{what} is not UTF-8") from None
-    if any(ord(character) < 0x20 and character != "\n" or character == "\x7f" for character in text):
+    if any((character < " " and character != "\n") or character == "\x7f" for character in text):
         raise Refused(f"{what} contains a control character")
     return text
 

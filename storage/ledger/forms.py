@@ -1,4 +1,4 @@
-"""The public forms of the log: C2SP `tlog-checkpoint` 1.0.0, `signed-note` 1.0.0 and `tlog-proof` (draft). Pure."""
+"""The public forms of the log, of C2SP: `tlog-checkpoint` 1.0.0, `signed-note` 1.0.0, `tlog-proof` (draft)."""
 
 from __future__ import annotations
 

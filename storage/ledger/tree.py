@@ -55,7 +55,7 @@ class Tree:
             else:
                 path.append(self._hash(low, middle))
                 low = middle
-        # What is left is the last subtree of the old tree; a reader that has the old root knows it where it is all.
+        # What is left is the last subtree of the old tree. Where that is all of it, the reader has its hash.
         return ([] if low == 0 else [self._hash(low, high)]) + path[::-1]
 
     def _hash(self, low: int, high: int) -> bytes:
