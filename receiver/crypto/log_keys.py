@@ -6,6 +6,7 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -54,11 +55,32 @@ class Signer:
         return forms.signature_line(self.name, self.key_id, self.key.sign(text.encode()))
 
 
-def new(name: str) -> Signer:
-    """Return a new key. Raises BadLogKey where the name has other characters than an address has."""
+def require_name(name: str) -> None:
+    """Raise BadLogKey where a name has other characters than an address has."""
     if _NAME.fullmatch(name) is None:
-        raise BadLogKey("the name of a log has up to 128 ASCII characters, and neither blank nor plus")
+        raise BadLogKey("the name of a ledger has up to 128 ASCII characters, and neither blank nor plus")
+
+
+def require_one_origin(signers: Sequence[Signer]) -> None:
+    """Raise BadLogKey where keys have different names: a ledger has one origin."""
+    names = sorted({each.name for each in signers})
+    if len(names) > 1:
+        raise BadLogKey(f"all keys of a ledger have one name, and these have {len(names)}: {', '.join(names)}")
+
+
+def new(name: str) -> Signer:
+    """Return a new key. Raises BadLogKey for a name that notes cannot have."""
+    require_name(name)
     return Signer(name, Ed25519PrivateKey.generate())
+
+
+def is_key(text: str) -> bool:
+    """Return whether a text is a whole private key."""
+    try:
+        parse(text)
+    except BadLogKey:
+        return False
+    return True
 
 
 def parse(text: str) -> Signer:

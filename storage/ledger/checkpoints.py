@@ -7,21 +7,18 @@ that it was made of: once one of them is another, `sign_next` signs nothing more
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from storage import errors, merkle
-from storage.engine import dialect
+from storage.engine import dialect, writer
 from storage.ledger import entries, forms, tree
-from storage.tables.ledger import LEDGER_CHECKPOINTS, LEDGER_ENTRIES, LEDGER_NODES
+from storage.tables.ledger import LEDGER_CHECKPOINTS, LEDGER_COSIGNATURES, LEDGER_ENTRIES, LEDGER_NODES
 
 #: The most entries by which one checkpoint extends the tree, so that the writer is free again after a while.
 BATCH = 20_000
-#: A checkpoint is signed this long after the last one, even where nothing was added.
-RENEWED_AFTER = timedelta(hours=1)
 
 #: Returns the lines of signatures under a text.
 Sign = Callable[[str], Sequence[str]]
@@ -36,18 +33,22 @@ class Checkpoint(msgspec.Struct, frozen=True):
     signed_at: datetime
 
 
+def has_unsigned(connection: Connection) -> bool:
+    """Return whether the newest checkpoint is not for the entries that have a number."""
+    last = newest(connection)
+    return entries.last_number(connection) + 1 != (last.size if last else 0)
+
+
 def newest(connection: Connection) -> Checkpoint | None:
     """Return the checkpoint of the largest tree; None where nothing was signed yet."""
-    return _found(connection, select(*_COLUMNS).order_by(LEDGER_CHECKPOINTS.c.size.desc()).limit(1))
-
-
-def _found(connection: Connection, statement: Any) -> Checkpoint | None:
-    row = connection.execute(statement).one_or_none()
+    row = connection.execute(_NEWEST).one_or_none()
     return None if row is None else Checkpoint(*row)
 
 
-def sign_next(connection: Connection, origin: str, sign: Sign, now: datetime) -> Checkpoint | None:
-    """Extend the tree by the entries that were numbered since, sign its root, and return the checkpoint.
+def sign_next(
+    connection: Connection, origin: str, sign: Sign, now: datetime, limit: int = BATCH
+) -> Checkpoint | None:
+    """Extend the tree by up to `limit` entries that were numbered since, sign its root, and return the checkpoint.
 
     Return None where there is nothing to sign, or another process is signing. Raises HistoryChanged where the
     entries below the last checkpoint are no longer those that it was signed for.
@@ -60,7 +61,7 @@ def sign_next(connection: Connection, origin: str, sign: Sign, now: datetime) ->
         raise errors.HistoryChanged(f"the ledger has {size} entries, and a checkpoint of {old} was signed")
     if size == old:
         return None
-    size = min(size, old + BATCH)
+    size = min(size, old + limit)
     _extend(connection, old, size)
     grown = open_tree(connection, size)
     if last and open_tree(connection, old).root() != last.root:
@@ -68,7 +69,17 @@ def sign_next(connection: Connection, origin: str, sign: Sign, now: datetime) ->
     text = forms.checkpoint_text(origin, size, root := grown.root())
     made = Checkpoint(size, root, forms.signed(text, sign(text)), now)
     connection.execute(LEDGER_CHECKPOINTS.insert(), [msgspec.structs.asdict(made)])
+    _remove_earlier(connection, made)
+    writer.leave_no_work(connection)
     return made
+
+
+def _remove_earlier(connection: Connection, made: Checkpoint) -> None:
+    """Remove the earlier checkpoints of this hour, but for those that a witness has signed."""
+    began = made.signed_at.replace(minute=0, second=0, microsecond=0)
+    earlier = LEDGER_CHECKPOINTS.c.size < made.size, LEDGER_CHECKPOINTS.c.signed_at >= began
+    witnessed = select(LEDGER_COSIGNATURES.c.size)
+    connection.execute(delete(LEDGER_CHECKPOINTS).where(*earlier, LEDGER_CHECKPOINTS.c.size.not_in(witnessed)))
 
 
 def open_tree(connection: Connection, size: int) -> tree.Tree:
@@ -106,3 +117,4 @@ def _extend(connection: Connection, old: int, size: int) -> None:
 
 _NODE = LEDGER_NODES.c
 _COLUMNS = [LEDGER_CHECKPOINTS.c[name] for name in ("size", "root", "note", "signed_at")]
+_NEWEST = select(*_COLUMNS).order_by(LEDGER_CHECKPOINTS.c.size.desc()).limit(1)

@@ -29,8 +29,8 @@ async def filled(database: Database, count: int) -> None:
     await database.write(entries.number, count)
 
 
-async def sign(database: Database) -> checkpoints.Checkpoint | None:
-    return await database.write(checkpoints.sign_next, ORIGIN, signed, life.NOW + timedelta(seconds=1))
+async def sign(database: Database, limit: int = 1000) -> checkpoints.Checkpoint | None:
+    return await database.write(checkpoints.sign_next, ORIGIN, signed, life.NOW + timedelta(seconds=1), limit)
 
 
 def leaves(connection: Connection) -> list[bytes]:
@@ -84,8 +84,7 @@ async def test_a_ledger_whose_entries_were_replaced_is_not_signed(database: Data
     assert len(await database.read(lambda found: found.execute(select(LEDGER_CHECKPOINTS)).all())) == 1
 
 
-async def test_a_long_ledger_is_signed_in_parts(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "BATCH", 200)
+async def test_a_long_ledger_is_signed_in_parts(database: Database) -> None:
     await filled(database, 500)
-    sizes = [made.size for _ in range(3) if (made := await sign(database))]
+    sizes = [made.size for _ in range(3) if (made := await sign(database, 200))]
     assert sizes == [200, 400, 500]
