@@ -2,8 +2,8 @@
 
 from storage.migrations.declarations import BYTES, INSTANT, INTEGER, TEXT, columns, table
 
-revision = "0019"
-down_revision = "0018"
+revision = "0022"
+down_revision = "0021"
 
 
 def upgrade() -> None:
