@@ -12,16 +12,16 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from receiver import clock, settings, telemetry, timeouts
+from receiver import clock, settings, signing_keys, telemetry, timeouts
 from receiver.api import route_table
-from receiver.crypto import secret_box, signatures, tokens
+from receiver.crypto import log_keys, secret_box, signatures, tokens
 from receiver.inbound import endpoints, processing, rejection_buffer, signature_doctor, webhook_secrets
 from receiver.outbound import notification_sender
 from receiver.server import application
 from receiver.streams import broker
 from receiver.upstream import client, exchange
 from receiver.web import operations, problems, request_limits, routing
-from receiver.worker import agent_names, follow_ups, indexer, loop, retention, sequencer
+from receiver.worker import agent_names, checkpointer, follow_ups, indexer, loop, retention, sequencer
 from receiver.worker import context as worker_context
 from storage.engine import database, dialect, file_watch, urls, writer
 from storage.maintenance import integrity
@@ -60,6 +60,8 @@ class _Components:
     telemetry: telemetry.Telemetry
     store: database.Database
     signer: tokens.Signer
+    #: The keys that sign checkpoints, newest first.
+    log_signers: Sequence[log_keys.Signer]
     notifier: notification_sender.Notifier | None
     #: Set when the server has to stop.
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -103,6 +105,7 @@ def create_app(
         listen=event_broker.listen if with_worker else None,
         stopping=components.stop,
         limits=limits,
+        ledger=operations.Ledger([each.verifier_key for each in components.log_signers], given.ledger == "open"),
         run_sql=sql_runner.SqlRunner(given.sql_url).run if given.sql == "on" and given.sql_url else None,
     )
     return application.Application(
@@ -126,7 +129,7 @@ def _with_pages(
     # They and their templates take a sixth of the time to import, and a worker shows none.
     from receiver.pages import configuration, page_table, requests, sessions, site
 
-    signer, rows = sessions.Signer(settings.signing_keys(given)), configuration.rows(given)
+    signer, rows = sessions.Signer(signing_keys.of_addresses(given)), configuration.rows(given)
     is_https, doctor = given.public_url.startswith("https:"), signature_doctor.Doctor(secrets)
     made = requests.Context(context, signer, is_https, configuration=rows, examine=doctor, checks=checks)
     return site.Site(page_table.PAGES, made, api)
@@ -148,10 +151,9 @@ def _components(given: settings.Settings, overrides: Overrides, with_worker: boo
     if with_worker:
         settings.require_api_key(given)
     monitor = telemetry.Telemetry()
-    signer = tokens.Signer(settings.signing_keys(given))
-    return _Components(
-        given, overrides, monitor, _database(given, overrides, monitor), signer, _notifier(given, overrides)
-    )
+    signer, log_signers = tokens.Signer(signing_keys.of_addresses(given)), signing_keys.of_ledger(given)
+    store = _database(given, overrides, monitor)
+    return _Components(given, overrides, monitor, store, signer, log_signers, _notifier(given, overrides))
 
 
 def _limits(given: settings.Settings, overrides: Overrides) -> request_limits.Limits:
@@ -176,7 +178,7 @@ def _database(given: settings.Settings, overrides: Overrides, telemetry: telemet
 def _webhook_secrets(components: _Components) -> webhook_secrets.WebhookSecrets:
     return webhook_secrets.WebhookSecrets(
         components.store,
-        secret_box.SecretBox(settings.signing_keys(components.given)),
+        secret_box.SecretBox(signing_keys.of_addresses(components.given)),
         [secret.get_secret_value() for secret in components.given.webhook_secrets],
         components.given.webhook_key_encoding,
         components.overrides.timing,
@@ -265,6 +267,8 @@ def _start_worker(components: _Components, stack: AsyncExitStack) -> None:
         stack.push_async_callback(components.notifier.aclose)
     if urls.file_path(store.url) is None:
         _in_background(stack, telemetry, lambda: sequencer.run(store, telemetry, timing.poll))
+    signed = partial(checkpointer.run, store, telemetry, overrides.clock, components.log_signers, timing.poll)
+    _in_background(stack, telemetry, signed)
     _in_background(stack, telemetry, lambda: indexer.run(store, telemetry, timing.poll))
     _in_background(
         stack,

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 from pydantic_core import ErrorDetails, ValidationError
 
 from receiver import client_address, errors, setting_values
-from receiver.crypto import key_file, pasted_secrets, signatures
+from receiver.crypto import log_keys, pasted_secrets, signatures
 from storage.engine import urls
 
 PREFIX = "RUNLEDGER_"
@@ -27,7 +27,7 @@ PREFIX = "RUNLEDGER_"
 ENCODING = "utf-8-sig"
 
 #: The settings that take one of some words, in upper or lower case.
-_WORDS = ("webhook_key_encoding", "adopt", "sql", "pages", "metrics", "log_format", "log_level")
+_WORDS = ("webhook_key_encoding", "adopt", "sql", "ledger", "pages", "metrics", "log_format", "log_level")
 SecretList = tuple[SecretStr, ...]
 
 
@@ -110,6 +110,17 @@ class Settings(BaseModel):
         description="On PostgreSQL the database's address for such statements, with a role that can read only the "
         "listed views (deploy/sql-role.sql creates it). Empty: no statements are accepted.",
     )
+    ledger_origin: str = Field(
+        "",
+        description="Name that a new key of the ledger gets, and that its checkpoints show, such as "
+        "runledger.example.com/ledger. Empty: made of the public address.",
+    )
+    ledger_keys: SecretList = Field(
+        (),
+        description="Keys that sign the ledger's checkpoints (PRIVATE+KEY+…), newest first; each of them signs. "
+        "Where none is given, one is made and kept in the data folder.",
+    )
+    ledger: Literal["key", "open"] = Field("key", description="Who may read the tree of the ledger: key or open.")
     pages: Literal["on", "off"] = Field("on", description="Pages for who signs in with an API key: on or off.")
     metrics: Literal["key", "open"] = Field("key", description="Who may read /metrics: key or open.")
     log_format: Literal["console", "json"] = Field(
@@ -151,7 +162,7 @@ class Settings(BaseModel):
             raise ValueError("contains a blank, a line break or a letter that no key has: paste only the key")
         return key
 
-    @field_validator("webhook_secrets", "notify_secrets", mode="before")
+    @field_validator("webhook_secrets", "notify_secrets", "ledger_keys", mode="before")
     @classmethod
     def _secrets(cls, value: Any) -> Any:
         return pasted_secrets.split_secrets(value) if isinstance(value, str) else value
@@ -164,6 +175,19 @@ class Settings(BaseModel):
         keys = pasted_secrets.split_secrets(value)
         pasted_secrets.require_long(keys)
         return keys
+
+    @field_validator("ledger_origin")
+    @classmethod
+    def _is_origin(cls, value: str) -> str:
+        if value:
+            log_keys.require_name(value)
+        return value
+
+    @field_validator("ledger_keys")
+    @classmethod
+    def _are_log_keys(cls, value: SecretList) -> SecretList:
+        log_keys.require_one_origin([log_keys.parse(secret.get_secret_value()) for secret in value])
+        return value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod
@@ -373,26 +397,3 @@ def require_api_key(settings: Settings) -> None:
             "CASEDEV_API_KEY is empty: set it to your Case.dev key (sk_case_…). To try Runledger without one, "
             "run `runledger demo`."
         )
-
-
-def signing_keys(settings: Settings) -> tuple[str, ...]:
-    """Return the keys that sign callback addresses, newest first; on an embedded database made once and kept.
-
-    Raises SettingsError on a database server without keys: replicas must share them.
-    """
-    if settings.secret_keys:
-        return tuple(key.get_secret_value() for key in settings.secret_keys)
-    if not settings.is_embedded:
-        raise errors.SettingsError(
-            f"{PREFIX}SECRET_KEYS is empty. Replicas must share it: `openssl rand -hex 32` makes one."
-        )
-    return (key_file.read_or_create(_kept_key(settings)),)
-
-
-def has_signing_keys(settings: Settings) -> bool:
-    """Return whether the keys that sign callback addresses exist already, given or kept."""
-    return bool(settings.secret_keys) or (settings.is_embedded and _kept_key(settings).exists())
-
-
-def _kept_key(settings: Settings) -> Path:
-    return settings.data_dir / "secret.key"

@@ -42,6 +42,7 @@ ERRORS = (
     "event_timestamp_rejected",
     "job_crashed",
     "job_release_failed",
+    "ledger_history_changed",
     "job_row_skipped",
     "webhook_secret_missing",
     "notification_stopped",

@@ -82,6 +82,10 @@ class BadQuery(StorageError):
         self.suggestion = suggestion
 
 
+class HistoryChanged(StorageError):
+    """The ledger does not continue its last checkpoint, so nothing more is signed. The message says how."""
+
+
 class NothingToRun(StorageError):
     """A run cannot be submitted again, since its content is not stored. The message says why."""
 

@@ -36,7 +36,7 @@ def back_up(site: Site, file: Path) -> None:
 def restore(site: Site, file: Path, folder: Path, fresh: Fresh) -> Site:
     """Restore a backup as the manual describes; return the site."""
     if not site.database_url:
-        restored = Site(folder, secret_keys=site.secret_keys)
+        restored = Site(folder, secret_keys=site.secret_keys, ledger_keys=site.ledger_keys)
         run_command(restored, "restore", str(file))
         return restored
     restored = load_content(site, file, folder, fresh)
@@ -55,9 +55,9 @@ def load_content(site: Site, file: Path, folder: Path, fresh: Fresh) -> Site:
             str(file),
         ]
         subprocess.run(line, check=True, capture_output=True)
-        return Site(folder, url, secret_keys=site.secret_keys)
+        return Site(folder, url, secret_keys=site.secret_keys, ledger_keys=site.ledger_keys)
     with closing(sqlite3.connect(file)) as copy:
         copy.execute("VACUUM INTO ?", (str(folder / "runledger.db"),))
     with closing(sqlite3.connect(folder / "runledger.db", isolation_level=None)) as made:
         made.execute("UPDATE system_state SET copied_at = NULL")
-    return Site(folder, secret_keys=site.secret_keys)
+    return Site(folder, secret_keys=site.secret_keys, ledger_keys=site.ledger_keys)

@@ -20,6 +20,7 @@ import httpx2 as httpx
 from sqlalchemy import Engine, NullPool, create_engine, text
 
 from receiver import clock
+from receiver.crypto import log_keys
 from receiver.web import authentication
 from storage.engine import database
 from storage.migrations import schema_version
@@ -69,6 +70,7 @@ class Site:
     database_url: str = ""
     pooler: bool = False
     secret_keys: str = field(default_factory=lambda: secrets.token_hex(32))
+    ledger_keys: str = field(default_factory=lambda: log_keys.new("runledger.test/ledger").private_text)
 
     @property
     def url(self) -> str:
@@ -78,7 +80,11 @@ class Site:
     @property
     def settings(self) -> dict[str, str]:
         """Return the settings of each process that uses the site."""
-        values = {"data_dir": str(self.folder), "secret_keys": self.secret_keys}
+        values = {
+            "data_dir": str(self.folder),
+            "secret_keys": self.secret_keys,
+            "ledger_keys": self.ledger_keys,
+        }
         if self.database_url:
             values |= {"database_url": self.database_url, "database_pooler": str(self.pooler).lower()}
         return values

@@ -10,6 +10,7 @@ from receiver.api import (
     health,
     jobs,
     keys,
+    ledger,
     run_changes,
     run_events,
     runs,
@@ -68,6 +69,7 @@ _RESOURCES = (
     sql,
     changes,
     keys,
+    ledger,
     health,
 )
 OPERATIONS = (*(operation for resource in _RESOURCES for operation in resource.router.operations), *_PUBLIC)

@@ -59,6 +59,7 @@ COMMANDS = {
     "move": Command("commands.migrate", "Move the store from SQLite to PostgreSQL."),
     "jobs": Command("commands.jobs", "List the work that is under way, or try jobs again."),
     "keys": Command("commands.keys", "Make, list and revoke API keys."),
+    "ledger": Command("proof.ledger", "Keys, checkpoints and proofs of the ledger."),
     "rollups": Command("commands.rollups", "Check and rebuild the sums over ended runs."),
     "search": Command("commands.search", "Check and rebuild the full-text index."),
     "webhooks": Command("commands.webhooks", "Register for Case.dev's signed events, and manage them."),

@@ -54,6 +54,14 @@ async def _cannot_process(_delivery_id: str, _actor: str, _now: datetime) -> del
 
 
 @dataclass(frozen=True)
+class Ledger:
+    """What handlers show of the ledger: its public keys, newest first, and whether that needs an API key."""
+
+    keys: Sequence[str] = ()
+    is_open: bool = False
+
+
+@dataclass(frozen=True)
 class Context:
     """The context of all handlers. `body_limit` is in bytes; with `metrics_open`, metrics need no API key."""
 
@@ -72,6 +80,7 @@ class Context:
     listen: Callable[[str, int], Awaitable[streaming.Events]] | None = None
     #: Executes a statement that only reads; None where SQL is turned off.
     run_sql: Callable[[statements.Statement], Awaitable[statements.Answer]] | None = None
+    ledger: Ledger = field(default_factory=Ledger)
     #: Set when the server stops: requests that wait are then answered at once.
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     #: The subscribers of the change feed.

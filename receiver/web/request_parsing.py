@@ -30,9 +30,9 @@ _JSON = re.compile(r'application/json\s*+(;\s*+charset\s*+=\s*+"?utf-?8"?\s*+)?;
 
 
 def ids(parts: Mapping[str, Any]) -> dict[str, str]:
-    """Return the path parameters, each an id. Raises NotFound for anything else."""
+    """Return the path parameters, each an id or the path of a tile. Raises NotFound for anything else."""
     for name, value in parts.items():
-        if _ID.fullmatch(value) is None:
+        if name != "tile" and _ID.fullmatch(value) is None:
             raise errors.NotFound(f"the {name} in the path is not an id")
     return dict(parts)
 

@@ -28,6 +28,8 @@ from storage.engine import database
 from storage.repositories import api_keys
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
+#: The parameter that is the rest of a path, with its slashes.
+_REST = "(?P<tile>[^/]+)", "(?P<tile>.+)"
 
 
 class Api:
@@ -44,7 +46,7 @@ class Api:
         self._log = access_log.AccessLog()
         self._exact = {each.path: each for each in endpoints}
         self._patterns = [
-            (re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", each.path)), each)
+            (re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", each.path).replace(*_REST)), each)
             for each in endpoints
             if "{" in each.path
         ]

@@ -1,4 +1,4 @@
-"""The ledger: entries, with the salts of their digests."""
+"""The ledger: entries with the salts of their digests, the tree over them, and its signed checkpoints."""
 
 from __future__ import annotations
 
@@ -24,3 +24,33 @@ class LedgerEntry(declare.Base, table=True):
     leaf_index: int | None = declare.integer(unique=True)
     leaf_hash: bytes = declare.blob(null=False)
     salts: dict[str, str] | None = declare.json()
+
+
+class LedgerNode(declare.Base, table=True):
+    """The hash of a whole subtree of 256 entries (row 1), of 65,536 (row 2), and so on; never updated."""
+
+    __tablename__ = "ledger_nodes"
+    row: int = declare.integer(null=False, primary_key=True)
+    position: int = declare.integer(null=False, primary_key=True)
+    hash: bytes = declare.blob(null=False)
+
+
+class LedgerCheckpoint(declare.Base, table=True):
+    """The signed root of the tree over the first `size` entries; never updated."""
+
+    __tablename__ = "ledger_checkpoints"
+    size: int = declare.integer(null=False, primary_key=True)
+    root: bytes = declare.blob(null=False)
+    #: The note that was signed, with the lines of the log's own keys.
+    note: str = declare.text(null=False)
+    signed_at: datetime = declare.at(null=False)
+
+
+class LedgerCosignature(declare.Base, table=True):
+    """The line of a witness under a checkpoint, as it answered."""
+
+    __tablename__ = "ledger_cosignatures"
+    size: int = declare.integer(null=False, primary_key=True)
+    witness: str = declare.text(null=False, primary_key=True)
+    line: str = declare.text(null=False)
+    received_at: datetime = declare.at(null=False)

@@ -19,3 +19,29 @@ LEDGER_ENTRIES = Table(
     Column("leaf_hash", Bytes, nullable=False),
     Column("salts", Json),
 )
+
+LEDGER_NODES = Table(
+    "ledger_nodes",
+    metadata,
+    Column("row", Integer64, primary_key=True),
+    Column("position", Integer64, primary_key=True),
+    Column("hash", Bytes, nullable=False),
+)
+
+LEDGER_CHECKPOINTS = Table(
+    "ledger_checkpoints",
+    metadata,
+    Column("size", Integer64, primary_key=True),
+    Column("root", Bytes, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("signed_at", Instant, nullable=False),
+)
+
+LEDGER_COSIGNATURES = Table(
+    "ledger_cosignatures",
+    metadata,
+    Column("size", Integer64, primary_key=True),
+    Column("witness", Text, primary_key=True),
+    Column("line", Text, nullable=False),
+    Column("received_at", Instant, nullable=False),
+)

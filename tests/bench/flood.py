@@ -18,7 +18,7 @@ from typing import Any
 
 import uvloop
 
-from receiver import settings
+from receiver import settings, signing_keys
 from receiver.crypto import signatures, tokens
 from tests import server
 from tests.bench import load, product, resources, storm
@@ -58,7 +58,7 @@ def main() -> int:
         product.site(args.database) as place,
         server.running(place, "http://127.0.0.1:9", timing=timing, **given) as ours,
     ):
-        signer = tokens.Signer(settings.signing_keys(settings.load(env_file=None, **place.settings)))
+        signer = tokens.Signer(signing_keys.of_addresses(settings.load(env_file=None, **place.settings)))
         flood = storm.Flood(ours.port, signatures.decode(product.SECRET), signer)
 
         def print_memory(passed: int) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from dotenv import dotenv_values
 
-from receiver import settings, timeouts
+from receiver import settings, signing_keys, timeouts
 from receiver.streams import channels
 from tests.deploy import files
 from tests.laws import documents, pages
@@ -97,7 +97,7 @@ def test_the_settings_for_docker_are_made_as_the_manual_says(tmp_path: Path) -> 
     assert password
     assert password in given.url
     assert not given.is_embedded
-    assert len(settings.signing_keys(given)) == 1
+    assert len(signing_keys.of_addresses(given)) == 1
     assert (tmp_path / "runledger.env").stat().st_mode & 0o077 == 0
     known = set(re.findall(r"\{\$(\w+)", files.text("Caddyfile")))
     assert set(dotenv_values(tmp_path / "caddy.env")) < known

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
-from receiver import clock, settings
+from receiver import clock, settings, signing_keys
 from receiver.crypto import secret_box
 from receiver.outbound import webhook_registration
 from receiver.upstream import client
@@ -74,7 +74,7 @@ def operate(
         async with Database(deployment.server.site.url) as store:
             upstream = client.Client(deployment.sandbox.url, sandbox_server.KEY)
             given = settings.load(env_file=None, **deployment.server.site.settings)
-            box = secret_box.SecretBox(keys or settings.signing_keys(given))
+            box = secret_box.SecretBox(keys or signing_keys.of_addresses(given))
             try:
                 return await work(
                     webhook_registration.Registrar(store, upstream.webhooks, box, "base64", clock.now)

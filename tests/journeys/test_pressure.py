@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx2 as httpx
 
-from receiver import settings
+from receiver import settings, signing_keys
 from receiver.crypto import signatures, tokens
 from tests import other_client, server
 from tests.bench import storm
@@ -30,7 +30,7 @@ SUBMISSION = {"agentId": "agent_1", "prompt": "Review the lease."}
 def running(site: server.Site, **given: Any) -> Iterator[tuple[server.Server, storm.Flood]]:
     """A server without an upstream, and what to flood it with."""
     with server.running(site, NOBODY, webhook_secrets=SECRET, public_url="", **given) as ours:
-        signer = tokens.Signer(settings.signing_keys(settings.load(env_file=None, **site.settings)))
+        signer = tokens.Signer(signing_keys.of_addresses(settings.load(env_file=None, **site.settings)))
         yield ours, storm.Flood(ours.port, signatures.decode(SECRET), signer)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from receiver import errors, settings
+from receiver import errors, settings, signing_keys
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def test_several_values_are_separated_by_commas_or_spaces(monkeypatch: pytest.Mo
     monkeypatch.setenv("RUNLEDGER_SECRET_KEYS", f"{new}, {old}  {older},,")
     monkeypatch.setenv("RUNLEDGER_TRUSTED_PROXIES", "10.0.0.0/8,::1/128")
     made = load()
-    assert settings.signing_keys(made) == (new, old, older)
+    assert signing_keys.of_addresses(made) == (new, old, older)
     assert [str(network) for network in made.trusted_proxies] == ["10.0.0.0/8", "::1/128"]
 
 
@@ -94,19 +94,19 @@ def test_settings_are_frozen_and_hide_secrets() -> None:
 
 def test_an_embedded_server_makes_a_key_once_and_keeps_it_to_its_owner(tmp_path: Path) -> None:
     made = load(data_dir=tmp_path)
-    assert settings.signing_keys(made) == settings.signing_keys(made)
+    assert signing_keys.of_addresses(made) == signing_keys.of_addresses(made)
     assert (tmp_path / "secret.key").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_key_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    settings.signing_keys(load(data_dir=tmp_path))
+    signing_keys.of_addresses(load(data_dir=tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["secret.key"]
     assert len((tmp_path / "secret.key").read_text().strip()) == 64
 
 
 def test_replicas_must_be_given_their_key() -> None:
     with pytest.raises(errors.SettingsError, match="SECRET_KEYS"):
-        settings.signing_keys(load(database_url="postgresql+psycopg://x/y"))
+        signing_keys.of_addresses(load(database_url="postgresql+psycopg://x/y"))
 
 
 def test_without_an_upstream_key_the_error_names_the_remedy() -> None:
@@ -184,10 +184,10 @@ def test_one_sentence_is_given_for_all_settings_that_it_names(
 
 def test_looking_for_keys_makes_none(tmp_path: Path) -> None:
     made = load(data_dir=tmp_path)
-    assert not settings.has_signing_keys(made)
+    assert not signing_keys.has_keys_of_addresses(made)
     assert list(tmp_path.iterdir()) == []
-    settings.signing_keys(made)
-    assert settings.has_signing_keys(made)
+    signing_keys.of_addresses(made)
+    assert signing_keys.has_keys_of_addresses(made)
 
 
 ONE, TWO = "whsec_" + "b25l" * 10, "whsec_" + "dHdv" * 10
@@ -236,7 +236,7 @@ def test_a_secret_that_can_be_guessed_is_refused_at_the_start(given: dict[str, o
 
 def test_quotes_around_a_key_are_no_part_of_it() -> None:
     key = "k" * 24
-    assert settings.signing_keys(load(secret_keys=f'"{key}"')) == (key,)
+    assert signing_keys.of_addresses(load(secret_keys=f'"{key}"')) == (key,)
 
 
 @pytest.mark.parametrize("spelled", [" sk_case_1\n", '"sk_case_1"', "Bearer sk_case_1", "'bearer  sk_case_1'"])
@@ -255,14 +255,14 @@ def test_an_upstream_key_that_no_header_takes_is_named_without_itself(key: str) 
 def test_a_key_file_without_a_whole_key_is_named_and_left_alone(tmp_path: Path, held: bytes) -> None:
     (tmp_path / "secret.key").write_bytes(held)
     with pytest.raises(errors.SettingsError, match=r"secret\.key holds no complete key"):
-        settings.signing_keys(load(data_dir=tmp_path))
+        signing_keys.of_addresses(load(data_dir=tmp_path))
     assert (tmp_path / "secret.key").read_bytes() == held
 
 
 def test_a_key_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "secret.key").mkdir()
     with pytest.raises(errors.SettingsError, match=r"secret\.key cannot be created or read: Is a directory"):
-        settings.signing_keys(load(data_dir=tmp_path))
+        signing_keys.of_addresses(load(data_dir=tmp_path))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
-from receiver import clock, settings, timeouts
+from receiver import clock, settings, signing_keys, timeouts
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import CommandError
 from receiver.cli.parameters import argument, flag
@@ -48,7 +48,7 @@ def backup(file: File, force: Force = False, as_json: options.Json = False) -> N
 
     It is the store of one moment, and is checked once it is written. On
     PostgreSQL `pg_dump` makes it, which has to be installed. The keys are not
-    in it: secret.key, or RUNLEDGER_SECRET_KEYS.
+    in it: secret.key and ledger.key, or the settings that have them.
 
     \b
     Examples:
@@ -73,9 +73,10 @@ def _back_up_file(given: settings.Settings, file: Path, force: bool, as_json: bo
         return
     size, moment = render_format.size(copy.size), render_format.instant(now)
     print(f"{open_database.short_path(file)} holds {_contents(copy)} in {size}, as of {moment}.")
-    kept = open_database.short_path(given.data_dir / "secret.key")
-    keys = "RUNLEDGER_SECRET_KEYS" if given.secret_keys else kept
-    print(f"{keys} is not in it: keep that too, and apart from it.")
+    secret, ledger = (open_database.short_path(given.data_dir / name) for name in ("secret.key", "ledger.key"))
+    keys = "RUNLEDGER_SECRET_KEYS" if given.secret_keys else secret
+    signers = "RUNLEDGER_LEDGER_KEYS" if given.ledger_keys else ledger
+    print(f"{keys} and {signers} are not in it: keep them too, and apart from it.")
 
 
 def _back_up_server(url: str, file: Path, force: bool, as_json: bool) -> None:
@@ -100,7 +101,8 @@ def _back_up_server(url: str, file: Path, force: bool, as_json: bool) -> None:
         return
     place, moment = open_database.short_path(file), render_format.instant(now)
     print(f"{place} holds {tables} tables, in {render_format.size(size)}, as of {moment}.")
-    print("Keep RUNLEDGER_SECRET_KEYS as well, and apart from it: the copy cannot be used in full without.")
+    keys = "RUNLEDGER_SECRET_KEYS and RUNLEDGER_LEDGER_KEYS"
+    print(f"Keep {keys} as well, and apart from it: the copy cannot be used in full without.")
 
 
 @contextlib.contextmanager
@@ -158,7 +160,7 @@ async def restore(file: File, force: Force = False, as_json: options.Json = Fals
         return
     print(f"{open_database.short_path(target)} holds {_contents(copy)} in {render_format.size(copy.size)}.")
     _show_marked(marked)
-    if not settings.has_signing_keys(given):
+    if not signing_keys.has_keys_of_addresses(given):
         print("There is no secret.key here: put the one back that belongs to it, before a server makes a new one.")
 
 

@@ -109,6 +109,11 @@ def _show_moved(given: settings.Settings, tables: Sequence[comparison.TableCompa
     rows = render_format.count(sum(each.rows[0] for each in tables))
     print(f"Moved: {rows} rows, and each table is the same on both sides.")
     print("Set RUNLEDGER_DATABASE_URL to the new database before you start a server.")
-    if not given.secret_keys:
-        file = open_database.short_path(given.data_dir / "secret.key")
-        print(f"Set RUNLEDGER_SECRET_KEYS to the content of {file}: on PostgreSQL every process needs it set.")
+    kept = (
+        (given.secret_keys, "RUNLEDGER_SECRET_KEYS", "secret.key"),
+        (given.ledger_keys, "RUNLEDGER_LEDGER_KEYS", "ledger.key"),
+    )
+    for keys, setting, name in kept:
+        if not keys:
+            file = open_database.short_path(given.data_dir / name)
+            print(f"Set {setting} to the content of {file}: on PostgreSQL every process needs it set.")

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from receiver import clock, errors, logs, settings, timeouts
+from receiver import clock, errors, logs, settings, signing_keys, timeouts
 from receiver.api import deliveries as delivery_handlers
 from receiver.api import runs as run_handlers
 from receiver.api import stats as stats_handlers
@@ -194,7 +194,7 @@ async def _process(delivery: str | None, as_json: bool) -> None:
         raise CommandError("--process goes with the ID of one delivery", USAGE)
     given = settings.load()
     async with open_database.existing(given) as store:
-        box = secret_box.SecretBox(settings.signing_keys(given))
+        box = secret_box.SecretBox(signing_keys.of_addresses(given))
         texts = [each.get_secret_value() for each in given.webhook_secrets]
         known = webhook_secrets.WebhookSecrets(
             store, box, texts, given.webhook_key_encoding, timeouts.Timing(), lambda _: None

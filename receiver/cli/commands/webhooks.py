@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
-from receiver import clock, errors, settings, timeouts
+from receiver import clock, errors, settings, signing_keys, timeouts
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import option
@@ -59,7 +59,7 @@ async def _tools(opened: Callable[..., Any] = open_database.existing) -> AsyncIt
     """Open the database and a client of the upstream. Raise SettingsError, CommandError."""
     given = settings.load()
     settings.require_api_key(given)
-    box, encoding = secret_box.SecretBox(settings.signing_keys(given)), given.webhook_key_encoding
+    box, encoding = secret_box.SecretBox(signing_keys.of_addresses(given)), given.webhook_key_encoding
     secrets = [secret.get_secret_value() for secret in given.webhook_secrets]
     case = client.Client(given.casedev_base_url, given.casedev_api_key.get_secret_value(), connections=1)
     async with contextlib.aclosing(case), opened(given) as store:

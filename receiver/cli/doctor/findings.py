@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from receiver import settings
+from receiver import settings, signing_keys
 from receiver.cli.render import format as render_format
 from receiver.cli.render import table, terminal
 from storage.engine import urls
@@ -146,7 +146,7 @@ class CheckContext:
     @property
     def keys(self) -> tuple[str, ...]:
         """Return the signing keys; none where they are not made yet."""
-        return settings.signing_keys(self.given) if settings.has_signing_keys(self.given) else ()
+        return signing_keys.of_addresses(self.given) if signing_keys.has_keys_of_addresses(self.given) else ()
 
 
 Check = Callable[[CheckContext], AsyncIterator[Finding]]

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx2 as httpx
 import psycopg
 
-from receiver.crypto import tokens
+from receiver.crypto import log_keys, tokens
 from storage import ids
 from tests import life, postgres, server
 from tests.deploy.check import deployment, proxy, tools
@@ -28,7 +28,12 @@ def upgraded(folder: Path) -> str:
     """Restart the replicas; callbacks are accepted all the time, and each acknowledged one is a row."""
     with postgres.running() as cluster:
         url = cluster.fresh("template0")
-        shared = {"RUNLEDGER_DATABASE_URL": url, "RUNLEDGER_SECRET_KEYS": KEY}
+        signer = log_keys.new("runledger.check/ledger").private_text
+        shared = {
+            "RUNLEDGER_DATABASE_URL": url,
+            "RUNLEDGER_SECRET_KEYS": KEY,
+            "RUNLEDGER_LEDGER_KEYS": signer,
+        }
         deployment.migrate(folder, **shared)
         answers = _restarted(folder, shared)
         found = _rows(url)

@@ -16,7 +16,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from receiver import app, clock, settings, timeouts
+from receiver import app, clock, settings, signing_keys, timeouts
 from receiver.crypto import secret_box, signatures, tokens
 from receiver.inbound import requests
 from receiver.web import request_limits
@@ -78,14 +78,14 @@ def rows(folder: Path, statement: str) -> list[tuple[Any, ...]]:
 
 def token(folder: Path) -> str:
     """Return the token of an unknown run."""
-    return tokens.Signer(settings.signing_keys(settings.load(env_file=None, data_dir=folder))).token("0" * 32)
+    return tokens.Signer(signing_keys.of_addresses(settings.load(env_file=None, data_dir=folder))).token("0" * 32)
 
 
 async def registered_elsewhere(folder: Path, key: bytes) -> None:
     """Store a secret of an endpoint from another process, as `webhooks register` does."""
     given, now = settings.load(env_file=None, data_dir=folder), clock.now()
     text = "whsec_" + base64.b64encode(key).decode()
-    sealed = secret_box.SecretBox(settings.signing_keys(given)).seal(text, now)
+    sealed = secret_box.SecretBox(signing_keys.of_addresses(given)).seal(text, now)
     async with database.Database(given.url) as store:
         _, fence = await life.request_secret(store, "row", "https://ledger.test/webhooks/case", now)
         secret = webhook_endpoints.Secret(ids.new(now), "row", sealed, now, fence=fence)

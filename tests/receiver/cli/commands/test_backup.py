@@ -32,7 +32,7 @@ def test_a_backup_lists_what_is_in_it_and_what_is_not(terminal: Terminal) -> Non
     shown = terminal.type("backup", "copy.db")
     assert (shown.code, shown.err) == (0, "")
     assert shown.out.startswith("copy.db holds 1 runs and 4 ledger entries in ")
-    assert "data/secret.key is not in it: keep that too" in shown.out
+    assert "data/secret.key and data/ledger.key are not in it: keep them too" in shown.out
     output = terminal.type("backup", "other.db", "--json").object
     assert (output["runs"], output["entries"], output["bytes"]) == (1, 4, Path("other.db").stat().st_size)
 

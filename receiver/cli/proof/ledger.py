@@ -1,0 +1,110 @@
+"""Commands about the ledger: its keys, checkpoints and proofs, each printed alone in the form that others read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from receiver import settings, signing_keys
+from receiver.cli import event_loop, open_database, options
+from receiver.cli.errors import CommandError
+from receiver.cli.render import json_lines
+from receiver.crypto import log_keys
+from storage.ledger import checkpoints, proofs
+
+app = event_loop.commands(no_args_is_help=True, help="Keys, checkpoints and proofs of the ledger.")
+
+Index = Annotated[int, typer.Argument(min=0, help="The number of the entry, from 0.")]
+
+
+@app.command()
+async def key(
+    new: Annotated[bool, typer.Option("--new", help="Print a new private key for RUNLEDGER_LEDGER_KEYS.")] = False,
+    name: Annotated[str, typer.Option(help="Name of the new key; without it that of the settings.")] = "",
+    as_json: options.Json = False,
+) -> None:
+    """Print the public keys of the ledger, newest first, as verifiers take them.
+
+    \b
+    Examples:
+      runledger ledger key
+      runledger ledger key --new --name runledger.example.com/ledger
+    """
+    given = settings.load()
+    if new:
+        try:
+            made = log_keys.new(name or signing_keys.origin(given))
+        except log_keys.BadLogKey as refused:
+            raise CommandError(str(refused)) from None
+        _show(as_json, made.private_text + "\n", key=made.private_text)
+        return
+    for each in signing_keys.of_ledger(given):
+        _show(as_json, each.verifier_key + "\n", key=each.verifier_key)
+
+
+@app.command()
+async def policy(as_json: options.Json = False) -> None:
+    """Print the policy that trusts this ledger's keys, for tools that check proofs (C2SP tlog-policy).
+
+    \b
+    Example:
+      runledger ledger policy > policy.txt
+    """
+    logs = "".join(f"log {each.verifier_key}\n" for each in signing_keys.of_ledger(settings.load()))
+    text = f"{logs}quorum none\n"
+    _show(as_json, text, policy=text)
+
+
+@app.command()
+async def checkpoint(as_json: options.Json = False) -> None:
+    """Print the newest signed checkpoint: origin, number of entries, root, signatures (C2SP tlog-checkpoint).
+
+    \b
+    Example:
+      runledger ledger checkpoint > checkpoint.txt
+    """
+    async with open_database.existing() as store:
+        found = await store.read(checkpoints.newest)
+        if found is None:
+            raise CommandError("no checkpoint was signed yet: a running server signs one a second after an entry")
+        note = await store.read(proofs.note, found)
+    _show(as_json, note, size=found.size, root=found.root.hex(), signedAt=found.signed_at, note=note)
+
+
+@app.command()
+async def leaf(index: Index, as_json: options.Json = False) -> None:
+    """Print the bytes of an entry, which are the leaf of the tree.
+
+    \b
+    Example:
+      runledger ledger leaf 0 > leaf.json
+    """
+    async with open_database.existing() as store:
+        found = await store.read(proofs.leaf, index)
+    if found is None:
+        raise CommandError(f"the ledger has no entry with the number {index}")
+    _show(as_json, found.decode(), index=index, leaf=found.decode())
+
+
+@app.command()
+async def prove(index: Index, as_json: options.Json = False) -> None:
+    """Print the proof that an entry stands in the ledger (C2SP tlog-proof).
+
+    \b
+    Example:
+      runledger ledger prove 0 > 0.tlog-proof
+    """
+    async with open_database.existing() as store:
+        found = await store.read(proofs.prove, index)
+    if found is None:
+        raise CommandError(f"the newest checkpoint has no entry with the number {index}")
+    _show(as_json, found.proof, index=index, leaf=found.leaf.decode(), proof=found.proof)
+
+
+def _show(as_json: bool, text: str, **fields: Any) -> None:
+    """Print a text alone, byte for byte, or an object of fields."""
+    if as_json:
+        json_lines.mapping(fields)
+    else:
+        print(text, end="")

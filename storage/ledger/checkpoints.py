@@ -1,0 +1,120 @@
+"""Checkpoints: the signed roots of the tree over the numbered entries.
+
+One transaction signs at a time, and only what continues the checkpoint before it. A checkpoint is for the entries
+that it was made of: once one of them is another, `sign_next` signs nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection, delete, select
+
+from storage import errors, merkle
+from storage.engine import dialect, writer
+from storage.ledger import entries, forms, tree
+from storage.tables.ledger import LEDGER_CHECKPOINTS, LEDGER_COSIGNATURES, LEDGER_ENTRIES, LEDGER_NODES
+
+#: The most entries by which one checkpoint extends the tree, so that the writer is free again after a while.
+BATCH = 20_000
+
+#: Returns the lines of signatures under a text.
+Sign = Callable[[str], Sequence[str]]
+
+
+class Checkpoint(msgspec.Struct, frozen=True):
+    """A checkpoint as it is stored."""
+
+    size: int
+    root: bytes
+    note: str
+    signed_at: datetime
+
+
+def has_unsigned(connection: Connection) -> bool:
+    """Return whether the newest checkpoint is not for the entries that have a number."""
+    last = newest(connection)
+    return entries.last_number(connection) + 1 != (last.size if last else 0)
+
+
+def newest(connection: Connection) -> Checkpoint | None:
+    """Return the checkpoint of the largest tree; None where nothing was signed yet."""
+    row = connection.execute(_NEWEST).one_or_none()
+    return None if row is None else Checkpoint(*row)
+
+
+def sign_next(
+    connection: Connection, origin: str, sign: Sign, now: datetime, limit: int = BATCH
+) -> Checkpoint | None:
+    """Extend the tree by up to `limit` entries that were numbered since, sign its root, and return the checkpoint.
+
+    Return None where there is nothing to sign, or another process is signing. Raises HistoryChanged where the
+    entries below the last checkpoint are no longer those that it was signed for.
+    """
+    if not dialect.try_acquire_lock(connection, "checkpoint"):
+        return None
+    last = newest(connection)
+    old, size = last.size if last else 0, entries.last_number(connection) + 1
+    if size < old:
+        raise errors.HistoryChanged(f"the ledger has {size} entries, and a checkpoint of {old} was signed")
+    if size == old:
+        return None
+    size = min(size, old + limit)
+    _extend(connection, old, size)
+    grown = open_tree(connection, size)
+    if last and open_tree(connection, old).root() != last.root:
+        raise errors.HistoryChanged(f"the first {old} entries are not those of the checkpoint that was signed")
+    text = forms.checkpoint_text(origin, size, root := grown.root())
+    made = Checkpoint(size, root, forms.signed(text, sign(text)), now)
+    connection.execute(LEDGER_CHECKPOINTS.insert(), [msgspec.structs.asdict(made)])
+    _remove_earlier(connection, made)
+    writer.leave_no_work(connection)
+    return made
+
+
+def _remove_earlier(connection: Connection, made: Checkpoint) -> None:
+    """Remove the earlier checkpoints of this hour, but for those that a witness has signed."""
+    began = made.signed_at.replace(minute=0, second=0, microsecond=0)
+    earlier = LEDGER_CHECKPOINTS.c.size < made.size, LEDGER_CHECKPOINTS.c.signed_at >= began
+    witnessed = select(LEDGER_COSIGNATURES.c.size)
+    connection.execute(delete(LEDGER_CHECKPOINTS).where(*earlier, LEDGER_CHECKPOINTS.c.size.not_in(witnessed)))
+
+
+def open_tree(connection: Connection, size: int) -> tree.Tree:
+    """Return the tree over the first entries, which reads what it needs."""
+
+    def read(row: int, first: int, count: int) -> Sequence[bytes]:
+        return hashes(connection, row, first, count)
+
+    return tree.Tree(size, read)
+
+
+def hashes(connection: Connection, row: int, first: int, count: int) -> list[bytes]:
+    """Return hashes of a row of the tree from a position on; fewer where some are missing."""
+    stored = select(_NODE.position, _NODE.hash).where(_NODE.row == row)
+    position = _NODE.position if row else LEDGER_ENTRIES.c.leaf_index
+    of_row = stored if row else select(position, LEDGER_ENTRIES.c.leaf_hash)
+    found = connection.execute(of_row.where(position.between(first, first + count - 1)).order_by(position))
+    return [bytes(value) for at, (place, value) in enumerate(found, first) if at == place]
+
+
+def _extend(connection: Connection, old: int, size: int) -> None:
+    """Store the hashes of the subtrees that became whole."""
+    row = 0
+    while tiles := tree.whole_tiles(row, old, size):
+        above = []
+        for tile in tiles:
+            below = hashes(connection, row, tile * tree.WIDTH, tree.WIDTH)
+            if len(below) < tree.WIDTH:
+                raise errors.HistoryChanged(f"entries are missing from number {tile * tree.WIDTH << row * 8} on")
+            above.append({"row": row + 1, "position": tile, "hash": merkle.root(below)})
+        insert = dialect.insert(connection, LEDGER_NODES).on_conflict_do_nothing()
+        connection.execute(insert, above)
+        row += 1
+
+
+_NODE = LEDGER_NODES.c
+_COLUMNS = [LEDGER_CHECKPOINTS.c[name] for name in ("size", "root", "note", "signed_at")]
+_NEWEST = select(*_COLUMNS).order_by(LEDGER_CHECKPOINTS.c.size.desc()).limit(1)

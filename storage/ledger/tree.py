@@ -1,0 +1,104 @@
+"""The Merkle tree over the numbered entries (RFC 6962): roots and proofs from stored hashes. Pure.
+
+A row of the tree is stored every eight levels, as `tlog-tiles` of C2SP serves them: row 0 has the hashes of the
+leaves, row 1 one hash of every 256 leaves, row 2 one of every 65,536. A proof reads at most two tiles of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from storage import merkle
+
+#: The hashes of a whole tile, and the levels of the tree from one row to the next.
+WIDTH, HEIGHT = 256, 8
+
+#: Returns so many hashes of a row from a position on; each is of a subtree that has all of its leaves.
+Read = Callable[[int, int, int], Sequence[bytes]]
+
+
+class Tree:
+    """The tree of the first `size` entries. Tiles that were read are kept for its other proofs."""
+
+    def __init__(self, size: int, read: Read) -> None:
+        self.size = size
+        self._read = read
+        self._tiles: dict[tuple[int, int], Sequence[bytes]] = {}
+
+    def root(self) -> bytes:
+        """Return the hash of the whole tree, 32 bytes."""
+        return self._hash(0, self.size)
+
+    def inclusion(self, index: int) -> list[bytes]:
+        """Return the hashes that lead from the leaf at an index up to the root (RFC 6962, section 2.1.1)."""
+        assert 0 <= index < self.size
+        path, low, high = list[bytes](), 0, self.size
+        while high - low > 1:
+            middle = low + _split(high - low)
+            if index < middle:
+                path.append(self._hash(middle, high))
+                high = middle
+            else:
+                path.append(self._hash(low, middle))
+                low = middle
+        return path[::-1]
+
+    def consistency(self, old: int) -> list[bytes]:
+        """Return the hashes that show that this tree continues its first `old` leaves (section 2.1.2)."""
+        assert 0 < old <= self.size
+        path, low, high = list[bytes](), 0, self.size
+        while old < high:
+            middle = low + _split(high - low)
+            if old <= middle:
+                path.append(self._hash(middle, high))
+                high = middle
+            else:
+                path.append(self._hash(low, middle))
+                low = middle
+        # What is left is the last subtree of the old tree. Where that is all of it, the reader has its hash.
+        return ([] if low == 0 else [self._hash(low, high)]) + path[::-1]
+
+    def _hash(self, low: int, high: int) -> bytes:
+        """Return the hash over the leaves from `low` up to `high`; the number before them is a multiple of it."""
+        whole = list(_subtrees(low, high))
+        if not whole:
+            return merkle.root(())
+        found = self._node(*whole[-1])
+        for level, position in reversed(whole[:-1]):
+            found = merkle.node_hash(self._node(level, position), found)
+        return found
+
+    def _node(self, level: int, position: int) -> bytes:
+        """Return the hash of a subtree of 2^level leaves, the first of which is at position · 2^level."""
+        row, above = divmod(level, HEIGHT)
+        first, count = position << above, 1 << above
+        tile, within = divmod(first, WIDTH)
+        return merkle.root(self._tile(row, tile)[within : within + count])
+
+    def _tile(self, row: int, tile: int) -> Sequence[bytes]:
+        found = self._tiles.get((row, tile))
+        if found is None:
+            width = min(WIDTH, (self.size >> row * HEIGHT) - tile * WIDTH)
+            found = self._tiles[row, tile] = self._read(row, tile * WIDTH, width)
+            assert len(found) == width, f"row {row} of the tree lacks hashes from {tile * WIDTH} on"
+        return found
+
+
+def whole_tiles(row: int, old: int, size: int) -> range:
+    """Return the tiles of a row that became whole while the tree grew: their hashes are new in the row above."""
+    leaves = (row + 1) * HEIGHT
+    return range(old >> leaves, size >> leaves)
+
+
+def _split(count: int) -> int:
+    """Return the largest power of two below a count of two or more."""
+    power: int = 1 << (count - 1).bit_length() - 1
+    return power
+
+
+def _subtrees(low: int, high: int) -> Iterator[tuple[int, int]]:
+    """Return level and position of the whole subtrees from left to right, each smaller than the one before it."""
+    while low < high:
+        level = (high - low).bit_length() - 1
+        yield level, low >> level
+        low += 1 << level
