@@ -8,9 +8,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Row, Select, and_, bindparam, func, or_, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    union_all,
+)
 
-from storage import cursors, errors
+from storage import cursors, errors, states
 from storage.engine import column_types, prepared
 from storage.query import conditions, grammar, run_lines
 from storage.search import index, lookups, snippets, tokenizer
@@ -163,8 +175,19 @@ def _plain_select(connection: Connection, plain: _Plain) -> Select[Any]:
         found = _behind(tagged, RUN_TAGS.c.run_seq, plain).limit(bindparam("more"))
         ordered = found.order_by(RUN_TAGS.c.run_seq.desc() if descending else RUN_TAGS.c.run_seq)
         return chosen.where(RUNS.c.seq.in_(ordered))
+    if plain.names == ("agent",):
+        # An index has the runs of an agent by state, so the newest of each state are read, and not all of them.
+        newest = [select(_of_state(each, plain, descending).subquery().c.seq) for each in states.Status]
+        return chosen.where(RUNS.c.seq.in_(union_all(*newest))).limit(bindparam("more"))
     which = [conditions.COLUMNS[each] == bindparam(each) for each in plain.names]
     return _behind(chosen.where(*which), RUNS.c.seq, plain).limit(bindparam("more"))
+
+
+def _of_state(status: states.Status, plain: _Plain, descending: bool) -> Select[Any]:
+    """Return the keys of the first runs of an agent that have a state."""
+    of_agent = select(RUNS.c.seq).where(RUNS.c.agent_id == bindparam("agent"), RUNS.c.status == status.value)
+    found = _behind(of_agent, RUNS.c.seq, plain).limit(bindparam("more"))
+    return found.order_by(RUNS.c.seq.desc() if descending else RUNS.c.seq)
 
 
 def _behind(chosen: Select[Any], key: ColumnElement[Any], plain: _Plain) -> Select[Any]:
@@ -175,7 +198,7 @@ def _behind(chosen: Select[Any], key: ColumnElement[Any], plain: _Plain) -> Sele
 
 _TAG = "tag"
 #: The names that have an index in the order of acceptance when each has one value.
-_PLAIN_NAMES = frozenset(((), ("status",), ("agent", "status"), ("model",), (_TAG,)))
+_PLAIN_NAMES = frozenset(((), ("status",), ("agent",), ("agent", "status"), ("model",), (_TAG,)))
 
 
 def _only_phrase(connection: Connection, query: Query) -> tokenizer.Phrase | None:

@@ -15,6 +15,7 @@ from tests.storage.questions.corpus import NOW
 #: What the manual promises to be found in order: runs are looked at until the page is full.
 IN_ORDER = [
     ("", "accepted"), ("status:failed", "accepted"), ("agent:a status:failed", "accepted"),
+    ("agent:a", "accepted"),
     ("model:m", "accepted"), ("tag.client:acme", "accepted"),
     ("", "created"), ("created:>-7d", "created"), ("agent:a", "created"), ("agent:a created:>-7d", "created"),
     ("", "settled"), ("settled:>-7d", "settled"), ("", "cost"), ("cost:>1", "cost"), ("", "duration"),
@@ -22,7 +23,7 @@ IN_ORDER = [
 ]  # fmt: skip
 #: What is looked for window by window in the order of acceptance.
 WINDOWED = (
-    "agent:a", "agent:a,b", "agent:a,b status:failed", "status:failed,lost", "-status:completed",
+    "agent:a,b", "agent:a,b status:failed", "status:failed,lost", "-status:completed",
     "model:m,n", "model:m*",
     "submitted_by:x", "has:tag.client", "tool:webfetch", "word two", "wor*", "-word",
     "has:failure_reason", "status:failed OR tool:search", "agent:a created:>-7d", "accepted:>-7d",
@@ -115,6 +116,7 @@ def _index(sort: str) -> str:
     ("question", "sort", "index"),
     [
         ("", "-accepted", "pk_runs"),
+        ("agent:agent_rare", "-accepted", "ix_runs_agent_id_status_seq"),
         ("agent:agent_rare status:failed", "-accepted", "ix_runs_agent_id_status_seq"),
         ("tag.rare:yes", "-accepted", "ix_run_tags_key_value_run_seq"),
         ("", "-cost", "ix_runs_cost_micros_seq"),
