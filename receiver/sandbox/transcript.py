@@ -107,13 +107,14 @@ def written(seed: str, prompt: str, model: str, object_ids: Sequence[str]) -> Tr
     chosen = rng.choice(_TOPICS)
     topic = next((topic for topic in _TOPICS if topic in prompt.lower()), chosen)
     summary = f"Reviewed the record on {topic}. {_sentence(rng)}"
-    output = _memo(rng, topic, summary)
     created = tuple(_id(rng, "obj_") for _ in range(rng.randint(1, 2)))
-    steps = _steps(rng, rng.randint(11, 40), topic, output, list(object_ids) or [_id(rng, "obj_")])
+    *steps, last = _steps(rng, rng.randint(11, 40), topic, list(object_ids) or [_id(rng, "obj_")])
+    output = _memo(rng, topic, summary, _cases_of(steps))
+    steps.append(dataclasses.replace(last, fields=last.fields | {"content": output}))
     return Transcript(
         pace=rng.uniform(0.8, 1.2),
         chance=rng.random(),
-        steps=steps,
+        steps=tuple(steps),
         entries=_entries(rng, steps, model),
         output=output,
         summary=summary,
@@ -124,7 +125,14 @@ def written(seed: str, prompt: str, model: str, object_ids: Sequence[str]) -> Tr
     )
 
 
-def _steps(rng: random.Random, count: int, topic: str, output: str, objects: list[str]) -> tuple[Step, ...]:
+def _cases_of(steps: Sequence[Step]) -> list[str]:
+    """Return the cases that the tools found and verified."""
+    found = [step.fields["toolOutput"] or {} for step in steps]
+    verified = [each["citation"] for each in found if each.get("verified")]
+    return verified + [hit["title"] for each in found for hit in each.get("results", ())]
+
+
+def _steps(rng: random.Random, count: int, topic: str, objects: list[str]) -> list[Step]:
     kinds = ["thinking", "tool_call", "tool_result"]
     while len(kinds) < count - 1:
         pair = len(kinds) <= count - 3 and rng.random() < 0.75
@@ -141,10 +149,10 @@ def _steps(rng: random.Random, count: int, topic: str, output: str, objects: lis
             fields |= {"toolName": tool, "toolInput": given}
         elif kind == "tool_result":
             fields |= {"toolName": tool, "toolInput": given, "toolOutput": _result(rng, tool, given)}
-        else:
-            fields["content"] = output if kind == "output" else _paragraph(rng, 2, 6)
+        elif kind == "thinking":
+            fields["content"] = _paragraph(rng, 2, 6)
         steps.append(Step(moment, None if kind == "tool_call" else gap, fields))
-    return tuple(steps)
+    return steps
 
 
 def _call(rng: random.Random, topic: str, objects: list[str]) -> tuple[str, dict[str, Any]]:
@@ -192,12 +200,17 @@ def _entries(rng: random.Random, steps: Sequence[Step], model: str) -> tuple[Ent
     return tuple(entries)
 
 
-def _memo(rng: random.Random, topic: str, summary: str) -> str:
+def _memo(rng: random.Random, topic: str, summary: str, known: Sequence[str]) -> str:
+    """Return the memorandum; most of its authorities are the `known` ones."""
     parts = [f"# Research memorandum: {topic}", summary]
     for title in ("Question presented", "Brief answer", "Facts from the record", "Analysis", "Recommendation"):
-        parts += [f"## {title}", _paragraph(rng, 2, 5)]
-    authorities = "\n".join(f"- {_case(rng)}" for _ in range(rng.randint(3, 6)))
+        parts += [f"## {title}", _paragraph(rng, 2, 5, known)]
+    authorities = "\n".join(f"- {_cited(rng, known)}" for _ in range(rng.randint(3, 6)))
     return "\n\n".join([*parts, "## Authorities", authorities])
+
+
+def _cited(rng: random.Random, known: Sequence[str]) -> str:
+    return rng.choice(known) if known and rng.random() < 0.85 else _case(rng)
 
 
 def _case(rng: random.Random) -> str:
@@ -206,13 +219,13 @@ def _case(rng: random.Random) -> str:
     return f"{one} v. {other}, {volume} {rng.choice(_REPORTERS)} {page} ({rng.choice(_COURTS)} {year})"
 
 
-def _sentence(rng: random.Random) -> str:
+def _sentence(rng: random.Random, known: Sequence[str] = ()) -> str:
     text = f"{rng.choice(_OPENERS)} {rng.choice(_CLAIMS)}, {rng.choice(_REASONS)}"
-    return f"{text}; see {_case(rng)}." if rng.random() < 0.35 else f"{text}."
+    return f"{text}; see {_cited(rng, known)}." if rng.random() < 0.35 else f"{text}."
 
 
-def _paragraph(rng: random.Random, low: int, high: int) -> str:
-    return " ".join(_sentence(rng) for _ in range(rng.randint(low, high)))
+def _paragraph(rng: random.Random, low: int, high: int, known: Sequence[str] = ()) -> str:
+    return " ".join(_sentence(rng, known) for _ in range(rng.randint(low, high)))
 
 
 def _id(rng: random.Random, prefix: str) -> str:
