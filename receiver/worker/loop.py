@@ -58,6 +58,7 @@ class Worker:
                 await self._turn(group)
             await self._drain()
             beating.cancel()
+        await self._leave()
 
     async def _ensure_sweep(self) -> None:
         """Enqueue the sweep once; its job reschedules itself after each run."""
@@ -232,6 +233,14 @@ class Worker:
             await asyncio.wait(late)
             claims = [running[task] for task in late]
             await self._context.database.write(jobs.release, claims, self._context.clock())
+
+
+    async def _leave(self) -> None:
+        """Remove this worker from the list, which then shows as gone only those that did not stop by themselves."""
+        try:
+            await self._context.database.write(system_state.remove_worker, self._owner)
+        except storage_errors.Unavailable as error:
+            self._context.telemetry.log.warning("heartbeat_missed", reason=str(error))
 
 
 def _after(due_at: datetime | None, pause: datetime | None) -> datetime | None:

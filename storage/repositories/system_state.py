@@ -144,6 +144,11 @@ def record_worker(connection: Connection, worker: Worker, now: datetime) -> None
     connection.execute(delete(WORKERS).where(WORKERS.c.seen_at < instant(now - LISTED)))
 
 
+def remove_worker(connection: Connection, worker_id: str) -> None:
+    """Forget a worker that stops."""
+    connection.execute(delete(WORKERS).where(WORKERS.c.id == worker_id))
+
+
 def workers(connection: Connection, most: int = 50) -> list[SeenWorker]:
     """Return the workers that were seen lately, the newest first."""
     columns = (WORKERS.c[each.name] for each in fields(SeenWorker))

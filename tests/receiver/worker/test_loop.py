@@ -11,7 +11,7 @@ from receiver import clock
 from receiver.worker import loop
 from storage import states
 from storage.engine.database import Database
-from storage.repositories import job_list, jobs
+from storage.repositories import job_list, jobs, system_state
 from tests import life
 from tests.journeys import upstreams
 
@@ -64,3 +64,14 @@ async def test_the_sweep_goes_on_while_runs_take_every_slot(database: Database) 
         assert len(asked) <= 1  # each of the others waits for its place
         working.stop()
         await task
+
+
+async def test_a_worker_that_stops_by_itself_is_listed_no_longer(database: Database) -> None:
+    async with upstreams.answering(database, broken) as context, asyncio.timeout(30):
+        working = loop.Worker(context, 1)
+        task = asyncio.create_task(working.run())
+        while not await database.read(system_state.workers):
+            await asyncio.sleep(0.01)
+        working.stop()
+        await task
+    assert await database.read(system_state.workers) == []
