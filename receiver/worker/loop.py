@@ -236,7 +236,7 @@ class Worker:
 
 
     async def _leave(self) -> None:
-        """Remove this worker from the list, which then shows as gone only those that did not stop by themselves."""
+        """Remove this worker from the list, whose "gone" is for those that did not stop by themselves."""
         try:
             await self._context.database.write(system_state.remove_worker, self._owner)
         except storage_errors.Unavailable as error:
