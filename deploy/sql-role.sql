@@ -173,6 +173,23 @@ CREATE VIEW runledger_sql.ledger_entries AS SELECT
     leaf_hash,
     CAST(NULL AS JSONB) AS salts
 FROM ledger_entries;
+CREATE VIEW runledger_sql.ledger_nodes AS SELECT
+    row,
+    position,
+    hash
+FROM ledger_nodes;
+CREATE VIEW runledger_sql.ledger_checkpoints AS SELECT
+    size,
+    root,
+    note,
+    signed_at
+FROM ledger_checkpoints;
+CREATE VIEW runledger_sql.ledger_cosignatures AS SELECT
+    size,
+    witness,
+    line,
+    received_at
+FROM ledger_cosignatures;
 CREATE VIEW runledger_sql.jobs AS SELECT
     seq,
     id,

@@ -56,6 +56,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     storage_errors.TargetNotEmpty: INTERNAL,
     storage_errors.DatabaseDamaged: INTERNAL,
     storage_errors.StoresDiffer: INTERNAL,
+    storage_errors.HistoryChanged: INTERNAL,
     storage_errors.LeaseLost: INTERNAL,
     storage_errors.BadCursor: Kind(400, "bad-cursor", "The cursor cannot be used"),
     storage_errors.BadFilter: Kind(400, "bad-parameter", "A parameter cannot be read"),

@@ -234,7 +234,6 @@ class Worker:
             claims = [running[task] for task in late]
             await self._context.database.write(jobs.release, claims, self._context.clock())
 
-
     async def _leave(self) -> None:
         """Remove this worker from the list, whose "gone" is for those that did not stop by themselves."""
         try:

@@ -54,6 +54,7 @@ SOMETIMES = (
         "commit reschedule",
         "commit record_alive",
         "commit leave_to",
+        "commit sign_next",
     ),
     *("request GET /agent/v1/run", "request GET /agent/v1/run/{id}/status", "request GET /agent/v1/agents"),
 )

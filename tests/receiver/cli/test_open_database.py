@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from receiver.cli import open_database
+from receiver.crypto import log_keys
 from storage.engine import dialect
 from storage.engine.database import Database
 from tests import life
@@ -74,7 +75,9 @@ def test_a_server_that_cannot_hold_every_text_is_refused_in_one_sentence(
 def test_no_server_starts_on_a_database_that_cannot_hold_every_text(
     tmp_path: Path, narrow_url: str, words: str
 ) -> None:
-    given = {"RUNLEDGER_SECRET_KEYS": secrets.token_hex(32), "CASEDEV_API_KEY": "sk_case_nobody"}
+    signer = log_keys.new("runledger.test/ledger").private_text
+    keys = {"RUNLEDGER_SECRET_KEYS": secrets.token_hex(32), "RUNLEDGER_LEDGER_KEYS": signer}
+    given = {**keys, "CASEDEV_API_KEY": "sk_case_nobody"}
     done = process(*words.split(), folder=tmp_path, RUNLEDGER_DATABASE_URL=narrow_url, **given)
     assert (done.returncode, done.stderr.count(b"\n")) == (1, 1)
     assert b"createdb --encoding=UTF8 --template=template0 NAME" in done.stderr
