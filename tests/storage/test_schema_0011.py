@@ -39,7 +39,7 @@ OTHERS = (
     "workers",
 )
 #: Columns that an upgrade adds.
-ADDED = ("salts", "again_of")
+ADDED = ("salts", "again_of", "is_failed", "sessions_ended_at")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
