@@ -60,7 +60,7 @@ class Site:
 
         async def answer(scope: Scope, receive: Receive, send: Send) -> None:
             with contextlib.suppress(ClientDisconnect):
-                response = gzip.GZipMiddleware(await self._answer(bare, found), compresslevel=3)
+                response = gzip.GZipMiddleware(await self._answer(bare, found), compresslevel=5)
                 await response(scope, receive, routing.without_body(send) if request.method == "HEAD" else send)
 
         try:
