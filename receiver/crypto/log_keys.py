@@ -6,12 +6,15 @@ import base64
 import binascii
 import hashlib
 import re
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from typing import TYPE_CHECKING
 
 from storage.ledger import forms
+
+if TYPE_CHECKING:  # slow to import, and every command reads the settings, which may hold a key
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 _PREFIX = "PRIVATE+KEY+"
 _ED25519 = b"\x01"
@@ -71,7 +74,7 @@ def require_one_origin(signers: Sequence[Signer]) -> None:
 def new(name: str) -> Signer:
     """Return a new key. Raises BadLogKey for a name that notes cannot have."""
     require_name(name)
-    return Signer(name, Ed25519PrivateKey.generate())
+    return Signer(name, _private_key(secrets.token_bytes(32)))
 
 
 def is_key(text: str) -> bool:
@@ -96,7 +99,14 @@ def parse(text: str) -> Signer:
         raise BadLogKey("the last part of a key of the log is base64") from None
     if _NAME.fullmatch(name) is None or found[:1] != _ED25519 or len(found) != 33:
         raise BadLogKey("a key of the log has a name without blanks, and is an Ed25519 key of 32 bytes")
-    signer = Signer(name, Ed25519PrivateKey.from_private_bytes(found[1:]))
+    signer = Signer(name, _private_key(found[1:]))
     if signer.key_id.hex() != key_id:
         raise BadLogKey(f"the id in the key of the log {name} is not that of its bytes: it was copied in part")
     return signer
+
+
+def _private_key(seed: bytes) -> Ed25519PrivateKey:
+    # Slow to import: only a program that has a key needs it.
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    return Ed25519PrivateKey.from_private_bytes(seed)
