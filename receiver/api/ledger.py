@@ -5,7 +5,7 @@ from __future__ import annotations
 from receiver import errors
 from receiver.web import authentication, operations
 from receiver.web.authentication import Scope
-from storage.ledger import checkpoints, proofs, tiles
+from storage.ledger import proofs, tiles
 
 Plain = operations.Call[None, None]
 TEXT, BYTES = "text/plain; charset=utf-8", "application/octet-stream"
@@ -26,11 +26,10 @@ router = operations.Router("ledger")
 async def get_checkpoint(call: Plain) -> operations.Answer:
     """Answer with the note alone: origin, number of entries, root, and the lines of the signatures."""
     _demand_access(call)
-    found = await call.database.read(checkpoints.newest)
+    found = await call.database.read(proofs.newest_checkpoint)
     if found is None:
         raise errors.NotFound("no checkpoint was signed yet: one follows a second after the first entry")
-    note = await call.database.read(proofs.note, found)
-    return operations.Answer(200, note.encode(), _kept(call, _BRIEFLY), TEXT)
+    return operations.Answer(200, found.note.encode(), _kept(call, _BRIEFLY), TEXT)
 
 
 @router.operation(

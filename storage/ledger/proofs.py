@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import Connection, select
+from msgspec.structs import replace
+from sqlalchemy import ColumnElement, Connection, select
 
 from storage.ledger import checkpoints, forms
 from storage.tables.ledger import LEDGER_COSIGNATURES, LEDGER_ENTRIES
@@ -25,29 +26,31 @@ def leaf(connection: Connection, index: int) -> bytes | None:
 
 def prove(connection: Connection, index: int) -> Proved | None:
     """Return the proof of an entry; None where the newest checkpoint does not have it yet."""
-    newest, bytes_ = checkpoints.newest(connection), leaf(connection, index)
-    if newest is None or bytes_ is None or index >= newest.size:
-        return None
-    hashes = checkpoints.open_tree(connection, newest.size).inclusion(index)
-    return Proved(index, bytes_, forms.proof(index, hashes, note(connection, newest)))
+    return next(iter(_proved(connection, LEDGER_ENTRIES.c.leaf_index == index)), None)
 
 
 def of_run(connection: Connection, run_id: str) -> list[Proved]:
     """Return the entries of a run with their proofs, those that the newest checkpoint has, in their order."""
-    newest = checkpoints.newest(connection)
+    return _proved(connection, LEDGER_ENTRIES.c.run_id == run_id)
+
+
+def _proved(connection: Connection, which: ColumnElement[bool]) -> list[Proved]:
+    newest, index = newest_checkpoint(connection), LEDGER_ENTRIES.c.leaf_index
     if newest is None:
         return []
-    index = LEDGER_ENTRIES.c.leaf_index
-    of_run = select(index, LEDGER_ENTRIES.c.body).where(LEDGER_ENTRIES.c.run_id == run_id, index < newest.size)
-    grown, signed = checkpoints.open_tree(connection, newest.size), note(connection, newest)
+    grown = checkpoints.open_tree(connection, newest.size)
+    rows = select(index, LEDGER_ENTRIES.c.body).where(which, index < newest.size).order_by(index)
     return [
-        Proved(number, body.encode(), forms.proof(number, grown.inclusion(number), signed))
-        for number, body in connection.execute(of_run.order_by(index))
+        Proved(number, body.encode(), forms.proof(number, grown.inclusion(number), newest.note))
+        for number, body in connection.execute(rows)
     ]
 
 
-def note(connection: Connection, checkpoint: checkpoints.Checkpoint) -> str:
-    """Return the note of a checkpoint with the lines of its witnesses."""
-    lines = select(LEDGER_COSIGNATURES.c.line).where(LEDGER_COSIGNATURES.c.size == checkpoint.size)
+def newest_checkpoint(connection: Connection) -> checkpoints.Checkpoint | None:
+    """Return the newest checkpoint, whose note has the lines of its witnesses, too."""
+    newest = checkpoints.newest(connection)
+    if newest is None:
+        return None
+    lines = select(LEDGER_COSIGNATURES.c.line).where(LEDGER_COSIGNATURES.c.size == newest.size)
     found = connection.execute(lines.order_by(LEDGER_COSIGNATURES.c.witness)).scalars()
-    return checkpoint.note + "".join(f"{line}\n" for line in found)
+    return replace(newest, note=newest.note + "".join(f"{line}\n" for line in found))

@@ -13,6 +13,8 @@ from storage import merkle
 #: The hashes of a whole tile, and the levels of the tree from one row to the next.
 WIDTH, HEIGHT = 256, 8
 
+#: The first leaf of a subtree, and the first one behind it.
+Leaves = tuple[int, int]
 #: Returns so many hashes of a row from a position on; each is of a subtree that has all of its leaves.
 Read = Callable[[int, int, int], Sequence[bytes]]
 
@@ -32,31 +34,29 @@ class Tree:
     def inclusion(self, index: int) -> list[bytes]:
         """Return the hashes that lead from the leaf at an index up to the root (RFC 6962, section 2.1.1)."""
         assert 0 <= index < self.size
-        path, low, high = list[bytes](), 0, self.size
-        while high - low > 1:
-            middle = low + _split(high - low)
-            if index < middle:
-                path.append(self._hash(middle, high))
-                high = middle
-            else:
-                path.append(self._hash(low, middle))
-                low = middle
-        return path[::-1]
+        return [self._hash(*beside) for _, beside in self._way_to(index)][::-1]
 
     def consistency(self, old: int) -> list[bytes]:
         """Return the hashes that show that this tree continues its first `old` leaves (section 2.1.2)."""
         assert 0 < old <= self.size
-        path, low, high = list[bytes](), 0, self.size
-        while old < high:
-            middle = low + _split(high - low)
-            if old <= middle:
-                path.append(self._hash(middle, high))
-                high = middle
-            else:
-                path.append(self._hash(low, middle))
-                low = middle
+        last, path = (0, self.size), list[bytes]()
+        for entered, beside in self._way_to(old - 1):
+            if last[1] == old:
+                break
+            path.append(self._hash(*beside))
+            last = entered
         # What is left is the last subtree of the old tree. Where that is all of it, the reader has its hash.
-        return ([] if low == 0 else [self._hash(low, high)]) + path[::-1]
+        return ([] if last[0] == 0 else [self._hash(*last)]) + path[::-1]
+
+    def _way_to(self, index: int) -> Iterator[tuple[Leaves, Leaves]]:
+        """Return the subtrees that are entered from the root down to a leaf, each with the one beside it."""
+        low, high = 0, self.size
+        while high - low > 1:
+            middle = low + _split(high - low)
+            left, right = (low, middle), (middle, high)
+            entered, beside = (left, right) if index < middle else (right, left)
+            yield entered, beside
+            low, high = entered
 
     def _hash(self, low: int, high: int) -> bytes:
         """Return the hash over the leaves from `low` up to `high`; the number before them is a multiple of it."""

@@ -11,7 +11,7 @@ from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import CommandError
 from receiver.cli.render import json_lines
 from receiver.crypto import log_keys
-from storage.ledger import checkpoints, proofs
+from storage.ledger import proofs
 
 app = event_loop.commands(no_args_is_help=True, help="Keys, checkpoints and proofs of the ledger.")
 
@@ -65,11 +65,10 @@ async def checkpoint(as_json: options.Json = False) -> None:
       runledger ledger checkpoint > checkpoint.txt
     """
     async with open_database.existing() as store:
-        found = await store.read(checkpoints.newest)
-        if found is None:
-            raise CommandError("no checkpoint was signed yet: a running server signs one a second after an entry")
-        note = await store.read(proofs.note, found)
-    _show(as_json, note, size=found.size, root=found.root.hex(), signedAt=found.signed_at, note=note)
+        found = await store.read(proofs.newest_checkpoint)
+    if found is None:
+        raise CommandError("no checkpoint was signed yet: a running server signs one a second after an entry")
+    _show(as_json, found.note, size=found.size, root=found.root.hex(), signedAt=found.signed_at, note=found.note)
 
 
 @app.command()
