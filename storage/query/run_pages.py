@@ -172,22 +172,21 @@ def _plain_select(connection: Connection, plain: _Plain) -> Select[Any]:
         tagged = select(RUN_TAGS.c.run_seq).where(
             RUN_TAGS.c.key == bindparam("key"), RUN_TAGS.c.value == bindparam(_TAG)
         )
-        found = _behind(tagged, RUN_TAGS.c.run_seq, plain).limit(bindparam("more"))
-        ordered = found.order_by(RUN_TAGS.c.run_seq.desc() if descending else RUN_TAGS.c.run_seq)
-        return chosen.where(RUNS.c.seq.in_(ordered))
+        return chosen.where(RUNS.c.seq.in_(_first(tagged, RUN_TAGS.c.run_seq, plain)))
     if plain.names == ("agent",):
         # An index has the runs of an agent by state, so the newest of each state are read, and not all of them.
-        newest = [select(_of_state(each, plain, descending).subquery().c.seq) for each in states.Status]
+        of_agent = select(RUNS.c.seq).where(RUNS.c.agent_id == bindparam("agent"))
+        of_states = (of_agent.where(RUNS.c.status == each.value) for each in states.Status)
+        newest = [select(_first(each, RUNS.c.seq, plain).subquery().c.seq) for each in of_states]
         return chosen.where(RUNS.c.seq.in_(union_all(*newest))).limit(bindparam("more"))
     which = [conditions.COLUMNS[each] == bindparam(each) for each in plain.names]
     return _behind(chosen.where(*which), RUNS.c.seq, plain).limit(bindparam("more"))
 
 
-def _of_state(status: states.Status, plain: _Plain, descending: bool) -> Select[Any]:
-    """Return the keys of the first runs of an agent that have a state."""
-    of_agent = select(RUNS.c.seq).where(RUNS.c.agent_id == bindparam("agent"), RUNS.c.status == status.value)
-    found = _behind(of_agent, RUNS.c.seq, plain).limit(bindparam("more"))
-    return found.order_by(RUNS.c.seq.desc() if descending else RUNS.c.seq)
+def _first(keys: Select[Any], key: ColumnElement[Any], plain: _Plain) -> Select[Any]:
+    """Return the first keys behind the cursor, as many as a page needs, in the order of the page."""
+    ordered = key.desc() if plain.sort.startswith("-") else key
+    return _behind(keys, key, plain).order_by(ordered).limit(bindparam("more"))
 
 
 def _behind(chosen: Select[Any], key: ColumnElement[Any], plain: _Plain) -> Select[Any]:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from functools import partial
 from typing import Any
 
 from receiver.pages import requests
+from storage.query import query_text
 
 #: The parameters that name the list: its question and its order.
 _LIST = ("list", "sort")
-#: A value that the filter language takes without quotes.
-_PLAIN = re.compile(r"[\w./:@+-]+(?<![*])")
 
 
 def functions(given: requests.PageRequest, run_id: str) -> dict[str, Any]:
@@ -50,17 +48,7 @@ def below(given: requests.PageRequest, run_id: str, name: str, /, **parameters: 
 
 def filtered(given: requests.PageRequest, name: str, value: str) -> str:
     """Return the address of the runs with a value."""
-    return given.url("/runs", {"q": term(name, value)})
-
-
-def term(name: str, value: str) -> str:
-    """Return a value as the filter language takes it.
-
-    >>> term("agent", "agent_1"), term("agent", 'the "old" one')
-    ('agent:agent_1', 'agent:"the \\\\"old\\\\" one"')
-    """
-    quoted = value if _PLAIN.fullmatch(value) else '"{}"'.format(re.sub(r'(["\\])', r"\\\1", value))
-    return f"{name}:{quoted}"
+    return given.url("/runs", {"q": query_text.equals(name, value)})
 
 
 def _list(given: requests.PageRequest) -> dict[str, str]:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from receiver.pages import formats, requests
 from receiver.pages.drawing import differences, markdown
-from receiver.pages.run_parts import head, links
+from receiver.pages.run_parts import head
 from receiver.schemas import text_types
 from receiver.web.authentication import Scope
 from storage.engine.database import Snapshot
@@ -96,18 +96,20 @@ def _choices(given: requests.PageRequest, a: str, store: Snapshot) -> list[tuple
     """Return the runs with which one is compared most often, each with what it is to that one."""
     run = head.load(replace(given, ids={"id": a}), store).run
     found = [("The run that it runs again", run.again_of)]
-    again = grammar.parse(links.term("again_of", run.id), given.now)
-    found += [("Its text, run again", each.id) for each in store.read(run_pages.page, _newest(again))[0]]
+    again = _with("again_of", run.id)
+    found += [
+        ("Its text, run again", each.id)
+        for each in store.read(run_pages.page, run_pages.Query(again, limit=CHOICES))[0]
+    ]
     if run.agent_id:
-        same = grammar.parse(links.term("agent", run.agent_id), given.now)
-        beside = store.read(run_neighbours.find, run.seq, same, "-accepted")
+        beside = store.read(run_neighbours.find, run.seq, _with("agent", run.agent_id), "-accepted")
         found += [("The run of its agent before it", beside.behind), ("The one after it", beside.before)]
     lines = {each: (what, store.read(run_lines.find, each)) for what, each in reversed(found) if each}
     return [(what, line) for what, line in reversed(lines.values()) if line is not None]
 
 
-def _newest(expression: grammar.Expression) -> run_pages.Query:
-    return run_pages.Query(expression, limit=CHOICES)
+def _with(name: str, value: str) -> grammar.Expression:
+    return grammar.Equals(name, (grammar.Value(value),))
 
 
 def _load(given: requests.PageRequest, ids: tuple[str, str], store: Snapshot) -> list[Side]:
