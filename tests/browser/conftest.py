@@ -16,7 +16,7 @@ from receiver import clock
 from receiver.web import authentication
 from storage.engine.database import Database
 from storage.transitions import api_key_changes
-from tests.browser import chromium
+from tests.browser import chromium, nights
 from tests.journeys import harness
 from tests.server import Site
 
@@ -37,6 +37,15 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[harness.Dep
     site = Site(tmp_path_factory.mktemp("site"))
     with harness.opened(site, sql="on") as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def night(deployment: harness.Deployment) -> nights.Night:
+    """Store the runs of a night."""
+    deployment.server.stop()  # its worker would take the jobs that settle them
+    made: nights.Night = stored(deployment, nights.plant)
+    deployment.restart()
+    return made
 
 
 @pytest.fixture

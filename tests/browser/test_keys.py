@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from playwright.sync_api import expect
 
-from tests.browser import conftest, nights
+from tests.browser import nights
 from tests.browser.conftest import Open
-from tests.journeys import harness
-
-
-@pytest.fixture(scope="module")
-def night(deployment: harness.Deployment) -> nights.Night:
-    """Store the runs of a night."""
-    deployment.server.stop()  # its worker would take the jobs that settle them
-    made: nights.Night = conftest.stored(deployment, nights.plant)
-    deployment.restart()
-    return made
 
 
 def test_the_list_of_keys_opens_over_the_page_and_escape_returns_to_where_one_was(

@@ -13,15 +13,6 @@ from tests.browser.conftest import Open
 from tests.journeys import harness
 
 
-@pytest.fixture(scope="module")
-def night(deployment: harness.Deployment) -> nights.Night:
-    """Store the runs of a night."""
-    deployment.server.stop()  # its worker would take the jobs that settle them
-    made: nights.Night = conftest.stored(deployment, nights.plant)
-    deployment.restart()
-    return made
-
-
 def announced(page: Page, text: str) -> Locator:
     """Return the row of a new run, or the link that counts new ones."""
     return page.locator("#runs > tr", has_text=text).or_(page.locator(".news")).first

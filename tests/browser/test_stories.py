@@ -18,13 +18,10 @@ with_and_without_scripts = pytest.mark.parametrize("scripts", [True, False], ids
 
 
 @pytest.fixture(scope="module")
-def night(deployment: harness.Deployment) -> nights.Night:
-    """Store the runs of a night, and one that a backend submits now."""
-    deployment.server.stop()  # its worker would take the jobs that settle them
-    made: nights.Night = conftest.stored(deployment, nights.plant)
-    deployment.restart()
+def night(night: nights.Night, deployment: harness.Deployment) -> nights.Night:
+    """Add a run that a backend submits now to those of the night."""
     deployment.until_run(deployment.submit("recent"), "completed")
-    return made
+    return night
 
 
 @with_and_without_scripts
