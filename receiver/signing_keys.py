@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from receiver import errors, settings
 from receiver.crypto import key_file, log_keys, pasted_secrets
 
+#: The files of kept keys, by the settings that give them in their place.
+FILES = {"secret_keys": "secret.key", "ledger_keys": "ledger.key"}
 _ADDRESSES = key_file.Kind(
     partial(secrets.token_hex, 32),
     pasted_secrets.is_long,
@@ -28,12 +30,12 @@ def of_addresses(given: settings.Settings) -> tuple[str, ...]:
         raise errors.SettingsError(
             "RUNLEDGER_SECRET_KEYS is empty. Replicas must share it: `openssl rand -hex 32` makes one."
         )
-    return (key_file.read_or_create(_address_file(given), _ADDRESSES),)
+    return (key_file.read_or_create(_file(given, "secret_keys"), _ADDRESSES),)
 
 
 def has_keys_of_addresses(given: settings.Settings) -> bool:
     """Return whether the keys that sign callback addresses exist already, given or kept."""
-    return bool(given.secret_keys) or (given.is_embedded and _address_file(given).exists())
+    return bool(given.secret_keys) or (given.is_embedded and _file(given, "secret_keys").exists())
 
 
 def of_ledger(given: settings.Settings) -> tuple[log_keys.Signer, ...]:
@@ -52,7 +54,7 @@ def of_ledger(given: settings.Settings) -> tuple[log_keys.Signer, ...]:
         log_keys.is_key,
         "what was signed with the old key has to be checked with its public key",
     )
-    return (log_keys.parse(key_file.read_or_create(given.data_dir / "ledger.key", kind)),)
+    return (log_keys.parse(key_file.read_or_create(_file(given, "ledger_keys"), kind)),)
 
 
 def origin(given: settings.Settings) -> str:
@@ -63,5 +65,11 @@ def origin(given: settings.Settings) -> str:
     return f"{address.netloc}{address.path}/ledger" if address.netloc else f"runledger/{secrets.token_hex(8)}"
 
 
-def _address_file(given: settings.Settings) -> Path:
-    return given.data_dir / "secret.key"
+def sources(given: settings.Settings) -> list[tuple[str, Path | None]]:
+    """Return where the keys are: of each setting its variable, and the file that has them in its place."""
+    kept = {name: None if getattr(given, name) else _file(given, name) for name in FILES}
+    return [(f"{settings.PREFIX}{name.upper()}", file) for name, file in kept.items()]
+
+
+def _file(given: settings.Settings, name: str) -> Path:
+    return given.data_dir / FILES[name]

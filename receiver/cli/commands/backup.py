@@ -73,10 +73,8 @@ def _back_up_file(given: settings.Settings, file: Path, force: bool, as_json: bo
         return
     size, moment = render_format.size(copy.size), render_format.instant(now)
     print(f"{open_database.short_path(file)} holds {_contents(copy)} in {size}, as of {moment}.")
-    secret, ledger = (open_database.short_path(given.data_dir / name) for name in ("secret.key", "ledger.key"))
-    keys = "RUNLEDGER_SECRET_KEYS" if given.secret_keys else secret
-    signers = "RUNLEDGER_LEDGER_KEYS" if given.ledger_keys else ledger
-    print(f"{keys} and {signers} are not in it: keep them too, and apart from it.")
+    places = (open_database.short_path(kept) if kept else setting for setting, kept in signing_keys.sources(given))
+    print(f"{' and '.join(places)} are not in it: keep them too, and apart from it.")
 
 
 def _back_up_server(url: str, file: Path, force: bool, as_json: bool) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from receiver import clock, settings
+from receiver import clock, settings, signing_keys
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import option
@@ -109,11 +109,7 @@ def _show_moved(given: settings.Settings, tables: Sequence[comparison.TableCompa
     rows = render_format.count(sum(each.rows[0] for each in tables))
     print(f"Moved: {rows} rows, and each table is the same on both sides.")
     print("Set RUNLEDGER_DATABASE_URL to the new database before you start a server.")
-    kept = (
-        (given.secret_keys, "RUNLEDGER_SECRET_KEYS", "secret.key"),
-        (given.ledger_keys, "RUNLEDGER_LEDGER_KEYS", "ledger.key"),
-    )
-    for keys, setting, name in kept:
-        if not keys:
-            file = open_database.short_path(given.data_dir / name)
+    for setting, kept in signing_keys.sources(given):
+        if kept:
+            file = open_database.short_path(kept)
             print(f"Set {setting} to the content of {file}: on PostgreSQL every process needs it set.")

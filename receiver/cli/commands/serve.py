@@ -43,8 +43,7 @@ def serve(
     """
     given = _configured()
     with listening.bound(host, port) as bound:
-        checks = partial(checked, given, metadata.version("runledger"))
-        server = application.create_app(given, with_worker=not no_worker, checks=checks)
+        server = application.create_app(given, with_worker=not no_worker, checks=checks(given))
         address = uvicorn_server.url(bound)
 
         def announce() -> None:
@@ -84,8 +83,12 @@ def work(
     uvicorn_server.run(working)
 
 
-async def checked(given: settings.Settings, running: str, store: database.Database) -> Sequence[Any]:
-    """Return what the doctor finds about this server, which imports the doctor when somebody first asks."""
+def checks(given: settings.Settings) -> application.Checks:
+    """Return the checks of a server of this release, which import the doctor when somebody first asks."""
+    return partial(_checked, given, metadata.version("runledger"))
+
+
+async def _checked(given: settings.Settings, running: str, store: database.Database) -> Sequence[Any]:
     doctor = await asyncio.to_thread(importlib.import_module, "receiver.cli.doctor.server_checks")
     found: Sequence[Any] = await doctor.lines(given, running, store)
     return found

@@ -8,8 +8,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
-from importlib import metadata
 from pathlib import Path
 
 import httpx2 as httpx
@@ -22,7 +20,7 @@ from receiver.cli.commands import serve
 from receiver.cli.errors import CommandError
 from receiver.sandbox import app as sandbox
 from receiver.sandbox import faults
-from receiver.server import application, uvicorn_server
+from receiver.server import uvicorn_server
 from receiver.web import authentication
 from storage.engine import urls
 from storage.transitions import api_key_changes
@@ -153,13 +151,9 @@ async def running(folder: Path) -> AsyncIterator[DemoEnvironment]:
             servers = DemoEnvironment(upstream, ours, await _create_key(given), given)
             # The report waits until rejected requests are stored, and shows agents by their names.
             overrides = receiver_app.Overrides(timing=timeouts.Timing(rejection_flush=0.5, new_agents=0.5))
-            async with uvicorn_server.running(_server(given, overrides), server_socket):
+            server = receiver_app.create_app(given, overrides=overrides, checks=serve.checks(given))
+            async with uvicorn_server.running(server, server_socket):
                 yield servers
-
-
-def _server(given: settings.Settings, overrides: receiver_app.Overrides) -> application.Application:
-    checks = partial(serve.checked, given, metadata.version("runledger"))
-    return receiver_app.create_app(given, overrides=overrides, checks=checks)
 
 
 def _settings(folder: Path, upstream: str, ours: str, secret: str) -> settings.Settings:
