@@ -54,6 +54,7 @@ async def get_ledger_key(call: Plain) -> operations.Answer:
     {200: "application/octet-stream"},
     identifies_caller=True,
     problems=(401, 403, 404),
+    rest="tile",
 )
 async def get_tile(call: Plain) -> operations.Answer:
     """Answer with 256 hashes, or with so many entries; the path is `0/x001/067`, `1/000.p/12` or `entries/000`."""

@@ -212,8 +212,9 @@ class Operation:
 
     `problems` lists the problem statuses that are particular to this operation. Without a `scope` no API key is
     needed; with `identifies_caller` a key that is given is still checked. An operation without a handler is only
-    described. With `is_streamed` a client that accepts a stream of events gets one in place of the model. Whether
-    it `only_reads` follows from its handler.
+    described. With `is_streamed` a client that accepts a stream of events gets one in place of the model. The
+    parameter `rest` takes all that is left of the path, slashes too. Whether it `only_reads` follows from its
+    handler.
     """
 
     method: str
@@ -231,6 +232,7 @@ class Operation:
     name: str = ""
     is_streamed: bool = False
     reader: database.Reader = database.Reader.QUICK
+    rest: str = ""
     only_reads: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -263,6 +265,7 @@ class Router:
         name: str = "",
         is_streamed: bool = False,
         reader: database.Reader = database.Reader.QUICK,
+        rest: str = "",
     ) -> Callable[[H], H]:
         """Return a decorator that adds an operation; its query and its body are those of the handler's `Call`.
 
@@ -273,7 +276,9 @@ class Router:
             taken = get_args(get_type_hints(handler)["call"])
             query, body = (None if each is NoneType else each for each in taken)
             given = (method, path, summary, handler, answers, scope, identifies_caller, query, body)
-            self.operations.append(Operation(*given, headers, problems, self._tag, name, is_streamed, reader))
+            self.operations.append(
+                Operation(*given, headers, problems, self._tag, name, is_streamed, reader, rest)
+            )
             READERS[handler] = reader
             return handler
 

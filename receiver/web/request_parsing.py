@@ -29,10 +29,10 @@ _ID = re.compile(text_types.ID)
 _JSON = re.compile(r'application/json\s*+(;\s*+charset\s*+=\s*+"?utf-?8"?\s*+)?;?\s*+', re.IGNORECASE | re.ASCII)
 
 
-def ids(parts: Mapping[str, Any]) -> dict[str, str]:
-    """Return the path parameters, each an id or the path of a tile. Raises NotFound for anything else."""
+def ids(parts: Mapping[str, Any], rest: str = "") -> dict[str, str]:
+    """Return the path parameters, each an id but for the one named `rest`. Raises NotFound for anything else."""
     for name, value in parts.items():
-        if name != "tile" and _ID.fullmatch(value) is None:
+        if name != rest and _ID.fullmatch(value) is None:
             raise errors.NotFound(f"the {name} in the path is not an id")
     return dict(parts)
 

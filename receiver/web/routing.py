@@ -28,8 +28,6 @@ from storage.engine import database
 from storage.repositories import api_keys
 
 _PARAMETER = re.compile(r"\{(\w+)\}")
-#: The parameter that is the rest of a path, with its slashes.
-_REST = "(?P<tile>[^/]+)", "(?P<tile>.+)"
 
 
 class Api:
@@ -46,9 +44,7 @@ class Api:
         self._log = access_log.AccessLog()
         self._exact = {each.path: each for each in endpoints}
         self._patterns = [
-            (re.compile(_PARAMETER.sub(r"(?P<\1>[^/]+)", each.path).replace(*_REST)), each)
-            for each in endpoints
-            if "{" in each.path
+            (re.compile(_PARAMETER.sub(each.parameter, each.path)), each) for each in endpoints if "{" in each.path
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,12 +78,17 @@ class Endpoint:
 
     def __init__(self, operations: Sequence[Operation], context: Context, describe: Callable[[], bytes]) -> None:
         self.path = operations[0].path
+        self._rest = operations[0].rest
         self._operations = {each.method: each for each in operations}
         if "GET" in self._operations:
             self._operations["HEAD"] = self._operations["GET"]
         self._allowed = (*self._operations, "OPTIONS")
         self._context = context
         self._describe = describe
+
+    def parameter(self, found: re.Match[str]) -> str:
+        """Return the pattern of a parameter of the path."""
+        return f"(?P<{found[1]}>{'.+' if found[1] == self._rest else '[^/]+'})"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = self
@@ -192,7 +193,7 @@ class Endpoint:
             context=self._context,
             request=request,
             now=now,
-            ids=request_parsing.ids(request.path_params),
+            ids=request_parsing.ids(request.path_params, operation.rest),
             query=request_parsing.query(operation.query, parameters),
             parameters=parameters,
             describe=self._describe,
