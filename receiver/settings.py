@@ -1,30 +1,26 @@
 """The settings: one frozen value, read once from the environment and `.env`, handed down as plain values.
 
-Only this file reads the environment. Each setting has a help text, from which the manual and `deploy/env.example`
+Each setting has a help text, from which the manual and `deploy/env.example`
 are generated.
 """
 
 from __future__ import annotations
 
 import difflib
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails, ValidationError
 
-from receiver import client_address, errors, setting_values
+from receiver import client_address, environment, errors, setting_values
 from receiver.crypto import log_keys, pasted_secrets, signatures
 from storage.engine import urls
 
-PREFIX = "RUNLEDGER_"
-#: UTF-8, with or without the byte order mark that some editors add.
-ENCODING = "utf-8-sig"
+PREFIX = environment.PREFIX
 
 #: The settings that take one of some words, in upper or lower case.
 _WORDS = ("webhook_key_encoding", "adopt", "sql", "ledger", "pages", "metrics", "log_format", "log_level")
@@ -326,7 +322,11 @@ def load_with_defaults(env_file: str | Path | None = ".env") -> tuple[Settings, 
     sentences: list[str] = []
     if trouble := setting_values.file_problem(env_file):  # its settings are unknown
         env_file, sentences = None, [trouble]
-        defaults = {name: field.default for name, field in Settings.model_fields.items() if not _is_given(name)}
+        defaults = {
+            name: field.default
+            for name, field in Settings.model_fields.items()
+            if not environment.has(_variable(name))
+        }
     while True:
         try:
             return Settings(**_read(env_file) | defaults), defaults, sentences
@@ -340,20 +340,13 @@ def load_with_defaults(env_file: str | Path | None = ".env") -> tuple[Settings, 
 
 
 def _read(env_file: str | Path | None) -> dict[str, Any]:
-    """Return the values of the environment, or else of the file, by field; an empty one counts as not given."""
-    from_file = dotenv_values(env_file, encoding=ENCODING) if env_file else {}
-    both = [*from_file.items(), *os.environ.items()]  # noqa: TID251
-    found = {name.upper(): value for name, value in both if value}
+    """Return the values by field."""
+    found = environment.values(env_file)
     return {field: found[name] for field in Settings.model_fields if (name := _variable(field)) in found}
 
 
 def _variable(field: str) -> str:
     return field.upper() if field.startswith("casedev") else PREFIX + field.upper()
-
-
-def _is_given(field: str) -> bool:
-    """Return whether the environment itself has the setting, whatever the case of its name."""
-    return _variable(field) in {name.upper() for name in os.environ}  # noqa: TID251
 
 
 def _is_named(field: str, sentences: Sequence[str]) -> bool:
@@ -370,7 +363,7 @@ def _sentence(error: ErrorDetails) -> str:
 def unknown_names(env_file: str | Path = ".env") -> dict[str, str | None]:
     """Return unknown variables with our prefix, also of `env_file`, each with the nearest known name."""
     known = [_variable(name) for name in Settings.model_fields if not name.startswith("casedev")]
-    meant = _with_prefix(env_file).items()
+    meant = environment.with_prefix(env_file).items()
     candidates = sorted(name for name, value in meant if not setting_values.is_service_link(name, value))
     near = {name: next(iter(difflib.get_close_matches(name[:80], known, 1)), None) for name in candidates}
     return {name: setting_values.OPTIONS.get(name, found) for name, found in near.items() if name not in known}
@@ -379,15 +372,10 @@ def unknown_names(env_file: str | Path = ".env") -> dict[str, str | None]:
 def service_links(env_file: str | Path = ".env") -> list[str]:
     """Return the variables that Kubernetes sets in containers because a service's name begins with `runledger`."""
     return sorted(
-        name for name, value in _with_prefix(env_file).items() if setting_values.is_service_link(name, value)
+        name
+        for name, value in environment.with_prefix(env_file).items()
+        if setting_values.is_service_link(name, value)
     )
-
-
-def _with_prefix(env_file: str | Path) -> dict[str, str]:
-    readable = None if setting_values.file_problem(env_file) else env_file
-    from_file = dotenv_values(readable, encoding=ENCODING) if readable else {}
-    given = {**from_file, **os.environ}  # noqa: TID251
-    return {name: value or "" for name, value in given.items() if name.startswith(PREFIX)}
 
 
 def require_api_key(settings: Settings) -> None:

@@ -10,7 +10,6 @@ from receiver.api import (
     health,
     jobs,
     keys,
-    ledger,
     run_changes,
     run_events,
     runs,
@@ -19,6 +18,7 @@ from receiver.api import (
     submissions,
     views,
 )
+from receiver.api.proof import ledger
 from receiver.schemas import responses
 from receiver.web import operations
 

@@ -16,8 +16,8 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.types import Message
 
-from receiver import errors, logs, timeouts
-from receiver.cli import open_database
+from receiver import errors, timeouts
+from receiver.cli import logs, open_database
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.render import format as render_format
 from receiver.schemas import query_parameters, responses

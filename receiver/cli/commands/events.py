@@ -13,9 +13,9 @@ from typing import Any
 
 from rich.text import Text
 
-from receiver import clock, logs, settings, telemetry, timeouts
+from receiver import clock, settings, telemetry, timeouts
 from receiver.api import run_events, runs
-from receiver.cli import event_loop, local_api, open_database
+from receiver.cli import event_loop, local_api, logs, open_database
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, table, terminal
 from receiver.schemas import notification, query_parameters

@@ -11,11 +11,11 @@ from typing import Annotated, Any
 
 import typer
 
-from receiver import clock, errors, logs, settings, signing_keys, timeouts
+from receiver import clock, errors, settings, signing_keys, timeouts
 from receiver.api import deliveries as delivery_handlers
 from receiver.api import runs as run_handlers
 from receiver.api import stats as stats_handlers
-from receiver.cli import agent_names, event_loop, local_api, open_database, options
+from receiver.cli import agent_names, event_loop, local_api, logs, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import argument, flag, option
 from receiver.cli.render import detail, json_lines, lists, results
