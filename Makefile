@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # Programs that tests start are compiled once, also where the environment says that nothing compiled is to be kept.
 test test-quick: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-quick browser screenshots check deploy-check serve lock bench bench-flood bench-large bench-query bench-pages bench-start faults fuzz clean
+.PHONY: demo test test-quick browser screenshots check deploy-check serve lock bench bench-ledger bench-flood bench-large bench-query bench-pages bench-start faults fuzz clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -47,6 +47,10 @@ serve: $(INSTALLED)
 # say --only intake,submit,settle,queryable, --database postgresql, --json, and counts (--events, --runs, --samples).
 bench: $(INSTALLED)
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+# What the proof costs: a million entries take a few minutes; ARGS may say --entries, --proofs, --database postgresql.
+bench-ledger: $(INSTALLED)
+	@$(BIN)/python -m tests.bench.ledger $(ARGS)
 
 bench-flood: $(INSTALLED)
 	@$(BIN)/python -m tests.bench.flood $(ARGS)

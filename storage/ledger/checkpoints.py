@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from storage import errors, merkle
-from storage.engine import dialect, writer
+from storage.engine import dialect, prepared, writer
 from storage.ledger import entries, forms, tree
 from storage.tables.ledger import LEDGER_CHECKPOINTS, LEDGER_COSIGNATURES, LEDGER_ENTRIES, LEDGER_NODES
 
@@ -93,10 +93,8 @@ def open_tree(connection: Connection, size: int) -> tree.Tree:
 
 def hashes(connection: Connection, row: int, first: int, count: int) -> list[bytes]:
     """Return hashes of a row of the tree from a position on; fewer where some are missing."""
-    stored = select(_NODE.position, _NODE.hash).where(_NODE.row == row)
-    position = _NODE.position if row else LEDGER_ENTRIES.c.leaf_index
-    of_row = stored if row else select(position, LEDGER_ENTRIES.c.leaf_hash)
-    found = connection.execute(of_row.where(position.between(first, first + count - 1)).order_by(position))
+    statement, parameters = (_NODES, {"row": row}) if row else (_LEAVES, {})
+    found = statement.all(connection, {**parameters, "first": first, "last": first + count - 1})
     return [bytes(value) for at, (place, value) in enumerate(found, first) if at == place]
 
 
@@ -115,6 +113,21 @@ def _extend(connection: Connection, old: int, size: int) -> None:
         row += 1
 
 
-_NODE = LEDGER_NODES.c
+_RANGE = bindparam("first"), bindparam("last")
+_LEAF, _NODE = LEDGER_ENTRIES.c, LEDGER_NODES.c
+_LEAVES = prepared.Prepared(
+    lambda _: (
+        select(_LEAF.leaf_index, _LEAF.leaf_hash)
+        .where(_LEAF.leaf_index.between(*_RANGE))
+        .order_by(_LEAF.leaf_index)
+    )
+)
+_NODES = prepared.Prepared(
+    lambda _: (
+        select(_NODE.position, _NODE.hash)
+        .where(_NODE.row == bindparam("row"), _NODE.position.between(*_RANGE))
+        .order_by(_NODE.position)
+    )
+)
 _COLUMNS = [LEDGER_CHECKPOINTS.c[name] for name in ("size", "root", "note", "signed_at")]
 _NEWEST = select(*_COLUMNS).order_by(LEDGER_CHECKPOINTS.c.size.desc()).limit(1)

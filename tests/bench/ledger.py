@@ -1,0 +1,134 @@
+"""`make bench-ledger`: what the ledger costs: appending and signing entries, proofs, and the whole verification.
+
+The entries are written by the product's own functions, in transactions of their own, with the size of an entry of a
+delivery. ARGS may say `--entries N`, `--proofs N`, `--database postgresql`, `--json`, `--report FILE`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from receiver import clock
+from receiver.crypto import log_keys
+from storage import merkle
+from storage.engine import database
+from storage.ledger import checkpoints, entries, proofs
+from storage.migrations import schema_version
+from tests import server
+from tests.bench import product, report
+
+#: Entries of one transaction, as many as a full batch of events.
+BATCH = 256
+SECONDS, RATE = "s", "entries/s"
+
+
+def entry() -> entries.Entry:
+    """Return an entry about no row, of some 400 bytes with two salted digests."""
+    digests = merkle.salted_digest("question", "status:failed") + merkle.salted_digest("tags", "{}")
+    facts = {"bulkId": "019a2f7c-0000-7000-8000-000000000000", "action": "refresh", "total": 3}
+    return entries.Entry(entries.Kind.BULK_REQUESTED, clock.now(), None, "key:backend", facts, digests)
+
+
+async def fill(store: database.Database, count: int, signer: log_keys.Signer) -> Mapping[str, report.Row]:
+    """Append and sign entries; return the rate of each."""
+    appended: list[float] = []
+    for _ in range(0, count, BATCH):
+        batch = [entry() for _ in range(BATCH)]
+        began = time.perf_counter()
+        await store.write(entries.append, batch)
+        appended.append(BATCH / (time.perf_counter() - began))
+    while await store.write(entries.number, 500):
+        pass
+    signed: list[float] = []
+    began, size = time.perf_counter(), 0
+
+    def sign(text: str) -> list[str]:
+        return [signer.line(text)]
+
+    while made := await store.write(checkpoints.sign_next, signer.name, sign, clock.now()):
+        signed.append((made.size - size) / (time.perf_counter() - began))
+        began, size = time.perf_counter(), made.size
+    return {
+        f"append, {BATCH} a commit": {RATE: report.Figure.of(appended)},
+        f"sign, {checkpoints.BATCH:,} a checkpoint": {RATE: report.Figure.of(signed)},
+    }
+
+
+async def prove(store: database.Database, count: int, size: int) -> report.Row:
+    """Return the milliseconds of proofs of entries in no order, each in a transaction of its own."""
+    took: list[float] = []
+    for index in random.Random(1).choices(range(size), k=count):
+        began = time.perf_counter()
+        found = await store.read(proofs.prove, index)
+        took.append((time.perf_counter() - began) * 1000)
+        assert found is not None
+    took.sort()
+    return {
+        "ms p50": report.Figure.of(took[len(took) // 2 :][:1]),
+        "ms p99": report.Figure.of(took[-len(took) // 100 :][:1]),
+    }
+
+
+def verify(site: server.Site) -> tuple[report.Row, str]:
+    """Run the command that verifies the whole ledger; return its time and memory, and its verdict."""
+    environment = {**os.environ, **site.environment}
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "receiver", "ledger", "verify", "--json"],
+        env=environment, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    output = process.stdout.read()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    row = {
+        SECONDS: report.Figure.of([time.perf_counter() - began]),
+        "MB": report.Figure.of([used.ru_maxrss / 1024]),
+    }
+    assert process.returncode == 0, output.decode()
+    return row, json.dumps(json.loads(output))
+
+
+async def measure(site: server.Site, options: argparse.Namespace) -> list[report.Part]:
+    """Fill a new store and measure it."""
+    signer = log_keys.parse(site.ledger_keys)
+    async with database.Database(site.url) as store:
+        await store.write(schema_version.upgrade)
+        filled = await fill(store, options.entries, signer)
+        size = await store.read(entries.last_number) + 1
+        proved = await prove(store, options.proofs, size)
+    verified, verdict = verify(site)
+    return [
+        report.Part("Append and sign", filled, [f"{size:,} entries"]),
+        report.Part("Proofs", {"one entry": proved}, [f"{options.proofs:,} entries of {size:,}"]),
+        report.Part("Verification", {"runledger ledger verify": verified}, [verdict]),
+    ]
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(prog="make bench-ledger")
+    parser.add_argument("--entries", type=int, default=1_000_000)
+    parser.add_argument("--proofs", type=int, default=1000)
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    report.add_argument(parser)
+    options = parser.parse_args(given)
+    made = report.Report("make bench-ledger", options.database)
+    with product.site(options.database) as site:
+        made.parts += asyncio.run(measure(site, options))
+    for part in made.parts:
+        print(part.text(), file=sys.stderr if options.json else sys.stdout)
+    made.write(options)
+
+
+if __name__ == "__main__":
+    main()
