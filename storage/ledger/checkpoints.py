@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import msgspec
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import BindParameter, Connection, bindparam, delete, select
 
 from storage import errors, merkle
 from storage.engine import dialect, prepared, writer
@@ -113,19 +113,20 @@ def _extend(connection: Connection, old: int, size: int) -> None:
         row += 1
 
 
-_RANGE = bindparam("first"), bindparam("last")
+_FIRST: BindParameter[int] = bindparam("first")
+_LAST: BindParameter[int] = bindparam("last")
 _LEAF, _NODE = LEDGER_ENTRIES.c, LEDGER_NODES.c
 _LEAVES = prepared.Prepared(
     lambda _: (
         select(_LEAF.leaf_index, _LEAF.leaf_hash)
-        .where(_LEAF.leaf_index.between(*_RANGE))
+        .where(_LEAF.leaf_index.between(_FIRST, _LAST))
         .order_by(_LEAF.leaf_index)
     )
 )
 _NODES = prepared.Prepared(
     lambda _: (
         select(_NODE.position, _NODE.hash)
-        .where(_NODE.row == bindparam("row"), _NODE.position.between(*_RANGE))
+        .where(_NODE.row == bindparam("row"), _NODE.position.between(_FIRST, _LAST))
         .order_by(_NODE.position)
     )
 )

@@ -1,7 +1,7 @@
-"""`make bench-ledger`: what the ledger costs: appending and signing entries, proofs, and the whole verification.
+"""`make bench-ledger`: what it costs to append entries, to sign, to prove one and to verify all.
 
-The entries are written by the product's own functions, in transactions of their own, with the size of an entry of a
-delivery. ARGS may say `--entries N`, `--proofs N`, `--database postgresql`, `--json`, `--report FILE`.
+The product's own functions write the entries, which are as long as those of
+deliveries. ARGS may say `--entries N`, `--proofs N`, `--database postgresql`, `--json`, `--report FILE`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,11 @@ SECONDS, RATE = "s", "entries/s"
 def entry() -> entries.Entry:
     """Return an entry about no row, of some 400 bytes with two salted digests."""
     digests = merkle.salted_digest("question", "status:failed") + merkle.salted_digest("tags", "{}")
-    facts = {"bulkId": "019a2f7c-0000-7000-8000-000000000000", "action": "refresh", "total": 3}
+    facts: dict[str, entries.Fact | None] = {
+        "bulkId": "019a2f7c-0000-7000-8000-000000000000",
+        "action": "refresh",
+        "total": 3,
+    }
     return entries.Entry(entries.Kind.BULK_REQUESTED, clock.now(), None, "key:backend", facts, digests)
 
 
