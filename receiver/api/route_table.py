@@ -18,7 +18,7 @@ from receiver.api import (
     submissions,
     views,
 )
-from receiver.api.proof import ledger
+from receiver.api.proof import ledger, receipts
 from receiver.schemas import responses
 from receiver.web import operations
 
@@ -70,6 +70,7 @@ _RESOURCES = (
     changes,
     keys,
     ledger,
+    receipts,
     health,
 )
 OPERATIONS = (*(operation for resource in _RESOURCES for operation in resource.router.operations), *_PUBLIC)

@@ -240,6 +240,13 @@ class StepQuery(Query):
         return self.limit <= 50
 
 
+class ReceiptQuery(Query):
+    """A page of the entries of a run."""
+
+    limit: Limit = 250
+    cursor: Cursor | None = None
+
+
 class DocumentQuery(Query):
     """A version of the document, by default the last one."""
 

@@ -1,4 +1,7 @@
-"""The public forms of the log, of C2SP: `tlog-checkpoint` 1.0.0, `signed-note` 1.0.0, `tlog-proof` (draft)."""
+"""The public forms of the log, of C2SP.
+
+`tlog-checkpoint` 1.0.0, `signed-note` 1.0.0; `tlog-proof` and `tlog-policy` as of November 2026, drafts.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,11 @@ def signature_line(name: str, key_id: bytes, signature: bytes) -> str:
 def proof(index: int, hashes: Sequence[bytes], note: str) -> str:
     """Return the proof that a leaf stands at an index of the log, with the signed checkpoint."""
     return "\n".join([PROOF_HEADER, f"index {index}", *map(encoded, hashes), "", note])
+
+
+def policy(keys: Sequence[str]) -> str:
+    """Return the policy that trusts a log by its verifier keys."""
+    return "".join(f"log {key}\n" for key in keys) + "quorum none\n"
 
 
 def encoded(value: bytes) -> str:

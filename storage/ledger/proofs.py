@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection, select
 
 from storage.ledger import checkpoints, forms
 from storage.tables.ledger import LEDGER_COSIGNATURES, LEDGER_ENTRIES
@@ -18,6 +20,18 @@ class Proved(msgspec.Struct, frozen=True):
     proof: str
 
 
+class OfRun(msgspec.Struct, frozen=True):
+    """An entry of a run. Its number is None until it has one, its proof until a checkpoint has the entry.
+
+    `seq` is the key of the row, after which a later page continues.
+    """
+
+    seq: int
+    number: int | None
+    leaf: bytes
+    proof: str | None
+
+
 def leaf(connection: Connection, index: int) -> bytes | None:
     """Return the bytes of the entry with a number; None where there is none."""
     found = connection.execute(select(LEDGER_ENTRIES.c.body).where(LEDGER_ENTRIES.c.leaf_index == index)).scalar()
@@ -26,24 +40,30 @@ def leaf(connection: Connection, index: int) -> bytes | None:
 
 def prove(connection: Connection, index: int) -> Proved | None:
     """Return the proof of an entry; None where the newest checkpoint does not have it yet."""
-    return next(iter(_proved(connection, LEDGER_ENTRIES.c.leaf_index == index)), None)
+    body, proof = leaf(connection, index), _prover(connection)(index)
+    return None if body is None or proof is None else Proved(index, body, proof)
 
 
-def of_run(connection: Connection, run_id: str) -> list[Proved]:
-    """Return the entries of a run with their proofs, those that the newest checkpoint has, in their order."""
-    return _proved(connection, LEDGER_ENTRIES.c.run_id == run_id)
+def of_run(connection: Connection, run_id: str, after: int, limit: int) -> list[OfRun]:
+    """Return up to `limit` entries of a run behind the row `after`, in their order, each with its proof."""
+    rows = _ROWS.where(_ENTRIES.run_id == run_id, _ENTRIES.seq > after).order_by(_ENTRIES.seq).limit(limit)
+    found, prover = connection.execute(rows).all(), _prover(connection)
+    return [OfRun(seq, number, body.encode(), prover(number)) for seq, number, body in found]
 
 
-def _proved(connection: Connection, which: ColumnElement[bool]) -> list[Proved]:
-    newest, index = newest_checkpoint(connection), LEDGER_ENTRIES.c.leaf_index
+def _prover(connection: Connection) -> Callable[[int | None], str | None]:
+    """Return a function that makes the proofs of entries; None for those that the newest checkpoint lacks."""
+    newest = newest_checkpoint(connection)
     if newest is None:
-        return []
+        return lambda _: None
     grown = checkpoints.open_tree(connection, newest.size)
-    rows = select(index, LEDGER_ENTRIES.c.body).where(which, index < newest.size).order_by(index)
-    return [
-        Proved(number, body.encode(), forms.proof(number, grown.inclusion(number), newest.note))
-        for number, body in connection.execute(rows)
-    ]
+
+    def proof(number: int | None) -> str | None:
+        if number is None or number >= newest.size:
+            return None
+        return forms.proof(number, grown.inclusion(number), newest.note)
+
+    return proof
 
 
 def newest_checkpoint(connection: Connection) -> checkpoints.Checkpoint | None:
@@ -54,3 +74,7 @@ def newest_checkpoint(connection: Connection) -> checkpoints.Checkpoint | None:
     lines = select(LEDGER_COSIGNATURES.c.line).where(LEDGER_COSIGNATURES.c.size == newest.size)
     found = connection.execute(lines.order_by(LEDGER_COSIGNATURES.c.witness)).scalars()
     return replace(newest, note=newest.note + "".join(f"{line}\n" for line in found))
+
+
+_ENTRIES = LEDGER_ENTRIES.c
+_ROWS = select(_ENTRIES.seq, _ENTRIES.leaf_index, _ENTRIES.body)

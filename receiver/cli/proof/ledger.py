@@ -11,7 +11,7 @@ from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import CommandError
 from receiver.cli.render import json_lines
 from receiver.crypto import log_keys
-from storage.ledger import proofs
+from storage.ledger import forms, proofs
 
 app = event_loop.commands(no_args_is_help=True, help="Keys, checkpoints and proofs of the ledger.")
 
@@ -51,8 +51,7 @@ async def policy(as_json: options.Json = False) -> None:
     Example:
       runledger ledger policy > policy.txt
     """
-    logs = "".join(f"log {each.verifier_key}\n" for each in signing_keys.of_ledger(settings.load()))
-    text = f"{logs}quorum none\n"
+    text = forms.policy([each.verifier_key for each in signing_keys.of_ledger(settings.load())])
     _show(as_json, text, policy=text)
 
 

@@ -11,7 +11,7 @@ from receiver.verifier import ed25519, public_forms
 from receiver.web import operations
 from storage import merkle
 from storage.engine.database import Database
-from storage.ledger import checkpoints, entries, proofs
+from storage.ledger import checkpoints, entries
 from tests import life
 from tests.receiver.api import app_fixture
 from tests.receiver.api.app_fixture import Deployment, problem
@@ -78,13 +78,3 @@ async def test_a_ledger_that_is_not_open_needs_a_key_that_reads(deployment: Depl
     problem(await deployment.get(f"/v1/ledger/{path}", "submit"), 403)
     answer = await deployment.get(f"/v1/ledger/{path}")
     assert answer.headers["cache-control"].startswith("private")
-
-
-async def test_each_entry_of_a_run_has_its_proof(open_deployment: Deployment) -> None:
-    run_id = (await open_deployment.submit()).json()["id"]
-    await sign(open_deployment.database)
-    (found,) = await open_deployment.database.read(proofs.of_run, run_id)
-    proof = public_forms.parse_proof(found.proof.encode())
-    public_forms.trust(proof.checkpoint, POLICY, ed25519.verify)
-    public_forms.demand_included(found.leaf, proof)
-    assert b'"kind":"run.accepted"' in found.leaf
