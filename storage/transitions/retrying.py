@@ -37,7 +37,7 @@ def notify_again(connection: Connection, run_id: str, by: str, now: datetime) ->
     Return the run; None where there is none. One that is named by the id of an orphan stays unchanged. Raises
     NothingToNotify for a run that has not ended, and where no backend is configured.
     """
-    run = runs.get_for_update(connection, run_id)
+    run = submitting.lock_with_jobs(connection, run_id)
     if run is None or not run.is_named(run_id):
         return run
     if not run.is_terminal:

@@ -155,7 +155,7 @@ def request_cancel(connection: Connection, run_id: str, by: str, now: datetime) 
     A restored run does not end at once: whether the upstream knows it is unknown. Return the run afterwards; None
     where there is none. A terminal run stays unchanged, and so does one that is named by the id of an orphan.
     """
-    run = runs.get_for_update(connection, run_id)
+    run = lock_with_jobs(connection, run_id)
     if run is None or run.is_terminal or not run.is_named(run_id):
         return run
     if runs.update(connection, _not_cancelled_before(run.id), {"cancel_requested_at": now}):
@@ -167,6 +167,15 @@ def request_cancel(connection: Connection, run_id: str, by: str, now: datetime) 
     elif run.upstream_id is not None or not _cancel_here(connection, run, by, now):
         jobs.enqueue(connection, [jobs.JobRequest(states.Kind.CANCEL, run.id, now, states.Source.REQUEST)])
     return runs.find(connection, run.id)
+
+
+def lock_with_jobs(connection: Connection, either_id: str) -> runs.Run | None:
+    """Lock the jobs of a run, and then the run, in the order in which a worker does; return the run, if any."""
+    found = runs.find(connection, either_id)
+    if found is None:
+        return None
+    jobs.lock_of_runs(connection, [found.id])
+    return runs.get_for_update(connection, either_id)
 
 
 def _not_cancelled_before(run_id: str) -> ColumnElement[bool]:
@@ -191,7 +200,7 @@ def request_refresh(connection: Connection, run_id: str, now: datetime) -> runs.
     A pruned run stays pruned: removed content is not stored again. A run that is named by the id of an orphan
     stays unchanged.
     """
-    run = runs.get_for_update(connection, run_id)
+    run = lock_with_jobs(connection, run_id)
     if run is None or run.upstream_id is None or run.pruned_at is not None or not run.is_named(run_id):
         return run
     runs.update(connection, RUNS.c.id == run.id, {"refresh_requested_at": now})

@@ -13,6 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import httpx2 as httpx
+
 from tests import sandbox_server, server
 from tests.faults import killing, load_balancer, retrying_client, sending, submitting, upstream
 
@@ -156,10 +158,21 @@ async def started(kind: str, site: server.Site, replicas: int, seed: int) -> Asy
 def _create_agents(sandbox: sandbox_server.Sandbox, url: str) -> tuple[list[str], str]:
     """Create agents, and the secret with which events are signed."""
     with sandbox.client() as api:
-        agents = [sandbox_server.new_agent(api) for _ in range(AGENTS)]
+        agents = [_create_agent(api) for _ in range(AGENTS)]
         wanted = {"url": f"{url}/webhooks/case", "eventTypeFilters": ["agent.run.*"]}
         made = api.post("/webhooks/v1/endpoints", json=wanted).raise_for_status()
     return agents, str(made.json()["signingSecret"])
+
+
+def _create_agent(api: httpx.Client) -> str:
+    """Create an agent, and try again where the upstream limits the rate, as it does at random."""
+    for _ in range(20):
+        try:
+            return sandbox_server.new_agent(api)
+        except httpx.HTTPStatusError as limited:
+            if limited.response.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                raise
+    raise AssertionError("the upstream limits the rate without an end")
 
 
 def _servers(site: server.Site, upstream_url: str, url: str, secret: str, count: int) -> list[killing.Replica]:

@@ -130,6 +130,18 @@ def test_a_bulk_action_waits_for_a_job_of_its_run_and_locks_the_run_after_it(two
     assert (done and done.done, two.done(lambda each: runs.lock(each, run.id).status)) == (1, states.COMPLETED)
 
 
+def test_a_refresh_waits_for_the_job_of_its_run_and_locks_the_run_after_it(two: Two) -> None:
+    run, claim = two.done(settling)
+    with held_open(two) as slow:
+        jobs.require_lease(slow, claim)  # as a worker that is about to store the result
+        asked = two.start(lambda each: submitting.request_refresh(each, run.id, life.at(63)))
+        locked = select(RUNS.c.seq).where(RUNS.c.id == run.id).with_for_update(nowait=True)
+        assert slow.execute(locked).scalar_one() == run.seq
+        assert transitions_settling.record_result(slow, claim, life.result(), life.at(63), None)
+    asked.result()
+    assert two.done(lambda each: runs.lock(each, run.id).status) == states.COMPLETED
+
+
 EVENT = life.event(UPSTREAM, event_id="evt_1")
 
 
