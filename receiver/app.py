@@ -105,7 +105,7 @@ def create_app(
         listen=event_broker.listen if with_worker else None,
         stopping=components.stop,
         limits=limits,
-        ledger=operations.Ledger([each.verifier_key for each in components.log_signers], given.ledger == "open"),
+        ledger=operations.Ledger(signing_keys.policy(given), given.ledger == "open"),
         run_sql=sql_runner.SqlRunner(given.sql_url).run if given.sql == "on" and given.sql_url else None,
     )
     return application.Application(

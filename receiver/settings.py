@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, fi
 from pydantic_core import ErrorDetails, ValidationError
 
 from receiver import client_address, environment, errors, setting_values
-from receiver.crypto import log_keys, pasted_secrets, signatures
+from receiver.crypto import log_keys, log_policy, pasted_secrets, signatures
 from storage.engine import urls
 
 PREFIX = environment.PREFIX
@@ -113,8 +113,19 @@ class Settings(BaseModel):
     )
     ledger_keys: SecretList = Field(
         (),
-        description="Keys that sign the ledger's checkpoints (PRIVATE+KEY+…), newest first; each of them signs. "
-        "Where none is given, one is made and kept in the data folder.",
+        description="Keys that sign the ledger's checkpoints (PRIVATE+KEY+…), newest first; each of them signs. A "
+        "public one (name+id+key) signs no longer and is still trusted. Where none is given, one is made and kept "
+        "in the data folder.",
+    )
+    ledger_witnesses: str = Field(
+        "",
+        description="Witnesses that sign the ledger's checkpoints too: of each its address and its public key, as "
+        "in https://witness.example.com witness.example.com+1a2b3c4d+BK…",
+    )
+    ledger_quorum: int | None = Field(
+        None,
+        ge=1,
+        description="How many of the witnesses an auditor demands under a checkpoint. Empty: more than half.",
     )
     ledger: Literal["key", "open"] = Field("key", description="Who may read the tree of the ledger: key or open.")
     pages: Literal["on", "off"] = Field("on", description="Pages for who signs in with an API key: on or off.")
@@ -138,7 +149,7 @@ class Settings(BaseModel):
     def _word(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("worker_concurrency", "body_limit", "sweep_seconds", mode="before")
+    @field_validator("worker_concurrency", "body_limit", "sweep_seconds", "ledger_quorum", mode="before")
     @classmethod
     def _number(cls, value: Any) -> Any:
         return setting_values.strip_separators(value) if isinstance(value, str) else value
@@ -182,7 +193,13 @@ class Settings(BaseModel):
     @field_validator("ledger_keys")
     @classmethod
     def _are_log_keys(cls, value: SecretList) -> SecretList:
-        log_keys.require_one_origin([log_keys.parse(secret.get_secret_value()) for secret in value])
+        log_keys.require_one_log([secret.get_secret_value() for secret in value])
+        return value
+
+    @field_validator("ledger_witnesses")
+    @classmethod
+    def _are_witnesses(cls, value: str) -> str:
+        log_policy.parse_witnesses(value)
         return value
 
     @field_validator("trusted_proxies", mode="before")
@@ -228,10 +245,19 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _secrets_are_long(self) -> Self:
-        encoding = self.webhook_key_encoding
-        _demand_usable(self.webhook_secrets, lambda text: signatures.decode(text, encoding), errors.ShortSecret)
+        encoding, demand = self.webhook_key_encoding, signatures.demand_usable
+        received = [secret.get_secret_value() for secret in self.webhook_secrets]
+        demand(received, lambda text: signatures.decode(text, encoding), errors.ShortSecret)
+        sent = [secret.get_secret_value() for secret in self.notify_secrets]
         named = f", and signs what goes to {PREFIX}NOTIFY_URL"
-        _demand_usable(self.notify_secrets, signatures.decode_notify_secret, errors.SettingsError, named)
+        demand(sent, signatures.decode_notify_secret, errors.SettingsError, named)
+        return self
+
+    @model_validator(mode="after")
+    def _quorum_is_reachable(self) -> Self:
+        count = len(log_policy.parse_witnesses(self.ledger_witnesses))
+        if self.ledger_quorum is not None and self.ledger_quorum > count:
+            raise ValueError(f"{PREFIX}LEDGER_QUORUM is {self.ledger_quorum}, and there are {count} witnesses")
         return self
 
     @model_validator(mode="after")
@@ -278,26 +304,6 @@ class Settings(BaseModel):
     def is_embedded(self) -> bool:
         """Return whether the database is a file of ours."""
         return urls.file_path(self.url) is not None
-
-
-def _demand_usable(
-    secrets: Sequence[SecretStr],
-    decode: Callable[[str], signatures.Secret],
-    refused: type[errors.SettingsError],
-    named: str = "",
-) -> None:
-    """Raise ValueError for the first secret that `decode` refuses with that error.
-
-    A secret of platform events that does not decode is no reason to refuse the start: the others verify, and the
-    server reports it.
-    """
-    for place, secret in enumerate(secrets, 1):
-        try:
-            decode(secret.get_secret_value())
-        except refused as unusable:
-            raise ValueError(f"{unusable} (it is number {place}{named})") from None
-        except errors.SettingsError:
-            continue
 
 
 def load(env_file: str | Path | None = ".env", **given: Any) -> Settings:

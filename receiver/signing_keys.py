@@ -8,7 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from receiver import errors, settings
-from receiver.crypto import key_file, log_keys, pasted_secrets
+from receiver.crypto import key_file, log_keys, log_policy, pasted_secrets
 
 #: The files of kept keys, by the settings that give them in their place.
 FILES = {"secret_keys": "secret.key", "ledger_keys": "ledger.key"}
@@ -44,7 +44,8 @@ def of_ledger(given: settings.Settings) -> tuple[log_keys.Signer, ...]:
     Raises SettingsError on a database server without keys: replicas must share them.
     """
     if given.ledger_keys:
-        return tuple(log_keys.parse(key.get_secret_value()) for key in given.ledger_keys)
+        texts = (key.get_secret_value() for key in given.ledger_keys)
+        return tuple(log_keys.parse(text) for text in texts if log_keys.is_private(text))
     if not given.is_embedded:
         raise errors.SettingsError(
             "RUNLEDGER_LEDGER_KEYS is empty. Replicas must share it: `runledger ledger key --new` makes one."
@@ -55,6 +56,17 @@ def of_ledger(given: settings.Settings) -> tuple[log_keys.Signer, ...]:
         "what was signed with the old key has to be checked with its public key",
     )
     return (log_keys.parse(key_file.read_or_create(_file(given, "ledger_keys"), kind)),)
+
+
+def policy(given: settings.Settings) -> log_policy.Policy:
+    """Return who vouches for the ledger: all of its keys, also those that sign no longer, and its witnesses.
+
+    Raises SettingsError as `of_ledger` does.
+    """
+    keys = [log_keys.parse_either(key.get_secret_value()) for key in given.ledger_keys]
+    witnesses = log_policy.parse_witnesses(given.ledger_witnesses)
+    quorum = given.ledger_quorum or log_policy.majority(len(witnesses))
+    return log_policy.Policy(keys or [each.verifier for each in of_ledger(given)], witnesses, quorum)
 
 
 def origin(given: settings.Settings) -> str:

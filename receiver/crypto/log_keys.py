@@ -1,4 +1,4 @@
-"""Keys of the log: Ed25519 in the forms of C2SP `signed-note` 1.0.0 and of Go's `sumdb/note`."""
+"""Keys of the log and of its witnesses: Ed25519 in the forms of C2SP `signed-note` 1.0.0 and Go's `sumdb/note`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,51 @@ from storage.ledger import forms
 if TYPE_CHECKING:  # slow to import, and every command reads the settings, which may hold a key
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-_PREFIX = "PRIVATE+KEY+"
-_ED25519 = b"\x01"
+PREFIX = "PRIVATE+KEY+"
+#: The kinds of keys: of a log, and of a witness, whose signature has a time (`tlog-cosignature` 1.0.1).
+ED25519, COSIGNATURE = b"\x01", b"\x04"
 _NAME = re.compile(r"[!-*,-~]{1,128}", re.ASCII)
 
 
 class BadLogKey(ValueError):
-    """A text that is no private key of a log."""
+    """A text that is no key of a log or witness."""
+
+
+@dataclass(frozen=True)
+class VerifierKey:
+    """A public key: its name, and its kind with the 32 bytes of the key."""
+
+    name: str
+    public: bytes
+
+    @property
+    def key_id(self) -> bytes:
+        """Return the four bytes by which signatures name the key."""
+        return hashlib.sha256(self.name.encode() + b"\n" + self.public).digest()[:4]
+
+    @property
+    def title(self) -> str:
+        """Return the name and the id, which no other key has."""
+        return f"{self.name}+{self.key_id.hex()}"
+
+    @property
+    def text(self) -> str:
+        """Return the public form: name, id in hex, and base64 of kind and key, with pluses between."""
+        return f"{self.title}+{forms.encoded(self.public)}"
+
+    def has_signed(self, message: bytes, signature: bytes) -> bool:
+        """Return whether this key made a signature of a message."""
+        # Slow to import, and few commands check a signature.
+        from cryptography.exceptions import InvalidSignature
+
+        # As slow.
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public[1:]).verify(signature, message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
 
 
 @dataclass(frozen=True)
@@ -33,29 +71,24 @@ class Signer:
     key: Ed25519PrivateKey
 
     @property
-    def public(self) -> bytes:
-        """Return the kind of the key and its public key, 33 bytes."""
-        return _ED25519 + self.key.public_key().public_bytes_raw()
-
-    @property
-    def key_id(self) -> bytes:
-        """Return the four bytes by which signatures name the key."""
-        return hashlib.sha256(self.name.encode() + b"\n" + self.public).digest()[:4]
+    def verifier(self) -> VerifierKey:
+        """Return the public key."""
+        return VerifierKey(self.name, ED25519 + self.key.public_key().public_bytes_raw())
 
     @property
     def verifier_key(self) -> str:
-        """Return the public form: name, id in hex, and base64 of kind and key, with pluses between."""
-        return f"{self.name}+{self.key_id.hex()}+{forms.encoded(self.public)}"
+        """Return the public key in its public form."""
+        return self.verifier.text
 
     @property
     def private_text(self) -> str:
         """Return the private form, which `parse` reads."""
-        secret = _ED25519 + self.key.private_bytes_raw()
-        return f"{_PREFIX}{self.name}+{self.key_id.hex()}+{forms.encoded(secret)}"
+        secret = ED25519 + self.key.private_bytes_raw()
+        return f"{PREFIX}{self.verifier.title}+{forms.encoded(secret)}"
 
     def line(self, text: str) -> str:
         """Return the line of a signature over a text."""
-        return forms.signature_line(self.name, self.key_id, self.key.sign(text.encode()))
+        return forms.signature_line(self.name, self.verifier.key_id, self.key.sign(text.encode()))
 
 
 def require_name(name: str) -> None:
@@ -64,11 +97,16 @@ def require_name(name: str) -> None:
         raise BadLogKey("the name of a ledger has up to 128 ASCII characters, and neither blank nor plus")
 
 
-def require_one_origin(signers: Sequence[Signer]) -> None:
-    """Raise BadLogKey where keys have different names: a ledger has one origin."""
-    names = sorted({each.name for each in signers})
+def require_one_log(texts: Sequence[str]) -> None:
+    """Raise BadLogKey where keys are not of one log: one origin, each key once, and one of them signs."""
+    keys = [parse_either(text) for text in texts]
+    names = sorted({each.name for each in keys})
     if len(names) > 1:
         raise BadLogKey(f"all keys of a ledger have one name, and these have {len(names)}: {', '.join(names)}")
+    if len({each.public for each in keys}) < len(keys):
+        raise BadLogKey("a key is listed twice: leave out its public form while the private one signs")
+    if keys and not any(is_private(text) for text in texts):
+        raise BadLogKey("there are public keys alone, and a private one has to sign")
 
 
 def new(name: str) -> Signer:
@@ -86,21 +124,48 @@ def is_key(text: str) -> bool:
     return True
 
 
+def is_private(text: str) -> bool:
+    """Return whether a text claims to be a private key."""
+    return text.startswith(PREFIX)
+
+
+def parse_either(text: str) -> VerifierKey:
+    """Return the public key of a private or public key of a log. Raises BadLogKey."""
+    return parse(text).verifier if is_private(text) else parse_public(text, ED25519)
+
+
+def parse_public(text: str, kind: bytes) -> VerifierKey:
+    """Return the public key `<name>+<id>+<base64>` of a kind. Raises BadLogKey."""
+    name, _, rest = text.partition("+")
+    key_id, _, public = rest.partition("+")
+    try:
+        found = base64.b64decode(public, validate=True)
+    except (binascii.Error, ValueError):
+        found = b""
+    if _NAME.fullmatch(name) is None or found[:1] != kind or len(found) != 33 or forms.encoded(found) != public:
+        wanted = "a log" if kind == ED25519 else "a witness"
+        raise BadLogKey(f"a public key of {wanted} has the form name+id+key, of the kind {kind[0]} (Ed25519)")
+    key = VerifierKey(name, found)
+    if key.key_id.hex() != key_id:
+        raise BadLogKey(f"the id in the public key {name} is not that of its bytes: it was copied in part")
+    return key
+
+
 def parse(text: str) -> Signer:
     """Return the key `PRIVATE+KEY+<name>+<id>+<base64>`. Raises BadLogKey, which never has the key in it."""
-    if not text.startswith(_PREFIX) or text.count("+") < 4:
+    if not text.startswith(PREFIX) or text.count("+") < 4:
         raise BadLogKey(
             "a key of the log has the form PRIVATE+KEY+name+id+key: `runledger ledger key --new` makes one"
         )
-    name, key_id, secret = text.removeprefix(_PREFIX).split("+", 2)
+    name, key_id, secret = text.removeprefix(PREFIX).split("+", 2)
     try:
         found = base64.b64decode(secret, validate=True)
     except binascii.Error:
         raise BadLogKey("the last part of a key of the log is base64") from None
-    if _NAME.fullmatch(name) is None or found[:1] != _ED25519 or len(found) != 33:
+    if _NAME.fullmatch(name) is None or found[:1] != ED25519 or len(found) != 33:
         raise BadLogKey("a key of the log has a name without blanks, and is an Ed25519 key of 32 bytes")
     signer = Signer(name, _private_key(found[1:]))
-    if signer.key_id.hex() != key_id:
+    if signer.verifier.key_id.hex() != key_id:
         raise BadLogKey(f"the id in the key of the log {name} is not that of its bytes: it was copied in part")
     return signer
 

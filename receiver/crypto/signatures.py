@@ -12,7 +12,7 @@ import email.utils
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -247,3 +247,23 @@ def _holds(digest: bytes, values: list[bytes]) -> bool:
     # reveals nothing.
     expected = (base64.b64encode(digest).rstrip(b"="), digest.hex().encode())
     return True in [hmac.compare_digest(each, value) for value in values for each in expected]
+
+
+def demand_usable(
+    secrets: Sequence[str],
+    decode: Callable[[str], Secret],
+    refused: type[errors.SettingsError],
+    named: str = "",
+) -> None:
+    """Raise ValueError for the first secret that `decode` refuses with that error.
+
+    A secret of platform events that does not decode is no reason to refuse the start: the others verify, and the
+    server reports it.
+    """
+    for place, secret in enumerate(secrets, 1):
+        try:
+            decode(secret)
+        except refused as unusable:
+            raise ValueError(f"{unusable} (it is number {place}{named})") from None
+        except errors.SettingsError:
+            continue

@@ -20,6 +20,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from receiver import client_address, errors, timeouts
+from receiver.crypto import log_policy
 from receiver.export import flow
 from receiver.schemas import json_rows, query_parameters
 from receiver.streams import subscribers
@@ -55,10 +56,15 @@ async def _cannot_process(_delivery_id: str, _actor: str, _now: datetime) -> del
 
 @dataclass(frozen=True)
 class Ledger:
-    """What handlers show of the ledger: its public keys, newest first, and whether that needs an API key."""
+    """What handlers show of the ledger: who vouches for it, and whether reading it needs no API key."""
 
-    keys: Sequence[str] = ()
+    policy: log_policy.Policy = field(default_factory=lambda: log_policy.Policy(()))
     is_open: bool = False
+
+    @property
+    def keys(self) -> list[str]:
+        """Return the public keys, newest first."""
+        return [each.text for each in self.policy.keys]
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,6 @@ def proof(index: int, hashes: Sequence[bytes], note: str) -> str:
     return "\n".join([PROOF_HEADER, f"index {index}", *map(encoded, hashes), "", note])
 
 
-def policy(keys: Sequence[str]) -> str:
-    """Return the policy that trusts a log by its verifier keys."""
-    return "".join(f"log {key}\n" for key in keys) + "quorum none\n"
-
-
 def encoded(value: bytes) -> str:
     """Return bytes in standard base64, as all forms have them."""
     return base64.b64encode(value).decode()

@@ -49,6 +49,23 @@ async def get_ledger_key(call: Plain) -> operations.Answer:
 
 @router.operation(
     "GET",
+    "/v1/ledger/policy",
+    "The policy by which proofs are checked",
+    {200: "text/plain"},
+    identifies_caller=True,
+    problems=(401, 403),
+)
+async def get_ledger_policy(call: Plain) -> operations.Answer:
+    """Answer with the keys, the witnesses and the quorum of this ledger (C2SP `tlog-policy`).
+
+    An auditor takes it once, and elsewhere, and does not ask the server that is checked each time.
+    """
+    _demand_access(call)
+    return operations.Answer(200, call.context.ledger.policy.text.encode(), _kept(call, _BRIEFLY), TEXT)
+
+
+@router.operation(
+    "GET",
     "/v1/ledger/tile/{tile}",
     "A tile of the tree, or a bundle of entries",
     {200: "application/octet-stream"},

@@ -8,7 +8,7 @@ from receiver.web.authentication import Scope
 from storage import cursors
 from storage.engine import database
 from storage.engine.database import Reader
-from storage.ledger import forms, proofs
+from storage.ledger import proofs
 from storage.query import run_lines
 
 Receiving = operations.Call[query_parameters.ReceiptQuery, None]
@@ -29,7 +29,7 @@ router = operations.Router("ledger")
 def get_receipt(call: Receiving, store: database.Snapshot) -> operations.Answer:
     """Answer with the entries of a run and their proofs, which others check without this server."""
     run = run_ids.require_run(store.read(run_lines.find, call.ids["id"], _IDS))
-    query, keys = call.query, list(call.context.ledger.keys)
+    query, ledger = call.query, call.context.ledger
     after = -1 if query.cursor is None else cursors.parse(query.cursor, _ORDER).seq
     found = store.read(proofs.of_run, run.id, after, query.limit + 1)
     page = found[: query.limit]
@@ -40,8 +40,8 @@ def get_receipt(call: Receiving, store: database.Snapshot) -> operations.Answer:
         has_more=cursor is not None,
         next_cursor=cursor,
         run=run.id,
-        keys=keys,
-        policy=forms.policy(keys),
+        keys=ledger.keys,
+        policy=ledger.policy.text,
         pending=pending,
         note=PENDING if pending else None,
         entries=entries,

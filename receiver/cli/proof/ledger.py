@@ -11,7 +11,7 @@ from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import CommandError
 from receiver.cli.render import json_lines
 from receiver.crypto import log_keys
-from storage.ledger import forms, proofs
+from storage.ledger import proofs
 
 app = event_loop.commands(no_args_is_help=True, help="Keys, checkpoints and proofs of the ledger.")
 
@@ -26,6 +26,8 @@ async def key(
 ) -> None:
     """Print the public keys of the ledger, newest first, as verifiers take them.
 
+    Those that sign no longer are among them.
+
     \b
     Examples:
       runledger ledger key
@@ -39,19 +41,21 @@ async def key(
             raise CommandError(str(refused)) from None
         _show(as_json, made.private_text + "\n", key=made.private_text)
         return
-    for each in signing_keys.of_ledger(given):
-        _show(as_json, each.verifier_key + "\n", key=each.verifier_key)
+    for each in signing_keys.policy(given).keys:
+        _show(as_json, each.text + "\n", key=each.text)
 
 
 @app.command()
 async def policy(as_json: options.Json = False) -> None:
     """Print the policy that trusts this ledger's keys, for tools that check proofs (C2SP tlog-policy).
 
+    With witnesses it demands as many of them as RUNLEDGER_LEDGER_QUORUM says.
+
     \b
     Example:
       runledger ledger policy > policy.txt
     """
-    text = forms.policy([each.verifier_key for each in signing_keys.of_ledger(settings.load())])
+    text = signing_keys.policy(settings.load()).text
     _show(as_json, text, policy=text)
 
 

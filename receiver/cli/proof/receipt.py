@@ -61,8 +61,7 @@ async def receipt(run: options.Run, to: To = None, as_json: options.Json = False
 
 async def _whole(given: settings.Settings, run: str) -> proof.RunReceipt:
     """Return all pages of a receipt as one."""
-    keys = [each.verifier_key for each in signing_keys.of_ledger(given)]
-    changes = {"ledger": operations.Ledger(keys)}
+    changes = {"ledger": operations.Ledger(signing_keys.policy(given))}
     query, entries, pending = query_parameters.ReceiptQuery(), list[proof.ReceiptEntry](), 0
     async with open_database.existing(given) as store:
         while True:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from receiver.crypto import log_keys
@@ -45,3 +47,21 @@ def test_a_key_that_was_copied_in_part_is_refused_without_being_shown(text: str)
 def test_a_name_that_notes_cannot_have_is_refused(name: str) -> None:
     with pytest.raises(log_keys.BadLogKey):
         log_keys.new(name)
+
+
+def test_a_public_key_verifies_what_the_private_one_signed() -> None:
+    signature = base64.b64decode(SIGNATURE)[4:]
+    key = log_keys.parse_public(PUBLIC, log_keys.ED25519)
+    assert key.text == PUBLIC
+    assert [key.has_signed(text.encode(), signature) for text in (TEXT, TEXT + "\n")] == [True, False]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "PeterNeumann", PUBLIC[:-1], PUBLIC.replace("c74f20a3", "C74F20A3"), f"{PUBLIC[:-1]}X", PRIVATE, "a+b+"],
+)
+def test_what_is_not_one_whole_public_key_of_its_kind_is_refused(text: str) -> None:
+    with pytest.raises(log_keys.BadLogKey):
+        log_keys.parse_public(text, log_keys.ED25519)
+    with pytest.raises(log_keys.BadLogKey):
+        log_keys.parse_public(PUBLIC, log_keys.COSIGNATURE)

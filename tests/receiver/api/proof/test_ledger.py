@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from receiver.crypto import log_keys
+from receiver.crypto import log_keys, log_policy
 from receiver.verifier import ed25519, public_forms
 from receiver.web import operations
 from storage import merkle
@@ -24,7 +24,8 @@ POLICY = public_forms.parse_policy(f"log {LOG.verifier_key}\nquorum none\n".enco
 @pytest.fixture
 async def open_deployment(database: Database) -> AsyncIterator[Deployment]:
     """Yield a deployment whose ledger anybody may read."""
-    async for made in app_fixture.opened(database, ledger=operations.Ledger([LOG.verifier_key], is_open=True)):
+    ledger = operations.Ledger(log_policy.Policy([LOG.verifier]), is_open=True)
+    async for made in app_fixture.opened(database, ledger=ledger):
         yield made
 
 
@@ -43,6 +44,8 @@ async def test_a_checkpoint_is_the_note_alone_and_is_signed_by_the_key(open_depl
     found = public_forms.parse_checkpoint(answer.content)
     assert public_forms.trust(found, POLICY, ed25519.verify).logs == [LOG.name]
     assert (await open_deployment.client.get("/v1/ledger/key")).text == f"{LOG.verifier_key}\n"
+    policy = await open_deployment.client.get("/v1/ledger/policy")
+    assert public_forms.parse_policy(policy.content) == POLICY
 
 
 async def test_tiles_have_the_hashes_and_the_entries(open_deployment: Deployment) -> None:
@@ -71,7 +74,7 @@ async def test_without_a_checkpoint_the_answer_says_when_one_comes(open_deployme
     assert "a second after the first entry" in problem(answer, 404)["detail"]
 
 
-@pytest.mark.parametrize("path", ["checkpoint", "key", "tile/0/000.p/1"])
+@pytest.mark.parametrize("path", ["checkpoint", "key", "policy", "tile/0/000.p/1"])
 async def test_a_ledger_that_is_not_open_needs_a_key_that_reads(deployment: Deployment, path: str) -> None:
     await sign(deployment.database)
     problem(await deployment.client.get(f"/v1/ledger/{path}"), 401)

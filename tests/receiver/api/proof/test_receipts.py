@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from receiver.crypto import log_keys
+from receiver.crypto import log_keys, log_policy
 from receiver.verifier import ed25519, public_forms
 from receiver.web import operations
 from storage.engine.database import Database
@@ -22,7 +22,7 @@ LOG = log_keys.new("runledger.test/ledger")
 
 @pytest.fixture
 async def deployment(database: Database) -> AsyncIterator[Deployment]:
-    async for made in app_fixture.opened(database, ledger=operations.Ledger([LOG.verifier_key])):
+    async for made in app_fixture.opened(database, ledger=operations.Ledger(log_policy.Policy([LOG.verifier]))):
         yield made
 
 
