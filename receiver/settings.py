@@ -28,7 +28,7 @@ SecretList = tuple[SecretStr, ...]
 
 
 class Settings(BaseModel):
-    """All settings of an operator. Where several values are taken, commas or spaces separate them."""
+    """All settings of an operator. Commas or spaces separate the values of a list."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,7 +38,7 @@ class Settings(BaseModel):
     )
     casedev_base_url: str = Field(
         "https://api.case.dev",
-        description="Where Case.dev's API is; a sandbox's address for trying things out.",
+        description="Address of Case.dev's API, or of a sandbox.",
     )
     data_dir: Path = Field(Path("data"), description="Folder of the embedded database and of generated keys.")
     database_url: str = Field(
@@ -55,8 +55,8 @@ class Settings(BaseModel):
     )
     secret_keys: SecretList = Field(
         (),
-        description="Keys that sign callback addresses, newest first; an old one stays valid while it is listed. "
-        "Where none is given, one is made and kept in the data folder.",
+        description="Keys that sign callback addresses and encrypt webhook secrets, newest first; an old one "
+        "stays valid while it is listed. On SQLite one is made and kept in the data folder; PostgreSQL needs it.",
     )
     webhook_secrets: SecretList = Field(
         (), description="Signing secrets of platform events (whsec_…), newest first."
@@ -76,15 +76,15 @@ class Settings(BaseModel):
         False, description="Whether the backend may be at a private or loopback address."
     )
     capture_events: bool = Field(
-        False, description="Whether the events of each run's stream are stored, to be replayed later."
+        False, description="Whether the event stream of each run is stored, to be replayed later."
     )
     adopt: Literal["none", "all"] = Field(
-        "none", description="all: the sweep adopts runs that were created elsewhere."
+        "none", description="Whether the sweep adopts runs that were created elsewhere: none or all."
     )
     sweep_seconds: float | None = Field(
         None, gt=0, le=86400, description="Seconds between two sweeps; 60 with a public address, 3 without one."
     )
-    worker_concurrency: int = Field(8, ge=1, le=256, description="Jobs that run at once.")
+    worker_concurrency: int = Field(8, ge=1, le=256, description="Jobs that a worker runs at once.")
     body_limit: int = Field(
         1 << 20, ge=1024, le=64 << 20, description="Largest size of a callback or event, in bytes."
     )
@@ -99,23 +99,24 @@ class Settings(BaseModel):
         (), description="Networks whose X-Forwarded-For header is trusted, as in 10.0.0.0/8."
     )
     sql: Literal["off", "on"] = Field(
-        "off", description="Whether POST /v1/sql accepts reading statements, from keys of scope admin: off or on."
+        "off",
+        description="Whether POST /v1/sql accepts read-only statements of keys of scope admin: off or on.",
     )
     sql_database_url: str = Field(
         "",
-        description="On PostgreSQL the database's address for such statements, with a role that can read only the "
+        description="On PostgreSQL the database's address for RUNLEDGER_SQL, with a role that can read only the "
         "listed views (deploy/sql-role.sql creates it). Empty: no statements are accepted.",
     )
     ledger_origin: str = Field(
         "",
-        description="Name that a new key of the ledger gets, and that its checkpoints show, such as "
+        description="Name of a new key of the ledger, which its checkpoints show, such as "
         "runledger.example.com/ledger. Empty: made of the public address.",
     )
     ledger_keys: SecretList = Field(
         (),
         description="Keys that sign the ledger's checkpoints (PRIVATE+KEY+…), newest first; each of them signs. A "
-        "public one (name+id+key) signs no longer and is still trusted. Where none is given, one is made and kept "
-        "in the data folder.",
+        "public key (name+id+key) no longer signs and is still trusted. On SQLite one is made and kept in the "
+        "data folder; PostgreSQL needs it.",
     )
     ledger_witnesses: str = Field(
         "",
@@ -128,7 +129,7 @@ class Settings(BaseModel):
         description="How many of the witnesses an auditor demands under a checkpoint. Empty: more than half.",
     )
     ledger: Literal["key", "open"] = Field("key", description="Who may read the tree of the ledger: key or open.")
-    pages: Literal["on", "off"] = Field("on", description="Pages for who signs in with an API key: on or off.")
+    pages: Literal["on", "off"] = Field("on", description="Whether the server has pages for people: on or off.")
     metrics: Literal["key", "open"] = Field("key", description="Who may read /metrics: key or open.")
     log_format: Literal["console", "json"] = Field(
         "console", description="Log lines for people (console) or programs (json)."

@@ -10,8 +10,8 @@ from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import flag, option
 from receiver.server import uvicorn_server
 
-Json = Annotated[bool, flag("--json", "For programs: where it listens, as one JSON object on standard output.")]
-Port = Annotated[int, option("PORT", "0 for any that is free.", min=0, max=65535)]
+Json = Annotated[bool, flag("--json", "For programs: the address as one JSON object on standard output.")]
+Port = Annotated[int, option("PORT", "0 for any free port.", min=0, max=65535)]
 Host = Annotated[str, option("ADDRESS", "The address to listen on; 0.0.0.0 for all.")]
 
 

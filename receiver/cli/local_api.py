@@ -164,12 +164,15 @@ async def worker_status(store: database.Database) -> WorkerStatus:
     seen = state.worker_seen_at
     if seen is None:
         return WorkerStatus(
-            False, "No worker was ever seen on this database: it waits until `runledger serve` is started."
+            False,
+            "No worker was ever seen on this database: the request waits until `runledger serve` runs.",
         )
     if now - seen > timedelta(seconds=timeouts.Timing().worker_gone_after):
         ago = render_format.age(seen, now)
-        return WorkerStatus(False, f"The worker was last seen {ago}: it waits until `runledger serve` is started.")
+        return WorkerStatus(
+            False, f"The worker was last seen {ago}: the request waits until `runledger serve` is started."
+        )
     if state.pause_streak:
         reason = render_format.line(state.pause_reason)
         return WorkerStatus(True, f"The upstream has a fault; the worker retries until it answers: {reason}.")
-    return WorkerStatus(True, "The running worker does it.")
+    return WorkerStatus(True, "The running worker carries it out.")

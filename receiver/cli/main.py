@@ -27,7 +27,7 @@ COMMANDS = {
     "serve": Command("commands.serve", "Run the server: the API, the public endpoints, the worker."),
     "work": Command("commands.serve", "Run a worker without a server."),
     "sandbox": Command("commands.sandbox", "Imitate Case.dev, faults included, for trying things out."),
-    "demo": Command("demo.command", "See all of it at work in ten seconds, without a key."),
+    "demo": Command("demo.command", "Show Runledger at work in ten seconds, without a Case.dev key."),
     "open": Command("actions.open_pages", "Open the pages in a browser, signed in by a link that works once."),
     "doctor": Command("doctor.command", "Look for what is wrong with this set-up, and say what to do."),
     "submit": Command("commands.submit", "Submit a run."),
@@ -54,7 +54,7 @@ COMMANDS = {
     "migrate": Command("commands.migrate", "Bring the database to the schema of this release."),
     "prune": Command("commands.prune", "Remove the content of old runs; measures and ledger stay."),
     "backup": Command("commands.backup", "Copy the whole store into a file, beside a running server."),
-    "restore": Command("commands.backup", "Replace the store by a copy, and mark it as restored."),
+    "restore": Command("commands.backup", "Replace the store with a copy, and mark it as restored."),
     "restored": Command("commands.backup", "Mark a store as restored from an older copy."),
     "move": Command("commands.migrate", "Move the store from SQLite to PostgreSQL."),
     "jobs": Command("commands.jobs", "List the work that is under way, or try jobs again."),
@@ -131,12 +131,12 @@ def runledger(
 ) -> None:
     """Submit long agent runs to Case.dev, and never lose a result.
 
-    Beside a running server the other commands work on its database; give them
-    the same settings, such as RUNLEDGER_DATA_DIR, or start them where .env is.
+    The other commands work on the database of the server, running or not. Give
+    them its settings, such as RUNLEDGER_DATA_DIR, or start them where .env is.
 
     \b
     Examples:
-      runledger demo        see all of it at work, without a Case.dev key
+      runledger demo        see it at work, without a Case.dev key
       runledger serve       the server
       runledger submit --agent agent_1 --prompt "Summarise the lease."
       runledger runs --status failed --created '>-7d'

@@ -43,13 +43,13 @@ def choice(words: Iterable[str], metavar: str, help: str = "{words}.", *names: s
 Run = Annotated[str, argument("RUN", "A run, by our id or the upstream's.")]
 OfRun = Annotated[str | None, option("RUN", "Of one run, by our id or the upstream's.")]
 Json = Annotated[bool, flag("--json", "For programs: one JSON object a line, as the API gives it.")]
-Tag = Annotated[list[str] | None, option("KEY=VALUE", "Repeat it; all must hold.")]
+Tag = Annotated[list[str] | None, option("KEY=VALUE", "Repeatable; all must match.")]
 Agent = Annotated[list[str] | None, option("ID", "The upstream's agent.")]
 
 #: The options that choose runs, by the names of the API's parameters.
 FILTERS: dict[str, Any] = {
     "q": Annotated[
-        str | None, argument("QUESTION", "In the filter language, quoted as a whole. The options hold as well.")
+        str | None, argument("QUERY", "In the filter language, quoted as a whole; the options must match too.")
     ],
     "status": Annotated[list[str] | None, choice(states.Status, "STATE", "{words}; several by commas.")],
     "agent": Agent,
@@ -61,7 +61,8 @@ FILTERS: dict[str, Any] = {
     "created": Annotated[
         str | None,
         option(
-            "WHEN", "'>-7d', 2026-11-23, '>2026-11-23T12:00:00Z'. Runs that were never created upstream: accepted."
+            "WHEN",
+            "'>-7d', 2026-11-23, '>2026-11-23T12:00:00Z'. Never created upstream: accepted then.",
         ),
     ],
     "settled": Annotated[str | None, option("WHEN", "'>-12h', 2026-11-01..2026-11-30.")],
@@ -97,15 +98,15 @@ def filtered(command: Function) -> Function:
     return with_filters
 
 
-Sort = Annotated[str, option("ORDER", f"{', '.join(grammar.SORT_NAMES)}; - for the greatest first; -relevance.")]
-Count = Annotated[bool, flag("--count", "Print how many there are in all.")]
+Sort = Annotated[str, option("ORDER", f"{', '.join(grammar.SORT_NAMES)}; - for descending; -relevance.")]
+Count = Annotated[bool, flag("--count", "Print the number of all matching runs.")]
 Follow = Annotated[
     bool,
-    flag("--follow", "Go on: print each run as it changes, from now on or after the change number of --cursor."),
+    flag("--follow", "Print each run as it changes: from now on, or after the change with the number --cursor."),
 ]
-Limit = Annotated[int, option("N", "How many at most.", min=1, max=250)]
-Cursor = Annotated[str | None, option("CURSOR", "The page after the one that named it.", show_default=False)]
-All = Annotated[bool, flag("--all", "Every page from there on.")]
+Limit = Annotated[int, option("N", "The most rows.", min=1, max=250)]
+Cursor = Annotated[str | None, option("CURSOR", "Continue after the page that printed it.", show_default=False)]
+All = Annotated[bool, flag("--all", "All pages from there on.")]
 
 
 def tags(given: list[str] | None, option: str = "--tag ") -> dict[str, str]:

@@ -24,7 +24,7 @@ app = event_loop.commands()
 _BAR = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 #: Seconds between two looks at the progress, and for which it is looked at.
 _INTERVAL, _FOREVER = 0.3, 1e8
-Bulk = Annotated[str, typer.Argument(metavar="ID", help="A bulk action, as `start` names it.", show_default=False)]
+Bulk = Annotated[str, typer.Argument(metavar="ID", help="The id that `start` printed.", show_default=False)]
 
 
 BULK: Listing[actions.BulkAction] = Listing(
@@ -51,7 +51,7 @@ async def list_bulk(
 ) -> None:
     """Do one thing with many runs, or list what was done.
 
-    A running server does it, as a job with progress.
+    A running server carries it out, as a job.
 
     \b
     Examples:
@@ -72,9 +72,11 @@ async def start(
     query: Annotated[
         str | None, typer.Argument(metavar="QUERY", help="The runs, in the filter language.", show_default=False)
     ] = None,
-    run: Annotated[list[str] | None, option("RUN", "A run, in place of QUERY; repeat it.")] = None,
-    set_tag: Annotated[list[str] | None, option("KEY=VALUE", "For tag: set this one; repeat it.", "--set")] = None,
-    remove: Annotated[list[str] | None, option("KEY", "For tag: remove this one; repeat it.")] = None,
+    run: Annotated[list[str] | None, option("RUN", "A run, in place of QUERY; repeatable.")] = None,
+    set_tag: Annotated[
+        list[str] | None, option("KEY=VALUE", "For tag: a tag to set; repeatable.", "--set")
+    ] = None,
+    remove: Annotated[list[str] | None, option("KEY", "For tag: a tag to remove; repeatable.")] = None,
     dry_run: Annotated[bool, flag("--dry-run", "Only count the runs.")] = False,
     yes: Annotated[bool, flag("--yes", "Do not ask.")] = False,
     no_wait: Annotated[bool, flag("--no-wait", "Do not wait until it is done.")] = False,
@@ -82,7 +84,7 @@ async def start(
 ) -> None:
     """Do something with all runs that match, or with those that are named.
 
-    The running server does it, and goes on where it was after a stop. Runs that
+    The running server carries it out, and continues after a restart. Runs that
     are accepted later are left alone. Ctrl-C ends the waiting, not the action.
 
     \b

@@ -25,7 +25,7 @@ async def tag(
     given: Annotated[
         list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Tags to set.", show_default=False)
     ] = None,
-    remove: Annotated[list[str] | None, option("KEY", "Remove this tag; repeat it.")] = None,
+    remove: Annotated[list[str] | None, option("KEY", "Remove this tag; repeatable.")] = None,
     as_json: options.Json = False,
 ) -> None:
     """Set and remove tags of a run; the others stay.
@@ -52,11 +52,11 @@ def _show_tags(run: responses.Run) -> None:
 @app.command()
 async def again(
     run: options.Run,
-    prompt: Annotated[str | None, option("TEXT", "In place of its prompt.")] = None,
+    prompt: Annotated[str | None, option("TEXT", "Replaces its prompt.")] = None,
     prompt_file: Annotated[Path | None, option("FILE", "The same from a file.")] = None,
-    guidance: Annotated[str | None, option("TEXT", "In place of its guidance.")] = None,
-    model: Annotated[str | None, option("NAME", "In place of its model.")] = None,
-    tag: Annotated[list[str] | None, option("KEY=VALUE", "In place of all its tags; repeat it.")] = None,
+    guidance: Annotated[str | None, option("TEXT", "Replaces its guidance.")] = None,
+    model: Annotated[str | None, option("NAME", "Replaces its model.")] = None,
+    tag: Annotated[list[str] | None, option("KEY=VALUE", "Replaces all its tags; repeatable.")] = None,
     as_json: options.Json = False,
 ) -> None:
     """Run a run again, as a new run that names the first one.

@@ -39,14 +39,14 @@ class Link(NamedTuple):
 @app.command("open")
 async def open_pages(
     key: Annotated[str | None, option("ID|NAME", "Sign in as this API key.")] = None,
-    address: Annotated[str, option("URL", "Where the server is reached; else RUNLEDGER_PUBLIC_URL.")] = "",
+    address: Annotated[str, option("URL", "The server's address; default: RUNLEDGER_PUBLIC_URL.")] = "",
     only_print: Annotated[bool, flag("--print", "Print the link, and open no browser.")] = False,
     as_json: Json = False,
 ) -> None:
     """Open the pages in a browser, signed in by a link that works once.
 
     The link works for ten minutes. Without --key it signs in as the key
-    `operator`, which is made with all scopes where there is none.
+    `operator`, which has all scopes and is created if missing.
 
     \b
     Examples:

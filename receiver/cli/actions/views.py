@@ -46,7 +46,7 @@ async def save(
     name: Annotated[str, argument("NAME", "The name; a view that has it is replaced.")],
     query: Annotated[str, argument("QUERY", "A filter in the filter language.")],
     sort: options.Sort = "",
-    column: Annotated[list[str] | None, option("NAME", "A column, in order; repeat it.")] = None,
+    column: Annotated[list[str] | None, option("NAME", "A column; repeatable, in order.")] = None,
     private: Annotated[bool, flag("--private", "Do not share it.")] = False,
     as_json: options.Json = False,
 ) -> None:

@@ -52,13 +52,12 @@ async def backfill(
 ) -> None:
     """Store the finished runs that Case.dev has from before.
 
-    It walks the upstream's list and notes each page as done, so that the same
-    command goes on where Ctrl-C stopped it; known runs are skipped. Then the
-    running server fetches the new ones, or this command where there is none. It
-    waits for rate limits. Runs in the list that cannot be fetched are named at
-    the end, and it exits with 1; a server goes on trying. Where the list cannot
-    be read on, it ends and names the place. Your backend gets no notification
-    of these runs.
+    It walks the upstream's list and commits its position with each page, so the
+    same command continues after Ctrl-C; stored runs are skipped. The running
+    server then fetches the new runs; without one this command does. It waits
+    for rate limits. Runs that cannot be fetched are named at the end, with exit
+    code 1; a server keeps trying. If the list cannot be read further, it ends
+    and names the place. Your backend is not notified of these runs.
 
     \b
     Examples:
@@ -69,7 +68,7 @@ async def backfill(
     try:
         await _backfill(agent, since, chosen, restart, no_wait, as_json)
     except asyncio.CancelledError:
-        raise CommandError("stopped; the same command goes on from here") from None
+        raise CommandError("stopped; the same command continues from here") from None
 
 
 def _states(given: list[str] | None) -> str | None:
@@ -208,7 +207,7 @@ async def _show(
         what = "in the list, though the upstream has them no longer; recorded as refused"
         _show_ids(outcome.gone, outcome.gone_ids, what)
     if left.failing and has_waited:
-        what = "not fetched yet, see `runledger jobs`; a server goes on trying"
+        what = "not fetched yet, see `runledger jobs`; a server keeps trying"
         _show_ids(len(left.failing), left.failing, what)
 
 

@@ -46,9 +46,9 @@ RESTORE = ("--no-owner", "--exit-on-error", "--single-transaction")
 def backup(file: File, force: Force = False, as_json: options.Json = False) -> None:
     """Copy the whole store into a file, beside a running server.
 
-    It is the store of one moment, and is checked once it is written. On
-    PostgreSQL `pg_dump` makes it, which has to be installed. The keys are not
-    in it: secret.key and ledger.key, or the settings that have them.
+    The copy is one snapshot, and is checked after it is written. On PostgreSQL
+    this needs `pg_dump`. The keys are not in the copy: keep secret.key and
+    ledger.key, or RUNLEDGER_SECRET_KEYS and RUNLEDGER_LEDGER_KEYS, as well.
 
     \b
     Examples:
@@ -130,7 +130,7 @@ def _run_tool(words: list[str]) -> str:
 
 @app.command()
 async def restore(file: File, force: Force = False, as_json: options.Json = False) -> None:
-    """Replace the store by a copy, and mark it as restored.
+    """Replace the store with a copy, and mark it as restored.
 
     No server may run. The copy is checked before anything is replaced. Runs
     that are not started in it may have been executed since: see `runledger
@@ -177,19 +177,16 @@ async def _restore_file(file: Path, target: Path, force: bool) -> tuple[copying.
 
 @app.command()
 async def restored(
-    force: Annotated[
-        bool, flag("--force", "On PostgreSQL: do not wait to see whether a worker is alive.")
-    ] = False,
+    force: Annotated[bool, flag("--force", "On PostgreSQL: do not wait to see whether a worker runs.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Mark a store as restored from an older copy.
 
-    Do so before a server works on it. Runs that are submitted and not started
-    there may have been executed since the copy was made. They are marked, and
-    the worker looks for a marked run in the upstream's list before it sends
-    anything: a run that it finds, in any state, is followed and not executed
-    again. No server may run. It may be repeated. `runledger restore` does this
-    by itself.
+    Run this before a server starts on the copy; it may be repeated. Runs that
+    the copy holds as not started may have been executed since it was made. The
+    worker searches the upstream's list for each marked run before it sends
+    anything. A run that it finds, in any state, is followed and not executed
+    again. `runledger restore` marks by itself.
 
     \b
     Example:
@@ -221,7 +218,10 @@ async def _demand_idle(store: database.Database) -> None:
         if now - first > timedelta(seconds=HEARTBEATS * timing.heartbeat):
             return
         if not is_announced:
-            print("A worker was seen just now, perhaps in the copy alone: waiting a moment.", file=sys.stderr)
+            print(
+                "A worker was seen just now: waiting to see whether it still runs.",
+                file=sys.stderr,
+            )
         is_announced = True
         await asyncio.sleep(timing.poll)
 
@@ -232,9 +232,7 @@ def _show_marked(marked: restoring.Restored) -> None:
         print(f"It was marked as restored at {at}; no server has worked on it since.")
         return
     accepted, queued = render_format.count(marked.accepted), render_format.count(marked.queued)
-    print(
-        f"{accepted} accepted and {queued} queued runs are marked: upstream is looked through before they start."
-    )
+    print(f"{accepted} accepted and {queued} queued runs are marked: the upstream is searched before they start.")
     if marked.one_call:
         print(f"{render_format.count(marked.one_call)} of them have no agent: these end as refused if not found.")
     print(f"The feed is unchanged up to number {marked.last_number}; later numbers may have been other changes.")

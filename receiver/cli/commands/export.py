@@ -35,9 +35,9 @@ GROUP, BYTES = 50, 1 << 20
 SHOWN = 20
 
 
-Documents = Annotated[bool, flag("--documents", "With the upstream's answers byte for byte; jsonl alone.")]
-Output = Annotated[Path | None, option("FILE", "The file; without it standard output.", "--output", "-o")]
-Resume = Annotated[Path | None, option("FILE", "Go on with a file that was cut off, by the same options.")]
+Documents = Annotated[bool, flag("--documents", "Include the upstream's answers, byte for byte; jsonl only.")]
+Output = Annotated[Path | None, option("FILE", "The file; default: standard output.", "--output", "-o")]
+Resume = Annotated[Path | None, option("FILE", "Continue a file that was cut off; give the same options.")]
 Json = Annotated[bool, flag("--json", "For programs: a summary of the file as one JSON object.")]
 
 
@@ -47,19 +47,19 @@ async def export(
     chosen: Mapping[str, Any],
     form: Annotated[str, options.choice(formats.Format, "FORM", "{words}.", "--format")] = "jsonl",
     documents: Documents = False,
-    bom: Annotated[bool, flag("--bom", "With a byte-order mark, so that Excel reads umlauts; csv alone.")] = False,
+    bom: Annotated[bool, flag("--bom", "Begin with a byte-order mark, which Excel needs; csv only.")] = False,
     output: Output = None,
     resume: Resume = None,
-    force: Annotated[bool, flag("--force", "Write over a file that is there.")] = False,
+    force: Annotated[bool, flag("--force", "Replace an existing file.")] = False,
     as_json: Json = False,
 ) -> None:
     """Write runs into a file, oldest first.
 
-    Steps, usage and tags are written with them. The newest run of now is the
-    last one. A file is called FILE.part until it is whole. JSON Lines end with
-    a trailer of count and SHA-256; beside CSV and Parquet there is FILE.sha256,
-    for `sha256sum --check`. In CSV a text that a spreadsheet would take for a
-    formula has an apostrophe in front.
+    Each run has its steps, usage and tags, but for steps and usage in CSV and
+    Parquet. The last run is the newest one at the start. The file is called
+    FILE.part until it is complete. JSON Lines end with a count and SHA-256;
+    CSV and Parquet get FILE.sha256, for `sha256sum --check`. In CSV a text that
+    looks like a formula gets an apostrophe in front.
 
     \b
     Examples:
@@ -96,7 +96,7 @@ def _path(form: str, output: Path | None, resume: Path | None, force: bool, as_j
     if output is not None and resume is not None:
         raise CommandError("--resume names the file already: leave out --output", USAGE)
     if resume is not None and form != formats.Format.JSONL:
-        raise CommandError("--resume goes on with JSON Lines alone", USAGE)
+        raise CommandError("--resume continues JSON Lines only", USAGE)
     if output is not None and output.exists() and not force:
         raise CommandError(f"{output} is there already: --force writes over it", USAGE)
     if as_json and not (output or resume):
@@ -173,17 +173,17 @@ def _finish(path: Path, exported: flow.Export, form: str) -> formats.Summary:
 @app.command("import")
 async def import_(
     path: Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines of `runledger export`.")],
-    partial: Annotated[bool, flag("--partial", "Take the whole lines of a file that was cut off.")] = False,
+    partial: Annotated[bool, flag("--partial", "Import the complete lines of a file that was cut off.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Read runs back from JSON Lines.
 
-    Tags, steps, usage and documents come with them. The file is checked against
-    its trailer first. Runs that are here already, by our id or the upstream's,
-    stay as they are; runs that had not ended are left to the store that watches
-    them. A line that cannot be read is named with its run and the field, and the
-    others are imported; the exit code is 1 then. It may be stopped and started
-    again.
+    The file is checked against its trailer first. Tags, steps, usage and
+    documents are imported too. A run that is stored already, by either id,
+    stays unchanged. Open runs are left out: the store that exported them
+    settles them. A line that cannot be read is named with its run and field;
+    the others are imported, and the exit code is 1. The command may be stopped
+    and repeated.
 
     \b
     Examples:
@@ -202,12 +202,12 @@ async def import_(
         for name, sentence in _NOT_IMPORTED.items():
             if count := getattr(counts, name):
                 print(f"{count:,} {sentence}")
-    _show_messages("something was left out that cannot be", report.left_out)
+    _show_messages("an impossible value was left out", report.left_out)
     if counts.is_all_refused:
-        raise CommandError(f"{path}: no line holds a run that can be taken; {report.refused[0]}")
+        raise CommandError(f"{path}: no line has a run that can be imported; {report.refused[0]}")
     _show_messages("a run was refused", report.refused)
     if report.refused:
-        raise CommandError(f"runs that were refused: {len(report.refused):,}; the others are here now")
+        raise CommandError(f"runs that were refused: {len(report.refused):,}; the others are imported")
 
 
 async def _import_file(

@@ -49,7 +49,7 @@ async def jobs(
         )
         return
     if by != "cause" or run or cursor:
-        raise CommandError("--by cause goes with --kind and --state alone", USAGE)
+        raise CommandError("--by cause can be combined with --kind and --state only", USAGE)
     async with open_database.existing() as store:
         causes = local_api.parameters(query_parameters.CauseQuery, {"kind": kind, "state": state})
         found = await local_api.ask(store, handlers.list_causes, responses.Causes, query=causes)
@@ -62,7 +62,7 @@ async def retry(
     kind: Kind = None,
     state: Annotated[str | None, options.choice(states.FailedJobState, "STATE")] = None,
     cause: Annotated[str | None, option("TEXT", "The cause contains this, in upper or lower case.")] = None,
-    dry_run: Annotated[bool, flag("--dry-run", "Show which jobs, and change nothing.")] = False,
+    dry_run: Annotated[bool, flag("--dry-run", "List the jobs, and change nothing.")] = False,
     as_json: options.Json = False,
 ) -> None:
     """Make jobs due now, whatever their back-off.

@@ -36,7 +36,7 @@ async def create(
     scope: Annotated[list[str], options.choice(authentication.Scope, "SCOPE", "{words}; repeat it.")],
     as_json: options.Json = False,
 ) -> None:
-    """Make a key. It is shown once: only a digest is stored.
+    """Create a key. It is shown once: only a digest is stored.
 
     \b
     Examples:

@@ -41,7 +41,7 @@ async def sweep(as_json: options.Json = False) -> None:
 async def migrate(as_json: options.Json = False) -> None:
     """Bring the database to the schema of this release.
 
-    `serve` does so by itself on an embedded one.
+    On SQLite `serve` does so by itself.
 
     \b
     Example:
@@ -63,10 +63,10 @@ def move(
 ) -> None:
     """Move the store from SQLite to PostgreSQL.
 
-    No server may run. All of it is moved or nothing: it is one transaction,
-    which is committed once each table was read on both sides and found to be
-    the same. The file stays as it is, but no server starts on it any more.
-    There is no command for the way back.
+    No server may run. Everything is moved in one transaction, which is
+    committed after each table was read on both sides and found to be equal. The
+    file stays as it is, but no server starts on it any more. No command moves a
+    store back.
 
     \b
     Example:

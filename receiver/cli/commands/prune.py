@@ -28,10 +28,8 @@ _AGE = re.compile(r"\d+(\.\d+)?\s*(ms|s|m|h|d)", re.ASCII)
 SettledBefore = Annotated[
     str | None, option("AGE|DATE", "Settled longer ago than 90d, or before 2026-01-01 (UTC).")
 ]
-Rejected = Annotated[bool, flag("--rejected", "In place of runs: requests that belong to none, see above.")]
-Vacuum = Annotated[
-    bool, flag("--vacuum", "Write a new file, which needs its size twice and keeps writers waiting.")
-]
+Rejected = Annotated[bool, flag("--rejected", "Remove requests that belong to no run, see above.")]
+Vacuum = Annotated[bool, flag("--vacuum", "Rewrite the file: needs twice its size on disk, and blocks writers.")]
 
 
 @app.command()
@@ -55,9 +53,9 @@ async def prune(
     stay, and every proof of the ledger holds. Runs with a job stay whole. It
     runs beside a server, and may be stopped and started again at any time.
 
-    With --rejected it is requests to the public endpoints that belong to no
-    run: what did not verify is deleted, of what did verify the content.
-    The worker does that by itself after RUNLEDGER_REJECTED_DAYS.
+    With --rejected: requests to the public endpoints that belong to no run.
+    Those that did not verify are deleted, the others lose their content. The
+    worker does this by itself after RUNLEDGER_REJECTED_DAYS.
 
     \b
     Examples:
@@ -67,7 +65,7 @@ async def prune(
     """
     if rejected:
         if before is None or settled_before is not None or agent or tag:
-            raise CommandError("--rejected goes with --before and --address alone", USAGE)
+            raise CommandError("--rejected can be combined with --before and --address only", USAGE)
         moment = value_ranges.moment("before", before, clock.now())
         if address is not None and not client_address.is_literal(address):
             raise CommandError(f"--address {address!r} is no address", USAGE)

@@ -19,9 +19,9 @@ SHOWN = 20
 
 @app.command()
 async def verify(as_json: options.Json = False) -> None:
-    """Count all ended runs and compare with what is kept; exit code 1 where they differ.
+    """Count all ended runs and compare them with the rollups; exit code 1 if they differ.
 
-    It may run beside a server. Programs get a line for each difference.
+    It may run beside a server. --json prints a line for each difference.
 
     \b
     Example:
@@ -57,9 +57,9 @@ def _sums(sums: Mapping[str, int] | None, other: Mapping[str, int] | None) -> st
 
 @app.command()
 async def rebuild(as_json: options.Json = False) -> None:
-    """Count all ended runs again.
+    """Write the rollups again from all ended runs.
 
-    It is one transaction: the writes of a running server wait for it.
+    It is one transaction, for which the writes of a running server wait.
 
     \b
     Example:

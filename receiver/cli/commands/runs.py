@@ -126,7 +126,7 @@ async def stats(
 ) -> None:
     """Sum up runs: how many, what they cost, how long they took.
 
-    By source the times are those from the end of a run until it was settled.
+    With `--by source` the times run from the end of a run until it was settled.
 
     \b
     Examples:
@@ -162,8 +162,8 @@ async def deliveries(
 ) -> None:
     """List requests to the public endpoints, newest first.
 
-    With --process a rejected event is accepted where a secret verifies it by
-    now; of an accepted delivery the run is fetched again.
+    --process accepts a rejected event that a secret verifies by now, and
+    fetches the run of an accepted delivery again.
 
     \b
     Examples:
@@ -191,7 +191,7 @@ async def deliveries(
 async def _process(delivery: str | None, as_json: bool) -> None:
     """Process a delivery again. Raise CommandError where none is named."""
     if delivery is None:
-        raise CommandError("--process goes with the ID of one delivery", USAGE)
+        raise CommandError("--process needs the ID of a delivery", USAGE)
     given = settings.load()
     async with open_database.existing(given) as store:
         box = secret_box.SecretBox(signing_keys.of_addresses(given))
@@ -242,7 +242,7 @@ async def show(
 @app.command()
 async def steps(
     run: options.Run,
-    limit: Annotated[int | None, option("N", "The first N steps; all of them without it.", min=1)] = None,
+    limit: Annotated[int | None, option("N", "The first N steps; default: all.", min=1)] = None,
     as_json: options.Json = False,
 ) -> None:
     """List what the agent thought and did, step by step.
@@ -279,7 +279,7 @@ async def timeline(run: options.Run, as_json: options.Json = False) -> None:
 @app.command()
 async def document(
     run: options.Run,
-    version: Annotated[int | None, option("N", "Which version; the last one without it.", min=1)] = None,
+    version: Annotated[int | None, option("N", "Which version; default: the last one.", min=1)] = None,
 ) -> None:
     """Print the upstream's answer, byte for byte.
 

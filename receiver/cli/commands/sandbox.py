@@ -28,22 +28,22 @@ _RULE = '--fault \'script=[{"route": "exec", "times": 1, "action": "lose_answer"
 _NARROWED = "narrowed by route, run, agent, prompt (a piece of it), times and probability; the first that fits"
 
 Seed = Annotated[
-    int | None, option("N", "Ids and contents follow from it; a new one each time.", show_default=False)
+    int | None, option("N", "Decides ids and contents; default: a new one each time.", show_default=False)
 ]
-PublicOnly = Annotated[bool, flag("--public-only", "Take no callback addresses on this machine, as upstream.")]
+PublicOnly = Annotated[bool, flag("--public-only", "Refuse callback addresses on this machine, as Case.dev does.")]
 AllowPublic = Annotated[
     bool, flag("--allow-public", "Listen where other machines can reach it: any key is accepted.")
 ]
-Record = Annotated[Path | None, option("FILE", "Add every exchange to it, a JSON line each.", "--record")]
+Record = Annotated[Path | None, option("FILE", "Append every exchange to it as a JSON line.", "--record")]
 
 
 @app.command()
 def sandbox(
     host: listening.Host = "127.0.0.1",
     port: listening.Port = 9000,
-    run_seconds: Annotated[float, option("SECONDS", "How long a run takes, more or less.", min=0)] = 5.0,
+    run_seconds: Annotated[float, option("SECONDS", "About how long a run takes.", min=0)] = 5.0,
     seed: Seed = None,
-    fault: Annotated[list[str] | None, option("NAME=VALUE", "Something that goes wrong; repeat it.")] = None,
+    fault: Annotated[list[str] | None, option("NAME=VALUE", "A fault to switch on; repeatable.")] = None,
     public_only: PublicOnly = False,
     allow_public: AllowPublic = False,
     record: Record = None,

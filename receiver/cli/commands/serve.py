@@ -28,7 +28,7 @@ def serve(
     host: listening.Host = "127.0.0.1",
     port: listening.Port = 8080,
     no_worker: Annotated[
-        bool, flag("--no-worker", "Take requests only; runs wait for a server with a worker.")
+        bool, flag("--no-worker", "Only accept requests; runs wait for a server with a worker.")
     ] = False,
     as_json: listening.Json = False,
 ) -> None:
@@ -55,16 +55,16 @@ def serve(
 @app.command()
 def work(
     as_json: Annotated[
-        bool, flag("--json", "For programs: once it works, where, as one JSON object on standard output.")
+        bool, flag("--json", "For programs: one JSON object once it runs, with its database.")
     ] = False,
 ) -> None:
     """Run a worker without a server.
 
     It starts and settles the runs that `runledger serve --no-worker` accepts on
     the same database, on this machine or another, sweeps, and numbers ledger
-    entries. It takes no requests and has the same settings. Several workers run
-    beside each other on PostgreSQL; an embedded database takes one process,
-    which serves as well.
+    entries. It accepts no requests; give it the settings of the server. Several
+    workers may run on PostgreSQL. On SQLite only one process may run, so use
+    `serve` there.
 
     \b
     Example:
@@ -84,7 +84,7 @@ def work(
 
 
 def checks(given: settings.Settings) -> application.Checks:
-    """Return the checks of a server of this release, which import the doctor when somebody first asks."""
+    """Return the checks of a server of this release. The first call imports the doctor."""
     return partial(_checked, given, metadata.version("runledger"))
 
 

@@ -25,7 +25,7 @@ app = event_loop.commands()
 async def sql(
     statement: Annotated[str, argument("STATEMENT", "SELECT …; - for standard input.")],
     parameter: Annotated[list[str] | None, option("TEXT", "The values of $1, $2, …", "--parameter", "-p")] = None,
-    limit: Annotated[int, option("N", "How many rows at most.", min=1, max=10_000)] = 1000,
+    limit: Annotated[int, option("N", "The most rows.", min=1, max=10_000)] = 1000,
     as_csv: Annotated[bool, flag("--csv", "For spreadsheets.")] = False,
     bom: Annotated[bool, flag("--bom", "With --csv: a byte-order mark, for Excel.")] = False,
     as_json: Annotated[
@@ -34,10 +34,9 @@ async def sql(
 ) -> None:
     """Read the store with SQL of your own.
 
-    Nothing can be changed by it. The tables are those of docs/reference/tables.md, but
-    for keys, salts and secrets; hidden columns of the others are null. A
-    statement has 5 seconds. On PostgreSQL it runs as the role that
-    RUNLEDGER_SQL_DATABASE_URL names.
+    A statement can change nothing, and has 5 seconds. The tables are those of
+    docs/reference/tables.md without keys and secrets; hidden columns are null.
+    On PostgreSQL it runs as the role that RUNLEDGER_SQL_DATABASE_URL names.
 
     \b
     Examples:
@@ -48,7 +47,7 @@ async def sql(
     if as_csv and as_json:
         raise CommandError("--csv and --json exclude each other", USAGE)
     if bom and not as_csv:
-        raise CommandError("--bom goes with --csv alone", USAGE)
+        raise CommandError("--bom needs --csv", USAGE)
     with event_loop.interruptible():
         text = sys.stdin.read() if statement == "-" else statement
     answer = await _answer(statements.Statement(text, tuple(parameter or ()), limit))

@@ -22,17 +22,15 @@ from storage.repositories import runs as storage_runs
 app = event_loop.commands()
 
 
-Instructions = Annotated[
-    str | None, option("TEXT", "In place of --agent: of an agent that is made for this run alone.")
-]
-Objects = Annotated[list[str] | None, option("ID", "The run may read these only; repeat it.", "--object")]
+Instructions = Annotated[str | None, option("TEXT", "In place of --agent: of an agent created for this run only.")]
+Objects = Annotated[list[str] | None, option("ID", "An object that the run may read; repeatable.", "--object")]
 IdempotencyKey = Annotated[str | None, option("KEY", "The same key with the same content is the same run.")]
 Wait = Annotated[float | None, option("SECONDS", "Wait for its end; exit 1 if it fails.", min=0)]
 
 
 @app.command()
 async def submit(
-    agent: Annotated[str | None, option("ID", "The agent that is to run.")] = None,
+    agent: Annotated[str | None, option("ID", "The agent to run.")] = None,
     source: Annotated[str | None, typer.Argument(metavar="-", help="The prompt from standard input.")] = None,
     prompt: Annotated[str | None, option("TEXT", "What the agent is asked to do.")] = None,
     prompt_file: Annotated[Path | None, option("FILE", "The same from a file.")] = None,
@@ -41,15 +39,15 @@ async def submit(
     instructions_file: Annotated[Path | None, option("FILE", "The same from a file.")] = None,
     model: Annotated[str | None, option("NAME", "In place of the agent's own.")] = None,
     object_id: Objects = None,
-    tag: Annotated[list[str] | None, option("KEY=VALUE", "A label; repeat it.")] = None,
+    tag: Annotated[list[str] | None, option("KEY=VALUE", "A label; repeatable.")] = None,
     idempotency_key: IdempotencyKey = None,
     wait: Wait = None,
     as_json: options.Json = False,
 ) -> None:
     """Submit a run.
 
-    It is stored before anything is sent; the running server sends it. A run
-    of an agent is executed exactly once, one by --instructions at most once.
+    It is stored first; the running server sends it. A run of an agent is
+    executed exactly once, a run with --instructions at most once.
 
     \b
     Examples:
@@ -154,7 +152,7 @@ async def cancel(run: options.Run, as_json: options.Json = False) -> None:
 async def refresh(run: options.Run, as_json: options.Json = False) -> None:
     """Fetch a run again, also one that has ended.
 
-    A terminal state stays; what is new becomes a further document.
+    The final state stays; a changed answer is stored as a further document.
 
     \b
     Example:
@@ -179,7 +177,7 @@ async def show(
     """
     has_ended = run.status in states.TERMINAL
     if has_waited and not has_ended:
-        print("It has not ended yet and goes on; `runledger show` shows its state.", file=sys.stderr)
+        print("It has not ended yet; `runledger show` shows its state.", file=sys.stderr)
     if as_json:
         json_lines.model(run)
         return

@@ -86,12 +86,12 @@ def _unknown_upstream() -> Iterator[None]:
 
 @app.command()
 async def register(as_json: options.Json = False) -> None:
-    """Have the events of runs sent to RUNLEDGER_PUBLIC_URL.
+    """Have Case.dev send the events of runs to RUNLEDGER_PUBLIC_URL.
 
     It may be repeated: an existing endpoint is found again. Its secret is
     stored in the database, encrypted under RUNLEDGER_SECRET_KEYS, and every
     running server uses it at once. Where the secret is not stored here, the
-    endpoint gets a new one; the one before goes on signing for 24 h.
+    endpoint gets a new one; the previous one stays valid for 24 h.
 
     \b
     Example:
@@ -128,7 +128,7 @@ def _registered(found: webhook_registration.Registration) -> list[str]:
         "created": f"{which} sends agent.run.* to {url} from now on. Its secret is stored and in force.",
         "known": f"{which} sends agent.run.* to {url}, and its secret is stored.",
         "recovered": f"{which} sends agent.run.* to {url}. Its secret was not stored here, so it was given a "
-        "new one; the one before goes on signing for 24 h.",
+        "new one; the previous one stays valid for 24 h.",
     }
     lines = [outcomes[found.outcome.value], *(f"Corrected upstream: {wrong}." for wrong in found.corrections)]
     if found.duplicates:
@@ -144,18 +144,18 @@ def _show_warnings(warnings: Sequence[str]) -> None:
 
 @app.command()
 async def rotate(
-    grace: Annotated[str, option("TIME", "How long the old secret goes on signing as well; 30d at most.")] = "24h",
+    grace: Annotated[str, option("TIME", "How long the old secret keeps signing too; at most 30d.")] = "24h",
     as_json: options.Json = False,
 ) -> None:
     """Change the signing secret, without losing an event.
 
-    Both secrets are live until the old one ends; with --grace 0s it ends at
-    once, and events under way are accepted for five minutes more.
+    Case.dev signs with both secrets until the old one ends. With --grace 0s it
+    ends at once; events on their way are accepted for five more minutes.
 
     \b
     Examples:
       runledger webhooks rotate
-      runledger webhooks rotate --grace 0s     the old one is known to a thief
+      runledger webhooks rotate --grace 0s     the old secret has leaked
     """
     seconds = _seconds(grace)
     async with _tools() as tools:
@@ -250,7 +250,7 @@ def _missing(tested: upstream.TestResult, url: str) -> str:
 
 @app.command()
 async def status(as_json: options.Json = False) -> None:
-    """Show upstream's view of the endpoint beside ours.
+    """Show the upstream's view of the endpoint beside Runledger's.
 
     \b
     Example:
@@ -283,7 +283,7 @@ async def _views(tools: Tools, now: datetime) -> render.Views:
 
 @app.command()
 async def resume(wait: Wait = 30.0, as_json: options.Json = False) -> None:
-    """Have events sent again after the upstream stopped, and what was missed.
+    """Enable a disabled endpoint, and have the missed events sent again.
 
     Of the newest 100 deliveries that failed, those whose event never came
     here are sent again; a sweep finds what is missing beyond that.
@@ -317,7 +317,7 @@ async def resume(wait: Wait = 30.0, as_json: options.Json = False) -> None:
 
 @app.command()
 async def remove(as_json: options.Json = False) -> None:
-    """Have no events sent any more. Callbacks and sweep go on.
+    """Delete the endpoint: no more events are sent. Callbacks and the sweep continue.
 
     \b
     Example:

@@ -14,7 +14,7 @@ app = event_loop.commands()
 
 @app.command()
 def demo(as_json: options.Json = False) -> None:
-    """See all of it at work in ten seconds, without a key.
+    """Show Runledger at work in ten seconds, without a Case.dev key.
 
     A sandbox of Case.dev and the real server run on free ports of this
     machine, and a backend submits a dozen runs. On a terminal both go on until

@@ -26,7 +26,7 @@ async def doctor(
     cancel_too: Annotated[bool, flag("--cancel-too", "With --live: send a second run and cancel it.")] = False,
     wait: Annotated[float, option("SECONDS", "With --live: how long a run may take.", min=1)] = 600.0,
     linger: Annotated[
-        float, option("SECONDS", "With --live: how long a callback may take after it.", min=0)
+        float, option("SECONDS", "With --live: how long a callback may come after the end.", min=0)
     ] = 30.0,
     seconds: Annotated[
         float, option("SECONDS", "How long an exchange over the network may take.", "--timeout", min=0.1)
@@ -35,8 +35,9 @@ async def doctor(
 ) -> None:
     """Look for what is wrong with this set-up, and say what to do.
 
-    Nothing is changed or sent, unless --live is given: that sends one tiny
-    run, which costs what a run costs. Exit code 1 where anything is a fault.
+    It changes nothing, and the few requests that it sends are harmless. --live
+    sends one tiny run, which costs what a run costs. The exit code is 1 where
+    anything is a fault.
 
     \b
     Examples:

@@ -83,7 +83,7 @@ def test_a_walk_goes_on_where_it_was_left(setup: Setup, place: str) -> None:
     setup.sandbox.faults(
         script=[{"route": "list", "times": 2, "action": "pass"}, {"route": "list", "action": "hold"}]
     )
-    assert setup.interrupted("list", "--no-wait").endswith(b"stopped; the same command goes on from here\n")
+    assert setup.interrupted("list", "--no-wait").endswith(b"stopped; the same command continues from here\n")
     assert setup.rows("SELECT seen, taken FROM backfills") == [(500, 500)]
     if place == "gone":
         setup.sandbox.faults(script=[{"route": "list", "times": 1, "action": "status:400"}])

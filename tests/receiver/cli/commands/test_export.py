@@ -179,4 +179,4 @@ def test_a_run_that_cannot_be_taken_is_named_and_the_others_are_imported(full: T
     assert (screen.code, screen.object["imported"], screen.object["refused"]) == (1, len(lines) - 2, 2)
     for at, message in ((0, "model: has 201 characters"), (1, "outputTokens: is out of range"), (2, "createdAt")):
         assert f"line {at + 1}: run {lines[at]['id']}: {message}" in screen.err
-    assert "runs that were refused: 2; the others are here now" in screen.err
+    assert "runs that were refused: 2; the others are imported" in screen.err

@@ -73,8 +73,8 @@ def test_all_of_a_kind_are_tried_again(terminal: Terminal) -> None:
 @pytest.mark.parametrize(
     ("words", "output"),
     [
-        (["jobs", "--by", "colour"], "--by cause goes with --kind and --state alone"),
-        (["jobs", "--by", "cause", "--run", "run_1"], "--by cause goes with --kind and --state alone"),
+        (["jobs", "--by", "colour"], "--by cause can be combined with --kind and --state only"),
+        (["jobs", "--by", "cause", "--run", "run_1"], "--by cause can be combined with --kind and --state only"),
         (["jobs", "--by", "cause", "--state", "due"], "--state: "),
         (["jobs", "retry"], "name one job, or some by --kind, --state or --cause"),
         (["jobs", "retry", "a", "--kind", "notify"], "name one job, or some by --kind, --state or --cause"),

@@ -178,7 +178,7 @@ def test_a_run_that_was_never_created_cannot_be_fetched(terminal: Terminal) -> N
     [
         (None, "No worker was ever seen on this database"),
         (timedelta(minutes=5), "The worker was last seen 5m 00s ago"),
-        (timedelta(seconds=1), "The running worker does it."),
+        (timedelta(seconds=1), "The running worker carries it out."),
     ],
 )
 def test_a_sweep_is_requested_and_the_state_of_the_worker_is_shown(
