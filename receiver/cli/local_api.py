@@ -170,7 +170,7 @@ async def worker_status(store: database.Database) -> WorkerStatus:
     if now - seen > timedelta(seconds=timeouts.Timing().worker_gone_after):
         ago = render_format.age(seen, now)
         return WorkerStatus(
-            False, f"The worker was last seen {ago}: the request waits until `runledger serve` is started."
+            False, f"The worker was last seen {ago}: the request waits until `runledger serve` runs."
         )
     if state.pause_streak:
         reason = render_format.line(state.pause_reason)

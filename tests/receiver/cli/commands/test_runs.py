@@ -178,7 +178,7 @@ def test_a_delivery_is_processed_again(terminal: Terminal) -> None:
     delivery = terminal.type("deliveries", "--json").object
     assert terminal.type("deliveries", delivery["id"], "--process", "--json").object["runId"] == delivery["runId"]
     assert "settle" in terminal.type("jobs").out
-    assert "goes with the ID" in terminal.type("deliveries", "--process").err
+    assert "needs the ID" in terminal.type("deliveries", "--process").err
 
 
 def test_a_delivery_cannot_steer_the_terminal(terminal: Terminal) -> None:
