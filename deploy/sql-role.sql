@@ -61,7 +61,8 @@ CREATE VIEW runledger_sql.runs AS SELECT
     captured_at,
     capture_note,
     restored_at,
-    again_of
+    again_of,
+    review
 FROM runs;
 CREATE VIEW runledger_sql.run_tags AS SELECT
     run_seq,
@@ -126,6 +127,15 @@ CREATE VIEW runledger_sql.run_events AS SELECT
     received_at,
     data
 FROM run_events;
+CREATE VIEW runledger_sql.run_reviews AS SELECT
+    seq,
+    id,
+    run_id,
+    verdict,
+    comment,
+    by,
+    at
+FROM run_reviews;
 CREATE VIEW runledger_sql.upstream_links AS SELECT
     upstream_id,
     run_id,

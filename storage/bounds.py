@@ -20,6 +20,8 @@ SUM = 2**63 - 1
 DURATION_MS = 30 * 24 * 3600 * 1000
 #: The most tags of one run, and the most views of one owner.
 TAGS, VIEWS = 50, 200
+#: The most reviews of one run, and the length in characters of a comment.
+REVIEWS, COMMENT = 200, 10_000
 #: No event of a run is plausible before EARLIEST, or later than AHEAD from now.
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 AHEAD = timedelta(days=365)

@@ -106,6 +106,14 @@ class TooManyTags(StorageError):
     """A run would have more tags than it may. The message says how many."""
 
 
+class NotSettled(StorageError):
+    """A run has not ended, so it cannot be reviewed. The message names its state."""
+
+
+class TooManyReviews(StorageError):
+    """A run has as many reviews as it may. The message says how many."""
+
+
 class StatementTimeout(StorageError):
     """A statement took longer than it may."""
 

@@ -54,6 +54,21 @@ class Verdict(StrEnum):
     REJECTED = "rejected"
 
 
+class ReviewVerdict(StrEnum):
+    """What a person says about a run that has ended: a judgement, or a comment alone."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    COMMENT = "comment"
+
+
+class Judgement(StrEnum):
+    """The newest judgement on a run: comments do not change it."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+
+
 class Role(StrEnum):
     """The role of an upstream run that belongs to a run of ours."""
 

@@ -18,7 +18,7 @@ from receiver.api import (
     submissions,
     views,
 )
-from receiver.api.proof import ledger, receipts
+from receiver.api.proof import ledger, receipts, reviews
 from receiver.schemas import responses
 from receiver.web import operations
 
@@ -59,6 +59,7 @@ _RESOURCES = (
     submissions,
     runs,
     run_changes,
+    reviews,
     run_events,
     export,
     bulk_actions,

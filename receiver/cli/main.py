@@ -37,6 +37,8 @@ COMMANDS = {
     "again": Command("actions.change_run", "Run a run again, as a new run that names the first one."),
     "notify": Command("actions.change_run", "Notify your backend of a run's end again"),
     "tag": Command("actions.change_run", "Set and remove tags of a run; the others stay."),
+    "review": Command("proof.reviews", "Approve, reject or comment on a run that has ended."),
+    "reviews": Command("proof.reviews", "List what was said about a run, newest first."),
     "bulk": Command("actions.bulk", "Do one thing with many runs, or list what was done."),
     "views": Command("actions.views", "List, save and delete views of the list of runs."),
     "runs": Command("commands.runs", "List runs, newest first."),

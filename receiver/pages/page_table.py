@@ -13,6 +13,7 @@ from receiver.pages.views import (
     sql,
     static_files,
 )
+from receiver.pages.views.proof import reviews
 from receiver.pages.views.runs import (
     bulk,
     compare,
@@ -37,6 +38,7 @@ _VIEWS = (
     keys,
     list_live,
     overview,
+    reviews,
     run,
     run_actions,
     run_changes,

@@ -120,6 +120,7 @@ class RunLine(Answer):
     captured_at: Instant | None = Field(description="When all events of its stream had been stored.")
     capture_note: str | None = Field(description="Which events are missing.")
     again_of: str | None = Field(description="The run, by Runledger's id, of which this one is another try.")
+    review: states.Judgement | None = Field(description="The newest judgement of its reviews.")
 
 
 class Run(RunLine):

@@ -66,6 +66,8 @@ KINDS: Mapping[type[Exception], Kind] = {
     storage_errors.NameTaken: Kind(409, "name-taken", "The name is taken"),
     storage_errors.TooManyViews: Kind(409, "too-many-views", "There are too many views"),
     storage_errors.TooManyTags: Kind(422, "too-many-tags", "The run would have too many tags"),
+    storage_errors.NotSettled: Kind(409, "not-settled", "The run has not ended"),
+    storage_errors.TooManyReviews: Kind(409, "too-many-reviews", "The run has too many reviews"),
     storage_errors.StatementTimeout: Kind(503, "too-slow", "The question takes too long", retry_after=60),
     storage_errors.BadStatement: Kind(400, "bad-statement", "The statement cannot be carried out"),
     storage_errors.NotReadable: Kind(403, "not-readable", "The statement reads what may not be read"),

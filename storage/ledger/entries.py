@@ -66,6 +66,7 @@ class Kind(StrEnum):
     VIEW_SAVED = "view.saved"
     VIEW_DELETED = "view.deleted"
     KEY_SIGNED_OUT = "key.signed_out"
+    RUN_REVIEWED = "run.reviewed"
 
 
 class Entry(msgspec.Struct, frozen=True):

@@ -27,6 +27,7 @@ class Run(declare.Base, table=True):
         UniqueConstraint("submitted_by", "idempotency_key"),
         declare.partial_index("ix_runs_lost_create", "lost_create_since", "lost_create_since IS NOT NULL"),
         declare.partial_index("ix_runs_again_of", ("again_of", "seq"), "again_of IS NOT NULL"),
+        declare.partial_index("ix_runs_review", ("review", "seq"), "review IS NOT NULL"),
     )
     seq: int | None = declare.seq()
     id: str = declare.text(null=False, unique=True)
@@ -77,6 +78,8 @@ class Run(declare.Base, table=True):
     restored_at: datetime | None = declare.at()
     #: The run, by our id, of which this one is another try.
     again_of: str | None = declare.text()
+    #: The newest judgement of its reviews, `approved` or `rejected`; null where there is none.
+    review: str | None = declare.text()
 
 
 class RunTag(declare.Base, table=True):
@@ -170,6 +173,20 @@ class RunEvent(declare.Base, table=True):
     type: str = declare.text(null=False)
     received_at: datetime = declare.at(null=False)
     data: str = declare.text(null=False)
+
+
+class RunReview(declare.Base, table=True):
+    """What somebody said about a run that had ended. `by` is the actor of the ledger."""
+
+    __tablename__ = "run_reviews"
+    __table_args__ = (declare.one_of("verdict", states.ReviewVerdict),)
+    seq: int | None = declare.seq()
+    id: str = declare.text(null=False, unique=True)
+    run_id: str = declare.text(null=False, index=True)
+    verdict: str = declare.text(null=False)
+    comment: str | None = declare.text()
+    by: str = declare.text(null=False)
+    at: datetime = declare.at(null=False)
 
 
 class UpstreamLink(declare.Base, table=True):

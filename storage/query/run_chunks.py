@@ -36,7 +36,7 @@ ROW_BYTES = 512
 LOCAL_COLUMNS = frozenset(
     {
         *("seq", "expected_by", "refresh_requested_at", "asked_at", "missing_since", "lost_create_since"),
-        *("watched", "captured_at", "capture_note", "restored_at"),
+        *("watched", "captured_at", "capture_note", "restored_at", "review"),
     }
 )
 

@@ -24,7 +24,7 @@ LINE = (
     *("cancel_requested_at", "expected_by", "missing_since"),
     *("duration_ms", "input_tokens", "output_tokens", "tool_calls", "cost_micros"),
     *("summary", "failure_reason", "failure_source", "step_count", "pruned_at", "captured_at", "capture_note"),
-    "again_of",
+    *("again_of", "review"),
 )
 #: The columns of one run.
 FULL = (

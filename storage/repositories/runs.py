@@ -110,6 +110,7 @@ class Run:
     capture_note: str | None
     restored_at: datetime | None
     again_of: str | None = None
+    review: states.Judgement | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -327,6 +328,7 @@ def _run(row: prepared.Row, tags: Mapping[str, str] | None = None) -> Run:
     values["origin"] = states.read(states.Origin, row.origin)
     values["status"] = states.read(states.Status, row.status)
     values["settled_by"] = None if row.settled_by is None else states.read(states.Source, row.settled_by)
+    values["review"] = None if row.review is None else states.read(states.Judgement, row.review)
     return Run(**values, tags=tags or {})
 
 

@@ -50,6 +50,7 @@ RUNS = Table(
     Column("capture_note", Text),
     Column("restored_at", Instant),
     Column("again_of", Text),
+    Column("review", Text),
 )
 
 RUN_TAGS = Table(
@@ -131,6 +132,18 @@ RUN_EVENTS = Table(
     Column("type", Text, nullable=False),
     Column("received_at", Instant, nullable=False),
     Column("data", Text, nullable=False),
+)
+
+RUN_REVIEWS = Table(
+    "run_reviews",
+    metadata,
+    Column("seq", Integer64, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("comment", Text),
+    Column("by", Text, nullable=False),
+    Column("at", Instant, nullable=False),
 )
 
 UPSTREAM_LINKS = Table(

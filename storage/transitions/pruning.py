@@ -33,7 +33,7 @@ CONTENT = (
     "request_sha256",
 )
 #: Digests whose values stay, and with them the salts.
-KEPT_SALTS = ("tags",)
+KEPT_SALTS = ("tags", "comment")
 _ROWS = {"steps": RUN_STEPS, "documents": RUN_DOCUMENTS, "events": RUN_EVENTS}
 
 

@@ -20,6 +20,7 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "run_usage": frozenset({"salt"}),
     "run_documents": frozenset({"body", "body_sha256"}),
     "run_events": frozenset(),
+    "run_reviews": frozenset(),
     "upstream_links": frozenset(),
     "deliveries": frozenset({"headers", "body", "body_sha256", "dedupe_key"}),
     "rejections": frozenset(),

@@ -37,9 +37,10 @@ OTHERS = (
     "saved_views",
     "bulk_",
     "workers",
+    "run_reviews",
 )
 #: Columns that an upgrade adds.
-ADDED = ("salts", "again_of", "is_failed", "sessions_ended_at")
+ADDED = ("salts", "again_of", "is_failed", "sessions_ended_at", "review")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

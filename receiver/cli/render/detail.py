@@ -49,6 +49,7 @@ def _run(found: notification.FullRun) -> list[tuple[str, table.Cell]]:
         ("origin", f"{found.origin} by {found.submitted_by}"),
         ("execution", _EXECUTIONS[found.execution] if found.execution else None),
         ("again of", found.again_of),
+        ("review", None if found.review is None else table.state(found.review)),
         ("idempotency key", render_format.line(found.idempotency_key)),
         ("accepted", render_format.instant(found.accepted_at)),
         ("created", render_format.instant(found.created_at)),

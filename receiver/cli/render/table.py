@@ -19,6 +19,7 @@ LEAST, SCARCE = 28, 8
 
 STYLES = {
     "completed": "green",
+    "approved": "green",
     "finished": "green",
     "accepted": "cyan",
     "queued": "cyan",

@@ -1,4 +1,4 @@
-"""The panels of a run besides its trace: answer, prompt, usage, deliveries, timeline, document, notification."""
+"""The panels of a run besides its trace: what was asked, what came back, what happened, what people said."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from receiver.pages.drawing import json_tree, markdown
 from receiver.pages.run_parts import head, sources, words
 from receiver.schemas import notification as schemas_notification
 from receiver.web import timeline
+from storage import bounds
+from storage.actions import reviews
 from storage.engine.database import Snapshot
 from storage.query import run_contents
 from storage.repositories import deliveries, documents, ledger_changes
@@ -122,6 +124,12 @@ def notified(_: Snapshot, of: head.Head, parameter: Callable[[str], str]) -> Val
     return {"state": schemas_notification.state(of.sent), "tree": tree}
 
 
+def reviewed(store: Snapshot, of: head.Head, _: Callable[[str], str]) -> Values:
+    """Return what people said about the run, newest first, and an empty form."""
+    form = {"longest": bounds.COMMENT, "written": "", "fault": ""}
+    return {"reviews": store.read(reviews.of_run, of.run.id), "words": words, **form}
+
+
 #: The panels by the names of their tabs.
 PANELS: dict[str, tuple[str, Callable[[Snapshot, head.Head, Callable[[str], str]], Values]]] = {
     "answer": ("Answer", answer),
@@ -131,4 +139,5 @@ PANELS: dict[str, tuple[str, Callable[[Snapshot, head.Head, Callable[[str], str]
     "timeline": ("Timeline", history),
     "document": ("Document", document),
     "notification": ("Notification", notified),
+    "reviews": ("Reviews", reviewed),
 }

@@ -13,7 +13,7 @@ from storage.query import run_contents
 #: The tab that shows all parts, and the rows of steps that it lists.
 TAB, ROWS = "all", 500
 #: The panels that are there, and those of them that are removed when a run is pruned.
-_PANELS, _CONTENT = ("answer", "prompt", "usage", "deliveries", "timeline"), {"answer", "prompt"}
+_PANELS, _CONTENT = ("answer", "prompt", "usage", "deliveries", "timeline", "reviews"), {"answer", "prompt"}
 
 
 @dataclass(frozen=True, slots=True)

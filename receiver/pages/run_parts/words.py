@@ -37,6 +37,7 @@ KINDS: Mapping[str, str] = {
     "run.orphan": "A lost answer left a run of the upstream behind",
     "run.reopened": "It was opened again, since it runs upstream after all",
     "run.tagged": "Its tags were changed",
+    "run.reviewed": "Somebody said what they think of it",
     "run.pruned": "Its content was removed",
     "run.imported": "It was imported from another Runledger",
     "delivery.accepted": "A delivery was accepted",

@@ -44,9 +44,9 @@ async def show(given: requests.PageRequest) -> Response:
     return response
 
 
-async def read(given: requests.PageRequest) -> dict[str, Any]:
-    """Return the variables of the templates of a run."""
-    tab = given.parameter("tab", "trace")
+async def read(given: requests.PageRequest, tab: str = "") -> dict[str, Any]:
+    """Return the variables of the templates of a run, with the panel of a tab or of the one that is asked for."""
+    tab = tab or given.parameter("tab", "trace")
     loaded = await given.read(partial(load, given, tab if tab in TITLES else "trace"))
     run_id = loaded["run"].id
     return {
