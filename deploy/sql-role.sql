@@ -311,6 +311,16 @@ CREATE VIEW runledger_sql.bulk_actions AS SELECT
     finished_at,
     is_stopped
 FROM bulk_actions;
+CREATE VIEW runledger_sql.holds AS SELECT
+    id,
+    scope,
+    target,
+    reason,
+    placed_by,
+    placed_at,
+    released_by,
+    released_at
+FROM holds;
 CREATE VIEW runledger_sql.unknown_runs AS SELECT
     upstream_id,
     listed_at,

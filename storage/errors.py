@@ -102,6 +102,10 @@ class TooManyViews(StorageError):
     """Somebody has saved as many views as one may. The message says whose they are."""
 
 
+class TooManyHolds(StorageError):
+    """So many holds of a scope are open as may be. The message says how many."""
+
+
 class TooManyTags(StorageError):
     """A run would have more tags than it may. The message says how many."""
 

@@ -123,6 +123,14 @@ class BulkKind(StrEnum):
     AGAIN = "again"
 
 
+class HoldScope(StrEnum):
+    """What a legal hold names."""
+
+    RUN = "run"
+    TAG = "tag"
+    QUESTION = "question"
+
+
 class JobState(StrEnum):
     """The state of a job at a moment; of several that apply, the last in this list counts."""
 

@@ -18,7 +18,7 @@ from receiver.api import (
     submissions,
     views,
 )
-from receiver.api.proof import ledger, receipts, reviews
+from receiver.api.proof import holds, ledger, receipts, reviews
 from receiver.schemas import responses
 from receiver.web import operations
 
@@ -72,6 +72,7 @@ _RESOURCES = (
     keys,
     ledger,
     receipts,
+    holds,
     health,
 )
 OPERATIONS = (*(operation for resource in _RESOURCES for operation in resource.router.operations), *_PUBLIC)

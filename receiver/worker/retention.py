@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from receiver import telemetry
 from storage import errors
 from storage.engine import database
-from storage.transitions import unmatched
+from storage.retention import unmatched
 
 #: Bytes of rejected requests in the database. Within an hour it may be exceeded by the bytes that each process
 #: stores in one (`rejection_buffer.BYTES_PER_HOUR`).

@@ -60,6 +60,8 @@ class Kind(StrEnum):
     RUN_IMPORTED = "run.imported"
     RUN_REOPENED = "run.reopened"
     RUN_TAGGED = "run.tagged"
+    HOLD_PLACED = "hold.placed"
+    HOLD_RELEASED = "hold.released"
     DELIVERY_PROCESSED = "delivery.processed"
     RUN_NOTIFY_REQUESTED = "run.notify_requested"
     BULK_REQUESTED = "bulk.requested"

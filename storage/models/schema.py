@@ -5,7 +5,19 @@ CHECK constraints guard the schema, pydantic guards what comes in. Mapped classe
 of the product imports none: statements use the modules of `storage.tables`, which `make docs` makes from these.
 """
 
-from storage.models import agents, declare, deliveries, integrations, jobs, ledger, rollups, runs, search, views
+from storage.models import (
+    agents,
+    declare,
+    deliveries,
+    integrations,
+    jobs,
+    ledger,
+    retention,
+    rollups,
+    runs,
+    search,
+    views,
+)
 
-MODULES = (agents, deliveries, integrations, jobs, ledger, rollups, runs, search, views)
+MODULES = (agents, deliveries, integrations, jobs, ledger, retention, rollups, runs, search, views)
 metadata = declare.metadata

@@ -4,7 +4,19 @@ The tables have their columns alone, which is all that a statement needs. Constr
 the classes in `storage.models`, from which these modules are made.
 """
 
-from storage.tables import agents, declare, deliveries, integrations, jobs, ledger, rollups, runs, search, views
+from storage.tables import (
+    agents,
+    declare,
+    deliveries,
+    integrations,
+    jobs,
+    ledger,
+    retention,
+    rollups,
+    runs,
+    search,
+    views,
+)
 
-MODULES = (agents, deliveries, integrations, jobs, ledger, rollups, runs, search, views)
+MODULES = (agents, deliveries, integrations, jobs, ledger, retention, rollups, runs, search, views)
 metadata = declare.metadata

@@ -35,6 +35,7 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "workers": frozenset(),
     "backfills": frozenset({"cursor"}),
     "bulk_actions": frozenset(),
+    "holds": frozenset(),
     "unknown_runs": frozenset(),
     "agents": frozenset(),
     "passages": frozenset(),

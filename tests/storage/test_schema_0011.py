@@ -38,6 +38,7 @@ OTHERS = (
     "bulk_",
     "workers",
     "run_reviews",
+    "holds",
 )
 #: Columns that an upgrade adds.
 ADDED = ("salts", "again_of", "is_failed", "sessions_ended_at", "review")

@@ -18,7 +18,7 @@ from receiver.worker import retention
 from storage.engine import database
 from storage.maintenance import vacuum as maintenance_vacuum
 from storage.query import grammar, value_ranges
-from storage.transitions import pruning, unmatched
+from storage.retention import pruning, unmatched
 
 app = event_loop.commands()
 
@@ -133,6 +133,7 @@ def _show_removed(removed: pruning.Pruned, freed: maintenance_vacuum.VacuumResul
 
 def _found(found: pruning.Survey) -> str:
     busy = f" {render_format.count(found.busy)} more have open jobs and stay." if found.busy else ""
+    busy += f" {render_format.count(found.held)} are under a hold and stay." if found.held else ""
     if not found.runs:
         return f"There is nothing to remove.{busy}"
     span = f"settled from {render_format.instant(found.oldest)} to {render_format.instant(found.newest)}"
@@ -156,6 +157,7 @@ def _object(
         "runs": found.runs if removed is None else removed.runs,
         **{noun: rows.get(noun, 0) for noun in found.rows},
         "busyRuns": found.busy,
+        "heldRuns": found.held,
         "contentBytes": found.size,
         "oldest": found.oldest,
         "newest": found.newest,

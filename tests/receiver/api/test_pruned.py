@@ -6,7 +6,8 @@ import pytest
 
 from storage.query import grammar
 from storage.repositories import deliveries, runs
-from storage.transitions import pruning, receiving
+from storage.retention import pruning
+from storage.transitions import receiving
 from tests import life
 from tests.receiver.api.app_fixture import Deployment, problem
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.query import grammar
-from storage.transitions import pruning
+from storage.retention import pruning
 from tests import life
 from tests.receiver.api.app_fixture import Deployment, problem
 

@@ -18,7 +18,8 @@ from storage.engine.database import Database
 from storage.query import grammar
 from storage.repositories import jobs, runs, stream_events
 from storage.repositories.stream_events import Event
-from storage.transitions import follow_up, pruning, submitting
+from storage.retention import pruning
+from storage.transitions import follow_up, submitting
 from tests import life
 from tests.receiver.api import app_fixture
 from tests.receiver.api.app_fixture import Deployment, problem

@@ -14,7 +14,8 @@ from receiver.export import flow, formats, import_reader, jsonl
 from storage import states
 from storage.engine.database import Database
 from storage.query import grammar, run_chunks
-from storage.transitions import importing, pruning
+from storage.retention import pruning
+from storage.transitions import importing
 from tests import life
 
 #: Prompts that somebody wrote to break a file.

@@ -19,7 +19,8 @@ from receiver.schemas import notification
 from storage import states
 from storage.ledger import entries
 from storage.query import grammar
-from storage.transitions import pruning, receiving
+from storage.retention import pruning
+from storage.transitions import receiving
 from tests import life
 from tests.receiver.pages.browsing import Browser
 from tests.receiver.pages.traces import MARKUP, settled, step, turn

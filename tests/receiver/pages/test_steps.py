@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from storage.query import grammar
-from storage.transitions import pruning
+from storage.retention import pruning
 from tests import life
 from tests.receiver.pages.browsing import Browser
 from tests.receiver.pages.traces import settled, step, turn

@@ -13,8 +13,9 @@ from receiver.worker import retention
 from storage import ids, states
 from storage.engine.database import Database
 from storage.repositories import deliveries
+from storage.retention import unmatched
 from storage.tables.deliveries import DELIVERIES
-from storage.transitions import receiving, unmatched
+from storage.transitions import receiving
 from tests import life
 
 pytestmark = pytest.mark.anyio

@@ -12,8 +12,8 @@ from storage.actions import bulk, bulk_parts
 from storage.engine.database import Database
 from storage.query import grammar
 from storage.repositories import jobs, runs
+from storage.retention import pruning
 from storage.states import BulkKind
-from storage.transitions import pruning
 from tests import life
 from tests.storage import ledgers
 

@@ -14,7 +14,7 @@ from storage.engine.database import Database
 from storage.maintenance import vacuum
 from storage.migrations import schema_version
 from storage.query import grammar
-from storage.transitions import pruning
+from storage.retention import pruning
 from tests import life
 
 pytestmark = pytest.mark.anyio

@@ -12,11 +12,11 @@ from storage import errors, states
 from storage.engine.database import Database
 from storage.query import grammar, run_pages
 from storage.repositories import runs
+from storage.retention import pruning
 from storage.search import fulltext, index, lookups, snippets, tokenizer
 from storage.search.tokenizer import Phrase
 from storage.tables.runs import RUNS
 from storage.tables.search import PASSAGES
-from storage.transitions import pruning
 from tests import life
 
 pytestmark = pytest.mark.anyio

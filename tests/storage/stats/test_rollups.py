@@ -21,10 +21,11 @@ from storage.engine.database import Database
 from storage.migrations import alembic_runner, schema_version
 from storage.query import grammar
 from storage.repositories import jobs, runs
+from storage.retention import pruning
 from storage.stats import histogram, rollups
 from storage.tables.rollups import ROLLUP_SUMS
 from storage.tables.runs import RUNS
-from storage.transitions import pruning, settling, starting, submitting
+from storage.transitions import settling, starting, submitting
 from tests import life
 from tests.conftest import EXAMPLES
 

@@ -11,7 +11,8 @@ from storage import errors, ids, states
 from storage.engine.database import Database
 from storage.query import grammar, run_pages
 from storage.repositories import notifications, runs
-from storage.transitions import adopting, pruning, retrying, submitting
+from storage.retention import pruning
+from storage.transitions import adopting, retrying, submitting
 from tests import life
 from tests.storage import ledgers
 

@@ -14,7 +14,9 @@ from sqlalchemy import Connection, Engine, select
 from storage import ids, states
 from storage.actions import bulk, bulk_parts
 from storage.ledger import entries
+from storage.query import grammar
 from storage.repositories import deliveries, jobs, runs
+from storage.retention import holds, pruning
 from storage.tables.deliveries import DELIVERIES
 from storage.tables.jobs import JOBS
 from storage.tables.ledger import LEDGER_ENTRIES
@@ -224,3 +226,49 @@ def test_while_one_numbers_the_ledger_another_one_gives_no_number(two: Two) -> N
     assert two.done(lambda each: entries.number(each, 10)) == range(2, 3)
     numbers = select(LEDGER_ENTRIES.c.leaf_index).order_by(LEDGER_ENTRIES.c.seq)
     assert two.done(lambda each: each.execute(numbers).scalars().all()) == [0, 1, 2]
+
+
+def hold(connection: Connection) -> holds.Hold:
+    placed = holds.Hold(
+        ids.new(life.NOW), states.HoldScope.TAG, "matter=7", "Litigation 7", "operator", life.at(100)
+    )
+    return holds.place(connection, placed)
+
+
+def settled(connection: Connection) -> runs.Run:
+    run, claim = settling(connection)
+    transitions_settling.record_result(connection, claim, life.result(), life.at(63), None)
+    runs.replace_tags(connection, run, {"matter": "7"})
+    return run
+
+
+def prune(connection: Connection) -> int:
+    return pruning.prune(connection, grammar.EVERYTHING, life.at(1000)).runs
+
+
+def test_a_removal_waits_for_a_hold_that_is_being_placed_and_obeys_it(two: Two) -> None:
+    two.done(settled)
+    with held_open(two) as slow:
+        hold(slow)
+        removed = two.start(prune)
+        assert not removed.done()
+    assert removed.result() == 0
+
+
+def test_a_hold_waits_for_a_removal_that_is_under_way(two: Two) -> None:
+    two.done(settled)
+    with held_open(two) as slow:
+        assert prune(slow) == 1
+        placed = two.start(hold)
+        assert not placed.done()
+    assert placed.result().released_at is None
+
+
+def test_a_removal_waits_for_a_tag_that_brings_its_run_under_a_hold(two: Two) -> None:
+    run = two.done(settled)
+    two.done(hold)
+    two.done(lambda each: runs.replace_tags(each, run, {}))
+    with held_open(two) as slow:
+        submitting.change_tags(slow, run.id, {"matter": "7"}, "operator", life.at(200))
+        removed = two.start(prune)
+    assert removed.result() == 0

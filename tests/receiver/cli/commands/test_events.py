@@ -13,7 +13,8 @@ from storage.engine.database import Database
 from storage.query import grammar
 from storage.repositories import jobs, runs
 from storage.repositories.stream_events import Event
-from storage.transitions import follow_up, pruning
+from storage.retention import pruning
+from storage.transitions import follow_up
 from tests import life, sandbox_server
 from tests.patience import until
 from tests.receiver.cli.terminal import Screen, Terminal

@@ -20,6 +20,7 @@ from storage.engine.column_types import instant
 from storage.ledger import entries as ledger_entries
 from storage.query import conditions, grammar
 from storage.repositories import deliveries, documents, runs
+from storage.retention import holds
 from storage.search import index
 from storage.tables.deliveries import DELIVERIES
 from storage.tables.integrations import NOTIFICATIONS
@@ -56,10 +57,14 @@ class Pruned:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """The amount that can be removed. `size` is in bytes, roughly; `busy` runs have a job and stay."""
+    """The amount that can be removed. `size` is in bytes, roughly.
+
+    `busy` runs have a job, and `held` ones are under a hold: both stay.
+    """
 
     runs: int
     busy: int
+    held: int
     oldest: datetime | None
     newest: datetime | None
     rows: Mapping[str, int]
@@ -68,19 +73,23 @@ class Survey:
 
 def survey(connection: sa.Connection, expression: grammar.Expression) -> Survey:
     """Return what `prune` would remove now."""
-    which = [*_which(connection, expression), ~_is_busy()]
+    chosen, is_held = _which(connection, expression), holds.covers(connection)
+    which = [*chosen, ~_is_busy(), sa.not_(is_held)]
     span = (sa.func.min(RUNS.c.settled_at), sa.func.max(RUNS.c.settled_at))
     summed = sa.select(sa.func.count(), *span, _size(RUNS, CONTENT)).where(*which)
     count, oldest, newest, size = connection.execute(summed).one()
-    waiting = sa.select(sa.func.count()).select_from(RUNS).where(*_which(connection, expression), _is_busy())
-    busy = connection.execute(waiting).scalar_one()
+    busy, held = (_count(connection, [*chosen, each]) for each in (_is_busy(), is_held))
     ids = sa.select(RUNS.c.id).where(*which)
     rows: dict[str, int] = {}
     for noun, (table, names) in _WEIGHED.items():
         counted = sa.select(sa.func.count(), _size(table, names)).where(table.c.run_id.in_(ids))
         rows[noun], table_size = connection.execute(counted).one()
         size += table_size
-    return Survey(count, busy, oldest, newest, rows, size)
+    return Survey(count, busy, held, oldest, newest, rows, size)
+
+
+def _count(connection: sa.Connection, which: Sequence[sa.ColumnElement[bool]]) -> int:
+    return connection.execute(sa.select(sa.func.count()).select_from(RUNS).where(*which)).scalar_one()
 
 
 def prune(
@@ -90,13 +99,14 @@ def prune(
     behind: PrunePosition | None = None,
     limit: int = 25,
 ) -> Pruned:
-    """Remove the content of up to `limit` ended runs without jobs, the oldest first.
+    """Remove the content of up to `limit` ended runs without jobs and holds, the oldest first.
 
     A dead job does not protect a run and is deleted as well. Each run gets a ledger entry.
     """
+    holds.take_turn(connection)
     found = connection.execute(_batch(connection, expression, behind, limit)).all()
     rows: dict[str, int] = {}
-    idle = _idle(connection, [run.id for run in found])
+    idle = _idle(connection, [run.id for run in found]) - _held(connection, [run.id for run in found])
     for run in (each for each in found if each.id in idle):
         removed = _erase(connection, run, now)
         rows = {noun: rows.get(noun, 0) + count for noun, count in removed.items()}
@@ -111,6 +121,12 @@ def _idle(connection: sa.Connection, run_ids: Sequence[str]) -> set[str]:
     """Return which of these runs, whose rows are locked by now, still have no job except dead ones."""
     busy = sa.select(JOBS.c.run_id).where(JOBS.c.run_id.in_(run_ids), JOBS.c.dead_at.is_(None))
     return {*run_ids} - set(connection.execute(busy).scalars())
+
+
+def _held(connection: sa.Connection, run_ids: Sequence[str]) -> set[str]:
+    """Return which of these runs, whose rows are locked by now, are under a hold."""
+    held = sa.select(RUNS.c.id).where(RUNS.c.id.in_(run_ids), holds.covers(connection))
+    return {*connection.execute(held).scalars()}
 
 
 def _which(connection: sa.Connection, expression: grammar.Expression) -> list[sa.ColumnElement[bool]]:

@@ -12,11 +12,12 @@ from storage import states
 from storage.engine.database import Database
 from storage.query import grammar, value_ranges
 from storage.repositories import jobs, runs
+from storage.retention import pruning
 from storage.tables.deliveries import DELIVERIES
 from storage.tables.integrations import NOTIFICATIONS
 from storage.tables.ledger import LEDGER_ENTRIES
 from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE
-from storage.transitions import pruning, receiving, starting, submitting
+from storage.transitions import receiving, starting, submitting
 from tests import life
 from tests.storage import ledgers
 

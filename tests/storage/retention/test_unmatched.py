@@ -12,9 +12,10 @@ from sqlalchemy import Connection, func, select
 from storage import ids, states
 from storage.engine.database import Database
 from storage.repositories import deliveries
+from storage.retention import unmatched
 from storage.tables.deliveries import DELIVERIES
 from storage.tables.ledger import LEDGER_ENTRIES
-from storage.transitions import receiving, unmatched
+from storage.transitions import receiving
 from tests import life
 from tests.storage import ledgers
 
