@@ -15,7 +15,8 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-# For the loop of a change: SQLite only, without what starts processes or tries many examples. ARGS as for test.
+# For the loop of a change: SQLite only, without what starts processes or tries many examples. ARGS adds options of
+# pytest; for some modules alone: make test ARGS=tests/storage/test_states.py
 QUICK := --ignore=tests/storage/questions --ignore=tests/storage/user_sql --ignore=tests/receiver/cli \
 	--ignore=tests/receiver/sandbox --ignore=tests/receiver/api/test_operations.py --ignore=tests/laws/test_readme.py
 test-quick: $(INSTALLED)

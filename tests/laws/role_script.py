@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Table
 from sqlalchemy.dialects import postgresql
 
-from storage.tables import schema
+from storage.models import schema
 from storage.user_sql.readable_columns import HIDDEN, ROLE, SCHEMA
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from receiver import clock
 from receiver.worker import loop
+from receiver.worker.tasks import registry
 from storage import states
 from storage.engine.database import Database
 from storage.repositories import job_list, jobs, system_state
@@ -41,6 +42,10 @@ async def test_a_defect_in_a_task_is_written_to_its_job_and_the_worker_goes_on(d
         working.stop()
         await task
     assert found == dict.fromkeys((first.id, second.id), "RuntimeError: a defect")
+
+
+async def test_every_kind_of_job_has_a_task() -> None:
+    assert set(registry.KINDS) == set(states.Kind)
 
 
 async def test_the_sweep_goes_on_while_runs_take_every_slot(database: Database) -> None:
