@@ -40,7 +40,7 @@ async def run(
 
     It is repeated without a commit after `poll` seconds, or later while commits of other processes are announced.
 
-    While the database is away, or the work fails otherwise, `on_failure` is called with the `reason`.
+    While the database is unavailable, or the work fails otherwise, `on_failure` is called with the `reason`.
     """
     while True:
         wake = store.next_commit()

@@ -187,7 +187,7 @@ class Telemetry:
     async def metrics(self, store: database.Database, now: datetime) -> tuple[bytes, str]:
         """Return the metrics in Prometheus text form and their content type.
 
-        While the database is away, only the metrics of this process are included.
+        While the database is unavailable, only the metrics of this process are included.
         """
         try:
             await self._gauges.read(store, now)

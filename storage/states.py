@@ -181,16 +181,16 @@ REPORTED = frozenset({COMPLETED, FAILED, CANCELLED})
 MOVES: dict[tuple[Status, Status], str] = {
     (ACCEPTED, QUEUED): "the upstream created it",
     (ACCEPTED, RUNNING): "it was adopted while it ran",
-    (ACCEPTED, COMPLETED): "it ended before we had written that it was created, or was adopted ended",
+    (ACCEPTED, COMPLETED): "it ended before its creation was recorded, or had ended when it was adopted",
     (ACCEPTED, FAILED): "likewise",
     (ACCEPTED, CANCELLED): "cancelled here before the upstream knew it, or adopted cancelled",
-    (ACCEPTED, REFUSED): "the upstream would not create it, does not know the run to adopt, or the answer to its "
-    "one call was lost and no run of it was found",
+    (ACCEPTED, REFUSED): "the upstream refused to create it, does not know the run to adopt, or the answer to the "
+    "one call was lost and no run was found",
     (QUEUED, RUNNING): "exec was answered, or the upstream shows it running",
-    (QUEUED, COMPLETED): "it ended before we had written that it was started",
+    (QUEUED, COMPLETED): "it ended before its start was recorded",
     (QUEUED, FAILED): "likewise",
     (QUEUED, CANCELLED): "cancelled before it started",
-    (QUEUED, REFUSED): "the upstream would not start it",
+    (QUEUED, REFUSED): "the upstream refused to start it",
     (QUEUED, LOST): "the upstream has not known it for a day",
     (RUNNING, COMPLETED): "the usual end",
     (RUNNING, FAILED): "the agent failed",
@@ -198,15 +198,14 @@ MOVES: dict[tuple[Status, Status], str] = {
     (RUNNING, LOST): "the upstream has not known it for a day",
     (LOST, QUEUED): "it turned up again",
     (LOST, RUNNING): "it turned up again",
-    (LOST, COMPLETED): "it turned up ended",
-    (LOST, FAILED): "it turned up ended",
-    (LOST, CANCELLED): "it turned up ended",
+    (LOST, COMPLETED): "it turned up again, ended",
+    (LOST, FAILED): "it turned up again, ended",
+    (LOST, CANCELLED): "it turned up again, ended",
 }
 
-#: The only way out of a terminal state, which is not a move: an adoption that was refused because the upstream did
-#: not know the run is reopened when a caller or a backfill names the run again. The run itself never ended here:
-#: nothing was stored of it except that it was not found. No other terminal state is left, and a submission never
-#: leaves one.
+#: The only way out of a terminal state, which is not a move: a caller or a backfill reopens an adoption that was
+#: refused because the upstream did not know the run. The run itself never ended: only its refusal was stored. A
+#: submission never leaves a terminal state.
 REOPENED = (REFUSED, ACCEPTED)
 
 

@@ -86,5 +86,5 @@ async def stop_bulk(call: Plain) -> operations.Answer:
 
 def _found(stored: bulk.Action | None) -> bulk.Action:
     if stored is None:
-        raise errors.NotFound("there is no bulk action of that id")
+        raise errors.NotFound("there is no bulk action with that id")
     return stored

@@ -46,7 +46,7 @@ def get_delivery(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with one delivery, its headers and its body."""
     found = store.read(deliveries.find, call.ids["id"])
     if found is None:
-        raise errors.NotFound("there is no delivery of that id")
+        raise errors.NotFound("there is no delivery with that id")
     with call.building(found.id):
         return operations.Answer(200, _with_body(found))
 

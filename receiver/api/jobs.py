@@ -64,7 +64,7 @@ async def retry_job(call: Plain) -> operations.Answer:
     await call.database.write(retrying.retry, [call.ids["id"]], call.now)
     found = await call.database.read(job_list.find, call.ids["id"], call.now)
     if found is None:
-        raise errors.NotFound("there is no job of that id; a job that is done is gone")
+        raise errors.NotFound("there is no job with that id; a job that is done is gone")
     with call.building(found.id):
         return operations.Answer(202, bytes(JOBS.one(values(found))))
 

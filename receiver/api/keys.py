@@ -40,5 +40,5 @@ async def revoke_key(call: Plain) -> operations.Answer:
     """Revoke a key at once; one that was revoked before stays as it is."""
     key = await call.database.write(api_key_changes.revoke_key, call.ids["id"], call.now, call.caller.actor)
     if key is None:
-        raise errors.NotFound("there is no key of that id")
+        raise errors.NotFound("there is no key with that id")
     return operations.Answer(200, management.Key.model_validate(key))

@@ -68,4 +68,4 @@ def _answer(status: int, view: saved_views.View) -> operations.Answer:
 
 
 def _missing() -> errors.NotFound:
-    return errors.NotFound("there is no saved view of that id")
+    return errors.NotFound("there is no saved view with that id")

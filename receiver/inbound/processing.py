@@ -29,7 +29,7 @@ class Processor:
         """
         found = await self.store.read(deliveries.find, delivery_id)
         if found is None:
-            raise errors.NotFound("there is no delivery of that id")
+            raise errors.NotFound("there is no delivery with that id")
         if found.verdict is not states.Verdict.REJECTED:
             if await self.store.write(retrying.refresh_run, found, actor, now) is None:
                 raise errors.NotProcessable(_nothing_to_ask(found))

@@ -17,7 +17,7 @@ KEPT = timedelta(minutes=1)
 
 @dataclass(slots=True)
 class Names:
-    """The names as they were read last, for all pages of this process; the old ones while the database is away."""
+    """The names as they were last read, for all pages of this process."""
 
     _known: Mapping[str, str] = field(default_factory=dict)
     _until: datetime | None = None

@@ -12,7 +12,7 @@ from receiver.pages import formats, requests
 from receiver.web import problems
 from storage import errors as storage_errors
 
-#: The seconds after which a page asks again while the database is away.
+#: The seconds after which a page asks again while the database is unavailable.
 ASK_AGAIN = 5
 
 

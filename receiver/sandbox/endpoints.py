@@ -95,7 +95,7 @@ class Registry:
         return endpoint
 
     def endpoint(self, endpoint_id: str) -> Endpoint:
-        """Return the endpoint of that id that was not deleted; raises ApiError with status 404."""
+        """Return the endpoint with that id that was not deleted; raises ApiError with status 404."""
         endpoint = self._endpoints.get(endpoint_id)
         if endpoint is None or endpoint.deleted:
             raise messages.ApiError(404, "Endpoint not found")
@@ -125,7 +125,7 @@ class Registry:
             del self._deliveries[next(iter(self._deliveries))]
 
     def delivery(self, delivery_id: str) -> Delivery:
-        """Return the delivery of that id; raises ApiError with status 404."""
+        """Return the delivery with that id; raises ApiError with status 404."""
         if delivery_id not in self._deliveries:
             raise messages.ApiError(404, "Delivery not found")
         return self._deliveries[delivery_id]

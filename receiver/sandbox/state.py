@@ -110,7 +110,7 @@ class World:
         return agent
 
     def agent(self, agent_id: str) -> Agent:
-        """Return the active agent of that id; raises ApiError with status 404."""
+        """Return the active agent with that id; raises ApiError with status 404."""
         agent = self.agents.get(agent_id)
         if agent is None or not agent.active:
             raise messages.ApiError(404, "Agent not found")
@@ -141,7 +141,7 @@ class World:
         return run
 
     def run(self, run_id: str) -> Run:
-        """Return the run of that id; raises ApiError with status 404."""
+        """Return the run with that id; raises ApiError with status 404."""
         if run_id not in self.runs:
             raise messages.ApiError(404, "Run not found")
         return self.runs[run_id]

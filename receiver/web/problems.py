@@ -60,7 +60,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     storage_errors.LeaseLost: INTERNAL,
     storage_errors.BadCursor: Kind(400, "bad-cursor", "The cursor cannot be used"),
     storage_errors.BadFilter: Kind(400, "bad-parameter", "A parameter cannot be read"),
-    storage_errors.BadQuery: Kind(400, "bad-question", "The question cannot be read"),
+    storage_errors.BadQuery: Kind(400, "bad-question", "The query cannot be read"),
     storage_errors.NothingToRun: Kind(409, "nothing-to-run", "The run cannot be run again"),
     storage_errors.NothingToNotify: Kind(409, "nothing-to-notify", "The backend cannot be notified"),
     storage_errors.NameTaken: Kind(409, "name-taken", "The name is taken"),
@@ -69,14 +69,14 @@ KINDS: Mapping[type[Exception], Kind] = {
     storage_errors.TooManyTags: Kind(422, "too-many-tags", "The run would have too many tags"),
     storage_errors.NotSettled: Kind(409, "not-settled", "The run has not ended"),
     storage_errors.TooManyReviews: Kind(409, "too-many-reviews", "The run has too many reviews"),
-    storage_errors.StatementTimeout: Kind(503, "too-slow", "The question takes too long", retry_after=60),
-    storage_errors.BadStatement: Kind(400, "bad-statement", "The statement cannot be carried out"),
-    storage_errors.NotReadable: Kind(403, "not-readable", "The statement reads what may not be read"),
+    storage_errors.StatementTimeout: Kind(503, "too-slow", "The query takes too long", retry_after=60),
+    storage_errors.BadStatement: Kind(400, "bad-statement", "The statement cannot be executed"),
+    storage_errors.NotReadable: Kind(403, "not-readable", "The statement does more than it may"),
     storage_errors.RoleTooPowerful: Kind(503, "unconfined", "The role for SQL cannot be used"),
     errors.SettingsError: INTERNAL,
     errors.ShortSecret: INTERNAL,
     errors.BadToken: Kind(404, shows_message=False),
-    errors.BadSignature: Kind(401, "bad-signature", "The signature does not hold", shows_message=False),
+    errors.BadSignature: Kind(401, "bad-signature", "The signature does not verify", shows_message=False),
     errors.OutsideTolerance: Kind(
         503, "outside-tolerance", "The timestamp is too far from now", shows_message=False
     ),
@@ -95,22 +95,22 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.StreamInterrupted: INTERNAL,
     errors.UnreadableRow: Kind(500, "unreadable-row", "A stored row cannot be read"),
     errors.InvalidExport: INTERNAL,
-    errors.PackageMissing: Kind(501, "not-installed", "This server lacks a package for that"),
-    errors.InvalidKeyRequest: Kind(422, "unusable-key", "The key cannot be made so"),
+    errors.PackageMissing: Kind(501, "not-installed", "This server lacks a package that the request needs"),
+    errors.InvalidKeyRequest: Kind(422, "unusable-key", "The request for a key is not valid"),
     errors.RequestError: Kind(400),
     errors.NotAuthenticated: Kind(401, "not-authenticated", "An API key is needed"),
     errors.NotPermitted: Kind(403, "not-permitted", "The API key lacks a scope"),
-    errors.ForeignForm: Kind(403, "foreign-form", "The form cannot be taken"),
-    errors.NotFound: Kind(404, "not-found", "There is no such thing"),
+    errors.ForeignForm: Kind(403, "foreign-form", "The form was not accepted"),
+    errors.NotFound: Kind(404, "not-found", "Nothing was found"),
     errors.RunPruned: Kind(410, "pruned", "The content of the run was removed"),
     errors.WrongMethod: Kind(405, "wrong-method", "The path does not take this method"),
     errors.BadParameter: Kind(400, "bad-parameter", "A parameter cannot be read"),
     errors.BadHeader: Kind(400, "bad-header", "A header cannot be read"),
     errors.BadBody: Kind(400, "bad-body", "The body cannot be read"),
-    errors.InvalidBody: Kind(422, "invalid-body", "The body is not what is taken here"),
+    errors.InvalidBody: Kind(422, "invalid-body", "The body is not valid"),
     errors.BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     errors.BodyTooSlow: Kind(408, "body-too-slow", "The body did not arrive in time"),
-    errors.TooManyBodies: Kind(503, "busy", "Too much is being sent", shows_message=False, retry_after=1),
+    errors.TooManyBodies: Kind(503, "busy", "Too many bodies arrive at once", shows_message=False, retry_after=1),
     errors.TooManyFailures: Kind(
         429, "too-many-failures", "Too many requests from this address did not verify", retry_after=10
     ),
@@ -121,11 +121,11 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.Conflict: Kind(409),
     errors.NotProcessable: Kind(409, "not-processable", "The delivery cannot be processed again"),
     errors.IdempotencyKeyReused: Kind(
-        409, "idempotency-key-reused", "The idempotency key stands for another submission"
+        409, "idempotency-key-reused", "The idempotency key belongs to another submission"
     ),
-    errors.CursorBeyondEnd: Kind(409, "beyond-the-end", "The feed ends before that"),
+    errors.CursorBeyondEnd: Kind(409, "beyond-the-end", "The feed ends before that number"),
     errors.NotCreatedYet: Kind(409, "not-created-yet", "The upstream does not know the run yet"),
-    errors.RunIsOrphan: Kind(409, "orphan", "The id is that of an orphan of a run"),
+    errors.RunIsOrphan: Kind(409, "orphan", "The id belongs to an orphan of a run"),
 }
 
 

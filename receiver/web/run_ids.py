@@ -22,7 +22,7 @@ N = TypeVar("N", bound=Named)
 def require_run(run: N | None) -> N:
     """Return the run, or the run that an orphan belongs to: for look-ups. Raises NotFound."""
     if run is None:
-        raise errors.NotFound("there is no run of that id")
+        raise errors.NotFound("there is no run with that id")
     return run
 
 

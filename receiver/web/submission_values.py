@@ -51,7 +51,7 @@ def again(
 def require_same(done: submitting.Submitted | None) -> submitting.Submitted:
     """Return a submission. Raises NotFound for None, the answer about an unknown run, and IdempotencyKeyReused."""
     if done is None:
-        raise errors.NotFound("there is no run of that id")
+        raise errors.NotFound("there is no run with that id")
     if not done.is_same:
         raise errors.IdempotencyKeyReused(done.run.id, pruned=done.run.pruned_at is not None)
     return done

@@ -1,4 +1,4 @@
-"""Who may change a saved view: its owner, and who administrates."""
+"""Who may change a saved view: its owner, and keys of scope `admin`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def require_own(view: saved_views.View | None, caller: authentication.Caller) ->
     Raises NotFound, also for a view that only others see, and NotPermitted for a shared one of others.
     """
     if view is None or not (view.is_shared or view.owner == caller.name or caller.may(Scope.ADMIN)):
-        raise errors.NotFound("there is no saved view of that id")
+        raise errors.NotFound("there is no saved view with that id")
     if view.owner != caller.name:
         authentication.require_scope(caller, Scope.ADMIN)
     return view

@@ -168,7 +168,7 @@ class Worker:
             log.error("job_crashed", exc_info=failure)
 
     async def _release(self, claim: jobs.Claim, failure: Exception) -> None:
-        """Release the job to come due again. Repeats while the database is away, since a lease lasts long."""
+        """Release the job to come due again. Repeats while the database is unavailable: leases last long."""
         for attempt in itertools.count(1):
             error = await poll_loop.outcome_of(failures.handle_failure(self._context, claim, failure))
             if error is None or isinstance(error, storage_errors.LeaseLost):
@@ -184,7 +184,7 @@ class Worker:
             failure = error
 
     async def _wait_after(self, error: Exception, attempt: int = 1) -> None:
-        """Wait a moment, since the database is away, or a row in it cannot be read."""
+        """Wait a moment, since the database is unavailable, or a row in it cannot be read."""
         if isinstance(error, storage_errors.Unavailable):
             self._context.telemetry.log.warning("database_lost", reason=str(error))
         else:

@@ -29,6 +29,11 @@ TITLES = {
     "jobs": "Job routes",
     "stats": "Statistics route",
     "sql": "SQL route",
+    "bulk": "Bulk action routes",
+    "views": "Saved view routes",
+    "keys": "API key routes",
+    "ledger": "Ledger routes",
+    "holds": "Legal hold routes",
     "changes": "Change feed",
     "public": "Public endpoints",
 }

@@ -46,7 +46,7 @@ async def release_hold(call: Plain) -> operations.Answer:
     """Release a hold; one that was released before stays as it is."""
     found = await call.database.write(holds.release, call.ids["id"], call.caller.actor, call.now)
     if found is None:
-        raise errors.NotFound("there is no hold of that id")
+        raise errors.NotFound("there is no hold with that id")
     return _answer(200, found)
 
 

@@ -99,7 +99,7 @@ async def show_one(given: requests.PageRequest) -> Response:
     chosen, delivery_id = _filter(given), request_parsing.ids(given.ids)["id"]
     one = await given.read(lambda store: _load_one(given, store, _resolved(store, chosen.query), delivery_id))
     if one is None:
-        raise errors.NotFound("there is no delivery of that id; rejected ones are removed after some days")
+        raise errors.NotFound("there is no delivery with that id; rejected ones are removed after some days")
     if given.is_partial and given.parameter("piece"):
         return given.partial("deliveries_body.html", "piece", one=one, chosen=chosen)
     values = await _described(given, chosen, one)

@@ -133,7 +133,7 @@ async def retry_one(given: requests.PageRequest) -> Response:
     """Make one job due now."""
     job_id = request_parsing.ids(given.ids)["id"]
     if not await given.database.write(retrying.retry, [job_id], given.now):
-        raise errors.NotFound("there is no job of that id; a job that is done is gone")
+        raise errors.NotFound("there is no job with that id; a job that is done is gone")
     back = requests.local_path(given.field("back", "/jobs"))
     return given.redirect(given.url(back if back.startswith("/jobs") else "/jobs"), "The job is due now.")
 

@@ -52,7 +52,7 @@ async def ask_to_revoke(given: requests.PageRequest) -> Response:
     """Ask whether the key is to be revoked."""
     key = await given.database.look_up(api_keys.find, given.ids["id"])
     if key is None:
-        raise errors.NotFound("there is no key of that id")
+        raise errors.NotFound("there is no key with that id")
     return given.page("keys_revoke.html", key=key, is_own=given.visitor and given.visitor.session.key_id == key.id)
 
 
@@ -61,7 +61,7 @@ async def revoke(given: requests.PageRequest) -> Response:
     """Revoke the key at once."""
     key = await given.database.write(api_key_changes.revoke_key, given.ids["id"], given.now, given.caller.actor)
     if key is None:
-        raise errors.NotFound("there is no key of that id")
+        raise errors.NotFound("there is no key with that id")
     return given.redirect(given.url("/keys"), f"The key {key.name} is revoked.")
 
 
@@ -70,5 +70,5 @@ async def end_sessions(given: requests.PageRequest) -> Response:
     """End all sessions of a key, whose text signs in again."""
     key = await given.database.write(api_key_changes.end_sessions, given.ids["id"], given.now, given.caller.actor)
     if key is None:
-        raise errors.NotFound("there is no live key of that id")
+        raise errors.NotFound("there is no live key with that id")
     return given.redirect(given.url("/keys"), f"All sessions of the key {key.name} have ended.")

@@ -111,7 +111,7 @@ def begin(given: requests.PageRequest, key: api_keys.Key, target: str) -> Respon
 def _fault(failure: errors.RequestError) -> str:
     if isinstance(failure, errors.TooManyFailures):
         return "Too many keys from this address did not verify. Wait ten seconds."
-    return "This key is unknown or was revoked. Who runs this server can make one: runledger keys create."
+    return "This key is unknown or was revoked. The operator can create one: runledger keys create."
 
 
 @router.page("POST", "/sign-out", None)

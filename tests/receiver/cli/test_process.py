@@ -59,7 +59,7 @@ def test_exit_codes_distinguish_success_failure_and_wrong_usage(tmp_path: Path) 
     assert (made.returncode, made.stderr) == (0, b"")
     assert json.loads(made.stdout)["key"].startswith("rl_")
     failed = process("show", "nowhere", folder=tmp_path)
-    assert (failed.returncode, failed.stderr) == (1, b"runledger: there is no run of that id\n")
+    assert (failed.returncode, failed.stderr) == (1, b"runledger: there is no run with that id\n")
     assert process("runs", "--limit", "0", folder=tmp_path).returncode == 2
 
 

@@ -54,7 +54,7 @@ async def test_the_form_proposes_the_runs_of_the_agent_and_those_that_run_it_aga
 async def test_an_unknown_run_and_a_missing_one_show_the_way_on(browser: Browser) -> None:
     await browser.sign_in()
     run = await life.accepted(browser.database)
-    assert "no run of that id" in await browser.text(f"/compare?a={run.id}&b=nothing", 404)
+    assert "no run with that id" in await browser.text(f"/compare?a={run.id}&b=nothing", 404)
     assert "Second run" in await browser.text(f"/compare?a={run.id}")
     assert "letters, digits" in await browser.text(f"/compare?a={run.id}&b=%3Cb%3E")
 

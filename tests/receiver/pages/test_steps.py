@@ -114,5 +114,5 @@ async def test_a_panel_that_cannot_be_read_says_so_in_its_place(browser: Browser
     await browser.sign_in()
     said = await browser.client.get("/runs/none/steps/1", headers={"hx-request": "true"})
     assert said.status_code == 404
-    assert "There is no run of that id." in said.text
+    assert "There is no run with that id." in said.text
     assert "<html" not in said.text

@@ -32,7 +32,7 @@ async def show(given: requests.PageRequest) -> Response:
     """Show the progress; with scripts it is asked for each second, without them the page loads itself again."""
     found = await given.read(lambda store: store.read(bulk.find, given.ids["id"]), quick=True)
     if found is None:
-        raise errors.NotFound("there is no bulk action of that id")
+        raise errors.NotFound("there is no bulk action with that id")
     if given.is_partial:
         return given.partial("bulk.html", "progress", action=found)
     act = run_list_bulk.BY_NAME.get(found.action)
@@ -44,5 +44,5 @@ async def stop(given: requests.PageRequest) -> Response:
     """Stop an action; runs whose turn has not come stay as they are."""
     found = await given.database.write(bulk.stop, given.ids["id"], given.now)
     if found is None:
-        raise errors.NotFound("there is no bulk action of that id")
+        raise errors.NotFound("there is no bulk action with that id")
     return given.redirect(given.url(f"/bulk/{found.id}"), "Stopped. What is done stays done.")

@@ -23,7 +23,7 @@ def test_a_run_again_names_the_first_and_has_what_is_changed(terminal: Terminal)
     first = terminal.type("submit", "--agent", "a", "--prompt", "x", "--tag", "a=1", "--json").object
     again = terminal.type("again", first["id"], "--prompt", "y", "--json").object
     assert (again["againOf"], again["prompt"], again["tags"]) == (first["id"], "y", {"a": "1"})
-    assert terminal.type("again", "run_unknown").err == "runledger: there is no run of that id\n"
+    assert terminal.type("again", "run_unknown").err == "runledger: there is no run with that id\n"
 
 
 def test_nobody_is_notified_of_a_run_that_goes_on(terminal: Terminal) -> None:

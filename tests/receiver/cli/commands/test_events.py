@@ -117,4 +117,4 @@ def test_without_a_key_the_error_names_the_setting(terminal: Terminal) -> None:
 
 def test_a_run_that_is_not_there_is_one_sentence(terminal: Terminal) -> None:
     shown = terminal.type("show", "nowhere", "--follow")
-    assert (shown.code, shown.err) == (1, "runledger: there is no run of that id\n")
+    assert (shown.code, shown.err) == (1, "runledger: there is no run with that id\n")

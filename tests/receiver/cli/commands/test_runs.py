@@ -205,7 +205,10 @@ def test_a_job_is_listed_and_made_due_again(terminal: Terminal) -> None:
 
 def test_a_job_that_is_done_cannot_be_retried(terminal: Terminal) -> None:
     screen = terminal.type("jobs", "retry", "019a2f7c-0000-7000-8000-000000000000")
-    assert (screen.code, screen.err) == (1, "runledger: there is no job of that id; a job that is done is gone\n")
+    assert (screen.code, screen.err) == (
+        1,
+        "runledger: there is no job with that id; a job that is done is gone\n",
+    )
 
 
 def test_jobs_can_be_chosen_by_the_upstreams_id(terminal: Terminal) -> None:

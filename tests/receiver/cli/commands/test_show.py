@@ -71,7 +71,7 @@ def test_the_reason_of_a_failure_is_shown_with_its_source(terminal: Terminal) ->
 @pytest.mark.parametrize("verb", ["show", "steps", "timeline", "document", "cancel", "refresh"])
 def test_a_missing_run_is_named_in_one_line(terminal: Terminal, verb: str) -> None:
     screen = terminal.type(verb, "run_nowhere")
-    assert (screen.code, screen.err) == (1, "runledger: there is no run of that id\n")
+    assert (screen.code, screen.err) == (1, "runledger: there is no run with that id\n")
 
 
 def test_what_is_no_id_is_wrong_usage(terminal: Terminal) -> None:
