@@ -91,7 +91,7 @@ class NothingToRun(StorageError):
 
 
 class NothingToNotify(StorageError):
-    """There is no end to notify of, or nobody to be notified. The message says which."""
+    """The run has not ended, or no backend is configured. The message says which."""
 
 
 class NameTaken(StorageError):
@@ -99,7 +99,7 @@ class NameTaken(StorageError):
 
 
 class TooManyViews(StorageError):
-    """Somebody has saved as many views as one may. The message says whose they are."""
+    """An owner has the most views that are allowed. The message names the owner."""
 
 
 class TooManyHolds(StorageError):
@@ -107,7 +107,7 @@ class TooManyHolds(StorageError):
 
 
 class TooManyTags(StorageError):
-    """A run would have more tags than it may. The message says how many."""
+    """A run would have more tags than are allowed. The message says how many."""
 
 
 class NotSettled(StorageError):
@@ -119,7 +119,7 @@ class TooManyReviews(StorageError):
 
 
 class StatementTimeout(StorageError):
-    """A statement took longer than it may."""
+    """A statement exceeded its time limit."""
 
 
 class BadStatement(StorageError):

@@ -1,6 +1,6 @@
 """Random bytes of the operating system, drawn in advance.
 
-Each draw releases Python's lock, which a busy thread then has to wait for: dear where an event needs four of them.
+Each draw releases Python's lock, and a busy thread makes it slow to get back. An event needs four draws.
 """
 
 from __future__ import annotations

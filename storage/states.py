@@ -24,14 +24,14 @@ class Status(StrEnum):
 
 
 class Origin(StrEnum):
-    """How the run came to us: submitted through us, or adopted from upstream."""
+    """Where a run came from: submitted here, or adopted from the upstream."""
 
     SUBMITTED = "submitted"
     ADOPTED = "adopted"
 
 
 class Execution(StrEnum):
-    """What we promise about the execution of a submission."""
+    """The guarantee of how often a submission is executed."""
 
     EXACTLY_ONCE = "exactlyOnce"
     AT_MOST_ONCE = "atMostOnce"

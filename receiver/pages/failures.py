@@ -1,4 +1,4 @@
-"""Pages for requests that fail: what is, what it means, and the way on."""
+"""Pages for requests that fail: what happened, what it means, and what to do."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _sign_in(given: requests.PageRequest) -> Response:
 
 
 def _name(error: Exception) -> str:
-    """Return the name by which the template knows what to say."""
+    """Return the name of the error for the template."""
     if isinstance(error, storage_errors.Unavailable | storage_errors.SchemaMismatch):
         return "away"
     return type(error).__name__

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-#: What stands for a missing value.
+#: The text in place of a missing value.
 NONE = "–"
 _UTC = ZoneInfo("UTC")
 #: The months by their numbers. A list formats a hundred instants, and strftime takes ten times as long.
@@ -213,7 +213,7 @@ def capitalize_first(text: str) -> str:
 
 
 def without(parameters: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return the parameters of an address but one."""
+    """Return the parameters of an address without one of them."""
     return {key: value for key, value in parameters.items() if key != name}
 
 

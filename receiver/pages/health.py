@@ -1,4 +1,4 @@
-"""The health of the deployment in words, a line for each part: what every page shows as one mark."""
+"""The health of the deployment, a line for each part; every page shows the worst as one mark."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ AWAY = Health((Line("Database", Level.BAD, "The database does not answer.", "Dat
 
 @dataclass(slots=True)
 class Watch:
-    """The health as it was looked at last, for all pages of this process."""
+    """The health as it was last read, for all pages of this process."""
 
     _seen: Health | None = None
     _until: datetime | None = None

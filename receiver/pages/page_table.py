@@ -1,4 +1,4 @@
-"""All pages."""
+"""The table of all pages."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ class PageRequest:
 
     @property
     def can_be_overheard(self) -> bool:
-        """Return whether a key that is typed into this page can be read on its way."""
+        """Return whether others can read a key that is typed into this page."""
         return not (self.is_encrypted or client_address.is_loopback(str(self.request.url)))
 
     @property
@@ -180,7 +180,7 @@ class PageRequest:
 
     @property
     def address(self) -> str:
-        """Return the path and query of this page below the mount point, by which one comes back to it."""
+        """Return the path and query of this page below the mount point, to return to it."""
         scope = self.request.scope
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
         query = scope["query_string"].decode("latin-1")
@@ -192,7 +192,7 @@ class PageRequest:
         return "/" + self.address.removeprefix("/").partition("/")[0].partition("?")[0]
 
     def navigation(self) -> list[tuple[str, str, str]]:
-        """Return path, name and key of the pages that the top bar names to this visitor."""
+        """Return path, name and key of the pages in the top bar of this visitor."""
         return [each[:3] for each in NAVIGATION if self.may(each[3]) and (each[0] != "/sql" or self.has_sql)]
 
     @property
@@ -200,7 +200,7 @@ class PageRequest:
         return self.context.api.run_sql is not None
 
     def note(self) -> str:
-        """Return the sentence that the request before this one left for this page."""
+        """Return the sentence that the previous request left for this page."""
         cookie = self.request.cookies.get("runledger_note", "")
         return self.context.signer.read_note(cookie) if cookie else ""
 

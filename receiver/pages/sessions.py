@@ -1,7 +1,7 @@
 """Sessions: the cookie that signs a browser in, and the token that each of its forms carries.
 
 The cookie holds the id of an API key and a random session id, signed with the server's keys (itsdangerous). What
-the session may do is what the key may do at that moment: the key is looked up for each request. No session is
+the session may do follows from the key, which is looked up for each request. No session is
 stored, so a browser that signs out only forgets its cookie. The row of the key has the instant at which all of its
 sessions were ended.
 """

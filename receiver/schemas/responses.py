@@ -119,7 +119,7 @@ class RunLine(Answer):
     )
     captured_at: Instant | None = Field(description="When all events of its stream had been stored.")
     capture_note: str | None = Field(description="Which events are missing.")
-    again_of: str | None = Field(description="The run, by Runledger's id, of which this one is another try.")
+    again_of: str | None = Field(description="The run that this one runs again, by Runledger's id.")
     review: states.Judgement | None = Field(description="The newest judgement of its reviews.")
 
 

@@ -1,7 +1,7 @@
 """Bulk actions: one action on many runs, done in parts by a job, each run once.
 
-Which runs these are is frozen at the beginning: those that are listed, or those up to the newest key that match a
-question when their turn comes, oldest first. The position is committed with each part.
+The runs are fixed at the start: those that are listed, or those up to the newest key that match a query when their
+turn comes, oldest first. The position is committed with each part.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Action:
     idempotency_key: str | None = None
 
     def asks_the_same(self, other: Action) -> bool:
-        """Return whether both do the same with the same runs."""
+        """Return whether both actions do the same with the same runs."""
         names = ("action", "question", "run_seqs", "tags")
         return all(getattr(self, name) == getattr(other, name) for name in names)
 

@@ -1,4 +1,4 @@
-"""The parts of bulk actions: what is done with each run, and how far an action has come."""
+"""The parts of bulk actions: the action on each run, and the progress."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from storage.repositories import jobs
 from storage.tables.runs import RUNS
 from storage.transitions import retrying, submitting
 
-#: The most runs of one part: others wait for a part to commit, and the end of a run takes the longest.
+#: The most runs of one part: other writes wait for its commit, and ending a run takes the longest.
 RUNS_AT_ONCE = {each: 25 if each is states.BulkKind.CANCEL else 100 for each in states.BulkKind}
 #: The most failures that are kept.
 ERRORS_KEPT = 20

@@ -1,4 +1,4 @@
-"""Saved views: questions about runs that people keep under a name, for themselves or for all."""
+"""Saved views: questions about runs that people save under a name, for themselves or for all."""
 
 from __future__ import annotations
 

@@ -116,7 +116,7 @@ class Database:
         threads = partial(reads.ReaderThreads, self._read_engine, keeps_connections=is_embedded)
         self._readers = threads(readers, "reader")
         self._timed_readers = threads(timed_readers, "timed-reader")
-        # A server takes longer to answer, whatever the question: there the plain readers do it.
+        # A server takes longer for any query: there the plain readers do it.
         self._quick_reader = threads(1, "quick-reader") if is_embedded else self._readers
         self._reader_threads = {self._readers, self._timed_readers, self._quick_reader}
         self._lookups = (
@@ -166,7 +166,7 @@ class Database:
         return await self._timed_readers.run(lambda opened: function(opened, *args, **kw), *limits)
 
     async def read_by(self, reader: Reader, function: Callable[[Snapshot], R]) -> R:
-        """Run `function(snapshot)` by a reader. Raises as the reads of these kinds do."""
+        """Run `function(snapshot)` by a reader. Raises what the read of that kind raises."""
         run = {Reader.QUICK: self.quick_read, Reader.PLAIN: self.read, Reader.TIMED: self.timed_read}[reader]
         return await run(lambda connection: function(Snapshot(connection)))
 
@@ -225,7 +225,7 @@ class Database:
             self._is_watched = False
 
     def longest_wait(self, poll: float) -> float:
-        """Return how long to wait for a commit before the database is read anyway, for one that nobody announced.
+        """Return how long to wait for a commit before the database is read anyway, for an unannounced one.
 
         That is `poll` seconds, and longer while other processes' commits are announced.
         """

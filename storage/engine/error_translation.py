@@ -6,7 +6,7 @@ from sqlalchemy import exc
 
 from storage import errors
 
-#: SQLSTATEs, or their classes, that mean trouble of the database and not a bug: connections, a standby, logins, an
+#: SQLSTATEs, or their classes, that mean a fault of the database and not a bug: connections, a standby, logins, an
 #: unknown database or schema, rollbacks, missing rights, missing tables and columns, resources, locks, shutdowns,
 #: the system, the server.
 TROUBLE = ("08", "25006", "28", "3D", "3F", "40", "42501", "42P01", "42703", "53", "55", "57", "58", "F0", "XX")
@@ -20,7 +20,7 @@ RETRYABLE = ("40001", "40P01")
 
 
 def translate(error: exc.SQLAlchemyError) -> Exception:
-    """Return the error for callers: trouble of the database becomes Unavailable, a bug stays as it is."""
+    """Return the error for callers: a fault of the database becomes Unavailable, a bug stays as it is."""
     if isinstance(error, exc.DataError) or sqlstate(error).startswith(UNFIT):
         return errors.UnstorableValue(_cause(error))
     is_trouble = isinstance(error, exc.OperationalError | exc.TimeoutError | exc.InterfaceError)

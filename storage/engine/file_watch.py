@@ -1,4 +1,4 @@
-"""Watch a database file for commits of other programs, such as commands: they announce none.
+"""Watch a database file for commits of other programs, such as commands, which announce none.
 
 SQLite counts the commits of a file in memory that all its users share, so a look costs a few microseconds.
 """

@@ -24,7 +24,7 @@ Query = Select[Any] | CompoundSelect[Any]
 
 
 class Prepared:
-    """A SELECT, which `build` makes once for a kind of database. A list in it is one parameter (`membership`)."""
+    """A SELECT that `build` makes once for each kind of database. A list in it is one parameter (`membership`)."""
 
     def __init__(self, build: Callable[[Connection], Query]) -> None:
         self._built = dialect.built_once(build)
@@ -56,7 +56,7 @@ class Prepared:
 
 
 class Change:
-    """An UPDATE or DELETE, which `build` makes once for a kind of database. A list in it is one parameter."""
+    """An UPDATE or DELETE that `build` makes once for each kind of database. A list in it is one parameter."""
 
     def __init__(self, build: Callable[[Connection], UpdateBase]) -> None:
         self._built = dialect.built_once(build)

@@ -25,7 +25,7 @@ Read = Callable[[Connection], R]
 def in_snapshot(connection: Connection, seconds: float | None, read: Read[R]) -> R:
     """Run a read in a transaction of its own, within `seconds` where there is a limit.
 
-    It runs again where a text of a file is not UTF-8, with texts that are read one by one.
+    Where a text of a file is not UTF-8, it runs again and reads texts one by one.
     """
     try:
         return _in_transaction(connection, seconds, read)
@@ -47,8 +47,8 @@ def _in_transaction(connection: Connection, seconds: float | None, read: Read[R]
 class ReaderThreads:
     """Threads that run reads in the order in which they were requested.
 
-    Handing one over costs less than an executor does. With `keeps_connections` each thread keeps its connection:
-    that of a file cannot be lost.
+    Passing one to them costs less than an executor does. With `keeps_connections` each thread keeps its
+    connection: one to a file cannot be lost.
     """
 
     def __init__(self, engine: Engine, count: int, name: str, *, keeps_connections: bool) -> None:
@@ -150,7 +150,7 @@ class _Request:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """Takes the result of a read, or the error that ends its block, to the loop that waits for it."""
+    """A block that passes the result of a read, or its error, to the event loop that waits for it."""
 
     loop: asyncio.AbstractEventLoop
     future: asyncio.Future[Any]

@@ -40,9 +40,9 @@ def execute(connection: Connection, sql: str, values: Sequence[Any] = ()) -> sql
 def insert(connection: Connection, head: str, rows: Sequence[Sequence[Any]], end: str = "") -> None:
     """Insert rows of one length: `head` is the statement up to VALUES, `end` what follows the values.
 
-    A statement has as many rows as a power of two, so that there are few different ones. The driver releases
-    Python's lock for each, and a busy thread then has to wait for it: with a statement for each row that would be
-    most of the time of a transaction. Raises DBAPIError.
+    The number of rows of a statement is a power of two, so that there are few different statements. The driver
+    releases Python's lock for each: with one statement per row, waiting to get it back would take most of the time
+    of a transaction. Raises DBAPIError.
     """
     begin, most = 0, MAX_VALUES // max(1, len(rows[0])) if rows else 0
     while begin < len(rows):

@@ -32,7 +32,7 @@ class Keyed(Protocol):
     def weight(self) -> int: ...
 
 
-#: How often a transaction is tried that the database rolls back before its commit.
+#: The tries of a transaction that the database rolls back before its commit.
 TRIES = 4
 _OBSERVED = "observed"
 _WITHOUT_WORK = "calls without work"
@@ -89,7 +89,7 @@ class Writer:
     """One write connection and the calls that wait for it; used from one event loop.
 
     `observe` is called in the writer's thread before each commit, and on the loop after it, as `committed` is,
-    with whether the commit has work for a worker. A batch ends early once it has run for `batch_seconds`.
+    with whether the commit has work for a worker. A batch begins no call after `batch_seconds`.
     """
 
     def __init__(
@@ -252,8 +252,8 @@ def translated_errors() -> Iterator[None]:
 def _run(connection: Connection, batch: list[queues.Member], until: float) -> tuple[list[queues.Member], int]:
     """Run the members of each batch function in one call, then single calls; none is begun after `until`.
 
-    But of documents and of other single calls at least one each is run, so that neither waits for ever. Return the
-    members that ran, and the number of calls.
+    At least one document and one other single call are run in any case, so that neither waits for ever. Return
+    the members that ran, and the number of calls.
     """
     batches: dict[int, list[queues.Member]] = {}
     for member in batch:

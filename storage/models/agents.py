@@ -8,7 +8,7 @@ from storage.models import declare
 
 
 class Agent(declare.Base, table=True):
-    """An agent of the upstream, by whose name people know it. Its row stays when the upstream deletes it."""
+    """An agent of the upstream with its name. The row stays when the upstream deletes the agent."""
 
     __tablename__ = "agents"
     id: str = declare.text(null=False, primary_key=True)

@@ -76,7 +76,7 @@ class Run(declare.Base, table=True):
     capture_note: str | None = declare.text()
     #: When a backup was restored in which this run was not started yet; null = never.
     restored_at: datetime | None = declare.at()
-    #: The run, by our id, of which this one is another try.
+    #: The run that this one runs again, by our id.
     again_of: str | None = declare.text()
     #: The newest judgement of its reviews, `approved` or `rejected`; null where there is none.
     review: str | None = declare.text()

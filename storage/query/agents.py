@@ -59,7 +59,7 @@ def has_unknown(connection: Connection, since: datetime) -> bool:
 
 
 def meant(connection: Connection, words: Sequence[str]) -> dict[str, list[str]]:
-    """Return, for each word that is no agent's id but an agent's name, the ids of all who have the name."""
+    """Return the ids of all agents with a name, for each word that is a name and no agent's id."""
     rows = _MEANT.all(connection, {"words": words})
     own = {row.id for row in rows}
     found: dict[str, list[str]] = {}
@@ -71,7 +71,7 @@ def meant(connection: Connection, words: Sequence[str]) -> dict[str, list[str]]:
 
 
 def beginning(connection: Connection, word: str) -> list[str]:
-    """Return the ids of the agents whose names begin with a word, none where an id does."""
+    """Return the ids of the agents whose names begin with a word; none where an id begins with it."""
     if connection.execute(select(_AGENT.id).where(_begins(_AGENT.id, word)).limit(1)).first() is not None:
         return []
     named = select(_AGENT.id).where(_begins(_AGENT.name, word)).order_by(_AGENT.id)
@@ -94,7 +94,7 @@ def resolved(connection: Connection, expression: grammar.Expression) -> grammar.
 
 
 def by_names(names: Mapping[str, str]) -> Meaning:
-    """Return what values mean by the names of agents that are given by their ids."""
+    """Return a function from a value to the ids that it means; `names` are the names of agents by their ids."""
 
     def meaning(value: grammar.Value) -> Sequence[str]:
         fits = str.startswith if value.is_prefix else str.__eq__
@@ -106,7 +106,7 @@ def by_names(names: Mapping[str, str]) -> Meaning:
 
 
 def with_ids(expression: grammar.Expression, meaning: Meaning) -> grammar.Expression:
-    """Return the expression with what the values about agents mean in their place."""
+    """Return the expression with the names of agents replaced by the ids that `meaning` returns."""
     match expression:
         case grammar.And(parts) | grammar.Or(parts):
             return type(expression)(tuple(with_ids(part, meaning) for part in parts))

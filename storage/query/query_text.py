@@ -1,6 +1,6 @@
 """The text of a query as terms side by side, and the texts with one term more or less. Pure.
 
-Pages and commands change a filter this way: what a person typed stays as it was typed.
+Pages and commands change a filter this way, so that what a person typed stays as it was.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def joined(terms: Iterable[Term | str]) -> str:
 
 
 def quoted(value: str) -> str:
-    """Return a value as a query has it: in quotes where it would be read as something else.
+    """Return a value as a query spells it: in quotes where it would be read as something else.
 
     >>> quoted("failed"), quoted("Research memo"), quoted('5" pipe*')
     ('failed', '"Research memo"', '"5\\\\" pipe*"')
@@ -77,7 +77,7 @@ def equals(name: str, *values: str) -> str:
 
 
 def without(terms: Iterable[Term], name: str) -> list[Term]:
-    """Return the terms but those about the values of a name."""
+    """Return the terms except those about the values of a name."""
     return [each for each in terms if each.name != name]
 
 
@@ -94,7 +94,7 @@ def excluded(terms: Iterable[Term], name: str) -> list[str]:
 
 
 def toggled(terms: Iterable[Term], name: str, value: str) -> str:
-    """Return the text in which a value is one of those that are demanded, or is so no longer."""
+    """Return the text with a value added to those demanded of a name, or removed where it is one."""
     given = list(terms)
     before = chosen(given, name)
     after = [each for each in before if each != value] if value in before else [*before, value]
@@ -103,7 +103,7 @@ def toggled(terms: Iterable[Term], name: str, value: str) -> str:
 
 
 def excluding(terms: Iterable[Term], name: str, value: str) -> str:
-    """Return the text in which a value is excluded, or is so no longer."""
+    """Return the text with the exclusion of a value added, or removed where it is there."""
     given = list(terms)
     is_excluded = any(each.is_negated and each.name == name and value in _texts(each) for each in given)
     kept = [each for each in given if each.name != name or value not in _texts(each)]

@@ -41,10 +41,10 @@ PARTS: dict[str, ColumnElement[Any]] = {
     "output": RUN_STEPS.c.tool_output,
 }
 
-#: The members of an object which a tool returned by which `results.is_failed` judges it.
+#: The members of a tool's output that `results.is_failed` reads.
 _TELLING = ("error", "isError", "status")
-#: Their values, of a step of which it was not stored whether it failed. The words are looked for before a value is
-#: parsed, since most values have none of them.
+#: Their values, for a step without a stored `is_failed`. A search for the words comes first, since few outputs
+#: have any and parsing takes longer.
 _TELLING_ON_FILE = """CASE WHEN is_failed IS NOT NULL OR tool_output IS NULL THEN NULL
 WHEN instr(tool_output, 'rror"') = 0 AND instr(tool_output, '"failed"') = 0 THEN NULL
 WHEN json_valid(tool_output) THEN json_extract(tool_output, '$.error', '$.isError', '$.status') END"""

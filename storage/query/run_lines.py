@@ -33,7 +33,7 @@ FULL = (
     *("refresh_requested_at", "asked_at", "watched"),
 )
 
-#: What we promise of a run's execution; null for an adopted run, which we never execute.
+#: The guarantee of a run's execution; null for an adopted run, which is never executed here.
 _EXECUTION = case(
     (RUNS.c.origin == states.Origin.ADOPTED.value, null()),
     (RUNS.c.instructions.is_(None), states.Execution.EXACTLY_ONCE.value),

@@ -28,7 +28,7 @@ from storage.query import conditions, grammar, run_lines
 from storage.search import index, lookups, snippets, tokenizer
 from storage.tables.runs import RUN_TAGS, RUNS
 
-#: Up to how many runs are counted; fewer where words are looked up.
+#: The most runs that are counted; fewer where words are looked up.
 MAX_COUNTED, MAX_COUNTED_BY_WORDS = 10_000, 1_000
 #: How many of the newest runs are ranked by relevance, and the phrases shown of each run.
 MAX_RANKED, MAX_SNIPPETS = 1_000, 3
@@ -117,7 +117,7 @@ def _page(
 
 
 def _next(query: Query, rows: Sequence[prepared.Row]) -> str | None:
-    """Return the cursor of the page after the rows, of which one more than a page is there if it exists."""
+    """Return the cursor of the next page; None unless `rows` has one row more than a page."""
     if len(rows) <= query.limit:
         return None
     last = rows[query.limit - 1]
@@ -127,12 +127,12 @@ def _next(query: Query, rows: Sequence[prepared.Row]) -> str | None:
 
 
 def newest(connection: Connection, expression: grammar.Expression, limit: int) -> list[int]:
-    """Return the keys of the newest runs that match, of one more than `limit` where there are so many."""
+    """Return the keys of the newest runs that match, at most `limit` + 1."""
     return [row.seq for row in _rows(connection, Query(expression, limit=limit), None)]
 
 
 def is_quick(query: Query) -> bool:
-    """Return whether a page is known to be read along an index, so that it takes less than a millisecond."""
+    """Return whether an index certainly has the page in order, so that it takes less than a millisecond."""
     return _plain(query) is not None
 
 
@@ -184,7 +184,7 @@ def _plain_select(connection: Connection, plain: _Plain) -> Select[Any]:
 
 
 def _first(keys: Select[Any], key: ColumnElement[Any], plain: _Plain) -> Select[Any]:
-    """Return the first keys behind the cursor, as many as a page needs, in the order of the page."""
+    """Return the keys of a page, behind the cursor, in the order of the page."""
     ordered = key.desc() if plain.sort.startswith("-") else key
     return _behind(keys, key, plain).order_by(ordered).limit(bindparam("more"))
 

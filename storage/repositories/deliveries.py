@@ -19,7 +19,7 @@ from storage.tables.deliveries import DELIVERIES, REJECTIONS
 
 #: Duplicates of one key that are stored as rows; further ones raise the accepted row's `repeats`.
 MAX_ROWS_PER_KEY = 20
-#: How long after its arrival a request is stored at most, as far as a list of a time goes.
+#: The longest time between the arrival of a request and its storage that lists of a time range cover.
 LATE = timedelta(minutes=10)
 #: The columns with content, with their values after its removal.
 ERASED_CONTENT: dict[str, Any] = {"body": b"", "body_sha256": "", "headers": None}
@@ -253,7 +253,7 @@ def take_rejected(connection: Connection, delivery_id: str) -> int | None:
 
 
 def place(connection: Connection, delivery_id: str, seq: int) -> None:
-    """Put a delivery where the rejected request with that seq was: lists are in the order of arrival."""
+    """Give a delivery the seq of the rejected request that it replaces: lists are in the order of arrival."""
     connection.execute(update(DELIVERIES).where(DELIVERIES.c.id == delivery_id).values(seq=seq))
 
 

@@ -120,7 +120,7 @@ class Run:
 
     @property
     def execution(self) -> states.Execution | None:
-        """Return what we promise of the run's execution; None for an adopted run, which we never execute."""
+        """Return the guarantee of the run's execution; None for an adopted run, which is never executed here."""
         if self.origin is states.Origin.ADOPTED:
             return None
         return states.Execution.EXACTLY_ONCE if self.instructions is None else states.Execution.AT_MOST_ONCE

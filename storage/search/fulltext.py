@@ -37,8 +37,8 @@ REWRITE_WORDS = "INSERT INTO passage_words (passage_words) VALUES ('optimize')"
 _ADD_SQLITE = "INSERT INTO passage_words (rowid, words)"
 _REMOVE_SQLITE = "INSERT INTO passage_words (passage_words, rowid, words) VALUES ('delete', ?, ?)"
 _MERGE_SQLITE = "INSERT INTO passage_words (passage_words, rank) VALUES ('merge', ?)"
-#: Pages of the index that are merged at most with each change, and one more for so many characters of it. An index
-#: of ten gigabytes has nine levels, through which each word is merged.
+#: The most pages of the index that a change merges, and the characters of the change that add a further page: in
+#: an index of ten gigabytes each word is merged through nine levels.
 MERGED_PAGES, MERGED_CHARACTERS = 16, 1000
 _PAGE = "SELECT pgno >> 1 FROM passage_words_idx WHERE segid = segment.id"
 _PREFIX_PAGES = sa.text(f"""
@@ -89,7 +89,7 @@ def _texts(rows: Sequence[Row]) -> list[tuple[int, str]]:
 def _merge(connection: sa.Connection, changed: Sequence[tuple[int, str]]) -> None:
     """Merge segments of the index, a few for each change.
 
-    FTS5 would do it unasked in some of the changes, with hundreds of pages at once, for which other writes wait.
+    By itself FTS5 merges hundreds of pages in one of many changes, for which other writes wait.
     """
     most = MERGED_PAGES + sum(len(text) for _, text in changed) // MERGED_CHARACTERS
     sqlite_driver.execute(connection, _MERGE_SQLITE, [most])

@@ -36,7 +36,7 @@ _COLUMNS = {
 class Facet:
     """The values of one name, the commonest first, with the number of runs that have each.
 
-    Where `newest` is set, only so many of the newest runs were counted.
+    Where `newest` is set, only that number of the newest runs was counted.
     """
 
     name: str
@@ -53,8 +53,8 @@ def find(
 ) -> list[Facet]:
     """Return the values of the runs that match, of these names and of the commonest tags.
 
-    `relaxed` has, for each name that the question is about, the question without it: its other values are counted
-    as well, so that a person can choose another one.
+    `relaxed` has, for each name that the query restricts, the query without it: the other values of the name are
+    counted too, so that a person can choose one.
     """
     base = _Counted(connection, expression, bound)
     keys = [each.removeprefix(grammar.TAG_PREFIX) for each in relaxed if grammar.is_tag(each)]

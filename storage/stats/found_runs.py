@@ -26,13 +26,13 @@ from storage.tables.runs import RUNS
 
 #: How many of the newest runs are read row by row, and the most bars of a chart.
 MAX_RUNS_READ, MAX_BARS = 50_000, 72
-#: Up to so many months, rollups are read by day.
+#: The most months of which rollups are read by day.
 _MONTHS_BY_DAY = 6
 _LIVE = sorted(states.LIVE)
-#: Up to so many runs are read one by one, wherever they are.
+#: The most runs that are read one by one, wherever they are.
 FEW = 5_000
 _DAY, _HOUR, _TEN = timedelta(days=1), timedelta(hours=1), timedelta(minutes=10)
-#: Between these lie the bars of charts: an upstream writes zero for a time that it does not know.
+#: The bounds of charts: an upstream writes zero for a time that it does not know.
 EARLIEST, LATEST = datetime(2000, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 #: The widths of bars.
 _WIDTHS = (
@@ -142,7 +142,7 @@ def _choose(connection: Connection, expression: grammar.Expression, bound: int) 
 def _span(
     connection: Connection, expression: grammar.Expression, chosen: _Chosen, times: Times
 ) -> tuple[str, datetime, datetime]:
-    """Return by which time runs are charted, from when to when: that of creation where it is asked about."""
+    """Return the name, start and end of the time of a chart: `created` where the question is about it."""
     parts = grammar.conjuncts(expression)
     spans = [span for each in parts if isinstance(each, grammar.InRange) for span in _created(each)]
     if spans:

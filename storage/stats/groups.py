@@ -21,7 +21,7 @@ class By(StrEnum):
 
 
 class Measure(StrEnum):
-    """What is timed: a run's duration, or the delay until its end was known here."""
+    """What is timed: a run's duration, or the delay between its end and the record of it here."""
 
     DURATION = "duration"
     SETTLING = "settling"

@@ -102,9 +102,9 @@ class Sums:
 
 @dataclass(slots=True)
 class Timeline:
-    """What a range has: sums by period (its beginning), and by agent, model, failure reason and source.
+    """The sums of a range: by period (its beginning), and by agent, model, failure reason and source.
 
-    `delays` are the times from the end of runs until it was known here, by source. `settled` counts runs by the
+    `delays` are the times from the end of runs until its record here, by source. `settled` counts runs by the
     period of their creation and their source. `window` is set where reasons and sources (and in ranges without
     rollups everything) are those of the newest runs, and `spent_window` where agents and models are.
     """
@@ -131,7 +131,7 @@ class Timeline:
 
 
 def fits(connection: Connection, question: Question, bound: int = MAX_PASS) -> bool:
-    """Return whether the runs of a range are so few that all of them can be read."""
+    """Return whether the runs of a range are few enough to read them all."""
     return _last_left_out(connection, question, bound) is None
 
 
@@ -161,7 +161,7 @@ def read(connection: Connection, question: Question, bound: int | None = None) -
 def _spenders(
     connection: Connection, question: Question, bound: int
 ) -> tuple[list[Any], Mapping[By, Sequence[questions.Row]], questions.Window | None]:
-    """Return the runs by agent and model: rows of the days around whole months, and these from the rollups."""
+    """Return the runs by agent and model: the days around whole months from rows, the months from the rollups."""
     first, last = _months(question)
     rows, window = list[Any](), None
     for each in (replace(question, low=last), replace(question, high=first)):

@@ -10,7 +10,7 @@ from storage.engine.column_types import instant_text
 from storage.ledger import entries
 from storage.repositories import api_keys
 
-#: How long an expired link is kept, so that its page can tell why it does not work.
+#: How long an expired link is kept, so that its page can show why it does not work.
 LINK_KEPT = timedelta(days=1)
 
 

@@ -48,10 +48,10 @@ def record_heartbeat(
 ) -> timedelta | None:
     """Record that a worker is alive, extend its leases to `until`, and store the upstream's last answer.
 
-    `worker` is listed with this heartbeat; `notifies` says that it can notify. Return how far the clock went
-    back since the previous heartbeat, or since `latest`, a time that it showed in between; None where it did
-    not. Where the clock is the database's (`is_shared`), its own time replaces `now`, so that a worker whose
-    clock is wrong does not decide when the jobs of others are due.
+    `worker` is listed with this heartbeat; `notifies` means that it can send notifications. Return how far the
+    clock went back since the previous heartbeat, or since `latest`, a later time that it showed; None where it
+    did not. Where the clock is the database's (`is_shared`), its time replaces `now`, so that a worker with a
+    wrong clock does not decide when the jobs of others are due.
     """
     at = dialect.server_time(connection) if is_shared else None
     if at is not None:

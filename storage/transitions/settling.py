@@ -1,4 +1,4 @@
-"""The upstream's answers about a run: it is alive, it has ended, it is not found."""
+"""Record the upstream's answers about a run: it is alive, has ended, or is not found."""
 
 from __future__ import annotations
 
@@ -55,10 +55,9 @@ def record_result(
 ) -> bool:
     """Settle a run: row, steps, usage, document and terminal entry; return whether this call settled it.
 
-    For a run that has ended already, the answer is stored as a further version of its document. For a refused run
-    it is not: a run that never started would have an output. With `refetch_at` the job stays and comes
-    due then, since a part was still missing. `began` is when the answer was requested: a request after it stays
-    open.
+    For a run that has ended already, the answer is stored as a further version of its document, unless the run was
+    refused: a run that never started has no output. With `refetch_at` the job comes due then, since a part is
+    still missing. `began` is when the answer was requested: later requests stay open.
     """
     jobs.require_lease(connection, claim)
     run = runs.lock(connection, claim.run_id)

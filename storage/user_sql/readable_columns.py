@@ -1,8 +1,8 @@
 """The tables and columns that users' SQL may read. Hidden columns of these tables read as NULL.
 
-Hidden are columns that give access, that open a digest (salts, and digests without a salt, by which an erased
-prompt could be guessed), or that hold input of unknown senders, which may contain anything. Idempotency keys are
-not hidden: readers see them at each run, and they give no access.
+Columns are hidden if they give access, reveal what a digest covers (salts, and digests without a salt, from which
+an erased prompt could be guessed), or hold input of unknown senders. Idempotency keys are not hidden: readers see
+them with each run, and they give no access.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Recognise by its content what a text really is: base64 of a picture or of another file. Pure."""
+"""Recognise texts that are a picture or another file in base64, by their content. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 #: The least characters of base64 without a known beginning, and of one with it.
 _LEAST_UNKNOWN, _LEAST_KNOWN = 512, 64
-#: More different characters than hexadecimal digits have, or words in lower case with digits and two marks.
+#: The least different characters of base64: more than hexadecimal digits, or lower-case words with digits and two
+#: punctuation marks, have.
 _VARIED = 38
-#: The characters that are looked at: enough for the dimensions of a picture.
+#: The characters that are read: enough for the dimensions of a picture.
 _HEAD = 1 << 16
-#: The largest pictures that are shown: bytes, and pixels, which a small file may claim many of.
+#: The largest pictures that are shown, in bytes and in pixels: a small file may declare millions.
 SHOWN_BYTES, SHOWN_PIXELS = 8 << 20, 40_000_000
 _DATA_URL = re.compile(r"data:([\w.+-]{1,40}/[\w.+-]{1,60})?(?:;[\w=.+-]{1,40}){0,3};base64,", re.ASCII)
 # Possessive quantifiers (`++`) never go back: on 64 KiB of line breaks that would take half a minute.

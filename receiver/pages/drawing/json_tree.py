@@ -82,7 +82,7 @@ class Node:
 
     @property
     def preview(self) -> str:
-        """Return the first plain values of an object on one line, by which one knows it while it is closed."""
+        """Return the first plain values of an object on one line, which a closed node shows."""
         plain = [each.text[:_PREVIEW] for each in self.children[:4] if each.kind in _PLAIN]
         return ", ".join(plain)[:_PREVIEW] if self.kind is Kind.OBJECT else ""
 

@@ -22,7 +22,7 @@ _DAY = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """One bar and what it says. The parts of its column are runs that failed, at its foot, and the others."""
+    """One bar and its description. Its column has the runs that failed, at its foot, and the others."""
 
     column: charts.Column
     title: str

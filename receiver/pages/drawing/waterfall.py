@@ -216,7 +216,7 @@ def _are_ends(steps: Sequence[Step], times: Times) -> bool:
 
 
 def whole(turns: Sequence[Row], times: Times) -> Window:
-    """Return the time of the whole run: to its end, or to that of its last step unless that is absurdly later."""
+    """Return the time of the whole run: to its end, or to the end of its last step unless that is far later."""
     latest = max((turn.end for turn in turns), default=0)
     end = times.ms(times.end) if times.end is not None else latest
     return Window(0, max(end, latest if latest <= _LATE * end else 0, 1))

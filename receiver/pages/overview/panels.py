@@ -195,7 +195,7 @@ def _took(period: Period, name: str, row: Sequence[int | None]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """The time from the end of runs until it was known here, by source; positions are in per cent."""
+    """The time from the end of runs until its record here, of one source; positions are in per cent."""
 
     source: str
     address: str
@@ -214,7 +214,7 @@ class Delays:
 
 
 def delays(found: Timeline, link: Link) -> Delays | None:
-    """Return how long it took to know of ends, by source; None where nothing has settled."""
+    """Return the delay between the end of runs and its record, by source; None where nothing has settled."""
     times = {source: each.percentiles(PERCENTS) for source, each in found.delays.items()}
     known = {source: row for source, row in times.items() if row is not None}
     if not known:
@@ -316,7 +316,7 @@ def by_cause(counts: Mapping[str, int], address: str) -> Ranking:
 
 
 def since_text(length: timedelta) -> str:
-    """Return a length as people say it.
+    """Return a length in words.
 
     >>> since_text(timedelta(hours=24)), since_text(timedelta(days=7)), since_text(timedelta(minutes=90))
     ('24 hours', '7 days', '1h 30m')

@@ -1,4 +1,4 @@
-"""The time range of the overview, as its address says it, and the parts of it that charts show. Pure."""
+"""The time range of the overview, as its address spells it, and the parts of it that charts show. Pure."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from storage import errors
 from storage.query import value_ranges
 from storage.stats.timelines import Slot
 
-#: The ranges that one can choose by name.
+#: The ranges that can be chosen by name.
 PRESETS = {"1h": "1 hour", "24h": "24 hours", "7d": "7 days", "30d": "30 days", "90d": "90 days"}
 USUAL = "24h"
 #: The most parts that a chart of days has.
 MOST_DAYS = 92
-#: The first year of a range of one's own: before it nothing was recorded, and days are counted from there.
+#: The first year of a range: nothing was recorded before it, and days are counted from there.
 FIRST_YEAR, LAST_YEAR = 2000, 2200
 _MINUTES, _HOUR, _HOURS, _DAY = timedelta(minutes=5), timedelta(hours=1), timedelta(hours=6), timedelta(days=1)
 _UTC = ZoneInfo("UTC")

@@ -1,4 +1,4 @@
-"""What can be done with several runs at once: selected ones, or all that a filter finds."""
+"""Actions on several runs at once: on selected ones, or on all that a filter finds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The columns of the list of runs: those that there are, and those that a person chose. Pure."""
+"""The columns of the list of runs: all of them, and those that a person chose. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TAG = re.compile(r"tag\.[A-Za-z0-9_-]{1,64}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column: its name in addresses, heading, class, what it has, and by what a click on its head sorts."""
+    """A column: its name in addresses, heading, class, description, and the sort order of a click on its head."""
 
     name: str
     title: str

@@ -1,4 +1,4 @@
-"""What is wrong with a filter: the character, and what may have been meant."""
+"""The fault of a filter: its position, and what may have been meant."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Fault:
 def understood(
     given: requests.PageRequest, pairs: Sequence[tuple[str, str]] | None = None, path: str = "/runs"
 ) -> tuple[question.Asked, Fault | None]:
-    """Return the question and its fault, if any: then it is the question without what was typed last.
+    """Return the question and its fault, if any. A question with a fault lacks what was typed last.
 
     The question is that of the address, or of the fields of a form where these are given as `pairs`. `path` is
     that of the page that asks it.

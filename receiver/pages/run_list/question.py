@@ -130,7 +130,7 @@ class Asked:
         return run_pages.Query(self.expression, asked.sort, PAGE_SIZE, asked.cursor or None)
 
     def times(self, now: datetime, zone: ZoneInfo) -> found_runs.Times:
-        """Return the times that a chart of what is found covers."""
+        """Return the times that the chart of the runs found covers."""
         offset = now.astimezone(zone).utcoffset() or timedelta()
         return found_runs.Times(self.since, min(self.until or now, now), -offset)
 
@@ -167,7 +167,7 @@ def local(given: requests.PageRequest, asked: Asked) -> tuple[str, str]:
 
 
 class Links:
-    """The addresses of questions near to one, for the templates: one address with a hole for the filter's text."""
+    """The addresses of variations of a question, for templates. Only the text of the filter is encoded anew."""
 
     def __init__(self, given: requests.PageRequest, asked: Asked, path: str = "/runs") -> None:
         self.asked = asked
@@ -190,15 +190,15 @@ class Links:
         return self.text(f"{kept} {term}" if kept else term)
 
     def toggle(self, name: str, value: str) -> str:
-        """Return the address at which a value is one of those demanded, or is so no longer."""
+        """Return the address with a value added to those demanded of a name, or removed where it is one."""
         return self.text(query_text.toggled(self.asked.terms, name, value))
 
     def exclude(self, name: str, value: str) -> str:
-        """Return the address at which a value is excluded, or is so no longer."""
+        """Return the address with the exclusion of a value added, or removed where it is there."""
         return self.text(query_text.excluding(self.asked.terms, name, value))
 
     def also(self, term: str) -> str:
-        """Return the address at which a further term has to hold."""
+        """Return the address with a further term."""
         return self.text(query_text.joined([*self.asked.terms, term]))
 
     def without(self, at: int) -> str:
@@ -206,7 +206,7 @@ class Links:
         return self.text(query_text.joined(each for number, each in enumerate(self.asked.terms) if number != at))
 
     def draft(self, at: int) -> str:
-        """Return the address at which the term at this place is in the box, to be changed."""
+        """Return the address that shows the term at this place in the box, to be changed."""
         kept = query_text.joined(each for number, each in enumerate(self.asked.terms) if number != at)
         return self._given.url(self._path, [("q", kept), *self._rest, ("draft", self.asked.terms[at].text)])
 
@@ -249,7 +249,7 @@ def fields(question: Question) -> Mapping[str, str]:
 
 
 def is_canonical(given: requests.PageRequest, question: Question) -> bool:
-    """Return whether the address says the question as links do, so that it can be shared."""
+    """Return whether the address spells the question as links do, so that it can be shared."""
     names = [name for name, _ in given.parameters]
     start, end = given.parameter("from"), given.parameter("to")
     repeated = names.count("q") > 1 or names.count("columns") > 1 or "keep" in names

@@ -1,4 +1,4 @@
-"""What a row of the list says beside its prompt: why a run failed, what it waits for, where a word was found."""
+"""What a row of the list shows beside its prompt: why a run failed, what it waits for, where a word was found."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Aside:
 
 
 def aside(run: run_lines.Line, now: datetime) -> Aside | None:
-    """Return what a row says beside the prompt; None where the state says all."""
+    """Return what a row shows beside the prompt; None where the state is enough."""
     if run.status in _WRONG:
         reason = run.failure_reason or _UNSAID[run.status]
         return Aside(run.status, reason if len(reason) <= MAX_REASON else f"{reason[:MAX_REASON]}…")

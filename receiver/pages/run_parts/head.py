@@ -1,4 +1,4 @@
-"""The head of a run's page: the run, its jobs, and what has to be said about its state before anything else."""
+"""The head of a run's page: the run, its jobs, and notes about its state."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from storage.repositories import job_list, notifications
 
 #: The states of a run that is over.
 TERMINAL = {each.value for each in states.TERMINAL}
-#: The lines and characters of a reason that are seen before it is opened.
+#: The lines and characters of a reason that are shown before it is opened.
 _FIRST_LINES, _FIRST_CHARACTERS = 4, 320
 _PLACES = {
     "issues": "the issues of the upstream’s final response",
@@ -89,7 +89,7 @@ class Head:
 
     @property
     def mark(self) -> str:
-        """Return a mark of what the page shows besides the steps; a page with another mark is outdated."""
+        """Return a fingerprint of what the page shows besides the steps; a page with another one is outdated."""
         run = self.run
         jobs = [(job.kind.value, job.state.value, job.last_error) for job in self.jobs if job.last_error]
         shown = (run.status, run.upstream_id, run.cancel_requested_at, run.settled_at, self.is_overdue, jobs)
@@ -136,7 +136,7 @@ class Head:
 
     @property
     def settled_how(self) -> str:
-        """Return how its end was learnt, as a sentence."""
+        """Return which source reported its end, as a sentence."""
         after = self.settled_after
         when = "" if after is None else f" It was settled {formats.duration(after)} after its end."
         how = words.source(self.run.settled_by)
@@ -155,7 +155,7 @@ class Head:
 
     @property
     def notes(self) -> list[Note]:
-        """Return what has to be said about the run, the most important first."""
+        """Return the notes about the run, the most important first."""
         return [*_end(self), *_waiting(self), *_content(self)]
 
 

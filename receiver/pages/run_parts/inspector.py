@@ -1,4 +1,4 @@
-"""One step, or a call and its result: what it says, what its tool was given and returned, how long it took."""
+"""One step, or a call and its result: its text, the input and output of its tool, and its duration."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def load(store: Snapshot, of: head.Head, position: int, characters: int = FIRST)
 
 
 def load_place(store: Snapshot, of: head.Head, position: int, name: str, pointer: str) -> Inspected:
-    """Return what `load` does, but of the values only what stands at a pointer in one. Raise NotFound."""
+    """Return what `load` returns, with only the part of one value that is at a JSON pointer. Raise NotFound."""
     found = load(store, of, position)
     each = store.read(run_contents.heads, of.run.seq, [position])[position]
     tree = json_tree.draw(value(store, of.run.seq, position, name, pointer), pointer, NEXT)
@@ -105,7 +105,7 @@ def _parts(store: Snapshot, run_seq: int, heads: Sequence[run_contents.Head], ch
 
 
 def _rendered(of: Part, row: waterfall.Row) -> Part:
-    """Return the text of an output as Markdown, where all of it is there."""
+    """Return the part with the text of an output rendered as Markdown, where it is complete."""
     if row.kind == "output" and of.name == "content" and of.text and of.is_whole:
         return replace(of, rendered=markdown.render(of.text))
     return of
@@ -126,7 +126,7 @@ def part(store: Snapshot, run_seq: int, of: run_contents.Head, name: str, charac
 
 
 def _parsed(text: str) -> json_tree.Value:
-    """Return a JSON value; a text that is none, or that is too much to be parsed, as it is."""
+    """Return a JSON value; a text that is not JSON, or is too large to parse, is returned as it is."""
     try:
         return json_tree.parse(text)
     except ValueError:

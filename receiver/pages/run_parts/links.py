@@ -1,4 +1,4 @@
-"""Addresses of a run and its steps, which keep the list that one came from; and a run as a command."""
+"""Addresses of a run and its steps, which keep the list that led there; and a run as a command."""
 
 from __future__ import annotations
 

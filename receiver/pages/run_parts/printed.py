@@ -47,7 +47,7 @@ def _described(store: Snapshot, of: head.Head, rows: Sequence[waterfall.Row]) ->
 
 
 def _text(row: waterfall.Row, heads: Mapping[int, run_contents.Head]) -> str:
-    """Return what a step says; of a call what its tool was given, and what it returned where it failed."""
+    """Return the text of a step; of a call the input of its tool, and its output where it failed."""
     first, last = (heads.get(-1 if each is None else each) for each in (row.first, row.last))
     given = ""
     if first is not None:

@@ -1,4 +1,4 @@
-"""What an answer rests on: the authorities that it cites, with the steps that contain them."""
+"""The authorities that an answer cites, with the steps that contain them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def citations(answer: str) -> Mapping[str, str]:
 
 
 def _verified(citation: str, heads: Sequence[run_contents.Head]) -> bool | None:
-    """Return what the last step said that was given this citation."""
+    """Return what the last step that checked this citation returned."""
     checks = [_VERIFIED.search(each.output or "") for each in heads if citation in (each.input or "")]
     answers = [check[1] == "true" for check in checks if check is not None]
     return answers[-1] if answers else None

@@ -125,7 +125,7 @@ def _number(text: str) -> int | None:
 
 
 def load(store: Snapshot, of: head.Head, asked: Question) -> Trace:
-    """Return the rows that a question asks for."""
+    """Return the rows that a question selects."""
     steps = store.read(run_contents.outlines, of.run.seq)
     found = store.read(run_contents.containing, of.run.seq, asked.find) if asked.find and steps else None
     trace = arrange(steps, of.times, asked, found)
@@ -195,7 +195,7 @@ def _matches(row: waterfall.Row, only: str, found: set[int] | None) -> bool:
 
 
 def _selected(each_row: list[waterfall.Row], step: int | None) -> waterfall.Row | None:
-    """Return the row that is asked for; else the first failed one, else the last output."""
+    """Return the requested row, or else the first failed one, or else the last output."""
     if step is not None:
         return next((row for row in each_row if row.has(step)), None)
     failed = next((row for row in each_row if row.is_failed), None)

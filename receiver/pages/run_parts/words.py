@@ -1,4 +1,4 @@
-"""What the names of a run's facts mean, in words: how its end was learnt, and the entries of its timeline."""
+"""Sentences for the names of a run's facts: the source of its end, and the entries of its timeline."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def verdict(of: deliveries.StoredDelivery) -> str:
 
 
 def facts(of: Mapping[str, Any]) -> str:
-    """Return the facts of an entry as one line, the most telling ones first.
+    """Return the facts of an entry as one line, the most important ones first.
 
     >>> facts({"costMicros": 1680000, "by": None, "settledBy": "sweep", "stepCount": 1})
     'settled by sweep, cost $1.68, 1 step'

@@ -1,4 +1,4 @@
-"""The overview: what a range of time had, what is open now, and the health of the deployment."""
+"""The overview: the runs of a time range, the open ones, and the health of the deployment."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Found:
 
 @router.page("GET", "/", Scope.READ)
 async def show(given: requests.PageRequest) -> Response:
-    """Show the numbers and charts of a range, and where nothing was recorded yet what to do first."""
+    """Show the numbers and charts of a range, or the first steps where nothing is recorded yet."""
     asked, filtered, fault = _asked(given)
     links = question.Links(given, filtered, "/")
     if fault is None and len([name for name, _ in given.parameters if name == "q"]) > 1:
@@ -57,7 +57,7 @@ async def show(given: requests.PageRequest) -> Response:
 
 
 def _asked(given: requests.PageRequest) -> tuple[period.Asked, question.Asked, faults.Fault | None]:
-    """Return the range, the filter, and what is wrong with either: in place of a wrong range the usual one."""
+    """Return the range, the filter, and the fault of either; the default range replaces an invalid one."""
     filtered, fault = faults.understood(given, path="/")
     try:
         since, start, end = (given.parameter(name) for name in ("since", "from", "to"))

@@ -1,4 +1,4 @@
-"""SQL of one's own: the readable tables, a statement that the address contains, and its result."""
+"""SQL of users: the readable tables, the statement in the address, and its result."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ EXAMPLES = (
         "SELECT verdict, count(*) AS deliveries, reason\nFROM deliveries GROUP BY verdict, reason ORDER BY 2 DESC",
     ),
 )
-#: What a person may have got wrong, or what is too much: shown at the statement, which stays as it was typed.
+#: Mistakes in a statement, and statements that are too costly: shown beside the statement, which is kept.
 _FAULTS = (
     storage_errors.BadStatement,
     storage_errors.NotReadable,

@@ -21,7 +21,7 @@ def register(connection: Connection[Any]) -> None:
 
 
 class _Lenient(Loader):
-    """The driver's loader, except where that raises: in some time zones an instant of ours has the year 10000."""
+    """The driver's loader, except where it raises: in some time zones a stored instant has the year 10000."""
 
     def __init__(self, oid: int, context: AdaptContext | None = None) -> None:
         super().__init__(oid, context)

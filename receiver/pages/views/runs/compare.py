@@ -22,7 +22,7 @@ from storage.query import grammar, run_contents, run_lines, run_neighbours, run_
 router = requests.Router()
 #: The share of a text that has to be in both for its differences to be shown word by word.
 LEAST_SAME = 0.35
-#: The runs that are proposed of those that run one again.
+#: The most proposals among the runs that run one again.
 CHOICES = 3
 _ID = re.compile(text_types.ID)
 _ADDRESS = re.compile(r"/runs/([\w-]+)", re.ASCII)
@@ -67,7 +67,7 @@ class Text:
 
     @property
     def is_rewritten(self) -> bool:
-        """Return whether so little is in both that they are read better beside each other."""
+        """Return whether the texts have too little in common to be shown word by word."""
         same = sum(len(each.text) for each in self.pieces if each.kind == "same")
         return same < LEAST_SAME * max(len(self.first), len(self.second))
 
@@ -87,13 +87,13 @@ async def show(given: requests.PageRequest) -> Response:
 
 
 def _id(text: str) -> str:
-    """Return the id of a run, of which one may give the address of its page."""
+    """Return the id of a run, given by its id or by the address of its page."""
     named = _ADDRESS.search(text)
     return named[1] if named else text.strip()
 
 
 def _choices(given: requests.PageRequest, a: str, store: Snapshot) -> list[tuple[str, run_lines.Line]]:
-    """Return the runs with which one is compared most often, each with what it is to that one."""
+    """Return the runs that are proposed to be compared with one, each with its relation to it."""
     run = head.load(replace(given, ids={"id": a}), store).run
     found = [("The run that it runs again", run.again_of)]
     again = _with("again_of", run.id)

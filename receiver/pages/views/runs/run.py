@@ -27,7 +27,7 @@ TITLES = {
     **{name: title for name, (title, _) in panels.PANELS.items()},
     printed.TAB: "All parts",
 }
-#: The templates of parts of a trace. `found` are the steps while a text is typed: no step back in the history.
+#: The templates of parts of a trace. `found` are the steps while a text is typed, without an entry in the history.
 _PARTS = {"rows": "rows", "steps": "steps", "found": "steps"}
 
 
@@ -88,7 +88,7 @@ def _trace(given: requests.PageRequest, of: head.Head, store: Snapshot) -> dict[
 
 
 async def _neighbours(given: requests.PageRequest, seq: int) -> run_neighbours.Neighbours | None:
-    """Return the neighbours in the list that one came from; None where it cannot be read, or not in time."""
+    """Return the neighbours in the list from which the page was opened; None where they cannot be read in time."""
     sort = given.parameter("sort", "-accepted")
     try:
         asked = grammar.parse(given.parameter("list"), given.now)

@@ -1,4 +1,4 @@
-"""Acts on several runs: a page that asks with a count, and the act itself."""
+"""Actions on several runs: a page that asks for confirmation with their number, and the action itself."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FORMATS = (
 
 @router.page("GET", "/runs/actions", Scope.READ)
 async def ask(given: requests.PageRequest) -> Response:
-    """Ask whether an act is meant, with the number of runs."""
+    """Ask for confirmation, with the number of runs."""
     name = given.parameter("action")
     chosen = bulk.selection(given, given.parameters)
     if chosen is None:

@@ -1,4 +1,4 @@
-"""What follows the list of runs: the values of what is found with their counts, and completion of the filter."""
+"""Fragments of the list of runs: the values of the runs found with their counts, and completion of the filter."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from storage.query import grammar, query_text
 from storage.stats import facets
 
 router = requests.Router()
-#: The values of a name that are shown, and where all are asked for.
+#: The most values of a name that are shown: by default, and on request.
 SHOWN, MOST = 6, 250
 #: The newest runs whose values are suggested.
 COMPLETED_OF = 2_000
@@ -27,7 +27,7 @@ TITLES = {"status": "State", "agent": "Agent", "settled_by": "Settled by", "mode
 class Value:
     """A value with its number of runs, its part of the commonest one in per cent, and whether it was chosen.
 
-    `name` is how people know it, which is the text itself but for an agent. `note` explains the text.
+    `name` is what people read: the name of an agent, else the text itself. `note` explains the text.
     """
 
     text: str
@@ -77,7 +77,7 @@ def _too_slow(links: question.Links, given: requests.PageRequest) -> Response:
 
 
 def _relaxed(given: requests.PageRequest, asked: question.Asked) -> dict[str, Any]:
-    """Return, for each name that the question is about, the question without it."""
+    """Return the question without each name that it restricts, by name."""
     names = {each.name for each in asked.terms if each.name}
     return {
         name: question.understand(

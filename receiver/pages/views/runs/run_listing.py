@@ -23,13 +23,13 @@ from storage.stats import found_runs
 
 router = requests.Router()
 _YEAR = 365 * 86400
-#: The most terms of which is said how many runs match without them.
+#: The most terms for which the page shows how many runs match without them.
 MAX_EXPLAINED = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """What the list shows: a page of runs and, where the rollups have it, the summary of all that is found.
+    """What the list shows: a page of runs and, where the rollups have it, the summary of all runs found.
 
     `number` is that of the last change that it shows. Where nothing matches, `without` has how many runs match
     without each term, and `is_empty` says whether there are no runs at all.
@@ -93,7 +93,7 @@ def _explained(store: Snapshot, asked: question.Asked, now: datetime) -> list[tu
 
 @router.page("GET", "/runs/summary", Scope.READ)
 async def summarize(given: requests.PageRequest) -> Response:
-    """Sum over all that a filter finds, and chart it over time: a fragment of the list, or a page of its own."""
+    """Sum all runs that a filter finds, and chart them over time: a fragment of the list, or a page of its own."""
     asked, fault = faults.understood(given)
     links = question.Links(given, asked)
     if fault is not None:
@@ -135,7 +135,7 @@ def _strip(given: requests.PageRequest, links: question.Links, found: found_runs
 
 
 def _canonical(given: requests.PageRequest, asked: question.Asked) -> Response:
-    """Return a redirect to the address that says the same as links do, and keep the columns that were chosen."""
+    """Return a redirect to the canonical address of the question, and keep the columns that were chosen."""
     response = given.redirect(given.url("/runs", asked.question.parameters()))
     if given.parameter("keep"):
         given.set_cookie(response, columns.COOKIE, ",".join(columns.named(asked.question.columns or "")), _YEAR)

@@ -1,4 +1,4 @@
-"""The live changes of a run: its steps as the upstream streams them, and a sign when its page is outdated."""
+"""The live changes of a run: its steps as the upstream streams them, and a message when its page is outdated."""
 
 from __future__ import annotations
 
