@@ -6,7 +6,6 @@ are generated.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -370,19 +369,7 @@ def _sentence(error: ErrorDetails) -> str:
 def unknown_names(env_file: str | Path = ".env") -> dict[str, str | None]:
     """Return unknown variables with our prefix, also of `env_file`, each with the nearest known name."""
     known = [_variable(name) for name in Settings.model_fields if not name.startswith("casedev")]
-    meant = environment.with_prefix(env_file).items()
-    candidates = sorted(name for name, value in meant if not setting_values.is_service_link(name, value))
-    near = {name: next(iter(difflib.get_close_matches(name[:80], known, 1)), None) for name in candidates}
-    return {name: setting_values.OPTIONS.get(name, found) for name, found in near.items() if name not in known}
-
-
-def service_links(env_file: str | Path = ".env") -> list[str]:
-    """Return the variables that Kubernetes sets in containers because a service's name begins with `runledger`."""
-    return sorted(
-        name
-        for name, value in environment.with_prefix(env_file).items()
-        if setting_values.is_service_link(name, value)
-    )
+    return environment.unknown_names(known, env_file)
 
 
 def require_api_key(settings: Settings) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from receiver import errors, setting_values, settings
+from receiver import environment, errors, setting_values, settings
 from receiver.cli.doctor import findings, local_checks
 
 
@@ -175,7 +175,7 @@ def test_the_links_of_kubernetes_are_no_settings_and_a_mistyped_one_is_still_nam
     for name, value in {**LINKS, "RUNLEDGER_PUBLIC_ULR": "https://x"}.items():
         monkeypatch.setenv(name, value)
     assert settings.unknown_names(os.devnull) == {"RUNLEDGER_PUBLIC_ULR": "RUNLEDGER_PUBLIC_URL"}
-    assert settings.service_links(os.devnull) == sorted(LINKS)
+    assert environment.service_links(os.devnull) == sorted(LINKS)
 
 
 @pytest.mark.anyio

@@ -12,7 +12,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from receiver import settings, signing_keys
+from receiver import environment, settings, signing_keys
 from receiver.cli.render import format as render_format
 from receiver.cli.render import table, terminal
 from storage.engine import urls
@@ -155,4 +155,4 @@ Check = Callable[[CheckContext], AsyncIterator[Finding]]
 def read(timeout: float) -> CheckContext:
     """Read the settings from the environment and .env."""
     given, defaulted, wrong = settings.load_with_defaults()
-    return CheckContext(given, defaulted, wrong, settings.unknown_names(), timeout, settings.service_links())
+    return CheckContext(given, defaulted, wrong, settings.unknown_names(), timeout, environment.service_links())

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from importlib import metadata
 
-from receiver import clock, settings
+from receiver import clock, environment, settings
 from receiver.cli.doctor import configuration_checks, findings, local_checks, runner, store_checks
 from receiver.cli.doctor.findings import Finding
 from receiver.pages import formats, health
@@ -47,7 +47,7 @@ async def lines(given: settings.Settings, running: str, store: Database) -> Sequ
 
 
 def _local(given: settings.Settings) -> list[Finding]:
-    context = findings.CheckContext(given, {}, (), settings.unknown_names(), TIMEOUT, settings.service_links())
+    context = findings.CheckContext(given, {}, (), settings.unknown_names(), TIMEOUT, environment.service_links())
     return asyncio.run(runner.run(context, CHECKS))
 
 
