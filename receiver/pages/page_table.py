@@ -13,7 +13,7 @@ from receiver.pages.views import (
     sql,
     static_files,
 )
-from receiver.pages.views.proof import reviews
+from receiver.pages.views.proof import ledger, receipts, reviews
 from receiver.pages.views.runs import (
     bulk,
     compare,
@@ -36,8 +36,10 @@ _VIEWS = (
     jobs,
     keyboard,
     keys,
+    ledger,
     list_live,
     overview,
+    receipts,
     reviews,
     run,
     run_actions,

@@ -29,6 +29,7 @@ NAVIGATION = (
     ("/runs", "Runs", "r", authentication.Scope.READ),
     ("/deliveries", "Deliveries", "d", authentication.Scope.READ),
     ("/jobs", "Jobs", "j", authentication.Scope.READ),
+    ("/ledger", "Ledger", "l", authentication.Scope.READ),
     ("/sql", "SQL", "s", authentication.Scope.ADMIN),
     ("/settings", "Settings", "t", authentication.Scope.ADMIN),
 )

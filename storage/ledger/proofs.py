@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from storage.ledger import checkpoints, forms
 from storage.tables.ledger import LEDGER_COSIGNATURES, LEDGER_ENTRIES
@@ -30,6 +31,20 @@ class OfRun(msgspec.Struct, frozen=True):
     number: int | None
     leaf: bytes
     proof: str | None
+
+
+class LastSigned(msgspec.Struct, frozen=True):
+    """The newest checkpoint that a witness has signed, and when its signature came."""
+
+    size: int
+    received_at: datetime
+
+
+def last_signed(connection: Connection) -> dict[str, LastSigned]:
+    """Return of each witness, as its signatures name it, the newest checkpoint that it signed."""
+    size, witness = func.max(_SIGNED.size), _SIGNED.witness
+    found = connection.execute(select(witness, size, func.max(_SIGNED.received_at)).group_by(witness))
+    return {name: LastSigned(largest, at) for name, largest, at in found}
 
 
 def leaf(connection: Connection, index: int) -> bytes | None:
@@ -76,5 +91,5 @@ def newest_checkpoint(connection: Connection) -> checkpoints.Checkpoint | None:
     return replace(newest, note=newest.note + "".join(f"{line}\n" for line in found))
 
 
-_ENTRIES = LEDGER_ENTRIES.c
+_ENTRIES, _SIGNED = LEDGER_ENTRIES.c, LEDGER_COSIGNATURES.c
 _ROWS = select(_ENTRIES.seq, _ENTRIES.leaf_index, _ENTRIES.body)

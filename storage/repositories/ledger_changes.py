@@ -28,6 +28,13 @@ def after(connection: Connection, number: int, limit: int) -> list[Change]:
     return [Change(*row) for row in connection.execute(_AFTER, {"after": number, "limit": limit})]
 
 
+def before(connection: Connection, number: int | None, limit: int) -> list[Change]:
+    """Return up to `limit` entries below `number`, or the newest ones, the highest number first."""
+    below = _ENTRIES.leaf_index.is_not(None) if number is None else _ENTRIES.leaf_index < number
+    newest = _ROWS.where(below).order_by(_ENTRIES.leaf_index.desc()).limit(limit)
+    return [Change(*row) for row in connection.execute(newest)]
+
+
 def of_run(connection: Connection, run_id: str) -> list[Change]:
     """Return all ledger entries of one run, in the order of writing."""
     return [Change(*row) for row in connection.execute(_OF_RUN, {"run_id": run_id})]

@@ -44,12 +44,28 @@ class Demo:
     def paths(self) -> list[str]:
         """Return the address of each page."""
         run = f"/runs/{self.run}"
-        tabs = ("answer", "prompt", "usage", "deliveries", "timeline", "document", "notification")
+        tabs = (
+            "answer",
+            "prompt",
+            "usage",
+            "deliveries",
+            "timeline",
+            "document",
+            "notification",
+            "reviews",
+            "proof",
+        )
         return [
             *("/sign-in", "/", "/runs", "/runs?q=status:failed", "/runs?q=agnt:x", "/runs?q=nothing_like_this"),
             *(run, *(f"{run}?tab={tab}" for tab in tabs), f"{run}/steps/3", f"/runs/{self.failed}"),
             *(f"/compare?a={self.run}&b={self.failed}", "/deliveries", f"/deliveries/{self.rejected}"),
-            *("/jobs", "/bulk", "/sql", "/sql?sql=SELECT+status,+count(*)+AS+runs+FROM+runs+GROUP+BY+status"),
+            *(
+                "/jobs",
+                "/bulk",
+                "/ledger",
+                "/sql",
+                "/sql?sql=SELECT+status,+count(*)+AS+runs+FROM+runs+GROUP+BY+status",
+            ),
             *("/keys", "/settings", "/submit", "/keyboard", "/no/such/page"),
         ]
 

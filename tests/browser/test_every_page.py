@@ -22,6 +22,7 @@ PAGES = (
     "/deliveries",
     "/jobs",
     "/bulk",
+    "/ledger",
     "/sql",
     "/keys",
     "/settings",

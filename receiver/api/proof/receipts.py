@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from receiver.crypto import log_policy
 from receiver.schemas import proof, query_parameters
 from receiver.web import operations, run_ids
 from receiver.web.authentication import Scope
@@ -29,24 +30,31 @@ router = operations.Router("ledger")
 def get_receipt(call: Receiving, store: database.Snapshot) -> operations.Answer:
     """Answer with the entries of a run and their proofs, which others check without this server."""
     run = run_ids.require_run(store.read(run_lines.find, call.ids["id"], _IDS))
-    query, ledger = call.query, call.context.ledger
+    query = call.query
     after = -1 if query.cursor is None else cursors.parse(query.cursor, _ORDER).seq
-    found = store.read(proofs.of_run, run.id, after, query.limit + 1)
-    page = found[: query.limit]
+    receipt = make(store, run.id, call.context.ledger.policy, query.limit, after)
+    return operations.Answer(200, receipt, call.link("cursor", receipt.next_cursor))
+
+
+def make(
+    store: database.Snapshot, run_id: str, policy: log_policy.Policy, limit: int, after: int = -1
+) -> proof.RunReceipt:
+    """Return the receipt of up to `limit` entries of a run behind the row `after`."""
+    found = store.read(proofs.of_run, run_id, after, limit + 1)
+    page = found[:limit]
     cursor = str(cursors.Cursor(_ORDER, None, page[-1].seq)) if len(found) > len(page) else None
     entries = [proof.ReceiptEntry(number=each.number, leaf=each.leaf.decode(), proof=each.proof) for each in page]
     pending = sum(each.proof is None for each in page)
-    receipt = proof.RunReceipt(
+    return proof.RunReceipt(
         has_more=cursor is not None,
         next_cursor=cursor,
-        run=run.id,
-        keys=ledger.keys,
-        policy=ledger.policy.text,
+        run=run_id,
+        keys=[each.text for each in policy.keys],
+        policy=policy.text,
         pending=pending,
         note=PENDING if pending else None,
         entries=entries,
     )
-    return operations.Answer(200, receipt, call.link("cursor", cursor))
 
 
 _IDS, _ORDER = ("id", "upstream_id"), "entry"

@@ -10,9 +10,10 @@ from receiver.pages.drawing import json_tree, markdown
 from receiver.pages.run_parts import head, sources, words
 from receiver.schemas import notification as schemas_notification
 from receiver.web import timeline
-from storage import bounds
+from storage import bounds, merkle
 from storage.actions import reviews
 from storage.engine.database import Snapshot
+from storage.ledger import checkpoints
 from storage.query import run_contents
 from storage.repositories import deliveries, documents, ledger_changes
 
@@ -20,6 +21,8 @@ from storage.repositories import deliveries, documents, ledger_changes
 TEXT = 60_000
 #: The largest document in bytes that is read to be shown.
 DOCUMENT = json_tree.PARSED
+#: The most entries of the ledger that the panel of proofs lists.
+PROVED = 500
 #: The length of an instant's text up to its milliseconds.
 _MILLISECOND = len("2026-11-23T12:00:00.000")
 Values = dict[str, Any]
@@ -130,6 +133,13 @@ def reviewed(store: Snapshot, of: head.Head, _: Callable[[str], str]) -> Values:
     return {"reviews": store.read(reviews.of_run, of.run.id), "words": words, **form}
 
 
+def proved(store: Snapshot, of: head.Head, _: Callable[[str], str]) -> Values:
+    """Return the entries of the run, and how many entries of the ledger the newest checkpoint has."""
+    found, newest = store.read(ledger_changes.of_run, of.run.id), store.read(checkpoints.newest)
+    listed = [(each, merkle.leaf_hash(each.body.encode()).hex()) for each in found[:PROVED]]
+    return {"listed": listed, "count": len(found), "signed": newest.size if newest else 0, "words": words}
+
+
 #: The panels by the names of their tabs.
 PANELS: dict[str, tuple[str, Callable[[Snapshot, head.Head, Callable[[str], str]], Values]]] = {
     "answer": ("Answer", answer),
@@ -140,4 +150,5 @@ PANELS: dict[str, tuple[str, Callable[[Snapshot, head.Head, Callable[[str], str]
     "document": ("Document", document),
     "notification": ("Notification", notified),
     "reviews": ("Reviews", reviewed),
+    "proof": ("Proof", proved),
 }

@@ -37,7 +37,7 @@ KINDS: Mapping[str, str] = {
     "run.orphan": "A lost answer left a run of the upstream behind",
     "run.reopened": "It was opened again, since it runs upstream after all",
     "run.tagged": "Its tags were changed",
-    "run.reviewed": "Somebody said what they think of it",
+    "run.reviewed": "It was reviewed",
     "run.pruned": "Its content was removed",
     "run.imported": "It was imported from another Runledger",
     "delivery.accepted": "A delivery was accepted",
@@ -48,8 +48,26 @@ KINDS: Mapping[str, str] = {
     "notification.delivered": "The backend was notified",
     "notification.stopped": "The notification of the backend was given up",
 }
+#: What happened to the deployment, by the kind of an entry.
+DEPLOYMENT: Mapping[str, str] = {
+    "key.created": "An API key was made",
+    "key.revoked": "An API key was revoked",
+    "key.linked": "A link that signs in once was made",
+    "key.signed_out": "All sessions of a key were ended",
+    "webhook.registered": "An endpoint for platform events was registered",
+    "webhook.rotated": "The secret of an endpoint was rotated",
+    "bulk.requested": "An action on many runs was requested",
+    "view.saved": "A view was saved",
+    "view.deleted": "A view was deleted",
+    "hold.placed": "A legal hold was placed",
+    "hold.released": "A legal hold was released",
+    "rejections.counted": "Rejected requests of an hour were counted",
+    "deliveries.pruned": "Deliveries without a run were removed",
+    "store.restored": "The store was restored from an older copy",
+}
 #: Facts with words of their own, in the order in which they are read; others follow, by their names.
 _FACTS: Mapping[str, str] = {
+    "verdict": "verdict",
     "origin": "origin",
     "submittedBy": "submitted by",
     "agentId": "agent",
@@ -80,12 +98,12 @@ def source(name: str | None) -> str:
 
 
 def kind(name: str) -> str:
-    """Return what an entry of the timeline is about; for a kind of a newer release its name.
+    """Return what an entry of the ledger is about; for a kind of a newer release its name.
 
     >>> kind("run.started"), kind("run.moved")
     ('Its execution began', 'run.moved')
     """
-    return KINDS.get(name, name)
+    return KINDS.get(name) or DEPLOYMENT.get(name, name)
 
 
 def actor(name: str) -> str:

@@ -146,6 +146,7 @@ def test_every_source_and_every_fact_about_a_run_has_words() -> None:
     assert set(words.SOURCES) == {each.value for each in states.Source}
     ledger = {each.value for each in entries.Kind if each.startswith(("run.", "delivery."))}
     sent = {f"notification.{each}" for each in typing.get_args(notification.State)}
+    assert set(words.DEPLOYMENT) == {each.value for each in entries.Kind} - ledger
     assert set(words.KINDS) == ledger | sent | {f"delivery.{each}" for each in states.Verdict}
 
 
