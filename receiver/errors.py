@@ -169,6 +169,10 @@ class UnreadableRow(ReceiverError):
         )
 
 
+class EvidenceNotMade(ReceiverError):
+    """Evidence cannot be made of what is stored now; the message says why and what to do."""
+
+
 class InvalidExport(ReceiverError):
     """A file cannot be imported; the message says what is wrong, and in which line."""
 

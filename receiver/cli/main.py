@@ -63,6 +63,7 @@ COMMANDS = {
     "keys": Command("commands.keys", "Make, list and revoke API keys."),
     "receipt": Command("proof.receipt", "Print the proofs of a run's entries, or write them for other tools."),
     "hold": Command("proof.hold", "Legal holds: what they cover is not removed."),
+    "evidence": Command("proof.evidence", "Write a ZIP that proves what happened to runs, for anybody to check."),
     "ledger": Command("proof.ledger", "Keys, checkpoints and proofs of the ledger."),
     "rollups": Command("commands.rollups", "Check and rebuild the sums over ended runs."),
     "search": Command("commands.search", "Check and rebuild the full-text index."),

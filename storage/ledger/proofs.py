@@ -55,20 +55,19 @@ def leaf(connection: Connection, index: int) -> bytes | None:
 
 def prove(connection: Connection, index: int) -> Proved | None:
     """Return the proof of an entry; None where the newest checkpoint does not have it yet."""
-    body, proof = leaf(connection, index), _prover(connection)(index)
+    body, proof = leaf(connection, index), prover(connection, newest_checkpoint(connection))(index)
     return None if body is None or proof is None else Proved(index, body, proof)
 
 
 def of_run(connection: Connection, run_id: str, after: int, limit: int) -> list[OfRun]:
     """Return up to `limit` entries of a run behind the row `after`, in their order, each with its proof."""
     rows = _ROWS.where(_ENTRIES.run_id == run_id, _ENTRIES.seq > after).order_by(_ENTRIES.seq).limit(limit)
-    found, prover = connection.execute(rows).all(), _prover(connection)
-    return [OfRun(seq, number, body.encode(), prover(number)) for seq, number, body in found]
+    found, proof = connection.execute(rows).all(), prover(connection, newest_checkpoint(connection))
+    return [OfRun(seq, number, body.encode(), proof(number)) for seq, number, body in found]
 
 
-def _prover(connection: Connection) -> Callable[[int | None], str | None]:
-    """Return a function that makes the proofs of entries; None for those that the newest checkpoint lacks."""
-    newest = newest_checkpoint(connection)
+def prover(connection: Connection, newest: checkpoints.Checkpoint | None) -> Callable[[int | None], str | None]:
+    """Return a function that makes the proofs of entries; None for those that the checkpoint lacks."""
     if newest is None:
         return lambda _: None
     grown = checkpoints.open_tree(connection, newest.size)

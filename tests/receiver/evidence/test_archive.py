@@ -1,0 +1,202 @@
+"""Evidence of what is stored, on both databases, and each way in which it can be wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import StrEnum
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import cast
+
+import pytest
+from sqlalchemy import Connection, Update, delete, update
+
+from receiver.crypto import log_keys
+from receiver.verifier.evidence import check, values
+from storage.engine.database import Database
+from storage.ledger import entries
+from storage.query import grammar
+from storage.tables.deliveries import DELIVERIES
+from storage.tables.ledger import LEDGER_ENTRIES
+from storage.tables.runs import RUN_STEPS, RUNS, UPSTREAM_LINKS
+from storage.transitions import pruning, submitting
+from tests import evidence_store, life
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "evidence.zip"
+
+
+async def test_all_values_of_a_run_are_disclosed_and_hold(database: Database, path: Path) -> None:
+    run = await evidence_store.settle(database)
+    found = check.check(await evidence_store.make(database, path, run))
+    assert found.failures == []
+    assert found.notes == []
+    (shown,) = found.runs
+    assert set(shown[values.DISCLOSED]) == {*values.NAMES} - {"instructions", "failureReason"}
+    assert (shown["status"], shown["entries"]) == ("completed", 5)
+
+
+async def test_the_same_store_gives_the_same_bytes(database: Database, tmp_path: Path) -> None:
+    run = await evidence_store.settle(database)
+    one = await evidence_store.make(database, tmp_path / "one.zip", run)
+    assert one.read_bytes() == (await evidence_store.make(database, tmp_path / "two.zip", run)).read_bytes()
+
+
+async def test_runs_of_every_life_hold(database: Database, path: Path) -> None:
+    open_run = await life.running(database, "run_2")
+    waiting = await life.accepted(database)
+    cancelled = await life.accepted(database)
+    await database.write(submitting.request_cancel, cancelled.id, "key:backend", life.at(5))
+    failed = await evidence_store.settle(database, "run_3", {"output": None, "failure_reason": "No access."})
+    found = check.check(await evidence_store.make(database, path, open_run.id, waiting.id, cancelled.id, failed))
+    assert found.failures == []
+    assert [run["status"] for run in found.runs] == [None, None, "cancelled", "completed"]
+
+
+async def test_values_that_were_replaced_are_named_and_the_new_ones_hold(database: Database, path: Path) -> None:
+    run = await evidence_store.settle(database)
+    await database.write(submitting.change_tags, run, {"client": "other"}, "key:backend", life.at(70))
+    later = life.result(body=b'{"version":2}', measures=life.measures(output="The lease is valid.", cost_micros=7))
+    await life.settle(database, await life.get_run(database, run), later, life.at(80))
+    found = check.check(await evidence_store.make(database, path, run))
+    assert found.failures == []
+    assert found.runs[0][values.REPLACED] == ["output", "tags"]
+    files = evidence_store.read(path)
+    assert files[f"runs/{run}/output.txt"] == b"The lease is valid."
+    assert {f"runs/{run}/document-{version}.json" for version in (1, 2)} <= set(files)
+
+
+async def test_a_callback_that_came_before_its_run_was_known_is_there(database: Database, path: Path) -> None:
+    await evidence_store.receive(database, None, upstream_id="run_early", event_id="evt_1")
+    run = await evidence_store.settle(database, "run_early")
+    found = check.check(await evidence_store.make(database, path, run))
+    assert found.failures == []
+    assert found.runs[0]["entries"] == 6
+
+
+async def test_what_was_pruned_is_erased_and_every_proof_holds(database: Database, path: Path) -> None:
+    run = await evidence_store.settle(database)
+    await database.write(pruning.prune, grammar.parse("status:completed", life.at(99)), life.at(100))
+    found = check.check(await evidence_store.make(database, path, run))
+    assert found.failures == []
+    assert found.runs[0][values.DISCLOSED] == ["tags"]
+    assert {"prompt", "output", "steps", "usage", "body", "document"} <= set(found.runs[0][values.ERASED])
+
+
+CHANGES: dict[str, tuple[Update, str]] = {
+    "an answer": (update(RUNS).values(output="The lease is valid."), "output is not the value that was recorded"),
+    "a prompt": (update(RUNS).values(prompt="Another."), "prompt is not the value that was recorded"),
+    "a cost": (update(RUNS).values(cost_micros=1), "the record has costMicros 1, and the entries say 3000"),
+    "a state": (update(RUNS).values(status="failed"), "the record has status 'failed'"),
+    "an id": (update(RUNS).values(upstream_id="run_9"), "the record has upstreamId 'run_9'"),
+    "a step": (update(RUN_STEPS).values(content="x"), "steps is not the value that was recorded"),
+    "a body": (update(DELIVERIES).values(body=b"{}"), "body is not the value that was recorded"),
+    "a size": (update(DELIVERIES).values(size=9), "has size 9, and the entries say"),
+    "all salts": (update(LEDGER_ENTRIES).values(salts=None), "no entry says that it was erased"),
+    "a missing answer": (update(RUNS).values(output=None), "output is missing where Runledger keeps it"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+async def test_a_row_that_was_changed_in_the_store_is_named(name: str, database: Database, path: Path) -> None:
+    run = await evidence_store.settle(database)
+    statement, reason = CHANGES[name]
+
+    def tamper(connection: Connection) -> None:
+        if name == "an id":
+            connection.execute(delete(UPSTREAM_LINKS))
+        connection.execute(statement)
+
+    await database.write(tamper)
+    found = check.check(await evidence_store.make(database, path, run))
+    assert any(reason in each for each in found.failures), found.failures
+
+
+async def test_an_entry_of_a_kind_that_is_not_known_is_named_and_proved(database: Database, path: Path) -> None:
+    class Later(StrEnum):
+        KIND = "run.of_a_later_release"
+
+    run = await evidence_store.settle(database)
+    entry = entries.Entry(cast(entries.Kind, Later.KIND), life.at(90), run, "worker", {"fact": 1})
+    await database.write(entries.append, [entry])
+    found = check.check(await evidence_store.make(database, path, run))
+    assert found.is_ok
+    assert found.notes == [f"run {run}: this release does not know entries of the kind run.of_a_later_release"]
+
+
+PLANTED = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)> \u202e\x1b[31m http://planted.example/"
+
+
+_TAGS = {
+    *("html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "ol", "li", "a", "pre"),
+    *("table", "tr", "th", "td"),
+}
+
+
+class _Page(HTMLParser):
+    """The tags and the attributes of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags = set[str]()
+        self.attributes: list[tuple[str, str]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+
+async def test_a_run_with_markup_in_every_field_makes_a_page_that_shows_it(database: Database, path: Path) -> None:
+    texts = {name: f"{name} {PLANTED}" for name in ("prompt", "guidance", "agent_id", "model", "submitted_by")}
+    measures = {name: f"{name} {PLANTED}" for name in ("output", "summary", "failure_source")}
+    run = await life.running(database, "run_1", tags={"client": PLANTED}, object_ids=(PLANTED,), **texts)
+    await evidence_store.receive(database, run.id, event_id=f"evt {PLANTED}")
+    (step,) = life.steps(1, PLANTED)
+    step = dataclasses.replace(step, type=PLANTED, tool_name=PLANTED, tool_input=PLANTED)
+    await life.settle(database, run, life.result(measures=life.measures(**measures), steps=[step]))
+    assert check.check(await evidence_store.make(database, path, run.id)).failures == []
+    page = evidence_store.read(path)["summary.html"].decode()
+    assert page.count("alert(1)") > 15
+    shown = _Page(page)
+    assert shown.tags == _TAGS
+    assert all(value.startswith("#run-") for name, value in shown.attributes if name in ("href", "src"))
+    assert not {"\u202e", "\x1b"} & set(page)
+    assert "default-src 'none'" in page
+
+
+async def test_withheld_values_and_their_salts_are_nowhere_in_the_file(database: Database, path: Path) -> None:
+    measures = {"output": "open-output", "summary": "hidden-summary"}
+    run = await evidence_store.settle(
+        database, measures=measures, prompt="open-prompt", guidance="hidden-guidance"
+    )
+    await evidence_store.receive(database, run, body=b'{"hidden":"hidden-body"}', event_id="evt_1")
+    found = check.check(await evidence_store.make(database, path, run, only=["prompt", "output"]))
+    assert found.failures == []
+    assert found.runs[0][values.DISCLOSED] == ["output", "prompt"]
+    assert {"summary", "guidance", "tags", "steps", "document", "body"} <= set(found.runs[0][values.WITHHELD])
+    whole = b"".join(evidence_store.read(path).values())
+    assert b"open-prompt" in whole
+    for hidden in (b"hidden-", b"acme", b"obj_1", b"Read the lease", *await _salts(database, "prompt", "output")):
+        assert hidden not in whole
+
+
+async def _salts(database: Database, *but: str) -> list[bytes]:
+    def read(connection: Connection) -> list[bytes]:
+        rows = connection.execute(LEDGER_ENTRIES.select()).all()
+        return [salt.encode() for row in rows for name, salt in (row.salts or {}).items() if name not in but]
+
+    return await database.read(read)
+
+
+async def test_a_policy_of_the_auditors_own_decides_whose_keys_count(database: Database, path: Path) -> None:
+    run = await evidence_store.settle(database)
+    await evidence_store.make(database, path, run)
+    right = f"log {evidence_store.LOG.verifier_key}\nquorum none\n".encode()
+    assert check.check(path, right).is_ok
+    other = f"log {log_keys.new('runledger.test/ledger').verifier_key}\nquorum none\n".encode()
+    assert "no key of the log in the policy has signed the checkpoint" in check.check(path, other).failures
