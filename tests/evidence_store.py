@@ -8,16 +8,17 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from receiver.crypto import log_keys
+from receiver.crypto import log_keys, log_policy
 from receiver.evidence import archive
 from receiver.verifier.evidence import container
 from storage import merkle
 from storage.engine.database import Database
-from storage.ledger import checkpoints, entries, forms, proofs
+from storage.ledger import checkpoints, entries, proofs
 from storage.transitions import receiving
 from tests import life
 
 LOG = log_keys.new("runledger.test/ledger")
+POLICY = log_policy.Policy([LOG.verifier])
 HEADERS = merkle.CanonicalJson('{"content-type":"application/json","user-agent":"upstream"}')
 BODY = b'{"runId":"run_1","status":"completed"}'
 Files = dict[str, bytes]
@@ -53,8 +54,7 @@ async def sign(database: Database, key: log_keys.Signer = LOG) -> checkpoints.Ch
 
 async def make(database: Database, path: Path, *run_ids: str, only: Collection[str] | None = None) -> Path:
     """Sign, and write evidence about runs; return its path."""
-    newest, keys = await sign(database), [LOG.verifier_key]
-    await archive.write(database, path, run_ids, newest, forms.policy(keys), keys, only)
+    await archive.write(database, path, run_ids, await sign(database), POLICY, only)
     return path
 
 

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 from receiver import errors, verifier
+from receiver.crypto import log_policy
 from receiver.evidence import contents
 from receiver.verifier import public_forms
 from receiver.verifier.evidence import container, runs, summary, texts
@@ -67,8 +68,7 @@ async def write(
     path: Path,
     run_ids: Sequence[str],
     newest: checkpoints.Checkpoint,
-    policy: str,
-    keys: Sequence[str],
+    policy: log_policy.Policy,
     only: Collection[str] | None = None,
     advance: Callable[[int], None] = lambda _: None,
 ) -> None:
@@ -82,8 +82,8 @@ async def write(
         archive.add(texts.SCRIPT, (_SOURCES / "receiver" / "verifier" / texts.SCRIPT).read_bytes())
         for name in texts.PROGRAM:
             archive.add(name, (_SOURCES / name).read_bytes())
-        archive.add(texts.POLICY, policy.encode())
-        archive.add(texts.KEYS, "".join(f"{key}\n" for key in keys).encode())
+        archive.add(texts.POLICY, policy.text.encode())
+        archive.add(texts.KEYS, "".join(f"{key.text}\n" for key in policy.keys).encode())
         archive.add(texts.CHECKPOINT, newest.note.encode())
         log = runs.Log(public_forms.parse_checkpoint(newest.note.encode()), newest.note.encode())
         pages = [summary.head(log, run_ids)]

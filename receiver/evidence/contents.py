@@ -16,6 +16,7 @@ from receiver.verifier import public_forms
 from receiver.verifier.evidence import facts, values
 from receiver.verifier.evidence import runs as evidence_runs
 from storage import merkle
+from storage.actions import reviews
 from storage.engine import column_types, database
 from storage.ledger import checkpoints
 from storage.query import run_evidence
@@ -90,8 +91,7 @@ def _state(
         return {"state": values.WITHHELD}
     if name in values.ROWS and not all(value.salts or [""]):
         return {"state": values.ERASED}
-    may_be_replaced = is_replaced and name not in ("document", *values.OF_DELIVERY)
-    if may_be_replaced and (value.data is None or not _is(value, name, digest)):
+    if is_replaced and name not in values.SEVERAL and (value.data is None or not _is(value, name, digest)):
         return {"state": values.REPLACED}
     if value.data is None:
         return {"state": values.MISSING}
@@ -127,6 +127,8 @@ class _Reader(NamedTuple):
         if name == "document":
             version = self.decoded["facts"].get("documentVersion")
             return _Value(await _document(self.store, self.stored.run.id, version), salts)
+        if name == "comment":
+            return _Value(await _comment(self.store, self.stored.run.id, self.decoded["facts"]["reviewId"]), salts)
         if name in values.OF_DELIVERY:
             return _Value(self._of_delivery(name), salts)
         return _Value(self._of_run(name), salts)
@@ -152,6 +154,12 @@ async def _document(store: database.Database, run_id: str, version: int | None) 
         return None if found is None else await asyncio.to_thread(found.read)
     except ValueError:  # damaged: the value is missing
         return None
+
+
+async def _comment(store: database.Database, run_id: str, review_id: str) -> bytes | None:
+    found = {each.id: each.comment for each in await store.read(reviews.of_run, run_id)}
+    comment = found.get(review_id)
+    return None if comment is None else comment.encode()
 
 
 async def _delivery(store: database.Database, decoded: Facts) -> deliveries.StoredDelivery | None:

@@ -83,8 +83,11 @@ def prover(connection: Connection, newest: checkpoints.Checkpoint | None) -> Cal
 def newest_checkpoint(connection: Connection) -> checkpoints.Checkpoint | None:
     """Return the newest checkpoint, whose note has the lines of its witnesses, too."""
     newest = checkpoints.newest(connection)
-    if newest is None:
-        return None
+    return None if newest is None else with_witnesses(connection, newest)
+
+
+def with_witnesses(connection: Connection, newest: checkpoints.Checkpoint) -> checkpoints.Checkpoint:
+    """Return a checkpoint with the lines of its witnesses in the note."""
     lines = select(LEDGER_COSIGNATURES.c.line).where(LEDGER_COSIGNATURES.c.size == newest.size)
     found = connection.execute(lines.order_by(LEDGER_COSIGNATURES.c.witness)).scalars()
     return replace(newest, note=newest.note + "".join(f"{line}\n" for line in found))

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, func, or_, select
 
 from storage import results
 from storage.ledger import checkpoints, entries, proofs
 from storage.repositories import documents, runs
 from storage.tables.deliveries import DELIVERIES
-from storage.tables.ledger import LEDGER_ENTRIES
+from storage.tables.ledger import LEDGER_CHECKPOINTS, LEDGER_COSIGNATURES, LEDGER_ENTRIES
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -44,6 +44,29 @@ def pending(connection: Connection, run_ids: Sequence[str], newest: checkpoints.
         of_run = select(LEDGER_ENTRIES.c.seq).where(LEDGER_ENTRIES.c.run_id == run_id, beyond).limit(1)
         found += [run_id] if connection.execute(of_run).first() else []
     return found
+
+
+def checkpoints_of(
+    connection: Connection, run_ids: Sequence[str], limit: int = 50
+) -> list[checkpoints.Checkpoint]:
+    """Return the newest checkpoints that have all entries of these runs, with the lines of their witnesses.
+
+    Those that a witness has signed come first.
+    """
+    highest = max(
+        connection.execute(select(func.max(LEDGER_ENTRIES.c.leaf_index)).where(of_run)).scalar() or 0
+        for of_run in (LEDGER_ENTRIES.c.run_id == run_id for run_id in run_ids)
+    )
+    names = ("size", "root", "note", "signed_at")
+    rows = select(*(LEDGER_CHECKPOINTS.c[name] for name in names)).where(LEDGER_CHECKPOINTS.c.size > highest)
+    is_witnessed = LEDGER_CHECKPOINTS.c.size.in_(select(LEDGER_COSIGNATURES.c.size))
+    newest = LEDGER_CHECKPOINTS.c.size.desc()
+    found = [
+        checkpoints.Checkpoint(*row)
+        for which in (is_witnessed, ~is_witnessed)
+        for row in connection.execute(rows.where(which).order_by(newest).limit(50))
+    ]
+    return [proofs.with_witnesses(connection, each) for each in found]
 
 
 def read(connection: Connection, run_id: str, newest: checkpoints.Checkpoint) -> Stored | None:

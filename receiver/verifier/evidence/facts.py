@@ -45,6 +45,8 @@ def record(entries: Iterable[Entry]) -> dict[str, Any]:
         if kind == "run.reopened":
             for name in _OF_END:
                 found.pop(name, None)
+        if kind == "run.reviewed" and facts.get("verdict") != "comment":
+            found["review"] = facts.get("verdict")
         if kind in ENDS:
             found["status"] = kind[len("run.") :]
         if kind in ENDS or kind in ("run.document", "run.imported"):
@@ -78,6 +80,6 @@ def erased_by(entries: Iterable[Entry], name: str, behind: int) -> bool:
     later = list(entries)[behind + 1 :]
     return any(
         (entry["kind"] == "content.erased" and field in entry["facts"].get("fields", ()))
-        or (entry["kind"] == "run.pruned" and name != "tags")
+        or (entry["kind"] == "run.pruned" and name not in ("tags", "comment"))
         for entry in later
     )

@@ -29,6 +29,7 @@ class Run:
     entries: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
     states: list[tuple[int, str, str]] = field(default_factory=list)
     texts: dict[str, bytes] = field(default_factory=dict)
+    comments: dict[str, bytes] = field(default_factory=dict)
     files: list[str] = field(default_factory=list)
 
     def names(self, state: str) -> list[str]:
@@ -159,8 +160,10 @@ def _disclosed(run: Run, entry: dict[str, Any], listed: dict[str, Any], read: Re
         values.demand(name, entry["digests"][name], listed["salts"], data)
     except Refused as refused:
         return str(refused)
-    if name not in values.OF_DELIVERY:
+    if name not in values.SEVERAL:
         run.texts[name] = data
+    if name == "comment":
+        run.comments[entry["facts"]["reviewId"]] = data
     return None
 
 

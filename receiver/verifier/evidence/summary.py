@@ -49,6 +49,7 @@ _LABELS = {
     "toolCalls": "Tool calls",
     "stepCount": "Steps",
     "failureSource": "Failure found in",
+    "review": "Judgement of a review",
 }
 _TEXTS = {
     "prompt": "Prompt",
@@ -104,6 +105,11 @@ def _parts(run: runs.Run) -> Iterator[str]:
         shown = ("receivedAt", "source", "verdict", "eventId", "size")
         received = [[of.get(name) for name in shown] for _, of in sorted(run.deliveries.items())]
         yield _table(["Received", "Source", "Verdict", "Event", "Bytes"], received)
+    for number, entry in run.entries:
+        if entry["kind"] == "run.reviewed":
+            said = f"Review {entry['facts'].get('verdict')} by {entry['facts'].get('by')}, entry {number}"
+            yield f"<h3>{escaped(said)}</h3>\n"
+            yield f"<pre>{_cut(run.comments.get(str(entry['facts'].get('reviewId')), b''))}</pre>\n"
     yield "<h3>Entries of the ledger</h3>\n"
     yield _table(["Number", "At", "Kind", "By", "Facts"], map(_entry, run.entries))
 

@@ -16,7 +16,9 @@ TEXTS = ("prompt", "guidance", "instructions", "summary", "output", "failureReas
 STRUCTURES = ("objectIds", "tags")
 ROWS = ("steps", "usage")
 OF_DELIVERY = {"headers": "headers.json", "body": "body"}
-NAMES = (*TEXTS, *STRUCTURES, *ROWS, "document", *OF_DELIVERY)
+#: The values of which a run may have several: none of them replaces another one.
+SEVERAL = ("document", "comment", *OF_DELIVERY)
+NAMES = (*TEXTS, *STRUCTURES, *ROWS, *SEVERAL)
 
 Facts = Mapping[str, Any]
 
@@ -31,6 +33,8 @@ def path(run: str, name: str, facts: Facts) -> str | None:
         return f"runs/{run}/{name}.jsonl"
     if name == "document":
         return f"runs/{run}/document-{facts.get('documentVersion')}.json"
+    if name == "comment":
+        return f"runs/{run}/reviews/{facts.get('reviewId')}.txt"
     if name in OF_DELIVERY:
         return f"runs/{run}/deliveries/{facts.get('deliveryId')}.{OF_DELIVERY[name]}"
     return None

@@ -11,15 +11,18 @@ from typing import cast
 import pytest
 from sqlalchemy import Connection, Update, delete, update
 
-from receiver.crypto import log_keys
+from receiver.crypto import log_keys, log_policy
 from receiver.verifier.evidence import check, values
+from storage import ids, states
+from storage.actions import reviews
 from storage.engine.database import Database
 from storage.ledger import entries
 from storage.query import grammar
+from storage.retention import pruning
 from storage.tables.deliveries import DELIVERIES
 from storage.tables.ledger import LEDGER_ENTRIES
 from storage.tables.runs import RUN_STEPS, RUNS, UPSTREAM_LINKS
-from storage.transitions import pruning, submitting
+from storage.transitions import submitting
 from tests import evidence_store, life
 
 pytestmark = pytest.mark.anyio
@@ -36,7 +39,7 @@ async def test_all_values_of_a_run_are_disclosed_and_hold(database: Database, pa
     assert found.failures == []
     assert found.notes == []
     (shown,) = found.runs
-    assert set(shown[values.DISCLOSED]) == {*values.NAMES} - {"instructions", "failureReason"}
+    assert set(shown[values.DISCLOSED]) == {*values.NAMES} - {"instructions", "failureReason", "comment"}
     assert (shown["status"], shown["entries"]) == ("completed", 5)
 
 
@@ -193,10 +196,24 @@ async def _salts(database: Database, *but: str) -> list[bytes]:
     return await database.read(read)
 
 
+async def test_reviews_are_there_with_their_comments(database: Database, path: Path) -> None:
+    run = await evidence_store.settle(database)
+    for place, verdict in enumerate((states.ReviewVerdict.APPROVED, states.ReviewVerdict.REJECTED)):
+        review = reviews.Review(
+            ids.new(life.at(90)), run, verdict, f"said {place}", "key:ann", life.at(90 + place)
+        )
+        await database.write(reviews.add, review)
+    found = check.check(await evidence_store.make(database, path, run))
+    assert found.failures == []
+    files = evidence_store.read(path)
+    assert {data for name, data in files.items() if "/reviews/" in name} == {b"said 0", b"said 1"}
+    assert b'"review": "rejected"' in files[f"runs/{run}/run.json"]
+
+
 async def test_a_policy_of_the_auditors_own_decides_whose_keys_count(database: Database, path: Path) -> None:
     run = await evidence_store.settle(database)
     await evidence_store.make(database, path, run)
-    right = f"log {evidence_store.LOG.verifier_key}\nquorum none\n".encode()
+    right = evidence_store.POLICY.text.encode()
     assert check.check(path, right).is_ok
-    other = f"log {log_keys.new('runledger.test/ledger').verifier_key}\nquorum none\n".encode()
+    other = log_policy.Policy([log_keys.new(evidence_store.LOG.name).verifier]).text.encode()
     assert "no key of the log in the policy has signed the checkpoint" in check.check(path, other).failures
