@@ -71,17 +71,18 @@ def submission(**changes: Any) -> runs.Submission:
 def delivery(**changes: Any) -> deliveries.Delivery:
     """Return a verified callback of a watcher, with `changes`. Its dedupe key is its run or event."""
     body: bytes = changes.get("body", b'{"runId":"run_1","status":"completed"}')
+    headers = changes.get("headers", merkle.CanonicalJson('{"content-type":"application/json"}'))
     key = changes.get("event_id") or changes.get("run_id") or nonce("key")
     whole = deliveries.Delivery(
         id=ids.new(changes.get("received_at", NOW)),
         source=states.Source.WATCHER,
         dedupe_key=f"key:{key}",
         received_at=NOW,
-        headers=merkle.CanonicalJson('{"content-type":"application/json"}'),
+        headers=headers,
         body=body,
         body_sha256=hashlib.sha256(body).hexdigest(),
         remote_addr="127.0.0.1",
-        digests=merkle.salted_digest("body", body),
+        digests=(*merkle.salted_digest("headers", headers), *merkle.salted_digest("body", body)),
     )
     return msgspec.structs.replace(whole, **changes)
 
@@ -153,6 +154,7 @@ def result(
     digests = (
         *merkle.salted_digest("output", None if taken.output is None else taken.output.encode()),
         *merkle.salted_digest("summary", None if taken.summary is None else taken.summary.encode()),
+        *merkle.salted_digest("failureReason", taken.failure_reason),
         *merkle.salted_digest("document", body),
     )
     whole = settling.Result(status, taken, steps(3), usage(2), document(body), digests)

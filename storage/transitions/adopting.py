@@ -15,7 +15,7 @@ from storage.search import index
 from storage.stats import rollups
 from storage.tables import declare
 from storage.tables.runs import RUNS
-from storage.transitions import settling
+from storage.transitions import endings, settling
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +168,7 @@ def _entries(run: runs.Run, details: UpstreamDetails, now: datetime) -> list[ent
         "agentId": details.agent_id,
         "model": details.model,
         "submittedBy": run.submitted_by,
+        "acceptedAt": endings.ledger_value(run.accepted_at),
     }
     digests = merkle.salted_digest("prompt", details.prompt) + merkle.salted_digest("guidance", details.guidance)
     return [

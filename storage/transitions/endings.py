@@ -18,6 +18,7 @@ from storage.tables.runs import RUNS
 
 #: The measures in the terminal entry: facts of the ledger by their columns.
 FACTS = {
+    "model": "model",
     "createdAt": "created_at",
     "startedAt": "started_at",
     "completedAt": "completed_at",
@@ -42,6 +43,7 @@ class End:
     values: Mapping[str, Any] = field(default_factory=dict)
     digests: Sequence[merkle.Digest] = ()
     document_version: int | None = None
+    usage_count: int | None = None
 
 
 def end(connection: Connection, run: runs.Run, end: End) -> bool:
@@ -99,6 +101,7 @@ def append_entry(connection: Connection, run_id: str, end: End, kind: entries.Ki
         "settledBy": end.source.value,
         "settledAt": ledger_value(end.values.get("settled_at", end.at)),
         "documentVersion": end.document_version,
+        "usageCount": end.usage_count,
     }
     entries.append(connection, [entries.Entry(kind, end.at, run_id, end.actor, facts, end.digests)])
 

@@ -124,13 +124,15 @@ def _facts(record: run_chunks.Record) -> dict[str, Any]:
         "status": run.status.value,
         "origin": run.origin.value,
         "agentId": run.agent_id,
-        "model": run.model,
         "submittedBy": run.submitted_by,
         "upstreamId": run.upstream_id,
         "acceptedAt": endings.ledger_value(run.accepted_at),
+        "cancelRequestedAt": endings.ledger_value(run.cancel_requested_at),
+        "againOf": run.again_of,
         "settledAt": endings.ledger_value(run.settled_at),
         "settledBy": None if run.settled_by is None else run.settled_by.value,
         "documentVersion": len(record.documents) if record.documents else None,
+        "usageCount": len(record.usage) or None,
     }
 
 

@@ -197,6 +197,7 @@ def _is_recorded(connection: Connection, run_id: str, reported: str) -> bool:
 class _Stored:
     version: int
     digests: Sequence[merkle.Digest]
+    usage_count: int | None
 
 
 def _store(connection: Connection, run: runs.Run, result: Result, *, is_first: bool) -> _Stored | None:
@@ -220,7 +221,7 @@ def _store(connection: Connection, run: runs.Run, result: Result, *, is_first: b
             connection, run.seq, run.id, result.usage, results.Usage, is_first=is_first, size=size
         )
         digests += _prepared_root("usage", result, usage is result.usage) or documents.root("usage", usage)
-    return _Stored(version, digests)
+    return _Stored(version, digests, len(result.usage) or None)
 
 
 def _prepared_root(name: str, result: Result, is_valid: bool) -> list[merkle.Digest]:
@@ -229,7 +230,10 @@ def _prepared_root(name: str, result: Result, is_valid: bool) -> list[merkle.Dig
 
 
 def _with_document(end: endings.End, stored: _Stored | None) -> endings.End:
-    return end if stored is None else replace(end, digests=stored.digests, document_version=stored.version)
+    if stored is None:
+        return end
+    version, count = stored.version, stored.usage_count
+    return replace(end, digests=stored.digests, document_version=version, usage_count=count)
 
 
 def record_alive(

@@ -16,7 +16,7 @@ from receiver.cli import main
 from storage import states
 from storage.models import declare
 from storage.models import schema as storage_schema
-from tests.laws import api_page, metrics_page, pages, role_script, table_code
+from tests.laws import api_page, coverage_page, metrics_page, pages, role_script, table_code
 
 DIALECTS: list[Dialect] = [sqlite.dialect(), postgresql.dialect()]  # type: ignore[no-untyped-call]
 
@@ -157,6 +157,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/settings.md": setting_table,
     "docs/reference/http-api.md": api_page.page,
     "docs/reference/metrics.md": metrics_page.page,
+    "docs/reference/ledger-coverage.md": coverage_page.page,
     "docs/explain/life-of-a-run.md": state_table,
     **table_code.PAGES,
 }

@@ -20,6 +20,7 @@ from storage.repositories import deliveries, job_list, ledger_changes
 from storage.tables.ledger import LEDGER_ENTRIES
 from storage.transitions import settling
 from tests import life, postgres
+from tests.tamper import opened
 
 pytestmark = pytest.mark.anyio
 
@@ -88,6 +89,13 @@ async def test_an_upgrade_keeps_every_row(url: str) -> None:
         "runs": 4,
         "deliveries": 3,
     }
+
+
+async def test_an_upgraded_store_verifies(url: str) -> None:
+    async with await upgraded(url):
+        report = opened.verified(url)
+    assert not report.breaks, "\n".join(each.sentence for each in report.breaks)
+    assert report.checked["digests"] > 10
 
 
 async def test_an_upgrade_keeps_every_salt(url: str) -> None:

@@ -83,7 +83,7 @@ async def test_salts_of_a_delivery_that_came_before_its_run_was_known_go_too(dat
     run = await life.settled_run(database, upstream_id="run_early")
     await _pruned(database, run)
     kept = [set(each.salts) for each in await ledgers.entries(database, None)]
-    assert kept == [set(), {"body"}]
+    assert kept == [set(), {"body", "headers"}]
 
 
 async def test_what_came_for_an_orphan_before_it_was_known_goes_too(database: Database) -> None:

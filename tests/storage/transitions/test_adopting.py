@@ -97,7 +97,13 @@ async def test_a_live_run_is_adopted_in_the_reported_state(status: states.Status
 async def test_the_ledger_can_prove_what_was_shown(database: Database) -> None:
     run, _ = await adopted_alive(database)
     accepted = (await ledgers.entries(database, run.id))[0]
-    facts = {"origin": "adopted", "agentId": "agent_7", "model": "m-7", "submittedBy": "backend"}
+    facts = {
+        "origin": "adopted",
+        "agentId": "agent_7",
+        "model": "m-7",
+        "submittedBy": "backend",
+        "acceptedAt": "2026-11-23T12:00:00.000000Z",
+    }
     assert (accepted.kind, accepted.actor, accepted.facts) == ("run.accepted", "key:backend", facts)
     assert accepted.proves("prompt", "Prüfe.".encode())
     assert accepted.proves("guidance", "Kürze.".encode())

@@ -33,6 +33,7 @@ FACTS = {
     "costMicros": 3000,
     "stepCount": 3,
     "documentVersion": 1,
+    "usageCount": 2,
 }
 
 

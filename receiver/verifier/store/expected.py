@@ -1,0 +1,185 @@
+"""What the entries of one run say that its rows must be. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from receiver.verifier import coverage
+from receiver.verifier.store.entry import Entry
+
+#: The columns of `runs` by their facts, and the contents by the names of their digests.
+FACTS = {cover.fact: column for column, cover in coverage.COVERED["runs"].items() if cover.fact is not None}
+TEXTS = {cover.digest: column for column, cover in coverage.COVERED["runs"].items() if cover.digest is not None}
+_OF_ACCEPTED = ("origin", "agentId", "model", "submittedBy", "againOf")
+_SUBMITTED = ("prompt", "guidance", "instructions", "objectIds", "tags")
+#: What an end sets even where the upstream was not asked, and what a reopening removes again.
+_OF_EVERY_END = ("settled_at", "settled_by", "failure_source")
+#: The facts that earlier releases did not write: where one is absent, nothing is known.
+_LATER = ("model", "acceptedAt", "againOf")
+#: The states that a run may be in after its last entry about one.
+_LIVE = {
+    "run.accepted": ("accepted",),
+    "run.created": ("queued",),
+    "run.started": ("running",),
+    "run.lost": ("lost", "queued", "running"),
+    "run.reopened": ("accepted",),
+}
+
+
+class Unknown:
+    """The value of a column of which no entry says anything."""
+
+
+UNKNOWN = Unknown()
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A digest with its salt, if that is there. `is_optional`: the value may be absent as well."""
+
+    digest: str
+    salt: str | None
+    entry: Entry
+    is_optional: bool = False
+
+
+@dataclass
+class Expected:
+    """The values of columns, the digests of contents, the versions of the document, the links, what was erased.
+
+    Before the first entry a run has nothing but what it was made with.
+    """
+
+    columns: dict[str, Any] = field(default_factory=lambda: {**_INITIAL})
+    states: tuple[str, ...] = ("accepted",)
+    contents: dict[str, Sealed] = field(default_factory=dict)
+    documents: dict[int, Sealed | None] = field(default_factory=dict)
+    links: dict[str, str] = field(default_factory=dict)
+    erased: set[str] = field(default_factory=set)
+    has_entries: bool = False
+    is_begun: bool = False
+    usage_count: int | None = None
+
+    def add(self, entry: Entry) -> None:
+        """Follow the next entry of the run."""
+        self.has_entries = True
+        kind, facts = entry.body.kind, entry.body.facts
+        self.states = _LIVE.get(kind, self.states)
+        match kind:
+            case "run.accepted":
+                self._accept(entry)
+            case "run.created":
+                self._create(entry)
+            case "run.started":
+                self.columns["started_at"] = UNKNOWN
+            case "run.cancel_requested":
+                self.columns["cancel_requested_at"] = entry.body.at
+            case "run.orphan":
+                self._link(facts, "orphan")
+            case "run.tagged":
+                self._replace(entry, ("tags",))
+            case "run.reopened":
+                self._reopen(facts)
+            case "run.pruned":
+                self.columns["pruned_at"] = entry.body.at
+                self.erased |= _ALL - {"tags"}
+            case "content.erased":
+                named = facts.get("fields")
+                self.erased |= _ALL.intersection(named) if isinstance(named, list) else set()
+            case _ if kind in coverage.MEASURED:
+                self._measure(entry)
+
+    def _accept(self, entry: Entry) -> None:
+        facts, self.is_begun = entry.body.facts, True
+        is_submitted = facts.get("origin") == "submitted"
+        for name in _OF_ACCEPTED:
+            self.columns[FACTS[name]] = facts.get(name)
+        unknown = UNKNOWN if not is_submitted else entry.body.at
+        self.columns["accepted_at"] = facts.get("acceptedAt", unknown)
+        self._replace(entry, _SUBMITTED if is_submitted else ("prompt", "guidance"))
+
+    def _create(self, entry: Entry) -> None:
+        facts = entry.body.facts
+        self._link(facts, "run")
+        self.columns["upstream_id"] = facts.get("upstreamId")
+        self.columns["created_at"] = UNKNOWN
+        if "agentId" in facts:
+            self.columns["agent_id"] = facts["agentId"]
+        if self.columns["origin"] != "submitted":
+            self.columns["started_at"] = UNKNOWN
+
+    def _reopen(self, facts: Mapping[str, Any]) -> None:
+        self.columns |= dict.fromkeys(_OF_EVERY_END)
+        reason = self.contents.get("failureReason")
+        if reason is not None:
+            self.contents["failureReason"] = Sealed(reason.digest, reason.salt, reason.entry, is_optional=True)
+        if isinstance(facts.get("upstreamId"), str):
+            self.columns["upstream_id"] = facts["upstreamId"]
+            self._link(facts, "run")
+
+    def _measure(self, entry: Entry) -> None:
+        kind, facts = entry.body.kind, entry.body.facts
+        is_import, is_further = kind == "run.imported", kind == "run.document"
+        if not is_further:
+            self.states = (str(facts.get("status")) if is_import else kind.removeprefix("run."),)
+        if is_import:
+            self._import(entry)
+        # The end of a run that the upstream did not report changes few columns.
+        is_whole = is_import or entry.body.actor == "upstream"
+        for column in _MEASURES if is_whole else _OF_EVERY_END:
+            self.columns[column] = facts.get(_BY_COLUMN[column])
+        if not is_import and is_whole:
+            self.columns["model"] = facts.get("model", self.columns["model"] or UNKNOWN)
+        self._replace(entry, [name for name in entry.body.digests if name != "document"])
+        version = facts.get("documentVersion")
+        if isinstance(version, int):
+            if is_import:
+                self.documents |= dict.fromkeys(range(1, min(version, 1000)))
+            self.documents[version] = self._sealed(entry, "document")
+            self.erased.discard("document")
+        if "usage" in entry.body.digests:
+            count = facts.get("usageCount")
+            self.usage_count = count if isinstance(count, int) else None
+
+    def _import(self, entry: Entry) -> None:
+        facts, self.is_begun = entry.body.facts, True
+        self._link(facts, "run")
+        for name in ("origin", "agentId", "model", "submittedBy", "upstreamId", "acceptedAt"):
+            self.columns[FACTS[name]] = facts.get(name)
+        self.columns["again_of"] = facts.get("againOf", UNKNOWN)
+        self.columns["cancel_requested_at"] = facts.get("cancelRequestedAt", UNKNOWN)
+        self.columns["pruned_at"] = UNKNOWN
+        self._replace(entry, _SUBMITTED)
+
+    def _link(self, facts: Mapping[str, Any], role: str) -> None:
+        if isinstance(facts.get("upstreamId"), str):
+            self.links[facts["upstreamId"]] = role
+
+    def _replace(self, entry: Entry, names: Any) -> None:
+        for name in names:
+            sealed = self._sealed(entry, name)
+            if sealed is None:
+                self.contents.pop(name, None)
+            else:
+                self.contents[name] = sealed
+                self.erased.discard(name)
+
+    def _sealed(self, entry: Entry, name: str) -> Sealed | None:
+        digest = entry.body.digests.get(name)
+        return None if digest is None else Sealed(digest, entry.salts.get(name), entry)
+
+
+_MEASURES = tuple(
+    column for column, cover in coverage.COVERED["runs"].items() if cover.kinds == coverage.MEASURED and cover.fact
+)
+_BY_COLUMN = {column: fact for fact, column in FACTS.items()}
+#: The names under which contents are erased.
+_ALL = {*TEXTS, "tags", "document", "steps", "usage", "deliveries"}
+_INITIAL: Mapping[str, Any] = {
+    **dict.fromkeys(FACTS.values()),
+    **dict.fromkeys(("cancel_requested_at", "pruned_at")),
+    "step_count": 0,
+    **dict.fromkeys(("origin", "submitted_by", "accepted_at", "upstream_id"), UNKNOWN),
+}

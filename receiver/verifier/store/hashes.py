@@ -1,0 +1,86 @@
+"""Hashes of RFC 6962, of digests, and the canonical bytes under them. Shares no code with the writer. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+#: Called with row, position and hash of each subtree of 256, 65,536, … leaves that became whole.
+Emit = Callable[[int, int, bytes], None]
+_sha256 = hashlib.sha256
+_LEVELS = 8
+
+
+def leaf(body: bytes) -> bytes:
+    """Return the hash of a leaf."""
+    return _sha256(b"\x00" + body).digest()
+
+
+def digest(salt: bytes, name: str, value: bytes) -> bytes:
+    """Return the salted digest of a value."""
+    hashed = _sha256(salt + name.encode() + b"\x00")
+    hashed.update(value)
+    return hashed.digest()
+
+
+class CompactRange:
+    """The tree over the leaves that were added so far: the hashes of its whole subtrees, at most one a level."""
+
+    def __init__(self, emit: Emit | None = None) -> None:
+        self.size = 0
+        self._stack: list[bytes] = []
+        self._emit = emit
+
+    def add(self, found: bytes) -> None:
+        """Add the hash of the next leaf."""
+        stack, at, level = self._stack, self.size, 0
+        while at & 1:
+            found = _sha256(b"\x01" + stack.pop() + found).digest()
+            at >>= 1
+            level += 1
+            if self._emit is not None and level % _LEVELS == 0:
+                self._emit(level // _LEVELS, at, found)
+        stack.append(found)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Return the hash of the whole tree."""
+        if not self._stack:
+            return _sha256(b"").digest()
+        *rest, found = self._stack
+        for left in reversed(rest):
+            found = _sha256(b"\x01" + left + found).digest()
+        return found
+
+
+def root(leaves: Iterable[bytes]) -> bytes:
+    """Return the hash of the tree over leaf hashes."""
+    made = CompactRange()
+    for each in leaves:
+        made.add(each)
+    return made.root()
+
+
+def rows_root(name: str, rows: Sequence[tuple[bytes, bytes]]) -> str:
+    """Return the digest over rows, each given as its salt and its canonical bytes, in hexadecimal."""
+    return root(leaf(digest(salt, name, value)) for salt, value in rows).hex()
+
+
+def canonical(value: Any) -> bytes:
+    """Return the canonical JSON of a value (RFC 8785) without fractions."""
+    encoded = _encode(value)
+    # Names are sorted by code points here. From U+E000 on the order of UTF-16 may be another.
+    return encoded if max(encoded, default=0) < 0xEE else _encode_unsorted(_in_order(value))
+
+
+def _in_order(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _in_order(value[key]) for key in sorted(value, key=lambda key: key.encode("utf-16-be"))}
+    return [_in_order(each) for each in value] if isinstance(value, list) else value
+
+
+_encode = msgspec.json.Encoder(order="sorted").encode
+_encode_unsorted = msgspec.json.Encoder().encode

@@ -1,0 +1,178 @@
+"""Check the log itself: leaves, numbers, the tree over them, its stored nodes, and the signed checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+
+from receiver.verifier import public_forms
+from receiver.verifier.store import checkpoints, entry, hashes, source, swaps
+from receiver.verifier.store.breaks import Code, Report
+
+#: Called with each entry in the order of numbers; those without a number come last.
+See = Callable[[entry.Entry], None]
+
+
+@dataclass
+class Log:
+    """The check of one store's log. `grown` is the tree of the leaves seen so far."""
+
+    store: source.Source
+    report: Report
+    signed: checkpoints.Signed
+    see: See
+    grown: hashes.CompactRange = field(init=False)
+    #: The number of the next entry.
+    number: int = 0
+    #: Whether a number is missing: the tree above it cannot be made.
+    has_gap: bool = False
+    #: Whether a root differed: those of later checkpoints follow from it.
+    is_rewritten: bool = False
+    _nodes: _Nodes = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Begin with an empty tree."""
+        self._nodes = _Nodes(self.store, self.report)
+        self.grown = hashes.CompactRange(self._nodes.compare)
+
+    def check(self, since: int = 0) -> None:
+        """Check all entries; of those below `since` only the hashes, as they are stored."""
+        self._compare_roots()
+        stored = "SELECT leaf_index, leaf_hash FROM ledger_entries WHERE leaf_index < ? ORDER BY leaf_index"
+        if since:
+            for number, leaf in self.store.stream(stored, since):
+                self._grow(number, bytes(leaf))
+        for number, leaf, body, *columns in self.store.stream(self._statement("leaf_index >= ?"), since):
+            self._check_leaf(number, bytes(leaf), entry.encoded(body), columns)
+            self._grow(number, bytes(leaf))
+        for _, leaf, body, *columns in self.store.stream(self._statement("leaf_index IS NULL")):
+            self._check_leaf(None, bytes(leaf), entry.encoded(body), columns)
+        self.report.size = self.number
+        if not self.has_gap and not self.is_rewritten:
+            self._nodes.finish(min(self.signed.size, self.number))
+        self.signed.demand_no_more(self.number)
+
+    def _statement(self, which: str) -> str:
+        at, salts = self.store.instant("at"), self.store.json("salts")
+        return (
+            f"SELECT leaf_index, leaf_hash, body, run_id, kind, actor, {at}, {salts} "
+            f"FROM ledger_entries WHERE {which} ORDER BY leaf_index"
+        )
+
+    def _check_leaf(self, number: int | None, leaf: bytes, body: bytes, columns: list[object]) -> None:
+        self.report.checked["entries"] += 1
+        named = "an entry without a number" if number is None else f"entry {number}"
+        if hashes.leaf(body) != leaf:
+            self.report.add(Code.ENTRY_CHANGED, f"the hash of {named} is not that of its bytes", number=number)
+        try:
+            found = entry.decode_body(body)
+        except msgspec.MsgspecError:
+            self.report.add(Code.ENTRY_CHANGED, f"{named} is no entry", number=number)
+            return
+        *described, salted = columns
+        if described != [found.run, found.kind, found.actor, found.at]:
+            sentence = f"run, kind, actor or time beside {named} are not those in its bytes"
+            self.report.add(Code.ENTRY_CHANGED, sentence, run=found.run, number=number)
+        salts = entry.decode_salts(salted if isinstance(salted, str | None) else "")
+        if salts is None or not salts.keys() <= found.digests.keys():
+            sentence = f"{named} has salts that are not those of its digests"
+            self.report.add(Code.SALT_CHANGED, sentence, run=found.run, number=number)
+        self.see(entry.Entry(number, found, salts or {}))
+
+    def _grow(self, number: int, leaf: bytes) -> None:
+        if number < self.number:
+            self.report.add(Code.ENTRY_CHANGED, f"an entry has the number {number}", number=number)
+            return
+        if number > self.number:
+            which = (
+                f"entry {self.number} is"
+                if number == self.number + 1
+                else f"entries {self.number} to {number - 1} are"
+            )
+            self.report.add(Code.ENTRY_MISSING, f"{which} missing", number=self.number)
+            self.has_gap = True
+        self.number = number + 1
+        if not self.has_gap:
+            self.grown.add(leaf)
+        if self.number >= self.signed.next_size:
+            self._compare_roots()
+
+    def _compare_roots(self) -> None:
+        for checkpoint in self.signed.up_to(self.number):
+            if self.has_gap or self.is_rewritten:
+                continue
+            if checkpoint.root == self.grown.root():
+                self._nodes.report()
+            else:
+                self._report_rewritten(checkpoint)
+
+    def _report_rewritten(self, checkpoint: public_forms.Checkpoint) -> None:
+        """Report the first root that differs; those of the later checkpoints follow from it."""
+        self.is_rewritten = True
+        pair = swaps.find(self.store, checkpoint)
+        if pair is None:
+            sentence = f"the first {checkpoint.size} entries are not those of the checkpoint that was signed"
+            self.report.add(Code.HISTORY_REWRITTEN, sentence, number=checkpoint.size)
+            return
+        sentence = f"the entries {pair[0]} and {pair[1]} have each other's place"
+        self.report.add(Code.ENTRIES_SWAPPED, sentence, number=pair[0])
+
+
+class _Nodes:
+    """The comparison of the nodes that are stored with those that are computed, row by row.
+
+    One that differs is the fault of the node where the root of a later checkpoint is right.
+    """
+
+    def __init__(self, store: source.Source, report: Report) -> None:
+        self._store = store
+        self._report = report
+        self._stored: dict[int, Iterator[source.Row]] = {}
+        self._next: dict[int, source.Row | None] = {}
+        self._missing: list[tuple[int, int]] = []
+        self._different: list[tuple[int, int]] = []
+
+    def compare(self, row: int, position: int, found: bytes) -> None:
+        """Compare a node with the stored one."""
+        if row not in self._stored:
+            sql = 'SELECT position, hash FROM ledger_nodes WHERE "row" = ? AND position >= 0 ORDER BY position'
+            self._stored[row] = self._store.stream(sql, row)
+            self._next[row] = next(self._stored[row], None)
+        stored = self._next[row]
+        if stored is None or stored[0] != position:
+            self._note(self._missing, row, position)
+            return
+        self._next[row] = next(self._stored[row], None)
+        self._report.checked["nodes"] += 1
+        if bytes(stored[1]) != found:
+            self._note(self._different, row, position)
+
+    def _note(self, faults: list[tuple[int, int]], row: int, position: int) -> None:
+        if len(faults) < self._report.limit:
+            faults.append((row, position))
+
+    def report(self) -> None:
+        """Report the nodes that differ: their entries are right."""
+        while self._different:
+            self._add(*self._different.pop(0), "is not that of its entries")
+
+    def finish(self, size: int) -> None:
+        """Report the nodes that differ, those missing below the newest checkpoint, and those of no entries."""
+        self.report()
+        for row, position in self._missing:
+            if (position + 1) << row * 8 <= size:
+                self._add(row, position, "is missing")
+        rows = self._store.rows('SELECT "row", position FROM ledger_nodes WHERE position < 0 LIMIT 100')
+        rows += self._store.rows('SELECT "row", min(position) FROM ledger_nodes GROUP BY "row"')
+        extra = [found for found in rows if found[0] not in self._stored or found[1] < 0]
+        extra += [(row, found[0]) for row, found in self._next.items() if found is not None]
+        for row, position in extra:
+            self._add(row, position, "is of no entries")
+
+    def _add(self, row: int, position: int, fault: str) -> None:
+        sentence = f"the node {position} of row {row} of the tree {fault}"
+        self._report.add(
+            Code.TILE_CHANGED, sentence, number=max(position, 0) << max(row, 0) * 8, table="ledger_nodes"
+        )

@@ -1,0 +1,340 @@
+"""Check the rows of runs against the entries of these runs, some runs at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+import zstandard
+
+from receiver.verifier import coverage
+from receiver.verifier.store import comparing, entry, hashes, source
+from receiver.verifier.store.breaks import Code, Report
+from receiver.verifier.store.comparing import Place
+from receiver.verifier.store.expected import TEXTS, UNKNOWN, Expected
+
+#: Runs that are read together.
+RUNS = 300
+#: The rows of one run in a table that is keyed by the `seq` of its run.
+ROWS_PER_RUN = 65536
+Rows = dict[str, list[dict[str, Any]]]
+
+_COLUMNS = {table: [*columns] for table, columns in coverage.COVERED.items()}
+_INSTANTS = {
+    *("accepted_at", "created_at", "started_at", "completed_at", "settled_at", "cancel_requested_at"),
+    *("pruned_at", "timestamp"),
+}
+_JSON = {"object_ids", "tool_input", "tool_output", "metadata"}
+_KEYS = {"id", "run_id", "salt"}
+
+
+class Records:
+    """The check of the runs of one store. `done` is called with how many runs were checked."""
+
+    def __init__(self, store: source.Source, report: Report, done: Callable[[int], None]) -> None:
+        self._store = store
+        self._report = report
+        self._done = done
+
+    def check(self, since: int = 0) -> None:
+        """Check all runs, or those with an entry from the number `since` on."""
+        for runs in self._chunks(since):
+            ids = [run["id"] for run in runs]
+            entries, parts = self._entries(ids), {table: self._parts(table, ids) for table in _PARTS}
+            for run in runs:
+                mine = {table: found.get(run["id"], []) for table, found in parts.items()}
+                self._check_run(run, entries.get(run["id"], []), mine)
+            self._done(len(runs))
+        if not since:
+            self._find_missing()
+            self._find_unowned()
+
+    def _chunks(self, since: int) -> Iterator[list[dict[str, Any]]]:
+        columns = ["seq", *_COLUMNS["runs"]]
+        among = "id IN (SELECT run_id FROM ledger_entries WHERE leaf_index >= ? OR leaf_index IS NULL)"
+        selected = f"SELECT {self._selected(columns)} FROM runs WHERE seq > ? "
+        last, rest = -(2**63), f"ORDER BY seq LIMIT {RUNS}"
+        while True:
+            if since:
+                rows = self._store.rows(f"{selected} AND {among} {rest}", last, since)
+            else:
+                rows = self._store.rows(selected + rest, last)
+            if not rows:
+                return
+            yield [dict(zip(columns, row, strict=True)) for row in rows]
+            last = rows[-1][0]
+
+    def _selected(self, columns: Iterable[str]) -> str:
+        def read(column: str) -> str:
+            if column in _INSTANTS:
+                return self._store.instant(f'"{column}"')
+            return self._store.json(f'"{column}"') if column in _JSON else f'"{column}"'
+
+        return ", ".join(map(read, columns))
+
+    def _entries(self, ids: Sequence[str]) -> dict[str, list[entry.Entry]]:
+        sql = (
+            f"SELECT run_id, leaf_index, body, {self._store.json('salts')} FROM ledger_entries "
+            f"WHERE {self._store.among('run_id')} ORDER BY seq"
+        )
+        found: dict[str, list[entry.Entry]] = defaultdict(list)
+        for run_id, *row in self._store.rows(sql, self._store.listed(ids)):
+            read = entry.read(tuple(row))
+            if read is not None:
+                found[run_id].append(read)
+        return found
+
+    def _parts(self, table: str, ids: Sequence[str]) -> Rows:
+        columns = _COLUMNS[table]
+        which = self._store.among("run_id")
+        if table == "run_tags":
+            which = f"run_seq IN (SELECT seq FROM runs WHERE {self._store.among('id')})"
+        sql = f"SELECT {self._selected(columns)} FROM {table} WHERE {which}"
+        found: Rows = defaultdict(list)
+        for values in self._store.rows(sql, self._store.listed(ids)):
+            row = dict(zip(columns, values, strict=True))
+            found[row["run_id"]].append(row)
+            self._report.checked[table] += 1
+        return found
+
+    def _check_run(self, run: dict[str, Any], entries: list[entry.Entry], parts: Rows) -> None:
+        self._report.checked["runs"] += 1
+        expected = Expected()
+        for each in entries:
+            expected.add(each)
+        is_unfetched = run["origin"] == "adopted" and run["status"] == "accepted"
+        if not expected.has_entries and not is_unfetched:
+            self._report.add(Code.ROW_ADDED, f"no entry knows the run {run['id']}", run=run["id"], table="runs")
+            return
+        self._check_columns(run, expected)
+        self._check_texts(run, expected)
+        for name, check in _CHECKS.items():
+            check(self._report, run, expected, parts[name])
+
+    def _check_columns(self, run: dict[str, Any], expected: Expected) -> None:
+        if run["status"] not in expected.states:
+            self._differs(run, "status", " or ".join(expected.states))
+        for column, value in expected.columns.items():
+            if run[column] != value and value is not UNKNOWN:
+                self._differs(run, column, value)
+
+    def _differs(self, run: dict[str, Any], column: str, value: object) -> None:
+        said = "nothing" if value is None else repr(value)[:80]
+        sentence = f"{column} of the run {run['id']} is {str(run[column])[:80]!r}, and its entries say {said}"
+        self._report.add(Code.ROW_CHANGED, sentence, run=run["id"], table="runs", column=column)
+
+    def _check_texts(self, run: dict[str, Any], expected: Expected) -> None:
+        for name, column in TEXTS.items():
+            stored = _content(run[column], column)
+            sealed = expected.contents.get(name)
+            if sealed is not None:
+                place = Place(f"{column} of the run {run['id']}", "runs", column, run["id"], sealed.entry.number)
+                comparing.value(self._report, place, name, sealed, stored, is_erased=name in expected.erased)
+            elif stored is not None:
+                self._differs(run, column, None)
+
+    def _find_missing(self) -> None:
+        """Report the runs that entries know and that are not there."""
+        sql = (
+            "SELECT run_id, min(leaf_index) FROM ledger_entries e WHERE run_id IS NOT NULL AND NOT EXISTS "
+            "(SELECT 1 FROM runs r WHERE r.id = e.run_id) GROUP BY run_id"
+        )
+        for run_id, number in self._store.stream(sql):
+            self._report.add(
+                Code.ROW_MISSING, f"the run {run_id} is missing", run=run_id, number=number, table="runs"
+            )
+
+    def _find_unowned(self) -> None:
+        """Report the rows that belong to no run."""
+        for table in _PARTS:
+            condition = "r.seq = t.run_seq AND r.id = t.run_id" if table == "run_tags" else "r.id = t.run_id"
+            sql = f"SELECT t.run_id FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM runs r WHERE {condition})"
+            for (run_id,) in self._store.stream(sql):
+                sentence = f"a row of {table} is of a run that is not there: {run_id}"
+                self._report.add(Code.ROW_ADDED, sentence, run=run_id, table=table)
+
+
+def _content(stored: Any, column: str) -> bytes | None:
+    """Return the bytes of a text or a JSON value of a run as its digest covers them."""
+    if stored is None:
+        return None
+    if column not in _JSON:
+        return entry.encoded(stored)
+    try:
+        return hashes.canonical(msgspec.json.decode(entry.encoded(stored)))
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return entry.encoded(stored)
+
+
+def _add(
+    report: Report, code: Code, run: dict[str, Any], table: str, sentence: str, column: str | None = None
+) -> None:
+    report.add(code, f"{sentence} of the run {run['id']}", run=run["id"], table=table, column=column)
+
+
+def _check_tags(report: Report, run: dict[str, Any], expected: Expected, rows: list[dict[str, Any]]) -> None:
+    sealed = expected.contents.get("tags")
+    tags = {row["key"]: row["value"] for row in rows}
+    if sealed is None:
+        if rows:
+            _add(report, Code.ROW_ADDED, run, "run_tags", f"no entry knows the tag {next(iter(tags))}")
+        return
+    stored: bytes | None = hashes.canonical(tags)
+    is_erased = "tags" in expected.erased
+    if not rows and is_erased and sealed.salt is None:
+        stored = None
+    place = Place(f"the tags of the run {run['id']}", "run_tags", None, run["id"], sealed.entry.number)
+    count = sealed.entry.body.facts.get("count")
+    if isinstance(count, int) and count != len(rows) and stored is not None:
+        code, fault = (Code.ROW_MISSING, "is missing") if len(rows) < count else (Code.ROW_ADDED, "was added")
+        _add(report, code, run, "run_tags", f"a tag {fault}")
+        return
+    comparing.value(report, place, "tags", sealed, stored, is_erased=is_erased)
+
+
+def _check_rows(table: str, name: str) -> Callable[[Report, dict[str, Any], Expected, list[dict[str, Any]]], None]:
+    def check(report: Report, run: dict[str, Any], expected: Expected, rows: list[dict[str, Any]]) -> None:
+        sealed, is_erased = expected.contents.get(name), name in expected.erased
+        rows.sort(key=lambda row: row["position"])
+        if sealed is None:
+            if rows:
+                _add(report, Code.ROW_ADDED, run, table, f"no entry knows the {name}")
+            return
+        if is_erased and all(row["salt"] == b"" for row in rows):
+            report.checked["erased"] += 1
+            return
+        count = expected.columns["step_count"] if name == "steps" else expected.usage_count
+        if isinstance(count, int) and len(rows) != count:
+            code, fault = (Code.ROW_MISSING, "is missing") if len(rows) < count else (Code.ROW_ADDED, "was added")
+            _add(report, code, run, table, f"a row of the {name} {fault}")
+            return
+        for row in rows:
+            if len(row["salt"]) != comparing.SALT:
+                _add(
+                    report, Code.SALT_CHANGED, run, table, f"the salt of row {row['position']} is no salt", "salt"
+                )
+                return
+            if row["id"] != run["seq"] * ROWS_PER_RUN + row["position"]:
+                _add(
+                    report,
+                    Code.ROW_CHANGED,
+                    run,
+                    table,
+                    f"the key of row {row['position']} is not its place",
+                    "id",
+                )
+        salted = [(bytes(row["salt"]), _row_bytes(row)) for row in rows]
+        if not rows or hashes.rows_root(name, salted) != sealed.digest:
+            _add(
+                report,
+                Code.ROW_CHANGED,
+                run,
+                table,
+                f"a row of the {name}, or its salt, is not that of {sealed.entry.title},",
+            )
+        else:
+            report.checked["digests"] += len(rows)
+
+    return check
+
+
+def _row_bytes(row: dict[str, Any]) -> bytes:
+    values = {}
+    for column, value in row.items():
+        if value is not None and column not in _KEYS:
+            values[column] = msgspec.Raw(entry.encoded(value)) if column in _JSON else value
+    try:
+        return hashes.canonical(msgspec.json.decode(msgspec.json.encode(values)))
+    except (msgspec.MsgspecError, ValueError, RecursionError, TypeError):
+        return b""
+
+
+def _check_documents(report: Report, run: dict[str, Any], expected: Expected, rows: list[dict[str, Any]]) -> None:
+    is_erased, found = "document" in expected.erased, {row["version"]: row for row in rows}
+    for version in found.keys() - expected.documents.keys():
+        _add(report, Code.ROW_ADDED, run, "run_documents", f"no entry knows version {version} of the document")
+    for version, sealed in expected.documents.items():
+        row = found.get(version)
+        if row is None:
+            if is_erased and (sealed is None or sealed.salt is None):
+                report.checked["erased"] += 1
+            else:
+                _add(
+                    report, Code.ROW_MISSING, run, "run_documents", f"version {version} of the document is missing"
+                )
+            continue
+        _check_document(report, run, row, expected, sealed)
+
+
+def _check_document(
+    report: Report, run: dict[str, Any], row: dict[str, Any], expected: Expected, sealed: Any
+) -> None:
+    title = f"version {row['version']} of the document"
+    body = _decompressed(row)
+    if body is None:
+        _add(report, Code.ROW_CHANGED, run, "run_documents", f"{title} cannot be read", "body")
+        return
+    is_same = hashlib.sha256(body).hexdigest() == row["body_sha256"]
+    if sealed is not None:
+        place = Place(f"{title} of the run {run['id']}", "run_documents", "body", run["id"], sealed.entry.number)
+        before = report.counts.total()
+        comparing.value(
+            report, place, "document", sealed, body, is_erased="document" in expected.erased, is_sure=is_same
+        )
+        if report.counts.total() > before:
+            return
+    for column, is_right in {"body_sha256": is_same, "size": row["size"] == len(body)}.items():
+        if not is_right:
+            _add(
+                report,
+                Code.ROW_CHANGED,
+                run,
+                "run_documents",
+                f"{column} of {title} is not that of its bytes",
+                column,
+            )
+
+
+def _decompressed(row: dict[str, Any]) -> bytes | None:
+    """Return the bytes of a document; None for a damaged frame, or one that is larger than it says."""
+    frame = bytes(row["body"]) if not isinstance(row["body"], str | int | float) else b""
+    try:
+        size = zstandard.frame_content_size(frame)
+        return zstandard.ZstdDecompressor().decompress(frame, max_output_size=max(size, 1)) if size else b""
+    except (zstandard.ZstdError, OverflowError, ValueError, MemoryError):
+        return None
+
+
+def _check_links(report: Report, run: dict[str, Any], expected: Expected, rows: list[dict[str, Any]]) -> None:
+    links, found = dict(expected.links), {row["upstream_id"]: row["role"] for row in rows}
+    own = run["upstream_id"]
+    if own is not None and run["origin"] == "adopted":  # it is linked before its details are known
+        links.setdefault(own, "run")
+    for upstream_id, role in links.items():
+        stored = found.pop(upstream_id, None)
+        if stored is None:
+            _add(report, Code.ROW_MISSING, run, "upstream_links", f"the link to {upstream_id} is missing")
+        elif stored != role:
+            _add(
+                report,
+                Code.ROW_CHANGED,
+                run,
+                "upstream_links",
+                f"the role of the link to {upstream_id} is {stored}",
+                "role",
+            )
+    for upstream_id in found:
+        _add(report, Code.ROW_ADDED, run, "upstream_links", f"no entry knows the link to {upstream_id}")
+
+
+_CHECKS: dict[str, Callable[[Report, dict[str, Any], Expected, list[dict[str, Any]]], None]] = {
+    "run_tags": _check_tags,
+    "run_steps": _check_rows("run_steps", "steps"),
+    "run_usage": _check_rows("run_usage", "usage"),
+    "run_documents": _check_documents,
+    "upstream_links": _check_links,
+}
+_PARTS = tuple(_CHECKS)

@@ -1,0 +1,46 @@
+"""The signatures under the checkpoints of a store, as a policy trusts them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from receiver.verifier import public_forms
+from receiver.verifier.store.breaks import Code
+
+
+@dataclass(frozen=True)
+class Trusted:
+    """The keys that are trusted, and the function that checks an Ed25519 signature."""
+
+    policy: public_forms.Policy
+    check: public_forms.Check
+
+
+def faults(checkpoint: public_forms.Checkpoint, trusted: Trusted) -> Iterator[tuple[Code, str]]:
+    """Yield what is wrong with the signatures of the log's own keys under a checkpoint."""
+    text, keys = checkpoint.note.text.encode(), {(key.name, key.id): key for key in trusted.policy.logs}
+    known = [each for each in checkpoint.note.signatures if (each.name, each.key_id) in keys]
+    if not known:
+        yield Code.KEY_UNKNOWN, "no key of the policy has signed it"
+    for each in known:
+        key = keys[each.name, each.key_id]
+        if key.name != checkpoint.origin:
+            yield Code.KEY_UNKNOWN, f"its origin is {checkpoint.origin}, and its key is that of {key.name}"
+        elif not trusted.check(key.public, text, each.value):
+            yield Code.SIGNATURE_WRONG, f"the signature of the key {key.name} is wrong"
+
+
+def cosignature_fault(text: str, line: str, trusted: Trusted) -> str | None:
+    """Return what is wrong with the line of a witness; None where it is right.
+
+    Raises LookupError where the policy has no such witness.
+    """
+    try:
+        (found,) = public_forms.parse_note(f"{text}\n{line}\n".encode()).signatures
+    except (public_forms.Refused, ValueError):
+        return "it is no signature"
+    key = {(each.name, each.id): each for each in trusted.policy.witnesses.values()}[found.name, found.key_id]
+    message = b"cosignature/v1\ntime %d\n" % int.from_bytes(found.value[:8], "big") + text.encode()
+    is_right = len(found.value) == 72 and trusted.check(key.public, message, found.value[8:])
+    return None if is_right else f"the signature of the witness {key.name} is wrong"

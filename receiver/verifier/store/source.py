@@ -1,0 +1,109 @@
+"""The tables of a store, read with plain SQL over a connection of its driver, in one snapshot.
+
+Instants are read as their text in UTC with six decimals, and JSON as its text, on both databases.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
+
+#: The rows that are fetched at once.
+FETCHED = 2000
+Row = tuple[Any, ...]
+
+
+class Source(Protocol):
+    """A store. In statements `?` is a parameter."""
+
+    def stream(self, sql: str, *parameters: object) -> Iterator[Row]:
+        """Yield rows of a large answer, which is never in memory as a whole."""
+
+    def rows(self, sql: str, *parameters: object) -> list[Row]:
+        """Return the rows of a small answer."""
+
+    def instant(self, column: str) -> str:
+        """Return the SQL of an instant as its text."""
+
+    def json(self, column: str) -> str:
+        """Return the SQL of a JSON value as its text."""
+
+    def among(self, column: str) -> str:
+        """Return the SQL of the condition that a column is one of the values of a list, which `listed` makes."""
+
+    def listed(self, values: Sequence[str]) -> object:
+        """Return the parameter of such a condition."""
+
+
+def over(connection: Any) -> Source:
+    """Return the store behind a connection of `sqlite3` or `psycopg`, which is in a transaction."""
+    return _Sqlite(connection) if isinstance(connection, sqlite3.Connection) else _Postgresql(connection)
+
+
+class _Sqlite:
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        #: A text that is not UTF-8 was written by another program: it is read with its bytes marked.
+        connection.text_factory = _text
+
+    def stream(self, sql: str, *parameters: object) -> Iterator[Row]:
+        cursor = self._connection.execute(sql, parameters)
+        cursor.arraysize = FETCHED
+        while found := cursor.fetchmany():
+            yield from found
+
+    def rows(self, sql: str, *parameters: object) -> list[Row]:
+        return self._connection.execute(sql, parameters).fetchall()
+
+    def instant(self, column: str) -> str:
+        return column
+
+    def json(self, column: str) -> str:
+        return column
+
+    def among(self, column: str) -> str:
+        return f"{column} IN (SELECT value FROM json_each(?))"
+
+    def listed(self, values: Sequence[str]) -> object:
+        return json.dumps(values)
+
+
+def _text(stored: bytes) -> str:
+    return stored.decode("utf-8", "surrogateescape")
+
+
+class _Postgresql:
+    _numbers = itertools.count()
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def stream(self, sql: str, *parameters: object) -> Iterator[Row]:
+        with self._connection.cursor(f"verify_{next(self._numbers)}", binary=True) as cursor:
+            cursor.itersize = FETCHED
+            cursor.execute(_placed(sql), parameters)
+            yield from cursor
+
+    def rows(self, sql: str, *parameters: object) -> list[Row]:
+        with self._connection.cursor(binary=True) as cursor:
+            found: list[Row] = cursor.execute(_placed(sql), parameters).fetchall()
+            return found
+
+    def instant(self, column: str) -> str:
+        return f"to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+    def json(self, column: str) -> str:
+        return f"{column}::text"
+
+    def among(self, column: str) -> str:
+        return f"{column} = ANY(?)"
+
+    def listed(self, values: Sequence[str]) -> object:
+        return list(values)
+
+
+def _placed(sql: str) -> str:
+    return sql.replace("?", "%s")

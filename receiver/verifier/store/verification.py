@@ -1,0 +1,65 @@
+"""Verify a store: its log, the rows under it, and the checkpoints that others have kept.
+
+It reads the database in the caller's snapshot, with its own SQL, and in bounded memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from receiver.verifier import public_forms
+from receiver.verifier.store import arrived, checkpoints, entry, log, records, signatures, source
+from receiver.verifier.store.breaks import Report
+
+#: Called with how much was checked and how much there is: entries and runs.
+Progress = Callable[[int, int], None]
+#: How many entries are checked between two calls.
+STEP = 2000
+
+
+def verify(
+    connection: Any,
+    trusted: signatures.Trusted,
+    kept: Sequence[public_forms.Checkpoint] = (),
+    *,
+    since: int = 0,
+    limit: int = 100,
+    progress: Progress | None = None,
+) -> Report:
+    """Verify the store behind a driver's connection, which is in a transaction that sees one snapshot.
+
+    `kept` are checkpoints from elsewhere. Of the entries below `since` only the hashes are checked, and of the
+    rows only those of runs with later entries. At most `limit` breaks are listed; all are counted.
+    """
+    store, report = source.over(connection), Report(limit)
+    count = _Count(store, since, progress)
+    rows = arrived.Arrived(store, report)
+
+    def see(found: entry.Entry) -> None:
+        rows.see(found)
+        count.add(1)
+
+    log.Log(store, report, checkpoints.Signed(store, report, trusted, [*kept]), see).check(since)
+    rows.finish(is_whole=not since)
+    records.Records(store, report, count.add).check(since)
+    if since:
+        report.unchecked.append(f"the bytes of the entries below {since}, and rows that only these know")
+    return report
+
+
+class _Count:
+    def __init__(self, store: source.Source, since: int, progress: Progress | None) -> None:
+        self._done = self._shown = self._total = 0
+        self._progress = progress
+        if progress is not None:
+            entries = "SELECT count(*) FROM ledger_entries WHERE coalesce(leaf_index, ?) >= ?"
+            counted = f"SELECT ({entries}), (SELECT count(*) FROM runs)"
+            ((lines, runs),) = store.rows(counted, since, since)
+            self._total = lines + (0 if since else runs)
+
+    def add(self, more: int) -> None:
+        self._done += more
+        if self._progress is not None and self._done - self._shown >= STEP:
+            self._shown = self._done
+            self._progress(min(self._done, self._total), self._total)

@@ -1,0 +1,49 @@
+"""A store that nobody changed verifies, whatever is in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from receiver.verifier import public_forms
+from storage.engine.database import Database
+from storage.ledger import proofs
+from tests import life
+from tests.tamper import opened, stores
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_a_store_with_every_kind_of_run_verifies(database: Database, database_url: str) -> None:
+    await stores.fill(database)
+    report = opened.verified(database_url)
+    assert not report.breaks, "\n".join(each.sentence for each in report.breaks)
+    assert report.size == report.signed_size == report.checked["entries"] > 300
+    assert {name: report.checked[name] > 0 for name in ("runs", "deliveries", "digests", "nodes", "erased")} == (
+        dict.fromkeys(("runs", "deliveries", "digests", "nodes", "erased"), True)
+    )
+    assert report.checked["checkpoints"] == 5
+
+
+async def test_a_checkpoint_that_was_kept_is_compared(database: Database, database_url: str) -> None:
+    await stores.fill(database)
+    newest = await database.read(proofs.newest_checkpoint)
+    assert newest is not None
+    kept = public_forms.parse_checkpoint(newest.note.encode())
+    assert opened.verified(database_url, kept).is_ok
+
+
+async def test_a_part_of_it_is_verified_alone_and_the_rest_is_named(database: Database, database_url: str) -> None:
+    await stores.fill(database)
+    whole, part = opened.verified(database_url), opened.verified(database_url, since=60)
+    assert part.is_ok
+    assert part.checked["entries"] == whole.size - 60
+    assert 0 < part.checked["runs"] < whole.checked["runs"]
+    assert "below 60" in part.unchecked[0]
+
+
+async def test_an_empty_store_and_one_without_checkpoints_verify(database: Database, database_url: str) -> None:
+    assert opened.verified(database_url).is_ok
+    await life.settled_run(database)
+    report = opened.verified(database_url)
+    assert report.is_ok
+    assert report.signed_size == 0
