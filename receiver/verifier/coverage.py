@@ -51,6 +51,7 @@ COVERED: Mapping[str, Mapping[str, Cover]] = {
         "accepted_at": Cover(_BEGUN, fact="acceptedAt"),
         "cancel_requested_at": Cover(("run.cancel_requested",), field="at"),
         "pruned_at": Cover(("run.pruned",), field="at"),
+        "review": Cover(("run.reviewed",), fact="verdict"),
         **_facts(
             MEASURED,
             created_at="createdAt",
@@ -86,6 +87,12 @@ COVERED: Mapping[str, Mapping[str, Cover]] = {
     "run_documents": {
         **_facts(MEASURED, run_id="documentVersion", version="documentVersion"),
         **_digests(MEASURED, body="document", body_sha256="document", size="document"),
+    },
+    "run_reviews": {
+        **_facts(("run.reviewed",), id="reviewId", verdict="verdict", by="by"),
+        "run_id": Cover(("run.reviewed",), field="run"),
+        "at": Cover(("run.reviewed",), field="at"),
+        **_digests(("run.reviewed",), comment="comment"),
     },
     "deliveries": {
         "id": Cover(_DELIVERED, fact="deliveryId"),
@@ -133,6 +140,7 @@ EXEMPT: Mapping[str, Mapping[str, str]] = {
         "fetched_at": _OWN_TIME,
         "parse_error": "note of this program about the document, which is covered",
     },
+    "run_reviews": {"seq": _ORDER},
     "deliveries": {
         "seq": _ORDER,
         **dict.fromkeys(("upstream_id", "event_type"), "hint read from the body, which is covered"),

@@ -10,20 +10,20 @@ from sqlalchemy import Connection
 
 from receiver.crypto import log_keys
 from storage import ids, states
+from storage.actions import reviews
 from storage.engine.database import Database
 from storage.ledger import checkpoints, entries
 from storage.query import grammar, run_chunks, value_ranges
 from storage.repositories import deliveries, jobs, runs
+from storage.retention import pruning, unmatched
 from storage.states import Kind, Source
 from storage.transitions import (
     adopting,
     importing,
-    pruning,
     receiving,
     settling,
     starting,
     submitting,
-    unmatched,
 )
 from tests import life
 from tests.tamper import opened
@@ -76,6 +76,7 @@ async def _settled(database: Database) -> None:
     await database.write(
         submitting.change_tags, run.id, {"matter": None, "team": "c", "é": "ü"}, "key:backend", life.at(800)
     )
+    await _review(database, run)
     (record,) = await database.read(run_chunks.read, [run.seq], run_chunks.Parts(documents=True))
     elsewhere = replace(record.run, id=ids.new(life.NOW), upstream_id="run_elsewhere", idempotency_key=None)
     await database.write(importing.import_runs, [replace(record, run=elsewhere)], "operator", life.at(900))
@@ -83,6 +84,14 @@ async def _settled(database: Database) -> None:
         record.run, id=ids.new(life.NOW), upstream_id=None, tags={}, step_count=0, pruned_at=life.at(850)
     )
     await database.write(importing.import_runs, [run_chunks.Record(empty)], "operator", life.at(901))
+
+
+async def _review(database: Database, run: runs.Run) -> None:
+    said = [(states.ReviewVerdict.REJECTED, "Too short."), (states.ReviewVerdict.APPROVED, None)]
+    said.append((states.ReviewVerdict.COMMENT, "Read by two."))
+    for second, (verdict, comment) in enumerate(said):
+        at = life.at(910 + second)
+        await database.write(reviews.add, reviews.Review(ids.new(at), run.id, verdict, comment, "key:anna", at))
 
 
 async def _live(database: Database) -> None:

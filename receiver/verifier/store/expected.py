@@ -10,7 +10,11 @@ from receiver.verifier import coverage
 from receiver.verifier.store.entry import Entry
 
 #: The columns of `runs` by their facts, and the contents by the names of their digests.
-FACTS = {cover.fact: column for column, cover in coverage.COVERED["runs"].items() if cover.fact is not None}
+FACTS = {
+    cover.fact: column
+    for column, cover in coverage.COVERED["runs"].items()
+    if cover.fact is not None and "run.reviewed" not in cover.kinds
+}
 TEXTS = {cover.digest: column for column, cover in coverage.COVERED["runs"].items() if cover.digest is not None}
 _OF_ACCEPTED = ("origin", "agentId", "model", "submittedBy", "againOf")
 _SUBMITTED = ("prompt", "guidance", "instructions", "objectIds", "tags")
@@ -18,6 +22,8 @@ _SUBMITTED = ("prompt", "guidance", "instructions", "objectIds", "tags")
 _OF_EVERY_END = ("settled_at", "settled_by", "failure_source")
 #: The facts that earlier releases did not write: where one is absent, nothing is known.
 _LATER = ("model", "acceptedAt", "againOf")
+#: The verdicts that are a judgement; the others are comments.
+_JUDGEMENTS = ("approved", "rejected")
 #: The states that a run may be in after its last entry about one.
 _LIVE = {
     "run.accepted": ("accepted",),
@@ -61,6 +67,7 @@ class Expected:
     has_entries: bool = False
     is_begun: bool = False
     usage_count: int | None = None
+    reviews: dict[str, Entry] = field(default_factory=dict)
 
     def add(self, entry: Entry) -> None:
         """Follow the next entry of the run."""
@@ -78,13 +85,15 @@ class Expected:
                 self.columns["cancel_requested_at"] = entry.body.at
             case "run.orphan":
                 self._link(facts, "orphan")
+            case "run.reviewed":
+                self._review(entry)
             case "run.tagged":
                 self._replace(entry, ("tags",))
             case "run.reopened":
                 self._reopen(facts)
             case "run.pruned":
                 self.columns["pruned_at"] = entry.body.at
-                self.erased |= _ALL - {"tags"}
+                self.erased |= _ALL - {"tags", "comment"}
             case "content.erased":
                 named = facts.get("fields")
                 self.erased |= _ALL.intersection(named) if isinstance(named, list) else set()
@@ -109,6 +118,12 @@ class Expected:
             self.columns["agent_id"] = facts["agentId"]
         if self.columns["origin"] != "submitted":
             self.columns["started_at"] = UNKNOWN
+
+    def _review(self, entry: Entry) -> None:
+        facts = entry.body.facts
+        self.reviews[str(facts.get("reviewId"))] = entry
+        if facts.get("verdict") in _JUDGEMENTS:
+            self.columns["review"] = facts["verdict"]
 
     def _reopen(self, facts: Mapping[str, Any]) -> None:
         self.columns |= dict.fromkeys(_OF_EVERY_END)
@@ -176,10 +191,10 @@ _MEASURES = tuple(
 )
 _BY_COLUMN = {column: fact for fact, column in FACTS.items()}
 #: The names under which contents are erased.
-_ALL = {*TEXTS, "tags", "document", "steps", "usage", "deliveries"}
+_ALL = {*TEXTS, "tags", "document", "steps", "usage", "deliveries", "comment"}
 _INITIAL: Mapping[str, Any] = {
     **dict.fromkeys(FACTS.values()),
-    **dict.fromkeys(("cancel_requested_at", "pruned_at")),
+    **dict.fromkeys(("cancel_requested_at", "pruned_at", "review")),
     "step_count": 0,
     **dict.fromkeys(("origin", "submitted_by", "accepted_at", "upstream_id"), UNKNOWN),
 }

@@ -14,7 +14,7 @@ from receiver.verifier import coverage
 from receiver.verifier.store import comparing, entry, hashes, source
 from receiver.verifier.store.breaks import Code, Report
 from receiver.verifier.store.comparing import Place
-from receiver.verifier.store.expected import TEXTS, UNKNOWN, Expected
+from receiver.verifier.store.expected import TEXTS, UNKNOWN, Expected, Sealed
 
 #: Runs that are read together.
 RUNS = 300
@@ -25,7 +25,7 @@ Rows = dict[str, list[dict[str, Any]]]
 _COLUMNS = {table: [*columns] for table, columns in coverage.COVERED.items()}
 _INSTANTS = {
     *("accepted_at", "created_at", "started_at", "completed_at", "settled_at", "cancel_requested_at"),
-    *("pruned_at", "timestamp"),
+    *("pruned_at", "timestamp", "at"),
 }
 _JSON = {"object_ids", "tool_input", "tool_output", "metadata"}
 _KEYS = {"id", "run_id", "salt"}
@@ -330,11 +330,40 @@ def _check_links(report: Report, run: dict[str, Any], expected: Expected, rows: 
         _add(report, Code.ROW_ADDED, run, "upstream_links", f"no entry knows the link to {upstream_id}")
 
 
+def _check_reviews(report: Report, run: dict[str, Any], expected: Expected, rows: list[dict[str, Any]]) -> None:
+    found = {row["id"]: row for row in rows}
+    for review_id in found.keys() - expected.reviews.keys():
+        _add(report, Code.ROW_ADDED, run, "run_reviews", f"no entry knows the review {review_id}")
+    for review_id, each in expected.reviews.items():
+        row = found.get(review_id)
+        if row is None:
+            _add(report, Code.ROW_MISSING, run, "run_reviews", f"the review {review_id} is missing")
+            continue
+        facts = {"verdict": each.body.facts.get("verdict"), "by": each.body.facts.get("by"), "at": each.body.at}
+        for column, value in facts.items():
+            if row[column] != value:
+                _add(report, Code.ROW_CHANGED, run, "run_reviews", f"{column} of the review {review_id}", column)
+        _check_comment(report, run, row, expected, each)
+
+
+def _check_comment(
+    report: Report, run: dict[str, Any], row: dict[str, Any], expected: Expected, found: entry.Entry
+) -> None:
+    digest, stored = found.body.digests.get("comment"), _content(row["comment"], "comment")
+    place = Place(f"comment of the review {row['id']}", "run_reviews", "comment", run["id"], found.number)
+    if digest is not None:
+        sealed = Sealed(digest, found.salts.get("comment"), found)
+        comparing.value(report, place, "comment", sealed, stored, is_erased="comment" in expected.erased)
+    elif stored is not None:
+        _add(report, Code.ROW_CHANGED, run, "run_reviews", f"no entry knows the {place.title}", "comment")
+
+
 _CHECKS: dict[str, Callable[[Report, dict[str, Any], Expected, list[dict[str, Any]]], None]] = {
     "run_tags": _check_tags,
     "run_steps": _check_rows("run_steps", "steps"),
     "run_usage": _check_rows("run_usage", "usage"),
     "run_documents": _check_documents,
     "upstream_links": _check_links,
+    "run_reviews": _check_reviews,
 }
 _PARTS = tuple(_CHECKS)

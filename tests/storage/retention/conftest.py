@@ -1,0 +1,5 @@
+"""Every store that a test leaves behind verifies."""
+
+from tests.storage.transitions.conftest import verified
+
+__all__ = ["verified"]
