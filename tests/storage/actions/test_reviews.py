@@ -12,9 +12,9 @@ from storage.actions import reviews
 from storage.engine.database import Database
 from storage.query import grammar
 from storage.repositories import runs
+from storage.retention import pruning
 from storage.states import Judgement
 from storage.states import ReviewVerdict as Verdict
-from storage.transitions import pruning
 from tests import life
 from tests.storage import ledgers
 
