@@ -43,7 +43,7 @@ def test_the_number_of_new_runs_is_seen_on_a_phone_and_leads_to_them(
         expect(page.locator("#runs > tr", has_text="seen on a phone")).to_be_visible()
 
 
-def test_a_lost_server_is_said_and_the_list_goes_on_once_it_is_back(
+def test_a_lost_server_is_shown_and_the_list_continues_once_it_is_back(
     window: Open, deployment: harness.Deployment, night: nights.Night
 ) -> None:
     with window("read") as opened:

@@ -119,7 +119,7 @@ def test_the_proxy_lets_go_of_connections_before_the_server_does() -> None:
     assert int(kept) < connections.Limits().idle
 
 
-def test_the_proxy_asks_replicas_whether_they_live_not_whether_case_dev_does() -> None:
+def test_the_proxy_checks_the_health_of_replicas_and_not_that_of_case_dev() -> None:
     assert re.findall(r"health_uri (\S+)", files.text("Caddyfile")) == ["/healthz"]
 
 

@@ -154,7 +154,7 @@ def test_half_an_answer_is_all_that_comes(between: proxy.Proxy, line: socket.soc
 
 
 @pytest.mark.parametrize("after", [False, True])
-def test_a_trap_springs_on_the_last_of_its_words_alone(
+def test_a_trap_is_sprung_by_the_last_of_its_words_only(
     between: proxy.Proxy, line: socket.socket, after: bool
 ) -> None:
     trap = between.trap([b"INSERT", b"COMMIT"], after=after)

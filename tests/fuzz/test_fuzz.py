@@ -52,7 +52,7 @@ def test_one_seed_draws_the_same_cases_each_time() -> None:
         assert one.drawn(surface, 3, known) == other.drawn(surface, 3, known)
 
 
-def test_a_failure_tells_the_command_that_plays_it_again() -> None:
+def test_a_failure_names_the_command_that_repeats_it() -> None:
     failure = session.Failure("events", 12, "sqlite", trial.Finding("5xx", "POST /webhooks/case: 500"))
     assert report.again(7, failure) == "python -m tests.fuzz --seed 7 --database sqlite --only events:12"
 

@@ -224,12 +224,12 @@ def test_a_token_that_was_changed_is_not_known(slow_deployment: harness.Deployme
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "HEAD"])
-def test_only_post_is_taken(deployment: harness.Deployment, method: str) -> None:
+def test_only_post_is_accepted(deployment: harness.Deployment, method: str) -> None:
     answer = httpx.request(method, f"{deployment.server.url}/webhooks/case", timeout=60)
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
 
 
-def test_a_callback_over_the_cap_is_taken_with_its_beginning(
+def test_the_beginning_of_a_callback_over_the_cap_is_stored(
     slow_deployment: harness.Deployment, nonce: str
 ) -> None:
     run = started(slow_deployment, nonce)
@@ -279,7 +279,7 @@ def test_odd_heads_keep_no_event_out(slow_deployment: harness.Deployment, nonce:
     assert b"HTTP/1.1 200" in heard
 
 
-def test_an_event_of_http_1_0_is_taken(slow_deployment: harness.Deployment, nonce: str) -> None:
+def test_an_event_of_http_1_0_is_accepted(slow_deployment: harness.Deployment, nonce: str) -> None:
     body = posting.event(f"run_{nonce}", f"evt_{nonce}_old")
     headers = [f"{name}: {value}" for name, value in posting.signed(slow_deployment, body).items()]
     head = posting.head("/webhooks/case", *headers, f"Content-Length: {len(body)}").replace(

@@ -71,7 +71,9 @@ def test_a_sound_deployment_is_all_well(
     assert screen.code == 0
 
 
-def test_a_callback_address_tells_whether_it_is_ours_and_nothing_is_kept(deployment: harness.Deployment) -> None:
+def test_a_get_on_a_callback_address_shows_whether_it_is_ours_and_stores_nothing(
+    deployment: harness.Deployment,
+) -> None:
     key = deployment.server.site.secret_keys
     kept = deployment.server.rows("SELECT count(*) AS n FROM deliveries")
     for keys, status in (([key], 204), (["another"], 405)):

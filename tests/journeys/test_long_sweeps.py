@@ -78,7 +78,7 @@ async def test_a_pass_goes_on_where_it_was_cut_until_all_was_seen(embedded: Data
     assert await ours(embedded, "run_3") == ["run_3"]
 
 
-async def test_a_place_that_is_gone_upstream_begins_the_pass_anew(database: Database) -> None:
+async def test_a_position_that_is_gone_upstream_restarts_the_pass(database: Database) -> None:
     upstream = Upstream(50 * (tasks_sweep.MAX_PAGES + 5))
     await database.write(
         system_state.save_sweep_position, system_state.SweepPosition("run_400", life.at(1), life.at(-100), True)
@@ -123,7 +123,7 @@ async def test_one_wrong_date_does_not_end_a_pass(database: Database) -> None:
     assert await ours(database, "run_2") == ["run_2"]
 
 
-async def test_a_sweep_goes_no_further_back_than_there_is_something_to_learn(embedded: Database) -> None:
+async def test_a_sweep_goes_no_further_back_than_its_horizon(embedded: Database) -> None:
     upstream = Upstream(1000)
     await embedded.write(system_state.record_sweep, life.NOW)
     await sweep(embedded, upstream, life.at(60))

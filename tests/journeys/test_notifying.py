@@ -168,7 +168,7 @@ def test_the_backend_is_notified_while_the_upstream_is_away(notifying: Notifying
     notifying.shown(notifying.submit(f"after_{nonce}"), "delivered")  # no other job asks: this ends the pause
 
 
-def test_a_backend_that_wants_no_more_is_left_alone_until_a_command(
+def test_a_backend_that_answered_410_is_not_notified_until_a_command(
     notifying: NotifyingDeployment, nonce: str
 ) -> None:
     notifying.listener.answer(Answer(410), to=nonce)

@@ -123,7 +123,7 @@ async def test_during_a_pause_one_call_is_tried(database: Database) -> None:
     assert (await life.get_run(database, run.id)).lost_create_since is None
 
 
-def test_an_unknown_run_of_the_same_prompt_is_not_taken(slow_deployment: harness.Deployment, nonce: str) -> None:
+def test_an_unknown_run_of_the_same_prompt_is_not_adopted(slow_deployment: harness.Deployment, nonce: str) -> None:
     slow_deployment.script(lost(nonce, action="refuse_before"))
     unknown = slow_deployment.elsewhere(nonce)
     slow_deployment.execute(unknown)
@@ -142,7 +142,7 @@ def test_equal_submissions_whose_answers_are_lost_find_one_run_each(
     assert len(swept_deployment.calls("execute", nonce)) == 2
 
 
-def test_while_they_run_the_agents_tell_two_submissions_apart(
+def test_agents_distinguish_two_submissions_while_their_runs_are_live(
     slow_deployment: harness.Deployment, nonce: str
 ) -> None:
     slow_deployment.script(lost(nonce, times=2))

@@ -32,6 +32,6 @@ def test_each_vendored_file_has_its_recorded_hash() -> None:
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)
-def test_no_template_has(what: str) -> None:
+def test_no_template_contains(what: str) -> None:
     found = [name for name in TEMPLATES if re.search(FORBIDDEN[what], (PAGES / "templates" / name).read_text())]
     assert not found

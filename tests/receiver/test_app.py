@@ -78,7 +78,7 @@ async def test_it_is_found_behind_a_proxy_that_takes_a_part_of_the_path_off(ledg
 
 
 @pytest.mark.parametrize(("switch", "status"), [("on", 200), ("off", 403)])
-async def test_statements_are_taken_where_they_are_turned_on(tmp_path: Path, switch: str, status: int) -> None:
+async def test_statements_are_executed_where_they_are_turned_on(tmp_path: Path, switch: str, status: int) -> None:
     given = settings.load(None, data_dir=tmp_path, casedev_base_url="http://127.0.0.1:9", sql=switch)
     ledger = create_app(given, with_worker=False)
     async with ledger.lifespan(), database.Database(given.url) as store:

@@ -77,7 +77,7 @@ def test_the_other_header_counts_only_where_the_first_one_is_missing() -> None:
         ("fe80::1%eth0", "fe80::2%eth1", True),
     ],
 )
-def test_who_shares_an_origin(one: str, other: str, is_same: bool) -> None:
+def test_addresses_of_one_network_share_an_origin(one: str, other: str, is_same: bool) -> None:
     assert (client_address.origin(one) == client_address.origin(other)) is is_same
 
 
@@ -87,7 +87,7 @@ def test_loopback_is_recognised(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["https://api.case.dev", "http://10.0.0.1", "http://127.0.0.1.example.com", ""])
-def test_nothing_else_is_taken_for_loopback(url: str) -> None:
+def test_no_other_address_counts_as_loopback(url: str) -> None:
     assert not client_address.is_loopback(url)
 
 

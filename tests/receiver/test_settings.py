@@ -35,7 +35,7 @@ def test_statements_go_to_the_file_or_to_a_role_of_their_own() -> None:
     assert load(database_url=server, sql_database_url=role).sql_url == role
 
 
-def test_the_environment_is_read_and_an_env_file_stands_behind_it(
+def test_the_environment_takes_precedence_over_an_env_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / ".env"
@@ -150,7 +150,7 @@ def test_a_misspelt_variable_is_found_with_the_nearest_name(monkeypatch: pytest.
     assert settings.unknown_names()["RUNLEDGER_PUBLIC_ULR"] == "RUNLEDGER_PUBLIC_URL"
 
 
-def test_a_wrong_setting_is_reported_and_the_rest_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_setting_is_reported_and_the_others_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RUNLEDGER_WORKER_CONCURRENCY", "many")
     monkeypatch.setenv("RUNLEDGER_PUBLIC_URL", "http://runledger.example.com")
     monkeypatch.setenv("RUNLEDGER_ADOPT", "all")

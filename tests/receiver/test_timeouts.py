@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from receiver import timeouts
 
 
-def test_the_first_waits_double() -> None:
+def test_the_first_waits_are_doubled() -> None:
     waits = [timeouts.delay(attempt, 2, 60, chance=0.999999).total_seconds() for attempt in (1, 2, 3)]
     assert waits == pytest.approx([2, 4, 8], rel=1e-3)
 

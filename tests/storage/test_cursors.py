@@ -27,7 +27,7 @@ def _pack(value: Any) -> str:
 
 
 @given(st.sampled_from(["-accepted", "cost"]), VALUE, SEQ)
-def test_a_cursor_comes_back_as_it_went(sort: str, value: str | int | None, seq: int) -> None:
+def test_a_cursor_is_parsed_to_what_it_was_made_of(sort: str, value: str | int | None, seq: int) -> None:
     made = cursors.Cursor(sort, value, seq)
     assert cursors.parse(str(made), sort) == made
 

@@ -195,7 +195,7 @@ async def test_a_body_in_chunks_is_read_up_to_the_limit_and_no_further(deploymen
     assert sent == 5 << 20
 
 
-async def test_the_largest_prompt_is_taken(deployment: Deployment) -> None:
+async def test_the_largest_prompt_is_accepted(deployment: Deployment) -> None:
     response = await deployment.submit(prompt="€" * 1_000_000)
     assert response.status_code == 202
 

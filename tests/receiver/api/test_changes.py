@@ -78,6 +78,6 @@ async def test_a_number_that_the_feed_has_not_reached_is_refused_as_of_another_h
     assert f"ends with number {last}" in answer["detail"]
 
 
-async def test_who_reads_the_feed_sees_when_the_store_was_restored(deployment: Deployment) -> None:
+async def test_the_feed_shows_when_the_store_was_restored(deployment: Deployment) -> None:
     await deployment.database.write(restoring.mark_restored, life.NOW)
     assert (await _feed(deployment))["restoredAt"] == "2026-11-23T12:00:00.000000Z"

@@ -140,7 +140,7 @@ async def test_without_a_place_it_begins_with_what_is_new(
     assert run.id != before.id
 
 
-async def test_who_was_cut_off_goes_on_behind_the_last_event(
+async def test_a_client_that_was_cut_off_continues_behind_the_last_event(
     deployment: Deployment, client: httpx.AsyncClient
 ) -> None:
     await life.running(deployment.database)
@@ -329,7 +329,7 @@ async def any_deployment(template: Any, tmp_path_factory: pytest.TempPathFactory
     st.none() | ANY | st.sampled_from([*entries.Kind]),
     st.sampled_from(["text/event-stream", "application/json", "text/event-stream;q=x,,;"]),
 )
-async def test_whatever_is_requested_is_answered_or_refused(
+async def test_any_request_is_answered_or_refused(
     any_deployment: Deployment, last: str | None, after: str | None, q: str | None, kind: str | None, accept: str
 ) -> None:
     asked = {"after": after, "q": q, "kind": kind}
@@ -352,7 +352,7 @@ async def test_many_at_one_place_look_once(database: Database) -> None:
     assert await feed.query(database, -1, question) is not pages[0]
 
 
-async def test_who_goes_away_takes_no_look_from_the_others(database: Database) -> None:
+async def test_a_subscriber_that_leaves_cancels_no_query_of_the_others(database: Database) -> None:
     feed, question = subscribers.Feed(), subscribers.Subscription("all", ChangeSelection)
     gone, other = (asyncio.ensure_future(feed.query(database, -1, question)) for _ in range(2))
     await asyncio.sleep(0)
@@ -360,7 +360,7 @@ async def test_who_goes_away_takes_no_look_from_the_others(database: Database) -
     assert (await other).look.last == -1
 
 
-def test_who_asks_the_same_shares_a_look() -> None:
+def test_subscribers_with_equal_filters_share_a_query() -> None:
     first = query_parameters.ChangeQuery(after=1, limit=3, q="lease", tags={"a": "b"})
     assert first.filter_key == query_parameters.ChangeQuery(after=2, q="lease", tags={"a": "b"}).filter_key
     assert first.filter_key != query_parameters.ChangeQuery(q="lease").filter_key

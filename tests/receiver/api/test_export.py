@@ -119,7 +119,7 @@ async def test_parquet_without_its_package_is_refused_with_the_command_that_inst
     assert answer["detail"].endswith("pip install 'runledger[parquet]'")
 
 
-async def test_who_may_not_read_may_not_export(deployment: Deployment) -> None:
+async def test_a_key_without_the_scope_read_may_not_export(deployment: Deployment) -> None:
     problem(await deployment.get("/v1/export", "submit"), 403)
 
 
@@ -185,6 +185,6 @@ NAMES = st.sampled_from(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(asked=st.dictionaries(NAMES, VALUES, max_size=5))
-async def test_whatever_is_asked_is_answered(deployment: Deployment, asked: dict[str, Any]) -> None:
+async def test_any_request_is_answered(deployment: Deployment, asked: dict[str, Any]) -> None:
     answer = await deployment.get("/v1/export", params=asked)
     assert answer.status_code in (200, 400, 404, 501)

@@ -23,7 +23,7 @@ async def test_a_key_is_made_used_and_revoked(deployment: Deployment) -> None:
     assert (await deployment.client.get("/v1/runs", headers=bearer)).status_code == 401
 
 
-async def test_the_ledger_names_who_made_a_key(deployment: Deployment) -> None:
+async def test_the_ledger_names_the_creator_of_a_key(deployment: Deployment) -> None:
     await deployment.post("/v1/keys", "admin", json={"name": "ci", "scopes": ["read"]})
     await deployment.database.write(entries.number, 100)
     entry = (await deployment.get("/v1/changes?kind=key.created")).json()["changes"][-1]

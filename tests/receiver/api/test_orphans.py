@@ -44,7 +44,7 @@ async def test_by_its_own_ids_it_is_asked(deployment: Deployment, verb: str, nam
     assert len(await life.open_jobs(deployment.database, run.id)) == 2
 
 
-async def test_an_orphan_is_not_taken_care_of(deployment: Deployment) -> None:
+async def test_an_orphan_is_not_followed(deployment: Deployment) -> None:
     run = await left_behind(deployment)
     answer = problem(await deployment.post("/v1/watch", json={"runId": ORPHAN}), 409)
     assert answer["runId"] == run.id

@@ -60,7 +60,7 @@ async def test_a_delivery_of_it_has_no_body_any_more(deployment: Deployment) -> 
     assert shown["size"] > 0
 
 
-async def test_its_idempotency_key_is_taken(deployment: Deployment) -> None:
+async def test_the_idempotency_key_of_a_pruned_run_stays_in_use(deployment: Deployment) -> None:
     await life.settled_run(deployment.database, submitted_by="backend-submit", idempotency_key="order-1")
     await deployment.database.write(pruning.prune, grammar.EVERYTHING, life.at(1000))
     answer = problem(await deployment.submit({"Idempotency-Key": "order-1"}), 409)

@@ -102,7 +102,7 @@ async def test_what_is_closed_is_a_problem_without_its_content(
             assert reading.SECRET not in response.text
 
 
-async def test_what_is_hostile_is_a_problem_of_who_sent_it(
+async def test_a_hostile_request_is_answered_as_a_problem_of_its_sender(
     open_deployment: Deployment, subtests: pytest.Subtests
 ) -> None:
     for text in HOSTILE:

@@ -219,7 +219,7 @@ def test_a_signature_is_found_among_however_many_others() -> None:
     assert verify(signature="v1,A " * 10_000 + SIGNATURE + f" v1,{'A' * 43}=" * 1_000).secret == SECRET.name
 
 
-def test_no_secret_verifies_nothing() -> None:
+def test_without_a_secret_nothing_verifies() -> None:
     with pytest.raises(errors.BadSignature):
         verify(secrets=[])
 

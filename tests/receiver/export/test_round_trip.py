@@ -68,7 +68,7 @@ async def test_a_second_import_changes_nothing(database: Database, other: Databa
     assert await files.bytes_of(database) == exported
 
 
-async def test_a_run_that_is_here_otherwise_stays_as_it_is(database: Database, other: Database) -> None:
+async def test_a_stored_run_with_other_content_stays_as_it_is(database: Database, other: Database) -> None:
     await life.settled_run(other, upstream_id="run_1", prompt="Theirs.")
     ours = await life.settled_run(database, upstream_id="run_1", prompt="Ours.")
     exported = await files.bytes_of(other)

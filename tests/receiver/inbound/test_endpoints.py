@@ -133,7 +133,7 @@ async def test_a_request_without_a_signature_is_turned_away(tmp_path: Path) -> N
         assert (await client.post("/webhooks/case", content=BODY)).status_code == 401
 
 
-async def test_from_where_too_many_did_not_verify_a_signed_forgery_is_503_and_the_genuine_is_taken(
+async def test_after_too_many_failures_of_an_address_a_signed_forgery_is_503_and_a_genuine_event_is_accepted(
     tmp_path: Path,
 ) -> None:
     async with served(tmp_path, GOOD, failures=2) as client:
@@ -171,7 +171,7 @@ async def test_unknown_addresses_and_keys_are_at_the_expense_of_the_same_bucket(
         assert (await client.get("/v1/runs")).status_code == 401, "a request without a key costs nothing"
 
 
-async def test_a_callback_is_taken_from_where_too_many_did_not_verify(tmp_path: Path) -> None:
+async def test_a_callback_is_accepted_from_an_address_with_too_many_failures(tmp_path: Path) -> None:
     async with served(tmp_path, GOOD, failures=0) as client:
         assert (await client.post("/callbacks/nonsense")).status_code == 429
         assert (await client.post(f"/callbacks/{token(tmp_path)}", content=b"{}")).status_code == 200
@@ -209,7 +209,7 @@ EVENTS = (
 
 
 @pytest.mark.parametrize("path", EVENTS)
-async def test_an_event_is_taken_on_its_path_as_proxies_spell_it(tmp_path: Path, path: str) -> None:
+async def test_an_event_is_accepted_on_any_path_that_proxies_make_of_it(tmp_path: Path, path: str) -> None:
     async with served(tmp_path, GOOD) as client:
         assert (await client.post(WHERE + path, content=BODY, headers=signed())).status_code == 200
         assert (await client.post(WHERE + path, content=BODY, headers=signed(OTHER))).status_code == 401
@@ -218,7 +218,7 @@ async def test_an_event_is_taken_on_its_path_as_proxies_spell_it(tmp_path: Path,
 @pytest.mark.parametrize(
     "path", ["/callbacks/{}/", "//callbacks//{}", "/callbacks%2F{}", "/ledger/callbacks/{}", "/Callbacks/{}%20"]
 )
-async def test_a_callback_is_taken_on_its_path_as_proxies_spell_it(tmp_path: Path, path: str) -> None:
+async def test_a_callback_is_accepted_on_any_path_that_proxies_make_of_it(tmp_path: Path, path: str) -> None:
     async with served(tmp_path, GOOD) as client:
         spelled = WHERE + path.format(token(tmp_path).replace(".", "%252E"))
         assert (await client.post(spelled, content=b"{}")).status_code == 200
@@ -236,7 +236,7 @@ LARGE = json.dumps({"id": "evt_2", "data": {"runId": "run_9", "note": "x" * 300_
 
 
 @pytest.mark.parametrize("is_declared", [True, False])
-async def test_a_genuine_event_that_is_too_large_is_taken_with_its_beginning(
+async def test_the_beginning_of_a_genuine_event_that_is_too_large_is_stored(
     tmp_path: Path, is_declared: bool
 ) -> None:
     body = LARGE if is_declared else in_pieces(LARGE[:700], LARGE[700:200_000], LARGE[200_000:])
@@ -263,7 +263,7 @@ async def test_a_large_event_is_known_by_its_delivery(tmp_path: Path) -> None:
     assert [answer.json()["verdict"] for answer in answers] == ["accepted", "duplicate", "accepted"]
 
 
-async def test_a_large_forgery_is_413_at_the_expense_of_who_sends_it(tmp_path: Path) -> None:
+async def test_a_large_forgery_is_413_and_charged_to_its_sender(tmp_path: Path) -> None:
     async with served(tmp_path, GOOD, body_limit=1024, failures=2) as client:
         forged, late = signed(OTHER, LARGE), signed(body=LARGE, at="1000000000")
         statuses = [
@@ -290,7 +290,7 @@ async def test_what_is_larger_than_is_ever_read_comes_again(tmp_path: Path) -> N
         assert (taken.status_code, taken.headers["connection"]) == (200, "close"), "the rest is not waited for"
 
 
-async def test_a_callback_that_is_too_large_is_taken_with_its_beginning(tmp_path: Path) -> None:
+async def test_the_beginning_of_a_callback_that_is_too_large_is_stored(tmp_path: Path) -> None:
     async with served(tmp_path, GOOD, body_limit=1024) as client:
         answer = await client.post(f"/callbacks/{token(tmp_path)}", content=LARGE)
         assert (answer.status_code, answer.json()["verdict"]) == (200, "accepted")
@@ -311,7 +311,7 @@ async def test_headers_of_others_never_hide_the_signature(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("delivery", ["", "d" * 5000, "a b", "\u00e9"])
-async def test_an_event_without_an_id_of_its_own_is_known_by_whatever_id_it_came_with(
+async def test_an_event_without_an_id_is_identified_by_the_id_of_its_delivery(
     tmp_path: Path, delivery: str
 ) -> None:
     async with served(tmp_path, GOOD) as client:

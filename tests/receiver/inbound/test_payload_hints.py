@@ -51,7 +51,7 @@ def test_an_id_that_cannot_be_in_an_address_is_not_one(run: object) -> None:
         b"\x1f\x8b is how gzip begins",
     ],
 )  # fmt: skip
-def test_junk_claims_nothing(body: bytes) -> None:
+def test_junk_yields_no_hints(body: bytes) -> None:
     assert payload_hints.callback(body).run_ids == ()
     assert payload_hints.callback(body).status is None
     assert payload_hints.event(body) == payload_hints.Event(None, None, None, None)

@@ -137,7 +137,7 @@ async def test_a_lost_secret_that_was_rotated_away_is_no_longer_warned_of(databa
     assert held.has_unusable(life.at(2))  # what it has signed may still be on its way
 
 
-async def test_the_complaint_is_made_once_however_often_the_warnings_are_read(database: Database) -> None:
+async def test_an_unusable_secret_is_reported_once_however_often_the_warnings_are_read(database: Database) -> None:
     complaints: list[str] = []
     held = secrets_of(database, complaints=complaints)
     await learn(database, b"lost", box=secret_box.SecretBox(["another key"]))

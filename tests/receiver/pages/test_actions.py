@@ -58,7 +58,7 @@ async def test_an_act_on_many_runs_asks_with_a_count_and_then_shows_its_progress
     assert "It was stopped" in await browser.text(progress)
 
 
-async def test_who_may_only_read_is_offered_no_act_that_changes_runs(browser: Browser) -> None:
+async def test_a_key_that_may_only_read_is_offered_no_action_that_changes_runs(browser: Browser) -> None:
     await browser.sign_in("read")
     run = await life.settled_run(browser.database)
     page = (await browser.get("/runs")).text + (await browser.get(f"/runs/{run.id}")).text

@@ -59,7 +59,7 @@ async def test_the_doctor_says_which_reading_of_a_secret_would_have_matched(brow
     assert "Process again" not in page
 
 
-async def test_an_event_that_verifies_by_now_is_processed_by_who_may(browser: Browser) -> None:
+async def test_an_event_that_verifies_by_now_is_processed_by_a_key_of_scope_admin(browser: Browser) -> None:
     delivery_id = await rejected(browser, base64.b64decode(SECRET), b'{"id":"evt_1","type":"agent.run.completed"}')
     await browser.sign_in()
     assert "A key with the scope admin can process it" in await browser.text(f"/deliveries?open={delivery_id}")

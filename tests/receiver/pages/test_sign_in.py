@@ -17,7 +17,7 @@ from tests.receiver.pages.browsing import BROWSER, Browser
 pytestmark = pytest.mark.anyio
 
 
-async def test_a_page_sends_who_is_not_signed_in_to_the_form_and_then_back(browser: Browser) -> None:
+async def test_a_page_redirects_a_browser_without_a_session_to_the_form_and_then_back(browser: Browser) -> None:
     sent = await browser.get("/keyboard?x=1", 303)
     assert sent.headers["location"] == "/sign-in?next=%2Fkeyboard%3Fx%3D1"
     key = await browser.deployment.new_key("night-ops", "read")

@@ -64,7 +64,7 @@ async def test_an_emptied_editor_gets_the_examples_again(asking: Browser) -> Non
     assert "Runs by day" in browsing.seen(part.text)
 
 
-async def test_only_an_admin_asks(browser: Browser) -> None:
+async def test_only_an_admin_may_run_sql(browser: Browser) -> None:
     await browser.sign_in("read", "submit")
     await browser.get("/sql", 403)
     await browser.get("/sql/csv?sql=SELECT 1", 403)

@@ -53,7 +53,7 @@ def test_a_refused_connection_does_no_work(sandbox: Sandbox, api: httpx.Client) 
     assert sandbox.runs() == []
 
 
-def test_cuts_are_silent(capfd: pytest.CaptureFixture[str]) -> None:
+def test_cut_connections_leave_no_output(capfd: pytest.CaptureFixture[str]) -> None:
     """The server has nothing to complain of, and answers again when it is up."""
     with sandbox_server.running(faults=Faults(down=True)) as sandbox, sandbox.client() as api:
         for _ in range(3):

@@ -126,7 +126,7 @@ def test_a_failed_run_has_no_error_field_but_a_reason_elsewhere() -> None:
         assert [where for where, is_shown in shown_in.items() if is_shown] == [place]
 
 
-def test_a_topic_of_the_prompt_is_taken_up() -> None:
+def test_a_topic_of_the_prompt_appears_in_the_transcript() -> None:
     """The memorandum is about what was asked, where the prompt names a known topic."""
     written = transcript.written("1", "Summarise all Force Majeure clauses.", "m", ["obj_7"])
     assert "force majeure" in written.output

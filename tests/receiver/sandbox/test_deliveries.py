@@ -139,7 +139,7 @@ def test_a_replay_may_carry_other_data(
     assert receiver.caught[1].json == {**receiver.caught[0].json, "data": {"runId": "run_x"}}
 
 
-def test_what_a_disabled_endpoint_missed_can_be_replayed(
+def test_events_that_a_disabled_endpoint_missed_can_be_replayed(
     sandbox: Sandbox, api: httpx.Client, receiver: Catcher, endpoint: dict[str, Any]
 ) -> None:
     """It is kept as failed without an attempt; a replay is a 409 until the endpoint is active again."""
@@ -154,9 +154,7 @@ def test_what_a_disabled_endpoint_missed_can_be_replayed(
     assert receiver.caught[0].json["id"] == missed["eventId"]
 
 
-def test_that_events_were_missed_may_be_kept_nowhere(
-    sandbox: Sandbox, api: httpx.Client, endpoint: dict[str, Any]
-) -> None:
+def test_missed_events_may_leave_no_record(sandbox: Sandbox, api: httpx.Client, endpoint: dict[str, Any]) -> None:
     """The switch for a service that forgets what it could not send."""
     sandbox.faults(event_missed_recorded=False)
     api.patch(f"/webhooks/v1/endpoints/{endpoint['id']}", json={"status": "disabled"})

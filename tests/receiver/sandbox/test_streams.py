@@ -196,7 +196,7 @@ def test_only_the_newest_events_are_kept_for_a_replay(sandbox: Sandbox, api: htt
     assert replayed(api, run) == whole[-5:]
 
 
-def test_a_reader_who_does_not_read_is_cut_off(sandbox: Sandbox, api: httpx.Client) -> None:
+def test_a_reader_that_does_not_read_is_cut_off(sandbox: Sandbox, api: httpx.Client) -> None:
     run = ended(sandbox, api)
     sandbox.faults(stream_padding=8_000_000, stream_slow_reader=0.05)
     with streamed(api, run) as events:

@@ -153,7 +153,7 @@ async def test_a_slow_listener_is_dropped_and_no_other(sandbox: Sandbox) -> None
         assert len(await setup.calls()) == 2
 
 
-async def test_a_listener_who_takes_nothing_does_not_hold_the_stream_for_ever(sandbox: Sandbox) -> None:
+async def test_a_listener_that_reads_nothing_does_not_block_the_stream_for_ever(sandbox: Sandbox) -> None:
     async with set_up(sandbox, channels.Bounds(events=5), slow_listener=0.01) as setup:
         idle = await setup.broker.listen(setup.run, 0)
         await setup.finish()

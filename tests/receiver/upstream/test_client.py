@@ -227,7 +227,7 @@ async def test_what_is_packed_more_than_once_is_not_unpacked() -> None:
         await details(upstream.client())
 
 
-async def test_others_go_on_while_an_answer_is_unpacked() -> None:
+async def test_other_tasks_continue_while_an_answer_is_unpacked() -> None:
     packed = [gzip.compress(b" " * 10_000_000)]
     upstream = Upstream(httpx.Response(200, stream=Stream(packed), headers={"content-encoding": "gzip"}))
     turns = list[bool]()
@@ -247,7 +247,7 @@ async def test_others_go_on_while_an_answer_is_unpacked() -> None:
         group.start_soon(asked)
 
 
-async def test_an_answer_at_the_limit_is_taken() -> None:
+async def test_an_answer_at_the_limit_is_accepted() -> None:
     assert (await details(answering(DETAILS).client(body_limit=len(DETAILS)))).body == DETAILS
 
 

@@ -85,7 +85,7 @@ async def test_a_header_of_another_form_is_no_key(database: Database, form: str)
 
 
 @pytest.mark.anyio
-async def test_two_keys_are_none(database: Database) -> None:
+async def test_two_authorization_headers_count_as_none(database: Database) -> None:
     text = await _key(database)
     with pytest.raises(errors.NotAuthenticated):
         await authentication.authenticate(database, [f"Bearer {text}"] * 2, life.NOW)

@@ -55,7 +55,7 @@ async def never() -> Any:
     await asyncio.Event().wait()
 
 
-async def test_who_takes_nothing_is_dropped() -> None:
+async def test_a_client_that_reads_nothing_is_disconnected() -> None:
     source, sent = Source(), []
 
     async def send(message: Any) -> None:
@@ -102,7 +102,7 @@ async def unread(app: App) -> AsyncIterator[None]:
             yield
 
 
-async def test_what_was_written_for_who_never_reads_does_not_wait_for_him() -> None:
+async def test_data_that_a_client_never_reads_is_dropped_with_its_connection() -> None:
     source = Source(event=LARGE)
     app = App(streaming.EventStream(source, {}, 0.05, asyncio.Event()))
     async with unread(app):
@@ -110,7 +110,7 @@ async def test_what_was_written_for_who_never_reads_does_not_wait_for_him() -> N
     assert source.is_closed
 
 
-async def test_a_stop_does_not_wait_for_who_never_reads() -> None:
+async def test_a_stop_does_not_wait_for_a_client_that_never_reads() -> None:
     source, stop = Source(event=LARGE), asyncio.Event()
     app = App(streaming.EventStream(source, {}, 1e6, stop))
     async with unread(app):
@@ -150,7 +150,7 @@ async def fetched(stream: streaming.ByteStream) -> bytes:
         return (await client.get(f"http://{host}:{port}/")).content
 
 
-async def test_a_file_comes_whole() -> None:
+async def test_a_file_is_sent_complete() -> None:
     assert await fetched(streaming.ByteStream(File(b"a", b"", b"b"), {}, 60, asyncio.Event())) == b"ab"
 
 
@@ -176,7 +176,7 @@ async def test_where_no_connection_can_be_cut_a_broken_file_is_an_error() -> Non
     assert [each.get("more_body") for each in sent] == [None, True]
 
 
-async def test_a_file_for_who_never_reads_is_cut_off() -> None:
+async def test_a_file_is_cut_off_for_a_client_that_never_reads() -> None:
     file = File(*[b"x" * (1 << 18)] * 400)
     app = App(streaming.ByteStream(file, {}, 0.05, asyncio.Event()))
     async with unread(app):
@@ -185,7 +185,7 @@ async def test_a_file_for_who_never_reads_is_cut_off() -> None:
     assert file.pieces, "it was read at the client's pace"
 
 
-async def test_who_hangs_up_is_forgotten() -> None:
+async def test_the_source_is_closed_when_the_client_disconnects() -> None:
     source, gone = Source(), asyncio.Event()
 
     async def send(message: Any) -> None:

@@ -41,7 +41,7 @@ def now() -> datetime:
     return life.NOW
 
 
-async def test_all_that_is_older_goes_in_however_many_batches(database: Database) -> None:
+async def test_everything_older_is_removed_in_any_number_of_batches(database: Database) -> None:
     await reject(database, days=31, number=120)
     await reject(database, days=29, number=7)
     await retention.remove_expired(database, now, days=30)

@@ -108,7 +108,7 @@ async def test_a_waiting_unknown_run_without_readable_details_is_adopted_by_its_
     assert job.last_error is None
 
 
-async def test_one_that_may_be_an_orphan_is_put_off_alone(database: Database) -> None:
+async def test_a_run_that_may_be_an_orphan_is_postponed_and_stops_no_other(database: Database) -> None:
     await life.accepted(database)
     await database.write(unknown_runs.record, ["run_bad"], life.at(0), life.at(60))
     job = await sweep(database, _unreadable, adopts=True)

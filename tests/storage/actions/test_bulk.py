@@ -79,7 +79,7 @@ async def test_a_part_that_is_done_twice_submits_each_run_once(database: Databas
     assert len({each.again_of for each in last}) == 3
 
 
-async def test_the_actor_of_each_entry_is_who_asked(database: Database) -> None:
+async def test_the_actor_of_each_entry_is_the_requester(database: Database) -> None:
     run = await life.accepted(database)
     await carry_out(database, await create(database, BulkKind.CANCEL, ""))
     assert (await life.get_run(database, run.id)).status is states.CANCELLED

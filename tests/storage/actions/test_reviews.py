@@ -76,7 +76,7 @@ async def test_a_run_that_goes_on_is_not_reviewed(database: Database) -> None:
     assert await database.read(reviews.of_run, run.id) == []
 
 
-async def test_a_run_has_so_many_reviews_and_no_more(database: Database) -> None:
+async def test_a_run_has_at_most_the_allowed_reviews(database: Database) -> None:
     run = await life.settled_run(database)
     for number in range(bounds.REVIEWS):
         await database.write(reviews.add, review(run, comment=str(number)))

@@ -62,6 +62,6 @@ def test_no_json_is_null_and_not_the_word(scratch_url: str) -> None:
 
 
 @pytest.mark.parametrize("value", [0, "", False, [], {}, [None], {"é": "\U0001f600"}])
-def test_json_comes_back_as_it_went(scratch_url: str, value: Any) -> None:
+def test_json_is_read_as_it_was_written(scratch_url: str, value: Any) -> None:
     with scratch.connected(scratch_url) as connection:
         assert _stored(connection, json=value).json == value

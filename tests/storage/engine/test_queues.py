@@ -53,12 +53,12 @@ def made_line() -> Iterator[Line]:
     line.close()
 
 
-def test_callbacks_are_taken_however_many_documents_wait(line: Line) -> None:
+def test_callbacks_are_accepted_however_many_documents_wait(line: Line) -> None:
     assert [line.add("document", 50 * MB, is_document=True) for _ in range(4)] == [True, True, False, False]
     assert line.add("callback")
 
 
-def test_a_heavy_document_goes_alone_and_in_turn_with_all_else(line: Line) -> None:
+def test_a_heavy_document_is_a_batch_of_its_own_in_every_second_turn(line: Line) -> None:
     for name in ("first", "second"):
         line.add(name, 20 * MB, is_document=True)
     line.add("callback")

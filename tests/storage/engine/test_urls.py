@@ -86,7 +86,7 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence_without_a_piece_of_it(spe
     assert "PLANTED" not in said.replace("option PLANTED", "")
 
 
-def test_a_file_is_named_by_whatever_driver() -> None:
+def test_a_file_is_named_by_a_url_of_any_driver() -> None:
     for spelled in ("sqlite:////a/b.db", "sqlite+aiosqlite:////a/b.db", "sqlite+pysqlite:////a/b.db"):
         assert (urls.problem(spelled), urls.file_path(spelled)) == (None, "/a/b.db")
         assert urls.parse(spelled).drivername == "sqlite"

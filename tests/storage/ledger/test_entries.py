@@ -94,7 +94,7 @@ async def test_salts_that_are_no_object_are_erased_like_others(database: Databas
     assert [entry.salts for entry in await database.read(rows)] == [None]
 
 
-def test_an_entry_of_8_kib_is_taken() -> None:
+def test_an_entry_of_8_kib_is_accepted() -> None:
     spare = entries.LIMIT - len(entries.body(replace(ENTRY, facts={"text": ""})))
     assert len(entries.body(replace(ENTRY, facts={"text": "x" * spare}))) == entries.LIMIT
 

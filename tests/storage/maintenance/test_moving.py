@@ -123,7 +123,7 @@ async def test_a_store_that_was_moved_is_the_same(embedded: Database, to: str) -
         assert await served.read(entries.last_number) == last > 9
 
 
-async def test_it_goes_on_where_it_was(embedded: Database, to: str) -> None:
+async def test_work_continues_on_the_target_of_a_move(embedded: Database, to: str) -> None:
     run = await lived(embedded)
     moved(embedded, to)
     async with Database(to) as served:
@@ -212,7 +212,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-async def test_whatever_differs_is_found(embedded: Database, to: str, change: str) -> None:
+async def test_any_difference_is_found(embedded: Database, to: str, change: str) -> None:
     await lived(embedded)
     moved(embedded, to)
     with closing(sqlite3.connect(urls.file_path(embedded.url) or "")) as file, file:

@@ -49,7 +49,7 @@ async def shown(
     return [(each.run_id, each.kind) for page in await pages(database, selection, number) for each in page.changes]
 
 
-async def test_a_late_commit_is_not_missed_by_a_faster_reader(served: Database, server_url: str) -> None:
+async def test_a_faster_reader_does_not_miss_a_late_commit(served: Database, server_url: str) -> None:
     engine = create_engine(server_url.replace("postgresql://", "postgresql+psycopg://"))
     with engine.connect() as slow, engine.connect() as fast:
         with slow.begin():

@@ -108,7 +108,7 @@ ORDERS = [f"{sign}{name}" for name in run_pages.SORTS for sign in ("", "-")] + [
     question=st.lists(PARTS, max_size=12).map(" ".join) | st.text(st.characters(exclude_categories=["Cs"])),
     sort=st.sampled_from(ORDERS),
 )
-def test_whatever_is_asked_is_answered_or_refused(scratch_url: str, question: str, sort: str) -> None:
+def test_any_query_is_answered_or_refused(scratch_url: str, question: str, sort: str) -> None:
     with scratch.connected(scratch_url) as connection, contextlib.suppress(errors.BadQuery):
         asked = run_pages.Query(grammar.parse(question, life.NOW), sort)
         assert run_pages.find(connection, asked, counted=True).total == run_pages.Count(0, exact=True)

@@ -60,7 +60,7 @@ async def test_large_steps_are_sent_to_a_server_a_few_at_a_time(
         assert await database.read(documents.read, 1, Step) == steps
 
 
-async def test_usage_comes_back_as_it_went(database: Database) -> None:
+async def test_usage_is_read_as_it_was_written(database: Database) -> None:
     usage = life.usage(5)
     await database.write(lambda connection: documents.store(connection, 1, "id1", usage, Usage))
     assert await database.read(documents.read, 1, Usage) == usage

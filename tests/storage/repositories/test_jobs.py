@@ -232,7 +232,7 @@ async def test_refusals_are_counted_since_the_first(database: Database) -> None:
     assert (last.refusals, last.refused_since) == (2, life.NOW)
 
 
-async def test_what_works_again_forgets_the_error(database: Database) -> None:
+async def test_a_success_clears_the_error(database: Database) -> None:
     await enqueue(database, settle())
     held = await claimed(database)
     await database.write(jobs.fail, held, life.at(1), error="404", now=life.NOW, refused=True)

@@ -109,7 +109,7 @@ async def test_salts_of_other_entries_of_the_same_moment_stay(database: Database
     assert last.proves("body", of_run.body)
 
 
-async def test_a_batch_is_bounded_and_says_whether_it_goes_on(database: Database) -> None:
+async def test_a_batch_is_bounded_and_reports_whether_more_follows(database: Database) -> None:
     await database.write(receiving.store_rejected, [rejected(life.at(second)) for second in range(5)])
     batches = [await clear(database, limit=2) for _ in range(3)]
     assert [(each.rejected, each.has_more) for each in batches] == [(2, True), (2, True), (1, False)]

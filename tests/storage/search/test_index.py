@@ -129,7 +129,7 @@ async def test_a_later_document_is_what_is_found(database: Database) -> None:
     assert await saying(database, "early OR former") == []
 
 
-async def test_what_is_pruned_is_found_no_more(database: Database) -> None:
+async def test_a_pruned_run_is_not_found_any_more(database: Database) -> None:
     await settled(database, [step(content="secret")], output="void")
     await settled(database, output="void")
     await life.indexed(database)

@@ -150,7 +150,7 @@ async def test_every_way_to_end_is_counted(database: Database) -> None:
 
 @settings(max_examples=EXAMPLES // 3)
 @given(lives=st.lists(LIVES, max_size=5))
-async def test_they_are_what_runs_add_up_to_whatever_happened(whole: Database, lives: list[Any]) -> None:
+async def test_the_rollups_equal_the_sums_over_runs_after_any_history(whole: Database, lives: list[Any]) -> None:
     for agent, status, versions, pruned in lives:
         await lived(whole, agent, status, versions)
         if pruned:

@@ -78,7 +78,7 @@ async def test_rollups_of_such_runs_verify_and_can_be_made_again(database: Datab
     assert (await database.read(rollups.verify)).differences == []
 
 
-async def test_what_is_taken_back_from_a_sum_at_its_bound_is_counted_again(database: Database) -> None:
+async def test_a_sum_at_its_bound_is_recounted_after_a_subtraction(database: Database) -> None:
     await database.write(_ended, 1030)
     for keep in (1026, 1020):
         await database.write(_shrink, keep)

@@ -184,7 +184,7 @@ class Life(RuleBasedStateMachine):
         assert (self.run.upstream_id is None) or self.run.status is not states.ACCEPTED
 
 
-def test_whatever_happens_some_things_hold(scratch_url: str) -> None:
+def test_the_invariants_hold_after_any_sequence_of_events(scratch_url: str) -> None:
     class Here(Life):
         url = scratch_url
 

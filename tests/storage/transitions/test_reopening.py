@@ -56,7 +56,7 @@ async def test_the_ledger_names_the_actor_that_opened_it(database: Database) -> 
     assert (entry.kind, entry.actor, entry.facts) == ("run.reopened", "key:backend", facts)
 
 
-async def test_its_end_is_counted_no_more_and_the_next_one_is(database: Database) -> None:
+async def test_the_sums_lose_the_end_of_a_reopened_run_and_count_its_next_end(database: Database) -> None:
     run = await refused(database)
     await database.write(adopting.adopt, adoption(life.at(60)))
     assert (await database.read(rollups.verify)).rows == 0

@@ -152,7 +152,7 @@ async def test_a_callback_for_a_run_that_is_forgotten_brings_it_back_under_its_i
     assert await database.read(upstream_links.linked_runs, ["run_1"]) == {"run_1": lost}
 
 
-async def test_without_a_restore_it_is_a_row_and_no_more(database: Database) -> None:
+async def test_without_a_restore_a_callback_adopts_no_unknown_run(database: Database) -> None:
     assert await called_back(database, life.submission().id, "run_1") is None
 
 

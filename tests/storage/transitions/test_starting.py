@@ -148,7 +148,7 @@ async def test_two_equal_submissions_never_share_an_upstream_run(database: Datab
     assert (sorted(each.name for each in answers), await role(database)) == (["RUN", "TAKEN"], (first.id, "run"))
 
 
-async def test_a_submission_whose_find_was_taken_is_as_before(database: Database) -> None:
+async def test_a_submission_whose_match_belongs_to_another_is_unchanged(database: Database) -> None:
     _, claim = await starting(database)
     second, other = await starting(database)
     await create(database, claim)

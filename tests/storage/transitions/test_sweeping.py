@@ -78,7 +78,7 @@ async def test_a_live_run_follows_forward(database: Database) -> None:
     assert (await ledgers.last(database, run.id)).facts == {"via": "sweep"}
 
 
-async def test_a_run_that_turns_up_is_missing_no_more(database: Database) -> None:
+async def test_a_run_that_turns_up_again_is_no_longer_missing(database: Database) -> None:
     run = await life.running(database, "run_1")
     await database.write(jobs.enqueue, [jobs.JobRequest(Kind.SETTLE, run.id, life.NOW)])
     claim = await life.claimed(database, Kind.SETTLE, run.id)

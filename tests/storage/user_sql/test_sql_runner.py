@@ -461,5 +461,5 @@ WORDS = st.sampled_from(PIECES.split())
 
 
 @given(text=st.lists(WORDS, max_size=14).map(" ".join) | st.text(max_size=40).map("SELECT ".__add__))
-def test_whatever_is_asked_is_answered_or_refused(store: Store, text: str) -> None:
+def test_any_query_is_answered_or_refused(store: Store, text: str) -> None:
     assert SECRET not in store.outcome(text, "x")

@@ -55,7 +55,7 @@ def test_what_was_cut_off_anywhere_is_gone_on_with(full: Terminal) -> None:
         assert not Path("cut.jsonl.part").exists()
 
 
-def test_a_whole_file_is_not_gone_on_with(full: Terminal) -> None:
+def test_a_complete_file_is_not_resumed(full: Terminal) -> None:
     full.type("export", "-o", "whole.jsonl")
     screen = full.type("export", "--resume", "whole.jsonl")
     assert (screen.code, screen.err) == (1, "runledger: the file is complete: there is nothing to resume\n")

@@ -138,6 +138,6 @@ def test_an_address_is_found_with_the_zone_that_deliveries_are_kept_without(new_
         ["--rejected", "--before", "1d", "--agent", "a"],
     ],
 )  # fmt: skip
-def test_what_is_to_go_is_named_whole(new_terminal: Terminal, options: list[str]) -> None:
+def test_options_must_name_what_is_removed(new_terminal: Terminal, options: list[str]) -> None:
     shown = new_terminal.type("prune", *options, "--yes")
     assert (shown.code, shown.err.startswith("runledger: ")) == (2, True)

@@ -22,7 +22,7 @@ def test_every_switch_action_and_route_is_listed_in_eighty_columns(
     assert words >= {*faults.FIELDS, *(action.form for action in rules.ACTIONS.values()), *rules.ROUTES}
 
 
-def test_programs_get_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_programs_get_the_same_values(capsys: pytest.CaptureFixture[str]) -> None:
     """An object a line: switches, then actions, then routes."""
     sandbox.show_faults(as_json=True)
     output = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

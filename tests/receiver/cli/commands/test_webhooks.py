@@ -136,7 +136,7 @@ def test_a_test_of_a_deleted_endpoint_names_the_command_for_a_new_one(
 
 
 @pytest.mark.parametrize("change", [{"status": "disabled"}, None])
-def test_the_doctor_asks_the_upstream_how_the_endpoint_stands(
+def test_the_doctor_asks_the_upstream_for_the_state_of_the_endpoint(
     terminal: Terminal, sandbox: sandbox_server.Sandbox, address: str, change: dict[str, str] | None
 ) -> None:
     """No server has looked since; and what the doctor sees it does not write down."""

@@ -50,7 +50,7 @@ def _program(output: str) -> str:
 
 
 @pytest.mark.anyio
-async def test_the_past_of_the_demo_lies_in_the_two_weeks_before(tmp_path: Path) -> None:
+async def test_the_earlier_runs_of_the_demo_lie_in_the_two_weeks_before(tmp_path: Path) -> None:
     environment.empty(tmp_path / "data")
     async with environment.running(tmp_path / "data") as servers:
         assert await history.fill(servers, runs=12) == 12

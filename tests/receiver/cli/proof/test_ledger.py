@@ -39,7 +39,7 @@ def test_a_new_key_is_printed_for_the_settings(new_terminal: Terminal) -> None:
     assert "neither blank nor plus" in refused.err
 
 
-def test_before_the_first_checkpoint_the_error_says_who_signs_one(new_terminal: Terminal) -> None:
+def test_before_the_first_checkpoint_the_error_names_what_signs_one(new_terminal: Terminal) -> None:
     new_terminal.type("keys", "create", "backend", "--scope", "read")
     assert "a running server signs one" in new_terminal.type("ledger", "checkpoint").err
     assert "no entry with the number 0" in new_terminal.type("ledger", "prove", "0").err

@@ -36,7 +36,7 @@ def test_nothing_of_the_author_runs_or_is_loaded(text: str) -> None:
     assert not re.search(r"<(script|img|style|iframe|svg)|href=\"(javascript|data):|<[^>]* on\w+=", made)
 
 
-def test_a_link_tells_the_other_site_nothing() -> None:
+def test_a_link_reveals_nothing_to_the_other_site() -> None:
     assert 'rel="noopener noreferrer nofollow"' in markdown.render("[x](https://a.test/)")
 
 
