@@ -185,7 +185,7 @@ class PackageMissing(ReceiverError):
 
 
 class InvalidKeyRequest(ReceiverError):
-    """An API key cannot be made so; the message says what is allowed."""
+    """The request for an API key is invalid; the message says what is allowed."""
 
 
 class RequestError(ReceiverError):

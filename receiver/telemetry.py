@@ -92,12 +92,12 @@ class Telemetry:
             ("source",),
             buckets=SETTLE_BUCKETS,
         )
-        self._calls = counter("runledger_upstream_calls", "Calls upstream", ("route", "status"))
-        self._call_seconds = histogram("runledger_upstream_call_duration_seconds", "Durations", ("route",))
+        self._calls = counter("runledger_upstream_calls", "Calls to the upstream", ("route", "status"))
+        self._call_seconds = histogram("runledger_upstream_call_duration_seconds", "Duration of calls", ("route",))
         self._notifications = counter("runledger_notifications", "Notifications sent, by result", ("result",))
         _from_zero(self._notifications, NOTIFICATION_RESULTS)
         self._pauses = counter("runledger_upstream_pauses", "Times the shared pause was set")
-        self._skipped = counter("runledger_stream_events_skipped", "Upstream events left out", ("why",))
+        self._skipped = counter("runledger_stream_events_skipped", "Stream events that were left out", ("why",))
         self._streams = gauge("runledger_streams", "Open upstream streams")
         self._passed_over = gauge("runledger_search_unindexable_runs", "Runs that this server could not index")
         self._listeners = gauge("runledger_stream_listeners", "Listeners of event streams")

@@ -31,7 +31,7 @@ router = operations.Router("bulk")
 async def start_bulk(call: Starting) -> operations.Answer:
     """Start an action on many runs. Runs that are accepted later are left alone; a dry run only counts.
 
-    A question needs the scope `read` as well, since the number of its runs tells what is stored.
+    A query needs the scope `read` as well, since the number of its runs reveals what is stored.
     """
     if call.body.q is not None:
         authentication.require_scope(call.caller, Scope.READ)

@@ -25,7 +25,7 @@ _USAGE_ERRORS = (
     storage_errors.BadStatement,
     storage_errors.NotReadable,
 )
-#: The option of a field of the request body, where the names differ.
+#: The option for a field of the request body, where the names differ.
 _OPTIONS = {"agentId": "--agent", "objectIds": "--object", "tags": "--tag", "runId": "RUN"}
 
 

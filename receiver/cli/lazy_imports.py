@@ -30,5 +30,5 @@ class _LazyFinder(importlib.abc.MetaPathFinder):
 
 
 def install() -> None:
-    """Have further imports of our modules wait for their first use, in this process."""
+    """Delay further imports of our modules until their first use, in this process."""
     sys.meta_path.insert(0, _LazyFinder())

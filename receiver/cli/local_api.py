@@ -39,7 +39,7 @@ OPERATOR = authentication.Caller("cli", frozenset({authentication.Scope.ADMIN.va
 
 
 class WorkerStatus(NamedTuple):
-    """The answer whether a worker is alive to do what was requested, with a sentence about it."""
+    """Whether a worker runs that can carry out a request, with a sentence about it."""
 
     is_alive: bool
     message: str
@@ -152,14 +152,14 @@ def _request(headers: Mapping[str, str]) -> Request:
 
 
 async def warn_without_worker(store: database.Database) -> None:
-    """Print a warning where no worker is alive."""
+    """Print a warning where no worker runs."""
     worker = await worker_status(store)
     if not worker.is_alive:
         print(worker.message, file=sys.stderr)
 
 
 async def worker_status(store: database.Database) -> WorkerStatus:
-    """Return whether a worker is alive, for commands whose request a worker carries out."""
+    """Return whether a worker runs, for commands whose request a worker carries out."""
     now, state = (await open_database.shared_clock(store))(), await store.read(system_state.read)
     seen = state.worker_seen_at
     if seen is None:

@@ -277,7 +277,7 @@ class PublicEndpoints:
             )
 
     def _not_taken(self, trouble: Exception) -> requests.Refusal:
-        """Return the answer to a request that was not read to its end, or whose delivery was not committed.
+        """Return the answer to a request that was not read completely, or whose delivery was not committed.
 
         Failures that senders can repeat at will are counted and not logged.
         """

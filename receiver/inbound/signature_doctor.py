@@ -1,4 +1,4 @@
-"""Why a stored event did not verify: each thing that its signature depends on, and what would make it match.
+"""Find out why a stored event did not verify: check what its signature depends on, and what would make it match.
 
 The signature that was expected is never part of a finding: it would let a reader sign what an attacker sent.
 """

@@ -37,7 +37,7 @@ _SOURCES = {
     "icon.svg": _read([_FOLDER / "icon.svg"]),
 }
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
-#: What stands between two sources: a script may end without a semicolon.
+#: The separator of two sources: a script may end without a semicolon.
 _BETWEEN = {"css": b"\n", "js": b";\n", "svg": b""}
 _HEADERS = {
     "cache-control": "public, max-age=31536000, immutable",

@@ -1,4 +1,4 @@
-"""What the server was started with, as rows for a page: a secret only as a fingerprint, an address without one."""
+"""The settings of the server as rows for a page: secrets as fingerprints, addresses without their secrets."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def fingerprint(secret: str) -> str:
 
 
 def _without_credentials(text: str) -> str:
-    """Return a text, and of an address only what cannot be secret: a password may have any characters.
+    """Return a text without what may be secret in an address: a password may have any characters.
 
     The path of an https address may be one, as that of a chat's webhook is.
 

@@ -31,7 +31,7 @@ BODY
 
 
 def as_json(stored: deliveries.StoredDelivery) -> bytes:
-    """Return the request and what became of it; a body that is no UTF-8 is in base64."""
+    """Return the request and its verdict as JSON; a body that is not UTF-8 is in base64."""
     body = stored.body or b""
     try:
         content: dict[str, Any] = {"body": body.decode()}

@@ -19,7 +19,7 @@ KEPT = 5
 
 
 class Level(IntEnum):
-    """How a part is: a warning is worth a look, with a fault some work is not done."""
+    """The state of a part: a warning may need attention, a fault prevents some work."""
 
     WELL = 0
     WARNING = 1

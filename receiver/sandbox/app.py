@@ -1,8 +1,8 @@
 """The sandbox, an imitation of the Case.dev agent-run API and of its faults, as an ASGI app.
 
 It implements the published interface of the service and imports nothing from the rest of this product, so that
-tests against it are tests against the interface. `faults.Faults` names everything that can be made to go wrong, at
-the start or while it runs (`PUT /sandbox/faults`).
+tests against it are tests against the interface. `faults.Faults` lists the faults that can be switched on, at the
+start or while it runs (`PUT /sandbox/faults`).
 """
 
 from __future__ import annotations

@@ -379,4 +379,4 @@ class Readiness(Ready):
     overdue_runs: int | None = None
     failing_jobs: int | None = None
     failing: list[Job] | None = Field(None, description="The newest failing jobs.")
-    warnings: list[str] | None = Field(None, description="What an operator should look at, though work goes on.")
+    warnings: list[str] | None = Field(None, description="What needs attention, although work continues.")

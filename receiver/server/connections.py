@@ -132,11 +132,11 @@ class Connection(httptools_impl.HttpToolsProtocol):
         super().__init__(**given)
         self._pool = pool
         self._until = math.inf
-        #: Bytes received since the parser last got further in a message.
+        #: Bytes received since the parser last made progress in a message.
         self._unparsed = 0
         self._is_whole = False
         self._is_in_head = True
-        #: Whether the parser got further, and how long the client has for what comes next; infinite for nothing.
+        #: Whether the parser made progress, and the seconds the client has for the next part; infinite for none.
         self._has_advanced, self._next = False, math.inf
         self._unread, self._read_at = 0, self.loop.time()
 
@@ -210,7 +210,7 @@ class Connection(httptools_impl.HttpToolsProtocol):
             self._wait(self._pool.limits.idle)
 
     def _advance(self, seconds: float) -> None:
-        """Set how long the client has for what comes next, which counts from the end of the received data."""
+        """Set the seconds that the client has for the next part, from the end of the received data on."""
         self._has_advanced, self._next = True, seconds
 
     def _wait(self, seconds: float) -> None:

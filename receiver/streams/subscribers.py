@@ -158,7 +158,7 @@ class Subscriber:
             commit = self.store.next_commit()  # taken before the query, so that no later commit is missed
             try:
                 result = await self.feed.query(self.store, self.number, self.question)
-            except storage_errors.Busy:  # too many queries are running, and a subscriber waits anyway
+            except storage_errors.Busy:  # too many queries are running; a subscriber can wait
                 if loop.time() >= deadline:
                     return [stream_events.HEARTBEAT]
                 await self._wait(commit, deadline - loop.time())

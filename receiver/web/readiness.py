@@ -1,7 +1,4 @@
-"""What is known about the work of a deployment: worker, upstream, jobs, notifications, index.
-
-Monitoring and the pages say it in their own forms.
-"""
+"""The state of a deployment's work: worker, upstream, jobs, notifications, index. Monitoring and pages show it."""
 
 from __future__ import annotations
 
@@ -63,7 +60,7 @@ class Facts:
 
     @property
     def warnings(self) -> list[str]:
-        """Return what an operator should look at, though no run waits for it."""
+        """Return sentences about what needs attention, although no run waits for it."""
         dead = [_given_up(kind, count) for kind, count in self.dead.items()]
         unsent = [NOBODY_NOTIFIES.format(count=self.unsent)] if self.unsent and not self.has_notifier else []
         count, run_id = self.not_indexed
@@ -83,7 +80,7 @@ def read_state(store: Snapshot, now: datetime, worker_gone_after: float) -> Fact
 
 
 def read(store: Snapshot, now: datetime, worker_gone_after: float) -> Facts:
-    """Return what is known now."""
+    """Return the state now."""
     return Facts(
         store.read(system_state.read),
         now,

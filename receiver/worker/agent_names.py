@@ -1,7 +1,7 @@
-"""Keep the names of the upstream's agents, by which people know them.
+"""Store the names of the upstream's agents, which people see in place of ids.
 
-Every worker looks now and then whether the list is old, or a run names a new agent. No run depends on a name: a
-list that fails is asked for again later, and neither pauses anything nor is counted.
+Every worker checks now and then whether the list is old or a run has a new agent. No run depends on a name: a
+failed list call is repeated later, causes no pause and is not counted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The worker: claims jobs, runs their tasks, records the results, and drains when it has to stop.
 
-This is the one place that handles every failure of a task. A failure that a task cannot decide ends here as a
-back-off or a pause, and the job is never lost.
+This is the only place that handles all failures of tasks. One that a task does not handle becomes a back-off
+or a pause here, and the job is never lost.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ class Worker:
             await self._context.database.write(jobs.release, claims, self._context.clock())
 
     async def _leave(self) -> None:
-        """Remove this worker from the list, whose "gone" is for those that did not stop by themselves."""
+        """Remove this worker from the list, so that a worker that stops in good order is not shown as gone."""
         try:
             await self._context.database.write(system_state.remove_worker, self._owner)
         except storage_errors.Unavailable as error:

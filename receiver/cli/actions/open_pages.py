@@ -21,7 +21,7 @@ from storage.transitions import api_key_changes
 
 app = event_loop.commands()
 
-#: The key that a link signs in as unless one is named: nobody has its text.
+#: The key that a link signs in as unless one is named; its text is stored nowhere.
 OPERATOR = "operator"
 LIFETIME = timedelta(minutes=10)
 #: Where `runledger serve` listens unless its options say otherwise.
@@ -80,7 +80,7 @@ async def link(store: database.Database, address: str, lifetime: timedelta, name
 
 
 async def _operator(store: database.Database) -> api_keys.Key:
-    """Return the key of operators, which is made where there is none."""
+    """Return the key `operator`, which is created where it is missing."""
     for known in await store.read(api_keys.list_all):
         if known.name == OPERATOR and known.revoked_at is None and set(known.scopes) == set(authentication.Scope):
             return known

@@ -1,4 +1,4 @@
-"""The demo: a backend submits a dozen runs to the real server, and everything that can happen to them happens."""
+"""The demo: a backend submits a dozen runs to the real server, with late, lost and forged reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The doctor: what is wrong with this set-up, what to do, and what the real service does undocumented."""
+"""The doctor: faults of a set-up with their remedies, and undocumented behaviour of the real service."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from storage.engine import urls
 
 
 class Level(StrEnum):
-    """How serious a finding is: a warning is worth a look, with a fault some work is not done."""
+    """The severity of a finding: a warning may need attention, a fault prevents some work."""
 
     OK = "ok"
     WARNING = "warning"
@@ -38,17 +38,17 @@ class Finding:
 
 
 def ok(name: str, message: str) -> Finding:
-    """Return a finding of what is right."""
+    """Return a finding that is ok."""
     return Finding(name, Level.OK, message)
 
 
 def warning(name: str, message: str, advice: str = "", setting: str = "") -> Finding:
-    """Return a finding that is worth a look."""
+    """Return a finding that may need attention."""
     return Finding(name, Level.WARNING, message, advice, setting)
 
 
 def fault(name: str, message: str, advice: str) -> Finding:
-    """Return a finding by which some work is not done."""
+    """Return a finding that prevents some work."""
     return Finding(name, Level.FAULT, message, advice)
 
 

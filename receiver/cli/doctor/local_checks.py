@@ -28,7 +28,7 @@ async def settings(context: CheckContext) -> AsyncIterator[Finding]:
         advice = "correct it in the environment or .env; until then serve does not start"
         yield findings.fault("settings", message, advice)
     for name, meant in context.unknown.items():
-        advice = f"did you mean {meant}?" if meant else "take it out, or see deploy/env.example for the names"
+        advice = f"did you mean {meant}?" if meant else "remove it, or see deploy/env.example for the names"
         yield findings.warning("settings", f"{name} is no setting", advice)
     if not context.errors and not context.unknown:
         message = "all of them can be read"

@@ -45,4 +45,4 @@ def _broken(name: str, error: BaseException) -> Finding:
     if isinstance(error, TimeoutError):
         return findings.fault(name, "this check did not end in time", "try a longer --timeout")
     message = f"this check broke: {' '.join(f'{type(error).__name__}: {error}'.split())}"
-    return findings.fault(name, message, "the other lines hold; please report what broke")
+    return findings.fault(name, message, "the other findings are valid; please report this one")

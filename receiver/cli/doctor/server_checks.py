@@ -1,4 +1,4 @@
-"""The checks of the doctor that are quick and safe inside a running server: they ask nobody over the network."""
+"""The checks of the doctor that are quick and safe inside a running server: none uses the network."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ async def _schema(store: storage_database.Database, context: CheckContext) -> Fi
         found = await store.read(schema_version.current)
         if found is None:
             makes = "runledger migrate" if context.file is None else "runledger serve"
-            return findings.fault("schema", "the database is empty", f"`{makes}` fills it; or is it another?")
+            return findings.fault("schema", "the database is empty", f"`{makes}` fills it, if it is the right one")
         await store.read(schema_version.check)
     except (storage_errors.SchemaMismatch, storage_errors.Unavailable) as error:
         message, _, advice = str(error).rpartition(": ")

@@ -1,4 +1,4 @@
-"""Progress bars, which appear only on a terminal; what they need is slow to import, and lists do not need it."""
+"""Progress bars, which appear only on a terminal. A module of its own, since its imports are slow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Markdown as safe HTML: no markup of the author's, no pictures, links that tell the other site nothing. Pure."""
+"""Markdown as safe HTML: no markup of the author's, no pictures, links without a referrer. Pure."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ class _Found:
 
 @dataclass(frozen=True, slots=True)
 class _One:
-    """A delivery with what is known around it. `newer` and `older` are its neighbours in the list."""
+    """A delivery with its context. `newer` and `older` are its neighbours in the list."""
 
     stored: deliveries.StoredDelivery
     run: upstream_links.NamedRun | None

@@ -1,4 +1,4 @@
-"""Jobs: what is due, under way, failing and dead, why, and trying it again."""
+"""Jobs: those due, leased, failing and dead, their causes, and retrying them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API keys: make one, which is shown once, revoke one, and end its sessions."""
+"""The API keys: create one, whose text is shown once, revoke one, and end its sessions."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """One function per kind of job: call the upstream or the backend, and commit the answer.
 
-A task raises what it cannot decide (an `UpstreamError`, `LeaseLost`, `Unavailable`). The worker catches it and
+A task raises what it does not handle (an `UpstreamError`, `LeaseLost`, `Unavailable`). The worker catches it and
 turns it into a back-off or a pause. A kill between two commits loses nothing, because the job's row is still
 there.
 """
