@@ -22,7 +22,7 @@ router = operations.Router("bulk")
 @router.operation(
     "POST",
     "/v1/bulk",
-    "Do something with many runs",
+    "Start an action on many runs",
     {200: actions.BulkAction, 202: actions.BulkAction},
     Scope.SUBMIT,
     headers=(submissions.IDEMPOTENCY_KEY,),
@@ -71,7 +71,9 @@ def list_bulk(call: Listing, store: database.Snapshot) -> operations.Answer:
     return operations.Answer(200, page, call.link("cursor", cursor))
 
 
-@router.operation("GET", "/v1/bulk/{id}", "How far a bulk action has come", {200: actions.BulkAction}, Scope.READ)
+@router.operation(
+    "GET", "/v1/bulk/{id}", "Get a bulk action with its progress", {200: actions.BulkAction}, Scope.READ
+)
 def get_bulk(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with a bulk action and its progress."""
     return operations.Answer(200, actions.bulk_action(_found(store.read(bulk.find, call.ids["id"]))))

@@ -24,7 +24,7 @@ _LAST = operations.Header(
 @router.operation(
     "GET",
     "/v1/changes",
-    "The change feed: a page, or a stream for a client that accepts `text/event-stream`",
+    "Read the change feed: a page, or a stream for a client that accepts `text/event-stream`",
     {200: changes.Changes},
     Scope.READ,
     headers=(_LAST,),

@@ -37,7 +37,7 @@ def list_deliveries(call: Listing, store: database.Snapshot) -> operations.Answe
 @router.operation(
     "GET",
     "/v1/deliveries/{id}",
-    "One delivery with its body",
+    "Get a delivery with its body",
     {200: responses.DeliveryWithBody},
     Scope.READ,
     reader=Reader.PLAIN,

@@ -21,7 +21,7 @@ router = operations.Router("runs")
 @router.operation(
     "GET",
     "/v1/export",
-    "Runs as a file, oldest first",
+    "Export runs as a file, oldest first",
     {200: "application/jsonl"},
     Scope.READ,
     problems=(404, 501),

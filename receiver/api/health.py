@@ -26,7 +26,7 @@ router = operations.Router("system")
 @router.operation(
     "GET",
     "/healthz",
-    "Whether the process responds and is not stopping",
+    "Check whether the process responds and is not stopping",
     {200: responses.Alive, 503: responses.Alive},
 )
 async def get_health(call: Plain) -> operations.Answer:
@@ -38,7 +38,7 @@ async def get_health(call: Plain) -> operations.Answer:
 @router.operation(
     "GET",
     "/readyz",
-    "Whether the deployment can do its work",
+    "Check whether the deployment can do its work",
     {200: responses.Readiness, 503: responses.Readiness},
     identifies_caller=True,
 )
@@ -99,7 +99,7 @@ def _details(
 @router.operation(
     "GET",
     "/metrics",
-    "Metrics in Prometheus text form",
+    "Get the metrics in Prometheus text form",
     {200: "text/plain"},
     identifies_caller=True,
     problems=(401, 403),
@@ -112,7 +112,7 @@ async def get_metrics(call: Plain) -> operations.Answer:
     return operations.Answer(200, text, media_type=media_type)
 
 
-@router.operation("GET", "/openapi.json", "This description", {200: "application/json"})
+@router.operation("GET", "/openapi.json", "Get this description", {200: "application/json"})
 async def get_description(call: Plain) -> operations.Answer:
     """Answer with the OpenAPI description of this API, which names the path where it is mounted."""
     text, root = await asyncio.to_thread(call.describe), call.mounted_path("")

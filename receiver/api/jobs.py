@@ -30,7 +30,9 @@ def list_jobs(call: Listing, store: database.Snapshot) -> operations.Answer:
     return operations.Answer(200, page, call.link("cursor", cursor))
 
 
-@router.operation("GET", "/v1/jobs/causes", "Failing and dead jobs by cause", {200: responses.Causes}, Scope.READ)
+@router.operation(
+    "GET", "/v1/jobs/causes", "Group failing and dead jobs by cause", {200: responses.Causes}, Scope.READ
+)
 async def list_causes(call: Grouping) -> operations.Answer:
     """Answer with failing and dead jobs, grouped by the cause of their failure."""
     query = job_errors.Query(call.query.kind, call.query.state, call.query.cause)
@@ -44,7 +46,7 @@ async def _causes(call: Grouping | Retrying, query: job_errors.Query) -> list[re
 @router.operation(
     "POST",
     "/v1/jobs/retry",
-    "Try failing and dead jobs again now",
+    "Retry failing and dead jobs now",
     {200: responses.Retried, 202: responses.Retried},
     Scope.ADMIN,
 )
@@ -58,7 +60,7 @@ async def retry_jobs(call: Retrying) -> operations.Answer:
     return operations.Answer(200 if dry else 202, responses.Retried(causes=found, count=count, dry_run=dry))
 
 
-@router.operation("POST", "/v1/jobs/{id}/retry", "Try a job again now", {202: responses.Job}, Scope.ADMIN)
+@router.operation("POST", "/v1/jobs/{id}/retry", "Retry a job now", {202: responses.Job}, Scope.ADMIN)
 async def retry_job(call: Plain) -> operations.Answer:
     """Make a job due now, whatever its back-off."""
     await call.database.write(retrying.retry, [call.ids["id"]], call.now)

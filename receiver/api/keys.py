@@ -23,7 +23,7 @@ async def list_keys(call: Plain) -> operations.Answer:
 
 
 @router.operation(
-    "POST", "/v1/keys", "Make an API key", {201: management.NewKey}, authentication.Scope.ADMIN, problems=(422,)
+    "POST", "/v1/keys", "Create an API key", {201: management.NewKey}, authentication.Scope.ADMIN, problems=(422,)
 )
 async def create_key(call: Making) -> operations.Answer:
     """Make a key; its text is in this answer and nowhere else."""

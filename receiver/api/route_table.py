@@ -27,7 +27,7 @@ _PUBLIC = (
     operations.Operation(
         "POST",
         "/callbacks/{token}",
-        "A watcher's callback; the token in its address is the proof",
+        "Receive a watcher's callback; the token in its address is the proof",
         None,
         {200: responses.Receipt},
         problems=(408, 413),
@@ -37,7 +37,7 @@ _PUBLIC = (
     operations.Operation(
         "GET",
         "/callbacks/{token}",
-        "Whether a callback address belongs to this deployment; nothing is changed",
+        "Check whether a callback address belongs to this deployment; change nothing",
         None,
         {204: None},
         problems=(405,),
@@ -47,7 +47,7 @@ _PUBLIC = (
     operations.Operation(
         "POST",
         "/webhooks/case",
-        "A signed platform event",
+        "Receive a signed platform event",
         None,
         {200: responses.Receipt},
         problems=(401, 408, 413),

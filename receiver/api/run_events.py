@@ -25,7 +25,7 @@ _LAST_EVENT_ID = operations.Header(
 @router.operation(
     "GET",
     "/v1/runs/{id}/events",
-    "The events of a run, live or replayed",
+    "Stream the events of a run, live or replayed",
     {200: "text/event-stream"},
     Scope.READ,
     headers=(_LAST_EVENT_ID,),

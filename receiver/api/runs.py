@@ -47,7 +47,7 @@ def list_runs(call: Listing, store: database.Snapshot) -> operations.Answer:
     return operations.Answer(200, page, call.link("cursor", found.cursor))
 
 
-@router.operation("GET", "/v1/runs/{id}", "One run", {200: schemas_notification.FullRun}, Scope.READ)
+@router.operation("GET", "/v1/runs/{id}", "Get a run", {200: schemas_notification.FullRun}, Scope.READ)
 def get_run(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with one run: all that was requested and all that came back."""
     row = run_ids.require_run(store.read(run_lines.find, call.ids["id"]))
@@ -60,7 +60,7 @@ def get_run(call: Plain, store: database.Snapshot) -> operations.Answer:
 @router.operation(
     "GET",
     "/v1/runs/{id}/steps",
-    "The steps of a run",
+    "List the steps of a run",
     {200: responses.Steps},
     Scope.READ,
     problems=(409, 410),
@@ -89,7 +89,7 @@ def _position(cursor: str | None) -> int:
 @router.operation(
     "GET",
     "/v1/runs/{id}/timeline",
-    "What happened to a run",
+    "List what happened to a run",
     {200: responses.Timeline},
     Scope.READ,
     reader=Reader.PLAIN,
@@ -114,7 +114,7 @@ def _received(stored: deliveries.StoredDelivery) -> tuple[str, _Received]:
 @router.operation(
     "GET",
     "/v1/runs/{id}/document",
-    "The upstream's answer byte for byte",
+    "Get the upstream's answer, byte for byte",
     {200: "application/json", 304: None},
     Scope.READ,
     problems=(409, 410),

@@ -13,7 +13,9 @@ Asking = operations.Call[None, bodies.SqlStatement]
 router = operations.Router("sql")
 
 
-@router.operation("POST", "/v1/sql", "Read with SQL", {200: responses.SqlResult}, Scope.ADMIN, problems=(403,))
+@router.operation(
+    "POST", "/v1/sql", "Read the store with SQL", {200: responses.SqlResult}, Scope.ADMIN, problems=(403,)
+)
 async def ask_sql(call: Asking) -> operations.Answer:
     """Execute one statement that reads, where the settings allow it."""
     if call.context.run_sql is None:

@@ -19,7 +19,7 @@ router = operations.Router("stats")
 _ROW = b'{"key":%%b,%b}' % b",".join(b'"%b":%%d' % to_camel(name).encode() for name in questions.Row._fields[1:])
 
 
-@router.operation("GET", "/v1/stats", "Sums over runs", {200: responses.Stats}, Scope.READ)
+@router.operation("GET", "/v1/stats", "Sum runs in groups", {200: responses.Stats}, Scope.READ)
 async def get_stats(call: Summing) -> operations.Answer:
     """Answer with counts, costs, tokens and durations of the runs that match the filters."""
     found = await call.database.timed_read(questions.find, call.query.grouping, call.query.expression(call.now))

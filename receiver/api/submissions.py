@@ -30,7 +30,7 @@ _PREFER = operations.Header(
 #: The header of requests that submit a run.
 IDEMPOTENCY_KEY = operations.Header(
     "Idempotency-Key",
-    "The same key with the same content answers with the same run.",
+    "A repeated request with the same key and content gets the same run or action.",
     r"^[!-~]([ -~]{0,253}[!-~])?$",
 )
 _RUN = {200: schemas_notification.FullRun, 202: schemas_notification.FullRun}

@@ -97,14 +97,16 @@ class RunLine(Answer):
     tags: Mapping[str, str]
     submitted_by: str
     accepted_at: Instant
-    created_at: Instant | None
-    started_at: Instant | None
-    completed_at: Instant | None
-    settled_at: Instant | None
+    created_at: Instant | None = Field(description="When the upstream created it.")
+    started_at: Instant | None = Field(description="When its execution began.")
+    completed_at: Instant | None = Field(description="When it ended upstream.")
+    settled_at: Instant | None = Field(description="When its end was stored here.")
     settled_by: states.Source | None = Field(description="The source that first reported the end of the run.")
     cancel_requested_at: Instant | None
-    expected_by: Instant | None
-    missing_since: Instant | None
+    expected_by: Instant | None = Field(
+        description="When it should have ended; an open run is overdue afterwards."
+    )
+    missing_since: Instant | None = Field(description="Since when the upstream has not found it.")
     duration_ms: int | None
     input_tokens: int | None
     output_tokens: int | None
@@ -112,7 +114,7 @@ class RunLine(Answer):
     cost_micros: int | None
     summary: str | None
     failure_reason: str | None
-    failure_source: str | None
+    failure_source: str | None = Field(description="Where the reason was found, or which side refused the run.")
     step_count: int
     pruned_at: Instant | None = Field(
         description="When its content was removed; measures and ledger entries stay."
@@ -133,9 +135,11 @@ class Run(RunLine):
     object_ids: list[str] | None
     output: str | None
     idempotency_key: str | None
-    request_sha256: str | None
+    request_sha256: str | None = Field(
+        description="Decides whether a repeated idempotency key means the same request."
+    )
     refresh_requested_at: Instant | None
-    asked_at: Instant | None
+    asked_at: Instant | None = Field(description="When the upstream was last asked about it.")
     watched: bool = Field(description="Whether the upstream accepted a callback address for it.")
 
 
@@ -202,14 +206,14 @@ class Delivery(Answer):
     event_type: str | None
     received_at: Instant
     verdict: states.Verdict
-    reason: str | None
-    duplicate_of: str | None
-    repeats: int
+    reason: str | None = Field(description="Why it was rejected, or what was unusual about it.")
+    duplicate_of: str | None = Field(description="The accepted delivery that it repeats.")
+    repeats: int = Field(description="Further duplicates, which are not stored.")
     last_repeat_at: Instant | None
     remote_addr: str | None
     body_sha256: str
-    size: int
-    secret_used: str | None
+    size: int = Field(description="The bytes that were sent; of a large body only the beginning is stored.")
+    secret_used: str | None = Field(description="The name of the secret that verified it.")
 
 
 class DeliveryWithBody(Delivery):
@@ -238,11 +242,11 @@ class Job(Answer):
     state: states.JobState
     created_at: Instant
     due_at: Instant
-    requested: int
+    requested: int = Field(description="The number of requests for this job.")
     trigger: states.Source | str | None
     lease_until: Instant | None
-    attempts: int
-    refusals: int
+    attempts: int = Field(description="Claims since a callback or an API client last requested the job.")
+    refusals: int = Field(description="How often in a row the upstream has refused it.")
     last_error: str | None
     last_error_at: Instant | None
     dead_at: Instant | None
