@@ -200,6 +200,15 @@ CREATE VIEW runledger_sql.ledger_cosignatures AS SELECT
     line,
     received_at
 FROM ledger_cosignatures;
+CREATE VIEW runledger_sql.ledger_reports AS SELECT
+    subject,
+    origin,
+    size,
+    reached_at,
+    problem,
+    since,
+    halts
+FROM ledger_reports;
 CREATE VIEW runledger_sql.jobs AS SELECT
     seq,
     id,

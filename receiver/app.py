@@ -21,9 +21,20 @@ from receiver.server import application
 from receiver.streams import broker
 from receiver.upstream import client, exchange
 from receiver.web import operations, problems, request_limits, routing
-from receiver.worker import agent_names, checkpointer, follow_ups, indexer, loop, retention, sequencer
+from receiver.worker import (
+    agent_names,
+    checkpoint_folder,
+    checkpointer,
+    follow_ups,
+    indexer,
+    loop,
+    publishing,
+    retention,
+    sequencer,
+)
 from receiver.worker import context as worker_context
 from storage.engine import database, dialect, file_watch, urls, writer
+from storage.ledger import publication
 from storage.maintenance import integrity
 from storage.migrations import schema_version
 from storage.repositories import jobs, system_state
@@ -267,8 +278,7 @@ def _start_worker(components: _Components, stack: AsyncExitStack) -> None:
         stack.push_async_callback(components.notifier.aclose)
     if urls.file_path(store.url) is None:
         _in_background(stack, telemetry, lambda: sequencer.run(store, telemetry, timing.poll))
-    signed = partial(checkpointer.run, store, telemetry, overrides.clock, components.log_signers, timing.poll)
-    _in_background(stack, telemetry, signed)
+    _sign_ledger(components, stack)
     _in_background(stack, telemetry, lambda: indexer.run(store, telemetry, timing.poll))
     _in_background(
         stack,
@@ -291,6 +301,20 @@ def _start_worker(components: _Components, stack: AsyncExitStack) -> None:
     worker = loop.Worker(context, given.worker_concurrency)
     stack.push_async_callback(_drained, worker, asyncio.create_task(_restarted(telemetry, worker.run)))
     stack.enter_context(_on_stop(components.stop, worker.stop))
+
+
+def _sign_ledger(components: _Components, stack: AsyncExitStack) -> None:
+    """Run the tasks that sign and publish the checkpoints of the ledger."""
+    given, overrides, timing = components.given, components.overrides, components.overrides.timing
+    telemetry, signers, policy = components.telemetry, components.log_signers, signing_keys.policy(given)
+    reporter = publishing.Reporter(components.store, telemetry, overrides.clock, signers[0].name)
+    looked: dict[str, asyncio.Event] = {}
+    if (folder := given.ledger_checkpoint_dir) is not None:
+        looked[publication.FOLDER] = at = asyncio.Event()
+        written = partial(checkpoint_folder.run, folder, policy.keys, reporter, telemetry, at)
+        _in_background(stack, telemetry, lambda: written(timing.checkpoint_folder, timing.poll))
+    signed = partial(checkpointer.run, reporter, telemetry, signers, timing.poll, policy.quorum)
+    _in_background(stack, telemetry, lambda: signed(looked, timing.published))
 
 
 def _upstream(components: _Components, stack: AsyncExitStack, connections: int) -> client.Client:

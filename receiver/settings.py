@@ -127,6 +127,9 @@ class Settings(BaseModel):
         ge=1,
         description="How many of the witnesses an auditor demands under a checkpoint. Empty: more than half.",
     )
+    ledger_checkpoint_dir: Path | None = Field(
+        None, description="Folder into which checkpoints of the ledger are written too. Empty: into none."
+    )
     ledger: Literal["key", "open"] = Field("key", description="Who may read the tree of the ledger: key or open.")
     pages: Literal["on", "off"] = Field("on", description="Whether the server has pages for people: on or off.")
     metrics: Literal["key", "open"] = Field("key", description="Who may read /metrics: key or open.")
@@ -154,9 +157,9 @@ class Settings(BaseModel):
     def _number(cls, value: Any) -> Any:
         return setting_values.strip_separators(value) if isinstance(value, str) else value
 
-    @field_validator("data_dir")
+    @field_validator("data_dir", "ledger_checkpoint_dir")
     @classmethod
-    def _is_folder(cls, value: Path) -> Path:
+    def _is_folder(cls, value: Path | None) -> Path | None:
         if str(value).startswith("~"):
             raise ValueError("begins with ~, which only a shell expands: write the full path")
         return value

@@ -33,6 +33,11 @@ def of_addresses(given: settings.Settings) -> tuple[str, ...]:
     return (key_file.read_or_create(_file(given, "secret_keys"), _ADDRESSES),)
 
 
+def missing_files(given: settings.Settings) -> list[str]:
+    """Return the names of the files of kept keys that do not exist yet."""
+    return [file.name for _, file in sources(given) if file is not None and not file.exists()]
+
+
 def has_keys_of_addresses(given: settings.Settings) -> bool:
     """Return whether the keys that sign callback addresses exist already, given or kept."""
     return bool(given.secret_keys) or (given.is_embedded and _file(given, "secret_keys").exists())

@@ -87,6 +87,10 @@ class Timing:
     notify_backoff: float = 5.0
     notify_backoff_most: float = 3600.0
     notify_for: float = 259200.0
+    #: The least interval between two checkpoints that are written to a folder. How long the first signature of a
+    #: server waits until the folder and the witnesses were looked at.
+    checkpoint_folder: float = 60.0
+    published: float = 10.0
 
     @property
     def worker_gone_after(self) -> float:

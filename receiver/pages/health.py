@@ -118,6 +118,7 @@ def _lines(seen: _Seen, warnings: Sequence[str]) -> Iterator[Line]:
     yield _overdue(facts)
     yield _sweep(facts, now)
     yield _search(facts)
+    yield _ledger(facts)
 
 
 def _worker(facts: readiness.Facts, now: datetime) -> Line:
@@ -175,6 +176,14 @@ def _backend(seen: _Seen) -> Line:
     return Line(
         "Your backend", Level.WELL, f"{waiting} to be sent" if facts.unsent else "nothing waits to be sent"
     )
+
+
+def _ledger(facts: readiness.Facts) -> Line:
+    problems = facts.ledger_problems
+    if not problems:
+        return Line("Ledger", Level.WELL, "its checkpoints are signed and published")
+    said, more = problems[0], f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+    return Line("Ledger", Level.WARNING, f"{said}{more}", "Ledger", advice="The runbook says what to do.")
 
 
 def _jobs(facts: readiness.Facts) -> Line:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from storage import states
 from storage.engine.database import Snapshot
+from storage.ledger import publication
 from storage.repositories import job_counts, runs, system_state
 from storage.search import index
 
@@ -38,6 +39,7 @@ class Facts:
     dead: Mapping[states.Kind, int] = field(default_factory=dict)
     unsent: int = 0
     not_indexed: tuple[int, str | None] = (0, None)
+    ledger: Sequence[publication.Report] = ()
 
     @property
     def has_worker(self) -> bool:
@@ -64,7 +66,23 @@ class Facts:
         dead = [_given_up(kind, count) for kind, count in self.dead.items()]
         unsent = [NOBODY_NOTIFIES.format(count=self.unsent)] if self.unsent and not self.has_notifier else []
         count, run_id = self.not_indexed
-        return [*dead, *unsent, *([NOT_INDEXED.format(count=count, run_id=run_id)] if count else [])]
+        unfound = [NOT_INDEXED.format(count=count, run_id=run_id)] if count else []
+        return [*dead, *unsent, *unfound, *self.ledger_problems]
+
+    @property
+    def ledger_problems(self) -> list[str]:
+        """Return why checkpoints of the ledger are not signed, or not published."""
+        return [problem for each in self.ledger if (problem := ledger_problem(each))]
+
+
+def ledger_problem(report: publication.Report) -> str | None:
+    """Return the problem of a place in a sentence; None where it has none."""
+    if report.problem is None:
+        return None
+    if report.witness:
+        return f"the witness {report.witness} does not sign checkpoints of the ledger: {report.problem}"
+    missing = "signed" if report.subject == publication.SIGNING else "written to their folder"
+    return f"checkpoints of the ledger are not {missing}: {report.problem}"
 
 
 def _given_up(kind: states.Kind, count: int) -> str:
@@ -90,4 +108,5 @@ def read(store: Snapshot, now: datetime, worker_gone_after: float) -> Facts:
         store.read(job_counts.count_dead),
         store.read(job_counts.count_open, states.Kind.NOTIFY),
         store.read(index.waits_longest, now - BEHIND),
+        store.read(publication.read),
     )

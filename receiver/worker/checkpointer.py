@@ -5,49 +5,59 @@ Every server has one. Of those that share a database one at a time signs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from receiver import poll_loop, telemetry
 from receiver.crypto import log_keys
+from receiver.worker import publishing
 from storage import errors
-from storage.engine import database
-from storage.ledger import checkpoints
+from storage.ledger import checkpoints, publication
 
 #: Seconds between two checkpoints, so that one is for the entries of many commits.
 PAUSE = 1.0
 
 
 async def run(
-    store: database.Database,
+    reporter: publishing.Reporter,
     telemetry: telemetry.Telemetry,
-    clock: Callable[[], datetime],
     signers: Sequence[log_keys.Signer],
     poll: float,
+    needed: int,
+    looked: Mapping[str, asyncio.Event],
+    patience: float,
 ) -> None:
-    """Sign what was added until cancelled; look for new entries every `poll` seconds."""
+    """Sign what was added until cancelled; look for new entries every `poll` seconds.
+
+    Before the first one it waits up to `patience` seconds until each place of `looked` was looked at: it may have
+    a checkpoint that this store lacks. After a restore so many witnesses are `needed`.
+    """
+    await reporter.store.write(publication.keep, [*looked, publication.SIGNING, publication.QUORUM])
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(patience):
+            for each in looked.values():
+                await each.wait()
     paused = partial(telemetry.log.warning, "checkpointer_paused")
-    sign = partial(_sign_all, store, telemetry, clock, signers)
-    await poll_loop.run(store, sign, paused, pace=PAUSE, poll=poll)
+    sign = partial(_sign_all, reporter, signers, needed)
+    await poll_loop.run(reporter.store, sign, paused, pace=PAUSE, poll=poll)
 
 
-async def _sign_all(
-    store: database.Database,
-    telemetry: telemetry.Telemetry,
-    clock: Callable[[], datetime],
-    signers: Sequence[log_keys.Signer],
-) -> None:
+async def _sign_all(reporter: publishing.Reporter, signers: Sequence[log_keys.Signer], needed: int) -> None:
     """Sign checkpoints until all numbered entries are under one."""
+    store, origin = reporter.store, signers[0].name
+    require = partial(publication.require_newest, origin=origin, needed=needed)
 
     def lines(text: str) -> list[str]:
         return [signer.line(text) for signer in signers]
 
     while await store.read(checkpoints.has_unsigned):
         try:
-            made = await store.write(checkpoints.sign_next, signers[0].name, lines, clock())
+            made = await store.write(checkpoints.sign_next, origin, lines, reporter.clock(), require=require)
         except errors.HistoryChanged as changed:
-            telemetry.log.error("ledger_history_changed", reason=str(changed))
+            await reporter.failed(publication.SIGNING, str(changed))
             return
         if made is None:
             return
+        await reporter.reached(publication.SIGNING)

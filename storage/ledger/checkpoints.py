@@ -22,6 +22,8 @@ BATCH = 20_000
 
 #: Returns the lines of signatures under a text.
 Sign = Callable[[str], Sequence[str]]
+#: Raises HistoryChanged where nothing may be signed.
+Require = Callable[[Connection], None]
 
 
 class Checkpoint(msgspec.Struct, frozen=True):
@@ -46,12 +48,18 @@ def newest(connection: Connection) -> Checkpoint | None:
 
 
 def sign_next(
-    connection: Connection, origin: str, sign: Sign, now: datetime, limit: int = BATCH
+    connection: Connection,
+    origin: str,
+    sign: Sign,
+    now: datetime,
+    limit: int = BATCH,
+    require: Require | None = None,
 ) -> Checkpoint | None:
     """Extend the tree by up to `limit` entries that were numbered since, sign its root, and return the checkpoint.
 
     Return None where there is nothing to sign, or another process is signing. Raises HistoryChanged where the
-    entries below the last checkpoint are no longer those that it was signed for.
+    entries below the last checkpoint are no longer those that it was signed for, as `require` may, which is called
+    before something is signed.
     """
     if not dialect.try_acquire_lock(connection, "checkpoint"):
         return None
@@ -61,6 +69,8 @@ def sign_next(
         raise errors.HistoryChanged(f"the ledger has {size} entries, and a checkpoint of {old} was signed")
     if size == old:
         return None
+    if require is not None:
+        require(connection)
     size = min(size, old + limit)
     _extend(connection, old, size)
     grown = open_tree(connection, size)

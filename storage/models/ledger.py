@@ -1,4 +1,4 @@
-"""The ledger: entries with the salts of their digests, the tree over them, and its signed checkpoints."""
+"""The ledger: entries with the salts of their digests, the tree over them, and its checkpoints."""
 
 from __future__ import annotations
 
@@ -54,3 +54,18 @@ class LedgerCosignature(declare.Base, table=True):
     witness: str = declare.text(null=False, primary_key=True)
     line: str = declare.text(null=False)
     received_at: datetime = declare.at(null=False)
+
+
+class LedgerReport(declare.Base, table=True):
+    """How signing and publishing checkpoints goes: `signing`, `folder`, `quorum`, and of each witness its key."""
+
+    __tablename__ = "ledger_reports"
+    subject: str = declare.text(null=False, primary_key=True)
+    origin: str = declare.text(null=False)
+    #: The size of the newest checkpoint there, and when that was last found to be right.
+    size: int | None = declare.integer()
+    reached_at: datetime | None = declare.at()
+    problem: str | None = declare.text()
+    since: datetime | None = declare.at()
+    #: Whether nothing may be signed because of the problem.
+    halts: bool = declare.flag()

@@ -1,6 +1,6 @@
 """The columns of the tables of `storage/models/ledger.py`, made from it by `make docs`."""
 
-from sqlalchemy import Column, Table, Text
+from sqlalchemy import Boolean, Column, Table, Text, text
 
 from storage.engine.column_types import Bytes, Instant, Integer64, Json
 from storage.tables.declare import metadata
@@ -44,4 +44,16 @@ LEDGER_COSIGNATURES = Table(
     Column("witness", Text, primary_key=True),
     Column("line", Text, nullable=False),
     Column("received_at", Instant, nullable=False),
+)
+
+LEDGER_REPORTS = Table(
+    "ledger_reports",
+    metadata,
+    Column("subject", Text, primary_key=True),
+    Column("origin", Text, nullable=False),
+    Column("size", Integer64),
+    Column("reached_at", Instant),
+    Column("problem", Text),
+    Column("since", Instant),
+    Column("halts", Boolean, nullable=False, default=False, server_default=text("false")),
 )

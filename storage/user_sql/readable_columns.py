@@ -28,6 +28,7 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "ledger_nodes": frozenset(),
     "ledger_checkpoints": frozenset(),
     "ledger_cosignatures": frozenset(),
+    "ledger_reports": frozenset(),
     "jobs": frozenset(),
     "system_state": frozenset({"moved_to", "sweep_cursor"}),
     "notifications": frozenset({"body"}),

@@ -33,6 +33,7 @@ OTHERS = (
     "ledger_nodes",
     "ledger_checkpoints",
     "ledger_cosignatures",
+    "ledger_reports",
     "rollup_",
     "sign_in_links",
     "saved_views",

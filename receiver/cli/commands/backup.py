@@ -158,8 +158,8 @@ async def restore(file: File, force: Force = False, as_json: options.Json = Fals
         return
     print(f"{open_database.short_path(target)} holds {_contents(copy)} in {render_format.size(copy.size)}.")
     _show_marked(marked)
-    if not signing_keys.has_keys_of_addresses(given):
-        print("There is no secret.key here: put the one back that belongs to it, before a server makes a new one.")
+    for name in signing_keys.missing_files(given):
+        print(f"There is no {name} here: put the one back that belongs to it, before a server makes a new one.")
 
 
 async def _restore_file(file: Path, target: Path, force: bool) -> tuple[copying.Copy, restoring.Restored]:

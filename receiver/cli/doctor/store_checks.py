@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -16,10 +16,12 @@ from receiver.cli.render import format as render_format
 from receiver.crypto import secret_box
 from receiver.inbound import webhook_secrets
 from receiver.upstream import client, webhooks
+from receiver.web import readiness
 from storage import errors as storage_errors
 from storage import states
 from storage.engine import database as storage_database
 from storage.engine import urls
+from storage.ledger import publication
 from storage.maintenance import integrity
 from storage.migrations import schema_version
 from storage.repositories import job_counts, runs, system_state, webhook_endpoints
@@ -136,8 +138,20 @@ async def _content(store: storage_database.Database, context: CheckContext) -> A
     yield expectations_finding(await store.read(runs.overdue, now))
     _, first = await store.read(index.waits_longest, now - BEHIND)
     yield search_finding(await store.read(index.lag), now, first)
+    yield ledger_finding(await store.read(publication.read))
     async for each in _endpoint(store, context, now):
         yield each
+
+
+def ledger_finding(reports: Sequence[publication.Report]) -> Finding:
+    """Return whether the checkpoints of the ledger are signed and published."""
+    problems = [problem for each in reports if (problem := readiness.ledger_problem(each))]
+    advice = "docs/operate/ledger.md says what to do"
+    if any(each.problem for each in reports if each.subject == publication.SIGNING):
+        return findings.fault("ledger", "; ".join(problems), advice)
+    if problems:
+        return findings.warning("ledger", "; ".join(problems), advice)
+    return findings.ok("ledger", "its checkpoints are signed and published")
 
 
 def worker_finding(state: system_state.State, now: datetime) -> Finding:

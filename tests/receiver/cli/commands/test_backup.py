@@ -67,6 +67,7 @@ def test_a_restore_into_an_empty_folder_reports_the_missing_key(terminal: Termin
     shown = terminal.type("restore", "copy.db")
     assert shown.code == 0
     assert "There is no secret.key here" in shown.out
+    assert "There is no ledger.key here" in shown.out
 
 
 @pytest.mark.parametrize("content", [b"", b"SQLite format 3\x00 and then nothing", b"a letter"])
