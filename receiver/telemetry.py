@@ -123,7 +123,7 @@ class Telemetry:
         self._received[delivery.source, receipt.verdict].inc()
 
     def _appended(self, appended: entries.Appended) -> None:
-        """Log a ledger entry for those who debug, with the ids it is about, and count an end by its source."""
+        """Log a ledger entry at debug level, with the ids it is about, and count an end by its source."""
         entry = appended.entry
         if self.log.is_enabled_for(logging.DEBUG):
             facts = {name: value for name, value in entry.facts.items() if value is not None}

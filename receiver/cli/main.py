@@ -29,7 +29,7 @@ COMMANDS = {
     "sandbox": Command("commands.sandbox", "Imitate Case.dev, faults included, for trying things out."),
     "demo": Command("demo.command", "Show Runledger at work in ten seconds, without a Case.dev key."),
     "open": Command("actions.open_pages", "Open the pages in a browser, signed in by a link that works once."),
-    "doctor": Command("doctor.command", "Look for what is wrong with this set-up, and say what to do."),
+    "doctor": Command("doctor.command", "Check this set-up: name what is wrong and what to do."),
     "submit": Command("commands.submit", "Submit a run."),
     "watch": Command("commands.submit", "Adopt a run that was created elsewhere."),
     "cancel": Command("commands.submit", "Cancel a run."),

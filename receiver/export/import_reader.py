@@ -152,7 +152,7 @@ def records(
     """Yield the records in the first `size` bytes, each with the number of bytes read so far.
 
     For None they are those in all whole lines but a trailer. An invalid line is added to the `report`, and reading
-    goes on.
+    continues.
     """
     for number, (line, at) in enumerate(_lines(file), 1):
         if size is None and (not line.endswith(b"\n") or line.startswith(_TRAILER)):

@@ -9,7 +9,7 @@ _PAGE = (
     "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types htmx"
 )
-#: What is not a page is a file that somebody else wrote: it must run nothing.
+#: Any other response is a file that others wrote: it must run nothing.
 _FILE = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox"
 _ALWAYS = {
     # One address answers with a page or a part of it: going back must not show the part.

@@ -57,7 +57,7 @@ class Context:
     health: health.Watch = field(default_factory=health.Watch)
     configuration: Sequence[tuple[str, str, str]] = ()
     agents: agent_names.Names = field(default_factory=agent_names.Names)
-    #: Returns what is wrong with the signature of a stored event; None where no secrets are at hand.
+    #: Returns what is wrong with the signature of a stored event; None where no secrets are known.
     examine: signature_doctor.Doctor | None = None
     #: Returns what is found about the settings and surroundings of this server; None where nothing checks them.
     checks: Checks | None = None
@@ -93,7 +93,7 @@ class PageRequest:
 
     @property
     def caller(self) -> authentication.Caller:
-        """Return who is signed in, as the API knows callers."""
+        """Return the signed-in caller in the form of the API."""
         return authentication.ANONYMOUS if self.visitor is None else self.visitor.caller
 
     @property

@@ -99,7 +99,7 @@ class Site:
         return replace(given, visitor=await self._visitor(given), parameters=parameters)
 
     async def _visitor(self, given: requests.PageRequest) -> sessions.Visitor | None:
-        """Return who is signed in: a session lasts as long as its key has it."""
+        """Return the signed-in visitor; None without a session, or with one that its key has ended."""
         cookie = given.request.cookies.get(sessions.COOKIE)
         session = cookie and self._context.signer.session(cookie, given.now)
         if not session:

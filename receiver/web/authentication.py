@@ -101,7 +101,7 @@ def verify(key: api_keys.Key | None, secret: str) -> api_keys.Key:
 
 
 def caller(key: api_keys.Key) -> Caller:
-    """Return the caller who has the key."""
+    """Return the caller that the key identifies."""
     return Caller(key.name, frozenset(key.scopes), f"key:{key.name}")
 
 

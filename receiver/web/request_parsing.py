@@ -169,7 +169,7 @@ def _detail(fault: pydantic_core.ErrorDetails, known: Iterable[str]) -> str:
 
 
 def _message(fault: pydantic_core.ErrorDetails) -> str:
-    """Say what is wrong in plain words. Rare faults keep pydantic's message."""
+    """Return the message of a fault in plain words. Rare faults keep pydantic's message."""
     limits = fault.get("ctx", {})
     match fault["type"]:
         case "too_short" | "string_too_short":

@@ -1,6 +1,6 @@
 """The upstream's agents: their names, whether some are missing, and the terms of a filter about them.
 
-In a term a name stands for the ids of all agents that have it, a word that is an id for itself.
+In a term a name means the ids of all agents that have it; an id means itself.
 """
 
 from __future__ import annotations

@@ -212,7 +212,7 @@ def save_sweep_position(connection: Connection, cut: SweepPosition | None) -> No
 
 
 def request_follow_ups(connection: Connection, requested: FollowUps, now: datetime, *, alone: bool) -> None:
-    """Record which follow-ups a server wants for ended runs, at its start and while it runs.
+    """Record which follow-ups the settings of a server request, at its start and while it runs.
 
     A follow-up that one server wants holds for the deployment, in whatever order the servers start. It is dropped
     when no server that wants it was seen for REMEMBERED, or at once where this server is `alone` on its database.

@@ -110,7 +110,7 @@ def _by_look(connection: Connection) -> Select[Any]:
 def require_selective(
     connection: Connection, phrases: Iterable[tokenizer.Phrase], most: int = MAX_PREFIX_PAGES
 ) -> None:
-    """Raise BadFilter for a prefix of so many words that looking them up would take longer than a query may."""
+    """Raise BadFilter for a prefix with too many words to look them up within the time of a query."""
     if not fulltext.is_expensive(connection):
         return
     for prefix in (phrase.words[-1] for phrase in phrases if phrase.open_ended and phrase.words):

@@ -282,7 +282,7 @@ class Phrase:
 def _ascii_pattern(phrase: Phrase) -> re.Pattern[str]:
     """Return the pattern of a phrase in an ASCII text without capital letters; matches may overlap.
 
-    Its group has what follows the first word, which stands in front so that `re` seeks a literal text.
+    Its group holds what follows the first word; the pattern begins with this word, so that `re` seeks a literal.
     """
     begin = phrase.words[0]
     *before, last = (word + _REST * (len(word) == LENGTH) for word in phrase.words)

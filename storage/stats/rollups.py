@@ -195,7 +195,7 @@ def _stored(connection: Connection, keys: Sequence[Key]) -> defaultdict[Key, Tot
 
 @functools.lru_cache(64)
 def _by_keys(count: int) -> prepared.Prepared:
-    """Return the statement for the rows of so many keys."""
+    """Return the statement for the rows of `count` keys."""
     each = [
         and_(*(ROLLUP_SUMS.c[name] == bindparam(f"{name}{at}") for name in Key._fields)) for at in range(count)
     ]

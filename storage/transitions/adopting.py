@@ -66,7 +66,7 @@ def adopt(connection: Connection, adopted: Adoption) -> tuple[runs.Run, bool]:
 
 
 def _reopen(connection: Connection, run: runs.Run, adopted: Adoption) -> runs.Run:
-    """Reopen a refused adoption as though it had not ended: see `states.REOPENED`.
+    """Reopen a refused adoption as if it had not ended: see `states.REOPENED`.
 
     Its end is subtracted from the sums, and its notification is deleted, so that the next end has one of its own.
     """

@@ -71,7 +71,7 @@ def end_before_create(connection: Connection, run: runs.Run, end: End) -> bool:
 
 
 def _enqueue_follow_ups(connection: Connection, run: runs.Run, at: datetime) -> None:
-    """Enqueue the jobs that the settings want after an end."""
+    """Enqueue the jobs that the settings request after an end."""
     follow_ups = system_state.follow_ups(connection)
     kinds = []
     if follow_ups.notifies and run.submitted_by != states.Submitter.BACKFILL:  # those runs ended long ago

@@ -33,7 +33,7 @@ async def doctor(
     ] = 10.0,
     as_json: Annotated[bool, flag("--json", "For programs: one JSON object a line.")] = False,
 ) -> None:
-    """Look for what is wrong with this set-up, and say what to do.
+    """Check this set-up: name what is wrong and what to do.
 
     It changes nothing, and the few requests that it sends are harmless. --live
     sends one tiny run, which costs what a run costs. The exit code is 1 where

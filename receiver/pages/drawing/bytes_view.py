@@ -1,4 +1,4 @@
-"""Bytes that somebody sent, as JSON, as text, and in hexadecimal: a bounded piece at a time. Pure."""
+"""Received bytes as JSON, as text, and in hexadecimal: a bounded piece at a time. Pure."""
 
 from __future__ import annotations
 

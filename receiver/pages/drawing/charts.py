@@ -167,7 +167,7 @@ def spark(values: Sequence[float], width: float = 100, height: float = 20) -> st
 
 
 def spaced(count: int, most: int) -> list[int]:
-    """Return which of so many places have a label, at most so many, evenly spaced from the first on.
+    """Return which of `count` places have a label: at most `most` of them, evenly spaced from the first on.
 
     >>> spaced(24, 6), spaced(3, 6)
     ([0, 4, 8, 12, 16, 20], [0, 1, 2])

@@ -114,9 +114,9 @@ def find(value: Value, pointer: str) -> Value:
 
 
 def draw(value: Value, pointer: str = "", characters: int = CHARACTERS) -> Node:
-    """Return the tree of a value, of about so many characters; a small one is open at all depths.
+    """Return the tree of a value, of about that many characters; a small one is open at all depths.
 
-    `pointer` is where the value stands in its document.
+    `pointer` is the place of the value in its document.
     """
     if isinstance(value, str) and not isinstance(value, Number):
         return _string(value, pointer, WHOLE)
@@ -208,7 +208,7 @@ def _string(value: str, pointer: str | None, most: int) -> Node:
 
 
 def spelled(text: str) -> str:
-    """Return a string as JSON spells it, with escapes for characters that nobody sees."""
+    """Return a string as JSON spells it, with escapes for invisible characters."""
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
 
 

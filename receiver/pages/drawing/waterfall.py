@@ -46,7 +46,7 @@ class Step(Protocol):
 class Times:
     """When a run began (was accepted, or created elsewhere), when it started to work, and when it ended.
 
-    `end` is now for a run that still runs, which `is_live` says.
+    `end` is now for a run that still runs (`is_live`).
     """
 
     begin: datetime
@@ -236,7 +236,7 @@ def is_shown(row: Row, window: Window) -> bool:
 
 
 def bar(row: Row, window: Window) -> Bar:
-    """Return the bar of a row, cut to the window, and where its label stands."""
+    """Return the bar of a row, cut to the window, and the place of its label."""
     left, right = window.place(row.start), window.place(row.end)
     width = round(right - left, 3)
     if right <= _ROOM_RIGHT:

@@ -238,7 +238,7 @@ def delays(found: Timeline, link: Link) -> Delays | None:
 class Row:
     """A horizontal bar: its name, address, value as text, and its length in per cent of the longest.
 
-    `title` says more than the name.
+    `title` explains the name.
     """
 
     name: str | None

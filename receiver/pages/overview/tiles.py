@@ -15,7 +15,7 @@ from storage import states
 from storage.query import open_runs
 from storage.stats.timelines import Sums, Timeline
 
-#: What stands where the range before has too many runs to be read.
+#: The text where the range before has too many runs to be read.
 UNKNOWN = "not compared: too many runs"
 _FAILED = ("failed", "refused")
 

@@ -62,7 +62,7 @@ def named(text: str) -> tuple[str, ...]:
 
 
 def of(names: Sequence[str]) -> list[Column]:
-    """Return the columns with these names; those of tags stand where that of all tags stands."""
+    """Return the columns with these names; columns of single tags take the place of the column of all tags."""
     order = [*_BY_NAME]
     tags = sorted(each for each in names if grammar.is_tag(each))
     known = sorted((each for each in names if each in _BY_NAME), key=order.index)

@@ -47,7 +47,7 @@ class Question:
     cursor: str = ""
 
     def parameters(self, **changes: Any) -> dict[str, Any]:
-        """Return the parameters of an address, with changes; those that say nothing are left out."""
+        """Return the parameters of an address, with changes; empty ones are left out."""
         each = replace(self, **changes)
         return {
             "q": each.text,
@@ -184,7 +184,7 @@ class Links:
         return f"{self._start}{quote_plus(text)}{self._end}" if text else self._unfiltered
 
     def only(self, name: str, value: str) -> str:
-        """Return the address of the runs with this value, whatever the filter says about the name."""
+        """Return the address of the runs with this value, in place of all terms about the name."""
         kept = self._kept(name)
         term = query_text.equals(name, value)
         return self.text(f"{kept} {term}" if kept else term)

@@ -63,7 +63,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A row as a page shows it. `more` is the beginning of its text, `label` what stands at its bar."""
+    """A row as a page shows it. `more` is the beginning of its text, `label` the text at its bar."""
 
     row: waterfall.Row
     bar: waterfall.Bar

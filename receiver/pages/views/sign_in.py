@@ -97,7 +97,7 @@ async def _use_link(given: requests.PageRequest, link: api_keys.SignInLink, _key
 
 
 def begin(given: requests.PageRequest, key: api_keys.Key, target: str) -> Response:
-    """Return a redirect that begins a session of a key, with an id that nobody can have known before.
+    """Return a redirect that begins a session of a key, with a new session id.
 
     A key that may only submit cannot see the overview, so it begins with the form.
     """

@@ -169,7 +169,7 @@ async def _read_page(context: Context, sweep_pass: _Pass, page: Sequence[payload
         all_handled = await _handle_isolated(context, sweep_pass, unlinked, listed) and all_handled
     queued = [each.id for each in unknown_here if each.status is states.QUEUED]
     if context.adopt_all and queued:
-        # They are adopted once they run; by then they may stand far down the list.
+        # They are adopted once they run; by then they may be far down the list.
         now = context.clock()
         ask_at = now + timedelta(seconds=context.sweep_seconds)
         await context.database.write(unknown_runs.record, queued, now, ask_at)
@@ -284,7 +284,7 @@ async def _ask_unknown(context: Context, sweep_pass: _Pass) -> None:
         try:
             shown = await context.upstream.status(unknown_run.upstream_id)
             if shown.status is not states.QUEUED:
-                # It is handled as though the list showed it, which may show it far behind.
+                # It is handled as if the list had shown it, since it may be far down the list.
                 listed = await _as_listed(context, unknown_run.upstream_id, shown)
                 unlinked = await context.database.read(runs.unlinked)
                 await _handle_isolated(context, sweep_pass, unlinked, listed)

@@ -11,7 +11,7 @@ from storage.repositories import jobs
 
 
 async def work(context: Context, claim: jobs.Claim) -> None:
-    """Do parts of the open actions in turn until none is open. A killed process goes on where it was."""
+    """Do parts of the open actions in turn until none is open. After a kill it continues there."""
     while (action := await context.database.read(bulk.next_open)) is not None:
         limit = bulk_parts.RUNS_AT_ONCE[action.action]
         found = await isolation.attempt(context.database.read(bulk.next_seqs, action, limit))

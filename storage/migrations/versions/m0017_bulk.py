@@ -43,7 +43,7 @@ def upgrade() -> None:
 def _make_jobs_anew() -> None:
     """Copy the jobs into a table with the other constraint: SQLite cannot change one.
 
-    The old table is not renamed, since that fails where a view of somebody names a table that is gone.
+    The old table is not renamed, since that fails where a user's view names a missing table.
     """
     op.execute("CREATE TABLE older_jobs AS SELECT * FROM jobs")
     op.drop_table("jobs")

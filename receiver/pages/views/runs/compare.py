@@ -80,7 +80,7 @@ async def show(given: requests.PageRequest) -> Response:
         choices = await given.read(partial(_choices, given, a)) if _ID.fullmatch(a) and not b else []
         return given.page("compare.html", a=a, b=b, sides=None, fault=bool(a and b), choices=choices)
     sides, is_raw = await given.read(partial(_load, given, (a, b))), given.parameter("as") == "raw"
-    # Differences of what somebody else wrote may take seconds, for which the event loop must not wait.
+    # Comparing foreign texts may take seconds, for which the event loop must not wait.
     texts, rows = await to_thread.run_sync(lambda: (_texts(sides, is_raw), _rows(sides)))
     values = {"measures": _measures(sides), "texts": texts, "rows": rows, "most": differences.MOST_STEPS}
     return given.page("compare.html", a=a, b=b, sides=sides, fault=False, is_raw=is_raw, **values)

@@ -88,7 +88,7 @@ class _Listening:
                 await self._task
 
     async def _read(self, upstream_id: str) -> None:
-        """Read the stream to its end; where it breaks off, go on after a while behind the last event."""
+        """Read the stream to its end; where it breaks off, resume after a while behind the last event."""
         listen = self._given.context.api.listen
         assert listen is not None
         while True:

@@ -22,7 +22,7 @@ _WHOLE = 1 << 30
 
 @router.page("GET", "/runs/{id}/steps/{n}", Scope.READ)
 async def show(given: requests.PageRequest) -> Response:
-    """Show a step, or what stands at a place of one of its values."""
+    """Show a step, or the part of one of its values at a JSON pointer."""
     shown = inspector.FIRST if given.parameter("shown") != "more" else inspector.NEXT
     value, pointer = given.parameter("value"), given.parameter("at")
 
