@@ -117,8 +117,8 @@ def refuse(
 ) -> bool:
     """End a run that the upstream refuses to create, start or find, while it answers other requests.
 
-    `source` is the side that refused it. Where an upstream run exists, a job cancels it. Return False where the run
-    ended in another way meanwhile.
+    `source` is the side that refused it. Where an upstream run exists, a job cancels it. Return False where the
+    run ended in another way meanwhile.
     """
     jobs.require_lease(connection, claim)
     run = runs.lock(connection, claim.run_id)

@@ -1,4 +1,4 @@
-// What a press of a key or of the pointer is, said once for all scripts of a page.
+// Predicates for presses of keys and of the pointer, shared by all scripts of a page.
 const gestures = (() => {
   "use strict";
   const hasModifier = (event) => event.ctrlKey || event.metaKey || event.altKey;

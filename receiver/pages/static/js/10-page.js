@@ -1,4 +1,4 @@
-// What every page has: keys of the keyboard, menus that close, notes that go, and the zone of this browser.
+// Scripts of every page: keys, menus that close, notes that disappear, and the zone of this browser.
 (() => {
   "use strict";
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
@@ -10,7 +10,7 @@
     }
   }
 
-  // A menu closes when one clicks elsewhere or presses Escape.
+  // A click elsewhere or Escape closes a menu.
   document.addEventListener("click", (event) => {
     for (const menu of document.querySelectorAll("details.menu[open]")) {
       if (!menu.contains(event.target)) menu.open = false;
@@ -65,7 +65,7 @@
     else window.htmx.ajax("GET", link.href, { source: dialog, target: dialog, swap: "innerHTML" }).then(show);
   });
 
-  // A note that needs no answer goes after 6 seconds, but stays while it is hovered or focused.
+  // A note that needs no answer disappears after 6 seconds, but stays while it is hovered or focused.
   const leave = (toast) => setTimeout(() => {
     if (toast.matches(":hover, :focus-within")) leave(toast);
     else toast.remove();

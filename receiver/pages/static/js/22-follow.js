@@ -32,7 +32,7 @@
     const before = question();
     history.pushState({}, "", reached);
     if (scrollY > list.offsetTop) scrollTo({ top: 0 });
-    // What had the focus is gone with the list or the chip that it was in; Tab and J go on from there.
+    // The focused element was removed with its list or chip; Tab and J continue from there.
     if (part && document.activeElement === document.body) document.getElementById(part === "ask" ? "q" : part).focus({ preventScroll: true });
     if (question() === before) return;
     const facets = document.getElementById("facets");
@@ -47,7 +47,7 @@
     document.getElementById("facets").hidePopover?.();
     follow(link.href);
   });
-  // What is found is said to screen readers, once it is counted.
+  // The number of runs found is announced to screen readers.
   document.addEventListener("htmx:after:swap", () => {
     const total = document.querySelector("#list .sum div");
     const text = total ? [...total.children].reverse().map((each) => each.textContent).join(" ")

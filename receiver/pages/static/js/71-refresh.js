@@ -1,4 +1,4 @@
-// Parts of a page that ask again by themselves, while they are seen and nobody writes, chooses or selects in them.
+// Parts of a page that reload by themselves while they are visible and not in use.
 (() => {
   "use strict";
   document.documentElement.classList.add("has-script");
@@ -10,7 +10,7 @@
   };
   const partOf = (event) => event.target.closest?.("[data-refresh]");
 
-  // What was unfolded stays so: the answer knows nothing of it.
+  // Unfolded parts stay unfolded, although the answer has them folded.
   let opened = new Set();
   const keyOf = (details) => `${details.closest("[id]").id} ${details.querySelector("summary").textContent}`;
   document.addEventListener("htmx:before:swap", (event) => {
