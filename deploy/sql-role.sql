@@ -209,6 +209,11 @@ CREATE VIEW runledger_sql.ledger_reports AS SELECT
     since,
     halts
 FROM ledger_reports;
+CREATE VIEW runledger_sql.completeness_reports AS SELECT
+    id,
+    checked_at,
+    body
+FROM completeness_reports;
 CREATE VIEW runledger_sql.jobs AS SELECT
     seq,
     id,

@@ -69,6 +69,7 @@ class Kind(StrEnum):
     VIEW_DELETED = "view.deleted"
     KEY_SIGNED_OUT = "key.signed_out"
     RUN_REVIEWED = "run.reviewed"
+    COMPLETENESS_CHECKED = "completeness.checked"
 
 
 class Entry(msgspec.Struct, frozen=True):

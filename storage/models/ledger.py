@@ -69,3 +69,12 @@ class LedgerReport(declare.Base, table=True):
     since: datetime | None = declare.at()
     #: Whether nothing may be signed because of the problem.
     halts: bool = declare.flag()
+
+
+class CompletenessReport(declare.Base, table=True):
+    """A comparison of the upstream's list with the store: canonical JSON, of which an entry has the digest."""
+
+    __tablename__ = "completeness_reports"
+    id: str = declare.text(null=False, primary_key=True)
+    checked_at: datetime = declare.at(null=False)
+    body: str = declare.text(null=False)

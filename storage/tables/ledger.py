@@ -57,3 +57,11 @@ LEDGER_REPORTS = Table(
     Column("since", Instant),
     Column("halts", Boolean, nullable=False, default=False, server_default=text("false")),
 )
+
+COMPLETENESS_REPORTS = Table(
+    "completeness_reports",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("checked_at", Instant, nullable=False),
+    Column("body", Text, nullable=False),
+)

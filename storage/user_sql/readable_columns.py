@@ -29,6 +29,7 @@ HIDDEN: Mapping[str, frozenset[str]] = {
     "ledger_checkpoints": frozenset(),
     "ledger_cosignatures": frozenset(),
     "ledger_reports": frozenset(),
+    "completeness_reports": frozenset(),
     "jobs": frozenset(),
     "system_state": frozenset({"moved_to", "sweep_cursor"}),
     "notifications": frozenset({"body"}),

@@ -34,6 +34,7 @@ OTHERS = (
     "ledger_checkpoints",
     "ledger_cosignatures",
     "ledger_reports",
+    "completeness_reports",
     "rollup_",
     "sign_in_links",
     "saved_views",

@@ -88,10 +88,10 @@ async def _backfill(
     # The digest is that of the options as typed, so that `30d` typed tomorrow continues the same walk.
     digest = hashlib.sha256(json.dumps([agent, since, status]).encode()).hexdigest()
     request = backfills.Walk(digest, agent, status, earliest, None, 0, 0, now, None)
-    async with open_database.created(given) as store, _task_context(given, store) as context:
+    async with open_database.created(given) as store, task_context(given, store) as context:
         walk = await store.write(backfills.begin, request, restart=restart)
         is_resumed = walk.started_at != now
-        with _progress() as show:
+        with progress_bar() as show:
             walk, fault = await _walk(context, walk, show)
             if not no_wait:
                 await _fetch(context, given.worker_concurrency, show)
@@ -111,7 +111,7 @@ async def _backfill(
 
 
 @contextlib.asynccontextmanager
-async def _task_context(
+async def task_context(
     given: settings.Settings, store: database.Database
 ) -> AsyncIterator[worker_context.Context]:
     """Yield what the tasks work with. No watchers are registered: all these runs have ended."""
@@ -159,7 +159,8 @@ async def _fetch(context: worker_context.Context, concurrency: int, show: Show) 
 
 
 @contextlib.contextmanager
-def _progress() -> Iterator[Show]:
+def progress_bar() -> Iterator[Show]:
+    """Show a bar of runs for the block."""
     columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     with progress.bar("", None, *columns) as update:
         yield lambda done, total, what: update(completed=done, total=total, description=what)

@@ -9,12 +9,15 @@ import typer
 from receiver import settings, signing_keys
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import CommandError
+from receiver.cli.parameters import option
 from receiver.cli.render import json_lines
 from receiver.crypto import log_keys
 from storage.ledger import proofs
 
 app = event_loop.commands(no_args_is_help=True, help="Keys, checkpoints and proofs of the ledger.")
 
+From = Annotated[str, option("AGE|DATE", "Created in the last 30d, or since 2026-01-01 (UTC).", "--from")]
+To = Annotated[str | None, option("AGE|DATE", "Created before that; without it before now.", "--to")]
 Index = Annotated[int, typer.Argument(min=0, help="The number of the entry, from 0.")]
 
 
@@ -102,6 +105,25 @@ async def prove(index: Index, as_json: options.Json = False) -> None:
     if found is None:
         raise CommandError(f"the newest checkpoint has no entry with the number {index}")
     _show(as_json, found.proof, index=index, leaf=found.leaf.decode(), proof=found.proof)
+
+
+@app.command()
+async def completeness(begin: From, end: To = None, as_json: options.Json = False) -> None:
+    """Compare the upstream's list with the store, for runs created in a range.
+
+    It names what the upstream lists and the store lacks, what the store has and
+    the list lacks, and states that differ, each with its reason. The report is
+    kept (table completeness_reports), and an entry of the ledger has its digest.
+
+    \b
+    Examples:
+      runledger ledger completeness --from 2026-11-01 --to 2026-12-01
+      runledger ledger completeness --from 30d --json > november.json
+    """
+    # The client of the upstream is slow to import, and no other command of this group needs it.
+    from receiver.cli.proof import completeness as comparison
+
+    await comparison.check(begin, end, as_json)
 
 
 def _show(as_json: bool, text: str, **fields: Any) -> None:

@@ -61,6 +61,7 @@ DEPLOYMENT: Mapping[str, str] = {
     "view.deleted": "A view was deleted",
     "hold.placed": "A legal hold was placed",
     "hold.released": "A legal hold was released",
+    "completeness.checked": "The upstream’s list was compared with the store",
     "rejections.counted": "Rejected requests of an hour were counted",
     "deliveries.pruned": "Deliveries without a run were removed",
     "store.restored": "The store was restored from an older copy",

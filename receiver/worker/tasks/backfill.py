@@ -38,13 +38,13 @@ async def walk(context: Context, walk: backfills.Walk) -> AsyncIterator[backfill
     was_resumed, trail = walk.cursor is not None, list_walk.PageGuard(walk.cursor)
     while walk.finished_at is None:
         try:
-            page = await _page(context, walk)
+            page = await _next_page(context, walk)
         except errors.UpstreamStatusError as failure:
             if failure.status not in (400, 404) or not was_resumed:
                 raise
             # The run whose id is the stored cursor may be gone, and the cursor with it.
             walk, trail = await context.database.write(backfills.restart, walk), list_walk.PageGuard()
-            page = await _page(context, walk)
+            page = await _next_page(context, walk)
         was_resumed = False
         # Read after the page: a submission whose one call created a run on it is listed here, or is linked by now.
         unlinked = await context.database.read(runs.unlinked)
@@ -88,14 +88,20 @@ def _behind(
         return walk.cursor, failure
 
 
-async def _page(context: Context, walk: backfills.Walk) -> payloads.Page:
-    """Fetch the next page. Rate limits are waited out without end, other failures a few times."""
+async def _next_page(context: Context, walk: backfills.Walk) -> payloads.Page:
+    only_status = next(iter(walk.statuses)) if len(walk.statuses) == 1 else None
+    return await read_page(context, walk.cursor, walk.agent_id, only_status)
+
+
+async def read_page(
+    context: Context, cursor: str | None, agent_id: str | None = None, status: str | None = None
+) -> payloads.Page:
+    """Fetch a page of the list. Rate limits are waited out without end, other failures a few times."""
     failed_tries = 0
     while True:
         await _wait_for_pause(context)
         try:
-            only_status = next(iter(walk.statuses)) if len(walk.statuses) == 1 else None
-            page = await context.upstream.list(agent_id=walk.agent_id, status=only_status, cursor=walk.cursor)
+            page = await context.upstream.list(agent_id=agent_id, status=status, cursor=cursor)
         except errors.UpstreamError as failure:
             # Whether asking again cannot help.
             is_final = failure.status is not None and failure.status < 500 and failure.status not in (408, 429)
