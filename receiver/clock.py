@@ -22,7 +22,7 @@ def now() -> datetime:
 class TrackedClock:
     """A clock that remembers the latest time it returned, since a clock that was set back may return earlier ones.
 
-    `is_shared` means that it follows the database, whose own time then decides instead of that latest time.
+    `is_shared` means that it follows the database; then the time of the database decides, not that latest time.
     """
 
     def __init__(self, clock: Callable[[], datetime]) -> None:

@@ -39,7 +39,7 @@ class Settings(BaseModel):
         "https://api.case.dev",
         description="Address of Case.dev's API, or of a sandbox.",
     )
-    data_dir: Path = Field(Path("data"), description="Folder of the embedded database and of generated keys.")
+    data_dir: Path = Field(Path("data"), description="Folder of the SQLite database and of generated keys.")
     database_url: str = Field(
         "",
         description="Database; empty means runledger.db (SQLite) in the data folder. For replicas PostgreSQL: "

@@ -276,7 +276,7 @@ def _document(values: JsonObject, number: int, cleaner: _Cleaner) -> documents.D
 
 
 class _Cleaner:
-    """A cleaner that brings values within bounds and collects the names of those that it had to leave out."""
+    """A cleaner that brings values within bounds and collects the names of omitted ones."""
 
     def __init__(self, now: datetime) -> None:
         self._now = now

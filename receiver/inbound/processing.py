@@ -44,7 +44,7 @@ class Processor:
 
 
 def verify(stored: deliveries.StoredDelivery, secrets: list[signatures.Secret]) -> deliveries.Delivery:
-    """Return the delivery that a rejected event is, where a secret has signed the bytes that are stored.
+    """Return a rejected event as a verified delivery, if a known secret has signed its stored bytes.
 
     How far its timestamp is from its arrival does not matter: an operator has decided, and the dedupe key refuses
     a second one. Raises NotProcessable.

@@ -177,7 +177,7 @@ def server_lock(url: str) -> Iterator[None]:
         except BlockingIOError:
             raise errors.DatabaseInUse(
                 f"another Runledger server is running on {file} (it holds {file}.lock): stop it, or give this "
-                "one a data folder of its own. An embedded database takes one `runledger serve` or `runledger "
+                "one a data folder of its own. SQLite allows one `runledger serve` or `runledger "
                 "work`; several need PostgreSQL"
             ) from None
         except OSError as error:

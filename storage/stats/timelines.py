@@ -105,8 +105,8 @@ class Timeline:
     """The sums of a range: by period (its beginning), and by agent, model, failure reason and source.
 
     `delays` are the times from the end of runs until its record here, by source. `settled` counts runs by the
-    period of their creation and their source. `window` is set where reasons and sources (and in ranges without
-    rollups everything) are those of the newest runs, and `spent_window` where agents and models are.
+    period of their creation and their source. `window` is set where reasons and sources (without rollups,
+    everything) cover only the newest runs, and `spent_window` where agents and models do.
     """
 
     sums: Sums = field(default_factory=Sums)

@@ -1,7 +1,7 @@
 """A connection to PostgreSQL whose statements have a timeout on the client's side.
 
-TCP notices a broken network. But a server that was stopped, or a pooler that hangs, still acknowledges the packets
-that it gets: only its response never comes.
+TCP notices a broken network. But a stopped server or a hanging pooler still acknowledges packets: only its
+response never comes.
 """
 
 from __future__ import annotations
