@@ -220,7 +220,7 @@ class RunPruned(RequestError):
     """The content of the run `run_id` was removed."""
 
     def __init__(self, run_id: str) -> None:
-        super().__init__(f"the content of run {run_id} was removed by `runledger prune`; measures and ledger stay")
+        super().__init__(f"the content of run {run_id} was removed; measures and ledger stay")
         self.run_id = run_id
 
 

@@ -102,6 +102,10 @@ class TooManyViews(StorageError):
     """An owner has the most views that are allowed. The message names the owner."""
 
 
+class NotErasable(StorageError):
+    """Nothing of a run can be removed now. The message names the hold or the job that keeps it."""
+
+
 class TooManyHolds(StorageError):
     """So many holds of a scope are open as may be. The message says how many."""
 

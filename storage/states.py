@@ -123,6 +123,33 @@ class BulkKind(StrEnum):
     AGAIN = "again"
 
 
+class Content(StrEnum):
+    """Content of a run that can be erased, by the names of the ledger."""
+
+    PROMPT = "prompt"
+    GUIDANCE = "guidance"
+    INSTRUCTIONS = "instructions"
+    OBJECT_IDS = "objectIds"
+    TAGS = "tags"
+    OUTPUT = "output"
+    SUMMARY = "summary"
+    FAILURE_REASON = "failureReason"
+    DOCUMENT = "document"
+    STEPS = "steps"
+    USAGE = "usage"
+    DELIVERIES = "deliveries"
+    NOTIFICATION = "notification"
+    STREAMS = "streams"
+    COMMENT = "comment"
+
+
+class ErasureCause(StrEnum):
+    """Why content was erased: somebody asked for it, or its time was over."""
+
+    REQUEST = "request"
+    RETENTION = "retention"
+
+
 class HoldScope(StrEnum):
     """What a legal hold names."""
 

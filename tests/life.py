@@ -32,12 +32,15 @@ from storage.repositories import (
     system_state,
     webhook_endpoints,
 )
+from storage.retention import erasing
 from storage.search import index
 from storage.tables.jobs import JOBS
 from storage.transitions import settling, starting, submitting, webhook_changes
 
 #: The time at which tests begin; `at(seconds)` is later.
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+#: An erasure of all that is old.
+OLD = erasing.Erasure("older than 90 days", "operator", states.ErasureCause.RETENTION)
 #: How long leases last in tests.
 LEASE = timedelta(minutes=1)
 #: `dead_at` of jobs that `claim` excludes.

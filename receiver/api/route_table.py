@@ -18,7 +18,7 @@ from receiver.api import (
     submissions,
     views,
 )
-from receiver.api.proof import holds, ledger, receipts, reviews
+from receiver.api.proof import erasures, holds, ledger, receipts, reviews
 from receiver.schemas import responses
 from receiver.web import operations
 
@@ -73,6 +73,7 @@ _RESOURCES = (
     ledger,
     receipts,
     holds,
+    erasures,
     health,
 )
 OPERATIONS = (*(operation for resource in _RESOURCES for operation in resource.router.operations), *_PUBLIC)

@@ -54,6 +54,7 @@ COMMANDS = {
     "backfill": Command("commands.backfill", "Store the finished runs that Case.dev has from before."),
     "sweep": Command("commands.migrate", "Ask the upstream about all open runs now."),
     "migrate": Command("commands.migrate", "Bring the database to the schema of this release."),
+    "erase": Command("proof.erase", "Erase the content of runs, for good; every proof stays valid."),
     "prune": Command("commands.prune", "Remove the content of old runs; measures and ledger stay."),
     "backup": Command("commands.backup", "Copy the whole store into a file, beside a running server."),
     "restore": Command("commands.backup", "Replace the store with a copy, and mark it as restored."),

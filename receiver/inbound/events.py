@@ -20,7 +20,7 @@ def dedupe_key(event: payload_hints.Event, delivery_id: str, sha256: str, *, is_
     """
     if event.id and not is_truncated:
         return deliveries.event_key(event.id)
-    return deliveries.delivery_key(delivery_id) if delivery_id else f"body:{sha256}"
+    return deliveries.delivery_key(delivery_id) if delivery_id else f"{deliveries.BODY_KEY}{sha256}"
 
 
 def claims(event: payload_hints.Event, secret: str, note: str | None) -> dict[str, Any]:

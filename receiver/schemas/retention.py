@@ -15,6 +15,7 @@ from receiver.schemas.query_parameters import Cursor, Limit, Query
 from receiver.schemas.text_types import Text
 from storage import states
 from storage.query import grammar
+from storage.retention import contents
 
 #: A reason stands in the ledger for ever.
 Reason = Annotated[
@@ -85,3 +86,76 @@ class HoldQuery(Query):
     state: Annotated[Literal["open", "all"], Field(description="Whether released ones are listed too.")] = "open"
     limit: Limit = 50
     cursor: Cursor | None = None
+
+
+#: What no erasure reaches.
+OUTSIDE = (
+    "exports, receipts and evidence that were made before",
+    "backups and other copies of the database",
+    "on PostgreSQL the archived write-ahead log, and old rows until VACUUM",
+    "what Case.dev and the backend keep",
+    "runs that were run again from it: they are runs of their own",
+)
+#: What can be chosen to be erased.
+Choice = Literal[
+    "prompt",
+    "guidance",
+    "instructions",
+    "objectIds",
+    "output",
+    "summary",
+    "failureReason",
+    "tags",
+    "comment",
+]
+
+
+class ErasureRequest(Request):
+    """What is to be erased of a run, and why."""
+
+    reason: Reason
+    fields: Annotated[list[Choice], Field(min_length=1, max_length=len(contents.CHOICES))] | None = Field(
+        None,
+        description="The texts that go, all but `tags` and `comment` (the comments of reviews) where none are "
+        "named. What may repeat a text goes with whichever is named: steps, documents, events, details of usage, "
+        "bodies and headers of deliveries, the notification, words in the index.",
+    )
+    dry_run: bool = Field(False, description="Only report what would be removed, and what forbids it.")
+
+    @property
+    def chosen(self) -> frozenset[states.Content]:
+        """Return what is to be erased."""
+        return contents.USUAL if self.fields is None else frozenset(map(states.Content, self.fields))
+
+
+class Refusal(responses.Answer):
+    """Why nothing of a run can be removed now."""
+
+    run_id: str
+    reason: str
+
+
+class ErasedRows(responses.Answer):
+    """How many rows lost their content."""
+
+    steps: int = 0
+    documents: int = 0
+    events: int = 0
+    deliveries: int = 0
+
+
+class Erasure(responses.Answer):
+    """What was erased, or with `dryRun` what would be."""
+
+    dry_run: bool
+    runs: int = Field(description="0 where nothing is left to remove.")
+    fields: Sequence[states.Content] = Field(
+        description="What was there and is removed now; in a dry run what was chosen."
+    )
+    rows: ErasedRows
+    refused: Sequence[Refusal] = Field(description="In a dry run: what forbids the erasure.")
+    is_overwritten: bool | None = Field(
+        description="Whether the bytes are gone from the files of an embedded database; null in a dry run, and on "
+        "PostgreSQL, where VACUUM decides that."
+    )
+    outside: Sequence[str] = Field(description="What this erasure does not reach.")

@@ -50,7 +50,7 @@ COVERED: Mapping[str, Mapping[str, Cover]] = {
         "model": Cover((*_BEGUN, *ENDS, "run.document"), fact="model"),
         "accepted_at": Cover(_BEGUN, fact="acceptedAt"),
         "cancel_requested_at": Cover(("run.cancel_requested",), field="at"),
-        "pruned_at": Cover(("run.pruned",), field="at"),
+        "pruned_at": Cover(("run.pruned", "content.erased"), field="at"),
         "review": Cover(("run.reviewed",), fact="verdict"),
         **_facts(
             MEASURED,

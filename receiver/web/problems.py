@@ -65,6 +65,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     storage_errors.NothingToNotify: Kind(409, "nothing-to-notify", "The backend cannot be notified"),
     storage_errors.NameTaken: Kind(409, "name-taken", "The name is taken"),
     storage_errors.TooManyViews: Kind(409, "too-many-views", "There are too many views"),
+    storage_errors.NotErasable: Kind(409, "not-erasable", "The run cannot be erased now"),
     storage_errors.TooManyHolds: Kind(409, "too-many-holds", "There are too many holds"),
     storage_errors.TooManyTags: Kind(422, "too-many-tags", "The run would have too many tags"),
     storage_errors.NotSettled: Kind(409, "not-settled", "The run has not ended"),

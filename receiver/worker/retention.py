@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from receiver import telemetry
 from storage import errors
 from storage.engine import database
-from storage.retention import unmatched
+from storage.query import grammar
+from storage.retention import erasing, unmatched
 
 #: Bytes of rejected requests in the database. Within an hour it may be exceeded by the bytes that each process
 #: stores in one (`rejection_buffer.BYTES_PER_HOUR`).
@@ -61,6 +62,27 @@ async def remove_expired(
 
     if excess > 0:
         await repeat(remove_oldest)
+
+
+async def erase(
+    store: database.Database,
+    expression: grammar.Expression,
+    erasure: erasing.Erasure,
+    clock: Callable[[], datetime],
+    on_batch: Callable[[int], None] = lambda _: None,
+) -> erasing.Erased:
+    """Erase what matches, batch by batch; each batch is complete in itself. `on_batch` gets its number of runs."""
+    total = erasing.Erased()
+
+    async def batch() -> bool:
+        nonlocal total
+        done = await store.write(erasing.erase, expression, erasure, clock(), total.next_position)
+        total += done
+        on_batch(done.runs)
+        return total.next_position is not None
+
+    await repeat(batch)
+    return total
 
 
 async def repeat(batch: Callable[[], Awaitable[bool]]) -> None:

@@ -60,6 +60,7 @@ class Kind(StrEnum):
     RUN_IMPORTED = "run.imported"
     RUN_REOPENED = "run.reopened"
     RUN_TAGGED = "run.tagged"
+    CONTENT_ERASED = "content.erased"
     HOLD_PLACED = "hold.placed"
     HOLD_RELEASED = "hold.released"
     DELIVERY_PROCESSED = "delivery.processed"

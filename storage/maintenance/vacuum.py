@@ -22,16 +22,21 @@ BUSY_READERS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class VacuumResult:
-    """The bytes of the database's files before and after; `free` of them are still unused."""
+    """The bytes of the database's files before and after; `free` of them are still unused.
+
+    Unless `is_overwritten`, a reader kept the write-ahead log from being emptied, so that it holds older pages.
+    """
 
     before: int
     after: int
     free: int
+    is_overwritten: bool
 
 
-def shrink(url: str, *, rewrite: bool) -> VacuumResult | None:
+def shrink(url: str, *, rewrite: bool, words: bool = False) -> VacuumResult | None:
     """Shrink the file by its free pages, beside a running server. Return None for a database that is not a file.
 
+    With `words` the index of words is rewritten too, in small transactions: removed words are in it until then.
     A database that was created without incremental vacuum keeps its size, unless `rewrite` allows to rewrite it.
     That needs twice its size on disk in addition, blocks writers, and enables incremental vacuum. Raises
     Unavailable.
@@ -42,19 +47,33 @@ def shrink(url: str, *, rewrite: bool) -> VacuumResult | None:
     before = urls.size_of(file)
     try:
         with closing(sqlite3.connect(file, timeout=BUSY, isolation_level=None)) as connection:
+            connection.execute("PRAGMA secure_delete=ON")
+            if words or rewrite:
+                _rewrite_words(connection)
             if rewrite:
-                connection.execute(fulltext.REWRITE_WORDS)
                 connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # takes effect by the next statement
                 connection.execute("VACUUM")
             elif _pragma(connection, "auto_vacuum") == connections.INCREMENTAL:
                 _free_pages(connection)
             # Only pages in the file itself can be truncated; where readers prevent that, the server does it later.
             connection.execute(f"PRAGMA busy_timeout={int(BUSY_READERS * 1000)}")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            is_busy, _, _ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             free = _pragma(connection, "freelist_count") * _pragma(connection, "page_size")
     except sqlite3.OperationalError as error:
         raise errors.Unavailable(str(error)) from error
-    return VacuumResult(before, urls.size_of(file), free)
+    return VacuumResult(before, urls.size_of(file), free, is_overwritten=not is_busy)
+
+
+def _rewrite_words(connection: sqlite3.Connection) -> None:
+    """Merge all segments of the index of words into one, without the words that were removed."""
+    pages = -PAGES  # the first step, which is negative, takes all segments for the merge
+    while True:
+        before = connection.total_changes
+        connection.execute(fulltext.MERGE_WORDS, [pages])
+        if pages > 0 and connection.total_changes - before < 2:  # as FTS5 reports that nothing is left to merge
+            return
+        pages = PAGES
+        time.sleep(PAUSE)
 
 
 def _free_pages(connection: sqlite3.Connection) -> None:

@@ -23,6 +23,8 @@ MAX_ROWS_PER_KEY = 20
 LATE = timedelta(minutes=10)
 #: The columns with content, with their values after its removal.
 ERASED_CONTENT: dict[str, Any] = {"body": b"", "body_sha256": "", "headers": None}
+#: The beginning of a dedupe key that is a digest of a body without an id.
+BODY_KEY = "body:"
 
 
 class Delivery(msgspec.Struct, frozen=True):

@@ -51,6 +51,12 @@ def find(connection: Connection, run_id: str) -> Notification | None:
     return None if row is None else Notification(*row)
 
 
+def is_erased(connection: Connection, run_id: str) -> bool:
+    """Return whether the body of a run's notification was erased: it cannot be sent again."""
+    found = find(connection, run_id)
+    return found is not None and not found.body
+
+
 def remove(connection: Connection, run_id: str) -> None:
     """Delete the notification of an adoption that was reopened; the next end gets a new one."""
     connection.execute(delete(NOTIFICATIONS).where(NOTIFICATIONS.c.run_id == run_id))

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Text, cast, delete, func,
 from storage import states
 from storage.engine.column_types import instant
 from storage.ledger import entries as ledger_entries
-from storage.repositories import deliveries
+from storage.retention import contents
 from storage.tables.deliveries import DELIVERIES
 from storage.tables.ledger import LEDGER_ENTRIES
 
@@ -124,7 +124,7 @@ def _erase_content(connection: Connection, rows: Sequence[Row[*tuple[Any, ...]]]
     if not rows:
         return
     which = DELIVERIES.c.seq.in_([row.seq for row in rows])
-    connection.execute(update(DELIVERIES).where(which).values(deliveries.ERASED_CONTENT))
+    connection.execute(update(DELIVERIES).where(which).values(contents.ERASED_DELIVERY))
     entries = ledger_entries.of_early_deliveries(connection, {row.id: row.received_at for row in rows})
     ledger_entries.erase_salts(connection, LEDGER_ENTRIES.c.id.in_(entries))
 

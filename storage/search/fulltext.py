@@ -32,11 +32,10 @@ _CREATE_POSTGRESQL = """
     );
     CREATE INDEX ix_passage_words_words ON passage_words USING gin (words)
 """
-#: Makes SQLite rewrite its index: removed words are still in it until then.
-REWRITE_WORDS = "INSERT INTO passage_words (passage_words) VALUES ('optimize')"
 _ADD_SQLITE = "INSERT INTO passage_words (rowid, words)"
 _REMOVE_SQLITE = "INSERT INTO passage_words (passage_words, rowid, words) VALUES ('delete', ?, ?)"
-_MERGE_SQLITE = "INSERT INTO passage_words (passage_words, rank) VALUES ('merge', ?)"
+#: Merges so many pages of SQLite's index; removed words are in it until all of it is merged.
+MERGE_WORDS = "INSERT INTO passage_words (passage_words, rank) VALUES ('merge', ?)"
 #: The most pages of the index that a change merges, and the characters of the change that add a further page: in
 #: an index of ten gigabytes each word is merged through nine levels.
 MERGED_PAGES, MERGED_CHARACTERS = 16, 1000
@@ -92,7 +91,7 @@ def _merge(connection: sa.Connection, changed: Sequence[tuple[int, str]]) -> Non
     By itself FTS5 merges hundreds of pages in one of many changes, for which other writes wait.
     """
     most = MERGED_PAGES + sum(len(text) for _, text in changed) // MERGED_CHARACTERS
-    sqlite_driver.execute(connection, _MERGE_SQLITE, [most])
+    sqlite_driver.execute(connection, MERGE_WORDS, [most])
 
 
 def removal_needs_words(connection: sa.Connection) -> bool:

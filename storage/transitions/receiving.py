@@ -40,7 +40,10 @@ class _Matched(msgspec.Struct, frozen=True):
     def row(self, duplicate_of: str | None = None) -> dict[str, Any]:
         """Return the columns of the accepted delivery, or of a duplicate of it."""
         row = deliveries.to_row(self.delivery, self.run_id, self.reason, duplicate_of)
-        return row | deliveries.ERASED_CONTENT if self.is_pruned else row
+        if not self.is_pruned:
+            return row
+        is_digest = self.delivery.dedupe_key.startswith(deliveries.BODY_KEY)
+        return row | deliveries.ERASED_CONTENT | ({"dedupe_key": None} if is_digest else {})
 
     @property
     def reason(self) -> str | None:

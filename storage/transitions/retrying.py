@@ -44,6 +44,8 @@ def notify_again(connection: Connection, run_id: str, by: str, now: datetime) ->
         raise errors.NothingToNotify(f"run {run.id} has not ended: its backend is notified once it has")
     if not system_state.follow_ups(connection).notifies:
         raise errors.NothingToNotify("no server of this deployment has RUNLEDGER_NOTIFY_URL: nobody is notified")
+    if run.pruned_at is not None and notifications.is_erased(connection, run.id):
+        raise errors.NothingToNotify(f"the notification of run {run.id} was erased")
     notifications.reset(connection, run.id)
     jobs.withdraw(connection, states.Kind.NOTIFY, run.id)  # a dead one stays dead, and a late one has a back-off
     jobs.enqueue(connection, [jobs.JobRequest(states.Kind.NOTIFY, run.id, now)])

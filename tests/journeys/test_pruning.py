@@ -37,5 +37,5 @@ def test_content_is_removed_next_to_a_running_server(deployment: harness.Deploym
     assert (shown["prompt"], shown["output"], shown["status"]) == (None, None, "completed")
     assert shown["stepCount"] > 0
     assert deployment.api.get(f"/v1/runs/{run['id']}/document").status_code == 410
-    assert deployment.ledger_kinds(run)[-1] == "run.pruned"
+    assert deployment.ledger_kinds(run)[-1] == "content.erased"
     assert deployment.api.get(f"/v1/runs/{other['id']}/document").status_code == 200

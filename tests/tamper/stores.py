@@ -15,7 +15,7 @@ from storage.engine.database import Database
 from storage.ledger import checkpoints, entries
 from storage.query import grammar, run_chunks, value_ranges
 from storage.repositories import deliveries, jobs, runs
-from storage.retention import pruning, unmatched
+from storage.retention import erasing, unmatched
 from storage.states import Kind, Source
 from storage.transitions import (
     adopting,
@@ -57,7 +57,7 @@ async def _old(database: Database) -> None:
     run = await life.settled_run(database, upstream_id="run_early", **_CONTENT)
     await _deliver(database, life.delivery(run_id=run.id, upstream_id="run_early"))
     await life.settled_run(database, states.FAILED)
-    await database.write(pruning.prune, _OLD, life.at(1500))
+    await database.write(erasing.erase, _OLD, life.OLD, life.at(1500))
     await _deliver(database, life.delivery(run_id=run.id, upstream_id="run_early", received_at=life.at(1600)))
 
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from receiver import client_address, clock
 from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import flag, option
+from receiver.cli.proof import erasing as removing
 from receiver.cli.render import format as render_format
-from receiver.cli.render import json_lines, progress, terminal
+from receiver.cli.render import json_lines, terminal
 from receiver.schemas import query_parameters
 from receiver.worker import retention
+from storage import states
 from storage.engine import database
 from storage.maintenance import vacuum as maintenance_vacuum
 from storage.query import grammar, value_ranges
-from storage.retention import pruning, unmatched
+from storage.retention import erasing, unmatched
 
 app = event_loop.commands()
 
@@ -74,7 +75,14 @@ async def prune(
         return
     if settled_before is None or before is not None or address is not None:
         raise CommandError("name runs with --settled-before, or requests with --rejected --before", USAGE)
-    await _prune_runs(_expression(settled_before, agent, tag), dry_run, yes, vacuum, as_json)
+    reason = f"prune --settled-before {settled_before.strip()}"
+    erasure = erasing.Erasure(reason, "operator", states.ErasureCause.RETENTION)
+    how = removing.Options(dry_run, yes, vacuum)
+    outcome = await removing.remove(_expression(settled_before, agent, tag), erasure, how)
+    if as_json:
+        json_lines.mapping(removing.fields(outcome))
+    else:
+        removing.show(outcome)
 
 
 def _expression(before: str, agent: list[str] | None, tag: list[str] | None) -> grammar.Expression:
@@ -84,87 +92,6 @@ def _expression(before: str, agent: list[str] | None, tag: list[str] | None) -> 
     chosen = local_api.parameters(query_parameters.RunFilter, {"agent": agent, "tag": options.tags(tag)})
     ended = value_ranges.instants("settled_before", spelled, now)
     return grammar.all_of(chosen.expression(now), grammar.InRange("settled", (ended,)))
-
-
-async def _prune_runs(chosen: grammar.Expression, dry_run: bool, yes: bool, vacuum: bool, as_json: bool) -> None:
-    removed, freed = None, None
-    async with open_database.existing() as store:
-        found = await store.read(pruning.survey, chosen)
-        if not dry_run and (found.runs or vacuum):
-            if not yes:
-                terminal.demand_yes(_found(found))
-            removed = await _remove_runs(store, chosen, found.runs)
-            freed = await asyncio.to_thread(maintenance_vacuum.shrink, store.url, rewrite=vacuum)
-    if as_json:
-        json_lines.mapping(_object(found, removed, freed))
-    elif removed is None:
-        print(_found(found))
-    else:
-        _show_removed(removed, freed)
-
-
-async def _remove_runs(store: database.Database, chosen: grammar.Expression, expected: int) -> pruning.Pruned:
-    """Remove batch by batch, as the server does."""
-    total, rows, place = 0, dict[str, int](), None
-    with progress.bar("removing", expected) as update:
-
-        async def remove() -> bool:
-            nonlocal total, rows, place
-            batch = await store.write(pruning.prune, chosen, clock.now(), place)
-            total += batch.runs
-            rows = {noun: rows.get(noun, 0) + count for noun, count in batch.rows.items()} or rows
-            update(advance=batch.runs)
-            place = batch.next_position
-            return place is not None
-
-        await retention.repeat(remove)
-    return pruning.Pruned(total, rows)
-
-
-def _show_removed(removed: pruning.Pruned, freed: maintenance_vacuum.VacuumResult | None) -> None:
-    runs, nouns = render_format.count(removed.runs), _counted(removed.rows)
-    print(f"The content of {runs} runs is removed" + (f": {nouns}." if nouns else "."))
-    if freed is None:
-        return
-    print(f"The database had {render_format.size(freed.before)} and has {render_format.size(freed.after)}.")
-    if freed.free > freed.after // 10:
-        print(f"{render_format.size(freed.free)} of it are free and will be used again; --vacuum gives them back.")
-
-
-def _found(found: pruning.Survey) -> str:
-    busy = f" {render_format.count(found.busy)} more have open jobs and stay." if found.busy else ""
-    busy += f" {render_format.count(found.held)} are under a hold and stay." if found.held else ""
-    if not found.runs:
-        return f"There is nothing to remove.{busy}"
-    span = f"settled from {render_format.instant(found.oldest)} to {render_format.instant(found.newest)}"
-    nouns = _counted(found.rows)
-    content = f" with {nouns}" if nouns else ""
-    runs, size = render_format.count(found.runs), render_format.size(found.size)
-    return f"{runs} runs{content}, about {size}, {span}.{busy}"
-
-
-def _counted(rows: Mapping[str, int]) -> str:
-    return ", ".join(f"{render_format.count(count)} {noun}" for noun, count in rows.items() if count)
-
-
-def _object(
-    found: pruning.Survey, removed: pruning.Pruned | None, freed: maintenance_vacuum.VacuumResult | None
-) -> dict[str, Any]:
-    """Return what was removed, or with `dryRun` what would be."""
-    rows = found.rows if removed is None else removed.rows
-    return {
-        "dryRun": removed is None,
-        "runs": found.runs if removed is None else removed.runs,
-        **{noun: rows.get(noun, 0) for noun in found.rows},
-        "busyRuns": found.busy,
-        "heldRuns": found.held,
-        "contentBytes": found.size,
-        "oldest": found.oldest,
-        "newest": found.newest,
-        "fileBytesBefore": freed.before if freed else None,
-        "fileBytesAfter": freed.after if freed else None,
-        "fileBytesFree": freed.free if freed else None,
-    }
 
 
 async def _prune_deliveries(

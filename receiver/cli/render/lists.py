@@ -29,7 +29,7 @@ def _text(run: responses.RunLine) -> table.Cell:
     """Return the first passage that was found, or the prompt."""
     if isinstance(run, responses.FoundRun) and run.snippets:
         return _snippet(run.snippets[0])
-    return REMOVED if run.pruned_at else run.prompt
+    return run.prompt or (REMOVED if run.pruned_at else None)
 
 
 def _snippet(snippet: responses.Snippet) -> Text:
@@ -69,7 +69,7 @@ FEED: tuple[Column[Changed], ...] = (
     Column("what", lambda each: each[1].kind, 3, least=20),
     Column(
         "prompt",
-        lambda each: REMOVED if each[0].pruned_at else each[0].prompt or None,
+        lambda each: each[0].prompt or (REMOVED if each[0].pruned_at else None),
         4,
         flexible=True,
         least=table.LEAST,

@@ -39,6 +39,7 @@ KINDS: Mapping[str, str] = {
     "run.tagged": "Its tags were changed",
     "run.reviewed": "It was reviewed",
     "run.pruned": "Its content was removed",
+    "content.erased": "Content of it was erased",
     "run.imported": "It was imported from another Runledger",
     "delivery.accepted": "A delivery was accepted",
     "delivery.duplicate": "A delivery repeated a known one",

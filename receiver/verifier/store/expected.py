@@ -95,6 +95,7 @@ class Expected:
                 self.columns["pruned_at"] = entry.body.at
                 self.erased |= _ALL - {"tags", "comment"}
             case "content.erased":
+                self.columns["pruned_at"] = entry.body.at
                 named = facts.get("fields")
                 self.erased |= _ALL.intersection(named) if isinstance(named, list) else set()
             case _ if kind in coverage.MEASURED:

@@ -6,7 +6,7 @@ import pytest
 
 from storage.query import grammar
 from storage.repositories import deliveries, runs
-from storage.retention import pruning
+from storage.retention import erasing
 from storage.transitions import receiving
 from tests import life
 from tests.receiver.api.app_fixture import Deployment, problem
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 async def _pruned(deployment: Deployment) -> runs.Run:
     run = await life.settled_run(deployment.database)
     await deployment.database.write(receiving.accept_delivery, life.delivery(run_id=run.id))
-    await deployment.database.write(pruning.prune, grammar.EVERYTHING, life.at(1000))
+    await deployment.database.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(1000))
     return run
 
 
@@ -36,7 +36,7 @@ async def test_content_that_was_removed_is_gone(deployment: Deployment, subtests
             answer = problem(await deployment.get(f"/v1/runs/{run.id}/{what}"), 410)
             assert answer["type"] == "urn:runledger:problem:pruned"
             assert answer["runId"] == run.id
-            assert "prune" in answer["detail"]
+            assert "was removed" in answer["detail"]
 
 
 async def test_a_pruned_run_is_not_fetched_again(deployment: Deployment) -> None:
@@ -48,8 +48,8 @@ async def test_a_pruned_run_is_not_fetched_again(deployment: Deployment) -> None
 async def test_its_timeline_ends_with_the_removal(deployment: Deployment) -> None:
     run = await _pruned(deployment)
     timeline = (await deployment.get(f"/v1/runs/{run.id}/timeline")).json()["timeline"]
-    assert timeline[-1]["kind"] == "run.pruned"
-    assert timeline[-1]["facts"]["deliveries"] == 1
+    assert timeline[-1]["kind"] == "content.erased"
+    assert "deliveries" in timeline[-1]["facts"]["fields"]
 
 
 async def test_a_delivery_of_it_has_no_body_any_more(deployment: Deployment) -> None:
@@ -62,6 +62,6 @@ async def test_a_delivery_of_it_has_no_body_any_more(deployment: Deployment) -> 
 
 async def test_the_idempotency_key_of_a_pruned_run_stays_in_use(deployment: Deployment) -> None:
     await life.settled_run(deployment.database, submitted_by="backend-submit", idempotency_key="order-1")
-    await deployment.database.write(pruning.prune, grammar.EVERYTHING, life.at(1000))
+    await deployment.database.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(1000))
     answer = problem(await deployment.submit({"Idempotency-Key": "order-1"}), 409)
     assert "content was removed" in answer["detail"]

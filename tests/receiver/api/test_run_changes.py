@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.query import grammar
-from storage.retention import pruning
+from storage.retention import erasing
 from tests import life
 from tests.receiver.api.app_fixture import Deployment, problem
 
@@ -53,7 +53,7 @@ async def test_a_run_is_run_again_with_what_the_body_changes(deployment: Deploym
 
 async def test_a_run_without_content_is_not_run_again(deployment: Deployment) -> None:
     run = await life.settled_run(deployment.database)
-    await deployment.database.write(pruning.prune, grammar.EVERYTHING, life.at(1000))
+    await deployment.database.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(1000))
     refused = problem(await deployment.post(f"/v1/runs/{run.id}/again", json={}), 409)
     assert "was removed" in refused["detail"]
 

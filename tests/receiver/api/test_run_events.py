@@ -18,7 +18,7 @@ from storage.engine.database import Database
 from storage.query import grammar
 from storage.repositories import jobs, runs, stream_events
 from storage.repositories.stream_events import Event
-from storage.retention import pruning
+from storage.retention import erasing
 from storage.transitions import follow_up, submitting
 from tests import life
 from tests.receiver.api import app_fixture
@@ -152,7 +152,7 @@ async def test_what_is_missing_of_a_captured_stream_is_reported(deployment: Depl
 
 async def test_what_was_removed_is_gone(deployment: Deployment) -> None:
     run = await captured(deployment.database)
-    await deployment.database.write(pruning.prune, grammar.EVERYTHING, life.at(1000))
+    await deployment.database.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(1000))
     problem(await deployment.get(f"/v1/runs/{run.id}/events"), 410)
     assert (await deployment.database.read(stream_events.stored_stream, run.id)).count == 0
 

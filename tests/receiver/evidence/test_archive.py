@@ -18,7 +18,7 @@ from storage.actions import reviews
 from storage.engine.database import Database
 from storage.ledger import entries
 from storage.query import grammar
-from storage.retention import pruning
+from storage.retention import erasing
 from storage.tables.deliveries import DELIVERIES
 from storage.tables.ledger import LEDGER_ENTRIES
 from storage.tables.runs import RUN_STEPS, RUNS, UPSTREAM_LINKS
@@ -83,7 +83,7 @@ async def test_a_callback_that_came_before_its_run_was_known_is_there(database: 
 
 async def test_what_was_pruned_is_erased_and_every_proof_holds(database: Database, path: Path) -> None:
     run = await evidence_store.settle(database)
-    await database.write(pruning.prune, grammar.parse("status:completed", life.at(99)), life.at(100))
+    await database.write(erasing.erase, grammar.parse("status:completed", life.at(99)), life.OLD, life.at(100))
     found = check.check(await evidence_store.make(database, path, run))
     assert found.failures == []
     assert found.runs[0][values.DISCLOSED] == ["tags"]

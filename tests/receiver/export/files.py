@@ -14,7 +14,7 @@ from receiver.export import flow, formats, import_reader, jsonl
 from storage import states
 from storage.engine.database import Database
 from storage.query import grammar, run_chunks
-from storage.retention import pruning
+from storage.retention import erasing
 from storage.transitions import importing
 from tests import life
 
@@ -44,7 +44,7 @@ async def populated(database: Database) -> None:
     run = await life.settled_run(database, upstream_id="run_two", idempotency_key="k-1", object_ids=("o1", "o2"))
     await life.settle(database, run, life.result(body=BROKEN), life.at(90))
     await life.settled_run(database, states.FAILED, upstream_id="run_failed")
-    await database.write(pruning.prune, grammar.parse("status:failed", life.NOW), life.at(100))
+    await database.write(erasing.erase, grammar.parse("status:failed", life.NOW), life.OLD, life.at(100))
     await life.running(database, upstream_id="run_live")
 
 

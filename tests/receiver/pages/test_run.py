@@ -19,7 +19,7 @@ from receiver.schemas import notification
 from storage import states
 from storage.ledger import entries
 from storage.query import grammar
-from storage.retention import pruning
+from storage.retention import erasing
 from storage.transitions import receiving
 from tests import life
 from tests.receiver.pages.browsing import Browser
@@ -144,7 +144,7 @@ async def test_the_timeline_says_in_words_what_happened_and_how_the_end_was_lear
 
 def test_every_source_and_every_fact_about_a_run_has_words() -> None:
     assert set(words.SOURCES) == {each.value for each in states.Source}
-    ledger = {each.value for each in entries.Kind if each.startswith(("run.", "delivery."))}
+    ledger = {each.value for each in entries.Kind if each.startswith(("run.", "delivery.", "content."))}
     sent = {f"notification.{each}" for each in typing.get_args(notification.State)}
     assert set(words.DEPLOYMENT) == {each.value for each in entries.Kind} - ledger
     assert set(words.KINDS) == ledger | sent | {f"delivery.{each}" for each in states.Verdict}
@@ -195,7 +195,7 @@ async def test_a_tab_that_is_printed_names_itself_and_its_run(browser: Browser) 
 async def test_a_pruned_run_keeps_its_measures_and_says_what_is_gone(browser: Browser) -> None:
     await browser.sign_in()
     run = await settled(browser, turn(0))
-    await browser.database.write(pruning.prune, grammar.EVERYTHING, life.at(1000))
+    await browser.database.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(1000))
     said = await browser.text(f"/runs/{run.id}")
     assert "Its content was removed" in said
     assert "$0.0030" in said

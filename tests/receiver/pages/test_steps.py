@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from storage.query import grammar
-from storage.retention import pruning
+from storage.retention import erasing
 from tests import life
 from tests.receiver.pages.browsing import Browser
 from tests.receiver.pages.traces import settled, step, turn
@@ -105,7 +105,7 @@ async def test_what_begins_as_a_file_and_does_not_go_on_so_is_not_found(browser:
 async def test_the_steps_of_a_pruned_run_are_gone(browser: Browser) -> None:
     await browser.sign_in()
     run = await settled(browser, turn(0))
-    await browser.database.write(pruning.prune, grammar.EVERYTHING, life.at(1000))
+    await browser.database.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(1000))
     for path in ("steps/0", "steps/0/content", "document", "answer.md"):
         await browser.get(f"/runs/{run.id}/{path}", 410)
 

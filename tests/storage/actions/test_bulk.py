@@ -12,7 +12,7 @@ from storage.actions import bulk, bulk_parts
 from storage.engine.database import Database
 from storage.query import grammar
 from storage.repositories import jobs, runs
-from storage.retention import pruning
+from storage.retention import erasing
 from storage.states import BulkKind
 from tests import life
 from tests.storage import ledgers
@@ -90,7 +90,7 @@ async def test_the_actor_of_each_entry_is_the_requester(database: Database) -> N
 
 async def test_a_run_that_refuses_is_counted_and_named_and_stops_no_other(database: Database) -> None:
     pruned = await life.settled_run(database)
-    await database.write(pruning.prune, grammar.EVERYTHING, life.at(1000))
+    await database.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(1000))
     await life.accepted(database)
     done = await carry_out(database, await create(database, BulkKind.AGAIN, ""))
     assert (done.done, done.failed) == (1, 1)

@@ -12,7 +12,7 @@ from storage.actions import reviews
 from storage.engine.database import Database
 from storage.query import grammar
 from storage.repositories import runs
-from storage.retention import pruning
+from storage.retention import erasing
 from storage.states import Judgement
 from storage.states import ReviewVerdict as Verdict
 from tests import life
@@ -96,7 +96,7 @@ async def test_the_ledger_proves_a_comment_without_having_it(database: Database)
 async def test_pruning_keeps_reviews_and_their_proof(database: Database) -> None:
     run = await life.settled_run(database)
     made = await database.write(reviews.add, review(run, comment="Good."))
-    await database.write(pruning.prune, grammar.EVERYTHING, life.at(1000))
+    await database.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(1000))
     assert await database.read(reviews.of_run, run.id) == [made]
     proofs = [each for each in await ledgers.entries(database, run.id) if each.kind == "run.reviewed"]
     assert proofs[0].proves("comment", b"Good.")

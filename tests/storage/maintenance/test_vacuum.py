@@ -13,8 +13,8 @@ import pytest
 from storage.engine.database import Database
 from storage.maintenance import vacuum
 from storage.migrations import schema_version
-from storage.query import grammar
-from storage.retention import pruning
+from storage.query import grammar, run_pages
+from storage.retention import erasing
 from tests import life
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,7 @@ async def _live_and_prune(store: Database) -> None:
     await store.write(schema_version.upgrade)
     for _ in range(8):
         await life.settled_run(store, result=result, prompt=f"{WORD} {life.nonce('prompt')}")
-    await store.write(pruning.prune, grammar.EVERYTHING, life.at(1000))
+    await store.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(1000))
 
 
 async def test_a_file_shrinks_by_what_was_removed(store: Database) -> None:
@@ -59,16 +59,34 @@ async def test_nothing_of_what_was_removed_is_left_in_the_files(store: Database,
     assert WORD.encode() not in held
 
 
-async def test_its_words_are_gone_once_the_file_is_rewritten(store: Database, file: Path) -> None:
+@pytest.mark.parametrize("how", [{"rewrite": True}, {"rewrite": False, "words": True}])
+async def test_its_words_are_gone_once_they_are_rewritten(
+    store: Database, file: Path, how: dict[str, bool]
+) -> None:
     await store.write(schema_version.upgrade)
     for word in (WORD, "kept", "kept", "kept"):
         await life.settled_run(store, prompt=word)
         await life.indexed(store)
     said = grammar.parse(WORD, life.NOW)
-    assert (await store.write(pruning.prune, said, life.at(1000))).runs == 1
-    vacuum.shrink(store.url, rewrite=True)
+    assert (await store.write(erasing.erase, said, life.OLD, life.at(1000))).runs == 1
+    freed = vacuum.shrink(store.url, **how)
+    assert freed is not None
+    assert freed.is_overwritten
     held = b"".join(path.read_bytes() for path in file.parent.iterdir())
     assert (WORD.encode() in held, b"kept" in held) == (False, True)
+    kept = grammar.parse("kept", life.NOW)
+    assert len((await store.read(run_pages.page, run_pages.Query(kept, "accepted", 9)))[0]) == 3
+
+
+async def test_a_reader_that_keeps_older_pages_is_reported(store: Database, file: Path) -> None:
+    await _live_and_prune(store)
+    with closing(sqlite3.connect(file, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM runs").fetchone()
+        await life.accepted(store)
+        freed = vacuum.shrink(store.url, rewrite=False)
+    assert freed is not None
+    assert not freed.is_overwritten
 
 
 async def test_a_file_of_an_older_release_shrinks_once_it_is_rewritten(store: Database, file: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from storage import errors, ids, states
 from storage.engine.database import Database
 from storage.query import grammar
-from storage.retention import holds, pruning
+from storage.retention import erasing, holds
 from storage.transitions import submitting
 from tests import life
 from tests.storage import ledgers
@@ -31,7 +31,7 @@ async def place(database: Database, scope: states.HoldScope, target: str, **more
 
 
 async def pruned(database: Database) -> int:
-    return (await database.write(pruning.prune, grammar.EVERYTHING, LATER)).runs
+    return (await database.write(erasing.erase, grammar.EVERYTHING, life.OLD, LATER)).runs
 
 
 async def test_a_hold_keeps_what_it_covers_and_nothing_else(database: Database, subtests: pytest.Subtests) -> None:
@@ -42,7 +42,7 @@ async def test_a_hold_keeps_what_it_covers_and_nothing_else(database: Database, 
             target = {RUN: run.id, TAG: "matter=7", QUESTION: "tag.matter:7 status:completed"}[scope]
             placed = await place(database, scope, target)
             assert await pruned(database) == 1
-            found = await database.read(pruning.survey, grammar.EVERYTHING)
+            found = await database.read(erasing.survey, grammar.EVERYTHING)
             assert (found.runs, found.held) == (0, 1)
             await database.write(holds.release, placed.id, "operator", life.at(200))
             assert await pruned(database) == 1
@@ -70,7 +70,7 @@ async def test_an_age_counts_from_the_placing(database: Database) -> None:
     await place(database, QUESTION, "settled:>-1d", placed_at=life.at(100))
     assert await pruned(database) == 0
     await place(database, QUESTION, "settled:<-1d", placed_at=life.at(100))
-    assert (await database.write(pruning.prune, grammar.EVERYTHING, life.at(9_000_000))).runs == 0
+    assert (await database.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(9_000_000))).runs == 0
 
 
 async def test_both_ends_of_a_hold_are_in_the_ledger_and_its_question_only_as_a_digest(database: Database) -> None:

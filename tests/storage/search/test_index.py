@@ -12,7 +12,7 @@ from storage import errors, states
 from storage.engine.database import Database
 from storage.query import grammar, run_pages
 from storage.repositories import runs
-from storage.retention import pruning
+from storage.retention import erasing
 from storage.search import fulltext, index, lookups, snippets, tokenizer
 from storage.search.tokenizer import Phrase
 from storage.tables.runs import RUNS
@@ -134,7 +134,7 @@ async def test_a_pruned_run_is_not_found_any_more(database: Database) -> None:
     await settled(database, output="void")
     await life.indexed(database)
     waiting = await settled(database, output="void")
-    await database.write(pruning.prune, grammar.EVERYTHING, life.at(1000))
+    await database.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(1000))
     await life.indexed(database)
     assert await saying(database, "secret OR void OR review") == []
     assert await database.read(_passages) == 0

@@ -21,7 +21,7 @@ from storage.engine.database import Database
 from storage.migrations import alembic_runner, schema_version
 from storage.query import grammar
 from storage.repositories import jobs, runs
-from storage.retention import pruning
+from storage.retention import erasing
 from storage.stats import histogram, rollups
 from storage.tables.rollups import ROLLUP_SUMS
 from storage.tables.runs import RUNS
@@ -154,7 +154,7 @@ async def test_the_rollups_equal_the_sums_over_runs_after_any_history(whole: Dat
     for agent, status, versions, pruned in lives:
         await lived(whole, agent, status, versions)
         if pruned:
-            await whole.write(pruning.prune, grammar.EVERYTHING, life.at(10_000))
+            await whole.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(10_000))
     await demand_right(whole)
     await whole.write(rollups.rebuild)
     await demand_right(whole)

@@ -11,7 +11,7 @@ from storage import errors, ids, states
 from storage.engine.database import Database
 from storage.query import grammar, run_pages
 from storage.repositories import notifications, runs
-from storage.retention import pruning
+from storage.retention import erasing
 from storage.transitions import adopting, retrying, submitting
 from tests import life
 from tests.storage import ledgers
@@ -72,7 +72,7 @@ async def test_the_tries_of_a_run_are_found(database: Database) -> None:
 
 async def test_what_is_not_stored_cannot_be_run_again(database: Database) -> None:
     pruned = await life.settled_run(database)
-    await database.write(pruning.prune, grammar.EVERYTHING, life.at(1000))
+    await database.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(1000))
     adoption = adopting.Adoption(ids.new(life.NOW), "run_9", "ops", states.Source.REQUEST, life.NOW, life.at(9))
     adopted, _ = await database.write(adopting.adopt, adoption)
     for run in (pruned, adopted):

@@ -16,7 +16,7 @@ from storage.actions import bulk, bulk_parts
 from storage.ledger import entries
 from storage.query import grammar
 from storage.repositories import deliveries, jobs, runs
-from storage.retention import holds, pruning
+from storage.retention import erasing, holds
 from storage.tables.deliveries import DELIVERIES
 from storage.tables.jobs import JOBS
 from storage.tables.ledger import LEDGER_ENTRIES
@@ -243,7 +243,7 @@ def settled(connection: Connection) -> runs.Run:
 
 
 def prune(connection: Connection) -> int:
-    return pruning.prune(connection, grammar.EVERYTHING, life.at(1000)).runs
+    return erasing.erase(connection, grammar.EVERYTHING, life.OLD, life.at(1000)).runs
 
 
 def test_a_removal_waits_for_a_hold_that_is_being_placed_and_obeys_it(two: Two) -> None:

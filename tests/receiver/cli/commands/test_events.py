@@ -13,7 +13,7 @@ from storage.engine.database import Database
 from storage.query import grammar
 from storage.repositories import jobs, runs
 from storage.repositories.stream_events import Event
-from storage.retention import pruning
+from storage.retention import erasing
 from storage.transitions import follow_up
 from tests import life, sandbox_server
 from tests.patience import until
@@ -79,10 +79,12 @@ def test_data_that_is_spread_or_nested_however_deep_is_one_line(terminal: Termin
 def test_of_what_was_removed_nothing_is_drawn(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CASEDEV_API_KEY", sandbox_server.KEY)
     run = terminal.in_database(life.settled_run)
-    terminal.in_database(lambda database: database.write(pruning.prune, grammar.EVERYTHING, life.at(1000)))
+    terminal.in_database(
+        lambda database: database.write(erasing.erase, grammar.EVERYTHING, life.OLD, life.at(1000))
+    )
     shown = terminal.type("show", run.id, "--follow")
     assert (shown.code, shown.out) == (1, "")
-    assert "was removed by `runledger prune`" in shown.err
+    assert "was removed" in shown.err
 
 
 def test_a_running_run_is_followed_upstream_to_its_end(

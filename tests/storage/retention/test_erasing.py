@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 from sqlalchemy import Connection, select
 
-from storage import states
+from storage import errors, ids, states
+from storage.actions import reviews
 from storage.engine.database import Database
 from storage.query import grammar, value_ranges
-from storage.repositories import jobs, runs
-from storage.retention import pruning
+from storage.repositories import deliveries, jobs, runs, system_state
+from storage.retention import contents, erasing, holds
+from storage.states import Content
 from storage.tables.deliveries import DELIVERIES
 from storage.tables.integrations import NOTIFICATIONS
 from storage.tables.ledger import LEDGER_ENTRIES
 from storage.tables.runs import RUN_DOCUMENTS, RUN_STEPS, RUN_USAGE
-from storage.transitions import receiving, starting, submitting
+from storage.transitions import receiving, retrying, starting, submitting
 from tests import life
 from tests.storage import ledgers
 
@@ -29,7 +32,7 @@ LATER = life.at(2000)
 
 
 async def _pruned(database: Database, run: runs.Run) -> runs.Run:
-    assert (await database.write(pruning.prune, OLD, LATER)).runs == 1
+    assert (await database.write(erasing.erase, OLD, life.OLD, LATER)).runs == 1
     return await life.get_run(database, run.id)
 
 
@@ -70,10 +73,9 @@ async def test_the_ledger_keeps_every_byte_and_loses_the_salts(database: Databas
     *entries, last = await ledgers.entries(database, run.id)
     assert [name for each in entries for name in each.salts] == ["tags"]
     assert entries[0].proves("tags", b'{"matter":"7"}')
-    assert (last.kind, last.actor) == ("run.pruned", "operator")
-    assert last.facts == {
-        "removed": ["prompt", "output", "summary"], "steps": 3, "documents": 1, "events": 0, "deliveries": 1
-    }  # fmt: skip
+    assert (last.kind, last.actor) == ("content.erased", "operator")
+    fields = ["deliveries", "document", "output", "prompt", "steps", "summary", "usage"]
+    assert last.facts == {"fields": fields, "reason": "older than 90 days", "cause": "retention"}
 
 
 async def test_salts_of_a_delivery_that_came_before_its_run_was_known_go_too(database: Database) -> None:
@@ -102,9 +104,9 @@ async def test_what_is_open_or_recent_or_has_a_job_stays(database: Database) -> 
     await database.write(jobs.enqueue, [jobs.JobRequest(states.Kind.SETTLE, waiting.id, life.at(70))])
     recent = await life.running(database)
     await life.settle(database, recent, life.result(), now=life.at(1500))
-    found = await database.read(pruning.survey, OLD)
+    found = await database.read(erasing.survey, OLD)
     assert (found.runs, found.busy) == (0, 1)
-    assert (await database.write(pruning.prune, OLD, LATER)).runs == 0
+    assert (await database.write(erasing.erase, OLD, life.OLD, LATER)).runs == 0
 
 
 async def test_a_dead_job_goes_with_the_content(database: Database) -> None:
@@ -124,24 +126,24 @@ async def test_batches_walk_through_all_of_them_once(database: Database) -> None
         await life.settled_run(database)
     place, counts = None, []
     while True:
-        batch = await database.write(pruning.prune, OLD, LATER, place, 2)
+        batch = await database.write(erasing.erase, OLD, life.OLD, LATER, place, 2)
         counts.append(batch.runs)
         place = batch.next_position
         if place is None:
             break
     assert counts == [2, 2, 1]
-    assert (await database.write(pruning.prune, OLD, LATER)).runs == 0
+    assert (await database.write(erasing.erase, OLD, life.OLD, LATER)).runs == 0
 
 
 async def test_the_survey_reports_what_will_be_removed(database: Database) -> None:
     runs_ = [await life.settled_run(database) for _ in range(3)]
     await database.write(receiving.accept_delivery, life.delivery(run_id=runs_[0].id))
-    found = await database.read(pruning.survey, OLD)
-    removed = await database.write(pruning.prune, OLD, LATER)
+    found = await database.read(erasing.survey, OLD)
+    removed = await database.write(erasing.erase, OLD, life.OLD, LATER)
     assert (found.runs, found.rows) == (removed.runs, removed.rows)
     assert (found.oldest, found.newest) == (life.at(63), life.at(63))
     assert found.size > 500
-    assert asdict(await database.read(pruning.survey, OLD))["size"] == 0
+    assert asdict(await database.read(erasing.survey, OLD))["size"] == 0
 
 
 async def test_what_was_removed_does_not_come_back(database: Database) -> None:
@@ -175,3 +177,84 @@ async def test_what_was_planned_of_the_execution_stays(database: Database) -> No
     run = await life.settled_run(database, instructions="You review leases.")
     pruned = await _pruned(database, run)
     assert (pruned.instructions, pruned.execution) == ("", run.execution)
+
+
+async def _erased(database: Database, run: runs.Run, *fields: states.Content) -> erasing.Erased:
+    erasure = erasing.Erasure("Request 7", "key:ops", fields=frozenset(fields) or contents.USUAL)
+    return await database.write(erasing.erase_run, run.id, erasure, LATER)
+
+
+async def test_one_text_goes_with_all_that_may_repeat_it_and_the_others_stay(database: Database) -> None:
+    run = await life.settled_run(database, guidance="Be brief.", tags={"matter": "7"}, request_sha256="ab")
+    await database.write(receiving.accept_delivery, life.delivery(run_id=run.id))
+    await _erased(database, run, Content.PROMPT)
+    found = await life.get_run(database, run.id)
+    assert replace(found, pruned_at=None) == replace(run, prompt=None, request_sha256=None)
+    for table in (RUN_STEPS, RUN_DOCUMENTS):
+        assert await database.read(_rows, table, run.id) == []
+    kept = {name for each in await ledgers.entries(database, run.id) for name in each.salts}
+    assert kept == {"guidance", "output", "summary", "tags"}
+    entries = await ledgers.entries(database, run.id)
+    assert entries[-1].facts == {
+        "fields": ["deliveries", "document", "prompt", "steps", "usage"], "reason": "Request 7", "cause": "request"
+    }  # fmt: skip
+    assert entries[0].proves("guidance", b"Be brief.")
+
+
+async def test_what_one_erasure_left_the_next_one_removes_and_then_nothing_is_left(database: Database) -> None:
+    run = await life.settled_run(database, tags={"matter": "7"})
+    assert (await _erased(database, run, Content.PROMPT)).fields >= {Content.PROMPT, Content.STEPS}
+    assert (await _pruned(database, run)).output is None
+    assert (await _erased(database, run, Content.TAGS)).fields == {Content.TAGS}
+    assert await _erased(database, run, *contents.CHOICES) == erasing.Erased()
+    found = await life.get_run(database, run.id)
+    assert (found.prompt, found.tags) == (None, {})
+    assert not any(each.salts for each in await ledgers.entries(database, run.id))
+
+
+async def test_the_comments_of_reviews_go_where_they_are_named(database: Database) -> None:
+    run = await life.settled_run(database)
+    said = reviews.Review(
+        ids.new(life.at(100)), run.id, states.ReviewVerdict.REJECTED, "Wrong.", "key:ops", life.at(100)
+    )
+    await database.write(reviews.add, said)
+    assert Content.COMMENT not in (await _erased(database, run)).fields
+    assert await database.read(reviews.of_run, run.id) == [said]
+    assert (await _erased(database, run, Content.COMMENT)).fields == {Content.COMMENT}
+    assert await database.read(reviews.of_run, run.id) == [replace(said, comment=None)]
+
+
+async def test_what_keeps_a_run_from_being_erased_is_named(database: Database) -> None:
+    live = await life.running(database)
+    busy = await life.settled_run(database)
+    await database.write(jobs.enqueue, [jobs.JobRequest(states.Kind.NOTIFY, busy.id, life.at(70))])
+    held = await life.settled_run(database)
+    hold = holds.Hold(ids.new(life.NOW), states.HoldScope.RUN, held.id, "Litigation 7", "operator", life.at(70))
+    await database.write(holds.place, hold)
+    for run, said in ((live, "only what has ended"), (busy, "open jobs (notify)"), (held, f"the hold {hold.id}")):
+        with pytest.raises(errors.NotErasable, match=re.escape(said)):
+            await _erased(database, run)
+    refused = await database.read(erasing.refusals, grammar.EVERYTHING)
+    assert [each.run_id for each in refused] == [live.id, busy.id, held.id]
+
+
+async def test_a_digest_that_stands_for_a_body_goes_with_it(database: Database) -> None:
+    run = await life.settled_run(database, upstream_id="run_1")
+    key = f"{deliveries.BODY_KEY}{'0' * 64}"
+    await database.write(receiving.accept_delivery, life.event("run_1", dedupe_key=key))
+    await _erased(database, run)
+    await database.write(receiving.accept_delivery, life.event("run_1", dedupe_key=key))
+    rows = await database.read(_rows, DELIVERIES, run.id)
+    assert [(each.dedupe_key, each.body) for each in rows] == [(None, b"")] * 2
+
+
+async def test_an_erased_notification_is_not_sent_again(database: Database) -> None:
+    run = await life.settled_run(database)
+    await database.write(
+        system_state.request_follow_ups, system_state.FollowUps(True, False), life.at(70), alone=True
+    )
+    values = {"run_id": run.id, "event_id": "msg_1", "body": b'{"failureReason":"x"}', "created_at": life.at(70)}
+    await database.write(lambda connection: connection.execute(NOTIFICATIONS.insert(), values).close())
+    assert Content.NOTIFICATION in (await _erased(database, run)).fields
+    with pytest.raises(errors.NothingToNotify):
+        await database.write(retrying.notify_again, run.id, "operator", LATER)
