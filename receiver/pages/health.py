@@ -136,7 +136,7 @@ def _upstream(facts: readiness.Facts, now: datetime) -> Line:
     if state.pause_streak > 0:
         words = f"is not asked now: {state.pause_reason}"
         advice = (
-            "It is asked again by itself; a wrong key or address is set in CASEDEV_API_KEY or CASEDEV_BASE_URL."
+            "It is retried by itself; a wrong key or address is corrected in CASEDEV_API_KEY or CASEDEV_BASE_URL."
         )
         return Line("Upstream", Level.BAD, words, "Upstream paused", "/jobs", advice)
     return Line("Upstream", Level.WELL, answered or "was not asked yet", path="/jobs")
@@ -202,7 +202,7 @@ def _jobs(facts: readiness.Facts) -> Line:
             words,
             f"{facts.failing} failing",
             "/jobs",
-            "They are tried again by themselves.",
+            "They are retried by themselves.",
         )
     return Line("Jobs", Level.WELL, "none fails", path="/jobs")
 
@@ -228,5 +228,5 @@ def _search(facts: readiness.Facts) -> Line:
     if not count:
         return Line("Search", Level.WELL, "runs are found by their words")
     words = f"{formats.plural(count, 'run')} not found by their words for ten minutes"
-    advice = "The log says why, by run_indexing_failed or indexer_paused."
+    advice = "The log gives the reason: run_indexing_failed or indexer_paused."
     return Line("Search", Level.WARNING, words, "Search behind", f"/runs/{run_id}", advice)

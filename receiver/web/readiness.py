@@ -16,11 +16,11 @@ from storage.search import index
 BEHIND = timedelta(minutes=10)
 NOT_INDEXED = (
     "{count} run(s) have waited for more than ten minutes to be found by their words, run {run_id} the longest: "
-    "the log says why, by `run_indexing_failed`, or `indexer_paused`"
+    "the log gives the reason (`run_indexing_failed` or `indexer_paused`)"
 )
 NOBODY_NOTIFIES = (
     "{count} notify job(s) wait, and no worker that has RUNLEDGER_NOTIFY_URL was seen lately: "
-    "start one that has it, of the servers that share this database"
+    "start one that has it, on this database"
 )
 
 

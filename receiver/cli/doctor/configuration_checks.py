@@ -42,7 +42,7 @@ async def public_address(context: CheckContext) -> AsyncIterator[Finding]:
     if context.lacks("public_url"):
         return
     if not url:
-        yield findings.ok(PUBLIC, "none is set: there are no callbacks, the sweep finds the end of each run")
+        yield findings.ok(PUBLIC, "none is set: there are no callbacks, and the sweep finds the end of each run")
         return
     if not is_sandbox and (private := await _private(url)):
         message = f"{urlsplit(url).hostname} resolves to {private} here, which Case.dev cannot reach"

@@ -35,7 +35,7 @@ _WAITS = {
     "queued": "It waits for the upstream, which has created it and not started it yet.",
     "running": "It waits for the upstream, where the agent works. A callback or an event reports the end; should "
     "neither come, the sweep finds it.",
-    "lost": "It waits for the upstream to show it again, for which each sweep looks.",
+    "lost": "It waits until the upstream shows it again; each sweep searches for it.",
 }
 
 

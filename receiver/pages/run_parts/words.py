@@ -17,8 +17,8 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 SOURCES: Mapping[str, str] = {
     "watcher": "the upstream called the callback address that was registered for this run",
     "platform": "a signed event of the organisation’s webhook reported it",
-    "sweep": "no report had come: the periodic look at the upstream’s list showed it",
-    "request": "the upstream answered so to a call of Runledger: a start, adoption, cancellation or “Fetch again”",
+    "sweep": "no report had come; the sweep found the end in the upstream’s list",
+    "request": "the answer to a call of Runledger showed it: a start, adoption, cancellation or “Fetch again”",
 }
 #: What happened, by the kind of an entry of the timeline.
 KINDS: Mapping[str, str] = {
@@ -34,8 +34,8 @@ KINDS: Mapping[str, str] = {
     "run.document": "A further version of its details was stored",
     "run.conflict": "A report contradicted its stored state, which was kept",
     "run.lost": "The upstream does not show it any more",
-    "run.orphan": "A lost answer left a run of the upstream behind",
-    "run.reopened": "It was opened again, since it runs upstream after all",
+    "run.orphan": "A lost answer left an orphan upstream",
+    "run.reopened": "It was reopened, since the upstream has it after all",
     "run.tagged": "Its tags were changed",
     "run.reviewed": "It was reviewed",
     "run.pruned": "Its content was removed",
