@@ -134,7 +134,7 @@ def test_the_dashboard_can_be_imported_anywhere() -> None:
     assert "id" not in board
 
 
-def test_no_panel_lies_on_another_or_beyond_the_edge() -> None:
+def test_no_panel_overlaps_another_or_the_edge() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in files.read("dashboard.json")["panels"]:
         at = panel["gridPos"]

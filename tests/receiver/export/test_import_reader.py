@@ -168,7 +168,7 @@ JSON = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from([*RUN, "steps", "usage", "documents"]), JSON, max_size=4))
-def test_whatever_a_field_holds_it_is_a_record_or_a_sentence(changes: dict[str, Any]) -> None:
+def test_any_value_of_a_field_gives_a_record_or_a_message(changes: dict[str, Any]) -> None:
     count, refused = read(line_of(**changes) + b"\n")
     assert count + len(refused) == 1
 

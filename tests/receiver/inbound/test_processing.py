@@ -55,7 +55,7 @@ async def test_a_rejected_event_that_verifies_by_now_is_accepted_and_its_run_set
     assert (await life.ledger_kinds(database, run.id))[-2:] == ["delivery.accepted", "delivery.processed"]
 
 
-async def test_what_was_accepted_meanwhile_makes_it_a_duplicate_and_a_second_time_asks_the_run(
+async def test_a_repeat_of_a_processed_event_is_a_duplicate_and_processing_it_again_fetches_the_run(
     database: Database,
 ) -> None:
     run = await life.running(database, "run_up")

@@ -94,7 +94,7 @@ async def test_a_file_that_is_no_picture_is_only_saved(browser: Browser, content
     assert saved.headers["content-type"] == "application/octet-stream"
 
 
-async def test_what_begins_as_a_file_and_does_not_go_on_so_is_not_found(browser: Browser) -> None:
+async def test_a_value_that_only_begins_as_a_file_is_not_found(browser: Browser) -> None:
     await browser.sign_in()
     run = await settled(browser, turn(0, data=base64.b64encode(PICTURE + bytes(70_000)).decode() + "!"))
     await browser.get(f"/runs/{run.id}/steps/2/output/file?at=/data", 404)

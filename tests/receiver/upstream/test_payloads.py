@@ -274,7 +274,7 @@ def test_what_can_have_happened_is_kept_to_its_edges() -> None:
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
-def test_no_instant_of_any_answer_lies_where_nothing_can_have_happened(text: str) -> None:
+def test_every_instant_of_an_answer_is_plausible(text: str) -> None:
     times = dict.fromkeys(("createdAt", "startedAt", "completedAt", "timestamp"), text)
     body = json.dumps({**MINIMAL, **times, "steps": [times], "usage": {"entries": [times]}}).encode()
     details, shown = payloads.details(body, NOW), payloads.status(body, NOW)

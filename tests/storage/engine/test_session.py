@@ -65,7 +65,7 @@ def settings(connection: Connection) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("pooler", [False, True])
-async def test_what_the_code_relies_on_holds_whatever_the_database_sets(odd_url: str, pooler: bool) -> None:
+async def test_a_session_has_the_required_settings_whatever_the_database_sets(odd_url: str, pooler: bool) -> None:
     async with Database(odd_url, limits=PATIENT, pooler=pooler) as database:
         for found in [await database.read(settings), await database.write(settings)]:
             actual = {name: found[name] for name in session.REQUIRED_SETTINGS}
@@ -82,7 +82,7 @@ async def test_a_write_is_read_committed_and_may_write_and_a_read_has_a_snapshot
     assert [read[name] for name in names] == ["repeatable read", "on"]
 
 
-async def test_a_run_lives_and_is_read_again_in_such_a_database(odd_url: str) -> None:
+async def test_a_run_is_stored_and_read_in_a_database_with_odd_settings(odd_url: str) -> None:
     async with Database(odd_url, limits=PATIENT) as database:
         run = await life.accepted(database)
         found = await database.read(runs.find, run.id)

@@ -68,7 +68,7 @@ async def test_kinds_and_states_are_kept_apart_and_the_most_come_first(database:
     ]
 
 
-async def test_what_is_being_tried_just_now_is_left_alone(database: Database) -> None:
+async def test_a_leased_job_belongs_to_no_cause(database: Database) -> None:
     await failed(database, Kind.SETTLE, "a", BUSY)
     await life.claimed(database, Kind.SETTLE, "a", life.at(60))
     assert await database.read(job_errors.group, Query(), life.at(61)) == []

@@ -145,7 +145,7 @@ def _passages(connection: Connection) -> int:
     return connection.execute(select(func.count()).select_from(PASSAGES)).scalar_one()
 
 
-async def test_what_changed_while_it_was_read_is_indexed_as_it_is_now(database: Database) -> None:
+async def test_a_run_that_changed_while_it_was_read_is_indexed_as_it_is_now(database: Database) -> None:
     run = await life.running(database, prompt="Review the tenancy.")
     (read,) = await database.read(index.queued, 50)
     await life.settle(database, run, life.result())
@@ -175,7 +175,7 @@ async def test_a_very_long_text_is_indexed_in_parts_and_waits_until_the_last(dat
     assert await database.read(_passages) == 10  # with the one of the prompt
 
 
-async def test_what_changes_while_a_part_is_indexed_is_forgotten_as_far_as_it_was(database: Database) -> None:
+async def test_a_change_while_a_run_is_indexed_in_parts_removes_its_old_words(database: Database) -> None:
     old = " ".join(f"old{number}" for number in range(2000))
     run = await settled(database, output=old)
     (stale,) = await database.read(index.queued, 1, 2)

@@ -28,7 +28,7 @@ def test_a_text_of_as_many_words_as_a_passage_has_is_one() -> None:
     assert [len(each.words) for each in found] == [255, 255, 16]
 
 
-def test_of_a_text_no_more_is_read_than_is_requested() -> None:
+def test_only_the_requested_part_of_a_text_is_read() -> None:
     def said() -> Iterator[tuple[states.Part, int | None, str]]:
         yield PART, None, "word " * 500
         raise AssertionError("the next text was read")

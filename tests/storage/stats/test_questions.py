@@ -241,7 +241,7 @@ def test_percentiles_are_those_of_the_nearest_rank(durations: list[int], percent
 
 
 @given(st.lists(st.lists(st.integers(0, 640))))
-def test_histograms_are_added_taken_away_and_packed_without_loss(groups: list[list[int]]) -> None:
+def test_histograms_are_added_subtracted_and_packed_without_loss(groups: list[list[int]]) -> None:
     together = histogram.Histogram()
     for group in groups:
         one = histogram.Histogram()

@@ -107,7 +107,7 @@ async def test_after_the_clock_went_back_runs_are_asked_about_again(database: Da
     assert [each.id for each in await database.read(runs.unasked, life.at(1), life.NOW, 9)] == [run.id]
 
 
-async def test_what_was_given_up_stays_so_whatever_the_clock_does(database: Database) -> None:
+async def test_a_dead_job_stays_dead_whatever_the_clock_does(database: Database) -> None:
     await database.write(jobs.enqueue, [jobs.JobRequest(Kind.NOTIFY, "a", life.NOW)])
     claim = await life.claimed(database, Kind.NOTIFY, "a")
     await database.write(jobs.bury, claim, error="410 Gone", now=life.NOW)

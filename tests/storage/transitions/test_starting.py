@@ -226,7 +226,7 @@ async def test_how_a_run_ended_is_left_to_its_settle(database: Database) -> None
     assert await life.open_jobs(database, run.id) == ["settle"]
 
 
-async def test_there_is_no_end_to_ask_for_where_there_is_one(database: Database) -> None:
+async def test_a_cancelled_run_gets_no_settle_job(database: Database) -> None:
     run, claim = await starting(database)
     await database.write(submitting.request_cancel, run.id, "key:backend", life.NOW)
     await database.write(transitions_starting.leave_to, claim, states.Kind.SETTLE, life.at(2))

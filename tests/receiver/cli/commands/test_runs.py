@@ -248,7 +248,7 @@ def test_an_invalid_query_is_shown_with_its_position(terminal: Terminal) -> None
     assert mark.index("^") == question.index("stauts")
 
 
-def test_words_show_where_they_stand(terminal: Terminal) -> None:
+def test_a_query_with_words_prints_snippets(terminal: Terminal) -> None:
     terminal.in_database(three)
     assert "3 runs are not indexed yet" in terminal.type("runs", "void").err
     terminal.in_database(life.indexed)
