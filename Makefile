@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # Programs that tests start are compiled once, also where the environment says that nothing compiled is to be kept.
 test test-quick: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-quick browser screenshots check deploy-check serve lock bench bench-ledger bench-flood bench-large bench-query bench-pages bench-start faults fuzz clean
+.PHONY: demo test test-quick outsiders browser screenshots check deploy-check serve lock bench bench-ledger bench-flood bench-large bench-query bench-pages bench-start faults fuzz clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -40,6 +40,17 @@ check: $(INSTALLED)
 # What is in deploy/, in the hands of Prometheus, Caddy and systemd: root on Debian has them installed.
 deploy-check: $(INSTALLED)
 	@$(BIN)/python -m tests.deploy.check $(ARGS)
+
+# Receipts, tiles and the corpus of proofs in the hands of verifiers that others wrote, in an environment of their own;
+# Go and its sumdb are installed for root on Debian.
+OUTSIDERS := .venv-outsiders/.installed
+outsiders: $(INSTALLED) $(OUTSIDERS)
+	@$(BIN)/python -m tests.outsiders
+
+$(OUTSIDERS): tests/outsiders/requirements.txt
+	@$(PYTHON) -m venv --clear .venv-outsiders
+	@.venv-outsiders/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/outsiders/requirements.txt
+	@touch $@
 
 serve: $(INSTALLED)
 	@$(BIN)/runledger serve
@@ -100,10 +111,11 @@ lock: $(INSTALLED)
 	$(BIN)/$(LOCK) $(ARGS) pyproject.toml --output-file deploy/requirements.txt
 	$(BIN)/$(LOCK) $(ARGS) pyproject.toml --extra dev --constraints deploy/requirements.txt --output-file tests/requirements.txt
 	echo setuptools | $(BIN)/$(LOCK) $(ARGS) - --constraints tests/requirements.txt --output-file deploy/requirements-build.txt
+	printf 'dnsid\ntlog-scales\n' | $(BIN)/$(LOCK) $(ARGS) - --output-file tests/outsiders/requirements.txt
 	echo zensical | $(BIN)/$(LOCK) $(ARGS) - --output-file docs/requirements.txt
 
 clean:
-	rm -rf .venv .venv-docs site .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-docs .venv-outsiders site .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The generated pages and files. A test compares them with the code.
 .PHONY: docs docs-site
