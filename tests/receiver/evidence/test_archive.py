@@ -17,7 +17,6 @@ from storage import ids, states
 from storage.actions import reviews
 from storage.engine.database import Database
 from storage.ledger import entries
-from storage.query import grammar
 from storage.retention import erasing
 from storage.tables.deliveries import DELIVERIES
 from storage.tables.ledger import LEDGER_ENTRIES
@@ -81,13 +80,24 @@ async def test_a_callback_that_came_before_its_run_was_known_is_there(database: 
     assert found.runs[0]["entries"] == 6
 
 
-async def test_what_was_pruned_is_erased_and_every_proof_holds(database: Database, path: Path) -> None:
+async def test_what_was_erased_is_named_and_every_proof_holds(database: Database, path: Path) -> None:
     run = await evidence_store.settle(database)
-    await database.write(erasing.erase, grammar.parse("status:completed", life.at(99)), life.OLD, life.at(100))
+    everything = erasing.Erasure("asked for", "key:backend")
+    await database.write(erasing.erase_run, run, everything, life.at(100))
     found = check.check(await evidence_store.make(database, path, run))
     assert found.failures == []
     assert found.runs[0][values.DISCLOSED] == ["tags"]
     assert {"prompt", "output", "steps", "usage", "body", "document"} <= set(found.runs[0][values.ERASED])
+
+
+async def test_where_the_prompt_alone_was_erased_the_rest_is_disclosed(database: Database, path: Path) -> None:
+    run = await evidence_store.settle(database)
+    prompt = erasing.Erasure("asked for", "key:backend", fields=frozenset({states.Content.PROMPT}))
+    await database.write(erasing.erase_run, run, prompt, life.at(100))
+    found = check.check(await evidence_store.make(database, path, run))
+    assert found.failures == []
+    assert {"output", "summary", "guidance", "tags"} <= set(found.runs[0][values.DISCLOSED])
+    assert "prompt" in found.runs[0][values.ERASED]
 
 
 CHANGES: dict[str, tuple[Update, str]] = {
