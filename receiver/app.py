@@ -23,18 +23,15 @@ from receiver.upstream import client, exchange
 from receiver.web import operations, problems, request_limits, routing
 from receiver.worker import (
     agent_names,
-    checkpoint_folder,
-    checkpointer,
     follow_ups,
     indexer,
+    ledger_tasks,
     loop,
-    publishing,
     retention,
     sequencer,
 )
 from receiver.worker import context as worker_context
 from storage.engine import database, dialect, file_watch, urls, writer
-from storage.ledger import publication
 from storage.maintenance import integrity
 from storage.migrations import schema_version
 from storage.repositories import jobs, system_state
@@ -305,16 +302,12 @@ def _start_worker(components: _Components, stack: AsyncExitStack) -> None:
 
 def _sign_ledger(components: _Components, stack: AsyncExitStack) -> None:
     """Run the tasks that sign and publish the checkpoints of the ledger."""
-    given, overrides, timing = components.given, components.overrides, components.overrides.timing
-    telemetry, signers, policy = components.telemetry, components.log_signers, signing_keys.policy(given)
-    reporter = publishing.Reporter(components.store, telemetry, overrides.clock, signers[0].name)
-    looked: dict[str, asyncio.Event] = {}
-    if (folder := given.ledger_checkpoint_dir) is not None:
-        looked[publication.FOLDER] = at = asyncio.Event()
-        written = partial(checkpoint_folder.run, folder, policy.keys, reporter, telemetry, at)
-        _in_background(stack, telemetry, lambda: written(timing.checkpoint_folder, timing.poll))
-    signed = partial(checkpointer.run, reporter, telemetry, signers, timing.poll, policy.quorum)
-    _in_background(stack, telemetry, lambda: signed(looked, timing.published))
+    given, overrides, policy = components.given, components.overrides, signing_keys.policy(components.given)
+    publishes = ledger_tasks.Publishing(
+        policy, components.log_signers, given.ledger_checkpoint_dir, overrides.timing, components.telemetry
+    )
+    for work in publishes.tasks(components.store, overrides.clock):
+        _in_background(stack, components.telemetry, work)
 
 
 def _upstream(components: _Components, stack: AsyncExitStack, connections: int) -> client.Client:

@@ -91,6 +91,12 @@ class Timing:
     #: server waits until the folder and the witnesses were looked at.
     checkpoint_folder: float = 60.0
     published: float = 10.0
+    #: The least interval between two checkpoints that witnesses are asked to sign; the limit of one exchange with
+    #: a witness; the first step of the back-off from one that fails, and its longest one.
+    witness: float = 300.0
+    witness_call: float = 8.0
+    witness_backoff: float = 10.0
+    witness_backoff_most: float = 3600.0
 
     @property
     def worker_gone_after(self) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from receiver.crypto import log_keys
@@ -28,7 +28,7 @@ def is_signed(note: str, key: log_keys.VerifierKey) -> bool:
     return any(key.has_signed(text.encode(), found) for found in _of_key(lines, key))
 
 
-def cosigned_at(text: str, lines: list[str], key: log_keys.VerifierKey) -> tuple[str, datetime] | None:
+def cosigned_at(text: str, lines: Sequence[str], key: log_keys.VerifierKey) -> tuple[str, datetime] | None:
     """Return the line with which a witness signed a text, and the time that it gives; None without one."""
     for line in lines:
         for found in _of_key([line], key):
@@ -39,7 +39,7 @@ def cosigned_at(text: str, lines: list[str], key: log_keys.VerifierKey) -> tuple
     return None
 
 
-def by_ml_dsa(lines: list[str], key: log_keys.VerifierKey) -> str | None:
+def by_ml_dsa(lines: Sequence[str], key: log_keys.VerifierKey) -> str | None:
     """Return the line that has the name of a witness and the size of a signature by ML-DSA-44; None without one.
 
     It is not checked: it is kept for those who can, and counts for nothing.
@@ -51,7 +51,7 @@ def by_ml_dsa(lines: list[str], key: log_keys.VerifierKey) -> str | None:
     return None
 
 
-def _of_key(lines: list[str], key: log_keys.VerifierKey) -> Iterator[bytes]:
+def _of_key(lines: Sequence[str], key: log_keys.VerifierKey) -> Iterator[bytes]:
     for line in lines:
         found = _parse(line)
         if found and found[:2] == (key.name, key.key_id):

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from receiver import poll_loop, telemetry
-from receiver.crypto import log_keys
+from receiver.crypto import log_keys, log_policy
 from receiver.worker import publishing
 from storage import errors
-from storage.ledger import checkpoints, publication
+from storage.ledger import checkpoints, publication, witnessing
 
 #: Seconds between two checkpoints, so that one is for the entries of many commits.
 PAUSE = 1.0
@@ -25,22 +25,26 @@ async def run(
     telemetry: telemetry.Telemetry,
     signers: Sequence[log_keys.Signer],
     poll: float,
-    needed: int,
     looked: Mapping[str, asyncio.Event],
     patience: float,
+    policy: log_policy.Policy,
 ) -> None:
     """Sign what was added until cancelled; look for new entries every `poll` seconds.
 
     Before the first one it waits up to `patience` seconds until each place of `looked` was looked at: it may have
-    a checkpoint that this store lacks. After a restore so many witnesses are `needed`.
+    a checkpoint that this store lacks. After a restore enough witnesses must have answered.
     """
-    await reporter.store.write(publication.keep, [*looked, publication.SIGNING, publication.QUORUM])
+    kept = [*looked, publication.SIGNING, publication.QUORUM, publication.CHOSEN]
+    await reporter.store.write(publication.keep, kept)
+    titles = [each.key.title for each in policy.witnesses]
+    now, origin = reporter.clock(), reporter.origin
+    await reporter.store.write(witnessing.update_quorum, origin, titles, policy.quorum, now)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience):
             for each in looked.values():
                 await each.wait()
     paused = partial(telemetry.log.warning, "checkpointer_paused")
-    sign = partial(_sign_all, reporter, signers, needed)
+    sign = partial(_sign_all, reporter, signers, policy.quorum)
     await poll_loop.run(reporter.store, sign, paused, pace=PAUSE, poll=poll)
 
 

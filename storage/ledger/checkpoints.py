@@ -15,7 +15,13 @@ from sqlalchemy import BindParameter, Connection, bindparam, delete, select
 from storage import errors, merkle
 from storage.engine import dialect, prepared, writer
 from storage.ledger import entries, forms, tree
-from storage.tables.ledger import LEDGER_CHECKPOINTS, LEDGER_COSIGNATURES, LEDGER_ENTRIES, LEDGER_NODES
+from storage.tables.ledger import (
+    LEDGER_CHECKPOINTS,
+    LEDGER_COSIGNATURES,
+    LEDGER_ENTRIES,
+    LEDGER_NODES,
+    LEDGER_REPORTS,
+)
 
 #: The most entries by which one checkpoint extends the tree, so that the writer is free again after a while.
 BATCH = 20_000
@@ -44,6 +50,12 @@ def has_unsigned(connection: Connection) -> bool:
 def newest(connection: Connection) -> Checkpoint | None:
     """Return the checkpoint of the largest tree; None where nothing was signed yet."""
     row = connection.execute(_NEWEST).one_or_none()
+    return None if row is None else Checkpoint(*row)
+
+
+def find(connection: Connection, size: int | None) -> Checkpoint | None:
+    """Return the checkpoint of a size; None where there is none, or it is not kept."""
+    row = connection.execute(select(*_COLUMNS).where(LEDGER_CHECKPOINTS.c.size == size)).one_or_none()
     return None if row is None else Checkpoint(*row)
 
 
@@ -85,11 +97,12 @@ def sign_next(
 
 
 def _remove_earlier(connection: Connection, made: Checkpoint) -> None:
-    """Remove the earlier checkpoints of this hour, but for those that a witness has signed."""
+    """Remove the earlier checkpoints of this hour, but for those that a witness has signed or is asked for."""
     began = made.signed_at.replace(minute=0, second=0, microsecond=0)
     earlier = LEDGER_CHECKPOINTS.c.size < made.size, LEDGER_CHECKPOINTS.c.signed_at >= began
-    witnessed = select(LEDGER_COSIGNATURES.c.size)
-    connection.execute(delete(LEDGER_CHECKPOINTS).where(*earlier, LEDGER_CHECKPOINTS.c.size.not_in(witnessed)))
+    reported = select(LEDGER_REPORTS.c.size).where(LEDGER_REPORTS.c.size.is_not(None))
+    kept = select(LEDGER_COSIGNATURES.c.size).union(reported)
+    connection.execute(delete(LEDGER_CHECKPOINTS).where(*earlier, LEDGER_CHECKPOINTS.c.size.not_in(kept)))
 
 
 def open_tree(connection: Connection, size: int) -> tree.Tree:

@@ -1,4 +1,4 @@
-"""Proofs that an entry stands in the log: its leaf, its hashes, and the newest checkpoint."""
+"""Proofs that an entry stands in the log: its leaf, its hashes, and a checkpoint."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 from msgspec.structs import replace
 from sqlalchemy import Connection, func, select
 
-from storage.ledger import checkpoints, forms
-from storage.tables.ledger import LEDGER_COSIGNATURES, LEDGER_ENTRIES
+from storage.ledger import checkpoints, forms, publication
+from storage.tables.ledger import LEDGER_COSIGNATURES, LEDGER_ENTRIES, LEDGER_REPORTS
 
 
 class Proved(msgspec.Struct, frozen=True):
@@ -55,15 +55,27 @@ def leaf(connection: Connection, index: int) -> bytes | None:
 
 def prove(connection: Connection, index: int) -> Proved | None:
     """Return the proof of an entry; None where the newest checkpoint does not have it yet."""
-    body, proof = leaf(connection, index), prover(connection, newest_checkpoint(connection))(index)
+    body, proof = leaf(connection, index), best_prover(connection)(index)
     return None if body is None or proof is None else Proved(index, body, proof)
 
 
 def of_run(connection: Connection, run_id: str, after: int, limit: int) -> list[OfRun]:
     """Return up to `limit` entries of a run behind the row `after`, in their order, each with its proof."""
     rows = _ROWS.where(_ENTRIES.run_id == run_id, _ENTRIES.seq > after).order_by(_ENTRIES.seq).limit(limit)
-    found, proof = connection.execute(rows).all(), prover(connection, newest_checkpoint(connection))
+    found, proof = connection.execute(rows).all(), best_prover(connection)
     return [OfRun(seq, number, body.encode(), proof(number)) for seq, number, body in found]
+
+
+def best_prover(connection: Connection) -> Callable[[int | None], str | None]:
+    """Return a function that makes the proofs of entries, under a checkpoint that enough witnesses have signed.
+
+    Entries that it lacks are proved under the newest one, until the witnesses have signed that.
+    """
+    enough = connection.execute(_BY_ENOUGH).scalar()
+    found = None if enough is None else checkpoints.find(connection, enough)
+    witnessed = prover(connection, None if found is None else with_witnesses(connection, found))
+    newest = prover(connection, newest_checkpoint(connection))
+    return lambda number: witnessed(number) or newest(number)
 
 
 def prover(connection: Connection, newest: checkpoints.Checkpoint | None) -> Callable[[int | None], str | None]:
@@ -94,4 +106,5 @@ def with_witnesses(connection: Connection, newest: checkpoints.Checkpoint) -> ch
 
 
 _ENTRIES, _SIGNED = LEDGER_ENTRIES.c, LEDGER_COSIGNATURES.c
+_BY_ENOUGH = select(LEDGER_REPORTS.c.size).where(LEDGER_REPORTS.c.subject == publication.QUORUM)
 _ROWS = select(_ENTRIES.seq, _ENTRIES.leaf_index, _ENTRIES.body)

@@ -20,6 +20,8 @@ from storage.tables.ledger import LEDGER_REPORTS
 
 #: The places beside the witnesses: the signing itself, the folder of checkpoints, the quorum of the witnesses.
 SIGNING, FOLDER, QUORUM = "signing", "folder", "quorum"
+#: The checkpoint that witnesses are asked for.
+CHOSEN = "chosen"
 WITNESS = "witness "
 
 
@@ -91,7 +93,7 @@ def require_newest(connection: Connection, origin: str, needed: int) -> None:
         if each.halts and each.subject != SIGNING:
             raise errors.HistoryChanged(f"the {each.subject} {each.problem}")
     restored_at, newest = connection.execute(_RESTORED).scalar(), checkpoints.newest(connection)
-    if restored_at is None or (newest is not None and newest.signed_at >= restored_at):
+    if restored_at is None or newest is None or newest.signed_at >= restored_at:
         return
     answered = [each for each in reports if each.witness and each.reached_at and each.reached_at >= restored_at]
     if len(answered) < needed:

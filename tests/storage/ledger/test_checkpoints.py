@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from datetime import timedelta
 
 import pytest
@@ -88,3 +90,23 @@ async def test_a_long_ledger_is_signed_in_parts(database: Database) -> None:
     await filled(database, 500)
     sizes = [made.size for _ in range(3) if (made := await sign(database, 200))]
     assert sizes == [200, 400, 500]
+
+
+async def test_two_that_believe_themselves_alone_sign_one_history(served: Database, server_url: str) -> None:
+    await filled(served, 3)
+    began, goes_on = threading.Event(), threading.Event()
+
+    def hold(text: str) -> list[str]:
+        began.set()
+        assert goes_on.wait(30)
+        return signed(text)
+
+    held = asyncio.create_task(served.write(checkpoints.sign_next, ORIGIN, hold, life.NOW))
+    assert await asyncio.to_thread(began.wait, 30)
+    async with Database(server_url) as other:
+        assert await sign(other) is None
+        goes_on.set()
+        first = await held
+        assert await sign(other) is None
+    assert first is not None
+    assert await served.read(checkpoints.newest) == first

@@ -12,7 +12,7 @@ from typing import Any
 import structlog
 
 from receiver import telemetry
-from receiver.crypto import log_keys
+from receiver.crypto import log_keys, log_policy
 from receiver.worker import checkpoint_folder, checkpointer, publishing
 from storage.engine.database import Database
 from storage.ledger import entries, publication
@@ -32,6 +32,8 @@ class Signing:
     seconds: float = 0
     telemetry: telemetry.Telemetry = field(default_factory=telemetry.Telemetry)
     lines: list[structlog.typing.EventDict] = field(default_factory=list)
+
+    policy: log_policy.Policy = field(default_factory=lambda: log_policy.Policy([LOG.verifier]))
 
     def __post_init__(self) -> None:
         self.telemetry.log = structlog.wrap_logger(None, processors=[self._logged]).bind()
@@ -55,8 +57,8 @@ class Signing:
         found = await self.store.read(publication.read)
         return next((each for each in found if each.subject == subject), None)
 
-    def sign(self, looked: Mapping[str, asyncio.Event] | None = None, needed: int = 0) -> Work:
-        return checkpointer.run(self.reporter, self.telemetry, [LOG], POLL, needed, looked or {}, 5)
+    def sign(self, looked: Mapping[str, asyncio.Event] | None = None) -> Work:
+        return checkpointer.run(self.reporter, self.telemetry, [LOG], POLL, looked or {}, 5, self.policy)
 
     def publish(self, folder: Path, looked: asyncio.Event) -> Work:
         return checkpoint_folder.run(folder, [LOG.verifier], self.reporter, self.telemetry, looked, POLL, POLL)
