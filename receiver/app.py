@@ -280,7 +280,9 @@ def _start_worker(components: _Components, stack: AsyncExitStack) -> None:
     _in_background(
         stack,
         telemetry,
-        lambda: retention.run(store, telemetry, overrides.clock, given.rejected_days, timing.retention),
+        lambda: retention.run(
+            store, telemetry, overrides.clock, given.rejected_days, timing.retention, ages=given.retention
+        ),
     )
     context = worker_context.Context(
         store,

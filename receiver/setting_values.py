@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from storage import states
+
 _QUOTES = ('""', "''", "“”", "‘’")
 #: Characters around a value that are never part of it.
 _AROUND = " \t\r\n\f\v\u00a0\u200b\u2060\ufeff"
@@ -54,6 +56,24 @@ def strip_separators(value: str) -> str:
     ['1000', '1048576', '1e3', '1,000']
     """
     return value.replace("_", "") if re.fullmatch(r"\d{1,3}(_\d{3})+", value) else value
+
+
+def ages(value: str) -> tuple[tuple[str, int], ...]:
+    """Return the days after which the content of ended runs is erased, by state. Raise ValueError.
+
+    >>> ages("completed=365d, failed=90d")
+    (('completed', 365), ('failed', 90))
+    """
+    found: dict[str, int] = {}
+    for each in value.replace(",", " ").split():
+        state, _, age = each.partition("=")
+        if state not in states.TERMINAL or state in found:
+            known = ", ".join(sorted(states.TERMINAL))
+            raise ValueError(f"{each[:40]!r} names no final state ({known}), or one that was named before")
+        if re.fullmatch(r"[1-9]\d{0,4}d", age, re.ASCII) is None:
+            raise ValueError(f"{each[:40]!r} has no number of days from 1d to 99999d")
+        found[state] = int(age[:-1])
+    return tuple(found.items())
 
 
 def is_visible(value: str) -> bool:

@@ -94,6 +94,9 @@ class Settings(BaseModel):
         description="Days after which requests that did not verify are removed, and the content of verified ones "
         "that belong to no run.",
     )
+    retention: tuple[tuple[str, int], ...] = Field(
+        (), description="Days after which the content of ended runs is erased, as in completed=365d failed=90d."
+    )
     trusted_proxies: tuple[client_address.Network, ...] = Field(
         (), description="Networks whose X-Forwarded-For header is trusted, as in 10.0.0.0/8."
     )
@@ -204,6 +207,11 @@ class Settings(BaseModel):
     def _are_witnesses(cls, value: str) -> str:
         log_policy.parse_witnesses(value)
         return value
+
+    @field_validator("retention", mode="before")
+    @classmethod
+    def _ages(cls, value: Any) -> Any:
+        return setting_values.ages(value) if isinstance(value, str) else value
 
     @field_validator("trusted_proxies", mode="before")
     @classmethod

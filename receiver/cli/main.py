@@ -55,6 +55,7 @@ COMMANDS = {
     "sweep": Command("commands.migrate", "Ask the upstream about all open runs now."),
     "migrate": Command("commands.migrate", "Bring the database to the schema of this release."),
     "erase": Command("proof.erase", "Erase the content of runs, for good; every proof stays valid."),
+    "retention": Command("proof.retention", "Show for each rule of RUNLEDGER_RETENTION what it would erase."),
     "prune": Command("commands.prune", "Remove the content of old runs; measures and ledger stay."),
     "backup": Command("commands.backup", "Copy the whole store into a file, beside a running server."),
     "restore": Command("commands.backup", "Replace the store with a copy, and mark it as restored."),

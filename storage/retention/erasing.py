@@ -102,6 +102,12 @@ def survey(
     return Survey(count, busy, held, oldest, newest, rows, size)
 
 
+def has_erasable(connection: sa.Connection, expression: grammar.Expression) -> bool:
+    """Return whether `erase` would remove anything of the usual now."""
+    which = [*_which(connection, expression, contents.USUAL), ~_is_busy(), sa.not_(holds.covers(connection))]
+    return connection.execute(sa.select(RUNS.c.seq).where(*which).limit(1)).first() is not None
+
+
 def erase(
     connection: sa.Connection,
     expression: grammar.Expression,

@@ -13,10 +13,11 @@ from receiver.worker import retention
 from storage import ids, states
 from storage.engine.database import Database
 from storage.repositories import deliveries
-from storage.retention import unmatched
+from storage.retention import holds, unmatched
 from storage.tables.deliveries import DELIVERIES
 from storage.transitions import receiving
 from tests import life
+from tests.storage import ledgers
 
 pytestmark = pytest.mark.anyio
 
@@ -76,3 +77,38 @@ async def test_nothing_is_written_where_there_is_nothing_to_remove(database_url:
         written = len(groups)
         await retention.remove_expired(store, now, days=30)
         assert len(groups) == written
+
+
+def much_later() -> datetime:
+    return life.NOW + timedelta(days=100)
+
+
+async def test_content_goes_by_state_and_age_and_nothing_that_is_open(database: Database) -> None:
+    live = await life.running(database)
+    old, failed = await life.settled_run(database), await life.settled_run(database, status=states.FAILED)
+    assert await retention.erase_old(database, much_later, ("completed", 101)) == 0
+    assert await retention.erase_old(database, much_later, ("completed", 99)) == 1
+    found = [await life.get_run(database, each.id) for each in (old, failed, live)]
+    assert [each.pruned_at is None for each in found] == [False, True, True]
+    last = (await ledgers.entries(database, old.id))[-1]
+    assert (last.kind, last.actor, last.facts["cause"]) == ("content.erased", "worker", "retention")
+    assert last.facts["reason"] == "completed=99d"
+
+
+async def test_a_hold_keeps_content_beyond_its_age(database: Database) -> None:
+    run = await life.settled_run(database, tags={"matter": "7"})
+    hold = holds.Hold(ids.new(life.NOW), states.HoldScope.TAG, "matter=7", "Litigation 7", "operator", life.NOW)
+    await database.write(holds.place, hold)
+    assert await retention.erase_old(database, much_later, ("completed", 1)) == 0
+    assert (await life.get_run(database, run.id)).pruned_at is None
+
+
+async def test_the_loop_erases_what_its_rules_name(embedded: Database) -> None:
+    run = await life.settled_run(embedded)
+    working = retention.run(embedded, telemetry.Telemetry(), much_later, 30, 0.01, ages=[("completed", 1)])
+    task = asyncio.create_task(working)
+    async with asyncio.timeout(30):
+        while (await life.get_run(embedded, run.id)).pruned_at is None:
+            await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
