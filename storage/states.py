@@ -69,6 +69,14 @@ class Judgement(StrEnum):
     REJECTED = "rejected"
 
 
+class Reviewed(StrEnum):
+    """How filters name the newest judgement on a run, or that there is none."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    NONE = "none"
+
+
 class Role(StrEnum):
     """The role of an upstream run that belongs to a run of ours."""
 

@@ -56,6 +56,7 @@ FILTERS: dict[str, Any] = {
     "model": Annotated[list[str] | None, option("NAME", "The model.")],
     "origin": Annotated[list[str] | None, choice(states.Origin, "ORIGIN")],
     "settled_by": Annotated[list[str] | None, choice(states.Source, "SOURCE")],
+    "review": Annotated[list[str] | None, choice(states.Reviewed, "VERDICT", "The newest judgement: {words}.")],
     "tag": Tag,
     "accepted": Annotated[str | None, option("WHEN", "'>-7d', 2026-11-23.")],
     "created": Annotated[

@@ -52,6 +52,7 @@ Word = Annotated[str, Field(pattern=r"^[^,\x00]+$", max_length=256)]
 Words = Annotated[tuple[Word, ...], Field(min_length=1, max_length=100), BeforeValidator(_alternatives)]
 Statuses = Annotated[tuple[states.Status, ...], Field(min_length=1), BeforeValidator(_alternatives)]
 Origins = Annotated[tuple[states.Origin, ...], Field(min_length=1), BeforeValidator(_alternatives)]
+Judgements = Annotated[tuple[states.Reviewed, ...], Field(min_length=1), BeforeValidator(_alternatives)]
 Sources = Annotated[tuple[states.Source, ...], Field(min_length=1), BeforeValidator(_alternatives)]
 Kinds = Annotated[tuple[entries.Kind, ...], Field(min_length=1), BeforeValidator(_alternatives)]
 Cursor = Annotated[str, Field(max_length=1024, description="`nextCursor` of the previous page.")]
@@ -145,6 +146,7 @@ class RunFilter(Query):
     model: Words | None = None
     origin: Origins | None = None
     settled_by: Sources | None = None
+    review: Judgements | None = None
     tags: Annotated[dict[TagKey, TagValue], Field(max_length=20, description="`tag.<key>=value`")] = {}
     accepted: Accepted | None = None
     created: Created | None = None

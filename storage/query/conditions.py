@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, false, func, not_, or_, select, true
 
+from storage import states
 from storage.query import agents, grammar, value_ranges
 from storage.search import index, tokenizer
 from storage.tables.runs import RUN_TAGS, RUN_TOOLS, RUNS
@@ -28,6 +29,7 @@ COLUMNS: dict[str, ColumnElement[Any]] = {
     "model": RUNS.c.model,
     "submitted_by": RUNS.c.submitted_by,
     "again_of": RUNS.c.again_of,
+    "review": RUNS.c.review,
     "accepted": RUNS.c.accepted_at,
     "created": CREATED,
     "settled": RUNS.c.settled_at,
@@ -176,7 +178,15 @@ def _equals(name: str, values: Sequence[grammar.Value], window: index.Window | N
     if name.startswith(grammar.TAG_PREFIX):
         is_key = RUN_TAGS.c.key == name.removeprefix(grammar.TAG_PREFIX)
         return _in_table(RUN_TAGS, and_(is_key, _matches(RUN_TAGS.c.value, values)), window)
+    if name == "review":
+        return _judged(values)
     return _matches(COLUMNS[name], values)
+
+
+def _judged(values: Sequence[grammar.Value]) -> ColumnElement[bool]:
+    judgements = [each for each in values if each.text != states.Reviewed.NONE]
+    found = [_matches(RUNS.c.review, judgements)] if judgements else []
+    return or_(*found, *([RUNS.c.review.is_(None)] if len(judgements) < len(values) else []))
 
 
 def _matches(column: ColumnElement[Any], values: Sequence[grammar.Value]) -> ColumnElement[bool]:

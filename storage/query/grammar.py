@@ -98,6 +98,7 @@ CHOICES: dict[str, type[StrEnum]] = {
     "status": states.Status,
     "origin": states.Origin,
     "settled_by": states.Source,
+    "review": states.Reviewed,
 }
 #: Names with free values; names of tags begin with TAG_PREFIX.
 TEXT_NAMES = ("agent", "model", "submitted_by", "tool", "again_of")

@@ -25,6 +25,7 @@ NAMES = {
     "created": "when the upstream created it",
     "settled": "when its end was stored here",
     "settled_by": "what first reported its end",
+    "review": "the newest judgement of its reviews",
     "origin": "submitted or adopted",
     "submitted_by": "name of the key",
     "again_of": "id of the run that was run again",

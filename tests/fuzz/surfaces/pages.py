@@ -12,26 +12,26 @@ from tests.fuzz.trial import Case, Known
 _LISTS = (
     "/", "/runs", "/runs/facets", "/runs/summary", "/runs/complete", "/runs/actions", "/deliveries",
     "/deliveries/new", "/jobs", "/jobs/retry", "/sql", "/sql/csv", "/submit", "/views", "/keys", "/settings",
-    "/keyboard", "/compare", "/bulk", "/sign-in", "/nothing",
+    "/keyboard", "/compare", "/bulk", "/ledger", "/sign-in", "/nothing",
 )  # fmt: skip
 _OF_RUNS = (
     "", "/answer.md", "/document", "/tags", "/again", "/steps/0", "/steps/1/output", "/steps/0/input/file",
-    "/steps/99999999999", "/steps/x/content",
+    "/steps/99999999999", "/steps/x/content", "/receipt.json",
 )  # fmt: skip
 _PARAMETERS = (
     "q", "text", "at", "cursor", "range", "since", "until", "columns", "sort", "name", "view", "tab", "step",
     "from", "kind", "open", "a", "b", "sql", "run", "cause", "state", "verdict", "source", "agent", "next",
-    "action", "id", "all", "only", "depth", "window", "zone", "nothing",
+    "action", "id", "all", "only", "depth", "window", "zone", "before", "nothing",
 )  # fmt: skip
 _FORMS = (
     "/preferences", "/views", "/submit", "/keys", "/jobs/retry", "/runs/actions", "/sign-in", "/runs/{run}/tags",
     "/runs/{run}/again", "/runs/{run}/refresh", "/runs/{run}/notify", "/runs/{run}/cancel", "/views/{run}/delete",
-    "/bulk/{run}/stop", "/deliveries/{run}/process", "/keys/{run}/revoke",
+    "/bulk/{run}/stop", "/deliveries/{run}/process", "/keys/{run}/revoke", "/runs/{run}/reviews",
 )  # fmt: skip
 _FIELDS = (
     "csrf", "name", "q", "theme", "zone", "back", "agent", "agentId", "prompt", "guidance", "model", "objects",
     "tags", "key", "value", "action", "id", "all", "next", "cause", "scopes", "scope", "shared", "columns",
-    "idempotency_key",
+    "idempotency_key", "verdict", "comment",
 )  # fmt: skip
 _COOKIES = ("runledger_session", "runledger_note", "zone", "theme", "run_columns", "nothing")
 

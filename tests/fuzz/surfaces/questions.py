@@ -60,7 +60,7 @@ _PARAMETERS = (
     "verdict", "source",
     "source", "state", "cause", "version", "lastEventId", "nothing", "tag.a", "", "bom",
 )  # fmt: skip
-_OF_RUNS = ("", "/steps", "/timeline", "/document", "/events")
+_OF_RUNS = ("", "/steps", "/timeline", "/document", "/events", "/reviews")
 _SQL = (
     "SELECT * FROM runs", "SELECT 1; SELECT 2", "SELECT", "", "SELECT * FROM runs WHERE id = ?",
     "DELETE FROM runs",
@@ -196,6 +196,7 @@ def _posted(rng: random.Random, known: Known) -> calls.Request:
             ("/v1/views", {"name": values.text(rng)[1], "question": values.text(rng)[1]}),
             ("/v1/bulk", {"action": "tag", "q": values.text(rng)[1], "tags": {"a": None}, "dryRun": True}),
             (f"/v1/runs/{run}/notify", {}),
+            (f"/v1/runs/{run}/reviews", {"verdict": "approved", "comment": values.text(rng)[1]}),
             (f"/v1/runs/{run}/refresh", {}),
             (f"/v1/runs/{run}/cancel", values.drawn(rng)[1]),
         )

@@ -32,7 +32,8 @@ WINDOWED = (
 #: What is gathered along an index of its own and sorted, or sought along that of the order.
 OTHERS = (
     "status:failed", "agent:agent_contracts", "model:m", "tag.client:acme", "tool:webfetch", "word", "has:output",
-    "origin:adopted", "settled_by:sweep", "-status:completed", "cost:>1 duration:>2m",
+    "origin:adopted", "settled_by:sweep", "review:approved", "review:none", "-status:completed",
+    "cost:>1 duration:>2m",
 )  # fmt: skip
 
 

@@ -9,12 +9,13 @@ from typing import Any
 from starlette.responses import Response
 
 from receiver.crypto import log_policy
-from receiver.pages import requests
+from receiver.pages import formats, requests
 from receiver.pages.run_parts import words
 from receiver.schemas import changes
+from receiver.web import readiness
 from receiver.web.authentication import Scope
 from storage.engine.database import Snapshot
-from storage.ledger import entries, proofs
+from storage.ledger import entries, proofs, publication
 from storage.repositories import ledger_changes
 
 router = requests.Router()
@@ -42,6 +43,7 @@ async def show(given: requests.PageRequest) -> Response:
 def _load(given: requests.PageRequest, before: int | None, store: Snapshot) -> dict[str, Any]:
     policy = given.context.api.ledger.policy
     found = store.read(ledger_changes.before, before, ROWS + 1)
+    problems = map(readiness.ledger_problem, store.read(publication.read))
     return {
         "size": store.read(entries.last_number) + 1,
         "unnumbered_since": store.read(entries.oldest_unnumbered),
@@ -51,6 +53,7 @@ def _load(given: requests.PageRequest, before: int | None, store: Snapshot) -> d
         "rows": [(each, changes.values(each).facts) for each in found[:ROWS]],
         "older": found[ROWS - 1].number if len(found) > ROWS else None,
         "before": before,
+        "problems": [formats.capitalize_first(each) for each in problems if each],
         "words": words,
     }
 

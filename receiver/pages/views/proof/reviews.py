@@ -15,9 +15,7 @@ from storage.actions import reviews
 from storage.repositories import runs
 
 router = requests.Router()
-BAD_REVIEW = (
-    f"A comment alone needs a text; a comment has at most {bounds.COMMENT:,} characters, and none of them is NUL."
-)
+BAD_REVIEW = f"A comment alone needs a text; a comment has at most {bounds.COMMENT:,} characters."
 
 
 @router.page("POST", "/runs/{id}/reviews", Scope.SUBMIT)

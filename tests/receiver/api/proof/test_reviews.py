@@ -42,6 +42,22 @@ async def test_a_run_has_its_newest_judgement_in_lists_too(deployment: Deploymen
     assert [each["review"] for each in (await deployment.get("/v1/runs")).json()["runs"]] == ["rejected"]
 
 
+async def test_runs_are_found_by_their_newest_judgement(deployment: Deployment, run: runs.Run) -> None:
+    unreviewed = await life.settled_run(deployment.database)
+    await say(deployment, run, verdict="approved")
+    await say(deployment, unreviewed, verdict="comment", comment="Later.")
+    for question, expected in (
+        ({"q": "review:approved"}, {run.id}),
+        ({"review": "none"}, {unreviewed.id}),
+        ({"review": "approved,none"}, {run.id, unreviewed.id}),
+        ({"q": "-review:approved"}, {unreviewed.id}),
+        ({"q": "review:rejected"}, set()),
+    ):
+        found = (await deployment.get("/v1/runs", params=question)).json()["runs"]
+        assert {each["id"] for each in found} == expected, question
+    problem(await deployment.get("/v1/runs", params={"review": "comment"}), 400)
+
+
 async def test_what_cannot_be_a_review_is_refused_with_its_place(deployment: Deployment, run: runs.Run) -> None:
     for body, place in (
         ({"verdict": "comment"}, "#/comment"),

@@ -13,7 +13,7 @@ from receiver.crypto import log_keys, log_policy
 from receiver.verifier import ed25519, public_forms
 from receiver.web import operations
 from storage.engine.database import Database
-from storage.ledger import checkpoints, entries
+from storage.ledger import checkpoints, entries, publication
 from storage.tables.ledger import LEDGER_COSIGNATURES
 from tests import life, witness
 from tests.receiver.pages import browsing
@@ -71,6 +71,13 @@ async def test_before_the_first_checkpoint_the_page_says_when_one_comes(browser:
     assert "A server signs one a second after the first entry" in await browser.text("/ledger")
 
 
+async def test_a_place_without_checkpoints_is_named_with_its_problem(browser: Browser) -> None:
+    where, problem = publication.FOLDER, "no room is left"
+    await browser.database.write(publication.failed, where, LOG.name, problem, life.NOW)
+    expected = "Checkpoints of the ledger are not written to their folder: no room is left."
+    assert expected in await browser.text("/ledger")
+
+
 async def test_a_run_shows_which_of_its_entries_are_signed(browser: Browser) -> None:
     run = await life.running(browser.database)
     assert "not yet" in await browser.text(f"/runs/{run.id}?tab=proof")
@@ -78,6 +85,7 @@ async def test_a_run_shows_which_of_its_entries_are_signed(browser: Browser) -> 
     said = await browser.text(f"/runs/{run.id}?tab=proof")
     assert ("yes" in said, "not yet" in said) == (True, False)
     assert f"runledger receipt {run.id} --to receipt" in said
+    assert f"runledger evidence {run.id}" in said
 
 
 async def test_the_receipt_of_a_run_is_a_file_that_others_check(browser: Browser) -> None:
