@@ -15,7 +15,7 @@ import pytest
 
 from receiver import clock
 from receiver.web import authentication
-from storage import states
+from storage import merkle, states
 from storage.engine.database import Database
 from storage.ledger import entries
 from storage.repositories import jobs, runs, system_state
@@ -47,7 +47,8 @@ async def _fill(database: Database) -> runs.Run:
         "submitted_by": text,
     }
     run = await life.settled_run(database, result=ended, **fields)
-    event = life.event("run_unknown", event_type=text, body=HOSTILE.encode(), headers={"x": text}, reason=text)
+    headers = merkle.encode({"x": text})
+    event = life.event("run_unknown", event_type=text, body=HOSTILE.encode(), headers=headers, reason=text)
     await database.write(receiving.accept_delivery, event)
     again = msgspec.structs.replace(event, id=f"{event.id[:-4]}0000", run_id=run.id)
     await database.write(receiving.accept_delivery, again)
