@@ -27,7 +27,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from receiver import http_headers
 from storage import errors, states
 from storage.engine import database, writer
-from storage.ledger import entries
+from storage.ledger import checkpoints, entries, publication
 from storage.repositories import deliveries, job_counts, runs, system_state, webhook_endpoints
 from storage.search import index
 
@@ -226,6 +226,20 @@ class _Gauges:
         self._unnumbered = gauge(
             "runledger_ledger_oldest_unnumbered_age_seconds", "Age of the oldest ledger entry without a number"
         )
+        self._signed = gauge("runledger_ledger_signed_entries", "Ledger entries under the newest checkpoint")
+        self._witnessed = gauge(
+            "runledger_ledger_witnessed_entries", "Ledger entries under the newest checkpoint that a quorum signed"
+        )
+        self._halted = gauge("runledger_ledger_signing_stopped", "1 while no checkpoint may be signed")
+        self._folder = gauge("runledger_ledger_folder_failed", "1 while checkpoints are not written to a folder")
+        self._witness_age = gauge(
+            "runledger_ledger_witness_age_seconds", "Time since a witness last signed a checkpoint", ("witness",)
+        )
+        self._witness_behind = gauge(
+            "runledger_ledger_witness_unsigned_entries",
+            "Signed entries that a witness has not signed",
+            ("witness",),
+        )
         self._unindexed = gauge("runledger_search_queue_runs", "Runs that wait to be indexed for search")
         self._index_lag = gauge("runledger_search_lag_seconds", "Age of the oldest run that waits to be indexed")
 
@@ -249,9 +263,25 @@ class _Gauges:
         self._worker.set(_age(state.worker_seen_at, now, math.inf))
         self._sweep_age.set(_age(state.swept_at, now, math.inf))
         self._unnumbered.set(_age(await store.read(entries.oldest_unnumbered), now, 0))
+        await self._read_ledger(store, now)
         behind = await store.read(index.lag)
         self._unindexed.set(behind.runs)
         self._index_lag.set(_age(behind.since, now, 0))
+
+    async def _read_ledger(self, store: database.Database, now: datetime) -> None:
+        reports, newest = await store.read(publication.read), await store.read(checkpoints.newest)
+        problems = {each.subject for each in reports if each.problem is not None}
+        signed = 0 if newest is None else newest.size
+        self._signed.set(signed)
+        self._witnessed.set(next((each.size or 0 for each in reports if each.subject == publication.QUORUM), 0))
+        self._halted.set(publication.SIGNING in problems)
+        self._folder.set(publication.FOLDER in problems)
+        self._witness_age.clear()
+        self._witness_behind.clear()
+        for each in reports:
+            if each.witness is not None:
+                self._witness_age.labels(each.witness).set(_age(each.reached_at, now, math.inf))
+                self._witness_behind.labels(each.witness).set(max(0, signed - (each.size or 0)))
 
 
 def _age(at: datetime | None, now: datetime, never: float) -> float:

@@ -12,7 +12,7 @@ from receiver import telemetry
 from storage import states
 from storage.engine.database import Database
 from storage.engine.writer import CommitBatch
-from storage.ledger import entries
+from storage.ledger import entries, publication
 from tests import life
 from tests.deploy import files
 from tests.laws import pages
@@ -38,6 +38,7 @@ async def exposed(database: Database) -> Mapping[str, set[str]]:
     made.skipped("type")
     end = entries.Entry(entries.Kind.RUN_COMPLETED, life.NOW, "run", "upstream", {"settledBy": "watcher"})
     made.committed(CommitBatch("after", ("accept_delivery",), 0.01, (), (entries.Appended(end, 0),)))
+    await database.write(publication.reached, f"{publication.WITNESS}one", "a ledger", 1, life.NOW)
     shown, _ = await made.metrics(database, life.NOW)
     samples = [each for family in text_string_to_metric_families(shown.decode()) for each in family.samples]
     return {each.name: set(each.labels) for each in samples} | {"up": set()}

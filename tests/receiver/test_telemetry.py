@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from receiver import telemetry
 from storage import states
 from storage.engine.database import Database
-from storage.ledger import entries
+from storage.ledger import checkpoints, entries, publication
 from storage.repositories import system_state
 from tests import life
 
@@ -49,6 +49,23 @@ async def test_the_metrics_show_how_long_an_entry_waits_for_its_number(served: D
     assert (await exposed(served, made, 30))["runledger_ledger_oldest_unnumbered_age_seconds"] == 30
     await served.write(entries.number, 10)
     assert (await exposed(served, made, 30))["runledger_ledger_oldest_unnumbered_age_seconds"] == 0
+
+
+async def test_the_metrics_show_what_is_signed_and_which_witness_has_not(database: Database) -> None:
+    origin, made = "runledger.test/ledger", telemetry.Telemetry()
+    await database.write(entries.append, [ENTRY] * 3)
+    await database.write(entries.number, 10)
+    await database.write(checkpoints.sign_next, origin, lambda _: ["a line"], life.NOW)
+    await database.write(publication.reached, f"{publication.WITNESS}one", origin, 2, life.NOW)
+    await database.write(publication.failed, f"{publication.WITNESS}two", origin, "is away", life.NOW)
+    await database.write(publication.reached, publication.QUORUM, origin, 2, life.NOW)
+    await database.write(publication.failed, publication.SIGNING, origin, "is an older copy", life.NOW)
+    seen = await exposed(database, made, 90)
+    ledger = {name.removeprefix("runledger_ledger_"): value for name, value in seen.items()}
+    assert (ledger["signed_entries"], ledger["witnessed_entries"]) == (3, 2)
+    assert (ledger["signing_stopped"], ledger["folder_failed"]) == (1, 0)
+    assert (ledger["witness_age_seconds one"], ledger["witness_age_seconds two"]) == (90, math.inf)
+    assert (ledger["witness_unsigned_entries one"], ledger["witness_unsigned_entries two"]) == (1, 3)
 
 
 async def test_errors_are_counted_by_their_event_from_zero(database: Database) -> None:
