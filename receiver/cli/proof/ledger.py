@@ -10,6 +10,7 @@ from receiver import settings, signing_keys
 from receiver.cli import event_loop, open_database, options
 from receiver.cli.errors import CommandError
 from receiver.cli.parameters import option
+from receiver.cli.proof import verify
 from receiver.cli.render import json_lines
 from receiver.crypto import log_keys
 from storage.ledger import proofs
@@ -124,6 +125,9 @@ async def completeness(begin: From, end: To = None, as_json: options.Json = Fals
     from receiver.cli.proof import completeness as comparison
 
     await comparison.check(begin, end, as_json)
+
+
+app.command()(verify.verify)
 
 
 def _show(as_json: bool, text: str, **fields: Any) -> None:

@@ -24,15 +24,15 @@ def verify(
     kept: Sequence[public_forms.Checkpoint] = (),
     *,
     since: int = 0,
-    limit: int = 100,
     progress: Progress | None = None,
+    report: Report | None = None,
 ) -> Report:
     """Verify the store behind a driver's connection, which is in a transaction that sees one snapshot.
 
     `kept` are checkpoints from elsewhere. Of the entries below `since` only the hashes are checked, and of the
-    rows only those of runs with later entries. At most `limit` breaks are listed; all are counted.
+    rows only those of runs with later entries. Breaks are added to `report`, where that is given.
     """
-    store, report = source.over(connection), Report(limit)
+    store, report = source.over(connection), report or Report()
     count = _Count(store, since, progress)
     rows = arrived.Arrived(store, report)
 

@@ -1,0 +1,167 @@
+"""`runledger ledger verify`: check the ledger and the rows under it, and name each break."""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+
+from receiver import settings, signing_keys
+from receiver.cli import open_database, options
+from receiver.cli.errors import FAILED, CommandError
+from receiver.cli.render import format as render_format
+from receiver.cli.render import json_lines, progress
+from receiver.verifier import public_forms
+from receiver.verifier.store import breaks, signatures, verification
+from storage.maintenance import snapshot
+
+_BAR = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+
+
+async def verify(
+    since: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Only the entries from this number on.")] = 0,
+    checkpoint: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A checkpoint that was kept elsewhere. Repeat it.")
+    ] = None,
+    checkpoint_dir: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A folder with checkpoints; the newest is compared.")
+    ] = None,
+    policy: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Keys to trust; without it those of the settings.")
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Check every entry, the tree, checkpoints and signatures, and the rows that the entries are about.
+
+    Prints each break with its code, and ends with the exit code 1 where there is one. It reads the database
+    in one snapshot and changes nothing but the stored outcome, so a server may be running.
+
+    \b
+    Examples:
+      runledger ledger verify
+      runledger ledger verify --checkpoint kept/checkpoint.txt
+      runledger ledger verify --since 100000 --json
+    """
+    given = settings.load()
+    trusted = signatures.Trusted(_policy(given, policy), _is_signed)
+    report = breaks.Report()
+    kept = [_trusted(each, trusted) for each in checkpoint or ()]
+    kept += _newest(checkpoint_dir, trusted, report)
+    async with open_database.existing(given):
+        with snapshot.opened(given.url) as connection, _progress() as advance:
+            verification.verify(connection, trusted, kept, since=since, progress=advance, report=report)
+    if as_json:
+        json_lines.mapping(_fields(report))
+    else:
+        _show(report)
+    if not report.is_ok:
+        raise typer.Exit(FAILED)
+
+
+def _policy(given: settings.Settings, file: Path | None) -> public_forms.Policy:
+    try:
+        text = signing_keys.policy(given).text.encode() if file is None else _read(file)
+        return public_forms.parse_policy(text)
+    except public_forms.Refused as refused:
+        raise CommandError(f"the policy cannot be used: {refused}") from None
+
+
+def _read(file: Path) -> bytes:
+    """Return the bytes of a file, and no more of it than a reader of such forms takes."""
+    with file.open("rb") as opened:
+        return opened.read(public_forms.MOST_BYTES + 1)
+
+
+def _trusted(file: Path, trusted: signatures.Trusted) -> public_forms.Checkpoint:
+    """Return the checkpoint of a file. Raises CommandError where no key of the policy has signed it."""
+    try:
+        found = public_forms.parse_checkpoint(_read(file))
+    except public_forms.Refused as refused:
+        raise CommandError(f"{file} has no checkpoint: {refused}") from None
+    for _, fault in signatures.faults(found, trusted):
+        raise CommandError(f"the checkpoint in {file} is not trusted: {fault}")
+    return found
+
+
+def _newest(
+    folder: Path | None, trusted: signatures.Trusted, report: breaks.Report
+) -> list[public_forms.Checkpoint]:
+    """Return the trusted checkpoint of the largest tree in a folder; other files are counted as unchecked."""
+    if folder is None:
+        return []
+    found, others = list[public_forms.Checkpoint](), 0
+    for file in sorted(each for each in folder.iterdir() if stat.S_ISREG(each.stat().st_mode)):
+        try:
+            found.append(_trusted(file, trusted))
+        except CommandError:
+            others += 1
+    if others:
+        report.unchecked.append(f"{others} files of {folder}, which have no checkpoint that the policy trusts")
+    if not found:
+        raise CommandError(f"{folder} has no checkpoint that the policy trusts")
+    return [max(found, key=lambda each: each.size)]
+
+
+def _is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
+    # Slow to import: the other commands about the ledger are in one module with this one.
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    with progress.bar("verifying", None, *_BAR) as update:
+        yield lambda done, total: update(completed=done, total=total)
+
+
+def _fields(report: breaks.Report) -> dict[str, Any]:
+    return {
+        "ok": report.is_ok,
+        "size": report.size,
+        "signedSize": report.signed_size,
+        "checked": dict(sorted(report.checked.items())),
+        "breaks": report.counts.total(),
+        "breaksByCode": report.breaks_by_code,
+        "listed": [each.fields for each in report.breaks],
+        "unchecked": report.unchecked,
+    }
+
+
+def _show(report: breaks.Report) -> None:
+    for each in report.breaks:
+        print(f"{each.code.value:18} {render_format.safe(each.sentence)}")
+    checked = ", ".join(f"{report.checked[name]:,} {noun}" for name, noun in _NOUNS.items())
+    print(f"Checked {checked}; {report.checked['erased']:,} values were erased.")
+    for sentence in report.unchecked:
+        print(f"Not checked: {render_format.safe(sentence)}.")
+    if report.size > report.signed_size:
+        print(f"{report.size - report.signed_size:,} entries are under no checkpoint yet.")
+    total = report.counts.total()
+    if not total:
+        print("Nothing is broken.")
+        return
+    by_code = ", ".join(f"{code} {count}" for code, count in report.breaks_by_code.items())
+    more = f"; the first {len(report.breaks)} are listed" if total > len(report.breaks) else ""
+    print(f"{total:,} breaks: {by_code}{more}.")
+
+
+#: What is counted, as it is printed.
+_NOUNS = {
+    "entries": "entries",
+    "runs": "runs",
+    "deliveries": "deliveries",
+    "digests": "digests",
+    "checkpoints": "checkpoints",
+    "cosignatures": "signatures of witnesses",
+}
