@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # Programs that tests start are compiled once, also where the environment says that nothing compiled is to be kept.
 test test-quick: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-quick outsiders browser screenshots check deploy-check serve lock bench bench-ledger bench-flood bench-large bench-query bench-pages bench-start faults fuzz clean
+.PHONY: demo test test-quick outsiders browser screenshots check deploy-check serve lock bench bench-ledger bench-flood bench-large bench-query bench-pages bench-start faults fuzz tamper clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -92,6 +92,12 @@ faults: $(INSTALLED)
 MINUTES ?= 60
 fuzz: $(INSTALLED)
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
+
+# Changes of a store behind its back, N on each database, each of which has to be found and named; 10,000 take about
+# twenty minutes. ARGS may say --seed, --database, --report.
+N ?= 10000
+tamper: $(INSTALLED)
+	@$(BIN)/python -m tests.tamper --count $(N) $(ARGS)
 
 .venv: $(INSTALLED)
 

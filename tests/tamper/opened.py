@@ -10,22 +10,23 @@ from typing import Any
 import psycopg
 from sqlalchemy import make_url
 
+from receiver.cli.proof import verify
 from receiver.crypto import log_keys
-from receiver.verifier import ed25519, public_forms
+from receiver.verifier import public_forms
 from receiver.verifier.store import breaks, signatures, verification
 from storage.engine import connections
 
 SIGNER = log_keys.new("runledger.example/log")
 
 
-def trusted(*witnesses: str, signer: log_keys.Signer = SIGNER) -> signatures.Trusted:
+def trusted(signer: log_keys.Signer = SIGNER) -> signatures.Trusted:
     """Return the trust in one key of a log."""
     policy = public_forms.parse_policy(f"log {signer.verifier_key}\nquorum none\n".encode())
-    return signatures.Trusted(policy, ed25519.verify)
+    return signatures.Trusted(policy, verify.is_signed)
 
 
 @contextmanager
-def connection(url: str) -> Iterator[Any]:
+def connection(url: str, *, readonly: bool = True) -> Iterator[Any]:
     """Open a plain connection, whose transaction is rolled back."""
     if url.startswith("sqlite"):
         with closing(sqlite3.connect(str(make_url(url).database), isolation_level=None)) as opened:
@@ -33,6 +34,7 @@ def connection(url: str) -> Iterator[Any]:
             yield opened
         return
     with psycopg.connect(**connections.libpq_arguments(url)) as server:
+        server.read_only = readonly
         server.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         yield server
         server.rollback()

@@ -48,7 +48,7 @@ async def verify(
       runledger ledger verify --since 100000 --json
     """
     given = settings.load()
-    trusted = signatures.Trusted(_policy(given, policy), _is_signed)
+    trusted = signatures.Trusted(_policy(given, policy), is_signed)
     report = breaks.Report()
     kept = [_trusted(each, trusted) for each in checkpoint or ()]
     kept += _newest(checkpoint_dir, trusted, report)
@@ -107,9 +107,12 @@ def _newest(
     return [max(found, key=lambda each: each.size)]
 
 
-def _is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
+def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
+    """Return whether an Ed25519 signature is right: a hundred times faster than in Python alone."""
     # Slow to import: the other commands about the ledger are in one module with this one.
     from cryptography.exceptions import InvalidSignature
+
+    # With it comes the error of a wrong signature.
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
     try:

@@ -92,7 +92,7 @@ class Arrived:
         for column, value in expected.items():
             if row[column] != value:
                 sentence = f"{column} of the delivery {row['id']} is not that of {found.title}"
-                self._add(Code.ROW_CHANGED, sentence, found, column)
+                self._add(Code.ROW_CHANGED, sentence, found, column, row)
         self._check_content(row, found)
 
     def _check_content(self, row: dict[str, Any], found: entry.Entry) -> None:
@@ -159,10 +159,11 @@ class Arrived:
                     sentence = f"no entry knows the delivery {delivery_id}"
                     self._report.add(Code.ROW_ADDED, sentence, run=run_id, table="deliveries")
 
-    def _add(self, code: Code, sentence: str, found: entry.Entry, column: str | None) -> None:
-        self._report.add(
-            code, sentence, run=found.body.run, number=found.number, table="deliveries", column=column
-        )
+    def _add(
+        self, code: Code, sentence: str, found: entry.Entry, column: str | None, row: dict[str, Any] | None = None
+    ) -> None:
+        run = found.body.run or (row["run_id"] if row is not None else None)
+        self._report.add(code, sentence, run=run, number=found.number, table="deliveries", column=column)
 
 
 def _is_described(found: entry.Entry) -> bool:

@@ -64,12 +64,12 @@ class Signed:
             except public_forms.Refused as refused:
                 self._add(Code.SIGNATURE_WRONG, size, f"cannot be read: {refused}")
                 continue
-            if (found.size, found.root) != (size, bytes(root)):
-                self._add(Code.ROW_CHANGED, size, "has another size or root than its note")
             faults = [*signatures.faults(found, self._trusted)]
             for code, fault in faults:
                 self._add(code, size, f"is not trusted: {fault}")
-            if not faults:
+            if not faults and (found.size, found.root) != (size, bytes(root)):
+                self._add(Code.ROW_CHANGED, size, "has another size or root than its note")
+            elif not faults:
                 yield found
 
     def _check_cosignatures(self) -> None:

@@ -104,6 +104,8 @@ class Expected:
     def _accept(self, entry: Entry) -> None:
         facts, self.is_begun = entry.body.facts, True
         is_submitted = facts.get("origin") == "submitted"
+        if is_submitted:
+            self.columns["upstream_id"] = None
         for name in _OF_ACCEPTED:
             self.columns[FACTS[name]] = facts.get(name)
         unknown = UNKNOWN if not is_submitted else entry.body.at

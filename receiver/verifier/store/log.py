@@ -28,8 +28,9 @@ class Log:
     number: int = 0
     #: Whether a number is missing: the tree above it cannot be made.
     has_gap: bool = False
-    #: Whether a root differed: those of later checkpoints follow from it.
-    is_rewritten: bool = False
+    #: The first checkpoint whose root differs: those of later ones follow from it; and the last one of all.
+    rewritten: public_forms.Checkpoint | None = None
+    last: public_forms.Checkpoint | None = None
     _nodes: _Nodes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -50,8 +51,10 @@ class Log:
         for _, leaf, body, *columns in self.store.stream(self._statement("leaf_index IS NULL")):
             self._check_leaf(None, bytes(leaf), entry.encoded(body), columns)
         self.report.size = self.number
-        if not self.has_gap and not self.is_rewritten:
-            self._nodes.finish(min(self.signed.size, self.number))
+        if self.rewritten is not None:
+            self._report_rewritten(self.rewritten, self.last or self.rewritten)
+        elif not self.has_gap:
+            self._nodes.finish(self.signed.size, self.number)
         self.signed.demand_no_more(self.number)
 
     def _statement(self, which: str) -> str:
@@ -101,20 +104,20 @@ class Log:
 
     def _compare_roots(self) -> None:
         for checkpoint in self.signed.up_to(self.number):
-            if self.has_gap or self.is_rewritten:
+            if self.has_gap:
                 continue
-            if checkpoint.root == self.grown.root():
+            self.last = checkpoint
+            if checkpoint.root == self.grown.root() and self.rewritten is None:
                 self._nodes.report()
-            else:
-                self._report_rewritten(checkpoint)
+            elif self.rewritten is None:
+                self.rewritten = checkpoint
 
-    def _report_rewritten(self, checkpoint: public_forms.Checkpoint) -> None:
-        """Report the first root that differs; those of the later checkpoints follow from it."""
-        self.is_rewritten = True
-        pair = swaps.find(self.store, checkpoint)
+    def _report_rewritten(self, first: public_forms.Checkpoint, last: public_forms.Checkpoint) -> None:
+        """Report that the entries are not those of a checkpoint: `last` has all of those that moved."""
+        pair = swaps.find(self.store, last)
         if pair is None:
-            sentence = f"the first {checkpoint.size} entries are not those of the checkpoint that was signed"
-            self.report.add(Code.HISTORY_REWRITTEN, sentence, number=checkpoint.size)
+            sentence = f"the first {first.size} entries are not those of the checkpoint that was signed"
+            self.report.add(Code.HISTORY_REWRITTEN, sentence, number=first.size)
             return
         sentence = f"the entries {pair[0]} and {pair[1]} have each other's place"
         self.report.add(Code.ENTRIES_SWAPPED, sentence, number=pair[0])
@@ -158,11 +161,12 @@ class _Nodes:
         while self._different:
             self._add(*self._different.pop(0), "is not that of its entries")
 
-    def finish(self, size: int) -> None:
+    def finish(self, size: int, entries: int) -> None:
         """Report the nodes that differ, those missing below the newest checkpoint, and those of no entries."""
-        self.report()
+        if size <= entries:  # else the entries may be at fault: some are gone
+            self.report()
         for row, position in self._missing:
-            if (position + 1) << row * 8 <= size:
+            if (position + 1) << row * 8 <= min(size, entries):
                 self._add(row, position, "is missing")
         rows = self._store.rows('SELECT "row", position FROM ledger_nodes WHERE position < 0 LIMIT 100')
         rows += self._store.rows('SELECT "row", min(position) FROM ledger_nodes GROUP BY "row"')

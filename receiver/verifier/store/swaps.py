@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
 
 from receiver.verifier import public_forms
 from receiver.verifier.store import hashes, source
 
-#: The most entries among which every pair is tried.
-TRIED = 300
+#: The most pairs that are tried, and the largest tree in which they are.
+TRIED, LARGEST = 20_000, 1 << 16
 _LEAVES = "SELECT leaf_index, leaf_hash FROM ledger_entries WHERE leaf_index >= 0 AND leaf_index < ? ORDER BY "
 
 
@@ -33,14 +36,36 @@ def _by_arrival(store: source.Source, checkpoint: public_forms.Checkpoint) -> tu
 
 
 def _by_trial(store: source.Source, checkpoint: public_forms.Checkpoint) -> tuple[int, int] | None:
-    if checkpoint.size > 1 << 16:
+    if checkpoint.size > LARGEST:
         return None
     leaves = [bytes(leaf) for _, leaf in store.stream(_LEAVES + "leaf_index", checkpoint.size)]
-    first, levels = max(0, len(leaves) - TRIED), _levels(leaves)
-    for one, other in itertools.combinations(range(first, len(leaves)), 2):
+    levels = _levels(leaves)
+    for one, other in itertools.islice(_suspects(store, checkpoint.size), TRIED):
         if _swapped_root(levels, one, other) == checkpoint.root:
             return one, other
     return None
+
+
+def _suspects(store: source.Source, size: int) -> Iterator[tuple[int, int]]:
+    """Yield pairs of entries whose ids do not begin with their times, then pairs of one time."""
+    columns = f"leaf_index, id, {store.instant('at')}"
+    sql = f"SELECT {columns} FROM ledger_entries WHERE leaf_index >= 0 AND leaf_index < ? ORDER BY leaf_index"
+    odd, of_time = list[int](), defaultdict[str, list[int]](list)
+    for number, name, at in store.stream(sql, size):
+        of_time[str(at)[:23]].append(number)
+        if not _is_of(name, at):
+            odd.append(number)
+    yield from itertools.combinations(odd, 2)
+    for numbers in of_time.values():
+        yield from itertools.combinations(numbers, 2)
+
+
+def _is_of(name: str, at: str) -> bool:
+    try:
+        milliseconds = int(datetime.fromisoformat(at).timestamp() * 1000)
+        return name.replace("-", "")[:12] == f"{milliseconds:012x}"
+    except (ValueError, TypeError, OverflowError):
+        return False
 
 
 def _levels(leaves: list[bytes]) -> list[list[bytes]]:
