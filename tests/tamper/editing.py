@@ -82,7 +82,7 @@ class Editor:
 
     def columns(self, table: str) -> list[str]:
         """Return the columns of a table but those of other instants, which no test changes."""
-        return [name for name in schema.metadata.tables[table].columns.keys() if name not in _UNREAD]
+        return [each.name for each in schema.metadata.tables[table].columns if each.name not in _UNREAD]
 
     def chosen(self, table: str, where: str = "", *parameters: object) -> dict[str, Any] | None:
         """Return any row; None where there is none."""

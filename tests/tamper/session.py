@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +122,11 @@ async def _fill(url: str) -> None:
         await stores.fill(store)
 
 
+def _run(kind: str, count: int, seed: int) -> Outcome:
+    with filled(kind) as url:
+        return run(url, kind, count, seed)
+
+
 def report(outcomes: list[Outcome], seed: int) -> str:
     """Return the report as Markdown."""
     kinds = [each.kind for each in outcomes]
@@ -170,10 +176,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append")
     parser.add_argument("--report", type=Path)
     given = parser.parse_args(arguments)
-    outcomes = []
-    for kind in given.database or ["sqlite", "postgresql"]:
-        with filled(kind) as url:
-            outcomes.append(run(url, kind, given.count, given.seed))
+    kinds = given.database or ["sqlite", "postgresql"]
+    with ProcessPoolExecutor(len(kinds)) as pool:
+        outcomes = list(pool.map(_run, kinds, [given.count] * len(kinds), [given.seed] * len(kinds)))
     text = report(outcomes, given.seed)
     print(text)
     if given.report is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -73,7 +74,8 @@ def canonical(value: Any) -> bytes:
     """Return the canonical JSON of a value (RFC 8785) without fractions."""
     encoded = _encode(value)
     # Names are sorted by code points here. From U+E000 on the order of UTF-16 may be another.
-    return encoded if max(encoded, default=0) < 0xEE else _encode_unsorted(_in_order(value))
+    is_in_order = encoded.isascii() or _BEYOND.search(encoded) is None
+    return encoded if is_in_order else _encode_unsorted(_in_order(value))
 
 
 def _in_order(value: Any) -> Any:
@@ -82,5 +84,7 @@ def _in_order(value: Any) -> Any:
     return [_in_order(each) for each in value] if isinstance(value, list) else value
 
 
+#: The first byte in UTF-8 of each character from U+E000 on.
+_BEYOND = re.compile(b"[\xee-\xf4]")
 _encode = msgspec.json.Encoder(order="sorted").encode
 _encode_unsorted = msgspec.json.Encoder().encode

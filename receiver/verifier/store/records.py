@@ -29,6 +29,8 @@ _INSTANTS = {
 }
 _JSON = {"object_ids", "tool_input", "tool_output", "metadata"}
 _KEYS = {"id", "run_id", "salt"}
+_decode = msgspec.json.Decoder().decode
+_decompress = zstandard.ZstdDecompressor().decompress
 
 
 class Records:
@@ -164,7 +166,7 @@ def _content(stored: Any, column: str) -> bytes | None:
     if column not in _JSON:
         return entry.encoded(stored)
     try:
-        return hashes.canonical(msgspec.json.decode(entry.encoded(stored)))
+        return hashes.canonical(_decode(entry.encoded(stored)))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return entry.encoded(stored)
 
@@ -242,12 +244,11 @@ def _check_rows(table: str, name: str) -> Callable[[Report, dict[str, Any], Expe
 
 
 def _row_bytes(row: dict[str, Any]) -> bytes:
-    values = {}
-    for column, value in row.items():
-        if value is not None and column not in _KEYS:
-            values[column] = msgspec.Raw(entry.encoded(value)) if column in _JSON else value
+    values = {column: value for column, value in row.items() if value is not None and column not in _KEYS}
     try:
-        return hashes.canonical(msgspec.json.decode(msgspec.json.encode(values)))
+        for column in _JSON & values.keys():
+            values[column] = _decode(entry.encoded(values[column]))
+        return hashes.canonical(values)
     except (msgspec.MsgspecError, ValueError, RecursionError, TypeError):
         return b""
 
@@ -303,7 +304,7 @@ def _decompressed(row: dict[str, Any]) -> bytes | None:
     frame = bytes(row["body"]) if not isinstance(row["body"], str | int | float) else b""
     try:
         size = zstandard.frame_content_size(frame)
-        return zstandard.ZstdDecompressor().decompress(frame, max_output_size=max(size, 1)) if size else b""
+        return _decompress(frame, max_output_size=max(size, 1)) if size else b""
     except (zstandard.ZstdError, OverflowError, ValueError, MemoryError):
         return None
 

@@ -38,16 +38,25 @@ class Source(Protocol):
         """Return the parameter of such a condition."""
 
 
-def over(connection: Any) -> Source:
-    """Return the store behind a connection of `sqlite3` or `psycopg`, which is in a transaction."""
-    return _Sqlite(connection) if isinstance(connection, sqlite3.Connection) else _Postgresql(connection)
+def over(connection: Any, *, is_lenient: bool = False) -> Source:
+    """Return the store behind a connection of `sqlite3` or `psycopg`, which is in a transaction.
+
+    `is_lenient`: texts of a file that are not UTF-8 are read with their bytes marked, which is slower.
+    """
+    if not isinstance(connection, sqlite3.Connection):
+        return _Postgresql(connection)
+    connection.text_factory = _text if is_lenient else str
+    return _Sqlite(connection)
+
+
+def is_undecodable(error: Exception) -> bool:
+    """Return whether a file has a text that is not UTF-8."""
+    return isinstance(error, sqlite3.OperationalError) and "Could not decode to UTF-8" in str(error)
 
 
 class _Sqlite:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        #: A text that is not UTF-8 was written by another program: it is read with its bytes marked.
-        connection.text_factory = _text
 
     def stream(self, sql: str, *parameters: object) -> Iterator[Row]:
         cursor = self._connection.execute(sql, parameters)

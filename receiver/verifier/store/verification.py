@@ -5,6 +5,8 @@ It reads the database in the caller's snapshot, with its own SQL, and in bounded
 
 from __future__ import annotations
 
+import copy
+import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -32,7 +34,26 @@ def verify(
     `kept` are checkpoints from elsewhere. Of the entries below `since` only the hashes are checked, and of the
     rows only those of runs with later entries. Breaks are added to `report`, where that is given.
     """
-    store, report = source.over(connection), report or Report()
+    report = report or Report()
+    before = copy.deepcopy(report)
+    try:
+        _verify(source.over(connection), trusted, kept, since, progress, report)
+    except sqlite3.OperationalError as error:
+        if not source.is_undecodable(error):
+            raise
+        vars(report).update(vars(before))
+        _verify(source.over(connection, is_lenient=True), trusted, kept, since, progress, report)
+    return report
+
+
+def _verify(
+    store: source.Source,
+    trusted: signatures.Trusted,
+    kept: Sequence[public_forms.Checkpoint],
+    since: int,
+    progress: Progress | None,
+    report: Report,
+) -> None:
     count = _Count(store, since, progress)
     rows = arrived.Arrived(store, report)
 
@@ -45,7 +66,6 @@ def verify(
     records.Records(store, report, count.add).check(since)
     if since:
         report.unchecked.append(f"the bytes of the entries below {since}, and rows that only these know")
-    return report
 
 
 class _Count:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import Connection, text
 
 from receiver.verifier import public_forms
 from storage.engine.database import Database
@@ -47,3 +48,15 @@ async def test_an_empty_store_and_one_without_checkpoints_verify(database: Datab
     report = opened.verified(database_url)
     assert report.is_ok
     assert report.signed_size == 0
+
+
+async def test_a_text_that_is_not_utf_8_is_a_change_like_any_other(file_url: str) -> None:
+    async with Database(file_url) as database:
+        run = await life.settled_run(database)
+        await database.write(_spoil, run.id)
+    (found,) = opened.verified(file_url).breaks
+    assert (found.code, found.run, found.column) == ("row_changed", run.id, "output")
+
+
+def _spoil(connection: Connection, run_id: str) -> None:
+    connection.execute(text("UPDATE runs SET output = CAST(x'ff41' AS TEXT) WHERE id = :id"), {"id": run_id})
