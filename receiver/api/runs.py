@@ -10,12 +10,13 @@ import msgspec
 from receiver import errors
 from receiver.schemas import json_rows, query_parameters, responses
 from receiver.schemas import notification as schemas_notification
-from receiver.web import operations, run_ids, timeline
+from receiver.web import etags, operations, run_ids, timeline
 from receiver.web.authentication import Scope
 from storage import cursors
 from storage import errors as storage_errors
 from storage.engine import database
 from storage.engine.database import Reader
+from storage.ledger import entries
 from storage.query import run_lines, run_pages
 from storage.repositories import deliveries, documents, ledger_changes, notifications
 from storage.tables.declare import ROWS_PER_RUN
@@ -31,9 +32,7 @@ Plain = operations.Call[None, None]
 _Received = tuple[deliveries.StoredDelivery, msgspec.Raw]
 
 router = operations.Router("runs")
-_IF_NONE_MATCH = operations.Header(
-    "If-None-Match", "The ETag of a document that the client has.", r'^(\*|"[0-9a-f]{64}")$'
-)
+_IF_NONE_MATCH = operations.Header("If-None-Match", "The ETag of what the client has.", etags.PATTERN)
 
 
 @router.operation("GET", "/v1/runs", "List runs", {200: responses.Runs}, Scope.READ, reader=Reader.TIMED)
@@ -47,14 +46,29 @@ def list_runs(call: Listing, store: database.Snapshot) -> operations.Answer:
     return operations.Answer(200, page, call.link("cursor", found.cursor))
 
 
-@router.operation("GET", "/v1/runs/{id}", "Get a run", {200: schemas_notification.FullRun}, Scope.READ)
+@router.operation(
+    "GET",
+    "/v1/runs/{id}",
+    "Get a run",
+    {200: schemas_notification.FullRun, 304: None},
+    Scope.READ,
+    headers=(_IF_NONE_MATCH,),
+)
 def get_run(call: Plain, store: database.Snapshot) -> operations.Answer:
     """Answer with one run: all that was requested and all that came back."""
     row = run_ids.require_run(store.read(run_lines.find, call.ids["id"]))
     sent = store.read(notifications.find, row.id)
     with call.building(row.id):
         shown = schemas_notification.notification_object(sent)
-        return operations.Answer(200, bytes(schemas_notification.RUNS.one((*row[:-1], shown))))
+        body = bytes(schemas_notification.RUNS.one((*row[:-1], shown)))
+    newest = None if row.settled_at is None else store.read(entries.newest_leaf_hash, row.id)
+    etag = etags.of_run(newest, row, None if shown is None else bytes(shown))
+    if etag is None:
+        return operations.Answer(200, body)
+    headers = {"etag": etag, "cache-control": "private, no-cache"}
+    if etags.is_known(call.headers, etag):
+        return operations.Answer(304, None, headers)
+    return operations.Answer(200, body, headers)
 
 
 @router.operation(
@@ -132,9 +146,7 @@ async def get_document(call: Documented) -> operations.Answer:
         "x-content-type-options": "nosniff",
         "content-disposition": f'inline; filename="run-{run.id}-v{document.version}.json"',
     }
-    # If-None-Match is evaluated by weak comparison (RFC 9110, section 13.1.2).
-    given = ",".join(call.headers.getlist("if-none-match")).split(",")
-    if not {"*", headers["etag"]}.isdisjoint(tag.strip().removeprefix("W/") for tag in given):
+    if etags.is_known(call.headers, headers["etag"]):
         return operations.Answer(304, None, headers)
     # Decompressing a large document in the event loop would block it.
     with call.building(run.id):

@@ -169,6 +169,12 @@ def last(connection: Connection, run_id: str, kind: Kind) -> Mapping[str, Any] |
     return None if found is None else json.loads(found)
 
 
+def newest_leaf_hash(connection: Connection, run_id: str) -> bytes | None:
+    """Return the leaf hash of a run's newest entry; None where it has none."""
+    found = _NEWEST_OF_RUN.first(connection, {"run_id": run_id})
+    return None if found is None else bytes(found.leaf_hash)
+
+
 def of_early_deliveries(connection: Connection, received: Mapping[str, datetime]) -> list[str]:
     """Return the ids of the entries of those deliveries that came before their run was known.
 
@@ -237,6 +243,14 @@ _OLDEST_UNNUMBERED = (
     .limit(1)
 )
 _LAST = prepared.Prepared(lambda _: select(func.max(LEDGER_ENTRIES.c.leaf_index).label("number")))
+_NEWEST_OF_RUN = prepared.Prepared(
+    lambda _: (
+        select(LEDGER_ENTRIES.c.leaf_hash)
+        .where(LEDGER_ENTRIES.c.run_id == bindparam("run_id"))
+        .order_by(LEDGER_ENTRIES.c.seq.desc())
+        .limit(1)
+    )
+)
 _WAITING = _UNNUMBERED.subquery()
 _ORDERED = select(_WAITING.c.seq, func.row_number().over(order_by=_WAITING.c.seq).label("position")).subquery()
 _NUMBER = (
