@@ -13,7 +13,7 @@ from receiver.pages.views import (
     sql,
     static_files,
 )
-from receiver.pages.views.proof import ledger, receipts, reviews
+from receiver.pages.views.proof import ledger, receipts, removal, reviews
 from receiver.pages.views.runs import (
     bulk,
     compare,
@@ -40,6 +40,7 @@ _VIEWS = (
     list_live,
     overview,
     receipts,
+    removal,
     reviews,
     run,
     run_actions,

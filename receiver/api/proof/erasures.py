@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from datetime import datetime
 
 from receiver.schemas import retention
 from receiver.web import operations, run_ids
@@ -39,7 +39,7 @@ async def erase_run(call: Erasing) -> operations.Answer:
     erasure = erasing.Erasure(body.reason, call.caller.actor, fields=body.chosen)
     if body.dry_run:
         return operations.Answer(200, await plan(call.database, run_id, erasure))
-    return operations.Answer(200, await erase(call, run_id, erasure))
+    return operations.Answer(200, await erase(call.database, run_id, erasure, call.now))
 
 
 async def plan(store: database.Database, run_id: str, erasure: erasing.Erasure) -> retention.Erasure:
@@ -51,11 +51,13 @@ async def plan(store: database.Database, run_id: str, erasure: erasing.Erasure) 
     return _answer(done, None, refused, is_planned=True)
 
 
-async def erase(call: operations.Call[Any, Any], run_id: str, erasure: erasing.Erasure) -> retention.Erasure:
+async def erase(
+    store: database.Database, run_id: str, erasure: erasing.Erasure, now: datetime
+) -> retention.Erasure:
     """Erase content of a run, and overwrite its bytes in an embedded database. Raises NotErasable."""
-    done = await call.database.write(erasing.erase_run, run_id, erasure, call.now)
+    done = await store.write(erasing.erase_run, run_id, erasure, now)
     # Also where nothing was left: an earlier call may have been killed before it came to this.
-    freed = await asyncio.to_thread(vacuum.shrink, call.database.url, rewrite=False, words=True)
+    freed = await asyncio.to_thread(vacuum.shrink, store.url, rewrite=False, words=True)
     return _answer(done, None if freed is None else freed.is_overwritten)
 
 

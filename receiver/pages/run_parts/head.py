@@ -215,7 +215,7 @@ def _waiting(head: Head) -> Iterator[Note]:
 def _content(head: Head) -> Iterator[Note]:
     run = head.run
     if head.is_pruned:
-        text = "Texts, steps and documents are gone. Measures and entries of the ledger stay."
+        text = "Steps, documents and the erased texts are gone. Measures and entries of the ledger stay."
         yield Note("is-note", "info", f"Its content was removed {formats.ago(run.pruned_at, head.now)}", text)
     elif head.status == "completed" and (run.output is None or run.cost_micros is None):
         missing = "no answer" if run.output is None else "no cost"

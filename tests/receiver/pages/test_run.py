@@ -199,7 +199,7 @@ async def test_a_pruned_run_keeps_its_measures_and_says_what_is_gone(browser: Br
     said = await browser.text(f"/runs/{run.id}")
     assert "Its content was removed" in said
     assert "$0.0030" in said
-    assert "The texts and steps of this run were removed" in await browser.text(f"/runs/{run.id}?tab=all")
+    assert "Content of this run was removed" in await browser.text(f"/runs/{run.id}?tab=all")
     await browser.get(f"/runs/{run.id}/steps/0", 410)
 
 

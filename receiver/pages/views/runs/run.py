@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,8 +20,13 @@ from storage.query import grammar, run_neighbours
 from storage.repositories import documents
 
 router = requests.Router()
-#: The tabs whose content is removed when a run is pruned.
-CONTENT = {"trace", "answer", "prompt", "document"}
+#: The tabs whose content is removed, each with the texts that an erasure of others leaves.
+CONTENT: Mapping[str, Sequence[str]] = {
+    "trace": (),
+    "answer": ("output",),
+    "prompt": ("prompt", "guidance", "instructions"),
+    "document": (),
+}
 #: The tabs with their titles.
 TITLES = {
     "trace": "Trace",
@@ -67,7 +73,7 @@ def load(given: requests.PageRequest, tab: str, store: Snapshot) -> dict[str, An
         "run": of.run,
         "tab": tab,
         "tabs": TITLES,
-        "is_removed": of.is_pruned and tab in CONTENT,
+        "is_removed": of.is_pruned and tab in CONTENT and not any(getattr(of.run, each) for each in CONTENT[tab]),
     }
     if values["is_removed"]:
         return values
