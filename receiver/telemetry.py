@@ -232,6 +232,11 @@ class _Gauges:
         )
         self._halted = gauge("runledger_ledger_signing_stopped", "1 while no checkpoint may be signed")
         self._folder = gauge("runledger_ledger_folder_failed", "1 while checkpoints are not written to a folder")
+        self._verified = gauge(
+            "runledger_ledger_verified_timestamp_seconds",
+            "When the ledger was last verified without a break",
+        )
+        self._breaks = gauge("runledger_ledger_breaks", "Breaks that the last verification of the ledger found")
         self._witness_age = gauge(
             "runledger_ledger_witness_age_seconds", "Time since a witness last signed a checkpoint", ("witness",)
         )
@@ -276,6 +281,10 @@ class _Gauges:
         self._witnessed.set(next((each.size or 0 for each in reports if each.subject == publication.QUORUM), 0))
         self._halted.set(publication.SIGNING in problems)
         self._folder.set(publication.FOLDER in problems)
+        verified = next((each for each in reports if each.subject == publication.VERIFICATION), None)
+        self._breaks.set(0 if verified is None else verified.breaks)
+        at = None if verified is None else verified.reached_at
+        self._verified.set(0 if at is None else at.timestamp())
         self._witness_age.clear()
         self._witness_behind.clear()
         for each in reports:

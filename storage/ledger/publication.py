@@ -20,6 +20,8 @@ from storage.tables.ledger import LEDGER_REPORTS
 
 #: The places beside the witnesses: the signing itself, the folder of checkpoints, the quorum of the witnesses.
 SIGNING, FOLDER, QUORUM = "signing", "folder", "quorum"
+#: The last verification of the whole store, whose problem begins with the number of breaks.
+VERIFICATION = "verification"
 #: The checkpoint that witnesses are asked for.
 CHOSEN = "chosen"
 WITNESS = "witness "
@@ -39,6 +41,12 @@ class Report(msgspec.Struct, frozen=True):
     problem: str | None = None
     since: datetime | None = None
     halts: bool = False
+
+    @property
+    def breaks(self) -> int:
+        """Return how many breaks the last verification found; 0 for another place."""
+        count = (self.problem or "").partition(" ")[0] if self.subject == VERIFICATION else ""
+        return int(count) if count.isdecimal() else 0
 
     @property
     def witness(self) -> str | None:
@@ -68,7 +76,7 @@ def failed(
 
 def keep(connection: Connection, subjects: Collection[str]) -> None:
     """Forget all places but these: the others were removed from the settings."""
-    connection.execute(delete(LEDGER_REPORTS).where(LEDGER_REPORTS.c.subject.not_in(subjects)))
+    connection.execute(delete(LEDGER_REPORTS).where(LEDGER_REPORTS.c.subject.not_in([*subjects, VERIFICATION])))
     writer.leave_no_work(connection)
 
 

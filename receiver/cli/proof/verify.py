@@ -5,19 +5,21 @@ from __future__ import annotations
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-from receiver import settings, signing_keys
+from receiver import clock, settings, signing_keys
 from receiver.cli import open_database, options
 from receiver.cli.errors import FAILED, CommandError
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, progress
 from receiver.verifier import public_forms
 from receiver.verifier.store import breaks, signatures, verification
+from storage.ledger import publication
 from storage.maintenance import snapshot
 
 _BAR = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -52,15 +54,30 @@ async def verify(
     report = breaks.Report()
     kept = [_trusted(each, trusted) for each in checkpoint or ()]
     kept += _newest(checkpoint_dir, trusted, report)
-    async with open_database.existing(given):
+    async with open_database.existing(given) as store:
         with snapshot.opened(given.url) as connection, _progress() as advance:
             verification.verify(connection, trusted, kept, since=since, progress=advance, report=report)
+        if not since or not report.is_ok:  # a part says nothing about the whole
+            await store.write(_record, trusted.policy.logs[0].name, report, clock.now())
     if as_json:
         json_lines.mapping(_fields(report))
     else:
         _show(report)
     if not report.is_ok:
         raise typer.Exit(FAILED)
+
+
+def _record(connection: Any, origin: str, report: breaks.Report, now: datetime) -> None:
+    """Store the outcome, for readiness, metrics and pages."""
+    if report.is_ok:
+        publication.reached(connection, publication.VERIFICATION, origin, report.size, now)
+    else:
+        publication.failed(connection, publication.VERIFICATION, origin, _summary(report), now)
+
+
+def _summary(report: breaks.Report) -> str:
+    by_code = ", ".join(f"{code} {count}" for code, count in report.breaks_by_code.items())
+    return f"{report.counts.total()} breaks: {by_code}"
 
 
 def _policy(given: settings.Settings, file: Path | None) -> public_forms.Policy:
@@ -154,9 +171,8 @@ def _show(report: breaks.Report) -> None:
     if not total:
         print("Nothing is broken.")
         return
-    by_code = ", ".join(f"{code} {count}" for code, count in report.breaks_by_code.items())
     more = f"; the first {len(report.breaks)} are listed" if total > len(report.breaks) else ""
-    print(f"{total:,} breaks: {by_code}{more}.")
+    print(f"{_summary(report)}{more}.")
 
 
 #: What is counted, as it is printed.

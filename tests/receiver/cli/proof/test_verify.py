@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 
 from receiver.crypto import log_keys
 from storage.engine.database import Database
+from storage.ledger import publication
 from tests import life
 from tests.receiver.cli.terminal import Terminal
 from tests.tamper import stores
@@ -93,6 +94,27 @@ def test_what_cannot_be_trusted_is_refused_before_anything_is_read(new_terminal:
     assert (
         "has no checkpoint" in new_terminal.type("ledger", "verify", "--checkpoint", str(tmp_path / "policy")).err
     )
+
+
+def test_the_outcome_is_kept_for_readiness_and_metrics(new_terminal: Terminal) -> None:
+    filled(new_terminal)
+    changed(new_terminal, "UPDATE runs SET output = 'The lease is valid.'")
+    new_terminal.type("ledger", "verify")
+    assert [each.breaks for each in kept(new_terminal)] == [1]
+    changed(new_terminal, "UPDATE runs SET output = 'The lease is void.'")
+    new_terminal.type("ledger", "verify")
+    (found,) = kept(new_terminal)
+    assert (found.breaks, found.problem, found.reached_at is None) == (0, None, False)
+
+
+def kept(terminal: Terminal) -> list[publication.Report]:
+    found: list[publication.Report] = []
+
+    async def read(database: Database) -> None:
+        found.extend(await database.read(publication.read))
+
+    terminal.in_database(read)
+    return [each for each in found if each.subject == publication.VERIFICATION]
 
 
 def test_a_part_is_verified_and_the_rest_is_named(new_terminal: Terminal) -> None:
