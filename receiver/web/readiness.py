@@ -82,7 +82,7 @@ def ledger_problem(report: publication.Report) -> str | None:
     if report.witness:
         return f"the witness {report.witness} does not sign checkpoints of the ledger: {report.problem}"
     if report.subject == publication.VERIFICATION:
-        return f"the last verification of the ledger found {report.problem}: see `runledger ledger verify`"
+        return f"the last verification of the ledger found {report.problem}; `runledger ledger verify` names each"
     missing = "signed" if report.subject == publication.SIGNING else "written to their folder"
     return f"checkpoints of the ledger are not {missing}: {report.problem}"
 

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 
 from receiver import clock, settings, signing_keys
 from receiver.cli import open_database, options
-from receiver.cli.errors import FAILED, CommandError
+from receiver.cli.errors import FAILED, USAGE, CommandError
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, progress
 from receiver.verifier import public_forms
@@ -22,6 +22,7 @@ from receiver.verifier.store import breaks, signatures, verification
 from storage.ledger import publication
 from storage.maintenance import snapshot
 
+_plural, _ENTRIES = render_format.plural, ("entry", "entries")
 _BAR = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
@@ -41,7 +42,8 @@ async def verify(
     """Check every entry, the tree, checkpoints and signatures, and the rows that the entries are about.
 
     Prints each break with its code, and ends with the exit code 1 where there is one. It reads the database
-    in one snapshot and changes nothing but the stored outcome, so a server may be running.
+    in one snapshot and changes nothing, so a server may be running. The outcome of a whole check with the
+    keys of the settings is stored: the page of the ledger, readiness and metrics show it.
 
     \b
     Examples:
@@ -57,8 +59,11 @@ async def verify(
     async with open_database.existing(given) as store:
         with snapshot.opened(given.url) as connection, _progress() as advance:
             verification.verify(connection, trusted, kept, since=since, progress=advance, report=report)
-        if not since or not report.is_ok:  # a part says nothing about the whole
+        # A part tells nothing about the whole, and a policy of another ledger nothing about this store.
+        if policy is None and (not since or not report.is_ok):
             await store.write(_record, trusted.policy.logs[0].name, report, clock.now())
+    if report.is_ok and since > report.size:
+        raise CommandError(f"--since {since}: the ledger has {_plural(report.size, *_ENTRIES)}", USAGE)
     if as_json:
         json_lines.mapping(_fields(report))
     else:
@@ -77,7 +82,7 @@ def _record(connection: Any, origin: str, report: breaks.Report, now: datetime) 
 
 def _summary(report: breaks.Report) -> str:
     by_code = ", ".join(f"{code} {count}" for code, count in report.breaks_by_code.items())
-    return f"{report.counts.total()} breaks: {by_code}"
+    return f"{_plural(report.counts.total(), 'break').replace(',', '')}: {by_code}"
 
 
 def _policy(given: settings.Settings, file: Path | None) -> public_forms.Policy:
@@ -118,7 +123,9 @@ def _newest(
         except CommandError:
             others += 1
     if others:
-        report.unchecked.append(f"{others} files of {folder}, which have no checkpoint that the policy trusts")
+        report.unchecked.append(
+            f"{_plural(others, 'file')} of {folder} without a checkpoint that the policy trusts"
+        )
     if not found:
         raise CommandError(f"{folder} has no checkpoint that the policy trusts")
     return [max(found, key=lambda each: each.size)]
@@ -161,12 +168,14 @@ def _fields(report: breaks.Report) -> dict[str, Any]:
 def _show(report: breaks.Report) -> None:
     for each in report.breaks:
         print(f"{each.code.value:18} {render_format.safe(each.sentence)}")
-    checked = ", ".join(f"{report.checked[name]:,} {noun}" for name, noun in _NOUNS.items())
-    print(f"Checked {checked}; {report.checked['erased']:,} values were erased.")
+    checked = ", ".join(_plural(report.checked[name], *nouns) for name, nouns in _NOUNS.items())
+    erased = report.checked["erased"]
+    print(f"Checked {checked}; {_plural(erased, 'value was', 'values were')} erased.")
     for sentence in report.unchecked:
         print(f"Not checked: {render_format.safe(sentence)}.")
     if report.size > report.signed_size:
-        print(f"{report.size - report.signed_size:,} entries are under no checkpoint yet.")
+        unsigned = _plural(report.size - report.signed_size, "entry is", "entries are")
+        print(f"{unsigned} under no checkpoint yet.")
     total = report.counts.total()
     if not total:
         print("Nothing is broken.")
@@ -177,10 +186,10 @@ def _show(report: breaks.Report) -> None:
 
 #: What is counted, as it is printed.
 _NOUNS = {
-    "entries": "entries",
-    "runs": "runs",
-    "deliveries": "deliveries",
-    "digests": "digests",
-    "checkpoints": "checkpoints",
-    "cosignatures": "signatures of witnesses",
+    "entries": _ENTRIES,
+    "runs": ("run",),
+    "deliveries": ("delivery", "deliveries"),
+    "digests": ("digest",),
+    "checkpoints": ("checkpoint",),
+    "cosignatures": ("signature of witnesses", "signatures of witnesses"),
 }

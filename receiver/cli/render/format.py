@@ -78,6 +78,11 @@ def count(number: int | None) -> str:
     return NONE if number is None else f"{number:,}"
 
 
+def plural(number: int, one: str, many: str = "") -> str:
+    """Return a number with its noun, in the singular for 1."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def tokens(*parts: int | None) -> str:
     """Return the sum of the numbers that are known."""
     known = [part for part in parts if part is not None]

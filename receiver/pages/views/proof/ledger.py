@@ -1,4 +1,4 @@
-"""The ledger: how far it is signed, who vouches for it, and its newest entries in words."""
+"""The ledger: how far it is signed and verified, by whom it is signed, and its newest entries in words."""
 
 from __future__ import annotations
 
@@ -43,12 +43,14 @@ async def show(given: requests.PageRequest) -> Response:
 def _load(given: requests.PageRequest, before: int | None, store: Snapshot) -> dict[str, Any]:
     policy = given.context.api.ledger.policy
     found = store.read(ledger_changes.before, before, ROWS + 1)
-    problems = map(readiness.ledger_problem, store.read(publication.read))
+    reports = store.read(publication.read)
+    problems = map(readiness.ledger_problem, reports)
     return {
         "size": store.read(entries.last_number) + 1,
         "unnumbered_since": store.read(entries.oldest_unnumbered),
         "checkpoint": store.read(proofs.newest_checkpoint),
         "policy": policy,
+        "verified": next((each for each in reports if each.subject == publication.VERIFICATION), None),
         "witnesses": _witnesses(policy, store.read(proofs.last_signed)),
         "rows": [(each, changes.values(each).facts) for each in found[:ROWS]],
         "older": found[ROWS - 1].number if len(found) > ROWS else None,

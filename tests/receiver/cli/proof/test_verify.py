@@ -52,7 +52,7 @@ def test_a_break_is_named_and_ends_with_an_error(new_terminal: Terminal) -> None
     shown = new_terminal.type("ledger", "verify")
     assert shown.code == 1
     assert shown.out.startswith("row_changed")
-    assert "1 breaks: row_changed 1." in shown.out
+    assert "1 break: row_changed 1." in shown.out
     found = new_terminal.type("ledger", "verify", "--json")
     assert (found.code, found.object["ok"], found.object["listed"][0]["column"]) == (1, False, "output")
 
@@ -73,7 +73,7 @@ def test_a_checkpoint_that_was_kept_shows_an_older_copy(new_terminal: Terminal, 
     (kept / "1.txt").write_text(new_terminal.type("ledger", "checkpoint").out)
     (kept / "notes.txt").write_text("no checkpoint")
     assert new_terminal.type("ledger", "verify", "--checkpoint", str(kept / "1.txt")).code == 0
-    assert "1 files of" in new_terminal.type("ledger", "verify", "--checkpoint-dir", str(kept)).out
+    assert "1 file of" in new_terminal.type("ledger", "verify", "--checkpoint-dir", str(kept)).out
     changed(new_terminal, "DELETE FROM ledger_checkpoints")
     changed(
         new_terminal, "DELETE FROM ledger_entries WHERE leaf_index = (SELECT max(leaf_index) FROM ledger_entries)"
@@ -88,6 +88,7 @@ def test_what_cannot_be_trusted_is_refused_before_anything_is_read(new_terminal:
     (tmp_path / "checkpoint").write_text(new_terminal.type("ledger", "checkpoint").out)
     options = ["--policy", str(tmp_path / "policy")]
     assert "key_unknown" in new_terminal.type("ledger", "verify", *options).out
+    assert kept(new_terminal) == []
     refused = new_terminal.type("ledger", "verify", *options, "--checkpoint", str(tmp_path / "checkpoint"))
     assert (refused.code, refused.out) == (1, "")
     assert "not trusted" in refused.err
@@ -123,3 +124,10 @@ def test_a_part_is_verified_and_the_rest_is_named(new_terminal: Terminal) -> Non
         "Not checked: the bytes of the entries below 2"
         in new_terminal.type("ledger", "verify", "--since", "2").out
     )
+
+
+def test_a_number_beyond_the_end_is_an_error_and_not_a_verification(new_terminal: Terminal) -> None:
+    filled(new_terminal)
+    shown = new_terminal.type("ledger", "verify", "--since", "1000")
+    assert (shown.code, shown.out) == (2, "")
+    assert "--since 1000: the ledger has" in shown.err
