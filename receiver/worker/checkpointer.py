@@ -34,11 +34,12 @@ async def run(
     Before the first one it waits up to `patience` seconds until each place of `looked` was looked at: it may have
     a checkpoint that this store lacks. After a restore enough witnesses must have answered.
     """
-    kept = [*looked, publication.SIGNING, publication.QUORUM, publication.CHOSEN]
-    await reporter.store.write(publication.keep, kept)
     titles = [each.key.title for each in policy.witnesses]
-    now, origin = reporter.clock(), reporter.origin
-    await reporter.store.write(witnessing.update_quorum, origin, titles, policy.quorum, now)
+    of_witnesses = (publication.QUORUM, publication.CHOSEN) if titles else ()
+    await reporter.store.write(publication.keep, [*looked, publication.SIGNING, *of_witnesses])
+    if titles:
+        now, origin = reporter.clock(), reporter.origin
+        await reporter.store.write(witnessing.update_quorum, origin, titles, policy.quorum, now)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience):
             for each in looked.values():

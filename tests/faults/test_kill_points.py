@@ -55,6 +55,7 @@ SOMETIMES = (
         "commit record_alive",
         "commit leave_to",
         "commit sign_next",
+        "commit reached",
     ),
     *("request GET /agent/v1/run", "request GET /agent/v1/run/{id}/status", "request GET /agent/v1/agents"),
 )
