@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from receiver import clock, settings, signing_keys
 from receiver.cli import open_database, options
 from receiver.cli.errors import FAILED, USAGE, CommandError
+from receiver.cli.proof import verify_served
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, progress
 from receiver.verifier import public_forms
@@ -37,6 +38,12 @@ async def verify(
     policy: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Keys to trust; without it those of the settings.")
     ] = None,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Compare what the server at this address serves, too.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file with an API key for --url; scope read.")
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Check every entry, the tree, checkpoints and signatures, and the rows that the entries are about.
@@ -45,31 +52,55 @@ async def verify(
     in one snapshot and changes nothing, so a server may be running. The outcome of a whole check with the
     keys of the settings is stored: the page of the ledger, readiness and metrics show it.
 
+    With --url the served checkpoint and tiles are compared with the store. Where there is no store, they are
+    compared with each other and with kept checkpoints, and --policy names the keys to trust.
+
     \b
     Examples:
       runledger ledger verify
       runledger ledger verify --checkpoint kept/checkpoint.txt
       runledger ledger verify --since 100000 --json
+      runledger ledger verify --url https://runs.example.com --key key.txt
     """
-    given = settings.load()
+    given, report = settings.load(), breaks.Report()
+    is_outside = url is not None and verify_served.is_without_store(given)
+    if is_outside:
+        verify_served.demand_policy(policy)
     trusted = signatures.Trusted(_policy(given, policy), is_signed)
-    report = breaks.Report()
     kept = [_trusted(each, trusted) for each in checkpoint or ()]
     kept += _newest(checkpoint_dir, trusted, report)
-    async with open_database.existing(given) as store:
-        with snapshot.opened(given.url) as connection, _progress() as advance:
-            verification.verify(connection, trusted, kept, since=since, progress=advance, report=report)
-        # A part tells nothing about the whole, and a policy of another ledger nothing about this store.
-        if policy is None and (not since or not report.is_ok):
-            await store.write(_record, trusted.policy.logs[0].name, report, clock.now())
+    served = None if url is None else verify_served.asked(url, key, trusted, report)
+    if is_outside and served is not None:
+        with _progress("comparing") as advance:
+            served.compare(None, kept, advance)
+    else:
+        async with open_database.existing(given) as store:
+            _verify_store(given.url, trusted, kept, since, served, report)
+            # A part tells nothing about the whole, and a policy of another ledger nothing about this store.
+            if policy is None and (not since or not report.is_ok):
+                await store.write(_record, trusted.policy.logs[0].name, report, clock.now())
     if report.is_ok and since > report.size:
         raise CommandError(f"--since {since}: the ledger has {_plural(report.size, *_ENTRIES)}", USAGE)
-    if as_json:
-        json_lines.mapping(_fields(report))
-    else:
-        _show(report)
+    _show(report, as_json)
     if not report.is_ok:
         raise typer.Exit(FAILED)
+
+
+def _verify_store(
+    address: str,
+    trusted: signatures.Trusted,
+    kept: list[public_forms.Checkpoint],
+    since: int,
+    served: verify_served.Served | None,
+    report: breaks.Report,
+) -> None:
+    """Verify the store, and then what is served, in one snapshot."""
+    with snapshot.opened(address) as connection:
+        with _progress("verifying") as advance:
+            verification.verify(connection, trusted, kept, since=since, progress=advance, report=report)
+        if served is not None:
+            with _progress("comparing") as advance:
+                served.compare(connection, progress=advance)
 
 
 def _record(connection: Any, origin: str, report: breaks.Report, now: datetime) -> None:
@@ -147,8 +178,8 @@ def is_signed(public: bytes, message: bytes, signature: bytes) -> bool:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    with progress.bar("verifying", None, *_BAR) as update:
+def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    with progress.bar(title, None, *_BAR) as update:
         yield lambda done, total: update(completed=done, total=total)
 
 
@@ -165,10 +196,14 @@ def _fields(report: breaks.Report) -> dict[str, Any]:
     }
 
 
-def _show(report: breaks.Report) -> None:
+def _show(report: breaks.Report, as_json: bool) -> None:
+    if as_json:
+        json_lines.mapping(_fields(report))
+        return
     for each in report.breaks:
         print(f"{each.code.value:18} {render_format.safe(each.sentence)}")
-    checked = ", ".join(_plural(report.checked[name], *nouns) for name, nouns in _NOUNS.items())
+    nouns = _NOUNS | ({"servedTiles": ("served tile",)} if report.checked["servedTiles"] else {})
+    checked = ", ".join(_plural(report.checked[name], *each) for name, each in nouns.items())
     erased = report.checked["erased"]
     print(f"Checked {checked}; {_plural(erased, 'value was', 'values were')} erased.")
     for sentence in report.unchecked:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from receiver.verifier import public_forms
+from receiver.verifier import growing, public_forms
 from receiver.verifier.store import checkpoints, entry, hashes, source, swaps
 from receiver.verifier.store.breaks import Code, Report
 
@@ -23,7 +23,7 @@ class Log:
     report: Report
     signed: checkpoints.Signed
     see: See
-    grown: hashes.CompactRange = field(init=False)
+    grown: growing.CompactRange = field(init=False)
     #: The number of the next entry.
     number: int = 0
     #: Whether a number is missing: the tree above it cannot be made.
@@ -36,7 +36,7 @@ class Log:
     def __post_init__(self) -> None:
         """Begin with an empty tree."""
         self._nodes = _Nodes(self.store, self.report)
-        self.grown = hashes.CompactRange(self._nodes.compare)
+        self.grown = growing.CompactRange(self._nodes.compare)
 
     def check(self, since: int = 0) -> None:
         """Check all entries; of those below `since` only the hashes, as they are stored."""

@@ -41,6 +41,11 @@ def cosignature_fault(text: str, line: str, trusted: Trusted) -> str | None:
     except (public_forms.Refused, ValueError):
         return "it is no signature"
     key = {(each.name, each.id): each for each in trusted.policy.witnesses.values()}[found.name, found.key_id]
-    message = b"cosignature/v1\ntime %d\n" % int.from_bytes(found.value[:8], "big") + text.encode()
-    is_right = len(found.value) == 72 and trusted.check(key.public, message, found.value[8:])
+    is_right = is_cosigned(text.encode(), key, found.value, trusted.check)
     return None if is_right else f"the signature of the witness {key.name} is wrong"
+
+
+def is_cosigned(text: bytes, key: public_forms.Key, value: bytes, check: public_forms.Check) -> bool:
+    """Return whether the signature of a witness under the text of a checkpoint is right."""
+    message = b"cosignature/v1\ntime %d\n" % int.from_bytes(value[:8], "big") + text
+    return len(value) == 72 and check(key.public, message, value[8:])

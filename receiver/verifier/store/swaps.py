@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 
-from receiver.verifier import public_forms
-from receiver.verifier.store import hashes, source
+from receiver.verifier import growing, public_forms
+from receiver.verifier.store import source
 
 #: The most pairs that are tried, and the largest tree in which they are.
 TRIED, LARGEST = 20_000, 1 << 16
@@ -25,7 +25,7 @@ def find(store: source.Source, checkpoint: public_forms.Checkpoint) -> tuple[int
 
 
 def _by_arrival(store: source.Source, checkpoint: public_forms.Checkpoint) -> tuple[int, int] | None:
-    made, moved = hashes.CompactRange(), list[int]()
+    made, moved = growing.CompactRange(), list[int]()
     for place, (number, leaf) in enumerate(store.stream(_LEAVES + "seq", checkpoint.size)):
         made.add(bytes(leaf))
         if number != place and len(moved) < 2:

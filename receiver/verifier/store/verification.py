@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from receiver.verifier import public_forms
@@ -66,6 +66,15 @@ def _verify(
     records.Records(store, report, count.add).check(since)
     if since:
         report.unchecked.append(f"the bytes of the entries below {since}, and rows that only these know")
+
+
+def bodies(connection: Any, below: int) -> Iterator[tuple[int, bytes]]:
+    """Yield the numbers and the bytes of the entries below a number, in the caller's snapshot."""
+    sql = (
+        "SELECT leaf_index, body FROM ledger_entries WHERE leaf_index >= 0 AND leaf_index < ? ORDER BY leaf_index"
+    )
+    for number, body in source.over(connection, is_lenient=True).stream(sql, below):
+        yield number, entry.encoded(body)
 
 
 class _Count:
