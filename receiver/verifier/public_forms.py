@@ -14,7 +14,7 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 #: The kinds of keys and signatures that are checked; those of other kinds are kept and count for nothing.
@@ -272,7 +272,7 @@ def trust(checkpoint: Checkpoint, policy: Policy, check: Check) -> Trust:
     for title, key in policy.witnesses.items():
         for signature in _signatures(checkpoint.note, key):
             witnesses[title] = _cosigned(text, key, signature.value, check)
-    if policy.quorum != "none" and not _reached(policy.quorum, policy, witnesses):
+    if policy.quorum != "none" and not is_reached(policy.quorum, policy, witnesses):
         raise Refused(f"the witnesses of the quorum {policy.quorum} have not signed the checkpoint")
     return Trust(logs, witnesses)
 
@@ -290,11 +290,12 @@ def _cosigned(text: bytes, key: Key, value: bytes, check: Check) -> int:
     return seconds
 
 
-def _reached(title: str, policy: Policy, signed: dict[str, int]) -> bool:
+def is_reached(title: str, policy: Policy, signed: Collection[str]) -> bool:
+    """Return whether the witness or group with a title in the policy has signed."""
     if title in policy.witnesses:
         return title in signed
     least, members = policy.groups[title]
-    return sum(_reached(each, policy, signed) for each in members) >= least
+    return sum(is_reached(each, policy, signed) for each in members) >= least
 
 
 def leaf_hash(leaf: bytes) -> bytes:

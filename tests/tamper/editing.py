@@ -162,5 +162,6 @@ def key_of(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "upstream_links": ("upstream_id",),
         "ledger_nodes": ("row", "position"),
         "ledger_checkpoints": ("size",),
+        "ledger_cosignatures": ("size", "witness"),
     }.get(table, ("seq",))
     return {name: row[name] for name in names}

@@ -315,8 +315,37 @@ def checkpoint_changed(editor: Editor) -> Mutation | None:
         case _:
             editor.update("ledger_checkpoints", key, note=rebuilding.spoilt(row["note"], how, editor))
     codes = {"root": _CHANGED, "size": _CHANGED, "key": Code.KEY_UNKNOWN}
-    also = _codes(_CHANGED) if how == "text" else _codes()
-    return Mutation(f"the {how} of a checkpoint", _codes(codes.get(how, Code.SIGNATURE_WRONG)), also)
+    # A witness has signed it, too.
+    also = {"text": _codes(_CHANGED, _MISSING), "form": _codes(_MISSING), "size": _codes(_MISSING)}
+    code = codes.get(how, Code.SIGNATURE_WRONG)
+    return Mutation(f"the {how} of a checkpoint", _codes(code), also.get(how, _codes()))
+
+
+def cosignature_changed(editor: Editor) -> Mutation | None:
+    """Change the line of a witness, or take one away from the newest checkpoint that enough have signed."""
+    newest = editor.rows("ledger_cosignatures")[-1]
+    row = editor.chosen("ledger_cosignatures") or newest
+    how = editor.random.choice(["signature", "form", "witness", "moved", "unknown", "removed"])
+    changed, code, place = row, Code.SIGNATURE_WRONG, key_of("ledger_cosignatures", row)
+    match how:
+        case "signature" | "form":
+            editor.update("ledger_cosignatures", place, line=rebuilding.spoilt_line(row["line"], how, editor))
+        case "witness":
+            editor.update("ledger_cosignatures", place, witness=f"{row['witness']}x")
+            code = _CHANGED
+        case "moved":
+            changed = newest
+            others = [each for each in editor.rows("ledger_cosignatures") if each["size"] != newest["size"]]
+            moved = editor.random.choice(others)["line"]
+            editor.update("ledger_cosignatures", key_of("ledger_cosignatures", newest), line=moved)
+        case _:
+            changed, code, place = newest, _MISSING, key_of("ledger_cosignatures", newest)
+            if how == "unknown":
+                line = rebuilding.OTHER_WITNESS.line("any text\n", 1)
+                editor.update("ledger_cosignatures", place, line=line)
+            else:
+                editor.execute("DELETE FROM ledger_cosignatures WHERE size = ?", newest["size"])
+    return Mutation(f"a cosignature: {how}", _codes(code), _codes(_MISSING), number=changed["size"])
 
 
 def older_copy(editor: Editor) -> Mutation | None:
@@ -343,7 +372,8 @@ def history_rebuilt(editor: Editor) -> Mutation | None:
     codes = {"other key": Code.KEY_UNKNOWN, "old lines": Code.SIGNATURE_WRONG}
     with_kept = [kept] if how in ("no checkpoints", "same key") else []
     code = codes.get(how, Code.HISTORY_REWRITTEN)
-    return Mutation(f"the history rebuilt: {how}", _codes(code), _codes(*_FOLLOWING), kept=with_kept)
+    also = _codes(*_FOLLOWING, Code.SIGNATURE_WRONG)  # the witness has signed the other one
+    return Mutation(f"the history rebuilt: {how}", _codes(code), also, kept=with_kept)
 
 
 COLUMNS = [(table, column) for table in RECORD for column in coverage.COVERED[table]]
@@ -360,6 +390,7 @@ KINDS: dict[str, list[Kind]] = {
     "entries swapped": [entries_swapped],
     "nodes": [node_changed],
     "checkpoints": [checkpoint_changed],
+    "cosignatures": [cosignature_changed],
     "older copies": [older_copy],
     "histories rebuilt": [history_rebuilt],
 }

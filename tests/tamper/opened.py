@@ -15,14 +15,16 @@ from receiver.crypto import log_keys
 from receiver.verifier import public_forms
 from receiver.verifier.store import breaks, signatures, verification
 from storage.engine import connections
+from tests.witness import Key
 
 SIGNER = log_keys.new("runledger.example/log")
+WITNESS = Key("witness.example/one")
 
 
 def trusted(signer: log_keys.Signer = SIGNER) -> signatures.Trusted:
-    """Return the trust in one key of a log."""
-    policy = public_forms.parse_policy(f"log {signer.verifier_key}\nquorum none\n".encode())
-    return signatures.Trusted(policy, verify.is_signed)
+    """Return the trust in one key of a log, and in one witness."""
+    lines = [f"log {signer.verifier_key}", f"witness one {WITNESS.verifier_key}", "quorum one", ""]
+    return signatures.Trusted(public_forms.parse_policy("\n".join(lines).encode()), verify.is_signed)
 
 
 @contextmanager

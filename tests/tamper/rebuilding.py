@@ -10,9 +10,12 @@ from storage import merkle
 from storage.ledger import forms
 from tests.tamper import opened
 from tests.tamper.editing import Editor
+from tests.witness import Key
 
 #: A key of the same name that nobody trusts.
 OTHER = log_keys.new(opened.SIGNER.name)
+#: A witness that nobody names.
+OTHER_WITNESS = Key("witness.example/other")
 
 
 def kept(editor: Editor, size: int) -> public_forms.Checkpoint:
@@ -53,6 +56,13 @@ def spoilt(note: str, how: str, editor: Editor) -> str:
         return forms.signed(text, [OTHER.line(text)])
     if how == "form":
         return editor.random.choice([note.replace("\n", "\r\n"), note + "\n", note.rstrip("\n"), ""])
+    return forms.signed(text, [spoilt_line(line, how, editor)])
+
+
+def spoilt_line(line: str, how: str, editor: Editor) -> str:
+    """Return the line of a signature with another signature or form."""
+    if how == "form":
+        return editor.random.choice([line + " ", line[:-2], line + "\n" + line, ""])
     name, value = line.split(" ")[1:]
     raw = base64.b64decode(value)
-    return forms.signed(text, [forms.signature_line(name, raw[:4], editor.flipped(raw[4:]))])
+    return forms.signature_line(name, raw[:4], editor.flipped(raw[4:]))

@@ -8,11 +8,11 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from receiver.crypto import log_keys
+from receiver.crypto import log_keys, log_notes
 from storage import ids, states
 from storage.actions import reviews
 from storage.engine.database import Database
-from storage.ledger import checkpoints, entries
+from storage.ledger import checkpoints, entries, witnessing
 from storage.query import grammar, run_chunks, value_ranges
 from storage.repositories import deliveries, jobs, runs
 from storage.retention import erasing, unmatched
@@ -49,6 +49,11 @@ async def sign(database: Database, now: datetime, signer: log_keys.Signer = open
     await database.write(entries.number, 10_000)
     hours = life.NOW + (now - life.NOW) * 3600
     await database.write(checkpoints.sign_next, signer.name, lambda text: [signer.line(text)], hours)
+    signed, witness = await database.read(checkpoints.newest), opened.WITNESS
+    assert signed is not None
+    line = witness.line(log_notes.split(signed.note)[0], int(hours.timestamp()))
+    await database.write(witnessing.store, signed, {witness.public.title: line}, hours)
+    await database.write(witnessing.update_quorum, signer.name, [witness.public.title], 1, hours)
 
 
 async def _old(database: Database) -> None:

@@ -27,23 +27,31 @@ _plural, _ENTRIES = render_format.plural, ("entry", "entries")
 _BAR = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
 
 
+Since = Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Only the entries from this number on.")]
+Kept = Annotated[
+    list[Path] | None, typer.Option(metavar="FILE", help="A checkpoint that was kept elsewhere. Repeat it.")
+]
+Folder = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="A folder with checkpoints; the newest is compared.")
+]
+PolicyFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Keys to trust; without it those of the settings.")
+]
+Url = Annotated[
+    str | None, typer.Option(metavar="URL", help="Compare what the server at this address serves, too.")
+]
+KeyFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A file with an API key for --url; scope read.")
+]
+
+
 async def verify(
-    since: Annotated[int, typer.Option(min=0, metavar="NUMBER", help="Only the entries from this number on.")] = 0,
-    checkpoint: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="A checkpoint that was kept elsewhere. Repeat it.")
-    ] = None,
-    checkpoint_dir: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="A folder with checkpoints; the newest is compared.")
-    ] = None,
-    policy: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Keys to trust; without it those of the settings.")
-    ] = None,
-    url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Compare what the server at this address serves, too.")
-    ] = None,
-    key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A file with an API key for --url; scope read.")
-    ] = None,
+    since: Since = 0,
+    checkpoint: Kept = None,
+    checkpoint_dir: Folder = None,
+    policy: PolicyFile = None,
+    url: Url = None,
+    key: KeyFile = None,
     as_json: options.Json = False,
 ) -> None:
     """Check every entry, the tree, checkpoints and signatures, and the rows that the entries are about.

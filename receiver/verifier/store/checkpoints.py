@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
 from collections.abc import Iterator
 
 from receiver.verifier import public_forms
@@ -77,24 +79,51 @@ class Signed:
             "SELECT c.size, c.witness, c.line, k.note FROM ledger_cosignatures c "
             "LEFT JOIN ledger_checkpoints k ON k.size = c.size ORDER BY c.size"
         )
-        unknown = 0
-        for size, witness, line, note in self._store.stream(sql):
-            if note is None:
-                self._add(Code.ROW_MISSING, size, f"is missing, and the witness {witness} has signed it")
-                continue
-            try:
-                text = note.rpartition("\n\n")[0] + "\n"
-                fault = signatures.cosignature_fault(text, line, self._trusted)
-            except LookupError:
-                unknown += 1
-                continue
-            self._report.checked["cosignatures"] += 1
-            if fault is not None:
-                self._add(Code.SIGNATURE_WRONG, size, f"has a line of the witness {witness}, and {fault}")
+        policy, unknown, newest = self._trusted.policy, Counter[str](), 0
+        recorded = "SELECT size FROM ledger_reports WHERE subject = 'quorum' AND size IS NOT NULL"
+        missing = {size for (size,) in self._store.rows(recorded)} if policy.quorum != "none" else set[int]()
+        for size, rows in itertools.groupby(self._store.stream(sql), lambda row: row[0]):
+            titles = [self._cosigner(size, witness, line, note, unknown) for _, witness, line, note in rows]
+            signed = [title for title in titles if title is not None]
+            if policy.quorum != "none" and public_forms.is_reached(policy.quorum, policy, signed):
+                newest = size
+                missing.discard(size)
+        for size in missing:
+            self._add(
+                Code.ROW_MISSING, size, f"lacks signatures of the quorum {policy.quorum}, which it had", _LINES
+            )
+        if policy.quorum != "none" and not newest and not missing:
+            self._report.unchecked.append(
+                f"the quorum {policy.quorum}, which has signed no checkpoint of the store"
+            )
         if unknown:
-            self._report.unchecked.append(f"{unknown} signatures of witnesses that the policy does not name")
+            names = ", ".join(sorted(unknown)[:5])
+            noun = "signature" if unknown.total() == 1 else "signatures"
+            sentence = f"{unknown.total()} {noun} of witnesses that the policy does not name: {names}"
+            self._report.unchecked.append(sentence)
 
-    def _add(self, code: Code, size: int, fault: str) -> None:
-        self._report.add(
-            code, f"the checkpoint of {size} entries {fault}", number=size, table="ledger_checkpoints"
-        )
+    def _cosigner(self, size: int, witness: str, line: str, note: str | None, unknown: Counter[str]) -> str | None:
+        """Return the title of the witness whose signature is right."""
+        if note is None:
+            self._add(Code.ROW_MISSING, size, f"is missing, and the witness {witness} has signed it")
+            return None
+        try:
+            title, key = signatures.cosigner(note.rpartition("\n\n")[0] + "\n", line, self._trusted)
+        except LookupError:
+            unknown[witness] += 1
+            return None
+        except public_forms.Refused as fault:
+            self._report.checked["cosignatures"] += 1
+            sentence = f"has a line of the witness {witness}, and {fault}"
+            self._add(Code.SIGNATURE_WRONG, size, sentence, _LINES)
+            return None
+        self._report.checked["cosignatures"] += 1
+        if witness != f"{key.name}+{key.id.hex()}":
+            self._add(Code.ROW_CHANGED, size, f"has a line of the witness {key.name} under another name", _LINES)
+        return title
+
+    def _add(self, code: Code, size: int, fault: str, table: str = "ledger_checkpoints") -> None:
+        self._report.add(code, f"the checkpoint of {size} entries {fault}", number=size, table=table)
+
+
+_LINES = "ledger_cosignatures"

@@ -31,18 +31,21 @@ def faults(checkpoint: public_forms.Checkpoint, trusted: Trusted) -> Iterator[tu
             yield Code.SIGNATURE_WRONG, f"the signature of the key {key.name} is wrong"
 
 
-def cosignature_fault(text: str, line: str, trusted: Trusted) -> str | None:
-    """Return what is wrong with the line of a witness; None where it is right.
+def cosigner(text: str, line: str, trusted: Trusted) -> tuple[str, public_forms.Key]:
+    """Return the title of the witness in the policy that has signed a checkpoint in a line, and its key.
 
-    Raises LookupError where the policy has no such witness.
+    Raises LookupError where the policy has no such witness, Refused where the signature is not right.
     """
     try:
         (found,) = public_forms.parse_note(f"{text}\n{line}\n".encode()).signatures
-    except (public_forms.Refused, ValueError):
-        return "it is no signature"
-    key = {(each.name, each.id): each for each in trusted.policy.witnesses.values()}[found.name, found.key_id]
-    is_right = is_cosigned(text.encode(), key, found.value, trusted.check)
-    return None if is_right else f"the signature of the witness {key.name} is wrong"
+    except ValueError:
+        raise public_forms.Refused("it is no signature") from None
+    titles = {(key.name, key.id): title for title, key in trusted.policy.witnesses.items()}
+    title = titles[found.name, found.key_id]
+    key = trusted.policy.witnesses[title]
+    if not is_cosigned(text.encode(), key, found.value, trusted.check):
+        raise public_forms.Refused(f"the signature of the witness {key.name} is wrong")
+    return title, key
 
 
 def is_cosigned(text: bytes, key: public_forms.Key, value: bytes, check: public_forms.Check) -> bool:
