@@ -11,12 +11,13 @@ from collections.abc import Iterator
 import pytest
 
 from receiver import telemetry
+from receiver.worker import publishing
 from storage.ledger import entries
 from tests.deploy import files
 from tests.laws import pages
 
 LEVELS = ("debug", "info", "warning", "error")
-#: Events whose names are computed, in telemetry.
+#: Events whose names are computed, in telemetry and of checkpoints.
 NOTIFIED = {f"notification_{result}" for result in telemetry.NOTIFICATION_RESULTS}
 
 
@@ -32,13 +33,15 @@ def _logged() -> Iterator[tuple[str, str]]:
                     yield level.replace("log", ""), str(name.value)
 
 
-EVENTS = {event for _, event in _logged()} | {kind.value for kind in entries.Kind} | NOTIFIED
+PUBLISHED = {event for events in publishing.EVENTS.values() for event in events}
+EVENTS = {event for _, event in _logged()} | {kind.value for kind in entries.Kind} | NOTIFIED | PUBLISHED
 SAMPLES = [line for block in pages.blocks("operate/monitoring.md", "jsonl") for line in block.splitlines()]
 
 
 def test_every_error_that_is_logged_is_counted_by_its_name() -> None:
     # request_failed is logged where no metric counts.
     errors = {event for level, event in _logged() if level == "error"} | {"notification_stopped"}
+    errors.add(publishing.EVENTS["signing"][0])
     assert errors - {"request_failed"} == set(telemetry.ERRORS)
 
 
