@@ -13,7 +13,7 @@ import zstandard
 
 from receiver.verifier import coverage, public_forms
 from receiver.verifier.store.breaks import Code
-from tests.tamper import rebuilding
+from tests.tamper import hiding, rebuilding
 from tests.tamper.editing import Editor, key_of
 
 RECORD = [table for table in coverage.COVERED if not table.startswith("ledger_")]
@@ -277,10 +277,8 @@ def entries_swapped(editor: Editor) -> Mutation | None:
         editor.update("ledger_entries", {"seq": one["seq"]}, leaf_index=None)
     editor.update("ledger_entries", {"seq": other["seq"]}, **{name: one[name] for name in names})
     editor.update("ledger_entries", {"seq": one["seq"]}, **{name: other[name] for name in names})
-    # Those of one run are followed in the order in which they were written.
-    also = _codes(*_FOLLOWING) if by_content else _codes()
     number = min(one["leaf_index"], other["leaf_index"])
-    return Mutation("two entries swapped", _codes(Code.ENTRIES_SWAPPED), also, number=number)
+    return Mutation("two entries swapped", _codes(Code.ENTRIES_SWAPPED), _codes(*_FOLLOWING), number=number)
 
 
 def node_changed(editor: Editor) -> Mutation | None:
@@ -376,6 +374,17 @@ def history_rebuilt(editor: Editor) -> Mutation | None:
     return Mutation(f"the history rebuilt: {how}", _codes(code), also, kept=with_kept)
 
 
+def hidden(hide: hiding.Hide) -> Kind:
+    """Return a change that is hidden."""
+
+    def change(editor: Editor) -> Mutation | None:
+        codes = hide(editor)
+        also = _codes(_CHANGED, _MISSING, _ADDED, _SALT)
+        return None if codes is None else Mutation(hide.__name__.replace("_", " "), frozenset(codes), also)
+
+    return change
+
+
 COLUMNS = [(table, column) for table in RECORD for column in coverage.COVERED[table]]
 KINDS: dict[str, list[Kind]] = {
     "covered columns": [column_changed(*each) for each in COLUMNS],
@@ -393,4 +402,5 @@ KINDS: dict[str, list[Kind]] = {
     "cosignatures": [cosignature_changed],
     "older copies": [older_copy],
     "histories rebuilt": [history_rebuilt],
+    "hidden changes": [hidden(each) for each in hiding.KINDS],
 }

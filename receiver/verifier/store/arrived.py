@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -32,7 +33,7 @@ class Arrived:
         self._found = 0
         #: Deliveries of no run that were emptied, and as many as entries say.
         self._emptied = self._pruned = 0
-        self._is_erased: Callable[[str], bool] = lru_cache(1000)(self._look_up)
+        self._erased_up_to: Callable[[str], float] = lru_cache(1000)(self._look_up)
 
     def see(self, found: entry.Entry) -> None:
         """Take an entry; the row of a delivery is read together with others."""
@@ -98,7 +99,7 @@ class Arrived:
     def _check_content(self, row: dict[str, Any], found: entry.Entry) -> None:
         stored = {"body": bytes(row["body"]), "headers": _content(row["headers"], "object_ids")}
         is_gone = stored["body"] == b"" and stored["headers"] is None and not found.salts
-        is_erased = is_gone and row["run_id"] is not None and self._is_erased(row["run_id"])
+        is_erased = is_gone and row["run_id"] is not None and _place(found) <= self._erased_up_to(row["run_id"])
         if is_gone and not is_erased and found.body.run is None:
             self._emptied += 1
             is_erased = True
@@ -131,17 +132,19 @@ class Arrived:
     def _place(self, row: dict[str, Any], found: entry.Entry, column: str) -> Place:
         return Place(f"{column} of the delivery {row['id']}", "deliveries", column, found.body.run, found.number)
 
-    def _look_up(self, run_id: str) -> bool:
+    def _look_up(self, run_id: str) -> float:
+        """Return the number of the last entry by which deliveries of a run were erased; below 0 without one."""
         sql = (
             "SELECT leaf_index, body, NULL FROM ledger_entries "
-            "WHERE run_id = ? AND kind IN ('run.pruned', 'content.erased')"
+            "WHERE run_id = ? AND kind IN ('run.pruned', 'content.erased') "
+            "ORDER BY leaf_index IS NULL, leaf_index, seq"
         )
         expected = Expected()
         for row in self._store.rows(sql, run_id):
             read = entry.read(row)
             if read is not None:
                 expected.add(read)
-        return "deliveries" in expected.erased
+        return -1.0 if expected.erased_deliveries is None else _place(expected.erased_deliveries)
 
     def _find_added(self) -> None:
         """Report the deliveries without an entry. The ids that entries name are kept in a file meanwhile."""
@@ -164,6 +167,11 @@ class Arrived:
     ) -> None:
         run = found.body.run or (row["run_id"] if row is not None else None)
         self._report.add(code, sentence, run=run, number=found.number, table="deliveries", column=column)
+
+
+def _place(found: entry.Entry) -> float:
+    """Return the number of an entry; those without one are behind all others."""
+    return math.inf if found.number is None else found.number
 
 
 def _is_described(found: entry.Entry) -> bool:

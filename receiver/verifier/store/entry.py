@@ -40,8 +40,16 @@ class Entry(msgspec.Struct, frozen=True):
         )
 
 
-decode_body = msgspec.json.Decoder(Body).decode
+_decode_body = msgspec.json.Decoder(Body).decode
 _decode_salts = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def body(encoded: bytes) -> Body | None:
+    """Return what the bytes of an entry say; None where they are no entry."""
+    try:
+        return _decode_body(encoded)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
 
 
 def decode_salts(text: str | None) -> Mapping[str, str] | None:
@@ -49,18 +57,16 @@ def decode_salts(text: str | None) -> Mapping[str, str] | None:
     if text is None:
         return {}
     try:
-        return _decode_salts(text)
+        return _decode_salts(text) if isinstance(text, str) else None
     except (msgspec.MsgspecError, UnicodeEncodeError):
         return None
 
 
 def read(row: source.Row) -> Entry | None:
     """Return the entry of a row of number, body and salts; None where its body is no entry."""
-    number, body, salts = row
-    try:
-        return Entry(number, decode_body(encoded(body)), decode_salts(salts) or {})
-    except msgspec.MsgspecError:
-        return None
+    number, stored, salts = row
+    found = body(encoded(stored))
+    return None if found is None else Entry(number, found, decode_salts(salts) or {})
 
 
 def encoded(value: Any) -> bytes:

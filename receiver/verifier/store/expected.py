@@ -68,6 +68,10 @@ class Expected:
     is_begun: bool = False
     usage_count: int | None = None
     reviews: dict[str, Entry] = field(default_factory=dict)
+    #: The reviews whose comment was erased: those that were there at an erasure of comments.
+    erased_reviews: set[str] = field(default_factory=set)
+    #: The last entry by which deliveries were erased.
+    erased_deliveries: Entry | None = None
 
     def add(self, entry: Entry) -> None:
         """Follow the next entry of the run."""
@@ -93,13 +97,21 @@ class Expected:
                 self._reopen(facts)
             case "run.pruned":
                 self.columns["pruned_at"] = entry.body.at
-                self.erased |= _ALL - {"tags", "comment"}
+                self._erase(entry, _ALL - {"tags", "comment"})
             case "content.erased":
                 self.columns["pruned_at"] = entry.body.at
                 named = facts.get("fields")
-                self.erased |= _ALL.intersection(named) if isinstance(named, list) else set()
+                texts = [each for each in named if isinstance(each, str)] if isinstance(named, list) else []
+                self._erase(entry, _ALL.intersection(texts))
             case _ if kind in coverage.MEASURED:
                 self._measure(entry)
+
+    def _erase(self, entry: Entry, names: set[str]) -> None:
+        self.erased |= names
+        if "comment" in names:
+            self.erased_reviews |= self.reviews.keys()
+        if "deliveries" in names:
+            self.erased_deliveries = entry
 
     def _accept(self, entry: Entry) -> None:
         facts, self.is_begun = entry.body.facts, True

@@ -80,7 +80,7 @@ class Records:
     def _entries(self, ids: Sequence[str]) -> dict[str, list[entry.Entry]]:
         sql = (
             f"SELECT run_id, leaf_index, body, {self._store.json('salts')} FROM ledger_entries "
-            f"WHERE {self._store.among('run_id')} ORDER BY seq"
+            f"WHERE {self._store.among('run_id')} ORDER BY leaf_index IS NULL, leaf_index, seq"
         )
         found: dict[str, list[entry.Entry]] = defaultdict(list)
         for run_id, *row in self._store.rows(sql, self._store.listed(ids)):
@@ -205,13 +205,16 @@ def _check_rows(table: str, name: str) -> Callable[[Report, dict[str, Any], Expe
             if rows:
                 _add(report, Code.ROW_ADDED, run, table, f"no entry knows the {name}")
             return
-        if is_erased and all(row["salt"] == b"" for row in rows):
-            report.checked["erased"] += 1
-            return
-        count = expected.columns["step_count"] if name == "steps" else expected.usage_count
+        is_gone = is_erased and all(row["salt"] == b"" for row in rows)
+        count = expected.usage_count if name == "usage" else 0 if is_gone else expected.columns["step_count"]
         if isinstance(count, int) and len(rows) != count:
             code, fault = (Code.ROW_MISSING, "is missing") if len(rows) < count else (Code.ROW_ADDED, "was added")
             _add(report, code, run, table, f"a row of the {name} {fault}")
+            return
+        if is_gone:
+            report.checked["erased"] += 1
+            if any(row.get("metadata") is not None for row in rows):
+                _add(report, Code.ROW_CHANGED, run, table, "the metadata of a row, which were erased,", "metadata")
             return
         for row in rows:
             if len(row["salt"]) != comparing.SALT:
@@ -354,7 +357,8 @@ def _check_comment(
     place = Place(f"comment of the review {row['id']}", "run_reviews", "comment", run["id"], found.number)
     if digest is not None:
         sealed = Sealed(digest, found.salts.get("comment"), found)
-        comparing.value(report, place, "comment", sealed, stored, is_erased="comment" in expected.erased)
+        is_erased = row["id"] in expected.erased_reviews
+        comparing.value(report, place, "comment", sealed, stored, is_erased=is_erased)
     elif stored is not None:
         _add(report, Code.ROW_CHANGED, run, "run_reviews", f"no entry knows the {place.title}", "comment")
 

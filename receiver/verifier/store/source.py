@@ -17,7 +17,10 @@ Row = tuple[Any, ...]
 
 
 class Source(Protocol):
-    """A store. In statements `?` is a parameter."""
+    """A store. In statements `?` is a parameter. `is_embedded`: it is a file, with one writer at a time."""
+
+    @property
+    def is_embedded(self) -> bool: ...
 
     def stream(self, sql: str, *parameters: object) -> Iterator[Row]:
         """Yield rows of a large answer, which is never in memory as a whole."""
@@ -55,6 +58,8 @@ def is_undecodable(error: Exception) -> bool:
 
 
 class _Sqlite:
+    is_embedded = True
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
@@ -85,6 +90,7 @@ def _text(stored: bytes) -> str:
 
 
 class _Postgresql:
+    is_embedded = False
     _numbers = itertools.count()
 
     def __init__(self, connection: Any) -> None:

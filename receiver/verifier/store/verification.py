@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from receiver.verifier import public_forms
-from receiver.verifier.store import arrived, checkpoints, entry, log, records, signatures, source
+from receiver.verifier.store import arrived, checkpoints, entry, log, records, signatures, source, types
 from receiver.verifier.store.breaks import Report
 
 #: Called with how much was checked and how much there is: entries and runs.
@@ -54,6 +54,9 @@ def _verify(
     progress: Progress | None,
     report: Report,
 ) -> None:
+    if store.is_embedded and not types.check(store, report):
+        report.unchecked.append("all else: values of another type than their column keep it from being read")
+        return
     count = _Count(store, since, progress)
     rows = arrived.Arrived(store, report)
 

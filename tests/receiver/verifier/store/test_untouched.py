@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sqlalchemy import Connection, text
 
 from receiver.verifier import public_forms
+from storage import ids, states
+from storage.actions import reviews
 from storage.engine.database import Database
-from storage.ledger import proofs
+from storage.ledger import entries, proofs
+from storage.retention import contents, erasing
 from tests import life
 from tests.tamper import opened, stores
 
@@ -60,3 +65,39 @@ async def test_a_text_that_is_not_utf_8_is_a_change_like_any_other(file_url: str
 
 def _spoil(connection: Connection, run_id: str) -> None:
     connection.execute(text("UPDATE runs SET output = CAST(x'ff41' AS TEXT) WHERE id = :id"), {"id": run_id})
+
+
+async def test_no_value_of_a_damaged_entry_stops_the_verification(database: Database, database_url: str) -> None:
+    await stores.fill(database)
+    deep = '{"v":1,"kind":"a","at":"","run":null,"actor":"","facts":{"a":' + "[" * 100_000 + "]" * 100_000 + "}}"
+    await database.write(_replace_body, "'" + deep + "'", "leaf_index = 5")
+    listed = "replace(body, '\"fields\":[', '\"fields\":[[1],')"
+    await database.write(_replace_body, listed, "kind = 'content.erased'")
+    codes = opened.verified(database_url).breaks_by_code
+    assert codes["entry_changed"] > 2
+
+
+def _replace_body(connection: Connection, value: str, where: str) -> None:
+    connection.exec_driver_sql(f"UPDATE ledger_entries SET body = {value} WHERE {where}")
+
+
+async def test_a_comment_that_came_after_an_erasure_is_not_erased(database: Database, database_url: str) -> None:
+    run = await life.settled_run(database)
+    review = reviews.Review(
+        ids.new(life.at(70)), run.id, states.ReviewVerdict.COMMENT, "Old.", "key:a", life.at(70)
+    )
+    await database.write(reviews.add, review)
+    erasure = erasing.Erasure("x", "operator", fields=frozenset(contents.CHOICES))
+    await database.write(erasing.erase_run, run.id, erasure, life.at(80))
+    later = replace(review, id=ids.new(life.at(90)), comment="New.", at=life.at(90))
+    await database.write(reviews.add, later)
+    await database.write(entries.number, 1000)
+    assert opened.verified(database_url).is_ok
+    await database.write(_remove_comments)
+    (found,) = opened.verified(database_url).breaks
+    assert (found.code, found.column) == ("row_changed", "comment")
+
+
+def _remove_comments(connection: Connection) -> None:
+    connection.execute(text("UPDATE run_reviews SET comment = NULL"))
+    connection.execute(text("UPDATE ledger_entries SET salts = NULL WHERE kind = 'run.reviewed'"))
