@@ -57,7 +57,8 @@ async def files(
         for name, digest in decoded["digests"].items():
             is_open = only is None or name in only
             value = await reader.value(name) if is_open else _Value(None, ())
-            is_replaced = any(name in later["digests"] for later in found[place + 1 :])
+            later = found[place + 1 :] if name not in values.SEVERAL else ()
+            is_replaced = any(name in each["digests"] for each in later)
             item = _state(value, name, digest, is_open, is_replaced, entry)
             content["values"].append({"entry": entry.number, "name": name, **item})
             path = values.path(run_id, name, decoded["facts"])

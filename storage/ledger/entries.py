@@ -144,16 +144,17 @@ def _row(appended: Appended, encoded: bytes) -> dict[str, Any]:
     }
 
 
-def erase_salts(connection: Connection, which: ColumnElement[bool], kept: Collection[str] = ()) -> None:
-    """Erase the salts of entries but for the `kept` names; without them the digests prove and reveal nothing."""
-    with_salts = (which, LEDGER_ENTRIES.c.salts.is_not(None))
-    if not kept:
-        connection.execute(update(LEDGER_ENTRIES).where(*with_salts).values(salts=None))
-        return
-    salted = select(LEDGER_ENTRIES.c.seq, LEDGER_ENTRIES.c.salts).where(*with_salts)
-    left = [{"entry": row.seq, "left": _kept(row.salts, kept)} for row in connection.execute(salted)]
-    if left:
-        connection.execute(_SET_SALTS, left)
+def erase_salts(connection: Connection, which: ColumnElement[bool], kept: Collection[str] = ()) -> set[str]:
+    """Erase the salts of entries but for the `kept` names; return the names of those that were there.
+
+    Without them the digests prove and reveal nothing.
+    """
+    salted = select(LEDGER_ENTRIES.c.seq, LEDGER_ENTRIES.c.salts).where(which, LEDGER_ENTRIES.c.salts.is_not(None))
+    found = connection.execute(salted).all()
+    if found:
+        connection.execute(_SET_SALTS, [{"entry": row.seq, "left": _kept(row.salts, kept)} for row in found])
+    names = {name for row in found if isinstance(row.salts, dict) for name in row.salts}
+    return names.difference(kept)
 
 
 def _kept(salts: object, names: Collection[str]) -> dict[str, str] | None:

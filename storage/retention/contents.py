@@ -72,7 +72,7 @@ def remove(connection: sa.Connection, run_id: str, chosen: Collection[Content], 
     shown = [_has(each).label(each.value) for each in TEXTS]
     run = connection.execute(sa.select(RUNS.c.seq, *shown).where(RUNS.c.id == run_id)).one()._mapping
     gone = {each for each in TEXTS if each in chosen and run[each.value]}
-    _remove_salts(connection, run_id, chosen)
+    without_salts = _remove_salts(connection, run_id, chosen)
     index.remove(connection, run["seq"])
     documents.delete_tools(connection, run["seq"])
     counts = {
@@ -82,7 +82,10 @@ def remove(connection: sa.Connection, run_id: str, chosen: Collection[Content], 
     counts |= {field: connection.execute(statement).rowcount for field, statement in _emptied(run_id, chosen)}
     connection.execute(sa.delete(JOBS).where(JOBS.c.run_id == run_id))
     runs.update(connection, RUNS.c.id == run_id, _values(chosen) | {"pruned_at": now})
-    gone |= {field for field, count in counts.items() if count}
+    # Of a value that was replaced before, or of no tags, the salt alone was left: its digest proves nothing now.
+    gone |= {field for field, count in counts.items() if count} | {
+        each for each in CHOICES if each in without_salts
+    }
     return Removed(frozenset(gone), {_NOUNS[field]: counts[field] for field in _NOUNS})
 
 
@@ -110,11 +113,12 @@ def _values(chosen: Collection[Content]) -> dict[str, Any]:
     return values | {"request_sha256": None}
 
 
-def _remove_salts(connection: sa.Connection, run_id: str, chosen: Collection[Content]) -> None:
+def _remove_salts(connection: sa.Connection, run_id: str, chosen: Collection[Content]) -> set[str]:
+    """Remove the salts of what is chosen; return the names of their digests."""
     kept = [each.value for each in CHOICES if each not in chosen]
     early = _early_entries(connection, run_id)
-    ledger_entries.erase_salts(connection, LEDGER_ENTRIES.c.run_id == run_id, kept)
-    ledger_entries.erase_salts(connection, LEDGER_ENTRIES.c.id.in_(early), kept)
+    names = ledger_entries.erase_salts(connection, LEDGER_ENTRIES.c.run_id == run_id, kept)
+    return names | ledger_entries.erase_salts(connection, LEDGER_ENTRIES.c.id.in_(early), kept)
 
 
 def _early_entries(connection: sa.Connection, run_id: str) -> list[str]:

@@ -114,7 +114,8 @@ def _record(run: Run) -> Iterator[str]:
             yield f"{what} is missing"
             continue
         for name in sorted({*shown, *recorded}):
-            if shown.get(name, _ABSENT) != recorded.get(name, _ABSENT):
+            one, other = shown.get(name, _ABSENT), recorded.get(name, _ABSENT)
+            if one != other or type(one) is not type(other):
                 yield f"{what} has {name} {_shown(shown, name)}, and the entries say {_shown(recorded, name)}"
     for unknown in sorted(set(run.deliveries) - set(received)):
         yield f"no entry is about the delivery {unknown}"
@@ -133,10 +134,13 @@ def _values(run: Run, listed: list[dict[str, Any]], read: Read) -> Iterator[str]
     places = {number: place for place, (number, _) in enumerate(run.entries)}
     wanted = {(number, name) for number, entry in run.entries for name in entry["digests"]}
     given = [(each["entry"], each["name"]) for each in listed]
+    forms = {values.DISCLOSED: {"entry", "name", "state", "salts"}}
     if len(given) != len(set(given)) or set(given) != wanted:
         yield "the list of its values is not that of the digests in its entries"
         return
     for each in listed:
+        if set(each) != forms.get(each["state"], {"entry", "name", "state"}):
+            yield f"the value {each['name']} of entry {each['entry']} has parts that nothing proves"
         number, name, state = each["entry"], each["name"], each["state"]
         run.states.append((number, name, state))
         entry = entries[places[number]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,8 @@ OF_DELIVERY = {"headers": "headers.json", "body": "body"}
 #: The values of which a run may have several: none of them replaces another one.
 SEVERAL = ("document", "comment", *OF_DELIVERY)
 NAMES = (*TEXTS, *STRUCTURES, *ROWS, *SEVERAL)
+
+_SALT = re.compile(r"[0-9a-f]*", re.ASCII)
 
 Facts = Mapping[str, Any]
 
@@ -42,10 +45,9 @@ def path(run: str, name: str, facts: Facts) -> str | None:
 
 def demand(name: str, digest: str, salts: Sequence[str], data: bytes) -> None:
     """Check a value against a digest, under the salt of the value or of each of its rows. Raises Refused."""
-    try:
-        salted = [bytes.fromhex(each) for each in salts]
-    except (TypeError, ValueError):
-        raise Refused(f"a salt of {name} is not hexadecimal") from None
+    if not all(isinstance(each, str) and _SALT.fullmatch(each) for each in salts):
+        raise Refused(f"a salt of {name} is not hexadecimal")
+    salted = [bytes.fromhex(each) for each in salts]
     if name not in ROWS:
         found = _digest(salted[0], name, data) if len(salted) == 1 else b""
     else:

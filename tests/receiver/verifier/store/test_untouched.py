@@ -13,6 +13,7 @@ from storage.actions import reviews
 from storage.engine.database import Database
 from storage.ledger import entries, proofs
 from storage.retention import contents, erasing
+from storage.transitions import submitting
 from tests import life
 from tests.tamper import opened, stores
 
@@ -101,3 +102,13 @@ async def test_a_comment_that_came_after_an_erasure_is_not_erased(database: Data
 def _remove_comments(connection: Connection) -> None:
     connection.execute(text("UPDATE run_reviews SET comment = NULL"))
     connection.execute(text("UPDATE ledger_entries SET salts = NULL WHERE kind = 'run.reviewed'"))
+
+
+async def test_tags_that_were_removed_before_an_erasure_are_erased(database: Database, database_url: str) -> None:
+    run = await life.settled_run(database, tags={"matter": "7"})
+    await database.write(submitting.change_tags, run.id, {"matter": None}, "key:a", life.at(70))
+    erasure = erasing.Erasure("x", "operator", fields=frozenset(contents.CHOICES))
+    erased = await database.write(erasing.erase_run, run.id, erasure, life.at(80))
+    await database.write(entries.number, 1000)
+    assert states.Content.TAGS in erased.fields
+    assert opened.verified(database_url).is_ok
