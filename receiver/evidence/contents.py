@@ -43,6 +43,8 @@ async def files(
     stored = await store.read(run_evidence.read, run_id, newest)
     if stored is None:
         raise errors.EvidenceNotMade(f"run {run_id} was changed while it was read: try again")
+    if not stored.entries:
+        raise errors.EvidenceNotMade(f"run {run_id} has no entry yet: its details were not fetched")
     found = [_decoded(entry) for entry in stored.entries]
     content: dict[str, Any] = {"run": run_id, "entries": [entry.number for entry in stored.entries]}
     content |= {"record": _record(stored, found), "deliveries": {}, "values": []}
@@ -58,7 +60,7 @@ async def files(
             is_open = only is None or name in only
             value = await reader.value(name) if is_open else _Value(None, ())
             later = found[place + 1 :] if name not in values.SEVERAL else ()
-            is_replaced = any(name in each["digests"] for each in later)
+            is_replaced = facts.replaced_by(later, name)
             item = _state(value, name, digest, is_open, is_replaced, entry)
             content["values"].append({"entry": entry.number, "name": name, **item})
             path = values.path(run_id, name, decoded["facts"])

@@ -74,6 +74,12 @@ def deliveries(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
 _ERASED_AS = {"headers": "deliveries", "body": "deliveries"}
 
 
+def replaced_by(later: Iterable[Entry], name: str) -> bool:
+    """Return whether one of the later entries has another value of a name, or takes it away."""
+    is_of_end = name == "failureReason"
+    return any(name in each["digests"] or (is_of_end and each["kind"] == "run.reopened") for each in later)
+
+
 def erased_by(entries: Iterable[Entry], name: str, behind: int) -> bool:
     """Return whether an entry behind a place of the list says that the values of a name were removed."""
     field = _ERASED_AS.get(name, name)

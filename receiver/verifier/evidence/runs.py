@@ -100,7 +100,8 @@ def _of_others(run: Run) -> Iterator[str]:
         is_early = entry["run"] is None and entry["kind"] in facts.DELIVERIES
         if entry["run"] != run.id and not (is_early and entry["facts"].get("deliveryId") in run.deliveries):
             yield f"entry {number} is of another run"
-    if not any(entry["kind"] in ("run.accepted", "run.imported") for _, entry in run.entries):
+    # A run that was adopted and refused has nothing before its end.
+    if not any(entry["kind"] in ("run.accepted", "run.imported", "run.refused") for _, entry in run.entries):
         yield "no entry says that it was accepted"
 
 
@@ -150,6 +151,10 @@ def _values(run: Run, listed: list[dict[str, Any]], read: Read) -> Iterator[str]
             fault = _undisclosed(entries, places[number], name, state)
         if fault:
             yield f"entry {number}: {fault}"
+    for name in sorted({name for _, name, _ in run.states}.difference(values.SEVERAL)):
+        in_order = [state for _, of, state in sorted(run.states) if of == name]
+        if values.DISCLOSED in in_order[:-1] and in_order[-1] != values.DISCLOSED:
+            yield f"{name} is disclosed as it was before a later entry, and not as that has it"
 
 
 def _disclosed(run: Run, entry: dict[str, Any], listed: dict[str, Any], read: Read) -> str | None:
@@ -174,7 +179,7 @@ def _disclosed(run: Run, entry: dict[str, Any], listed: dict[str, Any], read: Re
 def _undisclosed(entries: list[dict[str, Any]], place: int, name: str, state: str) -> str | None:
     if state == values.ERASED and not facts.erased_by(entries, name, place):
         return f"{name} is missing, and no entry says that it was erased"
-    if state == values.REPLACED and not any(name in each["digests"] for each in entries[place + 1 :]):
+    if state == values.REPLACED and not facts.replaced_by(entries[place + 1 :], name):
         return f"{name} is missing, and no later entry has another one"
     if state == values.MISSING:
         return f"{name} is missing where Runledger keeps it, and no entry says why"

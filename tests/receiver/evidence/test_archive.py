@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from enum import StrEnum
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import cast
 
 import pytest
-from sqlalchemy import Connection, Update, delete, update
+from sqlalchemy import Connection, Update, delete, select, update
 
+from receiver import errors
 from receiver.crypto import log_keys, log_policy
+from receiver.evidence import archive
 from receiver.verifier.evidence import check, values
 from storage import ids, states
 from storage.actions import reviews
 from storage.engine.database import Database
-from storage.ledger import entries
+from storage.ledger import entries, proofs
 from storage.retention import erasing
 from storage.tables.deliveries import DELIVERIES
 from storage.tables.ledger import LEDGER_ENTRIES
 from storage.tables.runs import RUN_STEPS, RUNS, UPSTREAM_LINKS
-from storage.transitions import submitting
+from storage.transitions import adopting, submitting
 from tests import evidence_store, life
+from tests.tamper import opened, stores
 
 pytestmark = pytest.mark.anyio
 
@@ -227,3 +231,41 @@ async def test_a_policy_of_the_auditors_own_decides_whose_keys_count(database: D
     assert check.check(path, right).is_ok
     other = log_policy.Policy([log_keys.new(evidence_store.LOG.name).verifier]).text.encode()
     assert "no key of the log in the policy has signed the checkpoint" in check.check(path, other).failures
+
+
+async def test_evidence_of_each_run_that_has_an_entry_holds(database: Database, path: Path) -> None:
+    await stores.fill(database)
+    newest = await database.read(proofs.newest_checkpoint)
+    assert newest is not None
+    of_runs = select(LEDGER_ENTRIES.c.run_id).where(LEDGER_ENTRIES.c.run_id.is_not(None)).distinct()
+    ids_of_runs = [each for (each,) in await database.read(lambda connection: connection.execute(of_runs).all())]
+    await archive.write(database, path, ids_of_runs, newest, log_policy.Policy([opened.SIGNER.verifier]))
+    found = check.check(path)
+    assert found.failures == []
+    assert len(found.runs) == len(ids_of_runs) > 15
+
+
+async def test_a_value_is_not_shown_as_it_was_before_a_later_one(database: Database, path: Path) -> None:
+    run = await evidence_store.settle(database)
+    await database.write(submitting.change_tags, run, {"client": "other"}, "key:backend", life.at(90))
+    files = evidence_store.read(await evidence_store.make(database, path, run))
+    name = f"runs/{run}/run.json"
+    content = json.loads(files[name])
+    old, new = [each for each in content["values"] if each["name"] == "tags"]
+    salts = await database.read(lambda c: c.execute(select(LEDGER_ENTRIES.c.salts).order_by("seq").limit(1)).one())
+    old |= {"state": values.DISCLOSED, "salts": [salts[0]["tags"]]}
+    new["state"] = values.WITHHELD
+    del new["salts"]
+    files |= {name: json.dumps(content).encode(), f"runs/{run}/tags.json": b'{"client":"acme"}'}
+    found = check.check(evidence_store.write(path, evidence_store.sealed(files)))
+    assert any("tags is disclosed as it was before a later entry" in each for each in found.failures)
+
+
+async def test_a_run_without_entries_gives_no_evidence(database: Database, path: Path) -> None:
+    adoption = adopting.Adoption(
+        ids.new(life.NOW), "run_1", "backend", states.Source.REQUEST, life.NOW, life.at(60)
+    )
+    run, _ = await database.write(adopting.adopt, adoption)
+    await life.accepted(database)
+    with pytest.raises(errors.EvidenceNotMade, match="no entry yet"):
+        await evidence_store.make(database, path, run.id)
