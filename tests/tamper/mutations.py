@@ -93,16 +93,8 @@ def column_changed(table: str, column: str) -> Kind:
 
 
 _CONTENTS = {
-    "prompt",
-    "guidance",
-    "instructions",
-    "object_ids",
-    "output",
-    "summary",
-    "failure_reason",
-    "comment",
-    "body",
-    "headers",
+    *("prompt", "guidance", "instructions", "object_ids", "output", "summary", "failure_reason"),
+    *("comment", "body", "headers"),
 }
 
 
