@@ -41,6 +41,7 @@ ALLOWED: dict[str, str | None] = {
     "status": "running",
     "origin": "adopted",
     "role": "run",
+    "scope": "run",
     "settled_by": "sweep",
     "kind": "settle",
     "moved_to": None,
@@ -88,6 +89,8 @@ def _fill(connection: Connection, table: Table) -> None:
     for at in range(1, 2 if table.name == "system_state" else 40):
         row = {column.name: (_key if column.name in keyed else _value)(column, at) for column in table.columns}
         allowed = {name: ALLOWED[name] for name in (checked | {"moved_to"}) & row.keys()}
+        if table.name == "run_reviews":
+            allowed["verdict"] = "comment"
         connection.execute(table.insert().values({**row, **allowed}))
 
 
