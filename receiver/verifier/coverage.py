@@ -1,4 +1,4 @@
-"""Which entry of the ledger stands for which column of a run's record, and which columns none stands for. Pure.
+"""Which entry of the ledger stands for which column of the record, and which columns none stands for. Pure.
 
 The verifier, its tests and docs/reference/ledger-coverage.md are made from these lists. A column of these tables
 is in one of the two; a test fails for a new one that is in neither.
@@ -14,6 +14,7 @@ ENDS = ("run.completed", "run.failed", "run.cancelled", "run.refused")
 MEASURED = (*ENDS, "run.document", "run.imported")
 _BEGUN = ("run.accepted", "run.imported")
 _DELIVERED = ("delivery.accepted", "delivery.duplicate")
+_BY = {"by": "actor", "at": "at"}
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,17 @@ COVERED: Mapping[str, Mapping[str, Cover]] = {
         "run_id": Cover(("run.created", "run.orphan", "run.imported"), field="run"),
         "role": Cover(("run.created", "run.orphan", "run.imported"), field="kind"),
     },
+    "holds": {
+        **_facts(("hold.placed", "hold.released"), id="holdId", scope="scope", reason="reason"),
+        "target": Cover(("hold.placed", "hold.released"), digest="question"),
+        **{f"placed_{name}": Cover(("hold.placed",), field=field) for name, field in _BY.items()},
+        **{f"released_{name}": Cover(("hold.released",), field=field) for name, field in _BY.items()},
+    },
+    "completeness_reports": {
+        "id": Cover(("completeness.checked",), fact="reportId"),
+        "checked_at": Cover(("completeness.checked",), field="at"),
+        "body": Cover(("completeness.checked",), digest="report"),
+    },
     "ledger_entries": {
         **{name: Cover(("*",), field=name) for name in ("kind", "actor", "at")},
         "run_id": Cover(("*",), field="run"),
@@ -151,6 +163,8 @@ EXEMPT: Mapping[str, Mapping[str, str]] = {
         "dedupe_key": "follows from `source`, `event_id` and `run_id`",
     },
     "upstream_links": {"linked_at": _OWN_TIME, "cancelled_at": _WORK},
+    "holds": {},
+    "completeness_reports": {},
     "ledger_entries": {"seq": _ORDER, "id": "name of the row inside this store"},
     "ledger_nodes": {},
     "ledger_checkpoints": {"signed_at": "asserted by this store; a witness states its own time"},

@@ -7,8 +7,9 @@ from receiver.verifier import coverage
 HEAD = """# What the ledger covers
 
 Made from `receiver/verifier/coverage.py` by `make docs`; `runledger ledger verify` compares these columns.
-For each column of a run's record there is a fact, a digest or a field of [ledger entries](ledger.md) that
-stands for it, or a reason why none does. `*` means every entry.
+For each column of a run's record, of legal holds and of reports of completeness there is a fact, a digest or
+a field of [ledger entries](ledger.md) that stands for it, or a reason why none does. `*` means every entry.
+The target of a hold on one run is the run of its entry.
 
 A column is compared with the newest entry about it. While a run is open, the measures of its end have no
 entry yet; of an end that the upstream did not report the entry has few measures. Entries of releases before

@@ -15,7 +15,7 @@ from storage.tables import schema
 
 INSTANTS = {
     *("accepted_at", "created_at", "started_at", "completed_at", "settled_at", "cancel_requested_at"),
-    *("pruned_at", "timestamp", "received_at", "at"),
+    *("pruned_at", "timestamp", "received_at", "at", "placed_at", "released_at", "checked_at"),
 }
 JSON = {"object_ids", "tool_input", "tool_output", "metadata", "headers", "salts"}
 #: Other values of columns with a closed list of values.
@@ -31,6 +31,7 @@ OTHERS: Mapping[str, Mapping[str, str]] = {
         "rejected": "comment",
         "comment": "approved",
     },
+    "scope": {"run": "tag", "tag": "question", "question": "tag"},
     "role": {"run": "orphan", "orphan": "run"},
     "review": {"approved": "rejected", "rejected": "approved"},
 }
@@ -161,6 +162,8 @@ def key_of(table: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "run_usage": ("id",),
         "upstream_links": ("upstream_id",),
         "ledger_nodes": ("row", "position"),
+        "holds": ("id",),
+        "completeness_reports": ("id",),
         "ledger_checkpoints": ("size",),
         "ledger_cosignatures": ("size", "witness"),
     }.get(table, ("seq",))

@@ -94,7 +94,7 @@ def column_changed(table: str, column: str) -> Kind:
 
 _CONTENTS = {
     *("prompt", "guidance", "instructions", "object_ids", "output", "summary", "failure_reason"),
-    *("comment", "body", "headers"),
+    *("comment", "body", "headers", "target"),
 }
 
 
@@ -133,6 +133,8 @@ def row_added(table: str) -> Kind:
             "deliveries": {"seq": 9_000_000, "id": new, "dedupe_key": None},
             "upstream_links": {"upstream_id": new},
             "run_reviews": {"seq": 9_000_000, "id": new},
+            "holds": {"id": new},
+            "completeness_reports": {"id": new},
         }
         editor.insert_copy(table, row, **changes.get(table, position))
         codes = _codes(_ADDED, _CHANGED) if table == "run_tags" else _codes(_ADDED)
@@ -187,6 +189,8 @@ def _sealed(editor: Editor) -> Iterator[tuple[dict[str, Any], str]]:
         body = json.loads(row["body"])
         facts = body["facts"]
         part = facts.get("deliveryId") or facts.get("reviewId")
+        if row["kind"].startswith(("hold.", "completeness.")):
+            part = row["seq"]  # each is compared with the row
         for name in json.loads(row["salts"]):
             if row["kind"].startswith("bulk."):
                 continue

@@ -9,13 +9,13 @@ from typing import Any
 from sqlalchemy import Connection
 
 from receiver.crypto import log_keys, log_notes
-from storage import ids, states
-from storage.actions import reviews
+from storage import ids, merkle, states
+from storage.actions import completeness, reviews
 from storage.engine.database import Database
 from storage.ledger import checkpoints, entries, witnessing
 from storage.query import grammar, run_chunks, value_ranges
 from storage.repositories import deliveries, jobs, runs
-from storage.retention import erasing, unmatched
+from storage.retention import erasing, holds, unmatched
 from storage.states import Kind, Source
 from storage.transitions import (
     adopting,
@@ -39,7 +39,7 @@ _CONTENT: dict[str, Any] = {
 
 async def fill(database: Database, signer: log_keys.Signer = opened.SIGNER) -> None:
     """Make every kind of run and delivery, with a checkpoint after each part."""
-    for second, part in enumerate((_old, _settled, _live, _adopted, _unlinked)):
+    for second, part in enumerate((_old, _settled, _live, _adopted, _decided, _unlinked)):
         await part(database)
         await sign(database, life.at(2000 + second), signer)
 
@@ -146,6 +146,23 @@ async def _adopt(database: Database, upstream_id: str, at: datetime = life.NOW) 
     adoption = adopting.Adoption(ids.new(at), upstream_id, "backend", Source.REQUEST, at, life.at(3600))
     run, _ = await database.write(adopting.adopt, adoption)
     return run, await life.claimed(database, Kind.ADOPT, run.id, at)
+
+
+async def _decided(database: Database) -> None:
+    """Holds of each scope, one of them released, and a report of completeness."""
+    run = await life.settled_run(database, upstream_id="run_held")
+    targets = {states.HoldScope.RUN: run.id, states.HoldScope.TAG: "é=ü"}
+    targets |= {states.HoldScope.QUESTION: "status:failed cost:>1"}
+    for second, (scope, target) in enumerate(targets.items()):
+        at = life.at(70 + second)
+        await database.write(holds.place, holds.Hold(ids.new(at), scope, target, "Case 7", "key:anna", at))
+    for hold in (await database.read(holds.page))[0][:2]:
+        await database.write(holds.release, hold.id, "operator", life.at(90))
+    report = completeness.Report(
+        ids.new(life.NOW), life.NOW, life.at(0), life.at(9), {"listed": 1, "stored": 1}, "{}",
+        merkle.salted_digest("report", "{}"),
+    )  # fmt: skip
+    await database.write(completeness.record, report, "operator")
 
 
 async def _unlinked(database: Database) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from receiver.verifier import public_forms
-from receiver.verifier.store import arrived, checkpoints, entry, log, records, signatures, source, types
+from receiver.verifier.store import arrived, checkpoints, decided, entry, log, records, signatures, source, types
 from receiver.verifier.store.breaks import Report
 
 #: Called with how much was checked and how much there is: entries and runs.
@@ -58,14 +58,16 @@ def _verify(
         report.unchecked.append("all else: values of another type than their column keep it from being read")
         return
     count = _Count(store, since, progress)
-    rows = arrived.Arrived(store, report)
+    rows, few = arrived.Arrived(store, report), decided.Decided(store, report)
 
     def see(found: entry.Entry) -> None:
         rows.see(found)
+        few.see(found)
         count.add(1)
 
     log.Log(store, report, checkpoints.Signed(store, report, trusted, [*kept]), see).check(since)
     rows.finish(is_whole=not since)
+    few.finish(is_whole=not since)
     records.Records(store, report, count.add).check(since)
     if since:
         report.unchecked.append(f"the bytes of the entries below {since}, and rows that only these know")

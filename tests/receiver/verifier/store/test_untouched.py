@@ -28,7 +28,8 @@ async def test_a_store_with_every_kind_of_run_verifies(database: Database, datab
     assert {name: report.checked[name] > 0 for name in ("runs", "deliveries", "digests", "nodes", "erased")} == (
         dict.fromkeys(("runs", "deliveries", "digests", "nodes", "erased"), True)
     )
-    assert report.checked["checkpoints"] == 5
+    assert report.checked["checkpoints"] == 6
+    assert (report.checked["holds"], report.checked["completeness_reports"]) == (3, 1)
 
 
 async def test_a_checkpoint_that_was_kept_is_compared(database: Database, database_url: str) -> None:
