@@ -290,7 +290,7 @@ def node_changed(editor: Editor) -> Mutation | None:
             )
         case _:
             editor.execute(
-                "INSERT INTO ledger_nodes VALUES (?, ?, ?)", editor.random.randrange(1, 4), 77, bytes(32)
+                "INSERT INTO ledger_nodes VALUES (?, ?, ?)", editor.random.choice((1, 2, 3, 2**62)), 77, bytes(32)
             )
     return Mutation("a node of the tree", _codes(Code.TILE_CHANGED))
 

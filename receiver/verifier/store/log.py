@@ -186,6 +186,6 @@ class _Nodes:
 
     def _add(self, row: int, position: int, fault: str) -> None:
         sentence = f"the node {position} of row {row} of the tree {fault}"
-        self._report.add(
-            Code.TILE_CHANGED, sentence, number=max(position, 0) << max(row, 0) * 8, table="ledger_nodes"
-        )
+        # Eight rows are above 2^64 entries; another program may have written any number.
+        first = max(position, 0) << row * 8 if 0 <= row < 8 else None
+        self._report.add(Code.TILE_CHANGED, sentence, number=first, table="ledger_nodes")

@@ -36,7 +36,7 @@ async def pruned(database: Database) -> int:
 
 async def test_a_hold_keeps_what_it_covers_and_nothing_else(database: Database, subtests: pytest.Subtests) -> None:
     for scope in states.HoldScope:
-        with subtests.test(scope):
+        with subtests.test(scope.value):
             run = await life.settled_run(database, tags={"matter": "7"})
             await life.settled_run(database, tags={"matter": "8"})
             target = {RUN: run.id, TAG: "matter=7", QUESTION: "tag.matter:7 status:completed"}[scope]
