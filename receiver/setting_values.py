@@ -66,12 +66,14 @@ def ages(value: str) -> tuple[tuple[str, int], ...]:
     """
     found: dict[str, int] = {}
     for each in value.replace(",", " ").split():
-        state, _, age = each.partition("=")
+        state, separator, age = each.partition("=")
+        if not separator:
+            raise ValueError(f"{each[:40]!r} is not a state and its days, as in completed=365d")
         if state not in states.TERMINAL or state in found:
             known = ", ".join(sorted(states.TERMINAL))
             raise ValueError(f"{each[:40]!r} names no final state ({known}), or one that was named before")
         if re.fullmatch(r"[1-9]\d{0,4}d", age, re.ASCII) is None:
-            raise ValueError(f"{each[:40]!r} has no number of days from 1d to 99999d")
+            raise ValueError(f"{each[:40]!r} has no number of days from 1d to 99999d, as in completed=365d")
         found[state] = int(age[:-1])
     return tuple(found.items())
 

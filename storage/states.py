@@ -152,7 +152,7 @@ class Content(StrEnum):
 
 
 class ErasureCause(StrEnum):
-    """Why content was erased: somebody asked for it, or its time was over."""
+    """Why content was erased: it was requested, or its age was reached."""
 
     REQUEST = "request"
     RETENTION = "retention"

@@ -27,6 +27,7 @@ _USAGE_ERRORS = (
 )
 #: The option for a field of the request body, where the names differ.
 _OPTIONS = {"agentId": "--agent", "objectIds": "--object", "tags": "--tag", "runId": "RUN"}
+_OPTIONS |= {"verdict": "VERDICT", "target": "--run, --tag or --query"}
 
 
 class CommandError(Exception):

@@ -8,7 +8,7 @@ from receiver.schemas.responses import Answer, Page
 
 
 class ReceiptEntry(Answer):
-    """An entry of the ledger, and the proof that it stands there."""
+    """An entry of the ledger, and the proof that it is there."""
 
     number: int | None = Field(description="Its place in the ledger; null until it is numbered.")
     leaf: str = Field(description="The entry. Its bytes in UTF-8 are the leaf that the proof is about.")

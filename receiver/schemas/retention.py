@@ -17,7 +17,7 @@ from storage import states
 from storage.query import grammar
 from storage.retention import contents
 
-#: A reason stands in the ledger for ever.
+#: A reason stays in the ledger for ever.
 Reason = Annotated[
     Text,
     Field(
@@ -57,7 +57,7 @@ class NewHold(Request):
     def _fits(cls, target: str, others: ValidationInfo) -> str:
         scope = others.data.get("scope")
         if scope in (states.HoldScope.RUN, states.HoldScope.TAG) and re.search(_FORMS[scope], target) is None:
-            raise ValueError("is not a tag as key=value" if scope is states.HoldScope.TAG else "is not an id")
+            raise ValueError("write the tag as key=value" if scope is states.HoldScope.TAG else "is not an id")
         return target
 
 

@@ -25,7 +25,7 @@ _SAID: JsonDict = {
 
 
 class NewReview(Request):
-    """What somebody says about a run that has ended."""
+    """What a person says about a run that has ended."""
 
     model_config = ConfigDict(json_schema_extra=_SAID)
 
@@ -43,7 +43,7 @@ class NewReview(Request):
 
 
 class Review(Answer):
-    """What somebody said about a run: `by` is `key:<name>`, or `operator` for a command on the server."""
+    """What a person said about a run: `by` is `key:<name>`, or `operator` for a command on the server."""
 
     id: str
     run_id: str

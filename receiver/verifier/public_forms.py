@@ -73,7 +73,7 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class Proof:
-    """Where a leaf stands in the log, the hashes from it up to the root, and the checkpoint with that root."""
+    """Where a leaf is in the log, the hashes from it up to the root, and the checkpoint with that root."""
 
     index: int
     hashes: Sequence[bytes]
@@ -93,7 +93,7 @@ class Policy:
 
 @dataclass(frozen=True)
 class Trust:
-    """Who vouches for a checkpoint: keys of the log, and witnesses, each with its time in seconds since 1970."""
+    """By whom a checkpoint is signed: keys of the log, and witnesses, each with its time in seconds since 1970."""
 
     logs: Sequence[str]
     witnesses: dict[str, int] = field(default_factory=dict)
@@ -107,6 +107,8 @@ def decoded(data: bytes, what: str) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise Refused(f"{what} is not UTF-8") from None
+    if "\r" in text:
+        raise Refused(f"{what} has CR, as Windows ends lines: save it with LF alone")
     if any((character < " " and character != "\n") or character == "\x7f" for character in text):
         raise Refused(f"{what} contains a control character")
     return text
@@ -216,7 +218,7 @@ def parse_policy(data: bytes) -> Policy:
     witnesses: dict[str, Key] = {}
     groups: dict[str, tuple[int, Sequence[str]]] = {}
     quorums: list[str] = []
-    for line in decoded(data.replace(b"\t", b" "), "the policy").split("\n"):
+    for at, line in enumerate(decoded(data.replace(b"\t", b" "), "the policy").split("\n"), 1):
         words = [] if line.lstrip(" ").startswith("#") else [word for word in line.split(" ") if word]
         known = {*witnesses, *groups}
         # No match statement: an auditor's Python may be 3.9.
@@ -232,9 +234,10 @@ def parse_policy(data: bytes) -> Policy:
         elif kind == "quorum" and count == 2 and title in {*known, "none"}:
             quorums.append(title)
         else:
-            raise Refused(f"the policy has a line that is not understood: {line[:80]!r}")
+            # Not the line: a wrong file may have a private key.
+            raise Refused(f"line {at} of the policy is no line of a policy: is it the right file?")
     if not logs or len(quorums) != 1:
-        raise Refused("a policy names a log, and one quorum")
+        raise Refused("the policy has no line `log`, or not one line `quorum`")
     _demand_distinct([*logs, *witnesses.values()])
     return Policy(logs, witnesses, groups, quorums[0])
 
@@ -258,7 +261,7 @@ def _demand_distinct(keys: Sequence[Key]) -> None:
 
 
 def trust(checkpoint: Checkpoint, policy: Policy, check: Check) -> Trust:
-    """Return who vouches for a checkpoint. Raises Refused where the policy demands more."""
+    """Return by whom a checkpoint is signed. Raises Refused where the policy demands more."""
     text = checkpoint.note.text.encode()
     logs: list[str] = []
     for key in policy.logs:
@@ -309,7 +312,7 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def demand_included(leaf: bytes, proof: Proof) -> None:
-    """Check that a leaf stands at its index in the log (RFC 9162, section 2.1.3.2). Raises Refused."""
+    """Check that a leaf is at its index in the log (RFC 9162, section 2.1.3.2). Raises Refused."""
     at, last, found = proof.index, proof.checkpoint.size - 1, leaf_hash(leaf)
     for each in proof.hashes:
         if last == 0:

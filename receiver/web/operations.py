@@ -56,7 +56,7 @@ async def _cannot_process(_delivery_id: str, _actor: str, _now: datetime) -> del
 
 @dataclass(frozen=True)
 class Ledger:
-    """What handlers show of the ledger: who vouches for it, and whether reading it needs no API key."""
+    """What handlers show of the ledger: by whom it is signed, and whether reading it needs no API key."""
 
     policy: log_policy.Policy = field(default_factory=lambda: log_policy.Policy(()))
     is_open: bool = False

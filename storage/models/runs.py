@@ -176,7 +176,7 @@ class RunEvent(declare.Base, table=True):
 
 
 class RunReview(declare.Base, table=True):
-    """What somebody said about a run that had ended. `by` is the actor of the ledger."""
+    """What a person said about a run that had ended. `by` is the actor of the ledger."""
 
     __tablename__ = "run_reviews"
     __table_args__ = (declare.one_of("verdict", states.ReviewVerdict),)

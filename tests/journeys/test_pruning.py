@@ -32,7 +32,7 @@ def test_content_is_removed_next_to_a_running_server(deployment: harness.Deploym
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **deployment.server.site.environment}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("The content of 1 runs is removed")
+    assert done.stdout.startswith("The content of 1 run is removed")
     shown = deployment.run(run)
     assert (shown["prompt"], shown["output"], shown["status"]) == (None, None, "completed")
     assert shown["stepCount"] > 0

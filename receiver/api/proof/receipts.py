@@ -1,4 +1,4 @@
-"""Receipts: the entries of a run, each with the proof that it stands in the ledger."""
+"""Receipts: the entries of a run, each with the proof that it is in the ledger."""
 
 from __future__ import annotations
 

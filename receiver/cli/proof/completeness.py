@@ -34,9 +34,12 @@ async def check(begin: str, end: str | None, as_json: bool) -> None:
     """Compare, keep the report with its entry, and show both. Raise CommandError."""
     given, now = settings.load(), clock.now()
     settings.require_api_key(given)
-    span = value_ranges.moment("--from", begin, now), value_ranges.moment("--to", end, now) if end else now
-    if not span[0] < span[1] <= now:
-        raise CommandError("--from has to be before --to, and --to not in the future", USAGE)
+    span = value_ranges.moment("from", begin, now), value_ranges.moment("to", end, now) if end else now
+    first, last, today = map(render_format.instant, (*span, now))
+    if span[1] > now:
+        raise CommandError(f"--to {last} is in the future: it is {today} now", USAGE)
+    if span[0] >= span[1]:
+        raise CommandError(f"--from {first} is not before --to {last}", USAGE)
     async with open_database.existing(given) as store, backfill.task_context(given, store) as context:
         try:
             with backfill.progress_bar() as show:
@@ -84,7 +87,8 @@ def _show(found: completeness.Comparison, report: reports.Report) -> None:
         f"Runs created from {begin} to {end}: {count(found.listed)} listed upstream, {count(found.stored)} stored."
     )
     if found.list_ends is not None and found.list_ends > found.begin:
-        print(f"The upstream's list ends at {render_format.instant(found.list_ends)}.")
+        oldest = render_format.instant(found.list_ends)
+        print(f"The oldest run that the upstream lists was created at {oldest}.")
     for name, (title, reasons) in _TITLES.items():
         findings: completeness.Findings = getattr(found, name)
         print(f"{count(findings.count)} {title}{':' if findings.count else '.'}")

@@ -71,8 +71,8 @@ def show(outcome: Outcome) -> None:
     if removed is None or not removed.runs:
         print(sentence(outcome.found))
     else:
-        runs, nouns = render_format.count(removed.runs), counted(removed.rows)
-        print(f"The content of {runs} runs is removed" + (f": {nouns}." if nouns else "."))
+        runs, nouns = render_format.plural(removed.runs, "run"), counted(removed.rows)
+        print(f"The content of {runs} is removed" + (f": {nouns}." if nouns else "."))
     if removed is not None and removed.runs and freed is not None:
         print(f"The database had {render_format.size(freed.before)} and has {render_format.size(freed.after)}.")
         if freed.free > freed.after // 10:
@@ -86,20 +86,24 @@ def show(outcome: Outcome) -> None:
 
 def sentence(found: erasing.Survey) -> str:
     """Return what can be removed, and how much stays."""
-    stays = f" {render_format.count(found.busy)} more have open jobs and stay." if found.busy else ""
-    stays += f" {render_format.count(found.held)} are under a hold and stay." if found.held else ""
+    plural = render_format.plural
+    stays = f" {plural(found.busy, 'run has', 'runs have')} open jobs and will stay." if found.busy else ""
+    stays += f" {plural(found.held, 'run is', 'runs are')} under a hold and will stay." if found.held else ""
     if not found.runs:
         return f"There is nothing to remove.{stays}"
     span = f"settled from {render_format.instant(found.oldest)} to {render_format.instant(found.newest)}"
     nouns = counted(found.rows)
     content = f" with {nouns}" if nouns else ""
-    runs, size = render_format.count(found.runs), render_format.size(found.size)
-    return f"{runs} runs{content}, about {size}, {span}.{stays}"
+    runs, size = plural(found.runs, "run"), render_format.size(found.size)
+    return f"{runs}{content}, about {size}, {span}.{stays}"
 
 
 def counted(rows: Mapping[str, int]) -> str:
     """Return the numbers of rows with their nouns."""
-    return ", ".join(f"{render_format.count(count)} {noun}" for noun, count in rows.items() if count)
+    return ", ".join(render_format.plural(count, _ONE[noun], noun) for noun, count in rows.items() if count)
+
+
+_ONE = {"steps": "step", "documents": "document", "events": "event", "deliveries": "delivery"}
 
 
 def fields(outcome: Outcome) -> dict[str, Any]:

@@ -28,6 +28,10 @@ app = event_loop.commands()
 #: Seconds to wait for a checkpoint that has all entries, and between two looks.
 PATIENCE, INTERVAL = 5.0, 0.25
 PART = ".part"
+_UNSIGNED = (
+    "no checkpoint with these entries has the signatures that the policy demands: witnesses are asked at most "
+    "every five minutes, so try again then; `runledger doctor` names one that does not sign"
+)
 
 Runs = Annotated[list[str] | None, argument("RUN", "Runs, by our ids or the upstream's.")]
 Chosen = Annotated[str | None, option("QUESTION", "In place of RUN: runs by the filter language.")]
@@ -59,6 +63,10 @@ async def evidence(
       runledger evidence --query 'tag.matter:0042' --out matter-0042.zip
     """
     names = _names(only)
+    if out.is_dir():
+        raise CommandError(f"{out} is a folder: name a file in it", USAGE)
+    if not out.parent.is_dir():
+        raise CommandError(f"there is no folder {out.parent}", USAGE)
     if out.exists() and not force:
         raise CommandError(f"{out} is there already: --force writes over it", USAGE)
     given = settings.load()
@@ -98,7 +106,7 @@ def _names(only: str | None) -> Collection[str] | None:
 async def _chosen(store: database.Database, named: Sequence[str] | None, query: str | None) -> list[str]:
     """Return our ids of the chosen runs. Raise CommandError."""
     if bool(named) == bool(query):
-        raise CommandError("name runs, or choose them by --query", USAGE)
+        raise CommandError("name runs, or choose them by --query: one of the two", USAGE)
     found = await _named(store, named or ()) if query is None else await _matching(store, query)
     if not found:
         raise CommandError("no run matches")
@@ -147,7 +155,7 @@ async def _checkpoint(
                     return each
         if waited >= PATIENCE:
             if newest is not None and not pending:
-                raise CommandError("no checkpoint with these entries has the signatures that the policy demands")
+                raise CommandError(_UNSIGNED)
             run = pending[0] if pending else run_ids[0]
             raise CommandError(f"entries of run {run} are under no checkpoint yet: a running server signs one")
         await asyncio.sleep(INTERVAL)

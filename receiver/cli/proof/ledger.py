@@ -95,7 +95,7 @@ async def leaf(index: Index, as_json: options.Json = False) -> None:
 
 @app.command()
 async def prove(index: Index, as_json: options.Json = False) -> None:
-    """Print the proof that an entry stands in the ledger (C2SP tlog-proof).
+    """Print the proof that an entry is in the ledger (C2SP tlog-proof).
 
     \b
     Example:

@@ -21,7 +21,7 @@ from receiver.web import operations
 app = event_loop.commands()
 
 To = Annotated[Path | None, option("FOLDER", "Write leaves, proofs and policy into a new folder.")]
-_README = """The entries of one run in the ledger of Runledger, each with the proof that it stands there.
+_README = """The entries of one run in the ledger of Runledger, each with the proof that it is there.
 
 leaf-N.json    the bytes of entry N
 N.tlog-proof   its proof, and the signed checkpoint (C2SP tlog-proof)
@@ -87,6 +87,8 @@ def _write(folder: Path, found: proof.RunReceipt) -> None:
             if entry.proof is not None:
                 (folder / f"leaf-{entry.number}.json").write_bytes(entry.leaf.encode())
                 (folder / f"{entry.number}.tlog-proof").write_bytes(entry.proof.encode())
+    except FileExistsError:
+        raise CommandError(f"{folder} is a file: name a new folder") from None
     except OSError as error:
         raise CommandError(f"{folder}: {error.strerror or error}") from None
 

@@ -1,4 +1,4 @@
-"""Check a ZIP of evidence, and say what holds and what does not."""
+"""Check a ZIP of evidence, and report each fault."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class Report:
 
     def lines(self) -> list[str]:
         """Return the report for people, a plain line each."""
-        found = [f"zip         sha256 {self.sha256}", f"manifest    sha256 {self.manifest}"]
+        hashes = {"zip": self.sha256, "manifest": self.manifest}
+        found = [f"{name:11} sha256 {each}" for name, each in hashes.items() if each]
         found.append(f"policy      {self.policy}")
         if self.checkpoint:
             names = ", ".join([*self.checkpoint["logs"], *self.checkpoint["witnesses"]])
@@ -49,7 +50,8 @@ class Report:
             found.append(f"run         {run['run']}: {shown}")
         found += [f"note        {_plain(each)}" for each in self.notes]
         found += [f"FAILED      {_plain(each)}" for each in self.failures]
-        return [*found, "OK" if self.is_ok else f"FAILED, {len(self.failures)} faults"]
+        count = len(self.failures)
+        return [*found, "OK" if self.is_ok else f"FAILED, {count} fault{'s' if count > 1 else ''}"]
 
     def as_json(self) -> dict[str, Any]:
         """Return the report for programs."""
@@ -185,8 +187,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         policy = None if given.policy is None else given.policy.read_bytes()
+        given.zip.open("rb").close()
     except OSError as error:
-        parser.error(f"{given.policy}: {error.strerror}")
+        parser.error(f"{error.filename}: {error.strerror}")
     report = check(given.zip, policy)
     text = json.dumps(report.as_json()) if given.json else "\n".join(report.lines())
     sys.stdout.buffer.write(text.encode("utf-8", "replace") + b"\n")

@@ -77,7 +77,7 @@ def _demand_plain(file: BinaryIO, entries: Sequence[zipfile.ZipInfo]) -> None:
         about = (VERSION, 0, zipfile.ZIP_DEFLATED, _TIME, _DAY, each.CRC, each.compress_size, each.file_size)
         local = struct.pack(_LOCAL, b"PK\x03\x04", *about, len(name), 0) + name
         if file.read(len(local)) != local:
-            raise Refused(f"{each.filename}: the ZIP is not as Runledger writes it")
+            raise Refused(f"{each.filename}: the ZIP is not as Runledger writes it; was it packed again?")
         file.seek(each.compress_size, 1)
         record = (b"PK\x01\x02", VERSION, SYSTEM, *about, len(name), 0, 0, 0, 0, MODE, at)
         directory.append(struct.pack(_IN_DIRECTORY, *record) + name)

@@ -12,9 +12,9 @@ TO VERIFY, with Python 3.9 or newer and nothing else:
     python3 -m zipfile -e evidence.zip check
     python3 -I -S check/verify_evidence.py evidence.zip --policy policy.txt
 
-Take verify_evidence.py and the folder receiver from a release of Runledger where you can: a verifier that comes
-with what it verifies says what its sender wants. policy.txt names the keys that you trust; get them from the
-operator on another way, or from a witness. Without --policy the policy in the ZIP is taken: that shows that the
+Take verify_evidence.py and the folder receiver from the release of Runledger that manifest.json names, where you
+can: the sender of the ZIP may have changed those in it. policy.txt names the keys that you trust; get it from the
+operator by another way than this ZIP. Without --policy the policy in the ZIP is taken: that shows that the
 evidence was not changed since it was signed with its keys, and not whose keys these are.
 
 WITH THE PROGRAMS OF OTHERS
@@ -32,7 +32,7 @@ WHAT ELSE THERE IS
                         one
     runs/ID/...         the values: texts, the upstream's documents byte for byte, steps and usage with a row on
                         each line, the headers and bodies of deliveries
-    checkpoint.txt      the signed checkpoint that all proofs lead to
+    checkpoint.txt      the signed checkpoint, under which all entries are
     keys.txt            the public keys of the ledger
     manifest.json       SHA-256 and size of each file
 
@@ -41,8 +41,9 @@ rows.
 
 WHAT IT DOES NOT SHOW
 
-That no other entries of these runs exist: whether some were left out shows a reader of the whole ledger. Times are
-those of the operator's clock; a witness under the checkpoint says when it existed at the latest.
+That no other entries of these runs exist: only a reader of the whole ledger can find entries that were left out.
+Times are those of the operator's clock. The signature of a witness has the time at which the checkpoint existed at
+the latest.
 """
 
 #: The files that all evidence has, beside those of its runs. The verifier's own are copied as they are.

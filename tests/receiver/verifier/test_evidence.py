@@ -68,6 +68,12 @@ def test_bare_python_says_what_does_not_hold_and_ends_with_1(made: Path, tmp_pat
     assert auditor(made, tmp_path).returncode == 2
 
 
+def test_a_file_that_cannot_be_read_is_an_error_of_the_command_and_no_verdict(made: Path, tmp_path: Path) -> None:
+    for name, fault in (("no.zip", "no.zip: No such file"), ("check", "check: Is a directory")):
+        done = auditor(made, tmp_path, name)
+        assert (done.returncode, done.stdout, fault in done.stderr) == (2, "", True)
+
+
 def _flipped(at: float) -> Callable[[bytes], bytes]:
     def change(data: bytes) -> bytes:
         place = min(int(len(data) * at), len(data) - 1)

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from receiver.api.proof import erasures
 from receiver.pages import requests
+from receiver.pages.run_parts import words
 from receiver.schemas import retention
 from receiver.web import run_ids
 from receiver.web.authentication import Scope
@@ -42,7 +43,15 @@ async def _page(given: requests.PageRequest, fault: str = "", status: int = 200)
     erasure = erasing.Erasure(given.field("reason"), given.caller.actor, fields=chosen)
     plan = await erasures.plan(given.database, run.id, erasure)
     found = await given.database.read(holds.covering, run.seq)
-    values = {"run": run, "plan": plan, "holds": found, "names": NAMES, "chosen": chosen, "fault": fault}
+    values = {
+        "run": run,
+        "plan": plan,
+        "holds": found,
+        "names": NAMES,
+        "chosen": chosen,
+        "fault": fault,
+        "words": words,
+    }
     return given.page("run/removal.html", status, reason=given.field("reason"), **values)
 
 

@@ -71,7 +71,7 @@ def test_a_run_with_a_job_is_counted_and_stays(new_terminal: Terminal, settled: 
     new_terminal.in_database(lambda database: database.write(jobs.enqueue, [request]))
     shown = new_terminal.type("prune", "--settled-before", "0d", "--dry-run")
     assert shown.out.startswith("5 runs")
-    assert shown.out.endswith("1 more have open jobs and stay.\n")
+    assert shown.out.endswith("1 run has open jobs and will stay.\n")
 
 
 def test_nobody_is_asked_where_nobody_is(new_terminal: Terminal, settled: list[runs.Run]) -> None:

@@ -144,8 +144,13 @@ def test_the_report_is_a_few_sentences_for_people(setup: Setup) -> None:
 
 
 def test_a_range_that_cannot_be_and_an_upstream_that_is_away_leave_no_report(setup: Setup) -> None:
-    assert shown(setup, "--from", "1d", "--to", "2d").code == 2
-    assert shown(setup, "--from", "soon").code == 2
+    for options, fault in (
+        (("1d", "--to", "2d"), "is not before --to"),
+        (("1d", "--to", "2999-01-01"), "--to 2999-01-01 00:00:00Z is in the future"),
+        (("soon",), "runledger: --from: 'soon' is not an instant"),
+    ):
+        screen = shown(setup, "--from", *options)
+        assert (screen.code, fault in screen.err) == (2, True)
     setup.sandbox.faults(script=[{"route": "list", "times": 1, "action": "status:403"}])
     screen = shown(setup, "--from", "1d")
     assert (screen.code, "no report is kept" in screen.err) == (1, True)

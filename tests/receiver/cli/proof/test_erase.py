@@ -31,7 +31,7 @@ def test_a_dry_run_names_what_would_go_and_what_it_cannot_reach(
     new_terminal: Terminal, settled: list[runs.Run]
 ) -> None:
     shown = new_terminal.type(*ASKED, settled[0].id, "--dry-run")
-    assert shown.out.startswith("1 runs with 3 steps, 1 documents")
+    assert shown.out.startswith("1 run with 3 steps, 1 document")
     assert "does not reach: exports" in shown.err
     output = new_terminal.type(*ASKED, "--query", WORD, "--dry-run", "--json").object
     assert (output["dryRun"], output["runs"], output["refused"]) == (True, 3, [])

@@ -69,6 +69,8 @@ def test_what_cannot_be_made_says_what_to_do(terminal: Terminal) -> None:
     assert "there is no run run_2" in terminal.type("evidence", "run_2").err
     assert "no run matches" in terminal.type("evidence", "--query", "status:failed").err
     assert "--only answer: the names are prompt" in terminal.type("evidence", "run_1", "--only", "answer").err
+    assert ". is a folder: name a file in it" in terminal.type("evidence", "run_1", "--out", ".").err
+    assert "there is no folder no" in terminal.type("evidence", "run_1", "--out", "no/e.zip").err
     terminal.type("tag", "run_1", "client=other")
     assert "are under no checkpoint yet: a running server signs one" in terminal.type("evidence", "run_1").err
     assert not Path("evidence.zip").exists()

@@ -62,3 +62,5 @@ def test_a_folder_with_other_files_is_left_alone(new_terminal: Terminal, tmp_pat
     shown = new_terminal.type("receipt", run, "--to", str(tmp_path))
     assert shown.code == 1
     assert "is not empty: name a new folder" in shown.err
+    (tmp_path / "file").touch()
+    assert "file is a file: name a new" in new_terminal.type("receipt", run, "--to", str(tmp_path / "file")).err

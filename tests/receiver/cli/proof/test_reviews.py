@@ -26,7 +26,7 @@ def test_a_run_is_reviewed_and_what_was_said_is_listed(terminal: Terminal, run: 
 
 def test_a_review_that_cannot_be_says_what_is_wrong(terminal: Terminal, run: runs.Run) -> None:
     wrong = terminal.type("review", run.id, "maybe")
-    assert (wrong.code, "verdict" in wrong.err) == (2, True)
+    assert (wrong.code, "VERDICT: input" in wrong.err) == (2, True)
     assert "is required for the verdict" in terminal.type("review", run.id, "comment").err
     assert terminal.type("review", run.id, "approved", "--comment", "\udcff").code == 2
     going = terminal.in_database(life.running)
