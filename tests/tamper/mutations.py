@@ -185,21 +185,17 @@ def salt_of_entry(editor: Editor) -> Mutation | None:
 def _sealed(editor: Editor) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield the entries and names of the digests that are compared: the newest of each name of a run."""
     newest: dict[tuple[object, ...], tuple[dict[str, Any], str]] = {}
-    for row in editor.rows("ledger_entries", "salts IS NOT NULL"):
+    for row in editor.rows("ledger_entries"):
         body = json.loads(row["body"])
         facts = body["facts"]
         part = facts.get("deliveryId") or facts.get("reviewId")
         if row["kind"].startswith(("hold.", "completeness.")):
             part = row["seq"]  # each is compared with the row
-        for name in json.loads(row["salts"]):
-            if row["kind"].startswith("bulk."):
-                continue
+        for name in json.loads(row["salts"] or "{}") if not row["kind"].startswith("bulk.") else ():
             key = row["run_id"], part, name, facts.get("documentVersion") if name == "document" else None
             newest[key] = (row, name)
         if row["kind"] == "run.reopened":
-            newest = {
-                key: found for key, found in newest.items() if key[:3] != (row["run_id"], None, "failureReason")
-            }
+            newest.pop((row["run_id"], None, "failureReason", None), None)
     yield from newest.values()
 
 
