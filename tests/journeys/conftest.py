@@ -5,13 +5,14 @@ They end with the module, since a server with compressed waits keeps a core busy
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from receiver.sandbox import faults
-from tests.journeys import harness
+from tests.journeys import harness, verifying
 from tests.server import Site
 
 Deployments = Callable[[str], harness.Deployment]
@@ -22,6 +23,20 @@ Sites = Callable[[str], Site]
 def nonce() -> str:
     """Return a word that only the prompts of this journey have."""
     return f"nonce_{secrets.token_hex(8)}"
+
+
+@pytest.fixture(scope="module")
+def sites(sites: Sites) -> Iterator[Sites]:
+    """Make sites whose stores are verified after the module."""
+    made = list[Site]()
+
+    def noted(kind: str) -> Site:
+        made.append(sites(kind))
+        return made[-1]
+
+    yield noted
+    for site in made:
+        asyncio.run(verifying.demand_unbroken(site))
 
 
 #: A server that asks the upstream only after a callback, an event or a request.
