@@ -85,7 +85,7 @@ def test_on_one_file_a_worker_apart_and_a_server_exclude_each_other(
         with typed(site, "work", **ours) as working:
             _, said = working.communicate(timeout=60)
         assert working.returncode == 1
-        assert "takes one `runledger serve` or `runledger work`; several need PostgreSQL" in said
+        assert "allows one `runledger serve` or `runledger work`; several need PostgreSQL" in said
         assert said.count("\n") == 1
     with typed(site, "work", "--json", **ours) as working:
         announced(working)
