@@ -66,8 +66,9 @@ def _unknown_senders(client: httpx.Client) -> None:
     large = client.post("/webhooks/case", content=b"x" * 1500)
     _demand(large.status_code == 413, "a body that is too large is turned away by Runledger")
     for body in (b"x" * 3_000_000, iter([b"x" * 1_000_000] * 3)):
-        larger = client.post("/webhooks/case", content=body)
-        _demand(larger.status_code in (413, 502), "one that is larger still by Caddy: 413, 502 of older ones")
+        # Caddy may close the connection before the text of its answer, while it is still being sent the body.
+        with client.stream("POST", "/webhooks/case", content=body) as larger:
+            _demand(larger.status_code in (413, 502), "one that is larger still by Caddy: 413, 502 of older ones")
     answers = {client.get("/healthz").status_code for _ in range(20)}
     _demand(answers == {200}, f"such bodies put no replica aside: {answers}")
 
