@@ -95,6 +95,7 @@ KINDS: Mapping[type[Exception], Kind] = {
     errors.NotificationFailed: INTERNAL,
     errors.StreamInterrupted: INTERNAL,
     errors.UnreadableRow: Kind(500, "unreadable-row", "A stored row cannot be read"),
+    errors.EvidenceNotMade: Kind(409, "evidence-not-made", "Evidence cannot be made now"),
     errors.InvalidExport: INTERNAL,
     errors.PackageMissing: Kind(501, "not-installed", "This server lacks a package that the request needs"),
     errors.InvalidKeyRequest: Kind(422, "unusable-key", "The request for a key is not valid"),
