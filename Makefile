@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # Programs that tests start are compiled once, also where the environment says that nothing compiled is to be kept.
 test test-quick: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-quick outsiders browser screenshots check deploy-check serve lock bench bench-ledger bench-flood bench-large bench-query bench-pages bench-start faults fuzz tamper clean
+.PHONY: demo test test-quick outsiders release browser screenshots check deploy-check serve lock bench bench-ledger bench-flood bench-large bench-query bench-pages bench-start faults fuzz tamper clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -50,6 +50,17 @@ outsiders: $(INSTALLED) $(OUTSIDERS)
 $(OUTSIDERS): tests/outsiders/requirements.txt
 	@$(PYTHON) -m venv --clear .venv-outsiders
 	@.venv-outsiders/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/outsiders/requirements.txt
+	@touch $@
+
+# What a release consists of, in dist/: the package, tried in an environment of its own, and what it contains. For a
+# release: ARGS="--tag v0.1.0".
+RELEASE := .venv-release/.installed
+release: $(INSTALLED) $(RELEASE)
+	@$(BIN)/python -m tests.release $(ARGS)
+
+$(RELEASE): tests/release/requirements.txt
+	@$(PYTHON) -m venv --clear .venv-release
+	@.venv-release/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/release/requirements.txt
 	@touch $@
 
 serve: $(INSTALLED)
@@ -118,10 +129,11 @@ lock: $(INSTALLED)
 	$(BIN)/$(LOCK) $(ARGS) pyproject.toml --extra dev --constraints deploy/requirements.txt --output-file tests/requirements.txt
 	echo setuptools | $(BIN)/$(LOCK) $(ARGS) - --constraints tests/requirements.txt --output-file deploy/requirements-build.txt
 	printf 'dnsid\ntlog-scales\n' | $(BIN)/$(LOCK) $(ARGS) - --output-file tests/outsiders/requirements.txt
+	printf 'build\ncyclonedx-bom\npip-audit\nsetuptools\n' | $(BIN)/$(LOCK) $(ARGS) - --constraints tests/requirements.txt --output-file tests/release/requirements.txt
 	echo zensical | $(BIN)/$(LOCK) $(ARGS) - --output-file docs/requirements.txt
 
 clean:
-	rm -rf .venv .venv-docs .venv-outsiders site .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-docs .venv-outsiders .venv-release dist site .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The generated pages and files. A test compares them with the code.
 .PHONY: docs docs-site

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from receiver import errors
 from receiver.schemas import responses
+from receiver.web import request_limits
 from storage import errors as storage_errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -188,9 +189,25 @@ def _headers(error: Exception, found: Kind) -> dict[str, str]:
             headers["www-authenticate"] = f'Bearer realm="runledger", {scope}'
         case errors.WrongMethod():
             headers["allow"] = ", ".join(error.allowed)
+        case errors.TooManyFailures():
+            headers |= rate_limit(found.retry_after or 1)
         case errors.BodyTooLarge() | errors.BodyTooSlow() | errors.TooManyBodies():
             headers["connection"] = "close"  # the rest of the body is not read
     return headers
+
+
+def rate_limit(seconds: int) -> dict[str, str]:
+    """Return the headers that describe the limit on failures, which is used up for so many seconds.
+
+    The form is that of draft-ietf-httpapi-ratelimit-headers-10: a quota `q` for each window of `w` seconds, of
+    which `r` remain, and `t` seconds until there is more.
+    """
+    bounds = request_limits.Bounds()
+    window = round(bounds.failures * bounds.seconds)
+    return {
+        "ratelimit-policy": f'"failures";q={bounds.failures};w={window}',
+        "ratelimit": f'"failures";r=0;t={seconds}',
+    }
 
 
 def _clean(text: str) -> str:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from receiver import errors
 from receiver.pages import formats, requests, sessions
-from receiver.web import authentication, routing
+from receiver.web import authentication, problems, routing
 from storage.repositories import api_keys
 from storage.transitions import api_key_changes
 
@@ -32,8 +32,7 @@ async def sign_in(given: requests.PageRequest) -> Response:
             key_id, secret = authentication.parse([f"Bearer {given.field('key').strip()}"])
             key = authentication.verify(await given.database.look_up(api_keys.find, key_id), secret)
     except (errors.NotAuthenticated, errors.TooManyFailures) as failure:
-        status = 429 if isinstance(failure, errors.TooManyFailures) else 401
-        return given.page("sign_in.html", status, fault=_fault(failure), next=target)
+        return _refused(given, failure, _fault(failure), target)
     await authentication.note_use(given.database, key, given.now)
     return begin(given, key, target)
 
@@ -59,9 +58,9 @@ async def _with_link(
         with routing.charging(given.context.api.limits, given.request):
             return await answer(given, *await _find_link(given))
     except errors.TooManyFailures as failure:
-        return given.page("sign_in.html", 429, fault=_fault(failure), next="/")
+        return _refused(given, failure, _fault(failure), "/")
     except errors.NotAuthenticated as failure:
-        return given.page("sign_in.html", 401, fault=str(failure), next="/")
+        return _refused(given, failure, str(failure), "/")
 
 
 async def _find_link(given: requests.PageRequest) -> tuple[api_keys.SignInLink, api_keys.Key]:
@@ -105,6 +104,15 @@ def begin(given: requests.PageRequest, key: api_keys.Key, target: str) -> Respon
     response = given.redirect(given.url("/submit" if target == "/" and not may_read else target))
     cookie = given.context.signer.cookie(sessions.new(key, given.now))
     given.set_cookie(response, sessions.COOKIE, cookie, int(sessions.LIFETIME.total_seconds()))
+    return response
+
+
+def _refused(given: requests.PageRequest, failure: errors.RequestError, fault: str, target: str) -> Response:
+    """Return the form with what is wrong, with the status and headers that the API would answer."""
+    problem = problems.answer(failure)
+    response = given.page("sign_in.html", problem.status_code, fault=fault, next=target)
+    limits = ("retry-after", "ratelimit", "ratelimit-policy")
+    response.headers.update({name: problem.headers[name] for name in limits if name in problem.headers})
     return response
 
 

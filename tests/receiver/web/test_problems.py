@@ -58,6 +58,8 @@ def test_the_table_has_no_entry_without_its_error() -> None:
         (errors.NotPermitted("read"), 403, {"scope": "read"}, {}),
         (errors.WrongMethod("PUT", ["GET", "HEAD"]), 405, {}, {"allow": "GET, HEAD"}),
         (errors.IdempotencyKeyReused("r1"), 409, {"runId": "r1"}, {}),
+        (errors.TooManyFailures("no"), 429, {}, {"retry-after": "10", "ratelimit": '"failures";r=0;t=10'}),
+        (errors.TooManyFailures("no"), 429, {}, {"ratelimit-policy": '"failures";q=100;w=100'}),
         (errors.BodyTooLarge(10), 413, {}, {"connection": "close"}),
         (
             errors.InvalidBody([errors.Fault("#/a", "no")]),
