@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 #: Called with row, position and hash of each subtree of 256, 65,536, … leaves that became whole.
 Emit = Callable[[int, int, bytes], None]
 _sha256 = hashlib.sha256
 _LEVELS = 8
+_TILE = 1 << _LEVELS
 
 
 class CompactRange:
@@ -21,7 +22,27 @@ class CompactRange:
 
     def add(self, found: bytes) -> None:
         """Add the hash of the next leaf."""
-        stack, at, level = self._stack, self.size, 0
+        self._push(found, self.size, 0)
+        self.size += 1
+
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add the hashes of the next leaves: those of whole tiles level by level, which is faster."""
+        at = 0
+        while at < len(leaves):
+            if self.size % _TILE or len(leaves) - at < _TILE:
+                self.add(leaves[at])
+                at += 1
+                continue
+            found, position = root(leaves[at : at + _TILE]), self.size // _TILE
+            if self._emit is not None:
+                self._emit(1, position, found)
+            self._push(found, position, _LEVELS)
+            self.size += _TILE
+            at += _TILE
+
+    def _push(self, found: bytes, at: int, level: int) -> None:
+        """Add a whole subtree, which has the position `at` in its level."""
+        stack = self._stack
         while at & 1:
             found = _sha256(b"\x01" + stack.pop() + found).digest()
             at >>= 1
@@ -29,7 +50,6 @@ class CompactRange:
             if self._emit is not None and level % _LEVELS == 0:
                 self._emit(level // _LEVELS, at, found)
         stack.append(found)
-        self.size += 1
 
     def root(self) -> bytes:
         """Return the hash of the whole tree."""
@@ -39,3 +59,15 @@ class CompactRange:
         for left in reversed(rest):
             found = _sha256(b"\x01" + left + found).digest()
         return found
+
+
+def root(leaves: Sequence[bytes]) -> bytes:
+    """Return the hash of the tree over leaf hashes, of which there is one at least."""
+    level = leaves
+    while len(level) > 1:
+        pairs = zip(level[::2], level[1::2], strict=False)
+        above = [_sha256(b"\x01" + left + right).digest() for left, right in pairs]
+        if len(level) % 2:  # a last one without a pair moves up unchanged
+            above.append(level[-1])
+        level = above
+    return level[0]

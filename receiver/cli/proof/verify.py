@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -103,6 +104,9 @@ def _verify_store(
     report: breaks.Report,
 ) -> None:
     """Verify the store, and then what is served, in one snapshot."""
+    # What is read makes no cycles: looking for them takes a tenth of the time.
+    gc.freeze()
+    gc.set_threshold(100_000, 100, 100)
     with snapshot.opened(address) as connection:
         with _progress("verifying") as advance:
             verification.verify(connection, trusted, kept, since=since, progress=advance, report=report)

@@ -14,7 +14,7 @@ from receiver.verifier import coverage
 from receiver.verifier.store import comparing, entry, hashes, source
 from receiver.verifier.store.breaks import Code, Report
 from receiver.verifier.store.comparing import Place
-from receiver.verifier.store.expected import Expected, Sealed
+from receiver.verifier.store.expected import SALT, Expected, Sealed
 from receiver.verifier.store.records import _content
 
 #: Deliveries that are read together.
@@ -122,7 +122,7 @@ class Arrived:
     def _was_reported(self, row: dict[str, Any], found: entry.Entry) -> bool:
         """Return whether the body itself was changed."""
         digest, salt = found.body.digests.get("body"), found.salts.get("body")
-        if digest is None or salt is None or len(salt) != 2 * comparing.SALT:
+        if digest is None or salt is None or len(salt) != 2 * SALT:
             return digest is not None
         try:
             return hashes.digest(bytes.fromhex(salt), "body", bytes(row["body"])).hex() != digest

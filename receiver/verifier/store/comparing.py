@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
-from receiver.verifier.store import hashes
 from receiver.verifier.store.breaks import Code, Report
-from receiver.verifier.store.expected import Sealed
+from receiver.verifier.store.expected import SALT, Sealed
 
-_SALT = re.compile(r"[0-9a-f]{32}", re.ASCII)
-#: The bytes of a salt.
-SALT = 16
+_SALT = re.compile(rf"[0-9a-f]{{{2 * SALT}}}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ def value(
         _add(report, Code.SALT_CHANGED, place, f"{place.title} is there, and the salt of its digest is gone")
     elif _SALT.fullmatch(sealed.salt) is None:
         _add(report, Code.SALT_CHANGED, place, f"the salt of {place.title} is no salt")
-    elif hashes.digest(bytes.fromhex(sealed.salt), name, stored).hex() != sealed.digest:
+    elif not sealed.fits(name, stored):
         code = Code.SALT_CHANGED if is_sure else Code.ROW_CHANGED
         _add(report, code, place, f"{place.title} is not that of {sealed.entry.title}, or its salt was changed")
     else:
@@ -54,3 +52,10 @@ def value(
 
 def _add(report: Report, code: Code, place: Place, sentence: str) -> None:
     report.add(code, sentence, run=place.run, number=place.number, table=place.table, column=place.column)
+
+
+def add(
+    report: Report, code: Code, run: dict[str, Any], table: str, sentence: str, column: str | None = None
+) -> None:
+    """Add a break of rows that belong to a run."""
+    report.add(code, f"{sentence} of the run {run['id']}", run=run["id"], table=table, column=column)

@@ -52,7 +52,7 @@ def body(encoded: bytes) -> Body | None:
         return None
 
 
-def decode_salts(text: str | None) -> Mapping[str, str] | None:
+def decode_salts(text: object) -> Mapping[str, str] | None:
     """Return the salts of a row; None where they are no object of texts."""
     if text is None:
         return {}

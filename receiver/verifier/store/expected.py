@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from receiver.verifier import coverage
+from receiver.verifier.store import hashes
 from receiver.verifier.store.entry import Entry
+
+#: The bytes of a salt.
+SALT = 16
 
 #: The columns of `runs` by their facts, and the contents by the names of their digests.
 FACTS = {
@@ -19,7 +24,7 @@ TEXTS = {cover.digest: column for column, cover in coverage.COVERED["runs"].item
 _OF_ACCEPTED = ("origin", "agentId", "model", "submittedBy", "againOf")
 _SUBMITTED = ("prompt", "guidance", "instructions", "objectIds", "tags")
 #: What an end sets even where the upstream was not asked, and what a reopening removes again.
-_OF_EVERY_END = ("settled_at", "settled_by", "failure_source")
+_OF_EVERY_END = {"settled_at": "settledAt", "settled_by": "settledBy", "failure_source": "failureSource"}
 #: The facts that earlier releases did not write: where one is absent, nothing is known.
 _LATER = ("model", "acceptedAt", "againOf")
 #: The verdicts that are a judgement; the others are comments.
@@ -35,14 +40,18 @@ _LIVE = {
 
 
 class Unknown:
-    """The value of a column of which no entry says anything."""
+    """The value of a column of which no entry says anything: it equals every value."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return True
 
 
 UNKNOWN = Unknown()
 
 
-@dataclass(frozen=True)
-class Sealed:
+class Sealed(msgspec.Struct, frozen=True):
     """A digest with its salt, if that is there. `is_optional`: the value may be absent as well."""
 
     digest: str
@@ -50,26 +59,36 @@ class Sealed:
     entry: Entry
     is_optional: bool = False
 
+    def fits(self, name: str, value: bytes | None) -> bool:
+        """Return whether this value was hashed under that name, with a salt that is one."""
+        if value is None or self.salt is None:
+            return False
+        try:
+            salt = bytes.fromhex(self.salt)
+        except ValueError:
+            return False
+        is_salt = len(salt) == SALT and salt.hex() == self.salt
+        return is_salt and hashes.digest(salt, name, value).hex() == self.digest
 
-@dataclass
-class Expected:
+
+class Expected(msgspec.Struct):
     """The values of columns, the digests of contents, the versions of the document, the links, what was erased.
 
     Before the first entry a run has nothing but what it was made with.
     """
 
-    columns: dict[str, Any] = field(default_factory=lambda: {**_INITIAL})
+    columns: dict[str, Any] = msgspec.field(default_factory=lambda: {**INITIAL})
     states: tuple[str, ...] = ("accepted",)
-    contents: dict[str, Sealed] = field(default_factory=dict)
-    documents: dict[int, Sealed | None] = field(default_factory=dict)
-    links: dict[str, str] = field(default_factory=dict)
-    erased: set[str] = field(default_factory=set)
+    contents: dict[str, Sealed] = msgspec.field(default_factory=dict)
+    documents: dict[int, Sealed | None] = msgspec.field(default_factory=dict)
+    links: dict[str, str] = msgspec.field(default_factory=dict)
+    erased: set[str] = msgspec.field(default_factory=set)
     has_entries: bool = False
     is_begun: bool = False
     usage_count: int | None = None
-    reviews: dict[str, Entry] = field(default_factory=dict)
+    reviews: dict[str, Entry] = msgspec.field(default_factory=dict)
     #: The reviews whose comment was erased: those that were there at an erasure of comments.
-    erased_reviews: set[str] = field(default_factory=set)
+    erased_reviews: set[str] = msgspec.field(default_factory=set)
     #: The last entry by which deliveries were erased.
     erased_deliveries: Entry | None = None
 
@@ -158,8 +177,8 @@ class Expected:
             self._import(entry)
         # The end of a run that the upstream did not report changes few columns.
         is_whole = is_import or entry.body.actor == "upstream"
-        for column in _MEASURES if is_whole else _OF_EVERY_END:
-            self.columns[column] = facts.get(_BY_COLUMN[column])
+        changed = _MEASURES if is_whole else _OF_EVERY_END
+        self.columns.update(zip(changed, map(facts.get, changed.values()), strict=True))
         if not is_import and is_whole:
             self.columns["model"] = facts.get("model", self.columns["model"] or UNKNOWN)
         self._replace(entry, [name for name in entry.body.digests if name != "document"])
@@ -201,13 +220,16 @@ class Expected:
         return None if digest is None else Sealed(digest, entry.salts.get(name), entry)
 
 
-_MEASURES = tuple(
-    column for column, cover in coverage.COVERED["runs"].items() if cover.kinds == coverage.MEASURED and cover.fact
-)
-_BY_COLUMN = {column: fact for fact, column in FACTS.items()}
+#: The columns that an end with measures sets, each with its fact.
+_MEASURES = {
+    column: cover.fact
+    for column, cover in coverage.COVERED["runs"].items()
+    if cover.kinds == coverage.MEASURED and cover.fact
+}
 #: The names under which contents are erased.
 _ALL = {*TEXTS, "tags", "document", "steps", "usage", "deliveries", "comment"}
-_INITIAL: Mapping[str, Any] = {
+#: The columns of a run of which entries say something, before the first one.
+INITIAL: Mapping[str, Any] = {
     **dict.fromkeys(FACTS.values()),
     **dict.fromkeys(("cancel_requested_at", "pruned_at", "review")),
     "step_count": 0,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from receiver.verifier import growing, public_forms
 from receiver.verifier.store import checkpoints, entry, hashes, source, swaps
 from receiver.verifier.store.breaks import Code, Report
 
-#: Called with each entry in the order of numbers; those without a number come last.
+#: Called with each entry in the order of numbers; those without a number come last. `done`: with how many.
 See = Callable[[entry.Entry], None]
 
 
@@ -21,6 +21,7 @@ class Log:
     report: Report
     signed: checkpoints.Signed
     see: See
+    done: Callable[[int], None]
     grown: growing.CompactRange = field(init=False)
     #: The number of the next entry.
     number: int = 0
@@ -41,17 +42,17 @@ class Log:
         self._compare_roots()
         stored = "SELECT leaf_index, leaf_hash FROM ledger_entries WHERE leaf_index < ? ORDER BY leaf_index"
         if since:
-            for number, leaf in self.store.stream(stored, since):
-                self._grow(number, bytes(leaf))
+            for rows in self.store.batches(stored, since):
+                self._grow_all(rows)
         # Without `since` all numbers are read: a negative one would be seen by the check of rows alone.
         numbered = self._statement(f"leaf_index >= {since}" if since else "leaf_index IS NOT NULL")
-        for number, leaf, body, *columns in self.store.stream(numbered):
-            self._check_leaf(number, bytes(leaf), entry.encoded(body), columns)
-            self._grow(number, bytes(leaf))
+        for rows in self.store.batches(numbered):
+            self._check_leaves(rows)
+            self._grow_all(rows)
         waiting = 0
-        for _, leaf, body, *columns in self.store.stream(self._statement("leaf_index IS NULL")):
-            self._check_leaf(None, bytes(leaf), entry.encoded(body), columns)
-            waiting += 1
+        for rows in self.store.batches(self._statement("leaf_index IS NULL")):
+            self._check_leaves(rows)
+            waiting += len(rows)
         self._note_waiting(waiting)
         self.report.size = self.number
         if self.rewritten is not None:
@@ -74,24 +75,60 @@ class Log:
             f"FROM ledger_entries WHERE {which} ORDER BY leaf_index"
         )
 
-    def _check_leaf(self, number: int | None, leaf: bytes, body: bytes, columns: list[object]) -> None:
-        self.report.checked["entries"] += 1
+    def _check_leaves(self, rows: Sequence[source.Row]) -> None:
+        """Check entries, most of which are right, without the sentences of those that are not."""
+        for row in rows:
+            number, leaf, stored, run, kind, actor, at, salted = row
+            body = entry.encoded(stored)
+            found, salts = entry.body(body), entry.decode_salts(salted)
+            if (
+                found is None
+                or salts is None
+                or hashes.leaf(body) != leaf
+                or (found.run, found.kind, found.actor, found.at) != (run, kind, actor, at)
+                or not salts.keys() <= found.digests.keys()
+            ):
+                self._report_leaf(number, bytes(leaf), body, row[3:7], found, salts)
+            if found is not None:
+                self.see(entry.Entry(number, found, salts or {}))
+        self.report.checked["entries"] += len(rows)
+        self.done(len(rows))
+
+    def _report_leaf(
+        self,
+        number: int | None,
+        leaf: bytes,
+        body: bytes,
+        columns: source.Row,
+        found: entry.Body | None,
+        salts: Mapping[str, str] | None,
+    ) -> None:
         named = "an entry without a number" if number is None else f"entry {number}"
         if hashes.leaf(body) != leaf:
             self.report.add(Code.ENTRY_CHANGED, f"the hash of {named} is not that of its bytes", number=number)
-        found = entry.body(body)
         if found is None:
             self.report.add(Code.ENTRY_CHANGED, f"{named} is no entry", number=number)
             return
-        *described, salted = columns
-        if described != [found.run, found.kind, found.actor, found.at]:
+        if columns != (found.run, found.kind, found.actor, found.at):
             sentence = f"run, kind, actor or time beside {named} are not those in its bytes"
             self.report.add(Code.ENTRY_CHANGED, sentence, run=found.run, number=number)
-        salts = entry.decode_salts(salted if isinstance(salted, str | None) else "")
         if salts is None or not salts.keys() <= found.digests.keys():
             sentence = f"{named} has salts that are not those of its digests"
             self.report.add(Code.SALT_CHANGED, sentence, run=found.run, number=number)
-        self.see(entry.Entry(number, found, salts or {}))
+
+    def _grow_all(self, rows: Sequence[source.Row]) -> None:
+        """Add the leaves of entries to the tree, up to each checkpoint at once."""
+        at = 0
+        if not self.has_gap and [row[0] for row in rows] == [*range(self.number, self.number + len(rows))]:
+            while at < len(rows):
+                until = int(min(at + self.signed.next_size - self.number, len(rows)))
+                self.grown.extend([bytes(row[1]) for row in rows[at:until]])
+                self.number += until - at
+                at = until
+                if self.number >= self.signed.next_size:
+                    self._compare_roots()
+        for row in rows[at:]:
+            self._grow(row[0], bytes(row[1]))
 
     def _grow(self, number: int, leaf: bytes) -> None:
         if number < self.number:

@@ -25,6 +25,9 @@ class Source(Protocol):
     def stream(self, sql: str, *parameters: object) -> Iterator[Row]:
         """Yield rows of a large answer, which is never in memory as a whole."""
 
+    def batches(self, sql: str, *parameters: object) -> Iterator[list[Row]]:
+        """Yield the same, some rows at a time."""
+
     def rows(self, sql: str, *parameters: object) -> list[Row]:
         """Return the rows of a small answer."""
 
@@ -64,10 +67,13 @@ class _Sqlite:
         self._connection = connection
 
     def stream(self, sql: str, *parameters: object) -> Iterator[Row]:
+        return itertools.chain.from_iterable(self.batches(sql, *parameters))
+
+    def batches(self, sql: str, *parameters: object) -> Iterator[list[Row]]:
         cursor = self._connection.execute(sql, parameters)
         cursor.arraysize = FETCHED
         while found := cursor.fetchmany():
-            yield from found
+            yield found
 
     def rows(self, sql: str, *parameters: object) -> list[Row]:
         return self._connection.execute(sql, parameters).fetchall()
@@ -97,10 +103,13 @@ class _Postgresql:
         self._connection = connection
 
     def stream(self, sql: str, *parameters: object) -> Iterator[Row]:
+        return itertools.chain.from_iterable(self.batches(sql, *parameters))
+
+    def batches(self, sql: str, *parameters: object) -> Iterator[list[Row]]:
         with self._connection.cursor(f"verify_{next(self._numbers)}", binary=True) as cursor:
-            cursor.itersize = FETCHED
             cursor.execute(_placed(sql), parameters)
-            yield from cursor
+            while found := cursor.fetchmany(FETCHED):
+                yield found
 
     def rows(self, sql: str, *parameters: object) -> list[Row]:
         with self._connection.cursor(binary=True) as cursor:

@@ -63,9 +63,9 @@ def _verify(
     def see(found: entry.Entry) -> None:
         rows.see(found)
         few.see(found)
-        count.add(1)
 
-    log.Log(store, report, checkpoints.Signed(store, report, trusted, [*kept]), see).check(since)
+    signed = checkpoints.Signed(store, report, trusted, [*kept])
+    log.Log(store, report, signed, see, count.add).check(since)
     rows.finish(is_whole=not since)
     few.finish(is_whole=not since)
     records.Records(store, report, count.add).check(since)
