@@ -42,6 +42,9 @@ def _codes(*codes: Code) -> frozenset[Code]:
 _ENTRY = "EXISTS (SELECT 1 FROM ledger_entries e WHERE e.run_id = runs.id AND e.kind IN"
 _BEGUN = f"{_ENTRY} ('run.accepted', 'run.imported'))"
 _NOT_IMPORTED = f"NOT {_ENTRY} ('run.imported'))"
+_KNOWN = "EXISTS (SELECT 1 FROM ledger_entries e WHERE e.run_id = runs.id)"
+#: The runs that have no entry yet: adopted ones whose details are not fetched.
+UNFETCHED = f"NOT {_KNOWN}"
 _MEASURED = "EXISTS (SELECT 1 FROM run_documents d WHERE d.run_id = runs.id)"
 #: Where a column is compared; elsewhere no entry says anything about it. See docs/reference/ledger-coverage.md.
 COMPARED: dict[tuple[str, str], str] = {
@@ -49,7 +52,7 @@ COMPARED: dict[tuple[str, str], str] = {
     **{("runs", name): _NOT_IMPORTED for name in ("again_of", "cancel_requested_at", "pruned_at")},
     **{("runs", name): _BEGUN for name in ("origin", "submitted_by", "accepted_at", "upstream_id")},
     ("runs", "model"): "model IS NOT NULL",
-    ("runs", "id"): "EXISTS (SELECT 1 FROM ledger_entries e WHERE e.run_id = runs.id)",
+    ("runs", "id"): _KNOWN,
     ("deliveries", "body_sha256"): "body_sha256 <> '' AND verdict <> 'rejected'",
     ("run_steps", "salt"): "length(salt) = 16",
 }
@@ -61,11 +64,11 @@ def _where(table: str, column: str) -> str:
     return COMPARED.get((table, column), "verdict <> 'rejected'" if table == "deliveries" else "")
 
 
-def column_changed(table: str, column: str) -> Kind:
-    """Return the change of one covered column."""
+def column_changed(table: str, column: str, where: str | None = None) -> Kind:
+    """Return the change of one covered column of a row, or of one with a condition."""
 
     def change(editor: Editor) -> Mutation | None:
-        row = editor.chosen(table, _where(table, column))
+        row = editor.chosen(table, where or _where(table, column))
         if row is None:
             return None
         value = editor.other(column, row[column])
@@ -86,6 +89,8 @@ def column_changed(table: str, column: str) -> Kind:
             codes |= {_MISSING, _ADDED}
         if (table, column) in (("runs", "step_count"),):
             codes |= {_MISSING}
+        if (table, column) == ("runs", "status") and not editor.rows("ledger_entries", "run_id = ?", row["id"]):
+            codes = {_ADDED}  # in any other state a run has entries
         also = frozenset({_CHANGED, _MISSING, _ADDED}) if table in ("runs", "upstream_links") else frozenset()
         return Mutation(f"{table}.{column}", frozenset(codes), also, None if table == "deliveries" else run)
 

@@ -38,3 +38,14 @@ async def test_every_other_kind_of_break_is_named(database: Database, database_u
             session.attempt(outcome, name, kind, editor, name)
     assert outcome.missed + outcome.misnamed == []
     assert outcome.made.keys() == mutations.KINDS.keys() - {"covered columns"}
+
+
+async def test_a_run_without_entries_that_seems_to_have_ended_is_named_as_added(
+    database: Database, database_url: str
+) -> None:
+    await stores.fill(database)
+    outcome, change = session.Outcome("any"), mutations.column_changed("runs", "status", mutations.UNFETCHED)
+    with opened.connection(database_url, readonly=False) as connection:
+        session.attempt(outcome, "covered columns", change, editing.Editor(connection, 3), "the status")
+    assert outcome.found["covered columns"] == 1, outcome.misnamed
+    assert outcome.codes["covered columns"].keys() == {"row_added"}
