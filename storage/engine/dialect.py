@@ -67,6 +67,15 @@ def built_once(
     return statement
 
 
+def plan_for_values(connection: Connection) -> None:
+    """Have PostgreSQL plan the further statements of this transaction for their values.
+
+    After some executions it would use one plan for all values, which for a range of keys reads half a table.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_custom_plan")
+
+
 def day(connection: Connection, column: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return the UTC day of an instant, as text: 2026-11-23."""
     if connection.dialect.name == "postgresql":

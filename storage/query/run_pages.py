@@ -23,9 +23,9 @@ from sqlalchemy import (
 )
 
 from storage import cursors, errors, states
-from storage.engine import column_types, prepared
+from storage.engine import column_types, dialect, prepared
 from storage.query import conditions, grammar, run_lines
-from storage.search import index, lookups, snippets, tokenizer
+from storage.search import fulltext, index, lookups, snippets, tokenizer
 from storage.tables.runs import RUN_TAGS, RUNS
 
 #: The most runs that are counted; fewer where words are looked up.
@@ -35,6 +35,8 @@ MAX_RANKED, MAX_SNIPPETS = 1_000, 3
 RELEVANCE = "-relevance"
 #: Number of keys in the first window, and the factor by which each next one grows.
 WINDOW, GROWTH = 512, 8
+#: The first window where words are looked up among its runs, whose passages PostgreSQL then reads one by one.
+WORDS_WINDOW = 64
 
 #: The edges of a window as parameters of a statement.
 _EDGES: Any = (bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger))
@@ -201,10 +203,16 @@ _PLAIN_NAMES = frozenset(((), ("status",), ("agent",), ("agent", "status"), ("mo
 
 
 def _only_phrase(connection: Connection, query: Query) -> tokenizer.Phrase | None:
-    """Return the phrase of a query for which the index of words has the matching runs in the requested order."""
+    """Return the phrase of a query that the index of words answers alone, in the requested order."""
     phrase = conditions.only_phrase(query.expression)
-    is_ordered = phrase is not None and query.sort.lstrip("-") == "accepted"
-    return phrase if phrase and is_ordered and lookups.has_order(connection, phrase) else None
+    if phrase is None or query.sort.lstrip("-") != "accepted":
+        return None
+    return phrase if _reads_passages(connection) or lookups.has_order(connection, phrase) else None
+
+
+def _reads_passages(connection: Connection) -> bool:
+    """Return whether passages are looked up among the runs of a window, each as cheap as another."""
+    return not fulltext.is_expensive(connection)
 
 
 def _said(
@@ -212,17 +220,33 @@ def _said(
 ) -> tuple[Sequence[run_lines.Line], str | None, Mapping[int, int]]:
     """Return the page of the runs that contain a phrase, in the order of acceptance."""
     behind, descending = None if cursor is None else cursor.seq, query.sort.startswith("-")
-    firsts = lookups.in_order(connection, phrase, descending, behind, query.limit + 1)
+    if _reads_passages(connection):
+        firsts = _said_in_windows(connection, phrase, query, descending, behind)
+    else:
+        firsts = lookups.in_order(connection, phrase, descending, behind, query.limit + 1)
     seqs = list(firsts)
     last = seqs[query.limit - 1] if len(seqs) > query.limit else None
     after = None if last is None else str(cursors.Cursor(query.sort, last, last))
     return run_lines.of_keys(connection, seqs[: query.limit]), after, firsts
 
 
+def _said_in_windows(
+    connection: Connection, phrase: tokenizer.Phrase, query: Query, descending: bool, behind: int | None
+) -> dict[int, int]:
+    dialect.plan_for_values(connection)
+    firsts: dict[int, int] = {}
+    for window in _windows(connection, query.expression, descending, behind):
+        firsts |= lookups.in_window(connection, phrase, window, descending, query.limit + 1 - len(firsts))
+        if len(firsts) > query.limit:
+            break
+    return firsts
+
+
 def _rows(connection: Connection, query: Query, cursor: cursors.Cursor | None) -> Sequence[Row[*tuple[Any, ...]]]:
     """Return the keys of the page, and one more if there is a next page."""
     name, descending = query.sort.lstrip("-"), query.sort.startswith("-")
     column, more = SORTS[name], query.limit + 1
+    dialect.plan_for_values(connection)
     chosen = select(RUNS.c.seq, column.label("sorted_by")).order_by(*_order(name, descending))
     if name == "accepted" and _needs_windows(query.expression):
         after = None if cursor is None else cursor.seq
@@ -293,7 +317,7 @@ def _windows(
     low, high = _key_bounds(connection, expression)
     if behind is not None:
         low, high = (low, min(behind, high)) if descending else (max(low, behind + 1), high)
-    size = WINDOW
+    size = WORDS_WINDOW if conditions.has_phrases(expression) and _reads_passages(connection) else WINDOW
     while low < high:
         edge = max(low, high - size) if descending else min(high, low + size)
         yield index.Window(edge, high) if descending else index.Window(low, edge)
@@ -324,6 +348,7 @@ def count(connection: Connection, expression: grammar.Expression) -> Count:
     """Return how many runs match, exactly up to a bound."""
     bound, counted = (MAX_COUNTED_BY_WORDS if conditions.has_phrases(expression) else MAX_COUNTED), 0
     is_elsewhere = conditions.needs_lookup(expression)
+    dialect.plan_for_values(connection)
     for window in _windows(connection, expression, True, None) if is_elsewhere else [None]:
         matching = select(RUNS.c.seq).where(*conditions.where(connection, expression, window))
         some = matching.limit(bound + 1 - counted).subquery()
@@ -339,6 +364,7 @@ def count_newer(connection: Connection, expression: grammar.Expression, seq: int
     if newest <= seq:
         return 0
     window = index.Window(seq + 1, newest + 1)
+    dialect.plan_for_values(connection)
     some = select(RUNS.c.seq).where(*conditions.where(connection, expression, window)).limit(bound).subquery()
     return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
 

@@ -15,7 +15,7 @@ from sqlalchemy import BigInteger, Connection, Select, Text, bindparam, func, li
 from storage import errors
 from storage.engine import prepared
 from storage.engine.membership import is_among
-from storage.search import fulltext, tokenizer
+from storage.search import fulltext, index, tokenizer
 from storage.tables.declare import ROWS_PER_RUN
 from storage.tables.runs import RUNS
 
@@ -30,6 +30,15 @@ NEAR = 4096
 def has_order(connection: Connection, phrase: tokenizer.Phrase) -> bool:
     """Return whether `in_order` is fast: FTS5 has the passages of whole words in the order of their keys."""
     return fulltext.is_expensive(connection) and not phrase.open_ended
+
+
+def in_window(
+    connection: Connection, phrase: tokenizer.Phrase, window: index.Window, descending: bool, limit: int
+) -> dict[int, int]:
+    """Return the first passages of the runs in a window that contain the phrase, as `in_order` returns them."""
+    edges = {"low": window.low * ROWS_PER_RUN, "high": window.high * ROWS_PER_RUN}
+    given = {"query": fulltext.query_text(connection, phrase), "more": limit, **edges}
+    return {row.run_seq: row.first for row in _IN_WINDOW[descending].all(connection, given)}
 
 
 def in_order(
@@ -74,6 +83,15 @@ def _in_order(connection: Connection, descending: bool) -> Select[Any]:
     (id_,) = matching.selected_columns
     run_seq = (id_ // ROWS_PER_RUN).label("run_seq")
     return matching.order_by(id_.desc() if descending else id_).with_only_columns(run_seq, id_)
+
+
+def _in_window(connection: Connection, descending: bool) -> Select[Any]:
+    """Return the query for the first runs with a phrase between two ids of passages, and their first passages."""
+    matching = fulltext.passages_with(connection, _QUERY, *_EDGES)
+    (id_,) = matching.selected_columns
+    run_seq = (id_ // ROWS_PER_RUN).label("run_seq")
+    by_run = matching.group_by(run_seq).order_by(run_seq.desc() if descending else run_seq)
+    return by_run.limit(bindparam("more")).with_only_columns(run_seq, func.min(id_).label("first"))
 
 
 def first_passages(connection: Connection, run_seqs: Sequence[int], phrase: tokenizer.Phrase) -> dict[int, int]:
@@ -137,4 +155,5 @@ def count_hits(connection: Connection, seqs: Sequence[int], phrases: Iterable[to
 _QUERY = bindparam("query", type_=Text)
 _EDGES: Any = (bindparam("low", type_=BigInteger), bindparam("high", type_=BigInteger))
 _IN_ORDER = [prepared.Prepared(partial(_in_order, descending=descending)) for descending in (False, True)]
+_IN_WINDOW = [prepared.Prepared(partial(_in_window, descending=descending)) for descending in (False, True)]
 _BY_SCAN, _BY_LOOK = prepared.Prepared(_by_scan), prepared.Prepared(_by_look)

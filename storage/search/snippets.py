@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Integer, Select, bindparam, case, cast, func, select
 
 from storage import states
-from storage.engine import prepared
+from storage.engine import dialect, prepared
 from storage.engine.membership import is_among
 from storage.search import index, lookups, tokenizer
 from storage.states import Part
@@ -22,6 +22,8 @@ from storage.tables.search import PASSAGES
 
 #: The characters of a snippet around a hit, and of the hit itself.
 AROUND, SHOWN = 60, 400
+#: The bytes of a JSON value, as a server stores it, that is read together with others.
+SMALL = 4096
 
 #: White space that is not shown as it is.
 _OTHER_SPACE = re.compile(r"[^\S ]")
@@ -53,21 +55,38 @@ def of_runs(
     found: dict[int, list[Snippet]] = {}
     for phrase in phrases if run_seqs else ():
         known = firsts or lookups.first_passages(connection, run_seqs, phrase)
-        for row in _HITS.all(connection, {"ids": [known[seq] for seq in run_seqs if seq in known]}):
-            if snippet := _snippet(row, _text_around(connection, row), phrase):
+        rows = _HITS.all(connection, {"ids": [known[seq] for seq in run_seqs if seq in known]})
+        values = _small_values(connection, rows)
+        for row in rows:
+            if snippet := _snippet(row, _text_around(connection, row, values), phrase):
                 found.setdefault(row.id // ROWS_PER_RUN, []).append(snippet)
     return found
 
 
-def _text_around(connection: Connection, row: prepared.Row) -> str:
-    """Return the text of a passage and around it. JSON values are read one by one, since they may be large."""
+def _small_values(connection: Connection, rows: Sequence[prepared.Row]) -> dict[tuple[str, int], str]:
+    """Return the small JSON values of passages, by part and step: a server sends all of them at once."""
+    values: dict[tuple[str, int], str] = {}
+    if dialect.is_embedded(connection):
+        return values
+    for part, chosen in _SMALL_VALUES.items():
+        if ids := [_step_id(row) for row in rows if row.part == part]:
+            values |= {(part, id_): text for id_, text in chosen.all(connection, {"ids": ids})}
+    return values
+
+
+def _text_around(connection: Connection, row: prepared.Row, values: Mapping[tuple[str, int], str]) -> str:
+    """Return the text of a passage and around it. JSON values that may be large are read one by one."""
     chosen = _JSON_VALUES.get(row.part)
     if chosen is None:
         return row.around or ""
-    step_id = row.id // ROWS_PER_RUN * ROWS_PER_RUN + row.step
-    value = chosen.first(connection, {"id": step_id})
-    text = index.flatten(value and value[0]) or ""
-    return text[row.begin : row.stop + AROUND + 1]
+    value = values.get((row.part, _step_id(row)))
+    if value is None:
+        value = next(iter(chosen.first(connection, {"id": _step_id(row)}) or ()), None)
+    return (index.flatten(value) or "")[row.begin : row.stop + AROUND + 1]
+
+
+def _step_id(row: prepared.Row) -> int:
+    return int(row.id // ROWS_PER_RUN * ROWS_PER_RUN + row.step)
 
 
 def _snippet(row: prepared.Row, text: str, phrase: tokenizer.Phrase) -> Snippet | None:
@@ -100,6 +119,11 @@ def _value_of(column: ColumnElement[Any]) -> Callable[[Connection], Select[Any]]
     return lambda _: select(column).where(RUN_STEPS.c.id == bindparam("id"))
 
 
+def _small(part: Part, column: ColumnElement[Any]) -> Callable[[Connection], Select[Any]]:
+    is_small = func.pg_column_size(RUN_STEPS.c[part.value]) <= SMALL
+    return lambda _: select(RUN_STEPS.c.id, column).where(is_among(RUN_STEPS.c.id, "ids"), is_small)
+
+
 _BEGIN = case((PASSAGES.c.start > AROUND, PASSAGES.c.start - AROUND), else_=0).label("begin")
 _TEXT = case(
     {part.value: RUNS.c[part.value] for part in index.RUN_TEXTS} | {Part.STEP.value: RUN_STEPS.c.content},
@@ -116,3 +140,4 @@ _HITS = prepared.Prepared(
     )
 )
 _JSON_VALUES = {part.value: prepared.Prepared(_value_of(column)) for part, column in index.JSON_TEXTS.items()}
+_SMALL_VALUES = {part.value: prepared.Prepared(_small(part, column)) for part, column in index.JSON_TEXTS.items()}

@@ -135,3 +135,14 @@ def test_a_server_looks_along_indexes_too(
     found = plans(asked["postgresql"], question, sort)
     assert any(index in plan for plan in found)
     assert not [plan for plan in found if "Seq Scan" in plan]
+
+
+@pytest.mark.parametrize("question", ["the", '"the court"', "the status:failed", "agent:a,b"])
+def test_a_server_plans_a_repeated_query_for_its_values(question: str, asked: Mapping[str, Connection]) -> None:
+    connection = asked["postgresql"]
+    for _ in range(
+        12
+    ):  # the driver prepares a statement after five, the server has one plan for all after five more
+        run_pages.page(connection, run_pages.Query(grammar.parse(question, NOW), "-accepted", 20))
+    windows = "SELECT sum(generic_plans) FROM pg_prepared_statements WHERE statement LIKE '%%>= $%%< $%%'"
+    assert connection.exec_driver_sql(windows).scalar_one() == 0
