@@ -106,7 +106,7 @@ def root(leaves: Sequence[bytes]) -> bytes:
     while len(level) > 1:
         # A last node without a sibling moves up unchanged: this gives the same tree as RFC 6962's split at a
         # power of two.
-        paired = [node_hash(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
+        paired = list(map(node_hash, level[::2], level[1::2]))
         level = paired + level[len(level) - len(level) % 2 :]
     return level[0]
 

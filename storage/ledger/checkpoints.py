@@ -49,13 +49,13 @@ def has_unsigned(connection: Connection) -> bool:
 
 def newest(connection: Connection) -> Checkpoint | None:
     """Return the checkpoint of the largest tree; None where nothing was signed yet."""
-    row = connection.execute(_NEWEST).one_or_none()
+    row = _NEWEST.first(connection, {})
     return None if row is None else Checkpoint(*row)
 
 
 def find(connection: Connection, size: int | None) -> Checkpoint | None:
     """Return the checkpoint of a size; None where there is none, or it is not kept."""
-    row = connection.execute(select(*_COLUMNS).where(LEDGER_CHECKPOINTS.c.size == size)).one_or_none()
+    row = _OF_SIZE.first(connection, {"size": size})
     return None if row is None else Checkpoint(*row)
 
 
@@ -154,4 +154,5 @@ _NODES = prepared.Prepared(
     )
 )
 _COLUMNS = [LEDGER_CHECKPOINTS.c[name] for name in ("size", "root", "note", "signed_at")]
-_NEWEST = select(*_COLUMNS).order_by(LEDGER_CHECKPOINTS.c.size.desc()).limit(1)
+_NEWEST = prepared.Prepared(lambda _: select(*_COLUMNS).order_by(LEDGER_CHECKPOINTS.c.size.desc()).limit(1))
+_OF_SIZE = prepared.Prepared(lambda _: select(*_COLUMNS).where(LEDGER_CHECKPOINTS.c.size == bindparam("size")))

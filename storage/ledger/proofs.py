@@ -7,8 +7,9 @@ from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
+from storage.engine import prepared
 from storage.ledger import checkpoints, forms, publication
 from storage.tables.ledger import LEDGER_COSIGNATURES, LEDGER_ENTRIES, LEDGER_REPORTS
 
@@ -49,8 +50,8 @@ def last_signed(connection: Connection) -> dict[str, LastSigned]:
 
 def leaf(connection: Connection, index: int) -> bytes | None:
     """Return the bytes of the entry with a number; None where there is none."""
-    found = connection.execute(select(LEDGER_ENTRIES.c.body).where(LEDGER_ENTRIES.c.leaf_index == index)).scalar()
-    return None if found is None else found.encode()
+    found = _LEAF.first(connection, {"index": index})
+    return None if found is None else found.body.encode()
 
 
 def prove(connection: Connection, index: int) -> Proved | None:
@@ -71,8 +72,8 @@ def best_prover(connection: Connection) -> Callable[[int | None], str | None]:
 
     Entries that it lacks are proved under the newest one, until the witnesses have signed that.
     """
-    enough = connection.execute(_BY_ENOUGH).scalar()
-    found = None if enough is None else checkpoints.find(connection, enough)
+    enough = _BY_ENOUGH.first(connection, {})
+    found = None if enough is None else checkpoints.find(connection, enough.size)
     witnessed = prover(connection, None if found is None else with_witnesses(connection, found))
     newest = prover(connection, newest_checkpoint(connection))
     return lambda number: witnessed(number) or newest(number)
@@ -100,11 +101,16 @@ def newest_checkpoint(connection: Connection) -> checkpoints.Checkpoint | None:
 
 def with_witnesses(connection: Connection, newest: checkpoints.Checkpoint) -> checkpoints.Checkpoint:
     """Return a checkpoint with the lines of its witnesses in the note."""
-    lines = select(LEDGER_COSIGNATURES.c.line).where(LEDGER_COSIGNATURES.c.size == newest.size)
-    found = connection.execute(lines.order_by(LEDGER_COSIGNATURES.c.witness)).scalars()
-    return replace(newest, note=newest.note + "".join(f"{line}\n" for line in found))
+    found = _LINES.all(connection, {"size": newest.size})
+    return replace(newest, note=newest.note + "".join(f"{each.line}\n" for each in found))
 
 
 _ENTRIES, _SIGNED = LEDGER_ENTRIES.c, LEDGER_COSIGNATURES.c
-_BY_ENOUGH = select(LEDGER_REPORTS.c.size).where(LEDGER_REPORTS.c.subject == publication.QUORUM)
+_LEAF = prepared.Prepared(lambda _: select(_ENTRIES.body).where(_ENTRIES.leaf_index == bindparam("index")))
+_LINES = prepared.Prepared(
+    lambda _: select(_SIGNED.line).where(_SIGNED.size == bindparam("size")).order_by(_SIGNED.witness)
+)
+_BY_ENOUGH = prepared.Prepared(
+    lambda _: select(LEDGER_REPORTS.c.size).where(LEDGER_REPORTS.c.subject == publication.QUORUM)
+)
 _ROWS = select(_ENTRIES.seq, _ENTRIES.leaf_index, _ENTRIES.body)

@@ -17,7 +17,7 @@ from receiver.verifier.store.comparing import Place
 from receiver.verifier.store.expected import SALT, Expected, Sealed
 from receiver.verifier.store.records import _content
 
-#: Deliveries that are read together.
+#: The most deliveries that are read together.
 DELIVERIES = 300
 _COLUMNS = [*coverage.COVERED["deliveries"], "upstream_id"]
 _FACTS = {cover.fact: column for column, cover in coverage.COVERED["deliveries"].items() if cover.fact}
@@ -30,7 +30,7 @@ class Arrived:
         self._store = store
         self._report = report
         self._waiting: list[entry.Entry] = []
-        self._found = 0
+        self._found = self._size = 0
         #: Deliveries of no run that were emptied, and as many as entries say.
         self._emptied = self._pruned = 0
         self._erased_up_to: Callable[[str], float] = lru_cache(1000)(self._look_up)
@@ -38,8 +38,10 @@ class Arrived:
     def see(self, found: entry.Entry) -> None:
         """Take an entry; the row of a delivery is read together with others."""
         if found.body.kind in entry.DELIVERED:
+            size = found.body.facts.get("size")
             self._waiting.append(found)
-            if len(self._waiting) == DELIVERIES:
+            self._size += size if isinstance(size, int) else 0
+            if len(self._waiting) == DELIVERIES or self._size > source.BYTES:
                 self._check()
         elif found.body.kind == "deliveries.pruned" and isinstance(found.body.facts.get("deliveries"), int):
             self._pruned += found.body.facts["deliveries"]
@@ -57,7 +59,7 @@ class Arrived:
             self._find_added()
 
     def _check(self) -> None:
-        waiting, self._waiting = self._waiting, []
+        waiting, self._waiting, self._size = self._waiting, [], 0
         if not waiting:
             return
         ids = [str(each.body.facts.get("deliveryId")) for each in waiting]

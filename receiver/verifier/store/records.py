@@ -17,8 +17,8 @@ from receiver.verifier.store.breaks import Code, Report
 from receiver.verifier.store.comparing import Place
 from receiver.verifier.store.expected import INITIAL, TEXTS, Expected, Sealed
 
-#: Runs that are read together.
-RUNS = 300
+#: Runs that are read together, and those of which the texts are at once in memory before they are counted.
+RUNS, LONG = 300, 20
 Run = dict[str, Any]
 Rows = dict[str, list[source.Row]]
 _Check = Callable[[Report, Run, Expected, list[source.Row]], None]
@@ -31,6 +31,7 @@ _INSTANTS = {
 #: The columns of the parts of a run as they are read: its id comes first.
 _READ = {table: ["run_id", *(each for each in columns if each != "run_id")] for table, columns in _COLUMNS.items()}
 _READ |= {table: [*traces.columns(table)] for table in ("run_steps", "run_usage")}
+_LONG = ("prompt", "guidance", "instructions", "output")
 _decode = msgspec.json.Decoder().decode
 _decompress = zstandard.ZstdDecompressor().decompress
 
@@ -68,19 +69,23 @@ class Records:
             self._find_unowned()
 
     def _chunks(self, since: int) -> Iterator[list[Run]]:
+        """Yield runs in their order: so many together, or fewer where their texts are long."""
         columns = ["seq", *_COLUMNS["runs"]]
+        documents = "(SELECT coalesce(sum(size), 0) FROM run_documents d WHERE d.run_id = runs.id)"
         among = "id IN (SELECT run_id FROM ledger_entries WHERE leaf_index >= ? OR leaf_index IS NULL)"
-        selected = f"SELECT {self._selected(columns)} FROM runs WHERE seq > ? "
-        last, rest = -(2**63), f"ORDER BY seq LIMIT {RUNS}"
-        while True:
-            if since:
-                rows = self._store.rows(f"{selected} AND {among} {rest}", last, since)
-            else:
-                rows = self._store.rows(selected + rest, last)
-            if not rows:
-                return
-            yield [dict(zip(columns, row, strict=True)) for row in rows]
-            last = rows[-1][0]
+        selected = f"SELECT {documents}, {self._selected(columns)} FROM runs"
+        parameters, where = ([since], f" WHERE {among}") if since else ([], "")
+        chunk, size = list[Run](), 0
+        for length, *row in self._store.stream(f"{selected}{where} ORDER BY seq", *parameters, fetched=LONG):
+            run = dict(zip(columns, row, strict=True))
+            length += sum(len(run[column]) for column in _LONG if run[column] is not None)
+            if chunk and (len(chunk) == RUNS or size + length > source.BYTES):
+                yield chunk
+                chunk, size = [], 0
+            chunk.append(run)
+            size += length
+        if chunk:
+            yield chunk
 
     def _selected(self, columns: Iterable[str]) -> str:
         def read(column: str) -> str:

@@ -13,6 +13,8 @@ from typing import Any, Protocol
 
 #: The rows that are fetched at once.
 FETCHED = 2000
+#: The bytes of values that are read together: of more where one alone has more.
+BYTES = 8 * 1024 * 1024
 Row = tuple[Any, ...]
 
 
@@ -22,10 +24,10 @@ class Source(Protocol):
     @property
     def is_embedded(self) -> bool: ...
 
-    def stream(self, sql: str, *parameters: object) -> Iterator[Row]:
-        """Yield rows of a large answer, which is never in memory as a whole."""
+    def stream(self, sql: str, *parameters: object, fetched: int = FETCHED) -> Iterator[Row]:
+        """Yield rows of a large answer, of which so many are in memory."""
 
-    def batches(self, sql: str, *parameters: object) -> Iterator[list[Row]]:
+    def batches(self, sql: str, *parameters: object, fetched: int = FETCHED) -> Iterator[list[Row]]:
         """Yield the same, some rows at a time."""
 
     def rows(self, sql: str, *parameters: object) -> list[Row]:
@@ -66,12 +68,12 @@ class _Sqlite:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
-    def stream(self, sql: str, *parameters: object) -> Iterator[Row]:
-        return itertools.chain.from_iterable(self.batches(sql, *parameters))
+    def stream(self, sql: str, *parameters: object, fetched: int = FETCHED) -> Iterator[Row]:
+        return itertools.chain.from_iterable(self.batches(sql, *parameters, fetched=fetched))
 
-    def batches(self, sql: str, *parameters: object) -> Iterator[list[Row]]:
+    def batches(self, sql: str, *parameters: object, fetched: int = FETCHED) -> Iterator[list[Row]]:
         cursor = self._connection.execute(sql, parameters)
-        cursor.arraysize = FETCHED
+        cursor.arraysize = fetched
         while found := cursor.fetchmany():
             yield found
 
@@ -102,13 +104,13 @@ class _Postgresql:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
 
-    def stream(self, sql: str, *parameters: object) -> Iterator[Row]:
-        return itertools.chain.from_iterable(self.batches(sql, *parameters))
+    def stream(self, sql: str, *parameters: object, fetched: int = FETCHED) -> Iterator[Row]:
+        return itertools.chain.from_iterable(self.batches(sql, *parameters, fetched=fetched))
 
-    def batches(self, sql: str, *parameters: object) -> Iterator[list[Row]]:
+    def batches(self, sql: str, *parameters: object, fetched: int = FETCHED) -> Iterator[list[Row]]:
         with self._connection.cursor(f"verify_{next(self._numbers)}", binary=True) as cursor:
             cursor.execute(_placed(sql), parameters)
-            while found := cursor.fetchmany(FETCHED):
+            while found := cursor.fetchmany(fetched):
                 yield found
 
     def rows(self, sql: str, *parameters: object) -> list[Row]:

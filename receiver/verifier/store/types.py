@@ -32,11 +32,18 @@ def _faults(store: source.Source, table: str) -> Iterator[tuple[str, str]]:
     declared = {name: kind for _, name, kind, *_ in store.rows(f"PRAGMA table_info({table})")}
     compared = coverage.COVERED[table].keys() | _OTHERS
     conditions = {name: _condition(name, kind) for name, kind in declared.items() if name in compared}
-    counted = ", ".join(f"coalesce(sum({condition}), 0)" for condition in conditions.values())
-    (counts,) = store.rows(f"SELECT {counted} FROM {table}")
-    yield from (each for each, count in zip(conditions.items(), counts, strict=True) if count)
+    # All columns in one pass: most tables have no such value.
+    for name, condition in conditions.items() if _has(store, table, " OR ".join(conditions.values())) else ():
+        if _has(store, table, condition):
+            yield name, condition
+
+
+def _has(store: source.Source, table: str, condition: str) -> bool:
+    ((found,),) = store.rows(f"SELECT EXISTS (SELECT 1 FROM {table} WHERE {condition})")
+    return bool(found)
 
 
 def _condition(column: str, declared: str) -> str:
     types = next(types for part, types in _TYPES.items() if part in declared.upper())
-    return f'typeof("{column}") NOT IN ({", ".join(repr(each) for each in (*types, "null"))})'
+    # Comparisons one by one take half the time of a list.
+    return " AND ".join(f"typeof(\"{column}\") <> '{each}'" for each in (*types, "null"))

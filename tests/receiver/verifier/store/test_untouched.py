@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -113,3 +114,17 @@ async def test_tags_that_were_removed_before_an_erasure_are_erased(database: Dat
     await database.write(entries.number, 1000)
     assert states.Content.TAGS in erased.fields
     assert opened.verified(database_url).is_ok
+
+
+async def test_runs_with_long_texts_are_read_few_at_a_time(database: Database, database_url: str) -> None:
+    for second in range(60):
+        submission = life.submission(id=ids.new(life.at(second)), prompt="x" * 1_000_000)
+        await database.write(submitting.submit, submission)
+    await database.write(entries.number, 1000)
+    tracemalloc.start()
+    try:
+        assert opened.verified(database_url).checked["runs"] == 60
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 45_000_000
