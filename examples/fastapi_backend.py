@@ -13,10 +13,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx2 as httpx
 from fastapi import FastAPI, HTTPException, Request
 from pydantic import BaseModel
 from standardwebhooks import Webhook, WebhookVerificationError
+
+from receiver.client import AsyncClient, ServerUnreachable, Unavailable
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS reviews (id TEXT PRIMARY KEY, run TEXT NOT NULL, status TEXT NOT NULL);
@@ -34,12 +35,11 @@ class Review(BaseModel):
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Open the database and one HTTP client for as long as the backend runs."""
+    """Open the database and one client for as long as the backend runs."""
     app.state.webhook = Webhook(os.environ["NOTIFY_SECRET"])
     app.state.database = sqlite3.connect(os.environ.get("DATABASE", "reviews.db"))
     app.state.database.executescript(SCHEMA)
-    key = {"Authorization": f"Bearer {os.environ['LEDGER_KEY']}"}
-    async with httpx.AsyncClient(base_url=os.environ["LEDGER_URL"], headers=key, timeout=60) as ledger:
+    async with AsyncClient(os.environ["LEDGER_URL"], os.environ["LEDGER_KEY"]) as ledger:
         app.state.ledger = ledger
         yield
     app.state.database.close()
@@ -51,11 +51,12 @@ app = FastAPI(lifespan=lifespan)
 @app.post("/reviews", status_code=202)
 async def submit(review: Review) -> dict[str, str]:
     """Submit a run. The idempotency key makes a repeated request harmless, here and at Runledger."""
-    run = {"agentId": review.agent, "prompt": review.question, "tags": {"review": review.id}}
-    answer = await app.state.ledger.post("/v1/runs", json=run, headers={"Idempotency-Key": f"review-{review.id}"})
-    if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-        raise HTTPException(503, "try again", headers={"Retry-After": answer.headers.get("retry-after", "5")})
-    row = (review.id, answer.raise_for_status().json()["id"], "submitted")
+    key, tags = f"review-{review.id}", {"review": review.id}
+    try:
+        run = await app.state.ledger.submit(review.agent, review.question, tags=tags, idempotency_key=key)
+    except (ServerUnreachable, Unavailable) as error:
+        raise HTTPException(503, "try again", headers={"Retry-After": "5"}) from error
+    row = (review.id, run["id"], "submitted")
     with app.state.database as database:
         database.execute("INSERT OR IGNORE INTO reviews VALUES (?, ?, ?)", row)
     return {"id": review.id, "run": row[1]}
@@ -70,8 +71,7 @@ async def show(id: str) -> dict[str, Any]:
     run, status = row
     if status == "submitted":
         return {"id": id, "status": status, "output": None}
-    answer = await app.state.ledger.get(f"/v1/runs/{run}")
-    return {"id": id, "status": status, "output": answer.raise_for_status().json()["output"]}
+    return {"id": id, "status": status, "output": (await app.state.ledger.run(run))["output"]}
 
 
 @app.post("/hooks/runs", status_code=204)

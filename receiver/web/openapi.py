@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -22,6 +23,12 @@ _PART = re.compile(r"\{(\w+)\}")
 #: A callback token: our id, a dot, the signature in base64url.
 TOKEN = r"^[A-Za-z0-9_-]{1,128}\.[A-Za-z0-9_-]{43}$"
 _PROBLEM = {"application/problem+json": {"schema": {"$ref": _REF.format(model=responses.Problem.__name__)}}}
+#: Names for what pydantic names by its module: two enums are called `Kind`.
+_NAMES = {
+    "storage__states__Kind": "JobKind",
+    "Kind-Output": "JobKind",
+    "storage__ledger__entries__Kind": "EntryKind",
+}
 _ABOUT = (
     "Submits agent runs, registers a watcher for each, receives callbacks and events, and stores the results. Ids "
     "in paths are Runledger's or the upstream's. Errors are problem details (RFC 9457)."
@@ -68,8 +75,10 @@ def _schemas(operations: Sequence[Operation]) -> JsonObject:
 def _defined(models: tuple[tuple[type[BaseModel], JsonSchemaMode], ...]) -> JsonObject:
     """Return the schemas of `models`. They never change and take longest to make, so they are cached."""
     _, defined = models_json_schema(models, ref_template=_REF, schema_generator=_Schema)
-    schemas: JsonObject = defined["$defs"]
-    return schemas
+    text = json.dumps(defined["$defs"])
+    for made, name in _NAMES.items():
+        text = text.replace(f'"{_REF.format(model=made)}"', f'"{_REF.format(model=name)}"')
+    return {_NAMES.get(made, made): schema for made, schema in json.loads(text).items()}
 
 
 def _operation(each: Operation, parameters: dict[type[query_parameters.Query], list[JsonObject]]) -> JsonObject:

@@ -126,4 +126,15 @@ def test_the_script_waits_for_the_output_of_its_run(ledger: server.Server, agent
 def test_the_script_says_what_the_server_refused(ledger: server.Server) -> None:
     done = _type(ledger, "no agent at all!", "Summarize the depositions.")
     assert done.returncode == 1
-    assert "urn:runledger:problem:invalid-body" in done.stderr
+    assert "422: the body is not what this operation takes: #/agentId" in done.stderr
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_the_code_of_the_guide_to_the_client_works(ledger: server.Server, agent: str, number: int) -> None:
+    code = pages.blocks("guides/client.md", "python")[number]
+    named = {"RUNLEDGER_URL": ledger.url, "RUNLEDGER_API_KEY": ledger.key, "AGENT": agent}
+    words = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(words, env=os.environ | named, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    shown = ("completed", "404 not-found there is no run with that id", "run.completed")[number]
+    assert shown in done.stdout

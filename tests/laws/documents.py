@@ -16,7 +16,7 @@ from receiver.cli import main
 from storage import states
 from storage.models import declare
 from storage.models import schema as storage_schema
-from tests.laws import api_page, coverage_page, metrics_page, pages, role_script, table_code
+from tests.laws import api_page, client_code, coverage_page, metrics_page, pages, role_script, table_code
 
 DIALECTS: list[Dialect] = [sqlite.dialect(), postgresql.dialect()]  # type: ignore[no-untyped-call]
 
@@ -159,6 +159,9 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/reference/metrics.md": metrics_page.page,
     "docs/reference/ledger-coverage.md": coverage_page.page,
     "docs/explain/life-of-a-run.md": state_table,
+    "receiver/client/answers.py": client_code.answers,
+    "receiver/client/filters.py": client_code.filters,
+    "receiver/client/asynchronous.py": client_code.asynchronous,
     **table_code.PAGES,
 }
 
