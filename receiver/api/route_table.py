@@ -18,7 +18,7 @@ from receiver.api import (
     submissions,
     views,
 )
-from receiver.api.proof import erasures, holds, ledger, receipts, reviews
+from receiver.api.proof import erasures, evidence, holds, ledger, receipts, reviews
 from receiver.schemas import responses
 from receiver.web import operations
 
@@ -72,6 +72,7 @@ _RESOURCES = (
     keys,
     ledger,
     receipts,
+    evidence,
     holds,
     erasures,
     health,

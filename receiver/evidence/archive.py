@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import zipfile
@@ -25,7 +26,8 @@ _SOURCES = Path(verifier.__file__).parents[2]
 class Archive:
     """A ZIP that is being written, with the SHA-256 of each file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._zip = zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED)
         self._files: dict[str, tuple[int, str]] = {}
         self._written = 0
@@ -33,8 +35,8 @@ class Archive:
     def add(self, name: str, data: bytes) -> None:
         """Add a file. Raises EvidenceNotMade."""
         self._written += len(data)
-        if self._written > MOST_BYTES or len(data) > container.MOST_BYTES:
-            raise errors.EvidenceNotMade(f"it would have more than {MOST_BYTES >> 30} GiB: choose fewer runs")
+        if self._written > self._most_bytes or len(data) > container.MOST_BYTES:
+            raise errors.EvidenceNotMade(_too_large(self._most_bytes))
         if len(self._files) >= container.MOST_FILES:
             raise errors.EvidenceNotMade(
                 f"it would have more than {container.MOST_FILES:,} files: choose fewer runs"
@@ -71,12 +73,13 @@ async def write(
     policy: log_policy.Policy,
     only: Collection[str] | None = None,
     advance: Callable[[int], None] = lambda _: None,
+    most_bytes: int = MOST_BYTES,
 ) -> None:
     """Write the evidence about runs; `advance` is called with the number of those that are in it.
 
     Raises EvidenceNotMade.
     """
-    archive = Archive(path)
+    archive = Archive(path, most_bytes)
     try:
         archive.add(texts.README_FILE, texts.README.encode())
         archive.add(texts.SCRIPT, (_SOURCES / "receiver" / "verifier" / texts.SCRIPT).read_bytes())
@@ -90,7 +93,7 @@ async def write(
         for done, run_id in enumerate(run_ids, 1):
             await _add_all(archive, contents.files(store, run_id, newest, only))
             with contextlib.suppress(public_forms.Refused):  # the check of the whole ZIP says why
-                pages.append(summary.section(runs.load(run_id, archive.read, log, lambda _: None)))
+                pages.append(await asyncio.to_thread(_section, archive, run_id, log))
             advance(done)
         archive.add(texts.SUMMARY, "".join([*pages, summary.foot()]).encode())
         archive.close(run_ids)
@@ -98,6 +101,21 @@ async def write(
         archive.abandon()
 
 
+def _too_large(most_bytes: int) -> str:
+    if most_bytes == MOST_BYTES:
+        return f"it would have more than {MOST_BYTES >> 30} GiB: choose fewer runs"
+    return (
+        f"it would have more than {most_bytes >> 20} MiB, which is the most for a request: choose fewer values, "
+        "or use the command `runledger evidence` on the server"
+    )
+
+
+def _section(archive: Archive, run_id: str, log: runs.Log) -> str:
+    """Return the section of a run in the summary. Raises Refused."""
+    return summary.section(runs.load(run_id, archive.read, log, lambda _: None))
+
+
 async def _add_all(archive: Archive, files: AsyncIterator[tuple[str, bytes]]) -> None:
     async for name, data in files:
-        archive.add(name, data)
+        # Compressing megabytes takes longer than the event loop of a server should wait.
+        await asyncio.to_thread(archive.add, name, data)

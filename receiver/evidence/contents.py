@@ -61,7 +61,7 @@ async def files(
             value = await reader.value(name) if is_open else _Value(None, ())
             later = found[place + 1 :] if name not in values.SEVERAL else ()
             is_replaced = facts.replaced_by(later, name)
-            item = _state(value, name, digest, is_open, is_replaced, entry)
+            item = await asyncio.to_thread(_state, value, name, digest, is_open, is_replaced, entry)
             content["values"].append({"entry": entry.number, "name": name, **item})
             path = values.path(run_id, name, decoded["facts"])
             if item["state"] == values.DISCLOSED and path is not None and path not in written:
@@ -124,7 +124,7 @@ class _Reader(NamedTuple):
         """Return a value, with its salts."""
         if name in values.ROWS:
             rows = self.stored.steps if name == "steps" else self.stored.usage
-            data = b"".join(documents.row_bytes(row) + b"\n" for row in rows)
+            data = await asyncio.to_thread(_lines, rows)
             return _Value(data if rows else None, [row.salt.hex() for row in rows])
         salts = [self.entry.salts[name]] if name in self.entry.salts else []
         if name == "document":
@@ -149,6 +149,10 @@ class _Reader(NamedTuple):
         if self.delivery is None or name == "body":
             return None if self.delivery is None else self.delivery.body
         return None if self.delivery.headers is None else merkle.canonical(dict(self.delivery.headers))
+
+
+def _lines(rows: Sequence[Any]) -> bytes:
+    return b"".join(documents.row_bytes(row) + b"\n" for row in rows)
 
 
 async def _document(store: database.Database, run_id: str, version: int | None) -> bytes | None:

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, WithJsonSchema
 
 from receiver.schemas.text_types import Id, TagKey, TagValue
+from receiver.verifier.evidence import values
 from storage import states
 from storage.ledger import entries
 from storage.query import change_feed, grammar, run_pages
@@ -54,6 +55,11 @@ Statuses = Annotated[tuple[states.Status, ...], Field(min_length=1), BeforeValid
 Origins = Annotated[tuple[states.Origin, ...], Field(min_length=1), BeforeValidator(_alternatives)]
 Judgements = Annotated[tuple[states.Reviewed, ...], Field(min_length=1), BeforeValidator(_alternatives)]
 Sources = Annotated[tuple[states.Source, ...], Field(min_length=1), BeforeValidator(_alternatives)]
+Disclosed = Annotated[
+    tuple[Annotated[str, Field(pattern=rf"^({'|'.join(values.NAMES)})$")], ...],
+    Field(min_length=1, max_length=len(values.NAMES), description="Disclose these values alone."),
+    BeforeValidator(_alternatives),
+]
 Kinds = Annotated[tuple[entries.Kind, ...], Field(min_length=1), BeforeValidator(_alternatives)]
 Cursor = Annotated[str, Field(max_length=1024, description="`nextCursor` of the previous page.")]
 Accepted = Annotated[str, _filter_schema(_MOMENT, "When Runledger accepted the run.", ">-7d", "2026-11-23")]
@@ -247,6 +253,12 @@ class ReceiptQuery(Query):
 
     limit: Limit = 250
     cursor: Cursor | None = None
+
+
+class EvidenceQuery(Query):
+    """The values that are disclosed, by default all."""
+
+    only: Disclosed | None = None
 
 
 class DocumentQuery(Query):

@@ -105,15 +105,18 @@ def covers(connection: Connection) -> ColumnElement[bool]:
 def covering(connection: Connection, run_seq: int) -> list[Hold]:
     """Return the open holds that cover the run of this key."""
     of_run = select(RUNS.c.seq).where(RUNS.c.seq == run_seq)
+    named = select(RUNS.c.id).where(RUNS.c.seq == run_seq).scalar_subquery()
+    # Of the holds on single runs, of which there may be thousands, only those on this one are read.
+    possible = or_(HOLDS.c.scope != states.HoldScope.RUN.value, HOLDS.c.target == named)
     return [
         hold
-        for hold in _open(connection)
+        for hold in _open(connection, possible)
         if connection.execute(of_run.where(_condition(connection, _expression(hold)))).first()
     ]
 
 
-def _open(connection: Connection) -> list[Hold]:
-    rows = connection.execute(_ALL.where(HOLDS.c.released_at.is_(None)).order_by(HOLDS.c.id))
+def _open(connection: Connection, *which: ColumnElement[bool]) -> list[Hold]:
+    rows = connection.execute(_ALL.where(HOLDS.c.released_at.is_(None), *which).order_by(HOLDS.c.id))
     return [_hold(row) for row in rows]
 
 

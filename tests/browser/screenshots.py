@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import re
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx2 as httpx
 from anyio.from_thread import start_blocking_portal
 from playwright.sync_api import Page
 
@@ -40,9 +42,11 @@ class Demo:
     run: str
     failed: str
     rejected: str
+    held: str
+    erased: str
 
-    def paths(self) -> list[str]:
-        """Return the address of each page."""
+    def paths(self, bulk: str) -> list[str]:
+        """Return the address of each page; `bulk` is an action on many runs."""
         run = f"/runs/{self.run}"
         tabs = (
             "answer",
@@ -58,10 +62,14 @@ class Demo:
         return [
             *("/sign-in", "/", "/runs", "/runs?q=status:failed", "/runs?q=agnt:x", "/runs?q=nothing_like_this"),
             *(run, *(f"{run}?tab={tab}" for tab in tabs), f"{run}/steps/3", f"/runs/{self.failed}"),
+            *(f"{run}?tab=all", f"{run}/removal", f"{run}/again", f"{run}/tags", f"/compare?a={self.run}"),
+            *(f"/runs/{self.held}", f"/runs/{self.held}/removal", f"/runs/{self.erased}"),
+            *(f"/runs/actions?action={name}&q=status:failed" for name in ("export", "tag", "cancel")),
             *(f"/compare?a={self.run}&b={self.failed}", "/deliveries", f"/deliveries/{self.rejected}"),
             *(
                 "/jobs",
                 "/bulk",
+                f"/bulk/{bulk}",
                 "/ledger",
                 "/sql",
                 "/sql?sql=SELECT+status,+count(*)+AS+runs+FROM+runs+GROUP+BY+status",
@@ -83,13 +91,37 @@ def running(folder: Path) -> Iterator[Demo]:
         yield Demo(servers.server, *_in_thread(servers.given.url))
 
 
-def _in_thread(url: str) -> tuple[str, str, str, str]:
+def _in_thread(url: str) -> tuple[str, ...]:
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, _shown(url)).result()
 
 
-async def _shown(url: str) -> tuple[str, str, str, str]:
-    """Return a key that may do everything, and the ids of a long run, a failed one and a rejected delivery."""
+def _do_more(demo: Demo) -> str:
+    """Do by the API what the demo leaves out, and return the id of an action on many runs."""
+    headers = {"authorization": f"Bearer {demo.key}"}
+    tag = {"matter": "2026-0117"}
+    with httpx.Client(base_url=demo.server, headers=headers) as client:
+        for path, body in (
+            (f"runs/{demo.held}/tags", {"tags": tag}),
+            ("holds", {"scope": "run", "target": demo.held, "reason": "Litigation hold, matter 2026-0117"}),
+            ("holds", {"scope": "tag", "target": "matter=2026-0117", "reason": "All of this matter is preserved"}),
+            (f"runs/{demo.erased}/erase", {"reason": "Request of a data subject, case 7"}),
+            (f"runs/{demo.run}/reviews", {"verdict": "approved", "comment": "Each source was read."}),
+            (
+                f"runs/{demo.run}/reviews",
+                {"verdict": "rejected", "comment": "The second citation is *overruled*."},
+            ),
+            ("views", {"name": "Failed last night", "question": "q=status%3Afailed&since=24h", "isShared": True}),
+        ):
+            method = "PATCH" if path.endswith("/tags") else "POST"
+            client.request(method, f"/v1/{path}", json=body).raise_for_status()
+        started = client.post("/v1/bulk", json={"action": "tag", "q": "status:failed", "tags": {"seen": "yes"}})
+        made: str = started.raise_for_status().json()["id"]
+        return made
+
+
+async def _shown(url: str) -> tuple[str, ...]:
+    """Return a key that may do everything; the ids of a long, a failed and two more runs, and of a delivery."""
     async with Database(url) as store:
         key = await conftest.new_key(store, "submit", "read", "admin")
         ids = [
@@ -98,9 +130,11 @@ async def _shown(url: str) -> tuple[str, str, str, str]:
                 "runs WHERE status = 'completed' AND origin = 'submitted' ORDER BY step_count DESC",
                 "runs WHERE status = 'failed' AND origin = 'submitted'",
                 "deliveries WHERE verdict = 'rejected' AND source = 'platform'",
+                "runs WHERE status = 'completed' AND origin = 'adopted' ORDER BY accepted_at",
+                "runs WHERE status = 'completed' AND origin = 'adopted' ORDER BY accepted_at DESC",
             )
         ]
-    return key, ids[0], ids[1], ids[2]
+    return (key, *ids)
 
 
 def _one(connection: object, statement: str) -> str:
@@ -111,6 +145,7 @@ def _one(connection: object, statement: str) -> str:
 def take_all(demo: Demo, folder: Path) -> None:
     """Take a picture of each page."""
     folder.mkdir(parents=True, exist_ok=True)
+    paths = demo.paths(_do_more(demo))
     with chromium.running() as browser:
         for theme in THEMES:
             for width in WIDTHS:
@@ -118,7 +153,7 @@ def take_all(demo: Demo, folder: Path) -> None:
                 with chromium.window(browser, demo.server, viewport=size, color_scheme=theme) as window:
                     window.expected = "status of 4"
                     window.sign_in(demo.key)
-                    for path in demo.paths():
+                    for path in paths:
                         _take(window.open(path), folder / f"{_name(path, demo)}-{width}-{theme}.png")
 
 
@@ -128,7 +163,8 @@ def _take(page: Page, file: Path) -> None:
 
 
 def _name(path: str, demo: Demo) -> str:
-    short = path.replace(demo.run, "run").replace(demo.failed, "failed").replace(demo.rejected, "rejected")
+    named = ("run", "failed", "rejected", "held", "erased")
+    short = functools.reduce(lambda text, name: text.replace(getattr(demo, name), name), named, path)
     return re.sub(r"[^\w.]+", "-", short).strip("-")[:60] or "overview"
 
 

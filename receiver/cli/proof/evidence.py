@@ -13,25 +13,15 @@ from receiver.cli import event_loop, local_api, open_database, options
 from receiver.cli.errors import FAILED, USAGE, CommandError
 from receiver.cli.parameters import argument, flag, option
 from receiver.cli.render import json_lines, progress
-from receiver.crypto import log_policy
-from receiver.evidence import archive
+from receiver.evidence import archive, signed
 from receiver.schemas import query_parameters, responses
-from receiver.verifier import ed25519, public_forms
 from receiver.verifier.evidence import check, values
 from storage.engine import database
-from storage.ledger import checkpoints, proofs
-from storage.query import run_evidence
 from storage.repositories import runs as run_rows
 
 app = event_loop.commands()
 
-#: Seconds to wait for a checkpoint that has all entries, and between two looks.
-PATIENCE, INTERVAL = 5.0, 0.25
 PART = ".part"
-_UNSIGNED = (
-    "no checkpoint with these entries has the signatures that the policy demands: witnesses are asked at most "
-    "every five minutes, so try again then; `runledger doctor` names one that does not sign"
-)
 
 Runs = Annotated[list[str] | None, argument("RUN", "Runs, by our ids or the upstream's.")]
 Chosen = Annotated[str | None, option("QUESTION", "In place of RUN: runs by the filter language.")]
@@ -74,7 +64,7 @@ async def evidence(
     part = out.with_name(out.name + PART)
     async with open_database.existing(given) as store:
         run_ids = await _chosen(store, run, query)
-        newest = await _checkpoint(store, run_ids, policy)
+        newest = await signed.checkpoint(store, run_ids, policy)
         with progress.bar("collecting", len(run_ids)) as update:
             await archive.write(store, part, run_ids, newest, policy, names, lambda done: update(completed=done))
     report = await asyncio.to_thread(check.check, part)
@@ -136,35 +126,3 @@ async def _matching(store: database.Database, query: str) -> list[str]:
 def _demand_few(count: int) -> None:
     if count > archive.MOST_RUNS:
         raise CommandError(f"more than {archive.MOST_RUNS:,} runs are chosen: make several files")
-
-
-async def _checkpoint(
-    store: database.Database, run_ids: Sequence[str], policy: log_policy.Policy
-) -> checkpoints.Checkpoint:
-    """Return a checkpoint that has all entries of the runs and is signed as the policy demands.
-
-    Waits a while for one. Raise CommandError.
-    """
-    demanded, waited = public_forms.parse_policy(policy.text.encode()), 0.0
-    while True:
-        newest = await store.read(proofs.newest_checkpoint)
-        pending = await store.read(run_evidence.pending, run_ids, newest)
-        if newest is not None and not pending:
-            for each in await store.read(run_evidence.checkpoints_of, run_ids):
-                if _is_trusted(each, demanded):
-                    return each
-        if waited >= PATIENCE:
-            if newest is not None and not pending:
-                raise CommandError(_UNSIGNED)
-            run = pending[0] if pending else run_ids[0]
-            raise CommandError(f"entries of run {run} are under no checkpoint yet: a running server signs one")
-        await asyncio.sleep(INTERVAL)
-        waited += INTERVAL
-
-
-def _is_trusted(found: checkpoints.Checkpoint, demanded: public_forms.Policy) -> bool:
-    try:
-        public_forms.trust(public_forms.parse_checkpoint(found.note.encode()), demanded, ed25519.verify)
-    except public_forms.Refused:
-        return False
-    return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from receiver import errors
@@ -17,6 +17,7 @@ from storage import states
 from storage.engine.database import Snapshot
 from storage.query import run_lines
 from storage.repositories import job_list, notifications
+from storage.retention import holds
 
 #: The states of a run that is over.
 TERMINAL = {each.value for each in states.TERMINAL}
@@ -72,6 +73,7 @@ class Head:
     jobs: Sequence[job_list.Job]
     sent: notifications.Notification | None
     now: datetime
+    holds: Sequence[holds.Hold] = ()
 
     @property
     def status(self) -> str:
@@ -156,7 +158,7 @@ class Head:
     @property
     def notes(self) -> list[Note]:
         """Return the notes about the run, the most important first."""
-        return [*_end(self), *_waiting(self), *_content(self)]
+        return [*_end(self), *_waiting(self), *_content(self), *_held(self)]
 
 
 def load(given: requests.PageRequest, store: Snapshot) -> Head:
@@ -167,6 +169,11 @@ def load(given: requests.PageRequest, store: Snapshot) -> Head:
         notification.RUNS.one((*run[:-1], None))
     jobs, _ = store.read(job_list.page, job_list.Query(run_id=run.id), given.now)
     return Head(run, named, jobs, store.read(notifications.find, run.id), given.now)
+
+
+def with_holds(store: Snapshot, of: Head) -> Head:
+    """Return the head with the legal holds that cover the run, which take longer to find than all the rest."""
+    return replace(of, holds=store.read(holds.covering, of.run.seq))
 
 
 def of_content(given: requests.PageRequest, store: Snapshot) -> Head:
@@ -221,3 +228,9 @@ def _content(head: Head) -> Iterator[Note]:
         missing = "no answer" if run.output is None else "no cost"
         text = f"The upstream’s details have {missing}. “Fetch again” asks for them now."
         yield Note("is-note", "info", "Details are missing", text)
+
+
+def _held(head: Head) -> Iterator[Note]:
+    for hold in head.holds:
+        source = f"Placed {words.actor(hold.placed_by)}. It is neither erased nor removed by age."
+        yield Note("is-note", "lock", f"Legal hold on {words.hold_target(hold)}", hold.reason, source)

@@ -26,6 +26,23 @@ PROVED = 500
 #: The length of an instant's text up to its milliseconds.
 _MILLISECOND = len("2026-11-23T12:00:00.000")
 Values = dict[str, Any]
+#: What people call the values that evidence discloses.
+DISCLOSED = {
+    "prompt": "prompt",
+    "guidance": "guidance",
+    "instructions": "instructions",
+    "objectIds": "object ids",
+    "tags": "tags",
+    "output": "answer",
+    "summary": "summary",
+    "failureReason": "failure reason",
+    "steps": "steps",
+    "usage": "usage",
+    "document": "documents",
+    "comment": "comments of reviews",
+    "headers": "headers of deliveries",
+    "body": "bodies of deliveries",
+}
 
 
 def answer(store: Snapshot, of: head.Head, parameter: Callable[[str], str]) -> Values:
@@ -137,7 +154,8 @@ def proved(store: Snapshot, of: head.Head, _: Callable[[str], str]) -> Values:
     """Return the entries of the run, and how many entries of the ledger the newest checkpoint has."""
     found, newest = store.read(ledger_changes.of_run, of.run.id), store.read(checkpoints.newest)
     listed = [(each, merkle.leaf_hash(each.body.encode()).hex()) for each in found[:PROVED]]
-    return {"listed": listed, "count": len(found), "signed": newest.size if newest else 0, "words": words}
+    signed = newest.size if newest else 0
+    return {"listed": listed, "count": len(found), "signed": signed, "words": words, "disclosed": DISCLOSED}
 
 
 #: The panels by the names of their tabs.

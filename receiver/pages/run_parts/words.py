@@ -10,6 +10,7 @@ from receiver.pages import formats
 from receiver.schemas import json_rows
 from storage import states
 from storage.repositories import deliveries
+from storage.retention import holds
 
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", re.ASCII)
 
@@ -116,6 +117,16 @@ def actor(name: str) -> str:
     """
     key = name.removeprefix("key:")
     return f"with the key {key}" if key != name else _ACTORS.get(name, name)
+
+
+def hold_target(of: holds.Hold) -> str:
+    """Return what a legal hold is on. A question is shown to administrators only, where they release it."""
+    match of.scope:
+        case states.HoldScope.RUN:
+            return "this run"
+        case states.HoldScope.TAG:
+            return f"the tag {of.target}"
+    return "all runs that a question finds"
 
 
 def verdict(of: deliveries.StoredDelivery) -> str:

@@ -68,6 +68,8 @@ async def read(given: requests.PageRequest, tab: str = "") -> dict[str, Any]:
 def load(given: requests.PageRequest, tab: str, store: Snapshot) -> dict[str, Any]:
     """Return what the page shows of a run."""
     of = head.load(given, store)
+    if given.parameter("part") not in _PARTS:
+        of = head.with_holds(store, of)
     values = {
         "head": of,
         "run": of.run,

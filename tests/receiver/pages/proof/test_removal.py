@@ -7,6 +7,7 @@ import pytest
 from storage import states
 from storage.retention import holds
 from tests import life
+from tests.receiver.pages import browsing
 from tests.receiver.pages.browsing import Browser
 from tests.receiver.pages.traces import MARKUP
 
@@ -58,3 +59,21 @@ async def test_others_erase_and_hold_nothing(browser: Browser) -> None:
     run = await life.settled_run(browser.database)
     assert "/removal" not in (await browser.get(f"/runs/{run.id}")).text
     await browser.post(f"/runs/{run.id}/removal", 403, act="erase", reason="Request 7")
+
+
+async def test_the_head_of_a_run_names_each_hold_and_its_reason(browser: Browser) -> None:
+    await browser.sign_in("read")
+    run = await life.settled_run(browser.database, tags={"matter": "0042"})
+    targets = {"run": run.id, "tag": "matter=0042", "question": "status:completed"}
+    for scope, target in targets.items():
+        hold = holds.Hold(
+            f"hold-{scope}", states.HoldScope(scope), target, f"By {MARKUP} {scope}", "key:a", life.NOW
+        )
+        await browser.database.write(holds.place, hold)
+    page = (await browser.get(f"/runs/{run.id}?tab=answer")).text
+    assert "<img src=x" not in page
+    for words in ("this run", "the tag matter=0042", "all runs that a question finds"):
+        assert f"Legal hold on {words}." in page
+    assert "status:completed" not in browsing.seen(page)
+    other = await life.settled_run(browser.database, states.FAILED, upstream_id="run_2")
+    assert "Legal hold" not in await browser.text(f"/runs/{other.id}")
