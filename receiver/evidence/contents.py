@@ -48,7 +48,7 @@ async def files(
     found = [_decoded(entry) for entry in stored.entries]
     content: dict[str, Any] = {"run": run_id, "entries": [entry.number for entry in stored.entries]}
     content |= {"record": _record(stored, found), "deliveries": {}, "values": []}
-    written = set[str]()
+    written, later = set[str](), facts.Later(found)
     for place, (entry, decoded) in enumerate(zip(stored.entries, found, strict=True)):
         leaf, proof = evidence_runs.log_paths(entry.number)
         yield leaf, entry.leaf
@@ -59,8 +59,7 @@ async def files(
         for name, digest in decoded["digests"].items():
             is_open = only is None or name in only
             value = await reader.value(name) if is_open else _Value(None, ())
-            later = found[place + 1 :] if name not in values.SEVERAL else ()
-            is_replaced = facts.replaced_by(later, name)
+            is_replaced = name not in values.SEVERAL and later.replaces(name, place)
             item = await asyncio.to_thread(_state, value, name, digest, is_open, is_replaced, entry)
             content["values"].append({"entry": entry.number, "name": name, **item})
             path = values.path(run_id, name, decoded["facts"])

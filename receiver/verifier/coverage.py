@@ -171,11 +171,26 @@ EXEMPT: Mapping[str, Mapping[str, str]] = {
     "ledger_cosignatures": {"received_at": "the line itself has the time of the witness"},
 }
 
-#: Tables with rows about runs that are no part of their record.
+#: Tables that are no part of a run's record.
 OUTSIDE: Mapping[str, str] = {
     "jobs": "work that is still to be done",
     "notifications": "message to the backend, made from the run; `run.notify_requested` stands for a request",
     "run_events": "copy of the upstream's event stream, kept for display",
     "run_tools": "names of tools in `run_steps`, which is covered",
     "search_queue": "work of the index",
+    "passages": "positions of words in texts, which are covered; the index is made again of them",
+    "rollup_sums": "sums over runs, which are covered; they are made again of them",
+    "agents": "names that the upstream gives its agents now, kept for display",
+    "api_keys": "`key.created` and `key.revoked` stand for its changes by name; the row itself is not compared",
+    "sign_in_links": "links for people to sign in, which expire",
+    "saved_views": "queries that people keep; `view.saved` and `view.deleted` stand for their changes",
+    "bulk_actions": "`bulk.requested` and the entries of each run stand for what was done",
+    "backfills": "progress of this store's work",
+    "unknown_runs": "what the upstream listed and this store does not have; a report of completeness is covered",
+    "rejections": "`rejections.counted` stands for the counts of each hour",
+    "webhook_endpoints": "the registration upstream; `webhook.registered` and `webhook.rotated` stand for it",
+    "webhook_secrets": "secrets, encrypted; a delivery names by its fact `secretUsed` which one verified it",
+    "ledger_reports": "verdicts of this store on itself, which others do not need",
+    "system_state": "state of this store's work",
+    "workers": "processes that are running now",
 }

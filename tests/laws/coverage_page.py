@@ -53,5 +53,5 @@ def _exempt() -> str:
 
 def _outside() -> str:
     rows = [f"| `{table}` | {reason} |" for table, reason in coverage.OUTSIDE.items()]
-    head = ["## Tables outside", "", "Rows about runs that are no part of their record.", ""]
+    head = ["## Tables outside", "", "Tables that are no part of a run's record.", ""]
     return "\n".join([*head, "| table | why |", "|---|---|", *rows, ""])

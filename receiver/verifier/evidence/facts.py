@@ -74,18 +74,28 @@ def deliveries(entries: Iterable[Entry]) -> dict[str, dict[str, Any]]:
 _ERASED_AS = {"headers": "deliveries", "body": "deliveries"}
 
 
-def replaced_by(later: Iterable[Entry], name: str) -> bool:
-    """Return whether one of the later entries has another value of a name, or takes it away."""
-    is_of_end = name == "failureReason"
-    return any(name in each["digests"] or (is_of_end and each["kind"] == "run.reopened") for each in later)
+class Later:
+    """Where the entries of a run last say that a value was replaced or removed, by its name."""
 
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._given: dict[str, int] = {}
+        self._erased: dict[str, int] = {}
+        self._pruned = self._reopened = -1
+        for place, entry in enumerate(entries):
+            self._given |= dict.fromkeys(entry["digests"], place)
+            if entry["kind"] == "content.erased":
+                self._erased |= dict.fromkeys(map(str, entry["facts"].get("fields", ())), place)
+            elif entry["kind"] == "run.pruned":
+                self._pruned = place
+            elif entry["kind"] == "run.reopened":
+                self._reopened = place
 
-def erased_by(entries: Iterable[Entry], name: str, behind: int) -> bool:
-    """Return whether an entry behind a place of the list says that the values of a name were removed."""
-    field = _ERASED_AS.get(name, name)
-    later = list(entries)[behind + 1 :]
-    return any(
-        (entry["kind"] == "content.erased" and field in entry["facts"].get("fields", ()))
-        or (entry["kind"] == "run.pruned" and name not in ("tags", "comment"))
-        for entry in later
-    )
+    def replaces(self, name: str, behind: int) -> bool:
+        """Return whether an entry behind a place of the list has another value of a name, or takes it away."""
+        last = self._given.get(name, -1)
+        return max(last, self._reopened if name == "failureReason" else -1) > behind
+
+    def erases(self, name: str, behind: int) -> bool:
+        """Return whether an entry behind a place of the list says that the values of a name were removed."""
+        last = self._erased.get(_ERASED_AS.get(name, name), -1)
+        return max(last, self._pruned if name not in ("tags", "comment") else -1) > behind

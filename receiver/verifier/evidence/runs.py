@@ -135,6 +135,7 @@ def _values(run: Run, listed: list[dict[str, Any]], read: Read) -> Iterator[str]
     places = {number: place for place, (number, _) in enumerate(run.entries)}
     wanted = {(number, name) for number, entry in run.entries for name in entry["digests"]}
     given = [(each["entry"], each["name"]) for each in listed]
+    later = facts.Later(entries)
     forms = {values.DISCLOSED: {"entry", "name", "state", "salts"}}
     if len(given) != len(set(given)) or set(given) != wanted:
         yield "the list of its values is not that of the digests in its entries"
@@ -148,7 +149,7 @@ def _values(run: Run, listed: list[dict[str, Any]], read: Read) -> Iterator[str]
         if state == values.DISCLOSED:
             fault = _disclosed(run, entry, each, read)
         else:
-            fault = _undisclosed(entries, places[number], name, state)
+            fault = _undisclosed(later, places[number], name, state)
         if fault:
             yield f"entry {number}: {fault}"
     for name in sorted({name for _, name, _ in run.states}.difference(values.SEVERAL)):
@@ -176,10 +177,10 @@ def _disclosed(run: Run, entry: dict[str, Any], listed: dict[str, Any], read: Re
     return None
 
 
-def _undisclosed(entries: list[dict[str, Any]], place: int, name: str, state: str) -> str | None:
-    if state == values.ERASED and not facts.erased_by(entries, name, place):
+def _undisclosed(later: facts.Later, place: int, name: str, state: str) -> str | None:
+    if state == values.ERASED and not later.erases(name, place):
         return f"{name} is missing, and no entry says that it was erased"
-    if state == values.REPLACED and not facts.replaced_by(entries[place + 1 :], name):
+    if state == values.REPLACED and not later.replaces(name, place):
         return f"{name} is missing, and no later entry has another one"
     if state == values.MISSING:
         return f"{name} is missing where Runledger keeps it, and no entry says why"
