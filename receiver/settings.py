@@ -117,8 +117,8 @@ class Settings(BaseModel):
     ledger_keys: SecretList = Field(
         (),
         description="Keys that sign the ledger's checkpoints (PRIVATE+KEY+…), newest first; each of them signs. A "
-        "public key (name+id+key) no longer signs and is still trusted. On SQLite one is made and kept in the "
-        "data folder; PostgreSQL needs it.",
+        "public key (name+id+key) no longer signs and is still trusted, also that of an earlier ledger. On SQLite "
+        "one is made and kept in the data folder; PostgreSQL needs it.",
     )
     ledger_witnesses: str = Field(
         "",

@@ -98,11 +98,17 @@ def require_name(name: str) -> None:
 
 
 def require_one_log(texts: Sequence[str]) -> None:
-    """Raise BadLogKey where keys are not of one log: one origin, each key once, and one of them signs."""
+    """Raise BadLogKey where keys are not of one log: one origin of those that sign, each key once.
+
+    A public key may have another name: that of an earlier ledger, whose checkpoints are in the same store.
+    """
     keys = [parse_either(text) for text in texts]
-    names = sorted({each.name for each in keys})
+    names = sorted({parse(text).name for text in texts if is_private(text)})
     if len(names) > 1:
-        raise BadLogKey(f"all keys of a ledger have one name, and these have {len(names)}: {', '.join(names)}")
+        raise BadLogKey(
+            f"all keys that sign a ledger have one name, and these have {len(names)}: {', '.join(names)}. "
+            "Of an earlier ledger list the public key"
+        )
     if len({each.public for each in keys}) < len(keys):
         raise BadLogKey("a key is listed twice: leave out its public form while the private one signs")
     if keys and not any(is_private(text) for text in texts):

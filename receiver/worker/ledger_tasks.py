@@ -41,7 +41,8 @@ class Publishing:
         if self.folder is None:
             return []
         looked[publication.FOLDER] = at = asyncio.Event()
-        write = partial(checkpoint_folder.run, self.folder, self.policy.keys, reporter, self.telemetry, at)
+        keys = [key for key in self.policy.keys if key.name == self.signers[0].name]
+        write = partial(checkpoint_folder.run, self.folder, keys, reporter, self.telemetry, at)
         return [partial(write, self.timing.checkpoint_folder, self.timing.poll)]
 
     def _witnesses(self, reporter: publishing.Reporter, looked: dict[str, asyncio.Event]) -> list[Work]:

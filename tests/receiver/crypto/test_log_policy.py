@@ -59,7 +59,10 @@ def test_more_than_half_of_the_witnesses_are_demanded_unless_a_number_is_set(tmp
     [
         ({"ledger_keys": NEW.verifier_key}, "LEDGER_KEYS: there are public keys alone"),
         ({"ledger_keys": f"{NEW.private_text} {NEW.verifier_key}"}, "LEDGER_KEYS: a key is listed twice"),
-        ({"ledger_keys": f"{NEW.private_text} {log_keys.new('other').verifier_key}"}, "LEDGER_KEYS: all keys"),
+        (
+            {"ledger_keys": f"{NEW.private_text} {log_keys.new('other').private_text}"},
+            "LEDGER_KEYS: all keys",
+        ),
         ({"ledger_witnesses": "https://witness.test"}, "LEDGER_WITNESSES: each witness is an address and a key"),
         ({"ledger_witnesses": f"{WITNESSES[0].verifier_key} https://a"}, "LEDGER_WITNESSES: each witness is an"),
         ({"ledger_witnesses": f"ftp://a {WITNESSES[0].verifier_key}"}, "LEDGER_WITNESSES: each witness is an"),

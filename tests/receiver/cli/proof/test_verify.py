@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Connection, text
 
 from receiver.crypto import log_keys
@@ -131,3 +132,21 @@ def test_a_number_beyond_the_end_is_an_error_and_not_a_verification(new_terminal
     shown = new_terminal.type("ledger", "verify", "--since", "1000")
     assert (shown.code, shown.out) == (2, "")
     assert "--since 1000: the ledger has" in shown.err
+
+
+def test_checkpoints_of_an_earlier_ledger_verify_by_its_public_key(
+    new_terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(new_terminal)
+    earlier = log_keys.parse((new_terminal.folder / "ledger.key").read_text().strip())
+    later = log_keys.new("runledger.test/ledger-2")
+
+    async def go_on(database: Database) -> None:
+        await life.settled_run(database)
+        await stores.sign(database, life.at(2), later)
+
+    new_terminal.in_database(go_on)
+    monkeypatch.setenv("RUNLEDGER_LEDGER_KEYS", later.private_text)
+    assert new_terminal.type("ledger", "verify", "--json").object["breaksByCode"] == {"key_unknown": 1}
+    monkeypatch.setenv("RUNLEDGER_LEDGER_KEYS", f"{later.private_text} {earlier.verifier_key}")
+    assert new_terminal.type("ledger", "verify").code == 0
