@@ -179,7 +179,7 @@ def _backend(seen: _Seen) -> Line:
 
 
 def _ledger(facts: readiness.Facts) -> Line:
-    problems = facts.ledger_problems
+    problems = readiness.ledger_problems(facts.ledger)
     if not problems:
         return Line("Ledger", Level.WELL, "its checkpoints are signed and published")
     said, more = problems[0], f" ({len(problems) - 1} more)" if len(problems) > 1 else ""

@@ -67,15 +67,18 @@ class Facts:
         unsent = [NOBODY_NOTIFIES.format(count=self.unsent)] if self.unsent and not self.has_notifier else []
         count, run_id = self.not_indexed
         unfound = [NOT_INDEXED.format(count=count, run_id=run_id)] if count else []
-        return [*dead, *unsent, *unfound, *self.ledger_problems]
-
-    @property
-    def ledger_problems(self) -> list[str]:
-        """Return why checkpoints of the ledger are not signed, or not published."""
-        return [problem for each in self.ledger if (problem := ledger_problem(each))]
+        return [*dead, *unsent, *unfound, *ledger_problems(self.ledger)]
 
 
-def ledger_problem(report: publication.Report) -> str | None:
+def ledger_problems(reports: Sequence[publication.Report]) -> list[str]:
+    """Return why checkpoints of the ledger are not signed, or not published, a sentence for each cause."""
+    signing = next((each.problem or "" for each in reports if each.subject == publication.SIGNING), "")
+    # The signing that stops because of another place repeats the problem of that place.
+    causes = [each for each in reports if not (each.halts and signing.endswith(f"{each.subject} {each.problem}"))]
+    return [problem for each in causes if (problem := _ledger_problem(each))]
+
+
+def _ledger_problem(report: publication.Report) -> str | None:
     """Return the problem of a place in a sentence; None where it has none."""
     if report.problem is None:
         return None

@@ -145,7 +145,7 @@ async def _content(store: storage_database.Database, context: CheckContext) -> A
 
 def ledger_finding(reports: Sequence[publication.Report]) -> Finding:
     """Return whether the checkpoints of the ledger are signed and published."""
-    problems = [problem for each in reports if (problem := readiness.ledger_problem(each))]
+    problems = readiness.ledger_problems(reports)
     advice = "docs/operate/ledger.md says what to do"
     if any(each.problem for each in reports if each.subject == publication.SIGNING):
         return findings.fault("ledger", "; ".join(problems), advice)

@@ -44,7 +44,6 @@ def _load(given: requests.PageRequest, before: int | None, store: Snapshot) -> d
     policy = given.context.api.ledger.policy
     found = store.read(ledger_changes.before, before, ROWS + 1)
     reports = store.read(publication.read)
-    problems = map(readiness.ledger_problem, reports)
     return {
         "size": store.read(entries.last_number) + 1,
         "unnumbered_since": store.read(entries.oldest_unnumbered),
@@ -55,7 +54,7 @@ def _load(given: requests.PageRequest, before: int | None, store: Snapshot) -> d
         "rows": [(each, changes.values(each).facts) for each in found[:ROWS]],
         "older": found[ROWS - 1].number if len(found) > ROWS else None,
         "before": before,
-        "problems": [formats.capitalize_first(each) for each in problems if each],
+        "problems": [formats.capitalize_first(each) for each in readiness.ledger_problems(reports)],
         "words": words,
     }
 
