@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
+from receiver.pages import page_table
+from receiver.web import authentication
 from tests.browser import markup
-from tests.receiver.pages.browsing import Browser
+from tests.receiver.pages.browsing import Browser, seen
 
 pytestmark = pytest.mark.anyio
+FORMS = [page for page in page_table.PAGES if page.method == "POST" and page.path != "/sign-in"]
+#: From another site, without a token, and with one of another session.
+FOREIGN: list[dict[str, Any]] = [
+    {"data": {"a": "b"}, "headers": {"sec-fetch-site": "cross-site"}},
+    {"data": {"a": "b"}},
+    {"data": {"csrf": "x.y"}},
+]
 TABS = ("answer", "prompt", "usage", "deliveries", "timeline", "document", "notification")
 
 
@@ -62,3 +73,32 @@ async def test_the_top_bar_names_only_pages_that_the_key_may_see(browser: Browse
     page = (await browser.get("/jobs")).text
     assert 'href="/settings"' in page
     assert 'href="/sql"' not in page
+
+
+async def test_no_form_counts_from_another_site_or_without_its_token(
+    browser: Browser, subtests: pytest.Subtests
+) -> None:
+    await browser.sign_in(*authentication.Scope)
+    for page in FORMS:
+        with subtests.test(f"{page.path}"):
+            path = re.sub(r"\{[^}]+\}", "1", page.path)
+            for sent in FOREIGN:
+                answer = await browser.client.post(path, **sent)
+                assert (answer.status_code, "form" in seen(answer.text)) == (403, True)
+
+
+@pytest.mark.parametrize("scope", authentication.Scope)
+async def test_a_page_is_shown_to_the_scope_that_it_names(
+    browser: Browser, scope: authentication.Scope, subtests: pytest.Subtests
+) -> None:
+    await browser.sign_in(scope)
+    for page in page_table.PAGES:
+        if page.scope in (None, scope) or scope is authentication.Scope.ADMIN:
+            continue
+        with subtests.test(f"{page.method} {page.path}"):
+            path = re.sub(r"\{[^}]+\}", "1", page.path)
+            if page.method == "POST":
+                shown = await browser.post(path, 403)
+            else:
+                shown = await browser.get(path, 403)
+            assert f"lacks {page.scope}" in seen(shown.text)
