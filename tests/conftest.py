@@ -21,7 +21,7 @@ from sqlalchemy import create_engine
 
 from storage.engine.database import Database
 from storage.migrations import schema_version
-from tests import compiled, postgres
+from tests import compiled, memory, postgres
 from tests.patience import PATIENT
 from tests.server import Site
 
@@ -61,6 +61,7 @@ def _is_loopback(name: str) -> bool:
 
 sys.addaudithook(_allow_only_loopback)
 compiled.share()
+memory.use()
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ class Cluster:
     def __init__(self, server: postgres_server.PostgresServer, durable: bool) -> None:
         self._server = server
         self._numbers = itertools.count(1)
-        self._shared: str | None = None
+        self._emptying: psycopg.Connection | None = None
         with self.admin() as connection:
             for name in () if durable else NOT_DURABLE:
                 connection.execute(f"ALTER SYSTEM SET {name} = off".encode())
@@ -77,6 +77,11 @@ class Cluster:
             )
             assert done.returncode == 0 or not process.is_running(), done.stderr
 
+    def close(self) -> None:
+        """Close the connection that is kept."""
+        if self._emptying is not None:
+            self._emptying.close()
+
     def _make(self, name: str, template: str) -> None:
         with self.admin() as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
@@ -88,13 +93,23 @@ class Cluster:
         return self.url(name)
 
     def emptied(self) -> str:
-        """Empty the one database that tests use in turn, end its other connections, and return its address."""
-        if self._shared is None:
-            self._shared = self.fresh().rpartition("?")[0].rpartition("/")[2]
-        with self.admin(self._shared) as connection:
-            connection.execute(_ALONE)
-            connection.execute(_EMPTY)
-        return self.url(self._shared)
+        """Empty the one database that tests use in turn, end its other connections, and return its address.
+
+        Its connection is kept: to make one for each test took longer than to empty the tables.
+        """
+        if self._emptying is None:
+            self._emptying = psycopg.connect(_without_driver(self.fresh()), autocommit=True)
+        try:
+            self._emptying.execute(_ALONE)
+            self._emptying.execute(_EMPTY)
+        except psycopg.OperationalError:  # a test restarted the server
+            self._emptying = psycopg.connect(self._emptying.info.dsn, autocommit=True)
+            self._emptying.execute(_EMPTY)
+        return self.url(self._emptying.info.dbname)
+
+
+def _without_driver(url: str) -> str:
+    return url.replace("+psycopg", "")
 
 
 _ALONE = """
@@ -114,7 +129,9 @@ def running(*, durable: bool = False) -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="runledger-pg-", ignore_cleanup_errors=True) as folder:
         server = postgres_server.get_server(Path(folder) / "data", cleanup_mode="stop")
         try:
-            yield Cluster(server, durable)
+            cluster = Cluster(server, durable)
+            yield cluster
+            cluster.close()
         finally:
             server.cleanup()
 
