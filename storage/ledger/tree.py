@@ -20,12 +20,13 @@ Read = Callable[[int, int, int], Sequence[bytes]]
 
 
 class Tree:
-    """The tree of the first `size` entries. Tiles that were read are kept for its other proofs."""
+    """The tree of the first `size` entries. What was read and hashed is kept for its other proofs."""
 
     def __init__(self, size: int, read: Read) -> None:
         self.size = size
         self._read = read
         self._tiles: dict[tuple[int, int], Sequence[bytes]] = {}
+        self._nodes: dict[tuple[int, int], bytes] = {}
 
     def root(self) -> bytes:
         """Return the hash of the whole tree, 32 bytes."""
@@ -70,10 +71,14 @@ class Tree:
 
     def _node(self, level: int, position: int) -> bytes:
         """Return the hash of a subtree of 2^level leaves, the first of which is at position · 2^level."""
-        row, above = divmod(level, HEIGHT)
-        first, count = position << above, 1 << above
-        tile, within = divmod(first, WIDTH)
-        return merkle.root(self._tile(row, tile)[within : within + count])
+        found = self._nodes.get((level, position))
+        if found is None:
+            row, above = divmod(level, HEIGHT)
+            first, count = position << above, 1 << above
+            tile, within = divmod(first, WIDTH)
+            found = merkle.root(self._tile(row, tile)[within : within + count])
+            self._nodes[level, position] = found
+        return found
 
     def _tile(self, row: int, tile: int) -> Sequence[bytes]:
         found = self._tiles.get((row, tile))
