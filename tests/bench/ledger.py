@@ -15,7 +15,9 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from receiver import clock
 from receiver.crypto import log_keys
@@ -44,27 +46,50 @@ def entry() -> entries.Entry:
 
 async def fill(store: database.Database, count: int, signer: log_keys.Signer) -> Mapping[str, report.Row]:
     """Append and sign entries; return the rate of each."""
-    appended: list[float] = []
+    appended = _Rates()
     for _ in range(0, count, BATCH):
         batch = [entry() for _ in range(BATCH)]
-        began = time.perf_counter()
-        await store.write(entries.append, batch)
-        appended.append(BATCH / (time.perf_counter() - began))
+        with appended.of(BATCH):
+            await store.write(entries.append, batch)
     while await store.write(entries.number, 500):
         pass
-    signed: list[float] = []
-    began, size = time.perf_counter(), 0
+    signed, size = _Rates(), 0
 
     def sign(text: str) -> list[str]:
         return [signer.line(text)]
 
-    while made := await store.write(checkpoints.sign_next, signer.name, sign, clock.now()):
-        signed.append((made.size - size) / (time.perf_counter() - began))
-        began, size = time.perf_counter(), made.size
+    while size < appended.entries:
+        end = min(size + checkpoints.BATCH, appended.entries)
+        with signed.of(end - size):
+            await store.write(checkpoints.sign_next, signer.name, sign, clock.now())
+        size = end
     return {
-        f"append, {BATCH} a commit": {RATE: report.Figure.of(appended)},
-        f"sign, {checkpoints.BATCH:,} a checkpoint": {RATE: report.Figure.of(signed)},
+        f"append, {BATCH} a commit": appended.row(),
+        f"sign, {checkpoints.BATCH:,} a checkpoint": signed.row(),
     }
+
+
+@dataclass
+class _Rates:
+    """Entries per second of each step, and the CPU of all."""
+
+    rates: list[float] = field(default_factory=list)
+    entries: int = 0
+    cpu: float = 0.0
+
+    @contextmanager
+    def of(self, count: int) -> Iterator[None]:
+        """Measure a step with so many entries."""
+        used, began = time.process_time(), time.perf_counter()
+        yield
+        self.rates.append(count / (time.perf_counter() - began))
+        self.cpu += time.process_time() - used
+        self.entries += count
+
+    def row(self) -> report.Row:
+        """Return the figures."""
+        each = self.cpu / self.entries * 1e6
+        return {RATE: report.Figure.of(self.rates), "CPU µs each": report.Figure.of([each])}
 
 
 async def prove(store: database.Database, count: int, size: int) -> report.Row:
