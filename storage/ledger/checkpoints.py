@@ -86,7 +86,7 @@ def sign_next(
     size = min(size, old + limit)
     _extend(connection, old, size)
     grown = open_tree(connection, size)
-    if last and open_tree(connection, old).root() != last.root:
+    if last and grown.root(old) != last.root:
         raise errors.HistoryChanged(f"the first {old} entries are not those of the checkpoint that was signed")
     text = forms.checkpoint_text(origin, size, root := grown.root())
     made = Checkpoint(size, root, forms.signed(text, sign(text)), now)

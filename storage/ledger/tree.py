@@ -28,9 +28,9 @@ class Tree:
         self._tiles: dict[tuple[int, int], Sequence[bytes]] = {}
         self._nodes: dict[tuple[int, int], bytes] = {}
 
-    def root(self) -> bytes:
-        """Return the hash of the whole tree, 32 bytes."""
-        return self._hash(0, self.size)
+    def root(self, size: int | None = None) -> bytes:
+        """Return the hash of the whole tree, 32 bytes, or of the tree that its first `size` entries were."""
+        return self._hash(0, self.size if size is None else size)
 
     def inclusion(self, index: int) -> list[bytes]:
         """Return the hashes that lead from the leaf at an index up to the root (RFC 6962, section 2.1.1)."""

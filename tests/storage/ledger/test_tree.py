@@ -26,7 +26,9 @@ def read(row: int, first: int, count: int) -> Sequence[bytes]:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_the_root_is_that_of_all_leaves(size: int) -> None:
-    assert tree.Tree(size, read).root() == merkle.root(LEAVES[:size])
+    grown = tree.Tree(size, read)
+    assert grown.root() == merkle.root(LEAVES[:size])
+    assert grown.root(size // 2) == merkle.root(LEAVES[: size // 2])
 
 
 def test_the_root_of_an_empty_log_is_the_hash_of_nothing() -> None:
