@@ -197,7 +197,7 @@ def ago(value: datetime | str | None, now: datetime) -> str:
         return NONE
     seconds = round((now - moment).total_seconds())
     if -1 <= seconds <= 1:
-        return "now"
+        return "just now"
     return f"{duration(seconds * 1000)} ago" if seconds > 0 else f"in {duration(-seconds * 1000)}"
 
 

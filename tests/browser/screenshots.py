@@ -64,7 +64,7 @@ class Demo:
             *(run, *(f"{run}?tab={tab}" for tab in tabs), f"{run}/steps/3", f"/runs/{self.failed}"),
             *(f"{run}?tab=all", f"{run}/removal", f"{run}/again", f"{run}/tags", f"/compare?a={self.run}"),
             *(f"/runs/{self.held}", f"/runs/{self.held}/removal", f"/runs/{self.erased}"),
-            *(f"/runs/actions?action={name}&q=status:failed" for name in ("export", "tag", "cancel")),
+            *(f"/runs/actions?action={name}&all=1&q=status:failed" for name in ("export", "tag", "cancel")),
             *(f"/compare?a={self.run}&b={self.failed}", "/deliveries", f"/deliveries/{self.rejected}"),
             *(
                 "/jobs",

@@ -41,16 +41,25 @@ WIDTHS = (360, 768, 2560)
 FOREIGN = (
     "iframe, main script, main style, [onerror], [onload], [onclick], a[href^='javascript:'], a[href^='data:']"
 )
+#: What is as wide as what others wrote or chose: code, results of SQL, chosen columns, the numbers of a chart.
+OF_ANY_WIDTH = "pre, .code, textarea, :has(> .result), :has(> .is-chosen), .diff, .twin"
+_SIDEWAYS = """(free) => [...document.querySelectorAll("header.bar *, main *")].filter((each) =>
+  each.scrollWidth > each.clientWidth + 1 && /auto|scroll/.test(getComputedStyle(each).overflowX) &&
+  each.clientWidth && !each.closest(free)).map((each) => each.outerHTML.slice(0, 120))"""
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|\d+")
 
 
 @dataclass(frozen=True)
 class Visit:
-    """What a page did: what ran or was loaded, what axe finds in a theme, and the widths that it exceeds."""
+    """What a page did: what ran or was loaded, what axe finds in a theme, the widths that it exceeds.
+
+    `sideways` are its parts that are wider than the window of a phone.
+    """
 
     executed: list[str]
     faults: dict[str, list[str]]
     exceeded: list[int]
+    sideways: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +120,10 @@ def _visit(window: chromium.Window, address: str) -> Visit:
     expect(page.locator("main [hx-trigger=load]")).to_have_count(0)
     faults = {theme: _faults(page, theme) for theme in THEMES}
     exceeded = [width for width in WIDTHS if _is_wider(page, width)]
+    page.set_viewport_size({"width": WIDTHS[0], "height": 900})
+    sideways: list[str] = page.evaluate(_SIDEWAYS, OF_ANY_WIDTH)
     page.set_viewport_size({"width": 1280, "height": 720})
-    return Visit(_executed(page) + window.problems[before:], faults, exceeded)
+    return Visit(_executed(page) + window.problems[before:], faults, exceeded, sideways)
 
 
 def _executed(page: Page) -> list[str]:
@@ -148,3 +159,7 @@ def test_axe_finds_nothing_on_any_page(visits: dict[str, Visit], theme: str) -> 
 
 def test_no_page_is_wider_than_its_window(visits: dict[str, Visit]) -> None:
     assert {address: visit.exceeded for address, visit in visits.items() if visit.exceeded} == {}
+
+
+def test_nothing_but_the_texts_of_others_is_scrolled_sideways_on_a_phone(visits: dict[str, Visit]) -> None:
+    assert {address: visit.sideways for address, visit in visits.items() if visit.sideways} == {}

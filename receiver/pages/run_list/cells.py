@@ -71,7 +71,7 @@ class Cells:
             end=escape(run.id[-8:]),
             state=self._state(run.status),
             address=escape(self._links.run(run.id)),
-            prompt=escape(run.prompt or ("Removed" if run.pruned_at else "Without a prompt")),
+            prompt=escape(run.prompt or ("Its prompt was removed" if run.pruned_at else "Without a prompt")),
             aside=_aside(rows.aside(run, self._now)),
             found=_passage(found[0]) if found else "",
             cells="".join([f"{opening}{make(run)}</td>" for opening, make in self._columns]),

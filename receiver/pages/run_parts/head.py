@@ -233,4 +233,6 @@ def _content(head: Head) -> Iterator[Note]:
 def _held(head: Head) -> Iterator[Note]:
     for hold in head.holds:
         source = f"Placed {words.actor(hold.placed_by)}. It is neither erased nor removed by age."
-        yield Note("is-note", "lock", f"Legal hold on {words.hold_target(hold)}", hold.reason, source)
+        yield Note(
+            "is-note", "lock", f"Legal hold on {words.hold_target(hold)}", f"{hold.reason.rstrip('.')}.", source
+        )

@@ -88,6 +88,8 @@ _FACTS: Mapping[str, str] = {
     "inputTokens": "tokens in",
     "outputTokens": "tokens out",
 }
+#: How it became known that a run began.
+_VIA: Mapping[str, str] = {"exec": "the upstream’s answer to the start reported it"}
 _ACTORS: Mapping[str, str] = {
     "upstream": "from the upstream",
     "worker": "by the worker of Runledger",
@@ -161,6 +163,12 @@ def _fact(name: str, value: Any) -> str:
             return f"{words} {formats.money(value)}"
         case "durationMs", int():
             return f"{words} {formats.duration(value)}"
+        case "size", int():
+            return f"{words} {formats.size(value)}"
+        case "via", str():
+            return _VIA.get(value, f"{words} {value}")
+        case _, list() if all(isinstance(each, str) for each in value):
+            return f"{words} {', '.join(value)[:200]}"
         case (("stepCount" | "toolCalls"), int()):
             return formats.plural(value, words.removesuffix("s"))
         case _, bool():

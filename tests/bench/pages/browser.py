@@ -16,6 +16,8 @@ from tests.browser import chromium
 ROUNDS = 5
 #: Until fragments that follow the page have been loaded.
 SETTLED_MS = 2_000
+#: At which parts of the time it is looked at what a followed list holds, besides its start and end.
+MARKS = (0.3, 0.6)
 #: The start of the first entry of a kind, as a PerformanceObserver tells it.
 _PAINT = """([type, name]) => new Promise((resolve) => new PerformanceObserver((list) => {
   const found = list.getEntries().filter((each) => !name || each.name === name);
@@ -88,15 +90,18 @@ def followed(running: product.Product, cookie: str, seconds: int) -> report.Part
 def _cost(
     browser: Browser, page: Page, protocol: CDPSession, running: product.Product, seconds: int, count: int
 ) -> report.Row:
-    before, used, served = _held(protocol), _processor_seconds(browser), resources.cpu_seconds(running.pid)
+    held, used = {"at start": _held(protocol)}, _processor_seconds(browser)
+    served, marks = resources.cpu_seconds(running.pid), {int(part * seconds): part for part in MARKS}
     began = time.monotonic()
     with running.client() as client:
         for number in range(seconds):
             if number < count:
                 client.post("/v1/runs", json=_submission(number)).raise_for_status()
             page.wait_for_timeout(max(1, 1000 * (began + number + 1 - time.monotonic())))
+            if number in marks:
+                held[f"at {marks[number]:.0%}"] = _held(protocol)
     took = time.monotonic() - began
-    now, after = _processor_seconds(browser), _held(protocol)
+    now, held["at end"] = _processor_seconds(browser), _held(protocol)
     served = resources.cpu_seconds(running.pid) - served
     shares = {
         "renderer % of a core": now["renderer"] - used["renderer"],
@@ -104,8 +109,8 @@ def _cost(
         "server %": served,
     }
     figures = {name: 100 * value / took for name, value in shares.items()}
-    for name in before:
-        figures |= {f"{name} at start": before[name], f"{name} at end": after[name]}
+    for when, found in held.items():
+        figures |= {f"{name} {when}": value for name, value in found.items()}
     return {name: report.Figure.of([value]) for name, value in figures.items()}
 
 

@@ -81,5 +81,5 @@ async def test_each_worker_is_listed_with_its_heartbeat_and_the_jobs_that_it_hol
     page = (await browser.get("/jobs")).text
     rows = {name: seen(page.partition(f'id="worker-{name}"')[2].partition("</tr>")[0]) for name in ("old", "new")}
     assert "gone 1m 01s ago 0.0.9" in rows["old"]
-    assert "at work now 0.0.9" in rows["new"]
+    assert "at work just now 0.0.9" in rows["new"]
     assert rows["new"].endswith("1 in 29s")
