@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from receiver.pages.views import (
     deliveries,
+    go,
     jobs,
     keyboard,
     keys,
@@ -33,6 +34,7 @@ _VIEWS = (
     bulk,
     compare,
     deliveries,
+    go,
     jobs,
     keyboard,
     keys,

@@ -69,12 +69,13 @@ class Demo:
             *(
                 "/jobs",
                 "/bulk",
+                "/views",
                 f"/bulk/{bulk}",
                 "/ledger",
                 "/sql",
                 "/sql?sql=SELECT+status,+count(*)+AS+runs+FROM+runs+GROUP+BY+status",
             ),
-            *("/keys", "/settings", "/submit", "/keyboard", "/no/such/page"),
+            *("/keys", "/settings", "/submit", "/keyboard", "/go", "/no/such/page"),
         ]
 
 

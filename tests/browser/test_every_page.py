@@ -28,6 +28,8 @@ PAGES = (
     "/settings",
     "/submit",
     "/keyboard",
+    "/go",
+    "/go?to=no such place",
     "/compare",
     "/runs?q=agnt:x",
     "/runs?q=nothing_like_this",

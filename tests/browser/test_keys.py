@@ -29,6 +29,18 @@ def test_the_list_of_keys_opens_over_the_page_and_escape_returns_to_where_one_wa
         expect(page).to_have_url(f"{opened.server}/runs")
 
 
+def test_a_page_is_reached_by_its_name_from_wherever_one_types(window: Open, night: nights.Night) -> None:
+    with window("read") as opened:
+        page = opened.open("/runs")
+        page.keyboard.press("/")
+        page.keyboard.press("Control+k")
+        box = page.get_by_role("dialog", name="Go to").get_by_label("A page, a saved view, or the id of a run")
+        expect(box).to_be_focused()
+        page.keyboard.type("deliv")
+        page.keyboard.press("Enter")
+        expect(page).to_have_url(f"{opened.server}/deliveries")
+
+
 def test_a_value_is_excluded_by_a_key_and_by_what_it_offers(window: Open, night: nights.Night) -> None:
     with window("read", viewport={"width": 1680, "height": 900}) as opened:
         page = opened.open("/runs")

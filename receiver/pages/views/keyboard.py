@@ -62,6 +62,7 @@ def _groups(given: requests.PageRequest) -> list[Group]:
     everywhere = (
         ("/", "To the box that filters"),
         *((f"g {key}", name) for _, name, key in pages),
+        ("Ctrl K", "Go to a page, a run or a saved view by its name"),
         ("?", "This list"),
         ("Esc", "Close a menu or this list"),
     )

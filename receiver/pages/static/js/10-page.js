@@ -19,6 +19,13 @@
 
   let isAfterG = false;
   document.addEventListener("keydown", (event) => {
+    if ((event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key === "k" && !event.defaultPrevented && !document.querySelector("dialog[open]")) {
+      const link = document.querySelector("[data-dialog=go]");
+      if (!link) return;
+      event.preventDefault();
+      open(link);
+      return;
+    }
     if (event.key === "Escape") {
       const menu = document.querySelector("details.menu[open]");
       if (menu) {
@@ -44,15 +51,21 @@
         box.focus();
       }
     } else if (event.key === "?") {
-      document.querySelector("[data-keyboard-help]")?.click();
+      const link = document.querySelector("[data-dialog=keyboard]");
+      if (link) open(link);
     }
   });
 
-  // The keys of the keyboard open over the page. The browser closes a dialog on Escape, and returns the focus.
+  // Some pages open as a dialog over this one. The browser closes it on Escape, and returns the focus.
+  const open = (link) => {
+    const dialog = document.getElementById(link.dataset.dialog);
+    const show = () => { if (!dialog.open) dialog.showModal(); };
+    if (dialog.childElementCount) show();
+    else window.htmx.ajax("GET", link.href, { source: dialog, target: dialog, swap: "innerHTML" }).then(show);
+  };
   document.addEventListener("click", (event) => {
-    const dialog = document.getElementById("keyboard");
-    if (event.target === dialog) dialog.close();
-    const link = event.target.closest?.("[data-keyboard-help]");
+    if (event.target.matches?.("dialog.of-page")) event.target.close();
+    const link = event.target.closest?.("[data-dialog]");
     if (!link || !gestures.isPlainClick(event)) return;
     event.preventDefault();
     const menu = link.closest("details.menu[open]");
@@ -60,9 +73,7 @@
       menu.open = false;
       menu.querySelector("summary").focus();
     }
-    const show = () => { if (!dialog.open) dialog.showModal(); };
-    if (dialog.childElementCount) show();
-    else window.htmx.ajax("GET", link.href, { source: dialog, target: dialog, swap: "innerHTML" }).then(show);
+    open(link);
   });
 
   // A note that needs no answer disappears after 6 seconds, but stays while it is hovered or focused.

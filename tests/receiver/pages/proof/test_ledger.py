@@ -80,12 +80,12 @@ async def test_a_place_without_checkpoints_is_named_with_its_problem(browser: Br
 
 async def test_the_page_has_the_outcome_of_the_last_verification(browser: Browser) -> None:
     store, where = browser.database, publication.VERIFICATION
-    assert "Last verification never" in await browser.text("/ledger")
+    assert "Last verification, UTC never" in await browser.text("/ledger")
     await store.write(publication.reached, where, LOG.name, 4, life.at(60))
-    assert "Last verification no breaks, 12:01" in await browser.text("/ledger")
+    assert "Last verification, UTC no breaks, 12:01" in await browser.text("/ledger")
     await store.write(publication.failed, where, LOG.name, "2 breaks: row_changed 2", life.at(120))
     said = await browser.text("/ledger")
-    assert "Last verification 2 breaks, found 12:02" in said
+    assert "Last verification, UTC 2 breaks, found 12:02" in said
     assert "found 2 breaks: row_changed 2; runledger ledger verify names each" in said
 
 
