@@ -12,6 +12,8 @@ from dotenv import dotenv_values
 from receiver import setting_values
 
 PREFIX = "RUNLEDGER_"
+#: What commands read to choose a server: its address, a key for it, or a profile that has both.
+URL, KEY, PROFILE = "RUNLEDGER_URL", "RUNLEDGER_API_KEY", "RUNLEDGER_PROFILE"
 #: UTF-8, with or without the byte order mark that some editors add.
 ENCODING = "utf-8-sig"
 

@@ -380,7 +380,8 @@ def _sentence(error: ErrorDetails) -> str:
 def unknown_names(env_file: str | Path = ".env") -> dict[str, str | None]:
     """Return unknown variables with our prefix, also of `env_file`, each with the nearest known name."""
     known = [_variable(name) for name in Settings.model_fields if not name.startswith("casedev")]
-    return environment.unknown_names(known, env_file)
+    chosen = (environment.URL, environment.KEY, environment.PROFILE)
+    return environment.unknown_names([*known, *chosen], env_file)
 
 
 def require_api_key(settings: Settings) -> None:

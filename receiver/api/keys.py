@@ -23,6 +23,14 @@ async def list_keys(call: Plain) -> operations.Answer:
 
 
 @router.operation(
+    "GET", "/v1/caller", "Show whose API key this is", {200: management.Caller}, authentication.Scope.READ
+)
+async def get_caller(call: Plain) -> operations.Answer:
+    """Answer with the name and the scopes of the key of this request."""
+    return operations.Answer(200, management.Caller(name=call.caller.name, scopes=sorted(call.caller.scopes)))
+
+
+@router.operation(
     "POST", "/v1/keys", "Create an API key", {201: management.NewKey}, authentication.Scope.ADMIN, problems=(422,)
 )
 async def create_key(call: Making) -> operations.Answer:

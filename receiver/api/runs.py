@@ -8,7 +8,7 @@ import dataclasses
 import msgspec
 
 from receiver import errors
-from receiver.schemas import json_rows, query_parameters, responses
+from receiver.schemas import json_rows, management, query_parameters, responses
 from receiver.schemas import notification as schemas_notification
 from receiver.web import etags, operations, run_ids, timeline
 from receiver.web.authentication import Scope
@@ -17,7 +17,7 @@ from storage import errors as storage_errors
 from storage.engine import database
 from storage.engine.database import Reader
 from storage.ledger import entries
-from storage.query import run_lines, run_pages
+from storage.query import agents, run_lines, run_pages
 from storage.repositories import deliveries, documents, ledger_changes, notifications
 from storage.tables.declare import ROWS_PER_RUN
 
@@ -165,3 +165,13 @@ _RUNS = json_rows.JsonRows(responses.FoundRun)
 _STEPS = json_rows.JsonRows(responses.Step, "position")
 _DELIVERIES = json_rows.JsonRows(responses.Delivery)
 _ENTRIES = json_rows.JsonRows(responses.TimelineEntry, "at")
+
+
+@router.operation(
+    "GET", "/v1/agents", "List the names of agents", {200: management.Agents}, Scope.READ, reader=Reader.PLAIN
+)
+def list_agents(call: Plain, store: database.Snapshot) -> operations.Answer:
+    """Answer with the names of all agents that the upstream's list had; runs hold only their ids."""
+    named = sorted(store.read(agents.names).items())
+    found = [management.Agent(id=each, name=name) for each, name in named]
+    return operations.Answer(200, management.Agents(agents=found))

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import typer
 
 from receiver.cli import errors
+from receiver.cli.remote import reach
 
 T = TypeVar("T")
 
@@ -23,15 +24,17 @@ def commands(**options: Any) -> typer.Typer:
     return typer.Typer(rich_markup_mode=None, **options)
 
 
-def executed(function: Callable[..., Any]) -> Callable[..., None]:
+def executed(function: Callable[..., Any], name: str = "") -> Callable[..., None]:
     """Return a function that runs a command, and exits with its code on an expected error.
 
-    A coroutine runs on an event loop of its own.
+    A coroutine runs on an event loop of its own. A command that needs the machine of the server, by its full
+    `name`, is refused where a server is chosen.
     """
 
     @functools.wraps(function)
     def execute(*arguments: Any, **options: Any) -> None:
         try:
+            reach.demand_here(name)
             result = function(*arguments, **options)
             if inspect.iscoroutine(result):
                 asyncio.run(result)

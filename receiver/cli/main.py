@@ -14,6 +14,7 @@ import typer.core
 import typer.main
 
 from receiver.cli import lazy_imports
+from receiver.cli.remote import profile_option
 
 
 class Command(NamedTuple):
@@ -41,6 +42,9 @@ COMMANDS = {
     "reviews": Command("proof.reviews", "List what was said about a run, newest first."),
     "bulk": Command("actions.bulk", "Do one thing with many runs, or list what was done."),
     "views": Command("actions.views", "List, save and delete views of the list of runs."),
+    "login": Command("remote.commands", "Choose a deployed server, on which the commands then work."),
+    "logout": Command("remote.commands", "Forget a server, and its key."),
+    "profiles": Command("remote.commands", "List the servers that are known, or choose another."),
     "runs": Command("commands.runs", "List runs, newest first."),
     "stats": Command("commands.runs", "Sum up runs: how many, what they cost, how long they took."),
     "deliveries": Command("commands.runs", "List requests to the public endpoints, newest first."),
@@ -107,8 +111,11 @@ def load(name: str) -> Any:
         gc.enable()
     event_loop = importlib.import_module("receiver.cli.event_loop")  # the list of commands does not need it
     group = typer.main.get_group(module.app)
-    for each in (group, *group.commands.values()):
-        each.callback = each.callback and event_loop.executed(each.callback)
+    group.callback = group.callback and event_loop.executed(group.callback, name)
+    for word, each in group.commands.items():
+        is_own = word in COMMANDS and COMMANDS[word].module == COMMANDS[name].module
+        full = word if is_own else f"{name} {word}"
+        each.callback = event_loop.executed(each.callback, full)
     return group.commands.get(name, group)
 
 
@@ -134,11 +141,17 @@ def runledger(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    profile: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="A server of `runledger login`; local is this machine."),
+    ] = None,
 ) -> None:
     """Submit long agent runs to Case.dev, and never lose a result.
 
-    The other commands work on the database of the server, running or not. Give
-    them its settings, such as RUNLEDGER_DATA_DIR, or start them where .env is.
+    Commands work on the database of the server, running or not: give them its
+    settings, such as RUNLEDGER_DATA_DIR, or start them where .env is. From
+    elsewhere they ask a server: see `runledger login`, or set RUNLEDGER_URL and
+    RUNLEDGER_API_KEY.
 
     \b
     Examples:
@@ -147,6 +160,7 @@ def runledger(
       runledger submit --agent agent_1 --prompt "Summarise the lease."
       runledger runs --status failed --created '>-7d'
     """
+    profile_option.GIVEN.set(profile)
 
 
 def _shows_help() -> bool:

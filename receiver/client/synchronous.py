@@ -68,7 +68,8 @@ class Client:
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None, **query: Any) -> Any:
         """Return the JSON of any other operation, as in `request("GET", "/v1/holds", state="all")`."""
-        return self._ask(Ask[Any](method, path, exchange.parameters(query), body))
+        ask: Ask[Any] = Ask(method, path, exchange.parameters(query), body)
+        return self._ask(ask)
 
     def _ask(self, ask: Ask[T]) -> T:
         return cast(T, exchange.value(self.send(ask)))

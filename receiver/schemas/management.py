@@ -1,4 +1,4 @@
-"""The bodies of answers about what people manage: API keys."""
+"""The bodies of answers about what people manage, API keys, and about names."""
 
 from __future__ import annotations
 
@@ -28,3 +28,23 @@ class Keys(responses.Page):
     """Every API key, oldest first."""
 
     keys: list[Key]
+
+
+class Caller(responses.Answer):
+    """The API key of a request, by its name."""
+
+    name: str = Field(description="The ledger records it, and it owns saved views.")
+    scopes: list[str]
+
+
+class Agent(responses.Answer):
+    """An agent of the upstream."""
+
+    id: str
+    name: str
+
+
+class Agents(responses.Answer):
+    """The agents that the upstream's list showed last, by their ids."""
+
+    agents: list[Agent]

@@ -197,8 +197,6 @@ Handler = Callable[[Call[Any, Any]], Awaitable[Answer]]
 #: A handler that only reads. It runs in a thread of the database, in one transaction with the look at the API key.
 ReadHandler = Callable[[Call[Any, Any], database.Snapshot], Answer]
 H = TypeVar("H", bound=Handler | ReadHandler)
-#: The readers of handlers that only read, for callers without a request.
-READERS: dict[Handler | ReadHandler, database.Reader] = {}
 #: What an operation answers for each status: a model, the media type of bytes, or None for no body.
 Answers = Mapping[int, type[BaseModel] | str | None]
 
@@ -250,6 +248,10 @@ class Operation:
         return self.name or getattr(self.handler, "__name__", "receive")
 
 
+#: The operations by their handlers, for callers without a request.
+BY_HANDLER: dict[Handler | ReadHandler, Operation] = {}
+
+
 class Router:
     """The operations of one resource, each declared above its handler."""
 
@@ -282,10 +284,9 @@ class Router:
             taken = get_args(get_type_hints(handler)["call"])
             query, body = (None if each is NoneType else each for each in taken)
             given = (method, path, summary, handler, answers, scope, identifies_caller, query, body)
-            self.operations.append(
-                Operation(*given, headers, problems, self._tag, name, is_streamed, reader, rest)
-            )
-            READERS[handler] = reader
+            made = Operation(*given, headers, problems, self._tag, name, is_streamed, reader, rest)
+            self.operations.append(made)
+            BY_HANDLER[handler] = made
             return handler
 
         return add

@@ -12,6 +12,8 @@ from storage.ledger import publication
 from storage.repositories import job_counts, runs, system_state
 from storage.search import index
 
+#: How the reason begins where the upstream has a fault.
+PAUSED = "the upstream is not asked now: "
 #: The time after which a run should be indexed.
 BEHIND = timedelta(minutes=10)
 NOT_INDEXED = (
@@ -57,7 +59,7 @@ class Facts:
         """Return why runs that are submitted now will not be executed."""
         reasons = []
         if self.state.pause_streak > 0:  # also between two pauses, until the upstream has answered
-            reasons.append(f"the upstream is not asked now: {self.state.pause_reason}")
+            reasons.append(f"{PAUSED}{self.state.pause_reason}")
         return reasons if self.has_worker else [*reasons, "no worker was seen lately"]
 
     @property

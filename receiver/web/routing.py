@@ -27,6 +27,8 @@ from storage import errors as storage_errors
 from storage.engine import database
 from storage.repositories import api_keys
 
+#: The header of each answer that names the release of the server.
+RELEASE = "runledger-release"
 _PARAMETER = re.compile(r"\{(\w+)\}")
 
 
@@ -42,17 +44,28 @@ class Api:
         paths = groupby(served, key=lambda each: each.path)
         endpoints = [Endpoint(list(members), context, describe) for _, members in paths]
         self._log = access_log.AccessLog()
+        self._release = (RELEASE.encode(), context.version.encode())
         self._exact = {each.path: each for each in endpoints}
         self._patterns = [
             (re.compile(_PARAMETER.sub(each.parameter, each.path)), each) for each in endpoints if "{" in each.path
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started, answering = time.perf_counter(), problems.Answering(send)
+        started, answering = time.perf_counter(), problems.Answering(self._with_release(send))
         try:
             await answering.run(self._answer, scope, receive)
         finally:
             self._log.record(scope, answering.status, time.perf_counter() - started)
+
+    def _with_release(self, send: Send) -> Send:
+        """Return a `send` that names this release in each answer, so that clients of another one notice."""
+
+        async def named(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], self._release]
+            await send(message)
+
+        return named
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._endpoint(scope)(scope, receive, send)

@@ -13,6 +13,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from receiver import settings
 from receiver.cli import main
+from receiver.cli.remote import reach
 from storage import states
 from storage.models import declare
 from storage.models import schema as storage_schema
@@ -121,8 +122,19 @@ def _below(name: str, command: Any) -> Iterator[tuple[str, Any]]:
 
 
 def help_texts() -> str:
-    """Return the help texts of docs/reference/commands.md."""
-    return pages.fill("reference/commands.md", "\n".join(_command(*each) for each in commands()).rstrip("\n"))
+    """Return where each command works, and the help texts, of docs/reference/commands.md."""
+    rows = [f"| `runledger {name}` | {_REACH[reach.of(name)]} |" for name, _ in commands()]
+    table = "\n".join(["| command | from another machine |", "|---|---|", *rows])
+    texts = "\n".join(_command(*each) for each in commands()).rstrip("\n")
+    return pages.fill("reference/commands.md", f"{table}\n\n{texts}")
+
+
+#: Where a command works, as the table of commands says it.
+_REACH = {
+    reach.Reach.SERVER: "yes",
+    reach.Reach.MACHINE: "no: on the machine of the server",
+    reach.Reach.ANYWHERE: "needs no server",
+}
 
 
 def _command(name: str, command: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from receiver import errors
 from receiver.web import authentication, operations
 from receiver.web.authentication import Scope
+from storage.engine import column_types
 from storage.ledger import proofs, tiles
 
 Plain = operations.Call[None, None]
@@ -13,6 +14,8 @@ TEXT, BYTES = "text/plain; charset=utf-8", "application/octet-stream"
 _BRIEFLY, _LONG = 5, 31_536_000
 
 router = operations.Router("ledger")
+#: The header that says when a checkpoint was signed; the note has no place for it.
+SIGNED_AT = "runledger-signed-at"
 
 
 @router.operation(
@@ -28,8 +31,9 @@ async def get_checkpoint(call: Plain) -> operations.Answer:
     _demand_access(call)
     found = await call.database.read(proofs.newest_checkpoint)
     if found is None:
-        raise errors.NotFound("no checkpoint was signed yet: one follows a second after the first entry")
-    return operations.Answer(200, found.note.encode(), _kept(call, _BRIEFLY), TEXT)
+        raise errors.NotFound("no checkpoint was signed yet: a running server signs one a second after an entry")
+    signed_at = {SIGNED_AT: column_types.instant_text(found.signed_at)}
+    return operations.Answer(200, found.note.encode(), _kept(call, _BRIEFLY) | signed_at, TEXT)
 
 
 @router.operation(

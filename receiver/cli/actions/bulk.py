@@ -9,7 +9,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from receiver.api import bulk_actions
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import api_calls, event_loop, options, target
 from receiver.cli.errors import FAILED, USAGE, CommandError
 from receiver.cli.parameters import flag, option
 from receiver.cli.render import format as render_format
@@ -17,7 +17,6 @@ from receiver.cli.render import lists, progress, results, table, terminal
 from receiver.cli.render.table import Column, Listing
 from receiver.schemas import actions, query_parameters
 from storage import states
-from storage.engine import database
 
 app = event_loop.commands()
 
@@ -60,7 +59,7 @@ async def list_bulk(
     """
     if context.invoked_subcommand is not None:
         return
-    query = local_api.parameters(query_parameters.BulkQuery, {"limit": limit, "cursor": cursor})
+    query = api_calls.parameters(query_parameters.BulkQuery, {"limit": limit, "cursor": cursor})
     await results.pages(
         bulk_actions.list_bulk, actions.BulkActions, query, "actions", BULK, every_page=every_page, as_json=as_json
     )
@@ -96,7 +95,7 @@ async def start(
     """
     tags = {**options.tags(set_tag, "--set "), **dict.fromkeys(remove or [])}
     content: dict[str, object] = {"action": action.value, "q": query, "runIds": run or None, "tags": tags or None}
-    async with open_database.existing() as store:
+    async with target.opened() as store:
         planned = await _start(store, content | {"dryRun": True})
         if dry_run:
             results.one(planned, _show_planned, as_json=as_json)
@@ -111,9 +110,9 @@ async def start(
         raise typer.Exit(FAILED)
 
 
-async def _start(store: database.Database, content: Mapping[str, object]) -> actions.BulkAction:
-    body = local_api.body(actions.BulkRequest, content)
-    return await local_api.ask(store, bulk_actions.start_bulk, actions.BulkAction, body=body)
+async def _start(store: target.Target, content: Mapping[str, object]) -> actions.BulkAction:
+    body = api_calls.body(actions.BulkRequest, content)
+    return await api_calls.ask(store, bulk_actions.start_bulk, actions.BulkAction, body=body)
 
 
 def _demand_yes(planned: actions.BulkAction) -> None:
@@ -124,9 +123,9 @@ def _demand_yes(planned: actions.BulkAction) -> None:
         raise CommandError("nothing was done")
 
 
-async def _finished(store: database.Database, made: actions.BulkAction) -> actions.BulkAction:
+async def _finished(store: target.Target, made: actions.BulkAction) -> actions.BulkAction:
     """Return the action once it is over. Raise CommandError where no worker is alive to do it."""
-    worker = await local_api.worker_status(store)
+    worker = await api_calls.worker_status(store)
     if not worker.is_alive:
         raise CommandError(f"the bulk action {made.id} is stored. {worker.message}")
     with progress.bar(_verb(made).lower(), made.total, *_BAR) as update:
@@ -148,7 +147,7 @@ async def show(bulk: Bulk, as_json: options.Json = False) -> None:
     Example:
       runledger bulk show 019a2f7c-0000-7000-8000-000000000000
     """
-    async with open_database.existing() as store:
+    async with target.opened() as store:
         results.one(await _get(store, bulk), _show, as_json=as_json)
 
 
@@ -160,13 +159,13 @@ async def stop(bulk: Bulk, as_json: options.Json = False) -> None:
     Example:
       runledger bulk stop 019a2f7c-0000-7000-8000-000000000000
     """
-    async with open_database.existing() as store:
-        found = await local_api.ask(store, bulk_actions.stop_bulk, actions.BulkAction, path_id=bulk)
+    async with target.opened() as store:
+        found = await api_calls.ask(store, bulk_actions.stop_bulk, actions.BulkAction, path_id=bulk)
     results.one(found, _show, as_json=as_json)
 
 
-async def _get(store: database.Database, bulk: str) -> actions.BulkAction:
-    return await local_api.ask(store, bulk_actions.get_bulk, actions.BulkAction, path_id=bulk)
+async def _get(store: target.Target, bulk: str) -> actions.BulkAction:
+    return await api_calls.ask(store, bulk_actions.get_bulk, actions.BulkAction, path_id=bulk)
 
 
 def _verb(action: actions.BulkAction) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from receiver.api import run_changes
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import api_calls, event_loop, options, target
 from receiver.cli.commands import submit
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import option
@@ -38,9 +38,9 @@ async def tag(
     changes: dict[str, str | None] = {**options.tags(given, ""), **dict.fromkeys(remove or [])}
     if not changes:
         raise CommandError("give KEY=VALUE or --remove KEY", USAGE)
-    body = local_api.body(bodies.TagChanges, {"tags": changes})
-    async with open_database.existing() as store:
-        found = await local_api.ask(store, run_changes.change_tags, responses.Run, path_id=run, body=body)
+    body = api_calls.body(bodies.TagChanges, {"tags": changes})
+    async with target.opened() as store:
+        found = await api_calls.ask(store, run_changes.change_tags, responses.Run, path_id=run, body=body)
     results.one(found, _show_tags, as_json=as_json)
 
 
@@ -71,9 +71,9 @@ async def again(
         raise CommandError("give --prompt or --prompt-file, not both", USAGE)
     text = prompt if prompt_file is None else submit.read_text(prompt_file, "prompt")
     content = {"prompt": text, "guidance": guidance, "model": model, "tags": options.tags(tag) or None}
-    body = local_api.body(bodies.Again, content)
-    async with open_database.existing() as store:
-        found = await local_api.ask(store, run_changes.run_again, responses.Run, path_id=run, body=body)
+    body = api_calls.body(bodies.Again, content)
+    async with target.opened() as store:
+        found = await api_calls.ask(store, run_changes.run_again, responses.Run, path_id=run, body=body)
         await submit.show(store, found, as_json)
 
 
@@ -85,6 +85,6 @@ async def notify(run: options.Run, as_json: options.Json = False) -> None:
     Example:
       runledger notify run_01hx
     """
-    async with open_database.existing() as store:
-        found = await local_api.ask(store, run_changes.notify_again, responses.Run, path_id=run)
+    async with target.opened() as store:
+        found = await api_calls.ask(store, run_changes.notify_again, responses.Run, path_id=run)
         await submit.show(store, found, as_json, is_requested=True)

@@ -6,14 +6,13 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 from receiver import clock
-from receiver.api import views
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.api import keys, views
+from receiver.cli import api_calls, event_loop, options, target
 from receiver.cli.errors import CommandError
 from receiver.cli.parameters import argument, flag, option
 from receiver.cli.render import results
 from receiver.cli.render.table import Column, Listing
-from receiver.schemas import actions
-from storage.engine import database
+from receiver.schemas import actions, management
 from storage.query import grammar
 
 app = event_loop.commands(no_args_is_help=True, help="List, save and delete views of the list of runs.")
@@ -36,7 +35,7 @@ async def list_views(as_json: options.Json = False) -> None:
     Example:
       runledger views list
     """
-    async with open_database.existing() as store:
+    async with target.opened() as store:
         found = await _all(store)
     results.rows(found, VIEWS, as_json=as_json)
 
@@ -60,13 +59,14 @@ async def save(
     grammar.parse(query, clock.now())
     question = urlencode([(key, value) for key, value in (("q", query), ("sort", sort)) if value])
     content = {"name": name, "question": question, "columns": column or None, "isShared": not private}
-    body = local_api.body(actions.NewView, content)
-    async with open_database.existing() as store:
-        same = [each for each in await _all(store) if each.owner == local_api.OPERATOR.name and each.name == name]
+    body = api_calls.body(actions.NewView, content)
+    async with target.opened() as store:
+        owner = (await api_calls.ask(store, keys.get_caller, management.Caller)).name
+        same = [each for each in await _all(store) if each.owner == owner and each.name == name]
         if same:
-            found = await local_api.ask(store, views.replace_view, actions.View, path_id=same[0].id, body=body)
+            found = await api_calls.ask(store, views.replace_view, actions.View, path_id=same[0].id, body=body)
         else:
-            found = await local_api.ask(store, views.save_view, actions.View, body=body)
+            found = await api_calls.ask(store, views.save_view, actions.View, body=body)
     results.one(found, lambda view: print(f"The view {view.name!r} is saved as {view.id}."), as_json=as_json)
 
 
@@ -81,14 +81,14 @@ async def delete(
     Example:
       runledger views delete "Failed last night"
     """
-    async with open_database.existing() as store:
+    async with target.opened() as store:
         found = [each for each in await _all(store) if view in (each.id, each.name)]
         if len(found) != 1:
             count = "no view has" if not found else f"{len(found)} views have"
             raise CommandError(f"{count} the id or name {view!r}: see `runledger views list`")
-        await local_api.call(store, views.delete_view, found[0].id)
+        await api_calls.call(store, views.delete_view, found[0].id)
     results.one(found[0], lambda gone: print(f"The view {gone.name!r} is deleted."), as_json=as_json)
 
 
-async def _all(store: database.Database) -> list[actions.View]:
-    return list((await local_api.ask(store, views.list_views, actions.Views)).views)
+async def _all(store: target.Target) -> list[actions.View]:
+    return list((await api_calls.ask(store, views.list_views, actions.Views)).views)

@@ -15,7 +15,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from receiver import clock, errors, settings, telemetry, timeouts
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import api_calls, event_loop, open_database, options
 from receiver.cli.errors import FAILED, USAGE, CommandError
 from receiver.cli.parameters import flag, option
 from receiver.cli.render import format as render_format
@@ -150,7 +150,7 @@ async def _fetch(context: worker_context.Context, concurrency: int, show: Show) 
     while True:
         left = await context.database.read(backfills.remaining)
         total = max(total, left.open)
-        worker = await local_api.worker_status(context.database)
+        worker = await api_calls.worker_status(context.database)
         show(total - left.open, total, worker.message if worker.is_alive else "fetching")
         if left.open <= len(left.failing):
             return
@@ -202,7 +202,7 @@ async def _show(
     print(f"{seen} finished runs in the upstream's list{resumed}: {known} were known.")
     print(f"{render_format.count(outcome.stored)} of {render_format.count(walk.taken)} new ones are stored.")
     if left.open and not has_waited:
-        message = (await local_api.worker_status(store)).message
+        message = (await api_calls.worker_status(store)).message
         print(f"{render_format.count(left.open)} are still to be fetched. {message}")
     if outcome.gone:
         what = "in the list, though the upstream has them no longer; recorded as refused"

@@ -15,13 +15,14 @@ from rich.text import Text
 
 from receiver import clock, settings, telemetry, timeouts
 from receiver.api import run_events, runs
-from receiver.cli import event_loop, local_api, logs, open_database
+from receiver.cli import api_calls, event_loop, logs, target
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, table, terminal
 from receiver.schemas import notification, query_parameters
 from receiver.streams import broker as streams_broker
 from receiver.upstream import client
 from storage import states
+from storage.engine import database
 from storage.repositories.stream_events import HEARTBEAT, Event
 
 #: Seconds that the server has to store the result.
@@ -34,23 +35,32 @@ _TEXTS, _DEPTH = 3, 4
 
 async def follow(run_id: str, as_json: bool) -> None:
     """Print the events of a run, from the first one on, until it has ended; then the run."""
-    given = settings.load()
-    async with open_database.existing(given) as store, _streams(given) as open_stream:
-        read = partial(local_api.ask, store, runs.get_run, notification.FullRun, path_id=run_id)
+    async with target.opened() as store:
+        read = partial(api_calls.ask, store, runs.get_run, notification.FullRun, path_id=run_id)
         is_live = (await read()).status not in states.TERMINAL
         if is_live:
-            await local_api.warn_without_worker(store)
-        query = query_parameters.EventQuery()
-        answer = await local_api.call(store, run_events.stream_events, run_id, query, open_stream=open_stream)
-        assert answer.events is not None
-        async with contextlib.aclosing(answer.events) as found:
-            async for each in found:
+            await api_calls.warn_without_worker(store)
+        if isinstance(store, database.Database):
+            await _show_events(store, run_id, as_json, is_live=is_live)
+        else:
+            async for each in store.events(run_id):
                 _show(each, as_json, is_live=is_live)
         _show_end(await event_loop.until(lambda run: run.status in states.TERMINAL, read, PATIENCE), as_json)
 
 
+async def _show_events(store: database.Database, run_id: str, as_json: bool, *, is_live: bool) -> None:
+    """Print the events that the upstream sends, or that were captured."""
+    async with _streams(settings.load()) as open_stream:
+        query = query_parameters.EventQuery()
+        answer = await api_calls.call(store, run_events.stream_events, run_id, query, open_stream=open_stream)
+        assert answer.events is not None
+        async with contextlib.aclosing(answer.events) as found:
+            async for each in found:
+                _show(each, as_json, is_live=is_live)
+
+
 @contextlib.asynccontextmanager
-async def _streams(given: settings.Settings) -> AsyncIterator[local_api.OpenStream | None]:
+async def _streams(given: settings.Settings) -> AsyncIterator[api_calls.OpenStream | None]:
     """Run a broker of streams in this process, which asks the upstream with the key of the settings."""
     key = given.casedev_api_key.get_secret_value()
     if not key:

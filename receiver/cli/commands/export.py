@@ -14,7 +14,7 @@ import typer
 
 from receiver import clock
 from receiver.api import export as handlers
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import api_calls, event_loop, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import flag, option
 from receiver.cli.render import format as render_format
@@ -71,7 +71,7 @@ async def export(
     path = _path(form, output, resume, force, as_json)
     trailer = "true" if form == formats.Format.JSONL or path is None else "false"
     given = {**chosen, "format": form, "documents": documents, "bom": bom, "trailer": trailer}
-    query = local_api.parameters(query_parameters.ExportQuery, given)
+    query = api_calls.parameters(query_parameters.ExportQuery, given)
     async with open_database.existing() as store:
         if path is None:
             exported = _export(store, query)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from receiver.api import jobs as handlers
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import api_calls, event_loop, options, target
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import argument, flag, option
 from receiver.cli.render import json_lines, lists, results
@@ -43,16 +43,16 @@ async def jobs(
         return
     if by is None:
         given = {"kind": kind, "run": run, "state": state, "limit": limit, "cursor": cursor}
-        query = local_api.parameters(query_parameters.JobQuery, given)
+        query = api_calls.parameters(query_parameters.JobQuery, given)
         await results.pages(
             handlers.list_jobs, responses.Jobs, query, "jobs", lists.JOBS, every_page=every_page, as_json=as_json
         )
         return
     if by != "cause" or run or cursor:
         raise CommandError("--by cause can be combined with --kind and --state only", USAGE)
-    async with open_database.existing() as store:
-        causes = local_api.parameters(query_parameters.CauseQuery, {"kind": kind, "state": state})
-        found = await local_api.ask(store, handlers.list_causes, responses.Causes, query=causes)
+    async with target.opened() as store:
+        causes = api_calls.parameters(query_parameters.CauseQuery, {"kind": kind, "state": state})
+        found = await api_calls.ask(store, handlers.list_causes, responses.Causes, query=causes)
     results.rows(found.causes, lists.CAUSES, as_json=as_json)
 
 
@@ -78,17 +78,17 @@ async def retry(
     chosen = {"kind": kind, "state": state, "cause": cause}
     if (job is None) != any(chosen.values()) or (job is not None and dry_run):
         raise CommandError("name one job, or some by --kind, --state or --cause", USAGE)
-    body = None if job is not None else local_api.body(bodies.Retry, {**chosen, "dryRun": dry_run})
-    async with open_database.existing() as store:
+    body = None if job is not None else api_calls.body(bodies.Retry, {**chosen, "dryRun": dry_run})
+    async with target.opened() as store:
         if job is not None:
-            one = await local_api.ask(store, handlers.retry_job, responses.Job, path_id=job)
+            one = await api_calls.ask(store, handlers.retry_job, responses.Job, path_id=job)
             if as_json:
                 json_lines.model(one)
             else:
-                print(f"The {one.kind} job is due now. {(await local_api.worker_status(store)).message}")
+                print(f"The {one.kind} job is due now. {(await api_calls.worker_status(store)).message}")
             return
-        found = await local_api.ask(store, handlers.retry_jobs, responses.Retried, body=body)
-        worker = await local_api.worker_status(store)
+        found = await api_calls.ask(store, handlers.retry_jobs, responses.Retried, body=body)
+        worker = await api_calls.worker_status(store)
     if as_json:
         json_lines.model(found)
         return

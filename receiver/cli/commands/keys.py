@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from receiver import clock
-from receiver.cli import event_loop, open_database, options
+from receiver.api import keys as handlers
+from receiver.cli import api_calls, event_loop, options, target
 from receiver.cli.errors import CommandError
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, results, table
 from receiver.cli.render.table import Column, Listing
+from receiver.schemas import bodies, management
 from receiver.web import authentication
-from storage.engine import database
-from storage.repositories import api_keys
-from storage.transitions import api_key_changes
 
 app = event_loop.commands(no_args_is_help=True, help="Make, list and revoke API keys.")
 
-KEYS: Listing[api_keys.Key] = Listing(
+KEYS: Listing[management.Key] = Listing(
     "No keys: `runledger keys create NAME --scope submit` makes one.",
     Column("id", lambda key: key.id),
     Column("name", lambda key: key.name),
@@ -44,13 +43,14 @@ async def create(
       KEY=$(runledger keys create ci --scope read --json | jq -r .key)
     """
     scopes = [each.strip() for text in scope for each in text.split(",")]
-    key, text = authentication.mint(name, scopes, clock.now())
-    async with open_database.created() as store:
-        await store.write(api_key_changes.create_key, key)
+    authentication.mint(name, scopes, clock.now())  # says what is wrong with it, in the words of this command
+    body = api_calls.body(bodies.KeyRequest, {"name": name, "scopes": list(dict.fromkeys(scopes))})
+    async with target.opened(creates=True) as store:
+        key = await api_calls.ask(store, handlers.create_key, management.NewKey, body=body)
     if as_json:
-        json_lines.mapping(_object(key) | {"key": text})
+        json_lines.model(key)
         return
-    print(text)
+    print(key.key)
     print(f"This is shown once. Scopes: {', '.join(key.scopes)}. `runledger keys revoke {key.id}` revokes it.")
 
 
@@ -62,13 +62,9 @@ async def list_keys(as_json: options.Json = False) -> None:
     Example:
       runledger keys list
     """
-    async with open_database.existing() as store:
-        found = await store.read(api_keys.list_all)
-    if as_json:
-        for key in found:
-            json_lines.mapping(_object(key))
-    else:
-        KEYS.show(found)
+    async with target.opened() as store:
+        found = await _all(store)
+    results.rows(found, KEYS, as_json=as_json)
 
 
 @app.command()
@@ -82,19 +78,21 @@ async def revoke(
     Example:
       runledger keys revoke backend
     """
-    async with open_database.existing() as store:
+    async with target.opened() as store:
         chosen = await find_key(store, key)
         if chosen.revoked_at is not None:
             raise CommandError(f"the key {chosen.id} ({chosen.name}) is revoked already")
-        revoked = await store.write(api_key_changes.revoke_key, chosen.id, clock.now())
-    results.sentence(
-        _object(revoked or chosen), f"The key {chosen.id} ({chosen.name}) is revoked.", as_json=as_json
-    )
+        revoked = await api_calls.ask(store, handlers.revoke_key, management.Key, path_id=chosen.id)
+    results.one(revoked, lambda key: print(f"The key {key.id} ({key.name}) is revoked."), as_json=as_json)
 
 
-async def find_key(store: database.Database, name: str) -> api_keys.Key:
+async def _all(store: target.Target) -> list[management.Key]:
+    return (await api_calls.ask(store, handlers.list_keys, management.Keys)).keys
+
+
+async def find_key(store: target.Target, name: str) -> management.Key:
     """Return the key with that id, or the one live key with that name. Raise CommandError."""
-    found = await store.read(api_keys.list_all)
+    found = await _all(store)
     same_name = [key for key in found if key.name == name]
     live = [key for key in same_name if key.revoked_at is None]
     chosen = [key for key in found if key.id == name] or live or same_name[:1]
@@ -104,8 +102,3 @@ async def find_key(store: database.Database, name: str) -> api_keys.Key:
         raise CommandError(f"there is no key with the id or name {name!r}: see `runledger keys list`")
     ids = ", ".join(key.id for key in chosen)
     raise CommandError(f"{len(chosen)} keys are named {name!r}: name one of them by its id ({ids})")
-
-
-def _object(key: api_keys.Key) -> dict[str, Any]:
-    """Return a key as the API spells it, without its secret."""
-    return json_lines.fields(key, "id", "name", "scopes", "created_at", "revoked_at", "last_used_at")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from receiver import clock, settings, signing_keys
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import api_calls, event_loop, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import option
 from receiver.cli.render import format as render_format
@@ -32,7 +32,7 @@ async def sweep(as_json: options.Json = False) -> None:
     async with open_database.existing() as store:
         now = (await open_database.shared_clock(store))()
         await store.write(jobs.enqueue, [jobs.JobRequest(states.Kind.SWEEP, "", now, urgent=True)])
-        worker = await local_api.worker_status(store)
+        worker = await api_calls.worker_status(store)
     enqueued = {"enqueued": states.Kind.SWEEP.value, "workerSeen": worker.is_alive}
     results.sentence(enqueued, f"A sweep is due now. {worker.message}", as_json=as_json)
 

@@ -7,7 +7,7 @@ import re
 from typing import Annotated, Any
 
 from receiver import client_address, clock
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import api_calls, event_loop, open_database, options
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import flag, option
 from receiver.cli.proof import erasing as removing
@@ -89,7 +89,7 @@ def _expression(before: str, agent: list[str] | None, tag: list[str] | None) -> 
     """Return the filter of the runs to prune. Raise BadFilter, BadParameter."""
     now, text = clock.now(), before.strip()
     spelled = f"<-{text}" if _AGE.fullmatch(text) else f"<{text}"
-    chosen = local_api.parameters(query_parameters.RunFilter, {"agent": agent, "tag": options.tags(tag)})
+    chosen = api_calls.parameters(query_parameters.RunFilter, {"agent": agent, "tag": options.tags(tag)})
     ended = value_ranges.instants("settled_before", spelled, now)
     return grammar.all_of(chosen.expression(now), grammar.InRange("settled", (ended,)))
 

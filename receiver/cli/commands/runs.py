@@ -6,8 +6,9 @@ import asyncio
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,24 +16,30 @@ from receiver import clock, errors, settings, signing_keys, timeouts
 from receiver.api import deliveries as delivery_handlers
 from receiver.api import runs as run_handlers
 from receiver.api import stats as stats_handlers
-from receiver.cli import agent_names, event_loop, local_api, logs, open_database, options
+from receiver.cli import agent_names, api_calls, event_loop, logs, options, target
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import argument, flag, option
 from receiver.cli.render import detail, json_lines, lists, results
 from receiver.cli.render import format as render_format
 from receiver.crypto import secret_box
 from receiver.inbound import processing, webhook_secrets
-from receiver.schemas import changes, notification, query_parameters, responses
+from receiver.schemas import notification, query_parameters, responses
 from storage import states
+from storage.engine import column_types, database
 from storage.ledger import entries
 from storage.query import change_feed
-from storage.repositories import ledger_changes
 from storage.stats import groups
+
+if TYPE_CHECKING:
+    from receiver.cli.remote import server
 
 app = event_loop.commands()
 
 #: Changes that are read at once, and seconds between two reads: the server commits in another process.
 CHANGES, INTERVAL = 500, 0.25
+#: Characters of a prompt that lists show.
+SHOWN = 200
+Show = Callable[..., None]
 #: Steps that are read at once.
 PAGE = 250
 #: Where a delivery may come from.
@@ -70,7 +77,7 @@ async def runs(
             await _follow(chosen, number, as_json)
         return
     given = {**chosen, "sort": sort, "limit": limit, "cursor": cursor, "count": count}
-    query = local_api.parameters(query_parameters.RunQuery, given)
+    query = api_calls.parameters(query_parameters.RunQuery, given)
     handler, shape = run_handlers.list_runs, responses.Runs
     await results.pages(handler, shape, query, "runs", lists.RUNS, every_page=every_page, as_json=as_json)
 
@@ -91,10 +98,13 @@ async def _follow(chosen: Mapping[str, Any], number: int | None, as_json: bool) 
     Begins after the change with that number, or with the next change.
     """
     logs.log_to_stderr()
-    query = local_api.parameters(query_parameters.RunFilter, chosen)
+    query = api_calls.parameters(query_parameters.RunFilter, chosen)
     show = _print_change if as_json else lists.Feed().show
-    async with open_database.existing() as store:
-        await local_api.warn_without_worker(store)
+    async with target.opened() as store:
+        await api_calls.warn_without_worker(store)
+        if not isinstance(store, database.Database):
+            await _follow_server(store, query, number, show)
+            return
         last = await store.read(entries.last_number)
         number = last if number is None else number
         if number > last:
@@ -104,16 +114,27 @@ async def _follow(chosen: Mapping[str, Any], number: int | None, as_json: bool) 
             news = await store.read(change_feed.read_page, number, request, CHANGES)
             latest = {each.run_id: each for each in news.changes if each.run_id is not None}
             for run_id, change in sorted(latest.items(), key=lambda item: item[1].number or 0):
-                show(responses.RunLine.model_validate(news.runs[run_id]._asdict()), change)
+                found = responses.RunLine.model_validate(news.runs[run_id]._asdict())
+                show(found, lists.Change(change.number or 0, change.kind, change.at))
             number = news.number
             if not news.has_more:
                 await asyncio.sleep(INTERVAL)
 
 
-def _print_change(run: responses.RunLine, change: ledger_changes.Change) -> None:
+async def _follow_server(
+    remote: server.Server, query: query_parameters.RunFilter, number: int | None, show: Show
+) -> None:
+    """Print each chosen run when it changes, from the change feed of a server."""
+    async for each in remote.changes(query, number):
+        found = await api_calls.ask(remote, run_handlers.get_run, notification.FullRun, path_id=each["run"])
+        cut = {"prompt": found.prompt and found.prompt[:SHOWN]}
+        line = responses.RunLine.model_validate(found.model_dump() | cut)
+        show(line, lists.Change(each["number"], each["kind"], datetime.fromisoformat(each["at"])))
+
+
+def _print_change(run: responses.RunLine, change: lists.Change) -> None:
     """Print a run as lists give it, with its last change, whose number a later call continues from."""
-    values = changes.values(change)
-    last = {"number": values.number, "kind": values.kind, "at": values.at}
+    last = {"number": change.number, "kind": change.kind, "at": column_types.instant_text(change.at)}
     print(json.dumps(run.model_dump(mode="json", by_alias=True) | {"change": last}), flush=True)
 
 
@@ -136,9 +157,9 @@ async def stats(
       runledger stats --by failure_reason --created '>-7d'
       runledger stats --by day --tag matter=0042 --json
     """
-    query = local_api.parameters(query_parameters.StatsQuery, {**chosen, "by": by})
-    async with open_database.existing() as store:
-        found = await local_api.ask(store, stats_handlers.get_stats, responses.Stats, query=query)
+    query = api_calls.parameters(query_parameters.StatsQuery, {**chosen, "by": by})
+    async with target.opened() as store:
+        found = await api_calls.ask(store, stats_handlers.get_stats, responses.Stats, query=query)
         rows: Sequence[responses.StatsRow] = found.stats
         if found.by == groups.By.AGENT and not as_json:
             rows = await agent_names.in_rows(store, rows, "key")
@@ -176,12 +197,12 @@ async def deliveries(
         return
     if delivery is not None:
         one, answer = delivery_handlers.get_delivery, responses.DeliveryWithBody
-        async with open_database.existing() as store:
-            found = await local_api.ask(store, one, answer, path_id=delivery)
+        async with target.opened() as store:
+            found = await api_calls.ask(store, one, answer, path_id=delivery)
         results.one(found, detail.delivery, as_json=as_json)
         return
     given = {"run": run, "verdict": verdict, "source": source, "limit": limit, "cursor": cursor}
-    query = local_api.parameters(query_parameters.DeliveryQuery, given)
+    query = api_calls.parameters(query_parameters.DeliveryQuery, given)
     handler, shape = delivery_handlers.list_deliveries, responses.Deliveries
     await results.pages(
         handler, shape, query, "deliveries", lists.DELIVERIES, every_page=every_page, as_json=as_json
@@ -192,21 +213,26 @@ async def _process(delivery: str | None, as_json: bool) -> None:
     """Process a delivery again. Raise CommandError where none is named."""
     if delivery is None:
         raise CommandError("--process needs the ID of a delivery", USAGE)
-    given = settings.load()
-    async with open_database.existing(given) as store:
-        box = secret_box.SecretBox(signing_keys.of_addresses(given))
-        texts = [each.get_secret_value() for each in given.webhook_secrets]
-        known = webhook_secrets.WebhookSecrets(
-            store, box, texts, given.webhook_key_encoding, timeouts.Timing(), lambda _: None
-        )
-        context = {"process": processing.Processor(store, known)}
-        handler, shape = delivery_handlers.process_delivery, responses.Delivery
-        found = await local_api.ask(store, handler, shape, path_id=delivery, changes=context)
+    handler, shape = delivery_handlers.process_delivery, responses.Delivery
+    async with target.opened() as store:
+        context = _processor(store) if isinstance(store, database.Database) else {}
+        found = await api_calls.ask(store, handler, shape, path_id=delivery, changes=context)
     if as_json:
         json_lines.model(found)
         return
     run = f"belongs to run {found.run_id}" if found.run_id else "names no run that is known here"
     print(f"The delivery {found.id} is {found.verdict}, and {run}.")
+
+
+def _processor(store: database.Database) -> dict[str, Any]:
+    """Return what processes deliveries, with the secrets of the settings."""
+    given = settings.load()
+    box = secret_box.SecretBox(signing_keys.of_addresses(given))
+    texts = [each.get_secret_value() for each in given.webhook_secrets]
+    known = webhook_secrets.WebhookSecrets(
+        store, box, texts, given.webhook_key_encoding, timeouts.Timing(), lambda _: None
+    )
+    return {"process": processing.Processor(store, known)}
 
 
 @app.command()
@@ -232,8 +258,8 @@ async def show(
         with event_loop.until_interrupted():
             await events.follow(run, as_json)
         return
-    async with open_database.existing() as store:
-        found = await local_api.ask(store, run_handlers.get_run, notification.FullRun, path_id=run)
+    async with target.opened() as store:
+        found = await api_calls.ask(store, run_handlers.get_run, notification.FullRun, path_id=run)
         if not as_json:
             found = await agent_names.in_run(store, found)
     results.one(found, detail.run, as_json=as_json)
@@ -253,8 +279,8 @@ async def steps(
     """
     found: list[responses.Step] = []
     query = query_parameters.StepQuery(limit=min(limit or PAGE, PAGE))
-    async with open_database.existing() as store:
-        async for page in local_api.pages(
+    async with target.opened() as store:
+        async for page in api_calls.pages(
             store, run_handlers.list_steps, responses.Steps, query, path_id=run, every_page=True
         ):
             found += page.steps
@@ -271,8 +297,8 @@ async def timeline(run: options.Run, as_json: options.Json = False) -> None:
     Example:
       runledger timeline run_01hx
     """
-    async with open_database.existing() as store:
-        found = await local_api.ask(store, run_handlers.get_timeline, responses.Timeline, path_id=run)
+    async with target.opened() as store:
+        found = await api_calls.ask(store, run_handlers.get_timeline, responses.Timeline, path_id=run)
     results.rows(found.timeline, lists.TIMELINE, as_json=as_json)
 
 
@@ -289,8 +315,8 @@ async def document(
       runledger document run_01hx | jq .result
     """
     query = query_parameters.DocumentQuery(version=version)
-    async with open_database.existing() as store:
-        answer = await local_api.call(store, run_handlers.get_document, run, query)
+    async with target.opened() as store:
+        answer = await api_calls.call(store, run_handlers.get_document, run, query)
     assert isinstance(answer.body, bytes)
     sys.stdout.buffer.write(answer.body)
     sys.stdout.buffer.flush()

@@ -9,12 +9,15 @@ from collections.abc import Callable, Sequence
 from typing import Annotated
 
 from receiver import json_lines, settings
-from receiver.cli import event_loop, open_database
+from receiver.api import sql as handlers
+from receiver.cli import api_calls, event_loop, open_database, target
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import argument, flag, option
+from receiver.cli.remote import profiles
 from receiver.cli.render import format as render_format
 from receiver.cli.render import table, terminal
 from receiver.export import csv_format
+from receiver.schemas import bodies, responses
 from storage.user_sql import sql_runner, statements
 from storage.user_sql.statements import Answer, Value
 
@@ -63,6 +66,8 @@ async def sql(
 
 
 async def _answer(statement: statements.Statement) -> Answer:
+    if profiles.chosen() is not None:
+        return await _served(statement)
     given = settings.load()
     if given.sql_database_url:
         return sql_runner.run(given.sql_url, statement)
@@ -73,6 +78,15 @@ async def _answer(statement: statements.Statement) -> Answer:
         )
     async with open_database.existing(given, allow_moved=True):
         return sql_runner.run(given.sql_url, statement)
+
+
+async def _served(statement: statements.Statement) -> Answer:
+    """Return the answer of the server that is chosen."""
+    content = {"sql": statement.text, "parameters": list(statement.parameters), "limit": statement.rows}
+    async with target.opened() as store:
+        body = api_calls.body(bodies.SqlStatement, content)
+        found = await api_calls.ask(store, handlers.ask_sql, responses.SqlResult, body=body)
+    return Answer(found.columns, found.rows, found.truncated)
 
 
 def _print_csv(answer: Answer, *, bom: bool) -> None:

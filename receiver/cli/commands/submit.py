@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from receiver.api import runs, submissions
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import api_calls, event_loop, options, target
 from receiver.cli.errors import FAILED, USAGE, CommandError
 from receiver.cli.parameters import option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines, table, terminal
 from receiver.schemas import bodies, responses
 from storage import states
-from storage.engine import database
-from storage.repositories import runs as storage_runs
 
 app = event_loop.commands()
 
@@ -66,10 +65,10 @@ async def submit(
         "objectIds": object_id or None,
         "tags": options.tags(tag) or None,
     }
-    body = local_api.body(bodies.Submission, content)
+    body = api_calls.body(bodies.Submission, content)
     headers = {} if idempotency_key is None else {"idempotency-key": idempotency_key}
-    async with open_database.created() as store:
-        run = await local_api.ask(store, submissions.submit_run, responses.Run, body=body, headers=headers)
+    async with target.opened(creates=True) as store:
+        run = await api_calls.ask(store, submissions.submit_run, responses.Run, body=body, headers=headers)
         if wait is not None:
             run = await _ended(store, run, wait)
         await show(store, run, as_json, has_waited=wait is not None)
@@ -113,14 +112,12 @@ def read_text(file: Path | None, what: str) -> str:
         raise CommandError(f"the {what} {verb} not UTF-8 text") from None
 
 
-async def _ended(store: database.Database, run: responses.Run, seconds: float) -> responses.Run:
+async def _ended(store: target.Target, run: responses.Run, seconds: float) -> responses.Run:
     """Return the run once it has ended, or as it is after `seconds`."""
-    await local_api.warn_without_worker(store)
+    await api_calls.warn_without_worker(store)
+    read = partial(api_calls.ask, store, runs.get_run, responses.Run, path_id=run.id)
     with terminal.spinner(f"waiting for run {run.id}"):
-        await event_loop.until(
-            lambda status: status in states.TERMINAL, lambda: store.read(storage_runs.status, run.id), seconds
-        )
-    return await local_api.ask(store, runs.get_run, responses.Run, path_id=run.id)
+        return await event_loop.until(lambda found: found.status in states.TERMINAL, read, seconds)
 
 
 @app.command()
@@ -131,9 +128,9 @@ async def watch(run: options.Run, as_json: options.Json = False) -> None:
     Example:
       runledger watch run_01hx
     """
-    body = local_api.body(bodies.WatchRequest, {"runId": run})
-    async with open_database.created() as store:
-        await show(store, await local_api.ask(store, submissions.watch_run, responses.Run, body=body), as_json)
+    body = api_calls.body(bodies.WatchRequest, {"runId": run})
+    async with target.opened(creates=True) as store:
+        await show(store, await api_calls.ask(store, submissions.watch_run, responses.Run, body=body), as_json)
 
 
 @app.command()
@@ -144,8 +141,8 @@ async def cancel(run: options.Run, as_json: options.Json = False) -> None:
     Example:
       runledger cancel run_01hx
     """
-    async with open_database.existing() as store:
-        await show(store, await local_api.ask(store, submissions.cancel_run, responses.Run, path_id=run), as_json)
+    async with target.opened() as store:
+        await show(store, await api_calls.ask(store, submissions.cancel_run, responses.Run, path_id=run), as_json)
 
 
 @app.command()
@@ -158,13 +155,13 @@ async def refresh(run: options.Run, as_json: options.Json = False) -> None:
     Example:
       runledger refresh run_01hx
     """
-    async with open_database.existing() as store:
-        found = await local_api.ask(store, submissions.refresh_run, responses.Run, path_id=run)
+    async with target.opened() as store:
+        found = await api_calls.ask(store, submissions.refresh_run, responses.Run, path_id=run)
         await show(store, found, as_json, is_requested=True)
 
 
 async def show(
-    store: database.Database,
+    store: target.Target,
     run: responses.Run,
     as_json: bool,
     *,
@@ -185,7 +182,7 @@ async def show(
     if has_ended and not is_requested:
         print(_end(run))
     elif not has_waited:
-        print((await local_api.worker_status(store)).message)
+        print((await api_calls.worker_status(store)).message)
     print(f"  runledger show {run.id}")
 
 

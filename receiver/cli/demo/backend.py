@@ -16,7 +16,7 @@ from rich.text import Text
 
 from receiver import clock
 from receiver.api import runs, stats
-from receiver.cli import event_loop, local_api, open_database
+from receiver.cli import api_calls, event_loop, open_database
 from receiver.cli.actions import open_pages
 from receiver.cli.demo import environment
 from receiver.cli.demo.environment import DemoEnvironment
@@ -56,9 +56,9 @@ async def show(servers: DemoEnvironment, agent: str, seconds: float, *, stays: b
     oldest_first = query_parameters.RunQuery(sort="accepted", origin="submitted")
     by_model = query_parameters.StatsQuery(by="model", origin="submitted")
     async with open_database.existing(servers.given) as store:
-        found = (await local_api.ask(store, runs.list_runs, responses.Runs, query=oldest_first)).runs
+        found = (await api_calls.ask(store, runs.list_runs, responses.Runs, query=oldest_first)).runs
         counts = await store.read(deliveries.count_by_verdict)
-        sums = await local_api.ask(store, stats.get_stats, responses.Stats, query=by_model)
+        sums = await api_calls.ask(store, stats.get_stats, responses.Stats, query=by_model)
     if as_json:
         results.rows(found, lists.RUNS, as_json=True)
         return

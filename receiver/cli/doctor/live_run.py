@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from receiver import clock, errors, settings
 from receiver.api import submissions
-from receiver.cli import event_loop, local_api, open_database
+from receiver.cli import api_calls, event_loop, open_database
 from receiver.cli.doctor import configuration_checks, findings, live_findings
 from receiver.cli.doctor.findings import CheckContext, Finding
 from receiver.crypto import secret_box
@@ -84,14 +84,14 @@ async def _secrets(store: database.Database, context: CheckContext) -> list[str]
 
 async def _ended(store: database.Database, request: Request, prompt: str, *, cancel: bool) -> runs.Run:
     """Submit a run here, and return it once it has ended or the time is up."""
-    body = local_api.body(bodies.Submission, {"agentId": request.agent, "prompt": prompt, "tags": TAGS})
-    accepted = await local_api.ask(store, submissions.submit_run, responses.Run, body=body)
+    body = api_calls.body(bodies.Submission, {"agentId": request.agent, "prompt": prompt, "tags": TAGS})
+    accepted = await api_calls.ask(store, submissions.submit_run, responses.Run, body=body)
 
     async def read() -> runs.Run:
         run = await store.read(runs.find, accepted.id)
         assert run is not None, "runs are never deleted"
         if cancel and run.status is states.Status.RUNNING and run.cancel_requested_at is None:
-            await local_api.ask(store, submissions.cancel_run, responses.Run, path_id=run.id)
+            await api_calls.ask(store, submissions.cancel_run, responses.Run, path_id=run.id)
         return run
 
     return await event_loop.until(lambda run: run.is_terminal, read, request.wait)

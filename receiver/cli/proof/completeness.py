@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from receiver import clock, errors, settings
-from receiver.cli import local_api, open_database
+from receiver.cli import api_calls, open_database
 from receiver.cli.commands import backfill
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.render import format as render_format
@@ -51,7 +51,7 @@ async def check(begin: str, end: str | None, as_json: bool) -> None:
         except errors.UpstreamError as failure:
             raise CommandError(f"{failure}. Nothing was compared, and no report is kept: try again") from None
         report = _report(found, given.casedev_base_url, context.clock())
-        await store.write(reports.record, report, local_api.OPERATOR.actor)
+        await store.write(reports.record, report, api_calls.OPERATOR.actor)
     if as_json:
         json_lines.mapping(_object(report))
     else:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from receiver import clock
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import api_calls, event_loop, open_database, options
 from receiver.cli.errors import FAILED, USAGE, CommandError
 from receiver.cli.parameters import flag, option
 from receiver.cli.proof import erasing as removing
@@ -58,9 +58,9 @@ async def erase(
     if bool(run) == (query is not None):
         raise CommandError("name runs, or give --query", USAGE)
     content: dict[str, object] = {"reason": reason, "fields": _named(fields)}
-    body = local_api.body(retention.ErasureRequest, content)
+    body = api_calls.body(retention.ErasureRequest, content)
     chosen = grammar.parse(query, clock.now()) if query is not None else erasing.only(await _ids(run or []))
-    erasure = erasing.Erasure(body.reason, local_api.OPERATOR.actor, fields=body.chosen)
+    erasure = erasing.Erasure(body.reason, api_calls.OPERATOR.actor, fields=body.chosen)
     outcome = await removing.remove(chosen, erasure, removing.Options(dry_run=dry_run, yes=yes, words=True))
     if as_json:
         json_lines.mapping(_object(outcome, erasure))

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from receiver import settings, signing_keys
 from receiver.api import runs as run_handlers
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import api_calls, event_loop, open_database, options
 from receiver.cli.errors import FAILED, USAGE, CommandError
 from receiver.cli.parameters import argument, flag, option
 from receiver.cli.render import json_lines, progress
@@ -115,9 +115,9 @@ async def _named(store: database.Database, named: Sequence[str]) -> list[str]:
 
 
 async def _matching(store: database.Database, query: str) -> list[str]:
-    given = local_api.parameters(query_parameters.RunQuery, {"q": query, "sort": "accepted", "limit": 250})
+    given = api_calls.parameters(query_parameters.RunQuery, {"q": query, "sort": "accepted", "limit": 250})
     found: list[str] = []
-    async for page in local_api.pages(store, run_handlers.list_runs, responses.Runs, given, every_page=True):
+    async for page in api_calls.pages(store, run_handlers.list_runs, responses.Runs, given, every_page=True):
         found += [run.id for run in page.runs]
         _demand_few(len(found))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from receiver.api.proof import holds
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import api_calls, event_loop, options, target
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.parameters import argument, flag, option
 from receiver.cli.render import lists, results, table
@@ -51,10 +51,10 @@ async def place(
     named = {scope: target for scope, target in given.items() if target is not None}
     if len(named) != 1:
         raise CommandError("give one of --run, --tag and --query", USAGE)
-    ((scope, target),) = named.items()
-    body = local_api.body(retention.NewHold, {"scope": scope.value, "target": target, "reason": reason})
-    async with open_database.existing() as store:
-        found = await local_api.ask(store, holds.place_hold, retention.Hold, body=body)
+    ((scope, what),) = named.items()
+    body = api_calls.body(retention.NewHold, {"scope": scope.value, "target": what, "reason": reason})
+    async with target.opened() as store:
+        found = await api_calls.ask(store, holds.place_hold, retention.Hold, body=body)
     results.one(found, lambda hold: print(f"The hold {hold.id} is placed."), as_json=as_json)
 
 
@@ -73,7 +73,7 @@ async def list_holds(
       runledger hold list --released --all
     """
     state = "all" if released else "open"
-    query = local_api.parameters(retention.HoldQuery, {"state": state, "limit": limit, "cursor": cursor})
+    query = api_calls.parameters(retention.HoldQuery, {"state": state, "limit": limit, "cursor": cursor})
     await results.pages(
         holds.list_holds, retention.Holds, query, "holds", HOLDS, every_page=every_page, as_json=as_json
     )
@@ -90,6 +90,6 @@ async def release(
     Example:
       runledger hold release 019a2f7c-0000-7000-8000-000000000000
     """
-    async with open_database.existing() as store:
-        found = await local_api.ask(store, holds.release_hold, retention.Hold, path_id=hold)
+    async with target.opened() as store:
+        found = await api_calls.ask(store, holds.release_hold, retention.Hold, path_id=hold)
     results.one(found, lambda each: print(f"The hold {each.id} is released."), as_json=as_json)

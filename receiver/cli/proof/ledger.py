@@ -7,12 +7,15 @@ from typing import Annotated, Any
 import typer
 
 from receiver import settings, signing_keys
-from receiver.cli import event_loop, open_database, options
+from receiver.api.proof import ledger as handlers
+from receiver.cli import api_calls, event_loop, open_database, options, target
 from receiver.cli.errors import CommandError
 from receiver.cli.parameters import option
 from receiver.cli.proof import verify
+from receiver.cli.remote import profiles
 from receiver.cli.render import json_lines
 from receiver.crypto import log_keys
+from receiver.verifier import public_forms
 from storage.ledger import proofs
 
 app = event_loop.commands(no_args_is_help=True, help="Keys, checkpoints and proofs of the ledger.")
@@ -37,16 +40,17 @@ async def key(
       runledger ledger key
       runledger ledger key --new --name runledger.example.com/ledger
     """
-    given = settings.load()
     if new:
         try:
-            made = log_keys.new(name or signing_keys.origin(given))
+            made = log_keys.new(name or signing_keys.origin(settings.load()))
         except log_keys.BadLogKey as refused:
             raise CommandError(str(refused)) from None
         _show(as_json, made.private_text + "\n", key=made.private_text)
         return
-    for each in signing_keys.policy(given).keys:
-        _show(as_json, each.text + "\n", key=each.text)
+    served = await _served(handlers.get_ledger_key)
+    keys = [each.text for each in signing_keys.policy(settings.load()).keys] if served is None else served.split()
+    for text in keys:
+        _show(as_json, text + "\n", key=text)
 
 
 @app.command()
@@ -59,8 +63,19 @@ async def policy(as_json: options.Json = False) -> None:
     Example:
       runledger ledger policy > policy.txt
     """
-    text = signing_keys.policy(settings.load()).text
+    served = await _served(handlers.get_ledger_policy)
+    text = signing_keys.policy(settings.load()).text if served is None else served
     _show(as_json, text, policy=text)
+
+
+async def _served(handler: api_calls.Handler) -> str | None:
+    """Return what the server that is chosen answers; None where the settings of this machine say it."""
+    if profiles.chosen() is None:
+        return None
+    async with target.opened() as store:
+        answer = await api_calls.call(store, handler)
+    assert isinstance(answer.body, bytes)
+    return answer.body.decode()
 
 
 @app.command()
@@ -71,11 +86,12 @@ async def checkpoint(as_json: options.Json = False) -> None:
     Example:
       runledger ledger checkpoint > checkpoint.txt
     """
-    async with open_database.existing() as store:
-        found = await store.read(proofs.newest_checkpoint)
-    if found is None:
-        raise CommandError("no checkpoint was signed yet: a running server signs one a second after an entry")
-    _show(as_json, found.note, size=found.size, root=found.root.hex(), signedAt=found.signed_at, note=found.note)
+    async with target.opened() as store:
+        answer = await api_calls.call(store, handlers.get_checkpoint)
+    assert isinstance(answer.body, bytes)
+    note, found = answer.body.decode(), public_forms.parse_checkpoint(answer.body)
+    signed_at = answer.headers.get(handlers.SIGNED_AT)
+    _show(as_json, note, size=found.size, root=found.root.hex(), signedAt=signed_at, note=note)
 
 
 @app.command()

@@ -7,16 +7,14 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from receiver import settings, signing_keys
 from receiver.api.proof import receipts
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import api_calls, event_loop, options, target
 from receiver.cli.errors import CommandError
 from receiver.cli.parameters import option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines
 from receiver.cli.render.table import Column, Listing
 from receiver.schemas import proof, query_parameters
-from receiver.web import operations
 
 app = event_loop.commands()
 
@@ -45,8 +43,7 @@ async def receipt(run: options.Run, to: To = None, as_json: options.Json = False
       runledger receipt run_01hx --json
       runledger receipt run_01hx --to receipt
     """
-    given = settings.load()
-    found = await _whole(given, run)
+    found = await _whole(run)
     if to is not None:
         _write(to, found)
     if as_json:
@@ -59,13 +56,13 @@ async def receipt(run: options.Run, to: To = None, as_json: options.Json = False
         print(f"{found.pending:,} pending. {found.note}", file=sys.stderr)
 
 
-async def _whole(given: settings.Settings, run: str) -> proof.RunReceipt:
+async def _whole(run: str) -> proof.RunReceipt:
     """Return all pages of a receipt as one."""
-    changes = {"ledger": operations.Ledger(signing_keys.policy(given))}
     query, entries, pending = query_parameters.ReceiptQuery(), list[proof.ReceiptEntry](), 0
-    async with open_database.existing(given) as store:
+    async with target.opened() as store:
+        changes = api_calls.ledger(store)
         while True:
-            page = await local_api.ask(
+            page = await api_calls.ask(
                 store, receipts.get_receipt, proof.RunReceipt, path_id=run, query=query, changes=changes
             )
             entries, pending = entries + page.entries, pending + page.pending

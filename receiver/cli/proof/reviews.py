@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from receiver.api.proof import reviews as handlers
-from receiver.cli import event_loop, local_api, open_database, options
+from receiver.cli import api_calls, event_loop, options, target
 from receiver.cli.parameters import option
 from receiver.cli.render import format as render_format
 from receiver.cli.render import results, table
@@ -52,9 +52,9 @@ async def review(
       runledger review run_01hx approved
       runledger review run_01hx rejected --comment "Clause 7 was not read."
     """
-    body = local_api.body(shapes.NewReview, {"verdict": verdict, "comment": comment})
-    async with open_database.existing() as store:
-        found = await local_api.ask(store, handlers.review_run, shapes.Review, path_id=run, body=body)
+    body = api_calls.body(shapes.NewReview, {"verdict": verdict, "comment": comment})
+    async with target.opened() as store:
+        found = await api_calls.ask(store, handlers.review_run, shapes.Review, path_id=run, body=body)
     results.one(found, lambda each: print(f"{each.run_id}: {each.verdict} by {each.by}."), as_json=as_json)
 
 
@@ -66,6 +66,6 @@ async def reviews(run: options.Run, as_json: options.Json = False) -> None:
     Example:
       runledger reviews run_01hx
     """
-    async with open_database.existing() as store:
-        found = await local_api.ask(store, handlers.list_reviews, shapes.Reviews, path_id=run)
+    async with target.opened() as store:
+        found = await api_calls.ask(store, handlers.list_reviews, shapes.Reviews, path_id=run)
     results.rows(found.reviews, REVIEWS, as_json=as_json)

@@ -48,9 +48,12 @@ def age(at: datetime | None, now: datetime) -> str:
     >>> age(at, datetime(2026, 11, 23, 0, 2, 10, tzinfo=UTC)), age(at, at), age(None, at)
     ('2m 10s ago', 'now', '–')
     """
-    if at is None:
-        return NONE
-    seconds = round((now - at).total_seconds())
+    return NONE if at is None else ago((now - at).total_seconds())
+
+
+def ago(exactly: float) -> str:
+    """Return how long ago so many seconds are."""
+    seconds = round(exactly)
     if seconds == 0:
         return "now"
     spelled = duration(abs(seconds) * 1000).removesuffix(".0s")

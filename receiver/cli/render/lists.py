@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from rich.text import Text
 
@@ -13,7 +14,6 @@ from receiver.cli.render import format as render_format
 from receiver.cli.render import table, terminal
 from receiver.cli.render.table import Column, Listing
 from receiver.schemas import responses
-from storage.repositories import ledger_changes
 from storage.stats import groups
 
 #: The text that is shown in place of a pruned one.
@@ -57,8 +57,17 @@ RUNS = Listing[responses.RunLine](
     Column("model", lambda run: run.model, 7),
 )
 
+
+class Change(NamedTuple):
+    """A change of a run."""
+
+    number: int
+    kind: str
+    at: datetime
+
+
 #: A run that changed, and its change.
-Changed = tuple[responses.RunLine, ledger_changes.Change]
+Changed = tuple[responses.RunLine, Change]
 
 FEED: tuple[Column[Changed], ...] = (
     Column("at", lambda each: render_format.time(each[1].at), least=8),
@@ -84,7 +93,7 @@ class Feed:
         self._out = terminal.console()
         self._has_head = False
 
-    def show(self, run: responses.RunLine, change: ledger_changes.Change) -> None:
+    def show(self, run: responses.RunLine, change: Change) -> None:
         made = table.made(FEED, [(run, change)], self._out.width)
         made.show_header, self._has_head = not self._has_head, True
         self._out.print(made)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from receiver.cli import agent_names, local_api, open_database
+from receiver.cli import agent_names, api_calls, target
 from receiver.cli.render import format as render_format
 from receiver.cli.render import json_lines
 from receiver.cli.render.table import Listing
@@ -43,7 +43,7 @@ def rows(found: Sequence[M], listing: Listing[M], *, as_json: bool) -> None:
 
 
 async def pages(
-    handler: local_api.Handler,
+    handler: api_calls.Handler,
     shape: type[responses.Page],
     query: query_parameters.Query,
     noun: str,
@@ -58,8 +58,8 @@ async def pages(
     """
     kept: list[Any] = []
     page: Any = None
-    async with open_database.existing() as store:
-        async for page in local_api.pages(store, handler, shape, query, every_page=every_page):
+    async with target.opened() as store:
+        async for page in api_calls.pages(store, handler, shape, query, every_page=every_page):
             if as_json:
                 rows(getattr(page, noun), listing, as_json=True)
             else:

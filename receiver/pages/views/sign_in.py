@@ -84,7 +84,7 @@ def _unusable(state: str) -> errors.NotAuthenticated:
 
 
 async def _ask(given: requests.PageRequest, link: api_keys.SignInLink, key: api_keys.Key) -> Response:
-    return given.page("sign_in_link.html", key=key, link=link)
+    return given.page("sign_in_link.html", key=key, link=link, next=given.parameter("next"))
 
 
 async def _use_link(given: requests.PageRequest, link: api_keys.SignInLink, _key: api_keys.Key) -> Response:
@@ -92,7 +92,7 @@ async def _use_link(given: requests.PageRequest, link: api_keys.SignInLink, _key
     if key is None:  # another browser was faster
         raise _unusable("was used already")
     await authentication.note_use(given.database, key, given.now)
-    return begin(given, key, "/")
+    return begin(given, key, requests.local_path(given.parameter("next", "/")))
 
 
 def begin(given: requests.PageRequest, key: api_keys.Key, target: str) -> Response:

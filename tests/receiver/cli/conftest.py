@@ -31,6 +31,7 @@ def new_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Terminal:
     for name in ("CASEDEV_API_KEY", "CASEDEV_BASE_URL", "RUNLEDGER_DATABASE_URL", "NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("RUNLEDGER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     return Terminal(tmp_path / "data")
 
 

@@ -151,6 +151,11 @@ def test_a_list_is_read_page_by_page() -> None:
     assert server.requests[2].url.query == b"status=failed%2Clost&limit=1&cursor=b"
 
 
+def test_an_operation_without_a_method_is_called_by_its_path() -> None:
+    server = _asked(lambda ledger: ledger.request("GET", "/v1/holds", state="all"), ENDED)
+    assert str(server.requests[0].url) == "https://ledger.test/v1/holds?state=all"
+
+
 def test_waiting_ends_when_the_time_is_over() -> None:
     running = httpx.Response(200, json={"status": "running"})
     with pytest.raises(client.StillRunning, match="run 1 has not ended within 0 s"):

@@ -1,4 +1,7 @@
-"""The API's own handlers, called in this process without HTTP: the same checks, answers and JSON."""
+"""Calls of the API's operations: by their handlers in this process, or over HTTP on the server that is chosen.
+
+Both make the same checks, and give the same answers and errors.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,21 @@ import inspect
 import json
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from datetime import timedelta
 from functools import partial
 from types import SimpleNamespace
 from typing import Any, NamedTuple, TypeVar, cast
 
 import structlog
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 from starlette.types import Message
 
-from receiver import errors, timeouts
-from receiver.cli import logs, open_database
+from receiver import errors, settings, signing_keys, timeouts
+from receiver.cli import logs, open_database, target
 from receiver.cli.errors import USAGE, CommandError
 from receiver.cli.render import format as render_format
 from receiver.schemas import query_parameters, responses
-from receiver.web import authentication, operations, request_parsing, streaming
+from receiver.web import authentication, operations, readiness, request_parsing, streaming
 from storage.engine import database
 from storage.repositories import system_state
 
@@ -46,7 +48,7 @@ class WorkerStatus(NamedTuple):
 
 
 async def ask(
-    store: database.Database,
+    store: target.Target,
     handler: Handler,
     shape: type[A],
     *,
@@ -58,14 +60,21 @@ async def ask(
 ) -> A:
     """Return the body of a handler's answer. Raise the errors that the API answers as problems.
 
-    `changes` are fields of the handler's context.
+    `changes` are fields of the context of a handler in this process.
     """
     answered = (await call(store, handler, path_id, query, body, headers, changes=changes)).body
-    return shape.model_validate_json(answered) if isinstance(answered, bytes) else cast(A, answered)
+    if not isinstance(answered, bytes):
+        return cast(A, answered)
+    try:
+        return shape.model_validate_json(answered)
+    except ValidationError:
+        if isinstance(store, database.Database):
+            raise
+        raise CommandError(f"{store.url} gave an answer of another release, which cannot be read here") from None
 
 
 async def call(
-    store: database.Database,
+    store: target.Target,
     handler: Handler,
     path_id: str | None = None,
     query: query_parameters.Query | None = None,
@@ -78,6 +87,9 @@ async def call(
 
     Raises CommandError where `path_id` is not of the form of an id.
     """
+    ids = {} if path_id is None else _path_ids(path_id)
+    if not isinstance(store, database.Database):
+        return await store.call(operations.BY_HANDLER[handler], path_id, query, body, headers or {})
     logs.log_to_stderr()
     shared_clock = await open_database.shared_clock(store)
     # Metrics are those of a server, and slow to import.
@@ -89,7 +101,7 @@ async def call(
         request=_request(headers or {}),
         now=shared_clock(),
         caller=OPERATOR,
-        ids={} if path_id is None else _path_ids(path_id),
+        ids=ids,
         query=query,
         body=body,
         parameters=(),
@@ -98,7 +110,7 @@ async def call(
     if inspect.iscoroutinefunction(handler):
         return await cast(operations.Handler, handler)(request)
     read = cast(operations.ReadHandler, handler)
-    return await store.read_by(operations.READERS[read], partial(read, request))
+    return await store.read_by(operations.BY_HANDLER[read].reader, partial(read, request))
 
 
 def _path_ids(path_id: str) -> dict[str, str]:
@@ -108,8 +120,15 @@ def _path_ids(path_id: str) -> dict[str, str]:
         raise CommandError(f"{render_format.line(path_id)[:80]!r} has not the form of an id", USAGE) from None
 
 
+def ledger(store: target.Target) -> dict[str, Any]:
+    """Return what handlers in this process need to show of the ledger: its keys, which the settings have."""
+    if not isinstance(store, database.Database):
+        return {}
+    return {"ledger": operations.Ledger(signing_keys.policy(settings.load()))}
+
+
 async def pages(
-    store: database.Database,
+    store: target.Target,
     handler: Handler,
     shape: type[P],
     query: Q,
@@ -151,28 +170,38 @@ def _request(headers: Mapping[str, str]) -> Request:
     return Request({"type": "http", "method": "POST", "path": "/", "query_string": b"", "headers": lines}, receive)
 
 
-async def warn_without_worker(store: database.Database) -> None:
+async def warn_without_worker(store: target.Target) -> None:
     """Print a warning where no worker runs."""
     worker = await worker_status(store)
     if not worker.is_alive:
         print(worker.message, file=sys.stderr)
 
 
-async def worker_status(store: database.Database) -> WorkerStatus:
+async def worker_status(store: target.Target) -> WorkerStatus:
     """Return whether a worker runs, for commands whose request a worker carries out."""
+    if not isinstance(store, database.Database):
+        found = responses.Readiness.model_validate(await store.readiness())
+        named = (each.partition(readiness.PAUSED) for each in found.reasons or ())
+        reason = next((text for before, mark, text in named if mark and not before), None)
+        return _status(found.worker_seconds, reason)
     now, state = (await open_database.shared_clock(store))(), await store.read(system_state.read)
     seen = state.worker_seen_at
-    if seen is None:
+    seconds = None if seen is None else (now - seen).total_seconds()
+    return _status(seconds, state.pause_reason if state.pause_streak else None)
+
+
+def _status(seconds: float | None, pause_reason: str | None) -> WorkerStatus:
+    """Return the status where a worker was last seen so many seconds ago."""
+    if seconds is None:
         return WorkerStatus(
-            False,
-            "No worker was ever seen on this database: the request waits until `runledger serve` runs.",
+            False, "No worker was ever seen on this database: the request waits until `runledger serve` runs."
         )
-    if now - seen > timedelta(seconds=timeouts.Timing().worker_gone_after):
-        ago = render_format.age(seen, now)
+    if seconds > timeouts.Timing().worker_gone_after:
+        ago = render_format.ago(seconds)
         return WorkerStatus(
             False, f"The worker was last seen {ago}: the request waits until `runledger serve` runs."
         )
-    if state.pause_streak:
-        reason = render_format.line(state.pause_reason)
+    if pause_reason is not None:
+        reason = render_format.line(pause_reason)
         return WorkerStatus(True, f"The upstream has a fault; the worker retries until it answers: {reason}.")
     return WorkerStatus(True, "The running worker carries it out.")
