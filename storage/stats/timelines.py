@@ -21,6 +21,7 @@ from sqlalchemy import (
     Float,
     Text,
     bindparam,
+    case,
     cast,
     func,
     literal_column,
@@ -104,7 +105,8 @@ class Sums:
 class Timeline:
     """The sums of a range: by period (its beginning), and by agent, model, failure reason and source.
 
-    `delays` are the times from the end of runs until its record here, by source. `settled` counts runs by the
+    `delays` are the times from the end of runs until its record here, by source; of runs that were accepted before
+    their end, since those that were adopted later would measure only when that was. `settled` counts runs by the
     period of their creation and their source. `window` is set where reasons and sources (without rollups,
     everything) cover only the newest runs, and `spent_window` where agents and models do.
     """
@@ -327,6 +329,7 @@ def _pass(connection: Connection, slot: Slot, has_rollups: bool) -> Any:
 
 def _statement(connection: Connection, slot: Slot, has_rollups: bool, which: Conditions) -> Any:
     """Return the query for rows of what, key, period, bucket, and sums. The runs are read once, for all groups."""
+    delay = dialect.milliseconds_between(connection, RUNS.c.completed_at, RUNS.c.settled_at)
     row = (
         select(
             _period(connection, slot).label("period"),
@@ -334,7 +337,7 @@ def _statement(connection: Connection, slot: Slot, has_rollups: bool, which: Con
             *(RUNS.c[name] for name in ("cost_micros", "input_tokens", "output_tokens")),
             func.substr(RUNS.c.failure_reason, 1, error_signatures.MAX_READ).label("reason"),
             histogram.bucket_sql(RUNS.c.duration_ms).label("bucket"),
-            dialect.milliseconds_between(connection, RUNS.c.completed_at, RUNS.c.settled_at).label("delay"),
+            case((RUNS.c.completed_at >= RUNS.c.accepted_at, delay)).label("delay"),
         )
         .where(*which)
         .cte("chosen")

@@ -130,9 +130,10 @@ class Head:
 
     @property
     def settled_after(self) -> int | None:
-        """Return the milliseconds from the run's end to its settling."""
-        completed, settled = formats.instant(self.run.completed_at), formats.instant(self.run.settled_at)
-        if completed is None or settled is None or settled < completed:
+        """Return the milliseconds from the run's end to its settling; None where it was adopted later."""
+        run = self.run
+        accepted, completed, settled = map(formats.instant, (run.accepted_at, run.completed_at, run.settled_at))
+        if accepted is None or completed is None or settled is None or not accepted <= completed <= settled:
             return None
         return (settled - completed) // timedelta(milliseconds=1)
 

@@ -87,6 +87,14 @@ async def test_runs_are_summed_by_agent_model_reason_and_source(database: Databa
     assert sum(found.delays["watcher"].counts.values()) == 3
 
 
+async def test_a_run_that_ended_before_it_was_accepted_has_no_delay(database: Database) -> None:
+    early = life.measures(completed_at=life.at(-1))
+    await life.settled_run(database, result=life.result(measures=early))
+    found = await asked(database, Slot.HOUR)
+    assert dict(found.sums.states) == {"completed": 1}
+    assert dict(found.delays) == {}
+
+
 async def test_a_filter_holds_for_every_number(database: Database) -> None:
     await filled(database)
     for slot in Slot:
