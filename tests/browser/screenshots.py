@@ -29,8 +29,8 @@ from tests.browser import chromium, conftest
 ROOT = Path(__file__).parents[2]
 WIDTHS = (360, 768, 1440)
 THEMES = ("light", "dark")
-#: Where the pictures of the README are, and how good their JPEG is: a picture stays below 150 kB.
-README_FOLDER, QUALITY = ROOT / "docs" / "pictures", 82
+#: Where the pictures of the README are, and how good their JPEG is: a picture stays below 160 kB.
+README_FOLDER, QUALITY = ROOT / "docs" / "pictures", 74
 
 
 @dataclass(frozen=True)

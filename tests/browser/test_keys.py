@@ -41,6 +41,31 @@ def test_a_page_is_reached_by_its_name_from_wherever_one_types(window: Open, nig
         expect(page).to_have_url(f"{opened.server}/deliveries")
 
 
+def test_the_line_beside_the_inspector_is_moved_and_stays_where_it_was_put(
+    window: Open, night: nights.Night
+) -> None:
+    with window("read", viewport={"width": 1680, "height": 900}) as opened:
+        page = opened.open(f"/runs/{night.answered}")
+        line, inspector = page.get_by_role("separator"), page.locator("#inspector")
+        before = inspector.bounding_box()
+        line.focus()
+        page.keyboard.press("ArrowLeft")
+        expect(line).to_have_attribute("aria-valuenow", "27")
+        box = line.bounding_box()
+        assert before is not None
+        assert box is not None
+        page.mouse.move(box["x"] + 3, 400)
+        page.mouse.down()
+        page.mouse.move(box["x"] - 97, 400)
+        page.mouse.up()
+        page.reload()
+        after = inspector.bounding_box()
+        assert after is not None
+        assert after["width"] - before["width"] > 120
+        line.dblclick()
+        expect(line).to_have_attribute("aria-valuenow", "25")
+
+
 def test_a_value_is_excluded_by_a_key_and_by_what_it_offers(window: Open, night: nights.Night) -> None:
     with window("read", viewport={"width": 1680, "height": 900}) as opened:
         page = opened.open("/runs")

@@ -43,6 +43,7 @@ _STEPS: Group = (
         ("J, K", "The next run of the list, the one before"),
         ("Enter", "To the inspector; Esc returns"),
         ("[ ]", "The step before, the next step, from the inspector"),
+        ("← →", "On the line beside the inspector: its width; Esc, as it was"),
     ),
 )
 _SQL: Group = ("In SQL", (("Ctrl Enter", "Run the statement"),))
