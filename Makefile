@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 # Programs that tests start are compiled once, also where the environment says that nothing compiled is to be kept.
 test test-quick: export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test test-quick outsiders release browser screenshots check deploy-check serve lock bench bench-ledger bench-flood bench-large bench-query bench-pages bench-start faults fuzz tamper clean
+.PHONY: demo test test-quick outsiders clients release browser screenshots check deploy-check serve lock bench bench-ledger bench-flood bench-large bench-query bench-pages bench-start faults fuzz tamper clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)
@@ -50,6 +50,17 @@ outsiders: $(INSTALLED) $(OUTSIDERS)
 $(OUTSIDERS): tests/outsiders/requirements.txt
 	@$(PYTHON) -m venv --clear .venv-outsiders
 	@.venv-outsiders/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/outsiders/requirements.txt
+	@touch $@
+
+# Clients that generators of other people make of the OpenAPI description, in an environment of their own; they submit a
+# run to a server. Node is installed for root on Debian.
+CLIENTS := .venv-clients/.installed
+clients: $(INSTALLED) $(CLIENTS)
+	@$(BIN)/python -m tests.clients
+
+$(CLIENTS): tests/clients/requirements.txt
+	@$(PYTHON) -m venv --clear .venv-clients
+	@.venv-clients/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tests/clients/requirements.txt
 	@touch $@
 
 # What a release consists of, in dist/: the package, tried in an environment of its own, and what it contains. For a
@@ -129,11 +140,12 @@ lock: $(INSTALLED)
 	$(BIN)/$(LOCK) $(ARGS) pyproject.toml --extra dev --constraints deploy/requirements.txt --output-file tests/requirements.txt
 	echo setuptools | $(BIN)/$(LOCK) $(ARGS) - --constraints tests/requirements.txt --output-file deploy/requirements-build.txt
 	printf 'dnsid\ntlog-scales\n' | $(BIN)/$(LOCK) $(ARGS) - --output-file tests/outsiders/requirements.txt
+	echo openapi-python-client | $(BIN)/$(LOCK) $(ARGS) - --output-file tests/clients/requirements.txt
 	printf 'build\ncyclonedx-bom\npip-audit\nsetuptools\n' | $(BIN)/$(LOCK) $(ARGS) - --constraints tests/requirements.txt --output-file tests/release/requirements.txt
 	echo zensical | $(BIN)/$(LOCK) $(ARGS) - --output-file docs/requirements.txt
 
 clean:
-	rm -rf .venv .venv-docs .venv-outsiders .venv-release dist site .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-docs .venv-outsiders .venv-clients .venv-release dist site .cache build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 # The generated pages and files. A test compares them with the code.
 .PHONY: docs docs-site

@@ -49,20 +49,26 @@ BulkQuestion = Annotated[
 ]
 
 
+_TEXT: JsonDict = {"type": "string"}
+_NULL: JsonDict = {"type": "null"}
+_GIVEN: JsonDict = {"not": _NULL}
+_TEXTS: JsonDict = {"type": "array", "items": _TEXT}
+
+
 def _alternatives() -> Iterator[JsonDict]:
     """Yield the rules of the validators below, for the OpenAPI description."""
     others: list[JsonValue] = [each.value for each in states.BulkKind if each is not states.BulkKind.TAG]
     tagged: list[JsonValue] = [states.BulkKind.TAG.value]
-    for source, kind, other in (("q", "string", "runIds"), ("runIds", "array", "q")):
-        for actions, tags in ((others, "null"), (tagged, "object")):
+    for source, shape, other in (("q", _TEXT, "runIds"), ("runIds", _TEXTS, "q")):
+        for actions, tags in ((others, _NULL), (tagged, _GIVEN)):
             required: list[JsonValue] = [source, *(["tags"] if actions is tagged else [])]
             yield {
                 "required": required,
                 "properties": {
-                    source: {"type": kind},
-                    other: {"type": "null"},
+                    source: shape,
+                    other: _NULL,
                     "action": {"enum": actions},
-                    "tags": {"type": tags},
+                    "tags": tags,
                 },
             }
 

@@ -59,12 +59,16 @@ class Request(BaseModel):
     )
 
 
-#: The rule of `_either`, for the OpenAPI description.
+#: The rule of `_either`, for the OpenAPI description. Generators of clients take a plain `oneOf` for the whole
+#: schema, and leave out the fields beside it.
 _EITHER: JsonDict = {
-    "oneOf": [
-        {"required": [one], "properties": {one: {"type": "string"}, other: {"type": "null"}}}
-        for one, other in (("agentId", "instructions"), ("instructions", "agentId"))
-    ]
+    "if": {
+        "oneOf": [
+            {"required": [one], "properties": {one: {"type": "string"}, other: {"type": "null"}}}
+            for one, other in (("agentId", "instructions"), ("instructions", "agentId"))
+        ]
+    },
+    "else": False,
 }
 
 

@@ -78,7 +78,15 @@ def _defined(models: tuple[tuple[type[BaseModel], JsonSchemaMode], ...]) -> Json
     text = json.dumps(defined["$defs"])
     for made, name in _NAMES.items():
         text = text.replace(f'"{_REF.format(model=made)}"', f'"{_REF.format(model=name)}"')
-    return {_NAMES.get(made, made): schema for made, schema in json.loads(text).items()}
+    named = {_NAMES.get(made, made): schema for made, schema in json.loads(text).items()}
+    for name, schema in named.items():
+        schema["title"] = name  # from which generators of clients make names
+        if "oneOf" in schema:  # its alternatives say which fields are absent
+            continue
+        for each in schema.get("properties", {}).values():
+            if each.get("default", ...) is None:  # for some a field with a default is always present
+                del each["default"]
+    return named
 
 
 def _operation(each: Operation, parameters: dict[type[query_parameters.Query], list[JsonObject]]) -> JsonObject:
