@@ -27,6 +27,11 @@ async def checkpoint(
 
     Waits a while for one. Raises EvidenceNotMade.
     """
+    if not policy.keys:
+        raise errors.EvidenceNotMade(
+            "this server does not know the keys of its ledger: `runledger serve` has them, a program that starts "
+            "the server may not"
+        )
     demanded, waited = public_forms.parse_policy(policy.text.encode()), 0.0
     while True:
         newest = await store.read(proofs.newest_checkpoint)

@@ -78,3 +78,10 @@ async def test_what_is_too_large_for_a_request_says_so(database: Database, tmp_p
     given = (database, tmp_path / "evidence.zip", [run_id], newest, evidence_store.POLICY)
     with pytest.raises(errors.EvidenceNotMade, match="the most for a request: choose fewer values"):
         await archive.write(*given, most_bytes=1000)
+
+
+async def test_a_server_without_the_keys_of_its_ledger_says_so(database: Database) -> None:
+    run_id = await evidence_store.settle(database)
+    async for deployment in app_fixture.opened(database):
+        found = problem(await deployment.get(f"/v1/runs/{run_id}/evidence"), 409)
+        assert "does not know the keys" in found["detail"]
