@@ -105,14 +105,32 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     item.extra_keyword_matches.add(kind)
 
 
-#: Modules that start servers and wait for them. They run first, so that both processes end with short modules.
-LONG = ("tests/bench/", "tests/faults/", "tests/fuzz/", "tests/journeys/", "tests/storage/questions/")
+#: Modules of minutes and those that start servers, the longest first, so that both processes end with short ones.
+LONG = (
+    "tests/browser/test_every_page.py",
+    "tests/faults/test_kill_points.py",
+    "tests/receiver/api/test_operations.py",
+    "tests/fuzz/",
+    "tests/bench/",
+    "tests/faults/",
+    "tests/journeys/",
+    "tests/browser/",
+    "tests/storage/questions/",
+    "tests/storage/stats/",
+    "tests/storage/user_sql/",
+    "tests/laws/test_readme.py",
+    "tests/receiver/cli/",
+)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the long modules first; otherwise keep the random order."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    items.sort(key=_place)
+
+
+def _place(item: pytest.Item) -> int:
+    return next((at for at, name in enumerate(LONG) if item.nodeid.startswith(name)), len(LONG))
 
 
 def pytest_collection_finish() -> None:
