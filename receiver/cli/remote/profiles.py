@@ -22,6 +22,10 @@ from receiver.cli.remote import profile_option
 LOCAL = "local"
 
 
+class NoHome(CommandError):
+    """There is no folder for the configuration of this user."""
+
+
 @dataclass(frozen=True, slots=True)
 class Profile:
     """A server and a key for it."""
@@ -63,22 +67,33 @@ def _named(name: str) -> Profile:
 
 
 def read() -> Profiles:
-    """Return what is stored. Raises CommandError where the file is damaged."""
+    """Return what is stored; nothing for a user of a service, who has no home or may not look into it.
+
+    Raises CommandError where the file is damaged.
+    """
     try:
         found: Any = json.loads(path().read_text())
         known = {name: Profile(each["url"], each["key"]) for name, each in found["profiles"].items()}
         return Profiles(found["current"], known)
-    except FileNotFoundError:
+    except (OSError, NoHome):
         return Profiles()
     except (ValueError, LookupError, TypeError, AttributeError):
         raise CommandError(f"{path()} is damaged: remove it, and sign in again by `runledger login`") from None
 
 
 def write(profiles: Profiles) -> None:
-    """Store profiles, for nobody else to read."""
+    """Store profiles, for nobody else to read. Raises CommandError where there is no place for them."""
     known = {name: {"url": each.url, "key": each.key} for name, each in sorted(profiles.known.items())}
     text = json.dumps({"current": profiles.current, "profiles": known}, indent=1)
-    file, new = path(), path().with_suffix(".new")
+    file = path()
+    try:
+        _replace(file, text)
+    except OSError as error:
+        raise CommandError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _replace(file: Path, text: str) -> None:
+    new = file.with_suffix(".new")
     file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with contextlib.suppress(FileNotFoundError):
         new.unlink()
@@ -88,7 +103,10 @@ def write(profiles: Profiles) -> None:
 
 
 def path() -> Path:
-    """Return the file, in the folder of the XDG base directory specification."""
+    """Return the file, in the folder of the XDG base directory specification. Raises NoHome."""
     folder = environment.values(None).get("XDG_CONFIG_HOME", "")
-    base = Path(folder) if Path(folder).is_absolute() else Path.home() / ".config"
+    try:
+        base = Path(folder) if Path(folder).is_absolute() else Path.home() / ".config"
+    except RuntimeError:
+        raise NoHome("this user has no home folder for the configuration: set XDG_CONFIG_HOME to one") from None
     return base / "runledger" / "profiles.json"

@@ -145,3 +145,14 @@ def test_an_address_that_is_none_is_wrong_usage(here: Terminal) -> None:
     screen = here.type("login", "ledger.example.com", given=KEY)
     assert (screen.code, screen.out) == (2, "")
     assert "must be like https://" in screen.err
+
+
+@pytest.mark.parametrize("home", ["/dev/null", "/nowhere"])
+def test_a_user_without_a_home_works_on_this_machine(
+    here: Terminal, url: str, home: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", home)
+    assert "there is no database" in here.type("runs").err
+    if home == "/dev/null":
+        assert "cannot be written" in here.type("login", url, given=KEY).err
